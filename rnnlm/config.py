@@ -2,7 +2,7 @@
 value's origin.
 
 A settings class is a frozen dataclass whose fields are annotated with a type, and with
-:class:`msgspec.Meta` for its range and description. :func:`resolve` merges layers into such
+:func:`about` for description and range. :func:`resolve` merges layers into such
 classes; later layers win. Names are unique over all classes of a run, so a recipe is one flat table
 and `--set name=value` needs no section.
 """
@@ -69,6 +69,14 @@ _EXAMPLES = {
 }
 # A share as people write it
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*", re.ASCII)
+
+
+def about(description: str, **limits: Any) -> Meta:
+    """Describe a setting, for the `Annotated` of its field: `Annotated[int, about("words of an
+    n-gram", ge=1)]`. limits: as :class:`msgspec.Meta` takes them, with `title`, the word for its
+    value in help, and `extra`."""
+    return Meta(description=description, **limits)
+
 
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]

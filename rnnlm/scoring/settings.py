@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from msgspec import Meta
-
-from rnnlm.config import Natural, ValidatedSettings
+from rnnlm.config import Natural, ValidatedSettings, about
 from rnnlm.errors import UsageError
 from rnnlm.text.lines import SpecialSymbols, is_blank, single_spaced
 from rnnlm.text.pair_columns import ParallelSettings
@@ -36,54 +34,43 @@ class SentenceSettings(ValidatedSettings):
     column: str | None = None
     id_column: Annotated[
         str | None,
-        Meta(
+        about(
+            "column of a table with the ids of rows; none: id if there is one, else the row number",
             title="NAME",
-            description="column of a table with the ids of rows; none: id if there is one, else "
-            "the row number",
         ),
     ] = None
     given_column: Annotated[
         str | None,
-        Meta(
-            title="NAME", description="column of a table that holds the text before each sentence"
-        ),
+        about("column of a table that holds the text before each sentence", title="NAME"),
     ] = None
-    given: Annotated[
-        str, Meta(description="text before each sentence; scores are conditional on it")
-    ] = ""
+    given: Annotated[str, about("text before each sentence; scores are conditional on it")] = ""
     encoding_errors: Literal["strict", "replace"] = "strict"
     keep: Annotated[
-        tuple[str, ...] | None,
-        Meta(description="columns of a table to copy into the result, or all, or none"),
+        tuple[str, ...] | None, about("columns of a table to copy into the result, or all, or none")
     ] = None
     region_mark: Annotated[
-        str | None,
-        Meta(title="MARK", description='mark that separates regions in the text, such as "|"'),
+        str | None, about('mark that separates regions in the text, such as "|"', title="MARK")
     ] = None
     region_columns: Annotated[
         tuple[str, ...],
-        Meta(description="columns of a table that hold the regions; joined, they form the text"),
+        about("columns of a table that hold the regions; joined, they form the text"),
     ] = ()
     are_pairs: bool = False
     target_column: Annotated[
         str | None,
-        Meta(
+        about(
+            "column of a table that holds the targets; `column` names that of the sources; "
+            "none: found as in rnnlm train",
             title="NAME",
-            description="column of a table that holds the targets; `column` names that of the "
-            "sources; none: found as in rnnlm train",
         ),
     ] = None
     given_source: Annotated[
-        str | None,
-        Meta(description="source text of all sentences, to score log p(sentence | source)"),
+        str | None, about("source text of all sentences, to score log p(sentence | source)")
     ] = None
 
     strip: Annotated[
         bool,
-        Meta(
-            description="reduce white space to one space between words, and none at the "
-            "ends of a sentence"
-        ),
+        about("reduce white space to one space between words, and none at the ends of a sentence"),
     ] = False
 
     @property
@@ -167,50 +154,41 @@ def check_mark(mark: str) -> None:
 class ScoringSettings(ValidatedSettings):
     """Settings for scoring, and for the content of records."""
 
-    tokens: Annotated[bool, Meta(description="report the surprisal of each token in bits")] = False
+    tokens: Annotated[bool, about("report the surprisal of each token in bits")] = False
     words: Annotated[
-        bool,
-        Meta(
-            description="report the surprisal of each word in bits, whatever the model's tokens are"
-        ),
+        bool, about("report the surprisal of each word in bits, whatever the model's tokens are")
     ] = False
     next_words: Annotated[
-        Natural, Meta(description="number of likeliest next words to report before each word")
+        Natural, about("number of likeliest next words to report before each word")
     ] = 0
-    eos: Annotated[
-        bool, Meta(description="include the end of each sentence, </s>, in its score")
-    ] = True
+    eos: Annotated[bool, about("include the end of each sentence, </s>, in its score")] = True
     context: Annotated[
         Literal["reset", "carry"],
-        Meta(description="score each line alone (reset), or all lines as one stream (carry)"),
+        about("score each line alone (reset), or all lines as one stream (carry)"),
     ] = "reset"
     special_symbols: Annotated[
-        SpecialSymbols,
-        Meta(description="<s> or </s> in the text is an error, is dropped, or becomes <unk>"),
+        SpecialSymbols, about("<s> or </s> in the text is an error, is dropped, or becomes <unk>")
     ] = "error"
     unscorable: Annotated[
         Literal["raise", "null"],
-        Meta(
-            description="treat a line that cannot be scored as an error, or return a record "
-            "without a score"
-        ),
+        about("treat a line that cannot be scored as an error, or return a record without a score"),
     ] = "raise"
     split: Annotated[
         Literal["whitespace", "tokens"],
-        Meta(
-            description="count words separated by white space (whitespace), or the tokenizer's "
-            "words, punctuation marks apart (tokens)"
+        about(
+            "count words separated by white space (whitespace), or the tokenizer's words, "
+            "punctuation marks apart (tokens)"
         ),
     ] = "whitespace"
     measures: Annotated[
         tuple[WordMeasure, ...],
-        Meta(
-            description="report for each word also the entropy of the prediction, or the word's "
-            "log10 frequency in training"
+        about(
+            "report for each word also the entropy of the prediction, or the word's log10 "
+            "frequency in training"
         ),
     ] = ()
     with_regions: Annotated[
-        bool, Meta(description="report the surprisals of regions in sentences that have some")
+        bool, about("report the surprisals of regions in sentences that have some")
     ] = False
 
     def __post_init__(self) -> None:
@@ -231,22 +209,22 @@ class SentenceScoring(ScoringSettings):
 
     given: Annotated[
         str | Sequence[str],
-        Meta(
-            description="text before each sentence in its line, one for all or one for each; "
-            "scores are conditional on it"
+        about(
+            "text before each sentence in its line, one for all or one for each; scores are "
+            "conditional on it"
         ),
     ] = ""
     regions: Annotated[
         str | None,
-        Meta(
-            description='mark that separates regions in the sentences, such as "|"; it is '
-            "removed, and `region_scores` has the surprisal of each region"
+        about(
+            'mark that separates regions in the sentences, such as "|"; it is removed, and '
+            "`region_scores` has the surprisal of each region"
         ),
     ] = None
     sources: Annotated[
         str | Sequence[str] | None,
-        Meta(
-            description="for an encoder-decoder: source of each sentence, one for all or one for "
-            "each; scores are log p(sentence | source)"
+        about(
+            "for an encoder-decoder: source of each sentence, one for all or one for each; "
+            "scores are log p(sentence | source)"
         ),
     ] = None

@@ -15,10 +15,8 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, Literal, overload
 
-from msgspec import Meta
-
 from rnnlm.amounts import plural
-from rnnlm.config import Probability, ValidatedSettings, needs
+from rnnlm.config import Probability, ValidatedSettings, about, needs
 from rnnlm.errors import TextError
 from rnnlm.interface import UNKNOWN
 from rnnlm.storage.files.reading import (
@@ -53,18 +51,14 @@ class TextSettings(ValidatedSettings):
 
     encoding_errors: Annotated[
         Literal["strict", "replace"],
-        Meta(description="invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
+        about("invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
     ] = "strict"
     blank_lines: Annotated[
         Literal["skip", "keep", "documents"],
-        Meta(
-            description="blank lines are skipped, kept as one </s> each, or read as document "
-            "boundaries"
-        ),
+        about("blank lines are skipped, kept as one </s> each, or read as document boundaries"),
     ] = "skip"
     special_symbols: Annotated[
-        SpecialSymbols,
-        Meta(description="<s> or </s> in the text is an error, is dropped, or becomes <unk>"),
+        SpecialSymbols, about("<s> or </s> in the text is an error, is dropped, or becomes <unk>")
     ] = "error"
 
 
@@ -74,10 +68,9 @@ class HoldoutSettings:
 
     holdout: Annotated[
         Probability,
-        Meta(
+        about(
+            "share of the text to hold out for validation, such as 0.05 or 5%; 0 holds out nothing",
             title="SHARE",
-            description="share of the text to hold out for validation, such as 0.05 or 5%; 0 "
-            "holds out nothing",
             extra=needs(valid=(None,)),
         ),
     ] = 0.05

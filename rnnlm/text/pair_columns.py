@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Annotated, Literal
 
-from msgspec import Meta
-
+from rnnlm.config import about
 from rnnlm.text.named_columns import (
     USUAL_PAIRS,
     InputTable,
@@ -24,28 +23,26 @@ class ParallelSettings:
     name those of a table without a header."""
 
     format: Annotated[
-        Format,
-        Meta(description="format of the pairs; auto infers it from the file's name and content"),
+        Format, about("format of the pairs; auto infers it from the file's name and content")
     ] = "auto"
-    column: Annotated[str | None, Meta(title="NAME", description="column of the sources")] = None
+    column: Annotated[str | None, about("column of the sources", title="NAME")] = None
     target_column: Annotated[
-        str | None,
-        Meta(title="NAME", description="column of the targets; `column` names that of the sources"),
+        str | None, about("column of the targets; `column` names that of the sources", title="NAME")
     ] = None
     skip_empty: Annotated[
         bool,
-        Meta(
-            description="skip pairs with an empty side; without this, an empty line in parallel "
-            "files is an error"
+        about(
+            "skip pairs with an empty side; without this, an empty line in parallel files is "
+            "an error"
         ),
     ] = False
     encoding_errors: Annotated[
         Literal["strict", "replace"],
-        Meta(description="invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
+        about("invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
     ] = "strict"
     special_symbols: Annotated[
         Literal["error", "drop", "replace"],
-        Meta(description="<s> or </s> in the text is an error, is dropped, or becomes <unk>"),
+        about("<s> or </s> in the text is an error, is dropped, or becomes <unk>"),
     ] = "error"
 
 

@@ -21,10 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from msgspec import Meta
-
 import rnnlm.corpora as corpora
-from rnnlm.config import ValidatedSettings
+from rnnlm.config import ValidatedSettings, about
 from rnnlm.errors import TextError, UsageError, did_you_mean, missing_package, nearest, notice
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import CHUNK_BYTES, is_compressed, without_suffix
@@ -57,14 +55,11 @@ class SourceSettings(ValidatedSettings):
 
     column: Annotated[
         str | None,
-        Meta(
-            title="NAME",
-            description="column that holds the text, in JSON Lines, CSV, Parquet and data sets",
+        about(
+            "column that holds the text, in JSON Lines, CSV, Parquet and data sets", title="NAME"
         ),
     ] = None
-    split: Annotated[str, Meta(title="NAME", description="which split of a data set to read")] = (
-        "train"
-    )
+    split: Annotated[str, about("which split of a data set to read", title="NAME")] = "train"
 
 
 def expand(names: tuple[str, ...]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, needs
+from rnnlm.config import Count, about, needs
 from rnnlm.errors import ArgumentTypeError, SettingsError, given, nearest
 
 ALL = "all"
@@ -22,63 +22,49 @@ class TokenizerSettings:
 
     tokenizer: Annotated[
         Literal["word", "char", "byte", "sentencepiece", "huggingface"],
-        Meta(
-            description="how to split text into tokens; huggingface: as the model does that "
+        about(
+            "how to split text into tokens; huggingface: as the model does that "
             "`tokenizer_from` names"
         ),
     ] = "word"
-    lowercase: Annotated[bool, Meta(description="convert the text to lower case")] = False
-    split_punctuation: Annotated[
-        bool, Meta(description="treat punctuation marks as separate words")
-    ] = False
+    lowercase: Annotated[bool, about("convert the text to lower case")] = False
+    split_punctuation: Annotated[bool, about("treat punctuation marks as separate words")] = False
     min_count: Annotated[
         Count,
-        Meta(
-            description="words or characters that occur fewer times become <unk>",
+        about(
+            "words or characters that occur fewer times become <unk>",
             extra=needs(tokenizer=LIMITED),
         ),
     ] = 1
     max_vocab: Annotated[
         Annotated[int, Meta(ge=3)] | None,
-        Meta(
-            description="maximum number of words or characters in the vocabulary, including </s> "
-            "and <unk>",
+        about(
+            "maximum number of words or characters in the vocabulary, including </s> and <unk>",
             extra=needs(tokenizer=LIMITED),
         ),
     ] = None
     literal_unk: Annotated[
         Literal["symbol", "spell"],
-        Meta(
-            description="read <unk> in the text as the unknown symbol (symbol), or as ordinary "
-            "text (spell)"
-        ),
+        about("read <unk> in the text as the unknown symbol (symbol), or as ordinary text (spell)"),
     ] = "symbol"
     sentencepiece_model: Annotated[
         Literal["unigram", "bpe"],
-        Meta(
-            description="sentencepiece: the kind of subword model",
-            extra=needs(tokenizer=("sentencepiece",)),
+        about(
+            "sentencepiece: the kind of subword model", extra=needs(tokenizer=("sentencepiece",))
         ),
     ] = "unigram"
     vocab_size: Annotated[
-        Count,
-        Meta(
-            description="sentencepiece: number of pieces", extra=needs(tokenizer=("sentencepiece",))
-        ),
+        Count, about("sentencepiece: number of pieces", extra=needs(tokenizer=("sentencepiece",)))
     ] = 4000
     normalise: Annotated[
         Annotated[str, Meta(pattern="[a-z]", examples=["quotes,dashes"])] | None,
-        Meta(
-            title="FORMS",
-            description="forms to normalise: any of quotes,dashes,spaces,entities,nfc, or all",
+        about(
+            "forms to normalise: any of quotes,dashes,spaces,entities,nfc, or all", title="FORMS"
         ),
     ] = None
     remove_punctuation: Annotated[
         bool,
-        Meta(
-            description="replace punctuation by spaces; apostrophes inside words stay, but "
-            "become straight"
-        ),
+        about("replace punctuation by spaces; apostrophes inside words stay, but become straight"),
     ] = False
 
     def __post_init__(self) -> None:

@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from msgspec import Meta
-
-from rnnlm.config import ResolvedSettings, SettingsLayer
+from rnnlm.config import ResolvedSettings, SettingsLayer, about
 from rnnlm.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
@@ -31,29 +29,25 @@ class TrainingRequest:
     text: tuple[str, ...] = ()
     valid: Annotated[
         tuple[str, ...],
-        Meta(title="TEXT", description="validation text; none: the end of the text, see `holdout`"),
+        about("validation text; none: the end of the text, see `holdout`", title="TEXT"),
     ] = ()
     test: Annotated[
-        tuple[str, ...], Meta(title="TEXT", description="test text, evaluated once at the end")
+        tuple[str, ...], about("test text, evaluated once at the end", title="TEXT")
     ] = ()
     counts: Annotated[
         str | None,
-        Meta(
+        about(
+            "folder of counts from rnnlm count, to train an n-gram model on instead of a text",
             title="DIR",
-            description="folder of counts from rnnlm count, to train an n-gram model on instead "
-            "of a text",
         ),
     ] = None
     recipe: Annotated[
         str | None,
-        Meta(
-            title="NAME|FILE.toml",
-            description="named settings (see rnnlm list recipes), or a file of settings",
+        about(
+            "named settings (see rnnlm list recipes), or a file of settings", title="NAME|FILE.toml"
         ),
     ] = None
-    model: Annotated[
-        str | None, Meta(title="KIND", description="kind of model, such as lstm or ngram")
-    ] = None
+    model: Annotated[str | None, about("kind of model, such as lstm or ngram", title="KIND")] = None
     from_file: SettingsLayer | None = None
     assignments: dict[str, str] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)
@@ -61,51 +55,41 @@ class TrainingRequest:
     output: Path | None = None
     overwrite: bool = False
     tokenizer_from: Annotated[
-        str | None,
-        Meta(title="MODEL", description="use the tokenizer of another model, or of hf:FOLDER"),
+        str | None, about("use the tokenizer of another model, or of hf:FOLDER", title="MODEL")
     ] = None
     init_from: Annotated[
-        str | None, Meta(title="MODEL", description="start from the weights of another model")
+        str | None, about("start from the weights of another model", title="MODEL")
     ] = None
     task: Annotated[
         str | None,
-        Meta(
+        about(
+            "train for tagging, classification or seq2seq instead of language modelling",
             title="TASK",
-            description="train for tagging, classification or seq2seq instead of language "
-            "modelling",
         ),
     ] = None
     contextual: Annotated[
         tuple[str, ...],
-        Meta(
+        about(
+            "with `task`: a language model whose layers are additional input and stay fixed",
             title="MODEL",
-            description="with `task`: a language model whose layers are additional input and "
-            "stay fixed",
         ),
     ] = ()
     target: Annotated[
         tuple[str, ...],
-        Meta(
-            title="FILE", description="with seq2seq: file with the target of each line of the text"
-        ),
+        about("with seq2seq: file with the target of each line of the text", title="FILE"),
     ] = ()
     valid_target: Annotated[
         tuple[str, ...],
-        Meta(
-            title="FILE",
-            description="file with the targets of `valid`; repeat for several references",
-        ),
+        about("file with the targets of `valid`; repeat for several references", title="FILE"),
     ] = ()
     test_target: Annotated[
-        tuple[str, ...], Meta(title="FILE", description="file with the targets of `test`")
+        tuple[str, ...], about("file with the targets of `test`", title="FILE")
     ] = ()
     init_encoder_from: Annotated[
-        str | None,
-        Meta(title="MODEL", description="with seq2seq: start the encoder from a language model"),
+        str | None, about("with seq2seq: start the encoder from a language model", title="MODEL")
     ] = None
     init_decoder_from: Annotated[
-        str | None,
-        Meta(title="MODEL", description="with seq2seq: start the decoder from a language model"),
+        str | None, about("with seq2seq: start the decoder from a language model", title="MODEL")
     ] = None
 
     def __post_init__(self) -> None:

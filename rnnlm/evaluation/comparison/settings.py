@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, Natural, ValidatedSettings
+from rnnlm.config import Count, Natural, ValidatedSettings, about
 
 TOP = 20
 
@@ -18,17 +18,15 @@ class ComparisonSettings(ValidatedSettings):
 
     context: Annotated[
         Literal["carry", "reset"],
-        Meta(description="read all lines as one stream (carry), or each line alone (reset)"),
+        about("read all lines as one stream (carry), or each line alone (reset)"),
     ] = "carry"
     block_lines: Annotated[
         Count | None,
-        Meta(description="number of lines resampled together; none: 1, more from 10,000 lines on"),
+        about("number of lines resampled together; none: 1, more from 10,000 lines on"),
     ] = None
     resamples: Annotated[
         Annotated[int, Meta(ge=1, le=10_000_000)] | None,
-        Meta(description="number of resamples; none: bootstrap 2000, permutation test 9999"),
+        about("number of resamples; none: bootstrap 2000, permutation test 9999"),
     ] = None
-    seed: Annotated[Natural, Meta(description="random seed of the resampling")] = 1
-    top: Annotated[
-        Natural, Meta(description="number of lines and words to list for each model")
-    ] = TOP
+    seed: Annotated[Natural, about("random seed of the resampling")] = 1
+    top: Annotated[Natural, about("number of lines and words to list for each model")] = TOP

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, NonNegative, Positive, Probability
+from rnnlm.config import Count, NonNegative, Positive, Probability, about
 
 CacheTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
 
@@ -26,25 +26,23 @@ class AdaptationSettings:
 class UnigramCacheSettings(AdaptationSettings):
     """Settings of :class:`rnnlm.lm.mixtures.unigram_cache.UnigramCache`."""
 
-    cache_tokens: Annotated[CacheTokens, Meta(description="number of tokens to remember")] = 1000
-    cache_weight: Annotated[
-        Probability, Meta(description="weight of the cache in each probability")
-    ] = 0.05
+    cache_tokens: Annotated[CacheTokens, about("number of tokens to remember")] = 1000
+    cache_weight: Annotated[Probability, about("weight of the cache in each probability")] = 0.05
 
 
 @dataclass(frozen=True)
 class NeuralCacheSettings(AdaptationSettings):
     """Settings of :class:`rnnlm.lm.mixtures.neural_cache.NeuralCache`."""
 
-    cache_tokens: Annotated[CacheTokens, Meta(description="number of tokens to remember")] = 2000
+    cache_tokens: Annotated[CacheTokens, about("number of tokens to remember")] = 2000
     cache_weight: Annotated[
-        Probability, Meta(description="lambda: weight of the cache in each probability")
+        Probability, about("lambda: weight of the cache in each probability")
     ] = 0.1
     cache_flatness: Annotated[
         NonNegative,
-        Meta(
-            description="theta: 0 weights all remembered tokens equally; larger values require "
-            "more similar hidden states"
+        about(
+            "theta: 0 weights all remembered tokens equally; larger values require more "
+            "similar hidden states"
         ),
     ] = 0.3
 
@@ -53,29 +51,27 @@ class NeuralCacheSettings(AdaptationSettings):
 class DynamicSettings(AdaptationSettings):
     """Settings of :class:`rnnlm.lm.mixtures.dynamic_evaluation.DynamicEvaluation`."""
 
-    segment_tokens: Annotated[
-        Count, Meta(description="tokens between two updates of the weights")
-    ] = 5
+    segment_tokens: Annotated[Count, about("tokens between two updates of the weights")] = 5
     adaptation_rule: Annotated[
         Literal["sgd", "rms"],
-        Meta(
-            description="plain gradients (sgd), or gradients divided by their root mean square "
-            "on training text (rms)"
+        about(
+            "plain gradients (sgd), or gradients divided by their root mean square on training "
+            "text (rms)"
         ),
     ] = "sgd"
-    adaptation_rate: Annotated[NonNegative, Meta(description="eta: step size along a gradient")] = (
-        0.05
-    )
+    adaptation_rate: Annotated[NonNegative, about("eta: step size along a gradient")] = 0.05
     adaptation_decay: Annotated[
-        Annotated[float, Meta(ge=0, le=1)],
-        Meta(
-            description="lambda: share of the distance by which weights return to the trained "
-            "ones after each segment"
+        float,
+        about(
+            "lambda: share of the distance by which weights return to the trained ones after "
+            "each segment",
+            ge=0,
+            le=1,
         ),
     ] = 0.005
-    adaptation_epsilon: Annotated[
-        Positive, Meta(description="rule=rms: added to the root mean square")
-    ] = 0.001
+    adaptation_epsilon: Annotated[Positive, about("rule=rms: added to the root mean square")] = (
+        0.001
+    )
 
     @property
     def needs_statistics(self) -> bool:

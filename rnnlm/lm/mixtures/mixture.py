@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta
 
 from rnnlm import arrays as array_types
 from rnnlm.amounts import plural
 from rnnlm.checks import check_shapes, check_state, token_ids
+from rnnlm.config import about
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.lm.base.adaptation_settings import joined
@@ -33,9 +33,9 @@ PRECISIONS = ("bf16", "fp32", "fp64")  # a mixture is as precise as its least pr
 class MixtureSettings:
     """A model made of models."""
 
-    model: Annotated[
-        Literal["mixture"], Meta(description="kind of model: a mixture of several models")
-    ] = "mixture"
+    model: Annotated[Literal["mixture"], about("kind of model: a mixture of several models")] = (
+        "mixture"
+    )
 
 
 @keeps(State)

@@ -18,6 +18,7 @@ from rnnlm.config import (
     Positive,
     Probability,
     SettingsLayer,
+    about,
     as_text,
     belongs_to,
     from_stored,
@@ -55,106 +56,94 @@ class InputSettings:
     steps_of_few_lines: ClassVar[int] = 1
     rate_of_few_lines: ClassVar[float] = 1.0
 
-    model: Annotated[str, Meta(description="kind of model")] = "lstm"
+    model: Annotated[str, about("kind of model")] = "lstm"
     embedding_size: Annotated[
-        Width, Meta(description="width of the word vectors", extra=needs(**WORD_VECTORS))
+        Width, about("width of the word vectors", extra=needs(**WORD_VECTORS))
     ] = 256
     hidden_size: Annotated[
-        Width, Meta(description="width of the hidden layers", extra=needs(layer_sizes=(None,)))
+        Width, about("width of the hidden layers", extra=needs(layer_sizes=(None,)))
     ] = 256
 
     characters: Annotated[
         Literal["cnn", "lstm"] | None,
-        Meta(description="how words are read by their characters; none: word vectors alone"),
+        about("how words are read by their characters; none: word vectors alone"),
     ] = None
     characters_beside: Annotated[
         bool,
-        Meta(
-            description="read characters in addition to word vectors, not instead of them",
+        about(
+            "read characters in addition to word vectors, not instead of them",
             extra=belongs_to("characters", "cnn", "lstm"),
         ),
     ] = False
     character_size: Annotated[
         Width,
-        Meta(
-            description="width of the character vectors",
-            extra=belongs_to("characters", "cnn", "lstm"),
-        ),
+        about("width of the character vectors", extra=belongs_to("characters", "cnn", "lstm")),
     ] = 15
     character_filters: Annotated[
         Sizes,
-        Meta(
-            description="characters=cnn: number of filters of width 1, 2, 3, ...",
+        about(
+            "characters=cnn: number of filters of width 1, 2, 3, ...",
             extra=belongs_to("characters", "cnn"),
         ),
     ] = "25,50,75,100,125,150"
     character_highways: Annotated[
-        Annotated[int, Meta(ge=0, le=100)],
-        Meta(
-            description="characters=cnn: highway layers after the filters",
+        int,
+        about(
+            "characters=cnn: highway layers after the filters",
             extra=belongs_to("characters", "cnn"),
+            ge=0,
+            le=100,
         ),
     ] = 1
     character_overhang: Annotated[
         bool,
-        Meta(
-            description="characters=cnn: filters also reach beyond a word's end, over zeros (as "
-            "in the code of Kim et al. 2016)",
+        about(
+            "characters=cnn: filters also reach beyond a word's end, over zeros (as in the "
+            "code of Kim et al. 2016)",
             extra=belongs_to("characters", "cnn"),
         ),
     ] = False
     character_hidden_size: Annotated[
         Width,
-        Meta(
-            description="characters=lstm: width in each direction",
-            extra=belongs_to("characters", "lstm"),
-        ),
+        about("characters=lstm: width in each direction", extra=belongs_to("characters", "lstm")),
     ] = 100
 
     dropout_embedding: Annotated[
         Probability,
-        Meta(
-            description="dropout of whole words: a dropped word is zero at all its places in a "
-            "window"
-        ),
+        about("dropout of whole words: a dropped word is zero at all its places in a window"),
     ] = 0.0
-    dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
-    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = (
-        0.1
-    )
+    dropout_input: Annotated[Probability, about("dropout on the word vectors")] = 0.1
+    dropout_output: Annotated[Probability, about("dropout before the output layer")] = 0.1
     locked_dropout: Annotated[
         bool,
-        Meta(
-            description="variational dropout: one mask per row for all places of a window",
+        about(
+            "variational dropout: one mask per row for all places of a window",
             extra=needs(**dict.fromkeys(DROPOUTS, ANY)),
         ),
     ] = False
 
     init_embedding: Annotated[
-        Initialisation,
-        Meta(description="how word vectors are initialised", extra=needs(**WORD_VECTORS)),
+        Initialisation, about("how word vectors are initialised", extra=needs(**WORD_VECTORS))
     ] = "uniform"
     init_input: Annotated[
         Initialisation,
-        Meta(description="how weights into hidden layers and character filters are initialised"),
+        about("how weights into hidden layers and character filters are initialised"),
     ] = "torch"
-    init_recurrent: Annotated[
-        Initialisation, Meta(description="how recurrent weights are initialised")
-    ] = "torch"
-    init_output: Annotated[
-        Initialisation, Meta(description="how output weights are initialised")
-    ] = "uniform"
+    init_recurrent: Annotated[Initialisation, about("how recurrent weights are initialised")] = (
+        "torch"
+    )
+    init_output: Annotated[Initialisation, about("how output weights are initialised")] = "uniform"
     init_range: Annotated[
         Positive,
-        Meta(
-            description="uniform: weights start in [-r, r]",
+        about(
+            "uniform: weights start in [-r, r]",
             extra=needs(**dict.fromkeys(STARTS, ("uniform",)), characters=("cnn", "lstm")),
         ),
     ] = 0.1
     init_gain: Annotated[
         Positive,
-        Meta(
-            description="glorot, he, orthogonal, identity: multiplies the weights",
+        about(
+            "glorot, he, orthogonal, identity: multiplies the weights",
             extra=needs(**dict.fromkeys(STARTS, ("glorot", "he", "orthogonal", "identity"))),
         ),
     ] = 1.0
@@ -221,9 +210,9 @@ Pooling = Literal["f", "fo", "ifo"]
 OF_ACTIVATIONS = "; elu: alpha 1; leaky_relu: slope 0.01"
 LayerNorm = Annotated[
     bool,
-    Meta(
-        description="layer normalisation of the sums before the gates and, in an LSTM, of the cell "
-        "before its tanh (Ba et al. 2016)"
+    about(
+        "layer normalisation of the sums before the gates and, in an LSTM, of the cell before "
+        "its tanh (Ba et al. 2016)"
     ),
 ]
 
@@ -278,9 +267,9 @@ class ElmanCell(Cell):
 
     rate_of_few_pairs = 0.5  # it loses its way at the usual rate when batches are small
 
-    activation: Annotated[
-        Activation, Meta(description=f"activation of the hidden layers{OF_ACTIVATIONS}")
-    ] = "tanh"
+    activation: Annotated[Activation, about(f"activation of the hidden layers{OF_ACTIVATIONS}")] = (
+        "tanh"
+    )
     layer_norm: LayerNorm = False
 
     def array_sizes(self, input_width: int, width: int) -> dict[str, Size]:
@@ -293,16 +282,16 @@ class GruCell(Cell):
 
     reset_gate: Annotated[
         ResetGate,
-        Meta(
-            description="the reset gate acts after the recurrent product (cuDNN, torch) or before "
-            "it (Cho et al. 2014)"
+        about(
+            "the reset gate acts after the recurrent product (cuDNN, torch) or before it (Cho "
+            "et al. 2014)"
         ),
     ] = "after"
     update_gate: Annotated[
         UpdateGate,
-        Meta(
-            description="an open update gate keeps the old state (Cho et al., torch) or renews it "
-            "(Chung et al.)"
+        about(
+            "an open update gate keeps the old state (Cho et al., torch) or renews it (Chung "
+            "et al.)"
         ),
     ] = "keep"
     layer_norm: LayerNorm = False
@@ -319,21 +308,21 @@ class LstmCell(Cell):
     starts = frozenset({"forget_bias"})
     state_parts = 2
 
-    forget_bias: Annotated[float, Meta(description="initial bias of the forget gate")] = 1.0
-    peepholes: Annotated[
-        bool, Meta(description="gates also read the cell (Gers & Schmidhuber 2000)")
-    ] = False
-    coupled_gates: Annotated[
-        bool, Meta(description="input gate = 1 - forget gate (Greff et al. 2017)")
-    ] = False
+    forget_bias: Annotated[float, about("initial bias of the forget gate")] = 1.0
+    peepholes: Annotated[bool, about("gates also read the cell (Gers & Schmidhuber 2000)")] = False
+    coupled_gates: Annotated[bool, about("input gate = 1 - forget gate (Greff et al. 2017)")] = (
+        False
+    )
     mogrifier_rounds: Annotated[
-        Annotated[int, Meta(ge=0, le=100)],
-        Meta(
-            description="rounds in which input and last output gate each other (Melis et al. 2020)"
+        int,
+        about(
+            "rounds in which input and last output gate each other (Melis et al. 2020)",
+            ge=0,
+            le=100,
         ),
     ] = 0
     mogrifier_rank: Annotated[
-        Width | None, Meta(description="rank of the matrices of these gates; none: full")
+        Width | None, about("rank of the matrices of these gates; none: full")
     ] = None
     layer_norm: LayerNorm = False
 
@@ -366,14 +355,16 @@ class QrnnCell(Cell):
     """The quasi-recurrent network: a convolution, pooled over time (Bradbury et al. 2017)."""
 
     convolution_words: Annotated[
-        Annotated[int, Meta(ge=1, le=100)],
-        Meta(description="words that the first layer's convolution reads; later layers read one"),
+        int,
+        about(
+            "words that the first layer's convolution reads; later layers read one", ge=1, le=100
+        ),
     ] = 2
     pooling: Annotated[
         Pooling,
-        Meta(
-            description="gates that pool over time: f (forget), fo (and output) or ifo (and "
-            "input, which is 1 - forget otherwise)"
+        about(
+            "gates that pool over time: f (forget), fo (and output) or ifo (and input, which "
+            "is 1 - forget otherwise)"
         ),
     ] = "fo"
 
@@ -403,24 +394,22 @@ class RecurrentSettings(InputSettings):
     """
 
     cell: Cell | None = part(Cell)
-    layers: Annotated[Depth, Meta(description="recurrent layers")] = 1
+    layers: Annotated[Depth, about("recurrent layers")] = 1
     layer_sizes: Annotated[
-        Sizes | None,
-        Meta(description="width of each layer: 650,650,400; none: hidden_size for all"),
+        Sizes | None, about("width of each layer: 650,650,400; none: hidden_size for all")
     ] = None
     connections: Annotated[
         Literal["plain", "residual", "highway", "dense"],
-        Meta(description="how layers connect to those below them"),
+        about("how layers connect to those below them"),
     ] = "plain"
     dropout_between: Annotated[
-        Probability,
-        Meta(description="dropout between recurrent layers", extra=needs(layers=range(2, 101))),
+        Probability, about("dropout between recurrent layers", extra=needs(layers=range(2, 101)))
     ] = 0.1
     weight_drop: Annotated[
         Probability,
-        Meta(
-            description="DropConnect on the recurrent weights (qrnn: on those of the "
-            "convolution), drawn once a window"
+        about(
+            "DropConnect on the recurrent weights (qrnn: on those of the convolution), drawn "
+            "once a window"
         ),
     ] = 0.0
 
@@ -479,77 +468,77 @@ class NetworkSettings(InputSettings):
 
     embedding_size: Annotated[
         Width,
-        Meta(
-            description="width of the word vectors",
-            extra=needs(**WORD_VECTORS, output_layer=("mos",)),
-        ),
+        about("width of the word vectors", extra=needs(**WORD_VECTORS, output_layer=("mos",))),
     ] = 256
     output_layer: Annotated[
         Literal["softmax", "adaptive", "class", "hierarchical", "mos"],
-        Meta(description="output layer; mos: a mixture of softmaxes"),
+        about("output layer; mos: a mixture of softmaxes"),
     ] = "softmax"
     tied: Annotated[
         bool | None,
-        Meta(
-            description="output weights are the word vectors (projected where the widths differ); "
-            "none: where possible"
+        about(
+            "output weights are the word vectors (projected where the widths differ); none: "
+            "where possible"
         ),
     ] = None
     loss: Annotated[
         Literal["full", "sampled", "nce"],
-        Meta(
-            description="output_layer=softmax: the training loss; evaluation is always exact",
+        about(
+            "output_layer=softmax: the training loss; evaluation is always exact",
             extra=belongs_to("output_layer", "softmax"),
         ),
     ] = "full"
     samples: Annotated[
         Width,
-        Meta(
-            description="loss=sampled, nce: noise words drawn for each window, V at most",
+        about(
+            "loss=sampled, nce: noise words drawn for each window, V at most",
             extra=belongs_to("loss", "sampled", "nce"),
         ),
     ] = 1024
     cutoffs: Annotated[
         Sizes | None,
-        Meta(
-            description="output_layer=adaptive: ranks at which clusters end; none: computed from V",
+        about(
+            "output_layer=adaptive: ranks at which clusters end; none: computed from V",
             extra=belongs_to("output_layer", "adaptive"),
         ),
     ] = None
     cluster_shrink: Annotated[
-        Annotated[float, Meta(ge=1, le=1000)],
-        Meta(
-            description="output_layer=adaptive: how many times narrower each cluster is than the "
-            "one before",
+        float,
+        about(
+            "output_layer=adaptive: how many times narrower each cluster is than the one before",
             extra=belongs_to("output_layer", "adaptive"),
+            ge=1,
+            le=1000,
         ),
     ] = 4.0
     classes: Annotated[
         Count | None,
-        Meta(
-            description="output_layer=class: number of classes; none: the square root of V",
+        about(
+            "output_layer=class: number of classes; none: the square root of V",
             extra=belongs_to("output_layer", "class"),
         ),
     ] = None
     mixture_components: Annotated[
-        Annotated[int, Meta(ge=1, le=1000)],
-        Meta(
-            description="output_layer=mos: number of softmaxes to mix",
+        int,
+        about(
+            "output_layer=mos: number of softmaxes to mix",
             extra=belongs_to("output_layer", "mos"),
+            ge=1,
+            le=1000,
         ),
     ] = 15
     dropout_latent: Annotated[
         Probability,
-        Meta(
-            description="output_layer=mos: dropout on the input of each softmax",
+        about(
+            "output_layer=mos: dropout on the input of each softmax",
             extra=belongs_to("output_layer", "mos"),
         ),
     ] = 0.0
     init_output_bias: Annotated[
         Literal["unigram", "zero"],
-        Meta(
-            description="output_layer=softmax, mos: biases start at the words' frequencies, or at "
-            "zero (for deep networks under SGD)",
+        about(
+            "output_layer=softmax, mos: biases start at the words' frequencies, or at zero "
+            "(for deep networks under SGD)",
             extra=belongs_to("output_layer", "softmax", "mos"),
         ),
     ] = "unigram"
@@ -590,16 +579,11 @@ class RecurrentModelSettings(RecurrentSettings, NetworkSettings):
 
     activation_penalty: Annotated[
         NonNegative,
-        Meta(
-            description="AR: weight of the mean square of the output layer's input, after dropout"
-        ),
+        about("AR: weight of the mean square of the output layer's input, after dropout"),
     ] = 0.0
     temporal_penalty: Annotated[
         NonNegative,
-        Meta(
-            description="TAR: weight of the mean square of its change between positions, before "
-            "dropout"
-        ),
+        about("TAR: weight of the mean square of its change between positions, before dropout"),
     ] = 0.0
 
 
@@ -611,14 +595,14 @@ class JordanSettings(NetworkSettings):
     steps_of_few_lines = 2
     rate_of_few_lines = 4.0
 
-    activation: Annotated[
-        Activation, Meta(description=f"activation of the hidden layer{OF_ACTIVATIONS}")
-    ] = "sigmoid"
+    activation: Annotated[Activation, about(f"activation of the hidden layer{OF_ACTIVATIONS}")] = (
+        "sigmoid"
+    )
     feedback: Annotated[
         Literal["distribution", "embedding"],
-        Meta(
-            description="feedback of the previous output to the hidden layer: all its "
-            "probabilities, or the expected word vector"
+        about(
+            "feedback of the previous output to the hidden layer: all its probabilities, or "
+            "the expected word vector"
         ),
     ] = "distribution"
 
@@ -636,14 +620,12 @@ class JordanSettings(NetworkSettings):
 class FeedForwardSettings(NetworkSettings):
     """Settings of `--model ffnn`: a window of words, no recurrence."""
 
-    context_words: Annotated[
-        Annotated[int, Meta(ge=1, le=1000)], Meta(description="words of context (N - 1)")
-    ] = 4
-    activation: Annotated[
-        Activation, Meta(description=f"activation of the hidden layer{OF_ACTIVATIONS}")
-    ] = "tanh"
+    context_words: Annotated[int, about("words of context (N - 1)", ge=1, le=1000)] = 4
+    activation: Annotated[Activation, about(f"activation of the hidden layer{OF_ACTIVATIONS}")] = (
+        "tanh"
+    )
     direct_connections: Annotated[
-        bool, Meta(description="the output layer also reads the window's word vectors")
+        bool, about("the output layer also reads the window's word vectors")
     ] = False
 
     @property

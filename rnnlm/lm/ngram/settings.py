@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
-
-from rnnlm.config import ANY, Count, Positive, needs
+from rnnlm.config import ANY, Count, Positive, about, needs
 
 SmoothingName = Literal[
     "mkn",
@@ -26,11 +24,9 @@ SmoothingName = Literal[
 class UnigramSettings:
     """A unigram with additive smoothing."""
 
-    model: Annotated[Literal["unigram"], Meta(description="kind of model: word frequencies")] = (
-        "unigram"
-    )
+    model: Annotated[Literal["unigram"], about("kind of model: word frequencies")] = "unigram"
     additive_k: Annotated[
-        Positive, Meta(description="number to add to every count (Lidstone; 1 is Laplace)")
+        Positive, about("number to add to every count (Lidstone; 1 is Laplace)")
     ] = 0.5
 
 
@@ -38,132 +34,126 @@ class UnigramSettings:
 class NgramSettings:
     """An n-gram model with backoff."""
 
-    model: Annotated[Literal["ngram"], Meta(description="kind of model: n-grams with backoff")] = (
-        "ngram"
-    )
+    model: Annotated[Literal["ngram"], about("kind of model: n-grams with backoff")] = "ngram"
     order: Annotated[
         int,
-        Meta(
-            ge=1,
-            le=64,
-            description="length of the longest n-grams: N - 1 words of context and the next word",
+        about(
+            "length of the longest n-grams: N - 1 words of context and the next word", ge=1, le=64
         ),
     ] = 5
     smoothing: Annotated[
         SmoothingName,
-        Meta(
+        about(
+            "smoothing method: mkn (modified Kneser-Ney), kn (Kneser-Ney), katz, witten-bell, "
+            "absolute, additive, jelinek-mercer, interpolated (one weight an order), stupid "
+            "(stupid backoff) or mle (no smoothing); see docs/ngrams.md",
             title="NAME",
-            description="smoothing method: mkn (modified Kneser-Ney), kn (Kneser-Ney), katz, "
-            "witten-bell, absolute, additive, jelinek-mercer, interpolated (one weight an order), "
-            "stupid (stupid backoff) or mle (no smoothing); see docs/ngrams.md",
         ),
     ] = "mkn"
     interpolate: Annotated[
         bool | None,
-        Meta(
-            description="interpolate with the lower order everywhere, not only for unseen "
-            "n-grams (absolute, kn, mkn); none: yes"
+        about(
+            "interpolate with the lower order everywhere, not only for unseen n-grams "
+            "(absolute, kn, mkn); none: yes"
         ),
     ] = None
     prune: Annotated[
         str | list[int],
-        Meta(
+        about(
+            "remove n-grams seen at most this often: one number per order, the last one "
+            "repeats; 0,0,1 removes trigrams seen once",
             title="0,0,1",
-            description="remove n-grams seen at most this often: one number per order, the last "
-            "one repeats; 0,0,1 removes trigrams seen once",
         ),
     ] = "0"
     discounts: Annotated[
         Literal["exact", "lmplz"],
-        Meta(
-            description="discounts of mkn: as in the paper (exact), or as in KenLM's lmplz",
+        about(
+            "discounts of mkn: as in the paper (exact), or as in KenLM's lmplz",
             extra=needs(smoothing=("mkn",)),
         ),
     ] = "exact"
     additive_k: Annotated[
         Positive | None,
-        Meta(
-            description="additive: number to add to every count (1 is Laplace); none: tuned on "
-            "held-out text",
+        about(
+            "additive: number to add to every count (1 is Laplace); none: tuned on held-out text",
             extra=needs(smoothing=("additive",)),
         ),
     ] = None
     additive_prior: Annotated[
         Literal["uniform", "lower-order"],
-        Meta(
-            description="additive: add k to every word, as in textbooks, or k V in all, in the "
-            "lower order's proportions",
+        about(
+            "additive: add k to every word, as in textbooks, or k V in all, in the lower "
+            "order's proportions",
             extra=needs(smoothing=("additive",)),
         ),
     ] = "uniform"
     buckets: Annotated[
         Count | None,
-        Meta(
-            description="jelinek-mercer: weights of an order: one for contexts seen once, one for "
-            "2 to 3 times, 4 to 7 times, ..., the last one for all others; 1: one weight an "
-            "order; none: as many as there are",
+        about(
+            "jelinek-mercer: weights of an order: one for contexts seen once, one for 2 to 3 "
+            "times, 4 to 7 times, ..., the last one for all others; 1: one weight an order; "
+            "none: as many as there are",
             extra=needs(smoothing=("jelinek-mercer",)),
         ),
     ] = None
     weights: Annotated[
         str | list[float],
-        Meta(
+        about(
+            "interpolated: weights of the relative frequencies of each order, the lowest "
+            "first, summing to one; or tuned, on held-out text",
             title="0.1,0.3,0.6",
-            description="interpolated: weights of the relative frequencies of each order, the "
-            "lowest first, summing to one; or tuned, on held-out text",
             extra=needs(smoothing=("interpolated",)),
         ),
     ] = "tuned"
     unseen: Annotated[
         Literal["lower", "zero"],
-        Meta(
-            description="interpolated: after a context that was never seen, scale the weights of "
-            "the lower orders to sum to one (lower), or add nothing for it (zero), so that "
-            "probabilities sum to less than one",
+        about(
+            "interpolated: after a context that was never seen, scale the weights of the lower "
+            "orders to sum to one (lower), or add nothing for it (zero), so that probabilities "
+            "sum to less than one",
             extra=needs(smoothing=("interpolated",)),
         ),
     ] = "lower"
     backoff_factor: Annotated[
         float,
-        Meta(
+        about(
+            "stupid backoff: factor for each word of context dropped",
             gt=0,
             lt=1,
-            description="stupid backoff: factor for each word of context dropped",
             extra=needs(smoothing=("stupid",)),
         ),
     ] = 0.4
     threads: Annotated[
-        Count | None, Meta(description="number of processors to count and estimate with; none: all")
+        Count | None, about("number of processors to count and estimate with; none: all")
     ] = None
     memory: Annotated[
         str | None,
-        Meta(
-            title="SIZE",
-            description="memory limit, such as 500M or 2G; the rest goes to disk; none: no limit",
+        about(
+            "memory limit, such as 500M or 2G; the rest goes to disk; none: no limit", title="SIZE"
         ),
     ] = None
     temp: Annotated[
         str | None,
-        Meta(
+        about(
+            "folder for data beyond the memory limit, from which an interrupted count resumes; "
+            "none: the system's temporary folder",
             title="DIR",
-            description="folder for data beyond the memory limit, from which an interrupted "
-            "count resumes; none: the system's temporary folder",
             extra=needs(memory=ANY, workers=ANY, dask=ANY),
         ),
     ] = None
     workers: Annotated[
         Count | None,
-        Meta(
-            description="number of processes to count with on this machine, each within "
-            "`memory`; none: threads of this process"
+        about(
+            "number of processes to count with on this machine, each within `memory`; none: "
+            "threads of this process"
         ),
     ] = None
     dask: Annotated[
         str | None,
-        Meta(
+        about(
+            "address of a Dask scheduler whose workers do the counting; all must see `temp`, "
+            "and each task takes `memory`; none: this machine counts",
             title="ADDRESS",
-            description="address of a Dask scheduler whose workers do the counting; all must see "
-            "`temp`, and each task takes `memory`; none: this machine counts",
         ),
     ] = None
 

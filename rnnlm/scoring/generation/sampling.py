@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated
 import lazy_loader
 from msgspec import Meta
 
-from rnnlm.config import Count, Natural, NonNegative, ValidatedSettings
+from rnnlm.config import Count, Natural, NonNegative, ValidatedSettings, about
 from rnnlm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,45 +49,43 @@ class SamplingSettings(ValidatedSettings):
     """Settings for drawing tokens, and the longest text."""
 
     repetition_penalty: Annotated[
-        Annotated[float, Meta(ge=1)],
-        Meta(
-            description="factor for the log-probability of tokens that the text already has "
-            "(after Keskar et al. 2019)"
+        float,
+        about(
+            "factor for the log-probability of tokens that the text already has (after Keskar "
+            "et al. 2019)",
+            ge=1,
         ),
     ] = 1.0
     temperature: Annotated[
         NonNegative,
-        Meta(
-            description="divisor of the log-probabilities: below 1 favours likely tokens, 0 "
-            "always takes the likeliest"
+        about(
+            "divisor of the log-probabilities: below 1 favours likely tokens, 0 always takes "
+            "the likeliest"
         ),
     ] = 1.0
-    top_k: Annotated[
-        Count | None, Meta(description="draw from the k likeliest tokens (Fan et al. 2018)")
-    ] = None
+    top_k: Annotated[Count | None, about("draw from the k likeliest tokens (Fan et al. 2018)")] = (
+        None
+    )
     top_p: Annotated[
         _Share | None,
-        Meta(
-            description="draw from the fewest tokens whose probabilities add up to this "
-            "(Holtzman et al. 2020)"
+        about(
+            "draw from the fewest tokens whose probabilities add up to this (Holtzman et al. 2020)"
         ),
     ] = None
     min_p: Annotated[
         _Share | None,
-        Meta(
-            description="draw from tokens with at least this share of the likeliest token's "
-            "probability (Nguyen et al. 2024)"
+        about(
+            "draw from tokens with at least this share of the likeliest token's probability "
+            "(Nguyen et al. 2024)"
         ),
     ] = None
-    max_tokens: Annotated[Count, Meta(description="longest sample, in tokens")] = 100
+    max_tokens: Annotated[Count, about("longest sample, in tokens")] = 100
     seed: Annotated[
-        Natural,
-        Meta(description="random seed; the same seed and sample number give the same sample"),
+        Natural, about("random seed; the same seed and sample number give the same sample")
     ] = 1
-    unknown: Annotated[bool, Meta(description="allow <unk> in samples")] = False
+    unknown: Annotated[bool, about("allow <unk> in samples")] = False
     running: Annotated[
-        bool,
-        Meta(description="generate continuous text across line ends instead of single sentences"),
+        bool, about("generate continuous text across line ends instead of single sentences")
     ] = False
 
 
@@ -95,8 +93,8 @@ class SamplingSettings(ValidatedSettings):
 class GenerationSettings(SamplingSettings):
     """Texts to draw: how they begin, how many, and how the next token is drawn."""
 
-    prompt: Annotated[str, Meta(description="beginning of each text")] = ""
-    num: Annotated[Count, Meta(description="number of texts for each beginning")] = 1
+    prompt: Annotated[str, about("beginning of each text")] = ""
+    num: Annotated[Count, about("number of texts for each beginning")] = 1
 
 
 def forbidden_tokens(tokenizer: "Tokenizer", unknown: bool) -> list[int]:

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from msgspec import Meta
-
-from rnnlm.config import Count, ValidatedSettings
+from rnnlm.config import Count, ValidatedSettings, about
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 
@@ -16,7 +14,7 @@ class TaskTokenizerSettings(TokenizerSettings):
     learns what to make of those."""
 
     min_count: Annotated[
-        Count, Meta(description="words or characters that occur fewer times become <unk>")
+        Count, about("words or characters that occur fewer times become <unk>")
     ] = 2
 
 

@@ -17,6 +17,7 @@ from rnnlm.config import (
     Positive,
     Probability,
     SettingsLayer,
+    about,
     from_stored,
     needs,
     resolve,
@@ -49,78 +50,64 @@ class TaskSettings(InputSettings):
     """Settings of all networks of tasks. Their texts are small beside those of language models:
     narrower layers, more dropout."""
 
-    task: Annotated[Literal["tagging", "classification"], Meta(description="task to train for")] = (
-        "tagging"
-    )
+    task: Annotated[Literal["tagging", "classification"], about("task to train for")] = "tagging"
 
     loss: Annotated[
         Literal["cross-entropy", "margin"],
-        Meta(
-            description="what training minimises; margin: by how much the right label's score is "
-            "less than 1 above the best other one's (Collobert & Weston 2008)"
+        about(
+            "what training minimises; margin: by how much the right label's score is less than "
+            "1 above the best other one's (Collobert & Weston 2008)"
         ),
     ] = "cross-entropy"
-    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 100
-    hidden_size: Annotated[
-        Width, Meta(description="width of the hidden layers, in each direction")
-    ] = 200
+    embedding_size: Annotated[Width, about("width of the word vectors")] = 100
+    hidden_size: Annotated[Width, about("width of the hidden layers, in each direction")] = 200
     characters_beside: Annotated[
-        bool, Meta(description="read characters in addition to word vectors, not instead of them")
+        bool, about("read characters in addition to word vectors, not instead of them")
     ] = True
-    character_size: Annotated[Width, Meta(description="width of the character vectors")] = 25
+    character_size: Annotated[Width, about("width of the character vectors")] = 25
     character_filters: Annotated[
-        Sizes, Meta(description="characters=cnn: number of filters of width 1, 2, 3, ...")
+        Sizes, about("characters=cnn: number of filters of width 1, 2, 3, ...")
     ] = "0,25,50,25"
     character_highways: Annotated[
-        Annotated[int, Meta(ge=0, le=100)],
-        Meta(description="characters=cnn: highway layers after the filters"),
+        int, about("characters=cnn: highway layers after the filters", ge=0, le=100)
     ] = 0
-    character_hidden_size: Annotated[
-        Width, Meta(description="characters=lstm: width in each direction")
-    ] = 50
+    character_hidden_size: Annotated[Width, about("characters=lstm: width in each direction")] = 50
     dropout_embedding: Annotated[
         Probability,
-        Meta(
-            description="dropout of whole words: a dropped word is zero at all its places "
-            "in a batch"
-        ),
+        about("dropout of whole words: a dropped word is zero at all its places in a batch"),
     ] = 0.05
     lowercase_vectors: Annotated[
         bool,
-        Meta(
-            description="words that differ only in case share a vector; their characters keep "
-            "the case",
+        about(
+            "words that differ only in case share a vector; their characters keep the case",
             extra=needs(characters=("cnn", "lstm")),
         ),
     ] = True
     unknown_words: Annotated[
         NonNegative,
-        Meta(
-            description="in training, read a word of frequency n as <unk> with probability a / "
-            "(a + n), but keep its characters (Kiperwasser & Goldberg 2016); 0: "
-            "never"
+        about(
+            "in training, read a word of frequency n as <unk> with probability a / (a + n), "
+            "but keep its characters (Kiperwasser & Goldberg 2016); 0: never"
         ),
     ] = 0.25
-    dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.3
-    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = (
-        0.3
-    )
+    dropout_input: Annotated[Probability, about("dropout on the word vectors")] = 0.3
+    dropout_output: Annotated[Probability, about("dropout before the output layer")] = 0.3
     context_models: Annotated[
         ContextModels | None,
-        Meta(
-            description="language models that are additional input, and the widths of their "
-            "layers; set by `contextual`"
+        about(
+            "language models that are additional input, and the widths of their layers; set by "
+            "`contextual`"
         ),
     ] = None
     context_size: Annotated[
         Width,
-        Meta(
-            description="width of the input from each language model of `contextual`",
+        about(
+            "width of the input from each language model of `contextual`",
             extra=needs(contextual=ANY),
         ),
     ] = 200
     locked_dropout: Annotated[
-        bool, Meta(description="variational dropout: one mask per row for all places of a text")
+        bool, about("variational dropout: one mask per row for all places of a text")
     ] = False
 
     @property
@@ -143,24 +130,24 @@ class TaskSettings(InputSettings):
 class RecurrentTaskSettings(TaskSettings, RecurrentSettings):
     """Settings of the recurrent kinds of all tasks."""
 
-    dropout_between: Annotated[
-        Probability, Meta(description="dropout between recurrent layers")
-    ] = 0.3
+    dropout_between: Annotated[Probability, about("dropout between recurrent layers")] = 0.3
     reads_boundary: Annotated[
         bool,
-        Meta(
-            description="read </s> before each text, in both directions, as language models do; "
+        about(
+            "read </s> before each text, in both directions, as language models do; "
             "`init_from` sets it"
         ),
     ] = False
     bidirectional: Annotated[
-        bool, Meta(description="add a second, backward layer to each layer; false: forward only")
+        bool, about("add a second, backward layer to each layer; false: forward only")
     ] = True
     sentence_pooling: Annotated[
         SentencePooling,
-        Meta(description="input of a label of the whole text: the last states (backward: at the "
-                         "first word), or the mean, maximum, sum or weighted mean over the words"),
-    ] = "max"  # fmt: skip
+        about(
+            "input of a label of the whole text: the last states (backward: at the first word), "
+            "or the mean, maximum, sum or weighted mean over the words"
+        ),
+    ] = "max"
 
     @property
     def directions(self) -> int:
@@ -173,21 +160,14 @@ class TaggingSettings(RecurrentTaskSettings):
 
     characters: Annotated[
         Literal["cnn", "lstm"] | None,
-        Meta(description="how words are read by their characters; none: word vectors alone"),
+        about("how words are read by their characters; none: word vectors alone"),
     ] = "cnn"
     output_layer: Annotated[
         Literal["softmax", "crf"],
-        Meta(
-            description="output layer; crf is a linear chain that scores all labels of a "
-            "sentence together"
-        ),
+        about("output layer; crf is a linear chain that scores all labels of a sentence together"),
     ] = "softmax"
     constrained: Annotated[
-        bool,
-        Meta(
-            description="restrict label sequences to those that the span scheme allows: no I-X "
-            "after O"
-        ),
+        bool, about("restrict label sequences to those that the span scheme allows: no I-X after O")
     ] = True
 
     def __post_init__(self) -> None:
@@ -204,13 +184,11 @@ class TaggingSettings(RecurrentTaskSettings):
 class ClassificationSettings(TaskSettings):
     """Settings of all classifiers: a label for a text."""
 
-    task: Annotated[Literal["tagging", "classification"], Meta(description="task to train for")] = (
+    task: Annotated[Literal["tagging", "classification"], about("task to train for")] = (
         "classification"
     )
 
-    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = (
-        0.5
-    )
+    dropout_output: Annotated[Probability, about("dropout before the output layer")] = 0.5
 
 
 @dataclass(frozen=True)
@@ -223,23 +201,17 @@ class BagClassifier(ClassificationSettings):
     """Settings of `--task classification --model bag`: the mean of the word vectors, then layers
     (Iyyer et al. 2015)."""
 
-    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 200
+    embedding_size: Annotated[Width, about("width of the word vectors")] = 200
     dropout_embedding: Annotated[
         Probability,
-        Meta(
-            description="dropout of whole words: a dropped word is zero at all its places "
-            "in a batch"
-        ),
+        about("dropout of whole words: a dropped word is zero at all its places in a batch"),
     ] = 0.3
     layers: Annotated[
-        Annotated[int, Meta(ge=0, le=100)],
-        Meta(description="layers after the mean; 0 feeds it to the output layer"),
+        int, about("layers after the mean; 0 feeds it to the output layer", ge=0, le=100)
     ] = 1
-    activation: Annotated[Literal["tanh", "relu"], Meta(description="activation of the layers")] = (
-        "relu"
-    )
+    activation: Annotated[Literal["tanh", "relu"], about("activation of the layers")] = "relu"
     dropout_between: Annotated[
-        Probability, Meta(description="dropout between layers", extra=needs(layers=range(2, 101)))
+        Probability, about("dropout between layers", extra=needs(layers=range(2, 101)))
     ] = 0.3
 
     @property
@@ -252,10 +224,10 @@ class CnnClassifier(ClassificationSettings):
     """Settings of `--task classification --model cnn`: filters over the words, each at its best
     place (Kim 2014)."""
 
-    hidden_size: Annotated[Width, Meta(description="filters of each width")] = 100
-    filter_widths: Annotated[
-        Sizes, Meta(description="words that each filter covers", examples=["3,4,5"])
-    ] = "3,4,5"
+    hidden_size: Annotated[Width, about("filters of each width")] = 100
+    filter_widths: Annotated[Sizes, about("words that each filter covers", examples=["3,4,5"])] = (
+        "3,4,5"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -320,42 +292,43 @@ Weights = Annotated[
 class TaskFittingSettings(OptimizationSettings):
     """Settings for training a task's network on batches of examples."""
 
-    batch_rows: Annotated[Width, Meta(description="examples per batch and process")] = 32
-    learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.005
+    batch_rows: Annotated[Width, about("examples per batch and process")] = 32
+    learning_rate: Annotated[Positive, about("peak learning rate")] = 0.005
     clip_norm: Annotated[
-        Positive | None,
-        Meta(description="largest global norm of the gradients; longer ones are scaled down"),
+        Positive | None, about("largest global norm of the gradients; longer ones are scaled down")
     ] = 5.0
     ema_decay: Annotated[
         Probability | None,
-        Meta(
-            description="decay of an exponential moving average of the weights, which is "
-            "validated and saved; none: no average"
+        about(
+            "decay of an exponential moving average of the weights, which is validated and "
+            "saved; none: no average"
         ),
     ] = None
     loss_weights: Annotated[
         Weights | None,
-        Meta(
-            description="weight of each label column's loss, columns of words first, such as "
-            "1,0.5; none: all 1"
+        about(
+            "weight of each label column's loss, columns of words first, such as 1,0.5; none: all 1"
         ),
     ] = None
     rate_decay_by_layer: Annotated[
         RateDecay,
-        Meta(description="factor by which the learning rate falls from each layer to the one "
-                         "below (Howard & Ruder 2018: 2.6); 1 keeps it equal"),
-    ] = 1.0  # fmt: skip
+        about(
+            "factor by which the learning rate falls from each layer to the one below (Howard & "
+            "Ruder 2018: 2.6); 1 keeps it equal"
+        ),
+    ] = 1.0
     unfreeze: Annotated[
         Literal["epoch"] | None,
-        Meta(description="epoch: train only the output layer in the first epoch, and one layer "
-                         "more in each further epoch (Howard & Ruder 2018); none: train all "
-                         "layers from the start"),
-    ] = None  # fmt: skip
+        about(
+            "epoch: train only the output layer in the first epoch, and one layer more in each "
+            "further epoch (Howard & Ruder 2018); none: train all layers from the start"
+        ),
+    ] = None
     criterion: Annotated[
         Literal["auto", "accuracy", "f1", "macro_f1", "loss"],
-        Meta(
-            description="validation metric that selects the best weights; auto: F1 for spans, "
-            "word error rate for sounds, else accuracy"
+        about(
+            "validation metric that selects the best weights; auto: F1 for spans, word error "
+            "rate for sounds, else accuracy"
         ),
     ] = "auto"
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from rnnlm.config import Count, ValidatedSettings, describe
+from rnnlm.config import Count, ValidatedSettings, about, describe
 from rnnlm.errors import UsageError
 from rnnlm.scoring.generation.settings import LengthPower
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -33,35 +33,30 @@ class DecodingSettings(ValidatedSettings):
 
     beam: Annotated[
         BeamWidth | None,
-        Meta(
-            description="beam width: candidates kept at each step; 1 is greedy search; none: as "
-            "many as nbest"
+        about(
+            "beam width: candidates kept at each step; 1 is greedy search; none: as many as nbest"
         ),
     ] = None
     length_power: Annotated[
         LengthPower | None,
-        Meta(
-            description="rank candidates by log p / ((5 + tokens) / 6)^A (Wu et al. 2016); 0 "
-            "favours short ones; none: 1, for greedy search 0"
+        about(
+            "rank candidates by log p / ((5 + tokens) / 6)^A (Wu et al. 2016); 0 favours short "
+            "ones; none: 1, for greedy search 0"
         ),
     ] = None
     nbest: Annotated[
-        Count,
-        Meta(
-            description="number of best lines to return for each source, with their "
-            "log-probabilities"
-        ),
+        Count, about("number of best lines to return for each source, with their log-probabilities")
     ] = 1
     max_length: Annotated[
         LengthFactor,
-        Meta(
-            description="longest output in tokens: this factor times the source's, </s> "
+        about(
+            "longest output in tokens: this factor times the source's, </s> "
             f"included, plus {LONGER}"
         ),
     ] = 2.0
-    attention: Annotated[
-        bool, Meta(description="return the attention of each output token to the source")
-    ] = False
+    attention: Annotated[bool, about("return the attention of each output token to the source")] = (
+        False
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -124,10 +119,10 @@ class SourceTokenizerSettings(TokenizerSettings):
 
     tokenizer: Annotated[
         typing.Literal["word", "char", "byte", "sentencepiece", "huggingface"],
-        Meta(description="how to split sources and targets into tokens"),
+        about("how to split sources and targets into tokens"),
     ] = "sentencepiece"
     shared_vocabulary: Annotated[
-        bool, Meta(description="use one tokenizer for both sides, built from the text of both")
+        bool, about("use one tokenizer for both sides, built from the text of both")
     ] = False
 
 
@@ -135,12 +130,12 @@ def _target_fields() -> list[tuple[str, object, object]]:
     """Return (name, type, default) of the settings of the target's tokenizer: those of the
     source's, which are None where it is the same."""
     hints = typing.get_type_hints(TokenizerSettings, include_extras=True)
-    about = describe(TokenizerSettings)
+    descriptions = describe(TokenizerSettings)
     fields: list[tuple[str, object, object]] = []
     for field in dataclasses.fields(TokenizerSettings):
         name = OF_TARGET + field.name
-        description = f"of the target's lines: {about[field.name]}; none: as the source's"
-        meta = Meta(description=description)
+        description = f"of the target's lines: {descriptions[field.name]}; none: as the source's"
+        meta = about(description)
         fields.append((name, Annotated[hints[field.name] | None, meta], None))
     return fields
 

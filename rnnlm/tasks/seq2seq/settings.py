@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
-
 from rnnlm.config import (
     Count,
     NonNegative,
     Positive,
     Probability,
     SettingsLayer,
+    about,
     from_stored,
     needs,
     resolve,
@@ -54,96 +53,80 @@ class Seq2SeqSettings(RecurrentSettings):
     """Settings of all encoder-decoders. Widths of what is read and given follow from them: see the
     properties."""
 
-    task: Annotated[Literal["seq2seq"], Meta(description="task to train for")] = "seq2seq"
+    task: Annotated[Literal["seq2seq"], about("task to train for")] = "seq2seq"
 
-    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 256
+    embedding_size: Annotated[Width, about("width of the word vectors")] = 256
     target_embedding_size: Annotated[
-        Width | None,
-        Meta(description="width of the target's word vectors; none: that of the source's"),
+        Width | None, about("width of the target's word vectors; none: that of the source's")
     ] = None
     unknown_words: Annotated[
         NonNegative,
-        Meta(
-            description="in training, read a source word of frequency n as <unk> with probability "
-            "a / (a + n), but keep its characters (Kiperwasser & Goldberg 2016); 0: never"
+        about(
+            "in training, read a source word of frequency n as <unk> with probability a / (a + "
+            "n), but keep its characters (Kiperwasser & Goldberg 2016); 0: never"
         ),
     ] = 0.0
-    hidden_size: Annotated[
-        Width, Meta(description="width of the encoder's layers, in each direction")
-    ] = 256
-    layers: Annotated[Depth, Meta(description="recurrent layers of the encoder")] = 1
+    hidden_size: Annotated[Width, about("width of the encoder's layers, in each direction")] = 256
+    layers: Annotated[Depth, about("recurrent layers of the encoder")] = 1
     bidirectional: Annotated[
-        bool, Meta(description="add a second, backward layer to each layer of the encoder")
+        bool, about("add a second, backward layer to each layer of the encoder")
     ] = True
     decoder_model: Annotated[
         CellName | None,
-        Meta(
-            description="kind of the decoder's layers, in its default form; none: that of the "
-            "encoder's"
-        ),
+        about("kind of the decoder's layers, in its default form; none: that of the encoder's"),
     ] = None
-    decoder_layers: Annotated[Depth, Meta(description="recurrent layers of the decoder")] = 1
+    decoder_layers: Annotated[Depth, about("recurrent layers of the decoder")] = 1
     decoder_hidden_size: Annotated[
         Width | None,
-        Meta(
-            description="width of the decoder's layers; none: that of the encoder's output for "
-            "each token"
-        ),
+        about("width of the decoder's layers; none: that of the encoder's output for each token"),
     ] = None
     attention: Annotated[
         AttentionKind | None,
-        Meta(description="attention score of the decoder: h m, h W m (Luong et al. 2015) or v "
-                         "tanh(W h + U m) (Bahdanau et al. 2015); none: no attention, only the "
-                         "first state"),
-    ] = "general"  # fmt: skip
+        about(
+            "attention score of the decoder: h m, h W m (Luong et al. 2015) or v tanh(W h + U m) "
+            "(Bahdanau et al. 2015); none: no attention, only the first state"
+        ),
+    ] = "general"
     attention_size: Annotated[
         Width | None,
-        Meta(
-            description="attention=additive: width of the compared vectors; none: that of the "
-            "decoder",
+        about(
+            "attention=additive: width of the compared vectors; none: that of the decoder",
             extra=needs(attention=("additive",)),
         ),
     ] = None
     input_feeding: Annotated[
         bool,
-        Meta(
-            description="feed the last attentional vector to the decoder with each word (Luong "
-            "et al. 2015)"
-        ),
+        about("feed the last attentional vector to the decoder with each word (Luong et al. 2015)"),
     ] = False
     bridge: Annotated[
         Literal["last", "mean"] | None,
-        Meta(description="source of the decoder's first state: a learned map of the encoder's "
-                         "last hidden states (backward: at the first token), or of the mean of "
-                         "its outputs; none: zeros"),
-    ] = "last"  # fmt: skip
+        about(
+            "source of the decoder's first state: a learned map of the encoder's last hidden "
+            "states (backward: at the first token), or of the mean of its outputs; none: zeros"
+        ),
+    ] = "last"
     tied_embeddings: Annotated[
         Literal["target", "all"] | None,
-        Meta(
-            description="share the output weights with the target's word vectors; all: also with "
-            "the source's (one vocabulary for both)"
+        about(
+            "share the output weights with the target's word vectors; all: also with the "
+            "source's (one vocabulary for both)"
         ),
     ] = "target"
     init_output: Annotated[
         Initialisation,
-        Meta(
-            description="how output weights are initialised", extra=needs(tied_embeddings=(None,))
-        ),
+        about("how output weights are initialised", extra=needs(tied_embeddings=(None,))),
     ] = "uniform"
     dropout_input: Annotated[
-        Probability,
-        Meta(description="dropout on the word vectors and on the vectors of input feeding"),
+        Probability, about("dropout on the word vectors and on the vectors of input feeding")
     ] = 0.2
     dropout_between: Annotated[
         Probability,
-        Meta(
-            description="dropout between recurrent layers",
+        about(
+            "dropout between recurrent layers",
             extra=needs(layers=range(2, 101), decoder_layers=range(2, 101)),
         ),
     ] = 0.2
-    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = (
-        0.2
-    )
+    dropout_output: Annotated[Probability, about("dropout before the output layer")] = 0.2
 
     def __post_init__(self) -> None:
         if self.characters:
@@ -281,34 +264,32 @@ def stored(settings: Mapping[str, Any]) -> Seq2SeqSettings:
 class Seq2SeqFittingSettings(OptimizationSettings):
     """Settings for training an encoder-decoder on batches of pairs."""
 
-    batch_rows: Annotated[Width, Meta(description="pairs per batch and process")] = 64
-    learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.002
+    batch_rows: Annotated[Width, about("pairs per batch and process")] = 64
+    learning_rate: Annotated[Positive, about("peak learning rate")] = 0.002
     clip_norm: Annotated[
-        Positive | None,
-        Meta(description="largest global norm of the gradients; longer ones are scaled down"),
+        Positive | None, about("largest global norm of the gradients; longer ones are scaled down")
     ] = 1.0
     label_smoothing: Annotated[
         Probability,
-        Meta(
-            description="share of the probability that is spread evenly over all tokens (Szegedy "
-            "et al. 2016)"
+        about(
+            "share of the probability that is spread evenly over all tokens (Szegedy et al. 2016)"
         ),
     ] = 0.1
     own_words: Annotated[
         Probability,
-        Meta(
-            description="probability that the decoder reads its own likeliest token instead of "
-            "the target's (Bengio et al. 2015)"
+        about(
+            "probability that the decoder reads its own likeliest token instead of the "
+            "target's (Bengio et al. 2015)"
         ),
     ] = 0.0
     longest: Annotated[
-        Count, Meta(description="skip training pairs with more tokens than this on either side")
+        Count, about("skip training pairs with more tokens than this on either side")
     ] = 250
     criterion: Annotated[
         Literal["loss", "bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate"],
-        Meta(
-            description="validation metric that selects the best weights; all but the loss "
-            "decode the validation sources greedily"
+        about(
+            "validation metric that selects the best weights; all but the loss decode the "
+            "validation sources greedily"
         ),
     ] = "loss"
 

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta
-
-from rnnlm.config import NonNegative, ValidatedSettings
+from rnnlm.config import NonNegative, ValidatedSettings, about
 from rnnlm.errors import SettingsError, UsageError, nearest
 
 BUCKETS = ("head", "middle", "tail")
@@ -30,42 +28,43 @@ class FilterSettings(ValidatedSettings):
     """
 
     quantiles: Annotated[
-        tuple[float, ...],
-        Meta(description="quantiles of the reference at which head and middle end"),
+        tuple[float, ...], about("quantiles of the reference at which head and middle end")
     ] = (0.3, 0.6)
     cutoffs: Annotated[
         tuple[float, ...] | None,
-        Meta(description="perplexities at which head and middle end, instead of a reference"),
+        about("perplexities at which head and middle end, instead of a reference"),
     ] = None
     min_perplexity: Annotated[
-        NonNegative | None, Meta(description="drop documents with a lower perplexity")
+        NonNegative | None, about("drop documents with a lower perplexity")
     ] = None
     max_perplexity: Annotated[
         NonNegative | None,
-        Meta(
-            description="drop documents with a higher perplexity; with several models, assign "
-            "them to no language"
+        about(
+            "drop documents with a higher perplexity; with several models, assign them to no "
+            "language"
         ),
     ] = None
     min_probability: Annotated[
-        Annotated[float, Meta(ge=0, le=1)],
-        Meta(
-            description="with several models: assign a document to no language if the likeliest "
-            "one has a lower probability"
+        float,
+        about(
+            "with several models: assign a document to no language if the likeliest one has a "
+            "lower probability",
+            ge=0,
+            le=1,
         ),
     ] = 0.5
-    keep: Annotated[
-        tuple[str, ...] | None, Meta(description="buckets or languages to write; none: all")
-    ] = None
+    keep: Annotated[tuple[str, ...] | None, about("buckets or languages to write; none: all")] = (
+        None
+    )
     perplexity_column: Annotated[
-        str, Meta(title="NAME", description="name of the column for the perplexity")
+        str, about("name of the column for the perplexity", title="NAME")
     ] = "perplexity"
-    bucket_column: Annotated[
-        str, Meta(title="NAME", description="name of the column for the bucket")
-    ] = "bucket"
-    language_column: Annotated[
-        str, Meta(title="NAME", description="name of the column for the language")
-    ] = "language"
+    bucket_column: Annotated[str, about("name of the column for the bucket", title="NAME")] = (
+        "bucket"
+    )
+    language_column: Annotated[str, about("name of the column for the language", title="NAME")] = (
+        "language"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
 
+from rnnlm.config import about
 from rnnlm.errors import ModelError, shown
 from rnnlm.interface import Shapes, Tokenizer, keeps
 from rnnlm.registry import Library
@@ -52,9 +52,9 @@ class _Index(msgspec.Struct):
 class TransformersSettings:
     """A model that transformers stores."""
 
-    model: Annotated[
-        Literal["transformers"], Meta(description="kind of model: one of transformers")
-    ] = "transformers"
+    model: Annotated[Literal["transformers"], about("kind of model: one of transformers")] = (
+        "transformers"
+    )
 
 
 @keeps(Library)

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from msgspec import Meta
-
-from rnnlm.config import Natural, ValidatedSettings
+from rnnlm.config import Natural, ValidatedSettings, about
 from rnnlm.text.lines import SpecialSymbols, check_reserved, split_words
 from rnnlm.text.normalisation import without_punctuation
 
@@ -19,27 +17,24 @@ class ListSettings(ValidatedSettings):
     needed, also skip utterances without one."""
 
     # One of FORMATS
-    format: Annotated[
-        str | None, Meta(description="format of the lists; none: inferred from the content")
-    ] = None
+    format: Annotated[str | None, about("format of the lists; none: inferred from the content")] = (
+        None
+    )
     beam_size: Annotated[
         Natural | None,
-        Meta(
-            description="number of hypotheses per utterance in a nemo list; none: blank lines "
-            "separate utterances"
+        about(
+            "number of hypotheses per utterance in a nemo list; none: blank lines separate "
+            "utterances"
         ),
     ] = None
-    costs: Annotated[bool, Meta(description="treat scores as costs: lower is better")] = False
+    costs: Annotated[bool, about("treat scores as costs: lower is better")] = False
     skip_incomplete: Annotated[
         bool,
-        Meta(
-            description="skip utterances without hypotheses or reference instead of stopping "
-            "with an error"
-        ),
+        about("skip utterances without hypotheses or reference instead of stopping with an error"),
     ] = False
     encoding_errors: Annotated[
         Literal["strict", "replace"],
-        Meta(description="invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
+        about("invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
     ] = "strict"
 
 
@@ -53,26 +48,20 @@ class TextMapping(ValidatedSettings):
     computing the WER.
     """
 
-    lowercase: Annotated[
-        bool, Meta(description="convert text to lower case before models read it")
-    ] = False
+    lowercase: Annotated[bool, about("convert text to lower case before models read it")] = False
     remove_punctuation: Annotated[
         bool,
-        Meta(
-            description="replace punctuation by spaces before models read the text; apostrophes "
-            "inside words stay"
+        about(
+            "replace punctuation by spaces before models read the text; apostrophes inside "
+            "words stay"
         ),
     ] = False
     special_symbols: Annotated[
-        SpecialSymbols,
-        Meta(description="<s> or </s> in the text is an error, is dropped, or becomes <unk>"),
+        SpecialSymbols, about("<s> or </s> in the text is an error, is dropped, or becomes <unk>")
     ] = "error"
     normalise_wer: Annotated[
         bool,
-        Meta(
-            description="also apply `lowercase` and `remove_punctuation` to the texts that the "
-            "WER compares"
-        ),
+        about("also apply `lowercase` and `remove_punctuation` to the texts that the WER compares"),
     ] = False
 
     def mapped(self, text: str, where: str = "a hypothesis") -> str:
@@ -107,9 +96,7 @@ class RescoreSettings(ValidatedSettings):
     instead of raising an error."""
 
     mapping: TextMapping = TextMapping()
-    words: Annotated[bool, Meta(description="use a weight for the number of words")] = True
-    oov: Annotated[
-        bool, Meta(description="use a weight for the number of words unknown to a model")
-    ] = True
-    seed: Annotated[Natural, Meta(description="random seed of restarts and resampling")] = 1
+    words: Annotated[bool, about("use a weight for the number of words")] = True
+    oov: Annotated[bool, about("use a weight for the number of words unknown to a model")] = True
+    seed: Annotated[Natural, about("random seed of restarts and resampling")] = 1
     skip_incomplete: bool = False

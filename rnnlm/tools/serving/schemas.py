@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from rnnlm.config import about
 from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.tasks.seq2seq.options import DecodingSettings
@@ -18,10 +19,8 @@ S = TypeVar("S", bound=Struct)
 
 MAX_TOP = 1_000_000  # labels of a text: more than any classifier has
 
-Name = Annotated[
-    str | None, Meta(description="name of the model; the first one that is served, if left out")
-]
-Text = Annotated[str, Meta(description="a line of text")]
+Name = Annotated[str | None, about("name of the model; the first one that is served, if left out")]
+Text = Annotated[str, about("a line of text")]
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -63,7 +62,7 @@ def fields_in(asked: Request, settings: type) -> dict[str, typing.Any]:
 class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The base of all answers."""
 
-    model: Annotated[str, Meta(description="name of the model that answered")]
+    model: Annotated[str, about("name of the model that answered")]
 
 
 # ---- GET /health and /models.
@@ -80,16 +79,16 @@ class ModelRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A model that is served."""
 
     name: str
-    kind: Annotated[str, Meta(description="such as lstm or ngram")]
-    family: Annotated[str, Meta(description="network or ngram")]
+    kind: Annotated[str, about("such as lstm or ngram")]
+    family: Annotated[str, about("network or ngram")]
     task: str
-    tokenizer: Annotated[str, Meta(description="word, char, byte, sentencepiece or huggingface")]
+    tokenizer: Annotated[str, about("word, char, byte, sentencepiece or huggingface")]
     vocabulary: int
     parameters: int
-    order: Annotated[int | None, Meta(description="order of an n-gram model")]
-    test_ppl: Annotated[float | None, Meta(description="perplexity per token of its test text")]
+    order: Annotated[int | None, about("order of an n-gram model")]
+    test_ppl: Annotated[float | None, about("perplexity per token of its test text")]
     fingerprint: str | None
-    can: Annotated[list[str], Meta(description="endpoints and inspections that the model supports")]
+    can: Annotated[list[str], about("endpoints and inspections that the model supports")]
 
 
 class ModelList(Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,11 +104,11 @@ class ModelList(Struct, frozen=True, forbid_unknown_fields=True):
 class ScoreRequest(Request, frozen=True, kw_only=True):
     """Sentences to score."""
 
-    sentences: Annotated[list[Text], Meta(min_length=1, description="sentences, one line each")]
-    given: Annotated[str, Meta(description="text before each sentence in its line")] = ""
-    source: Annotated[
-        str | None, Meta(description="for an encoder-decoder: the source of the sentences")
-    ] = None
+    sentences: Annotated[list[Text], about("sentences, one line each", min_length=1)]
+    given: Annotated[str, about("text before each sentence in its line")] = ""
+    source: Annotated[str | None, about("for an encoder-decoder: the source of the sentences")] = (
+        None
+    )
 
 
 class NextWordRecord(Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,7 +122,7 @@ class TokenRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A token of a sentence."""
 
     token: str
-    surprisal_bits: Annotated[float | None, Meta(description="null if infinite")]
+    surprisal_bits: Annotated[float | None, about("null if infinite")]
     oov: bool
 
 
@@ -134,12 +133,12 @@ class WordRecord(Struct, frozen=True, forbid_unknown_fields=True):
     word: str
     start: int
     end: int
-    surprisal_bits: Annotated[float | None, Meta(description="null if infinite")]
+    surprisal_bits: Annotated[float | None, about("null if infinite")]
     oov: bool
     tokens: int
     rank: Annotated[
         int | UnsetType | None,
-        Meta(description="rank among all words, 1 is the likeliest; null for several tokens"),
+        about("rank among all words, 1 is the likeliest; null for several tokens"),
     ] = UNSET
     next: list[NextWordRecord] | UnsetType = UNSET
 
@@ -149,12 +148,12 @@ class SentenceRecord(Struct, frozen=True, forbid_unknown_fields=True):
 
     id: int
     text: str
-    logprob_nats: Annotated[float | None, Meta(description="null if there is no score, see reason")]
+    logprob_nats: Annotated[float | None, about("null if there is no score, see reason")]
     tokens: int | None
     words: int | None
     ppl_word: float | None
     oov: list[str]
-    reason: Annotated[str | None, Meta(description="why there is no score")]
+    reason: Annotated[str | None, about("why there is no score")]
     surprisals: list[TokenRecord] | UnsetType = UNSET
     word_surprisals: list[WordRecord] | UnsetType = UNSET
 
@@ -162,7 +161,7 @@ class SentenceRecord(Struct, frozen=True, forbid_unknown_fields=True):
 class ScoreAnswer(Answer, frozen=True, kw_only=True):
     """The scores, in the order of the sentences."""
 
-    signature: Annotated[str, Meta(description="the data that was measured on, and how")]
+    signature: Annotated[str, about("the data that was measured on, and how")]
     scores: list[SentenceRecord]
 
 
@@ -170,7 +169,7 @@ class NextRequest(Request, frozen=True, kw_only=True):
     """A text to continue."""
 
     text: str = ""
-    n: Annotated[int, Meta(ge=1, description="number of words")] = 10
+    n: Annotated[int, about("number of words", ge=1)] = 10
 
 
 class NextAnswer(Answer, frozen=True, kw_only=True):
@@ -187,7 +186,7 @@ class GenerateRequest(Request, frozen=True, kw_only=True):
     """Texts to draw."""
 
     stream: Annotated[
-        bool, Meta(description="send server-sent events as the texts grow instead of one answer")
+        bool, about("send server-sent events as the texts grow instead of one answer")
     ] = True
 
 
@@ -198,7 +197,7 @@ class SampleRecord(Struct, frozen=True, forbid_unknown_fields=True):
     text: str
     tokens: int
     logprob_nats: float
-    complete: Annotated[bool, Meta(description="whether the text ended by itself")]
+    complete: Annotated[bool, about("whether the text ended by itself")]
 
 
 class GenerateAnswer(Answer, frozen=True, kw_only=True):
@@ -228,32 +227,30 @@ class HypothesisInput(Struct, frozen=True, forbid_unknown_fields=True):
     """A hypothesis of an n-best list."""
 
     text: str
-    score: Annotated[float, Meta(description="score of the first pass; higher is better")]
+    score: Annotated[float, about("score of the first pass; higher is better")]
 
 
 class UtteranceInput(Struct, frozen=True, forbid_unknown_fields=True):
     """An utterance of an n-best list, as `rnnlm rescore` reads it."""
 
     hypotheses: Annotated[list[HypothesisInput], Meta(min_length=1)]
-    utt: Annotated[str | int, Meta(description="its name")] = ""
-    ref: Annotated[str | None, Meta(description="the reference, what was really said")] = None
-    source: Annotated[str | None, Meta(description="for translations: the source")] = None
+    utt: Annotated[str | int, about("its name")] = ""
+    ref: Annotated[str | None, about("the reference, what was really said")] = None
+    source: Annotated[str | None, about("for translations: the source")] = None
 
 
 class RescoreRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """N-best lists, and the weights that order them."""
 
     utterances: Annotated[list[UtteranceInput], Meta(min_length=1)]
-    weights: Annotated[
-        Weights, Meta(description="the content of a file of `rnnlm rescore --weights-output`")
-    ]
+    weights: Annotated[Weights, about("the content of a file of `rnnlm rescore --weights-output`")]
 
 
 class RescoredHypothesis(Struct, frozen=True, forbid_unknown_fields=True):
     """A hypothesis with its new score."""
 
     text: str
-    score: Annotated[float | None, Meta(description="null if a model gives it probability zero")]
+    score: Annotated[float | None, about("null if a model gives it probability zero")]
     first_pass_rank: int
     first_pass_score: float
     features: dict[str, float | None]
@@ -282,13 +279,11 @@ class RescoreAnswer(Struct, frozen=True, forbid_unknown_fields=True):
 class TagRequest(Request, frozen=True, kw_only=True):
     """Sentences to tag."""
 
-    sentences: Annotated[
-        list[str | list[str]], Meta(min_length=1, description="texts, or lists of words")
-    ]
-    nbest: Annotated[int, Meta(ge=1, description="number of label sequences for each sentence")] = 1
-    probabilities: Annotated[
-        bool, Meta(description="also return the probabilities of each word's labels")
-    ] = False
+    sentences: Annotated[list[str | list[str]], about("texts, or lists of words", min_length=1)]
+    nbest: Annotated[int, about("number of label sequences for each sentence", ge=1)] = 1
+    probabilities: Annotated[bool, about("also return the probabilities of each word's labels")] = (
+        False
+    )
 
 
 class LabelSequenceRecord(Struct, frozen=True, forbid_unknown_fields=True):
@@ -304,12 +299,12 @@ class TaggedRecord(Struct, frozen=True, forbid_unknown_fields=True):
 
     text: str | None
     words: list[str]
-    labels: Annotated[dict[str, list[str]], Meta(description="by column")]
+    labels: Annotated[dict[str, list[str]], about("by column")]
     sentence_labels: dict[str, str]
     nbest: dict[str, list[LabelSequenceRecord]] | UnsetType = UNSET
     probabilities: dict[str, list[dict[str, float]]] | UnsetType = UNSET
     sentence_probabilities: dict[str, dict[str, float]] | UnsetType = UNSET
-    reason: Annotated[str | UnsetType, Meta(description="why it has no labels")] = UNSET
+    reason: Annotated[str | UnsetType, about("why it has no labels")] = UNSET
 
 
 class TagAnswer(Answer, frozen=True, kw_only=True):
@@ -323,10 +318,7 @@ class ClassifyRequest(Request, frozen=True, kw_only=True):
 
     texts: Annotated[list[Text], Meta(min_length=1)]
     top: (
-        Annotated[
-            int, Meta(ge=1, le=MAX_TOP, description="number of most probable labels to return")
-        ]
-        | None
+        Annotated[int, about("number of most probable labels to return", ge=1, le=MAX_TOP)] | None
     ) = None
 
 
@@ -334,9 +326,9 @@ class ClassifiedRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A classified text, as `rnnlm classify --json` prints it."""
 
     text: str | None
-    labels: Annotated[dict[str, str], Meta(description="by column")]
+    labels: Annotated[dict[str, str], about("by column")]
     probabilities: dict[str, dict[str, float]]
-    reason: Annotated[str | UnsetType, Meta(description="why it has no labels")] = UNSET
+    reason: Annotated[str | UnsetType, about("why it has no labels")] = UNSET
 
 
 class ClassifyAnswer(Answer, frozen=True, kw_only=True):
@@ -395,7 +387,7 @@ class InspectRequest(Request, frozen=True, kw_only=True):
 
     what: Annotated[
         Literal["gates", "influence", "orders"],
-        Meta(description="gates of networks, influence of earlier words, or orders of n-grams"),
+        about("gates of networks, influence of earlier words, or orders of n-grams"),
     ]
     text: str
 
@@ -426,8 +418,8 @@ class GatesAnswer(Struct, frozen=True, forbid_unknown_fields=True):
 class InfluenceAnswer(Struct, frozen=True, forbid_unknown_fields=True):
     """The influence of each word read on the surprisal of each predicted word."""
 
-    words: Annotated[list[str], Meta(description="the words that are predicted")]
-    read: Annotated[list[str], Meta(description="the words that are read, </s> first")]
+    words: Annotated[list[str], about("the words that are predicted")]
+    read: Annotated[list[str], about("the words that are read, </s> first")]
     influence: list[list[float]]
 
 
@@ -435,15 +427,15 @@ class BackoffRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A context that was dropped for a shorter one, and what that cost."""
 
     context: str
-    nats: Annotated[float | None, Meta(description="null if infinite")]
+    nats: Annotated[float | None, about("null if infinite")]
 
 
 class OrderRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """The steps by which a word's probability was found."""
 
     word: str
-    order: Annotated[int, Meta(description="number of words in the n-gram that was found")]
-    logprob_nats: Annotated[float | None, Meta(description="null if infinite")]
+    order: Annotated[int, about("number of words in the n-gram that was found")]
+    logprob_nats: Annotated[float | None, about("null if infinite")]
     backoffs: list[BackoffRecord]
 
 

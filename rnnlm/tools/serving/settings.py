@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from rnnlm.config import Count, Positive, ValidatedSettings
+from rnnlm.config import Count, Positive, ValidatedSettings, about
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -25,43 +25,39 @@ BODY_SECONDS = 10.0  # within which a body must have arrived
 class ServingSettings(ValidatedSettings):
     """Settings of the server: where it listens, and how much a request may ask for."""
 
-    host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
-    port: Annotated[Port, Meta(description="port to listen on; 0 picks a free one")] = 8000
+    host: Annotated[str, about("address to listen on")] = "127.0.0.1"
+    port: Annotated[Port, about("port to listen on; 0 picks a free one")] = 8000
 
     # Who may ask.
     no_auth: Annotated[
-        bool, Meta(description="allow everyone who can reach the server to use it without a token")
+        bool, about("allow everyone who can reach the server to use it without a token")
     ] = False
     allow_host: Annotated[
-        tuple[str, ...],
-        Meta(description="host name by which clients or a proxy may address the server"),
+        tuple[str, ...], about("host name by which clients or a proxy may address the server")
     ] = ()
     cors: Annotated[
         tuple[str, ...],
-        Meta(description="origin whose web pages may use the server, such as https://example.org"),
+        about("origin whose web pages may use the server, such as https://example.org"),
     ] = ()
     trusted_proxy: Annotated[
-        bool,
-        Meta(description="all clients come from a proxy's address: no limits for each address"),
+        bool, about("all clients come from a proxy's address: no limits for each address")
     ] = False
 
     # How much a request may ask for.
     max_sentences: Annotated[
-        Count, Meta(description="maximum number of sentences, lines or hypotheses in a request")
+        Count, about("maximum number of sentences, lines or hypotheses in a request")
     ] = 256
     max_characters: Annotated[
         Count,
-        Meta(
-            description="maximum number of characters read for a request, where context and "
-            "source count for each sentence; the limits of tokens and of numbers in the answer "
-            "are twice this"
+        about(
+            "maximum number of characters read for a request, where context and source count "
+            "for each sentence; the limits of tokens and of numbers in the answer are twice "
+            "this"
         ),
     ] = 100_000
-    max_tokens: Annotated[
-        Count, Meta(description="maximum number of tokens in a generated text")
-    ] = 1000
+    max_tokens: Annotated[Count, about("maximum number of tokens in a generated text")] = 1000
     answer_seconds: Annotated[
-        Positive, Meta(description="seconds after which a request without an answer fails")
+        Positive, about("seconds after which a request without an answer fails")
     ] = 60.0
 
     @property

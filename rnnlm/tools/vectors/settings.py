@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, ValidatedSettings
+from rnnlm.config import Count, ValidatedSettings, about
 from rnnlm.text.lines import SpecialSymbols
 
 Method = Literal["svd", "glove", "skipgram", "cbow"]
@@ -21,45 +21,43 @@ class LearningSettings(ValidatedSettings):
     """Settings for learning word vectors."""
 
     method: Annotated[
-        Method,
-        Meta(description="learning method: truncated SVD of counts, GloVe, skip-gram or CBOW"),
+        Method, about("learning method: truncated SVD of counts, GloVe, skip-gram or CBOW")
     ] = "svd"
     width: Annotated[
-        Count | None,
-        Meta(description="number of dimensions; none: 100, fewer if the text has few words"),
+        Count | None, about("number of dimensions; none: 100, fewer if the text has few words")
     ] = None
     window: Annotated[
         Count,
-        Meta(
-            description="words on each side that count as context; skip-gram and CBOW draw "
-            "windows of up to this size"
+        about(
+            "words on each side that count as context; skip-gram and CBOW draw windows of up "
+            "to this size"
         ),
     ] = 5
-    min_count: Annotated[Count, Meta(description="words that occur fewer times get no vector")] = 5
+    min_count: Annotated[Count, about("words that occur fewer times get no vector")] = 5
     epochs: Annotated[
         Count | None,
-        Meta(
-            description="number of passes, over the counts (GloVe) or the text (skip-gram, "
+        about(
+            "number of passes, over the counts (GloVe) or the text (skip-gram, "
             f"CBOW); none: {EPOCHS['glove']} and {EPOCHS['cbow']}"
         ),
     ] = None
-    negative: Annotated[
-        Count, Meta(description="number of noise words per pair, for skip-gram and CBOW")
-    ] = 5
+    negative: Annotated[Count, about("number of noise words per pair, for skip-gram and CBOW")] = 5
     learning_rate: Annotated[
         Annotated[float, Meta(gt=0, lt=1)] | None,
-        Meta(
-            description="learning rate of GloVe, initial learning rate of skip-gram and CBOW; "
+        about(
+            "learning rate of GloVe, initial learning rate of skip-gram and CBOW; "
             f"none: {LEARNING_RATES['glove']} and {LEARNING_RATES['cbow']}"
         ),
     ] = None
     seed: Annotated[
-        Annotated[int, Meta(ge=0, lt=1 << 32)],
-        Meta(description="random seed; the same seed and number of threads give the same vectors"),
+        int,
+        about(
+            "random seed; the same seed and number of threads give the same vectors",
+            ge=0,
+            lt=1 << 32,
+        ),
     ] = 1
-    threads: Annotated[
-        Count, Meta(description="number of CPU threads, for all methods but svd")
-    ] = 1
+    threads: Annotated[Count, about("number of CPU threads, for all methods but svd")] = 1
 
 
 @dataclass(frozen=True)
@@ -77,23 +75,22 @@ class EmbeddingSettings(ValidatedSettings):
 
     pooling: Annotated[
         Pooling | None,
-        Meta(
-            description="vector of a line: that of its last token, or the mean or maximum over "
-            "its tokens; none: last; for features of a classifier, its own"
+        about(
+            "vector of a line: that of its last token, or the mean or maximum over its tokens; "
+            "none: last; for features of a classifier, its own"
         ),
     ] = None
     layer: Annotated[
         str | int | None,
-        Meta(
+        about(
+            "layer: input (the token vectors), 1 (the lowest layer), 2 and so on, or features "
+            "(the input of the output layer); none: features",
             title="LAYER",
-            description="layer: input (the token vectors), 1 (the lowest layer), 2 and so on, or "
-            "features (the input of the output layer); none: features",
         ),
     ] = None
     words: Annotated[
-        bool, Meta(description="write one vector per word in context instead of one per line")
+        bool, about("write one vector per word in context instead of one per line")
     ] = False
     special_symbols: Annotated[
-        SpecialSymbols,
-        Meta(description="<s> or </s> in the text is an error, is dropped, or becomes <unk>"),
+        SpecialSymbols, about("<s> or </s> in the text is an error, is dropped, or becomes <unk>")
     ] = "error"

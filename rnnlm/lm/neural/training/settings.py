@@ -16,6 +16,7 @@ from rnnlm.config import (
     Positive,
     Probability,
     ResolvedSettings,
+    about,
     needs,
 )
 from rnnlm.errors import SettingsError, UsageError
@@ -35,212 +36,193 @@ UNRECORDABLE = ("adagrad", "rmsprop")  # optimizers that CUDA graphs cannot hold
 class OptimizationSettings:
     """Settings for training a network on any data: all that the trainer knows."""
 
-    batch_rows: Annotated[Width, Meta(description="rows per step and process")] = 32
+    batch_rows: Annotated[Width, about("rows per step and process")] = 32
     accumulation: Annotated[
         Count,
-        Meta(
-            description="number of parts that the rows of a step are processed in; more parts "
-            "need less memory"
+        about(
+            "number of parts that the rows of a step are processed in; more parts need less memory"
         ),
     ] = 1
     embeddings: Annotated[
         str | None,
-        Meta(
+        about(
+            "initial word vectors: a text file in word2vec or GloVe format, or svd, which "
+            "computes them from the training text (language models)",
             title="FILE",
-            description="initial word vectors: a text file in word2vec or GloVe format, or svd, "
-            "which computes them from the training text (language models)",
         ),
     ] = None
     freeze_embeddings: Annotated[
-        bool,
-        Meta(
-            description="keep word vectors, and output weights tied to them, at their "
-            "initial values"
-        ),
+        bool, about("keep word vectors, and output weights tied to them, at their initial values")
     ] = False
     optimizer: Annotated[
         Literal["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"],
-        Meta(description="optimizer; asgd is sgd with averaged weights"),
+        about("optimizer; asgd is sgd with averaged weights"),
     ] = "adamw"
-    learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.005
-    momentum: Annotated[Probability, Meta(description="sgd, rmsprop: momentum")] = 0.0
-    nesterov: Annotated[bool, Meta(description="sgd: Nesterov's momentum")] = False
+    learning_rate: Annotated[Positive, about("peak learning rate")] = 0.005
+    momentum: Annotated[Probability, about("sgd, rmsprop: momentum")] = 0.0
+    nesterov: Annotated[bool, about("sgd: Nesterov's momentum")] = False
     rms_decay: Annotated[
         Probability,
-        Meta(
-            description="rmsprop: decay of the mean of squared gradients",
-            extra=needs(optimizer=("rmsprop",)),
+        about(
+            "rmsprop: decay of the mean of squared gradients", extra=needs(optimizer=("rmsprop",))
         ),
     ] = 0.99
-    asgd_start: Annotated[Natural, Meta(description="asgd: steps before its average begins")] = 0
+    asgd_start: Annotated[Natural, about("asgd: steps before its average begins")] = 0
     nonmonotone_interval: Annotated[
         Count | None,
-        Meta(
-            description="asgd: start averaging when a validation is worse than the best one more "
-            "than this many before it (NT-ASGD); none: at asgd_start"
+        about(
+            "asgd: start averaging when a validation is worse than the best one more than this "
+            "many before it (NT-ASGD); none: at asgd_start"
         ),
     ] = None
     fine_tune_after: Annotated[
         Fraction | None,
-        Meta(
-            description="asgd: share of the budget after which training continues from the best "
-            "weights. It averages from the first step, and ends when a validation is "
-            "worse than the best one more than nonmonotone_interval before it; none: "
-            "never"
+        about(
+            "asgd: share of the budget after which training continues from the best weights. "
+            "It averages from the first step, and ends when a validation is worse than the "
+            "best one more than nonmonotone_interval before it; none: never"
         ),
     ] = None
     ema_decay: Annotated[
         Probability | None,
-        Meta(
-            description="decay of an exponential moving average of the weights, which is "
-            "validated and saved; none: no average"
+        about(
+            "decay of an exponential moving average of the weights, which is validated and "
+            "saved; none: no average"
         ),
     ] = None
     beta1: Annotated[
         Probability,
-        Meta(
-            description="adam, adamw: decay of the mean of gradients",
-            extra=needs(optimizer=("adam", "adamw")),
+        about(
+            "adam, adamw: decay of the mean of gradients", extra=needs(optimizer=("adam", "adamw"))
         ),
     ] = 0.9
     beta2: Annotated[
         Probability,
-        Meta(
-            description="adam, adamw: decay of the mean of squared gradients",
+        about(
+            "adam, adamw: decay of the mean of squared gradients",
             extra=needs(optimizer=("adam", "adamw")),
         ),
     ] = 0.999
-    weight_decay: Annotated[NonNegative, Meta(description="decay of weight matrices")] = 0.0
-    l1: Annotated[NonNegative, Meta(description="penalty on weights: l1 |w|")] = 0.0
-    l2: Annotated[NonNegative, Meta(description="penalty on weights: l2/2 |w|^2")] = 0.0
+    weight_decay: Annotated[NonNegative, about("decay of weight matrices")] = 0.0
+    l1: Annotated[NonNegative, about("penalty on weights: l1 |w|")] = 0.0
+    l2: Annotated[NonNegative, about("penalty on weights: l2/2 |w|^2")] = 0.0
     penalised: Annotated[
         Literal["all", "recurrent"],
-        Meta(
-            description="l1, l2: penalise all weight matrices, or only the recurrent ones",
+        about(
+            "l1, l2: penalise all weight matrices, or only the recurrent ones",
             extra=needs(l1=ANY, l2=ANY),
         ),
     ] = "all"
     clip_norm: Annotated[
-        Positive | None,
-        Meta(description="largest global norm of the gradients; longer ones are scaled down"),
+        Positive | None, about("largest global norm of the gradients; longer ones are scaled down")
     ] = 0.5
     clip_value: Annotated[
-        Positive | None,
-        Meta(description="largest absolute value of a gradient; larger ones are clipped"),
+        Positive | None, about("largest absolute value of a gradient; larger ones are clipped")
     ] = None
     schedule: Annotated[
         Literal["constant", "cosine", "linear", "step", "plateau", "halving"],
-        Meta(
-            description="learning rate schedule: step changes it by epochs, plateau and halving "
-            "by validations, others over the budget"
+        about(
+            "learning rate schedule: step changes it by epochs, plateau and halving by "
+            "validations, others over the budget"
         ),
     ] = "cosine"
     warmup: Annotated[
-        Probability, Meta(description="share of the budget during which the learning rate rises")
+        Probability, about("share of the budget during which the learning rate rises")
     ] = 0.03
     plateau_factor: Annotated[
         Fraction,
-        Meta(
-            description="plateau: factor for the learning rate when validation does not improve",
+        about(
+            "plateau: factor for the learning rate when validation does not improve",
             extra=needs(schedule=("plateau",)),
         ),
     ] = 0.5
     plateau_patience: Annotated[
         Natural,
-        Meta(
-            description="plateau: validations without improvement before the rate falls",
+        about(
+            "plateau: validations without improvement before the rate falls",
             extra=needs(schedule=("plateau",)),
         ),
     ] = 0
     plateau_gain: Annotated[
         NonNegative,
-        Meta(
-            description="plateau: how much a perplexity must fall below the last one to count as "
-            "an improvement; 0 requires a new best",
+        about(
+            "plateau: how much a perplexity must fall below the last one to count as an "
+            "improvement; 0 requires a new best",
             extra=needs(schedule=("plateau",)),
         ),
     ] = 0.0
     return_to_best: Annotated[
-        bool, Meta(description="plateau: return to the best weights when the rate falls")
+        bool, about("plateau: return to the best weights when the rate falls")
     ] = False
     decay_after_epochs: Annotated[
-        Count,
-        Meta(
-            description="step: epochs before the rate first falls", extra=needs(schedule=("step",))
-        ),
+        Count, about("step: epochs before the rate first falls", extra=needs(schedule=("step",)))
     ] = 4
     decay_every_epochs: Annotated[
         Count,
-        Meta(
-            description="step: epochs between later falls of the rate",
-            extra=needs(schedule=("step",)),
-        ),
+        about("step: epochs between later falls of the rate", extra=needs(schedule=("step",))),
     ] = 1
     decay_factor: Annotated[
-        Factor, Meta(description="step: factor of each fall", extra=needs(schedule=("step",)))
+        Factor, about("step: factor of each fall", extra=needs(schedule=("step",)))
     ] = 0.5
     min_improvement: Annotated[
-        Annotated[float, Meta(ge=1)],
-        Meta(
-            description="halving: factor by which a validation's log-likelihood must improve",
+        float,
+        about(
+            "halving: factor by which a validation's log-likelihood must improve",
             extra=needs(schedule=("halving",)),
+            ge=1,
         ),
     ] = 1.003
     final_rate: Annotated[
         Share,
-        Meta(
-            description="cosine, linear: share of the learning rate left at the end",
+        about(
+            "cosine, linear: share of the learning rate left at the end",
             extra=needs(schedule=("cosine", "linear")),
         ),
     ] = 0.0
     rollbacks: Annotated[
         Natural,
-        Meta(
-            description="how often a run may return to its last good state. It returns if the "
-            "loss, a gradient or a weight is not a number, or if two losses in a "
-            "row, each the mean of at most 250 steps, exceed 2 log(vocabulary) + 5 "
-            "nats. 0 stops the run instead. The state takes about four times the "
-            "model's memory in each process"
+        about(
+            "how often a run may return to its last good state. It returns if the loss, a "
+            "gradient or a weight is not a number, or if two losses in a row, each the mean of "
+            "at most 250 steps, exceed 2 log(vocabulary) + 5 nats. 0 stops the run instead. "
+            "The state takes about four times the model's memory in each process"
         ),
     ] = 3
     rollback_factor: Annotated[
-        Factor,
-        Meta(description="factor for the learning rate at each return", extra=needs(rollbacks=ANY)),
+        Factor, about("factor for the learning rate at each return", extra=needs(rollbacks=ANY))
     ] = 0.5
     patience: Annotated[
         Count | None,
-        Meta(
-            description="early stopping: validations without improvement; none: never",
+        about(
+            "early stopping: validations without improvement; none: never",
             extra=needs(valid=ANY, holdout=ANY),
         ),
     ] = None
     validate_every_steps: Annotated[
         Count | None,
-        Meta(
-            description="steps between validations, each on the whole text at any cost; none: "
-            "every epoch, or as often as 5 % of a timed budget allows, and "
-            "min_validations",
+        about(
+            "steps between validations, each on the whole text at any cost; none: every epoch, "
+            "or as often as 5 % of a timed budget allows, and min_validations",
             extra=needs(valid=ANY, holdout=ANY),
         ),
     ] = None
     min_validations: Annotated[
         Natural,
-        Meta(
-            description="least number of validations in a run without validate_every_steps. They "
-            "take at most a tenth of the training time: there may be fewer, or they "
-            "read a part of the text. Each can select the model, but schedules and "
-            "patience follow only those at the ends of epochs. 0 validates only "
-            "there",
+        about(
+            "least number of validations in a run without validate_every_steps. They take at "
+            "most a tenth of the training time: there may be fewer, or they read a part of the "
+            "text. Each can select the model, but schedules and patience follow only those at "
+            "the ends of epochs. 0 validates only there",
             extra=needs(validate_every_steps=(None,)),
         ),
     ] = 20
     cuda_graphs: Annotated[
         bool | Literal["auto"],
-        Meta(
-            description="on CUDA, record training steps as graphs, one per window length, and "
-            "replay them; auto: for language models whose cells torch does not "
-            "compute in one call (peepholes, coupled gates, Mogrifier, Jordan, "
-            "layer_norm, reset_gate=before, activations of an rnn other than tanh and relu)"
+        about(
+            "on CUDA, record training steps as graphs, one per window length, and replay them; "
+            "auto: for language models whose cells torch does not compute in one call "
+            "(peepholes, coupled gates, Mogrifier, Jordan, layer_norm, reset_gate=before, "
+            "activations of an rnn other than tanh and relu)"
         ),
     ] = "auto"
 
@@ -372,51 +354,48 @@ Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 class FittingSettings(OptimizationSettings):
     """Settings for training with truncated back-propagation through time."""
 
-    batch_rows: Annotated[Width, Meta(description="parallel streams of text (B) per process")] = 32
-    bptt_tokens: Annotated[Width, Meta(description="tokens per window of truncated BPTT (T)")] = 35
+    batch_rows: Annotated[Width, about("parallel streams of text (B) per process")] = 32
+    bptt_tokens: Annotated[Width, about("tokens per window of truncated BPTT (T)")] = 35
     bptt_lookback: Annotated[
         Width | None,
-        Meta(
-            description="steps that gradients reach back from a window's last token, at least "
-            "bptt_tokens: tokens before the window are read again from a stored state; none: "
-            "bptt_tokens"
+        about(
+            "steps that gradients reach back from a window's last token, at least bptt_tokens: "
+            "tokens before the window are read again from a stored state; none: bptt_tokens"
         ),
     ] = None
     bptt_deviation: Annotated[
         NonNegative,
-        Meta(
-            description="standard deviation of the window length, drawn for each window; the "
-            "learning rate follows the length; 0 fixes it"
+        about(
+            "standard deviation of the window length, drawn for each window; the learning rate "
+            "follows the length; 0 fixes it"
         ),
     ] = 0.0
     bptt_short: Annotated[
-        Probability,
-        Meta(description="probability that a window's length is drawn around half of bptt_tokens"),
+        Probability, about("probability that a window's length is drawn around half of bptt_tokens")
     ] = 0.0
     bptt_multiple: Annotated[
         Width | None,
-        Meta(
-            description=f"window lengths are multiples of this; none: 1, or {RECORDED_MULTIPLE} "
+        about(
+            f"window lengths are multiples of this; none: 1, or {RECORDED_MULTIPLE} "
             "where lengths are drawn and steps are recorded as CUDA graphs, one per "
             "length"
         ),
     ] = None
     state_reset: Annotated[
-        Probability,
-        Meta(description="probability that a stream starts a window from the initial state"),
+        Probability, about("probability that a stream starts a window from the initial state")
     ] = 0.0
     line_starts: Annotated[
         Share,
-        Meta(
-            description="approximate share of lines that start from the initial state, like a "
-            "sentence scored alone; the window before them ends early"
+        about(
+            "approximate share of lines that start from the initial state, like a sentence "
+            "scored alone; the window before them ends early"
         ),
     ] = 0.0
     unknown_words: Annotated[
         Share,
-        Meta(
-            description="probability that an epoch reads a word seen once as <unk>, so that "
-            "unknown words are learned; no effect if the text has <unk>"
+        about(
+            "probability that an epoch reads a word seen once as <unk>, so that unknown words "
+            "are learned; no effect if the text has <unk>"
         ),
     ] = 0.5
 
@@ -469,46 +448,42 @@ class RunSettings:
     """The device, budget and seed of a training run."""
 
     budget: Annotated[
-        str,
-        Meta(title="BUDGET", description="how long to train, such as 3m, 20epochs or 5000steps"),
+        str, about("how long to train, such as 3m, 20epochs or 5000steps", title="BUDGET")
     ] = "20epochs"
     device: Annotated[
-        str,
-        Meta(title="DEVICE", description="device to compute on: auto, cpu, cuda, cuda:N or mps"),
+        str, about("device to compute on: auto, cpu, cuda, cuda:N or mps", title="DEVICE")
     ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
-        Meta(
-            description="precision of matrix products in training; auto uses bf16 where it is fast"
-        ),
+        about("precision of matrix products in training; auto uses bf16 where it is fast"),
     ] = "auto"
     threads: Annotated[
         Annotated[int, Meta(ge=1, le=4096)] | None,
-        Meta(description="number of CPU threads per process; none: as many as it may use cores"),
+        about("number of CPU threads per process; none: as many as it may use cores"),
     ] = None
-    seed: Annotated[Seed, Meta(description="random seed of weights and dropout")] = 1
+    seed: Annotated[Seed, about("random seed of weights and dropout")] = 1
     save_every: Annotated[
         str,
-        Meta(
+        about(
+            "interval between checkpoints to resume from, such as 5m or 200steps; timed "
+            "intervals grow if saving would take more than 1 % of the run",
             title="INTERVAL",
-            description="interval between checkpoints to resume from, such as 5m or 200steps; "
-            "timed intervals grow if saving would take more than 1 % of the run",
             extra=needs(keep_checkpoints=ANY),
         ),
     ] = "5m"
     keep_checkpoints: Annotated[
         Natural,
-        Meta(
-            description="number of latest checkpoints to keep, each up to eight times as large as "
-            "the model; 0 keeps none"
+        about(
+            "number of latest checkpoints to keep, each up to eight times as large as the "
+            "model; 0 keeps none"
         ),
     ] = 2
 
     rank_timeout: Annotated[
         str,
-        Meta(
-            description="with several processes: how long one waits for another before the run "
-            "fails, such as 30s or 10m"
+        about(
+            "with several processes: how long one waits for another before the run fails, such "
+            "as 30s or 10m"
         ),
     ] = "10m"
 

@@ -7,9 +7,9 @@ from sys import intern
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
 
 from rnnlm.amounts import plural
+from rnnlm.config import about
 from rnnlm.errors import SettingsError, TextError, shown
 from rnnlm.storage.files import writing
 from rnnlm.text.lines import Line, is_blank, without_end
@@ -93,54 +93,47 @@ class LabelledSettings:
 
     format: Annotated[
         Format,
-        Meta(
+        about(
+            "data format: conllu, columns, tsv, csv, jsonl, parquet or fasttext; auto infers "
+            "it from the content",
             title="FORMAT",
-            description="data format: conllu, columns, tsv, csv, jsonl, parquet or fasttext; "
-            "auto infers it from the content",
         ),
     ] = "auto"
-    column: Annotated[
-        str | None, Meta(title="NAME", description="column of the words or texts")
-    ] = None
+    column: Annotated[str | None, about("column of the words or texts", title="NAME")] = None
     label_column: Annotated[
         str | None,
-        Meta(
+        about(
+            "columns of the labels to learn, by name or number, separated by commas",
             title="NAME,...",
-            description="columns of the labels to learn, by name or number, separated by commas",
         ),
     ] = None
     sentence_label_column: Annotated[
-        str | None,
-        Meta(description="columns of labels for the whole sentence, separated by commas"),
+        str | None, about("columns of labels for the whole sentence, separated by commas")
     ] = None
     sentence_column: Annotated[
         str | None,
-        Meta(
-            title="NAME",
-            description="column that identifies the sentence, in tables with one word per row",
-        ),
+        about("column that identifies the sentence, in tables with one word per row", title="NAME"),
     ] = None
     scheme: Annotated[
         SchemeName | None,
-        Meta(
+        about(
+            "span scheme of the labels: none, iob1, bio, bioes, bilou or bmes; auto infers it "
+            "from the labels",
             title="SCHEME",
-            description="span scheme of the labels: none, iob1, bio, bioes, bilou or bmes; auto "
-            "infers it from the labels",
         ),
     ] = "auto"
     multi_label: Annotated[
-        bool, Meta(description="each text can have any number of labels, separated by |")
+        bool, about("each text can have any number of labels, separated by |")
     ] = False
     align: Annotated[
         bool,
-        Meta(
-            description="labels are the sounds of a word, in any number; training aligns them "
-            "with its letters"
+        about(
+            "labels are the sounds of a word, in any number; training aligns them with its letters"
         ),
     ] = False
     encoding_errors: Annotated[
         Literal["strict", "replace"],
-        Meta(description="invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
+        about("invalid UTF-8 is an error (strict), or becomes U+FFFD (replace)"),
     ] = "strict"
 
     def __post_init__(self) -> None:

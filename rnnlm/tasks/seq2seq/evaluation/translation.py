@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
-from msgspec import Meta
 
 from rnnlm.amounts import plural
+from rnnlm.config import about
 from rnnlm.errors import ArgumentTypeError, UsageError, given
 from rnnlm.evaluation.error_rates import error_counts, symbol_error_rate, word_error_rate
 from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
@@ -104,18 +104,16 @@ BleuTokenizer = Literal["13a", "none", "char", "intl", "zh", "ja-mecab", "ko-mec
 class TranslationSettings:
     """Settings for comparing hypotheses with references."""
 
-    lowercase: Annotated[
-        bool, Meta(description="convert both sides to lower case for every metric")
-    ] = False
+    lowercase: Annotated[bool, about("convert both sides to lower case for every metric")] = False
     spelled: Annotated[
         bool,
-        Meta(
-            description="each line is one word whose symbols, such as sounds, are separated by "
-            "white space; else symbols are characters"
+        about(
+            "each line is one word whose symbols, such as sounds, are separated by white "
+            "space; else symbols are characters"
         ),
     ] = False
     bleu_tokenizer: Annotated[
-        BleuTokenizer, Meta(description="sacrebleu tokenizer that splits text into words for BLEU")
+        BleuTokenizer, about("sacrebleu tokenizer that splits text into words for BLEU")
     ] = "13a"
 
 
