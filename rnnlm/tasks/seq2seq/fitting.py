@@ -158,15 +158,8 @@ class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
             self._read(*tensors[:3])
 
     def _read(self, sources_SB: Tensor, lengths_1B: Tensor, inputs_TB: Tensor) -> None:
-        # Word by word where the output is fed back: the loop over whole targets does not call the
-        # layers, whose outputs are needed.
-        network = self.model.network
-        if network.settings.input_feeding:
-            words = inputs_TB.split(1)
-        else:
-            words = (inputs_TB,)
         # With gradients no kernel takes a layer's place.
-        with self.model.reading(), torch.set_grad_enabled(len(words) > 1):
+        network = self.model.network
+        with self.model.reading(), torch.enable_grad():
             memory, state = network.encode(sources_SB, lengths_1B[0])
-            for each_TB in words:
-                _, _, state = network.decode(each_TB, memory, state)
+            network.decode(inputs_TB, memory, state)

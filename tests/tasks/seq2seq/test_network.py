@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from reference import encoder_decoder
+from rnnlm.tasks.seq2seq import attention
 from rnnlm.tasks.seq2seq.network import make_network
 from rnnlm.tasks.seq2seq.settings import network_settings
 from support.tiny_models import make_tokenizer
@@ -227,3 +228,16 @@ def test_source_and_target_may_share_all_vectors():
 
 
 SHARED = make_tokenizer(["a b c"])
+
+
+def test_long_windows_of_additive_attention_go_in_parts(monkeypatch):
+    network = tiny_network(attention="additive")
+    losses, gradients = [], []
+    for numbers in (attention.CHUNK_NUMBERS, 1):
+        monkeypatch.setattr(attention, "CHUNK_NUMBERS", numbers)
+        network.zero_grad()
+        losses.append(network.loss(*batch().tensors))
+        losses[-1].backward()
+        gradients.append([parameter.grad.to_dense() for parameter in network.parameters()])
+    torch.testing.assert_close(losses[0], losses[1])
+    torch.testing.assert_close(*gradients)
