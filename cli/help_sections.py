@@ -8,15 +8,12 @@ import inspect
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import click
 
 from rnnlm.errors import UsageError, nearest
 
-from .setting_options import SettingOptions
-
-Declared: TypeAlias = click.Parameter | SettingOptions
 Decorator = Callable[[Callable], Callable]
 WIDEST = 30  # of the first column, as in click: a longer name gets a line to itself
 MOST_SHOWN = 22  # options: of a command with more, --help shows those that most uses need
@@ -35,15 +32,14 @@ def stacked(*decorators: Decorator) -> Decorator:
 
 
 @dataclass(frozen=True)
-class InSection:
-    """A parameter that `--help` shows below a title.
+class Section:
+    """A title of `--help`, and when the options below it are shown there.
 
-    is_rare: it is shown by `--help-all` alone. goes_with: it is shown where one of these is on the
-    command line, such as `--task tagging`.
+    is_rare: by `--help-all` alone. goes_with: where one of these is on the command line, such as
+    `--task tagging`.
     """
 
     title: str
-    parameter: Declared
     is_rare: bool = False
     goes_with: tuple[str, ...] = ()
 
@@ -54,57 +50,42 @@ def section(
     """Put options into a section: the `--help` of a :class:`Command` shows all options of that
     title together, even where several calls add to it. Options that are in a section already stay
     there. rare, goes_with: when the `--help` of a command with many options shows them."""
+    declare = stacked(*decorators)
+
+    # Another function takes the same options, which tells their names.
+    def options_alone() -> None: ...
+
+    declare(options_alone)
+    inner_sections = vars(options_alone).pop(_SECTIONS, {})
+    names = [parameter.name for parameter in click.command()(options_alone).params]
+    sections = dict.fromkeys(names, Section(title, rare, goes_with)) | inner_sections
 
     def apply(function: Callable) -> Callable:
-        before = len(vars(function).get("__click_params__", ()))
-        function = stacked(*decorators)(function)
-        parameters = vars(function)["__click_params__"]
-        for place in range(before, len(parameters)):
-            if not isinstance(parameters[place], InSection):
-                parameters[place] = InSection(title, parameters[place], rare, goes_with)
-        return function
+        vars(function).setdefault(_SECTIONS, {}).update(sections)
+        return declare(function)
 
     return apply
 
 
+_SECTIONS = "sections"  # the attribute of a decorated function: a Section by the name of the option
+
+
 class Command(click.Command):
     """A command whose `--help` has its options below the titles that `section` gave them, in the
-    order of each title's first option; options without one come last. Options of settings are made
-    when something asks for them.
+    order of each title's first option; options without one come last.
 
     With more than MOST_SHOWN options, `--help` shows those that most uses need, and those that go
     with what is on the command line: `--task tagging --help`. `--help-all` shows all, and what the
     docstring says after a form feed, too; every command has it.
     """
 
-    _declared: Sequence[Declared | InSection] = ()
-    in_sections: dict[str | None, InSection]  # by the names of the parameters, once these are made
-    summary = ""  # of the help, what stands before the form feed
-
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
+        self.sections: dict[str | None, Section] = vars(self.callback).get(_SECTIONS, {})
+        # The summary is what stands before the form feed.
         text = inspect.cleandoc(self.help or "")
         self.summary, _, _ = text.partition("\f")
         self.help = text.replace("\f\n", "") or None
-
-    @property
-    def params(self) -> list[click.Parameter]:
-        """The options and arguments."""
-        made: list[click.Parameter] = []
-        for declaration in self._declared:
-            place = declaration if isinstance(declaration, InSection) else None
-            declared = declaration.parameter if isinstance(declaration, InSection) else declaration
-            parameters = declared.made() if isinstance(declared, SettingOptions) else [declared]
-            for parameter in parameters:
-                made.append(parameter)
-                if place:
-                    self.in_sections[parameter.name] = place
-        self._declared = made
-        return made
-
-    @params.setter
-    def params(self, declared: Sequence[Declared | InSection]) -> None:
-        self._declared, self.in_sections = declared, {}
 
     @property
     def has_many_options(self) -> bool:
@@ -134,7 +115,7 @@ class Command(click.Command):
             shown = [option for option in options if self._is_shown(option, context)]
 
         # Those without a title come last, whichever options are declared first.
-        places = [self.in_sections.get(option.name) for option in shown]
+        places = [self.sections.get(option.name) for option in shown]
         titles = [place.title for place in places if place]
         rest = "Other options" if titles else "Options"
         sections: dict[str, list[Record]] = {title: [] for title in (*titles, rest)}
@@ -152,7 +133,7 @@ class Command(click.Command):
 
     def _is_shown(self, option: click.Option, context: click.Context) -> bool:
         """Return whether `--help` shows an option beside what is on the command line."""
-        place = self.in_sections.get(option.name)
+        place = self.sections.get(option.name)
         if place is None:
             return True
         if place.goes_with:
@@ -165,7 +146,7 @@ class Command(click.Command):
         """Say how the options are seen that are not shown."""
         goes_with: dict[str, None] = {}
         for option in hidden:
-            goes_with |= dict.fromkeys(self.in_sections[option.name].goes_with)
+            goes_with |= dict.fromkeys(self.sections[option.name].goes_with)
         formatter.write_paragraph()
         if goes_with:
             *others, last = goes_with

@@ -29,13 +29,22 @@ with leaving_at_ctrl_c():  # before anything that takes time
 
     from . import terminal
     from .help_sections import CommandGroup
-    from .options import setting_instead
 
-# The groups of commands that `rnnlm --help` shows, each command in one, the most used ones first.
-# Those of the last group have a phrase each.
-GROUPS: dict[str, Collection[str]] = {
-    "Language models": ("train", "eval", "score", "generate", "compare"),
-    "Tasks": ("tag", "classify", "translate"),
+# The groups of commands that `rnnlm --help` shows, each command in one, the most used ones first,
+# with what it says of each: no command is imported for that.
+GROUPS: dict[str, dict[str, str]] = {
+    "Language models": {
+        "train": "Train a model on TEXT, by default on the bundled corpus.",
+        "eval": "Evaluate a model on TEXT: perplexity, label accuracy, BLEU.",
+        "score": "Score sentences (or translations, given their sources).",
+        "generate": "Generate sentences from a model, one per line.",
+        "compare": "Compare models on a text by perplexity, label accuracy or BLEU.",
+    },
+    "Tasks": {
+        "tag": "Label words: parts of speech, names, slots, sounds.",
+        "classify": "Label whole texts: opinions, topics, intents.",
+        "translate": "Map each line to another: translations, spellings, answers.",
+    },
     "More": {
         "next": "likely words",
         "info": "describe a model",
@@ -106,17 +115,16 @@ class _Commands(CommandGroup):
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the groups without lines between them, the last one as a paragraph, so that all
         fits a small screen."""
-        width = formatter.width - 14  # what the names leave for the short helps
+        *listed, last = GROUPS
         formatter.write_paragraph()
-        for title, names in GROUPS.items():
-            if isinstance(names, dict):
-                phrases = [f"{name} ({phrase})" for name, phrase in names.items()]
-                formatter.write_text(f"{title}: {', '.join(phrases)}.")
-                continue
+        for title in listed:
             formatter.write_heading(title)
             with formatter.indentation():
-                helps = [(name, self.load(name).get_short_help_str(width)) for name in names]
-                formatter.write_dl([(name.ljust(10), about) for name, about in helps])
+                formatter.write_dl(
+                    [(name.ljust(10), about) for name, about in GROUPS[title].items()]
+                )
+        phrases = [f"{name} ({about})" for name, about in GROUPS[last].items()]
+        formatter.write_text(f"{last}: {', '.join(phrases)}.")
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
         with _own_error_for_closed_pipe():  # help is printed here
@@ -264,6 +272,8 @@ def _show_refusal(error: click.ClickException, arguments: Sequence[str]) -> None
         command = (error.ctx or context_of(arguments)).command_path
         hint = f"see {command} --help"
     if isinstance(error, click.NoSuchOption):
+        from .options import setting_instead
+
         instead = setting_instead(error, arguments)
         if instead:
             what, hint = f"no option {error.option_name}", instead

@@ -19,8 +19,8 @@ from click.shell_completion import CompletionItem
 from rnnlm.errors import ModelError, TextError, notice, visible
 
 from . import terminal
-from .help_sections import Decorator, section, stacked
-from .setting_options import LABELS, LINES, REQUEST, SOURCES, TOKENIZER, IntRange, options_of
+from .help_sections import Decorator, stacked
+from .setting_options import IntRange
 
 if TYPE_CHECKING:
     from rnnlm.config import Settings
@@ -251,67 +251,6 @@ def overwrite_option(help: str = "Replace FILE.") -> Decorator:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-special_symbols_option = options_of(LINES, "special_symbols")
-column_option = options_of(SOURCES, "column")
-encoding_option = options_of(LINES, "encoding_errors")
-split_option = options_of(SOURCES, "split")
-text_options = stacked(
-    section("Text", column_option),
-    section(
-        "Text",
-        split_option,
-        encoding_option,
-        options_of(LINES, "blank_lines"),
-        special_symbols_option,
-        rare=True,
-    ),
-)  # fmt: skip
-
-
-tokenizer_options = stacked(
-    section(
-        "Tokenizer",
-        options_of(TOKENIZER, "tokenizer", default_is=""),
-        options_of(TOKENIZER, "lowercase", declared=["--lowercase/--keep-case"]),
-        options_of(TOKENIZER, "min_count", default_is=""),
-    ),
-    section(
-        "Tokenizer",
-        options_of(TOKENIZER, "normalise"),
-        options_of(
-            TOKENIZER, "split_punctuation", declared=["--split-punctuation/--keep-punctuation"]
-        ),
-        options_of(TOKENIZER, "remove_punctuation", "max_vocab", "literal_unk", default_is=""),
-        options_of(REQUEST, "tokenizer_from", shell_complete=complete_model),
-        rare=True,
-    ),
-)
-
-
-_LABELS = "Labels (taggers and classifiers)"
-_label_column = section(
-    _LABELS,
-    options_of(
-        LABELS,
-        "label_column",
-        help="Columns of the gold labels, by name or number, separated by commas.",
-    ),
-)
-_rare_label_options = section(
-    _LABELS,
-    options_of(LABELS, "format", declared=["--input-format"], type=str),
-    options_of(LABELS, "scheme", type=str),
-    rare=True,
-)
-label_options = stacked(_label_column, _rare_label_options)
-confusion_options = section(
-    _LABELS,
-    click.option("--confusions", type=IntRange(0), metavar="N",
-                 help="Show the N most frequent confusions.  [default: 10]"),
-    click.option("--plot", type=PATH, metavar="FILE.svg",
-                 help="Draw the confusion matrix of each label column as .svg, .png or .pdf."),
-    overwrite_option(),
-)  # fmt: skip
 
 
 def refuse_given(names: Collection[str], why: str) -> None:
@@ -330,13 +269,6 @@ def flags_given(names: Collection[str]) -> list[str]:
         if name in flags and source is ParameterSource.COMMANDLINE:
             given.append(flags[name])
     return given
-
-
-def text_flags(given: dict[str, Any]) -> dict[str, Any]:
-    """Take the values of `text_options` that a command has out of `given`; return the settings that
-    they make."""
-    names = ("column", "split", "encoding_errors", "blank_lines", "special_symbols")
-    return without_none({name: given.pop(name, None) for name in names})
 
 
 def without_none(given: Mapping[str, Any]) -> dict[str, Any]:

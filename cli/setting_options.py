@@ -2,82 +2,16 @@
 the field, so that these are written once."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, ClassVar, TypeVar, cast
 
 import click
 
-if TYPE_CHECKING:
-    from rnnlm.config import Setting
+from rnnlm.config import Setting, describe, is_share, setting, without_percent
 
-Decorator = Callable[[Callable], Callable]
+from .help_sections import Decorator, stacked
+
 T = TypeVar("T")
-
-# ---- The settings classes that commands have options for. They are imported when a command is
-# asked for its options, so that `rnnlm --help`, which names all commands, waits for none of them.
-
-LINES = "rnnlm.text.lines:TextSettings"
-HOLDOUT = "rnnlm.text.lines:HoldoutSettings"
-SOURCES = "rnnlm.text.sources:SourceSettings"
-TOKENIZER = "rnnlm.text.tokenizer_settings:TokenizerSettings"
-LABELS = "rnnlm.tasks.labelling.formats.example:LabelledSettings"
-PAIRS = "rnnlm.tasks.seq2seq.pairs:ParallelSettings"
-NGRAMS = "rnnlm.lm.ngram.settings:NgramSettings"
-REQUEST = "rnnlm.training.request:TrainingRequest"
-OPTIMIZATION = "rnnlm.lm.neural.training.settings:OptimizationSettings"
-RUN = "rnnlm.lm.neural.training.settings:RunSettings"
-SAMPLING = "rnnlm.scoring.generation.sampling:GenerationSettings"
-BEAM = "rnnlm.scoring.generation.settings:BeamSettings"
-COMPARISON = "rnnlm.evaluation.comparison.settings:ComparisonSettings"
-SENTENCES = "rnnlm.scoring.settings:SentenceSettings"
-SCORING = "rnnlm.scoring.settings:ScoringSettings"
-LISTS = "rnnlm.tools.rescoring.settings:ListSettings"
-MAPPING = "rnnlm.tools.rescoring.settings:TextMapping"
-RESCORING = "rnnlm.tools.rescoring.settings:RescoreSettings"
-LEARNING = "rnnlm.tools.vectors.settings:LearningSettings"
-EMBEDDING = "rnnlm.tools.vectors.settings:EmbeddingSettings"
-DECODING = "rnnlm.tasks.seq2seq.options:DecodingSettings"
-FILTERING = "rnnlm.tools.filtering.settings:FilterSettings"
-SERVING = "rnnlm.tools.serving.settings:ServingSettings"
-
-
-@dataclass(frozen=True)
-class SettingOptions:
-    """Options of settings. They are made when their command is asked for its options, since that
-    imports the settings class. names: none: all but those in `but`."""
-
-    settings: str
-    names: Sequence[str]
-    but: Collection[str]
-    declared: Sequence[str]
-    more: Mapping[str, Any]
-
-    def made(self) -> Iterator[click.Option]:
-        """Import the settings class and make the options."""
-        from rnnlm.config import describe
-        from rnnlm.registry import resolve_unless_removed
-
-        cls = resolve_unless_removed(self.settings)
-        if cls is None:
-            return  # a task that was removed has no options
-        for name in self.names or describe(cls):
-            if name not in self.but:
-                yield self._option(cls, name)
-
-    def _option(self, cls: type, name: str) -> click.Option:
-        from rnnlm.config import setting
-
-        field = setting(cls, name)
-        more = dict(self.more)
-        names = self.declared or [option_called(name)]
-        about = more.pop("help", None) or _sentence(more.pop("before", "") + field.description)
-        about += _default(field, more.pop("default_is", None))
-
-        # The field's default is for `--help` alone: an option that is not given stays None, so
-        # that a recipe or a settings file can still set it.
-        default = more.pop("default", None)
-        return click.Option([name, *names], help=about, default=default, **_typed(field, more))
 
 
 def option_called(name: str) -> str:
@@ -86,24 +20,37 @@ def option_called(name: str) -> str:
 
 
 def options_of(
-    settings: str, *names: str, but: Collection[str] = (), declared: Sequence[str] = (), **more: Any
+    settings: type | None,
+    *names: str,
+    but: Collection[str] = (),
+    declared: Sequence[str] = (),
+    **more: Any,
 ) -> Decorator:
     """Make an option of each of these fields, as one decorator; without names, of all but those in
     `but`.
 
-    An option that is not given is None. settings: one of the classes above. declared: what the
-    option is called, if not as the field. before: what `--help` says before the description.
-    default_is: what it says of the default, if not what the field does; "" is nothing. more: of
-    :class:`click.Option`, where it is to differ from the field.
+    An option that is not given is None. settings: the class; None: that of a task that was removed,
+    which has no options. declared: what the option is called, if not as the field. before: what
+    `--help` says before the description. default_is: what it says of the default, if not what the
+    field does; "" is nothing. more: of :class:`click.Option`, where it is to differ from the field.
     """
     assert len(names) == 1 or not declared
+    if settings is None:
+        return stacked()
+    chosen = [name for name in names or describe(settings) if name not in but]
+    return stacked(*(_option(settings, name, declared, **more) for name in chosen))
 
-    def apply(function: Callable) -> Callable:
-        parameters = vars(function).setdefault("__click_params__", [])
-        parameters.append(SettingOptions(settings, names, but, declared, more))
-        return function
 
-    return apply
+def _option(cls: type, name: str, declared: Sequence[str], **more: Any) -> Decorator:
+    field = setting(cls, name)
+    about = more.pop("help", None) or _sentence(more.pop("before", "") + field.description)
+    about += _default(field, more.pop("default_is", None))
+
+    # The field's default is for `--help` alone: an option that is not given stays None, so that a
+    # recipe or a settings file can still set it.
+    default = more.pop("default", None)
+    flags = declared or [option_called(name)]
+    return click.option(name, *flags, help=about, default=default, **_typed(field, more))
 
 
 # ---- What click needs to know of a field.
@@ -155,8 +102,6 @@ class Share(FloatRange):
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> Any:
-        from rnnlm.config import without_percent
-
         if isinstance(value, str):
             value = without_percent(value)
         return super().convert(value, parameter, context)
@@ -183,13 +128,12 @@ def list_of(kind: Callable[[str], T], what: str) -> Callable[..., tuple[T, ...] 
 UNLIMITED = 1 << 31  # an upper bound that large helps no reader; the settings still check it
 
 
-def _typed(field: "Setting", more: dict[str, Any]) -> dict[str, Any]:
+def _typed(field: Setting, more: dict[str, Any]) -> dict[str, Any]:
     """Return the keywords for the type of a field, unless `more` has its own."""
     if field.title:
         more = {"metavar": field.title, **more}
     if "type" in more or "callback" in more:
         return more
-    from rnnlm.config import is_share
 
     # A field that may be None is an option that need not be given: what else it may be counts.
     schemas = [schema for schema in field.schemas if schema.get("type") != "null"]
@@ -247,7 +191,7 @@ def _sentence(description: str) -> str:
     return f"{about[:1].upper()}{about[1:].removesuffix('.')}."
 
 
-def _default(field: "Setting", default_is: str | None) -> str:
+def _default(field: Setting, default_is: str | None) -> str:
     """Return what `--help` says of the default."""
     if default_is is None:
         _, _, default_is = field.description.partition(WITHOUT)

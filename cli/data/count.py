@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+
 from .. import terminal
 from ..help_sections import Command, section
-from ..options import (
-    corpus_of,
-    one_model_option,
-    output_option,
-    overwrite_option,
-    refuse_if,
-    text_flags,
-    text_options,
-)
-from ..setting_options import NGRAMS, TOKENIZER, IntRange, options_of
+from ..options import corpus_of, one_model_option, output_option, overwrite_option, refuse_if
+from ..setting_options import IntRange, options_of
+from ..text_options import text_flags, text_options
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -39,14 +35,14 @@ LIMITS = "--memory, --temp, --workers and --dask"
 tokenizer_options = section(
     "Tokenizer",
     options_of(
-        TOKENIZER,
+        TokenizerSettings,
         "tokenizer",
         type=click.Choice(["word", "char", "byte"]),
         help="Unit of the n-grams.",
     ),
-    options_of(TOKENIZER, "lowercase"),
-    options_of(TOKENIZER, "normalise"),
-    options_of(TOKENIZER, "split_punctuation", "remove_punctuation"),
+    options_of(TokenizerSettings, "lowercase"),
+    options_of(TokenizerSettings, "normalise"),
+    options_of(TokenizerSettings, "split_punctuation", "remove_punctuation"),
     one_model_option("Split text with this model's tokenizer."),
     click.option(
         "--tokenizer-from",
@@ -78,7 +74,7 @@ tokenizer_options = section(
         metavar="K",
         help="Leave out n-grams that occur fewer than K times.",
     ),
-    options_of(NGRAMS, "memory", "temp", "workers", "dask", default_is=""),
+    options_of(NgramSettings, "memory", "temp", "workers", "dask", default_is=""),
 )
 @section(
     "Output",

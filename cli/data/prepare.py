@@ -11,17 +11,10 @@ from rnnlm.amounts import plural
 
 from .. import terminal
 from ..help_sections import Command, section
-from ..options import (
-    json_option,
-    output_option,
-    overwrite_option,
-    text_flags,
-    text_options,
-    tokenizer_options,
-    without_none,
-)
+from ..options import json_option, output_option, overwrite_option, without_none
 from ..setting_options import IntRange
 from ..signals import explaining
+from ..text_options import text_flags, text_options, tokenizer_options
 
 if TYPE_CHECKING:
     from rnnlm.text.prepared.preparation import CountingWords, Encoding

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm.evaluation.comparison.settings import ComparisonSettings
+
 from .. import terminal
 from ..help_sections import Command, section
 from ..options import (
@@ -13,15 +15,14 @@ from ..options import (
     context_option,
     device_option,
     json_option,
-    label_options,
     model_by_default,
     overwrite_option,
     refuse_given,
     refuse_if,
-    text_options,
 )
-from ..setting_options import COMPARISON, options_of
+from ..setting_options import options_of
 from ..tasks import task_options, translation_options
+from ..text_options import label_options, text_options
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.pairing import Comparison
@@ -46,8 +47,8 @@ WITHOUT_TEXT = ("models", "as_json")  # what a comparison of stored metrics take
 )  # fmt: skip
 @section(
     "Intervals and significance tests",
-    options_of(COMPARISON, "block_lines", declared=["--block"]),
-    options_of(COMPARISON, "resamples", "seed"),
+    options_of(ComparisonSettings, "block_lines", declared=["--block"]),
+    options_of(ComparisonSettings, "resamples", "seed"),
     rare=True,
 )
 @label_options
@@ -59,7 +60,7 @@ WITHOUT_TEXT = ("models", "as_json")  # what a comparison of stored metrics take
     click.option("--plot", type=PATH, metavar="FILE",
                  help="Draw the differences with their intervals as .svg, .png or .pdf."),
     overwrite_option("Replace an existing plot."),
-    options_of(COMPARISON, "top", default_is="3; JSON 20"),
+    options_of(ComparisonSettings, "top", default_is="3; JSON 20"),
     json_option,
 )  # fmt: skip
 def command(

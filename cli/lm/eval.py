@@ -8,6 +8,7 @@ import click
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..tasks import task_options, translation_options
+from ..text_options import confusion_options, label_options, text_options
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labelling.evaluation.label_evaluation import LabelEvaluation
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("text", nargs=-1, required=True)
 @section("Model", options.model_option, options.device_option)
-@section("Text", options.context_option, options.text_options)
-@options.label_options
-@options.confusion_options
+@section("Text", options.context_option, text_options)
+@label_options
+@confusion_options
 @translation_options.pair_options
 @translation_options.decoding_options
 @translation_options.written_option

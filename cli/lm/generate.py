@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm.scoring.generation.sampling import GenerationSettings
+from rnnlm.scoring.generation.settings import BeamSettings
+
 from .. import options, terminal
 from ..help_sections import Command, section
-from ..setting_options import BEAM, SAMPLING, option_called, options_of
+from ..setting_options import option_called, options_of
 
 if TYPE_CHECKING:
     from rnnlm.scoring.generation.drawing import Sample
@@ -18,17 +21,21 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("beginnings", nargs=-1, metavar="[BEGINNING]...")
 @section("Model", options.model_option, options.device_option)
-@section("Sampling", options_of(SAMPLING, "num"), options_of(SAMPLING, but=["prompt", "num"]))
+@section(
+    "Sampling",
+    options_of(GenerationSettings, "num"),
+    options_of(GenerationSettings, but=["prompt", "num"]),
+)
 @section(
     "Beam search, instead of sampling",
     options_of(
-        BEAM,
+        BeamSettings,
         "beam",
         metavar="K",
         help="Search for the likeliest texts with a beam of width K.",
         default_is="",
     ),
-    options_of(BEAM, "length_power", before="With --beam: ", metavar="A"),
+    options_of(BeamSettings, "length_power", before="With --beam: ", metavar="A"),
 )
 @section("Output", options.json_option)
 def command(

@@ -4,18 +4,22 @@ from pathlib import Path
 
 import click
 
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+
 from .. import terminal
 from ..help_sections import Command
 from ..options import PATH, output_option, overwrite_option, refuse_if
-from ..setting_options import TOKENIZER, options_of
+from ..setting_options import options_of
 
 
 @click.command(cls=Command)
 @click.argument("file", type=PATH, metavar="FILE.arpa")
 @output_option("Folder for the model.", "DIR", required=True)
-@options_of(TOKENIZER, "lowercase", help="Convert text, and the words of the file, to lower case.")
 @options_of(
-    TOKENIZER, "split_punctuation", help="Punctuation marks are separate words in the file."
+    TokenizerSettings, "lowercase", help="Convert text, and the words of the file, to lower case."
+)
+@options_of(
+    TokenizerSettings, "split_punctuation", help="Punctuation marks are separate words in the file."
 )
 @click.option(
     "--tokenizer-from",

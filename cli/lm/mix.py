@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm.lm.ngram.settings import NgramSettings
+
 from .. import terminal
 from ..help_sections import Command, section
 from ..options import (
-    column_option,
     context_option,
     corpus_of,
     device_option,
@@ -17,9 +18,9 @@ from ..options import (
     output_option,
     overwrite_option,
     refuse_if,
-    text_flags,
 )
-from ..setting_options import NGRAMS, options_of
+from ..setting_options import options_of
+from ..text_options import column_option, text_flags
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.perplexity import TextEvaluation
@@ -61,9 +62,9 @@ def _numbers(text: str) -> list[float]:
         is_flag=True,
         help="Merge n-gram models into a single one that does not refer to them.",
     ),
-    options_of(NGRAMS, "memory", default_is=""),
+    options_of(NgramSettings, "memory", default_is=""),
     options_of(
-        NGRAMS,
+        NgramSettings,
         "temp",
         default_is="",
         help="Folder for data beyond the memory limit.  [default: the system's temporary folder]",

@@ -10,14 +10,13 @@ from .. import terminal
 from ..help_sections import Command, section
 from ..options import (
     chosen_model,
-    column_option,
     corpus_of,
     json_option,
     model_option,
     output_option,
     overwrite_option,
-    text_flags,
 )
+from ..text_options import column_option, text_flags
 
 if TYPE_CHECKING:
     from rnnlm.training.derived.pruning import ModelSize

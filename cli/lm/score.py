@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
+
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..options import refuse_given, refuse_if
-from ..setting_options import SCORING, SENTENCES, options_of
+from ..setting_options import options_of
+from ..text_options import column_option, encoding_option, special_symbols_option
 from .minimal_pairs import pairs_options, show_pairs, take_request
 
 if TYPE_CHECKING:
@@ -29,38 +32,38 @@ input_options = section(
     click.option("--input", "inputs", multiple=True, metavar="FILE",
                  help="Text file (one sentence per line) or table (see --column), compressed or "
                       "not; - is standard input. May be repeated."),
-    options.column_option,
-    options.encoding_option,
-    options_of(SENTENCES, "region_mark", declared=["--regions"]),
-    options_of(SENTENCES, "given", metavar="TEXT"),
+    column_option,
+    encoding_option,
+    options_of(SentenceSettings, "region_mark", declared=["--regions"]),
+    options_of(SentenceSettings, "given", metavar="TEXT"),
 )  # fmt: skip
 rare_input_options = section(
     "Input",
-    options_of(SENTENCES, "strip", "id_column"),
-    options_of(SENTENCES, "keep", default_is="all; for a printed table none"),
-    options_of(SENTENCES, "region_columns", "given_column"),
-    options.special_symbols_option,
+    options_of(SentenceSettings, "strip", "id_column"),
+    options_of(SentenceSettings, "keep", default_is="all; for a printed table none"),
+    options_of(SentenceSettings, "region_columns", "given_column"),
+    special_symbols_option,
     rare=True,
 )
 source_options = section(
     "Sources (encoder-decoders)",
-    options_of(SENTENCES, "given_source", declared=["--source"]),
+    options_of(SentenceSettings, "given_source", declared=["--source"]),
     click.option("--target", "targets", multiple=True, metavar="FILE",
                  help="File with the target of each source in --input, line by line. Repeat once "
                       "per --input."),
 )  # fmt: skip
 rare_source_options = section(
-    "Sources (encoder-decoders)", options_of(SENTENCES, "target_column"), rare=True
+    "Sources (encoder-decoders)", options_of(SentenceSettings, "target_column"), rare=True
 )
 result_options = section(
     "Scores",
-    options_of(SCORING, "tokens", "words"),
-    options_of(SCORING, "measures", declared=["--with"]),
+    options_of(ScoringSettings, "tokens", "words"),
+    options_of(ScoringSettings, "measures", declared=["--with"]),
     click.option("--probabilities", is_flag=True,
                  help="Report probabilities of sentences, tokens and words, too."),
-    options_of(SCORING, "eos", declared=["--no-eos"], flag_value=False,
+    options_of(ScoringSettings, "eos", declared=["--no-eos"], flag_value=False,
                help="Leave the end of each sentence, </s>, out of its score."),
-    options_of(SCORING, "context"),
+    options_of(ScoringSettings, "context"),
 )  # fmt: skip
 output_options = section(
     "Output",

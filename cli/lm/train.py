@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.errors import ReportedByOtherProcess, RnnlmWarning, TrainingError
+from rnnlm.lm.neural.training.settings import OptimizationSettings, RunSettings
+from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.registry import KINDS
+from rnnlm.text.lines import HoldoutSettings
+from rnnlm.training.request import TrainingRequest
 
 from .. import options, terminal
 from ..help_sections import Command, section
-from ..setting_options import HOLDOUT, LABELS, NGRAMS, OPTIMIZATION, PAIRS, REQUEST, RUN, options_of
+from ..setting_options import options_of
+from ..task_settings import LabelledSettings, ParallelSettings
+from ..text_options import text_options, tokenizer_options
 
 if TYPE_CHECKING:
     from rnnlm.events import Finished
@@ -27,7 +33,7 @@ _TRAINED = [name for name, kind in KINDS.items() if kind.fitting is not None]
 LABELLING = ("--task tagging", "--task classification")
 SEQ2SEQ = ("--task seq2seq",)
 OF_NGRAMS = ("--model ngram", "--model unigram")
-_several = functools.partial(options_of, REQUEST, multiple=True, default_is="")
+_several = functools.partial(options_of, TrainingRequest, multiple=True, default_is="")
 
 
 @click.command(cls=Command)
@@ -35,59 +41,65 @@ _several = functools.partial(options_of, REQUEST, multiple=True, default_is="")
 @section(
     "Text",
     _several("valid", default_is="the end of TEXT, see --holdout"),
-    options_of(HOLDOUT, "holdout"),
+    options_of(HoldoutSettings, "holdout"),
     _several("test"),
-    options.text_options,
+    text_options,
 )
 @section(
     "Model",
-    options_of(REQUEST, "model",
+    options_of(TrainingRequest, "model",
                help=f"Kind of model: {', '.join(_TRAINED)}; with --task also bag and cnn."),
-    options_of(REQUEST, "recipe", shell_complete=options.complete_recipe),
+    options_of(TrainingRequest, "recipe", shell_complete=options.complete_recipe),
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                  shell_complete=options.complete_setting,
                  help="Change one setting; may be repeated."),
     click.option("--grid", multiple=True, metavar="NAME=V,V",
                  help="Train one run for each value of a setting, of model or of recipe. Repeat "
                       "for all combinations."),
-    options_of(REQUEST, "task", "init_from"),
+    options_of(TrainingRequest, "task", "init_from"),
 )  # fmt: skip
-@section("Model", options_of(OPTIMIZATION, "embeddings"), rare=True)
+@section("Model", options_of(OptimizationSettings, "embeddings"), rare=True)
 @section("Model", _several("contextual"), goes_with=LABELLING)
-@section("Model", options_of(REQUEST, "init_encoder_from", "init_decoder_from"), goes_with=SEQ2SEQ)
+@section(
+    "Model",
+    options_of(TrainingRequest, "init_encoder_from", "init_decoder_from"),
+    goes_with=SEQ2SEQ,
+)
 @section(
     "Labels",
-    options_of(LABELS, "label_column"),
-    options_of(LABELS, "sentence_column", "align", before="With tagging: "),
-    options_of(LABELS, "format", declared=["--input-format"], type=str),
-    options_of(LABELS, "scheme", type=str),
-    options_of(LABELS, "multi_label", before="With classification: "),
+    options_of(LabelledSettings, "label_column"),
+    options_of(LabelledSettings, "sentence_column", "align", before="With tagging: "),
+    options_of(LabelledSettings, "format", declared=["--input-format"], type=str),
+    options_of(LabelledSettings, "scheme", type=str),
+    options_of(LabelledSettings, "multi_label", before="With classification: "),
     goes_with=LABELLING,
 )
 @section(
     "Pairs",
     _several("target", "valid_target", "test_target"),
-    options_of(PAIRS, "target_column", "skip_empty", before="With seq2seq: "),
+    options_of(ParallelSettings, "target_column", "skip_empty", before="With seq2seq: "),
     goes_with=SEQ2SEQ,
 )
-@options.tokenizer_options
-@section("N-grams", options_of(NGRAMS, "order"), options_of(NGRAMS, "smoothing", type=str))
+@tokenizer_options
+@section(
+    "N-grams", options_of(NgramSettings, "order"), options_of(NgramSettings, "smoothing", type=str)
+)
 @section(
     "N-grams",
-    options_of(REQUEST, "counts"),
-    options_of(NGRAMS, "prune", "discounts"),
-    options_of(NGRAMS, "memory", "temp", "workers", "dask", default_is=""),
+    options_of(TrainingRequest, "counts"),
+    options_of(NgramSettings, "prune", "discounts"),
+    options_of(NgramSettings, "memory", "temp", "workers", "dask", default_is=""),
     goes_with=OF_NGRAMS,
 )
 @section(
     "Run",
-    options_of(RUN, "budget", "device", "seed", default_is=""),
+    options_of(RunSettings, "budget", "device", "seed", default_is=""),
     click.option("--dry-run", is_flag=True,
                  help="Show every setting with its origin, sizes and token counts, but do not "
                       "train."),
     options.json_option,
 )  # fmt: skip
-@section("Run", options_of(RUN, "precision", "threads", default_is=""), rare=True)
+@section("Run", options_of(RunSettings, "precision", "threads", default_is=""), rare=True)
 @section(
     "Saving",
     options.output_option(
@@ -96,7 +108,7 @@ _several = functools.partial(options_of, REQUEST, multiple=True, default_is="")
     ),
     options.overwrite_option("Replace the model in DIR."),
 )
-@section("Saving", options_of(RUN, "save_every"), rare=True)
+@section("Saving", options_of(RunSettings, "save_every"), rare=True)
 @click.pass_context
 def command(context: click.Context, **given: Any) -> None:
     """Train a model on TEXT, by default on the bundled corpus.

@@ -7,6 +7,7 @@ import click
 
 from .. import options, terminal
 from ..help_sections import Command, section
+from ..text_options import column_option, text_flags
 
 
 @click.command(cls=Command)
@@ -27,7 +28,7 @@ from ..help_sections import Command, section
     click.option("--tokens", type=int, metavar="N",
                  help="Number of tokens of --on to read.  [default: dynamic 10000, cache 100000, "
                       "unigram 1000000]"),
-    options.column_option,
+    column_option,
 )  # fmt: skip
 @section(
     "Output",
@@ -52,7 +53,7 @@ def command(
     evaluation has two rules: sgd uses plain gradients; rms divides them by their root mean square
     on training text, which --statistics computes and saves.
     """
-    flags = options.text_flags(given)
+    flags = text_flags(given)
     from rnnlm.lm.base.loading import without_adaptation
 
     name, kind = without_adaptation(options.chosen_model(model_name))

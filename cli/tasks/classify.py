@@ -13,6 +13,7 @@ from rnnlm.errors import TextError
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..setting_options import IntRange
+from ..text_options import encoding_option
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labelling.files import Row, RowText
@@ -35,7 +36,7 @@ _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"
                       "from suffix and content]"),
     click.option("--column", metavar="NAME",
                  help="Column of a table that holds the texts.  [default: text or sentence]"),
-    options.encoding_option,
+    encoding_option,
 )  # fmt: skip
 @section(
     "Output",

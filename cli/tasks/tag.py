@@ -12,6 +12,7 @@ from rnnlm.errors import TextError
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..setting_options import IntRange
+from ..text_options import encoding_option
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labelling.data import Codec
@@ -42,7 +43,7 @@ input_options = section(
                       "inferred from the content]"),
     click.option("--sentence-column", metavar="NAME",
                  help="Column that identifies the sentence, in tables with one word per row."),
-    options.encoding_option,
+    encoding_option,
 )  # fmt: skip
 search_options = section(
     "Labels",

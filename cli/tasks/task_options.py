@@ -9,6 +9,7 @@ import click
 
 from .. import options, terminal
 from ..options import flags_given, refuse_if
+from ..text_options import text_flags
 
 if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.options import DecodingSettings
@@ -77,7 +78,7 @@ def data_of(
     import rnnlm.corpora as corpora
 
     names = corpora.sources(names, "test", corpora.of_plain_text())
-    return options.corpus_of(names, options.text_flags(dict(given)))
+    return options.corpus_of(names, text_flags(dict(given)))
 
 
 def options_of(task: "AnyTask", given: Mapping[str, Any]) -> object:

@@ -11,10 +11,13 @@ import click
 
 from rnnlm.amounts import plural
 from rnnlm.errors import TextError, notice
+from rnnlm.scoring.generation.sampling import GenerationSettings
 
 from .. import options, terminal
 from ..help_sections import Command, section
-from ..setting_options import DECODING, PAIRS, SAMPLING, IntRange, option_called, options_of
+from ..setting_options import IntRange, option_called, options_of
+from ..task_settings import DecodingSettings, ParallelSettings
+from ..text_options import encoding_option
 
 if TYPE_CHECKING:
     from rnnlm.scoring.generation.sampling import SamplingSettings
@@ -42,15 +45,15 @@ input_options = section(
                  help="text (one source per line), tsv, csv, jsonl or parquet.  [default: "
                       "inferred from suffix and content]"),
     options_of(
-        PAIRS, "column", default_is="that of the training data, or a usual name"
+        ParallelSettings, "column", default_is="that of the training data, or a usual name"
     ),
 )  # fmt: skip
-rare_input_options = section("Input", options.encoding_option, rare=True)
+rare_input_options = section("Input", encoding_option, rare=True)
 search_options = section(
     "Search",
-    options_of(DECODING, "beam", default_is="1, or as many as --nbest"),
-    options_of(DECODING, "length_power", before="With --beam: ", metavar="A"),
-    options_of(DECODING, "nbest", "max_length"),
+    options_of(DecodingSettings, "beam", default_is="1, or as many as --nbest"),
+    options_of(DecodingSettings, "length_power", before="With --beam: ", metavar="A"),
+    options_of(DecodingSettings, "nbest", "max_length"),
 )
 sampling_options = section(
     "Sampling, instead of search",
@@ -64,11 +67,11 @@ sampling_options = section(
         help="Number of samples for each source.  [default: 1]",
     ),
     options_of(
-        SAMPLING,
+        GenerationSettings,
         "seed",
         help="Random seed; the same seed, line and sample number give the same sample.",
     ),
-    options_of(SAMPLING, "temperature"),
+    options_of(GenerationSettings, "temperature"),
 )
 output_options = section(
     "Output",

@@ -4,7 +4,8 @@ import click
 
 from ..help_sections import section, stacked
 from ..options import output_option
-from ..setting_options import DECODING, PAIRS, options_of
+from ..setting_options import options_of
+from ..task_settings import DecodingSettings, ParallelSettings
 
 _PAIRS, _DECODING = "Pairs (encoder-decoders)", "Decoding (encoder-decoders)"
 pair_options = stacked(
@@ -13,11 +14,11 @@ pair_options = stacked(
         click.option("--target", multiple=True, metavar="FILE",
                      help="File with the reference for each line of TEXT; repeat for several "
                           "references."),
-        options_of(PAIRS, "target_column"),
+        options_of(ParallelSettings, "target_column"),
     ),
-    section(_PAIRS, options_of(PAIRS, "skip_empty"), rare=True),
+    section(_PAIRS, options_of(ParallelSettings, "skip_empty"), rare=True),
 )  # fmt: skip
-decoding_options = section(_DECODING, options_of(DECODING, "beam", default_is="1"))
+decoding_options = section(_DECODING, options_of(DecodingSettings, "beam", default_is="1"))
 written_option = section(
     "Output", output_option("Write the outputs of an encoder-decoder, one line per pair.")
 )

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm.tools.vectors.settings import EmbeddingSettings
+
 from .. import options, terminal
 from ..help_sections import Command, section
-from ..setting_options import EMBEDDING, options_of
+from ..setting_options import options_of
+from ..text_options import column_option, encoding_option, special_symbols_option
 
 if TYPE_CHECKING:
     from rnnlm.scoring.settings import SentenceSettings
@@ -19,15 +22,15 @@ input_options = section(
     click.option("--input", "inputs", multiple=True, metavar="FILE",
                  help="Text file (one text per line) or table (see --column), compressed or not; "
                       "- is standard input. May be repeated."),
-    options.column_option,
-    options.encoding_option,
-    options.special_symbols_option,
+    column_option,
+    encoding_option,
+    special_symbols_option,
 )  # fmt: skip
 vector_options = section(
     "Vectors",
-    options_of(EMBEDDING, "pooling"),
-    options_of(EMBEDDING, "layer"),
-    options_of(EMBEDDING, "words"),
+    options_of(EmbeddingSettings, "pooling"),
+    options_of(EmbeddingSettings, "layer"),
+    options_of(EmbeddingSettings, "words"),
 )
 output_options = section(
     "Output",

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from rnnlm.errors import ModelError
+from rnnlm.text.lines import TextSettings
+from rnnlm.text.sources import SourceSettings
+from rnnlm.tools.filtering.settings import FilterSettings
 
 from .. import terminal
 from ..help_sections import Command, section
@@ -14,7 +17,6 @@ from ..options import (
     DEFAULT_MODEL,
     chosen_models,
     device_option,
-    encoding_option,
     json_option,
     output_option,
     overwrite_option,
@@ -22,8 +24,9 @@ from ..options import (
     settings_of,
     several_models_option,
 )
-from ..setting_options import FILTERING, LINES, SOURCES, IntRange, list_of, options_of
+from ..setting_options import IntRange, list_of, options_of
 from ..signals import explaining
+from ..text_options import encoding_option
 
 if TYPE_CHECKING:
     from rnnlm.tools.filtering.run import Event, FilterFinished
@@ -34,12 +37,12 @@ OptionalNames = tuple[str, ...] | None
 
 text_options = section(
     "Text",
-    options_of(SOURCES, "column",
+    options_of(SourceSettings, "column",
                help="Column that holds the text, in JSON Lines and Parquet.  [default: text, "
                     "sentence, or the only one]"),
     encoding_option,
-    options_of(LINES, "blank_lines", before="In plain text: "),
-    options_of(LINES, "special_symbols", default_is="replace"),
+    options_of(TextSettings, "blank_lines", before="In plain text: "),
+    options_of(TextSettings, "special_symbols", default_is="replace"),
 )  # fmt: skip
 
 
@@ -58,20 +61,21 @@ text_options = section(
     "Selection",
     several_models_option("Model folder, or a name in ./checkpoints; or NAME=MODEL for each "
                           f"language. {DEFAULT_MODEL}"),
-    options_of(FILTERING, "min_perplexity", "max_perplexity"),
+    options_of(FilterSettings, "min_perplexity", "max_perplexity"),
     click.option("--reference", multiple=True, metavar="TEXT",
                  help="Sort into head, middle and tail by quantiles of the perplexities of this "
                       "text; may be repeated."),
-    options_of(FILTERING, "quantiles", metavar="X,X", default_is="0.3,0.6",
+    options_of(FilterSettings, "quantiles", metavar="X,X", default_is="0.3,0.6",
                callback=list_of(float, "numbers, such as 0.3,0.6")),
-    options_of(FILTERING, "cutoffs", metavar="X,X",
+    options_of(FilterSettings, "cutoffs", metavar="X,X",
                callback=list_of(float, "numbers, such as 200,500")),
-    options_of(FILTERING, "min_probability"),
-    options_of(FILTERING, "keep"),
+    options_of(FilterSettings, "min_probability"),
+    options_of(FilterSettings, "keep"),
 )  # fmt: skip
 @text_options
 @section(
-    "Added columns", options_of(FILTERING, "perplexity_column", "bucket_column", "language_column")
+    "Added columns",
+    options_of(FilterSettings, "perplexity_column", "bucket_column", "language_column"),
 )
 @section("Output", json_option)
 def command(

@@ -25,7 +25,9 @@ from ..options import (
     refuse_given,
     refuse_if,
 )
-from ..setting_options import LABELS, IntRange, options_of
+from ..setting_options import IntRange, options_of
+from ..task_settings import LabelledSettings
+from ..text_options import column_option, encoding_option, text_flags
 
 if TYPE_CHECKING:
     from rnnlm.tools.inspection.common import Inspection
@@ -278,7 +280,7 @@ def find_gates(sentence: str, **given: Any) -> "Inspection":
 @inspection_command(
     "units",
     "one model",
-    section("Text", texts_option("text"), options.column_option),
+    section("Text", texts_option("text"), column_option),
     section(
         "Units",
         click.option(
@@ -308,7 +310,7 @@ def find_units(text: tuple[str, ...], **given: Any) -> "Inspection":
     from rnnlm.tools.inspection.common import sources_of
     from rnnlm.tools.inspection.units import inspect_units
 
-    corpus = options.corpus_of(sources_of(text), options.text_flags(given))
+    corpus = options.corpus_of(sources_of(text), text_flags(given))
     with terminal.Progress() as progress:
         return inspect_units(text=corpus, progress=progress, **given)
 
@@ -319,7 +321,7 @@ def find_units(text: tuple[str, ...], **given: Any) -> "Inspection":
 @inspection_command(
     "memory",
     "models",
-    section("Text", texts_option("text"), options.context_option, options.column_option),
+    section("Text", texts_option("text"), options.context_option, column_option),
     section(
         "Measuring",
         number_option("--positions", default=2000, help="Number of tokens to predict.", least=2),
@@ -354,7 +356,7 @@ def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) ->
     from rnnlm.tools.inspection.common import sources_of
     from rnnlm.tools.inspection.memory import inspect_memory
 
-    corpus = options.corpus_of(sources_of(text), options.text_flags(given))
+    corpus = options.corpus_of(sources_of(text), text_flags(given))
     return inspect_memory(models, corpus, progress=terminal.Progress(), **given)
 
 
@@ -445,9 +447,9 @@ def find_neighbours(words: tuple[str, ...], **given: Any) -> "Inspection":
         click.option(
             "--texts", is_flag=True, help="The labels belong to whole texts, not to words."
         ),
-        options_of(LABELS, "format", declared=["--input-format"], type=str),
-        options_of(LABELS, "column"),
-        options.encoding_option,
+        options_of(LabelledSettings, "format", declared=["--input-format"], type=str),
+        options_of(LabelledSettings, "column"),
+        encoding_option,
         number_option(
             "--most-items",
             default=5000,

@@ -9,6 +9,7 @@ import click
 
 from rnnlm.amounts import plural
 from rnnlm.errors import UsageError
+from rnnlm.tools.rescoring.settings import ListSettings, RescoreSettings, TextMapping
 
 from .. import terminal
 from ..help_sections import Command, section
@@ -24,7 +25,7 @@ from ..options import (
     settings_of,
     several_models_option,
 )
-from ..setting_options import LISTS, MAPPING, RESCORING, options_of
+from ..setting_options import options_of
 
 if TYPE_CHECKING:
     from rnnlm.tools.rescoring.mert import Weights
@@ -36,7 +37,7 @@ _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = section(
     "List format",
     options_of(
-        LISTS,
+        ListSettings,
         "format",
         declared=["--input-format"],
         type=click.Choice(["tsv", "json", "kaldi", "espnet", "nemo"]),
@@ -52,19 +53,19 @@ list_options = section(
 )  # fmt: skip
 rare_list_options = section(
     "List format",
-    options_of(LISTS, "beam_size", "costs", "skip_incomplete", "encoding_errors"),
+    options_of(ListSettings, "beam_size", "costs", "skip_incomplete", "encoding_errors"),
     rare=True,
 )
-mapping_options = section("Text", options_of(MAPPING, "lowercase", "remove_punctuation"))
+mapping_options = section("Text", options_of(TextMapping, "lowercase", "remove_punctuation"))
 rare_mapping_options = section(
-    "Text", options_of(MAPPING, "normalise_wer", "special_symbols"), rare=True
+    "Text", options_of(TextMapping, "normalise_wer", "special_symbols"), rare=True
 )
 tuning_options = section(
     "Weights",
     click.option("--no-words", is_flag=True, help="Do not use the number of words."),
     click.option("--no-oov", is_flag=True,
                  help="Do not use the number of words unknown to a model."),
-    options_of(RESCORING, "seed"),
+    options_of(RescoreSettings, "seed"),
     rare=True,
 )  # fmt: skip
 

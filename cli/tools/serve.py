@@ -6,29 +6,31 @@ import sys
 
 import click
 
+from rnnlm.tools.serving.settings import ServingSettings
+
 from .. import options, terminal
 from ..help_sections import Command, section
-from ..setting_options import SERVING, options_of
+from ..setting_options import options_of
 
 
 @click.command(cls=Command)
 @section("Models", options.models_option, options.device_option)
-@section("Server", options_of(SERVING, "host", metavar="HOST"),
-                 options_of(SERVING, "port"))  # fmt: skip
+@section("Server", options_of(ServingSettings, "host", metavar="HOST"),
+                 options_of(ServingSettings, "port"))  # fmt: skip
 @section(
     "Access",
     click.option("--token-file", metavar="FILE",
                  help="Require a token from clients, as `Authorization: Bearer TOKEN`: one of the "
         "lines of FILE, which have equal shares of the server.  "
         "[default: $RNNLM_TOKEN, if set]"),
-    options_of(SERVING, "no_auth"),
-    options_of(SERVING, "allow_host", multiple=True, metavar="NAME"),
-    options_of(SERVING, "cors", multiple=True, metavar="ORIGIN"),
-    options_of(SERVING, "trusted_proxy"),
+    options_of(ServingSettings, "no_auth"),
+    options_of(ServingSettings, "allow_host", multiple=True, metavar="NAME"),
+    options_of(ServingSettings, "cors", multiple=True, metavar="ORIGIN"),
+    options_of(ServingSettings, "trusted_proxy"),
 )  # fmt: skip
 @section(
     "Request limits",
-    options_of(SERVING, "max_sentences", "max_characters", "max_tokens", "answer_seconds"),
+    options_of(ServingSettings, "max_sentences", "max_characters", "max_tokens", "answer_seconds"),
 )
 def command(
     model_names: tuple[str, ...],

@@ -7,20 +7,14 @@ from typing import Any
 import click
 
 from rnnlm.amounts import plural
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.tools.vectors.settings import LearningSettings
 
 from .. import terminal
 from ..help_sections import Command, section
-from ..options import (
-    STANDARD_OUTPUT,
-    column_option,
-    encoding_option,
-    output_option,
-    overwrite_option,
-    settings_of,
-    text_flags,
-    without_none,
-)
-from ..setting_options import LEARNING, TOKENIZER, options_of
+from ..options import STANDARD_OUTPUT, output_option, overwrite_option, settings_of, without_none
+from ..setting_options import options_of
+from ..text_options import column_option, encoding_option, text_flags
 
 _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation")
 
@@ -29,15 +23,15 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
 @click.argument("text", nargs=-1)
 @section(
     "Vectors",
-    options_of(LEARNING, "method", "width", "window"),
-    options_of(LEARNING, "min_count", metavar="K"),
-    options_of(LEARNING, "epochs", "negative", "learning_rate", "seed", "threads"),
+    options_of(LearningSettings, "method", "width", "window"),
+    options_of(LearningSettings, "min_count", metavar="K"),
+    options_of(LearningSettings, "epochs", "negative", "learning_rate", "seed", "threads"),
 )
 @section(
     "Words",
-    options_of(TOKENIZER, "lowercase"),
-    options_of(TOKENIZER, "normalise"),
-    options_of(TOKENIZER, "split_punctuation", "remove_punctuation"),
+    options_of(TokenizerSettings, "lowercase"),
+    options_of(TokenizerSettings, "normalise"),
+    options_of(TokenizerSettings, "split_punctuation", "remove_punctuation"),
 )
 @section("Text", column_option, encoding_option)
 @section(

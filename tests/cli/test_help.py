@@ -9,7 +9,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from rnnlm.cli import main as entry
-from rnnlm.cli.help_sections import MOST_SHOWN, Command, InSection, section
+from rnnlm.cli.help_sections import MOST_SHOWN, Command, section
 
 LONG = 15  # more options than this in one list are not found
 
@@ -33,7 +33,7 @@ def options_of(command: click.Command) -> list[click.Option]:
 
 
 def sectioned_names(command: click.Command) -> set[str | None]:
-    return set(command.in_sections) if isinstance(command, Command) else set()
+    return set(command.sections) if isinstance(command, Command) else set()
 
 
 def sections_of(shown: str) -> dict[str, list[str]]:
@@ -55,6 +55,9 @@ def test_commands_are_shown_by_group_each_in_one(rnnlm):
     sections = sections_of(shown)
     expected = {title: list(entry.GROUPS[title]) for title in listed}
     assert {title: sections[title] for title in listed} == expected
+    # A command says the same of itself.
+    helps = {name: about for title in listed for name, about in entry.GROUPS[title].items()}
+    assert {name: COMMANDS[name].get_short_help_str(100) for name in helps} == helps
     # The others are one paragraph of names, with a phrase each.
     paragraph = " ".join(shown[shown.index(f"{more}: ") :].split())
     assert re.findall(r"(\w+) \([^)]+\)", paragraph) == list(entry.GROUPS[more])
@@ -83,18 +86,10 @@ def test_long_option_lists_have_sections_without_gaps():
         if found
     }
     assert {name: without for name, without in gaps.items() if without} == {}
-    # A command of another class would keep its options wrapped in their sections.
-    assert [
-        name
-        for name, command in COMMANDS.items()
-        if any(isinstance(each, InSection) for each in command.params)
-    ] == []
 
 
-def test_options_of_settings_are_made_and_described():
-    parameters = [each for command in COMMANDS.values() for each in command.params]
-    assert [each for each in parameters if not isinstance(each, click.Parameter)] == []
-    options = [each for each in parameters if isinstance(each, click.Option)]
+def test_options_of_settings_are_described():
+    options = [option for command in COMMANDS.values() for option in options_of(command)]
     assert [each.opts for each in options if len(each.help or "") < len("Run.")] == []
 
 

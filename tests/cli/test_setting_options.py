@@ -11,8 +11,6 @@ from rnnlm.cli.help_sections import Command
 from rnnlm.cli.setting_options import options_of
 from rnnlm.config import ValidatedSettings
 
-HERE = f"{__name__}:Brew"
-
 
 @dataclass(frozen=True)
 class Brew(ValidatedSettings):
@@ -37,7 +35,7 @@ def command_of(*decorators):
     return click.command(cls=Command)(brew)
 
 
-ALL = options_of(HERE, "minutes", "cups", "leaf", "milk", "seed")
+ALL = options_of(Brew, "minutes", "cups", "leaf", "milk", "seed")
 
 
 def given(command, *arguments):
@@ -78,9 +76,9 @@ def test_values_out_of_range_are_wrong_usage():
 
 def test_a_command_may_differ_from_the_field():
     command = command_of(
-        options_of(HERE, "sweet", declared=["--bitter"], flag_value=False, help="No sugar."),
-        options_of(HERE, "minutes", before="With --leaf: ", metavar="M", default_is="it depends"),
-        options_of(HERE, "cups", default=2, default_is=""),
+        options_of(Brew, "sweet", declared=["--bitter"], flag_value=False, help="No sugar."),
+        options_of(Brew, "minutes", before="With --leaf: ", metavar="M", default_is="it depends"),
+        options_of(Brew, "cups", default=2, default_is=""),
     )
     sweet, minutes, cups = command.params
     assert (sweet.opts, sweet.help) == (["--bitter"], "No sugar.")
