@@ -156,7 +156,7 @@ def _set_names() -> set[str]:
 
     names: set[str] = set()
     for kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
-        if kind.fitting:
+        if kind.is_trained:
             names |= names_of(kind.all_settings)
     return names
 

@@ -6,16 +6,17 @@ is the target of t-1. A target of -1 is padding and scores 0.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar, cast, runtime_checkable
 
 from rnnlm.errors import ArgumentTypeError, given
 
 if TYPE_CHECKING:  # what settings import must not wait for it
     import numpy as np
 
+    from rnnlm.config import ResolvedSettings
 
 Array = Any  # numpy.ndarray or torch.Tensor: a model's own array type (see rnnlm.arrays)
 Shapes = dict[str, tuple[str, tuple[int, ...]]]  # of arrays by name: safetensors type, shape
@@ -337,6 +338,122 @@ class HiddenStateModel(LanguageModel[S], Protocol[S]):
 
     def exact_products(self) -> AbstractContextManager[None]:
         """Compute products of hidden states in IEEE fp32 in this context, and keep no gradients."""
+
+
+class Task(Protocol):
+    """A task of machine learning. It reads data, fits models to them, loads, evaluates and
+    describes models; all else gives the names of its models, and which commands and settings they
+    have. Requests, data and evaluations are those of :mod:`rnnlm.training`, and of the task.
+    """
+
+    # ---- What its models are called and do.
+
+    name: ClassVar[str]  # in config.json and after --task: "tagging"
+    singular: ClassVar[str]  # "m is ...": "a tagger of words"
+    example: ClassVar[str] = "line"  # what its data consist of, in the singular
+    own_command: ClassVar[str]  # what its models are made for: "tag"
+    # The commands that do something with its models; others refuse them.
+    commands: ClassVar[frozenset[str]] = frozenset(
+        {"eval", "compare", "report", "info", "doctor", "serve", "count"}
+    )
+    # Command lines that use a model called {name}, the first one for a model just trained.
+    usage: ClassVar[tuple[str, ...]]
+
+    @property
+    def option(self) -> str:
+        """The option that asks for the task on the command line; "" where none is needed."""
+        return f"--task {self.name}"
+
+    # ---- What a request to train may ask for.
+
+    usual_corpus: ClassVar[str]  # which is read where no text is named
+    # Fields of a request that only some tasks have: those that this one has.
+    request_fields: ClassVar[frozenset[str]] = frozenset()
+
+    def usual_recipe(self, model: str | None, has_text: bool) -> str | None:
+        """Return the recipe that is taken where none is named; None: none is."""
+        return None
+
+    # ---- The texts that it is trained on.
+
+    # The classes of settings by which a training text is read.
+    text_settings: ClassVar[tuple[type, ...]]
+    # Names of settings of the network and of its training on which the data depend. The seed is
+    # one of them where it draws the examples that are held out for validation.
+    settings_of_data: ClassVar[frozenset[str]] = frozenset()
+
+    def open_texts(
+        self, request: Any, resolved: "ResolvedSettings", kind: Any, progress: Callable[[str], None]
+    ) -> Any:
+        """Read and encode what a request asks for."""
+
+    # ---- What its models begin with, and hold beside weights.
+
+    def initial_settings(self, request: Any, kind: Any) -> list[tuple[str, str, dict[str, Any]]]:
+        """Return the settings that a network has of the models that it starts from: (option, name
+        of the model, settings)."""
+        return []
+
+    def initial_weights(
+        self, request: Any, kind: Any, resolved: "ResolvedSettings", data: Any
+    ) -> "dict[str, np.ndarray] | None":
+        """Return the weights that a network starts from, by name; None where all are random."""
+
+    def codec(self, tokenizer: Tokenizer, files: dict[str, bytes]) -> Any:
+        """Return what encodes a model's data: its tokenizer and, of some tasks, the labels that its
+        folder's `files` hold."""
+
+    def describe(self, codec: Any) -> Any:
+        """Describe the codec of a model."""
+
+    # ---- Evaluating. Commands and Python call `evaluate`, training calls `evaluate_encoded`, which
+    # measures.
+
+    @property
+    def evaluation_class(self) -> Any:
+        """The class of the results of :meth:`evaluate`."""
+
+    options: ClassVar[type]  # the keywords of `model.evaluate` and `rnnlm.compare`
+    # The settings by which its data are read.
+    reading: ClassVar[tuple[type, ...]]
+    reads_lines: ClassVar[bool] = False  # its data are lines of text, with nothing beside them
+    # Further options of `rnnlm eval` and `rnnlm compare`: "confusions", ...
+    offers: ClassVar[frozenset[str]] = frozenset()
+    # The settings of comparisons that have an effect.
+    compares_by: ClassVar[frozenset[str]] = frozenset({"resamples", "seed"})
+
+    def evaluate(self, model: Any, data: Any, options: Any, device: "str | Device" = "auto") -> Any:
+        """Evaluate a model on data; open both if they are given by name. data: None: the test split
+        of the bundled corpus that the model was trained on."""
+
+    def compare(
+        self,
+        models: Sequence[Any],
+        data: Any,
+        options: Any,
+        settings: Any,
+        names: Sequence[str] | None = None,
+        device: "str | Device" = "auto",
+    ) -> Any:
+        """Compare models, themselves or by their names. names: what they are called in the
+        result."""
+
+    def comparable_stored(self, models: Sequence[Any]) -> Any:
+        """Return which of the metrics compare that were stored when models were trained; raise
+        ComparisonError if none does."""
+
+    def read(self, model: Any, data: Any, options: Any = None, called: str = "") -> Any:
+        """Return data, as they are named or opened, as a model reads them. called: the model, in
+        notices, where there are several."""
+
+    def evaluate_encoded(
+        self, model: Any, data: Any, options: Any = None, progress: Callable[[str], None] = ...
+    ) -> Any:
+        """Evaluate a loaded model on data that :meth:`read` has encoded for it."""
+
+    def checks(self, model: Any, sample: int | None, seed: int) -> Iterator[Any]:
+        """Yield what `rnnlm doctor` finds of a model whose arrays are whole. sample: how many
+        examples are made up."""
 
 
 class ModelHandle:

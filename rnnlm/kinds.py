@@ -1,185 +1,372 @@
 """The tables of tasks, kinds of models, ways to adapt, tokenizers of other programs and libraries
-of other models: of each, by name, where its parts live.
+of other models. `rnnlm/__init__.py` hands them to :mod:`rnnlm.registry`.
 
-`rnnlm/__init__.py` hands them to :mod:`rnnlm.registry`, which imports what they name when it
-is used.
+What a name stands for is imported by its function, when it is used.
 """
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from rnnlm.registry import LANGUAGE_MODEL, Kind
+from rnnlm.registry import LANGUAGE_MODEL, Function, Kind, Library
 
-# The object of each task (rnnlm/training/task.py), by name.
+if TYPE_CHECKING:
+    from rnnlm.config import ResolvedSettings
+    from rnnlm.interface import Task
+
+# ---- What each task is.
+
+
+def _language_modelling() -> "Task":
+    from rnnlm.training.language_model import TASK
+
+    return TASK
+
+
+def _tagging() -> "Task":
+    from rnnlm.tasks.labelling.task import TAGGING
+
+    return TAGGING
+
+
+def _classification() -> "Task":
+    from rnnlm.tasks.labelling.task import CLASSIFICATION
+
+    return CLASSIFICATION
+
+
+def _learning_from_pairs() -> "Task":
+    from rnnlm.tasks.seq2seq.task import TASK
+
+    return TASK
+
+
 TASKS = {
-    LANGUAGE_MODEL: "rnnlm.training.language_model:TASK",
-    "tagging": "rnnlm.tasks.labelling.task:TAGGING",
-    "classification": "rnnlm.tasks.labelling.task:CLASSIFICATION",
-    "seq2seq": "rnnlm.tasks.seq2seq.task:TASK",
+    LANGUAGE_MODEL: _language_modelling,
+    "tagging": _tagging,
+    "classification": _classification,
+    "seq2seq": _learning_from_pairs,
 }
 
-# The ways in which a model adapts to what it reads: the function that makes one do so.
-ADAPTATIONS = dict.fromkeys(
-    ("dynamic", "cache", "unigram"), "rnnlm.lm.mixtures.adaptation:as_tuned"
-)
+# ---- What adapts a model, and what reads tokenizers and models of other programs.
 
-# The tokenizers of other programs, which are not trained here: the class of each, by name.
-TOKENIZERS = {"huggingface": "rnnlm.tools.huggingface.tokenizer:HuggingFaceTokenizer"}
 
-# The libraries whose models are read where they store them, by the prefix of names.
-LIBRARIES = {"hf": "rnnlm.tools.huggingface.folders:FOLDERS"}
+def _adapted(model: Any, kind: str, folder: Path) -> Any:
+    from rnnlm.lm.mixtures.adaptation import as_tuned
 
-_FITTING_SETTINGS = "rnnlm.lm.neural.training.settings:FittingSettings"
-_RUN_SETTINGS = "rnnlm.lm.neural.training.settings:RunSettings"
+    return as_tuned(model, kind, folder)
+
+
+def _tokenizer_of_hugging_face() -> Any:
+    from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
+
+    return HuggingFaceTokenizer
+
+
+def _hugging_face() -> Library:
+    from rnnlm.tools.huggingface.folders import FOLDERS
+
+    return FOLDERS
+
+
+ADAPTATIONS = dict.fromkeys(("dynamic", "cache", "unigram"), _adapted)
+TOKENIZERS = {"huggingface": _tokenizer_of_hugging_face}
+LIBRARIES = {"hf": _hugging_face}
+
+# ---- Kinds of models, by family.
+
+
+class Network(Kind):
+    """A network that is a language model."""
+
+    family = "neural"
+    trains_in_steps = True
+
+    @property
+    def settings(self) -> tuple[type, ...]:
+        from rnnlm.lm.neural.settings import KINDS, parts_of
+        from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
+
+        return (KINDS[self.name], *parts_of(self.name), FittingSettings, RunSettings)
+
+    def check(self, resolved: "ResolvedSettings", has_valid: bool) -> None:
+        from rnnlm.lm.neural.training.settings import check
+
+        check(resolved, has_valid, has_text=self.task == LANGUAGE_MODEL)
+
+    @property
+    def fit(self) -> Function:
+        from rnnlm.lm.neural.training.fitting import fit
+
+        return fit
+
+    @property
+    def array_shapes(self) -> Function:
+        from rnnlm.lm.neural.shapes import array_shapes
+
+        return array_shapes
+
+    @property
+    def from_arrays(self) -> Function:
+        from rnnlm.lm.neural.language_model import from_arrays
+
+        return from_arrays
+
+
+class Labeller(Network):
+    """A tagger or classifier."""
+
+    takes_parts = True
+
+    @property
+    def settings(self) -> tuple[type, ...]:
+        from rnnlm.lm.neural.settings import parts_of
+        from rnnlm.lm.neural.training.settings import RunSettings
+        from rnnlm.tasks.labelling.settings import KINDS, TaskFittingSettings
+
+        model = KINDS[self.task, self.name]
+        return (model, *parts_of(self.name), TaskFittingSettings, RunSettings)
+
+    @property
+    def fit(self) -> Function:
+        from rnnlm.tasks.labelling.fitting import fit
+
+        return fit
+
+    @property
+    def array_shapes(self) -> Function:
+        from rnnlm.tasks.labelling.shapes import array_shapes
+
+        return array_shapes
+
+    @property
+    def from_arrays(self) -> Function:
+        from rnnlm.tasks.labelling.model import from_arrays
+
+        return from_arrays
+
+
+class EncoderDecoder(Network):
+    """An encoder-decoder."""
+
+    @property
+    def settings(self) -> tuple[type, ...]:
+        from rnnlm.lm.neural.settings import CELLS
+        from rnnlm.lm.neural.training.settings import RunSettings
+        from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings, Seq2SeqSettings
+
+        return (Seq2SeqSettings, CELLS[self.name], Seq2SeqFittingSettings, RunSettings)
+
+    @property
+    def fit(self) -> Function:
+        from rnnlm.tasks.seq2seq.fitting import fit
+
+        return fit
+
+    @property
+    def array_shapes(self) -> Function:
+        from rnnlm.tasks.seq2seq.shapes import array_shapes
+
+        return array_shapes
+
+    @property
+    def from_arrays(self) -> Function:
+        from rnnlm.tasks.seq2seq.model import from_arrays
+
+        return from_arrays
+
+
+class Unigram(Kind):
+    """Frequencies of words."""
+
+    family = "ngram"
+
+    @property
+    def settings(self) -> tuple[type, ...]:
+        from rnnlm.lm.ngram.settings import UnigramSettings
+
+        return (UnigramSettings,)
+
+    @property
+    def fit(self) -> Function:
+        from rnnlm.lm.ngram.unigram import fit
+
+        return fit
+
+    @property
+    def array_shapes(self) -> Function:
+        from rnnlm.lm.ngram.unigram import array_shapes
+
+        return array_shapes
+
+    @property
+    def from_arrays(self) -> Function:
+        from rnnlm.lm.ngram.unigram import from_arrays
+
+        return from_arrays
+
+
+class Ngram(Kind):
+    """N-grams with backoff."""
+
+    family = "ngram"
+    is_mapped = True
+
+    @property
+    def settings(self) -> tuple[type, ...]:
+        from rnnlm.lm.ngram.settings import NgramSettings
+
+        return (NgramSettings,)
+
+    def check(self, resolved: "ResolvedSettings", has_valid: bool) -> None:
+        from rnnlm.lm.ngram.fitting import check
+
+        super().check(resolved, has_valid)
+        check(resolved, has_valid)
+
+    @property
+    def fit(self) -> Function:
+        from rnnlm.lm.ngram.fitting import fit
+
+        return fit
+
+    def check_counts(self, folder: str) -> None:
+        from rnnlm.lm.ngram.fitting import check_counts
+
+        check_counts(folder)
+
+    @property
+    def open_counts(self) -> Function:
+        from rnnlm.lm.ngram.fitting import open_counts
+
+        return open_counts
+
+    def clean_up(self, resolved: "ResolvedSettings", data: Any) -> None:
+        from rnnlm.lm.ngram.fitting import clean_up
+
+        clean_up(resolved, data)
+
+    def foresee(self, resolved: "ResolvedSettings", data: Any) -> dict[str, int]:
+        from rnnlm.lm.ngram.fitting import foresee
+
+        return foresee(resolved, data)
+
+    @property
+    def array_shapes(self) -> Function:
+        from rnnlm.lm.ngram.model import array_shapes
+
+        return array_shapes
+
+    @property
+    def from_arrays(self) -> Function:
+        from rnnlm.lm.ngram.model import from_arrays
+
+        return from_arrays
+
+
+class Mixture(Kind):
+    """Several models as one."""
+
+    family = "combination"
+    takes_parts = True
+    made_with = "rnnlm mix A B --on TEXT"
+
+    @property
+    def settings(self) -> tuple[type, ...]:
+        from rnnlm.lm.mixtures.mixture import MixtureSettings
+
+        return (MixtureSettings,)
+
+    @property
+    def array_shapes(self) -> Function:
+        from rnnlm.lm.mixtures.mixture import array_shapes
+
+        return array_shapes
+
+    @property
+    def from_arrays(self) -> Function:
+        from rnnlm.lm.mixtures.mixture import from_arrays
+
+        return from_arrays
+
+
+class Transformers(Kind):
+    """A model that its library stores and loads."""
+
+    family = "foreign"
+    made_with = "transformers"
+
+    @property
+    def library(self) -> Library:
+        return _hugging_face()
+
+    @property
+    def settings(self) -> tuple[type, ...]:
+        from rnnlm.tools.huggingface.folders import TransformersSettings
+
+        return (TransformersSettings,)
+
+
 # What commands and inspections may ask of models (`Kind.has`).
 _OF_NETWORKS = frozenset({"layers", "neighbours", "gradcheck"})
-_OF_STATES = frozenset({"gates", "units", "spectrum", "gradients"})
+_OF_STATES = frozenset({"gates", "units", "spectrum"})
 _OF_PROBABILITIES = frozenset({"text", "memory", "cloze"})
-# The cells of recurrent layers: their settings, and the inspections of their states.
+_OF_LANGUAGE_MODELS = _OF_NETWORKS | _OF_PROBABILITIES | {"probe"}
+
+# The cells of recurrent layers, and the inspections of their states.
 _CELLS = {
-    "rnn": ("rnnlm.lm.neural.settings:ElmanCell", _OF_STATES),
-    "gru": ("rnnlm.lm.neural.settings:GruCell", _OF_STATES),
-    "lstm": ("rnnlm.lm.neural.settings:LstmCell", _OF_STATES),
+    "rnn": ("Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)", _OF_STATES),
+    "gru": ("gated recurrent unit", _OF_STATES),
+    "lstm": ("long short-term memory", _OF_STATES),
     # No matrix maps its state to its state, so there are no eigenvalues.
-    "qrnn": ("rnnlm.lm.neural.settings:QrnnCell", _OF_STATES - {"spectrum"}),
-}
+    "qrnn": (
+        "quasi-recurrent network: convolutions, pooled over time", _OF_STATES - {"spectrum"},
+    ),
+}  # fmt: skip
 
 
-def _network(
-    name: str, has: frozenset[str], of_states: frozenset[str] = frozenset(), **fields: Any
-) -> Kind:
-    """Describe a network. has: beside what all networks have; of_states: without a cell."""
-    cell, of_states = _CELLS.get(name, (None, of_states))
-    if not has >= _OF_PROBABILITIES:
-        of_states -= {"gradients"}
-    has |= _OF_NETWORKS | of_states
-    return Kind(name=name, family="neural", trains_in_steps=True, cell=cell, has=has, **fields)
-
-
-def _neural(
-    name: str,
-    about: str,
-    settings: str = "RecurrentModelSettings",
-    of_states: frozenset[str] = frozenset(),
-) -> Kind:
-    return _network(
-        name,
-        _OF_PROBABILITIES | {"probe"},
-        of_states,
-        about=about,
-        settings=(f"rnnlm.lm.neural.settings:{settings}", _FITTING_SETTINGS, _RUN_SETTINGS),
-        fitting="rnnlm.lm.neural.training.fitting",
-        loading="rnnlm.lm.neural.language_model",
-        checking="rnnlm.lm.neural.training.settings",
-        shapes="rnnlm.lm.neural.shapes",
-    )
+def _recurrent(name: str) -> Kind:
+    about, of_states = _CELLS[name]
+    return Network(name, about, _OF_LANGUAGE_MODELS | of_states | {"gradients"})
 
 
 LANGUAGE_MODELS = (
-    _neural("rnn", "Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)"),
-    _neural("gru", "gated recurrent unit"),
-    _neural("ffnn", "feed-forward network over a window of words", "FeedForwardSettings"),
-    _neural(
-        "jordan", "recurrent network that reads its own last output", "JordanSettings", _OF_STATES
+    _recurrent("rnn"),
+    _recurrent("gru"),
+    Network("ffnn", "feed-forward network over a window of words", _OF_LANGUAGE_MODELS),
+    Network(
+        "jordan",
+        "recurrent network that reads its own last output",
+        _OF_LANGUAGE_MODELS | _OF_STATES | {"gradients"},
     ),
-    _neural("lstm", "long short-term memory"),
-    _neural("qrnn", "quasi-recurrent network: convolutions, pooled over time"),
-    Kind(
-        name="unigram",
-        family="ngram",
-        about="smoothed word frequencies",
-        settings=("rnnlm.lm.ngram.settings:UnigramSettings",),
-        fitting="rnnlm.lm.ngram.unigram",
-        loading="rnnlm.lm.ngram.unigram",
-        has=_OF_PROBABILITIES,
+    _recurrent("lstm"),
+    _recurrent("qrnn"),
+    Unigram("unigram", "smoothed word frequencies", _OF_PROBABILITIES),
+    Ngram(
+        "ngram",
+        "n-grams with backoff: Kneser-Ney and the other classical estimators",
+        _OF_PROBABILITIES | {"n-grams"},
     ),
-    Kind(
-        name="ngram",
-        family="ngram",
-        about="n-grams with backoff: Kneser-Ney and the other classical estimators",
-        settings=("rnnlm.lm.ngram.settings:NgramSettings",),
-        fitting="rnnlm.lm.ngram.fitting",
-        loading="rnnlm.lm.ngram.model",
-        mapped=True,
-        cleaning="rnnlm.lm.ngram.fitting:clean_up",
-        counted="rnnlm.lm.ngram.fitting",
-        foresight="rnnlm.lm.ngram.fitting:foresee",
-        has=_OF_PROBABILITIES | {"n-grams"},
-    ),
-    Kind(
-        name="mixture",
-        family="combination",
-        about="several models as one, each with a weight",
-        settings=("rnnlm.lm.mixtures.mixture:MixtureSettings",),
-        fitting=None,
-        loading="rnnlm.lm.mixtures.mixture",
-        takes_parts=True,
-        made_with="rnnlm mix A B --on TEXT",
-        has=_OF_PROBABILITIES,
-    ),
-    Kind(
-        name="transformers",
-        family="foreign",
-        about="a causal language model of Hugging Face's transformers",
-        settings=("rnnlm.tools.huggingface.folders:TransformersSettings",),
-        fitting=None,
-        loading="",
-        made_with="transformers",
-        has=_OF_PROBABILITIES,
-        stored_by=LIBRARIES["hf"],
+    Mixture("mixture", "several models as one, each with a weight", _OF_PROBABILITIES),
+    Transformers(
+        "transformers", "a causal language model of Hugging Face's transformers", _OF_PROBABILITIES
     ),
 )
-_ABOUT = {kind.name: kind.about for kind in LANGUAGE_MODELS}
 
-
-def _labeller(task: str, name: str, about: str, settings: str) -> Kind:
-    return _network(
-        name,
-        frozenset({"probe"} if task == "tagging" else ()),
-        about=about,
-        settings=(
-            f"rnnlm.tasks.labelling.settings:{settings}",
-            "rnnlm.tasks.labelling.settings:TaskFittingSettings",
-            _RUN_SETTINGS,
+TASK_KINDS: list[Kind] = []
+for _name, (_about, _of_states) in _CELLS.items():
+    _has = _OF_NETWORKS | _of_states
+    TASK_KINDS += [
+        Labeller(_name, f"tags words: {_about}", _has | {"probe"}, "tagging"),
+        Labeller(_name, f"classifies texts: {_about}", _has, "classification"),
+        EncoderDecoder(
+            _name, f"reads a line and writes another: {_about}", _has | {"sources"}, "seq2seq"
         ),
-        fitting="rnnlm.tasks.labelling.fitting",
-        loading="rnnlm.tasks.labelling.model",
-        checking="rnnlm.tasks.labelling.settings",
-        shapes="rnnlm.tasks.labelling.shapes",
-        takes_parts=True,
-        task=task,
-    )
-
-
-def _tagger(name: str) -> Kind:
-    return _labeller("tagging", name, f"tags words: {_ABOUT[name]}", "TaggingSettings")
-
-
-def _classifier(name: str, about: str = "", settings: str = "RecurrentClassifier") -> Kind:
-    return _labeller("classification", name, f"classifies texts: {about or _ABOUT[name]}", settings)
-
-
-def _encoder_decoder(name: str) -> Kind:
-    return _network(
-        name,
-        frozenset({"sources"}),
-        about=f"reads a line and writes another: {_ABOUT[name]}",
-        settings=(
-            "rnnlm.tasks.seq2seq.settings:Seq2SeqSettings",
-            "rnnlm.tasks.seq2seq.settings:Seq2SeqFittingSettings",
-            _RUN_SETTINGS,
-        ),
-        fitting="rnnlm.tasks.seq2seq.fitting",
-        loading="rnnlm.tasks.seq2seq.model",
-        checking="rnnlm.tasks.seq2seq.settings",
-        shapes="rnnlm.tasks.seq2seq.shapes",
-        task="seq2seq",
-    )
-
-
-TASK_KINDS = (
-    *map(_tagger, _CELLS),
-    *map(_classifier, _CELLS),
-    _classifier("bag", "the mean of their word vectors", "BagClassifier"),
-    _classifier("cnn", "convolutions over their words", "CnnClassifier"),
-    *map(_encoder_decoder, _CELLS),
-)
+    ]
+TASK_KINDS += [
+    Labeller(
+        "bag", "classifies texts: the mean of their word vectors", _OF_NETWORKS, "classification"
+    ),
+    Labeller(
+        "cnn", "classifies texts: convolutions over their words", _OF_NETWORKS, "classification"
+    ),
+]

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.labelling.evaluation.results import ClassifiedTexts, TaggedSentences
     from rnnlm.tasks.seq2seq.options import DecodingSettings
     from rnnlm.tasks.seq2seq.results import TranslatedLines
+    from rnnlm.text.corpus import Given
     from rnnlm.text.lines import Progress, TextSettings
     from rnnlm.tools.inspection.cloze import Cloze
     from rnnlm.tools.inspection.common import Source
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
     from rnnlm.tools.inspection.units import UnitsInspection
     from rnnlm.tools.vectors.settings import Pooling
     from rnnlm.tools.vectors.word_vectors import WordVectors
-    from rnnlm.training.task import Given
 
 # The command of each method that not all models have.
 METHODS = {

@@ -1,92 +1,50 @@
 """Every kind of model and every task by name. Nothing is imported before use."""
 
-import gc
-import pkgutil
 import shlex
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from rnnlm.errors import ComparisonError, SettingsError, UsageError, nearest
 from rnnlm.system import current_rank
 
 if TYPE_CHECKING:
-    from rnnlm.interface import LanguageModel, Shapes, Tokenizer
-    from rnnlm.storage.manifest import Manifest
-    from rnnlm.training.task import AnyTask
+    from rnnlm.config import ResolvedSettings
+    from rnnlm.interface import LanguageModel, Shapes, Task, Tokenizer
+
+T = TypeVar("T")
+Function: TypeAlias = Callable[..., Any]
 
 LANGUAGE_MODEL = "language-model"
 USUAL_MODEL = "lstm"  # the kind that is trained where none is named, whatever the task
 
 
-def resolve_name(place: str) -> Any:
-    """Import what "module:name" names, without searching for cycles meanwhile: among the objects of
-    torch that takes a tenth of the time, and finds none."""
-    _pause_search(+1)
-    try:
-        return pkgutil.resolve_name(place)
-    finally:
-        _pause_search(-1)
-
-
-_pauses, _was_on = 0, False
-_pausing = threading.Lock()
-
-
-def _pause_search(change: int) -> None:
-    """Count one thread more or less that pauses the search for cycles: the last one ends it."""
-    global _pauses, _was_on
-    with _pausing:
-        if not _pauses:
-            _was_on = gc.isenabled()
-            gc.disable()
-        _pauses += change
-        if not _pauses and _was_on:
-            gc.enable()
-
-
 @dataclass(frozen=True)
 class Kind:
-    """One kind of model for one task. `settings` and the functions are given as "module:name" and
-    imported when asked for."""
+    """One kind of model for one task. A property that gives a function imports its module when it
+    is asked for."""
 
     name: str
-    family: str
     about: str
-    settings: tuple[str, ...]
-    # Module with fit(resolved, data, stop, initial, save), and check(resolved, has_valid) unless
-    # that is in `checking`; None: see made_with.
-    fitting: str | None
-    # Module with from_arrays(...), and array_shapes(settings, tokenizer, stored) unless that is in
-    # `shapes`
-    loading: str
-    # Modules that need no torch, where those above do
-    checking: str | None = None
-    shapes: str | None = None
-    # Gradients change its weights step by step: a run can be stopped in order, resumed and timed.
-    trains_in_steps: bool = False
-    takes_parts: bool = False  # `from_arrays` takes the models that a model is made of
-    mapped: bool = False  # its arrays stay in the file, mapped into memory
-    # The command that makes a kind that is not fitted to a text, but made of models that were.
-    made_with: str = "rnnlm train"
-    task: str = LANGUAGE_MODEL
-    cell: str | None = None  # settings of the cells of recurrent layers
     # What commands and inspections may ask of its models: a command of `rnnlm inspect`, or
     # "text": probabilities of a text alone;  "sources": those of a line given its source;
     # "n-grams";  "layers": outputs of layers, and word vectors.
     has: frozenset[str] = frozenset()
-    # Function(resolved, data) that deletes what a run has left outside its folder to resume from.
-    cleaning: str | None = None
-    # Module with check_counts(folder) and open_counts(folder, resolved), which opens counts in
-    # place of a text. Return them (rnnlm.training.request.CountsData), and the settings with those
-    # that they bring.
-    counted: str | None = None
-    # Function(resolved, data) that returns sizes, by name, that depend on the texts.
-    foresight: str | None = None
-    # The :class:`Library` that stores such models; None: rnnlm does.
-    stored_by: str | None = None
+    task: str = LANGUAGE_MODEL
+
+    family: ClassVar[str]
+    # Gradients change its weights step by step: a run can be stopped in order, resumed and timed.
+    trains_in_steps: ClassVar[bool] = False
+    takes_parts: ClassVar[bool] = False  # `from_arrays` takes the models that a model is made of
+    is_mapped: ClassVar[bool] = False  # its arrays stay in the file, mapped into memory
+    # The command that makes a kind that is not fitted to a text, but made of models that were.
+    made_with: ClassVar[str | None] = None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is fitted to a text."""
+        return self.made_with is None
 
     @property
     def is_counted(self) -> bool:
@@ -101,23 +59,19 @@ class Kind:
     @property
     def library(self) -> "Library | None":
         """The library that stores models of this kind; None: rnnlm does."""
-        if self.stored_by is None:
-            return None
-        library: Library = resolve_name(self.stored_by)
-        return library
+        return None
 
-    def settings_classes(self) -> tuple[type, ...]:
-        """Return the classes of its settings: of the model, then of its training."""
-        return (*self.model_settings(), *map(resolve_name, self.settings[1:]))
+    @property
+    def settings(self) -> tuple[type, ...]:
+        """The classes of its settings: of the model, then of its training."""
+        raise NotImplementedError
 
-    def model_settings(self) -> tuple[type, ...]:
-        """Return the classes of the settings of the model itself."""
-        names = [self.settings[0]]
-        if self.cell:
-            names.append(self.cell)
-        return tuple(map(resolve_name, names))
+    @property
+    def all_settings(self) -> tuple[type, ...]:
+        """The classes of all settings of a run: of the model, its training and its data."""
+        return (*self.settings, *task(self.task).text_settings)
 
-    def check(self, resolved: Any, has_valid: bool) -> None:
+    def check(self, resolved: "ResolvedSettings", has_valid: bool) -> None:
         """Check that these settings can be trained here: the device, the precision, validation text
         where it is needed.
 
@@ -130,20 +84,12 @@ class Kind:
                 f"there are {current_rank().count} processes",
                 "start it without torchrun",
             )
-        resolve_name(f"{self.checking or self.fitting}:check")(resolved, has_valid)
 
-    def check_packages(self) -> None:
-        """Import what trains such a model, so that a package that is missing is missed before texts
-        are read."""
-        resolve_name(f"{self.fitting}:fit")
-
-    def fit(self, *arguments: Any) -> Any:
-        """Train a model; return the events of the run."""
-        return resolve_name(f"{self.fitting}:fit")(*arguments)
-
-    def open_counts(self, folder: str, resolved: Any) -> Any:
-        """Open the counts in `folder`, which a model is estimated from."""
-        return resolve_name(f"{self.counted}:open_counts")(folder, resolved)
+    @property
+    def fit(self) -> Function:
+        """The function(resolved, data, stop, initial, save) that trains a model and yields the
+        events of the run."""
+        raise NotImplementedError
 
     def check_counts(self, folder: str) -> None:
         """Make sure that there are counts in `folder`; read no more than needed.
@@ -151,65 +97,58 @@ class Kind:
         Raises:
             UsageError: this kind is not made of counts.
         """
-        if self.counted is None:
-            raise UsageError(
-                f"`counts` cannot be used with models of kind {self.name}",
-                "they need the text itself",
-                'add `model="ngram"`',
-            )
-        resolve_name(f"{self.counted}:check_counts")(folder)
+        raise UsageError(
+            f"`counts` cannot be used with models of kind {self.name}",
+            "they need the text itself",
+            'add `model="ngram"`',
+        )
 
-    def clean_up(self, resolved: object, data: object) -> None:
-        """Delete what a run has left outside of its folder, now that its model is saved; only for
-        kinds that leave anything."""
-        resolve_name(f"{self.cleaning}")(resolved, data)
+    @property
+    def open_counts(self) -> Function:
+        """The function(folder, resolved) that opens counts in place of a text. It returns them
+        (rnnlm.training.request.CountsData), and the settings with those that they bring."""
+        raise NotImplementedError
 
-    def foresee(self, resolved: object, data: object) -> dict[str, int]:
+    def clean_up(self, resolved: "ResolvedSettings", data: Any) -> None:
+        """Delete what a run has left outside of its folder to resume from, now that its model is
+        saved."""
+
+    def foresee(self, resolved: "ResolvedSettings", data: Any) -> dict[str, int]:
         """Return the sizes of the work that are known in advance, by name."""
-        if self.foresight is None:
-            return {}
-        estimates: dict[str, int] = resolve_name(self.foresight)(resolved, data)
-        return estimates
+        return {}
 
     @property
-    def all_settings(self) -> tuple[type, ...]:
-        """The classes of all settings of a run: of the model, its training and its data."""
-        return (*self.settings_classes(), *task(self.task).text_settings)
+    def array_shapes(self) -> Function:
+        """The function(settings, tokenizer, stored) that returns which arrays a stored model
+        has."""
+        raise NotImplementedError
 
     @property
-    def array_shapes(self) -> Callable[..., Any]:
-        """The function that returns which arrays a stored model has."""
-        return resolve_name(f"{self.shapes or self.loading}:array_shapes")
-
-    @property
-    def from_arrays(self) -> Callable[..., Any]:
+    def from_arrays(self) -> Function:
         """The function that makes a model of its arrays."""
-        return resolve_name(f"{self.loading}:from_arrays")
+        raise NotImplementedError
 
 
-# The tables, which `rnnlm/__init__.py` hands down from rnnlm/kinds.py.
-TASKS: dict[str, str] = {}
+# The tables, which `rnnlm/__init__.py` hands down from rnnlm/kinds.py. A function imports what its
+# name stands for.
+TASKS: "dict[str, Callable[[], Task]]" = {}
 KINDS: dict[str, Kind] = {}  # of language models
 TASK_KINDS: list[Kind] = []  # of all other tasks
-ADAPTATIONS: dict[str, str] = {}
-TOKENIZERS: dict[str, str] = {}  # of other programs
-LIBRARIES: dict[str, str] = {}  # of other models
+# By the KIND of NAME+KIND: the function(model, kind, folder) that makes a model adapt itself
+ADAPTATIONS: dict[str, Callable[[Any, str, Path], Any]] = {}
+TOKENIZERS: dict[str, Callable[[], Any]] = {}  # of other programs: their classes
+LIBRARIES: "dict[str, Callable[[], Library]]" = {}  # of other models, by the prefix of names
 
 
 def fill(
-    tasks: Mapping[str, str],
+    tasks: "Mapping[str, Callable[[], Task]]",
     language_models: Iterable[Kind],
     task_kinds: Iterable[Kind],
-    adaptations: Mapping[str, str],
-    tokenizers: Mapping[str, str],
-    libraries: Mapping[str, str],
+    adaptations: Mapping[str, Callable[[Any, str, Path], Any]],
+    tokenizers: Mapping[str, Callable[[], Any]],
+    libraries: "Mapping[str, Callable[[], Library]]",
 ) -> None:
-    """Take the tables of names. Objects and functions are given as "module:name".
-
-    tasks: the object of each task. adaptations: by the KIND of NAME+KIND, the function(model, kind,
-    folder) that returns the model of a folder adapting itself. tokenizers: the class of each.
-    libraries: by the prefix of names, the :class:`Library`.
-    """
+    """Take the tables of names."""
     TASKS.update(tasks)
     KINDS.update({kind.name: kind for kind in language_models})
     TASK_KINDS.extend(task_kinds)
@@ -223,26 +162,25 @@ def is_task(name: str) -> bool:
     return name in TASKS
 
 
-def task(name: str) -> "AnyTask":
+def task(name: str) -> "Task":
     """Return the task of that name."""
     if not is_task(name):
         raise SettingsError(f"unknown task {name!r}", hint=nearest(str(name), TASKS))
-    loaded_task: AnyTask = resolve_name(TASKS[name])
-    return loaded_task
+    return TASKS[name]()
 
 
-def all_tasks() -> "list[AnyTask]":
+def all_tasks() -> "list[Task]":
     """Return the tasks, language modelling first, without those whose package was removed."""
-    tasks = map(resolve_unless_removed, TASKS.values())
+    tasks = map(_unless_removed, TASKS.values())
     return [task for task in tasks if task is not None]
 
 
-def resolve_unless_removed(place: str) -> Any:
-    """Return what "module:name" names; None where a package that holds it was removed."""
+def _unless_removed(imported: Callable[[], T]) -> T | None:
+    """Return what a function imports; None where a package of rnnlm that holds it was removed."""
     try:
-        return resolve_name(place)
+        return imported()
     except ModuleNotFoundError as error:
-        if not place.startswith(f"{error.name}."):
+        if not str(error.name).startswith("rnnlm."):
             raise
         return None
 
@@ -272,7 +210,7 @@ def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
         why = (
             "it reads a whole text at once, but a language model must not see the words it predicts"
         )
-    trained = [kind.name for kind in kinds.values() if kind.fitting]
+    trained = [kind.name for kind in kinds.values() if kind.is_trained]
     hint = f'use `model` {", ".join(trained)}; or `task="{others[0]}"`'
     raise SettingsError(f"`model` {name} is not for {of_task}", why, hint)
 
@@ -280,10 +218,10 @@ def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
 def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
     """Return the kind of model called `name`, which has to be one that is fitted to a text."""
     kind = kind_of(name, of_task)
-    if kind.fitting is None:
+    if not kind.is_trained:
         raise SettingsError(
             f"a model of kind {name} cannot be trained",
-            "another library trains it" if kind.stored_by else "it combines trained models",
+            "another library trains it" if kind.library else "it combines trained models",
             f"make one with {kind.made_with}",
         )
     return kind
@@ -291,7 +229,7 @@ def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
 
 def adapted(model: Any, kind: str, folder: Path) -> Any:
     """Return the model of a folder adapting itself to what it reads."""
-    return resolve_name(ADAPTATIONS[kind])(model, kind, folder)
+    return ADAPTATIONS[kind](model, kind, folder)
 
 
 # ---- Models of other libraries, which are named PREFIX:NAME.
@@ -304,17 +242,17 @@ class Library(Protocol):
         """Return the folder of the model called PREFIX:NAME. needs_model: false where its tokenizer
         is enough."""
 
-    def manifest(self, folder: Path) -> "Manifest | None":
-        """Describe the model in a folder as a model folder of rnnlm describes its own; None if the
-        folder is not one of this library."""
+    def manifest(self, folder: Path) -> Any:
+        """Describe the model in a folder as a model folder of rnnlm describes its own, by a
+        :class:`rnnlm.storage.manifest.Manifest`; None if the folder is not one of this library."""
 
     def tokenizer(self, folder: Path) -> "Tokenizer":
         """Load the tokenizer in a folder, which need not hold a model."""
 
-    def shapes(self, folder: Path, manifest: "Manifest") -> "Shapes":
+    def shapes(self, folder: Path, manifest: Any) -> "Shapes":
         """Return the type and shape of each array of a model, by name."""
 
-    def model(self, folder: Path, manifest: "Manifest", device: str) -> "LanguageModel":
+    def model(self, folder: Path, manifest: Any, device: str) -> "LanguageModel":
         """Load the model in a folder."""
 
 
@@ -324,13 +262,12 @@ def library_of(name: str) -> Library | None:
     prefix, colon, _ = name.partition(":")
     if not colon or prefix not in LIBRARIES:
         return None
-    library: Library | None = resolve_unless_removed(LIBRARIES[prefix])
-    return library
+    return _unless_removed(LIBRARIES[prefix])
 
 
 def libraries() -> list[Library]:
     """Return all libraries whose models can be read."""
-    found = map(resolve_unless_removed, LIBRARIES.values())
+    found = map(_unless_removed, LIBRARIES.values())
     return [library for library in found if library is not None]
 
 

@@ -275,9 +275,10 @@ class FinishedRun:
     @cached_property
     def evaluations(self) -> "Mapping[str, Evaluation]":
         """The exact evaluations at the end, under the names "valid" and "test"."""
+        from rnnlm.evaluation.metrics import stored_evaluations
         from rnnlm.storage.manifest import read_manifest
 
-        return read_manifest(self.folder).evaluations
+        return stored_evaluations(read_manifest(self.folder))
 
     @property
     def evaluation(self) -> "Evaluation | None":

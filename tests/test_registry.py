@@ -1,10 +1,7 @@
 """Every kind of model by name, its functions found when asked for and not before."""
 
-import re
 import subprocess
 import sys
-from pathlib import Path
-from pkgutil import resolve_name
 from types import SimpleNamespace
 
 import pytest
@@ -30,7 +27,7 @@ def test_the_kinds_are_those_documented():
 def test_each_kind_has_settings_with_name_and_shapes(kind):
     if kind.library:
         return  # which knows the shapes
-    classes = kind.settings_classes()
+    classes = kind.settings
     model_class = next(cls for cls in classes if "model" in cls.__dataclass_fields__)
     resolved = resolve(classes, [SettingsLayer("test", {"model": kind.name})])
     assert resolved.make(model_class).model == kind.name
@@ -50,7 +47,7 @@ def test_each_kind_has_settings_with_name_and_shapes(kind):
 
 
 def test_combined_kind_is_untrained_and_names_its_maker():
-    untrained = [kind.name for kind in registry.KINDS.values() if kind.fitting is None]
+    untrained = [kind.name for kind in registry.KINDS.values() if not kind.is_trained]
     assert untrained == ["mixture", "transformers"]
     with pytest.raises(SettingsError, match="cannot be trained; another library trains it"):
         registry.trained_kind("transformers")
@@ -69,13 +66,7 @@ def test_setting_names_are_unique_within_a_kind():
     from rnnlm.text.tokenizer_settings import TokenizerSettings
 
     for kind in registry.KINDS.values():
-        classes = (
-            *kind.settings_classes(),
-            TokenizerSettings,
-            TextSettings,
-            SourceSettings,
-            HoldoutSettings,
-        )
+        classes = (*kind.settings, TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
         assert len(names_of(classes)) == sum(len(names_of([each])) for each in classes)
 
 
@@ -97,48 +88,18 @@ def test_n_gram_models_are_reached_without_torch():
 import sys, types
 from rnnlm import registry
 for kind in map(registry.kind_of, ("unigram", "ngram")):
-    kind.settings_classes(), kind.array_shapes({}, types.SimpleNamespace(size=3)), kind.from_arrays
-    registry.resolve_name(kind.fitting + ":fit")
-registry.kind_of("lstm").settings_classes()
+    kind.settings, kind.array_shapes({}, types.SimpleNamespace(size=3)), kind.from_arrays, kind.fit
+registry.kind_of("lstm").settings
 sys.exit("torch" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_imports_are_not_interrupted_by_searches_for_cycles():
-    code = """
-import gc, sys
-from rnnlm import registry
-searches = []
-gc.callbacks.append(lambda phase, about: searches.append(phase))
-registry.resolve_name("rnnlm.lm.neural.network:Network")
-sys.exit(bool(searches) or not gc.isenabled())
-"""
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-LIBRARY = Path(registry.__file__).parent
-
-
-def names_of_objects():
-    """Return all texts in the code that name an object of the library by its module."""
-    code = "".join(path.read_text(encoding="utf-8") for path in LIBRARY.rglob("*.py"))
-    return sorted({*re.findall(r'"(rnnlm(?:\.\w+)+:\w+)"', code)})
-
-
-def test_every_object_named_in_a_text_exists():
-    names = names_of_objects()
-    assert set(registry.TASKS.values()) < set(names)
-    assert all(resolve_name(name) is not None for name in names)
-
-
 def test_every_kind_has_what_its_modules_promise():
     for kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
-        assert kind.settings_classes()
+        assert kind.settings
         assert kind.library or (kind.array_shapes and kind.from_arrays)
-        if kind.fitting:
-            assert resolve_name(f"{kind.fitting}:fit")
-            assert resolve_name(f"{kind.checking or kind.fitting}:check")
+        assert not kind.is_trained or kind.fit
 
 
 def test_an_unknown_task_suggests_the_nearest():

@@ -27,7 +27,7 @@ from ..text_options import label_options, text_options
 if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.pairing import Comparison
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
-    from rnnlm.training.task import AnyTask
+    from rnnlm.interface import Task
 
 
 WITHOUT_TEXT = ("models", "as_json")  # what a comparison of stored metrics takes
@@ -149,7 +149,7 @@ def _draw(plot: Path, result: "Comparison") -> None:
     terminal.say(f"saved in {plot}")
 
 
-def _task_of(models: tuple[str, ...]) -> "AnyTask":
+def _task_of(models: tuple[str, ...]) -> "Task":
     """Return the task that all models were trained for; refuse models of several tasks."""
     from rnnlm import registry
     from rnnlm.lm.base.loading import task_of
@@ -159,7 +159,7 @@ def _task_of(models: tuple[str, ...]) -> "AnyTask":
     return registry.task(tasks[models[0]])
 
 
-def _settings(task: "AnyTask", given: dict[str, Any]) -> "ComparisonSettings":
+def _settings(task: "Task", given: dict[str, Any]) -> "ComparisonSettings":
     """Return the settings of the comparison, of which each task takes some."""
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # ---- The options of `rnnlm train`, by section.
 
-_TRAINED = [name for name, kind in KINDS.items() if kind.fitting is not None]
+_TRAINED = [name for name, kind in KINDS.items() if kind.is_trained]
 
 LABELLING = ("--task tagging", "--task classification")
 SEQ2SEQ = ("--task seq2seq",)
@@ -229,9 +229,11 @@ def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False)
     if as_json:
         terminal.print_json({**vars(finished), "seconds": round(finished.seconds, 2)})
     elif finished.results:
+        from rnnlm.evaluation.metrics import stored_evaluations
+
         from ..metrics import show_results
 
-        show_results(manifest.evaluations)
+        show_results(stored_evaluations(manifest))
 
     # What to do with the model. A run that was stopped has to be continued first.
     if not is_stopped:

@@ -12,9 +12,9 @@ from ..options import flags_given, refuse_if
 from ..text_options import text_flags
 
 if TYPE_CHECKING:
+    from rnnlm.interface import Task
     from rnnlm.tasks.seq2seq.options import DecodingSettings
     from rnnlm.text.corpus import Text
-    from rnnlm.training.task import AnyTask
 
 # Settings of a task that several parameters of a command make together, or one of another name.
 _SAID_BY = {
@@ -24,9 +24,7 @@ _SAID_BY = {
 }
 
 
-def check(
-    task: "AnyTask", name: str, comparing: bool = False, common: Collection[str] = ()
-) -> None:
+def check(task: "Task", name: str, comparing: bool = False, common: Collection[str] = ()) -> None:
     """Make sure that no option of another task is on the command line.
 
     name: of a model. common: parameters that all tasks take.
@@ -52,7 +50,7 @@ def check(
         )
 
 
-def _taken_by(task: "AnyTask", comparing: bool) -> set[str]:
+def _taken_by(task: "Task", comparing: bool) -> set[str]:
     """Return the parameters that a task takes for its models and their data."""
     taken = {field.name for field in fields(task.options)} | task.offers
     for cls in task.reading:
@@ -68,7 +66,7 @@ def _taken_by(task: "AnyTask", comparing: bool) -> set[str]:
 
 
 def data_of(
-    task: "AnyTask", names: tuple[str, ...], given: Mapping[str, Any]
+    task: "Task", names: tuple[str, ...], given: Mapping[str, Any]
 ) -> "tuple[str, ...] | Text":
     """Return the data with these names: lines opened as a text, others as names, which the task
     reads as it read the training data. The name of a bundled corpus means its test split."""
@@ -81,7 +79,7 @@ def data_of(
     return options.corpus_of(names, text_flags(dict(given)))
 
 
-def options_of(task: "AnyTask", given: Mapping[str, Any]) -> object:
+def options_of(task: "Task", given: Mapping[str, Any]) -> object:
     """Make the options of a task from the parameters of a command."""
     values: dict[str, Any] = {}
     for field in fields(task.options):
@@ -97,7 +95,7 @@ def options_of(task: "AnyTask", given: Mapping[str, Any]) -> object:
     return task.options(**values)
 
 
-def _reading(task: "AnyTask", given: Mapping[str, Any]) -> dict[str, Any]:
+def _reading(task: "Task", given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of reading that were given, to replace those of the training data."""
     values = {}
     for cls in task.reading:

@@ -14,17 +14,17 @@ from rnnlm.evaluation.comparison.pairing import Comparison
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.stored import compare_stored
 from rnnlm.evaluation.metrics import Evaluation
-from rnnlm.interface import Device, LanguageModel
+from rnnlm.interface import Device, LanguageModel, Task
 from rnnlm.lm.base import loading
 from rnnlm.registry import LabelModel
+from rnnlm.text.corpus import Given
 
 if TYPE_CHECKING:
     from rnnlm.text.lines import Progress, TextSettings
-    from rnnlm.training.task import AnyTask, Given
 
 
 def evaluate(
-    model: LabelModel | LanguageModel | str | Path, text: "Given | None" = None, **options: object
+    model: LabelModel | LanguageModel | str | Path, text: Given | None = None, **options: object
 ) -> Evaluation:
     """Evaluate a model, itself or by its name; :meth:`rnnlm.Model.evaluate` says which keywords
     each task has."""
@@ -35,13 +35,13 @@ def evaluate(
 
 def compare(
     models: Sequence[LabelModel | LanguageModel | str | Path],
-    text: "Given | None" = None,
+    text: Given | None = None,
     *,
     settings: ComparisonSettings = ComparisonSettings(),
     names: Sequence[str] | None = None,
     device: str | Device = "auto",
     text_settings: "TextSettings | None" = None,
-    train: "Given | None" = None,
+    train: Given | None = None,
     progress: "Progress | None" = None,
     target: Sequence[str | Path] = (),
     decoding: Any = None,
@@ -92,7 +92,7 @@ def _given(keywords: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in keywords.items() if value not in (None, (), [], {})}
 
 
-def _options(task: "AnyTask", given: Mapping[str, object]) -> object:
+def _options(task: Task, given: Mapping[str, object]) -> object:
     """Return the options of a task, with the keywords that were given; refuse those that models of
     other tasks take."""
     names = {task.singular: names_of([task.options]) for task in registry.all_tasks()}
@@ -110,7 +110,7 @@ def _options(task: "AnyTask", given: Mapping[str, object]) -> object:
     return task.options(**given)
 
 
-def _check_settings(task: "AnyTask", settings: ComparisonSettings) -> None:
+def _check_settings(task: Task, settings: ComparisonSettings) -> None:
     """Refuse settings of comparisons that have no effect on those of a task."""
     usual = ComparisonSettings()
     without_effect = []

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
 
+from rnnlm import registry
 from rnnlm.amounts import Unit, amount
 from rnnlm.errors import UsageError, nearest, visible
 from rnnlm.evaluation.resampling import Interval, Resamplable, Resampling
@@ -14,6 +15,8 @@ from rnnlm.tabular import Records, Result, Row, Table, html_table, to_builtins
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+    from rnnlm.storage.manifest import Manifest
 
 # ---- One number, and all numbers of a model on one text.
 
@@ -401,6 +404,13 @@ class Evaluation(Records, Result):
             remark = f"In percent: {', '.join(shares)}."
         numbers = [*counted, *names]
         return Table([*heads, *numbers], rows, remark=remark, right=numbers)
+
+
+def stored_evaluations(manifest: "Manifest") -> dict[str, Evaluation]:
+    """Return what was measured of a model, by the names of texts. Results of another form raise
+    KeyError, TypeError or AttributeError."""
+    kind = registry.task(manifest.task).evaluation_class
+    return {name: kind.from_dict(results) for name, results in manifest.results.items()}
 
 
 def with_intervals(evaluation: E) -> E:

@@ -11,21 +11,18 @@ import re
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
 from rnnlm.errors import ModelError, OutputError, UsageError, first_of, shown
 from rnnlm.interface import Tokenizer
-from rnnlm.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, libraries, task
+from rnnlm.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, libraries
 from rnnlm.storage.files import writing
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.reading import as_type, read_json
 from rnnlm.storage.files.writing import FileEntry, replace_file, whole_name
 from rnnlm.storage.provenance import MadeBy
-
-if TYPE_CHECKING:
-    from rnnlm.evaluation.metrics import Evaluation
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
@@ -127,13 +124,6 @@ class Manifest:
     def kind(self) -> Kind:
         """The kind of the model, from the registry."""
         return kind_of(self.model, self.task)
-
-    @property
-    def evaluations(self) -> "dict[str, Evaluation]":
-        """What was measured of the model, by the names of texts. Results of another form raise
-        KeyError, TypeError or AttributeError."""
-        kind = task(self.task).evaluation_class
-        return {name: kind.from_dict(stored) for name, stored in self.results.items()}
 
     @property
     def is_unfinished(self) -> bool:

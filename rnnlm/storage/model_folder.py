@@ -326,7 +326,7 @@ def read_arrays(
 ) -> dict[str, np.ndarray]:
     """Return the arrays of the files, if they are those of `shapes`: mapped; or read, hashed, and
     checked for NaN and infinity."""
-    if kind.mapped:
+    if kind.is_mapped:
         # Reading large files here would take what mapping them saves.
         if _total_bytes(files.values()) <= MOST_HASHED:
             for path, entry in files.items():
@@ -355,7 +355,7 @@ def read_arrays(
 def is_unchecked(manifest: Manifest) -> bool:
     """Return whether the hashes of a model's arrays are left to `rnnlm doctor`."""
     weights = [entry for entry in manifest.files.values() if entry.role == "weights"]
-    return manifest.kind.mapped and _total_bytes(weights) > MOST_HASHED
+    return manifest.kind.is_mapped and _total_bytes(weights) > MOST_HASHED
 
 
 def _total_bytes(files: Iterable[FileEntry]) -> int:

@@ -9,9 +9,9 @@ from typing import Generic, TypeVar
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.errors import UsageError, notice
-from rnnlm.training.request import TrainingRequest
-from rnnlm.training.task import Examples
-from rnnlm.training.texts.line_texts import Overlap, examples_in_train
+from rnnlm.text.corpus import Examples
+from rnnlm.training.request import Overlap, TrainingRequest
+from rnnlm.training.texts.line_texts import examples_in_train
 
 T = TypeVar("T", bound=Examples)
 

@@ -387,3 +387,15 @@ def open_text(
             hint="prepare all of the text into one folder",
         )
     return prepared_text.load(Path(prepared[0]))
+
+
+class Examples(Protocol):
+    """Data of a task as they were read: lines with something beside them."""
+
+    @property
+    def content_hash(self) -> str:
+        """The hash of what they hold, whatever file or format they came in."""
+
+
+# Data that a model is evaluated on: by their names, or as they were read.
+Given = str | Path | Sequence[str | Path] | Text | EncodedText | Examples

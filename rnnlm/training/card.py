@@ -12,6 +12,7 @@ from rnnlm import registry
 from rnnlm.amounts import plural
 from rnnlm.config import SettingsLayer, as_text, names_of, resolve
 from rnnlm.errors import SettingsError, first_of, visible
+from rnnlm.evaluation.metrics import stored_evaluations
 from rnnlm.interface import Tokenizer
 from rnnlm.storage.files import writing as safe_files
 from rnnlm.storage.manifest import PART_ADAPTATIONS
@@ -21,7 +22,7 @@ from rnnlm.training.recipes import recipe as recipes
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
-    from rnnlm.training.task import AnyTask
+    from rnnlm.interface import Task
 
 # Models that a run may start from, by their names in the stored training.
 STARTS = ("init_from", "init_encoder_from", "init_decoder_from")
@@ -67,7 +68,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer, usage: str | None 
     # A table of facts, whose header row is empty, then a table of the metrics.
     lines += ["| | |", "|---|---|"]
     lines += [f"| {what} | {value} |" for what, value in facts(manifest, tokenizer)]
-    lines += ["", *_numbers(task, manifest.evaluations)]
+    lines += ["", *_numbers(task, stored_evaluations(manifest))]
 
     if manifest.made_by:
         lines += ["## How it was made", ""]
@@ -308,7 +309,7 @@ def _structure_facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, 
         yield use, ", ".join([name, *settings_by_use[use]])
 
 
-def _numbers(task: "AnyTask", evaluations: "dict[str, Evaluation]") -> list[str]:
+def _numbers(task: "Task", evaluations: "dict[str, Evaluation]") -> list[str]:
     """Return the metrics of each text, and column of labels, in one table; then their
     signatures."""
     if not evaluations:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from rnnlm import registry
+from rnnlm.interface import Task
 from rnnlm.lm.base.loading import CHECKPOINTS
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import without_suffix
@@ -15,7 +16,6 @@ from rnnlm.text.sources import HUB
 from rnnlm.training.language_model import DEMO_RECIPE
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import ResolvedRequest
-from rnnlm.training.task import AnyTask
 
 LONGEST_NAME = 100  # of a text; file systems take 255 bytes, and kinds come behind it
 # What files of texts end in beside the suffixes of tables. Others, such as .en and .fr, distinguish
@@ -42,7 +42,7 @@ def _is_demo(request: TrainingRequest, settled: ResolvedRequest) -> bool:
     return settled.recipe == DEMO_RECIPE and request.takes_bundled
 
 
-def text_name(request: TrainingRequest, task: AnyTask) -> str:
+def text_name(request: TrainingRequest, task: Task) -> str:
     """Return what folders call the text of a request: the first one, if it names several."""
     if request.counts is not None:
         return _safe(_without_suffixes(_last_part(request.counts)))

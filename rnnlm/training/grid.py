@@ -18,7 +18,7 @@ from rnnlm.config import SettingValue
 from rnnlm.errors import OutputError, RnnlmError, RnnlmWarning, TrainingError, UsageError, notice
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.learning_curves import GRID_TABLE, curves_figure, learning_curve
-from rnnlm.evaluation.metrics import Evaluation, Metric
+from rnnlm.evaluation.metrics import Evaluation, Metric, stored_evaluations
 from rnnlm.events import Event, Finished, never
 from rnnlm.lm.base import stored_model
 from rnnlm.storage import model_folder
@@ -130,7 +130,7 @@ def read(run: Combination) -> RunResult:
     known["parameters"] = sum(math.prod(shape) for _, shape in shapes.values())
     figures: dict[str, float] = {}
     metrics: dict[str, Metric] = {}
-    for text, evaluation in manifest.evaluations.items():
+    for text, evaluation in stored_evaluations(manifest).items():
         main = evaluation.mains[0]
         metrics[text] = main
         known[f"{text}_signature"] = evaluation.signature

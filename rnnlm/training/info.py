@@ -12,6 +12,7 @@ from rnnlm import registry
 from rnnlm.amounts import amount, plural
 from rnnlm.config import as_text
 from rnnlm.errors import ModelError
+from rnnlm.evaluation.metrics import stored_evaluations
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.text.lines import TextSettings
@@ -104,7 +105,7 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     if manifest.made_by:
         command = manifest.made_by.command
         yield "made by", f"{manifest.made_by}: {command}" if command else str(manifest.made_by)
-    yield from _results(manifest.evaluations)
+    yield from _results(stored_evaluations(manifest))
     for command in registry.task(manifest.task).usage:
         yield "use it", command.format(name=called)
 

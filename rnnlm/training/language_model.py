@@ -10,13 +10,13 @@ import rnnlm.corpora as corpora
 from rnnlm.config import ValidatedSettings
 from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
-from rnnlm.text.corpus import Text
+from rnnlm.text.corpus import Given, Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, silent
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.request import FittingData, Texts, TrainingRequest
-from rnnlm.training.task import Description, Given, Task, trained_corpus
+from rnnlm.training.task import BaseTask, Description, trained_corpus
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,13 +48,13 @@ class TextOptions(ValidatedSettings):
     progress: Progress | None = None
 
 
-class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOptions]):
+class LanguageModelling(BaseTask):
     """Predicting each token of a text from those before it."""
 
     name = "language-model"
     singular = "a language model"
     own_command = "score"
-    commands = Task.commands | {
+    commands = BaseTask.commands | {
         "score", "generate", "next", "embed", "rescore", "export", "inspect", "mix", "tune",
         "prune", "filter",
     }  # fmt: skip
@@ -155,6 +155,8 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", TextOp
         return TextEvaluation
 
     options = TextOptions
+    reading = (TextSettings, SourceSettings)
+    reads_lines = True
     compares_by = frozenset(field.name for field in fields(ComparisonSettings))
 
     def evaluate(

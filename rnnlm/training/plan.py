@@ -26,11 +26,11 @@ from rnnlm.text.vectors import COUNTED, check_is_text_file
 from rnnlm.training import resume as resuming
 from rnnlm.training.card import STARTS
 from rnnlm.training.folders import usual_folder
-from rnnlm.training.request import FittingData, TextData, Texts, TrainingRequest
+from rnnlm.training.request import FittingData, Overlap, TextData, Texts, TrainingRequest
 from rnnlm.training.resolution import ResolvedRequest, resolve_request
 from rnnlm.training.resume import CompletedRun, InterruptedRun
 from rnnlm.training.texts import small_texts
-from rnnlm.training.texts.line_texts import Overlap, held_out_share
+from rnnlm.training.texts.line_texts import held_out_share
 from rnnlm.training.texts.shared_texts import Opener
 
 # Of a model: its weights, the best ones and the optimizer's averages, each also of the state to go
@@ -157,7 +157,7 @@ def plan(
         return begun
     valid = _check_settings(request, outline.settled)
     if not is_shown:
-        outline.settled.kind.check_packages()
+        _ = outline.settled.kind.fit  # a package that is missing is missed before texts are read
     model_folder.check_output(outline.output, overwrite=True)  # existing files may be replaced
     return _with_texts(outline, begun, valid, progress, opener)
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from rnnlm.interface import Tokenizer
     from rnnlm.text.encoding import EncodedText
     from rnnlm.text.lines import TextSettings
-    from rnnlm.training.texts.line_texts import Overlap
 
 
 @dataclass(frozen=True)
@@ -179,6 +178,21 @@ class CountsData(Protocol):
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """The overlap of a text with the training text: `repeated` of the `lines` that count. is_same:
+    the texts are line by line the same."""
+
+    lines: int
+    repeated: int
+    is_same: bool = False
+
+    @property
+    def share(self) -> float:
+        """The share of its lines that is repeated, 0 to 1."""
+        return self.repeated / self.lines if self.lines else 0.0
+
+
+@dataclass(frozen=True)
 class Texts:
     """The texts that a model is trained and evaluated on.
 
@@ -192,4 +206,4 @@ class Texts:
     valid_is: str
     test: TextData | None
     holds_out: bool = False
-    overlaps: dict[str, "Overlap"] = field(default_factory=dict)
+    overlaps: dict[str, Overlap] = field(default_factory=dict)

@@ -20,13 +20,13 @@ from rnnlm.config import (
     within,
 )
 from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.interface import Task
 from rnnlm.lm.base import loading
 from rnnlm.storage import model_folder
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.card import STARTS
 from rnnlm.training.recipes import recipe as recipes
 from rnnlm.training.request import TrainingRequest
-from rnnlm.training.task import AnyTask
 
 # Flags of all runs: a kind of model without such a setting ignores them, and a notice says so.
 _GENERAL = {"budget", "device", "precision", "threads", "seed", "save_every"}
@@ -103,7 +103,7 @@ def _check_recipe_and_model(request: TrainingRequest) -> None:
             )
 
 
-def _settings_of_corpus(request: TrainingRequest, task: AnyTask) -> dict[str, Any]:
+def _settings_of_corpus(request: TrainingRequest, task: Task) -> dict[str, Any]:
     """Return the columns of a bundled corpus of pairs and the settings of its network. A file of
     its name comes first."""
     name = request.text[0] if request.text else task.usual_corpus
@@ -241,7 +241,7 @@ def _check_inherited(resolved: ResolvedSettings, inherited: list[_Inherited]) ->
 # ---- What a model of this kind does not have.
 
 
-def _check_fields(request: TrainingRequest, task: AnyTask) -> None:
+def _check_fields(request: TrainingRequest, task: Task) -> None:
     """Refuse what only other tasks can be asked for."""
     tasks = registry.all_tasks()
     of_tasks = frozenset[str]()
@@ -279,7 +279,7 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
     """Refuse a setting that other kinds of models have. A name that none has is reported later."""
     owners = []
     for known_kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
-        if known_kind.fitting and name in names_of(known_kind.all_settings):
+        if known_kind.is_trained and name in names_of(known_kind.all_settings):
             owners.append(known_kind)
 
     # Kinds of the same task come first: --model chooses one of them.

@@ -405,8 +405,7 @@ def _work(
 
     if event.stopped == "diverged":
         _raise_diverged(plan, event, storage.log)
-    if plan.kind.cleaning is not None:
-        plan.kind.clean_up(plan.resolved, plan.data)
+    plan.kind.clean_up(plan.resolved, plan.data)
     seconds = time.perf_counter() - began
     yield Finished(str(plan.output), event.step, event.steps, seconds, event.stopped, results)
 
@@ -421,8 +420,7 @@ def _end(plan: Plan, trained: Manifest, storage: RunStorage, progress: Progress)
         model, _ = stored_model.load(plan.output, plan.resolved.values.get("device", "cpu"))
         results = _results(plan, model, trained.fingerprint, texts, progress)
     manifest = storage.save_results(trained, results, trained.training)
-    if plan.kind.cleaning is not None:
-        plan.kind.clean_up(plan.resolved, plan.data)
+    plan.kind.clean_up(plan.resolved, plan.data)
     yield CompletedRun(plan.output, manifest).finished
 
 

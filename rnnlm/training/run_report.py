@@ -23,7 +23,7 @@ from rnnlm.evaluation.learning_curves import (
     learning_curve,
     runs_of,
 )
-from rnnlm.evaluation.metrics import Evaluation
+from rnnlm.evaluation.metrics import Evaluation, stored_evaluations
 from rnnlm.evaluation.pages import Plot
 from rnnlm.storage.manifest import Manifest, is_model, read_manifest
 from rnnlm.storage.metrics_log import METRICS, read_events
@@ -414,7 +414,7 @@ def _shown_values(
 
     # A run that has not saved a model has no manifest.
     if manifest:
-        values["metrics"] = list(_metrics(manifest.evaluations))
+        values["metrics"] = list(_metrics(stored_evaluations(manifest)))
         values["settings"] = settings_with_origin(manifest)
     return values
 

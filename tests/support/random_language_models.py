@@ -24,7 +24,7 @@ def language_model(folder, tokenizer=None, seed=1, model="lstm", **settings):
     trained = tokenizers.train(TokenizerSettings(**given), [Block(LINES, [])])
     kind = registry.kind_of(model)
     resolved = resolve(
-        kind.settings_classes(),
+        kind.settings,
         [
             SettingsLayer(
                 "test",

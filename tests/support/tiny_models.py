@@ -14,7 +14,7 @@ from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Event, never
 from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.lm.ngram.settings import NgramSettings
-from rnnlm.lm.ngram.smoothing import estimator
+from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.storage import model_folder
 from rnnlm.text import tokenizers
@@ -80,7 +80,7 @@ def halves_model() -> UnigramModel:
 
 
 def small_settings(kind: registry.Kind, **settings: Any) -> Any:
-    classes = (*kind.settings_classes(), TokenizerSettings)
+    classes = (*kind.settings, TokenizerSettings)
     known = {name for cls in classes for name in cls.__dataclass_fields__}
     values = {name: value for name, value in _SMALL.items() if name in known}
     return resolve(classes, [SettingsLayer("test", {"model": kind.name, **values, **settings})])
@@ -118,7 +118,7 @@ def fit(name: str, lines: Sequence[str] = LINES, **settings: Any) -> Any:
     valid = None
     if name == "ngram":
         made = small_settings(registry.kind_of(name), **settings).make(NgramSettings)
-        valid = HELD_OUT if estimator(made.smoothing).needs_heldout(made) else None
+        valid = HELD_OUT if ESTIMATORS[made.smoothing].needs_heldout(made) else None
     return run(name, lines, valid, **settings)[-1].model
 
 

@@ -15,7 +15,7 @@ from rnnlm.lm.ngram.counting.count_trie import NgramCounts
 from rnnlm.lm.ngram.counting.in_memory import count
 from rnnlm.lm.ngram.fitting import estimate, heldout_counts
 from rnnlm.lm.ngram.settings import NgramSettings
-from rnnlm.lm.ngram.smoothing import estimator
+from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.lm.ngram.tables import BackoffLevel, make_keys
 
 BEGIN, END = "<s>", 0
@@ -85,7 +85,7 @@ def fit(
     """Estimate a model, without notices."""
     counts = counts_of(sentences, size, order)
     seen = None if heldout is None else heldout_counts(counts, ids_of(heldout), END)
-    smoothing = estimator(name)(
+    smoothing = ESTIMATORS[name](
         NgramSettings(order=order, smoothing=name, **settings), counts, seen
     )
     with warnings.catch_warnings():

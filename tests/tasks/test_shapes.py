@@ -37,9 +37,7 @@ def shapes_in(network):
 
 
 def resolved_for(kind, settings):
-    return resolve(
-        kind.settings_classes(), [SettingsLayer("test", {"model": kind.name, **settings})]
-    )
+    return resolve(kind.settings, [SettingsLayer("test", {"model": kind.name, **settings})])
 
 
 @pytest.mark.parametrize("task, model, settings", LABELLERS)

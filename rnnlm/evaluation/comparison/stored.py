@@ -22,7 +22,7 @@ from rnnlm.evaluation.comparison.pairing import (
     checked_names,
     lines_of,
 )
-from rnnlm.evaluation.metrics import Evaluation, signature_parts
+from rnnlm.evaluation.metrics import Evaluation, signature_parts, stored_evaluations
 from rnnlm.evaluation.resampling import Interval
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.loading import ScoringModel
@@ -126,7 +126,7 @@ def _stored(model: ScoringModel, name: str) -> StoredModel:
     folder = loading.find(saved)
     manifest = read_manifest(folder)
     try:
-        evaluation = manifest.evaluations.get(VALID)
+        evaluation = stored_evaluations(manifest).get(VALID)
     except (AttributeError, KeyError, TypeError, ValueError):
         why = "the results in its config.json have an unknown form"
         raise ModelError(f"the description of {name} is damaged", why, ON_A_TEXT) from None

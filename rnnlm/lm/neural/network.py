@@ -38,7 +38,7 @@ from rnnlm.lm.neural.settings import (
     RecurrentSettings,
     sizes,
 )
-from rnnlm.lm.neural.trace import Trace, trace
+from rnnlm.lm.neural.trace import LayerTrace, Trace, read_layer
 from rnnlm.lm.neural.words import WordInput
 
 NetworkState = tuple[Tensor, ...]  # of all layers, the lowest first
@@ -154,7 +154,21 @@ class Network(LayeredNetwork):
         recorded for every kind of network, with direct connections followed by the words of the
         window; the cell and the gates where the step of its layers (layers/steps.py) has them.
         """
-        return trace(self, inputs_TB, state)
+        body = self.body
+        x_TBE = self.input.vectors(inputs_TB)
+        if not isinstance(body, RecurrentStack):
+            traced, after = read_layer(body, x_TBE, state, self.feedback)
+            return Trace((traced,), self.projection(traced.hidden_TBH), after)
+
+        layers: list[LayerTrace] = []
+        after = ()
+        for number, layer in enumerate(body.layers):
+            layer_state = state[len(after) : len(after) + len(layer.state_shapes())]
+            traced, layer_state = read_layer(layer, x_TBE, layer_state, self.feedback)
+            x_TBE = body.connect(number, x_TBE, traced.hidden_TBH)
+            layers.append(traced)
+            after += layer_state
+        return Trace(tuple(layers), self.projection(x_TBE), after)
 
     def bodies(self) -> dict[str, nn.Module]:
         return {"": self.body}

@@ -7,7 +7,6 @@ training mode either. For reading closely, not for speed.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -22,9 +21,6 @@ from rnnlm.lm.neural.layers.layers import (
     rows_of,
 )
 from rnnlm.lm.neural.layers.steps import Step
-
-if TYPE_CHECKING:
-    from rnnlm.lm.neural.network import Network
 
 
 @dataclass(frozen=True)
@@ -86,26 +82,6 @@ class Trace:
     state: State
 
 
-def trace(network: "Network", inputs_TB: Tensor, state: State) -> Trace:
-    """Record how `network` reads `inputs_TB`, from `state` on; see
-    :meth:`rnnlm.lm.neural.network.Network.trace`."""
-    body = network.body
-    x_TBE = network.input.vectors(inputs_TB)
-    if not isinstance(body, RecurrentStack):
-        traced, after = _read(body, x_TBE, state, network.feedback)
-        return Trace((traced,), network.projection(traced.hidden_TBH), after)
-
-    layers: list[LayerTrace] = []
-    after = ()
-    for number, layer in enumerate(body.layers):
-        layer_state = state[len(after) : len(after) + len(layer.state_shapes())]
-        traced, layer_state = _read(layer, x_TBE, layer_state, network.feedback)
-        x_TBE = body.connect(number, x_TBE, traced.hidden_TBH)
-        layers.append(traced)
-        after += layer_state
-    return Trace(tuple(layers), network.projection(x_TBE), after)
-
-
 def trace_stack(
     body: RecurrentStack | BidirectionalStack, x_TBE: Tensor, where: str = ""
 ) -> tuple[NamedLayer, ...]:
@@ -119,17 +95,19 @@ def trace_stack(
             if name.endswith(BACKWARD):
                 # This layer reads from the last step to the first; its trace is in the order of the
                 # text.
-                backward, _ = _read(layer, x_TBE.flip(0), zeros, ())
+                backward, _ = read_layer(layer, x_TBE.flip(0), zeros, ())
                 traced = LayerTrace(x_TBE, backward.steps[::-1])
             else:
-                traced, _ = _read(layer, x_TBE, zeros, ())
+                traced, _ = read_layer(layer, x_TBE, zeros, ())
             traces.append(NamedLayer(where + name, traced))
             given.append(traced.hidden_TBH)
         x_TBE = body.connect(number, x_TBE, torch.cat(given, dim=2))
     return tuple(traces)
 
 
-def _read(layer: Layer, x_TBE: Tensor, state: State, feedback: tuple) -> tuple[LayerTrace, State]:
+def read_layer(
+    layer: Layer, x_TBE: Tensor, state: State, feedback: tuple
+) -> tuple[LayerTrace, State]:
     """Take the plain steps of `layer`; return them and the state after the last."""
     steps = []
     for x_BE in x_TBE:

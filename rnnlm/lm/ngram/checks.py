@@ -4,24 +4,19 @@ Reading all of them takes a while, so it is done before work that reads them any
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError
-from rnnlm.lm.ngram.tables import NOWHERE, find_many, make_keys, split_keys
+from rnnlm.lm.ngram.tables import NOWHERE, NgramTables, find_many, make_keys, split_keys
 from rnnlm.text.batches import with_boundary
-
-if TYPE_CHECKING:
-    from rnnlm.lm.ngram.model import NgramModel
-
 
 TOLERANCE = 1e-5  # of a probability of 1, in fp32
 AT_ONCE = 1 << 20  # n-grams whose tables are looked at together
 
 
-def check_tables(model: "NgramModel") -> None:
+def check_tables(model: NgramTables) -> None:
     """Make sure that the tables are sound."""
     for disorder in disorders(model):
         raise ModelError(
@@ -31,14 +26,14 @@ def check_tables(model: "NgramModel") -> None:
         )
 
 
-def examine(model: "NgramModel") -> tuple[str, str]:
+def examine(model: NgramTables) -> tuple[str, str]:
     """Return what is wrong with the tables, "" if nothing, and what they hold."""
     ngrams = "/".join(f"{len(values):,}" for values in model.values)
     holds = f"{ngrams} n-grams, sorted, each after one of the order below"
     return "; ".join(disorders(model)), holds
 
 
-def disorders(model: "NgramModel") -> Iterator[str]:
+def disorders(model: NgramTables) -> Iterator[str]:
     """Yield what is wrong: keys that are not sorted or point nowhere, values that are not numbers,
     probabilities above 1."""
     for n in range(1, model.order + 1):
@@ -47,7 +42,7 @@ def disorders(model: "NgramModel") -> Iterator[str]:
         yield from _odd_values(model, n)
 
 
-def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:
+def _odd_keys(model: NgramTables, n: int) -> Iterator[str]:
     unsorted, last_context, last_word = NOWHERE, 0, 0
     for first, block in _blocks(model.keys[n - 2]):
         at = np.flatnonzero(block[1:] <= block[:-1])
@@ -64,7 +59,7 @@ def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:
         yield f"{n}-grams end in words that do not exist"
 
 
-def _odd_values(model: "NgramModel", n: int) -> Iterator[str]:
+def _odd_values(model: NgramTables, n: int) -> Iterator[str]:
     odd = too_likely = NOWHERE
     largest = 0.0
     for first, block in _blocks(model.values[n - 1]):
@@ -90,7 +85,7 @@ def _blocks(table: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def contexts(
-    model: "NgramModel", most: int, generator: "np.random.Generator"
+    model: NgramTables, most: int, generator: "np.random.Generator"
 ) -> tuple[list[np.ndarray], bool]:
     """Draw at most `most` contexts of an n-gram model. Return their ids by length, (S, T), and
     whether they are all there are.
@@ -121,7 +116,7 @@ def _different(sorted_M: np.ndarray) -> np.ndarray:
     return sorted_M[np.diff(sorted_M, prepend=-1) > 0]
 
 
-def _words(model: "NgramModel", length: int, numbers: np.ndarray) -> np.ndarray:
+def _words(model: NgramTables, length: int, numbers: np.ndarray) -> np.ndarray:
     """Return the ids of the n-grams of that length with these numbers; `<s>` is read as the
     boundary."""
     words_BT = np.stack(model.words(length, numbers), axis=1)

@@ -38,14 +38,8 @@ from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.lm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.settings import NgramSettings, numbers_in
-from rnnlm.lm.ngram.smoothing import (
-    CountsOfCounts,
-    Estimator,
-    HeldoutCounts,
-    OrderCounts,
-    check_join,
-    estimator,
-)
+from rnnlm.lm.ngram.smoothing import ESTIMATORS, check_join
+from rnnlm.lm.ngram.smoothing.estimator import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts
 from rnnlm.lm.ngram.smoothing.kneser_ney import last_read
 from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, log32, make_keys, split_keys
 from rnnlm.parallel import in_threads
@@ -62,7 +56,7 @@ def check(resolved: ResolvedSettings, has_valid: bool) -> None:
     if settings.memory is not None:
         system.parse_size(settings.memory)
     _workers(settings).check(settings.temp)
-    kind = estimator(settings.smoothing)
+    kind = ESTIMATORS[settings.smoothing]
     if kind.needs_heldout(settings) and not has_valid:
         raise UsageError(
             f"smoothing {settings.smoothing} needs held-out text",
@@ -357,7 +351,7 @@ def foresee(resolved: ResolvedSettings, data: TrainingData | CountedData) -> dic
 def _estimator(
     settings: NgramSettings, data: TrainingData | CountedData, counts: NgramCounts
 ) -> Estimator:
-    kind = estimator(settings.smoothing)
+    kind = ESTIMATORS[settings.smoothing]
     heldout = None
     if kind.needs_heldout(settings) and data.valid is not None:
         ids_T = known_ids(data.valid.ids, data.tokenizer)

@@ -9,15 +9,12 @@ context need not begin with a line: after the null context a word has its unigra
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from rnnlm.interface import State
-from rnnlm.lm.ngram.tables import NOWHERE, damage_error, word_bits
-
-if TYPE_CHECKING:
-    from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.tables import NOWHERE, NgramTables, damage_error, word_bits
 
 
 class NgramContext(NamedTuple):
@@ -54,7 +51,7 @@ class _OrderIndex(NamedTuple):
 class IncrementalScorer:
     """Scores growing prefixes under `model`. Words are token ids; logarithms in nats."""
 
-    def __init__(self, model: "NgramModel") -> None:
+    def __init__(self, model: NgramTables) -> None:
         self.model = model
         self.order = model.order
         self._size = model.size
@@ -65,7 +62,7 @@ class IncrementalScorer:
         self._width = model.values[0].shape[1]
         self._orders = [self._order(model, n) for n in range(2, model.order + 1)]
 
-    def _order(self, model: "NgramModel", n: int) -> _OrderIndex:
+    def _order(self, model: NgramTables, n: int) -> _OrderIndex:
         keys, values = model.keys[n - 2], model.values[n - 1]
         contexts = np.arange(len(model.values[n - 2]) + 1, dtype=np.uint64)
         contexts <<= np.uint64(self._bits)

@@ -26,6 +26,7 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
+from rnnlm.lm.ngram.counting.vocabularies import new_places
 from rnnlm.lm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.tables import (
@@ -34,7 +35,6 @@ from rnnlm.lm.ngram.tables import (
     find,
     log32,
     make_keys,
-    new_places,
     split_keys,
     sums_of_unseen,
     word_bits,

@@ -10,21 +10,37 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Protocol
 
 import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import ModelError
-from rnnlm.storage.files.tensors import ChunkedArray
-
-if TYPE_CHECKING:
-    from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.interface import LanguageModel
 
 WORTH_SORTING = 4096  # from this number on, keys are looked up faster in order
 SEARCH_BLOCK = 4096  # sorted keys searched for together
 CELLS = 1 << 20  # contexts times words looked up at a time
 NOWHERE = -1  # the number of an n-gram that does not exist
+
+
+class NgramTables(LanguageModel, Protocol):
+    """A model whose probabilities are in tables, see :class:`rnnlm.lm.ngram.model.NgramModel`."""
+
+    keys: tuple[np.ndarray, ...]
+    values: tuple[np.ndarray, ...]
+    unseen_context_logprob: float
+
+    @property
+    def order(self) -> int:
+        """The order of its longest n-grams."""
+
+    @property
+    def size(self) -> int:
+        """V."""
+
+    def words(self, n: int, numbers: np.ndarray) -> list[np.ndarray]:
+        """Return the words of the n-grams of order n with these numbers."""
 
 
 @dataclass(frozen=True)
@@ -110,58 +126,6 @@ def renumber(levels: Sequence[BackoffLevel], number_V: np.ndarray, size: int) ->
         numbers_M = np.full(len(level), NOWHERE)
         numbers_M[kept[by_key]] = np.arange(len(kept))
     return result
-
-
-class NewPlaces(NamedTuple):
-    """The new positions of neighbouring n-grams of an order.
-
-    by_word_R: puts them in their new order within each context. keys_R, places_R: their new keys
-    and numbers, in that order.
-    """
-
-    by_word_R: np.ndarray
-    keys_R: np.ndarray
-    places_R: np.ndarray
-
-
-def new_places(
-    keys_M: np.ndarray | ChunkedArray,
-    ranges: Sequence[tuple[int, int]],
-    number_of: np.ndarray,
-    number_H: np.ndarray,
-    contexts: int,
-    workspace: "Workspace",
-) -> Iterator[NewPlaces]:
-    """Yield for each range of n-grams where they go when word w becomes number_of[w], and context c
-    number_H[c].
-
-    ranges: all n-grams from the first to the last, each range ends where a context does. number_of:
-    `<s>`, which is the last word, becomes the last one again. contexts: how many contexts there are
-    then.
-    """
-    size, new_size = len(number_of) - 1, int(number_of[-1])
-    # Where the n-grams of each context will begin.
-    starts_H = workspace.empty(contexts + 1, np.int64)
-    starts_H[:] = 0
-    for start, end in ranges:
-        contexts_R, _ = split_keys(keys_M[start:end], size)
-        first = int(contexts_R[0])
-        lengths = np.bincount(contexts_R - first)
-        starts_H[number_H[first : first + len(lengths)] + 1] += lengths
-        workspace.release(starts_H, number_H)
-    np.cumsum(starts_H, out=starts_H)
-
-    # Within a context, they go by their new last words.
-    for start, end in ranges:
-        contexts_R, words_R = split_keys(keys_M[start:end], size)
-        new_contexts_R, new_words_R = number_H[contexts_R], number_of[words_R]
-        by_word_R = np.argsort(make_keys(contexts_R, new_words_R, new_size))
-        is_first_R = np.diff(contexts_R, prepend=-1) > 0
-        ranks_R = np.arange(end - start)
-        ranks_R -= np.maximum.accumulate(np.where(is_first_R, ranks_R, 0))
-        keys_R = make_keys(new_contexts_R, new_words_R[by_word_R], new_size)
-        yield NewPlaces(by_word_R, keys_R, starts_H[new_contexts_R] + ranks_R)
-        workspace.release(starts_H, number_H)
 
 
 def find(keys_M: np.ndarray, wanted_Q: np.ndarray, start: int = 0) -> np.ndarray:

@@ -101,11 +101,6 @@ class UnigramModel(PickledByOrigin):
         return {"logprob": self.logprob_V}
 
 
-def check(resolved: ResolvedSettings, has_valid: bool) -> None:
-    """Accept all settings. Their types and ranges have been checked, and counting needs neither a
-    device nor held-out text."""
-
-
 def fit(
     resolved: ResolvedSettings,
     data: TrainingData,

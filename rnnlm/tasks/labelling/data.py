@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import compress
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -20,9 +20,6 @@ from rnnlm.storage.files.reading import decode_json
 from rnnlm.tasks.labelling.formats import edit_scripts, schemes
 from rnnlm.tasks.labelling.formats.example import Example, LabelledText, Level, labels_in
 from rnnlm.text.batches import can_be_read, tell_too_long
-
-if TYPE_CHECKING:
-    from rnnlm.tasks.labelling.networks.contextual import FrozenModels, WordStates
 
 # ---- How a task's model encodes words and labels as numbers: the tokenizer of its words, and the
 # symbols of each label column.
@@ -161,7 +158,7 @@ class Codec:
         tokenizer: Tokenizer,
         columns: Sequence[LabelColumn],
         details: dict[str, Any] | None = None,
-        beside: "FrozenModels | None" = None,
+        beside: Any = None,
     ) -> None:
         self.tokenizer, self.beside = tokenizer, beside
         self.columns = tuple(columns)
@@ -287,7 +284,7 @@ class EncodedWords:
     token_offsets: np.ndarray
     word_offsets: np.ndarray
     is_known: np.ndarray
-    beside: "WordStates | None" = None
+    beside: Any = None
 
     @property
     def texts(self) -> int:

@@ -4,7 +4,6 @@ itself. It does not import torch.
 A kind belongs to a task and a model: the cell of its recurrent layers, or none (`bag`, `cnn`).
 """
 
-import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -32,7 +31,6 @@ from rnnlm.lm.neural.settings import (
     parts_of,
     sizes,
 )
-from rnnlm.lm.neural.training import settings as training
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 
 ContextModels = Annotated[
@@ -364,6 +362,3 @@ class TaskFittingSettings(OptimizationSettings):
                 f"loss_weights = {self.loss_weights} has {len(weights)} weights", why, hint
             )
         return weights
-
-
-check = functools.partial(training.check, has_text=False)

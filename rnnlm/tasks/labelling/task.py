@@ -1,17 +1,27 @@
 """Tagging and classification as tasks: labels of words, or of whole texts, are learned."""
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from rnnlm.amounts import plural
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.tasks.labelling.options import LabelOptions, TaskTokenizerSettings
+from rnnlm.text.corpus import Given
 from rnnlm.text.lines import HoldoutSettings, Progress, silent
-from rnnlm.training.task import Description, ExampleTask, Given
+from rnnlm.training.request import Texts, TrainingRequest
+from rnnlm.training.task import BaseTask, Description
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from rnnlm.config import ResolvedSettings
+    from rnnlm.evaluation.comparison.pairing import ComparableMetrics
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
+    from rnnlm.evaluation.comparison.stored import StoredModel
+    from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import Tokenizer
-    from rnnlm.tasks.labelling.data import Codec, LabelledData
+    from rnnlm.registry import Kind
+    from rnnlm.tasks.labelling.data import Codec, LabelledData, TaskData
     from rnnlm.tasks.labelling.evaluation.comparison import LabelComparer
     from rnnlm.tasks.labelling.evaluation.evaluation import Labelled
     from rnnlm.tasks.labelling.evaluation.label_evaluation import LabelEvaluation
@@ -21,13 +31,45 @@ if TYPE_CHECKING:
 _FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}
 
 
-class Labelling(ExampleTask["TaskModel", "LabelledData", "Codec", LabelOptions]):
+class Labelling(BaseTask):
     """The common base of tagging and classification."""
 
-    package = "rnnlm.tasks.labelling"
+    commands = BaseTask.commands | {"embed", "export", "inspect"}
     request_fields = frozenset({"init_from", "contextual"})
     text_settings = (TaskTokenizerSettings, LabelledSettings, HoldoutSettings)
     settings_of_data = frozenset({"seed"})
+
+    # ---- Texts, and what networks begin with.
+
+    def open_texts(
+        self,
+        request: TrainingRequest,
+        resolved: "ResolvedSettings",
+        kind: "Kind",
+        progress: Progress,
+    ) -> Texts:
+        from rnnlm.tasks.labelling.texts import open_texts
+
+        return open_texts(request, resolved, kind, progress)
+
+    def initial_settings(
+        self, request: TrainingRequest, kind: "Kind"
+    ) -> list[tuple[str, str, dict[str, Any]]]:
+        from rnnlm.tasks.labelling.transfer import settings
+
+        return settings(request, kind)
+
+    def initial_weights(
+        self, request: TrainingRequest, kind: "Kind", resolved: "ResolvedSettings", data: "TaskData"
+    ) -> "dict[str, np.ndarray] | None":
+        from rnnlm.tasks.labelling.transfer import weights
+
+        return weights(request, resolved, data)
+
+    def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> "Codec":
+        from rnnlm.tasks.labelling.data import codec
+
+        return codec(tokenizer, files)
 
     def describe(self, codec: "Codec") -> Description:
         """Describe the labels of each column: how many, and examples."""
@@ -78,6 +120,22 @@ class Labelling(ExampleTask["TaskModel", "LabelledData", "Codec", LabelOptions])
 
         return LabelComparer(self.name, cast("Labelled", data), options or LabelOptions())
 
+    def comparable_stored(self, models: "Sequence[StoredModel]") -> "ComparableMetrics":
+        from rnnlm.tasks.labelling.evaluation.comparison import comparable_stored
+
+        return comparable_stored(models)
+
+    def read(
+        self,
+        model: "TaskModel",
+        data: "Labelled",
+        options: LabelOptions | None = None,
+        called: str = "",
+    ) -> "LabelledData":
+        from rnnlm.tasks.labelling.evaluation.evaluation import read
+
+        return read(model, data, options, called)
+
     def evaluate_encoded(
         self,
         model: "TaskModel",
@@ -89,6 +147,11 @@ class Labelling(ExampleTask["TaskModel", "LabelledData", "Codec", LabelOptions])
 
         progress(f"evaluating {plural(data.sentences, self.example)}")
         return measure(model, data)
+
+    def checks(self, model: "TaskModel", sample: int | None, seed: int) -> "Iterator[Check]":
+        from rnnlm.tasks.labelling.evaluation.evaluation import checks
+
+        return checks(model, sample, seed)
 
 
 class Tagging(Labelling):

@@ -5,7 +5,6 @@ The inherited settings of recurrent layers are those of the encoder; connections
 cell hold for the decoder, too.
 """
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
@@ -31,7 +30,6 @@ from rnnlm.lm.neural.settings import (
     RecurrentSettings,
     Width,
 )
-from rnnlm.lm.neural.training import settings as training
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 
 AttentionKind = Literal["dot", "general", "additive"]
@@ -292,6 +290,3 @@ class Seq2SeqFittingSettings(OptimizationSettings):
             "validation sources greedily"
         ),
     ] = "loss"
-
-
-check = functools.partial(training.check, has_text=False)

@@ -1,5 +1,6 @@
 """Writing a line for each line that is read, as a task: encoder-decoders."""
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from rnnlm.amounts import plural
@@ -8,28 +9,37 @@ from rnnlm.tasks.seq2seq.options import (
     SourceTokenizerSettings,
     TargetTokenizerSettings,
 )
+from rnnlm.text.corpus import Given
 from rnnlm.text.lines import HoldoutSettings, Progress, silent
 from rnnlm.text.pair_columns import ParallelSettings
-from rnnlm.training.task import Description, ExampleTask, Given
+from rnnlm.training.request import Texts, TrainingRequest
+from rnnlm.training.task import BaseTask, Description
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from rnnlm.config import ResolvedSettings
+    from rnnlm.evaluation.comparison.pairing import ComparableMetrics
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
-    from rnnlm.tasks.seq2seq.data import PairCodec, PairedData
+    from rnnlm.evaluation.comparison.stored import StoredModel
+    from rnnlm.evaluation.soundness import Check
+    from rnnlm.interface import Tokenizer
+    from rnnlm.registry import Kind
+    from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, PairTrainingData
     from rnnlm.tasks.seq2seq.evaluation.comparison import PairComparer
     from rnnlm.tasks.seq2seq.evaluation.evaluation import Pairs
     from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import PairEvaluation
     from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 
 
-class PairLearning(ExampleTask["Seq2SeqModel", "PairedData", "PairCodec", PairOptions]):
+class PairLearning(BaseTask):
     """Learning from pairs of a source and a target, the line to generate for it."""
 
     name = "seq2seq"
     singular = "an encoder-decoder"
     example = "pair"
     own_command = "translate"
-    package = "rnnlm.tasks.seq2seq"
-    commands = ExampleTask.commands | {"translate", "score", "rescore"}
+    commands = BaseTask.commands | {"embed", "export", "inspect", "translate", "score", "rescore"}
     usage = (
         'rnnlm translate -m {name} "a line"',
         "rnnlm eval -m {name} DATA",
@@ -43,6 +53,42 @@ class PairLearning(ExampleTask["Seq2SeqModel", "PairedData", "PairCodec", PairOp
         SourceTokenizerSettings, TargetTokenizerSettings, ParallelSettings, HoldoutSettings,
     )  # fmt: skip
     settings_of_data = frozenset({"longest"})  # which pairs are left out
+
+    # ---- Texts, and what networks begin with.
+
+    def open_texts(
+        self,
+        request: TrainingRequest,
+        resolved: "ResolvedSettings",
+        kind: "Kind",
+        progress: Progress,
+    ) -> Texts:
+        from rnnlm.tasks.seq2seq.texts import open_texts
+
+        return open_texts(request, resolved, kind, progress)
+
+    def initial_settings(
+        self, request: TrainingRequest, kind: "Kind"
+    ) -> list[tuple[str, str, dict[str, Any]]]:
+        from rnnlm.tasks.seq2seq.transfer import settings
+
+        return settings(request, kind)
+
+    def initial_weights(
+        self,
+        request: TrainingRequest,
+        kind: "Kind",
+        resolved: "ResolvedSettings",
+        data: "PairTrainingData",
+    ) -> "dict[str, np.ndarray] | None":
+        from rnnlm.tasks.seq2seq.transfer import weights
+
+        return weights(request, resolved, data)
+
+    def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> "PairCodec":
+        from rnnlm.tasks.seq2seq.data import codec
+
+        return codec(tokenizer, files)
 
     def describe(self, codec: "PairCodec") -> Description:
         """Describe the tokenizers of both sides, which may be one."""
@@ -86,6 +132,22 @@ class PairLearning(ExampleTask["Seq2SeqModel", "PairedData", "PairCodec", PairOp
 
         return PairComparer(cast("Pairs", data), options or PairOptions())
 
+    def comparable_stored(self, models: "Sequence[StoredModel]") -> "ComparableMetrics":
+        from rnnlm.tasks.seq2seq.evaluation.comparison import comparable_stored
+
+        return comparable_stored(models)
+
+    def read(
+        self,
+        model: "Seq2SeqModel",
+        data: "Pairs",
+        options: PairOptions | None = None,
+        called: str = "",
+    ) -> "PairedData":
+        from rnnlm.tasks.seq2seq.evaluation.evaluation import read
+
+        return read(model, data, options, called)
+
     def evaluate_encoded(
         self,
         model: "Seq2SeqModel",
@@ -97,6 +159,11 @@ class PairLearning(ExampleTask["Seq2SeqModel", "PairedData", "PairCodec", PairOp
 
         progress(f"evaluating {plural(data.sentences, self.example)}")
         return measure(model, data, (options or PairOptions()).search)
+
+    def checks(self, model: "Seq2SeqModel", sample: int | None, seed: int) -> "Iterator[Check]":
+        from rnnlm.tasks.seq2seq.evaluation.evaluation import checks
+
+        return checks(model, sample, seed)
 
 
 TASK = PairLearning()

@@ -2,7 +2,6 @@
 model folder."""
 
 from collections.abc import Iterable
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from rnnlm import registry
@@ -73,16 +72,18 @@ def load(stored: dict[str, Any], files: dict[str, bytes]) -> Tokenizer:
     return _class(settings.tokenizer).load(settings, files)
 
 
-# By the name in settings; sentencepiece is a separate package, and the others need Arrow.
-CLASSES = {
-    "word": "rnnlm.text.tokenizers.word:WordTokenizer",
-    "char": "rnnlm.text.tokenizers.characters:CharTokenizer",
-    "byte": "rnnlm.text.tokenizers.characters:ByteTokenizer",
-    "sentencepiece": "rnnlm.text.tokenizers.sentencepiece:SentencePieceTokenizer",
-}
-
-
 def _class(name: str) -> "type[AnyTokenizer]":
-    classes = {**CLASSES, **registry.TOKENIZERS}
-    tokenizer_class: type[AnyTokenizer] = resolve_name(classes[name])
-    return tokenizer_class
+    if name in registry.TOKENIZERS:
+        return registry.TOKENIZERS[name]()
+    # These need Arrow.
+    from rnnlm.text.tokenizers.characters import ByteTokenizer, CharTokenizer
+    from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
+    from rnnlm.text.tokenizers.word import WordTokenizer
+
+    classes: dict[str, type[AnyTokenizer]] = {
+        "word": WordTokenizer,
+        "char": CharTokenizer,
+        "byte": ByteTokenizer,
+        "sentencepiece": SentencePieceTokenizer,
+    }
+    return classes[name]

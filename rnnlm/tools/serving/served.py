@@ -18,6 +18,7 @@ from typing import Any, TypeVar, cast
 from rnnlm import registry
 from rnnlm.errors import nearest
 from rnnlm.evaluation.comparison.pairing import names_of
+from rnnlm.evaluation.metrics import stored_evaluations
 from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.ngram.model import NgramModel
@@ -312,7 +313,7 @@ def _test_perplexity(core: LanguageModel | LabelModel) -> float | None:
     origin = loading.origin_of(core)
     if origin is None:
         return None
-    evaluation = read_manifest(loading.base_folder(origin[0])).evaluations.get("test")
+    evaluation = stored_evaluations(read_manifest(loading.base_folder(origin[0]))).get("test")
     if evaluation is None:
         return None
     for metric in evaluation.metrics:

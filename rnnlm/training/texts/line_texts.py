@@ -4,7 +4,7 @@ validation and the tokenizer."""
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from rnnlm.text.on_disk import delete_earlier, fits, on_disk
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.card import MUCH_OVERLAP
-from rnnlm.training.request import Texts, TrainingRequest
+from rnnlm.training.request import Overlap, Texts, TrainingRequest
 
 # ---- Overlap: how much of a validation or test text is in the training text, too. Metrics of such
 # text are better than those of new text.
@@ -45,21 +45,6 @@ LINES_AT_ONCE, TOKENS_AT_ONCE = 1 << 16, 1 << 20
 _PLACES = 1 << 12  # in a line, each with another factor
 _FACTORS = np.random.default_rng(1).integers(1, 1 << 64, size=_PLACES, dtype=np.uint64)
 _SLOTS = np.uint64((1 << 22) - 1)
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """The overlap of a text with the training text: `repeated` of the `lines` that count. is_same:
-    the texts are line by line the same."""
-
-    lines: int
-    repeated: int
-    is_same: bool = False
-
-    @property
-    def share(self) -> float:
-        """The share of its lines that is repeated, 0 to 1."""
-        return self.repeated / self.lines if self.lines else 0.0
 
 
 def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str, Overlap]:

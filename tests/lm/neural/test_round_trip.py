@@ -10,7 +10,6 @@ import json
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,9 @@ from rnnlm.registry import LANGUAGE_MODEL
 from rnnlm.scoring.generation.drawing import generate
 from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.storage import model_folder
+from rnnlm.tasks.labelling import fitting as label_fitting
 from rnnlm.tasks.labelling.model import LabelSearch, predict
+from rnnlm.tasks.seq2seq import fitting as seq2seq_fitting
 from rnnlm.tasks.seq2seq.data import encode_pairs
 from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.evaluation.evaluation import target_scores
@@ -49,6 +50,12 @@ from support.operations import Operations
 from support.tiny_models import HELD_OUT, LINES, Lines
 from support.tiny_translators import parallel_text
 
+MAKERS = {
+    LANGUAGE_MODEL: fitting.make_trainer,
+    "seq2seq": seq2seq_fitting.make_trainer,
+    "tagging": label_fitting.make_trainer,
+    "classification": label_fitting.make_trainer,
+}
 FEW_OPERATIONS = 4  # more for each token of a window; a sigmoid cell has 8, a Mogrifier a hundred
 
 DROPOUT = {"dropout_input": 0.2, "dropout_between": 0.2, "dropout_output": 0.2}
@@ -94,10 +101,9 @@ class Case:
     def trainer(self, device: str, initial: TrainingState | None = None, **settings) -> Trainer:
         """Make a trainer at the start of a run, or in the state `initial`."""
         resolved = self.resolved(device=device, **settings)
-        make = resolve_name(f"{registry.kind_of(self.model, self.task).fitting}:make_trainer")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RnnlmWarning)
-            return make(resolved, self.data(resolved), initial)
+            return MAKERS[self.task](resolved, self.data(resolved), initial)
 
     def save(self, folder: Path, model: Any) -> None:
         """Save `model` as a command does."""

@@ -21,7 +21,7 @@ from rnnlm.lm.ngram import tables as levels_module
 from rnnlm.lm.ngram.fitting import estimate, heldout_counts, pruning_thresholds
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.settings import NgramSettings
-from rnnlm.lm.ngram.smoothing import ESTIMATORS, estimator
+from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from support.arpa_files import SMALL, model_of, random_arpa
 from support.tiny_ngrams import END, counts_of, ids_of
 
@@ -42,7 +42,7 @@ def build(
 ) -> NgramModel:
     counts = counts_of(sentences, size, order)
     made = NgramSettings(order=order, smoothing=name, interpolate=interpolate)
-    smoothing = estimator(name)(made, counts, heldout_counts(counts, ids_of([[1, 2, 5]]), END))
+    smoothing = ESTIMATORS[name](made, counts, heldout_counts(counts, ids_of([[1, 2, 5]]), END))
     tokenizer = SimpleNamespace(size=size, boundary_id=END, unk_id=None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rnnlm.lm.ngram import pruning
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.lm.ngram.smoothing import ESTIMATORS, estimator
+from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.lm.ngram.tables import BackoffLevel, split_keys
 from support.tiny_models import english_lines, fit, make_tokenizer
 from support.tiny_ngrams import level_of
@@ -21,7 +21,7 @@ TEXT = english_lines(40)
 NORMALISED = [
     name
     for name in ESTIMATORS
-    if estimator(name).normalised_if_pruned and not estimator(name).tuned
+    if ESTIMATORS[name].normalised_if_pruned and not ESTIMATORS[name].tuned
 ]
 
 

@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from pkgutil import resolve_name
 
 import torch
 from torch import nn
@@ -31,6 +30,7 @@ from rnnlm.config import Budget, parse_assignments
 from rnnlm.errors import RnnlmError
 from rnnlm.lm.neural.device import training_products
 from rnnlm.lm.neural.settings import ElmanCell
+from rnnlm.lm.neural.training.fitting import make_trainer
 from rnnlm.lm.neural.training.language_modelling import TextStreams
 from rnnlm.training.plan import plan
 from rnnlm.training.request import TrainingRequest
@@ -190,7 +190,6 @@ def make_plain_loop(settings, size, learning_rate, batches, precision, device):
 def make_our_loop(planned, steps):
     """Return the trainer, and a function that trains for `steps` steps and returns how many tokens
     they read."""
-    make_trainer = resolve_name(f"{planned.kind.fitting}:make_trainer")
     trainer = make_trainer(planned.resolved, replace(planned.data, valid=None))
 
     # Neither validations nor checkpoints are timed. At the end of its budget, a run reads the last

@@ -14,9 +14,9 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import open_text
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import plan
-from rnnlm.training.request import TrainingRequest
+from rnnlm.training.request import Overlap, TrainingRequest
 from rnnlm.training.texts import line_texts as overlap
-from rnnlm.training.texts.line_texts import Overlap, overlaps
+from rnnlm.training.texts.line_texts import overlaps
 
 
 def encoded(path, tokenizer):

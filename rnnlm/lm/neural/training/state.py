@@ -9,25 +9,34 @@ numbers are facts, under the key of their part; tensors are arrays, named KEY.NA
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnlm.arrays import strip_prefix
 from rnnlm.errors import ModelError, notice
 from rnnlm.events import TrainingState
-from rnnlm.lm.neural.training.contracts import Stateful
+from rnnlm.lm.neural.training.contracts import Carry, Objective, Stateful
+from rnnlm.lm.neural.training.ranks import SingleProcess
+from rnnlm.lm.neural.training.validation import Rollbacks
 
-if TYPE_CHECKING:
-    from rnnlm.lm.neural.training.trainer import Trainer
+
+class StatefulParts(Protocol):
+    """A trainer, as the parts whose states it carries from step to step."""
+
+    step_count: int
+
+    def parts(self) -> dict[str, Stateful]:
+        """Return the parts by the keys they are stored under; an average may need the weights,
+        which come before it."""
 
 
-def state_dict(trainer: "Trainer") -> TrainingState:
+def state_dict(trainer: StatefulParts) -> TrainingState:
     """Collect the state of `trainer`. Of several ranks all must ask, and each gets all of it."""
     facts: dict[str, Any] = {"step": trainer.step_count}
     arrays = {}
-    for key, part in _parts(trainer).items():
+    for key, part in trainer.parts().items():
         for name, value in part.state_dict().items():
             if isinstance(value, Tensor):
                 # Training updates in place; only these are always replaced as a whole.
@@ -38,13 +47,15 @@ def state_dict(trainer: "Trainer") -> TrainingState:
     return TrainingState(facts, arrays)
 
 
-def load_state_dict(trainer: "Trainer", stored: TrainingState, but: Collection[str] = ()) -> None:
+def load_state_dict(
+    trainer: StatefulParts, stored: TrainingState, but: Collection[str] = ()
+) -> None:
     """Take `trainer` to where the run of `stored` was; leave the parts called `but` as they are."""
     try:
         facts = stored.facts
         arrays = {name: torch.from_numpy(array) for name, array in stored.arrays.items()}
         trainer.step_count = facts["step"]
-        for key, part in _parts(trainer).items():
+        for key, part in trainer.parts().items():
             if key not in but:
                 numbers = {name: _number(value) for name, value in facts.get(key, {}).items()}
                 part.load_state_dict({**numbers, **strip_prefix(f"{key}.", arrays)})
@@ -77,56 +88,30 @@ def checked(stored: TrainingState) -> TrainingState:
     return stored
 
 
-def _parts(trainer: "Trainer") -> dict[str, Stateful]:
-    """Return the parts by the keys they are stored under; an average may need the weights, which
-    come before it."""
-    return {
-        "network": _Weights(trainer),
-        "optimizer": _Moments(trainer),
-        "averaging": trainer.averaging,
-        "source": trainer.source,
-        "schedule": trainer.schedule,
-        "best": trainer.best,
-        "validation": trainer.validation,
-        "curve": trainer.curve,
-        "fine_tuning": trainer.fine_tuning,
-        "divergence": trainer.divergence,
-        "clock": trainer.clock,
-        "meter": trainer.meter,
-        "checking": trainer.checking,
-        "keeping": trainer.keeping,
-        "rollbacks": trainer.rollbacks,
-        "good": _GoodState(trainer),
-        "layers": trainer.layers,
-        "carry": _Carry(trainer),
-        "random": _RandomStates(trainer),
-    }
+@dataclass(frozen=True)
+class Weights:
+    """The weights of the network."""
+
+    network: nn.Module
+    objective: Objective
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self.network.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state)
+        self.objective.weights_changed()
 
 
 @dataclass(frozen=True)
-class _TrainerPart:
-    """A part that no class of the trainer's keeps."""
-
-    trainer: "Trainer"
-
-
-class _Weights(_TrainerPart):
-    """The weights of the network."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return self.trainer.network.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.trainer.network.load_state_dict(state)
-        self.trainer.objective.weights_changed()
-
-
-class _Moments(_TrainerPart):
+class Moments:
     """The optimizer's arrays for each weight, by the weight's number."""
+
+    optimizer: torch.optim.Optimizer
 
     def state_dict(self) -> dict[str, Tensor]:
         tensors = {}
-        for number, moments in self.trainer.optimizer.state_dict()["state"].items():
+        for number, moments in self.optimizer.state_dict()["state"].items():
             for name, value in moments.items():
                 if isinstance(value, Tensor):
                     tensors[f"{number}.{name}"] = value
@@ -137,30 +122,37 @@ class _Moments(_TrainerPart):
         for name, tensor in state.items():
             number, _, moment = name.partition(".")
             moments.setdefault(int(number), {})[moment] = tensor.clone()
-        optimizer = self.trainer.optimizer
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
 
 
-class _Carry(_TrainerPart):
-    """The carry from the last batch to the next, for the rows of all ranks."""
+@dataclass(frozen=True)
+class CarryOfRanks:
+    """The carry from the last batch to the next, for all rows, of which this rank reads its
+    share."""
+
+    carry: Carry
+    rows: int
+    ranks: SingleProcess
 
     def state_dict(self) -> dict[str, Tensor]:
         tensors = {}
-        for number, tensor in enumerate(self.trainer.carry):
-            rows = self.trainer.source.rows
-            tensors[str(number)] = self.trainer.ranks.gather_rows(tensor, rows)
+        for number, tensor in enumerate(self.carry):
+            tensors[str(number)] = self.ranks.gather_rows(tensor, self.rows)
         return tensors
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for number, tensor in enumerate(self.trainer.carry):
-            tensor.copy_(state[str(number)][:, self.trainer.share])
+        for number, tensor in enumerate(self.carry):
+            tensor.copy_(state[str(number)][:, self.ranks.share(self.rows)])
 
 
-class _GoodState(_TrainerPart):
+@dataclass(frozen=True)
+class GoodState:
     """The last good state, to which the run goes back, if there is one."""
 
+    rollbacks: Rollbacks
+
     def state_dict(self) -> dict[str, Any]:
-        good = self.trainer.rollbacks.good
+        good = self.rollbacks.good
         if good is None:
             return {}
         arrays = {name: torch.from_numpy(array) for name, array in good.arrays.items()}
@@ -170,15 +162,21 @@ class _GoodState(_TrainerPart):
         if "facts" in state:
             facts = state.pop("facts")
             arrays = {name: tensor.numpy() for name, tensor in state.items()}
-            self.trainer.rollbacks.good = TrainingState(facts, arrays)
+            self.rollbacks.good = TrainingState(facts, arrays)
 
 
-class _RandomStates(_TrainerPart):
+@dataclass(frozen=True)
+class RandomStates:
     """The states of torch's generators in each rank: `cpu` and `cuda` of the first one, `cpu.1` of
     the second. Whatever else draws makes its generator from the seed again."""
 
+    device: torch.device
+    ranks: SingleProcess
+    seed: int
+    step_count: int
+
     def state_dict(self) -> dict[str, Any]:
-        device, ranks = self.trainer.device, self.trainer.ranks
+        device, ranks = self.device, self.ranks
         states = {"cpu": torch.get_rng_state()}
         if device.type == "cuda":
             states["cuda"] = torch.cuda.get_rng_state(device)
@@ -191,21 +189,21 @@ class _RandomStates(_TrainerPart):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the states, unless there are now more ranks, or fewer: then seed the generators.
         Where `cuda` is missing, as in a state of another device, leave the one there."""
-        trainer, ranks = self.trainer, self.trainer.ranks
+        ranks = self.ranks
         if state["ranks"] != ranks.count:
             here = "1 process" if ranks.count == 1 else f"{ranks.count} processes"
             notice(
                 f"the run continues in {here} instead of {state['ranks']}: dropout and all other "
                 "random draws will differ"
             )
-            torch.manual_seed(trainer.source.seed + trainer.step_count)
-            ranks.seed_per_rank(trainer.source.seed, trainer.step_count)
+            torch.manual_seed(self.seed + self.step_count)
+            ranks.seed_per_rank(self.seed, self.step_count)
             return
 
         torch.set_rng_state(state[_of_rank("cpu", ranks.rank_info.rank)])
         on_device = state.get(_of_rank("cuda", ranks.rank_info.rank))
-        if on_device is not None and trainer.device.type == "cuda":
-            torch.cuda.set_rng_state(on_device, trainer.device)
+        if on_device is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(on_device, self.device)
 
 
 def _of_rank(kind: str, rank: int) -> str:

@@ -31,6 +31,7 @@ from rnnlm.lm.neural.training.contracts import (
     BatchSource,
     Carry,
     Objective,
+    Stateful,
     Validation,
     ValidationResult,
 )
@@ -70,7 +71,7 @@ from rnnlm.lm.neural.training.validation import (
 KEPT_IN_ROLLBACKS = ("best", "clock", "rollbacks", "good")
 
 
-class Trainer:
+class Trainer(state.StatefulParts):
     """One run: the objective and its optimizer, the place in the training data, the best weights so
     far.
 
@@ -379,6 +380,31 @@ class Trainer:
         self.keeping.done(self.step_count, self.source.tokens)
         self.rollbacks.good = None  # first, so that memory holds one at a time
         self.rollbacks.good = state.state_dict(self)
+
+    def parts(self) -> dict[str, Stateful]:
+        return {
+            "network": state.Weights(self.network, self.objective),
+            "optimizer": state.Moments(self.optimizer),
+            "averaging": self.averaging,
+            "source": self.source,
+            "schedule": self.schedule,
+            "best": self.best,
+            "validation": self.validation,
+            "curve": self.curve,
+            "fine_tuning": self.fine_tuning,
+            "divergence": self.divergence,
+            "clock": self.clock,
+            "meter": self.meter,
+            "checking": self.checking,
+            "keeping": self.keeping,
+            "rollbacks": self.rollbacks,
+            "good": state.GoodState(self.rollbacks),
+            "layers": self.layers,
+            "carry": state.CarryOfRanks(self.carry, self.source.rows, self.ranks),
+            "random": state.RandomStates(
+                self.device, self.ranks, self.source.seed, self.step_count
+            ),
+        }
 
     @contextlib.contextmanager
     def pause(self, interval: BudgetInterval) -> Iterator[None]:

@@ -9,15 +9,12 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol, TypeVar
 
 from rnnlm import system
 from rnnlm.lm.ngram.counting.store import Store, WrittenPiece
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.parallel import WorkerPool, in_threads
-
-if TYPE_CHECKING:
-    from rnnlm.lm.ngram.counting.merging import MergedOrder, OpenOrder
 
 # Parts of a phase for each worker, so that none waits long for the last one; and how small a part
 # is that is worth a task
@@ -26,16 +23,26 @@ LEAST_SHARD, LEAST_ENTRIES = 1 << 18, 1 << 18
 LARGEST_KEPT = 1 << 24  # bytes of arrays that stay in a worker when they are freed
 
 
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Openable(Protocol[T_co]):
+    """An order of n-grams in files of the store."""
+
+    def open(self, store: Store) -> T_co:
+        """Open the files."""
+
+
 class WorkerContext:
     """The resources of a task: the store of finished files, and memory for large arrays."""
 
     def __init__(self, store: Store, workspace: Workspace) -> None:
         self.store = store
         self.workspace = workspace
-        self._opened: tuple[MergedOrder, OpenOrder] | None = None
+        self._opened: tuple[Openable[Any], Any] | None = None
 
-    def opened(self, order: "MergedOrder") -> "OpenOrder":
-        """Open an order that is merged, or return it where the last task has opened it."""
+    def opened(self, order: Openable[T_co]) -> T_co:
+        """Open an order, or return it where the last task has opened it."""
         if self._opened is None or self._opened[0] != order:
             self._opened = (order, order.open(self.store))
         return self._opened[1]

@@ -7,7 +7,8 @@ where memory is limited.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.counts_folder import CountsFolder
 from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
 from rnnlm.lm.ngram.counting.workspace import Workspace
-from rnnlm.lm.ngram.tables import new_places
+from rnnlm.lm.ngram.tables import make_keys, split_keys
+from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text import tokenizers
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE, Vocabulary
@@ -138,3 +140,55 @@ class Renumbering:
         return dataclasses.replace(
             level, size=self.size, keys_M=keys_M, suffixes_M=suffixes_M, counts_M=counts_M
         )
+
+
+class NewPlaces(NamedTuple):
+    """The new positions of neighbouring n-grams of an order.
+
+    by_word_R: puts them in their new order within each context. keys_R, places_R: their new keys
+    and numbers, in that order.
+    """
+
+    by_word_R: np.ndarray
+    keys_R: np.ndarray
+    places_R: np.ndarray
+
+
+def new_places(
+    keys_M: np.ndarray | ChunkedArray,
+    ranges: Sequence[tuple[int, int]],
+    number_of: np.ndarray,
+    number_H: np.ndarray,
+    contexts: int,
+    workspace: Workspace,
+) -> Iterator[NewPlaces]:
+    """Yield for each range of n-grams where they go when word w becomes number_of[w], and context c
+    number_H[c].
+
+    ranges: all n-grams from the first to the last, each range ends where a context does. number_of:
+    `<s>`, which is the last word, becomes the last one again. contexts: how many contexts there are
+    then.
+    """
+    size, new_size = len(number_of) - 1, int(number_of[-1])
+    # Where the n-grams of each context will begin.
+    starts_H = workspace.empty(contexts + 1, np.int64)
+    starts_H[:] = 0
+    for start, end in ranges:
+        contexts_R, _ = split_keys(keys_M[start:end], size)
+        first = int(contexts_R[0])
+        lengths = np.bincount(contexts_R - first)
+        starts_H[number_H[first : first + len(lengths)] + 1] += lengths
+        workspace.release(starts_H, number_H)
+    np.cumsum(starts_H, out=starts_H)
+
+    # Within a context, they go by their new last words.
+    for start, end in ranges:
+        contexts_R, words_R = split_keys(keys_M[start:end], size)
+        new_contexts_R, new_words_R = number_H[contexts_R], number_of[words_R]
+        by_word_R = np.argsort(make_keys(contexts_R, new_words_R, new_size))
+        is_first_R = np.diff(contexts_R, prepend=-1) > 0
+        ranks_R = np.arange(end - start)
+        ranks_R -= np.maximum.accumulate(np.where(is_first_R, ranks_R, 0))
+        keys_R = make_keys(new_contexts_R, new_words_R[by_word_R], new_size)
+        yield NewPlaces(by_word_R, keys_R, starts_H[new_contexts_R] + ranks_R)
+        workspace.release(starts_H, number_H)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnnlm.errors import NoticeCollector
-from rnnlm.lm.ngram.smoothing import CountsOfCounts, Estimator, OrderCounts, Shares
+from rnnlm.lm.ngram.smoothing.estimator import CountsOfCounts, Estimator, OrderCounts, Shares
 from rnnlm.storage.files.tensors import ChunkedArray
 
 # ---- Absolute discounting (Ney, Essen & Kneser 1994; Chen & Goodman 1999, section 2.6): every

@@ -10,7 +10,13 @@ from rnnlm.amounts import plural
 from rnnlm.errors import NoticeCollector, SettingsError
 from rnnlm.lm.ngram.counting.count_trie import NgramCounts
 from rnnlm.lm.ngram.settings import NgramSettings, numbers_in
-from rnnlm.lm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
+from rnnlm.lm.ngram.smoothing.estimator import (
+    CountsOfCounts,
+    Estimator,
+    HeldoutCounts,
+    OrderCounts,
+    Shares,
+)
 from rnnlm.lm.ngram.smoothing.kneser_ney import discount_of
 
 # ---- Additive smoothing (Lidstone 1920; Chen & Goodman 1999, section 2.1): k V imagined events

@@ -9,7 +9,7 @@ from rnnlm.lm.ngram.arpa import writing
 from rnnlm.lm.ngram.arpa.reading import read_arpa
 from rnnlm.lm.ngram.arpa.writing import arpa_text, spell_symbols
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.lm.ngram.smoothing import ESTIMATORS, estimator
+from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from support.arpa_files import (
     GOLDEN,
     SMALL,
@@ -89,7 +89,7 @@ def test_each_number_reads_back_as_the_same_float32(tmp_path):
 
 # KenLM gives up a context that was never seen without a cost, which stupid backoff has.
 SETTINGS = [
-    *({"smoothing": name} for name in ESTIMATORS if estimator(name).normalised),
+    *({"smoothing": name} for name in ESTIMATORS if ESTIMATORS[name].normalised),
     {"smoothing": "mkn", "prune": "0,0,1"}, {"smoothing": "mkn", "interpolate": False},
     {"smoothing": "additive", "additive_k": 0.1},
     {"smoothing": "interpolated", "weights": "0.1,0.3,0.6", "unseen": "zero"},

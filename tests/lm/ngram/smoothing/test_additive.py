@@ -5,7 +5,7 @@ import rnnlm
 from reference import ngram_formulas as formulas
 from rnnlm.lm.ngram.arpa.writing import export_arpa
 from rnnlm.lm.ngram.fitting import heldout_counts
-from rnnlm.lm.ngram.smoothing import HeldoutCounts
+from rnnlm.lm.ngram.smoothing.estimator import HeldoutCounts
 from rnnlm.lm.ngram.smoothing.other_methods import best_k, logprob
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import NoticeCollector, RnnlmWarning
-from rnnlm.lm.ngram.smoothing import CountsOfCounts
+from rnnlm.lm.ngram.smoothing.estimator import CountsOfCounts
 from rnnlm.lm.ngram.smoothing.kneser_ney import discount_of, discounts_of
 
 

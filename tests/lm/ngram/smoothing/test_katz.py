@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnnlm.lm.ngram.settings import NgramSettings
-from rnnlm.lm.ngram.smoothing import CountsOfCounts, OrderCounts
+from rnnlm.lm.ngram.smoothing.estimator import CountsOfCounts, OrderCounts
 from rnnlm.lm.ngram.smoothing.other_methods import Katz
 
 
