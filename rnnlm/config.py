@@ -16,20 +16,9 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import (
-    Annotated,
-    Any,
-    Concatenate,
-    Literal,
-    ParamSpec,
-    Protocol,
-    TypeAlias,
-    TypeVar,
-    cast,
-    overload,
-)
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -37,11 +26,6 @@ from msgspec import Meta
 from rnnlm.errors import ModelError, SettingsError, did_you_mean, nearest, notice, shown
 
 Settings = TypeVar("Settings")
-Fields = ParamSpec("Fields")
-Settings_co = TypeVar("Settings_co", covariant=True)
-Owner = TypeVar("Owner")
-First = TypeVar("First")
-Result = TypeVar("Result")
 
 # origins of what a person asks for with this very run
 USER, GRID = "user", "the grid"
@@ -108,53 +92,6 @@ class ValidatedSettings:
                 raise SettingsError(
                     f"setting {name} = {shown(value)} is not valid", f"it must be {needed}"
                 )
-
-
-class _TakesFields(Protocol[Fields, Settings_co]):
-    @overload
-    def __call__(
-        self, method: Callable[[Owner, Settings_co], Result], /
-    ) -> Callable[Concatenate[Owner, Fields], Result]: ...
-
-    @overload
-    def __call__(
-        self, method: Callable[[Owner, First, Settings_co], Result], /
-    ) -> Callable[Concatenate[Owner, First, Fields], Result]: ...
-
-
-def takes_fields(settings: Callable[Fields, Settings]) -> _TakesFields[Fields, Settings]:
-    """Let a method whose last argument is an object of this settings class take the fields instead:
-    those that the class takes by place, and the others by name."""
-
-    def apply(method: Callable[..., Any]) -> Callable[..., Any]:
-        *before, _ = inspect.signature(method).parameters.values()
-
-        @functools.wraps(method)
-        def taking(*places: Any, **keywords: Any) -> Any:
-            keyword_arguments = {
-                parameter.name: keywords.pop(parameter.name)
-                for parameter in before
-                if parameter.name in keywords
-            }
-            count = len(before) - len(keyword_arguments)
-            return method(
-                *places[:count], settings=cls(*places[count:], **keywords), **keyword_arguments
-            )
-
-        # What `help` shows: the fields, and what they say about themselves.
-        cls = cast(type, settings)
-        kinds, descriptions = typing.get_type_hints(cls), describe(cls)
-        shown = [*before]
-        about = []
-        for parameter in inspect.signature(cls).parameters.values():
-            shown.append(parameter.replace(annotation=kinds[parameter.name]))
-            about.append(f"    {parameter.name}: {descriptions[parameter.name]}")
-        vars(taking).update(settings=cls, __signature__=inspect.Signature(shown))
-        opening, raises, errors = (inspect.getdoc(method) or "").partition("Raises:")
-        taking.__doc__ = "\n".join([f"{opening}Args:", *about, "", raises + errors])
-        return taking
-
-    return cast(Any, apply)
 
 
 @dataclass(frozen=True)

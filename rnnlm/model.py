@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rnnlm import registry
 from rnnlm.checks import several
-from rnnlm.config import plain, takes_fields
+from rnnlm.config import plain
 from rnnlm.errors import UsageError, nearest
 from rnnlm.interface import Array, Device, ModelHandle, State, Tokenizer, core_of
 from rnnlm.lm.base import loading
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
 from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.scoring.generation.settings import BeamSettings
-from rnnlm.scoring.settings import SentenceScoring
+from rnnlm.scoring.settings import SentenceScoring, WordMeasure
 from rnnlm.tabular import RecordList
+from rnnlm.text.lines import SpecialSymbols
 
 if TYPE_CHECKING:
     import numpy as np
@@ -300,27 +301,69 @@ class Model(ModelHandle):
 
     # ---- What language models do. An encoder-decoder scores sentences, too.
 
-    @takes_fields(SentenceScoring)
     def score_sentences(
-        self, sentences: "Iterable[str | Sentence]", settings: SentenceScoring
+        self,
+        sentences: "Iterable[str | Sentence]",
+        *,
+        given: str | Sequence[str] = "",
+        regions: str | None = None,
+        sources: str | Sequence[str] | None = None,
+        tokens: bool = False,
+        words: bool = False,
+        next_words: int = 0,
+        eos: bool = True,
+        context: Literal["reset", "carry"] = "reset",
+        special_symbols: SpecialSymbols = "error",
+        unscorable: Literal["raise", "null"] = "raise",
+        split: Literal["whitespace", "tokens"] = "whitespace",
+        measures: tuple[WordMeasure, ...] = (),
+        with_regions: bool = False,
     ) -> "SentenceScores":
-        """Return the scores of sentences, in their order, as a list that is also a table. The score
-        of an empty sentence is that of `</s>`.
+        """Score sentences, in their order. The score of an empty sentence is that of `</s>`.
 
-        sentences: texts, or the results of :func:`rnnlm.read_sentences`, which may have columns and
-        regions.
+        Args:
+            sentences: Texts, or the results of :func:`rnnlm.read_sentences`, which may have columns
+                and regions.
+            given: Text before each sentence in its line, one for all or one for each; scores are
+                conditional on it.
+            regions: Mark that separates regions in the sentences, such as "|"; it is removed, and
+                `region_scores` has the surprisal of each region.
+            sources: For an encoder-decoder: source of each sentence, one for all or one for each;
+                scores are log p(sentence | source).
+            tokens: Report the surprisal of each token in bits.
+            words: Report the surprisal of each word in bits, whatever the model's tokens are.
+            next_words: Number of likeliest next words to report before each word.
+            eos: Include the end of each sentence, `</s>`, in its score.
+            context: Score each line alone ("reset"), or all lines as one stream ("carry").
+            special_symbols: `<s>` or `</s>` in the text is an error, is dropped, or becomes
+                `<unk>` ("replace").
+            unscorable: Treat a line that cannot be scored as an error ("raise"), or return a record
+                without a score ("null").
+            split: Count words separated by white space, or the tokenizer's words, punctuation marks
+                apart ("tokens").
+            measures: Report for each word also the entropy of the prediction ("entropy"), or the
+                word's log10 frequency in training ("frequency").
+            with_regions: Report the surprisals of regions in sentences that have some.
+
+        Returns:
+            The scores, as a list that is also a table.
 
         Raises:
             TypeError: `sentences` is a single str.
-            TextError: a sentence contains a newline, `<s>` or `</s>`, unless `unscorable` allows
+            TextError: A sentence contains a newline, `<s>` or `</s>`, unless `unscorable` allows
                 it.
-            UsageError: the arguments contradict each other, an encoder-decoder has no sources, or a
+            UsageError: The arguments contradict each other, an encoder-decoder has no sources, or a
                 language model has some.
-            ModelError: its scores are not numbers.
+            ModelError: Its scores are not numbers.
         """
         from rnnlm.scoring.scorer import score_sentences
 
         self._check("score_sentences")
+        settings = SentenceScoring(
+            given=given, regions=regions, sources=sources, tokens=tokens, words=words,
+            next_words=next_words, eos=eos, context=context, special_symbols=special_symbols,
+            unscorable=unscorable, split=split, measures=measures, with_regions=with_regions,
+        )  # fmt: skip
         return score_sentences(self.core, sentences, settings)
 
     def logprob_nats(self, sentence: str, *, given: str = "", eos: bool = True) -> float:
@@ -377,33 +420,95 @@ class Model(ModelHandle):
             pairs = TestSet("pairs", tuple(several(pairs, "pairs")))
         return score_set(self.core, pairs, special_symbols, scoring, eos)
 
-    @takes_fields(GenerationSettings)
-    def generate(self, settings: GenerationSettings) -> "RecordList[Sample]":
+    def generate(
+        self,
+        prompt: str = "",
+        num: int = 1,
+        *,
+        repetition_penalty: float = 1.0,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        max_tokens: int = 100,
+        seed: int = 1,
+        unknown: bool = False,
+        running: bool = False,
+    ) -> "RecordList[Sample]":
         """Draw `num` texts that begin with `prompt`.
 
+        Args:
+            prompt: Beginning of each text.
+            num: Number of texts.
+            repetition_penalty: Factor for the log-probability of tokens that the text already has
+                (after Keskar et al. 2019).
+            temperature: Divisor of the log-probabilities: below 1 favours likely tokens, 0 always
+                takes the likeliest.
+            top_k: Draw from the k likeliest tokens (Fan et al. 2018).
+            top_p: Draw from the fewest tokens whose probabilities add up to this (Holtzman et al.
+                2020).
+            min_p: Draw from tokens with at least this share of the likeliest token's probability
+                (Nguyen et al. 2024).
+            max_tokens: Longest sample, in tokens.
+            seed: Random seed; the same seed and sample number give the same sample.
+            unknown: Allow `<unk>` in samples.
+            running: Generate continuous text across line ends instead of single sentences.
+
+        Returns:
+            The samples, as a list that is also a table.
+
         Raises:
-            SettingsError: a number is out of range.
-            TextError: the prompt contains a newline or `</s>`.
-            UsageError: the settings allow no token.
+            SettingsError: A number is out of range.
+            TextError: The prompt contains a newline or `</s>`.
+            UsageError: The settings allow no token.
         """
         from rnnlm.scoring.generation.drawing import generate
 
         self._check("generate")
+        settings = GenerationSettings(
+            prompt, num, repetition_penalty=repetition_penalty, temperature=temperature,
+            top_k=top_k, top_p=top_p, min_p=min_p, max_tokens=max_tokens, seed=seed,
+            unknown=unknown, running=running,
+        )  # fmt: skip
         return RecordList(generate(self.core, settings))
 
-    @takes_fields(BeamSettings)
-    def likeliest(self, settings: BeamSettings) -> "RecordList[Sample]":
-        """Return the `num` best texts that begin with `prompt`, best first, from a beam search.
-        Texts cut off at max_tokens are ranked with the others.
+    def likeliest(
+        self,
+        prompt: str = "",
+        num: int = 1,
+        *,
+        beam: int = 8,
+        length_power: float = 0.0,
+        max_tokens: int = 100,
+        unknown: bool = False,
+    ) -> "RecordList[Sample]":
+        """Find the `num` best texts that begin with `prompt`, by beam search. Texts cut off at
+        `max_tokens` are ranked with the others.
+
+        Args:
+            prompt: Beginning of each text.
+            num: Number of texts to return, at most the beam width.
+            beam: Beam width: partial texts kept at each step.
+            length_power: 0 ranks texts by probability, which favours short ones; 1 ranks them
+                nearly per token.
+            max_tokens: Longest text, in tokens.
+            unknown: Allow `<unk>` in the texts.
+
+        Returns:
+            The texts, best first, as a list that is also a table.
 
         Raises:
             UsageError: `num` is above the beam width or below 1, the model reads one row at a time,
                 or the settings allow no token.
-            TextError: the prompt contains a newline or `</s>`.
+            TextError: The prompt contains a newline or `</s>`.
         """
         from rnnlm.scoring.generation.search import likeliest
 
         self._check("likeliest")
+        settings = BeamSettings(
+            prompt, num, beam=beam, length_power=length_power, max_tokens=max_tokens,
+            unknown=unknown,
+        )  # fmt: skip
         return likeliest(self.core, settings)
 
     def next_words(self, text: str = "", count: int = 10) -> "RecordList[NextWord]":
