@@ -15,11 +15,14 @@ from rnnlm.interface import Array
 
 
 def as_numpy(values: Array) -> np.ndarray:
-    """Convert a NumPy or torch array, such as a model's `score` and `predict` return, to a NumPy
-    array of the same shape and type in main memory.
+    """Convert an array to a NumPy array of the same shape and type in main memory.
 
-    A NumPy array is returned unchanged. A torch tensor is detached, and copied where it cannot be
+    A NumPy array is returned unchanged. A torch tensor is detached, and copied if it cannot be
     viewed.
+
+    Args:
+        values: A NumPy array or torch tensor, such as the results of a model's `score` and
+            `predict`.
 
     Raises:
         ArgumentTypeError: `values` is of another type.

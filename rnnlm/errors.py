@@ -30,8 +30,13 @@ LONGEST_MESSAGE = 1000  # characters: what messages quote from a file may be of 
 
 
 class RnnlmError(Exception):
-    """Base class of all errors that rnnlm raises on purpose: `what` happened, `why`, and a `hint`
-    on what to do, one line each. Overlong lines are shortened."""
+    """Base class of all errors that rnnlm raises on purpose. Overlong lines are shortened.
+
+    Args:
+        what: What happened, in one line.
+        why: Why, in one line.
+        hint: What to do, in one line.
+    """
 
     exit_code = 1
 

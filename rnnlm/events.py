@@ -82,11 +82,27 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Started:
-    """Training begins."""
+    """Training begins.
+
+    Attributes:
+        model: Kind of model, such as "lstm".
+        parameters: Number of parameters; None until n-grams are counted.
+        vocabulary_size: Number of tokens of the vocabulary.
+        train_tokens: Number of tokens of the training text.
+        valid_tokens: Number of tokens of the validation text.
+        device: Device of the computation, such as "cpu".
+        precision: Precision of the computation, such as "fp32".
+        rows: Number of rows read side by side.
+        bptt_tokens: Number of tokens per row and step, over which gradients flow.
+        validation: How validation during training reads the text.
+        step: Number of steps done in earlier pieces of the run.
+        processes: Number of training processes.
+        cuda_graphs: Whether steps are recorded as CUDA graphs.
+    """
 
     kind: ClassVar = "started"
     model: str
-    parameters: int | None  # None until n-grams are counted
+    parameters: int | None
     vocabulary_size: int
     train_tokens: int
     valid_tokens: int
@@ -94,27 +110,39 @@ class Started:
     precision: str
     rows: int = 1
     bptt_tokens: int = 0
-    validation: str = ""  # how validation during training reads the text
-    step: int = 0  # done in earlier pieces of the run
+    validation: str = ""
+    step: int = 0
     processes: int = 1
-    cuda_graphs: bool = False  # whether steps are recorded as CUDA graphs
+    cuda_graphs: bool = False
 
 
 @dataclass(frozen=True)
 class Counting:
-    """Progress of a long count of n-grams. share: of this phase, from 0 to 1; seconds_left: until
-    it ends, None while unknown."""
+    """Progress of a long count of n-grams.
+
+    Attributes:
+        phase: Name of the phase.
+        share: Share of this phase that is done, 0 to 1.
+        seconds: Time since training began.
+        seconds_left: Time until the phase ends; None while unknown.
+    """
 
     kind: ClassVar = "counting"
     phase: str
     share: float
-    seconds: float  # since training began
+    seconds: float
     seconds_left: float | None
 
 
 @dataclass(frozen=True)
 class Counted:
-    """The n-grams of one order are counted."""
+    """The n-grams of one order are counted.
+
+    Attributes:
+        order: The order.
+        ngrams: Number of different n-grams.
+        seconds: Time since training began.
+    """
 
     kind: ClassVar = "counted"
     order: int
@@ -124,72 +152,114 @@ class Counted:
 
 @dataclass(frozen=True)
 class Estimated:
-    """Counts became a model. `estimated`: discounts and weights, by name."""
+    """Counts became a model.
+
+    Attributes:
+        ngrams: Number of n-grams of each order, after pruning.
+        estimated: Discounts and weights, by name.
+        model_bytes: Size of the model.
+        peak_bytes: Peak memory of this process so far.
+        seconds: Time since training began.
+    """
 
     kind: ClassVar = "estimated"
-    ngrams: tuple[int, ...]  # of each order, after pruning
+    ngrams: tuple[int, ...]
     estimated: dict[str, Any]
     model_bytes: int
-    peak_bytes: int  # of this process, so far
+    peak_bytes: int
     seconds: float
 
 
 @dataclass(frozen=True)
 class Step:
-    """Progress since the last such event. loss_nats: the mean loss per token over these steps."""
+    """Progress since the last such event.
+
+    Attributes:
+        step: Number of steps done.
+        epoch: Number of epochs done.
+        tokens: Number of tokens read so far.
+        loss_nats: Mean loss per token over the steps since the last event.
+        learning_rate: Current learning rate.
+        tokens_per_second: Speed over these steps.
+        progress: Share of the budget used, 0 to 1.
+        seconds: Training time so far.
+        is_exact: Whether the loss is the cross-entropy, so that exp(loss_nats) is a perplexity.
+        gradient_norm: Mean norm of the gradients of these steps, before clipping.
+        gradient_norm_max: Largest norm of these gradients.
+        weight_norm: Euclidean norm of all weights after the last of these steps, except the biases
+            of the output layer.
+    """
 
     kind: ClassVar = "step"
     step: int
     epoch: float
-    tokens: int  # read so far
+    tokens: int
     loss_nats: float
     learning_rate: float
     tokens_per_second: float
-    progress: float  # share of the budget used, 0 to 1
+    progress: float
     seconds: float
-    # whether the loss is the cross-entropy, so that exp of it is a perplexity
     is_exact: bool = True
-    gradient_norm: float = 0.0  # mean over those steps, before clipping
-    gradient_norm_max: float = 0.0  # the largest of them
-    # Euclidean, of all weights after the last of them but the biases of the output layer
+    gradient_norm: float = 0.0
+    gradient_norm_max: float = 0.0
     weight_norm: float = 0.0
 
 
 @dataclass(frozen=True)
 class RolledBack:
     """The numbers went wrong: the run continues from its last sound state, at a lower learning
-    rate."""
+    rate.
+
+    Attributes:
+        step: Step at which the fault was noticed.
+        to_step: Step of the sound state.
+        why: Reason, in words.
+        count: Number of rollbacks in the run, this one included.
+        left: Number of rollbacks that are still allowed.
+        rate_factor: Factor on the learning rate from now on.
+        seconds: Training time so far.
+    """
 
     kind: ClassVar = "rolledback"
-    step: int  # by which it was noticed
-    to_step: int  # of the sound state
+    step: int
+    to_step: int
     why: str
-    count: int  # how often this has happened in the run, this time included
-    left: int  # how often it may still happen
-    rate_factor: float  # by which the learning rate is multiplied from now on
+    count: int
+    left: int
+    rate_factor: float
     seconds: float
 
 
 @dataclass(frozen=True)
 class Validated:
-    """A validation has ended. improved: `model` holds the best weights so far and should be saved
-    now.
+    """A validation has ended.
 
-    share: the share of the validation text that was read.
+    Attributes:
+        step: Number of steps done.
+        epoch: Number of epochs done.
+        figures: Metrics by name.
+        best: Best value of the criterion so far.
+        improved: Whether `model` holds the best weights so far and should be saved now.
+        seconds: Training time so far.
+        model: The model with its current weights.
+        criterion: Name of the metric that selects the best weights.
+        is_share: Whether the criterion is a share of 1, which people read in percent.
+        share: Share of the validation text that was read.
+        layers: Measurements of each recurrent layer, by name of the layer, as
+            neural/fitting/progress.py makes them.
     """
 
     kind: ClassVar = "validated"
     step: int
     epoch: float
-    figures: dict[str, float]  # metrics by name
-    best: float | None  # of the criterion so far
+    figures: dict[str, float]
+    best: float | None
     improved: bool
     seconds: float
     model: LanguageModel = field(repr=False)
-    criterion: str = PERPLEXITY  # the metric by which the best weights are chosen
-    is_share: bool = False  # whether the criterion is a share of 1, which people read in percent
+    criterion: str = PERPLEXITY
+    is_share: bool = False
     share: float = 1.0
-    # of each recurrent layer, as neural/fitting/progress.py measures it
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -218,8 +288,14 @@ class Validated:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state that the run can resume from, to be stored. `model`: the current weights, to be saved
-    with it, where no validation has kept any; else None."""
+    """A state to store, from which the run can resume.
+
+    Attributes:
+        step: Number of steps done.
+        seconds: Training time so far.
+        state: The state of the training.
+        model: Current weights, to save with the state if no validation has kept any; else None.
+    """
 
     kind: ClassVar = "kept"
     step: int
@@ -230,26 +306,33 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The family's own fitting ended. `model` holds the best weights, those of `step` (0: no sound
-    ones); `steps` were done in all."""
+    """The model family's own fitting has ended.
+
+    Attributes:
+        step: Step of the best weights; 0 if there are no sound ones.
+        steps: Number of steps done in all.
+        tokens: Number of tokens read.
+        seconds: Training time.
+        stopped: Reason: "complete" (nothing more to do), "budget", "early" (no improvement),
+            "request" (of the caller) or "diverged" (`facts["divergence"]` says how).
+        model: Model with the best weights; None if the run was stopped before it had any.
+        best: Metric of these weights in validation; None without validation.
+        facts: Findings to keep with the model, by name.
+        state: State from which the run can resume, if it can.
+        criterion: Name of the metric `best`.
+    """
 
     kind: ClassVar = "fitted"
     step: int
     steps: int
     tokens: int
     seconds: float
-    # why: "complete" (there is nothing more to do), "budget", "early" (no improvement), "request"
-    # (the caller asked), "diverged" (`facts["divergence"]` says how)
     stopped: str
-    # None where it was stopped before there was one
     model: LanguageModel | None = field(repr=False)
-    # the metric of these weights in validation; None where there was none
     best: float | None = None
-    # what was found out on the way, to be kept with the model
     facts: dict[str, Any] = field(default_factory=dict)
-    # what the run can resume from, if it can
     state: TrainingState | None = field(default=None, repr=False)
-    criterion: str = PERPLEXITY  # the name of the metric `best`
+    criterion: str = PERPLEXITY
 
     @property
     def best_ppl_token(self) -> float | None:
@@ -259,7 +342,12 @@ class Fitted:
 
 @dataclass(frozen=True)
 class ModelSaved:
-    """The model folder now holds the best weights so far."""
+    """The model folder now holds the best weights so far.
+
+    Attributes:
+        folder: The folder.
+        step: Step of these weights.
+    """
 
     kind: ClassVar = "saved"
     folder: str
@@ -268,7 +356,12 @@ class ModelSaved:
 
 @dataclass(frozen=True)
 class CheckpointSaved:
-    """The folder now holds a checkpoint that the run can resume from."""
+    """The folder now holds a checkpoint from which the run can resume.
+
+    Attributes:
+        folder: The folder.
+        step: Step of the checkpoint.
+    """
 
     kind: ClassVar = "stored"
     folder: str
@@ -277,9 +370,17 @@ class CheckpointSaved:
 
 @dataclass(frozen=True)
 class SaveFailed:
-    """Something could not be written; training continues, or waits for the next try (`is_pausing`).
-    What was in the folder is whole, and the write is tried again, `retry_seconds` later or when the
-    next checkpoint is due. failures: how many tries have failed in a row."""
+    """A write failed. Files already in the folder are intact, and the write is tried again,
+    `retry_seconds` later or when the next checkpoint is due.
+
+    Attributes:
+        folder: The folder.
+        step: Number of steps done.
+        why: Reason, in words.
+        retry_seconds: Time until the next try.
+        failures: Number of tries that have failed in a row.
+        is_pausing: Whether training waits for the next try instead of continuing.
+    """
 
     kind: ClassVar = "unsaved"
     folder: str
@@ -292,7 +393,11 @@ class SaveFailed:
 
 @dataclass(frozen=True)
 class Evaluating:
-    """The exact evaluation of `texts` begins; everything else of the run is saved."""
+    """The exact evaluation begins; everything else of the run is saved.
+
+    Attributes:
+        texts: Names of the texts.
+    """
 
     kind: ClassVar = "evaluating"
     texts: tuple[str, ...]
@@ -300,8 +405,17 @@ class Evaluating:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run has ended. results: the exact evaluations, as
-    :class:`rnnlm.evaluation.metrics.Evaluation` dictionaries."""
+    """The run has ended.
+
+    Attributes:
+        folder: Folder of the model.
+        step: Step of the best weights.
+        steps: Number of steps done in all.
+        seconds: Training time.
+        stopped: Reason, as in :class:`Fitted`.
+        results: Exact evaluations as :class:`rnnlm.evaluation.metrics.Evaluation` dictionaries, by
+            name of the text.
+    """
 
     kind: ClassVar = "finished"
     folder: str

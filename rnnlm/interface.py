@@ -62,10 +62,13 @@ def keeps(*protocols: type) -> Callable[[C], C]:
 class Encoded:
     """Lines as token ids; each line ends in the boundary id.
 
-    ids: (N,) int32. offsets: (lines + 1,) int64, line i is `ids[offsets[i]:offsets[i + 1]]`. oov:
-    (K,) int64, ascending positions in `ids` of tokens that are unknown (a literal `<unk>` is not);
-    `ids` has unk_id there, or, from a tokenizer that spells, an id from V on. unseen: (W,) int64,
-    hashes of the different unknown words, the same in one process; None where tokens are no words.
+    Attributes:
+        ids: Token ids of all lines, (N,) int32.
+        offsets: Where lines begin, (lines + 1,) int64: line i is `ids[offsets[i]:offsets[i + 1]]`.
+        oov: Positions in `ids` of unknown tokens, (K,) int64, ascending; a literal `<unk>` is not
+            unknown. `ids` has unk_id there, or, from a tokenizer that spells, an id from V on.
+        unseen: Hashes of the different unknown words, (W,) int64, the same in one process. None if
+            tokens are not words.
     """
 
     ids: "np.ndarray"
@@ -76,7 +79,8 @@ class Encoded:
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Text to ids and back. Loading and training are functions of :mod:`rnnlm.text.tokenizers`."""
+    """Convert text to ids and back. The functions of :mod:`rnnlm.text.tokenizers` load and train
+    tokenizers."""
 
     @property
     def name(self) -> str:
@@ -88,7 +92,7 @@ class Tokenizer(Protocol):
 
     @property
     def input_size(self) -> int:
-        """The number of ids that a model may read: V, and the unseen words that a spelling
+        """The number of ids that a model may read: V, plus the unseen words that a spelling
         tokenizer has met so far."""
 
     @property
@@ -102,12 +106,11 @@ class Tokenizer(Protocol):
 
     @property
     def unk_id(self) -> int | None:
-        """The id of `<unk>`; None where nothing is unknown."""
+        """The id of `<unk>`; None if nothing is unknown to it."""
 
     @property
     def counts_V(self) -> "np.ndarray | None":
-        """How often each token occurred in the training text, (V,) int64; None where that is not
-        known."""
+        """How often each token occurred in the training text, (V,) int64; None if unknown."""
 
     @property
     def starts_word_V(self) -> "np.ndarray":
@@ -115,8 +118,8 @@ class Tokenizer(Protocol):
 
     @property
     def keeps_text(self) -> bool:
-        """Whether `decode` gives the text back, up to white space between words: it is not changed
-        before it is split into tokens."""
+        """Whether `decode` restores the text, up to white space between words: the text is not
+        changed before it is split into tokens."""
 
     @property
     def keeps_case(self) -> bool:
@@ -124,12 +127,13 @@ class Tokenizer(Protocol):
 
     @property
     def literal_unk(self) -> str:
-        """What `<unk>` in a text is: "symbol", the unknown symbol; "spell", ordinary text."""
+        """The meaning of `<unk>` in a text: "symbol", the unknown symbol; "spell", ordinary
+        text."""
 
     @property
     def fingerprint(self) -> str:
-        """A hash of symbols and settings, not of counts: tokenizers of one fingerprint give the
-        same ids, in the same order."""
+        """Hash of symbols and settings, not of counts: tokenizers with the same fingerprint give
+        the same ids, in the same order."""
 
     @property
     def seen_text(self) -> tuple[str, bytes]:
@@ -138,83 +142,114 @@ class Tokenizer(Protocol):
 
     @property
     def rewriting(self) -> str:
-        """What it does to a line besides its case, as a signature names it: "normalise=quotes"; ""
-        where it does nothing."""
+        """The changes that it makes to a line besides its case, as a signature names them:
+        "normalise=quotes"; "" if it makes none."""
 
     def normalise(self, lines: Sequence[str]) -> Sequence[str]:
-        """Return the lines as they are read, case apart: unchanged where `rewriting` is empty.
+        """Return the lines as they are read, except for case: unchanged if `rewriting` is empty.
 
         Normalising twice gives the same as normalising once.
+
+        Args:
+            lines: The lines, without newlines.
         """
 
     def normalise_with_offsets(self, line: str) -> "tuple[str, np.ndarray, np.ndarray]":
-        """Return the N characters of the normalised line, and where in `line` the characters that
-        each was made from begin and end, two arrays (N,)."""
+        """Normalise a line, and return the span of the line that each character comes from.
+
+        Args:
+            line: The line, without its newline.
+
+        Returns:
+            The N characters of the normalised line, and the start and the end of their spans in
+            `line`, two arrays (N,).
+        """
 
     def encode(self, lines: Sequence[str]) -> Encoded:
-        """Return the ids of lines, each followed by the boundary's.
+        """Convert lines to ids. Each line is followed by the boundary id.
+
+        Args:
+            lines: The lines, without newlines.
 
         Raises:
             ArgumentTypeError: `lines` is a single str, or one of them is not a str.
-            TextError: a line holds a newline.
+            TextError: A line holds a newline.
         """
 
     def decode(self, ids: "Sequence[int] | np.ndarray") -> str:
-        """Return the text of `ids`, in the order of reading. A boundary becomes a newline; one at
-        the end is dropped.
+        """Convert ids to text.
+
+        Args:
+            ids: Token ids in the order of reading, (N,). A boundary becomes a newline; a boundary
+                at the end is dropped.
 
         Raises:
-            ArgumentTypeError: they are not whole numbers in one row.
+            ArgumentTypeError: `ids` are not whole numbers in one dimension.
         """
 
     def surface(self, line: str) -> list[str]:
-        """Return how each token of `encode([line])` is written in the line itself, unknown ones
-        too; `</s>` last."""
+        """Return how each token of `encode([line])` is written in the line itself, including
+        unknown ones; `</s>` is the last.
+
+        Args:
+            line: The line, without its newline.
+        """
 
     def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
-        """Return :meth:`surface` of each of many lines, faster than one by one."""
+        """Return :meth:`surface` of many lines, faster than one by one.
+
+        Args:
+            lines: The lines, without newlines.
+        """
 
     def symbols(self) -> list[str]:
-        """Return what a person is shown for each id of V."""
+        """Return the form of each of the V tokens that people are shown."""
 
     def token_bytes(self) -> list[bytes]:
-        """Return what each id of V adds to a text, as UTF-8. White space before a word belongs to
-        it; the boundary is a newline."""
+        """Return the bytes that each of the V tokens adds to a text, in UTF-8. White space before a
+        word belongs to the word; the boundary is a newline."""
 
     def spellings(self, start: int = 0) -> list[str]:
-        """Return the text of the ids from `start` to `input_size`, for a model that reads
-        characters."""
+        """Return the text of ids up to `input_size`, for a model that reads characters.
+
+        Args:
+            start: The first id.
+        """
 
     def spelling(self) -> "Tokenizer":
-        """Return this tokenizer as a model that reads characters needs it: the same ids, files and
-        fingerprint, but it `spells`.
+        """Return this tokenizer in the form for a model that reads characters: the same ids, files
+        and fingerprint, but it `spells`.
 
         Raises:
-            SettingsError: its tokens are not made of characters.
+            SettingsError: Its tokens are not made of characters.
         """
 
     def to_files(self) -> dict[str, bytes]:
         """Return the content of its files in the model folder, by name."""
 
     def to_settings(self) -> dict[str, Any]:
-        """Return its settings in JSON's types; together with the files they make the same tokenizer
-        again."""
+        """Return its settings in JSON types; together with the files they restore the tokenizer."""
 
 
 class State(Protocol):
     """A model's memory of the text so far, for B rows.
 
     It is a value: using it twice gives the same answer. `select` and `concat_states` of a model may
-    pad or trim what rows remember to a common length (a decoder's encoded source, a cache); that
+    pad or trim the memory of rows to a common length (a decoder's encoded source, a cache); that
     changes no score.
     """
 
     def select(self, rows: "Sequence[int] | np.ndarray") -> Self:
-        """Return the state of `rows`, in that order, repeats allowed."""
+        """Return the state of some rows.
+
+        Args:
+            rows: Numbers of the rows, from 0, in the order of the result; a number may occur
+                several times.
+        """
 
     def to_arrays(self) -> "dict[str, np.ndarray]":
-        """Return its arrays by name, as `state_from_arrays` of the model takes them. Rows are the
-        first axis; in those of networks, the second."""
+        """Return its arrays by name, in the form that `state_from_arrays` of the model takes. Rows
+        are the first axis; in the states of networks, the second."""
 
 
 class Device(Protocol):
@@ -241,14 +276,17 @@ class LanguageModel(Protocol[S]):
 
     A model may offer more, which is used if present. Optional attributes are `task`, `model_kind`,
     `origin` (see :mod:`rnnlm.lm.base.loading`) and `description`, which messages show; `window`,
-    the most tokens that it reads at once, and `rereads`: going on from a state costs as much as
-    reading all tokens of the state again. Optional methods are `incremental`, `check_tables`,
-    `contexts` and `longest_matches` (n-gram models), `layer_reader` and `word_vectors` (networks),
-    `states` (the decoder of an encoder-decoder), and `stepping`, which returns the same model for
-    one caller that reads token by token.
+    the largest number of tokens that it reads at once, and `rereads`: continuing from a state costs
+    as much as reading all tokens of the state again. Optional methods are `incremental`,
+    `check_tables`, `contexts` and `longest_matches` (n-gram models), `layer_reader` and
+    `word_vectors` (networks), `states` (the decoder of an encoder-decoder), and `stepping`, which
+    returns the same model for one caller that reads token by token.
+
+    Attributes:
+        fingerprint: Hash of weights and tokenizer; None for a model that was never saved.
     """
 
-    fingerprint: str | None  # of weights and tokenizer, once saved
+    fingerprint: str | None
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -279,34 +317,55 @@ class LanguageModel(Protocol[S]):
         """The kind of adaptation to the text read, as in signatures, or "none"."""
 
     def initial_state(self, rows: int) -> S:
-        """Return the state of B = `rows` texts before any input; their first input is the
-        boundary."""
+        """Return the state of texts before any input. Their first input is the boundary.
+
+        Args:
+            rows: Number of texts, B.
+        """
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: S) -> tuple[Array, S]:
-        """Return the log-probability (nats) of each target given the inputs up to its place, shape
-        (B, T), and the state after the last input.
+        """Score each target given the inputs up to its place.
 
-        The array has the model's type, on its device (see the class). A target of -1 is padding and
-        scores 0.
+        Args:
+            inputs_BT: Token ids that the model reads, (B, T).
+            targets_BT: Token ids to score, (B, T); -1 is padding and scores 0.
+            state: State before the first input.
+
+        Returns:
+            Log-probabilities of the targets in nats, (B, T), in an array of the model's type on its
+            device (see the class), and the state after the last input.
 
         Raises:
-            ArgumentTypeError: ids are not whole numbers of shape (B, T), or the state is another
+            ArgumentTypeError: Ids are not whole numbers of shape (B, T), or the state is another
                 model's.
         """
 
     def predict(self, inputs_BT: Array, state: S) -> tuple[Array, S]:
-        """Return the log-probabilities (nats) of every next token after each input, shape (B, T,
-        V), and the state after the last input.
+        """Predict every next token after each input. Raises the errors of :meth:`score`.
 
-        The array has the model's type, on its device (see the class). It has B * T * V numbers: the
-        caller bounds T. Errors as of `score`.
+        Args:
+            inputs_BT: Token ids that the model reads, (B, T).
+            state: State before the first input.
+
+        Returns:
+            Log-probabilities of all V tokens in nats, (B, T, V), in an array of the model's type on
+            its device (see the class), and the state after the last input. The array has B * T * V
+            numbers: the caller bounds T.
         """
 
     def concat_states(self, states: Sequence[S]) -> S:
-        """Concatenate states: the rows of the first, then those of the second, and so on."""
+        """Concatenate states: the rows of the first, then those of the second, and so on.
+
+        Args:
+            states: The states, with B1, B2, ... rows.
+        """
 
     def state_from_arrays(self, arrays: "dict[str, np.ndarray]") -> S:
-        """Return the state whose `to_arrays()` gave `arrays`."""
+        """Restore a state from its arrays.
+
+        Args:
+            arrays: The result of the state's `to_arrays()`.
+        """
 
     def to_arrays(self) -> "dict[str, np.ndarray]":
         """Return the weights, by name, as the model folder stores them."""

@@ -78,12 +78,17 @@ UNITS = {
 def load(name: str | Path = loading.SHIPPED, device: str | Device = "auto") -> "Model":
     """Load a model from a folder, or by its name in ./checkpoints or among the shipped models.
 
-    Without a name, this loads the shipped model, an LSTM trained on the bundled corpus. NAME+KIND
-    is the model NAME with adaptation to the text it reads, unless a folder has exactly that name.
+    Without a name, this loads the shipped model, an LSTM trained on the bundled corpus.
+
+    Args:
+        name: Folder or name of the model. NAME+KIND is the model NAME with adaptation to the text
+            it reads, unless a folder has exactly that name.
+        device: Where a network computes: "cpu", "cuda", "cuda:1" and so on, or "auto" for the best
+            available device.
 
     Raises:
-        ModelError: the model does not exist or is damaged.
-        UsageError: this adaptation is not available for the model.
+        ModelError: The model does not exist or is damaged.
+        UsageError: This adaptation is not available for the model.
         DeviceError: `device` is not available.
     """
     return Model(loading.load(name, device))
@@ -92,9 +97,13 @@ def load(name: str | Path = loading.SHIPPED, device: str | Device = "auto") -> "
 class Model(ModelHandle):
     """A model of any task, with the methods to use it.
 
-    core: the model itself, an :class:`rnnlm.LanguageModel` or a model of labels or pairs. Its
-    methods and properties are available on this object, too. fingerprint: a hash of weights and
-    tokenizer; None for a model that was never saved.
+    The methods and properties of the underlying model are available on this object, too.
+
+    Args:
+        core: The model itself: an :class:`rnnlm.LanguageModel`, or a model of labels or pairs.
+
+    Attributes:
+        fingerprint: Hash of weights and tokenizer; None for a model that was never saved.
     """
 
     def __init__(self, core: "LanguageModel | LabelModel | Model") -> None:
@@ -216,27 +225,28 @@ class Model(ModelHandle):
         reading: Mapping[str, object] | None = None,
         progress: "Progress | None" = None,
     ) -> "Evaluation":
-        """Evaluate the model on one or more texts, given as paths or opened. None means the test
-        split of the bundled corpus that it was trained on. The keywords depend on the task; None
-        means the default.
+        """Evaluate the model on one or more texts. Which keywords apply depends on the task.
 
-        For a language model, context: "carry" (one stream, the default) or "reset" (each line
-        alone). text_settings: how to read lines. progress: called with the progress of reading and
-        scoring.
+        Args:
+            text: Paths, or texts that are already open. None: the test split of the bundled corpus
+                that the model was trained on.
+            context: For a language model, "carry" (read all lines as one stream, the default) or
+                "reset" (read each line alone).
+            text_settings: For a language model, how to read lines. None: the defaults.
+            target: For an encoder-decoder whose targets are in separate files, one file of targets
+                for each file of sources, and as many more for each further reference.
+            decoding: For an encoder-decoder, how to decode sources. None: greedily.
+            reading: Settings that differ from those of the training data: for a tagger or
+                classifier of :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings`, for
+                an encoder-decoder of :class:`~rnnlm.text.pair_columns.ParallelSettings`.
+            progress: Callback for the progress of reading and scoring.
 
-        For a tagger or classifier, reading: settings of
-        :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings` that differ from those of
-        the training data.
-
-        For an encoder-decoder, target: if targets are in separate files, one file of targets for
-        each file of sources, and as many more for each further reference. decoding: how to decode
-        sources; None: greedily. reading: settings of
-        :class:`~rnnlm.text.pair_columns.ParallelSettings` that differ from those of the training
-        data.
+        Returns:
+            The evaluation, of the class of the model's task.
 
         Raises:
-            UsageError: a keyword does not apply to the model.
-            TextError: a text cannot be read or is empty.
+            UsageError: A keyword does not apply to the model.
+            TextError: A text cannot be read or is empty.
         """
         from rnnlm.evaluation.evaluate import evaluate
 
@@ -253,18 +263,25 @@ class Model(ModelHandle):
         layer: str | int | None = None,
         words: bool = False,
     ) -> "np.ndarray":
-        """Return the vectors of lines, (N, H) float32, in their order; a line without words has the
-        vector of `</s>`. In an encoder-decoder, the encoder reads the lines.
+        """Compute the vectors of lines or of their words. In an encoder-decoder, the encoder reads
+        the lines.
 
-        pooling: how to combine the vectors of a line's tokens: "last" (the default), "mean" or
-        "max". layer: the layer whose outputs to return; None: the last. words: return one vector
-        per word, in the order of lines and words. Lines are split into words at white space;
-        taggers and classifiers split them like their training data.
+        Args:
+            lines: The N lines.
+            pooling: How to combine the vectors of a line's tokens: "last" (the default), "mean" or
+                "max".
+            layer: Number or name of the layer whose outputs to return. None: the last layer.
+            words: Return one vector per word, in the order of lines and words. Lines are split into
+                words at white space; taggers and classifiers split them like their training data.
+
+        Returns:
+            Vectors of width H, (N, H) float32, in the order of the lines; with `words`, one row per
+            word. A line without words has the vector of `</s>`.
 
         Raises:
             TypeError: `lines` is a single str.
-            TextError: a line contains a newline, `<s>` or `</s>`.
-            UsageError: the model has no layers, or not this one, or the arguments contradict each
+            TextError: A line contains a newline, `<s>` or `</s>`.
+            UsageError: The model has no layers, or not this one, or the arguments contradict each
                 other.
         """
         from rnnlm.tools.vectors.embedding import Embedder
@@ -273,26 +290,33 @@ class Model(ModelHandle):
         return Embedder(self.core, EmbeddingSettings(pooling, layer, words)).vectors(lines)
 
     def word_vectors(self, which: Literal["input", "output"] = "input") -> "WordVectors":
-        """Return a network's vectors for the tokens of its vocabulary: its input word vectors
-        ("input") or its softmax weights ("output").
+        """Return a network's vectors for the tokens of its vocabulary.
+
+        Args:
+            which: "input" for the input word vectors, "output" for the weights of the softmax.
 
         Raises:
-            UsageError: the model has no such vectors.
+            UsageError: The model has no such vectors.
         """
         from rnnlm.tools.vectors.word_vectors import word_vectors
 
         return word_vectors(self.core, which)
 
     def audit(self, *, sample: int | None = None, seed: int = 0) -> "list[Check]":
-        """Check the files in its folder, as `rnnlm doctor` does. Checks that depend on a failed one
-        are skipped.
+        """Check the files in the model's folder, as `rnnlm doctor` does. Checks that depend on a
+        failed one are skipped.
 
-        sample: the number of contexts to compute sums of probabilities for, of sentences for
-        taggers and classifiers, of sources for an encoder-decoder; None: all, unless there are too
-        many.
+        Args:
+            sample: Number of contexts whose probabilities are summed; for taggers and classifiers,
+                number of sentences; for an encoder-decoder, number of sources. None: all, unless
+                there are too many.
+            seed: Random seed of the sample.
+
+        Returns:
+            Each check with its result.
 
         Raises:
-            UsageError: the sample is empty, or the model was not loaded from a folder.
+            UsageError: The sample is empty, or the model was not loaded from a folder.
         """
         from rnnlm.evaluation.soundness import audit
 
@@ -369,9 +393,12 @@ class Model(ModelHandle):
     def logprob_nats(self, sentence: str, *, given: str = "", eos: bool = True) -> float:
         """Return the log-probability of a sentence in nats, -inf if its probability is zero.
 
-        given: the text before it in the same line. eos: include the end of the sentence.
-
         Raises the errors of :meth:`score_sentences`.
+
+        Args:
+            sentence: The text to score.
+            given: The text before it in the same line, which is not scored.
+            eos: Include the end of the sentence, `</s>`.
         """
         [score] = self.score_sentences([sentence], given=given, eos=eos)
         return -math.inf if score.logprob_nats is None else score.logprob_nats
@@ -382,9 +409,12 @@ class Model(ModelHandle):
         """Return each word of a sentence with its surprisal in bits, -log2 p(word | earlier words),
         which is infinite if the word has probability zero.
 
-        given, eos: as for :meth:`logprob_nats`.
-
         Raises the errors of :meth:`score_sentences`.
+
+        Args:
+            sentence: The text to score.
+            given: The text before it in the same line, which is not scored.
+            eos: Include the end of the sentence, `</s>`.
         """
         [score] = self.score_sentences([sentence], given=given, eos=eos, words=True)
         return [
@@ -400,19 +430,26 @@ class Model(ModelHandle):
         eos: bool = True,
         special_symbols: Literal["error", "drop", "replace"] = "error",
     ) -> "PairScores":
-        """Score both sentences of minimal pairs. The result is a list with accuracies by group. A
-        notice counts the pairs that cannot be scored; each has the reason.
+        """Score both sentences of minimal pairs. A notice counts the pairs that cannot be scored;
+        each of them holds the reason.
 
-        pairs: the result of :func:`rnnlm.read_pairs`, or a list of :class:`rnnlm.Pair`. scoring:
-        "full" compares whole sentences with their ends. "partial" compares the text after the part
-        that differs, given the beginning of each sentence (Trinh & Le 2018, arXiv 1806.02847,
-        section 3.1). "word" compares the part that differs, given the shared beginning (Linzen,
-        Dupoux & Goldberg 2016, arXiv 1611.01368, section 6). None: as each pair specifies. eos:
-        include sentence ends, `</s>`, in the comparison.
+        Args:
+            pairs: The result of :func:`rnnlm.read_pairs`, or a list of :class:`rnnlm.Pair`.
+            scoring: "full" compares whole sentences with their ends. "partial" compares the text
+                after the differing part, given the beginning of each sentence (Trinh & Le 2018,
+                arXiv 1806.02847, section 3.1). "word" compares the differing part, given the shared
+                beginning (Linzen, Dupoux & Goldberg 2016, arXiv 1611.01368, section 6). None: as
+                each pair specifies.
+            eos: Include sentence ends, `</s>`, in the comparison.
+            special_symbols: `<s>` or `</s>` in a sentence is an error, is dropped, or becomes
+                `<unk>`.
+
+        Returns:
+            A list of scores, with accuracies by group.
 
         Raises:
-            UsageError: the scoring is unknown.
-            TextError: nothing could be scored.
+            UsageError: The scoring is unknown.
+            TextError: Nothing could be scored.
         """
         from rnnlm.scoring.pairs.accuracy import TestSet, score_set
 
@@ -512,11 +549,15 @@ class Model(ModelHandle):
         return likeliest(self.core, settings)
 
     def next_words(self, text: str = "", count: int = 10) -> "RecordList[NextWord]":
-        """Return the `count` likeliest next words after a text, likeliest first. If the text ends
-        inside a word, these are its completions, perhaps fewer. Unknown words are left out.
+        """Return the likeliest next words after a text, likeliest first. If the text ends inside a
+        word, these are its completions, perhaps fewer. Unknown words are left out.
+
+        Args:
+            text: The beginning of a line.
+            count: Number of words to return.
 
         Raises:
-            TextError: the text contains a newline or `</s>`.
+            TextError: The text contains a newline or `</s>`.
             UsageError: `count` is below 0.
         """
         from rnnlm.scoring.generation.autocomplete import next_words
@@ -537,18 +578,21 @@ class Model(ModelHandle):
         settings: "AdaptationSettings | None" = None,
         statistics: "Mapping[str, Tensor] | None" = None,
     ) -> "Model":
-        """Return a model that adapts this one to the text it reads: by "unigram" (a cache of
-        words), "cache" (the neural cache) or "dynamic" (dynamic evaluation).
-        `rnnlm.load("NAME+KIND")` uses tuned settings; this method does not.
+        """Return a model that adapts this one to the text it reads. `rnnlm.load("NAME+KIND")` uses
+        tuned settings; this method does not.
 
-        settings: an object of the class that :data:`rnnlm.lm.mixtures.settings.KINDS` names; None:
-        its defaults. statistics: for the rule rms of "dynamic", the result of
-        :func:`rnnlm.lm.mixtures.dynamic_evaluation.gather_statistics`.
+        Args:
+            kind: "unigram" (a cache of words), "cache" (the neural cache) or "dynamic" (dynamic
+                evaluation).
+            settings: Object of the settings class in :data:`rnnlm.lm.mixtures.settings.KINDS`.
+                None: its defaults.
+            statistics: For the rule rms of "dynamic", the result of
+                :func:`rnnlm.lm.mixtures.dynamic_evaluation.gather_statistics`.
 
         Raises:
-            UsageError: the kind is unknown or not available for this model, or statistics are
+            UsageError: The kind is unknown or not available for this model, or statistics are
                 missing.
-            ArgumentTypeError: the settings are of another class.
+            ArgumentTypeError: The settings are of another class.
         """
         from rnnlm.lm.mixtures.adaptation import adapt
 
@@ -565,21 +609,27 @@ class Model(ModelHandle):
         tokens: int | None = None,
         overwrite: bool = False,
     ) -> "TunedSettings":
-        """Tune the settings of an adaptation, save them in the model's folder, where
-        `rnnlm.load("NAME+KIND")` finds them, and return them. If they are already there, return
-        them at once.
+        """Tune the settings of an adaptation and save them in the model's folder, where
+        `rnnlm.load("NAME+KIND")` finds them. If they are already there, return them at once.
 
-        on: held-out text, read as one stream, of which the first `tokens` are used. given: settings
-        to keep fixed. statistics: training text to compute and save gradient statistics on, in
-        order to tune the rule rms of "dynamic". overwrite: replace settings that were tuned
-        differently.
+        Args:
+            kind: "unigram", "cache" or "dynamic", as for :meth:`adapt`.
+            on: Held-out text, read as one stream.
+            given: Settings to keep fixed, by name.
+            statistics: Training text to compute and save gradient statistics on, in order to tune
+                the rule rms of "dynamic".
+            tokens: Number of tokens of `on` to use, from its start. None: all.
+            overwrite: Replace settings that were tuned differently.
+
+        Returns:
+            The settings, and the perplexities with and without them.
 
         Raises:
-            UsageError: the kind is unknown or not available for this model, the model has no
+            UsageError: The kind is unknown or not available for this model, the model has no
                 folder, or statistics are missing or for another kind.
-            SettingsError: a given setting is unknown or invalid.
-            TextError: a text cannot be read, or is empty.
-            OutputError: the folder cannot be written to, or holds settings that were tuned
+            SettingsError: A given setting is unknown or invalid.
+            TextError: A text cannot be read, or is empty.
+            OutputError: The folder cannot be written to, or holds settings that were tuned
                 differently.
         """
         from rnnlm.training.derived.tuning import tune
@@ -592,12 +642,15 @@ class Model(ModelHandle):
         return cast("TunedSettings", tuned)
 
     def export_arpa(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write an n-gram model to an ARPA file, compressed if the suffix is .gz, .xz, .bz2 or
-        .zst. The file appears only once it is complete.
+        """Write an n-gram model to an ARPA file. The file appears only once it is complete.
+
+        Args:
+            path: The file, compressed if the suffix is .gz, .xz, .bz2 or .zst.
+            overwrite: Replace an existing file.
 
         Raises:
-            UsageError: the model is not an n-gram model.
-            OutputError: the file cannot be written, or it exists and `overwrite` is not set.
+            UsageError: The model is not an n-gram model.
+            OutputError: The file cannot be written, or it exists and `overwrite` is not set.
         """
         from rnnlm.lm.ngram.arpa.writing import export_arpa
 
@@ -614,13 +667,18 @@ class Model(ModelHandle):
     ) -> "TaggedSentences":
         """Label the words of sentences.
 
-        sentences: each a str with words separated by white space, or a list of words; for a
-        letters-to-sounds model, a word or a list of its letters. nbest: number of label sequences
-        for each sentence. probabilities: also return the probabilities of each word's labels; for a
-        CRF, the marginals.
+        Args:
+            sentences: Each a str with words separated by white space, or a list of words; for a
+                letters-to-sounds model, a word or a list of its letters.
+            nbest: Number of label sequences per sentence.
+            probabilities: Also return the probabilities of each word's labels; for a CRF, the
+                marginals.
+
+        Returns:
+            A list with one tagged sentence for each sentence.
 
         Raises:
-            UsageError: the model is not a tagger.
+            UsageError: The model is not a tagger.
         """
         from rnnlm.tasks.labelling.tagging import tag
 
@@ -628,10 +686,16 @@ class Model(ModelHandle):
         return tag(self.core, sentences, nbest=nbest, probabilities=probabilities)
 
     def classify(self, texts: Sequence[str | Sequence[str]]) -> "ClassifiedTexts":
-        """Label texts, each a str with words separated by white space, or a list of words.
+        """Label whole texts.
+
+        Args:
+            texts: Each a str with words separated by white space, or a list of words.
+
+        Returns:
+            A list with one classified text for each text.
 
         Raises:
-            UsageError: the model is not a classifier.
+            UsageError: The model is not a classifier.
         """
         from rnnlm.tasks.labelling.tagging import classify
 
@@ -649,13 +713,19 @@ class Model(ModelHandle):
     ) -> "TranslatedLines":
         """Return the outputs of an encoder-decoder for each source.
 
-        beam: beam width, the continuations kept at each step. nbest: number of hypotheses for each
-        source. attention: also return the attention of each token, which has a `figure()`.
-        settings: a :class:`rnnlm.DecodingSettings` instead of these three.
+        Args:
+            sources: The source texts.
+            beam: Beam width: number of continuations kept at each step.
+            nbest: Number of hypotheses per source.
+            attention: Also return the attention of each token, which has a `figure()`.
+            settings: A :class:`rnnlm.DecodingSettings` instead of these three.
+
+        Returns:
+            A list with the hypotheses of each source, best first.
 
         Raises:
-            UsageError: the model is not an encoder-decoder, or has no attention to return.
-            TextError: a source contains a newline.
+            UsageError: The model is not an encoder-decoder, or has no attention to return.
+            TextError: A source contains a newline.
         """
         from rnnlm.tasks.seq2seq.decoding import translate
         from rnnlm.tasks.seq2seq.options import DecodingSettings
@@ -674,8 +744,11 @@ class Model(ModelHandle):
     ) -> "GatesInspection":
         """Record gates, cells and hidden states while the model reads a sentence.
 
-        units: numbers of the units to draw; none: the `unit_count` units of each layer that vary
-        most.
+        Args:
+            sentence: The text to read.
+            units: Numbers of the units to draw, from 0; none: the `unit_count` units of each layer
+                that vary most.
+            unit_count: Number of units to draw per layer.
         """
         from rnnlm.tools.inspection.gates import inspect_gates
 
@@ -685,10 +758,13 @@ class Model(ModelHandle):
         self, text: "Source | None" = None, *, unit: int | None = None, layer: int = 1
     ) -> "UnitsInspection":
         """Rank units by how closely they follow quotations, brackets, the line's length, the
-        position in it, and numbers.
+        position in the line, and numbers.
 
-        text: None: the test split of the bundled English. unit: number, from 0, of the unit of
-        `layer` (from 1) to draw; None: the one that follows anything most closely.
+        Args:
+            text: Text to read. None: the test split of the bundled English.
+            unit: Number of the unit to draw, from 0. None: the unit that follows a feature most
+                closely.
+            layer: Layer of `unit`, from 1.
         """
         from rnnlm.tools.inspection.units import inspect_units
 
@@ -697,17 +773,23 @@ class Model(ModelHandle):
     def inspect_memory(
         self, text: "Source | None" = None, *, positions: int = 2000, window: int = 200
     ) -> "MemoryInspection":
-        """Measure how far back the model uses its input, at `positions` drawn from a text.
+        """Measure how far back the model uses its input.
 
-        text: None: the test split of the bundled English. window: number of tokens read when
-        earlier ones are shuffled.
+        Args:
+            text: Text to read. None: the test split of the bundled English.
+            positions: Number of positions to draw from the text.
+            window: Number of tokens read when earlier ones are shuffled.
         """
         from rnnlm.tools.inspection.memory import inspect_memory
 
         return inspect_memory(self._by_name(), text, positions=positions, window=window)
 
     def inspect_sensitivity(self, sentence: str) -> "SentenceSensitivity":
-        """Measure the influence of each word of a sentence on later predictions."""
+        """Measure the influence of each word of a sentence on later predictions.
+
+        Args:
+            sentence: The text to read.
+        """
         from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 
         return inspect_sensitivity(self._by_name(), sentence)
@@ -715,8 +797,13 @@ class Model(ModelHandle):
     def inspect_gradients(
         self, text: "Source | None" = None, *, lags: int = 100, positions: int = 1000
     ) -> "GradientFlow":
-        """Measure how gradients flow through time, over up to `lags` tokens, at `positions` drawn
-        from a text. text: None: the test split of the bundled English."""
+        """Measure how gradients flow through time.
+
+        Args:
+            text: Text to read. None: the test split of the bundled English.
+            lags: Largest distance to measure, in tokens.
+            positions: Number of positions to draw from the text.
+        """
         from rnnlm.tools.inspection.gradients.flow import inspect_gradients
 
         return inspect_gradients(self._by_name(), text, lags=lags, positions=positions)
@@ -730,8 +817,10 @@ class Model(ModelHandle):
     def inspect_cloze(self, file: str | Path | None = None, *, items: bool = False) -> "Cloze":
         """Measure how well the model fills gaps.
 
-        file: a table with the columns text (`___` is the gap) and answer; None: 200 bundled items.
-        items: also show the likeliest words for each gap.
+        Args:
+            file: Table with the columns text (`___` is the gap) and answer. None: 200 bundled
+                items.
+            items: Also show the likeliest words for each gap.
         """
         from rnnlm.tools.inspection.cloze import inspect_cloze
 
@@ -746,22 +835,34 @@ class Model(ModelHandle):
     ) -> "ProbeInspection":
         """Measure how well each layer predicts the labels of words or texts.
 
-        data: a file of labelled data, or a bundled corpus. label_column: the column of the labels,
-        if there are several. level: whether words or texts have labels; None: words, or as in the
-        bundled corpus.
+        Args:
+            data: File of labelled data, or name of a bundled corpus.
+            label_column: Column of the labels, if there are several.
+            level: "word" or "text": whether words or texts have labels. None: words, or as in the
+                bundled corpus.
         """
         from rnnlm.tools.inspection.probing import inspect_probe
 
         return inspect_probe(self.core, data, label_column=label_column, level=level)
 
     def inspect_neighbours(self, words: Sequence[str], *, count: int = 10) -> "Neighbours":
-        """Find the words whose vectors are nearest to those of `words`."""
+        """Find the words whose vectors are nearest to those of given words.
+
+        Args:
+            words: The given words.
+            count: Number of neighbours per word.
+        """
         from rnnlm.tools.inspection.neighbours import inspect_neighbours
 
         return inspect_neighbours(self.core, words, count=count)
 
     def inspect_analogy(self, words: Sequence[str], *, count: int = 10) -> "Analogy":
-        """Find the words nearest to a - b + c, where (a, b, c) are the `words`."""
+        """Find the words nearest to a - b + c.
+
+        Args:
+            words: The three words a, b and c.
+            count: Number of answers.
+        """
         from rnnlm.tools.inspection.neighbours import inspect_analogy
 
         return inspect_analogy(self.core, words, count=count)
@@ -777,17 +878,37 @@ class Model(ModelHandle):
         return self.core.tokenizer
 
     def initial_state(self, rows: int) -> State:
-        """Return the state of `rows` texts before any input."""
+        """Return the state of texts before any input.
+
+        Args:
+            rows: Number of texts, B.
+        """
         return self.core.initial_state(rows)
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: State) -> tuple[Array, State]:
-        """Return the log-probabilities (nats) of targets, (B, T), and the state after them; see
-        :class:`rnnlm.LanguageModel`."""
+        """Score targets; see :class:`rnnlm.LanguageModel`.
+
+        Args:
+            inputs_BT: Token ids that the model reads, (B, T).
+            targets_BT: Token ids to score, (B, T); -1 is padding and scores 0.
+            state: State before the first input.
+
+        Returns:
+            Log-probabilities of the targets in nats, (B, T), and the state after the last input.
+        """
         return self.core.score(inputs_BT, targets_BT, state)
 
     def predict(self, inputs_BT: Array, state: State) -> tuple[Array, State]:
-        """Return the log-probabilities (nats) of every next token, (B, T, V), and the state after
-        the inputs; see :class:`rnnlm.LanguageModel`."""
+        """Predict every next token; see :class:`rnnlm.LanguageModel`.
+
+        Args:
+            inputs_BT: Token ids that the model reads, (B, T).
+            state: State before the first input.
+
+        Returns:
+            Log-probabilities of all V tokens after each input in nats, (B, T, V), and the state
+            after the last input.
+        """
         return self.core.predict(inputs_BT, state)
 
     @property
@@ -821,11 +942,19 @@ class Model(ModelHandle):
         return self.core.adaptation
 
     def concat_states(self, states: Sequence[State]) -> State:
-        """Concatenate the rows of states."""
+        """Concatenate the rows of states.
+
+        Args:
+            states: The states, in the order of their rows.
+        """
         return self.core.concat_states(states)
 
     def state_from_arrays(self, arrays: "dict[str, np.ndarray]") -> State:
-        """Return the state whose `to_arrays()` gave `arrays`."""
+        """Restore a state from its arrays.
+
+        Args:
+            arrays: The result of the state's `to_arrays()`.
+        """
         return self.core.state_from_arrays(arrays)
 
     def to_arrays(self) -> "dict[str, np.ndarray]":

@@ -60,36 +60,49 @@ def train(
 ) -> "TrainingRun":
     """Prepare a training run. It trains when you call `wait()` or iterate over it.
 
-    text: one or more files, or a text in memory (:class:`rnnlm.Corpus`); None: a bundled corpus.
-    All other keywords are settings, as `rnnlm train --help` lists them: `hidden_size=300`.
-
-    Args:
-        model: the kind of model: "lstm" (the default), "gru", "rnn", "ngram" and others.
-        recipe: a named set of settings, including the kind. None: the recipe for the kind and the
-            task, if there is one.
-        output: the folder of the model. None: ./checkpoints/TEXT-KIND.
-        valid, test: texts to validate and to evaluate on. None: hold out a share of the text for
-            validation (`holdout`, by default 5 %), and do not test.
-        budget: how long to train: "10m", "500steps" or "3epochs". None: as in the recipe.
-        seed, device, precision, threads, save_every: settings of the run. None: as in the recipe,
-            or the best available.
-        overwrite: replace the model in `output`.
-        tokenizer_from, init_from: a model whose tokenizer or weights to start from.
-        counts: for an n-gram model, a folder of counts from `rnnlm count` instead of a text.
-        task: "language-model" (the default), "tagging", "classification" or "seq2seq".
-        contextual: for taggers and classifiers, language models whose hidden states are additional
-            input.
-        target, valid_target, test_target: for encoder-decoders, one file of targets for each text.
-        init_encoder_from, init_decoder_from: language models to start encoder and decoder from.
-        stop, save: called at every step; they return whether to end the run, and whether to save a
-            checkpoint.
-
     The run saves its state on `close()`, on leaving `with rnnlm.train(...) as run:`, when it is
     garbage-collected, for example after `break`, and at once on Ctrl-C. The same call resumes the
     run; once it has ended, the same call returns its model at once.
 
+    Args:
+        text: One or more files, or a text in memory (:class:`rnnlm.Corpus`). None: a bundled
+            corpus.
+        model: Kind of model: "lstm" (the default), "gru", "rnn", "ngram" and others.
+        recipe: Name of a set of settings, which include the kind. None: the recipe for the kind and
+            the task, if there is one.
+        output: Folder of the model. None: ./checkpoints/TEXT-KIND.
+        valid: Texts to validate on. Empty: hold out a share of the text (`holdout`, by default 5
+            %).
+        test: Texts to evaluate on at the end. Empty: none.
+        budget: How long to train: "10m", "500steps" or "3epochs". None: as in the recipe.
+        seed: Random seed. None: as in the recipe.
+        device: Where to compute: "cpu", "cuda" and so on. None: as in the recipe, or the best
+            available.
+        precision: Precision of the computation, such as "bf16". None: as in the recipe, or the best
+            available.
+        threads: Number of CPU threads. None: as in the recipe, or the best available.
+        save_every: Time between checkpoints, such as "10m". None: as in the recipe.
+        overwrite: Replace the model in `output`.
+        tokenizer_from: Model whose tokenizer to use.
+        init_from: Model whose weights to start from.
+        counts: For an n-gram model, a folder of counts from `rnnlm count` instead of a text.
+        task: "language-model" (the default), "tagging", "classification" or "seq2seq".
+        contextual: For taggers and classifiers, language models whose hidden states are additional
+            input.
+        target: For encoder-decoders, one file of targets for each file of `text`.
+        valid_target: For encoder-decoders, one file of targets for each file of `valid`.
+        test_target: For encoder-decoders, one file of targets for each file of `test`.
+        init_encoder_from: Language model to start the encoder from.
+        init_decoder_from: Language model to start the decoder from.
+        stop: Callback, asked at every step, that returns whether to end the run.
+        save: Callback, asked at every step, that returns whether to save a checkpoint.
+        **settings: All other settings, as `rnnlm train --help` lists them: `hidden_size=300`.
+
+    Returns:
+        The run, which has not begun.
+
     Raises:
-        RnnlmError: any subclass, for problems with arguments, text, device or output folder. Those
+        RnnlmError: Any subclass, for problems with arguments, text, device or output folder. Those
             of text, device and folder are raised with the first event.
     """
     # All keywords by name, as they were given.
@@ -131,6 +144,9 @@ class TrainingRun(Iterator[Event]):
     The run saves its state when it ends, on `close()`, on leaving a `with` block, when it is
     garbage-collected, and at once on Ctrl-C. The same call to `train` then resumes it. An n-gram
     model has no state to save before it is complete.
+
+    Args:
+        work: The run as the command line does it: it trains and stores checkpoints.
     """
 
     _finished: Finished | None = None
@@ -174,11 +190,12 @@ class TrainingRun(Iterator[Event]):
     def wait(self, progress: bool = True) -> "FinishedRun":
         """Train to the end and return the finished run.
 
-        progress: show progress on standard error, as the command line does.
+        Args:
+            progress: Show progress on standard error, as the command line does.
 
         Raises:
-            RnnlmError: as in iteration.
-            TrainingError: the run was closed before its end.
+            RnnlmError: As in iteration.
+            TrainingError: The run was closed before its end.
         """
         if progress and self._finished is None:
             from rnnlm.cli import live
@@ -249,8 +266,10 @@ class TrainingRun(Iterator[Event]):
 class FinishedRun:
     """A run that has ended.
 
-    folder: the folder of the model. finished: the last event, with the `step` of the best weights,
-    the number of `steps`, the `seconds`, and why the run `stopped`.
+    Attributes:
+        folder: The folder of the model.
+        finished: The last event, with the `step` of the best weights, the number of `steps`, the
+            `seconds`, and the reason why the run `stopped`.
     """
 
     folder: Path

@@ -83,20 +83,22 @@ class Records(ABC):
     def to_columns(self, table: int | str | None = None) -> dict[str, list[Cell]]:
         """Return the values of each column, by its name.
 
-        table: which one, if there are several, as for :meth:`to_rows`.
+        Args:
+            table: Table to return if there are several, as for :meth:`to_rows`.
 
         Raises:
-            UsageError: the table does not exist.
+            UsageError: The table does not exist.
         """
         return columns_of(self._rows_of(table))
 
     def to_pandas(self, table: int | str | None = None) -> "pandas.DataFrame":
         """Return a pandas.DataFrame.
 
-        table: which one, if there are several, as for :meth:`to_rows`.
+        Args:
+            table: Table to return if there are several, as for :meth:`to_rows`.
 
         Raises:
-            UsageError: pandas is not installed; there is no such table.
+            UsageError: Pandas is not installed; there is no such table.
         """
         pandas = require_package("pandas", "tables", "data frames")
         return pandas.DataFrame(self.to_columns(table))
@@ -186,9 +188,16 @@ def identifiers(headings: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Table(Records):
-    """A table that people read. A row has a cell for each column: text, a number, a truth value, or
-    None for an empty one. title: a line above; remark: one below. right: the columns that are
-    aligned to the right; None: those of numbers."""
+    """A table for people. A row has a cell for each column: text, a number, a truth value, or None
+    for an empty cell.
+
+    Attributes:
+        columns: Headings of the columns.
+        rows: Cells of each row.
+        title: Line above the table.
+        remark: Line below the table.
+        right: Columns that are aligned to the right. None: columns of numbers.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
@@ -203,15 +212,21 @@ class Table(Records):
         left: Sequence[str],
         columns: Sequence[str] | None = None,
     ) -> "Table":
-        """Make a table of records that have the same columns, or of some of these columns,
-        right-aligned except those in `left`."""
+        """Make a table of records that have the same columns. Columns are right-aligned except
+        those in `left`.
+
+        Args:
+            records: Rows, by name of the column.
+            left: Columns that are aligned to the left.
+            columns: Columns to show. None: all.
+        """
         if columns is None:
             columns = list(records[0]) if records else []
         rows = [[record[name] for name in columns] for record in records]
         return cls(columns, rows, right=[name for name in columns if name not in left])
 
     def to_rows(self) -> list[Row]:
-        """Return the rows by names that are made of the headings, with the values as they are."""
+        """Return the rows with unformatted values, under names made from the headings."""
         names = identifiers(self.columns)
         return [dict(zip(names, map(single_value, row), strict=True)) for row in self.rows]
 
@@ -228,7 +243,7 @@ class Table(Records):
         return numeric
 
     def cells(self) -> list[list[str]]:
-        """Return the cells as people read them."""
+        """Return the cells as text for people."""
         return [[amount(value, None) for value in row] for row in self.rows]
 
     def __str__(self) -> str:
