@@ -47,23 +47,34 @@ def compare(
     decoding: Any = None,
     reading: Mapping[str, object] | None = None,
 ) -> Comparison:
-    """Compare models of one task, given as objects or by name, on one text. Without a text, compare
-    the validation metrics stored in training; differences then have no intervals and p-values, and
-    there are no options.
+    """Compare models of one task on one text.
 
-    settings: the number of resamples and their seed, and others for language models. names: the
-    names of the models in the result.
+    Without a text, compare the validation metrics stored in training; differences then have no
+    intervals and p-values, and there are no options.
 
-    For language models, train: a training text to look up n-grams in, and to count words in if the
-    models have no counts. The other keywords are those of :meth:`rnnlm.Model.evaluate`.
+    Args:
+        models: At least two models, or their names or folders.
+        text: Paths, or texts that are already open. None: compare stored metrics.
+        settings: Number of resamples and seed, and settings for language models.
+        names: Names of the models in the result. None: their own.
+        device: Where networks compute: "cpu", "cuda" and so on, or "auto" for the best available
+            device.
+        text_settings: For language models, how to read lines. None: the defaults.
+        train: For language models, a training text to look up n-grams in, and to count words in if
+            the models have no counts.
+        progress: Callback for the progress of reading and scoring.
+        target: For encoder-decoders, files of targets, as for :meth:`rnnlm.Model.evaluate`.
+        decoding: For encoder-decoders, how to decode sources. None: greedily.
+        reading: Settings that differ from those of the training data, as for
+            :meth:`rnnlm.Model.evaluate`.
 
     Raises:
-        ComparisonError: the models are for different tasks, or none of their metrics are
+        ComparisonError: The models are for different tasks, or none of their metrics are
             comparable.
-        UsageError: an option does not apply to the models.
-        TextError: a text cannot be read or is empty.
-        ModelError: a model is missing or damaged.
-        DeviceError: the device is not available.
+        UsageError: An option does not apply to the models.
+        TextError: A text cannot be read or is empty.
+        ModelError: A model is missing or damaged.
+        DeviceError: The device is not available.
     """
     models = several(models, "models")
     check_no_dataset(text, "text")

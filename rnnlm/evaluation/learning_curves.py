@@ -41,10 +41,18 @@ _MARKED = 60  # curves of at most this many points mark each one
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A measurement after some steps. tokens: read by then. value: of the validation text, or of
-    the training text since the point before (with dropout, so it may be the worse one):
-    perplexity per token, or for models of other tasks the metric that the best weights are
-    chosen by, which `criterion` names."""
+    """A measurement after some steps.
+
+    Attributes:
+        steps: Number of training steps by then.
+        tokens: Number of tokens read by then.
+        epochs: Number of epochs by then.
+        seconds: Training time by then.
+        value: The metric `criterion` on the validation text, or on the training text since the
+            point before (with dropout, so it may be the worse of the two).
+        criterion: Name of the metric: perplexity per token, or for models of other tasks the metric
+            that selects the best weights.
+    """
 
     steps: int
     tokens: int
@@ -55,7 +63,7 @@ class CurvePoint:
 
     @property
     def ppl_token(self) -> float | None:
-        """Perplexity per token; None where another metric was measured."""
+        """Perplexity per token; None if another metric was measured."""
         if self.criterion != PERPLEXITY:
             return None
         return self.value
@@ -69,10 +77,18 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class LearningCurve(Records):
-    """The curve of one run. model: its kind. points: validations, in order. training: metrics of
-    the training text, about one in ten seconds, 40 in all in short runs; empty where the loss is
-    not the cross-entropy, or perplexity is not the criterion. criterion: the name of the metric
-    of the points. kept_step: of the validation whose weights are kept, None where none was."""
+    """The curve of one run.
+
+    Attributes:
+        name: Name of the run.
+        folder: Folder of the run.
+        model: Kind of model, such as "lstm".
+        points: Validations, in order.
+        training: Metrics of the training text, about one per ten seconds, 40 in all in short runs;
+            empty if the loss is not the cross-entropy, or perplexity is not the criterion.
+        criterion: Name of the metric of the points.
+        kept_step: Step of the validation whose weights are kept; None if there is none.
+    """
 
     name: str
     folder: str
@@ -84,8 +100,8 @@ class LearningCurve(Records):
 
     @property
     def is_counted(self) -> bool:
-        """Whether the model is made of counts, which are not learned step by step: a single
-        point is not a curve."""
+        """Whether the model is made of counts and not learned step by step: a single point is not a
+        curve."""
         return self.model in registry.KINDS and registry.KINDS[self.model].is_counted
 
     def to_rows(self) -> list[Row]:
@@ -108,7 +124,7 @@ class LearningCurve(Records):
         return rows
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the curve in JSON's types, each point's value under the name of its metric,
+        """Return the curve in JSON types, with each point's value under the name of its metric,
         `criterion`."""
         curve = vars(self).copy()
         for name in ("points", "training"):
@@ -239,20 +255,23 @@ def plot_curves(
     training: bool = False,
     axes: "Axes | None" = None,
 ) -> "Figure":
-    """Draw the learning curves of `runs` as a matplotlib figure. A run is a finished run, the
-    folder of a run or of a grid, or the name of a model. `run.history` has the numbers.
+    """Draw the learning curves of runs as a matplotlib figure. `run.history` has the numbers.
 
-    The figure shows validation perplexity (on a logarithmic scale) by steps, tokens, epochs or
-    seconds; for other tasks, it shows the metric that selects the best weights. An n-gram model is
-    a horizontal line. A ring marks the weights that are kept. training: also draw the perplexity
-    of the training text, as a thin line.
-    axes: draw there instead of in a new figure. path: also save the figure there, as .svg, .png or
-    .pdf.
+    The figure shows validation perplexity (on a logarithmic scale); for other tasks, it shows the
+    metric that selects the best weights. An n-gram model is a horizontal line. A ring marks the
+    weights that are kept.
+
+    Args:
+        runs: Each a finished run, the folder of a run or of a grid, or the name of a model.
+        path: File to save the figure to, as .svg, .png or .pdf.
+        by: Horizontal axis: "steps", "tokens", "epochs" or "seconds".
+        training: Also draw the perplexity of the training text, as a thin line.
+        axes: Draw there instead of in a new figure.
 
     Raises:
-        UsageError: no run is named, the axis is unknown, or the suffix is not supported.
-        ModelError: a run does not exist.
-        OutputError: the file cannot be written.
+        UsageError: No run is named, the axis is unknown, or the suffix is not supported.
+        ModelError: A run does not exist.
+        OutputError: The file cannot be written.
     """
     if path is not None:
         plotting.check_path(Path(path))

@@ -29,10 +29,16 @@ class MetricDefinition:
     """The properties of a metric that do not depend on a model.
 
     A subclass for each family of metrics adds how lines are counted for it; the module that counts
-    has the table of them. digits: decimal places in comparisons. without_unknown: it leaves unknown
-    tokens out of another metric. adjusts_unknown: it is another metric where nothing is unknown.
-    is_perplexity: its differences are in bits, and have a ratio of
-    perplexities.
+    has the table of them.
+
+    Attributes:
+        name: Name of the metric.
+        unit: Unit of the value: plain, a share of 1, or a score from 0 to 100.
+        higher_is_better: Whether higher values are better.
+        digits: Decimal places in comparisons.
+        without_unknown: Whether it is a variant of another metric without unknown tokens.
+        adjusts_unknown: Whether it equals another metric if nothing is unknown.
+        is_perplexity: Whether its differences are in bits and have a ratio of perplexities.
     """
 
     name: str
@@ -59,12 +65,17 @@ def named(*definitions: D) -> dict[str, D]:
 
 @dataclass(frozen=True)
 class Metric:
-    """One number, with all that is needed to print it, resample it and compare it.
+    """One number, with everything needed to print, resample and compare it.
 
-    value: None where nothing was counted. signature: how it was measured, on which data, and of
-    which model. column: the column of labels, where the data has several. note: what a reader must
-    know about it. counts: what each line contributes; None, as in a stored result, where no
-    interval can be computed. interval: as it was stored.
+    Attributes:
+        definition: Properties of the metric.
+        value: The number; None if nothing was counted.
+        signature: How it was measured, on which data, and of which model.
+        column: Column of labels, if the data has several.
+        note: Note for the reader, or "".
+        counts: Contributions of the lines. None if no interval can be computed, as in a stored
+            result.
+        interval: The stored interval, if there is one.
     """
 
     definition: MetricDefinition
@@ -93,19 +104,31 @@ class Metric:
         return f"{self.column} {self.name}"
 
     def shown(self, digits: int = 2) -> str:
-        """Write the value as people read it. digits: for a perplexity or another plain number."""
+        """Format the value for people.
+
+        Args:
+            digits: Decimal places of a perplexity or another plain number.
+        """
         value = None if self.value is None else float(self.value)
         return amount(value, digits, self.unit)
 
     def with_unit(self, digits: int = 2) -> str:
-        """Write the value as :meth:`shown` does, with a percent sign after a share."""
+        """Format the value as :meth:`shown` does, with a percent sign after a share.
+
+        Args:
+            digits: Decimal places of a perplexity or another plain number.
+        """
         written = self.shown(digits)
         if self.unit == "share" and self.value is not None:
             written += " %"
         return written
 
     def to_row(self, interval: Interval | None) -> Row:
-        """Return the metric as a row of a table, with the bounds of an interval."""
+        """Return the metric as a row of a table.
+
+        Args:
+            interval: Interval whose bounds the row has. None: empty bounds.
+        """
         return {
             "metric": self.name,
             "column": self.column,
@@ -122,7 +145,11 @@ class Metric:
 
 @dataclass(frozen=True)
 class Remark:
-    """A note on a result, for people: the command line prints it on stderr."""
+    """A note on a result, for people: the command line prints it on stderr.
+
+    Attributes:
+        text: The note.
+    """
 
     text: str
 
@@ -148,10 +175,16 @@ def text_of(parts: Iterable[Part]) -> str:
 class Evaluation(Records, Result):
     """The evaluation of a model on one text.
 
-    Each task has a subclass with the numbers as typed fields; `metrics`, `counts` and `facts` hold
-    the same numbers for code that works with every task. signature: how the metrics were measured,
-    and on which data. intervals: the requested 95 % intervals, by column and name of their metric;
-    None for a metric without one.
+    Each task has a subclass with the numbers as typed fields; `metrics`, `counts_of` and `facts`
+    hold the same numbers for code that works with every task.
+
+    Attributes:
+        signature: How the metrics were measured, and on which data.
+        seconds: Duration of the evaluation.
+        intervals: The requested 95 % intervals, by column and name of their metric; None for a
+            metric without one.
+        summary_counts: Names of the counts in :meth:`line`.
+        count_notes: Notes on counts, by name of the count.
     """
 
     signature: str
@@ -159,7 +192,6 @@ class Evaluation(Records, Result):
     intervals: Mapping[tuple[str, str], Interval | None] = field(
         default_factory=dict, repr=False, compare=False
     )
-    # The counts that :meth:`line` shows, and notes about counts, by their names
     summary_counts: ClassVar[tuple[str, ...]] = ()
     count_notes: ClassVar[Mapping[str, str]] = {}
 
@@ -180,8 +212,11 @@ class Evaluation(Records, Result):
 
     @abstractmethod
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
-        """Return the counts by name. column: the column of labels, if columns are counted
-        separately."""
+        """Return the counts by name.
+
+        Args:
+            column: Column of labels, if columns are counted separately.
+        """
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -199,7 +234,7 @@ class Evaluation(Records, Result):
         return ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers by name in JSON types, as a model stores them: without the
+        """Return all numbers by name in JSON types, in the form that a model stores: without the
         contributions of lines, and with the signature last."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.repr}
         for name in ("signature", "seconds"):
@@ -210,21 +245,31 @@ class Evaluation(Records, Result):
     @classmethod
     @abstractmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """Restore an evaluation from the result of :meth:`to_dict`, without the counts for
-        resampling. A metric missing there is None."""
+        """Restore an evaluation, without the counts for resampling.
+
+        Args:
+            stored: The result of :meth:`to_dict`. A metric missing there becomes None.
+        """
 
     def tables(self, most_confusions: int | None = None) -> Iterator[Table]:
-        """Yield the details as tables. most_confusions: number of label confusions to list; None
-        for the default."""
+        """Yield the details as tables.
+
+        Args:
+            most_confusions: Number of label confusions to list. None: the default.
+        """
         yield from ()
 
     def with_details(self, most_confusions: int | None = None) -> dict[str, Any]:
-        """Return :meth:`to_dict` and the details that are not stored."""
+        """Return :meth:`to_dict` and the details that are not stored.
+
+        Args:
+            most_confusions: Number of label confusions to list. None: the default.
+        """
         return self.to_dict()
 
     @property
     def column_names(self) -> Sequence[str]:
-        """The columns of labels that have metrics; "" where there are no labels."""
+        """The columns of labels that have metrics; "" if there are no labels."""
         return list(dict.fromkeys(metric.column for metric in self.metrics))
 
     @property
@@ -233,7 +278,11 @@ class Evaluation(Records, Result):
         return self.mains[0].name
 
     def main_of(self, column: str) -> Metric:
-        """Return the main metric of a column of labels."""
+        """Return the main metric of a column of labels.
+
+        Args:
+            column: Name of the column; "" if there are no labels.
+        """
         return next(metric for metric in self.mains if metric.column == column)
 
     @property
@@ -256,7 +305,11 @@ class Evaluation(Records, Result):
         return self.brief
 
     def line(self, column: str = "") -> str:
-        """Return the summary of a column of labels as one line."""
+        """Return the summary of a column of labels as one line.
+
+        Args:
+            column: Name of the column; "" if there are no labels.
+        """
         parts = []
         for metric in self.summary:
             if metric.column != column:
@@ -270,8 +323,12 @@ class Evaluation(Records, Result):
         return ", ".join(parts)
 
     def metric(self, name: str, column: str = "") -> Metric | None:
-        """Return the metric with this name and column, or None if it does not apply. The column of
-        labels may be left out if there is only one."""
+        """Return a metric, or None if it does not apply.
+
+        Args:
+            name: Name of the metric.
+            column: Column of labels, which may be left out if there is only one.
+        """
         columns = self.column_names
         if not column and len(columns) == 1:
             column = columns[0]
@@ -336,8 +393,12 @@ class Evaluation(Records, Result):
         return Table(["measure", *heads], rows, right=heads)
 
     def printed(self, most_confusions: int | None = None) -> Iterator[Part]:
-        """Yield what `rnnlm eval` prints: the overview, details below it, the signatures last.
-        most_confusions: as for :meth:`tables`."""
+        """Yield the parts of `rnnlm eval`'s output: the overview, then details, the signatures
+        last.
+
+        Args:
+            most_confusions: Number of label confusions to list. None: the default.
+        """
         yield self.overview()
         yield from map(Remark, self.remarks)
         tables = list(self.tables(most_confusions))
@@ -370,8 +431,11 @@ class Evaluation(Records, Result):
 
     @staticmethod
     def summary_table(evaluations: "Mapping[str, Evaluation]") -> Table:
-        """Return a table of summaries of evaluations, given by the names of their texts, with one
-        row per text and column of labels."""
+        """Return a table of summaries, with one row per text and column of labels.
+
+        Args:
+            evaluations: Evaluations by the name of their text.
+        """
         # Evaluations of different tasks need a column for whatever one of them has.
         summaries: list[Metric] = []
         counted: dict[str, None] = {}

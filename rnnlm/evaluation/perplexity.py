@@ -103,9 +103,19 @@ MOST_BLOCKS = 10_000  # units resampled; a text of more lines is resampled in bl
 
 @dataclass(frozen=True, kw_only=True)
 class LineSums:
-    """The contributions of S lines to an evaluation: log-probabilities (nats), with and without
-    unknown tokens, and adjusted for them (NaN where it is not known how many there are), and
-    counts. Words, characters and bytes include one for the end of each line."""
+    """The contributions of S lines to an evaluation. All arrays have the shape (S,).
+
+    Attributes:
+        logprob_S: Log-probabilities, nats.
+        logprob_no_oov_S: Log-probabilities without unknown tokens, nats.
+        logprob_adjusted_S: Log-probabilities adjusted for unknown tokens, nats; NaN if the number
+            of different unknown words is not known.
+        tokens_S: Number of tokens.
+        oov_S: Number of unknown tokens.
+        words_S: Number of words, plus one for the end of the line.
+        characters_S: Number of characters, plus one for the end of the line.
+        bytes_S: Number of bytes, plus one for the end of the line.
+    """
 
     logprob_S: np.ndarray
     logprob_no_oov_S: np.ndarray
@@ -118,7 +128,12 @@ class LineSums:
 
     @classmethod
     def of(cls, encoded: EncodedText, logprob_N: np.ndarray) -> "LineSums":
-        """Add up the tokens of each line of a text."""
+        """Add up the tokens of each line of a text.
+
+        Args:
+            encoded: The text, with N tokens in S lines.
+            logprob_N: Log-probability of each token, nats, (N,).
+        """
         starts = encoded.line_offsets[:-1]
         known_N = logprob_N.copy()
         known_N[encoded.oov] = 0.0
@@ -138,24 +153,35 @@ class LineSums:
 
     @property
     def known_tokens_S(self) -> np.ndarray:
-        """The tokens that are not unknown."""
+        """The number of tokens that are not unknown."""
         return self.tokens_S - self.oov_S
 
     @property
     def known_words_S(self) -> np.ndarray:
-        """The words that are not unknown, where each token is a word."""
+        """The number of words that are not unknown, if each token is a word."""
         return self.words_S - self.oov_S
 
     def parts_of(self, metric: "TextMetric") -> tuple[np.ndarray, np.ndarray]:
-        """Return the two sums of each line whose ratio is the metric: log-probabilities, and the
-        number of units (tokens, words, characters or bytes)."""
+        """Return the two sums per line whose ratio is a metric.
+
+        Args:
+            metric: The metric.
+
+        Returns:
+            Log-probabilities in nats, (S,), and numbers of units (tokens, words, characters or
+            bytes), (S,).
+        """
         logprob_S = self.logprob_no_oov_S if metric.without_unknown else self.logprob_S
         if metric.adjusts_unknown:
             logprob_S = self.logprob_adjusted_S
         return logprob_S, getattr(self, metric.counts)
 
     def blocks(self, lines: int) -> "LineSums":
-        """Return the sums of consecutive blocks of so many lines."""
+        """Return the sums of consecutive blocks of lines.
+
+        Args:
+            lines: Number of lines per block; the last block may have fewer.
+        """
         if lines == 1:
             return self
         return LineSums(
@@ -223,14 +249,23 @@ def metrics_per(*units: Per) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class PerEvent:
     """The contributions of lines to one metric: nats or bits per token, word, character or byte.
-    block_lines: how many lines to draw together; None: as the resampling says."""
+
+    Attributes:
+        sums: Sums of each line.
+        metric: The metric.
+        block_lines: Number of lines to draw together. None: as in the resampling.
+    """
 
     sums: LineSums
     metric: TextMetric
     block_lines: int | None = None
 
     def interval(self, resampling: Resampling = Resampling()) -> Interval | None:
-        """Return the 95 % interval of the metric; None where a bound is too large for a float."""
+        """Return the 95 % interval of the metric; None if a bound is too large for a float.
+
+        Args:
+            resampling: Number of resamples, blocks and seed.
+        """
         lines = self.block_lines or lines_per_block(len(self.sums.tokens_S), resampling.block_lines)
         sums = self.sums.blocks(lines)
         logprob_S, counts_S = sums.parts_of(self.metric)
@@ -256,8 +291,15 @@ class PerEvent:
     def difference(
         self, other: "PerEvent", resampling: Resampling = Resampling()
     ) -> PairedDifference | None:
-        """Return by how much the metric of `other` exceeds this one, in bits; None where a token
-        has probability zero."""
+        """Return the difference of the metrics of two models; None if a token has probability zero.
+
+        Args:
+            other: Contributions of the same lines for the second model.
+            resampling: Number of resamples, blocks and seed.
+
+        Returns:
+            The metric of `other` minus this one, in bits.
+        """
         first, counts_S = self.sums.parts_of(self.metric)
         second, _ = other.sums.parts_of(self.metric)
         if not (np.isfinite(first).all() and np.isfinite(second).all()):
@@ -304,14 +346,31 @@ class TextEvaluation(Evaluation):
     """The metrics of a language model on a text. Perplexities are None if a token has probability
     zero.
 
-    ppl_word = exp(-logprob_nats / (words + sentences)): each line's `</s>` counts as one.
-    characters and bytes count each line plus one for its end. oov_types: how many different words
-    are unknown; None where tokens are no words, or the text is a prepared one. `_no_oov` leaves
-    unknown tokens out of sum and count (ppl_word_no_oov is None if words are not tokens, since a
-    part of a word may be unknown). ppl_adjusted = exp(-(logprob_nats - n ln(oov_types)) / tokens)
-    with n unknown tokens. bits_per_char and bits_per_byte are None, and closed_vocabulary is true,
-    if something was unknown or the tokenizer does not preserve the text. lines: the contribution of
-    each line; None in a stored evaluation. block_lines: as in :class:`PerEvent`.
+    Attributes:
+        tokens: Number of tokens, each line's `</s>` included.
+        words: Number of words, split on white space.
+        characters: Number of characters, plus one for the end of each line.
+        bytes: Number of bytes in UTF-8, plus one for the end of each line.
+        sentences: Number of lines.
+        oov_words: Number of unknown words.
+        oov_types: Number of different unknown words. None if tokens are not words, or the text is a
+            prepared one.
+        zero_probability_tokens: Number of tokens with probability zero.
+        logprob_nats: Log-probability of the text, nats.
+        ppl_token: Perplexity per token.
+        ppl_token_no_oov: Perplexity per token, without unknown tokens in sum and count.
+        ppl_adjusted: Exp(-(logprob_nats - n ln(oov_types)) / tokens) with n unknown tokens.
+        ppl_word: Exp(-logprob_nats / (words + sentences)): each line's `</s>` counts as one word.
+        ppl_word_no_oov: The same without unknown words in sum and count. None if words are not
+            tokens, since a part of a word may be unknown.
+        bits_per_char: Bits per character. None if `closed_vocabulary`.
+        bits_per_byte: Bits per byte. None if `closed_vocabulary`.
+        closed_vocabulary: Whether something was unknown, or the tokenizer does not preserve the
+            text.
+        normalised: Whether the model's probabilities sum to 1.
+        context: "carry" (all lines read as one stream) or "reset" (each line alone).
+        lines: Contributions of each line; None in a stored evaluation.
+        block_lines: Number of lines that are resampled together, as in :class:`PerEvent`.
     """
 
     tokens: int

@@ -15,7 +15,14 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with the bounds of its confidence interval at `level`."""
+    """An estimate with its confidence interval.
+
+    Attributes:
+        estimate: The estimate.
+        low: Lower bound.
+        high: Upper bound.
+        level: Confidence level, 0 to 1.
+    """
 
     estimate: float
     low: float
@@ -131,29 +138,47 @@ class Resamplable(Protocol):
     """The contribution of each line, sentence or source to a metric."""
 
     def interval(self, resampling: Resampling = ...) -> Interval | None:
-        """Return the 95 % interval of the metric; None where there is none."""
+        """Return the 95 % interval of the metric; None if there is none.
+
+        Args:
+            resampling: Number of resamples, blocks and seed.
+        """
 
     def difference(self, other: Any, resampling: Resampling = ...) -> "PairedDifference | None":
-        """Return by how much the metric of `other`, over the same lines, exceeds this one."""
+        """Return the metric of `other` minus this one, with its interval.
+
+        Args:
+            other: Contributions of the same lines for the second model.
+            resampling: Number of resamples, blocks and seed.
+        """
 
 
 @dataclass(frozen=True)
 class CountedMetric:
-    """A metric as the counts of each sentence and the function of their sums."""
+    """A metric as counts of each sentence and a function of their sums.
+
+    Attributes:
+        counts: Counts of S sentences.
+        statistic: Function from the sums of the counts to the value.
+    """
 
     counts: SentenceCounts
     statistic: Statistic
 
     @property
     def value(self) -> float | None:
-        """The metric over all sentences; None where nothing was counted."""
+        """The metric over all sentences; None if nothing was counted."""
         value = float(self.statistic(self.counts.sums())[0])
         if not np.isfinite(value):
             return None
         return value
 
     def interval(self, resampling: Resampling = Resampling()) -> Interval | None:
-        """Return the 95 % interval of the metric; None where it has no value."""
+        """Return the 95 % interval of the metric; None if it has no value.
+
+        Args:
+            resampling: Number of resamples, blocks and seed.
+        """
         return bootstrap_interval(
             self, resamples=resampling.resamples or RESAMPLES, seed=resampling.seed
         )
@@ -161,8 +186,12 @@ class CountedMetric:
     def difference(
         self, other: "CountedMetric", resampling: Resampling = Resampling()
     ) -> "PairedDifference | None":
-        """Return by how much the metric of `other` exceeds this one, as
-        :func:`paired_difference` does."""
+        """Return the metric of `other` minus this one, as :func:`paired_difference` does.
+
+        Args:
+            other: Counts of the same sentences for the second model.
+            resampling: Number of resamples, blocks and seed.
+        """
         return paired_difference(
             self,
             other,
@@ -339,10 +368,14 @@ ROUNDING = 1e-12  # metrics that differ by less are equal
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The metric of the second system minus that of the first. interval: of the paired
-    bootstrap. p: two-sided, by approximate randomisation. p_bootstrap: two-sided, twice the
-    share of resamples in which the difference is 0 or has the other sign; None of sums over lines,
-    whose signs are permuted."""
+    """The metric of the second system minus the metric of the first one.
+
+    Attributes:
+        interval: The difference with its interval, by the paired bootstrap.
+        p: Two-sided p-value, by approximate randomisation.
+        p_bootstrap: Two-sided p-value: twice the share of resamples in which the difference is 0 or
+            has the other sign. None for sums over lines, whose signs are permuted.
+    """
 
     interval: Interval
     p: float

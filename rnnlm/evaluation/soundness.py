@@ -41,8 +41,13 @@ BEGUN_LINES, LONGEST_CONTEXT = 1000, 16
 
 @dataclass(frozen=True)
 class Check:
-    """One check and its result. "not claimed": the model does not promise it; the detail says
-    what was found."""
+    """One check and its result.
+
+    Attributes:
+        name: Name of the check.
+        result: Result of the check; "not claimed" if the model does not promise the property.
+        detail: What was found.
+    """
 
     name: str
     result: Result

@@ -71,11 +71,16 @@ class RefusedMetric:
 
 @dataclass(frozen=True)
 class ComparableMetrics:
-    """The metrics of the models that compare. names: theirs; all of them have intervals.
-    main: the one that models are compared by. refused: the other metrics. differing: the metrics
-    whose differences are resampled; the others would repeat them. may_differ: parts of signatures
-    that were checked already, or that make no difference. block_lines: how many lines are resampled
-    together."""
+    """The metrics that the models to be compared share.
+
+    Attributes:
+        names: Names of the metrics; all of them have intervals.
+        main: The metric that models are compared by.
+        refused: The other metrics, which cannot be compared.
+        differing: Metrics whose differences are resampled; the other differences would repeat them.
+        may_differ: Parts of signatures that were checked already, or that make no difference.
+        block_lines: Number of lines resampled together.
+    """
 
     names: tuple[str, ...]
     main: str
@@ -231,11 +236,20 @@ SHOWN = 3  # lines and words of each side that are printed, unless more are aske
 class Comparison(Records, Result):
     """Several models compared on the same data, pair by pair.
 
-    figure: the metric that models are compared by, one of `figures`. refused: metrics that are not
-    comparable. validation: describes the text whose stored metrics are compared; None if models
-    were evaluated. lines: number of lines, sentences or sources, of which `block_lines` are
-    resampled together. notes: caveats for the reader. details: details on the differences of
-    language models.
+    Attributes:
+        task: The task of the models.
+        figure: Name of the metric that models are compared by, one of `figures`.
+        figures: Names of the metrics with intervals.
+        refused: Metrics that are not comparable.
+        validation: Description of the text whose stored metrics are compared; None if models were
+            evaluated.
+        lines: Number of lines, sentences or sources.
+        block_lines: Number of them that are resampled together.
+        models: The models with their metrics.
+        differences: Differences of all pairs, second model minus first.
+        notes: Caveats for the reader.
+        details: Details on the differences of language models.
+        seconds: Duration of the comparison.
     """
 
     task: str
@@ -295,11 +309,15 @@ class Comparison(Records, Result):
         return shown
 
     def to_rows(self, table: Literal["differences", "metrics"] = "differences") -> list[Row]:
-        """Return one row per pair of models and metric, with the difference (second minus first),
-        its interval and its p-value; or the metrics of each model with their intervals.
+        """Return one table of the comparison as rows.
+
+        Args:
+            table: "differences" has one row per pair of models and metric: the difference (second
+                minus first), its interval and its p-value. "metrics" has the metrics of each model
+                with their intervals.
 
         Raises:
-            UsageError: the table does not exist.
+            UsageError: The table does not exist.
         """
         if table == "differences":
             return [dict(vars(difference)) for difference in self.differences]
@@ -360,8 +378,12 @@ class Comparison(Records, Result):
         return Table(columns, rows, right=columns[2:])
 
     def printed(self, top: int = SHOWN) -> Iterator[Part]:
-        """Yield what `rnnlm compare` prints: which model is better, the evidence, and the
-        signatures. top: number of lines and words to list for each model."""
+        """Yield the parts of `rnnlm compare`'s output: which model is better, the evidence, and the
+        signatures.
+
+        Args:
+            top: Number of lines and words to list for each model.
+        """
         for contrast in self.contrasts:
             yield contrast.verdict
         if self.contrasts:
@@ -389,10 +411,13 @@ class Comparison(Records, Result):
                 yield f"signature of {model.name}: {metric.signature}"
 
     def plot(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw the differences with their intervals. axes: draw there instead of in a new figure.
+        """Draw the differences with their intervals.
+
+        Args:
+            axes: Draw there instead of in a new figure.
 
         Raises:
-            UsageError: no difference has a value.
+            UsageError: No difference has a value.
         """
         figure = figure_of(self.contrasts, axes)
         if figure is None:

@@ -12,9 +12,7 @@ TOP = 20
 
 @dataclass(frozen=True)
 class ComparisonSettings(ValidatedSettings):
-    """Settings of a comparison. block_lines: number of lines resampled together (None: one, or as
-    many as give 10,000 blocks). resamples: number for bootstrap and permutation test (None:
-    RESAMPLES and PERMUTATIONS). top: number of lines and words to list for each model of a pair."""
+    """Settings of a comparison."""
 
     context: Annotated[
         Literal["carry", "reset"],

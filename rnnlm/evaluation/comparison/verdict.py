@@ -20,8 +20,15 @@ NARROW = 0.02  # narrower intervals are shown with four decimal places
 
 @dataclass(frozen=True)
 class Contrast:
-    """The metric of the second model minus that of the first. unit: of the difference, such as
-    "bits a token". difference: None where a model does not have the metric."""
+    """The metric of the second model minus the metric of the first one.
+
+    Attributes:
+        first: Name of the first model.
+        second: Name of the second model.
+        unit: Unit of the difference, such as "bits a token".
+        difference: The difference with its interval; None if a model does not have the metric.
+        higher_is_better: Whether higher values of the metric are better.
+    """
 
     first: str
     second: str
