@@ -28,8 +28,8 @@ class WordPrefix:
     """The words of a line so far. A value: it can be kept, extended in several ways, and handed to
     other threads.
 
-    Two are equal, with the same hash, where the model makes no difference between what was read:
-    for decoders that merge hypotheses.
+    Two prefixes are equal, with the same hash, if the model does not distinguish what was read: for
+    decoders that merge hypotheses.
     """
 
     _read: object
@@ -43,6 +43,9 @@ class WordScorer:
 
     A network's predictions after each state are cached, up to 128 MiB, so further words after the
     same state cost nothing.
+
+    Args:
+        model: The model that scores.
     """
 
     def __init__(self, model: LanguageModel) -> None:
@@ -62,18 +65,25 @@ class WordScorer:
         return self._prefix(self._prefixes.begin(), begins_line=True)
 
     def extend(self, state: WordPrefix, word: str) -> tuple[float, WordPrefix]:
-        """Return log p(word | state) in nats, -inf if the word is impossible, and the state after
-        the word. `</s>` ends the line; the state after it is that of a new line.
+        """Score a word after a prefix.
 
         A word may be several tokens, as in a line; if tokens are characters or bytes, they include
-        the space before it. If words are made of pieces, log p is that of the pieces, so it
-        includes longer words that begin with them.
+        the space before it. If words are made of pieces, log p is the log-probability of the
+        pieces, so it includes longer words that begin with them.
+
+        Args:
+            state: The prefix.
+            word: The next word, or `</s>`, which ends the line.
+
+        Returns:
+            log p(word | state) in nats, -inf if the word is impossible, and the prefix after the
+            word; after `</s>`, the start of a new line.
 
         Raises:
             TextError: `word` is empty, contains white space, or is `<s>`.
             ArgumentTypeError: `word` is not a str.
             UsageError: `state` belongs to another scorer.
-            ModelError: the model's scores are not numbers.
+            ModelError: The model's scores are not numbers.
         """
         [answer] = self._extended([state], [word])
         return answer
@@ -81,11 +91,18 @@ class WordScorer:
     def extend_all(
         self, states: Iterable[WordPrefix], words: Iterable[str]
     ) -> list[tuple[float, WordPrefix]]:
-        """Extend each state with the word at the same place. A network reads all states in one
-        batch, in a fraction of the time; log p may differ from that of :meth:`extend` by rounding.
+        """Extend each prefix by one word. A network reads all prefixes in one batch, in a fraction
+        of the time; log p may differ by rounding from the result of :meth:`extend`.
+
+        Args:
+            states: N prefixes.
+            words: The next word of each, N words.
+
+        Returns:
+            For each prefix, the result of :meth:`extend`.
 
         Raises:
-            UsageError: the numbers of states and words differ, or a state belongs to another
+            UsageError: The numbers of states and words differ, or a state belongs to another
                 scorer. Other errors are those of :meth:`extend`.
         """
         name, argument = "words", cast(object, words)
@@ -131,17 +148,21 @@ class WordScorer:
         return extended
 
     def next(self, state: WordPrefix, count: int = 10) -> list[NextWord]:
-        """Return the `count` likeliest next words after `state`, including `</s>`, each with its
-        probability, likeliest first. Unknown words are left out.
+        """Return the likeliest next words, likeliest first, including `</s>`. Unknown words are
+        left out.
 
         If every token is a word, the probability is exp(log p) of :meth:`extend`. If words are made
         of pieces, it is the probability of the whole word, including its end, given that another
         word ended before it (:mod:`rnnlm.lm.base.words`).
 
+        Args:
+            state: The prefix.
+            count: Number of words to return.
+
         Raises:
             UsageError: `state` belongs to another scorer, or `count` is below 0.
             ArgumentTypeError: `count` is not a whole number.
-            ModelError: the model's scores are not numbers.
+            ModelError: The model's scores are not numbers.
         """
         self._check(state)
         check_count(count)

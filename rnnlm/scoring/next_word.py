@@ -32,7 +32,12 @@ _BEFORE = "a"  # any word: the next one is cut the same way after all of them
 
 @dataclass(frozen=True)
 class NextWord:
-    """A word that may come next, or `</s>`, and how likely it is there."""
+    """A word that may come next.
+
+    Attributes:
+        word: The word, or `</s>`.
+        probability: Its probability there, 0 to 1.
+    """
 
     word: str
     probability: float

@@ -172,23 +172,25 @@ _ASK_FOR = {
 
 
 class SentenceScores(tabular.RecordList[SentenceScore]):
-    """Scores of sentences, in a list that is a table, too.
+    """Scores of sentences, in a list that is also a table.
 
-    signature: what they were measured on, and how; None where there was nothing to score.
+    Attributes:
+        signature: How the scores were measured, and on which data; None if there was nothing to
+            score.
     """
 
     signature: str | None = None
 
     def to_rows(self, by: By | None = None) -> list[tabular.Row]:
-        """Return a row for each sentence, token, word or region, with the columns that the first
-        sentence carries.
+        """Return one row per sentence, token, word or region, with the columns of the first
+        sentence's table.
 
-        by: None: words, regions, tokens, the first of these that all were scored with; else
-            sentences.
+        Args:
+            by: "sentence", "token", "word" or "region". None: the first of words, regions, tokens
+                that all sentences were scored with; else sentences.
 
         Raises:
-            UsageError: there is no such table, or a sentence was scored without what the rows are
-                of.
+            UsageError: There is no such table, or a sentence was scored without these details.
         """
         by = by or self._usual_rows()
         columns = self._columns_by(by)

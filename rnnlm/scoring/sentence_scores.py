@@ -26,8 +26,13 @@ from rnnlm.scoring.word_scores import (
 
 @dataclass(frozen=True)
 class TokenScore:
-    """One token of a sentence. surprisal_bits = -log2 p(token | what came before); None where that
-    is infinite."""
+    """One token of a sentence.
+
+    Attributes:
+        token: The token.
+        surprisal_bits: -log2 p(token | earlier tokens), in bits; None if infinite.
+        is_oov: Whether it is unknown.
+    """
 
     token: str
     surprisal_bits: float | None
@@ -35,20 +40,31 @@ class TokenScore:
 
     @property
     def probability(self) -> float:
-        """p(token | what came before)."""
+        """p(token | earlier tokens)."""
         return probability_of(self.surprisal_bits)
 
 
 @dataclass(frozen=True)
 class SentenceScore:
-    """The score of one sentence. logprob_nats is None if there is no score; `reason` then says why:
-    a token has probability zero, or the sentence cannot be read.
+    """The score of one sentence.
 
-    words: number of words of the tokenizer, including punctuation marks that it splits off. tokens
-    counts `</s>` if it is scored; words does not. ppl_word = exp(-logprob_nats / (words + 1)), or
-    exp(-logprob_nats / words) without `</s>`. next_words: the likeliest words at the place of each
-    word of `word_scores`. columns: the columns of its table, by name. source: the source that it is
-    the target of.
+    Attributes:
+        text: The sentence.
+        logprob_nats: Log-probability in nats. None if there is no score.
+        tokens: Number of tokens, including `</s>` if it is scored.
+        words: Number of words of the tokenizer, including punctuation marks that it splits off,
+            without `</s>`.
+        oov: The unknown words.
+        ppl_word: Exp(-logprob_nats / (words + 1)), or exp(-logprob_nats / words) without `</s>`.
+        token_scores: Scores of the tokens.
+        word_scores: Scores of the words, if requested.
+        next_words: The likeliest words at the place of each word of `word_scores`, if requested.
+        id: Id of the record.
+        reason: Reason why there is no score: a token has probability zero, or the sentence cannot
+            be read.
+        region_scores: Scores of the regions, if requested.
+        columns: Columns of its table, by name.
+        source: Source text whose target the sentence is.
     """
 
     text: str
@@ -73,7 +89,8 @@ class SentenceScore:
 
     @property
     def probability(self) -> float | None:
-        """exp(logprob_nats); 0 where a token has probability zero, None of what cannot be read."""
+        """exp(logprob_nats); 0 if a token has probability zero, None if the sentence cannot be
+        read."""
         if self.logprob_nats is None:
             return 0.0 if self.is_read else None
         return math.exp(self.logprob_nats)

@@ -144,10 +144,17 @@ ID = "id"
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One input record. given: text before it in the same line, which is not scored. reason: the
-    reason why it has no score, if reading found one. columns: the other columns of its table, by
-    name. regions: the regions that make up the text, if any. source: the source that the text is
-    the target of, which an encoder-decoder reads; language models score only the text.
+    """One input record.
+
+    Attributes:
+        text: The text to score.
+        id: Id in its table, or number of the record over all sources, from 1.
+        given: Text before it in the same line, which is not scored.
+        reason: Reason why it has no score, if reading found one.
+        columns: Other columns of its table, by name.
+        regions: Regions that make up the text, if any.
+        source: Source text whose target is the text; an encoder-decoder reads it. Language models
+            score only the text.
     """
 
     text: str
@@ -176,16 +183,20 @@ def read_sentences(
     settings: SentenceSettings = SentenceSettings(),
     targets: Sequence[str] = (),
 ) -> Iterator[Sentence]:
-    """Return the sentences of one or more files, globs, data sets or `-`, numbered from 1
-    throughout, as they are read.
+    """Read sentences, numbered from 1 throughout. Notices report duplicate ids, and `|` as a word,
+    which may be meant to separate regions.
 
-    Notices report duplicate ids, and `|` as a word, which may be meant to separate regions.
+    Args:
+        names: One or more files, globs, data sets or `-`.
+        settings: How to read them.
+        targets: Files of the sentences, if `names` are the files of their sources, line by line.
 
-    targets: the files of the sentences, if `names` are the files of their sources, line by line.
+    Returns:
+        An iterator over the sentences.
 
     Raises:
-        UsageError: the settings contradict each other.
-        TextError: with the first sentence, a source or a column does not exist, a source cannot be
+        UsageError: The settings contradict each other.
+        TextError: With the first sentence, a source or a column does not exist, a source cannot be
             read, the mark of a region is inside a word, or the lengths of files differ.
     """
     settings.check()

@@ -19,16 +19,13 @@ WordMeasure = Literal["entropy", "frequency"]
 class SentenceSettings(ValidatedSettings):
     """How to read sentences.
 
-    column, id_column, given_column: columns of tables. id_column None: the column `id` if there is
-    one, else the number of the record over all sources, from 1. given: the text before each
-    sentence in its line, unless a column holds it. encoding_errors: "strict" makes a line of
-    invalid UTF-8 a record without a score, "replace" inserts U+FFFD. keep: the columns of tables to
-    keep with sentences; None: all but those of the text and of ids. region_mark: the mark that
-    separates regions in a text. region_columns: the columns that hold regions, instead of `column`.
-    are_pairs: rows of tables are pairs of a source, in `column`, and a text, in `target_column`;
-    without names, the columns are found as in :mod:`rnnlm.tasks.seq2seq.pairs`. given_source: the
-    source of all sentences. strip: reduce white space to one space between words, and none at the
-    ends of a sentence.
+    Attributes:
+        column: Column of a table that holds the sentences.
+        encoding_errors: "strict" makes a line of invalid UTF-8 a record without a score, "replace"
+            inserts U+FFFD.
+        are_pairs: Rows of tables are pairs of a source, in `column`, and a text, in
+            `target_column`; without names, the columns are found as in
+            :mod:`rnnlm.tasks.seq2seq.pairs`.
     """
 
     column: str | None = None
@@ -79,7 +76,11 @@ class SentenceSettings(ValidatedSettings):
         return self.region_mark is not None or bool(self.region_columns)
 
     def spaced(self, text: str) -> str:
-        """Return `text` with its white space reduced if `strip` says so."""
+        """Reduce the white space of a text if `strip` is set.
+
+        Args:
+            text: The text.
+        """
         return single_spaced(text) if self.strip else text
 
     @property

@@ -223,8 +223,15 @@ class _Chooser:
 
 @dataclass(frozen=True)
 class Sample:
-    """One drawn text. logprob_nats is the model's own, of the drawn tokens; `complete`: it ended in
-    `</s>`."""
+    """One drawn text.
+
+    Attributes:
+        number: Number of the text, from 0.
+        text: The text, including the prompt.
+        tokens: Number of drawn tokens.
+        logprob_nats: The model's own log-probability of the drawn tokens, in nats.
+        complete: Whether the text ended in `</s>`.
+    """
 
     number: int
     text: str

@@ -34,14 +34,22 @@ GROUPINGS = (KIND, "phenomenon", "field", "number", *COUNTED)
 
 @dataclass(frozen=True)
 class PairAccuracy:
-    """Accuracy (0 to 1) over the pairs of a group, with the bounds of its 95 % interval (bootstrap
-    over pairs).
+    """Accuracy over the pairs of a group.
 
-    by: the grouping: "kind", "phenomenon", "field", "number", "distance", "attractors" or "all";
-    group: the group's name. pairs: those scored, of which `ties` count half,
-    `identical` ones (good is bad) among them, and `oov_pairs` hold an unknown word. skipped:
-    those that could not be scored. known_accuracy: over the `known_pairs`, in which no word is
-    unknown.
+    Attributes:
+        by: The grouping: "kind", "phenomenon", "field", "number", "distance", "attractors" or
+            "all".
+        group: Name of the group.
+        pairs: Number of scored pairs.
+        accuracy: Share of correct pairs, 0 to 1, in which ties count half.
+        low: Lower bound of its 95 % interval (bootstrap over pairs).
+        high: Upper bound of its 95 % interval.
+        ties: Number of pairs whose sentences have the same score.
+        identical: Number of ties whose sentences are identical.
+        skipped: Number of pairs that could not be scored.
+        oov_pairs: Number of pairs with an unknown word.
+        known_pairs: Number of pairs without an unknown word.
+        known_accuracy: Accuracy over these pairs.
     """
 
     by: str
@@ -60,12 +68,17 @@ class PairAccuracy:
 
 @dataclass(frozen=True)
 class AccuracyDifference:
-    """A second model's accuracy over a group minus the first one's (-1 to 1), with the bounds of
-    its 95 % interval (paired bootstrap over pairs) and its two-sided p-value (permutation of signs:
-    without ties, that is McNemar's exact test).
+    """A second model's accuracy over a group minus the accuracy of the first one. The numbers are
+    None if no pair was scored by both.
 
-    by, group: as in :class:`PairAccuracy`. pairs: those that both models have scored; the numbers
-    are None where there are none.
+    Attributes:
+        by: The grouping, as in :class:`PairAccuracy`.
+        group: Name of the group.
+        pairs: Number of pairs that both models have scored.
+        difference: The difference, -1 to 1.
+        low: Lower bound of its 95 % interval (paired bootstrap over pairs).
+        high: Upper bound of its 95 % interval.
+        p: Two-sided p-value (permutation of signs: without ties, this is McNemar's exact test).
     """
 
     by: str
@@ -85,7 +98,7 @@ class PairScores(RecordList[PairScore]):
 
     def accuracies(self) -> RecordList[PairAccuracy]:
         """Return accuracy by kind, in order of appearance; by any other grouping that divides the
-        pairs; over all where there are several kinds.
+        pairs; and over all pairs if there are several kinds.
 
         A pair without a label (no distance, say) is in no group of that grouping.
         """
@@ -93,11 +106,14 @@ class PairScores(RecordList[PairScore]):
         return RecordList(itertools.starmap(_accuracy, groups))
 
     def differences(self, other: "PairScores") -> RecordList[AccuracyDifference]:
-        """Return by how much another model's accuracy on the same pairs is above this one's, group
-        by group as in :meth:`accuracies`.
+        """Return another model's accuracies minus the accuracies of this one, by group as in
+        :meth:`accuracies`.
+
+        Args:
+            other: The other model's scores of the same pairs.
 
         Raises:
-            UsageError: the scores are not of the same pairs in the same order.
+            UsageError: The scores are not of the same pairs in the same order.
         """
         both = list(zip(self, other, strict=False))
         is_same = all(first.labels == two.labels for first, two in both)
@@ -182,7 +198,12 @@ def _accuracy(by: str, group: str | int, scores: Sequence[PairScore]) -> PairAcc
 
 @dataclass(frozen=True)
 class TestSet:
-    """The pairs of files. format: the name of the files' format, in words."""
+    """The minimal pairs of files.
+
+    Attributes:
+        format: Name of the files' format, in words.
+        pairs: The pairs.
+    """
 
     __test__ = False  # not a test class, though its name looks like one to pytest
 

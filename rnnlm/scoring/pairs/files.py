@@ -25,13 +25,16 @@ _HINT = (
 
 
 def read_pairs(source: str | Path, encoding_errors: str = "strict", strip: bool = False) -> TestSet:
-    """Read minimal pairs from a file, a glob, or the tables and JSON files of a folder. A row that
-    cannot be read becomes a pair whose `problem` says why.
+    """Read minimal pairs. A row that cannot be read becomes a pair whose `problem` holds the
+    reason.
 
-    strip: reduce white space to one space between words, and none at the ends of a sentence.
+    Args:
+        source: A file, a glob, or a folder, whose tables and JSON files are read.
+        encoding_errors: Invalid UTF-8 is an error ("strict"), or becomes U+FFFD ("replace").
+        strip: Reduce white space to one space between words, and none at the ends of a sentence.
 
     Raises:
-        TextError: a file does not exist, cannot be read or is not in the format that it claims, or
+        TextError: A file does not exist, cannot be read or is not in the format that it claims, or
             files of different formats are mixed.
     """
     names = files_of(str(source))

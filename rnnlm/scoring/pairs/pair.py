@@ -18,11 +18,19 @@ SCORINGS = (FULL, PARTIAL, WORD)
 class Pair:
     """Two sentences, of which `good` should be the likelier one.
 
-    kind: the paradigm. phenomenon, field: the groups of kinds, as in BLiMP. For agreement, number:
-    that of the subject; distance: number of words between its head and the verb; attractors: number
-    of nouns between them with the other number. scoring: the default scoring of the pair (see
-    :meth:`rnnlm.Model.score_pairs`). where: its place, for messages. problem: the reason why the
-    row cannot be scored, if there is one.
+    Attributes:
+        kind: The paradigm.
+        good: The correct sentence.
+        bad: The other sentence.
+        id: Id of the pair.
+        phenomenon: Group of kinds, as in BLiMP.
+        field: Group of phenomena, as in BLiMP.
+        number: For agreement, the number of the subject.
+        distance: For agreement, the number of words between the subject's head and the verb.
+        attractors: For agreement, the number of nouns between them with the other number.
+        scoring: Default scoring of the pair (see :meth:`rnnlm.Model.score_pairs`).
+        where: Its place, for messages.
+        problem: Reason why the row cannot be scored, if there is one.
     """
 
     kind: str
@@ -70,8 +78,16 @@ class RowProblem(Exception):
 
 @dataclass(frozen=True)
 class RowFormat:
-    """A kind of table. fits: whether a table with such columns is meant to be one. needed: columns
-    that it must have, each by any of its names. sentences_of: good and bad sentence of a row."""
+    """A kind of table.
+
+    Attributes:
+        name: Name of the format.
+        scoring: How its pairs are scored, unless the caller chooses otherwise.
+        fits: Function of a table's columns that returns whether the table is meant to be of this
+            kind.
+        needed: Required columns, each with all of its possible names.
+        sentences_of: Function from a row to its good and its bad sentence.
+    """
 
     name: str
     scoring: str
@@ -80,7 +96,11 @@ class RowFormat:
     sentences_of: Callable[[Values], tuple[str, str]]
 
     def is_complete(self, columns: set[str]) -> bool:
-        """Return whether a table with such columns has all that are needed."""
+        """Return whether a table has all the required columns.
+
+        Args:
+            columns: Columns of the table.
+        """
         return all(has_any(columns, names) for names in self.needed)
 
 
