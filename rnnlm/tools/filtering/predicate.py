@@ -18,11 +18,17 @@ Row = Mapping[str, object]
 
 
 class TextFilter:
-    """A function of rows that says which are kept; made by :func:`rnnlm.filter`.
+    """A function that decides which rows to keep; :func:`rnnlm.filter` makes it.
 
     `dataset.filter(keep)` and `dataset.filter(keep, batched=True, num_proc=4)` take it. It pickles
     as the folders of its models and their fingerprints, so that processes load them, and so that
-    `datasets` finds the result of an earlier call again.
+    `datasets` recognises the result of an earlier call.
+
+    Args:
+        models: Models by language, or a single model.
+        rule: Which rows to keep.
+        column: Column of the text.
+        perplexity_column: Column for the perplexity in the result of `columns`.
     """
 
     def __init__(
@@ -61,10 +67,13 @@ class TextFilter:
 
     def columns(self, row: Row | str) -> dict[str, object]:
         """Return the columns that `rnnlm filter` adds, for `dataset.map(keep.columns)`: the
-        perplexity, and the bucket or language; None where a row has none.
+        perplexity, and the bucket or language; None if a row has none.
+
+        Args:
+            row: A row, a batch whose columns are lists, or a text alone.
 
         Raises:
-            TextError: as for a call.
+            TextError: As for a call.
         """
         texts, is_one = self._texts(row)
         verdicts = Judge(self.models, self.rule)(Documents.of_texts(texts, "replace"))
@@ -105,21 +114,30 @@ def filter(
     bucket_column: str = "bucket",
     language_column: str = "language",
 ) -> TextFilter:
-    """Return a function that says which rows of a data set to keep, as `rnnlm filter` does.
+    """Return a function that decides which rows of a data set to keep, as `rnnlm filter` does.
 
         keep = rnnlm.filter("my-5gram", max_perplexity=500)
         dataset = dataset.filter(keep, batched=True)
 
-    model: a language model or its name, or several character models by language: the likeliest
-    language is chosen. cutoffs: the perplexities at which head and middle end. min_perplexity,
-    max_perplexity: drop rows beyond these limits, or assign them to no language. min_probability:
-    assign a row to no language if the likeliest one has a lower probability. keep: buckets (head,
-    middle, tail) or languages ("none" is one); None: all buckets, or all languages but "none". Rows
-    without words are dropped. The columns are those that the method `columns` adds.
+    Rows without words are dropped.
+
+    Args:
+        model: A language model or its name, or several character models by language, of which the
+            likeliest language is chosen.
+        column: Column of the text.
+        min_perplexity: Drop rows below this perplexity, or assign them to no language.
+        max_perplexity: Drop rows above this perplexity, or assign them to no language.
+        cutoffs: Perplexities at which the buckets head and middle end.
+        min_probability: Assign a row to no language if the likeliest one has a lower probability.
+        keep: Buckets (head, middle, tail) or languages ("none" is one). None: all buckets, or all
+            languages but "none".
+        perplexity_column: Column for the perplexity, in the result of the method `columns`.
+        bucket_column: Column for the bucket, in the same result.
+        language_column: Column for the language, in the same result.
 
     Raises:
-        UsageError: the arguments contradict each other, or the models cannot tell languages apart.
-        ModelError: the model does not exist.
+        UsageError: The arguments contradict each other, or the models cannot tell languages apart.
+        ModelError: The model does not exist.
     """
     models = dict(model) if isinstance(model, Mapping) else {"": model}
     languages = tuple(models) if isinstance(model, Mapping) else ()

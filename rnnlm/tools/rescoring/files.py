@@ -53,15 +53,22 @@ def read_nbest(
 ) -> list[Utterance]:  # fmt: skip
     """Read the utterances of an n-best list.
 
-    score_files: for a Kaldi list, the files whose numbers add up to the score, by path or by name
-    beside the list; a factor may precede each, as in `0.1*ac_cost`. references, sources: files of
-    `utt words...` for lists that have none.
+    Args:
+        source: The file of the list.
+        settings: How to read it.
+        score_files: For a Kaldi list, the files whose numbers add up to the score, by path or by
+            name beside the list; a factor may precede each, as in `0.1*ac_cost`.
+        references: Files of `utt words...` with the references, for lists that have none.
+        sources: Files of `utt words...` with the sources, for lists that have none.
+
+    Returns:
+        The utterances, in the order of the list.
 
     Raises:
-        TextError: the list cannot be read, a score is missing or not finite, an utterance, rank,
+        TextError: The list cannot be read, a score is missing or not finite, an utterance, rank,
             reference or source occurs twice, an utterance has no hypothesis, or references or
             sources contradict each other.
-        UsageError: the format is unknown, or does not use score_files.
+        UsageError: The format is unknown, or does not use score_files.
     """
     source = str(source)
     kind = settings.format or format_of(source, settings)
@@ -316,12 +323,15 @@ def save_best(rescored: Rescored, path: str | Path) -> None:
 
 
 def save_nbest(rescored: Rescored, path: str | Path) -> None:
-    """Write the list in its new order, in a format that :func:`rnnlm.read_nbest` reads. A name that
-    ends in .tsv gives TSV without hypotheses of probability zero; any other gives JSON Lines, which
-    include the features.
+    """Write a rescored list in its new order, in a format that :func:`rnnlm.read_nbest` reads.
+
+    Args:
+        rescored: The list.
+        path: File to write. A name that ends in .tsv gives TSV without hypotheses of probability
+            zero; any other gives JSON Lines, which include the features.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     is_tsv = Path(without_suffix(str(path))).suffix == ".tsv"
     written = map(_tsv if is_tsv else _json, rescored.utterances)

@@ -229,8 +229,16 @@ FEW_UTTERANCES = 500  # weights tuned on fewer differ from sample to sample
 
 @dataclass(frozen=True)
 class Tuned:
-    """A record of tuning: the numbers of utterances and words, and of errors before and after.
-    hashes: of the utterances, by which they are recognised where the weights are applied."""
+    """A record of tuning.
+
+    Attributes:
+        utterances: Number of utterances.
+        words: Number of words of the references.
+        errors_before: Number of word errors before tuning.
+        errors_after: Number of word errors after tuning.
+        seed: Random seed of restarts.
+        hashes: Hashes of the utterances, which identify them when the weights are applied.
+    """
 
     utterances: int
     words: int
@@ -242,9 +250,14 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Weights:
-    """The weight of each feature by its name; the first-pass score has the weight 1.
+    """The weights of the features; the first-pass score has the weight 1.
 
-    models: name -> fingerprint of each language model, None for one that was never saved.
+    Attributes:
+        weights: Weight of each feature, by name.
+        models: Fingerprint of each language model, by name; None for a model that was never saved.
+        mapping: How texts are changed before models read them.
+        tuned: Record of the tuning; None if the weights do not come from tuning.
+        format_version: Version of the file format.
     """
 
     weights: dict[str, float]
@@ -257,19 +270,26 @@ class Weights:
 def save_weights(weights: Weights, path: str | Path) -> None:
     """Write weights to a JSON file. The file appears only once it is complete.
 
+    Args:
+        weights: The weights.
+        path: File to write.
+
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     text = json.dumps(dataclasses.asdict(weights), indent=2, allow_nan=False)
     save_file(Path(path), [text.encode() + b"\n"])
 
 
 def read_weights(path: str | Path) -> Weights:
-    """Read weights from a file that :func:`save_weights` wrote. A notice warns of weights tuned on
-    fewer than FEW_UTTERANCES utterances.
+    """Read weights from a file. A notice warns of weights tuned on fewer than FEW_UTTERANCES
+    utterances.
+
+    Args:
+        path: File that :func:`save_weights` wrote.
 
     Raises:
-        TextError: the file cannot be read, or does not hold weights.
+        TextError: The file cannot be read, or does not hold weights.
     """
     what = f"{path} holds no weights"
     weights = read_json(Path(path), Weights, TextError, what, "write them with `weights_output`")

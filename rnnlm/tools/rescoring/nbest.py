@@ -25,11 +25,16 @@ Line = Literal["reference", "source"]  # what an utterance may have besides hypo
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One hypothesis of the first pass. where: its place for messages, such as "FILE, line 3".
+    """One hypothesis of the first pass.
+
+    Attributes:
+        text: The recognised or translated text.
+        score: Score of the first pass; higher is better.
+        where: Its place, for messages, such as "FILE, line 3".
 
     Raises:
-        ArgumentTypeError: the text is not a str, or the score is not a number.
-        TextError: the score is not finite.
+        ArgumentTypeError: The text is not a str, or the score is not a number.
+        TextError: The score is not finite.
     """
 
     text: str
@@ -47,12 +52,18 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Utterance:
-    """An utterance or a translated sentence. hypotheses: at least one, best first. reference: None
-    if unknown. source: for translations, the source text, which encoder-decoders read.
+    """An utterance or a translated sentence.
+
+    Attributes:
+        utt: Its id.
+        hypotheses: At least one hypothesis, best first.
+        reference: The correct text; None if unknown.
+        where: Its place, for messages.
+        source: For translations, the source text, which encoder-decoders read.
 
     Raises:
-        ArgumentTypeError: an argument has the wrong type.
-        TextError: there are no hypotheses.
+        ArgumentTypeError: An argument has the wrong type.
+        TextError: There are no hypotheses.
     """
 
     utt: str

@@ -43,7 +43,14 @@ from rnnlm.tools.rescoring.settings import RescoreSettings, TextMapping
 
 @dataclass(frozen=True)
 class Edits:
-    """The edits between a hypothesis and a reference of `words` words."""
+    """The edits between a hypothesis and a reference.
+
+    Attributes:
+        substitutions: Number of substituted words.
+        deletions: Number of deleted words.
+        insertions: Number of inserted words.
+        words: Number of words of the reference.
+    """
 
     substitutions: int
     deletions: int
@@ -58,8 +65,18 @@ class Edits:
 
 @dataclass(frozen=True)
 class WordErrorRate:
-    """The WER over a list. wer: a fraction, 0.06 for 6 %; interval: its bootstrap interval over
-    utterances, None where no reference holds a word; utterance_errors: utterances with an error."""
+    """The WER over a list.
+
+    Attributes:
+        wer: The rate as a fraction: 0.06 for 6 %.
+        interval: Bootstrap interval over utterances; None if no reference holds a word.
+        substitutions: Number of substituted words.
+        deletions: Number of deleted words.
+        insertions: Number of inserted words.
+        words: Number of words of all references.
+        utterances: Number of utterances.
+        utterance_errors: Number of utterances with an error.
+    """
 
     wer: float
     interval: Interval | None
@@ -122,9 +139,16 @@ Models = Mapping[str, ScoringModel] | Sequence[ScoringModel]
 
 @dataclass(frozen=True)
 class RescoredHypothesis:
-    """A hypothesis with its score. rank: that of the first pass, from 1; features: their values by
-    name; score: None where a model finds it impossible; edits: None where the reference is not
-    known."""
+    """A hypothesis with its score.
+
+    Attributes:
+        text: The text.
+        rank: Rank in the first pass, from 1.
+        score: Total score, higher is better; None if a model assigns it probability zero.
+        first_pass: Score of the first pass.
+        features: Values of the features, by name.
+        edits: Edits to the reference; None if it is not known.
+    """
 
     text: str
     rank: int
@@ -136,7 +160,14 @@ class RescoredHypothesis:
 
 @dataclass(frozen=True)
 class RescoredUtterance:
-    """An utterance with its hypotheses, the best first."""
+    """A rescored utterance.
+
+    Attributes:
+        utt: Its id.
+        reference: The correct text; None if unknown.
+        hypotheses: The hypotheses, best first.
+        source: For translations, the source text.
+    """
 
     utt: str
     reference: str | None
@@ -146,8 +177,12 @@ class RescoredUtterance:
 
 @dataclass(frozen=True)
 class Gain(Records):
-    """The reduction of the WER (a fraction; below zero: it rises), and the probability of so large
-    a difference by chance."""
+    """The reduction of the WER by rescoring.
+
+    Attributes:
+        interval: The reduction as a fraction, with its interval; below zero, the WER rises.
+        p_value: Probability of so large a difference by chance.
+    """
 
     interval: Interval | None
     p_value: float
@@ -162,8 +197,14 @@ class Gain(Records):
 
 @dataclass(frozen=True)
 class Rates:
-    """WER of the first pass' 1-best, of the rescored one, and of the best hypothesis there is; over
-    the utterances with a reference. gain: of rescoring over the first pass."""
+    """The WER over the utterances with a reference.
+
+    Attributes:
+        first: WER of the best hypotheses of the first pass.
+        rescored: WER of the best hypotheses after rescoring.
+        oracle: WER of the hypotheses with the fewest errors.
+        gain: Gain of rescoring over the first pass.
+    """
 
     first: WordErrorRate
     rescored: WordErrorRate
@@ -173,7 +214,12 @@ class Rates:
 
 @dataclass(frozen=True, repr=False)
 class Rescored(Records):
-    """A list rescored. rates: None where no reference is known."""
+    """A rescored list.
+
+    Attributes:
+        utterances: The utterances, in the order of the list.
+        rates: Error rates; None if no reference is known.
+    """
 
     utterances: tuple[RescoredUtterance, ...] = field(repr=False)
     rates: Rates | None
@@ -187,7 +233,7 @@ class Rescored(Records):
         return f"<Rescored: {size}, {rates}, p {self.rates.gain.p_value:.4f}>"
 
     def to_rows(self) -> list[Row]:
-        """Return a row for each hypothesis, the best of each utterance first: its place now and its
+        """Return a row for each hypothesis, the best of each utterance first: its new rank and its
         rank in the first pass, both from 1, its scores, edits and features."""
         names: dict[str, None] = {}
         for utterance in self.utterances:
@@ -229,16 +275,18 @@ def tune_weights(
     utterances: Sequence[Utterance], models: Models, settings: RescoreSettings = RescoreSettings(),
     report: Progress = silent,
 ) -> Weights:  # fmt: skip
-    """Return the weights with the lowest WER on `utterances`.
+    """Find the weights with the lowest WER. A notice warns of fewer than FEW_UTTERANCES utterances.
 
-    models: a list of models or of names of models, or a mapping to them from the names to use.
-    report: called with the progress of scoring. A notice warns of fewer than FEW_UTTERANCES
-    utterances.
+    Args:
+        utterances: Utterances with references.
+        models: A list of models or of names of models, or a mapping to them from the names to use.
+        settings: How to tune.
+        report: Callback for the progress of scoring.
 
     Raises:
-        TextError: an utterance has no reference, or a text holds `<s>` or `</s>`.
-        UsageError: there are no utterances, or no models.
-        ModelError: a model does not exist, or its scores are not numbers.
+        TextError: An utterance has no reference, or a text holds `<s>` or `</s>`.
+        UsageError: There are no utterances, or no models.
+        ModelError: A model does not exist, or its scores are not numbers.
     """
     models = models_by_name(models)
     utterances = with_references(utterances, settings.skip_incomplete)
@@ -255,12 +303,19 @@ def rescore(
     seed: int = 1,
     report: Progress = silent,
 ) -> Rescored:
-    """Return the list in the order that `weights` give, with the WER if references are known.
-    models: as for :func:`tune_weights`.
+    """Reorder lists by weighted scores, and compute the WER if references are known.
+
+    Args:
+        utterances: Utterances to rescore.
+        models: A list of models or of names of models, or a mapping to them from the names to use.
+        weights: Result of :func:`tune_weights` or :func:`read_weights`.
+        seed: Random seed of the bootstrap intervals.
+        report: Callback for the progress of scoring.
 
     Raises:
-        ModelError: the weights were tuned for other models, or do not come from tuning.
-        TextError, UsageError: as :func:`tune_weights`.
+        ModelError: The weights were tuned for other models, or do not come from tuning.
+        TextError: As for :func:`tune_weights`.
+        UsageError: As for :func:`tune_weights`.
     """
     named = models_by_name(models)
     check_class(weights, Weights, "weights")

@@ -12,9 +12,11 @@ FORMATS = ("tsv", "json", "kaldi", "espnet", "nemo")
 
 @dataclass(frozen=True)
 class ListSettings(ValidatedSettings):
-    """How to read a list. costs: treat scores as costs, the lower the better. skip_incomplete: skip
-    utterances without hypotheses with a notice instead of raising an error; where references are
-    needed, also skip utterances without one."""
+    """How to read a list.
+
+    `skip_incomplete` reports the utterances that it skips in a notice. It skips utterances without
+    a reference only where references are needed.
+    """
 
     # One of FORMATS
     format: Annotated[str | None, about("format of the lists; none: inferred from the content")] = (
@@ -42,10 +44,10 @@ class ListSettings(ValidatedSettings):
 class TextMapping(ValidatedSettings):
     """How to change a hypothesis, and its source, before a model reads it.
 
-    remove_punctuation: replace characters of the Unicode classes P and S by white space, except
-    apostrophes inside words and `<unk>`. special_symbols: as in
-    :func:`rnnlm.text.lines.check_reserved`. normalise_wer: also change texts in this way before
-    computing the WER.
+    `remove_punctuation` replaces characters of the Unicode classes P and S by white space, except
+    apostrophes inside words and `<unk>`. `special_symbols` is explained at
+    :func:`rnnlm.text.lines.check_reserved`. With `normalise_wer`, texts are changed in this way
+    before the WER is computed, too.
     """
 
     lowercase: Annotated[bool, about("convert text to lower case before models read it")] = False
@@ -65,11 +67,14 @@ class TextMapping(ValidatedSettings):
     ] = False
 
     def mapped(self, text: str, where: str = "a hypothesis") -> str:
-        """Return `text` as the model reads it, with single spaces between words. where: its place,
-        for messages.
+        """Return a text as the model reads it, with single spaces between words.
+
+        Args:
+            text: The text.
+            where: Its place, for messages.
 
         Raises:
-            TextError: the text contains `<s>` or `</s>`, and `special_symbols` is "error".
+            TextError: The text contains `<s>` or `</s>`, and `special_symbols` is "error".
         """
         if self.lowercase:
             text = text.lower()  # first: <S> becomes a reserved symbol
@@ -79,10 +84,14 @@ class TextMapping(ValidatedSettings):
         return " ".join(words)
 
     def for_wer(self, text: str, where: str = "a text") -> str:
-        """Return `text` in the form whose words the WER compares.
+        """Return a text in the form whose words the WER compares.
+
+        Args:
+            text: The text.
+            where: Its place, for messages.
 
         Raises:
-            TextError: as :meth:`mapped`.
+            TextError: As for :meth:`mapped`.
         """
         if not self.normalise_wer:
             return text
@@ -91,9 +100,13 @@ class TextMapping(ValidatedSettings):
 
 @dataclass(frozen=True)
 class RescoreSettings(ValidatedSettings):
-    """How to tune weights. words, oov: use weights for these features. seed: seed of restarts and
-    resampling. skip_incomplete: skip utterances without a reference in tuning, with a notice,
-    instead of raising an error."""
+    """How to tune weights.
+
+    Attributes:
+        mapping: How to change texts before a model reads them.
+        skip_incomplete: In tuning, skip utterances without a reference with a notice instead of
+            raising an error.
+    """
 
     mapping: TextMapping = TextMapping()
     words: Annotated[bool, about("use a weight for the number of words")] = True

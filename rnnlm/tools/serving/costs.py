@@ -30,11 +30,15 @@ def none(tokens: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """What a request asks for.
+    """The work that a request asks for.
 
-    readings: what is read for each text: the text, and what is read with it, such as its context or
-    its source. models: how many read it. drawn: the most tokens that are written. numbers: how many
-    are answered. bytes_of_a_number: of the answer, with the words beside them.
+    Attributes:
+        readings: Strings to read for each text: the text, and its context or source, if any.
+        tokenizer: Tokenizer of the models.
+        models: Number of models that read them.
+        drawn: Function from the number of tokens read to the largest number of tokens written.
+        numbers: Function from the number of tokens read to the number of numbers in the answer.
+        bytes_of_a_number: Bytes of the answer per number, with the words beside it.
     """
 
     readings: Sequence[tuple[str, ...]]
@@ -46,13 +50,21 @@ class Demand:
 
     @property
     def characters(self) -> int:
-        """How many are read: what is read with each text counts with each."""
+        """The number of characters to read: text that is read with several texts counts with each."""
         return sum(sum(map(len, reading)) for reading in self.readings)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a request takes. tokens: read by all models, and drawn."""
+    """The cost of a request.
+
+    Attributes:
+        texts: Number of texts.
+        characters: Number of characters read, including each text's context or source.
+        tokens: Number of tokens read by all models, and drawn.
+        numbers: Number of numbers in the answer.
+        answer_bytes: Size of the answer, in bytes.
+    """
 
     texts: int
     characters: int

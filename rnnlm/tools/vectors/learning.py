@@ -36,24 +36,34 @@ def learn_vectors(
     seed: int = 1, threads: int = 1, text_settings: TextSettings | None = None,
     progress: Progress = silent,
 ) -> WordVectors:  # fmt: skip
-    """Learn word vectors from a text: one or more paths, the name of a bundled corpus, or a text
-    object; by default from the bundled corpus.
+    """Learn word vectors from a text.
 
-    method: "svd": PPMI and its truncated singular value decomposition (Levy, Goldberg & Dagan
-    2015); "glove" (Pennington, Socher & Manning 2014); "skipgram" or "cbow" (Mikolov et al. 2013).
-    width: number of dimensions; None: 100, or fewer with svd if a text has few words. window: words
-    on each side that count as context; skip-gram and CBOW draw windows of up to this size, and skip
-    frequent words at random. min_count: words that occur fewer times get no vector. epochs,
-    learning_rate: for GloVe (None: 15 and 0.05), skip-gram and CBOW (None: 5 and 0.025). negative:
-    number of noise words per pair, for skip-gram and CBOW. tokenizer: how to split text into words;
-    None: at white space, or as in the prepared text. seed: the same seed and number of threads give
-    the same vectors. threads: number of threads, for all methods but svd. progress: called with the
-    progress.
+    Args:
+        text: One or more paths, the name of a bundled corpus, or a text object. None: the bundled
+            corpus.
+        method: "svd": PPMI and its truncated singular value decomposition (Levy, Goldberg & Dagan
+            2015); "glove" (Pennington, Socher & Manning 2014); "skipgram" or "cbow" (Mikolov et al.
+            2013).
+        width: Number of dimensions. None: 100, or fewer with svd if a text has few words.
+        window: Number of words on each side that count as context. Skip-gram and CBOW draw windows
+            of up to this size, and skip frequent words at random.
+        min_count: Words that occur fewer times get no vector.
+        epochs: Number of epochs. None: 15 for GloVe, 5 for skip-gram and CBOW.
+        negative: For skip-gram and CBOW, number of noise words per pair.
+        learning_rate: Initial learning rate. None: 0.05 for GloVe, 0.025 for skip-gram and CBOW.
+        tokenizer: How to split text into words. None: at white space, or as in the prepared text.
+        seed: Random seed: the same seed and number of threads give the same vectors.
+        threads: Number of threads, for all methods but svd.
+        text_settings: How to read lines. None: the defaults.
+        progress: Callback for the progress.
+
+    Returns:
+        The vectors of the words.
 
     Raises:
-        SettingsError: a setting is out of range, or the width is more than the words allow.
-        TextError: the text cannot be read, or holds too few words.
-        UsageError: the text was prepared with another tokenizer.
+        SettingsError: A setting is out of range, or the width is more than the words allow.
+        TextError: The text cannot be read, or holds too few words.
+        UsageError: The text was prepared with another tokenizer.
     """
     settings = LearningSettings(
         method=method,

@@ -26,8 +26,14 @@ _LIKE = 60  # per cent of edits that leave a word alike, for hints
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WordVectors(Records):
-    """Word vectors. words: V different words, the most frequent first if frequencies are known.
-    matrix_VE: float32. source: their description in messages. note: a further remark, or ""."""
+    """The vectors of V words, with E dimensions.
+
+    Attributes:
+        words: V different words, the most frequent first if frequencies are known.
+        matrix_VE: One row per word, (V, E) float32.
+        source: Description of the vectors, for messages.
+        note: A further remark, or "".
+    """
 
     words: tuple[str, ...]
     matrix_VE: np.ndarray
@@ -55,8 +61,11 @@ class WordVectors(Records):
     def to_columns(self, table: int | str | None = None) -> dict[str, list[Cell]]:
         """Return the columns by name: the words, and each dimension of their vectors.
 
+        Args:
+            table: Must be None: there is only one table.
+
         Raises:
-            UsageError: a `table` is named, although there is only one.
+            UsageError: A `table` is named, although there is only one.
         """
         if table is not None:
             return super().to_columns(table)
@@ -95,8 +104,11 @@ class WordVectors(Records):
     def number(self, word: str) -> int:
         """Return the row of a word.
 
+        Args:
+            word: The word.
+
         Raises:
-            UsageError: the word has no row; the hint suggests a similar word.
+            UsageError: The word has no row; the hint suggests a similar word.
         """
         number = self.numbers.get(word)
         if number is not None:
@@ -115,8 +127,17 @@ class WordVectors(Records):
     def nearest(
         self, vector_E: np.ndarray, count: int, without: Sequence[int] = ()
     ) -> list[tuple[str, float]]:
-        """Return the words whose vectors have the largest cosine with `vector_E`, largest first,
-        with the cosine; special symbols are left out. without: rows that are left out, too."""
+        """Return the words whose vectors have the largest cosine with a vector, largest first.
+        Special symbols are left out.
+
+        Args:
+            vector_E: The vector, (E,).
+            count: Number of words to return.
+            without: Numbers of further rows to leave out.
+
+        Returns:
+            Each word with its cosine.
+        """
         length = float(np.linalg.norm(vector_E))
         cosine_V = self.unit_VE @ (vector_E / length if length else vector_E)
         cosine_V[~self.is_word_V] = -np.inf
@@ -126,13 +147,19 @@ class WordVectors(Records):
         return [(self.words[row], float(cosine_V[row])) for row in best]
 
     def save(self, path: str | Path, overwrite: bool = False) -> int:
-        """Write the vectors to a file in word2vec's text format, compressed according to its
-        suffix, or to standard output (`-`). Return their number. Symbols with white space inside,
+        """Write the vectors to a file in word2vec's text format. Symbols with white space inside,
         which the format cannot hold, are left out with a notice.
 
+        Args:
+            path: The file, compressed according to its suffix, or `-` for standard output.
+            overwrite: Replace an existing file.
+
+        Returns:
+            The number of vectors written.
+
         Raises:
-            OutputError: the file cannot be written, or it exists and `overwrite` is not set.
-            UsageError: there are no vectors to write.
+            OutputError: The file cannot be written, or it exists and `overwrite` is not set.
+            UsageError: There are no vectors to write.
         """
         path = Path(path)
         outputs.check_file(path, overwrite)
@@ -153,13 +180,15 @@ class WordVectors(Records):
 
 
 def read_vectors(path: str | Path) -> WordVectors:
-    """Read vectors from a file in the text format of word2vec or GloVe, which may be compressed
-    (.gz, .xz, .bz2, .zst).
+    """Read vectors in the text format of word2vec or GloVe.
+
+    Args:
+        path: The file, which may be compressed (.gz, .xz, .bz2, .zst).
 
     Raises:
-        TextError: the file cannot be read, is binary, truncated or not UTF-8, or a vector is not
+        TextError: The file cannot be read, is binary, truncated or not UTF-8, or a vector is not
             made of numbers.
-        SettingsError: the vectors differ in width from what the first line says.
+        SettingsError: The vectors differ in width from what the first line says.
     """
     words, matrix_VE = read_all_vectors(path)
     return WordVectors(tuple(words), matrix_VE, str(path))
