@@ -60,7 +60,8 @@ class Text(Protocol):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Where it comes from: paths, globs, `-`, data sets; or the folder where it is prepared."""
+        """The origin of the text: paths, globs, `-`, data sets; or the folder where it is
+        prepared."""
 
     @property
     def settings(self) -> TextSettings:
@@ -74,13 +75,21 @@ class Text(Protocol):
         """Yield the lines in order, in blocks of about a megabyte."""
 
     def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> EncodedText:
-        """Return the ids of the text, in memory, and what is counted."""
+        """Return the ids and counts of the text, in memory.
+
+        Args:
+            tokenizer: Tokenizer to encode with.
+            progress: Callback for the progress of reading.
+        """
 
     def split(self, share: float, is_chosen: bool = True) -> "Split":
-        """Return the text in two parts: the second is the last `share` of its lines, or whole
-        documents where it has documents.
+        """Divide the text into two parts: the second part is the last `share` of its lines, or of
+        its documents if it has documents.
 
-        is_chosen: it is not the usual share, of which a long prepared text holds out less.
+        Args:
+            share: Share of the second part, 0 to 1.
+            is_chosen: Whether the user chose the share; of the default share, a long prepared text
+                holds out less.
         """
 
 
@@ -93,17 +102,24 @@ class Split(Protocol):
     def encode(
         self, tokenizer: Tokenizer, progress: Progress = silent
     ) -> tuple[EncodedText, EncodedText | None]:
-        """Return both parts; no second one where nothing is held out, or the text is a single line
-        or document.
+        """Return both parts. The second one is None if nothing is held out, or the text is a single
+        line or document. The ids of the first part may stay on disk.
 
-        The ids of the first part may stay on disk.
+        Args:
+            tokenizer: Tokenizer to encode with.
+            progress: Callback for the progress of reading.
         """
 
     def encode_once(
         self, reader: TokenizerBuilder, progress: Progress = silent
     ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
-        """Return the same, and before it the tokenizer, which is made of the first part while the
-        text is read."""
+        """Make a tokenizer of the first part while the text is read, and return it with both parts,
+        as :meth:`encode` does.
+
+        Args:
+            reader: Builder of the tokenizer.
+            progress: Callback for the progress of reading.
+        """
 
     @property
     def held_out(self) -> str:
@@ -134,6 +150,11 @@ class Corpus(BlockText):
 
     If the settings name a column, a notice lists the sources that are plain text and have no
     columns.
+
+    Attributes:
+        sources: Paths, globs, `-` or data sets.
+        settings: How to read lines.
+        source_settings: How to read tables and data sets.
     """
 
     sources: tuple[str, ...]
@@ -145,14 +166,18 @@ class Corpus(BlockText):
 
     @classmethod
     def from_lines(cls, lines: Iterable[str], settings: TextSettings = TextSettings()) -> "Corpus":
-        """Return a text of these lines, which can be used wherever a path can.
+        """Make a text of lines. It can be used wherever a path can.
 
         The lines are written to a temporary file as they come, so they need not fit in memory. The
         file is removed with the text.
 
+        Args:
+            lines: The lines, without line breaks.
+            settings: How to read them.
+
         Raises:
             ArgumentTypeError: `lines` is a single str, or a line is not a str.
-            TextError: a line contains a line break.
+            TextError: A line contains a line break.
         """
         return cls._written(in_memory.write_lines(lines), settings)
 
@@ -165,17 +190,20 @@ class Corpus(BlockText):
         columns: Sequence[str] = (),
         settings: TextSettings = TextSettings(),
     ) -> "Corpus":
-        """Return the text of a data set, which can be used wherever a path can. A data set is one
-        of Hugging Face's `datasets`, streamed or not, of pandas, of a library with Arrow's C
-        interface (Polars, pyarrow, DuckDB), an iterable of rows, or a column of these.
+        """Make a text of a data set. It can be used wherever a path can.
 
-        column: the column of the text. columns: other columns to keep under their names, such as
-        those of labels or of a target, for settings like `label_column`. Class numbers
-        (`datasets.ClassLabel`) become class names.
+        Args:
+            dataset: A data set of Hugging Face's `datasets`, streamed or not, of pandas, of a
+                library with Arrow's C interface (Polars, pyarrow, DuckDB), an iterable of rows, or
+                a column of these. Class numbers (`datasets.ClassLabel`) become class names.
+            column: Column of the text. None: the usual one.
+            columns: Other columns to keep under their names, such as columns of labels or of a
+                target, for settings like `label_column`.
+            settings: How to read lines.
 
         Raises:
-            ArgumentTypeError: the argument is not a data set.
-            TextError: a column does not exist, or the data set cannot be read.
+            ArgumentTypeError: The argument is not a data set.
+            TextError: A column does not exist, or the data set cannot be read.
         """
         path = in_memory.write_dataset(dataset, column, columns)
         return cls._written(path, settings)
@@ -249,7 +277,12 @@ class TextInMemory(BlockText):
 @keeps(Split)
 class ReadSplit:
     """A text that is read block by block, in two parts. Once all of it has been read, it knows
-    where the second part begins."""
+    where the second part begins.
+
+    Args:
+        text: The text.
+        share: Share of the second part, 0 to 1.
+    """
 
     def __init__(self, text: Text, share: float) -> None:
         self.text = text

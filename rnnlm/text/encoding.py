@@ -67,20 +67,30 @@ def kept(tokens: int) -> None:
 
 @dataclass(frozen=True)
 class EncodedText:
-    """A text, or consecutive lines of one, as ids, with all that is counted about each line.
+    """A text, or consecutive lines of one, as ids, with counts of each of its L lines.
 
-    ids: (N,) uint16 or int32 (always int32 from a tokenizer that spells); each line ends in the
-    boundary id. line_offsets: (lines + 1,) int64. document_offsets: (documents + 1,) int64, or None
-    where the text is one stream. Both are offsets into `ids`. oov: ascending positions of unknown
-    tokens. unseen: as in :class:`rnnlm.interface.Encoded`; None of a prepared text, too. words_L:
-    the words of each line once it is normalised, split on white space; oov_words_L: those that hold
-    an unknown token. characters_L and bytes_L count one for the end of each line. blank_lines: how
-    they were read, as in TextSettings. marks: how often each of :mod:`rnnlm.text.marks` occurs;
-    none are known of a prepared text. release: called with a number of tokens, deletes what was
-    written of the first ones for this run alone; they are not needed any more. files: where the ids
-    lie on disk, for other processes.
+    If a text is too large for memory, its arrays of tokens and lines are ChunkedArrays.
 
-    Of a text too large for memory, what belongs to each token or line is a ChunkedArray.
+    Attributes:
+        ids: Token ids, (N,) uint16 or int32 (always int32 from a tokenizer that spells); each line
+            ends in the boundary id.
+        line_offsets: Where lines begin in `ids`, (L + 1,) int64.
+        document_offsets: Where documents begin in `ids`, (documents + 1,) int64; None if the text
+            is one stream.
+        oov: Positions in `ids` of unknown tokens, ascending.
+        words_L: Number of words of each line once it is normalised, split on white space.
+        oov_words_L: Number of words of each line that hold an unknown token.
+        characters_L: Number of characters of each line, plus one for its end.
+        bytes_L: Number of bytes of each line, plus one for its end.
+        lines_hash: Hash of the lines.
+        blank_lines: How blank lines were read, as in TextSettings.
+        marks: How often each of :mod:`rnnlm.text.marks` occurs; empty for a prepared text, where
+            this is not known.
+        release: Callback that deletes temporary files of this run. Called with a number of tokens,
+            it deletes the files of the first ones, which are no longer needed.
+        files: Where the ids lie on disk, for other processes.
+        unseen: Hashes of unknown words, as in :class:`rnnlm.interface.Encoded`; None for a prepared
+            text, too.
     """
 
     ids: IntArray
@@ -100,14 +110,14 @@ class EncodedText:
 
     @property
     def oov_types(self) -> int | None:
-        """The number of different unknown words; None where it is not known."""
+        """The number of different unknown words; None if it is not known."""
         if not len(self.oov):
             return 0
         return None if self.unseen is None else len(self.unseen)
 
     @property
     def tokens(self) -> int:
-        """The number of tokens, each line's `</s>` among them."""
+        """The number of tokens, including each line's `</s>`."""
         return len(self.ids)
 
     @property
@@ -127,12 +137,12 @@ class EncodedText:
 
     @property
     def characters(self) -> int:
-        """The number of characters, one for the end of each line among them."""
+        """The number of characters, plus one for the end of each line."""
         return total(self.characters_L)
 
     @property
     def bytes(self) -> int:
-        """The number of bytes in UTF-8, one for the end of each line among them."""
+        """The number of bytes in UTF-8, plus one for the end of each line."""
         return total(self.bytes_L)
 
 

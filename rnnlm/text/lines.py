@@ -132,15 +132,21 @@ def as_bytes(lines: Iterable[str]) -> bytes:
 class Block:
     """Consecutive lines, without blank ones unless they are kept.
 
-    `document_starts`: indices into `lines` where a document begins (empty unless blank lines
-    separate documents).
+    Attributes:
+        lines: The lines, without line breaks.
+        document_starts: Indices into `lines` where a document begins; empty unless blank lines
+            separate documents.
     """
 
     lines: Sequence[str]
     document_starts: list[int]
 
     def cut(self, lines: int) -> tuple["Block", "Block"]:
-        """Return the first `lines` lines as a block, and the others."""
+        """Divide the block in two.
+
+        Args:
+            lines: Number of lines of the first part.
+        """
         first = [start for start in self.document_starts if start < lines]
         others = [start - lines for start in self.document_starts[len(first) :]]
         return Block(self.lines[:lines], first), Block(self.lines[lines:], others)

@@ -54,18 +54,25 @@ Traced = list[tuple[str, int, int]]
 
 
 def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
-    """Normalise the characters of `text`; lines stay lines. forms: names of FORMS, as
-    "quotes,dashes" or as a list, or "all".
+    """Normalise the characters of a text; lines stay lines.
 
-    quotes: curly and low quotation marks, primes and the acute accent as a separate character
-    become ' and "; guillemets stay. dashes: hyphens, en and em dashes and the minus sign become -.
-    spaces: tabs, no-break, zero-width and all other spaces become a space, runs of spaces become
-    one, and soft hyphens are removed; joiners (U+200C, U+200D), which belong to spelling, stay.
-    entities: named and numbered HTML entities with their semicolon become their characters, but no
-    line ends, NUL, `<s>`, `</s>` or `<unk>`. nfc: letters with accents are single characters.
+    The forms are:
+
+    * quotes: curly and low quotation marks, primes and the acute accent as a separate character
+      become ' and "; guillemets stay.
+    * dashes: hyphens, en and em dashes and the minus sign become -.
+    * spaces: tabs, no-break, zero-width and all other spaces become a space, runs of spaces become
+      one, and soft hyphens are removed; joiners (U+200C, U+200D), which belong to spelling, stay.
+    * entities: named and numbered HTML entities with their semicolon become their characters, but
+      no line ends, NUL, `<s>`, `</s>` or `<unk>`.
+    * nfc: letters with accents are single characters.
+
+    Args:
+        text: The text.
+        forms: Names of forms, as "quotes,dashes" or as a list, or "all".
 
     Raises:
-        SettingsError: a form is unknown.
+        SettingsError: A form is unknown.
         ArgumentTypeError: `text` is not a str, or forms are not names.
     """
     if not isinstance(text, str):

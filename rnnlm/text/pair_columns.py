@@ -19,8 +19,8 @@ Format = Literal["auto", "tsv", "csv", "jsonl", "parquet", "parallel"]
 
 @dataclass(frozen=True)
 class ParallelSettings:
-    """Settings for reading pairs. Columns are named by the header of a table; numbers, from 1 on,
-    name those of a table without a header."""
+    """Settings for reading pairs. Columns are named by the header of a table; in a table without a
+    header, by their numbers, from 1."""
 
     format: Annotated[
         Format, about("format of the pairs; auto infers it from the file's name and content")

@@ -210,17 +210,26 @@ def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolve
 
 @dataclass(frozen=True)
 class Sampling:
-    """A tokenizer is being made from a sample. how: from "all" of the text, "even" stretches of it,
-    or its "start"."""
+    """A tokenizer is being made from a sample.
+
+    Attributes:
+        how: The sample is "all" of the text, "even" stretches of it, or its "start".
+        bytes: Requested size of the sample, in bytes.
+    """
 
     how: str
-    bytes: int  # asked for
+    bytes: int
 
 
 @dataclass(frozen=True)
 class CountingWords:
-    """Progress of counting the words of the whole text; share: None where its length is not known
-    beforehand."""
+    """Progress of counting the words of the whole text.
+
+    Attributes:
+        share: Share of the text that is done, 0 to 1; None if its length is not known beforehand.
+        seconds: Time since counting began, in seconds.
+        seconds_left: Seconds until the count ends; None while unknown.
+    """
 
     share: float | None
     seconds: float
@@ -229,7 +238,15 @@ class CountingWords:
 
 @dataclass(frozen=True)
 class Sampled:
-    """The tokenizer is ready. how: as above, or the model that it comes from."""
+    """The tokenizer is ready.
+
+    Attributes:
+        how: The sample, as in :class:`Sampling`, or the model that the tokenizer comes from.
+        bytes: Size of the sample, in bytes.
+        tokenizer: Kind of the tokenizer.
+        vocabulary_size: Number of tokens of the vocabulary.
+        seconds: Duration, in seconds.
+    """
 
     how: str
     bytes: int
@@ -240,21 +257,48 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Encoding:
-    """Progress of the work. share: of the text; None where its length is not known beforehand."""
+    """Progress of the work.
 
-    text_bytes: int  # of lines that are kept
+    Attributes:
+        text_bytes: Bytes of the lines that are kept, so far.
+        tokens: Number of tokens so far.
+        shards: Number of shards so far.
+        share: Share of the text that is done, 0 to 1; None if its length is not known beforehand.
+        seconds: Time since encoding began, in seconds.
+        bytes_per_second: Speed, in bytes of text per second.
+        seconds_left: Seconds until the work ends; None while unknown.
+        is_skipping: Whether it is reading text that was encoded before the work was interrupted.
+    """
+
+    text_bytes: int
     tokens: int
     shards: int
     share: float | None
     seconds: float
     bytes_per_second: float
     seconds_left: float | None
-    is_skipping: bool = False  # what was done before the work was interrupted
+    is_skipping: bool = False
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The folder holds all of the text."""
+    """The folder holds all of the text.
+
+    Attributes:
+        folder: The folder.
+        lines: Number of lines.
+        documents: Number of documents.
+        tokens: Number of tokens.
+        words: Number of words.
+        oov_words: Number of words with an unknown token.
+        characters: Number of characters.
+        bytes: Number of bytes of text.
+        shards: Number of shards.
+        file_bytes: Size of the files, in bytes.
+        vocabulary_size: Number of tokens of the vocabulary.
+        lines_hash: Hash of the lines.
+        seconds: Duration, in seconds.
+    """
 
     folder: str
     lines: int
@@ -263,7 +307,7 @@ class Prepared:
     words: int
     oov_words: int
     characters: int
-    bytes: int  # of text
+    bytes: int
     shards: int
     file_bytes: int
     vocabulary_size: int
@@ -289,15 +333,21 @@ def prepare(
     """Encode a text as a folder of token ids that :func:`rnnlm.train` reads without loading it.
     Yield events as the work proceeds.
 
-    tokenizer: an existing one, such as `rnnlm.load_tokenizer("model")`, or the kind to build from
-    the text: "word", "char", ... tokenizer_name: its origin, for the record. sample: bytes of text
-    to build the vocabulary from, such as "32M". workers: number of encoding processes; None: one
-    per processor, 0: only this process. overwrite: replace an existing folder; without it, the same
-    call resumes an interrupted one. The other keywords are settings of tokenizer and text:
-    `prepare("text.txt", "prepared", workers=4, max_vocab=50_000)`.
+    Args:
+        text: One or more paths.
+        output: The folder.
+        tokenizer: An existing tokenizer, such as `rnnlm.load_tokenizer("model")`, or the kind to
+            build from the text: "word", "char", ... None: "word".
+        sample: Bytes of text to build the vocabulary from, such as "32M", or "all". None: the
+            default of the tokenizer.
+        workers: Number of encoding processes; 0: only this process. None: one per processor.
+        overwrite: Replace an existing folder. Without it, the same call resumes an interrupted one.
+        tokenizer_name: Origin of an existing tokenizer, for the record.
+        **settings: Settings of tokenizer and text: `prepare("text.txt", "prepared", workers=4,
+            max_vocab=50_000)`.
 
     Raises:
-        RnnlmError: the arguments contradict each other, the text cannot be read, the folder cannot
+        RnnlmError: The arguments contradict each other, the text cannot be read, the folder cannot
             be written, or a worker process died.
     """
     given = [text] if isinstance(text, (str, os.PathLike)) else several(text, "text")
