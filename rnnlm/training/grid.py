@@ -54,7 +54,7 @@ CLEARLY = 1.01  # a perplexity is clearly higher than another if it exceeds 1.01
 
 @dataclass(frozen=True)
 class RunResult:
-    """The result of one run. What was not measured is None."""
+    """The result of one run of a grid. Numbers that were not measured are None."""
 
     run: str
     folder: str
@@ -266,8 +266,15 @@ class GridPlan:
 
 @dataclass(frozen=True)
 class GridRunStarted:
-    """A run of a grid starts or resumes; the events of that run follow, unless it is done already.
-    number: from 1, of `count`."""
+    """A run of a grid starts or resumes; the events of that run follow, unless it has ended
+    already.
+
+    Attributes:
+        number: Number of the run, from 1.
+        count: Number of runs of the grid.
+        run: Values of the run in the grid.
+        plan: Plan of the run, or its result if it has ended.
+    """
 
     number: int
     count: int
@@ -277,8 +284,14 @@ class GridRunStarted:
 
 @dataclass(frozen=True)
 class GridRunEnded:
-    """A run of a grid has ended, with this result. error: the error if the run failed; the grid
-    continues."""
+    """A run of a grid has ended.
+
+    Attributes:
+        number: Number of the run, from 1.
+        count: Number of runs of the grid.
+        result: Result of the run.
+        error: The error if the run failed; the grid continues.
+    """
 
     number: int
     count: int
@@ -288,9 +301,15 @@ class GridRunEnded:
 
 @dataclass(frozen=True)
 class GridFinished(Records):
-    """The grid has ended. stopped: "complete", or "request" if the caller stopped it; the same call
-    then resumes it. table, curves: the files with the results and the learning curves of all runs
-    that have ended; None if there are none."""
+    """The grid has ended.
+
+    Attributes:
+        folder: Folder of the grid.
+        results: Results of the runs that have ended.
+        stopped: "complete", or "request" if the caller stopped it; the same call then resumes it.
+        table: File with the results of all runs that have ended; None if there are none.
+        curves: File with their learning curves; None if there are none.
+    """
 
     folder: str
     results: tuple[RunResult, ...]
@@ -326,21 +345,28 @@ def train_grid(
     text: str | Path | Sequence[str | Path] | None = None, *, grid: Mapping[str, SettingValue],
     stop: Callable[[], bool] = never, save: Callable[[], bool] = never, **request: SettingValue,
 ) -> Iterator[GridEvent]:  # fmt: skip
-    """Train one model for each combination of settings: `train_grid("my.txt", grid={"model":
-    ["rnn", "lstm"], "hidden_size": [64, 128]}, output="lesson", budget="5epochs")`. All runs share
-    the text, tokenizer, budget and seed of the first one, unless the grid names them.
+    """Train one model for each combination of settings.
 
-    grid: the values of each setting, which may be `model` or `recipe`. output: the folder of the
-    grid, with a folder for each run, `grid.tsv` and `curves.svg`.
+        train_grid("my.txt", grid={"model": ["rnn", "lstm"], "hidden_size": [64, 128]},
+                   output="lesson", budget="5epochs")
 
-    stop, save and all other keywords are as for :func:`rnnlm.train`. Finished runs in the folder
-    are not trained again.
+    All runs share the text, tokenizer, budget and seed of the first one, unless the grid names
+    them. Finished runs in the folder are not trained again.
 
-    Yields GridRunStarted, the events of that run and GridRunEnded for each, at the end
-    GridFinished.
+    Args:
+        text: Training text, as for :func:`rnnlm.train`.
+        grid: Values of each setting, which may be `model` or `recipe`.
+        stop: Callback, as for :func:`rnnlm.train`.
+        save: Callback, as for :func:`rnnlm.train`.
+        **request: Other keywords, as for :func:`rnnlm.train`. `output` is the folder of the grid,
+            with a folder for each run, `grid.tsv` and `curves.svg`.
+
+    Yields:
+        For each run GridRunStarted, the events of the run and GridRunEnded; at the end
+        GridFinished.
 
     Raises:
-        RnnlmError: at once, a combination is impossible; before the first run begins, the text
+        RnnlmError: At once, a combination is impossible; before the first run begins, the text
             cannot be read, or the folder holds other runs. GridRunEnded reports a run that
             diverges.
     """

@@ -318,20 +318,27 @@ Run = str | os.PathLike[str]  # a folder or the name of a model; a finished run 
 def report(
     runs: Run | Sequence[Run], path: str | Path, *, by: By = "steps", overwrite: bool = False
 ) -> Path:
-    """Write an HTML page about training runs, and return its path. It has one plot of the learning
-    curves of all runs. For each run, it shows the model, metrics with signatures, settings with
-    their origins, learning curve, learning rate, gradient norms, spectral radius and saturated
-    units by layer, rollbacks and speed.
+    """Write an HTML page about training runs, and return its path.
 
-    The page loads no other files. runs: one or several; a run is its folder or the name of a model,
-    and the folder of a grid means all its runs. Runs in progress and runs that diverged have a
-    page, too, even if only their metrics.jsonl exists. For a model without a run (a mixture, an
-    imported model), the page describes the model. by: the horizontal axis of learning curves.
+    It has one plot of the learning curves of all runs. For each run, it shows the model, metrics
+    with signatures, settings with their origins, learning curve, learning rate, gradient norms,
+    spectral radius and saturated units by layer, rollbacks and speed. The page loads no other
+    files.
+
+    Runs in progress and runs that diverged have a page, too, even if only their metrics.jsonl
+    exists. For a model without a run (a mixture, an imported model), the page describes the model.
+
+    Args:
+        runs: One or several runs. A run is its folder or the name of a model; the folder of a grid
+            means all its runs.
+        path: HTML file to write.
+        by: Horizontal axis of learning curves: "steps", "tokens", "epochs" or "seconds".
+        overwrite: Replace an existing file.
 
     Raises:
-        ModelError: a run or model does not exist, or its log or manifest is damaged.
-        UsageError: no run is named, or `path` does not name an HTML file.
-        OutputError: the page cannot be written, or it exists and `overwrite` is not set.
+        ModelError: A run or model does not exist, or its log or manifest is damaged.
+        UsageError: No run is named, or `path` does not name an HTML file.
+        OutputError: The page cannot be written, or it exists and `overwrite` is not set.
     """
     path = Path(path)
     pages.check(path, overwrite, WHAT)

@@ -28,13 +28,23 @@ _AGAIN = (
 
 @dataclass(frozen=True)
 class TunedSettings:
-    """Settings chosen on a text, the fingerprint of the model they were chosen for, and its
-    perplexities on that text."""
+    """Tuned settings of an adaptation.
+
+    Attributes:
+        kind: Kind of adaptation.
+        settings: The settings, by name.
+        model: Fingerprint of the model that they were tuned for.
+        data: Hash of the lines of the text that they were tuned on.
+        tokens: Number of tokens of that text.
+        ppl_before: Perplexity of that text without adaptation.
+        ppl_after: Perplexity of that text with these settings.
+        format_version: Version of the file format.
+    """
 
     kind: str
     settings: dict[str, Any]
     model: str | None = None
-    data: str = ""  # hash over the lines of the text
+    data: str = ""
     tokens: int = 0
     ppl_before: float | None = None
     ppl_after: float | None = None

@@ -196,11 +196,13 @@ def base_folder(name: str | Path) -> Path:
 
 
 def load_tokenizer(name: str | Path) -> Tokenizer:
-    """Load the tokenizer of a model, named as for :func:`load`, or of a prepared text, and nothing
-    else.
+    """Load the tokenizer of a model or of a prepared text, and nothing else.
+
+    Args:
+        name: Model, named as for :func:`load`, or folder of a prepared text.
 
     Raises:
-        ModelError: the model does not exist or is damaged.
+        ModelError: The model does not exist or is damaged.
     """
     folder = find_tokenizer(name)
     if is_prepared(folder):

@@ -238,26 +238,40 @@ def gate_sizes(
 
 
 class Cell:
-    """Base of the settings of one kind of recurrent cell, which say what others ask of it before
-    there is a network."""
+    """Base of the settings of one kind of recurrent cell, with the properties that are needed
+    before there is a network.
 
-    # How many times the usual rate a decoder learns a few pairs with
+    Attributes:
+        rate_of_few_pairs: Factor on the usual learning rate for a decoder that learns from a few
+            pairs.
+        starts: Settings that affect only the initial weights.
+        state_parts: Number of vectors that are fed back from each step to the next one.
+        layer_norm: Whether its gates are normalised.
+    """
+
     rate_of_few_pairs: ClassVar[float] = 1.0
 
-    # The settings that say how weights start, no more
     starts: ClassVar[frozenset[str]] = frozenset()
 
-    # How many vectors are fed back from each step to the next one
     state_parts: ClassVar[int] = 1
 
     layer_norm = False
 
     def of_layer(self, number: int) -> Self:
-        """Return the settings of layer `number` of a stack, counted from 0."""
+        """Return the settings of one layer of a stack.
+
+        Args:
+            number: Number of the layer, from 0.
+        """
         return self
 
     def array_sizes(self, input_width: int, width: int) -> dict[str, Size]:
-        """Return the shapes of the weights of a layer by name."""
+        """Return the shapes of the weights of a layer, by name.
+
+        Args:
+            input_width: Number of inputs.
+            width: Number of units.
+        """
         raise NotImplementedError
 
 

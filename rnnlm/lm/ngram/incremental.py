@@ -18,12 +18,14 @@ from rnnlm.lm.ngram.tables import NOWHERE, NgramTables, damage_error, word_bits
 
 
 class NgramContext(NamedTuple):
-    """The part of the words so far that can affect what comes next; equal where the model does not
-    distinguish.
+    """The part of the words so far that can affect the next one. Two contexts are equal if the
+    model does not distinguish them.
 
-    token_ids: of the words, latest last; `<s>` is V. numbers, costs: for the contexts made of the
-    last 1, 2, ... words, the number of that n-gram in the model, and what giving it up costs
-    (nats).
+    Attributes:
+        token_ids: Ids of the words, latest last; `<s>` is V.
+        numbers: For the contexts of the last 1, 2, ... words, the number of that n-gram in the
+            model.
+        costs: For these contexts, the log of the backoff weight in nats.
     """
 
     token_ids: tuple[int, ...]
@@ -49,7 +51,11 @@ class _OrderIndex(NamedTuple):
 
 
 class IncrementalScorer:
-    """Scores growing prefixes under `model`. Words are token ids; logarithms in nats."""
+    """Scores growing prefixes under a model. Words are token ids; logarithms are in nats.
+
+    Args:
+        model: The model.
+    """
 
     def __init__(self, model: NgramTables) -> None:
         self.model = model
@@ -77,23 +83,41 @@ class IncrementalScorer:
         return NgramContext((self._size,), (self._size,), (self._unigrams[2 * self._size + 1],))
 
     def null(self) -> NgramContext:
-        """Return the context of which nothing is known, not even that a line began."""
+        """Return the context of unknown text, for which not even the beginning of a line is
+        known."""
         return NULL
 
     def extend(self, context: NgramContext, word: int) -> tuple[float, int, NgramContext]:
-        """Return log p(word | context), the length of the longest n-gram of the model that ends
-        with `word` there, and the context after it."""
+        """Score a word after a context.
+
+        Args:
+            context: The context.
+            word: Token id of the word.
+
+        Returns:
+            log p(word | context) in nats, the length of the model's longest n-gram that ends with
+            `word` there, and the context after it.
+        """
         logprob, length, numbers, costs = self._read(context.numbers, context.costs, word)
         return logprob, length, self._after((*context.token_ids, word), numbers, costs)
 
     def extend_all(
         self, contexts: Sequence[NgramContext], words: Sequence[int]
     ) -> list[tuple[float, int, NgramContext]]:
-        """Extend one context after the other."""
+        """Extend contexts one after the other.
+
+        Args:
+            contexts: N contexts.
+            words: The next word of each, N token ids.
+        """
         return [self.extend(context, word) for context, word in zip(contexts, words, strict=True)]
 
     def distribution(self, context: NgramContext) -> tuple[np.ndarray, State]:
-        """Return log p of every word after `context`, (V,), and the model's state there."""
+        """Return log p of every word after a context in nats, (V,), and the model's state there.
+
+        Args:
+            context: The context.
+        """
         state = self.model.initial_state(1)
         if not context.token_ids:
             return np.asarray(self.model.values[0])[: self._size, 0], state
@@ -105,7 +129,13 @@ class IncrementalScorer:
         return logprob_11V[0, 0], state
 
     def score_tokens(self, context: NgramContext, words: Sequence[int]) -> list[tuple[float, int]]:
-        """Return what :meth:`extend` does for one word after the other, without the contexts."""
+        """Score words one after the other, like :meth:`extend`, and return the results without
+        contexts.
+
+        Args:
+            context: Context of the first word.
+            words: Token ids.
+        """
         answers = []
         numbers: Sequence[int] = context.numbers
         costs: Sequence[float] = context.costs

@@ -44,8 +44,12 @@ OUTSIDE = -2  # number of a context that reaches back beyond the start of the li
 @keeps(State)
 @dataclass(frozen=True)
 class NgramState:
-    """The last inputs of each row, (B, N-1), latest last; -1 where there are fewer, or more would
-    change nothing."""
+    """The last inputs of each of B rows.
+
+    Attributes:
+        inputs_BN: The last inputs, (B, order - 1), latest last; -1 if there are fewer, or more
+            would change nothing.
+    """
 
     inputs_BN: np.ndarray
 
@@ -58,10 +62,13 @@ class NgramState:
 
 @dataclass(frozen=True)
 class Lookup:
-    """The steps by which a token's probability was found. order: of the n-gram that ends in it.
+    """The steps by which a token's probability was found.
 
-    given_up: the contexts that were dropped for shorter ones, the longest first: their ids (`</s>`:
-    the beginning of the line), and their backoff weights (nats).
+    Attributes:
+        order: Order of the n-gram that ends in the token.
+        logprob_nats: Log-probability of the token, in nats.
+        given_up: Contexts that were dropped for shorter ones, the longest first: their ids (`</s>`:
+            the beginning of the line) and their backoff weights in nats.
     """
 
     order: int
@@ -71,12 +78,18 @@ class Lookup:
 
 @keeps(LanguageModel)
 class NgramModel(PickledByOrigin):
-    """keys[n]: sorted uint64 keys of order n + 2. values[n]: (M, 2) float32 of order n + 1: log
-    p(w|h), log backoff, nats (the highest order has only the first).
+    """A backoff n-gram model of order N, as sorted tables.
 
-    normalised: False for estimators that do not sum to one, and for models of other programs.
-    unseen_context_logprob: what giving up a context that is not in the model costs (0, but for
-    stupid backoff).
+    Args:
+        keys: `keys[n]`: sorted keys of the M n-grams of order n + 2, (M,) uint64.
+        values: `values[n]`: log p(w|h) and log backoff of the M n-grams of order n + 1 in nats, (M,
+            2) float32; the highest order has only the first column.
+        tokenizer: Tokenizer whose ids the model reads and predicts.
+        normalised: Whether probabilities sum to one. False for estimators that do not sum to one,
+            and for models of other programs.
+        unseen_context_logprob: Log of the factor, in nats, for giving up a context that is not in
+            the model: 0, except for stupid backoff.
+        fingerprint: Hash of weights and tokenizer; None for a model that was never saved.
     """
 
     max_rows = None
@@ -111,8 +124,16 @@ class NgramModel(PickledByOrigin):
         normalised: bool,
         unseen_context_logprob: float = 0.0,
     ) -> "NgramModel":
-        """Make the model of these orders, from the unigrams up. Empty ones at the top are dropped,
-        unless giving up the contexts below them has a cost."""
+        """Make a model of its orders. Empty ones at the top are dropped, unless giving up the
+        contexts below them has a cost.
+
+        Args:
+            levels: The orders, from the unigrams up.
+            tokenizer: Tokenizer whose ids the model reads and predicts.
+            normalised: Whether probabilities sum to one.
+            unseen_context_logprob: Log of the factor, in nats, for giving up a context that is not
+                in the model.
+        """
         levels = list(levels)
         while len(levels) > 1 and not len(levels[-1]) and not levels[-2].logbackoff_M.any():
             levels.pop()
@@ -138,7 +159,15 @@ class NgramModel(PickledByOrigin):
             yield BackoffLevel(self.size, keys, values)
 
     def words(self, n: int, numbers: np.ndarray) -> list[np.ndarray]:
-        """Return the words of n-grams of order n, given by number: one array a position."""
+        """Return the words of n-grams.
+
+        Args:
+            n: Order of the n-grams.
+            numbers: Numbers of the n-grams, (S,).
+
+        Returns:
+            One array of token ids, (S,), for each of the n positions.
+        """
         words = []
         for keys in reversed(self.keys[: n - 1]):
             numbers, last = split_keys(keys[numbers], self.size)
@@ -151,7 +180,13 @@ class NgramModel(PickledByOrigin):
     def score(
         self, inputs_BT: Array, targets_BT: Array, state: NgramState
     ) -> tuple[np.ndarray, NgramState]:
-        """Score as :meth:`rnnlm.LanguageModel.score` says, in numpy, float64."""
+        """Score as :meth:`rnnlm.LanguageModel.score` does, in NumPy, float64.
+
+        Args:
+            inputs_BT: Token ids that the model reads, (B, T).
+            targets_BT: Token ids to score, (B, T); -1 is padding and scores 0.
+            state: State before the first input.
+        """
         inputs_BL = self._with_state(token_ids(inputs_BT), token_ids(targets_BT), state)
         targets_BT = known_ids(array_types.as_numpy(token_ids(targets_BT)), self.tokenizer)
         if not targets_BT.size:
@@ -224,25 +259,42 @@ class NgramModel(PickledByOrigin):
         return cost
 
     def check_tables(self) -> tuple[str, str]:
-        """Return what is wrong with its tables, or "", and what they hold."""
+        """Return the faults of its tables, or "", and a description of their content."""
         return checks.examine(self)
 
     def contexts(
         self, most: int, generator: "np.random.Generator"
     ) -> tuple[list[np.ndarray], bool]:
-        """Return at most `most` of the contexts after which its predictions differ, at random: ids
-        (S, T) by length, and whether these are all."""
+        """Draw contexts after which its predictions differ.
+
+        Args:
+            most: Largest number of contexts to return.
+            generator: Random generator.
+
+        Returns:
+            Token ids of contexts by length, each (S, T), and whether these are all of its contexts.
+        """
         return checks.contexts(self, most, generator)
 
     def longest_matches(self, ids_N: np.ndarray) -> tuple[np.ndarray, int]:
-        """Count the words of the longest of its n-grams that ends at each token of a text, (N,).
-        Return these numbers, and the longest that its n-grams are."""
+        """Find the longest of its n-grams that ends at each token of a text.
+
+        Args:
+            ids_N: Token ids, (N,).
+
+        Returns:
+            Number of words of these n-grams, (N,), and the length of the model's longest n-grams.
+        """
         with naming_damage():
             matched_N = longest_matches(ids_N, self.keys, self.size, self.tokenizer.boundary_id)
         return matched_N, self.order
 
     def lookups(self, ids_T: np.ndarray) -> list[Lookup]:
-        """Return how the probability of each token of a line was found."""
+        """Return how the probability of each token of a line was found.
+
+        Args:
+            ids_T: Token ids of the line, (T,).
+        """
         # Walk the line once: of each length, the contexts and the n-grams at each token.
         boundary_1 = np.array([self.tokenizer.boundary_id])
         inputs_1T = np.concatenate([boundary_1, ids_T[:-1]])[None]
@@ -278,7 +330,12 @@ class NgramModel(PickledByOrigin):
         return IncrementalScorer(self)
 
     def predict(self, inputs_BT: Array, state: NgramState) -> tuple[np.ndarray, NgramState]:
-        """Predict as :meth:`rnnlm.LanguageModel.predict` says, in numpy, float32."""
+        """Predict as :meth:`rnnlm.LanguageModel.predict` does, in NumPy, float32.
+
+        Args:
+            inputs_BT: Token ids that the model reads, (B, T).
+            state: State before the first input.
+        """
         inputs_BT = token_ids(inputs_BT)
         if not np.size(inputs_BT):
             return np.zeros((*np.shape(inputs_BT), self.size), dtype=np.float32), state
@@ -328,8 +385,8 @@ class NgramModel(PickledByOrigin):
         return arrays
 
     def drop_pages(self) -> None:
-        """Let the tables leave memory, where they are mapped from files: they are read again when
-        they are needed."""
+        """Drop the tables from memory if they are mapped from files: they are read again when they
+        are needed."""
         for array in self.to_arrays().values():
             drop_pages(array)
 

@@ -45,14 +45,17 @@ class NgramTables(LanguageModel, Protocol):
 
 @dataclass(frozen=True)
 class BackoffLevel:
-    """The M n-grams of one order, by ascending key (the key of a unigram is its word). Logarithms
-    in nats, float32.
+    """The M n-grams of one order, by ascending key (the key of a unigram is its word).
 
-    values_MK: log p(w|h), and, but for the highest order of a model, the log of the weight of the
-    lower order after this n-gram, which is 0 where nothing follows it.
+    Attributes:
+        size: V, the number of words.
+        keys_M: Keys of the n-grams, (M,) uint64.
+        values_MK: Log p(w|h) in nats, (M, 1) or (M, 2) float32; the second column, which the
+            highest order of a model does not have, is the log of the weight of the lower order
+            after this n-gram, 0 if nothing follows it.
     """
 
-    size: int  # V
+    size: int
     keys_M: np.ndarray
     values_MK: np.ndarray
 
@@ -61,12 +64,12 @@ class BackoffLevel:
 
     @property
     def logprob_M(self) -> np.ndarray:
-        """log p(w|h)."""
+        """log p(w|h) in nats, (M,)."""
         return self.values_MK[:, 0]
 
     @property
     def logbackoff_M(self) -> np.ndarray:
-        """Log of the weight of the lower order; 0 at the highest order."""
+        """Log of the weight of the lower order, (M,); 0 at the highest order."""
         if self.values_MK.shape[1] > 1:
             return self.values_MK[:, 1]
         return np.zeros(len(self), dtype=np.float32)

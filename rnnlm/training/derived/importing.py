@@ -33,18 +33,27 @@ def import_arpa(
     allow_positive: bool = False,
     report: Progress = silent,
 ) -> NgramModel:
-    """Read an ARPA file, compressed or not (`-`: standard input), and save the model in the folder
-    `output`.
+    """Read an ARPA file and save the model in a folder.
 
     The words of the file are those of text split at white space, as `settings` specify, or the
     symbols of another model's tokenizer. With `lowercase`, the words of the file become lower case.
 
-    allow_positive: read positive log-probabilities, which some programs write, as 0.
+    Args:
+        path: The file, compressed or not; `-` is standard input.
+        output: Folder of the model.
+        overwrite: Replace a model in `output`.
+        settings: Tokenizer for texts that the model reads.
+        tokenizer_from: Model whose tokenizer to use instead.
+        allow_positive: Read positive log-probabilities, which some programs write, as 0.
+        report: Callback for the progress.
+
+    Returns:
+        The model.
 
     Raises:
-        ModelError: the file cannot be read, is damaged, or its words differ from those of the
+        ModelError: The file cannot be read, is damaged, or its words differ from those of the
             tokenizer.
-        OutputError: the folder cannot be written, or already holds a model.
+        OutputError: The folder cannot be written, or already holds a model.
     """
     began = time.perf_counter()
     output = Path(output)

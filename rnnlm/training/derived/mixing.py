@@ -77,7 +77,14 @@ def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> MixtureW
 
 @dataclass(frozen=True)
 class MixedModel:
-    """One of the models mixed. evaluation: of it alone; None if there was no text."""
+    """One of the models of a mixture.
+
+    Attributes:
+        name: Name of the model.
+        fingerprint: Hash of its weights and tokenizer.
+        weight: Weight in the mixture, 0 to 1.
+        evaluation: Evaluation of the model alone; None if there was no text.
+    """
 
     name: str
     fingerprint: str | None
@@ -87,8 +94,15 @@ class MixedModel:
 
 @dataclass(frozen=True)
 class MixingResult:
-    """A mixture, saved in `folder`; "static" is an n-gram model, which may be an ARPA file of that
-    name. iterations: of tuning; None if the weights were given."""
+    """A saved mixture.
+
+    Attributes:
+        folder: Folder of the mixture; for "static", it may be an ARPA file.
+        kind: "linear", or "static", which is an n-gram model.
+        parts: The mixed models.
+        iterations: Number of iterations of tuning; None if the weights were given.
+        evaluation: Evaluation of the mixture; None if there was no text.
+    """
 
     folder: str
     kind: Literal["linear", "static"]
@@ -110,18 +124,28 @@ def mix(
     text_settings: TextSettings | None = None,
     report: Progress = silent,
 ) -> MixingResult:
-    """Mix models, with the given weights or with those that make the text `on` most probable.
+    """Mix models, with given weights or with the weights that make a text most probable.
 
-    names: names of models, or models loaded from folders; NAME+KIND adapts to the text with its
-    tuned settings. bundle: copy the models into `output` instead of referring to their folders.
-    report: called with the progress of tuning.
+    Args:
+        names: Names of models, or models loaded from folders; NAME+KIND adapts to the text with its
+            tuned settings.
+        on: Text to tune the weights on.
+        output: Folder of the mixture.
+        weights: Weight of each model, which sum to 1. None: tuned on the text.
+        context: "carry" (read all lines as one stream) or "reset" (read each line alone).
+        bundle: Copy the models into `output` instead of referring to their folders.
+        overwrite: Replace a model in `output`.
+        device: Where networks compute: "cpu", "cuda" and so on, or "auto" for the best available
+            device.
+        text_settings: How to read lines. None: the defaults.
+        report: Callback for the progress of tuning.
 
     Raises:
-        UsageError: there are fewer than two models, their tokenizers differ, the weights are
+        UsageError: There are fewer than two models, their tokenizers differ, the weights are
             invalid, or there are neither a text nor weights.
-        TextError: the text cannot be read.
-        ModelError: a model is missing or damaged.
-        OutputError: the folder cannot be written, or already holds a model.
+        TextError: The text cannot be read.
+        ModelError: A model is missing or damaged.
+        OutputError: The folder cannot be written, or already holds a model.
     """
     began = time.perf_counter()
     output = Path(output)

@@ -61,25 +61,32 @@ def mix_static(
     text_settings: TextSettings | None = None,
     report: Progress = silent,
 ) -> MixingResult:
-    """Merge n-gram models into one, with the given weights or with those that make the text `on`
-    most probable under their mixture.
+    """Merge n-gram models into one, with given weights or with the weights that make a text most
+    probable under their mixture.
 
     The result has the n-grams of all models, each with the weighted sum of its probabilities, and
-    sums to one. It is saved in the folder `output`, or as an ARPA file if `output` ends in .arpa,
-    .arpa.gz or the like.
+    sums to one.
 
-    names: names of models, or models loaded from folders. memory: memory limit, such as "2G"; the
-    rest goes to disk, to the folder `temp` (None: the system's temporary folder). report: called
-    with the progress.
+    Args:
+        names: Names of models, or models loaded from folders.
+        on: Text to tune the weights on.
+        output: Folder of the model; an ARPA file if it ends in .arpa, .arpa.gz or the like.
+        weights: Weight of each model, which sum to 1. None: tuned on the text.
+        context: "carry" (read all lines as one stream) or "reset" (read each line alone).
+        overwrite: Replace an existing result.
+        memory: Memory limit, such as "2G"; the rest goes to disk.
+        temp: Folder for temporary files. None: the system's temporary folder.
+        text_settings: How to read lines. None: the defaults.
+        report: Callback for the progress.
 
     Raises:
-        UsageError: there are fewer than two models, one is not an n-gram model or has no
+        UsageError: There are fewer than two models, one is not an n-gram model or has no
             probabilities, their tokenizers split text differently, the weights are invalid, or
             there are neither a text nor weights.
-        SettingsError: the memory limit is too low.
-        TextError: the text cannot be read.
-        ModelError: a model is missing or damaged.
-        OutputError: the result cannot be written, or already exists.
+        SettingsError: The memory limit is too low.
+        TextError: The text cannot be read.
+        ModelError: A model is missing or damaged.
+        OutputError: The result cannot be written, or already exists.
     """
     began = time.perf_counter()
     output = Path(output)

@@ -17,10 +17,13 @@ from rnnlm.lm.neural.device import product_type
 class OutputLayer(nn.Module):
     """Base of the output layers; `predict` sums to one, `score` equals it at the targets.
 
-    A layer is first made (weights empty, biases zero). Then `arrange` fixes what depends on token
-    counts, once, before training; or a model file brings all of that back. `prepare` derives the
-    rest, and the layer can compute. `tied_VE` is the matrix of word vectors if the network ties the
-    output weights to it, else None.
+    A layer is first made (weights empty, biases zero). Then `arrange` computes the buffers that
+    depend on token counts, once, before training; or a model file restores them. `prepare` derives
+    the rest, and the layer can compute.
+
+    Attributes:
+        needs_counts: Whether it cannot be trained without the token counts.
+        is_exact: Whether the training loss is the cross-entropy that `score` gives.
     """
 
     needs_counts = False  # whether it cannot be trained without the token counts
@@ -28,12 +31,16 @@ class OutputLayer(nn.Module):
 
     def arrange(self, counts_V: Tensor) -> None:
         """Fill the buffers that depend on counts; with features of zero, predict() is then the
-        add-half unigram."""
+        add-half unigram.
+
+        Args:
+            counts_V: Count of each token in the training text, (V,).
+        """
         raise NotImplementedError
 
     def prepare(self) -> None:
-        """Derive what is not stored from the stored buffers; call it after `arrange` and after
-        loading. Raise a ModelError if the stored buffers are damaged."""
+        """Derive the buffers that are not stored from the stored ones; call it after `arrange` and
+        after loading. Raise a ModelError if the stored buffers are damaged."""
 
     def matrices(self) -> list[nn.Parameter]:
         """Return the weight matrices, which the network initialises."""
@@ -41,19 +48,34 @@ class OutputLayer(nn.Module):
 
     def word_rows(self, tied_VE: Tensor | None = None) -> Tensor | None:
         """Return the weights of each word, (V, E), whose product with the features makes its logit;
-        None if words have no such row, or rows that do not compare."""
+        None if words have no such row, or rows that do not compare.
+
+        Args:
+            tied_VE: Matrix of word vectors if the network ties the output weights to it.
+        """
         return None
 
     def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        """Return what training minimises, in nats: a mean over the targets that are not padding
-        (-1)."""
+        """Return the training loss in nats: a mean over the targets that are not padding.
+
+        Args:
+            features_NE: Features of N tokens, (N, E).
+            targets_N: Token ids, (N,); -1 is padding.
+            tied_VE: Matrix of word vectors if the network ties the output weights to it.
+        """
         raise NotImplementedError
 
     def window_loss(
         self, features_TBE: Tensor, targets_TB: Tensor, tied_VE: Tensor | None = None
     ) -> Tensor:
         """Return the `loss` of a window of T steps of B rows. Layers whose own dropout is one mask
-        for each row override it."""
+        for each row override it.
+
+        Args:
+            features_TBE: Features, (T, B, E).
+            targets_TB: Token ids, (T, B); -1 is padding.
+            tied_VE: Matrix of word vectors if the network ties the output weights to it.
+        """
         features_NE, targets_N = features_TBE.flatten(0, 1), targets_TB.flatten()
         if targets_N.device.type == "cpu":  # where looking for padding waits for no device
             features_NE, targets_N = without_padding(features_NE, targets_N)
@@ -62,12 +84,23 @@ class OutputLayer(nn.Module):
     def score(
         self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None
     ) -> Tensor:
-        """Return the log-probability (nats) of each target, shape (N,), 0 for padding. Memory does
-        not grow with N V."""
+        """Return the log-probability of each target in nats, (N,), 0 for padding. Memory does not
+        grow with N V.
+
+        Args:
+            features_NE: Features of N tokens, (N, E).
+            targets_N: Token ids, (N,); -1 is padding.
+            tied_VE: Matrix of word vectors if the network ties the output weights to it.
+        """
         raise NotImplementedError
 
     def predict(self, features_NE: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        """Return the log-probabilities (nats) of all tokens, shape (N, V)."""
+        """Return the log-probabilities of all tokens in nats, (N, V).
+
+        Args:
+            features_NE: Features of N tokens, (N, E).
+            tied_VE: Matrix of word vectors if the network ties the output weights to it.
+        """
         raise NotImplementedError
 
 

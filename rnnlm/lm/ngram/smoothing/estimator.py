@@ -26,9 +26,14 @@ Join = Literal["interpolate", "back off", "fixed weight"]
 
 @dataclass(frozen=True)
 class CountsOfCounts:
-    """The counts of counts of one order: `tally_R` n-grams have the count `counts_R`, ascending,
-    above 0. watched: the count of the n-gram that was watched in counting, and its raw count; None:
-    there is none."""
+    """The counts of counts of one order.
+
+    Attributes:
+        counts_R: The R different counts, ascending, above 0.
+        tally_R: Number of n-grams with each count.
+        watched: Count and raw count of the n-gram that was watched in counting; None if there is
+            none.
+    """
 
     counts_R: np.ndarray
     tally_R: np.ndarray
@@ -43,12 +48,16 @@ class CountsOfCounts:
 
 @dataclass(frozen=True)
 class OrderCounts:
-    """The counts that an estimator sees of order n: M n-grams after H contexts, which may be a part
+    """The counts of order n that an estimator sees: M n-grams after H contexts, which may be a part
     of all there are.
 
-    counts_M: raw or adjusted counts, as the estimator asked for; 0 for what is never predicted or
-    was never seen. contexts_M: the context of each n-gram, 0 <= context < H; the first
-    of them is number `first_context` of all.
+    Attributes:
+        order: N.
+        counts_M: Raw or adjusted counts, as the estimator requested; 0 for n-grams that are never
+            predicted or were never seen.
+        contexts_M: Context of each n-gram, 0 <= context < H.
+        contexts: H.
+        first_context: Number of the first of these contexts among all.
     """
 
     order: int
@@ -69,8 +78,12 @@ class OrderCounts:
 
 @dataclass(frozen=True)
 class Shares:
-    """seen_M: share of each n-gram. left_H: what each context leaves to the lower order.
-    float64."""
+    """How probability is divided after H contexts. All numbers are float64.
+
+    Attributes:
+        seen_M: Share of each n-gram, (M,).
+        left_H: Share that each context leaves to the lower order, (H,).
+    """
 
     seen_M: np.ndarray
     left_H: np.ndarray
@@ -78,10 +91,17 @@ class Shares:
 
 @dataclass(frozen=True)
 class HeldoutCounts:
-    """Raw training counts of T held-out tokens: ngrams_NT[n - 1] how often the n-gram that ends at
-    the token was seen in training, contexts_NT[n - 1] how often its first n-1 words were, a word
-    following (0: never, or reaching back too far). longest_T: the order of the longest n-gram that
-    ends at the token and begins in its line, `<s>` included."""
+    """Raw training counts of the n-grams that end at T held-out tokens, for N orders.
+
+    Attributes:
+        ngrams_NT: `ngrams_NT[n - 1]`: how often the n-gram that ends at the token was seen in
+            training.
+        contexts_NT: `contexts_NT[n - 1]`: how often its first n - 1 words were seen, followed by a
+            word (0: never, or reaching back too far).
+        size: V, the number of words.
+        longest_T: Order of the longest n-gram that ends at the token and begins in its line, `<s>`
+            included.
+    """
 
     ngrams_NT: np.ndarray
     contexts_NT: np.ndarray
@@ -90,16 +110,24 @@ class HeldoutCounts:
 
 
 class Estimator:
-    """An estimator, made for the counts of the whole training text. The attributes say what holds
-    for most.
+    """An estimator, made for the counts of the whole training text. Subclasses override the
+    attributes that differ.
 
-    counts: what shares are made of. joins: how it goes with the lower order; the first is the
-    default. "fixed weight": the lower order is multiplied by a constant, so the sum over all words
-    may differ from one. normalised: probabilities sum to one after every context;
-    normalised_if_pruned: also where n-grams were left out by their counts.
-    unseen_context_logprob: what giving up a context that was never seen costs (nats). tuned: what
-    is tuned on held-out text, with a verb, and instead_of_valid: what to add where there is none,
-    both for messages.
+    Args:
+        settings: Settings of the model.
+        counts: Counts of the training text.
+        heldout: Counts of the held-out text, if something is tuned on it.
+
+    Attributes:
+        counts: Which counts shares are made of: "raw" or "adjusted".
+        joins: How it combines with the lower order; the first is the default. "fixed weight": the
+            lower order is multiplied by a constant, so the sum over all words may differ from one.
+        normalised: Whether probabilities sum to one after every context.
+        normalised_if_pruned: The same for models whose n-grams are pruned by their counts.
+        unseen_context_logprob: Log of the factor, in nats, for giving up a context that was never
+            seen.
+        tuned: For messages, the settings that are tuned on held-out text, with a verb.
+        instead_of_valid: For messages, the setting to add if there is no held-out text.
     """
 
     counts: Literal["raw", "adjusted"] = "raw"
@@ -121,19 +149,32 @@ class Estimator:
 
     @classmethod
     def needs_heldout(cls, settings: NgramSettings) -> bool:
-        """Return whether held-out text is needed, to tune something on."""
+        """Return whether held-out text is needed, to tune something on.
+
+        Args:
+            settings: Settings of the model.
+        """
         return bool(cls.tuned)
 
     def begin_order(self, order: int, tally: CountsOfCounts) -> None:
-        """Estimate what all n-grams of an order have in common, such as discounts; called before
-        their shares are asked for. Most estimators look at each context alone."""
+        """Estimate what all n-grams of an order have in common, such as discounts, before their
+        shares are requested. Most estimators look at each context alone.
+
+        Args:
+            order: The order.
+            tally: Its counts of counts.
+        """
 
     def shares(self, seen: OrderCounts) -> Shares:
-        """Return the shares after some of the contexts of the order begun last."""
+        """Return the shares after some of the contexts of the order begun last.
+
+        Args:
+            seen: Counts of these contexts.
+        """
         raise NotImplementedError
 
     def report(self) -> dict[str, Any]:
-        """Return what was estimated, to be shown: discounts, weights."""
+        """Return the estimates to show, such as discounts and weights, by name."""
         return self.estimated
 
 

@@ -537,7 +537,7 @@ class StupidBackoff(Estimator):
 
 
 class WittenBell(Estimator):
-    """Nothing is estimated but the shares."""
+    """Witten-Bell smoothing, which estimates only the shares."""
 
     def shares(self, seen: OrderCounts) -> Shares:
         types_H = seen.per_context(seen.counts_M > 0)
