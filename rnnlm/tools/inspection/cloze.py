@@ -43,9 +43,15 @@ _GAP = re.compile("__+")
 
 @dataclass(frozen=True)
 class ClozeItem:
-    """One item. context: the text before the gap. distance: the number of words between the gap
-    and the cue, the word that decides what belongs there. rival: a wrong word, which the answer is
-    compared with. distance, kind and rival are None where the table does not have them."""
+    """One item of a cloze test. The last three fields are None if the table does not have them.
+
+    Attributes:
+        context: Text before the gap.
+        answer: The word in the gap.
+        distance: Number of words between the gap and the cue, the word that determines the answer.
+        kind: Kind of item.
+        rival: A wrong word to compare the answer with.
+    """
 
     context: str
     answer: str
@@ -125,12 +131,19 @@ NAMED = 3  # likeliest words that are kept of each item
 
 @dataclass(frozen=True)
 class ClozeScore:
-    """The result of a model on one item. rank: of the answer among all words that the model may
-    predict there, from 1; None where it is unknown, or not among the first RANKED under a model
-    whose tokens are pieces of words. surprisal_bits: -log2 p(answer | text before the gap); None
-    where it is unknown or infinite. unknown: whether the answer is not in the model's
-    vocabulary. rival_bits: the surprisal of the item's rival; None where it has none, or as for
-    the answer. likeliest: the words that the model expects most, the likeliest first."""
+    """The result of a model on one item.
+
+    Attributes:
+        item: The item.
+        rank: Rank of the answer among all words that the model may predict there, from 1; None if
+            the answer is unknown, or not among the first RANKED under a model whose tokens are
+            pieces of words.
+        surprisal_bits: -log2 p(answer | text before the gap), in bits; None if unknown or infinite.
+        unknown: Whether the answer is not in the model's vocabulary.
+        rival_bits: Surprisal of the item's rival, in bits; None if there is no rival, it is
+            unknown, or the surprisal is infinite.
+        likeliest: Words that the model expects most, likeliest first.
+    """
 
     item: ClozeItem
     rank: int | None
@@ -268,8 +281,14 @@ DISTANCES = ((0, 2), (3, 5), (6, 10), (11, 20), (21, None))  # groups of distanc
 
 @dataclass(frozen=True)
 class Share:
-    """The share (0 to 1) of a group's answers whose rank is at most `first`, with the bounds of
-    its 95 % interval (Wilson 1927)."""
+    """The share of a group's answers with a high rank.
+
+    Attributes:
+        first: Lowest rank that counts.
+        share: Share of answers whose rank is at most `first`, 0 to 1.
+        low: Lower bound of its 95 % interval (Wilson 1927).
+        high: Upper bound of its 95 % interval.
+    """
 
     first: int
     share: float
@@ -279,10 +298,20 @@ class Share:
 
 @dataclass(frozen=True)
 class ClozeMetrics:
-    """The results on a group of items. by: "all", "distance" or "kind"; group: its name.
-    unknown: items whose answer is not in the vocabulary: they count as missed in `accuracy`, and
-    are left out of `mean_bits`, as are answers of probability zero. median_rank: None where it
-    is not known, because half of the answers or more are not among the words that were ranked."""
+    """The results on a group of items.
+
+    Attributes:
+        by: The grouping: "all", "distance" or "kind".
+        group: Name of the group.
+        items: Number of items.
+        unknown: Number of items whose answer is not in the vocabulary. They count as missed in
+            `accuracy`.
+        accuracy: Share of answers among the first few ranks.
+        median_rank: Median rank of the answers; None if half of the answers or more are not among
+            the ranked words.
+        mean_bits: Mean surprisal of the answers in bits, without unknown ones and those of
+            probability zero.
+    """
 
     by: str
     group: str
@@ -295,7 +324,13 @@ class ClozeMetrics:
 
 @dataclass(frozen=True)
 class ModelCloze:
-    """The results of one model: by group, and for each item in the order of the file."""
+    """The results of one model.
+
+    Attributes:
+        model: Name of the model.
+        figures: Results by group.
+        scores: Results of the items, in the order of the file.
+    """
 
     model: str
     figures: tuple[ClozeMetrics, ...]
@@ -353,7 +388,13 @@ def _share(ranks: np.ndarray, first: int) -> Share:
 
 @dataclass(frozen=True, repr=False)
 class Cloze(Inspection):
-    """The result of :func:`inspect_cloze`. with_items: whether a table has each item by itself."""
+    """The result of :func:`inspect_cloze`.
+
+    Attributes:
+        file: Name of the file.
+        models: Results of each model.
+        with_items: Whether a table lists each item by itself.
+    """
 
     file: str
     models: tuple[ModelCloze, ...]
@@ -370,8 +411,8 @@ class Cloze(Inspection):
         return "\n".join(lines)
 
     def tables(self) -> list[Table]:
-        """Return a table with a row for each model and group; and one with a row for each item, if
-        that was asked for."""
+        """Return a table with a row for each model and group, and, if requested, one with a row for
+        each item."""
         names = ["model", "by", "group", "items", "unknown answers"]
         for first in FIRST:
             names += [f"accuracy at {first}", f"low at {first}", f"high at {first}"]
@@ -406,14 +447,18 @@ class Cloze(Inspection):
                 yield model.model, item.kind, item.distance, before, *answer, *rival, expected
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all results in JSON's types. It has every item, whether tables do or not."""
+        """Return all results in JSON types, with every item, whether tables list it or not."""
         content = super().to_dict()
         del content["with_items"]
         return content
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw the share of answers among the first ten (full lines) and ranked first (dashed),
-        by distance and by kind."""
+        """Draw the share of answers among the first ten (full lines) and ranked first (dashed), by
+        distance and by kind.
+
+        Args:
+            axes: Draw there instead of in a new figure.
+        """
         groupings = [by for by in (DISTANCE, KIND) if self.models[0].by(by)] or [ALL]
         labels = []
         for by in groupings:

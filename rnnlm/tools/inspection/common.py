@@ -35,34 +35,40 @@ if TYPE_CHECKING:
 
 
 class Inspection(Records, Result):
-    """The result of the functions `rnnlm.inspect_...`: tables, what they mean, a picture. As a
-    table it is the first of its tables; each of `tables()` is one by itself.
+    """The result of the functions `rnnlm.inspect_...`: tables, their meaning, and a picture. As a
+    table, it is the first of its tables; each of `tables()` is also a table by itself.
 
-    One whose fields are named after the shapes of arrays, or that has more to say than its fields,
-    names the keys of its JSON itself.
+    A subclass whose fields are named after the shapes of arrays, or that has more to say than its
+    fields, names the keys of its JSON itself.
     """
 
     @property
     @abstractmethod
     def verdict(self) -> str:
-        """What the results mean: one sentence, or a line for each model."""
+        """The meaning of the results: one sentence, or a line for each model."""
 
     verdict_first: ClassVar[bool] = False  # of long tables
 
     @abstractmethod
     def tables(self) -> Sequence[Table]:
-        """Return the results as people read them."""
+        """Return the results as tables for people."""
 
     @abstractmethod
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw the results. axes: where to; for pictures of one panel."""
+        """Draw the results.
+
+        Args:
+            axes: Draw there instead of in a new figure; only for pictures of one panel.
+        """
 
     def to_rows(self, table: int | str = 0) -> list[Row]:
-        """Return the rows of a table with the values as they are. table: its number, from 0, or
-        its title.
+        """Return a table as rows with unformatted values.
+
+        Args:
+            table: Number of the table, from 0, or its title.
 
         Raises:
-            UsageError: the table does not exist.
+            UsageError: The table does not exist.
         """
         return self.table(table).to_rows()
 
@@ -70,10 +76,13 @@ class Inspection(Records, Result):
         return self.to_rows(0 if table is None else table)
 
     def table(self, which: int | str) -> Table:
-        """Return a table by its number, from 0, or by its title.
+        """Return one of the tables.
+
+        Args:
+            which: Number of the table, from 0, or its title.
 
         Raises:
-            UsageError: the table does not exist.
+            UsageError: The table does not exist.
         """
         tables = self.tables()
         if isinstance(which, int):
@@ -89,7 +98,7 @@ class Inspection(Records, Result):
         raise UsageError(f"there is no table {which!r}", hint=nearest(which, titles))
 
     def printed(self) -> Iterator[Part]:
-        """Yield what `rnnlm inspect` prints: the tables and what they mean."""
+        """Yield the parts of `rnnlm inspect`'s output: the tables and their meaning."""
         verdict = self.verdict.splitlines()
         if self.verdict_first:
             yield from (*verdict, "")

@@ -37,9 +37,18 @@ DECIMALS = 6  # of values of units in JSON, which networks compute in fp32
 
 @dataclass(frozen=True)
 class ActivationStatistics:
-    """The values of one activation over all words and units. gate: its name, or "hidden state",
-    "tanh of the cell". below, above: the shares that are saturated at the lower and at the upper
-    bound, None without such a bound. derivative_quantiles: at :data:`QUANTILES`."""
+    """The values of one activation over all words and units.
+
+    Attributes:
+        gate: Name of the gate, or "hidden state" or "tanh of the cell".
+        activation: Name of the activation function.
+        below: Share of values that are saturated at the lower bound, 0 to 1; None without such a
+            bound.
+        above: Share of values that are saturated at the upper bound, 0 to 1; None without such a
+            bound.
+        derivative_mean: Mean derivative.
+        derivative_quantiles: Quantiles of the derivative at :data:`QUANTILES`.
+    """
 
     gate: str
     activation: str
@@ -63,17 +72,26 @@ class ActivationStatistics:
 
 @dataclass(frozen=True)
 class LayerActivity:
-    """The activity of one layer. cell_TH: None where it has no cell. gates: by name, (T, H); for
-    odd rounds of a Mogrifier (T, E). units: those in the heat maps.
+    """The activity of a layer of H units at T tokens.
 
-    rewritten_T: the share of its state that the layer gives up at each word: the mean over units of
-    1 - forget, or of what the update gate does not keep (GRU). A unit that gives up a share a of
-    its state at each step remembers about 1 / a steps (Tallec & Ollivier 2018). None without such a
-    gate. changed_T: how far the state moves at each word, from 0 to 1:
-    `|s - s'| / (|s| + |s'|)` in Euclidean norms, with s' the state before. The state is the cell if
-    there is one, and zeros before the first word. The value is 0 if the state stays, 0.71 if it
-    turns by a right angle and keeps its length, 1 if it comes from zeros, goes to zeros or turns
-    round.
+    A unit that gives up a share a of its state at each step remembers about 1 / a steps (Tallec &
+    Ollivier 2018).
+
+    Attributes:
+        name: Name of the layer.
+        hidden_TH: Hidden states, (T, H).
+        cell_TH: Cells, (T, H); None if the layer has no cell.
+        gates: Gates by name, (T, H); for odd rounds of a Mogrifier (T, E).
+        rewritten_T: Share of its state that the layer gives up at each word: the mean over units of
+            1 - forget, or of 1 minus the share that the update gate keeps (GRU). None without such
+            a gate.
+        changed_T: How far the state moves at each word, from 0 to 1: `|s - s'| / (|s| + |s'|)` in
+            Euclidean norms, with s' the state before. The state is the cell if there is one, and
+            zeros before the first word. The value is 0 if the state stays, 0.71 if it turns by a
+            right angle and keeps its length, 1 if it comes from zeros, goes to zeros or turns
+            round.
+        activations: Statistics of the activations.
+        units: Units in the heat maps.
     """
 
     name: str
@@ -183,8 +201,15 @@ ACTIVATIONS = (
 
 @dataclass(frozen=True, repr=False)
 class GatesInspection(Inspection):
-    """The gates of a model's layers at each of T tokens of a line. model, task, kind: its name, its
-    task and its kind."""
+    """The gates of a model's layers at each of T tokens of a line.
+
+    Attributes:
+        model: Name of the model.
+        task: Task of the model.
+        kind: Kind of model.
+        tokens: The tokens.
+        layers: Activity of each layer.
+    """
 
     model: str
     task: str
@@ -264,7 +289,11 @@ class GatesInspection(Inspection):
         return content
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw heat maps of the chosen units, a row for each layer."""
+        """Draw heat maps of the chosen units, a row for each layer.
+
+        Args:
+            axes: Draw there instead of in a new figure; only if the picture has one panel.
+        """
         return draw(self.model, self.tokens, self.layers, axes)
 
 

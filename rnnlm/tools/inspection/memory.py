@@ -165,13 +165,22 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Remembered:
-    """Perplexity per token where a model sees the last `tokens` (None: all of them), with the
-    bounds of 95 % intervals, bootstrap over positions; None where a token has probability zero.
+    """Perplexity per token if a model sees the last tokens only. Values are None if a token has
+    probability zero.
 
-    affected: at how many of the positions there are more tokens than that; at the others it makes
-    no difference. increase: by which share the perplexity is above that with all (0.1: 10 %),
-    increase_bits: by how many bits per token, on the same positions (paired). zeros: positions
-    whose token has probability zero.
+    Attributes:
+        tokens: Number of tokens that the model sees; None: all of them.
+        affected: Number of positions with more tokens than that before them; at the others it makes
+            no difference.
+        perplexity: Perplexity per token.
+        low: Lower bound of its 95 % interval (bootstrap over positions).
+        high: Upper bound of its 95 % interval.
+        increase: Relative increase over the perplexity with all tokens, on the same positions (0.1:
+            10 %).
+        increase_low: Lower bound of its 95 % interval (paired).
+        increase_high: Upper bound of its 95 % interval.
+        increase_bits: The same increase in bits per token.
+        zeros: Number of positions whose token has probability zero.
     """
 
     tokens: int | None
@@ -193,11 +202,17 @@ class Remembered:
 
 @dataclass(frozen=True)
 class ModelMemory:
-    """The memory of one model. seen: with the last tokens alone; shuffled: with the last `window`
-    tokens, those further back in random order, at some of the positions. Each ends with the row for
-    all tokens in order.
+    """The memory of one model. Both lists of rows end with the row for all tokens in order.
 
-    tokenizer: its kind and fingerprint; models with the same one compare.
+    Attributes:
+        model: Name of the model.
+        tokenizer: Kind and fingerprint of its tokenizer; models with the same one are comparable.
+        normalised: Whether its probabilities sum to 1.
+        positions: Number of positions of `seen`.
+        seen: Perplexities with the last tokens alone.
+        shuffled_positions: Number of positions of `shuffled`.
+        shuffled: Perplexities with the last `window` tokens, of which those further back are in
+            random order.
     """
 
     model: str
@@ -229,8 +244,14 @@ def _least(rows: Sequence[Remembered]) -> int | None:
 
 @dataclass(frozen=True, repr=False)
 class MemoryInspection(Inspection):
-    """The result of :func:`inspect_memory`. context: how the text was read. window: tokens read
-    where some are shuffled."""
+    """The result of :func:`inspect_memory`.
+
+    Attributes:
+        models: Results of each model.
+        context: How the text was read: "carry" or "reset".
+        window: Number of tokens read when earlier ones are shuffled.
+        seed: Random seed of positions and shuffling.
+    """
 
     models: tuple[ModelMemory, ...]
     context: str
@@ -239,7 +260,7 @@ class MemoryInspection(Inspection):
 
     @property
     def verdict(self) -> str:
-        """One sentence for each model, and one where models do not compare."""
+        """One sentence for each model, and one if models are not comparable."""
         lines = list(map(_sentence, self.models))
         if len({model.tokenizer for model in self.models}) > 1:
             lines.append(
@@ -276,16 +297,19 @@ class MemoryInspection(Inspection):
                 )
 
     def to_rows(self, table: int | str = 0) -> list[Row]:
-        """Return the rows of a table; `k` is None where all tokens are seen.
+        """Return the rows of a table; `k` is None if all tokens are seen.
+
+        Args:
+            table: Number of the table, from 0, or its title.
 
         Raises:
-            UsageError: the table does not exist.
+            UsageError: The table does not exist.
         """
         rows = super().to_rows(table)
         return [row | {"k": None if row["k"] == "all" else row["k"]} for row in rows]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all results in JSON's types, with what follows from those of each model."""
+        """Return all results in JSON types, with the conclusions for each model."""
         content = super().to_dict()
         for stored, model in zip(content["models"], self.models, strict=True):
             stored["effective_context"] = model.effective_context
@@ -293,7 +317,11 @@ class MemoryInspection(Inspection):
         return content
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw perplexity by k, both ways, side by side."""
+        """Draw perplexity by k, both ways, side by side.
+
+        Args:
+            axes: Draw there instead of in a new figure; only if the picture has one panel.
+        """
         labels = [
             ("only the last k tokens are seen", "tokens seen (k)", "perplexity per token"),
             ("all but the last k are shuffled", "tokens in order (k)", ""),

@@ -39,8 +39,15 @@ class Neighbour:
 
 @dataclass(frozen=True, repr=False)
 class Neighbours(Inspection):
-    """The nearest words of some words. source: a description of the vectors. random_mean,
-    random_deviation: the cosine of two random words, over 10,000 pairs, to compare with."""
+    """The nearest words of some words.
+
+    Attributes:
+        source: Description of the vectors.
+        words: The words.
+        neighbours: Neighbours of each word, nearest first.
+        random_mean: Mean cosine of two random words, over 10,000 pairs, to compare with.
+        random_deviation: Standard deviation of these cosines.
+    """
 
     source: str
     words: tuple[str, ...]
@@ -71,7 +78,12 @@ class Neighbours(Inspection):
         return [Table(("word", "rank", "neighbour", "cosine"), tuple(rows), self.source)]
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw the cosines as bars, one panel a word, with a line at two random words."""
+        """Draw the cosines as bars, one panel per word, with a line at the cosine of two random
+        words.
+
+        Args:
+            axes: Draw there instead of in a new figure; only for one word.
+        """
         across = min(_PER_ROW, len(self.words))
         down = -(-len(self.words) // _PER_ROW)
         labels = [(plotting.short_name(word, 20), "cosine", "") for word in self.words]
@@ -147,8 +159,16 @@ def draw_cosines(axes: "Axes", neighbours: Sequence[Neighbour]) -> None:
 
 @dataclass(frozen=True, repr=False)
 class Analogy(Inspection):
-    """The words nearest to a - b + c. answers: without the three words themselves. unfiltered:
-    the nearest word if they counted."""
+    """The words nearest to a - b + c.
+
+    Attributes:
+        source: Description of the vectors.
+        a: First word.
+        b: Second word.
+        c: Third word.
+        answers: Nearest words without these three, best first.
+        unfiltered: Nearest word if the three words counted.
+    """
 
     source: str
     a: str
@@ -183,7 +203,11 @@ class Analogy(Inspection):
         return [Table(("rank", "word", "cosine"), tuple(rows), title)]
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw the cosines of the answers as bars."""
+        """Draw the cosines of the answers as bars.
+
+        Args:
+            axes: Draw there instead of in a new figure.
+        """
         question = f"{self.a} \u2212 {self.b} + {self.c}"
         title = f"The words nearest to {question} ({briefly(self.source)})"
         height = 1 + 0.25 * len(self.answers)

@@ -302,13 +302,18 @@ EMBEDDINGS = "embeddings"
 
 @dataclass(frozen=True)
 class LayerProbe:
-    """The probe of one layer. network: "trained", or "untrained" with the same settings. layer:
-    "embeddings" (what the network reads), "layer 1" and so on, or "features" (what the output layer
-    reads). width: numbers in a vector. l2: the penalty that was chosen.
+    """The probe of one layer.
 
-    accuracy: share of the test items that are labelled right. control_accuracy: the same where each
-    word type has a random label. selectivity: the difference. These two are None for labels of
-    texts.
+    Attributes:
+        network: "trained", or "untrained" with the same settings.
+        layer: "embeddings" (input vectors of the network), "layer 1" and so on, or "features"
+            (input of the output layer).
+        width: Number of dimensions of the vectors.
+        l2: Chosen L2 penalty.
+        accuracy: Share of the test items that are labelled correctly, with its interval.
+        control_accuracy: The same share if each word type has a random label; None for labels of
+            texts.
+        selectivity: `accuracy` minus `control_accuracy`; None for labels of texts.
     """
 
     network: str
@@ -322,13 +327,27 @@ class LayerProbe:
 
 @dataclass(frozen=True, repr=False)
 class ProbeInspection(Inspection):
-    """The result of probing a model's layers for a label. Accuracies are shares; intervals are 95
-    %, by resampling test sentences.
+    """The result of probing a model's layers for a label. Accuracies are shares, 0 to 1; intervals
+    are 95 % intervals, by resampling test sentences.
 
-    majority: accuracy of the most frequent label alone; by_word: of each word's most frequent
-    label, None for texts. gain: the best trained layer's accuracy over that of the embeddings, None
-    where these are best; over_untrained: over the best layer of the untrained network. The best
-    layer is chosen on the same test items, which favours it a little. notes: what was left out.
+    The best layer is chosen on the same test items, which favours it a little.
+
+    Attributes:
+        model: Name of the model.
+        data: Name of the data.
+        column: Column of the labels.
+        level: "word" or "text".
+        train_items: Number of training items.
+        test_items: Number of test items.
+        labels: Number of different labels.
+        majority: Accuracy of the most frequent label alone.
+        by_word: Accuracy of each word's most frequent label; None for texts.
+        probes: Probes of all layers.
+        gain: The best trained layer's accuracy minus the accuracy of the embeddings; None if the
+            embeddings are best.
+        over_untrained: The best trained layer's accuracy minus the accuracy of the untrained
+            network's best layer.
+        notes: Remarks on data that were left out.
     """
 
     model: str
@@ -347,7 +366,7 @@ class ProbeInspection(Inspection):
 
     @property
     def best(self) -> LayerProbe:
-        """The trained layer with the highest accuracy, of equal ones the lowest."""
+        """The trained layer with the highest accuracy; of several such layers the lowest."""
         return best_of(self.probes, TRAINED)
 
     @property
@@ -418,7 +437,11 @@ class ProbeInspection(Inspection):
         return [Table(columns, tuple(rows), "\n".join((title, *self.notes)))]
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw the accuracy of each layer, trained and untrained, with its control."""
+        """Draw the accuracy of each layer, trained and untrained, with its control.
+
+        Args:
+            axes: Draw there instead of in a new figure.
+        """
         from rnnlm.evaluation import plotting
 
         title = f"How well each layer of {plotting.short_name(self.model)} predicts {self.column}"

@@ -35,12 +35,20 @@ POWERS = (1, 2, 5, 10, 20, 50, 100)
 
 @dataclass(frozen=True)
 class MatrixSpectrum(Result):
-    """The spectrum of one matrix, in float64. model, layer, matrix: their names. shape: (rows,
-    columns). singular_values: the largest first. eigenvalues: the largest in absolute value
-    first; None where the matrix does not map the state to the state. power_norms: the 2-norm of
-    W^k by k, infinite beyond float64; empty without eigenvalues. steepest: the largest
-    derivative of the activation where the matrix alone passes the state on; None in gated
-    layers."""
+    """The spectrum of one matrix, in float64.
+
+    Attributes:
+        model: Name of the model.
+        layer: Name of the layer.
+        matrix: Name of the matrix.
+        shape: (rows, columns).
+        singular_values: Singular values, largest first.
+        eigenvalues: Eigenvalues, largest absolute value first; None if the matrix does not map the
+            state to the state.
+        power_norms: 2-norm of W^k by k, infinite beyond float64; empty without eigenvalues.
+        steepest: Largest derivative of the activation if the matrix alone passes the state on; None
+            in gated layers.
+    """
 
     model: str
     layer: str
@@ -64,13 +72,17 @@ class MatrixSpectrum(Result):
         return f"{self.layer}, {self.matrix}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the spectrum in JSON's types, with its radius."""
+        """Return the spectrum in JSON types, with its radius."""
         return super().to_dict() | {"spectral_radius": self.spectral_radius}
 
 
 @dataclass(frozen=True, repr=False)
 class SpectrumInspection(Inspection):
-    """The spectra of all models, model by model and layer by layer."""
+    """The spectra of models.
+
+    Attributes:
+        matrices: Spectra of all matrices, model by model and layer by layer.
+    """
 
     matrices: tuple[MatrixSpectrum, ...]
 
@@ -117,8 +129,12 @@ class SpectrumInspection(Inspection):
         return {"matrices": [matrix.to_dict() for matrix in self.matrices]}
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw for each layer the eigenvalues in the complex plane, with the unit circle, and
-        the norms of powers."""
+        """Draw for each layer the eigenvalues in the complex plane, with the unit circle, and the
+        norms of powers.
+
+        Args:
+            axes: Draw there instead of in a new figure; only if the picture has one panel.
+        """
         return _draw(self.by_model(), axes)
 
 

@@ -72,9 +72,16 @@ MOST_TOKENS = 20_000  # read of a text
 
 @dataclass(frozen=True)
 class Reading:
-    """The units of a network over T tokens of a text. units: the layer and number of each.
-    values_TU: the state after each token: the cell, or the hidden state where a layer has no cell.
-    starts: where each line begins."""
+    """The U units of a network over T tokens of a text, with F features of the text.
+
+    Attributes:
+        tokens: The tokens.
+        starts: Where each line begins.
+        units: Layer and number of each unit.
+        values_TU: State after each token, (T, U): the cell, or the hidden state if a layer has no
+            cell.
+        features_TF: Features of the text at each token, (T, F).
+    """
 
     tokens: tuple[str, ...]
     starts: tuple[int, ...]
@@ -181,7 +188,13 @@ SHOWN_CHARACTERS, CHARACTERS_ACROSS = 900, 72
 
 @dataclass(frozen=True)
 class Response:
-    """How closely a unit follows a feature of the text. place: of the unit among all units."""
+    """The correlation of a unit with a feature of the text.
+
+    Attributes:
+        feature: Name of the feature.
+        place: Number of the unit among all units.
+        correlation: Correlation, -1 to 1, with its interval.
+    """
 
     feature: str
     place: int
@@ -190,9 +203,16 @@ class Response:
 
 @dataclass(frozen=True, repr=False)
 class UnitsInspection(Inspection):
-    """The units of a model over a text. responses: the units that follow each feature most closely,
-    the closest first. chosen: the unit that the picture shows, and that was asked for, if
-    `is_asked`."""
+    """The units of a model over a text.
+
+    Attributes:
+        model: Name of the model.
+        reading: Units and features over the text.
+        correlations_FU: Correlation of each of F features with each of U units, (F, U).
+        responses: Units that follow each feature most closely, closest first.
+        chosen: Number of the unit in the picture.
+        is_asked: Whether the caller chose this unit.
+    """
 
     model: str
     reading: Reading
@@ -229,8 +249,8 @@ class UnitsInspection(Inspection):
         )
 
     def tables(self) -> Sequence[Table]:
-        """Return the units that follow each feature, and of a unit that was asked for, the tokens
-        after which it is lowest and highest."""
+        """Return the units that follow each feature and, for a unit that the caller chose, the
+        tokens after which it is lowest and highest."""
         rows: list[tuple[object, ...]] = []
         for response in self.responses:
             layer, number = self.reading.units[response.place]
@@ -289,7 +309,11 @@ class UnitsInspection(Inspection):
         return content
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw the beginning of the text, coloured by the chosen unit."""
+        """Draw the beginning of the text, coloured by the chosen unit.
+
+        Args:
+            axes: Draw there instead of in a new figure.
+        """
         plotting.imported_matplotlib()
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize

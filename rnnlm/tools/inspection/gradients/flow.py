@@ -63,22 +63,26 @@ class ModelGradients:
 @dataclass(frozen=True, repr=False)
 class GradientFlow(Inspection):
     """The result of :func:`inspect_gradients`; an
-    :class:`~rnnlm.tools.inspection.common.Inspection`."""
+    :class:`~rnnlm.tools.inspection.common.Inspection`.
+
+    Attributes:
+        models: Results of each model.
+    """
 
     models: tuple[ModelGradients, ...]
     verdict_first = True
 
     @property
     def verdict(self) -> str:
-        """For each model and each of its layers whether gradients vanish, hold or explode, and
-        how fast."""
+        """For each model and each of its layers, whether gradients vanish, hold or explode, and how
+        fast."""
         lines = [
             verdict_of(model.model, model.layers, model.loss, model.unit) for model in self.models
         ]
         return "\n".join(lines)
 
     def tables(self) -> Sequence[Table]:
-        """Return sizes at some lags, their rates, and what follows from the weights alone."""
+        """Return sizes at some lags, their rates, and predictions from the weights alone."""
         unit = common([model.unit for model in self.models])
         shown = [(model.model, model.curves(), model.layers) for model in self.models]
         return gradient_tables(shown, unit)
@@ -88,8 +92,12 @@ class GradientFlow(Inspection):
         return {"models": list(map(_model_dict, self.models))}
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw size by lag of states, cells and the loss, a panel each, on a logarithmic
-        scale, with the quantiles 0.1 and 0.9 as bands."""
+        """Draw the gradients of states, cells and the loss by lag, one panel each, on a logarithmic
+        scale, with the quantiles 0.1 and 0.9 as bands.
+
+        Args:
+            axes: Draw there instead of in a new figure; only if the picture has one panel.
+        """
         unit = common([model.unit for model in self.models])
         curves = [(model.model, model.layers, model.loss) for model in self.models]
         return draw_curves(curves, unit, axes)

@@ -59,7 +59,11 @@ class SensitivityMap:
 @dataclass(frozen=True, repr=False)
 class SentenceSensitivity(Inspection):
     """The result of :func:`inspect_sensitivity`; an
-    :class:`~rnnlm.tools.inspection.common.Inspection`."""
+    :class:`~rnnlm.tools.inspection.common.Inspection`.
+
+    Attributes:
+        models: Map of each model.
+    """
 
     models: tuple[SensitivityMap, ...]
     verdict_first = True
@@ -77,15 +81,19 @@ class SentenceSensitivity(Inspection):
         return "\n".join(lines)
 
     def tables(self) -> Sequence[Table]:
-        """Return the map of each model: a row for each token predicted, a column for each read."""
+        """Return the map of each model: a row for each predicted token, a column for each token
+        read."""
         return list(map(_table, self.models))
 
     def to_rows(self, table: int | str = 0) -> list[Row]:
-        """Return the map of a model in long form: a row for each prediction and each token that
-        was read by then, with their places, from 0.
+        """Return the map of a model in long form: a row for each prediction and each token read
+        before it, with their places, from 0.
+
+        Args:
+            table: Number of the table, from 0, or its title.
 
         Raises:
-            UsageError: the table does not exist.
+            UsageError: The table does not exist.
         """
         tables = self.tables()
         sensitivity = self.models[tables.index(self.table(table))]
@@ -107,7 +115,11 @@ class SentenceSensitivity(Inspection):
         return rows
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw the heat maps, side by side."""
+        """Draw the heat maps, side by side.
+
+        Args:
+            axes: Draw there instead of in a new figure; only if the picture has one panel.
+        """
         from rnnlm.tools.inspection.gradients.flow import draw_maps
 
         maps = [
