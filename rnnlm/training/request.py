@@ -196,9 +196,14 @@ class Overlap:
 class Texts:
     """The texts that a model is trained and evaluated on.
 
-    resolved: the settings, with those that the texts bring. valid_is: the validation text in words.
-    holds_out: it was held out of the training text. overlaps: how much of the text called valid or
-    test is in the training text.
+    Attributes:
+        resolved: Settings, including those that the texts determine.
+        data: Training and validation text.
+        valid_is: Description of the validation text.
+        test: Test text, if there is one.
+        holds_out: Whether the validation text was held out of the training text.
+        overlaps: Overlap of the validation and test text with the training text, by name ("valid",
+            "test").
     """
 
     resolved: ResolvedSettings

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 class Description:
     """A description of a model's codec.
 
-    tokenizers: by name. facts: further rows of the card, by name. fields: what `rnnlm info --json`
-    adds.
+    Attributes:
+        tokenizers: Tokenizers by name.
+        facts: Further rows of the card, by name.
+        fields: Fields of `rnnlm info --json`, by name.
     """
 
     tokenizers: Mapping[str, Tokenizer]

@@ -159,7 +159,11 @@ class NgramSettings:
 
     @classmethod
     def implied(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the order of as many `weights`, for :func:`rnnlm.config.resolve`."""
+        """Return the order that `weights` imply, for :func:`rnnlm.config.resolve`.
+
+        Args:
+            values: Values of the settings, by name.
+        """
         weights = numbers_in(values["weights"])
         if values["smoothing"] != "interpolated" or weights in ([], ["tuned"]):
             return {}

@@ -114,10 +114,12 @@ def read_lines(model: LanguageModel, lines: Sequence[str], *, as_words: bool = F
 
 @dataclass(frozen=True)
 class TextScore:
-    """The score of one sentence, or of the part of it that is compared. logprob_nats is None where
-    a token has probability zero.
+    """The score of one sentence, or of the part of it that is compared.
 
-    tokens: how many are scored. oov: the unknown ones among those read.
+    Attributes:
+        logprob_nats: Log-probability in nats; None if a token has probability zero.
+        tokens: Number of scored tokens.
+        oov: The unknown tokens among those read.
     """
 
     logprob_nats: float | None
@@ -127,8 +129,17 @@ class TextScore:
 
 @dataclass(frozen=True)
 class PairScore:
-    """A pair scored. point: 1 right, 0.5 tie (within TIE_NATS), 0 wrong; None, with the reason,
-    where it cannot be scored."""
+    """A scored pair.
+
+    Attributes:
+        pair: The pair.
+        scoring: How it was scored: "full", "partial" or "word".
+        good: Score of the good sentence; None if it cannot be scored.
+        bad: Score of the bad sentence; None if it cannot be scored.
+        point: 1 if the good sentence is likelier, 0.5 for a tie (within TIE_NATS), else 0; None if
+            the pair cannot be scored.
+        reason: Reason why it cannot be scored.
+    """
 
     pair: Pair
     scoring: str
@@ -139,7 +150,7 @@ class PairScore:
 
     @property
     def labels(self) -> Pair:
-        """What the pair is grouped by."""
+        """The labels by which the pair is grouped."""
         return self.pair
 
     @property

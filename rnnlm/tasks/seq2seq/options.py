@@ -79,8 +79,11 @@ class DecodingSettings(ValidatedSettings):
         return BEAM_LENGTH_POWER if self.width > 1 else 0.0
 
     def limit(self, source_tokens: int) -> int:
-        """Return the largest number of tokens of an output, given that of its source; both include
-        `</s>`."""
+        """Return the largest number of tokens of an output, including `</s>`.
+
+        Args:
+            source_tokens: Number of tokens of its source, including `</s>`.
+        """
         return int(self.max_length * source_tokens) + LONGER
 
 

@@ -22,10 +22,13 @@ DIGITS = 4  # of weights that are printed
 
 @dataclass(frozen=True)
 class AttentionWeights(Result):
-    """The attention of each token of a line. Tokens are as the tokenizers write them, `</s>` the
-    last; those of a source in the order of its text, in whatever direction it was read.
+    """The attention of each of T target tokens to S source tokens.
 
-    weights: (T, S), float32; each row sums to 1.
+    Attributes:
+        source_tokens: Tokens as the tokenizer writes them, `</s>` last; in the order of the text,
+            in whatever direction it was read.
+        target_tokens: Tokens as the tokenizer writes them, `</s>` last.
+        weights: Weights, (T, S) float32; each row sums to 1.
     """
 
     source_tokens: tuple[str, ...]
@@ -52,11 +55,15 @@ class AttentionWeights(Result):
 
 @dataclass(frozen=True)
 class Translation(Result):
-    """One line that a model writes for a source.
+    """One output of a model for a source.
 
-    tokens: how many, `</s>` counted where it is written. logprob_nats: log p(line | source). score:
-    what lines are ranked by, log p / ((5 + tokens) / 6)^length_power. complete: it ended by itself;
-    False: it was cut off at its limit. attention: where it was requested.
+    Attributes:
+        text: The output.
+        logprob_nats: Log p(text | source), in nats.
+        score: Score by which outputs are ranked: log p / ((5 + tokens) / 6)^length_power.
+        tokens: Number of tokens, including `</s>` if it is written.
+        complete: Whether it ended by itself; False if it was cut off at its limit.
+        attention: Attention of its tokens, if requested.
     """
 
     text: str
@@ -77,10 +84,14 @@ class Translation(Result):
 
 @dataclass(frozen=True)
 class TranslatedLine:
-    """A source and what a model writes for it.
+    """A source with its outputs.
 
-    number: of the source, from 1. hypotheses: the best first, or samples as they were drawn; none
-    where the source has no words, or too many, as `reason` says.
+    Attributes:
+        source: The source.
+        number: Number of the source, from 1.
+        hypotheses: Outputs, best first, or samples in the order of drawing; none if the source has
+            no words, or too many.
+        reason: Reason why there are none.
     """
 
     source: str
@@ -167,7 +178,7 @@ def _labels(tokens: tuple[str, ...]) -> list[str]:
 
 
 class TranslatedLines(RecordList[TranslatedLine]):
-    """The lines that a model writes for several sources: a list that is a table, too."""
+    """The outputs of a model for several sources, in a list that is also a table."""
 
     def to_rows(self) -> list[Row]:
         """Return a row for each hypothesis, the best of a source first."""

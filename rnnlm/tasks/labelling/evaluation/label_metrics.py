@@ -526,17 +526,34 @@ LABEL_METRICS = named(
 
 @dataclass(frozen=True)
 class LabelMetrics(Result):
-    """The metrics of a column of labels as fractions of 1; None where a metric does not apply or
+    """The metrics of a column of labels as fractions of 1. A metric is None if it does not apply or
     nothing was counted for it.
 
-    sentences: or texts, where these are classified. words: those that have labels; words_unknown:
-    those that do not occur in the training data. accuracy: None where a text has several labels.
-    precision, recall, f1: of spans, or of the labels of texts that have several (micro averages).
-    macro_f1: the mean over types of spans, or over labels where there are no spans; by_type: the
-    metrics of each. exact_match: sentences, or texts with several labels, of which every label is
-    right. ece: expected calibration error. unseen_labels: gold labels that do not occur in the
-    training data, which count as wrong, and how often each occurs; unseen_count: their total.
-    word_error_rate, symbol_error_rate: of letters to sounds; the latter can be above 1.
+    Attributes:
+        task: "tagging" or "classification".
+        column: Name of the column.
+        scheme: Scheme in which labels encode spans.
+        mode: Mode of matching spans; None if there are no spans.
+        sentences: Number of sentences, or of texts if texts are classified.
+        words: Number of words with labels.
+        words_unknown: Number of words that do not occur in the training data.
+        accuracy: Share of correct labels; None if texts have several labels.
+        accuracy_known: Accuracy on words of the training data.
+        accuracy_unknown: Accuracy on unknown words.
+        precision: Precision of spans, or of the labels of texts with several labels (micro
+            average).
+        recall: Recall of the same.
+        f1: F1 of the same.
+        macro_f1: Mean F1 over types of spans, or over labels if there are no spans.
+        by_type: Metrics of each type of spans or each label.
+        exact_match: Share of sentences, or of texts with several labels, in which every label is
+            correct.
+        ece: Expected calibration error.
+        word_error_rate: For letters to sounds, the share of words that are wrong.
+        symbol_error_rate: For letters to sounds, the edits per reference symbol; it can be above 1.
+        unseen_labels: Gold labels that do not occur in the training data, which count as wrong, and
+            how often each occurs.
+        unseen_count: Total of these occurrences.
     """
 
     task: str

@@ -14,8 +14,13 @@ from rnnlm.tasks.labelling.formats import edit_scripts, schemes
 
 @dataclass(frozen=True)
 class LabelSequence:
-    """Labels of the words of a sentence (or the sounds of a word), and the probability of all
-    together, with its natural logarithm."""
+    """Labels of the words of a sentence (or the sounds of a word).
+
+    Attributes:
+        labels: The labels.
+        probability: Probability of all of them together, 0 to 1.
+        logprob_nats: Its natural logarithm.
+    """
 
     labels: tuple[str, ...]
     probability: float
@@ -26,15 +31,19 @@ class LabelSequence:
 class TaggedSentence:
     """A sentence with labels.
 
-    text: as it was given, None where words were. words: what was labelled: words, or the letters of
-    a word. labels: for each label column of words, the label of each word; of a
-    model of letters the sounds of the word, however many. sentence_labels: for each label column of
-    sentences, the label; empty where the sentence has no words. nbest: for each label column of
-    words its best label sequences, the best first, as many as were asked for. probabilities: where
-    they were asked for, for each label column of words the probabilities of each word's labels,
-    highest first, without those below 0.001. sentence_probabilities: for each label column of
-    sentences those of all labels, where they or several label sequences were asked for. reason:
-    why it has no labels.
+    Attributes:
+        text: The sentence as it was given; None if words were given.
+        words: Labelled words, or the letters of a word.
+        labels: For each label column of words, the label of each word; for a model of letters, the
+            sounds of the word, however many.
+        sentence_labels: For each label column of sentences, the label; empty if the sentence has no
+            words.
+        reason: Reason why it has no labels.
+        nbest: For each label column of words, the requested number of label sequences, best first.
+        probabilities: If requested, for each label column of words the probabilities of each word's
+            labels, highest first, without those below 0.001.
+        sentence_probabilities: If probabilities or several label sequences were requested, for each
+            label column of sentences the probabilities of all labels.
     """
 
     text: str | None
@@ -47,7 +56,8 @@ class TaggedSentence:
     sentence_probabilities: Mapping[str, Mapping[str, float]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `rnnlm tag --json` prints of it. What was not asked for has no key."""
+        """Return the sentence in the form of `rnnlm tag --json`. Fields that were not requested are
+        left out."""
         sentence = vars(self).copy()
         if all(len(best) < 2 for best in self.nbest.values()):
             del sentence["nbest"]
@@ -62,10 +72,14 @@ class TaggedSentence:
 class ClassifiedText(Result):
     """A text with labels.
 
-    text: as it was given, None where words were. labels: for each label column its label, or with
-    multi-label its labels joined by `|` ("" is none); empty where the text has no words.
-    probabilities: for each label column the probability of each label, highest first: they sum to
-    one, or with multi-label are each label's own. reason: why it has no labels.
+    Attributes:
+        text: The text as it was given; None if words were given.
+        words: Its words.
+        labels: For each label column its label, or with multi-label its labels joined by `|` ("" is
+            none); empty if the text has no words.
+        probabilities: For each label column the probability of each label, highest first. They sum
+            to one; with multi-label, each label has its own.
+        reason: Reason why it has no labels.
     """
 
     text: str | None
@@ -81,8 +95,12 @@ class ClassifiedText(Result):
         return next(iter(self.labels.values()), None)
 
     def to_dict(self, top: int | None = None) -> dict[str, Any]:
-        """Return what `rnnlm classify --json` prints of it: its words are the text's. top: the
-        number of labels, the most probable ones; None: all."""
+        """Return the text in the form of `rnnlm classify --json`, without its words, which are in
+        the text.
+
+        Args:
+            top: Number of labels to return, most probable first. None: all.
+        """
         text = super().to_dict()
         del text["words"]
         for name, by_label in text["probabilities"].items():
@@ -153,10 +171,10 @@ def _written(column: LabelColumn, symbol: str, word: str, before: str) -> str:
 
 
 class TaggedSentences(RecordList[TaggedSentence]):
-    """Tagged sentences: a row for each word."""
+    """Tagged sentences, in a list that is also a table with a row per word."""
 
     def to_rows(self) -> list[Row]:
-        """Return a row for each labelled word: number of its sentence and of itself, from 1, the
+        """Return a row for each labelled word: the number of its sentence and its own, from 1, the
         word, and its label in each column."""
         rows: list[Row] = []
         for sentence_number, sentence in enumerate(self, start=1):
@@ -173,10 +191,11 @@ class TaggedSentences(RecordList[TaggedSentence]):
 
 
 class ClassifiedTexts(RecordList[ClassifiedText]):
-    """Classified texts: a row for each."""
+    """Classified texts, in a list that is also a table with a row per text."""
 
     def to_rows(self) -> list[Row]:
-        """Return a row for each text, with its label in each column and the probability of that."""
+        """Return a row for each text, with its label in each column and the probability of this
+        label."""
         rows: list[Row] = []
         for classified in self:
             row: Row = {"text": classified.text or " ".join(classified.words)}

@@ -44,14 +44,20 @@ def _never(sample: Sample) -> bool:
 class LabelFormat:
     """A format of files with labels.
 
-    levels: what has labels: words, texts, or either. fits: whether a file that has labels is in
-    this format. It looks at most of the words, so that one fault in a file becomes an error instead
-    of another format. fits_document: whether a file to be tagged is in this format; it may be plain
-    text. read: reads a file into examples; None for tables, which `labelled_tables` reads.
-    read_document: yields the sentences of a file, each of which can be written again with other
-    labels; None for tables, and for formats that `rnnlm tag` does not take. has_columns: whether
-    the columns of words and labels can be named. has_sentence_labels: whether a sentence can have
-    labels beside those of its words.
+    Attributes:
+        name: Name of the format.
+        levels: Units that have labels: words, texts, or either.
+        fits: Function that returns whether a file with labels is in this format. It looks at most
+            of the words, so that one fault in a file becomes an error instead of another format.
+        fits_document: Function that returns whether a file to be tagged, which may be plain text,
+            is in this format.
+        read: Function that reads a file into examples; None for tables, which `labelled_tables`
+            reads.
+        read_document: Function that yields the sentences of a file, each of which can be written
+            again with other labels; None for tables, and for formats that `rnnlm tag` does not
+            take.
+        has_columns: Whether the columns of words and labels can be named.
+        has_sentence_labels: Whether a sentence can have labels besides the labels of its words.
     """
 
     name: str

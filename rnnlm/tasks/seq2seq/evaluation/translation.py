@@ -31,9 +31,19 @@ BOUNDS = (5, 10, 15, 20, 30, 40, 50)
 
 @dataclass(frozen=True)
 class LengthMetrics(Result):
-    """The metrics of the sentences whose sources have from `shortest` to `longest` words or
-    tokens (None: any number); metrics as in
-    :class:`rnnlm.tasks.seq2seq.evaluation.translation.TranslationMetrics`."""
+    """The metrics of the sentences whose sources have a certain length, in words or tokens. Metrics
+    as in :class:`rnnlm.tasks.seq2seq.evaluation.translation.TranslationMetrics`.
+
+    Attributes:
+        shortest: Smallest length.
+        longest: Largest length; None: any.
+        sentences: Number of sentences.
+        bleu: BLEU, 0 to 100.
+        chrf: ChrF, 0 to 100.
+        exact_match: Share of sentences that equal a reference, 0 to 1.
+        word_error_rate: WER as a fraction.
+        symbol_error_rate: Error rate of symbols as a fraction.
+    """
 
     shortest: int
     longest: int | None
@@ -192,16 +202,24 @@ FULL = 100 - 1e-9  # BLEU of a text against itself, to rounding
 
 @dataclass(frozen=True)
 class TranslationMetrics(Result):
-    """BLEU and chrF from 0 to 100 with sacrebleu's signatures; exact match and error rates as
-    fractions of 1.
+    """The metrics of an encoder-decoder.
 
-    sentences, references: how many. exact_match: the share of sentences that equal one of their
-    references, where white space of any kind and length counts as one space. word_error_rate,
-    symbol_error_rate: edits over the lengths of the nearest references; they can be above 1, and
-    are None where no reference has a word. Symbols are characters, spaces included; where texts are
-    `spelled`, they are what white space separates, a word is the whole line, and word_error_rate is
-    the share of lines that are wrong. lowercase: whether all metrics are of lower-cased texts.
-    bleu: 0 where no hypothesis has four words in a row.
+    Attributes:
+        sentences: Number of sentences.
+        references: Number of references per sentence.
+        bleu: BLEU, 0 to 100; 0 if no hypothesis has four words in a row.
+        chrf: ChrF, 0 to 100.
+        exact_match: Share of sentences that equal one of their references, 0 to 1; white space of
+            any kind and length counts as one space.
+        word_error_rate: Edits over the lengths of the nearest references, as a fraction; it can be
+            above 1. None if no reference has a word. If texts are `spelled`, a word is the whole
+            line, and this is the share of lines that are wrong.
+        symbol_error_rate: The same for symbols: characters, including spaces; if texts are
+            `spelled`, the parts between white space.
+        lowercase: Whether all metrics are those of lower-cased texts.
+        spelled: Whether white space separates symbols instead of words.
+        bleu_signature: Sacrebleu's signature of BLEU.
+        chrf_signature: Sacrebleu's signature of chrF.
     """
 
     sentences: int
