@@ -50,7 +50,7 @@ class Demand:
 
     @property
     def characters(self) -> int:
-        """The number of characters to read: text that is read with several texts counts with each."""
+        """The number of characters to read. A context of several texts counts with each of them."""
         return sum(sum(map(len, reading)) for reading in self.readings)
 
 
