@@ -112,8 +112,8 @@ class TakenLayers:
         return placed
 
     def _columns(self, number: int) -> np.ndarray:
-        """Return the columns, in what layer `number` reads here, of what it reads in the language
-        model, in that order."""
+        """Return the input columns of layer `number` that correspond to the language model's
+        inputs."""
         # Of each layer below, the forward part.
         parts = []
         end = 0

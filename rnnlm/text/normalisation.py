@@ -49,7 +49,7 @@ _APOSTROPHES = "'\u2019"
 _LAST_PLAIN = "\uffff"
 _WORD_ENDS = f"{WORD_SPACE}\n"  # the empty text is part of it, too
 
-# Characters, each with the bounds in the original of what it was made from
+# (character, start, end): the span of the original text that it comes from
 Traced = list[tuple[str, int, int]]
 
 

@@ -1,1 +1,1 @@
-"""What every language model shares: how it is found and loaded and reads text; words of tokens."""
+"""The common parts of all language models: finding, loading, and reading text; words of tokens."""

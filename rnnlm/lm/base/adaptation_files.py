@@ -82,7 +82,7 @@ def settings_path(folder: Path, kind: str) -> Path:
 
 
 def journal_path(folder: Path, kind: str) -> Path:
-    """Return where tuning for `kind` notes what it is, its trials and its end."""
+    """Return the folder where tuning for `kind` records its request, its trials and its end."""
     return folder / f"adapt-{kind}.journal"
 
 

@@ -91,7 +91,7 @@ OF_RMS = {"adaptation_rule": "rms", "adaptation_rate": 0.00025, "adaptation_deca
 def describe(
     kind: str, settings: AdaptationSettings, more: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """Name kind and settings, and what else results depend on, as a signature does:
+    """Name kind, settings and everything else that results depend on, as a signature does:
     `cache(tokens=2000,weight=0.1,flatness=0.3)`."""
     values = {}
     for field in fields(settings):

@@ -22,7 +22,7 @@ class Default:
 def default_model(command: str, need: str = "") -> Default:
     """Return the model that a command takes where none is named: the newest one that it can use.
 
-    command: as after `rnnlm`, "score". need: what the model has to have (`Kind.has`).
+    command: as after `rnnlm`, "score". need: the ability that the model must have (`Kind.has`).
     """
     saved: list[tuple[float, Path]] = []
     for folder in _runs_here():

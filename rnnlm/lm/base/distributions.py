@@ -17,7 +17,7 @@ from rnnlm.text.encoding import known_ids
 
 MOST_CELLS = 1 << 22  # of distributions in memory at once
 
-# log-probabilities (nats), (M, V) -> what is kept of them, (M, ...)
+# log-probabilities (nats), (M, V) -> the part of them to keep, (M, ...)
 Look = Callable[[Array], np.ndarray]
 
 
@@ -33,7 +33,7 @@ def score_and_look(
     """Score `ids` as :func:`rnnlm.lm.base.span_scoring.score_spans` does, and apply `look` to the
     distribution of the token at each place (within the spans).
 
-    Return the scores, what `look` returned in the order of places, and the state after the last
+    Return the scores, the results of `look` in the order of places, and the state after the last
     token.
 
     state: where a single span begins; None: in its initial state, and no state is returned.
@@ -59,7 +59,7 @@ def score_and_look(
             for distributions_MV in reader.distributions(read, rows_M, times_M):
                 seen.append(look(distributions_MV))
 
-    # Spans are read by length: bring what was seen into the order of the text.
+    # Spans are read by length: bring the results into the order of the text.
     seen_M = np.zeros(0)
     if places:
         seen_M = np.concatenate(seen)[np.argsort(np.concatenate(places))]
@@ -96,8 +96,8 @@ def ranks(
 
 
 def _reader_of(model: LanguageModel) -> "tuple[_HiddenReader | _PredictionReader, int]":
-    """Return what reads tokens and gives their distributions, and how many tokens it is best given
-    in one call."""
+    """Return a function that reads tokens and gives their distributions, and the best number of
+    tokens for one call."""
     # The distributions of a network are computed from its hidden vectors, a few at a time. Other
     # models return all distributions of a call, so their calls are short.
     at_once = max(1, MOST_CELLS // model.tokenizer.size)
@@ -178,7 +178,7 @@ def entropy_bits(logprob_MV: Array) -> np.ndarray:
 
 
 def side_by_side(looks: Sequence[Look]) -> Look:
-    """Return a look that puts what all of `looks` return into the columns of one array, (M,
+    """Return a look that puts the results of all `looks` into the columns of one array, (M,
     columns)."""
 
     def look_at_all(logprob_MV: Array) -> np.ndarray:
@@ -202,8 +202,8 @@ def likeliest(logprob_MV: Array, count: int) -> np.ndarray:
 
 
 def stepping(model: LanguageModel) -> LanguageModel:
-    """Return a model for one caller that reads on token by token: one that then keeps what it needs
-    to do so fast, if `model` offers that."""
+    """Return a model for one caller that reads token by token: one that then caches whatever makes
+    this fast, if `model` offers it."""
     if not hasattr(model, "stepping"):
         return model
     stepping_model: LanguageModel = model.stepping()

@@ -2,7 +2,7 @@
 
 A model's `layer_reader()` returns a :class:`LayerReader`. It encodes lines, or lists of words, and
 reads batches of them, each line alone from the initial state. Positions run in the order of the
-text, whatever direction a layer reads in.
+text, in whatever direction a layer reads.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class LayerOutputs:
 @dataclass(frozen=True)
 class LineWords:
     """The W words of a line. spans: the characters of each, first and one past the last. tokens_W2:
-    its first token and the one past its last, among those of the line."""
+    its first token and the one past its last, among the tokens of the line."""
 
     words: tuple[str, ...]
     spans: tuple[Span, ...]
@@ -58,7 +58,7 @@ class LayerInputs:
 
 
 class LayerReader(Protocol):
-    """Reads lines and returns what the layers of one network output."""
+    """Reads lines and returns the outputs of the layers of one network."""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -66,8 +66,8 @@ class LayerReader(Protocol):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the layers: "input", what the network reads of each token; "1" and so on, from
-        the lowest; "features", what its output layer reads."""
+        """Names of the layers: "input", the vectors that the network reads for each token; "1" and
+        so on, from the lowest; "features", the input of its output layer."""
 
     @property
     def text_layers(self) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class LayerReader(Protocol):
     def read(
         self, encoded: LayerInputs, chosen_B: np.ndarray, layers: Sequence[str]
     ) -> list[LayerOutputs]:
-        """Return what each of `layers` outputs for the lines `chosen_B`, read side by side."""
+        """Return the outputs of each of `layers` for the lines `chosen_B`, read side by side."""
 
 
 def encoded_lines(lines: Sequence[str], tokenizer: Tokenizer, with_words: bool) -> LayerInputs:

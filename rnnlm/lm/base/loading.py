@@ -36,9 +36,9 @@ SHIPPED = shipped_models.FOLDER / "demo"
 
 
 def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageModel:
-    """Load the model in a folder, or of that name in ./checkpoints or among those shipped; without
-    a name the shipped one, an LSTM of the bundled corpus. NAME+KIND is the model NAME adapting
-    itself to what it reads, unless a folder has exactly that name.
+    """Load the model in a folder, or by its name in ./checkpoints or among the shipped models;
+    without a name the shipped one, an LSTM of the bundled corpus. NAME+KIND is the model NAME with
+    adaptation to the text it reads, unless a folder has exactly that name.
 
     Raises:
         ModelError: the model does not exist or is damaged.
@@ -123,23 +123,24 @@ def fingerprint_in_signature(model: LanguageModel | LabelModel) -> str:
 
 
 def identity_of(model: LanguageModel | LabelModel) -> str:
-    """Return what the scores of a model depend on: its fingerprint, and its adaptation to the text
-    with all settings, if it adapts."""
+    """Return everything that the scores of a model depend on: its fingerprint, and its adaptation
+    to the text with all settings, if it adapts."""
     adaptation = getattr(model, "adaptation", "none")
     fingerprint = fingerprint_in_signature(model)
     return fingerprint if adaptation == "none" else f"{fingerprint} {adaptation}"
 
 
 def window_of(model: LanguageModel | LabelModel) -> str:
-    """Return the most tokens that a model reads at once, as signatures have it, with what it reads
-    before a text if that is not the boundary; "" if it has no such limit."""
+    """Return the largest number of tokens that a model reads at once, as signatures have it, with
+    the symbol that it reads before a text if this is not the boundary; "" if it has no such
+    limit."""
     core = core_of(model)
     parts = (str(getattr(core, "window", "") or ""), getattr(core, "begin", ""))
     return ",".join(filter(None, parts))
 
 
 def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
-    """Return what a model, or the one of that name, was trained for: "language-model", "tagging",
+    """Return the task of a model, or of the model of that name: "language-model", "tagging",
     "classification" or "seq2seq"."""
     if not isinstance(model, (str, os.PathLike)):
         return str(getattr(core_of(model), "task", registry.LANGUAGE_MODEL))
@@ -223,8 +224,8 @@ def find_tokenizer(name: str | Path) -> Path:
 
 
 def load_codec(name: str | Path) -> Any:
-    """Load what encodes the data of a model given as for :func:`load`: its tokenizer, or the codec
-    that holds it."""
+    """Load the codec of a model given as for :func:`load`: its tokenizer, or the object that holds
+    it."""
     if is_prepared(name) or registry.library_of(os.fspath(name)):
         return load_tokenizer(name)
     folder = find(name)
@@ -275,8 +276,7 @@ def saved_here() -> list[Path]:
 
 
 def _not_found(name: str) -> ModelError:
-    """Return the error that there is no model of that name. It guesses what the name was meant
-    for."""
+    """Build a "model not found" error with a hint at what the name could mean."""
     is_path = os.sep in name
     missing = f"no model at {name}" if is_path else f"no model named {name!r}"
 

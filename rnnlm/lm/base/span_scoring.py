@@ -1,9 +1,9 @@
 """Read spans of a text through a language model: the one loop behind evaluation, scoring and
 validation.
 
-A span is what is read from the initial state: a line (context: reset), a document, or the whole
-text (context: carry). Spans are batched by length and cut into windows with the state carried, so a
-span may be of any length; the result depends neither on the batch nor on the order.
+A span is read from the initial state: it is a line (context: reset), a document, or the whole text
+(context: carry). Spans are batched by length and cut into windows with the state carried, so a span
+may be of any length; the result depends neither on the batch nor on the order.
 """
 
 import math
@@ -22,7 +22,7 @@ from rnnlm.text.lines import Progress, silent
 TOKENS_PER_ROW = 64  # rows are not made more than so short
 INTERRUPTIBLE_TOKENS = 1 << 10  # of a window, where others may interrupt between two
 Result = TypeVar("Result")
-# the states are those of one model
+# the states belong to one model
 Step = Callable[[np.ndarray, np.ndarray, Any], tuple[Result, Any]]
 # the numbers of spans -> the state that each is read from, row by row
 Initial = Callable[[np.ndarray], State]
@@ -65,8 +65,8 @@ def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.nd
 
 
 class StatefulStep(Generic[Result]):
-    """A step that continues from the state that the last one left, whatever state it is given: so
-    one stream is read in parts."""
+    """A step that continues from its own last state, whatever state it is given: so one stream is
+    read in parts."""
 
     def __init__(self, step: Step[Result], state: State) -> None:
         self._step = step
@@ -75,7 +75,7 @@ class StatefulStep(Generic[Result]):
     def step(
         self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
     ) -> tuple[Result, State]:
-        """Return what the step makes of the window, and the state after it."""
+        """Return the result of the step on the window, and the state after it."""
         result, self.state = self._step(inputs_BT, targets_BT, self.state)
         return result, self.state
 
@@ -135,7 +135,7 @@ def windows(
     initial: Initial | None = None,
     stop: Callable[[], bool] = never,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Result]]:
-    """Yield (start_B, end_B, what `step(inputs_BT, targets_BT, state)` returned) for each of the
+    """Yield (start_B, end_B, the result of `step(inputs_BT, targets_BT, state)`) for each of the
     windows in which all of `spans` are read, side by side: row b has the targets
     `ids[start_B[b]:end_B[b]]`. The state is carried; finished rows drop out.
 

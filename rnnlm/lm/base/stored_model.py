@@ -22,8 +22,8 @@ def load(
 ) -> tuple[LanguageModel, Manifest]:
     """Load the model in `folder`, on `device`, with the models it is made of. Names, lengths, types
     and shapes are checked, and the hashes of all files except large weights that stay mapped;
-    nothing is allocated beyond what the settings imply. loaded: parts of the same mixture that are
-    in memory already: one that is named twice is loaded once.
+    nothing is allocated beyond the sizes that the settings imply. loaded: parts of the same mixture
+    that are in memory already: a part that is named twice is loaded once.
     """
     loaded = {} if loaded is None else loaded
     manifest = read_manifest(folder)
@@ -117,7 +117,7 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
 
 
 def load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
-    """Load the tokenizer of the model in `folder`, whatever kind of model that is."""
+    """Load the tokenizer of the model in `folder`, a model of any kind."""
     library = _library(folder, manifest)
     if library is not None:
         return library.tokenizer(folder)

@@ -13,7 +13,7 @@ from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, Array, Encoded, T
 from rnnlm.lm.base.distributions import log_sum
 from rnnlm.text.lines import WORD_SPACE, split_words
 
-# ---- The characters of a line that each token was made of, whatever a tokenizer makes of the line.
+# ---- The characters of a line that each token was made of, for any tokenizer.
 #
 # Everything that shows words or places of a line goes through :func:`token_spans`.
 
@@ -41,7 +41,7 @@ def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
 
     The white space between words belongs to no token of a word tokenizer, nor do marks that a
     tokenizer removes. Tokens that share characters (the bytes of one, the two that "\u0130" becomes
-    in lower case, what an entity means) have the same span.
+    in lower case, the character of an entity) have the same span.
     """
     if hasattr(tokenizer, "spans"):
         known: list[np.ndarray] = tokenizer.spans(lines)
@@ -54,7 +54,7 @@ def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     if not tokenizer.rewriting:
         return spans
 
-    # These are spans of what the tokenizer read: map them back to the line as it was.
+    # These are spans of the rewritten line that the tokenizer read: map them back to the original.
     for index, (line, read) in enumerate(zip(lines, reads, strict=True)):
         if read != line:
             origin = tokenizer.normalise_with_offsets(line)
@@ -65,8 +65,8 @@ def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
 def _map_before_rewriting(
     spans_T2: np.ndarray, read: str, begin_N: np.ndarray, end_N: np.ndarray
 ) -> np.ndarray:
-    """Turn spans of what was read into spans of the line before rewriting; begin_N, end_N: the
-    characters that each character read was made of.
+    """Turn spans of the rewritten text into spans of the original line; begin_N, end_N: the
+    original characters that each character read was made of.
 
     Of the white space before a piece, only the last character belongs to it: others may end a
     written word, such as U+200B.
@@ -125,8 +125,8 @@ def _byte_spans(line: str, size_T: np.ndarray, keeps_case: bool, prefix: int) ->
 
 
 def _map_to_line(spans_T2: np.ndarray, origin: np.ndarray) -> np.ndarray:
-    """Turn spans of what was read into spans of the line; origin: the character that each unit read
-    comes from, -1 for none."""
+    """Turn spans of the rewritten text into spans of the original line; origin: the character that
+    each unit read comes from, -1 for none."""
     begin_T = np.maximum(origin[spans_T2[:, 0]], 0)
     end_T = origin[spans_T2[:, 1] - 1] + 1
     return np.stack([begin_T, end_T], axis=1)
@@ -181,7 +181,7 @@ class WordFinder:
         return log_sum(logprob_MV[:, self.starters])
 
     def find(self, encoded: Encoded, begins: np.ndarray) -> WordSpans:
-        """Find the words of the lines, each read from its token `begins` on: what comes before is
+        """Find the words of the lines, each read from its token `begins` on: the text before it is
         given."""
         if self.tokens_are_words:
             return self._each_token(encoded, begins)
@@ -216,8 +216,7 @@ def _words(encoded: Encoded, starts: np.ndarray, is_place_N: np.ndarray) -> Word
 def surprisals(
     words: WordSpans, logprob_N: np.ndarray, log_boundary: np.ndarray | float
 ) -> np.ndarray:
-    """Return -log2 p of each item, (W,); infinite or NaN where it or what comes before it is
-    impossible.
+    """Return -log2 p of each item, (W,); infinite or NaN if it or the text before it is impossible.
 
     log_boundary: log B (nats) at the places of `words`, in their order.
     """
@@ -242,12 +241,12 @@ def _sums_of_items(words: WordSpans, logprob_N: np.ndarray) -> np.ndarray:
     return np.add.reduceat(np.append(logprob_N, 0.0), bounds)[::2]
 
 
-# ---- The words of a line as they are shown: those between white space, as they are written, or
-# those of the tokenizer.
+# ---- The words of a line as they are shown: either separated by white space, as they are written,
+# or the words of the tokenizer.
 #
 # A written word may be several words of the tokenizer (marks that are split off), and each of these
-# several tokens. What a model of pieces takes for one word may be several written ones, where it
-# does not know some white space: then the second of them begins with that white space.
+# several tokens. A word of a model of pieces may be several written ones, if the model does not
+# know some white space: then the second of them begins with that white space.
 
 Split = Literal["whitespace", "tokens"]
 
@@ -257,9 +256,9 @@ class ShownWords:
     """The shown words of a chunk of lines. items: their tokens, `</s>` a separate item at the end
     of each line.
 
-    places: for each line, the spans of its words in the text that is scored. before: how many words
-    of the line are given. numbers: those of the words of a line and its `</s>` in the text, from 0,
-    where not all written words are shown on their own.
+    places: for each line, the spans of its words in the scored text. before: number of given words
+    of the line. numbers: numbers of the words of a line and its `</s>` in the text, from 0, if not
+    all written words are shown on their own.
     """
 
     items: WordSpans
@@ -279,12 +278,12 @@ def shown_words(
 ) -> ShownWords:
     """Return the words to show of `texts`, each of which ends its line.
 
-    words: those of the tokenizer in the lines from the tokens `begins` on (:class:`WordFinder`).
+    words: words of the tokenizer in the lines from the tokens `begins` on (:class:`WordFinder`).
     """
     places = [word_spans(text) for text in texts]
     bounds = words.line_bounds.tolist()
 
-    # Count the words that are given. With split=tokens, those of a word tokenizer are its tokens.
+    # Count the given words. With split=tokens, words of a word tokenizer are its tokens.
     given = (begins - encoded.offsets[:-1]).tolist()
     if split == "tokens" and tokenizer.name == "word":
         before = given
@@ -370,7 +369,8 @@ def _find_written_words(places: list[Span], spans_T2: np.ndarray) -> tuple[np.nd
 
 
 def _join_places(places: list[Span], numbers: list[int]) -> list[Span]:
-    """Return the spans of the words that begin with those of these numbers, up to the next one."""
+    """Return the spans of the words that begin with the words of these numbers, up to the next
+    one."""
     pairs = itertools.pairwise(numbers)
     return [(places[first][0], places[behind - 1][1]) for first, behind in pairs]
 
@@ -399,7 +399,8 @@ class WordTokens:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.is_closed = tokenizer.name == "word"
-        # Whether the space before a word is in its tokens, and not in those of a line's first word.
+        # Whether the space before a word is in its tokens, but not in the tokens of a line's first
+        # word.
         self.is_spaced = False
         if not self.is_closed:
             encoded = tokenizer.encode(["a a", "a"])

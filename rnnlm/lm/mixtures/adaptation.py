@@ -1,4 +1,4 @@
-"""Make a model that adapts to what it reads: another model, with settings given, tuned, or by
+"""Make a model that adapts to the text it reads: another model, with settings given, tuned, or by
 default."""
 
 from collections.abc import Mapping, Sequence
@@ -39,12 +39,13 @@ def adapt(
     """Make a model that adapts itself around `model`: "unigram", a cache of words; "cache", the
     neural cache; "dynamic", dynamic evaluation.
 
-    model: a language model, or the name of one, which is then loaded by each call. settings:
-    of the class that :data:`rnnlm.lm.base.adaptation_settings.KINDS` names; None: its defaults.
-    statistics: for the rule rms of "dynamic", what
-    :func:`rnnlm.lm.mixtures.dynamic_evaluation.gather_statistics` gives.
+    model: a language model, or the name of one, which is then loaded by each call. settings: of the
+    class that :data:`rnnlm.lm.base.adaptation_settings.KINDS` names; None: its defaults.
+    statistics: for the rule rms of "dynamic", the result of
+    :func:`rnnlm.lm.mixtures.dynamic_evaluation.gather_statistics`.
 
-    What `rnnlm tune` has found for a model is read by `rnnlm.load("NAME+KIND")`, not here.
+    `rnnlm.load("NAME+KIND")` reads the settings that `rnnlm tune` has found for a model; this
+    function does not.
 
     Raises:
         UsageError: the kind is unknown or not available for this model, or statistics are missing.
@@ -115,11 +116,11 @@ def _report(
         )
 
 
-# ---- The parts of a mixture that adapt themselves to what they read: how its config.json keeps
+# ---- The parts of a mixture that adapt themselves to the text they read: how its config.json keeps
 # that, and how they are made again.
 #
-# Settings are kept as they were when the models were mixed: what `rnnlm tune` finds for a part
-# later does not change the mixture.
+# Settings are kept as they were when the models were mixed: if `rnnlm tune` finds others for a part
+# later, the mixture does not change.
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The base of models that adapt another model to what it reads."""
+"""The base of models that adapt another model to the text they read."""
 
 from collections.abc import Sequence
 from typing import ClassVar

@@ -153,7 +153,7 @@ class DynamicEvaluation(AdaptedModel):
     def _run(
         self, inputs_BT: Tensor, state: DynamicState, give: Give
     ) -> tuple[Tensor, DynamicState]:
-        """Return what `give` computes for all places, side by side, and the state after the
+        """Return the results of `give` for all places, side by side, and the state after the
         inputs."""
         check_state(state, DynamicState)
         one_row(len(inputs_BT))

@@ -57,7 +57,7 @@ class MixtureState:
 
 @keeps(LanguageModel)
 class Mixture(PickledByOrigin):
-    """A mixture of `parts`, which share a tokenizer. Its arrays are numpy's where those of all
+    """A mixture of `parts`, which share a tokenizer. Its arrays are NumPy's if the arrays of all
     parts are, else torch's."""
 
     description = "a mixture"
@@ -120,7 +120,7 @@ class Mixture(PickledByOrigin):
 
     @property
     def rereads(self) -> bool:
-        """Whether a part reads from its cut on, whatever its state."""
+        """Whether a part reads from its cut on, with any state."""
         return any(getattr(self.parts[k], "rereads", False) for k in self._active)
 
     def stepping(self) -> "Mixture":
@@ -135,7 +135,7 @@ class Mixture(PickledByOrigin):
     ) -> tuple[Array, MixtureState]:
         """Score as :meth:`rnnlm.LanguageModel.score` says, in numpy if all parts are numpy's, else
         in torch on the network's device."""
-        # Every part takes numpy's arrays, whatever it computes with.
+        # Every part takes NumPy's arrays, even if it computes with torch.
         inputs_BT = array_types.as_numpy(token_ids(inputs_BT))
         targets_BT = array_types.as_numpy(token_ids(targets_BT))
         check_shapes(inputs_BT, targets_BT)
@@ -204,7 +204,7 @@ def mix_linear(
 
 
 def _without_padding(logprob_BT: Array, targets_BT: Array) -> Array:
-    """Replace what is at padding by 0."""
+    """Replace values at padding by 0."""
     is_padding_BT = array_types.as_array_of(targets_BT == PADDING, logprob_BT)
     return array_types.library(logprob_BT).where(is_padding_BT, 0.0, logprob_BT)
 
@@ -259,7 +259,7 @@ def shared_tokenizer(
 
 
 def _difference(first: Tokenizer, second: Tokenizer) -> str:
-    """Say in what two tokenizers differ."""
+    """Say in which respects two tokenizers differ."""
     if (first.name, first.size) != (second.name, second.size):
         return f"{first.name} with V = {first.size:,} and {second.name} with V = {second.size:,}"
     for id, (first_symbol, second_symbol) in enumerate(

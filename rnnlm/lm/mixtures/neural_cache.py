@@ -27,7 +27,8 @@ from rnnlm.lm.base.adaptation_settings import NeuralCacheSettings
 from rnnlm.lm.mixtures.adapted_model import PART, AdaptedModel, with_hidden_states
 
 NO_WORD = -1
-# Similarities of a chunk, rows times places times pairs: what stays in the processor's cache.
+# Similarities of a chunk, rows times places times pairs: a size that stays in the processor's
+# cache.
 CHUNK_CELLS = 1 << 19
 
 
@@ -136,7 +137,7 @@ class NeuralCache(AdaptedModel):
         """Return the cache's own probability of each target, and whether there was a pair in it,
         both (B, T).
 
-        `hidden_BSH`, `words_BR`: those of the state, then those of the T places, which are the last
+        `hidden_BSH`, `words_BR`: those in the state, then those at the T places, which are the last
         S - 1 to S - T.
         """
         share_BT = torch.zeros(targets_BT.shape, device=hidden_BSH.device)
@@ -184,8 +185,8 @@ class NeuralCache(AdaptedModel):
         )
 
     def _cut(self, seen: NeuralCacheState) -> NeuralCacheState:
-        """Return the state with what the cache will still need; copied, so that the rest leaves
-        memory."""
+        """Return the state with only the entries that the cache will still need; copied, so that
+        the rest leaves memory."""
         pairs = self.settings.cache_tokens
         hidden_BSH = seen.hidden_BSH[:, -(pairs + 1) :].clone()
         words_BR = seen.words_BR[:, -pairs:].clone()

@@ -89,8 +89,8 @@ class UnigramCache(AdaptedModel):
         return arrays.mixed(logprob_BTV, share_BTV, self.settings.cache_weight), after
 
     def shares(self, seen_BM: np.ndarray, targets_BT: np.ndarray) -> np.ndarray:
-        """Return the cache's own probability of each target, fp64. `seen_BM`: the words of the
-        state, then those of the T places."""
+        """Return the cache's own probability of each target, fp64. `seen_BM`: the words in the
+        state, then those at the T places."""
         # The places that the cache holds at each of the T places.
         (B, M), T = seen_BM.shape, targets_BT.shape[1]
         last_T = np.arange(M - T, M)

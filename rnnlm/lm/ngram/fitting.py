@@ -240,7 +240,7 @@ def _counting_setup(
     identity = memory_limit.identity_of(_counted_by(settings), tokenizer)
     with contextlib.ExitStack() as held:
         pool = None
-        # What is already counted needs no workers.
+        # Finished counts need no workers.
         if not isinstance(data, CountedData):
             pool = held.enter_context(_workers(settings).connected())
         yield held.enter_context(
@@ -278,7 +278,8 @@ class _Timer:
 
 
 def clean_up(resolved: ResolvedSettings, data: TrainingData | CountedData) -> None:
-    """Delete what counting has left in the folder that the settings name: its model is saved."""
+    """Delete the files that counting has left in the folder that the settings name: its model is
+    saved."""
     settings = resolved.make(NgramSettings)
     # Counts that were there already, and a count in memory, have left nothing.
     if isinstance(data, CountedData):
@@ -362,12 +363,12 @@ def _estimator(
 # ---- From counts to probabilities and backoff weights, order by order from the unigrams up, for
 # any estimator.
 #
-# The estimator gives each n-gram its share and what is left to the lower order (see
+# The estimator gives each n-gram its share and leaves the rest to the lower order (see
 # :mod:`rnnlm.lm.ngram.smoothing`); here the orders are joined, pruned n-grams give their share to
-# the lower order, and what is left becomes the form every n-gram model is stored in: log p(w|h) for
-# the n-grams kept, log backoff for their contexts (Katz 1987; the ARPA format).
+# the lower order, and the rest becomes the form every n-gram model is stored in: log p(w|h) for the
+# n-grams kept, log backoff for their contexts (Katz 1987; the ARPA format).
 #
-# What happens after one context concerns no other, so an order is worked through in blocks of
+# The words after one context concern no other context, so an order is worked through in blocks of
 # contexts, side by side.
 
 # A share of the lower order's probability: if unseen words have less, it is a rounding error.
@@ -508,7 +509,7 @@ class _OrderTables:
         self.job = job
         self.starts, self.context_starts = self._new_starts()
         kept = int(self.starts[-1])
-        # Where nothing is pruned, the keys are those of the counts.
+        # Without pruning, the keys are the keys of the counts.
         self.is_whole = job.kept_M is None and job.below.kept_M is None
         if self.is_whole and isinstance(job.level.keys_M, np.ndarray):
             self.keys_M = job.level.keys_M
@@ -520,7 +521,7 @@ class _OrderTables:
 
     def _new_starts(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the new numbers of the first n-gram and of the first context of each block, and at
-        the end, those of all that are kept."""
+        the end, the numbers of n-grams and contexts that are kept."""
         ngrams, contexts = [0], [0]
         for block in self.job.blocks:
             kept_contexts = _kept_between(self.job.below.kept_M, block.first, block.last)
@@ -632,8 +633,8 @@ def _back_off(
 def _katz(
     prob_M: np.ndarray, left_H: np.ndarray, contexts_M: np.ndarray, lower_M: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scale probabilities and weights so that all sums to one (Katz 1987, eq. 16); where every word
-    was seen, what is left goes to the seen ones."""
+    """Scale probabilities and weights so that all sums to one (Katz 1987, eq. 16); if every word
+    was seen, the rest goes to the seen ones."""
     unseen_H = 1 - np.bincount(contexts_M, lower_M, minlength=len(left_H))
     is_full_H = unseen_H < SMALLEST_UNSEEN
     with np.errstate(divide="ignore", invalid="ignore"):

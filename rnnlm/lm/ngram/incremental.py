@@ -147,8 +147,8 @@ class IncrementalScorer:
     def _read(
         self, numbers: Sequence[int], costs: Sequence[float], word: int
     ) -> tuple[float, int, list[int], list[float]]:
-        """Return what :meth:`extend` does, with numbers and costs of the contexts after `word` in
-        place of the context.
+        """Return the result of :meth:`extend`, with numbers and costs of the contexts after `word`
+        in place of the context.
 
         Everything is inlined in one loop, for speed: decoders call this for each word.
         """
@@ -185,8 +185,8 @@ class IncrementalScorer:
     def _after(
         self, words: tuple[int, ...], numbers: list[int], costs: list[float]
     ) -> NgramContext:
-        """Return the context, without what lies before the longest n-gram that something follows or
-        that costs something to give up."""
+        """Return the context, without the words before the longest n-gram that has a continuation
+        or a cost."""
         kept = len(numbers)
         while kept and not costs[kept - 1] and not self._is_followed(kept - 1, numbers[kept - 1]):
             kept -= 1

@@ -1,7 +1,7 @@
 """Join several n-gram models into one (static interpolation, as SRILM's `ngram -mix-lm`).
 
-The joined model has the n-grams of all parts. Of each it holds what the parts give it together,
-backing off where they lack it, and the backoff weights are recomputed:
+The joined model has the n-grams of all parts. It holds for each n-gram the probability that the
+parts give it together, backing off where they lack it, and the backoff weights are recomputed:
 
     p(w|h) = sum over k of weight_k p_k(w|h)     where hw is in the union
              a(h) p(w|h')                        elsewhere; h' is h without its first word
@@ -9,13 +9,13 @@ backing off where they lack it, and the backoff weights are recomputed:
     a(h) = (1 - sum of p(w|h) over the words seen after h)
            / (sum of p(w|h') over all other words)
 
-so that it sums to one after every context, whatever the parts do (ngram(1) of SRILM, -mix-lm;
+so that it sums to one after every context, even if the parts do not (ngram(1) of SRILM, -mix-lm;
 Stolcke 2002). Where hw is in no part, this is not quite the mixture of the parts, in which each has
 its own backoff weight.
 
 Orders are joined from the unigrams up, each by ranges of contexts, in one pass over the sorted
-n-grams of the parts. What is known of the orders below is looked up in sorted order. All large
-arrays are in a workspace, which may put them into files: memory holds one range at a time.
+n-grams of the parts. Values of the orders below are looked up in sorted order. All large arrays are
+in a workspace, which may put them into files: memory holds one range at a time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,7 +50,7 @@ BYTES_PER_NGRAM, BYTES_PER_PART = 260, 90
 LOOKUPS = 1 << 14
 # If the seen words of a context leave less than this, rounding has taken its digits.
 NEARLY_NOTHING = 1e-5
-# The same of what the seen words leave of a lower order's backoff mass, relative to that
+# The same for the part of a lower order's backoff mass that the seen words leave, relative to it
 NEARLY_ALL = 1e-4
 
 
@@ -123,7 +123,7 @@ class _Lower:
 @dataclass(frozen=True)
 class _Union:
     """The n-grams of all parts in a range: M keys, with their contexts as numbers from the first of
-    the range on; the places of each part's own; what the orders below give."""
+    the range on; the places of each part's own n-grams; the probabilities from the orders below."""
 
     span: _Range
     keys_M: np.ndarray
@@ -231,7 +231,7 @@ class _Joining:
             report(f"joining {n}-grams: {done / max(1, longest):.0%}")
             self._release(*order.arrays(), *below.arrays(), *numbers)
 
-        # One for each of them; what they share takes no memory.
+        # One for each of them; shared memory is not counted twice.
         self.orders.append(_Order(*(array[:length] for array in order.arrays())))
         self.numbers = numbers
         if n < self.order:
@@ -261,8 +261,8 @@ class _Joining:
         )
 
     def _ranges(self, n: int) -> Iterator[_Range]:
-        """Yield the contexts of order n with what follows them: about as many n-grams at a time as
-        may be in memory, but one context at least."""
+        """Yield the contexts of order n with their continuations: about as many n-grams at a time
+        as may be in memory, but one context at least."""
         contexts = len(self.orders[-1])
         lengths_K = np.array([len(p.keys[n - 2]) if n <= p.order else 0 for p in self.parts])
         starts_K = np.zeros_like(lengths_K)
@@ -339,8 +339,8 @@ class _Joining:
         return below[:, len(self.parts) :].astype(np.float64)
 
     def _given(self, n: int, union: _Union) -> tuple[np.ndarray, np.ndarray]:
-        """Return what each part gives to each n-gram, (M, K): its own probability, or what it backs
-        off to. And the same in single precision, then the log backoff weights, (M, 2 K)."""
+        """Return the probability of each n-gram in each part, (M, K), its own or one from backing
+        off. And the same in single precision, then the log backoff weights, (M, 2 K)."""
         parts = len(self.parts)
         logprob_MK = self._logbackoff(union.span)[union.contexts_M]
         logprob_MK += union.lower.logprob_RJ[:, :parts]
@@ -356,8 +356,8 @@ class _Joining:
         return logprob_MK, parts_MC
 
     def _left(self, union: _Union, seen_H: np.ndarray, unseen_H: np.ndarray) -> np.ndarray:
-        """Return what the words seen after each context leave to the others: where that is next to
-        nothing, as the parts say."""
+        """Return the probability that the words seen after each context leave to the others: if
+        that is next to nothing, the value from the parts."""
         left_H = 1 - seen_H
         near = np.flatnonzero((left_H < NEARLY_NOTHING) & (seen_H > 0))
         if len(near):
@@ -367,8 +367,8 @@ class _Joining:
         return left_H
 
     def _left_by_parts(self, union: _Union, near: np.ndarray) -> np.ndarray:
-        """Return what the parts together leave to the words that no part has seen, after the
-        contexts numbered `near` in a range."""
+        """Return the probability that the parts together leave to the words that no part has seen,
+        after the contexts numbered `near` in a range."""
         logbackoff_HK = self._logbackoff(union.span)
         left_N = np.zeros(len(near))
         for k, weight in enumerate(self.weights_K.tolist()):
@@ -393,8 +393,8 @@ class _Joining:
         return keys
 
     def _lower(self, words_R: np.ndarray, links_R: np.ndarray, lengths_R: np.ndarray) -> _Lower:
-        """Return what the orders below give to words after contexts, whose links are given: a
-        context is shortened until the n-gram is there."""
+        """Back off: shorten each context until the n-gram exists, and return its probabilities and
+        suffix links."""
         links_R, lengths_R = links_R.copy(), lengths_R.copy()
         logprob_RJ = np.zeros((len(words_R), len(self.parts) + 1))
         for length in range(int(lengths_R.max(initial=0)), -1, -1):

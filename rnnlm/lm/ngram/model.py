@@ -3,9 +3,9 @@ weights by order.
 
     log p(w|h) = logprob(hw) where hw is in the model, else logbackoff(h) + log p(w|h')
 
-The state is the last N-1 ids since the line began, shortened to what the model has as a context
+The state is the last N-1 ids since the line began, shortened to the longest context in the model
 (that changes nothing). Whole windows are scored at once: the number of the n-gram that ends at a
-position comes from that of the (n-1)-gram before it and the word.
+position comes from the number of the (n-1)-gram before it and the word.
 """
 
 import math
@@ -212,7 +212,7 @@ class NgramModel(PickledByOrigin):
         input, by length."""
         is_padding_BT = targets_BT == PADDING
         words_BT = np.where(is_padding_BT, self.tokenizer.boundary_id, targets_BT)
-        fresh = self.order - 1  # the inputs before it are those of the state
+        fresh = self.order - 1  # the inputs before it are in the state
 
         # Mostly the target is the next input, whose n-grams the walk finds. Others are looked up.
         next_BL = np.concatenate([inputs_BL[:, 1:], words_BT[:, -1:]], axis=1)
@@ -234,11 +234,11 @@ class NgramModel(PickledByOrigin):
     def _logprob(
         self, words_BT: np.ndarray, contexts: list[np.ndarray], numbers: list[np.ndarray]
     ) -> np.ndarray:
-        """Return the log-probabilities of words, float64. contexts, numbers: for n = 2 to N, those
-        of the n-grams that end in the words."""
+        """Return the log-probabilities of words, float64. contexts, numbers: for n = 2 to N, the
+        numbers of contexts and n-grams that end in the words."""
         logprob_T = np.zeros(words_BT.size)
-        # From the longest n-grams down, so that only the values that count are read: those of the
-        # longest n-gram that is found, and of the contexts dropped for it.
+        # From the longest n-grams down, so that only the values that count are read: the longest
+        # n-gram that is found, and the contexts dropped for it.
         left_R = np.arange(words_BT.size)
         for n in range(self.order, 1, -1):
             numbers_R = numbers[n - 2].ravel()[left_R]
@@ -251,7 +251,7 @@ class NgramModel(PickledByOrigin):
         return logprob_T.reshape(words_BT.shape)
 
     def _cost(self, length: int, contexts: np.ndarray) -> np.ndarray:
-        """Return what giving up contexts of that length costs (nats, float32)."""
+        """Return the cost of giving up contexts of that length (nats, float32)."""
         cost = self.values[length - 1][:, -1][np.maximum(contexts, 0)]
         cost[contexts < 0] = 0
         if self.unseen_context_logprob:
@@ -354,13 +354,14 @@ class NgramModel(PickledByOrigin):
     def _predict(self, contexts: list[np.ndarray], rows: int) -> np.ndarray:
         """Return log-probabilities of all words, (R, V), after contexts given by number, by
         length."""
-        # longer_NR[n - 1]: what giving up the contexts of n words and more costs.
+        # longer_NR[n - 1]: the cost of giving up the contexts of n words and more.
         longer_NR = [np.zeros(rows)]
         for length in range(len(contexts), 0, -1):
             longer_NR.insert(0, longer_NR[0] + self._cost(length, contexts[length - 1]))
         logprob_RV = (self.values[0][: self.size, 0] + longer_NR[0][:, None]).astype(np.float32)
 
-        # From the bigrams up, n-grams overwrite what backing off would give their words.
+        # From the bigrams up, n-grams overwrite the probabilities that backing off would give their
+        # words.
         for n, contexts_R in enumerate(contexts, start=2):
             rows_M, numbers_M = self._followers(n, contexts_R)
             _, words_M = split_keys(self.keys[n - 2][numbers_M], self.size)
@@ -456,8 +457,8 @@ class NgramModel(PickledByOrigin):
         """Return the state after the inputs. `last`: numbers of the contexts that end there, by
         length.
 
-        What lies before the longest context that changes anything is dropped: one that something
-        follows, or that costs something to give up.
+        Words before the longest context that changes anything are dropped: a context that has a
+        continuation, or that costs something to give up.
         """
         kept_B = np.zeros(len(inputs_BL), dtype=np.int64)
         for length, contexts_B in enumerate(last, start=1):
@@ -487,7 +488,7 @@ def array_shapes(
     width = 2 if order > 1 else 1
     shapes: Shapes = {"facts": ("F64", (2,)), "values_1": ("F32", (tokenizer.size + 1, width))}
     for n in range(2, order + 1):
-        # What is stored may have any name and shape: the loader compares it with these.
+        # Stored arrays may have any name and shape: the loader compares them with these.
         _, shape = stored.get(f"values_{n}", ("", ()))
         ngrams = shape[0] if shape else tokenizer.size + 1
         if not ngrams and n < order:

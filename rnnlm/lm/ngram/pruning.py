@@ -123,7 +123,7 @@ def _new_model(
 
 
 def _survey(model: NgramModel) -> tuple[list[BackoffLevel], list[Backing]]:
-    """Return the orders of a model, and what the orders below give to each from the bigrams on."""
+    """Return the orders of a model, and the backing of each from the bigrams on."""
     check_tables(model)
     unigrams, *longer = model.levels()
     stack = _Stack(unigrams, model.size)
@@ -135,9 +135,10 @@ class _Stack:
     """The orders of a model, added from below; the weights of an order may still be set when the
     next one is added.
 
-    links[n]: of each n-gram of length n the longest of its suffixes that is in the model, as length
-    and number (the failure links of Aho & Corasick 1975): mostly that of length n - 1, but pruned
-    and imported models lack some. totals[n]: the sum over all words after an n-gram of length n.
+    links[n]: for each n-gram of length n the longest of its suffixes that is in the model, as
+    length and number (the failure links of Aho & Corasick 1975): mostly the one of length n - 1,
+    but pruned and imported models lack some. totals[n]: the sum over all words after an n-gram of
+    length n.
     """
 
     def __init__(self, unigrams: BackoffLevel, size: int) -> None:
@@ -151,7 +152,8 @@ class _Stack:
         self.top: Backing | None = None
 
     def add_order(self, level: BackoffLevel) -> Backing:
-        """Add the next order; return what the orders below give to it."""
+        """Add the next order; return its backing: the probabilities that the orders below give to
+        it."""
         # The weights of the order before last are known now, and so are its sums.
         if self.top is not None:
             weight_H = exp64(self.levels[-2].logbackoff_M)
@@ -240,8 +242,8 @@ def _perplexity_increases(
     (Stolcke 1998, eq. 3 to 6).
 
     D = -P(h) { p(w|h) [log p(w|h') + log a'(h) - log p(w|h)] + left(h) [log a'(h) - log a(h)] }
-    with backoff weights a, and left(h) = a(h) unseen(h), what h leaves to words unseen after it.
-    P(h) is by the chain rule, in which `<s>` is as likely as `</s>`.
+    with backoff weights a, and left(h) = a(h) unseen(h), the probability that h leaves to words
+    unseen after it. P(h) is by the chain rule, in which `<s>` is as likely as `</s>`.
     """
     loghistory_H = levels[0].logprob_M.astype(np.float64)
     loghistory_H[-1] = loghistory_H[boundary_id]
@@ -251,7 +253,7 @@ def _perplexity_increases(
         prob_M = np.exp(logprob_M)
         left_H = exp64(contexts.logbackoff_M) * backing.unseen_H
         with np.errstate(divide="ignore", invalid="ignore"):
-            # a'(h): what is left with p(w|h), over what is unseen with p(w|h').
+            # a'(h): the probability left with p(w|h), over the unseen probability with p(w|h').
             left_without_M = left_H[of_M] + prob_M
             unseen_without_M = backing.unseen_H[of_M] + np.exp(backing.lower_M)
             logweight_M = np.log(left_without_M) - np.log(unseen_without_M)

@@ -161,7 +161,7 @@ def sums_of_unseen(
 
 
 def find_many(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
-    """Return what :func:`find` returns, for many keys in any order: each different one is looked up
+    """Return the result of :func:`find` for many keys in any order: each different one is looked up
     once, in sorted order."""
     if not len(wanted_Q):
         return np.zeros(0, dtype=np.int64)
@@ -199,7 +199,7 @@ def _find_sorted(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
     numbers_Q = np.empty(len(wanted_Q), dtype=np.int64)
     for block, (low, high) in enumerate(zip(first, [*first[1:], len(keys_M)], strict=True)):
         here = slice(block * SEARCH_BLOCK, (block + 1) * SEARCH_BLOCK)
-        # The key at `high` is that of the first one wanted in the next block.
+        # The key at `high` is the key of the first one wanted in the next block.
         numbers_Q[here] = find(keys_M[low:high], wanted_Q[here], low)
     return numbers_Q
 
@@ -207,7 +207,7 @@ def _find_sorted(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
 @contextlib.contextmanager
 def naming_damage() -> Iterator[None]:
     """Turn an IndexError into the error for damaged tables. Tables mapped into memory are not read
-    when a model is opened: what is wrong with them shows in use."""
+    when a model is opened: their faults show in use."""
     try:
         yield
     except IndexError:
@@ -215,7 +215,7 @@ def naming_damage() -> Iterator[None]:
 
 
 def damage_error() -> ModelError:
-    """Return the error for tables that point to what is not there."""
+    """Return the error for tables that point to missing entries."""
     why = "an n-gram refers to one that does not exist"
     return ModelError(
         "the tables of the model are damaged", why, "rebuild it; rnnlm doctor shows what is damaged"

@@ -426,7 +426,7 @@ def resource_limits(memory: int, folder: Path) -> ResourceLimits:
     threads = max(1, min(processors(), MOST_THREADS, free // (3 * thread_bytes)))
     # Words are counted before there are shards.
     counting = max(0, free - threads * thread_bytes)
-    # While lines are encoded, a tokenizer takes two thirds of what it takes when it is made.
+    # Encoding needs 2/3 of the memory that training the tokenizer needs.
     vocabulary = min(free, 3 * max(0, counting - SHARDS_BYTES) // 2)
     limit = MemoryLimit(counting, vocabulary, folder, threads)
     return ResourceLimits(threads, piece_bytes, limit)

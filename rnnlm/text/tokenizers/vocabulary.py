@@ -240,8 +240,8 @@ class _Symbols:
     bytes: int = 0
 
     def drop_rare(self, most: int | None, room: int) -> None:
-        """Drop all but the `most` frequent that fit, if many others are here. Each takes a quarter
-        of what it takes in a tokenizer."""
+        """Drop all but the `most` frequent that fit, if many others are here. An entry needs a
+        quarter of the memory it will need in the tokenizer."""
         if self.bytes <= 2 * room + MOST_WAITING:
             return
         counts_S = np.concatenate(self.counts)

@@ -244,7 +244,7 @@ class _Guard:
             async with asyncio.timeout(limits.BODY_SECONDS):
                 while True:
                     message = await receive()
-                    # Nobody is left to answer, or too much has come: what follows is not read.
+                    # Client gone or body too large: stop reading.
                     if message["type"] == "http.disconnect":
                         raise _Left
                     part = message.get("body", b"")

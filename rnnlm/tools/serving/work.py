@@ -153,7 +153,7 @@ class FairWork:
                 work.turn_began = time.monotonic()
                 self._hand_out_turns()  # a client that is alone again may have several
                 return
-            # It is the client's next work, and the client's turn comes after that of all others.
+            # Requeue it first for its client, and move the client to the back.
             self._end_turn(work)
             self._waiting.setdefault(work.client, deque()).appendleft(work)
             self._to_the_end(work.client)

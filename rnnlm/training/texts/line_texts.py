@@ -84,8 +84,8 @@ Lines = tuple[str, Sequence[str]]  # the hash of examples, and what models read 
 def examples_in_train(
     train: Lines, others: Mapping[str, Lines], keeps_case: bool, holds_out: bool
 ) -> dict[str, Overlap]:
-    """Return the same of examples in memory, with the notices of :func:`warn_of`. keeps_case:
-    whether models read the lines as they are."""
+    """Compute overlaps for examples in memory and warn about them. keeps_case: whether models read
+    the lines as they are."""
 
     def read(lines: Sequence[str]) -> Iterable[str]:
         return lines if keeps_case else map(str.lower, lines)

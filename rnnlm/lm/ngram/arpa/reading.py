@@ -282,8 +282,8 @@ _IRSTLM = re.compile(rb"([iq]ARPA)(\s.*)?", re.DOTALL)  # intermediate and quant
 
 
 class ArpaTables:
-    """The orders read so far, in which each context is an n-gram itself; `levels[n - 1]` is that of
-    order n. The first is made of the values of V words and `<s>`."""
+    """The orders read so far, in which each context is an n-gram itself; `levels[n - 1]` is order
+    n. The first is made of the values of V words and `<s>`."""
 
     def __init__(self, unigram_values_M2: np.ndarray) -> None:
         self.size = len(unigram_values_M2) - 1
@@ -337,8 +337,8 @@ class ArpaTables:
         return logprob_Q
 
     def _put_in(self, n: int, keys_A: np.ndarray, logprob_A: np.ndarray) -> np.ndarray:
-        """Insert n-grams of order n and renumber what follows them. Return before which numbers
-        they went."""
+        """Insert n-grams of order n and renumber the n-grams after them. Return the numbers before
+        which they went."""
         level = self.levels[n - 1]
         places = np.searchsorted(level.keys_M, keys_A)
         values_A2 = np.stack([logprob_A, np.zeros(len(keys_A))], axis=1)
@@ -436,7 +436,7 @@ def _unigrams(
     if unknown == UNKNOWN and CAPITAL_UNKNOWN in number_of:
         notice(f"{lines.name} holds {CAPITAL_UNKNOWN}, too; {TWO_UNKNOWNS}")
 
-    # Order the values by id; `<s>` is only a context, whatever probability the file gives it.
+    # Order the values by id; `<s>` is only a context, even if the file gives it a probability.
     ordinary = [word for word in words if word not in specials]
     by_id = [BOUNDARY, unknown, *ordinary, SENTENCE_START]
     at = np.array([number_of.get(word, NOWHERE) for word in by_id])
@@ -471,7 +471,7 @@ def _first_places(
 
 
 def _tell_missing(lines: ArpaLines, missing: list[str]) -> None:
-    """Send a notice of the special symbols that a file lacks, and what is taken for them."""
+    """Send a notice of the special symbols that a file lacks, and of their replacements."""
     descriptions = []
     for special in missing:
         taken = f"probability is {MISSING_LOG10:.0f}"
@@ -587,12 +587,13 @@ def _refuse_unknown(lines: ArpaLines, entries: Entries, ids_LN: np.ndarray) -> N
 
 
 def shift_numbers(numbers_M: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return what `numbers_M` become where n-grams were put in before the numbers `places`."""
+    """Return the numbers that `numbers_M` become if n-grams were inserted before the numbers
+    `places`."""
     return numbers_M + np.searchsorted(places, numbers_M, side="right")
 
 
-# ---- The ARPA format, in which n-gram programs exchange models (SRILM's ngram-format(5)): what
-# reading and writing share.
+# ---- The ARPA format, in which n-gram programs exchange models (SRILM's ngram-format(5)): parts
+# that reading and writing share.
 #
 # \data\
 # ngram 1=5                                   so many n-grams of each order
@@ -601,8 +602,8 @@ def shift_numbers(numbers_M: np.ndarray, places: np.ndarray) -> np.ndarray:
 #     log10 p(w|h) TAB words TAB log10 of the backoff weight, where that is not 1
 # \end\
 
-ZERO_LOG10 = -99.0  # what programs write for log10 of zero
-MISSING_LOG10 = -100.0  # what KenLM takes for <unk> where a file has none
+ZERO_LOG10 = -99.0  # the number that programs write for log10 of zero
+MISSING_LOG10 = -100.0  # the value that KenLM takes for <unk> if a file has none
 CAPITAL_UNKNOWN = "<UNK>"  # how some programs spell <unk>
 TWO_UNKNOWNS = (
     f"{CAPITAL_UNKNOWN} is a separate word here, but KenLM treats it as {UNKNOWN}: its scores of "

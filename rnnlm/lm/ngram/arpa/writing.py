@@ -184,7 +184,7 @@ def _with_progress(
 
 
 def load_arpa(path: str | Path, report: Progress = silent) -> NgramModel:
-    """Return the model of an ARPA file, in memory; its words are what white space separates.
+    """Return the model of an ARPA file, in memory; its words are separated by white space.
     ModelError: the file cannot be read, or is damaged."""
     symbols, levels = read_arpa(str(path), report)
     tokenizer = WordTokenizer(TokenizerSettings(), Vocabulary(tuple(symbols), None))

@@ -5,8 +5,8 @@ key = number of the first n-1 words << bits of a word | last word. Keys of an or
 n-grams run by context, then by word. `<s>` is the word V: it begins n-grams, is context only, and
 as the largest word puts everything that begins with it at the end of its order.
 
-The arrays of an order are numpy's, or chunks in files
-(:class:`rnnlm.storage.files.tensors.ChunkedArray`): read those of unknown size in slices.
+The arrays of an order are NumPy's, or chunks in files
+(:class:`rnnlm.storage.files.tensors.ChunkedArray`): read arrays of unknown size in slices.
 """
 
 from collections.abc import Iterable, Iterator
@@ -135,7 +135,7 @@ class NgramCounts:
         """Return raw counts at the highest order and after `<s>`; elsewhere the number of different
         words to the left; 0 for `<s>` (Heafield et al. 2013, section 2).
 
-        suffixes: those of the n-grams one longer, where they have been looked at already.
+        suffixes: suffixes of the n-grams one longer, if they have been looked up already.
         """
         level = self.levels[n - 1]
         if n == self.order:
@@ -156,7 +156,7 @@ class NgramCounts:
         return counts_M
 
     def suffixes(self, n: int, workspace: Workspace) -> SuffixExchange:
-        """Return what brings values from order n - 1 to order n."""
+        """Return a function that brings values from order n - 1 to order n."""
         below = len(self.levels[n - 2])
         blocks = self.blocks(n, workspace)
         ranges = [(block.start, block.end) for block in blocks]
@@ -178,8 +178,8 @@ CHECKED_TOGETHER = 1 << 20  # n-grams of a level that are checked at a time
 
 
 def level_fault(level: Level, below: Level | None) -> str:
-    """Return what makes it unsafe to use numbers of a stored level as indices, or "". below: the
-    level of the order below, without faults; None: these are the unigrams."""
+    """Return the reason why it is unsafe to use numbers of a stored level as indices, or "". below:
+    the level of the order below, without faults; None: these are the unigrams."""
     # Words and contexts fit the type of the suffixes, and every array is as long as the others.
     contexts = len(below) if below else 1
     index = level.suffixes_M.dtype
@@ -215,7 +215,7 @@ def level_fault(level: Level, below: Level | None) -> str:
         if below and (counts_M > below.counts_of(contexts_M)).any():
             return "an n-gram occurs more often than its context"
 
-    # What begins with <s> comes last.
+    # N-grams that begin with <s> come last.
     if below is None:
         after_start = level.size
     else:

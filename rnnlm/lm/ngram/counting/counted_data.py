@@ -1,4 +1,4 @@
-"""Counts and what was counted, whatever their source: a text, a folder of counts, or several."""
+"""Counts with a description of their source: a text, a folder of counts, or several."""
 
 import contextlib
 import os
@@ -47,7 +47,7 @@ MERGING_MEMORY = "1G"  # unless another limit is given
 
 @dataclass(frozen=True)
 class Counted:
-    """Counts up to `order`, one level after the other, and what was counted."""
+    """Counts up to `order`, one level after the other, and a description of the text."""
 
     levels: Iterator[Level]
     order: int
@@ -115,9 +115,9 @@ def of_text(
     report: Progress = silent,
     workers: WorkerOptions = WorkerOptions(),
 ) -> Iterator[Counted]:
-    """Provide the counts of a text, in as much `memory` as is allowed. temp: the folder for what
-    does not fit, from which an interrupted count resumes; it is cleaned up in the end. workers: who
-    counts, if not this process.
+    """Provide the counts of a text, in as much `memory` as is allowed. temp: folder for temporary
+    files, from which an interrupted count resumes; it is cleaned up in the end. workers: the
+    workers that count, if not this process.
 
     tokenizer: an existing one, or settings to make one from the text.
     """
@@ -151,7 +151,7 @@ def of_text(
 
 
 def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> None:
-    """Make sure that no tokenizer is requested other than that of a prepared text."""
+    """Make sure that no tokenizer is requested other than the tokenizer of a prepared text."""
     prepared_tokenizer = text.tokenizer
     if prepared_tokenizer is None or tokenizer == TokenizerSettings():
         return
@@ -175,7 +175,7 @@ def of_folders(
     report: Progress = silent,
 ) -> Iterator[Counted]:
     """Provide the counts in one folder up to `order` (None: all), or the sums over several, in
-    bounded memory: those of all texts counted at once, with the words of all."""
+    bounded memory: the counts of all texts together, with the words of all."""
     several = [counts_folder.load(folder) for folder in folders]
     places = [os.path.realpath(folder) for folder in folders]
     if len(set(places)) < len(places):
@@ -219,7 +219,7 @@ def _folder_in(temp: str | None) -> Iterator[str | None]:
 
 
 def within(counts: CountsFolder, order: int | None) -> int:
-    """Return `order`, or, for None, that of the counts; refuse a higher one."""
+    """Return `order`, or, for None, the order of the counts; refuse a higher one."""
     counted_order = counts.index.order
     if order is not None and order > counted_order:
         raise UsageError(
@@ -262,7 +262,7 @@ class _Folders:
         return read_level(store, prefix, n)
 
     def forget(self, store: Store, n: int) -> None:
-        """Let go of what was renumbered; the folders are the user's."""
+        """Let go of the renumbered counts; the folders are the user's."""
         for number in range(len(self.several)):
             remove_level(store, _prefix(number), n)
 

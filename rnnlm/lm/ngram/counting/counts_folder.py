@@ -1,6 +1,6 @@
 """Keep counts of n-grams in a folder, to be printed, merged, and estimated from.
 
-counts.json describes what was counted, and names the pieces of each order and the files of the
+counts.json describes the counted text, and names the pieces of each order and the files of the
 tokenizer with their lengths and hashes. All of them are written under new names, then counts.json
 is replaced, then the files of earlier counts are deleted: a reader sees the old counts or the new.
 """
@@ -269,7 +269,7 @@ def _check_tokenizers(first: CountsFolder, other: CountsFolder) -> None:
 
 
 def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
-    """Say in what two groups of settings differ; "" if in nothing."""
+    """Say in which settings two groups differ; "" if in none."""
     differing = []
     for name in sorted({*first, *second}):
         if first.get(name) != second.get(name):
@@ -282,8 +282,8 @@ def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
 
 
 def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> NextStep:
-    """Return what to do about counts in `folder`, which the caller owns, by the rule of
-    :mod:`rnnlm.storage.files.resuming`. Say it where they are finished."""
+    """Return the next step for counts in `folder`, which the caller owns, by the rule of
+    :mod:`rnnlm.storage.files.resuming`. Say so if they are finished."""
     existing = None
     index = None
     if is_counts(folder):
@@ -326,7 +326,7 @@ def save(
     identity: dict[str, str],
 ) -> CountsFolder:
     """Write counts of n-grams up to `order` into `folder`, which the caller owns, level by level.
-    What was there stays whole until all is written."""
+    Earlier counts stay whole until all is written."""
     prefix = f"counts-{secrets.token_hex(4)}-"
     pieces: list[Piece] = []
     files: dict[str, FileEntry] = {}
@@ -359,7 +359,7 @@ def save(
 
 
 def _write_level(folder: Path, name: str, level: Level) -> Iterator[Piece]:
-    """Write an order, in pieces. Yield these, and a note of what they have in common."""
+    """Write an order, in pieces. Yield these, and a note of their common facts."""
     for number, start in enumerate(range(0, len(level), PIECE_NGRAMS)):
         columns = columns_of(level, start, start + PIECE_NGRAMS)
         data = list(tensors.chunks(columns))

@@ -11,12 +11,11 @@ a phase so::
                 task, result = done
 
 `function` and each of `tasks` travel to a worker: a function of a module, and a small value with
-paths and numbers. What they work on, and what they make, lies in a folder that all workers see,
-never in arguments or results. A task may run several times, also after its run has ended: it writes
-under a new name, which the caller renames when it has the result (as
-:class:`rnnlm.lm.ngram.counting.store.Store` does). None is yielded now and then while a result is
-awaited. Ctrl-C, or any error, leaves the context: tasks that wait are called off, those that run
-have ten seconds to notice.
+paths and numbers. Their input and output lie in a folder that all workers see, never in arguments
+or results. A task may run several times, also after its run has ended: it writes under a new name,
+which the caller renames when it has the result (as :class:`rnnlm.lm.ngram.counting.store.Store`
+does). None is yielded now and then while a result is awaited. Ctrl-C, or any error, leaves the
+context: tasks that wait are called off, those that run have ten seconds to notice.
 
 `distributed` is imported when a cluster is named, and not before.
 """
@@ -61,7 +60,7 @@ WAY_OUT = "check that the scheduler is running and reachable from here, then run
 
 
 def check_address(address: str, folder: str | None) -> None:
-    """Make sure that `address` can be that of a cluster, whose workers share a `folder`."""
+    """Make sure that `address` can be the address of a cluster, whose workers share a `folder`."""
     if not ADDRESS.fullmatch(address):
         raise SettingsError(
             f"dask = {address!r} is not understood",
@@ -83,8 +82,8 @@ def _distributed() -> ModuleType:
 
 
 def try_out(address: str, folder: str) -> None:
-    """Connect to a cluster and look whether its workers can do the work, before time goes into
-    what comes first."""
+    """Connect to a cluster and check that its workers can do the work, before time goes into the
+    steps before it."""
     with connected(address) as pool:
         try:
             os.makedirs(folder, exist_ok=True)
@@ -102,8 +101,8 @@ def try_out(address: str, folder: str) -> None:
 def connected(address: str) -> Iterator["Cluster"]:
     """Provide the workers of the cluster whose scheduler has this address."""
     distributed = _distributed()
-    # Its messages about workers that come and go are for operators of a cluster; what matters here
-    # is in our own errors.
+    # Its messages about workers that come and go are for operators of a cluster; our own errors
+    # report everything that matters here.
     for name in ("bokeh", *filter(DISTRIBUTED.match, logging.root.manager.loggerDict)):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with contextlib.ExitStack() as held:
@@ -161,8 +160,8 @@ class Cluster(WorkerPool):
             with contextlib.suppress(Exception):  # no answer; `check` counts the seconds
                 self._look()
             has_left = self._has_left.wait(LOOK_SECONDS)
-            # See `outcome`. The main thread may still hold what was just done: release what was
-            # done before the last look.
+            # See `outcome`. The main thread may still hold finished results: release the ones from
+            # before the last look.
             held.append(self._done)
             self._done = []
 
@@ -234,7 +233,7 @@ class Cluster(WorkerPool):
                 time.sleep(0.1)
 
     async def _busy(self) -> bool:
-        # What workers say themselves: the scheduler forgets a task at once when it is called off.
+        # The workers' own message: the scheduler forgets a task at once when it is called off.
         busy_by_worker = await self.client._run(_is_at_work, on_error="ignore")
         return any(busy_by_worker.values())
 
@@ -249,7 +248,7 @@ class Cluster(WorkerPool):
                 hint="start some with dask worker ADDRESS, and try again",
             )
         for worker, answer in sorted(versions.items()):
-            # What a worker cannot even read comes back in words.
+            # An object that a worker cannot even read comes back in words.
             if isinstance(answer, ImportError) or "ModuleNotFoundError" in str(answer):
                 raise _no_rnnlm(f"the worker {worker}", str(answer))
             if isinstance(answer, BaseException):
@@ -258,7 +257,7 @@ class Cluster(WorkerPool):
                 raise _other_version(f"the worker {worker}", str(answer), code_version())
 
     def _answers(self, function: Callable[..., object], *arguments: object) -> dict[str, object]:
-        """Return what a function gives on each worker, or its error. A worker that is lost
+        """Return the result of a function on each worker, or its error. A worker that is lost
         meanwhile has no answer: others do its work."""
         from distributed.comm import CommClosedError
 
@@ -340,7 +339,7 @@ def code_version() -> str:
     package = sys.modules[__name__.partition(".")[0]]
     root = Path(package.__path__[0])
     code_hash = hashlib.sha256()
-    # What lies there in an installed copy alone is left out.
+    # Files that only an installed copy has there are left out.
     for path in sorted(root.rglob("*.py")):
         name = path.relative_to(root).as_posix()
         if not name.startswith(("cli/", "corpora/", "checkpoints/")):

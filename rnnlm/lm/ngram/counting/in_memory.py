@@ -30,8 +30,8 @@ def count(
 ) -> Iterator[Level]:
     """Yield the levels of orders 1 to `order` of a text whose lines end in `boundary_id`.
 
-    There are fewer where no line is that long. What is found then is the same: an n-gram that fills
-    the longest line begins with `<s>`, so its count is raw anyway.
+    There are fewer if no line is that long. The result is then the same: an n-gram that fills the
+    longest line begins with `<s>`, so its count is raw anyway.
 
     watch: a position of the text, or NOWHERE; the numbers of the n-grams that end there are kept.
     """
@@ -142,7 +142,7 @@ class _Counter:
         positions_M = np.empty(starts[-1], self.index)
         numbers_T = np.full(len(self.ids_T), NOWHERE, dtype=self.index)
 
-        # What is known of the order before is not needed any more.
+        # The facts about the order before are not needed any more.
         self.counts_M, self.numbers_T, self.positions_M = counts_M, numbers_T, positions_M
         self.repeated_R = numbers_T[:0]
 
@@ -159,7 +159,7 @@ class _Counter:
         repeated = list(in_threads(place, list(parts), self.workspace.threads))
         self.repeated_R = np.concatenate([self.repeated_R, *repeated])
 
-        # Keep what counting the next order needs.
+        # Keep the arrays that counting the next order needs.
         first_key = np.uint64(self.after_start) << self.bits
         self.after_start = int(np.searchsorted(keys_M, first_key))
         return self._level(keys_M, suffixes_M, counts_M)
@@ -207,8 +207,8 @@ class _Counter:
     ) -> "_Part":
         """Count the n-grams after the contexts from `start` on.
 
-        once: the contexts, less `start`, that one position follows, next_once. contexts: those of
-        the positions `at`, less `start`, which are to be sorted.
+        once: the contexts, less `start`, that one position follows, next_once. contexts: contexts
+        of the positions `at`, less `start`, which are to be sorted.
         """
         keys, at = self._sorted(contexts, at)
         # Equal keys lie side by side now: the first of each is the n-gram.

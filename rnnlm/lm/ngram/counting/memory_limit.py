@@ -32,14 +32,14 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import VocabularyCheck
 
 LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
-# The program, with each word of its vocabulary, takes so much when counting begins, give or take
-# VARYING_BYTES: what a process holds differs between two runs of the same command.
+# The memory of the program, with each word of its vocabulary, when counting begins, give or take
+# VARYING_BYTES: it differs between two runs of the same command.
 PROGRAM_BYTES, HELD_PER_WORD = 120_000_000, 520
 VARYING_BYTES = LEAST_BYTES // 2
 # Bytes of arrays that stay in the process when they are freed
 SMALLEST_KEPT, LARGEST_KEPT = 1 << 20, 1 << 24
 BYTES_PER_WORD = 200  # of the vocabulary: unigrams are handled at a time
-COUNTED_PER_WORD = 80  # of that, what is held while shards are counted
+COUNTED_PER_WORD = 80  # of that, the memory held while shards are counted
 
 Ids = np.ndarray | ChunkedArray
 # Returns the position to watch in a text that is counted by the given ranges of positions.
@@ -69,7 +69,7 @@ def counting_setup(
     pool: WorkerPool | None = None,
 ) -> Iterator[CountingSetup]:
     """Provide the workspace for counting and estimating within `memory`, with a vocabulary of that
-    size. What is finished in a folder that the user named stays until :func:`clean_up`.
+    size. Finished pieces in a folder that the user named stay until :func:`clean_up`.
 
     identity: of the count, as :func:`identity_of` returns it: each has its own folder there. pool:
     workers that count, each in so much memory; they must see the folder.
@@ -93,7 +93,7 @@ def counting_setup(
 
 @contextlib.contextmanager
 def _pool_runner(pool: WorkerPool, worker: WorkerContext, memory: int) -> Iterator[TaskRunner]:
-    """Provide a runner for a pool of workers. When the context ends, what they still write is
+    """Provide a runner for a pool of workers. When the context ends, anything they still write is
     useless, and is deleted."""
     # Another run may have been killed here, whose workers are to stop.
     worker.store.remove_unfinished()
@@ -108,7 +108,8 @@ def _pool_runner(pool: WorkerPool, worker: WorkerContext, memory: int) -> Iterat
 
 
 def clean_up(temp: str, identity: Mapping[str, str]) -> None:
-    """Delete what a count has left in the folder that the user named: its result is saved.
+    """Delete the files that a count has left in the folder that the user named: its result is
+    saved.
 
     identity: of the count, as :func:`identity_of` returns it; others that are there are left alone.
     """
@@ -116,13 +117,14 @@ def clean_up(temp: str, identity: Mapping[str, str]) -> None:
     if not os.path.lexists(folder):
         return
     with private.held(temp, _work(identity), "cleaning up"):
-        # Delete the plan first: what a kill then leaves is removed by the next cleaning or count.
+        # Delete the plan first: anything that a kill then leaves is removed by the next cleaning or
+        # count.
         plans.delete(folder)
         Store(folder).delete()
 
 
 def _work(identity: Mapping[str, str]) -> str:
-    """Return what the folder of a count is called, after its user."""
+    """Return the name of a count's folder, after its user."""
     return f"counts-{hash_of_facts(dict(identity))[:12]}"
 
 
@@ -148,10 +150,10 @@ def _vanishing_folder() -> Iterator[Path]:
 def memory_for_arrays(memory: str, size: int) -> int:
     """Return how many bytes the arrays of the work may take; refuse too little.
 
-    What is too little depends on the vocabulary, not on the memory of the moment, so that the same
+    The lower limit depends on the vocabulary, not on the memory of the moment, so that the same
     command always has the same outcome. Only a process that held far more before is measured.
     """
-    # What is in memory already, such as the vocabulary.
+    # Memory already in use, such as by the vocabulary.
     allowed = system.parse_size(memory)
     system.return_freed(min(max(SMALLEST_KEPT, allowed // 256), LARGEST_KEPT))
     used = system.private_bytes()
@@ -165,8 +167,9 @@ def check_size(
 ) -> None:
     """Refuse a `memory` that is too little to count with a vocabulary of that size.
 
-    held: bytes in memory before counting; None: what a vocabulary of that size takes.
-    tokens_read: the tokens of the text that gave this vocabulary so far; None if it is complete.
+    held: bytes in memory before counting; None: the usual number for a vocabulary of that size.
+    tokens_read: number of tokens of the text that gave this vocabulary so far; None if it is
+    complete.
     """
     if held is None:
         held = _usual_bytes(size)
@@ -174,7 +177,7 @@ def check_size(
     if system.parse_size(memory) >= least:
         return
 
-    # What counting needs, and how much would do.
+    # The memory that counting needs, and the amount that would do.
     vocabulary = f" with its vocabulary of {size:,} words" if size else ""
     needs = (
         f"the program uses {amount(held, unit='bytes')}{vocabulary}, "
@@ -193,16 +196,16 @@ def check_size(
 
 
 def _usual_bytes(size: int) -> int:
-    """Return what the program and a vocabulary of that size hold when counting begins."""
+    """Return the memory of the program and a vocabulary of that size when counting begins."""
     return PROGRAM_BYTES + HELD_PER_WORD * size
 
 
 def check_before_reading(
     memory: str, tokenizer: Tokenizer | TokenizerSettings, is_on_disk: bool
 ) -> None:
-    """Refuse a `memory` that is too little whatever the text holds. tokenizer: an existing one, or
-    the settings of one to make, whose size is not known yet. is_on_disk: the text will be prepared
-    on disk, which needs more than counting with few words does, and checks it first."""
+    """Refuse a `memory` that is too little for any text. tokenizer: an existing one, or the
+    settings of one to make, whose size is not known yet. is_on_disk: the text will be prepared on
+    disk, which needs more than counting with few words does, and checks it first."""
     if not isinstance(tokenizer, TokenizerSettings):
         check_size(memory, tokenizer.size)
     elif not is_on_disk:
@@ -210,7 +213,7 @@ def check_before_reading(
 
 
 def check_while_reading(memory: str) -> VocabularyCheck:
-    """Return what refuses a vocabulary that is too large for `memory` while it is made."""
+    """Return a check that refuses a vocabulary that is too large for `memory` while it is made."""
 
     def check(size: int, tokens_read: int) -> None:
         check_size(memory, size, tokens_read=tokens_read)
@@ -229,7 +232,7 @@ class MemoryUse:
         self.private_bytes = self.mapped_bytes = 0
 
     def measure(self) -> None:
-        """Take what is held now into account."""
+        """Take the memory in use now into account."""
         self.private_bytes = max(self.private_bytes, system.private_bytes())
         self.mapped_bytes = max(self.mapped_bytes, system.mapped_bytes())
 
@@ -257,9 +260,9 @@ def count_in(
     watch: Watch = watch_nothing,
     thresholds: Sequence[int] | None = None,
 ) -> Iterator[CountingProgress | Level]:
-    """Count a text, order by order, and release it once its shards are counted. identity: what must
-    be the same for an interrupted count to resume, beside text and vocabulary. thresholds: of the
-    model that will be estimated, if one will."""
+    """Count a text, order by order, and release it once its shards are counted. identity: facts
+    that must be the same for an interrupted count to resume, besides text and vocabulary.
+    thresholds: pruning thresholds of the model that will be estimated, if one will."""
     shape = (tokenizer.boundary_id, tokenizer.size, order)
     ids = text.ids
     if setup.runner is None:
@@ -290,7 +293,7 @@ def _ids_in_files(text: EncodedText) -> IdFiles:
 
 
 def identity_of(settings: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, str]:
-    """Return what must be the same for a count to resume, beside its text."""
+    """Return the facts that must be the same for a count to resume, besides its text."""
     named = {name: as_text(value) for name, value in settings.items()}
     return named | {"vocabulary": tokenizer.fingerprint}
 

@@ -1,10 +1,10 @@
-"""Merge counts: the tries of several texts become that of all of them, order by order, in bounded
-memory.
+"""Merge counts: the tries of several texts become one trie of all of them, order by order, in
+bounded memory.
 
 Each source numbers its own contexts. In the merged trie they have other numbers, but in the same
 order, so the keys of a source are still sorted once their contexts are renumbered. An order is
-merged by ranges of keys, a few n-grams of each source at a time; what a source's n-grams are called
-in the merged order is kept for the next one, where they are contexts and suffixes.
+merged by ranges of keys, a few n-grams of each source at a time; the merged numbers of a source's
+n-grams are kept for the next order, where they are contexts and suffixes.
 
 Each order takes two phases: the suffixes of each source get their merged numbers, a task a source;
 then ranges are merged, a task each. A range ends at any key, so a context that very many different
@@ -119,7 +119,8 @@ class Merging:
         are_watched = [level is not None and level.watched != NOWHERE for level in levels]
         are_wanted = n < self.order or any(are_watched)
 
-        # Each range becomes two pieces, numbered within itself; what came before is added later.
+        # Each range becomes two pieces, numbered within itself; the counts before it are added
+        # later.
         done = len(self.store.names(f"{MERGED}order-{n}-"))
         starts = self.store.mapped(f"numbers-{n}-{done - 1:06d}")["ends"] if done else None
         ranges = opened.ranges(starts, done, self.runner.entries(entries))
@@ -221,7 +222,8 @@ class FindSuffixes:
 
 @dataclass(frozen=True)
 class MergeRange:
-    """The task to merge a range. are_numbers_wanted: those of each source's n-grams."""
+    """The task to merge a range. are_numbers_wanted: whether to return the numbers of each source's
+    n-grams."""
 
     order: MergedOrder
     span: "_Range"

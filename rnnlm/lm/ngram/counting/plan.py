@@ -1,6 +1,6 @@
-"""Plan a count that does not fit in memory: which shards its text is cut into, what they hold, and
-how much disk the work will take. The plan is written once, so that an interrupted count resumes
-with it."""
+"""Plan a count that does not fit in memory: the shards its text is cut into, the sizes of their
+counts, and the disk space of the work. The plan is written once, so that an interrupted count
+resumes with it."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ LINE_START = np.uint64(1 << 60)
 AT_ONCE = 1 << 16
 MOST_LOOKING = 4  # threads, each of which holds a shard
 
-# What the work holds on disk of each n-gram, in bytes.
+# The disk space of each n-gram during the work, in bytes.
 STORED, STORED_NUMBER = 13, 4  # key, suffix, a small count; its number in the merged order
 KEY, VALUES, PROBABILITY = 8, 8, 8  # of the model; in full precision
 SAMPLED = 1 << 16  # different n-grams of an order, to estimate their number within a percent
@@ -51,8 +51,9 @@ class PlannedShard:
 class CountingPlan:
     """The plan of a count.
 
-    identity: what must be the same for the count to resume: text, vocabulary, settings. ngrams: an
-    estimate for all shards together, as in a shard; kept: of these, what pruning leaves.
+    identity: facts that must be the same for the count to resume: text, vocabulary, settings.
+    ngrams: an estimate for all shards together, as in a shard; kept: the number of these that
+    pruning leaves.
     """
 
     identity: dict[str, str]
@@ -71,8 +72,8 @@ class CountingPlan:
         merged = np.array(self.ngrams)
         most = 0
         for n in range(len(merged)):
-            # Shards of this order and longer ones, merged orders up to this one, what the shards'
-            # n-grams are called in the order below, and of this order their suffixes.
+            # Shards of this order and longer ones, merged orders up to this one, the numbers of the
+            # shards' n-grams in the order below, and of this order their suffixes.
             held = shards[n:].sum() * STORED + merged[: n + 1].sum() * STORED
             below = shards[n - 1] if n else 0
             most = max(most, int(held + (below + 2 * shards[n]) * STORED_NUMBER))
@@ -87,7 +88,7 @@ class CountingPlan:
         for n, of_order in enumerate(ngrams):
             is_highest = n == len(ngrams) - 1
             model = sum(kept[: n + 1]) * (KEY + VALUES) - is_highest * kept[n] * VALUES // 2
-            # Probabilities of this order and the one below, and what travels between orders.
+            # Probabilities of this order and the one below, and values that travel between orders.
             below = ngrams[n - 1] if n else 0
             held = below * PROBABILITY
             if below > lookups:
@@ -248,7 +249,7 @@ def delete(folder: Path) -> None:
 def check(
     plan: CountingPlan, folder: Path, ids: np.ndarray | ChunkedArray, identity: Mapping[str, str]
 ) -> None:
-    """Make sure that a plan belongs to this text and these settings; say what differs."""
+    """Make sure that a plan belongs to this text and these settings; name the differences."""
     before, now = hashlib.sha256(), hashlib.sha256()
     for shard in plan.shards:
         ids_T = np.ascontiguousarray(ids[shard.start : shard.stop], np.int32)

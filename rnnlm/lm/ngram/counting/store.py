@@ -7,7 +7,7 @@ does its work twice, changes nothing. After a kill, the pieces that the journal 
 that is missing or damaged is an error.
 
 A trie of counts lies in such a folder as pieces of each order, PREFIXorder-N-NUMBER, and a note of
-what they have in common, PREFIXorder-N.
+their common facts, PREFIXorder-N.
 """
 
 import hashlib
@@ -78,7 +78,8 @@ class Store:
         self._most_open = min(MOST_OPEN, system.most_open_files() // SHARE_OPEN)
 
     def resume(self) -> None:
-        """Take up the pieces that are in the folder and whole. What killed writers left goes."""
+        """Take up the pieces that are in the folder and whole. Files of killed writers are
+        deleted."""
         self._read_journal()
         for piece in self.pieces.values():
             if piece.bytes:
@@ -153,7 +154,7 @@ class Store:
             self.pieces[piece.name] = piece
 
     def _note(self, pieces: Iterable[Piece]) -> None:
-        # What a power cut takes away is counted again.
+        # Pieces that a power cut takes away are counted again.
         with self._explaining():
             self._journal.append(*pieces, is_lasting=False)
 
@@ -164,7 +165,7 @@ class Store:
     def remove(self, names: Iterable[str]) -> None:
         """Delete pieces that are not needed any more."""
         names = list(names)
-        # The journal first: what it names must be there.
+        # The journal first: the files that it names must be there.
         self._note(Piece(name, REMOVED, "") for name in names)
         for name in names:
             self.pieces.pop(name, None)
@@ -182,8 +183,8 @@ class Store:
         dtype: DTypeLike,
         part: Callable[[str, np.ndarray], np.ndarray] = lambda name, array: array,
     ) -> ChunkedArray:
-        """Return one array of several pieces, joined. part: returns what of it is meant, for the
-        name of the piece and its array."""
+        """Return one array of several pieces, joined. part: returns the wanted part of a piece, for
+        its name and its array."""
         lengths, chunks = [], []
         for name in names:
             if column not in self.mapped(name):
@@ -192,7 +193,7 @@ class Store:
             if array.ndim != 1 or array.dtype.kind not in "iu":
                 raise self.damaged(f"{self._path(name).name}: {column} are not whole numbers")
             length = len(part(name, array))
-            # Whoever searches a column looks at the first item of each chunk.
+            # A search in a column looks at the first item of each chunk.
             if length:
                 lengths.append(length)
                 chunks.append(name)
@@ -246,7 +247,7 @@ class Store:
         self._journal.path.unlink(missing_ok=True)
 
     def remove_unfinished(self) -> None:
-        """Delete what writers have left that were killed, called off, or late; and their marks."""
+        """Delete the files of writers that were killed, called off, or late; and their marks."""
         self._delete(
             lambda name: (
                 bool(OURS.fullmatch(writing.whole_name(name)))
@@ -266,7 +267,7 @@ class Store:
             (self.folder / self.mark).write_text(self.mark)
 
     def remove_mark(self) -> None:
-        """Delete the mark: what workers still write for this run is useless."""
+        """Delete the mark: anything that workers still write for this run is useless."""
         with suppress(OSError):
             (self.folder / self.mark).unlink()
         self.mark = ""
@@ -311,7 +312,7 @@ def note_of_level(prefix: str, n: int, level: Level) -> WrittenPiece:
 
 
 def facts_of(level: Level) -> Facts:
-    """Return what the pieces of an order have in common."""
+    """Return the common facts of the pieces of an order."""
     return {
         "size": level.size,
         "after_start": level.after_start,
@@ -345,8 +346,8 @@ def read_level(store: Store, prefix: str, n: int) -> Level | None:
 
 
 def _facts_read(store: Store, name: str) -> Facts:
-    """Return what the pieces of an order have in common, if they can be what :func:`facts_of`
-    writes."""
+    """Return the common facts of the pieces of an order, if :func:`facts_of` can have written
+    them."""
     facts = store.facts(name)
     missing = {"size", "after_start", "watched", "suffix_bytes", "count_bytes"} - facts.keys()
     if missing:

@@ -1,5 +1,5 @@
 """Yield the n-grams of a text with their counts, as strings in byte order, in bounded memory beyond
-that of counting.
+the counting itself.
 
 Sentences are padded with one `<s>` and one `</s>`. Words are numbered in the order of their bytes,
 so the trie of counts, read depth first, comes out sorted, a block at a time. In symbols, backslash,
@@ -70,7 +70,7 @@ def rows_of(
     min_count: int = 1,
     report: Progress = silent,
 ) -> Iterator[NgramCount]:
-    """Yield what :func:`count_text` yields, from the levels of a text up to `order`."""
+    """Yield the results of :func:`count_text` from the levels of a text up to `order`."""
     names, number_V = _in_byte_order(tokenizer)
     reordered = _reordered(levels, number_V)
     yield from _rows(reordered, names, order, highest_only, min_count, report)
@@ -166,9 +166,9 @@ class _Trie:
         self.places = self._places()
 
     def _places(self) -> list[np.ndarray]:
-        """Return for each order how many n-grams are read before each: those of its own order
-        before it, the contexts that it begins with and all before them, and the longer n-grams that
-        begin with one before it."""
+        """Return for each order the number of n-grams read before each of its n-grams: those of its
+        own order before it, the contexts that it begins with and all before them, and the longer
+        n-grams that begin with one before it."""
         # Count the longer n-grams, from the highest order down.
         deeper_M = np.zeros(len(self.levels[-1].words_M) + 1, dtype=np.int64)
         places = [deeper_M[:-1]]
@@ -209,7 +209,7 @@ class _Trie:
         ngrams = np.empty(stop - start, dtype=object)
         counts = np.empty(stop - start, dtype=np.int64)
         for n, (first, end, placed, placed_end) in enumerate(self._needed_ranges(start, stop)):
-            # Spell the n-grams of this order, from those of the order below.
+            # Spell the n-grams of this order from the spellings of the order below.
             level = self.levels[n]
             words = map(self.names.__getitem__, level.words_M[first:end].tolist())
             if n:

@@ -1,8 +1,8 @@
 """The workers of a count: the threads of this process, or a pool of workers that sees the same
 folder.
 
-The arguments of a task are names and numbers. It reads what is finished in the folder, and writes
-its own pieces there under new names; the process that owns the folder finishes them.
+The arguments of a task are names and numbers. It reads finished pieces in the folder, and writes
+its own there under new names; the process that owns the folder finishes them.
 """
 
 import functools
@@ -58,7 +58,7 @@ class CountingTask(Protocol):
 class TaskRunner:
     """Runs tasks in the threads of this process.
 
-    worker: the context of this process. workspace: what each task may take, by which phases are cut
+    worker: the context of this process. workspace: the limits of each task, by which phases are cut
     into tasks.
     """
 
@@ -73,14 +73,14 @@ class TaskRunner:
     def run(
         self, tasks: Iterable[CountingTask], alone: bool = False
     ) -> Iterator[Sequence[WrittenPiece] | None]:
-        """Yield what each task has written, in their order; None while the next one is awaited.
-        alone: a task takes all memory and all threads of its process."""
+        """Yield the result of each task, in their order; None while the next one is awaited. alone:
+        a task takes all memory and all threads of its process."""
         threads = 1 if alone else self.workspace.threads
         yield from in_threads(lambda task: task.run(self.worker), tasks, threads)
 
     @property
     def begun(self) -> float:
-        """How much is done of the tasks that are in work, in tasks, where that is known."""
+        """Fraction of the running tasks that is complete, if known (1 per task)."""
         return 0.0
 
     def shard(self, tokens: int) -> int:

@@ -12,8 +12,8 @@ MEMORY = "1G"  # that a task may take, unless another limit is given
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """The workers that a person asks for: so many `processes` of this machine, those of the Dask
-    cluster at an `address`, or none."""
+    """The workers that a person requests: so many `processes` of this machine, the workers of the
+    Dask cluster at an `address`, or none."""
 
     processes: int | None = None
     address: str | None = None
@@ -23,7 +23,8 @@ class WorkerOptions:
         return self.processes is not None or self.address is not None
 
     def check(self, folder: str | None) -> None:
-        """Make sure that there can be such workers. folder: what those of a cluster share."""
+        """Make sure that there can be such workers. folder: the folder that the workers of a
+        cluster share."""
         if self.processes is not None and self.address is not None:
             raise UsageError(
                 "workers and dask cannot be combined",
@@ -34,13 +35,13 @@ class WorkerOptions:
             dask_cluster.check_address(self.address, folder)
 
     def try_out(self, folder: str | None) -> None:
-        """Look whether the workers can do the work, before time goes into what comes first."""
+        """Check that the workers can do the work, before time goes into the steps before it."""
         self.check(folder)
         if self.address is not None and folder is not None:
             dask_cluster.try_out(self.address, folder)
 
     def memory(self, given: str | None) -> str | None:
-        """Return how much memory a task may take: what was `given`; None: as much as it needs."""
+        """Return the memory limit of a task: the `given` one; None: as much as it needs."""
         return MEMORY if given is None and self.are_wanted else given
 
     def connected(self) -> AbstractContextManager[WorkerPool | None]:

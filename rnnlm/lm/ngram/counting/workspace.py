@@ -54,7 +54,8 @@ class Workspace:
             self.shard = max(1, memory // BYTES_PER_POSITION)
             self.positions = max(1, self.shard // (16 * self.threads))
             self.entries = max(1, memory // BYTES_PER_ENTRY // self.threads)
-            # While an order is estimated, what its n-grams leave holds values of the one below.
+            # While an order is estimated, the arrays of its left shares hold values of the order
+            # below.
             estimating = min(memory // 2, self.ngrams * self.threads * BYTES_PER_NGRAM)
             self.ngrams = max(1, estimating // BYTES_PER_NGRAM // self.threads)
             self.lookups = max(1, (memory - estimating) // BYTES_PER_LOOKUP)
@@ -70,8 +71,8 @@ class Workspace:
 
     @contextmanager
     def explaining(self, length: int) -> Iterator[None]:
-        """Turn an error of writing `length` bytes of temporary files into one that says what was
-        full and what to do."""
+        """Turn an error of writing `length` bytes of temporary files into one that names the full
+        disk and the way out."""
         try:
             yield
         except OSError as error:

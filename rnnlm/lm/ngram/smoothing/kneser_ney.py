@@ -155,8 +155,9 @@ UNKNOWN, START, END, FIRST_WORD = range(4)  # lmplz's numbers of words
 
 
 def with_end_of_text(tally: np.ndarray, watched: tuple[int, int] | None) -> np.ndarray:
-    """Change the counts of counts `tally` of an order to what lmplz has. watched: the adjusted and
-    the raw count of the n-gram that ends at :func:`last_read`, which counting watched."""
+    """Change the counts of counts `tally` of an order to the counts of counts of lmplz. watched:
+    the adjusted and the raw count of the n-gram that ends at :func:`last_read`, which counting
+    watched."""
     if watched is None:
         return tally
     tally = tally.copy()

@@ -104,8 +104,8 @@ def logprob(heldout: HeldoutCounts, k: float, is_uniform: bool) -> float:
     return float(np.log(prob_T).sum())
 
 
-# ---- Simple Good-Turing (Gale & Sampson 1995): what something seen r times is worth, judging by
-# how many things were seen how often.
+# ---- Simple Good-Turing (Gale & Sampson 1995): the value of an event seen r times, judging by how
+# many events were seen how often.
 #
 # With t_r the number of things seen r times, Turing's estimate and its standard deviation are
 #
@@ -269,7 +269,7 @@ def _expected_counts(
         prob_T = here_T + (1 - weight_T) * prob_T
         drawn_NT[n] = here_T / prob_T
 
-    # From above: what is not drawn at an order comes to the one below.
+    # From above: tokens that are not drawn at an order go to the one below.
     drawn_NB, came_NB = np.zeros_like(weights_NB), np.zeros_like(weights_NB)
     came_T = np.ones(relative_NT.shape[1])
     for n in reversed(range(orders)):
@@ -287,18 +287,18 @@ def _expected_counts(
 #
 #     p(w|h) = sum over n of lambda_n c(h_n w) / c(h_n)
 #
-# At the start of a line, `<s>` is repeated as often as the context is too short. Where h_n was
-# never seen, its part is 0 / 0. Then either the weights of the orders that remain are scaled to sum
-# to one (unseen=lower), or the part is 0 and what is left sums to less than one (unseen=zero). With
-# L_n = lambda_1 + ... + lambda_n, order by order:
+# At the start of a line, `<s>` is repeated as often as the context is too short. If h_n was never
+# seen, its part is 0 / 0. Then either the weights of the orders that remain are scaled to sum to
+# one (unseen=lower), or the part is 0 and the rest sums to less than one (unseen=zero). With L_n =
+# lambda_1 + ... + lambda_n, order by order:
 #
 #     lower:  share(w|h) = lambda_n / L_n c(hw) / c(h),   left(h) = L_(n-1) / L_n
 #     zero:   share(w|h) = lambda_n       c(hw) / c(h),   left(h) = 1
 #
 # After a context of n - 1 words that begins with `<s>`, lambda_n + ... + lambda_N takes the place
-# of lambda_n, and L_N that of L_n. Tuned weights are those under which held-out text is most
-# probable, by the EM of Jelinek-Mercer with one bucket; words that no order has seen are left out,
-# as no weights change that.
+# of lambda_n, and L_N the place of L_n. Tuned weights make held-out text most probable, by the EM
+# of Jelinek-Mercer with one bucket; words that no order has seen are left out, as no weights change
+# that.
 
 SUM_TOLERANCE = 1e-6
 
@@ -395,18 +395,18 @@ def best_weights(heldout: HeldoutCounts, is_lower: bool) -> np.ndarray:
         relative_NT, buckets_NT, 2, lowest=0.0, imagined=0.0, smallest_change=1e-6
     )
 
-    # What an order does not take is left to those below; the lowest one takes all of it.
+    # Each order leaves the rest to those below; the lowest one takes all of it.
     taken_N = weights_NB[:, 1]
     taken_N[0] = 1.0
     left_N = np.append(np.cumprod(1 - taken_N[:0:-1])[::-1], 1.0)
     return taken_N * left_N
 
 
-# ---- Katz backoff (Katz 1987; Chen & Goodman 1999, section 2.4) with Good-Turing counts: what was
-# seen is worth a little less than its count, the rest is for what was not.
+# ---- Katz backoff (Katz 1987; Chen & Goodman 1999, section 2.4) with Good-Turing counts: seen
+# n-grams are worth a little less than their counts, the rest is for unseen ones.
 #
-# With c(hw) the count of hw, c(h) = sum over w of c(hw), and r* what an n-gram of that order seen r
-# times is worth:
+# With c(hw) the count of hw, c(h) = sum over w of c(hw), and r* the value of an n-gram of that
+# order seen r times:
 #
 #     share(w|h) = c*(hw) / c(h)                                          where hw was seen
 #     left(h)    = 1 - sum over w of c*(hw) / c(h)
@@ -481,10 +481,10 @@ def _are_sound(worth_R: np.ndarray, counts_R: np.ndarray) -> bool:
 #     share(w|h) = c(hw) / c(h)
 #     left(h)    = 0
 #
-# c(hw) is how often hw occurs in the text, c(h) = sum over w of c(hw). What was not seen after h is
-# impossible, so the model suits lessons and comparisons; only after a context that was never seen
-# at all, where the formula gives 0 / 0, does it use a shorter one. What pruning leaves out has no
-# heir, so pruned probabilities sum to less than one.
+# c(hw) is how often hw occurs in the text, c(h) = sum over w of c(hw). Words that were not seen
+# after h are impossible, so the model suits lessons and comparisons; only after a context that was
+# never seen at all, where the formula gives 0 / 0, does it use a shorter one. The probability of
+# pruned n-grams has no heir, so pruned probabilities sum to less than one.
 
 
 class MaximumLikelihood(Estimator):
