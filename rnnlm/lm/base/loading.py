@@ -288,7 +288,7 @@ def _not_found(name: str) -> ModelError:
             hint=f"import it: rnnlm import {shlex.quote(name)} -o {shlex.quote(target)}",
         )
     if os.path.exists(name):
-        model_folder.read_manifest(Path(name))  # its error says what is missing
+        model_folder.read_manifest(Path(name))  # its error says which part is missing
 
     # NAME+KIND where the model NAME exists: the kind is unknown, or this command does not adapt.
     base, _, kind = name.rpartition("+")
@@ -341,8 +341,8 @@ def shipped() -> list[Path]:
 
 
 def warn_if_trained_on(lines_hash: str, folders: Mapping[str, Path], what: str) -> None:
-    """Send a notice that names those of the models, each in its folder, that were trained on the
-    text of that hash. what: what is looked for on the text: "weights", "settings"."""
+    """Send a notice that names the models, each in its folder, that were trained on the text of
+    that hash. what: the use of the text: "weights", "settings"."""
     names = [name for name, folder in folders.items() if _was_trained_on(folder, lines_hash)]
     if not names:
         return

@@ -65,8 +65,8 @@ def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.nd
 
 
 class StatefulStep(Generic[Result]):
-    """A step that continues from its own last state, whatever state it is given: so one stream is
-    read in parts."""
+    """A step that continues from its own last state and ignores the state it is given: so one
+    stream is read in parts."""
 
     def __init__(self, step: Step[Result], state: State) -> None:
         self._step = step

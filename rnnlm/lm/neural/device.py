@@ -1,4 +1,4 @@
-"""Choose devices and precisions: check what was asked for against what is available."""
+"""Choose devices and precisions: check the request against the available ones."""
 
 import contextlib
 import functools
@@ -10,8 +10,8 @@ import torch
 from rnnlm.errors import DeviceError, SettingsError, TrainingError, notice
 from rnnlm.system import keep_freed
 
-# The allocators of CPU and MPS, and the libraries of CUDA, have no class of error for it: this is
-# what their messages say.
+# The allocators of CPU and MPS, and the libraries of CUDA, have no class of error for it: these are
+# parts of their messages.
 OUT_OF_MEMORY = ("allocate memory", "not enough memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
@@ -72,7 +72,7 @@ def cpu_has_bf16_kernels() -> bool:
     """Return whether oneDNN, torch's library on a CPU, has kernels in bf16 here: it is asked for
     its LSTM, with and without gradients, as nothing computes that in their place.
 
-    The instructions of the processor do not tell: ONEDNN_MAX_CPU_ISA limits what is used. Nor do
+    The instructions of the processor do not tell: ONEDNN_MAX_CPU_ISA limits their use. Nor do
     kernels tell that bf16 is fast: AVX-512 without bf16 instructions has them, five times slower
     than in fp32.
     """
@@ -102,8 +102,8 @@ def training_products(precision: str, device: torch.device) -> contextlib.Abstra
 
 
 def product_type(x: torch.Tensor) -> torch.dtype:
-    """Return the type in which products with `x` run: autocast's where it is on, but float64 for
-    what is float64."""
+    """Return the type in which products with `x` run: autocast's if it is on, but float64 for
+    float64."""
     device = x.device.type
     is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     if is_on and x.dtype != torch.float64:
@@ -113,7 +113,7 @@ def product_type(x: torch.Tensor) -> torch.dtype:
 
 class _ExactProducts:
     """torch's switches for TF32, which belong to the whole process: the first user who needs exact
-    products turns them off, the last one brings back what was set before."""
+    products turns them off, the last one restores them."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

@@ -54,9 +54,9 @@ def start_weights(
 ) -> None:
     """Fill a network's weights as its settings ask for.
 
-    hidden: weights of hidden layers, each with what it multiplies ("input" or "recurrent") and the
-    number of blocks stacked in it. outputs: weights of output layers. vectors_VE: the word vectors,
-    if there are any.
+    hidden: weights of hidden layers, each with its operand ("input" or "recurrent") and the number
+    of blocks stacked in it. outputs: weights of output layers. vectors_VE: the word vectors, if
+    there are any.
     """
 
     def start(weight: Tensor, name: Initialisation, width: int, blocks: int = 1) -> None:

@@ -40,7 +40,7 @@ class NeuralState:
         }
 
 
-# What a CPU's core does in about a second: scoring a token takes 35 picoseconds for each weight.
+# The work of a CPU's core in about a second: scoring a token takes 35 picoseconds for each weight.
 # Signals are handled between calls into torch, so none may take much longer.
 WORK_OF_A_SECOND = 3e10
 
@@ -145,7 +145,7 @@ class NeuralLanguageModel(SavedModel[Network, Tokenizer]):
         return rows._replace(note="tied: input and output vectors are the same")
 
     def trace_line(self, line: str) -> LineTrace:
-        """Record what each layer does at each token of one line, `</s>` read first, from the
+        """Record the values of each layer at each token of one line, `</s>` read first, from the
         initial state on; see :meth:`Network.trace`.
 
         Raises:

@@ -1,6 +1,6 @@
 """Compute the outputs of a language model's layers for whole lines, each from the initial state.
 
-Shapes: K inputs of the longest line, `</s>` first, B rows, E width of what is read, H of a layer's
+Shapes: K inputs of the longest line, `</s>` first, B rows, E width of the inputs, H of a layer's
 outputs.
 """
 

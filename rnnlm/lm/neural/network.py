@@ -2,11 +2,11 @@
 al. 2010; Sundermeyer et al. 2012.
 
 The body is a stack of recurrent layers, a Jordan layer or a window of words; the network around it
-is the same. Shapes: T time, B rows, E width of what is read, H of what the body gives, V
-vocabulary. Time comes first inside, as the recurrent kernels want it. A state is a tuple of tensors
-(steps, B, width): a recurrent layer keeps 1 step, and what reads earlier words (a window, a QRNN)
+is the same. Shapes: T time, B rows, E width of the inputs, H of the body's outputs, V vocabulary.
+Time comes first inside, as the recurrent kernels want it. A state is a tuple of tensors (steps, B,
+width): a recurrent layer keeps 1 step, and a layer that reads earlier words (a window, a QRNN)
 keeps those words. All are zeros before the first token. They have the type of the weights (fp32)
-whatever the products run in, so that they are stored and carried over without loss.
+even if products run in another, so that they are stored and carried over without loss.
 """
 
 import functools
@@ -64,7 +64,7 @@ class Network(LayeredNetwork):
     def forward(
         self, inputs_TB: Tensor, state: NetworkState, lookback: LookBack | None = None
     ) -> tuple[Tensor, Tensor, NetworkState]:
-        """Compute what the output layer reads, (T, B, E) if tied, else (T, B, H).
+        """Compute the output layer's input, (T, B, E) if tied, else (T, B, H).
 
         Return it after dropout and before it, and the state after the last input. With `lookback`,
         return it for the last T of the inputs alone, and the state that `lookback` keeps.
@@ -82,7 +82,7 @@ class Network(LayeredNetwork):
         return drop(y_TBE, self.settings.dropout_output), y_TBE, state
 
     def features(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
-        """Return what the output layer reads and the state after the last input."""
+        """Return the output layer's input and the state after the last input."""
         features_TBE, _, state = self(inputs_TB, state)
         return features_TBE, state
 
@@ -143,14 +143,15 @@ class Network(LayeredNetwork):
         )
 
     def prepare(self) -> "Network":
-        """Derive what follows from the weights; call it after weights were loaded or arranged."""
+        """Derive the values that follow from the weights; call it after weights were loaded or
+        arranged."""
         self.output.prepare()
         return self
 
     def trace(self, inputs_TB: Tensor, state: NetworkState) -> Trace:
-        """Record what each layer does at each step while `inputs_TB` are read from `state` on.
+        """Record the values of each layer at each step while `inputs_TB` are read from `state` on.
 
-        Values and gradients are those of :meth:`features` without dropout. The hidden state is
+        Values and gradients equal those of :meth:`features` without dropout. The hidden state is
         recorded for every kind of network, with direct connections followed by the words of the
         window; the cell and the gates where the step of its layers (layers/steps.py) has them.
         """
@@ -182,8 +183,8 @@ class Network(LayeredNetwork):
         return (functools.partial(self._fed_back, None),)
 
     def _fed_back(self, vectors_VE: Tensor | None, y_BH: Tensor) -> Tensor:
-        """Return what the output after `y_BH` feeds into the next step: its probabilities (B, V),
-        or the expected word vector (B, E)."""
+        """Return the vector that the output after `y_BH` feeds into the next step: its
+        probabilities (B, V), or the expected word vector (B, E)."""
         p_BV = self.output.predict(self.projection(y_BH), self.tied_VE).exp()
         return p_BV if vectors_VE is None else p_BV @ vectors_VE
 
@@ -195,7 +196,7 @@ def make_network(
 
     counts_V: how often the tokens occur; None: as often as the tokenizer says.
 
-    At the unigram distribution the mean gradient of what the output layer reads is zero. A deep
+    At the unigram distribution the mean gradient of the output layer's input is zero. A deep
     network that hands it small numbers, as the AWD-LSTM does, then hardly moves under plain SGD.
     With `init_output_bias = zero` the biases start at zero instead: the network has frequencies to
     learn, which make these numbers grow.
@@ -262,8 +263,8 @@ def activation_penalty(
     """Compute activation and temporal activation regularization (Merity, McCann & Socher 2017;
     Merity et al. 2018, section 4.6).
 
-    It is alpha mean(dropped^2) + beta mean((y_t+1 - y_t)^2): AR on what dropout left, TAR on what
-    there was before; 0.0 where both are off.
+    It is alpha mean(dropped^2) + beta mean((y_t+1 - y_t)^2): AR on the outputs after dropout, TAR
+    on the outputs before it; 0.0 where both are off.
     """
     if not isinstance(settings, RecurrentModelSettings):
         return 0.0

@@ -25,8 +25,8 @@ class PortableNetwork:
 
     arrays: float32, by name, shapes as in rnnlm/lm/neural/layers/:
 
-    * `embedding.weight` (V, E): what is read for each word. Where words are read by characters,
-      these are folded in.
+    * `embedding.weight` (V, E): the vector that is read for each word. Where words are read by
+      characters, these are folded in.
     * `layers.N.weight_ih`, `weight_hh`, `bias_ih`, and `bias_hh` of a GRU, `peepholes`,
       `mogrifier.K`. A GRU always keeps its state while the update gate is open.
     * `highways.N.weight` and `.bias`; `projection.weight` and `.bias`, where there are any.
@@ -93,7 +93,7 @@ def portable_network(
             f"{name} reads words by their characters, which are stored as one vector for each word "
             "of the vocabulary: unseen words are read as <unk>"
         )
-        # The word vectors are only a part of what is read.
+        # The word vectors are only a part of the input.
         if network.tied_VE is not None:
             weights["output.weight"] = network.tied_VE
     if isinstance(settings.cell, GruCell) and settings.cell.update_gate == "renew":

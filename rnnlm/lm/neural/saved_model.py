@@ -1,5 +1,4 @@
-"""Load and save a trained network of any task: weights, what encodes its data, and where it came
-from."""
+"""Load and save a trained network of any task: weights, the codec of its data, and its origin."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
     """A trained network. It reads in evaluation mode, without gradients, in fp32 unless `precision`
     says otherwise.
 
-    codec: what is saved with it beside its arrays.
+    codec: the object that is saved with it besides its arrays.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
-"""The shape of each kind of language model: what can be set, and what contradicts itself. It does
-not import torch.
+"""The shape of each kind of language model: its settings, and their contradictions. It does not
+import torch.
 
 All networks read words and predict them. Recurrent ones add layers, whose cells have their own
 settings: a part of the settings of any task's network.
@@ -29,8 +29,8 @@ from rnnlm.config import (
 )
 from rnnlm.errors import ModelError, SettingsError
 
-# ---- What all networks that read words have in common, whatever they make of them: word vectors,
-# characters, dropout, initialisation.
+# ---- Settings of all networks that read words, for any output: word vectors, characters, dropout,
+# initialisation.
 
 # Bounds far above any use: the shapes in a damaged or hostile config.json are checked before
 # anything is allocated.
@@ -50,7 +50,7 @@ STARTS = ("init_embedding", "init_input", "init_recurrent", "init_output")
 
 @dataclass(frozen=True)
 class InputSettings:
-    """Settings of any network: how words are read, what is dropped, and how weights start."""
+    """Settings of any network: how words are read, where dropout applies, and how weights start."""
 
     # How many times the usual least number of steps, and the usual rate, learn a few lines
     steps_of_few_lines: ClassVar[int] = 1
@@ -166,8 +166,8 @@ class InputSettings:
 
     @property
     def input_width(self) -> int:
-        """Width of what the body reads for each word: its vector, a vector made of its characters,
-        or both."""
+        """Width of the body's input for each word: its vector, a vector made of its characters, or
+        both."""
         width = 0
         if self.has_word_vectors:
             width += self.embedding_size
@@ -179,7 +179,7 @@ class InputSettings:
 
     @property
     def output_width(self) -> int:
-        """Width of what the body hands to the output layer, before any projection."""
+        """Width of the vector that the body hands to the output layer, before any projection."""
         return self.hidden_size
 
     def _check_owners(self) -> None:
@@ -223,9 +223,9 @@ Size = tuple[int, ...]  # of an array
 def gate_sizes(
     gates: int, input_width: int, width: int, fed_back: int = 0, norms: Iterable[int] = ()
 ) -> dict[str, Size]:
-    """Return the shapes of a layer's weights by name: `gates` blocks of `width` rows each, for what
-    it reads and, if something of width `fed_back` comes back to it, for that. norms: the widths of
-    its gains of layer normalisation."""
+    """Return the shapes of a layer's weights by name: `gates` blocks of `width` rows each, for its
+    input and, if something of width `fed_back` comes back to it, for the fed-back vector. norms:
+    the widths of its gains of layer normalisation."""
     arrays: dict[str, Size] = {
         "weight_ih": (gates * width, input_width),
         "bias_ih": (gates * width,),
@@ -455,7 +455,7 @@ class RecurrentSettings(InputSettings):
 
     @property
     def form(self) -> dict[str, Any]:
-        """The settings of what the cell computes, which only cells of its kind have."""
+        """The settings of the cell's computation, which only cells of its kind have."""
         assert self.cell is not None
         settings = vars(self.cell)
         return {name: settings[name] for name in sorted(settings.keys() - self.cell.starts)}
@@ -572,7 +572,7 @@ class NetworkSettings(InputSettings):
 
     @property
     def features_width(self) -> int:
-        """Width of what the output layer reads: that of the word vectors it is tied to, else the
+        """Width of the output layer's input: the width of the word vectors it is tied to, else the
         body's. A mixture of softmaxes maps the body's width itself."""
         if self.is_tied and self.output_layer != "mos":
             return self.embedding_size

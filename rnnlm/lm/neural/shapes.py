@@ -2,7 +2,7 @@
 and a file is checked, before torch is imported or a network made.
 
 The modules of layers/, outputs/, words.py and network.py make their weights under these names.
-Shapes: V vocabulary, E width of the word vectors, H of what the body gives.
+Shapes: V vocabulary, E width of the word vectors, H of the body's outputs.
 """
 
 import math
@@ -66,7 +66,7 @@ def linear(name: str, inputs: int, outputs: int, bias: bool = True) -> dict[str,
     return arrays
 
 
-# ---- What reads words.
+# ---- The parts that read words.
 
 
 def words(settings: InputSettings, tokenizer: Tokenizer) -> dict[str, Size]:
@@ -128,7 +128,7 @@ def stack(settings: RecurrentSettings) -> dict[str, Size]:
         weights = settings.cell.of_layer(number).array_sizes(below, width)
         for direction in directions:
             arrays |= within(f"{direction}.{number}", weights)
-        # What the next layer reads: all directions, with dense connections all layers below, too.
+        # The next layer's input: all directions, with dense connections all layers below, too.
         given = settings.directions * width
         below = below + given if settings.connections == "dense" else given
         if settings.connections == "highway" and number:

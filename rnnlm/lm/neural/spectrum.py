@@ -62,8 +62,8 @@ def _largest(matrix_HH: np.ndarray) -> float | None:
 # ---- Recurrent weights as square matrices, one for each gate.
 #
 # Of a layer h = f(x U + h' W + b) the matrix is W, which h' is multiplied by in each step: where h'
-# is small, h is about (x U + b) + h' W, and what W does to h' over k steps is W^k. W is stored as
-# in torch, (H, H), and multiplies columns: its eigenvalues are those of its transpose. In gated
+# is small, h is about (x U + b) + h' W, and the effect of W on h' over k steps is W^k. W is stored
+# as in torch, (H, H), and multiplies columns: it has the eigenvalues of its transpose. In gated
 # layers each gate has its own matrix, and the state also passes through the gates.
 
 THROUGH_OUTPUT = "recurrent, through the output"
@@ -91,10 +91,10 @@ class RecurrentMatrix:
 def recurrent_matrices(network: LayeredNetwork) -> list[RecurrentMatrix]:
     """Return the recurrent weights of a network of any task, layer by layer, the lowest first.
 
-    Their names are those of the gates or, in layers without gates, "recurrent"; before them come
-    the rounds of a Mogrifier. Where the output is fed back (Jordan), it is "recurrent, through the
-    output": the derivative of W q with respect to h at h = 0, with q what is fed back. It depends
-    on the state; at h = 0 it follows from the output layer's biases alone.
+    They have the names of the gates or, in layers without gates, "recurrent"; before them come the
+    rounds of a Mogrifier. Where the output is fed back (Jordan), it is "recurrent, through the
+    output": the derivative of W q with respect to h at h = 0, with q the fed-back vector. It
+    depends on the state; at h = 0 it follows from the output layer's biases alone.
     """
     matrices = []
     for layer_name, layer in named_layers(network).items():
@@ -112,8 +112,8 @@ def recurrent_matrices(network: LayeredNetwork) -> list[RecurrentMatrix]:
 
 
 def _through_output(network: LayeredNetwork, layer_name: str) -> np.ndarray:
-    """Compute W dq/dh at h = 0, (H, H), where q is what a Jordan layer's output feeds back: at h =
-    0 it is the distribution of the output layer's biases."""
+    """Compute W dq/dh at h = 0, (H, H), where q is the vector that a Jordan layer's output feeds
+    back: at h = 0 it is the distribution of the output layer's biases."""
     twin = copy.deepcopy(network).double()
     [fed_back] = twin.feedback
     layer = named_layers(twin)[layer_name]

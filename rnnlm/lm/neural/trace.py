@@ -25,7 +25,7 @@ from rnnlm.lm.neural.layers.steps import Step
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """The T steps of one layer, and what it read, (T, B, E).
+    """The T steps of one layer, and its inputs, (T, B, E).
 
     The steps hold the very tensors that the next steps read, so that a gradient can be taken at
     each. The properties stack all steps into new tensors of T places.
@@ -65,8 +65,8 @@ class NamedLayer:
 
 @dataclass(frozen=True)
 class LineTrace:
-    """The trace of one line: the T tokens, as they are shown, and what each recurrent layer does at
-    each of them, (T, 1, .)."""
+    """The trace of one line: the T tokens, as they are shown, and the values of each recurrent
+    layer at each of them, (T, 1, .)."""
 
     tokens: tuple[str, ...]
     layers: tuple[NamedLayer, ...]
@@ -74,8 +74,8 @@ class LineTrace:
 
 @dataclass(frozen=True)
 class Trace:
-    """A trace of each layer, the lowest first; what the output layer reads; the state after the
-    last input."""
+    """A trace of each layer, the lowest first; the output layer's input; the state after the last
+    input."""
 
     layers: tuple[LayerTrace, ...]
     features_TBE: Tensor
@@ -86,7 +86,7 @@ def trace_stack(
     body: RecurrentStack | BidirectionalStack, x_TBE: Tensor, where: str = ""
 ) -> tuple[NamedLayer, ...]:
     """Record how recurrent layers read whole rows of T steps, without padding, from states of zeros
-    on. where: what the names begin with."""
+    on. where: the prefix of the names."""
     traces: list[NamedLayer] = []
     for number, row in enumerate(rows_of(body)):
         given = []

@@ -117,7 +117,7 @@ class Highway(nn.Module):
 
 
 class CharacterLSTM(nn.Module):
-    """[h; h'], where h is the state of an LSTM after the word's last character, and h' that of
+    """[h; h'], where h is the state of an LSTM after the word's last character, and h' the state of
     another one, which reads the word backwards, after its first (Ling et al. 2015, section 3;
     Lample et al. 2016, section 4.1)."""
 
@@ -140,9 +140,8 @@ class CharacterLSTM(nn.Module):
     def _state_at_end(self, layer: nn.LSTM, characters_NL: Tensor, last_N1: Tensor) -> Tensor:
         """Return the state (N, H) at the last character.
 
-        What is read after it has no influence. (Packed sequences would need the lengths on the
-        host.) nn.LSTM is not called: on CUDA, autocast to bf16 would run it in fp16, without loss
-        scaling.
+        Padding after it has no influence. (Packed sequences would need the lengths on the host.)
+        nn.LSTM is not called: on CUDA, autocast to bf16 would run it in fp16, without loss scaling.
         """
         weight_ih, weight_hh, bias_ih, bias_hh = layer.parameters()
         x_LNC = self.vectors(characters_NL.clamp(min=0)).transpose(0, 1)
@@ -216,7 +215,7 @@ def _pad_characters(characters_WL: Tensor, width: int) -> Tensor:
     return nn.functional.pad(characters_WL, (0, width - characters_WL.shape[1]), value=PADDING)
 
 
-# ---- What a network reads for each word: its vector, its characters, or both side by side.
+# ---- The network's input for each word: its vector, its characters, or both side by side.
 
 # So that the products of their characters take no more than some hundred megabytes.
 WORDS_AT_ONCE = 4096
@@ -257,7 +256,7 @@ class WordInput(nn.Module):
         return self._drop_words(self.vectors(ids_TB, vector_ids_TB), ids_TB)
 
     def vectors(self, ids_TB: Tensor, vector_ids_TB: Tensor | None = None) -> Tensor:
-        """Return what is read for the words, without dropout.
+        """Return the input vectors of the words, without dropout.
 
         vector_ids_TB: ids below V of the vectors to read; None: the words' own. Characters are the
         words' own in any case.
@@ -291,7 +290,7 @@ class WordInput(nn.Module):
         return self.is_shared and ids_TB.device.type == "cpu"
 
     def known(self, ids: Tensor) -> Tensor:
-        """Replace unseen words by `<unk>`, which is what they are as targets, and where nothing is
+        """Replace unseen words by `<unk>`: their id as targets, and as inputs where nothing is
         spelled."""
         if self.unk_id is None:
             return ids
@@ -299,8 +298,8 @@ class WordInput(nn.Module):
 
 
 class SomeUnknown(nn.Module):
-    """Read some words as `<unk>` in training, so that a network learns what to make of it: a word
-    of frequency n with probability a / (a + n) (Kiperwasser & Goldberg 2016)."""
+    """Read some words as `<unk>` in training, so that a network learns to use it: a word of
+    frequency n with probability a / (a + n) (Kiperwasser & Goldberg 2016)."""
 
     def __init__(self, alpha: float, tokenizer: Tokenizer) -> None:
         super().__init__()
@@ -359,7 +358,7 @@ class CharacterInput(nn.Module):
 # ---- Word vectors that a network starts from: made elsewhere, or counted in its training text.
 
 MOST_TOKENS = 10_000_000  # of a longer text, its beginning is counted
-NOTHING = 1e-6  # what rounding leaves of a vector of zeros, which a token without neighbours has
+NOTHING = 1e-6  # the rounded length of a vector of zeros, which a token without neighbours has
 
 
 def load_vectors(weight_VE: Tensor, vectors: FoundVectors) -> None:
@@ -389,8 +388,8 @@ def counted_vectors(text: EncodedText, size: int, width: int) -> FoundVectors:
 class WordRows(NamedTuple):
     """Vectors of the words of a vocabulary.
 
-    symbols: V of them, as their tokenizer has them. rows_VE: float32, a vector for each. note: what
-    sets them apart from plain word vectors; "" if nothing does.
+    symbols: V of them, as their tokenizer has them. rows_VE: float32, a vector for each. note:
+    their difference from plain word vectors; "" if there is none.
     """
 
     symbols: list[str]
@@ -399,8 +398,8 @@ class WordRows(NamedTuple):
 
 
 def input_table(words: WordInput) -> Tensor:
-    """Return what a network reads for each id of the vocabulary, (V, E): where it reads characters,
-    what it makes of them."""
+    """Return a network's input vector for each id of the vocabulary, (V, E): if it reads
+    characters, the vector made of them."""
     if words.weight is not None and words.characters is None:
         return words.weight.detach()
     # Spell out all words, some at a time.

@@ -1,1 +1,1 @@
-"""Recurrent layers: what one layer computes, and stacks of them."""
+"""Recurrent layers: the computation of one layer, and stacks of them."""

@@ -1,4 +1,4 @@
-"""Recurrent and feed-forward layers: dropout, what one layer computes, stacks of them in one
+"""Recurrent and feed-forward layers: dropout, the computation of one layer, stacks of them in one
 direction or both, and their names as people are shown them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ from rnnlm.lm.neural.settings import (
 )
 from rnnlm.lm.neural.settings import Activation as ActivationName
 
-# ---- Dropout (Srivastava et al. 2014), inverted: what is kept is scaled up, so that expected
+# ---- Dropout (Srivastava et al. 2014), inverted: kept values are scaled up, so that expected
 # values stay. Locked (variational) dropout (Gal & Ghahramani 2016) has one mask for each row, the
 # same at all steps of a window.
 
@@ -53,8 +53,8 @@ def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Te
     return x_TBE * (kept / (1 - p)).to(x_TBE.dtype)
 
 
-# ---- What all layers are: weights under torch's names, a state, a quick pass over a window and a
-# plain step that shows what is in it.
+# ---- The common parts of all layers: weights under torch's names, a state, a quick pass over a
+# window and a plain step that shows its inner values.
 
 State = tuple[Tensor, ...]  # tensors (steps, B, width)
 HIDDEN, CELL = "hidden state", "tanh of the cell"  # values that are no gates
@@ -65,9 +65,9 @@ class Layer(nn.Module):
     """Base of all layers. `forward` takes x_TBE and the state, and gives y_TBH and the state after
     the last step.
 
-    Weights are `gates` blocks of `width` rows each: U for what the layer reads and, if something of
-    width `fed_back` comes back to it, W for that. Biases start at zero. A layer has the properties
-    that networks, training and inspections ask for.
+    Weights are `gates` blocks of `width` rows each: U for the layer's input and, if something of
+    width `fed_back` comes back to it, W for the fed-back vector. Biases start at zero. A layer has
+    the properties that networks, training and inspections ask for.
     """
 
     # Its tensors (1, B, H) of state, which are fed back
@@ -133,8 +133,7 @@ class Layer(nn.Module):
         return 1 - gates["forget"] if "forget" in gates else None
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """Yield the weights to be initialised: (weights, what they multiply, blocks stacked in
-        them)."""
+        """Yield the weights to be initialised: (weights, their operand, blocks stacked in them)."""
         yield self.weight_ih, "input", self.gates
         if self.weight_hh is not None:
             yield self.weight_hh, "recurrent", self.gates
@@ -144,7 +143,7 @@ class Layer(nn.Module):
 # equations are in steps.py.
 
 STEPS_OF_A_PIECE = 512  # that a layer takes between two interruption points
-Weights = tuple[Tensor, Tensor, Tensor]  # for what is read, for what is fed back, biases
+Weights = tuple[Tensor, Tensor, Tensor]  # for the input, for the fed-back vector, biases
 
 
 class RecurrentLayer(Layer):
@@ -183,13 +182,13 @@ class RecurrentLayer(Layer):
         self.is_launched_step_by_step = True
 
     def _read_window(self, x_TBE: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
-        """Do what `forward` does by the fastest kernel, without layer normalisation."""
+        """Compute `forward` by the fastest kernel, without layer normalisation."""
         raise NotImplementedError
 
     def _read_by_steps(
         self, x_TBE: Tensor, state: State, weight_hh: Tensor
     ) -> tuple[Tensor, State]:
-        """Do what `forward` does by the plain steps, which have layer normalisation."""
+        """Compute `forward` by the plain steps, which have layer normalisation."""
         hidden = []
         for x_BE in x_TBE:
             step, state = self.step(x_BE, state, weight_hh)
@@ -306,7 +305,7 @@ class LstmLayer(RecurrentLayer):
         return step, step.state
 
     def normalised(self, cell: Tensor) -> Tensor:
-        """Return what of the cell goes through the tanh: the cell, or the normalised one."""
+        """Return the vector that goes through the tanh: the cell, or the normalised one."""
         norms = list(self.norms)
         return steps.normalised(cell, *norms[2:]) if norms else cell
 
@@ -408,14 +407,14 @@ class Stack(nn.Module):
         return nn.ModuleList(_highway(directions * width) for width in self.settings.widths[1:])
 
     def drop_between(self, number: int, x_TBE: Tensor) -> Tensor:
-        """Apply dropout to what layer `number` reads, unless it is the lowest."""
+        """Apply dropout to the input of layer `number`, unless it is the lowest."""
         if number == 0:
             return x_TBE
         settings = self.settings
         return dropout(x_TBE, settings.dropout_between, self.training, settings.locked_dropout)
 
     def connect(self, number: int, x_TBE: Tensor, y_TBH: Tensor) -> Tensor:
-        """Return what is read after layer `number`, which read x and gave y."""
+        """Return the next layer's input after layer `number`, which read x and gave y."""
         connections = self.settings.connections
         if connections == "dense":
             return torch.cat([x_TBE, y_TBH.to(x_TBE.dtype)], dim=2)
@@ -479,8 +478,9 @@ class RecurrentStack(Stack):
 
 @dataclass(frozen=True)
 class LookBack:
-    """What is read again before a window of truncated BPTT, so that gradients reach it (Williams &
-    Peng 1990). A stored state and all inputs from it to the window's end are read at each step.
+    """The inputs that are read again before a window of truncated BPTT, so that gradients reach
+    them (Williams & Peng 1990). A stored state and all inputs from it to the window's end are read
+    at each step.
 
     window: steps of the window, the last ones that are read. cuts: (step, rows that restart there
     from the initial state, (1, B, 1) bool, or None), ascending; before step `window` is the state
@@ -503,7 +503,7 @@ class LookBack:
         self, body: nn.Module, x_SBE: Tensor, state: State, *feedback: "FedBack"
     ) -> tuple[Tensor, State]:
         """Return y_SBH of a layer or a stack, and the state that the next window's look-back begins
-        from. What a row gives before it restarts means nothing."""
+        from. The outputs of a row before it restarts mean nothing."""
         if isinstance(body, RecurrentStack):
             return body(x_SBE, state, self)
         assert isinstance(body, Layer)
@@ -560,8 +560,8 @@ def _highway(width: int) -> nn.Linear:
 class BidirectionalStack(Stack):
     """Layers that read whole rows of different lengths, from states of zeros on.
 
-    For the backward direction a row is turned round within its own length, so that padding comes
-    last in both directions and has no influence on what comes before it.
+    For the backward direction a row is reversed within its own length, so that padding comes last
+    in both directions and has no influence on the tokens before it.
     """
 
     onwards: Sequence[Layer]
@@ -600,8 +600,8 @@ def reader_of_rows(settings: RecurrentSettings) -> BidirectionalStack | Recurren
 
 
 def read_rows(layer: Layer, x_TBE: Tensor) -> Tensor:
-    """Return what a layer gives for whole rows, (T, B, H). A thread that others may interrupt reads
-    them in pieces."""
+    """Return the outputs of a layer for whole rows, (T, B, H). A thread that others may interrupt
+    reads them in pieces."""
     state = first_state(layer, x_TBE)
     steps = tokens_of_a_piece(len(x_TBE), STEPS_OF_A_PIECE)
     outputs = []
@@ -658,7 +658,7 @@ class _Mirror(torch.autograd.Function):
 # h = f(x U + b + q' W), with q' the distribution (V) of the step before, or the word vector (E)
 # expected under it.
 
-# from a hidden vector (B, H) to what of its output the next step reads
+# from a hidden vector (B, H) to the part of its output that the next step reads
 FedBack = Callable[[Tensor], Tensor]
 
 
@@ -749,7 +749,7 @@ class WordWindow(Layer):
 
 
 # ---- The quasi-recurrent layer (Bradbury, Merity, Xiong & Socher 2017): gates that read words, not
-# the state, so that all products of a window are taken at once; what is left to do step by step is
+# the state, so that all products of a window are taken at once; the remaining steps are
 # element-wise. The equations are in steps.py.
 
 
@@ -838,13 +838,13 @@ class LayeredNetwork(nn.Module):
     """A network of any task."""
 
     def bodies(self) -> dict[str, nn.Module]:
-        """Return what holds its layers, the lowest first, by what the layers' names begin with:
-        nothing, or "encoder " and "decoder "."""
+        """Return the modules that hold its layers, the lowest first, by the prefix of the layers'
+        names: nothing, or "encoder " and "decoder "."""
         return {}
 
     @property
     def feedback(self) -> tuple[FedBack, ...]:
-        """What else its body reads: for a Jordan layer its last output, otherwise nothing."""
+        """The further inputs of its body: for a Jordan layer its last output, otherwise nothing."""
         return ()
 
 

@@ -4,7 +4,7 @@ paper.
 Layers compute whole windows by faster kernels, whose inner values cannot be seen; a contract test
 holds the two equal, forward and backward. Weights have torch's names and shapes: U = weight_ih
 (gates H, E), W = weight_hh (gates H, H), the gates' rows stacked. s is the logistic function, *
-acts element by element, ' marks what the step before left.
+acts element by element, ' marks values of the step before.
 
 With layer normalisation (Ba, Kiros & Hinton 2016) LN(a) = g * (a - mean(a)) / sd(a), over all
 numbers of a row, takes the place of a, as each step says. Its gains g are `norms`, () without.
@@ -31,8 +31,8 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Step:
-    """What one step computed: the hidden state h, which is also what the layer hands on; the cell,
-    if there is one; and the gates by name, after their activations. All are (B, H), except a
+    """The values of one step: the hidden state h, which is also the layer's output; the cell, if
+    there is one; and the gates by name, after their activations. All are (B, H), except a
     Mogrifier's gates of its input, which are (B, E)."""
 
     hidden_BH: Tensor
@@ -96,8 +96,8 @@ def gru_step(
     h = (1 - z) * n + z * h'                    update gate "keep": Cho et al. 2014, torch
     h = z * n + (1 - z) * h'                    update gate "renew": Chung et al. 2014
 
-    `norms`, two gains (3H,), normalise the products with x and with h', those of r and z together,
-    those of n by themselves (Ba et al. 2016, supplementary material).
+    `norms`, two gains (3H,), normalise the products with x and with h': the products of r and z
+    together, the product of n by itself (Ba et al. 2016, supplementary material).
     """
     if norms:
         return _normalised_gru_step(x_BE, h_BH, U, W, b, b_hh, reset_gate, update_gate, norms)
@@ -169,8 +169,8 @@ def lstm_step(
     order f o.
 
     `norms` normalise the products of all gates together, LN(x U) + LN(h' W) + b, and the cell: h =
-    o * tanh(LN(c) + bias) (Ba et al. 2016, supplementary material). They are two gains (4H,), that
-    of the cell (H,) and its bias.
+    o * tanh(LN(c) + bias) (Ba et al. 2016, supplementary material). They are two gains (4H,), the
+    gain of the cell (H,) and its bias.
     """
     # The sum of each gate before its activation, and its peepholes, by the gate's letter.
     names = "fgo" if coupled else "ifgo"
@@ -197,7 +197,7 @@ def lstm_step(
 def mogrify(
     x_BE: Tensor, h_BH: Tensor, rounds: Sequence[Sequence[Tensor]]
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Return what a Mogrifier LSTM (Melis et al. 2020) reads in the places of x and h', and the
+    """Return the inputs of a Mogrifier LSTM (Melis et al. 2020) in the places of x and h', and the
     gates of its rounds, which in turn are
 
     x = 2 s(h' M) * x        h' = 2 s(x M) * h'

@@ -220,7 +220,7 @@ class Slices(torch.autograd.Function):
 
 class ClassSoftmax(OutputLayer):
     """The class-factored softmax, with C classes (None: the square root of V). Rows of `weight` and
-    `bias` are in order of rank, tied weights in that of ids."""
+    `bias` are in order of rank, tied weights in order of ids."""
 
     needs_counts = True
     weight: nn.Parameter
@@ -360,8 +360,8 @@ class ClassSoftmax(OutputLayer):
             yield features_nE, weight_VE, rank_n
 
     def _within(self, features_nE: Tensor, weight_VE: Tensor, rank_n: Tensor) -> Tensor:
-        """Compute log P(w | class, h), 0 for padding, from the logits of all words, those of other
-        classes masked out."""
+        """Compute log P(w | class, h), 0 for padding, from the logits of all words, with words of
+        other classes masked out."""
         index_n1 = rank_n.clamp(min=0).unsqueeze(1)
         other_nV = self.class_V != self.class_V[index_n1]
         logits_nV = linear_logits(features_nE, weight_VE, self.bias)

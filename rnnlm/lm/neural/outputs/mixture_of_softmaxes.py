@@ -1,8 +1,8 @@
 """A mixture of softmaxes (Yang, Dai, Salakhutdinov & Cohen 2018): K of them over the same word
 weights W, b.
 
-With g what the layer reads: p = sum_k pi_k softmax(h_k W^T + b), pi = softmax(P g), h_k = tanh(L_k
-g + l_k) (their section 2.4). One softmax gives logits of a rank no higher than the width of W; the
+With g the layer's input: p = sum_k pi_k softmax(h_k W^T + b), pi = softmax(P g), h_k = tanh(L_k g +
+l_k) (their section 2.4). One softmax gives logits of a rank no higher than the width of W; the
 logarithm of a mixture has no such bound. Shapes: K components, F width of g, E width of h_k and of
 the word weights.
 """
@@ -82,7 +82,7 @@ class MixtureOfSoftmaxes(SoftmaxOutput):
         return torch.logsumexp(joint_NK, dim=1) * (targets_N != PADDING)
 
     def predict(self, features_NF: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        """Predict component by component, with two arrays of (N, V), whatever K."""
+        """Predict component by component, with two arrays of (N, V) for any K."""
         weight_VE = self._weight(tied_VE)
         logprior_NK = self._logprior(features_NF)
         latents = self._latents(features_NF).chunk(self.components, dim=1)
@@ -111,10 +111,11 @@ class MixtureCrossEntropy(torch.autograd.Function):
     """Mean over the targets that are not padding of -log sum_k pi_k softmax(h_k W^T + b)[target],
     in nats.
 
-    With p_k the softmaxes, y the one-hot target and gamma_k = pi_k p_k[target] / p[target], what
-    component k answers for: d loss / d logits_k = gamma_k (p_k - y) / n and d loss / d log pi_k = -
-    gamma_k / n, log pi_k taken as free. So all is as in LinearCrossEntropy, with weights: formed
-    chunk by chunk in the forward pass, products in the type of autocast.
+    With p_k the softmaxes, y the one-hot target and gamma_k = pi_k p_k[target] / p[target], the
+    share of component k in the target's probability: d loss / d logits_k = gamma_k (p_k - y) / n
+    and d loss / d log pi_k = - gamma_k / n, log pi_k taken as free. So all is as in
+    LinearCrossEntropy, with weights: formed chunk by chunk in the forward pass, products in the
+    type of autocast.
     """
 
     @staticmethod

@@ -23,8 +23,8 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
     the whole window.
 
     The gradient of the weights is dense, V E numbers that are zero for most words: filling it and
-    the optimizer's pass over it is then what a step costs, since the optimizers here have no sparse
-    form. The unigram distribution is stored as an alias table.
+    the optimizer's pass over it is then the cost of a step, since the optimizers here have no
+    sparse form. The unigram distribution is stored as an alias table.
     """
 
     needs_counts = True
@@ -174,7 +174,7 @@ def inclusion(p_V: Tensor, count: int) -> Tensor:
     if count == len(p_V):
         return torch.ones_like(p_V)
 
-    # What c is if the k most frequent words are certain: the others share what is left.
+    # The value of c if the k most frequent words are certain: the others share the rest.
     sorted_V = p_V.sort(descending=True).values
     rest_V = sorted_V.flip(0).cumsum(dim=0).flip(0)  # the sum of this one and all after it
     factor_K = (count - torch.arange(count, device=p_V.device)) / rest_V[:count]
@@ -197,6 +197,6 @@ def alias_table(p: list[float]) -> tuple[list[float], list[int]]:
         share[donor] -= 1 - share[word]
         if share[donor] < 1:
             poor.append(rich.pop())
-    for word in poor + rich:  # what rounding has left over
+    for word in poor + rich:  # left over by rounding
         share[word] = 1.0
     return share, alias

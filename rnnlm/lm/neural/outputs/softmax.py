@@ -7,8 +7,8 @@ from rnnlm import arrays
 from rnnlm.interface import PADDING
 from rnnlm.lm.neural.device import product_type
 
-# ---- What every output layer promises: a normalised distribution over V tokens, given features of
-# width E.
+# ---- The contract of every output layer: a normalised distribution over V tokens, given features
+# of width E.
 #
 # Shapes: N tokens, E width of the features, V vocabulary. Log-probabilities are natural, fp32 or
 # wider.
@@ -199,9 +199,9 @@ def log_likelihood(
 # ---- The loss of a softmax over a large vocabulary: logits = features W^T + b, cross-entropy and
 # gradients in one.
 #
-# Of logits, at most CHUNK_BYTES are in memory, whatever N x V: rows are worked through in chunks.
-# Each chunk's gradient of W is added, on a CPU slice by slice, so that what is added is still in
-# the cache. Beside gradients and chunk there is W once more, in the type of the products.
+# At most CHUNK_BYTES of logits are in memory for any N x V: rows are worked through in chunks. Each
+# chunk's gradient of W is added, on a CPU slice by slice, so that the addend is still in the cache.
+# Besides gradients and chunk there is W once more, in the type of the products.
 
 CHUNK_BYTES = 1 << 28  # the more rows at once, the more a product does with each weight it reads
 SLICE_WEIGHTS = 1 << 20
@@ -218,9 +218,9 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     With p the softmax and y the one-hot target, d loss / d logits = (p - y) / n; so the gradients
     of features, W and b are products of (p - y), formed chunk by chunk in the forward pass. Logits
-    and p have the type of the products: autocast's (bf16) or that of `features`; the softmax itself
-    is worked out in fp32 or wider. A p in bf16 is right to 2^-9 of itself, so that a token's loss
-    is right to 0.002 nats, apart from what the logits' own rounding does.
+    and p have the type of the products: autocast's (bf16) or the type of `features`; the softmax
+    itself is worked out in fp32 or wider. A p in bf16 is right to 2^-9 of itself, so that a token's
+    loss is right to 0.002 nats, apart from the logits' own rounding.
 
     With label smoothing e (Szegedy et al. 2016, section 7) the loss is (1 - e) nll + e (mean over V
     of nll), y becomes (1 - e) y + e / V. The uniform part is the same for all rows: it needs the

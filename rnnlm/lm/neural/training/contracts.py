@@ -14,8 +14,8 @@ from torch import Tensor
 
 from rnnlm.lm.neural.layers.layers import LayeredNetwork
 
-# What one batch leaves to the next, (places, B, width); zeros where a row begins; () if nothing is
-# carried.
+# State that one batch leaves to the next, (places, B, width); zeros where a row begins; () if
+# nothing is carried.
 Carry = tuple[Tensor, ...]
 
 
@@ -23,9 +23,9 @@ Carry = tuple[Tensor, ...]
 class Batch:
     """The batch of one training step. Under several ranks, `tensors` are of this rank's rows alone.
 
-    tensors: what the objective reads, on the device. count_B: the targets of each row of all ranks.
-    share: this rank's rows among them. fresh: (1, B, 1), which rows start from the initial state,
-    on the device; None if none does. rate_factor: multiplies the learning rate in this step.
+    tensors: the objective's input, on the device. count_B: the number of targets of each row of all
+    ranks. share: this rank's rows among them. fresh: (1, B, 1), which rows start from the initial
+    state, on the device; None if none does. rate_factor: multiplies the learning rate in this step.
     """
 
     tensors: tuple[Tensor, ...]
@@ -76,7 +76,8 @@ class ValidationResult:
 
     @property
     def order(self) -> list[float]:
-        """What validations are ranked by, less being better: of equal metrics, the loss decides."""
+        """The numbers that validations are ranked by, less being better: of equal metrics, the loss
+        decides."""
         return [self.cost, self.loss_nats]
 
 
@@ -103,10 +104,10 @@ class StatefulAttributes:
 
 
 class BatchSource(Stateful, Protocol):
-    """Batches without end; each rank gets its share of one global batch. Its state records what
-    :meth:`next` has returned.
+    """Batches without end; each rank gets its share of one global batch. Its state records the
+    batches that :meth:`next` has returned.
 
-    tokens, epochs: how many have been read. rows: of all ranks. seed: of what is drawn at random.
+    tokens, epochs: numbers read so far. rows: of all ranks. seed: seed of random draws.
     """
 
     tokens: int
@@ -120,8 +121,8 @@ class BatchSource(Stateful, Protocol):
 class Objective(Protocol):
     """The loss that is minimised, and the model that is trained.
 
-    uniform_nats: what a blind guess costs, to notice divergence; None where that is unknown.
-    is_exact: whether the loss is on that scale; sampled losses are not.
+    uniform_nats: the cost of a blind guess, to notice divergence; None if it is unknown. is_exact:
+    whether the loss is on that scale; sampled losses are not.
     """
 
     @property
@@ -142,7 +143,7 @@ class Objective(Protocol):
         sampling. Waits for the device."""
 
     def weights_changed(self) -> None:
-        """Derive what follows from the weights; called after weights were loaded."""
+        """Derive the values that follow from the weights; called after weights were loaded."""
 
     def model(self) -> Any:
         """Return a view of the network as a model, which can be saved."""

@@ -138,7 +138,7 @@ def make_trainer(
         )
         seed_dropout(run.seed, weights, ranks)
 
-        # A resumed run keeps its number of rows, whatever the ranks are now.
+        # A resumed run keeps its number of rows, even with other ranks.
         rows = stored.facts["source"]["rows"] if stored else None
         trainer = language_model_trainer(
             network=network,
@@ -155,7 +155,7 @@ def make_trainer(
 
 
 def seed_dropout(seed: int, initial: dict[str, np.ndarray] | None, ranks: SingleProcess) -> None:
-    """Seed what dropout draws from now on, in each rank in its own way.
+    """Seed dropout from now on, in each rank in its own way.
 
     From `initial` weights on, masks are others than those under which they were trained with the
     same seed. A network remembers windows that it reads once more under the same masks: its
@@ -244,7 +244,7 @@ def started(trainer: Trainer, model: str, data: TrainingData, bptt_tokens: int =
 
 
 def _identity(resolved: ResolvedSettings, data: TrainingData, initial: object) -> tuple[str, bytes]:
-    """Return what must be the same on all ranks, in words, and a hash of it."""
+    """Return the facts that must be the same on all ranks, in words, and a hash of them."""
     step = initial.facts.get("step") if isinstance(initial, TrainingState) else None
     texts = data.train.lines_hash, data.valid and data.valid.lines_hash, data.tokenizer.fingerprint
     parts = sorted(resolved.values.items()), texts, step, torch.__version__

@@ -40,7 +40,7 @@ class CrossEntropy:
     """An Objective: the loss of a network on (inputs_TB, targets_TB), which is their cross-entropy
     unless it is sampled. The hidden state is carried on.
 
-    With look-back, inputs before those of the targets are read again, from the state that is
+    With look-back, inputs before the inputs of the targets are read again, from the state that is
     carried; the third tensor says where rows restart there, see :class:`LookBack`.
 
     reader: reads the network in the precision of training.
@@ -195,8 +195,8 @@ class RareWords:
     """The words that occur once in a text, some of which an epoch reads as `<unk>`.
 
     A network that never sees `<unk>` gives it next to no probability, and an unknown word then
-    decides between two sentences. The words seen once are the best evidence of what unknown words
-    are like: where they occur, and how often (Good 1953).
+    decides between two sentences. The words seen once are the best evidence of the behaviour of
+    unknown words: where they occur, and how often (Good 1953).
 
     positions_M: where they are in the text. chance: the probability that an epoch reads one as
     `<unk>`.
@@ -250,7 +250,7 @@ def _blocks(ids: np.ndarray | ChunkedArray) -> Iterator[tuple[int, np.ndarray]]:
 
 class TextStreams:
     """A BatchSource: `text` as streams in windows of `bptt_tokens`, of which each rank reads its
-    share of rows; with `bptt_lookback`, what comes before a window is read again.
+    share of rows; with `bptt_lookback`, the inputs before a window are read again.
 
     rows: how many streams; None: `batch_rows` for each rank. A text too short for them has fewer,
     with a notice. multiple: window lengths are rounded to a multiple of this. rare: the words some
@@ -363,7 +363,7 @@ class TextStreams:
 
     def batch(self, window: Window) -> Batch:
         """Return this rank's rows of `window`, as long as the longest row of all ranks; targets
-        past a row's end are padding. With look-back there are more inputs, before those of the
+        past a row's end are padding. With look-back there are more inputs, before the inputs of the
         targets, and a third tensor (1, B): the input from which on each row reads from the initial
         state, -1 if none."""
         rows, length = self.share, int((window.end_B - window.start_B).max())
@@ -437,7 +437,7 @@ class DeviceReader:
     def __init__(self, stream: Tensor, on_device: OnDevice) -> None:
         self.stream = stream
         self.on_device = on_device
-        # The places that hold another id at present, and what belongs there.
+        # The places that hold another id at present, and their own ids.
         self.hidden_M = stream.new_zeros(0, dtype=torch.int64)
         self.kept_M = stream.new_zeros(0)
 

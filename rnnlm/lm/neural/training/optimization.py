@@ -32,8 +32,8 @@ def make_optimizer(
     """Make the optimizer of `settings`, as one fused kernel where torch has it. Weight decay
     concerns matrices, not biases.
 
-    is_recorded: whether its steps are recorded as CUDA graphs. Then it counts them on the device:
-    a replay repeats what the device does, and nothing that the host does.
+    is_recorded: whether its steps are recorded as CUDA graphs. Then it counts them on the device: a
+    replay repeats the work of the device, not of the host.
 
     `asgd` takes the steps of SGD; :class:`rnnlm.lm.neural.training.optimization.Averaging` averages
     the weights. (torch.optim.ASGD does both, but takes each step at the learning rate of the step
@@ -86,8 +86,8 @@ def set_layer_factors(
 
 
 def drop_frozen_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """Drop the gradients of weights whose rate is zero: they count neither for clipping nor for
-    what an optimizer remembers."""
+    """Drop the gradients of weights whose rate is zero: they count neither for clipping nor for the
+    optimizer's state."""
     for group in optimizer.param_groups:
         if group.get("factor", 1.0) == 0:
             for parameter in group["params"]:
@@ -186,7 +186,7 @@ class Penalty:
             torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=self.l1)
 
 
-# ---- The learning rate: over the budget, over epochs, or by what validations find.
+# ---- The learning rate: over the budget, over epochs, or by the results of validations.
 
 _MOST_NATS = 100.0  # beyond it a perplexity is more than a number can hold
 
@@ -210,7 +210,7 @@ class LearningRate(StatefulAttributes):
 
     def __init__(self, settings: OptimizationSettings) -> None:
         self.settings = settings
-        self.factor = 1.0  # what validations made of the rate
+        self.factor = 1.0  # the rate that validations led to
         self.bad_validations = 0
         self.last_nats = math.inf
         self.is_halving = False
@@ -283,7 +283,7 @@ class LearningRate(StatefulAttributes):
         return settings.final_rate + (1.0 - settings.final_rate) * left
 
 
-# ---- Averages of the weights over steps: what is validated and saved, while training continues
+# ---- Averages of the weights over steps: these are validated and saved, while training continues
 # with the weights themselves.
 
 

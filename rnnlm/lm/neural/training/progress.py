@@ -33,8 +33,8 @@ REPORT_SHARE = 1 / 40  # of the budget, where that comes sooner: a short run has
 
 class Meter:
     """The losses and gradient norms of the steps since the last report, and since the last check.
-    Reports come by the clock, checks by steps, so that the clock does not decide what is judged. Of
-    several ranks each adds its rows' part of the mean loss.
+    Reports come by the clock, checks by steps, so that the clock does not decide which steps are
+    judged. Of several ranks each adds its rows' part of the mean loss.
 
     The norm of the weights of `network` is computed once for each of them. It leaves out the biases
     of the output layer: they start as logarithms of the tokens' frequencies, so their norm is large
@@ -82,7 +82,7 @@ class Meter:
     def due(self, is_wanted: bool = False) -> bool:
         """Return whether it is time for a report and its numbers have arrived on the host.
 
-        is_wanted: it is time whatever the clock says. Ranks, which must report at the same step,
+        is_wanted: it is time, regardless of the clock. Ranks, which must report at the same step,
         do not ask whether numbers have arrived: they have once all ranks have synchronized.
         """
         is_time = is_wanted or self.now() - self.since >= REPORT_SECONDS
@@ -95,8 +95,9 @@ class Meter:
         return self.sent.has_arrived()
 
     def read(self) -> dict[str, Any]:
-        """Return the numbers of the report that is due, as :class:`rnnlm.events.Step` calls them;
-        if none is due, those of all steps so far, which waits for the device."""
+        """Return the numbers of the report that is due, under the names of
+        :class:`rnnlm.events.Step`; if none is due, the numbers of all steps so far, which waits for
+        the device."""
         if self.sent is None:
             self.ranks.synchronize()
         sent = self.sent or self._send_report()
@@ -186,7 +187,7 @@ class Meter:
         return _Sent(host, arrival, step_tokens, self.tokens, at)
 
     def _read(self, sent: "_Sent") -> dict[str, float]:
-        """Return the means of what was sent, over all ranks; wait until it has arrived."""
+        """Return the means of the sent numbers over all ranks; wait until they have arrived."""
         losses, *all_norms = self.ranks.totals(*sent.read())
         # Norms are the same on all ranks. Their mean is NaN on all if it is on one.
         norms, largest_norm, weight_norm = [total / self.ranks.count for total in all_norms]
@@ -219,7 +220,7 @@ def _without_output_biases(network: nn.Module) -> tuple[list[Tensor], list[Tenso
 
 @dataclass(frozen=True)
 class _Sent:
-    """Numbers on their way to the host: the norm of the weights, then those of each step.
+    """Numbers on their way to the host: the norm of the weights, then the numbers of each step.
 
     step_tokens: the tokens of each step. tokens: read so far.
     """
@@ -270,8 +271,8 @@ class WatchableValidation(Protocol):
 class LayerStatistics:
     """A stateful part of the trainer that looks at the layers.
 
-    norms: of the gradient of each weight in the last step, on the device; None before the first
-    step of this process, when those of the last step before it hold.
+    norms: norms of the gradient of each weight in the last step, on the device; None before the
+    first step of this process, when the norms of the last step before it hold.
     """
 
     def __init__(
@@ -383,7 +384,7 @@ def watch_units(layers: dict[str, Layer]) -> Iterator[dict[str, list[tuple[float
 
 @torch.no_grad()
 def _watch(seen: list[tuple[float, int]], layer: Layer, read: tuple[Any, ...]) -> None:
-    """Take the plain steps of what `layer` reads next."""
+    """Take the plain steps of the next inputs of `layer`."""
     x_TBE, state, *feedback = read
     watched_before = sum(count for _, count in seen)
     steps = []

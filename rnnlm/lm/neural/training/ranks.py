@@ -42,7 +42,7 @@ from rnnlm.system import (
 BETWEEN_SECONDS = 0.1  # from one exchange to the next, about
 MOST_STEPS = 1000  # between two exchanges
 LOOPBACK = ("lo", "lo0")  # the names of the interface on Linux and on macOS
-# Parts of what torch says when another process is lost.
+# Parts of torch's messages when another process is lost.
 LOST = (
     "gloo",
     "nccl",
@@ -68,8 +68,8 @@ class SingleProcess:
     def exchange_signals(
         self, stop: Callable[[], bool], save: Callable[[], bool]
     ) -> tuple[Callable[[], bool], Callable[[], bool]]:
-        """Return (whether to stop, whether to save) as the same answer on all ranks, made of what
-        each one is asked."""
+        """Return (whether to stop, whether to save) as the same answer on all ranks, made of the
+        answers of each one."""
         return stop, save
 
     def own_stop(self, stop: Callable[[], bool]) -> Callable[[], bool]:
@@ -197,7 +197,7 @@ class ProcessGroup(SingleProcess):
         return DistributedDataParallel(module, **options)
 
     def without_averaging(self, module: nn.Module) -> contextlib.AbstractContextManager:
-        assert isinstance(module, DistributedDataParallel)  # what `averaging` returns
+        assert isinstance(module, DistributedDataParallel)  # the result of `averaging`
         return module.no_sync()
 
     def seed_per_rank(self, *seed: int) -> None:
@@ -327,5 +327,6 @@ def seed_of(parts: Sequence[int]) -> int:
     return int(mixed >> 1)
 
 
-# Numbers the runs, so that a second run of these processes does not read what the first one left.
+# Numbers the runs, so that a second run of these processes does not read leftovers of the first
+# one.
 _runs = itertools.count()

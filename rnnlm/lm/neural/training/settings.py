@@ -23,7 +23,7 @@ from rnnlm.errors import SettingsError, UsageError
 from rnnlm.lm.neural.settings import Width
 from rnnlm.system import bind_device, current_rank
 
-# ---- How a network is trained, whatever the task: batches, optimizer, schedule, validation.
+# ---- How a network is trained, for any task: batches, optimizer, schedule, validation.
 
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 Factor = Annotated[float, Meta(gt=0, le=1)]
@@ -257,8 +257,8 @@ class OptimizationSettings:
         return 1.0
 
     def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
-        """Yield (whether it is one, what, why, the hint) of everything that cannot be asked for
-        together."""
+        """Yield (whether it is one, the contradiction, why, the hint) for every combination that is
+        refused."""
         name, why = self.optimizer, f"the optimizer is {self.optimizer}"
         is_asgd, is_ema = name == "asgd", self.ema_decay is not None
 
@@ -306,7 +306,7 @@ class OptimizationSettings:
             "set optimizer=asgd and nonmonotone_interval=5",
         )
 
-        # What a CUDA graph cannot hold.
+        # Things that a CUDA graph cannot hold.
         yield (
             self.cuda_graphs is True and name in UNRECORDABLE,
             "cuda_graphs needs an optimizer that torch can record",
@@ -512,7 +512,7 @@ MOST_COST = 0.01  # the largest share of the time that something at an interval 
 class BudgetClock:
     """A clock that runs from its creation.
 
-    set_aside: seconds of a time budget kept for what comes after the last step. now: a clock to go
+    set_aside: seconds of a time budget kept for the work after the last step. now: a clock to go
     by, in seconds; None: this process's own.
     """
 
@@ -581,19 +581,19 @@ class BudgetInterval:
         self.cost = ended - began
 
 
-# ---- What can be checked before a run.
+# ---- Checks that are possible before a run.
 
 
 def check(resolved: ResolvedSettings, has_valid: bool, has_text: bool = True) -> None:
-    """Refuse what cannot be trained: an absent device or precision, word vectors from counts where
+    """Refuse impossible requests: an absent device or precision, word vectors from counts where
     there is no text, a schedule that needs validation text where there is none.
 
-    has_text: whether word vectors can be counted in what the network is trained on.
+    has_text: whether word vectors can be counted in the training data.
     """
     from rnnlm.text.vectors import COUNTED  # needs numpy, and settings are read for --help, too
 
     run, settings = resolved.make(RunSettings), resolved.make(OptimizationSettings)
-    # A CPU and fp32 are always there. What else is, torch knows, which takes a second to import.
+    # A CPU and fp32 are always there. torch knows the rest, which takes a second to import.
     is_there = run.device in ("auto", "cpu") and run.precision in ("auto", "fp32")
     if not is_there or current_rank().count > 1:
         from rnnlm.lm.neural.device import resolve_device, resolve_precision

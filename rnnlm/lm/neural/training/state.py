@@ -168,7 +168,7 @@ class GoodState:
 @dataclass(frozen=True)
 class RandomStates:
     """The states of torch's generators in each rank: `cpu` and `cuda` of the first one, `cpu.1` of
-    the second. Whatever else draws makes its generator from the seed again."""
+    the second. Any other user of random numbers makes its generator from the seed again."""
 
     device: torch.device
     ranks: SingleProcess

@@ -54,7 +54,8 @@ class TrainingStep:
     ) -> tuple[Tensor, Tensor, Carry]:
         """Update the weights once, at the learning rate `rate`.
 
-        Return the loss, the norm of its gradient before clipping, and what the batch carries on.
+        Return the loss, the norm of its gradient before clipping, and the state that the batch
+        carries on.
         """
         self.network.train()
         loss, carry = self.gradients(batch, carry)
@@ -70,7 +71,8 @@ class TrainingStep:
         return loss, gradient_norm, carry
 
     def gradients(self, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
-        """Compute the gradient of each weight; return the loss and what the batch carries on."""
+        """Compute the gradient of each weight; return the loss and the state that the batch carries
+        on."""
         with training_products(self.precision, batch.tensors[0].device):
             loss, penalty, carry = self.objective.loss(batch.tensors, carry)
         self.optimizer.zero_grad(set_to_none=True)
@@ -88,9 +90,9 @@ class SharedStep(TrainingStep):
     """The same step with its rows read in parts: by several ranks side by side, and by one rank one
     part after the other.
 
-    Parts need less memory, and ranks share the work, but the update is that of all rows at once:
-    each part's loss counts by its share of the batch's targets, its penalty on activations (a mean
-    over cells, padding among them) by its share of the rows. Only dropout and the noise of a
+    Parts need less memory, and ranks share the work, but the update equals an update by all rows at
+    once: each part's loss counts by its share of the batch's targets, its penalty on activations (a
+    mean over cells, padding among them) by its share of the rows. Only dropout and the noise of a
     sampled softmax are drawn for each part. Losses are this rank's part of the mean over all ranks.
     """
 
@@ -143,7 +145,8 @@ class SharedStep(TrainingStep):
 
 
 class _WeightedLoss(nn.Module):
-    """The objective's loss as a module's `forward`, which is what DistributedDataParallel knows."""
+    """The objective's loss as a module's `forward`, the method that DistributedDataParallel
+    knows."""
 
     def __init__(self, objective: Objective) -> None:
         super().__init__()
@@ -153,8 +156,8 @@ class _WeightedLoss(nn.Module):
     def forward(
         self, tensors: tuple[Tensor, ...], carry: Carry, share: float, row_share: float
     ) -> tuple[Tensor, Tensor, Carry]:
-        """Return what is minimised, the loss in it, and what is carried on; the first two weighted
-        by the shares that these targets and rows have in the batch."""
+        """Return the training loss, the plain loss in it, and the carried state; the first two
+        weighted by the shares that these targets and rows have in the batch."""
         loss, penalty, carry = self.objective.loss(tensors, carry)
         loss = loss * share
         minimised = loss + penalty * row_share
@@ -196,7 +199,7 @@ def restart_rows(carry: Carry, fresh: Tensor | None) -> Carry:
 # new ones, and are copied to where the recording reads them. Random numbers continue from replay to
 # replay (torch keeps the state of its generators).
 
-# The loss, the norm of its gradient, and what the batch carries on.
+# The loss, the norm of its gradient, and the state that the batch carries on.
 Results = tuple[Tensor, Tensor, Carry]
 StepFunction = Callable[[], Results]  # takes one step
 
@@ -286,8 +289,8 @@ class Graph:
 
 
 class CudaRecorder:
-    """Recordings on a separate stream, as torch requires. They share memory: what one replay
-    leaves, the next one may overwrite."""
+    """Recordings on a separate stream, as torch requires. They share memory: the next replay may
+    overwrite the results of the one before."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

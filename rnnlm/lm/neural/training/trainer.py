@@ -67,7 +67,7 @@ from rnnlm.lm.neural.training.validation import (
     work_intervals,
 )
 
-# What a run that goes back does not take from the state that it goes back to.
+# The entries that a run that goes back does not take from the earlier state.
 KEPT_IN_ROLLBACKS = ("best", "clock", "rollbacks", "good")
 
 
@@ -133,8 +133,8 @@ class Trainer(state.StatefulParts):
         self.carry_before: Carry = ()
 
     def train(self, stop: Callable[[], bool], save: Callable[[], bool] = never) -> Iterator[Event]:
-        """Train until there is a reason to stop. Yield an event for what happens, at the end the
-        best weights.
+        """Train until there is a reason to stop. Yield events on the way, at the end the best
+        weights.
 
         stop, save: asked at every step whether to end, and whether to store a state to resume from.
         """
@@ -188,7 +188,7 @@ class Trainer(state.StatefulParts):
             yield from self.curve_point(stop)
 
     def save_if_due(self, save: Callable[[], bool]) -> Iterator[Event]:
-        """Store what the run could be resumed from, where it is time for it and the run is
+        """Store a state from which the run can resume, if it is time for it and the run is
         sound."""
         if self.saving_due(save):
             yield from self.pending_reports()
@@ -259,8 +259,8 @@ class Trainer(state.StatefulParts):
     def after_validation(self, verdict: ValidationResult | None, was_sound: bool) -> None:
         """Let schedule, averages and fine-tuning follow a validation.
 
-        The schedule may take the weights back to the best ones. What the optimizer remembers stays:
-        if it forgot, Adam would take its largest steps just when the rate was lowered.
+        The schedule may take the weights back to the best ones. The optimizer's state stays: if it
+        were reset, Adam would take its largest steps just when the rate was lowered.
         """
         self.meter.restart(self.source.tokens)
         if verdict is None:
@@ -299,7 +299,7 @@ class Trainer(state.StatefulParts):
 
     def judge_end(self, reason: str) -> None:
         """Compute the loss of the weights that a run ends with, and judge it: the last loss that
-        was checked is that of the weights before the last step."""
+        was checked belongs to the weights before the last step."""
         if reason == "request" or self.divergence.fault:
             return
         self.check()
@@ -331,7 +331,7 @@ class Trainer(state.StatefulParts):
         return self.is_accepted(self.divergence)
 
     def looks_sound(self) -> bool:
-        """Return what :meth:`is_sound` would, but leave no trace: this is asked when the clock or
+        """Return the same as :meth:`is_sound`, but leave no trace: this is asked when the clock or
         the user says so, which must not change where the run goes."""
         judge = copy.copy(self.divergence)
         if not judge.fault:
@@ -425,7 +425,8 @@ class Trainer(state.StatefulParts):
         self.meter.add(loss, self.gradient_norm, self.source.tokens)
 
     def step(self, batch: Batch, carry: Carry, rate: float) -> tuple[Tensor, Carry]:
-        """Take one step; return its loss and what it carries on. Nothing here waits for the device.
+        """Take one step; return its loss and the state that it carries on. Nothing here waits for
+        the device.
 
         With several ranks, `carry` belongs to this rank's rows, and the loss is the part of the
         mean that these rows contribute.
@@ -492,7 +493,7 @@ class Trainer(state.StatefulParts):
         )
 
     def load_good_state(self) -> None:
-        """Load the last good state, but keep the clock, the best weights and what is known of
+        """Load the last good state, but keep the clock, the best weights and the record of
         rollbacks."""
         assert self.rollbacks.good is not None
         state.load_state_dict(self, self.rollbacks.good, but=KEPT_IN_ROLLBACKS)
@@ -504,7 +505,7 @@ class Trainer(state.StatefulParts):
         if reason == "request" and not is_sound and not self.rollbacks.step:
             self.check()
 
-        # What to resume from has the state to go back to in it.
+        # The state to resume from contains the state to go back to.
         kept = None
         if resumable and not self.divergence.fault:
             kept = state.state_dict(self)

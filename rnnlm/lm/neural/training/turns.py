@@ -44,7 +44,7 @@ class RandomStream:
                     before._take_over()
 
     def _take_over(self) -> None:
-        """Save the position of the other stream, and continue at that of this one."""
+        """Save the position of the other stream, and continue at the position of this one."""
         if RandomStream._current is self:
             return
         if RandomStream._current is not None:

@@ -33,13 +33,13 @@ ALLOWED_SHARE = 0.1  # share of training that all of them may cost
 # Share of a time budget before the first one, but two minutes at most: it is also the first save.
 FIRST = 0.1
 FIRST_SECONDS = 120
-# What a pass over a token costs, in training steps over a token: 0.24 to 0.52 were measured, and 3
-# for losses on sampled words with a vocabulary of 17,000.
+# The time of a pass over a token, relative to a training step over a token: 0.24 to 0.52 were
+# measured, and 3 for losses on sampled words with a vocabulary of 17,000.
 PASS_COST, PASS_COST_SAMPLED = 0.5, 4.0
 # A run that cannot afford this many validations on the whole text reads a part of it in each.
 FEWEST = 10
 GOOD_PART = 10_000  # tokens of that part, unless the ends of epochs alone cost too much
-LEAST_PART = 1_000  # tokens that each validation reads, whatever it costs
+LEAST_PART = 1_000  # tokens that each validation reads at any cost
 RATIONED_AT = 0.02  # share of the budget after which the part is chosen
 
 
@@ -120,11 +120,12 @@ class ModelSelection(StatefulAttributes):
     """The choice of the model: validations when they are due, the best weights, and the end of a
     run whose validations find nothing better (early stopping).
 
-    validation: None if there is nothing to validate on. step: that of the last validation that
+    validation: None if there is nothing to validate on. step: step of the last validation that
     steers; 0 before the first. improved: whether the last validation was the best so far. gained:
     whether the last one that steers was the best of those that do. least: the order of that best
-    one. moved: whether the metric and the loss have had two values yet. tokens: how many tokens
-    each validation reads; 0 before it is decided. count: how many validations can be afforded.
+    one. moved: whether the metric and the loss have had two values yet. tokens: number of tokens
+    that each validation reads; 0 before it is decided. count: number of validations that can be
+    afforded.
     """
 
     STATE = (
@@ -171,7 +172,7 @@ class ModelSelection(StatefulAttributes):
 
     @property
     def share(self) -> float:
-        """What share of the validation text each validation reads."""
+        """The share of the validation text that each validation reads."""
         if not isinstance(self.whole, DivisibleValidation) or not isinstance(
             self.validation, DivisibleValidation
         ):
@@ -246,7 +247,7 @@ class ModelSelection(StatefulAttributes):
             notice(f"there are at most {self.count:,} validations, not {self.wanted:,}, {why}")
 
     def _take_part(self) -> None:
-        """Read no more of the text than what was decided."""
+        """Read no more of the text than was decided."""
         self.validation = self.whole
         if isinstance(self.whole, DivisibleValidation) and 0 < self.tokens < self.whole.tokens:
             self.validation = self.whole.part(self.tokens)
@@ -307,7 +308,7 @@ class ModelSelection(StatefulAttributes):
 
 # ---- Validations between those that steer: they give the learning curve enough points, and the
 # choice more candidates. Otherwise the run continues as if there had been none; but a schedule that
-# goes back to the best weights may go back to those of one of these.
+# goes back to the best weights may go back to the weights of one of these.
 
 
 class CurvePoints(StatefulAttributes):
@@ -371,7 +372,7 @@ class CurvePoints(StatefulAttributes):
                 in_epoch = math.floor(count / budget.epochs)
             return math.floor(epochs * in_epoch + 1e-9)
 
-        # The validations at the ends of epochs use a part of what can be afforded.
+        # The validations at the ends of epochs use a part of the validations that can be afforded.
         if budget.seconds is None and progress > 0:
             ends_of_epochs = math.ceil(epochs / progress - 1e-6) - 1
             wanted = min(wanted, max(0, count - ends_of_epochs))
@@ -389,7 +390,7 @@ TELLING_TOKENS = 32  # fewer may all be rare: their loss alone is not judged
 # quickest steps, of 2 ms, come to a check in half a second and a state in ten seconds.
 CHECK_WORK, CHECK_STEPS = 1e10, (1, 250)  # a second of a CPU's core; steps at least, at most
 KEEP_WORK, KEEP_STEPS = 2e11, (100, 5000)
-ACCELERATION = 2000.0  # what another device does while a core does one
+ACCELERATION = 2000.0  # speed of another device, relative to a core
 
 
 class WorkInterval(StatefulAttributes):
@@ -433,7 +434,7 @@ class Divergence(StatefulAttributes):
     this happens to sound runs, too, which soon get better; the 5 nats are for small V (V = 2 has
     0.7). A run that ends with such a loss is lost as well: it will not get better.
 
-    The loss of a step is that of the weights before it. So weights to be kept are tried on a batch,
+    The loss of a step belongs to the weights before it. So weights to be kept are tried on a batch,
     too (:meth:`accepts`).
 
     uniform_nats: log V; None if it is unknown: then the only faults are losses and norms that are
@@ -457,7 +458,7 @@ class Divergence(StatefulAttributes):
         self, step: int, tokens: int, loss_nats: float, gradient_norm: float, weight_norm: float
     ) -> bool:
         """Judge the steps since the last check, up to `step`, over `tokens` targets. Return whether
-        they could be judged: too few targets wait for those of the next steps."""
+        they could be judged: too few targets wait for the targets of the next steps."""
         for what, number in (
             ("the loss", loss_nats),
             ("a gradient", gradient_norm),
@@ -485,8 +486,8 @@ class Divergence(StatefulAttributes):
         """Return whether the last check was good, and so is the exact loss of a batch of `tokens`
         targets under the weights after `step` steps.
 
-        The exact loss is judged as those of checks are: this is how a run on noise words is found
-        to be lost.
+        The exact loss is judged like the losses of checks: this is how a run on noise words is
+        found to be lost.
         """
         if tokens < TELLING_TOKENS:
             return self.is_sound and math.isfinite(loss_nats)
@@ -506,7 +507,7 @@ class Divergence(StatefulAttributes):
             self._lost_above("the loss is", loss_nats, step)
 
     def forget(self) -> None:
-        """Forget what was noticed since an earlier state, from which the run continues."""
+        """Forget the observations since an earlier state, from which the run continues."""
         self.last_tried = [0.0, 0]
         self.fault = ""
 
@@ -530,9 +531,9 @@ class Rollbacks(StatefulAttributes):
     """The number of rollbacks so far, and the last good state.
 
     Each time the learning rate is multiplied by `rollback_factor`, for the rest of the run. The
-    count continues in a resumed run: what fails again and again needs other settings. The state is
-    in the host's memory, in each rank: weights, best weights and moments of the optimizer, so about
-    four times the model's size.
+    count continues in a resumed run: a run that fails again and again needs other settings. The
+    state is in the host's memory, in each rank: weights, best weights and moments of the optimizer,
+    so about four times the model's size.
 
     limit: how often the run may go back. good: the state. fault: the fault that led to the last
     rollback.

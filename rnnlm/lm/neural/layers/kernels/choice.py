@@ -135,11 +135,11 @@ def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:
 
 # ---- torch's own recurrent layers, called so that its quickest kernels do the work.
 #
-# On CUDA those are cuDNN's. They are quick under conditions, which are met here: weights in one
-# array in cuDNN's order (where torch finds them elsewhere it copies them at every call, with a
-# warning), rows of numbers that fill whole loads, one type for all, contiguous states, no packed
-# sequences. Autocast stays outside: its wrapper of cuDNN's layers uses fp16 whatever type was
-# requested, and gradients of a mean over thousands of tokens are below fp16's range.
+# On CUDA the fastest kernels are cuDNN's. They are quick under conditions, which are met here:
+# weights in one array in cuDNN's order (where torch finds them elsewhere it copies them at every
+# call, with a warning), rows of numbers that fill whole loads, one type for all, contiguous states,
+# no packed sequences. Autocast stays outside: its wrapper of cuDNN's layers uses fp16 for any
+# requested type, and gradients of a mean over thousands of tokens are below fp16's range.
 
 # Numbers of bf16 in 16 bytes, which tensor cores load at once; rows of other lengths go through
 # slower kernels.
@@ -169,7 +169,7 @@ def torchs_layer(
 def cudnns_layer(
     layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weights: Weights
 ) -> tuple[Tensor, ...]:
-    """Do what :func:`torchs_layer` does, under cuDNN's conditions.
+    """Compute :func:`torchs_layer` under cuDNN's conditions.
 
     It is exact: units that are added to fill up a row have weights and states of zero, so that they
     stay zero (in an LSTM s(0) * 0 + s(0) * tanh(0), likewise in the others) and count for nothing.

@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from rnnlm.lm.neural.settings import Activation
 
-# ---- What the hand-scheduled recurrent layers share: products over a whole window, and arrays that
-# hold its steps.
+# ---- Shared parts of the hand-scheduled recurrent layers: products over a whole window, and arrays
+# that hold its steps.
 #
 # A layer of T steps over B rows is bound by the product h' W of each step, as h' is known only
 # then. All other products wait until the whole window is there and are taken at once: the inputs' x
@@ -115,7 +115,8 @@ class ScheduledElman(torch.autograd.Function):
         W = weight_hh.to(before_TBH.dtype)
         da_TBH = torch.empty_like(before_TBH)
         dh = torch.empty_like(h_BH, dtype=y_TBH.dtype)
-        back = torch.zeros_like(before_TBH[0])  # what a step hands to the one before it
+        # the gradient that a step hands to the one before it
+        back = torch.zeros_like(before_TBH[0])
 
         steps = zip(dy_TBH.unbind(0), y_TBH.unbind(0), da_TBH.unbind(0), strict=True)
         for dy, y, da in reversed(list(steps)):
@@ -192,7 +193,8 @@ class ResetAfterGRU(torch.autograd.Function):
         T, B, H = y_TBH.shape
         W = n_first(weight_hh).to(before_TBH.dtype)
         dh = torch.zeros_like(h_BH, dtype=y_TBH.dtype)
-        back = torch.zeros_like(before_TBH[0])  # what a step hands to the one before it
+        # the gradient that a step hands to the one before it
+        back = torch.zeros_like(before_TBH[0])
 
         # m r z n, of one step and of all: the recurrent product takes the first 3H, the input's
         # the last.
@@ -295,13 +297,13 @@ def through_update(dh: Tensor, z: Tensor, n: Tensor, h: Tensor, dz: Tensor, dn: 
 
 
 def n_first(rzn: Tensor) -> Tensor:
-    """Put the rows of n before those of r and z."""
+    """Put the rows of n before the rows of r and z."""
     H = len(rzn) // 3
     return torch.cat((rzn[2 * H :], rzn[: 2 * H]))
 
 
 def n_last(nrz: Tensor) -> Tensor:
-    """Put the rows of n behind those of r and z."""
+    """Put the rows of n behind the rows of r and z."""
     H = len(nrz) // 3
     return torch.cat((nrz[H:], nrz[:H]))
 
@@ -363,7 +365,8 @@ class ScheduledLSTM(torch.autograd.Function):
         da_TBG = before_TBH.new_empty((T, B, G))
         d_B4H = torch.empty_like(gates_TB4H[0])
         dc, dh = dc_BH.clone(), torch.empty_like(dc_BH)
-        back = torch.zeros_like(before_TBH[0])  # what a step hands to the one before it
+        # the gradients that a step hands to the one before it
+        back = torch.zeros_like(before_TBH[0])
         for t in reversed(range(T)):
             before = c_TBH[t - 1] if t else c_BH
             torch.add(dy_TBH[t], back, out=dh)
@@ -429,10 +432,10 @@ def lstm_step_backward(
     """Write the gradient of the sums before the activations into `da_B4H`, from column
     `gates_start` on.
 
-    `dc`, the gradient of the new cell, becomes that of `c_BH`, the cell before; `dh` is used up.
-    With d the gradient after an activation:
+    `dc`, the gradient of the new cell, becomes the gradient of `c_BH`, the cell before; `dh` is
+    used up. With d the gradient after an activation:
 
-    do = dh * tanh(c)    dc = (what comes from the next step) + dh * o * (1 - tanh(c)^2) + po * da_o
+    do = dh * tanh(c)    dc = (the gradient from the next step) + dh * o * (1 - tanh(c)^2) + po * da_o
     di = dc * g    df = dc * c' (coupled: - di)    dg = dc * i
         dc' = dc * f + pi * da_i + pf * da_f
     """
@@ -463,7 +466,7 @@ def lstm_step_backward(
 
 
 def _peepholes(peepholes: Tensor | None, H: int) -> tuple[Tensor | None, Tensor | None]:
-    """Return those of o, (H,), and those of the gates that see c', (K, H)."""
+    """Return the peepholes of o, (H,), and of the gates that see c', (K, H)."""
     if peepholes is None:
         return None, None
     return peepholes[-H:], peepholes[:-H].view(-1, H)

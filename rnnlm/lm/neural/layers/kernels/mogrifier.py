@@ -1,14 +1,14 @@
 """Compute the Mogrifier LSTM (Melis, Kocisky & Blunsom 2020) as a loop over its steps, forward and
 backward.
 
-Before each step of an LSTM what it reads and its last output gate each other. With v_-1 = x and v_0
-= h':
+Before each step of an LSTM its input and its last output gate each other. With v_-1 = x and v_0 =
+h':
 
     v_i = 2 s(M_i v_i-1) * v_i-2
         for i = 1 .. r (their equations 1 and 2: M_i is Q_i where i is odd, R_i where even)
 
-and the LSTM reads the last v of odd number in the place of x, the last of even number in that of
-h'. A matrix of low rank is the product of two. As in the paper's equations, these gates have no
+and the LSTM reads the last v of odd number in the place of x, the last of even number in the place
+of h'. A matrix of low rank is the product of two. As in the paper's equations, these gates have no
 biases.
 """
 
@@ -39,7 +39,7 @@ def mogrifier_lstm(
 ) -> tuple[Tensor, Tensor]:
     """Return y_TBH and the last cell.
 
-    Weights are those of :func:`rnnlm.lm.neural.layers.kernels.choice.lstm`, in all its forms.
+    Weights are the weights of :func:`rnnlm.lm.neural.layers.kernels.choice.lstm`, in all its forms.
     `factors` are M_1 to M_r or, if they are of low rank, two for each, the one that is multiplied
     first coming first: M = second first.
     """
@@ -49,14 +49,14 @@ def mogrifier_lstm(
 
 
 class MutualGating:
-    """The rounds of a window's steps: what they computed, and their gradients."""
+    """The rounds of a window's steps: their values and their gradients."""
 
     def __init__(
         self, rounds: list[tuple[Tensor, ...]], x_TBE: Tensor, h_BH: Tensor, slots: int
     ) -> None:
         self.rounds = rounds
 
-        # The values v_-1, v_0, .. v_r of each step, the gates, and what each factor multiplies.
+        # The values v_-1, v_0, .. v_r of each step, the gates, and the operand of each factor.
         self.values = [_steps(slots, h_BH, x_TBE.shape[2], x_TBE)]
         self.values.append(_steps(slots, h_BH, h_BH.shape[1], h_BH))
         for i in range(len(rounds)):
@@ -67,7 +67,7 @@ class MutualGating:
             self.read.append([_steps(slots, h_BH, factor.shape[1], factor) for factor in factors])
 
     def step(self, slot: int, x_BE: Tensor, h_BH: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the LSTM reads in the places of x and h'."""
+        """Return the LSTM's inputs in the places of x and h'."""
         v = [self.values[0][slot].copy_(x_BE), self.values[1][slot].copy_(h_BH)]
         for i, factors in enumerate(self.rounds):
             product = v[-1]
@@ -87,7 +87,7 @@ class MutualGating:
             self.d.append([_steps(slots, like_BH, factor.shape[0], factor) for factor in factors])
 
     def step_backward(self, t: int, dx_BE: Tensor, dh_BH: Tensor) -> None:
-        """Turn the gradients of what the LSTM read into those of x and h', in place."""
+        """Turn the gradients of the LSTM's inputs into the gradients of x and h', in place."""
         for i in reversed(range(len(self.rounds))):
             gated_gradient, gating_gradient = (dx_BE, dh_BH) if i % 2 == 0 else (dh_BH, dx_BE)
             gate = self.gates[i][t]
@@ -132,7 +132,7 @@ class MogrifierLSTM(torch.autograd.Function):
         b_G = bias.to(products)
         y_TBH = _steps(T, h_BH, H, h_BH)
 
-        # For the backward pass: the rounds, what the product reads, gates, cells, their tanh.
+        # For the backward pass: the rounds, the operand of the product, gates, cells, their tanh.
         slots = T if keep else 1
         by_rounds = by_round([factor.to(products) for factor in factors], rounds)
         gating = MutualGating(by_rounds, x_TBE.to(h_BH.dtype), h_BH, slots)
@@ -191,5 +191,5 @@ def by_round(factors: Sequence[Tensor], rounds: int) -> list[tuple[Tensor, ...]]
 
 
 def _steps(count: int, rows_BH: Tensor, width: int, like: Tensor) -> Tensor:
-    """Make an array for what `count` steps compute: (count, B, width), in the type of `like`."""
+    """Make an array for the results of `count` steps: (count, B, width), in the type of `like`."""
     return like.new_empty((count, len(rows_BH), width))
