@@ -1,9 +1,10 @@
 """Store checkpoints from which a training run resumes: the last few ones, in MODEL/training.
 
 A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts of the same name
-with .json, which holds the hash of the arrays; HASH is that of the facts. The arrays are written
-first, each file under a new name and put in place whole; then the oldest checkpoint is removed. So
-one is always whole; a damaged one is recognised by its hash, and the one before it is used.
+with .json, which holds the hash of the arrays; HASH is the hash of the facts. The arrays are
+written first, each file under a new name and put in place whole; then the oldest checkpoint is
+removed. So one is always whole; a damaged one is recognised by its hash, and the one before it is
+used.
 """
 
 import contextlib
@@ -31,8 +32,8 @@ FORMAT_VERSION = 2
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """The state that a run resumes from. identity: of the run. settings: those of the run so
-    far."""
+    """The state that a run resumes from. identity: identity of the run. settings: settings of the
+    run so far."""
 
     identity: Identity
     settings: Mapping[str, Any]
@@ -51,10 +52,10 @@ class _CheckpointFacts:
 
 
 def save(folder: Path, checkpoint: LoadedCheckpoint, keep: int = 1) -> None:
-    """Save a checkpoint beside the model in `folder`, and keep the last `keep` of them. Those of
-    later steps are deleted: they belong to an abandoned branch. If it cannot be written, earlier
+    """Save a checkpoint beside the model in `folder`, and keep the last `keep` of them. Checkpoints
+    of later steps are deleted: they belong to an abandoned branch. If it cannot be written, earlier
     ones stay whole."""
-    # The facts hold the hash of the arrays, and the names that of the facts.
+    # The facts hold the hash of the arrays, and the names hold the hash of the facts.
     place = folder / FOLDER
     state = checkpoint.state
     pieces = list(tensors.chunks(state.arrays))
@@ -67,7 +68,7 @@ def save(folder: Path, checkpoint: LoadedCheckpoint, keep: int = 1) -> None:
     if place.is_symlink():
         raise is_a_link(folder)
 
-    # Remove what a save that was cut off has left, add the new one, and remove the oldest.
+    # Remove leftovers of an interrupted save, add the new checkpoint, and remove the oldest.
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
         _remove(place, but=_checkpoints(folder))
@@ -90,8 +91,8 @@ def remove(folder: Path) -> None:
 
 
 def is_a_link(folder: Path) -> OutputError:
-    """Return the error for a folder of checkpoints that is elsewhere: a run would delete those of
-    another."""
+    """Return the error for a folder of checkpoints that is elsewhere: a run would delete the
+    checkpoints of another."""
     return OutputError(
         f"cannot write to {folder / FOLDER}",
         "it is a link, and rnnlm does not write or delete through links",

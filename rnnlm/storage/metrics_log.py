@@ -56,10 +56,10 @@ class MetricsLog:
         self, position: int | None = None, step: float = math.inf, validated: float = math.inf
     ) -> None:
         """Write to the file of a run that is resumed after `step`, and remembers validations up to
-        that of step `validated`.
+        the one of step `validated`.
 
-        What will come again is removed from the file: later steps, behind the `position` that it
-        had then (None: at its end); a later validation of that very step; a line cut short.
+        Lines that will come again are removed from the file: later steps, behind the `position`
+        that it had then (None: at its end); a later validation of that very step; a line cut short.
         """
         self.position = 0
         kept, start = [], 0
@@ -95,7 +95,7 @@ class MetricsLog:
             self.write()
 
     def write(self) -> bool:
-        """Append what is pending, directly behind what was written before. Return whether that was
+        """Append the pending lines, directly behind the earlier ones. Return whether that was
         possible."""
         data = b"".join(self.pending)
         try:

@@ -15,8 +15,8 @@ from rnnlm.version import __version__
 
 _command_line: Sequence[str] | None = None  # of the command that runs in this process
 
-# What may precede a path in an argument, or follow a comma in it: `--option=`, `name=`, `kind:`,
-# `-o`; and the address of another machine, such as `tcp://10.0.0.1:8786`.
+# Strings that may precede a path in an argument, or follow a comma in it: `--option=`, `name=`,
+# `kind:`, `-o`; and the address of another machine, such as `tcp://10.0.0.1:8786`.
 _PARTS = re.compile(r"((?:[\w.-]+=|\w+:(?!//)|-[A-Za-z](?=[/~.]))*)(.*)", re.DOTALL)
 _ADDRESS = re.compile(r"(\w+://).*", re.DOTALL)
 
@@ -38,7 +38,7 @@ class MadeBy:
 
 
 def made_now() -> MadeBy:
-    """Return what makes a model that is saved now. torch is not imported for it."""
+    """Return the provenance of a model that is saved now. torch is not imported for it."""
     torch = sys.modules.get("torch")
     return MadeBy(
         rnnlm=__version__,
@@ -84,13 +84,13 @@ def _without_places(part: str) -> str:
 
 
 def _inside_working_folder(path: str) -> str:
-    """Return a path that may lead out of the working folder relative to that, or its name alone
-    where it does; what is no such path as it is."""
+    """Return a path that may lead out of the working folder relative to it, or its name alone if it
+    does; any other string as it is."""
     expanded = os.path.expanduser(path)
     if not os.path.isabs(expanded) and os.pardir not in expanded.split(os.sep):
         return path
 
-    # A link in the working folder stays what the user called it.
+    # A link in the working folder stays as the user called it.
     folder, name = os.path.split(os.path.abspath(expanded))
     real = os.path.join(os.path.realpath(folder), name)
     relative = os.path.relpath(real, os.path.realpath(os.curdir))

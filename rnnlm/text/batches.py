@@ -252,8 +252,8 @@ def why_too_long(tokens: int) -> str | None:
 
 
 def is_surely_short(*texts: str) -> bool:
-    """Return whether texts can be read as wholes, whatever their tokens: a character is four tokens
-    at most."""
+    """Return whether texts can be read as wholes, for any tokens: a character is four tokens at
+    most."""
     return 4 * max(map(len, texts)) < LONGEST_WHOLE
 
 
@@ -265,7 +265,7 @@ def can_be_read(lengths_N: np.ndarray) -> np.ndarray:
 
 def tell_too_long(count: int, total: int, what: str) -> None:
     """Send a notice of lines that are left out of a text because they are too long, if there are
-    any; raise TextError where that leaves none. what: the lines."""
+    any; raise TextError if none are left. what: the lines."""
     if not count:
         return
     why = f"more than {LONGEST_WHOLE:,} tokens, which are read as a whole"

@@ -40,8 +40,8 @@ from rnnlm.text.sources import SourceSettings, warn_of_repeats
 
 
 def identity_of(text: "Text") -> dict[str, str]:
-    """Return what determines the lines of a text: how they are read, and the signatures of its
-    sources; of a text that is neither in files nor prepared, the hash of its lines."""
+    """Return the facts that determine the lines of a text: how they are read, and the signatures of
+    its sources; of a text that is neither in files nor prepared, the hash of its lines."""
     how_read = settings_identity(text.settings)
     if isinstance(text, Corpus):
         how_read = merged(how_read, settings_identity(text.source_settings))

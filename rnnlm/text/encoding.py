@@ -29,7 +29,7 @@ _IS_SPACE = np.isin(np.arange(256), list(f"{WORD_SPACE}\n".encode()))
 
 
 class LinesHash:
-    """SHA-256 over decoded lines, whatever file, compression or line end they came in."""
+    """SHA-256 over decoded lines, which does not depend on file, compression and line ends."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -236,8 +236,8 @@ class TokenizerBuilder(Protocol):
 def encode_once(
     text: ReadText, parts: Iterable[tuple[Block, bool]], reader: TokenizerBuilder
 ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
-    """Make a tokenizer of the parts for training while all are read, and return it with what
-    :func:`encode_parts` returns. Each word is a token.
+    """Make a tokenizer of the parts for training while all are read, and return it with the result
+    of :func:`encode_parts`. Each word is a token.
 
     Words have provisional ids, by the order in which they are met, until all are counted.
     """
@@ -262,7 +262,7 @@ def encode_once(
         read, parts, threads
     ):
         counts_W = np.bincount(counted.ids, minlength=len(words))
-        # What is held out is not in the vocabulary.
+        # The held-out part is not in the vocabulary.
         if is_held_out:
             counts_W[:] = 0
         else:
@@ -349,8 +349,8 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
 
 
 def _shifted(parts: Sequence[np.ndarray], by: Sequence[int]) -> np.ndarray:
-    """Join the offsets of all parts in one int64 array. Add by[i] to those of part i. `by` may be
-    longer than `parts`: it may end in the length of the whole."""
+    """Join the offsets of all parts in one int64 array. Add by[i] to the offsets of part i. `by`
+    may be longer than `parts`: it may end in the length of the whole."""
     joined_values = np.empty(sum(map(len, parts)), dtype=np.int64)
     end = 0
     for part, shift in zip(parts, by, strict=False):
@@ -382,7 +382,7 @@ def counted_block(
 ) -> EncodedText:
     """Return the lines of `block`, whose bytes are `data`, with all that is counted about them."""
     documents = np.append(encoded.offsets[block.document_starts], len(encoded.ids))
-    # Characters and bytes are those of the text, whatever the tokenizer makes of it.
+    # Characters and bytes of the text itself, for any tokenizer.
     end_L = block.lines.ends if isinstance(block.lines, Lines) else Lines(data).ends
     bytes_L = np.diff(end_L, prepend=0)
     characters_L = bytes_L
@@ -453,7 +453,7 @@ def _continuing_bytes(data: bytes, end_L: np.ndarray) -> np.ndarray:
 
 def known_ids(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
     """Return `ids` as a model without characters reads them, in memory: unseen words (ids from V
-    on) are unk_id, whatever their spelling.
+    on) are unk_id, for any spelling.
 
     Such ids come from the spelling tokenizer of another part of a mixture. Where there are none,
     the result is `ids` itself.

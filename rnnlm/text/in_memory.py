@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Row: TypeAlias = dict[str, object]
 
 _folders: dict[Path, "tempfile.TemporaryDirectory[str]"] = {}  # of files that are in use
-TEXT = "text"  # what the column of the text is called in the file
+TEXT = "text"  # name of the text's column in the file
 _LINE_ENDS = ("\n", "\r")
 
 
@@ -71,8 +71,8 @@ def _read(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _write(name: str, called: str, lines: Iterable[str]) -> Path:
-    """Write lines to a new file of that name as they come; leave nothing where they end in an
-    error. called: what messages call it. Return its path."""
+    """Write lines to a new file of that name as they come; leave nothing if they end in an error.
+    called: its name in messages. Return its path."""
     folder = private.temporary()
     path = Path(folder.name) / name
     _folders[path] = folder
@@ -97,7 +97,7 @@ def remove(path: Path) -> None:
 
 
 def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) -> Iterator[Row]:
-    """Yield the wanted columns of each row; that of the text is called "text"."""
+    """Yield the wanted columns of each row; the column of the text is called "text"."""
     wanted: Mapping[str, str] = {name: name for name in columns}
     if column is not None:
         wanted = {**wanted, column: TEXT}
@@ -131,8 +131,8 @@ def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) ->
 
 
 def _arrow_batches(dataset: object) -> "Iterable[pyarrow.RecordBatch] | None":
-    """Return the rows of what has columns and shares them by Arrow's C interface; None: it does
-    not."""
+    """Return the rows of an object that has columns and shares them by Arrow's C interface; None:
+    it does not."""
     if not (hasattr(dataset, "__arrow_c_stream__") or hasattr(dataset, "__arrow_c_array__")):
         return None
     import pyarrow
@@ -146,7 +146,7 @@ def _arrow_batches(dataset: object) -> "Iterable[pyarrow.RecordBatch] | None":
 
 
 def _items(dataset: object) -> Iterable[object]:
-    """Return what holds the rows of a data set, or one of its columns, in order."""
+    """Return an iterable over the rows of a data set, or over one of its columns, in order."""
     # Its keys would be read as lines.
     if isinstance(dataset, Mapping):
         raise ArgumentTypeError(
@@ -156,7 +156,7 @@ def _items(dataset: object) -> Iterable[object]:
         )
     if isinstance(dataset, (str, bytes)):
         raise ArgumentTypeError(f"a data set is needed, not {given(dataset)}")
-    # What only looks like rows, such as a query of Polars, has no length.
+    # An object that only looks like rows, such as a query of Polars, has no length.
     if hasattr(dataset, "__iter__") or hasattr(dataset, "__len__"):
         with contextlib.suppress(TypeError):
             return iter(cast(Iterable[object], dataset))
@@ -206,8 +206,8 @@ def _name_of(number: int | None, names: Sequence[str]) -> str | None:
 
 
 def _names_of(columns: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the wanted columns, all of which must be there, each with its name in the file; where
-    none is named, that of the text: "text", "sentence" or the only one."""
+    """Return the wanted columns, all of which must be there, each with its name in the file; if
+    none is named, the column of the text: "text", "sentence" or the only one."""
     twice = [name for name in wanted or columns if columns.count(name) > 1]
     if twice:
         raise TextError(f"the data set has several columns called {twice[0]!r}", hint="rename them")

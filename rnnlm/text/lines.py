@@ -277,7 +277,7 @@ def is_blank(line: str) -> bool:
 
 
 def split_words(text: str) -> list[str]:
-    """Return the words of `text`: whatever lies between newlines and ASCII space, tab, carriage
+    """Return the words of `text`: the strings between newlines and ASCII space, tab, carriage
     return and NUL."""
     return [word for word in text.translate(_TO_SPACE).split(" ") if word]
 
@@ -416,8 +416,8 @@ def side_by_side(
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Yield the lines that have the same number in files of the same length, without their ends.
 
-    Raise TextError where one file has fewer lines than another. what: what the other files hold,
-    for messages.
+    Raise TextError if one file has fewer lines than another. what: content of the other files, for
+    messages.
     """
     streams = [map(_text_of, lines_with_ends(file, errors)) for file in files]
     for number, lines in enumerate(zip_longest(*streams), start=1):

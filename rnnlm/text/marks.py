@@ -88,7 +88,7 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
     tokenizers: by the names of their models."""
     if not marks:
         return
-    # Collect what at least one model does not know, and which models these are.
+    # Collect the marks that at least one model does not know, and these models.
     unseen: Counter[str] = Counter()
     models = []
     for name, tokenizer in tokenizers.items():
@@ -268,7 +268,7 @@ def tell_mixed(
     marks: Mapping[str, int], plain: Mapping[str, int], settings: "TokenizerSettings"
 ) -> None:
     """Send a notice of characters that a training text writes in two forms, if there are any.
-    marks, plain: what :func:`count_marks` and :func:`count_plain` found in it."""
+    marks, plain: results of :func:`count_marks` and :func:`count_plain`."""
     # The forms that the tokenizer's settings leave as they are: it would learn both.
     apart = {"dashes", "entities", "nfc", "quotes", "spaces"}
     apart.difference_update((settings.normalise or "").split(","))

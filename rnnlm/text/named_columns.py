@@ -1,8 +1,8 @@
 """Read tables of named columns: the one reader of texts with labels, of pairs, and of sources.
 
 Two questions are answered here for all of them: whether the first row is a header, and which column
-holds what. Names answer them, and what the columns hold; where neither does, the first row is data,
-as a notice says, and an unclear column is an error that says what to name.
+holds which content. Names answer them, and the content of columns; if neither does, the first row
+is data, as a notice says, and an unclear column is an error that names the settings to use.
 """
 
 import itertools
@@ -29,7 +29,7 @@ Values = Mapping[Any, Any]
 
 
 def format_of(kind: str) -> str:
-    """Return what settings call a kind of table."""
+    """Return the name of a kind of table in settings."""
     return next(name for name, table_kind in KINDS.items() if table_kind == kind)
 
 
@@ -37,11 +37,11 @@ def detect_format(
     source: str, errors: str | None, by_lines: Callable[[Iterator[str]], str],
     named: Collection[str] = tuple(KINDS.values()), said: str = "auto",
 ) -> str:  # fmt: skip
-    """Return the format of a file, as settings call it: what is `said` of it, unless that is auto;
-    the kind of table that its name says, one of `named`, or JSON-lines, or what `by_lines` says of
-    its lines that are not blank.
+    """Return the format of a file, under its name in settings: the one that is `said`, unless that
+    is auto; the kind of table that its name says, one of `named`, or JSON-lines, or the result of
+    `by_lines` for its lines that are not blank.
 
-    errors: what to do with bad UTF-8, as in :mod:`rnnlm.storage.files.tables`.
+    errors: treatment of bad UTF-8, as in :mod:`rnnlm.storage.files.tables`.
     """
     if said != "auto":
         return said
@@ -84,9 +84,9 @@ def open_table(
 ) -> InputTable:  # fmt: skip
     """Open a table and look at its first rows.
 
-    kind: one of those of :mod:`rnnlm.storage.files.tables`. requested: the columns that are named.
-    only_asked: no others are needed, so that no others are read from a Parquet file. has_languages:
-    the columns may be in an object TRANSLATION. unreadable: as in
+    kind: one of the kinds of :mod:`rnnlm.storage.files.tables`. requested: the columns that are
+    named. only_asked: no others are needed, so that no others are read from a Parquet file.
+    has_languages: the columns may be in an object TRANSLATION. unreadable: as in
     :func:`rnnlm.storage.files.tables.rows`.
     """
     # Read the rows: of a Parquet file the columns that are needed, of others all.
@@ -111,7 +111,7 @@ def open_table(
 
 def table_of(source: str, rows: Iterator[tables.Row]) -> InputTable:
     """Return the table that has these rows, of which the first are looked at: JSON may leave out
-    what is null in a row."""
+    null values of a row."""
     sample = list(itertools.islice(rows, tables.SAMPLE_ROWS))
     names = dict.fromkeys(itertools.chain.from_iterable(row.values for row in sample))
     names.pop(None, None)
@@ -139,8 +139,7 @@ def cell(values: Values, column: str, where: str) -> Any:
 
 
 def column_named(requested: str, names: Sequence[str], where: str) -> str:
-    """Return which of the columns is requested: by its name, whatever its case, or by its number
-    from 1."""
+    """Return the requested one of the columns: by its name in any case, or by its number from 1."""
     if requested in names:
         return requested
     alike = [name for name in names if tables.folded(name) == tables.folded(requested)]
@@ -189,8 +188,8 @@ def text_or_reason(row: tables.Row, column: str) -> tuple[str, str | None]:
 
 
 def tell_of_empty(source: str, empty: int, rows: int, what: str) -> None:
-    """Send a notice of rows without text, if there are any. what: what they lack, and what becomes
-    of them."""
+    """Send a notice of rows without text, if there are any. what: the missing content, and the
+    treatment of these rows."""
     if empty:
         notice(f"{shown_name(source)}: {empty:,} of {rows:,} rows {what}")
 
@@ -213,7 +212,7 @@ def text_of(value: object, where: str, column: str) -> str:
 
 
 def text_or_none(value: object, where: str, column: str) -> str | None:
-    """Return the text of a cell; None where it has none. Raise TextError for what is no text."""
+    """Return the text of a cell; None if it has none. Raise TextError for other types."""
     if not tables.has_text(value):
         return None
     reason = why_no_text(value, column)
@@ -250,7 +249,7 @@ USUAL_TEXT = (
     *tables.USUAL_COLUMNS, "review", "content", "comment", "tweet", "message", "utterance",
     "document", "body", "question", "query",
 )  # fmt: skip
-USUAL_LABELS = {  # by what has a label
+USUAL_LABELS = {  # by the unit that has labels
     "word": (
         "labels", "tags", "slots", "upos", "ner_tags", "pos_tags", "label", "tag", "ner", "pos",
     ),
@@ -282,7 +281,8 @@ _KNOWN_NAMES = frozenset([
     *(f"{name}s" for name in USUAL_TEXT),
 ])  # fmt: skip
 _MOST_USUAL = {*tables.USUAL_COLUMNS, *USUAL_WORDS[:2], *USUAL_PAIRS[0], "label", "labels", "tags"}
-_NAME = re.compile(r"[^\W\d]\w*(?:[ .#:/-]+\w+){0,2}[ #]*")  # what may be the name of a column
+# a string that may be the name of a column
+_NAME = re.compile(r"[^\W\d]\w*(?:[ .#:/-]+\w+){0,2}[ #]*")
 SURE_ROWS = 5  # rows that all hold a digit are no chance
 _NOTHING = {"", "na", "nan", "null", "none", "n/a", "-", "_"}
 
@@ -293,10 +293,10 @@ def is_header(
     others: Sequence[Sequence[str]],
     requested: Sequence[str] = (),
 ) -> bool:
-    """Return whether the first row of a table is a header. A notice says what was unclear.
+    """Return whether the first row of a table is a header. A notice reports unclear cases.
 
-    requested: the columns that are named. To those who name them by number, what only seems to be a
-    header is none.
+    requested: the columns that are named. If they are named by number, a row that only seems to be
+    a header is none.
     """
     # An unclear row is a header only if no column is named by number.
     evidence = header_in(first, others, requested)
@@ -315,7 +315,7 @@ def header_in(
 ) -> str:
     """Return whether the first row holds the names of columns, those asked for or others that
     differ in kind from the rows below: "surely", "perhaps", "perhaps not" or "no"."""
-    # Whoever asks for a name knows that there are names.
+    # A request for a name implies that there are names.
     if any(not _is_number(name) for name in requested):
         return "surely"
 
@@ -402,7 +402,7 @@ def _is_quantity(text: str) -> bool:
     return True
 
 
-# ---- Which column holds the text, and which the labels, by what they hold.
+# ---- Which column holds the text, and which the labels, by their content.
 
 
 @dataclass(frozen=True)
@@ -436,7 +436,7 @@ class Content:
 
 
 def content_of(column: str, sample: Iterable[tables.Row]) -> Content:
-    """Return what a column holds in the first rows of a table."""
+    """Return the kind of content of a column in the first rows of a table."""
     values = []
     for row in sample:
         value = row.values.get(column)
@@ -450,8 +450,7 @@ def content_of(column: str, sample: Iterable[tables.Row]) -> Content:
 
 
 def usual_among(names: Sequence[str], usual: Sequence[str]) -> list[str]:
-    """Return the columns that are usually called so, whatever their case, in the order of
-    `usual`."""
+    """Return the columns that are usually called so, in any case, in the order of `usual`."""
     by_name = {tables.folded(name): name for name in reversed(names)}
     return [by_name[name] for name in usual if name in by_name]
 
@@ -463,7 +462,7 @@ def text_column(
     """Return the column of the text: the one asked for, else one of a usual name, the only one, or
     the one that holds texts where all others do not.
 
-    what: its content, for messages. others: columns that are taken for something else.
+    what: its content, for messages. others: columns with another use.
     """
     if requested:
         return column_named(requested, names, where)
@@ -493,7 +492,7 @@ def text_among(contents: Mapping[str, Content]) -> str | None:
 
 
 def likely_texts(names: Iterable[str], sample: Sequence[tables.Row]) -> list[str]:
-    """Return the columns with those of numbers at the end, and before them those of single
+    """Return the columns with columns of numbers at the end, and before them columns of single
     words."""
     contents = {name: content_of(name, sample) for name in names}
     return sorted(

@@ -90,7 +90,7 @@ def trace(line: str, forms: str | None) -> Traced:
     if "nfc" in form_names:
         traced = _trace_nfc(traced)
 
-    # Entities are decoded in what is left of the line, whose characters know their origins.
+    # Entities are decoded in the rest of the line, whose characters know their origins.
     if "entities" in form_names:
         decoded = _trace_entities(_text_of(traced), drops_soft_hyphens)
         origins = traced
@@ -201,7 +201,7 @@ def _without_entities(line: str, drops_soft_hyphens: bool) -> str:
     once = _decoded(line)
     if once == line:
         return once
-    # Only what decodes into more to decode, or into what must not be there, needs care.
+    # Only entities that decode into more to decode, or into forbidden characters, need care.
     is_done = _decoded(once) == once and not _SPECIAL.search(once)
     if is_done and not (drops_soft_hyphens and SOFT_HYPHEN in once):
         return once
@@ -295,8 +295,8 @@ def _trace_spaces(traced: Traced) -> Traced:
 
 
 def _covering(traced: Traced, length: int) -> Traced:
-    """Return `traced` with origins that cover a line of that many characters: what was removed
-    belongs to the character before it, else to the first."""
+    """Return `traced` with origins that cover a line of that many characters: removed characters
+    belong to the character before them, else to the first."""
     covering = []
     for place, (character, start, end) in enumerate(traced):
         is_last = place == len(traced) - 1
@@ -324,8 +324,8 @@ def remove_punctuation(line: str) -> str:
 
 
 def trace_without_punctuation(traced: Traced) -> Traced:
-    """Return what :func:`remove_punctuation` leaves of traced characters. What is removed belongs
-    to none."""
+    """Return the traced characters that :func:`remove_punctuation` leaves. Removed ones belong to
+    none."""
     line = _text_of(traced)
     spaced = without_punctuation(line)
     if spaced == line:
@@ -348,7 +348,7 @@ def trace_without_punctuation(traced: Traced) -> Traced:
 
 
 def _spaced(match: re.Match[str]) -> str:
-    """Return what replaces a character that may be punctuation: mostly a space."""
+    """Return the replacement of a character that may be punctuation: mostly a space."""
     mark = match[0]
     text = match.string
     at = match.start()

@@ -23,7 +23,7 @@ from rnnlm.text.sources import is_plain
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import VocabularyCheck, accept_any_size
 
-TIMES_ITS_SIZE = 8  # what a text takes while it is read and encoded in memory, at most (measured)
+TIMES_ITS_SIZE = 8  # largest memory of a text while it is read and encoded (measured)
 
 
 def fits(text: Corpus, memory: str) -> bool:
@@ -39,7 +39,7 @@ def fits(text: Corpus, memory: str) -> bool:
 
 
 def _work(text: Corpus, tokenizer: Tokenizer | TokenizerSettings, held_out: float) -> str:
-    """Return what the folder of a text is called, after its user."""
+    """Return the name of a text's folder, after its user."""
     made_with = tokenizer if isinstance(tokenizer, TokenizerSettings) else tokenizer.fingerprint
     signatures = text_signatures(sources.expand(text.sources))
     facts = (made_with, text.settings, text.source_settings, held_out, signatures)
@@ -50,8 +50,8 @@ def _work(text: Corpus, tokenizer: Tokenizer | TokenizerSettings, held_out: floa
 def delete_earlier(
     text: Corpus, tokenizer: Tokenizer | TokenizerSettings, temp: str, held_out: float
 ) -> None:
-    """Delete what an interrupted run in less memory has left of a text that is now read in memory,
-    unless another run is preparing it. The parameters are those of :func:`on_disk`."""
+    """Delete the files that an interrupted run in less memory has left of a text that is now read
+    in memory, unless another run is preparing it. The parameters are those of :func:`on_disk`."""
     work = _work(text, tokenizer, held_out)
     folder = private.path_in(Path(temp), work)
     if os.path.lexists(folder):
@@ -71,8 +71,8 @@ def on_disk(
 ) -> PreparedText:
     """Return a text prepared in a folder, in as much `memory` as is allowed.
 
-    temp: the folder for what does not fit. It keeps the text until that is released, so that an
-    interrupted run finds it again. None: the text vanishes with what is returned, at the latest.
+    temp: folder for temporary files. It keeps the text until that is released, so that an
+    interrupted run finds it again. None: the text vanishes with the returned object, at the latest.
     held_out: the share of the lines whose words are not counted. check: called as the vocabulary
     grows.
     """

@@ -46,7 +46,7 @@ class ParallelSettings:
     ] = "error"
 
 
-SOURCE, TARGET = "source", "target"  # what takes the place of names of columns
+SOURCE, TARGET = "source", "target"  # in place of names of columns
 Columns = tuple[str, str]  # of the sources, of the targets
 
 

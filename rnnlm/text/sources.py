@@ -67,7 +67,7 @@ def expand(names: tuple[str, ...]) -> list[str]:
     kept."""
     sources = []
     for name in names:
-        # A file may be called like a glob, so what exists comes first.
+        # A file may be called like a glob, so existing names come first.
         if name == "-" or name.startswith(HUB) or os.path.exists(name):
             sources.append(name)
             continue
@@ -115,7 +115,7 @@ def _address_refused(name: str) -> TextError:
 
 
 def expand_files(names: Iterable[str | os.PathLike[str]], what: str, suffix: str) -> list[str]:
-    """Return the files that `names` refer to, and `-`. what: what they hold; suffix: of such files;
+    """Return the files that `names` refer to, and `-`. what: their content; suffix: of such files;
     both for messages."""
     sources = expand(tuple(os.fspath(name) for name in names))
     for name in sources:
@@ -237,8 +237,8 @@ def in_lists(
     items: Iterable[T], most: int, most_characters: int, characters: Callable[[T], int],
     waits: Callable[[], bool] | None = None,
 ) -> Iterator[list[T]]:  # fmt: skip
-    """Yield what is read together: lists that end at so many items or so many characters, or before
-    an item that has to be waited for. characters: of an item."""
+    """Yield lists of items to read together, which end at so many items or so many characters, or
+    before an item that has to be waited for. characters: length of an item."""
     items_so_far: list[T] = []
     length = 0
     for item in items:
@@ -284,7 +284,7 @@ def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]
 
 
 def _check_data_folder(source: str, folder: str) -> None:
-    """Make sure that a folder may be a data set. An error names what it is instead."""
+    """Make sure that a folder may be a data set. An error names its real kind."""
     if _has_files(folder, "weights-*.safetensors"):
         raise TextError(f"{source} is a model, not a text", hint="name a text")
     if _has_files(folder, _PREPARED):
@@ -336,7 +336,7 @@ def _load_dataset(
 
     datasets.disable_progress_bars()
 
-    # What save_to_disk wrote has its own reader.
+    # Folders that save_to_disk wrote have their own reader.
     marks = ("dataset_dict.json", "state.json")
     if any(os.path.exists(os.path.join(name, mark)) for mark in marks):
         saved = datasets.load_from_disk(name)
@@ -383,8 +383,8 @@ def _texts_of(table: InputTable, column: str) -> Iterator[str]:
 
 
 def _bundled(name: str) -> str:
-    """Return a hint where the name is that of a bundled corpus that only commands for labels and
-    pairs take."""
+    """Return a hint if the name belongs to a bundled corpus that only commands for labels and pairs
+    take."""
     corpus = corpora.labelled(name) or corpora.paired(name)
     if corpus is None:
         return ""
@@ -443,7 +443,7 @@ def warn_of_repeats(names: Sequence[str], beside: Sequence[Sequence[str]] = ()) 
 
 
 def repeated(sources: Iterable[str]) -> list[list[str]]:
-    """Return those of `sources` that are the same text, grouped."""
+    """Return the names among `sources` that are the same text, grouped."""
     # Names of one file belong together already.
     files: dict[Hashable, list[str]] = {}
     size_of: dict[Hashable, int] = {}
@@ -476,7 +476,7 @@ def _alike(groups: list[list[Hashable]], keys: Mapping[Hashable, Hashable]) -> l
 
 
 def _file(name: str) -> tuple[Hashable, int]:
-    """Return what distinguishes the file `name` from others, and its size; 0 where it is no plain
+    """Return facts that distinguish the file `name` from others, and its size; 0 if it is no plain
     file, or empty."""
     try:
         status = os.stat(name)

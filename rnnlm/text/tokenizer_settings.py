@@ -10,7 +10,7 @@ from rnnlm.config import Count, about, needs
 from rnnlm.errors import ArgumentTypeError, SettingsError, given, nearest
 
 ALL = "all"
-# Settings that choose words, not what a word is
+# Settings that choose words, not the definition of a word
 CHOOSING = ("min_count", "max_vocab", "vocab_size", "sentencepiece_model")
 LIMITED = ("word", "char")  # tokenizers that leave out rare tokens
 FORMS = ("dashes", "entities", "nfc", "quotes", "spaces")  # of rnnlm.text.normalisation

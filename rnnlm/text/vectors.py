@@ -26,7 +26,7 @@ from rnnlm.errors import SettingsError, TextError, notice
 from rnnlm.storage.files.reading import opened
 from rnnlm.text.lines import Progress, numbered_lines, silent
 
-COUNTED = "svd"  # where a file of word vectors could be named: those of counts of the training text
+COUNTED = "svd"  # in place of a file of word vectors: vectors from counts of the training text
 WINDOW = 5
 SMOOTHING = 0.75
 EIGENVALUE_POWER = 0.5
@@ -184,7 +184,7 @@ def read_all_vectors(path: str | Path) -> tuple[list[str], np.ndarray]:
 
 class _Reader:
     """Takes the lines of a file one by one. symbols: the words that are kept; None: all words.
-    width: of the vectors; None: that of the file."""
+    width: width of the vectors; None: the width in the file."""
 
     def __init__(self, path: str, symbols: Sequence[str] | None, width: int | None) -> None:
         self.path = path

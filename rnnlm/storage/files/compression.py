@@ -72,7 +72,7 @@ class Compressor(Protocol):
 
 
 def compressor(suffix: str) -> Compressor | None:
-    """Return what compresses a file with this suffix; None where it is not compressed."""
+    """Return a compressor for a file with this suffix; None if it is not compressed."""
     suffix = suffix.lower()
     if suffix not in SUFFIXES:
         return None
@@ -96,7 +96,7 @@ def without_suffix(path: str) -> str:
 
 
 class _Frames(io.RawIOBase):
-    """All frames (or streams) of a compressed file, decompressed a little at a time, whatever size
+    """All frames (or streams) of a compressed file, decompressed a little at a time, for any size
     they claim.
 
     zstandard's own reader stops after the first frame, and treats a truncated one as complete;
@@ -159,7 +159,7 @@ class _Frames(io.RawIOBase):
             why = "it takes too much memory" if is_too_large else "it is damaged"
             raise OSError(f"{why}: {error}") from None
 
-        # What follows the frame's end begins the next one.
+        # The bytes after the frame's end begin the next one.
         taken = len(piece) - len(self.frame.unused_data)
         self.rest = self.rest[taken:]
         if self.frame.eof:

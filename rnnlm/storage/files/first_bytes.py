@@ -78,7 +78,7 @@ _UNMARKED = ("UTF-32LE", "UTF-32BE", "UTF-16LE", "UTF-16BE")
 MANY_NULS = 0.4  # of the bytes of a text in UTF-16 that is mostly ASCII, it is half
 _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x19\x1c-\x1f]")
 MANY_CONTROLS = 0.2  # of the bytes of a text in UTF-8
-_JOINING = set("’‘'´·–—…-­\u00a0")  # what stands between the letters of two words, or of one
+_JOINING = set("’‘'´·–—…-­\u00a0")  # bytes between the letters of two words, or of one
 _NO_LETTERS = set("ƒˆ")  # signs that Unicode counts among letters
 _STRAY = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8, as "surrogateescape" reads it
 _NOT_ASCII = re.compile(r"[^\0-\x7f]")
@@ -96,7 +96,7 @@ def compression_of(start: bytes) -> str:
 
 
 def binary_of(start: bytes) -> tuple[str, str] | None:
-    """Return what a file that begins so and holds no text is, and a hint."""
+    """Return the kind of a file that begins so and holds no text, and a hint."""
     if compression_of(start):
         return "compressed twice", "decompress it once"
     for pattern, (what, hint) in _BINARIES.items():

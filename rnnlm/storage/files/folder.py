@@ -20,8 +20,8 @@ LARGEST = 4 << 30  # bytes of a file that is read as a whole, such as a vocabula
 def check_place(folder: Path, noun: str, foreign: Callable[[list[str]], Iterable[str]]) -> None:
     """Make sure that a folder can be written, before time goes into it.
 
-    noun: what it holds, such as "model". foreign: returns which of the names there are not ours,
-    which keeps a folder that is meant for something else as it is.
+    noun: its content, such as "model". foreign: returns the names there that are not ours, which
+    keeps a folder with another purpose as it is.
     """
     if folder == STANDARD_OUTPUT:
         raise OutputError(
@@ -68,16 +68,16 @@ def remove_files(folder: Path, is_meant: Callable[[str], bool]) -> None:
 
 @dataclass(frozen=True)
 class FolderFiles:
-    """The files of a folder, as they are checked. damaged: what a ModelError says, such as "the
-    model at m is damaged"; hint: what to do then."""
+    """The files of a folder, as they are checked. damaged: the message of a ModelError, such as
+    "the model at m is damaged"; hint: the way out."""
 
     folder: Path
     damaged: str
     hint: str = ""
 
     def fault(self, name: str, size: int, recorded_hash: str | None = None) -> str:
-        """Return what is wrong with a file, or "": it must be a plain one of that length, and, if a
-        hash is recorded for it, have that."""
+        """Return the fault of a file, or "": it must be a plain one of that length, and, if a hash
+        is recorded for it, have this hash."""
         path = self.folder / name
         # Unlike Path's methods, these raise nothing for a name that no file can have.
         if os.path.islink(path) or not os.path.isfile(path):
@@ -107,7 +107,7 @@ class FolderFiles:
         return data
 
     def check_hash(self, name: str, recorded: str, computed: str) -> None:
-        """Make sure that what was read of a file has the hash that is recorded."""
+        """Make sure that the bytes read of a file have the hash that is recorded."""
         if computed != recorded:
             raise self.error(f"{name} {OTHER_HASH}")
 

@@ -21,8 +21,8 @@ LARGEST = 1 << 30
 
 
 class Journal:
-    """The journal at `path`. Whoever resumes work begins with :meth:`write`, which removes half a
-    last line."""
+    """The journal at `path`. Resumed work begins with :meth:`write`, which removes half a last
+    line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -4,7 +4,7 @@ A folder's owner is named in the folder, by owner.json; a file's owner beside it
 .NAME.owner.json. The system locks the owner's file for its process and releases it however the
 process ends. Many network file systems do not show locks of other machines: there the file itself
 shows the owner. The owner touches it every :data:`TOUCH_SECONDS`; a file that was not touched for
-:data:`SILENT_SECONDS` is stale. Times are those of the file system, so clocks may differ.
+:data:`SILENT_SECONDS` is stale. Times come from the file system, so clocks may differ.
 """
 
 import contextlib
@@ -29,8 +29,8 @@ LARGEST = 1 << 16
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that writes. machine: what distinguishes machines of the same name, where the
-    system knows it. work: what it does, such as "training"."""
+    """The process that writes. machine: distinguishes machines of the same name, if the system can.
+    work: its work, such as "training"."""
 
     host: str
     machine: str
@@ -62,8 +62,8 @@ def held(folder: Path, work: str) -> Iterator[None]:
     """Own the folder in this context; raise OutputError where another process owns it. A notice
     names a stale lock that is replaced.
 
-    Folders made for it are removed where nothing was put into them. work: what is done there, such
-    as "training".
+    Folders made for it are removed if nothing was put into them. work: the work there, such as
+    "training".
     """
     made: list[Path] = []
     try:

@@ -47,7 +47,7 @@ def check_file(path: Path, overwrite: bool) -> None:
 @contextlib.contextmanager
 def owned_file(path: Path, overwrite: bool) -> Iterator[None]:
     """Own a file in this context, and make sure that it may be written, before time goes into it.
-    What killed writers of it left behind is deleted."""
+    Leftovers of its killed writers are deleted."""
     check_file(path, overwrite)
     if is_stream(path):
         yield
@@ -75,7 +75,7 @@ def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe, a
     device or standard output (`-`) as they come.
 
-    Raise OutputError where it cannot be written; what was there stays. Raise BrokenPipeError if
+    Raise OutputError if it cannot be written; earlier content stays. Raise BrokenPipeError if
     standard output has no reader any more.
     """
     if path == STANDARD_OUTPUT:
@@ -107,7 +107,7 @@ def owned_folder(folder: Path, noun: str, index: str, overwrite: bool) -> Iterat
     """Own a folder of files in this context, and make sure that it may be written, before time
     goes into it.
 
-    noun: what it holds, such as "ONNX model". index: the file that every such folder has.
+    noun: its content, such as "ONNX model". index: the file that every such folder has.
     """
     _check_folder(folder, noun, index, overwrite)
     with lock.held(folder, "exporting"):
@@ -126,7 +126,7 @@ def _check_folder(folder: Path, noun: str, index: str, overwrite: bool) -> None:
 
 def save_folder(folder: Path, files: Mapping[str, Iterable[bytes | memoryview]]) -> None:
     """Write files, by name, into an owned folder. They get their names once all of them are
-    complete, the first one last: an error of writing leaves what was there."""
+    complete, the first one last: an error of writing leaves the earlier files."""
     with writing(folder):
         new: dict[Path, Path] = {}
         try:
@@ -146,8 +146,8 @@ def save_folder(folder: Path, files: Mapping[str, Iterable[bytes | memoryview]])
 
 
 def is_stream(path: Path) -> bool:
-    """Return whether what is at `path` takes bytes without keeping them: standard output, a pipe, a
-    terminal, a device."""
+    """Return whether the object at `path` takes bytes without keeping them: standard output, a
+    pipe, a terminal, a device."""
     if path == STANDARD_OUTPUT:
         return True
     mode = path.stat().st_mode if path.exists() else 0

@@ -97,7 +97,8 @@ def _fault(folder: Path) -> str:
 
 
 def _user() -> str:
-    """Return what tells this user from the others of the machine, for names of folders."""
+    """Return a name that distinguishes this user from the others of the machine, for names of
+    folders."""
     return str(os.geteuid()) if HAS_OWNERS else digest([getuser().encode()])[:8]
 
 
@@ -108,8 +109,9 @@ YOUNG_SECONDS = 10.0
 
 
 def temporary(parent: Path | None = None) -> "tempfile.TemporaryDirectory[str]":
-    """Make a folder for temporary files within `parent` (None: where the system has them), which is
-    deleted with what is returned. Those that killed processes of this user left there go first."""
+    """Make a folder for temporary files within `parent` (None: the system's usual place), which is
+    deleted with the returned object. Folders that killed processes of this user left there go
+    first."""
     parent = parent or Path(tempfile.gettempdir())
     remove_leftovers(parent)
     made = tempfile.TemporaryDirectory(prefix=_temporary_prefix(), dir=parent)
@@ -121,7 +123,7 @@ def temporary(parent: Path | None = None) -> "tempfile.TemporaryDirectory[str]":
 
 def remove_leftovers(parent: Path) -> None:
     """Delete this user's temporary folders within `parent` whose process is gone: the system has
-    released its lock. Those of other machines are left alone, whose locks may not show here."""
+    released its lock. Folders of other machines are left alone, whose locks may not show here."""
     with contextlib.suppress(OSError):
         for name in os.listdir(parent):
             if name.startswith(_temporary_prefix()):

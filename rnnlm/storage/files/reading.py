@@ -43,18 +43,18 @@ MOST_SMALL_BYTES = 1 << 24
 # Bytes; a line is held as a whole, and a small compressed file may hold an endless one
 LONGEST_LINE = 1 << 27
 SAMPLE_BYTES = 1 << 17  # of a file that is not UTF-8, by which its encoding is recognised
-CUT_OFF = "unexpected end of data"  # what Python says of a character at the end of UTF-8
+CUT_OFF = "unexpected end of data"  # Python's message for a character at the end of UTF-8
 SHOWN_BYTES = 40  # of a word in a message
 _WORD = re.compile(rb"[^\s\",;]+")
-FEW_LINES = 3  # that are not UTF-8: what a slip leaves; more are a file in another encoding
+FEW_LINES = 3  # that are not UTF-8: a slip leaves so few; more are a file in another encoding
 
 
-names_in_memory: dict[str, str] = {}  # of temporary files that hold what a program has
+names_in_memory: dict[str, str] = {}  # of temporary files that hold a program's data
 
 
 def shown_name(source: str) -> str:
-    """Return what a sentence calls a file: `-` is standard input, and what a program holds has a
-    name of its own."""
+    """Return the name of a file in a sentence: `-` is standard input, and a program's data have a
+    name of their own."""
     return "standard input" if source == STANDARD_INPUT else names_in_memory.get(source, source)
 
 
@@ -72,7 +72,7 @@ def opened(
     read, also while they are read in the context, and where they are no text in UTF-8 by their
     first bytes.
 
-    on_read: called with how many bytes have been read from a file. wanted: what it should be, for
+    on_read: called with how many bytes have been read from a file. wanted: its expected kind, for
     messages. is_kept: whether standard input can be read again. errors: as for :func:`decode`;
     "replace" reads UTF-16 without a mark, too.
     """
@@ -131,8 +131,8 @@ def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str
     """Return `data`, which begins with line `first_line` of `source`, as text. Raise TextError
     where it is not UTF-8 or holds NUL bytes.
 
-    errors: what to do with bad bytes, as Python names it; None: "strict", where nothing else can be
-    asked for.
+    errors: treatment of bad bytes, as Python names it; None: "strict", if no other can be
+    requested.
     """
     has_nul = errors in (None, "strict") and b"\0" in data
     try:
@@ -312,7 +312,7 @@ class StandardInput:
         return self.spool.read(CHUNK_BYTES)
 
     def take(self) -> None:
-        """Keep what has arrived; wait where nothing has."""
+        """Keep the bytes that have arrived; wait if there are none."""
         data = self.stream.read1(CHUNK_BYTES)  # type: ignore[attr-defined]
         self.has_ended = not data  # a terminal says so only once
         self.spool.seek(self.size)
@@ -332,15 +332,15 @@ class ArrivingBytes(io.BufferedIOBase):
     def __init__(self, source: StandardInput) -> None:
         self.source = source
         self.source.newest = self
-        self.position = 0  # in the source, behind what is held
+        self.position = 0  # in the source, behind the held bytes
         self.held = bytearray()
-        self.at = 0  # in what is held
+        self.at = 0  # in the held bytes
 
     def readable(self) -> bool:
         return True
 
     def peek(self, size: int = 0) -> bytes:
-        """Return some of what comes next, without reading it."""
+        """Return some of the next bytes, without reading them."""
         if self.at == len(self.held):
             self._extend()
         return bytes(self.held[self.at : self.at + io.DEFAULT_BUFFER_SIZE])
@@ -355,7 +355,7 @@ class ArrivingBytes(io.BufferedIOBase):
     def readline(self, size: int | None = -1) -> bytes:
         most = sys.maxsize if size is None or size < 0 else size
         end = self.held.find(b"\n", self.at) + 1
-        # Search only what has arrived since, or a long line takes time in square of its length.
+        # Search only the new bytes, or a long line takes time in square of its length.
         while not end and len(self.held) - self.at < most:
             searched = len(self.held) - self.at
             if not self._extend():
@@ -367,7 +367,7 @@ class ArrivingBytes(io.BufferedIOBase):
         """Return whether the next line has not arrived yet."""
         source = self.source
         while self.held.find(b"\n", self.at) < 0:
-            # Take what is kept already, then what has arrived, and never wait.
+            # Take the kept bytes, then those that have arrived, and never wait.
             if self.position < source.size:
                 self._extend()
             elif source.has_ended:
@@ -396,7 +396,7 @@ class ArrivingBytes(io.BufferedIOBase):
 
 @functools.cache
 def standard_input() -> StandardInput:
-    """Return what arrives on standard input; it is read until the process ends."""
+    """Return the bytes that arrive on standard input; it is read until the process ends."""
     return StandardInput(_standard_stream())
 
 
@@ -416,7 +416,7 @@ def standard_input_waits() -> bool:
 def read_small(path: Path, limit: int = MOST_SMALL_BYTES) -> bytes:
     """Read the file at `path`, of `limit` bytes at most; a larger one is an OSError.
 
-    No more is read than that of a larger file, or of a device without end.
+    A larger file, or a device without end, is not read beyond the limit.
     """
     data = bytearray()
     with open(path, "rb") as stream:
@@ -441,7 +441,7 @@ def decode_json(data: bytes | str, kind: type[T]) -> T:
 
 
 def as_type(content: object, kind: type[T]) -> T:
-    """Return what JSON holds as a value of type `kind`; raise ValueError where it is not of it."""
+    """Return JSON as a value of type `kind`; raise ValueError if it has another type."""
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
@@ -467,8 +467,8 @@ def read_json(
 ) -> T:  # fmt: skip
     """Return the JSON file at `path` as a value of type `kind`.
 
-    Raise `error` where it cannot be read, is damaged, or has another format. damaged: the message
-    where it is not of that type. format: what has a `format_version`, and the one that is read.
+    Raise `error` if it cannot be read, is damaged, or has another format. damaged: the message if
+    it is not of that type. format: the name in its `format_version`, and the version that is read.
     has_hash: it is a file of facts, whose last field is the hash of the others.
     """
     try:
@@ -494,7 +494,7 @@ def read_json(
         raise error(damaged, f"{path.name}: {failure}", hint) from None
 
 
-# What people write has tens of keys in a table or two; all settings together are about 300.
+# Files that people write have tens of keys in a table or two; all settings together are about 300.
 MOST_KEYS, DEEPEST_BY_HAND = 1_000, 32
 _NOT_KEYS = re.compile(  # comments and strings of TOML, of several lines or of one; of JSON, too
     r"""\#[^\n]*+

@@ -44,7 +44,7 @@ class WorkBegun(msgspec.Struct, tag="begun", tag_field="what", omit_defaults=Tru
 
 
 class RowsWritten(msgspec.Struct, tag="written", tag_field="what"):
-    """A record of how much of the file is written. rows: how many of whatever it holds; bytes,
+    """A record of how much of the file is written. rows: number of its items, of any kind; bytes,
     sha256: its length and hash."""
 
     rows: Annotated[int, msgspec.Meta(ge=0)]
@@ -53,7 +53,7 @@ class RowsWritten(msgspec.Struct, tag="written", tag_field="what"):
 
 
 class WorkFinished(msgspec.Struct, tag="finished", tag_field="what"):
-    """The file is whole. content: what it holds, for people."""
+    """The file is whole. content: its content, for people."""
 
     content: str
     sha256: str | None
@@ -64,13 +64,13 @@ Record = list[WorkBegun | RowsWritten | WorkFinished]
 
 
 def next_step_of_file(path: Path, wanted: Identity, overwrite: bool) -> NextStep:
-    """Return what to do about the file at `path`, by the rule of :func:`next_step`. Say it where
-    the file is finished; raise OutputError where no file can be written there."""
+    """Return the next step for the file at `path`, by the rule of :func:`next_step`. Say so if the
+    file is finished; raise OutputError if no file can be written there."""
     return next_step_of_files({path: wanted}, overwrite)
 
 
 def next_step_of_files(wanted: Mapping[Path, Identity], overwrite: bool) -> NextStep:
-    """Return what to do about files that are made together, as :func:`next_step_of_file` does about
+    """Return the next step for files that are made together, as :func:`next_step_of_file` does for
     one. They are finished if all of them are. wanted: the identity of each."""
     steps = set()
     contents = {}
@@ -90,7 +90,7 @@ def next_step_of_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Next
 
 
 def _found(path: Path) -> tuple[ExistingWork | None, str]:
-    """Return what is at `path`, and what it holds, if it is finished."""
+    """Return the identity of the file at `path`, and its content, if it is finished."""
     is_there = os.path.lexists(path)
     try:
         record = _read(journal_beside(path))
@@ -157,11 +157,11 @@ def journal_beside(path: Path) -> Journal:
 
 @contextlib.contextmanager
 def whole_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Iterator["WholeFiles"]:
-    """Own files in this context that are made together, each written as a whole. What is written to
-    their paths is put in place by :meth:`WholeFiles.finish`; without it, what was there stays.
+    """Own files in this context that are made together, each written as a whole. Files written to
+    their paths are put in place by :meth:`WholeFiles.finish`; without it, earlier files stay.
 
-    wanted: the identity of each. Raise OutputError where another process owns one of them, or what
-    is there must not be overwritten.
+    wanted: the identity of each. Raise OutputError if another process owns one of them, or an
+    earlier file must not be overwritten.
     """
     paths = [path for path in wanted if not is_stream(path)]
     with contextlib.ExitStack() as held:
@@ -175,7 +175,7 @@ def whole_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Iterator["W
             return
 
         # A run that is killed from here on is begun again by the same command; an error restores
-        # the records of what is there.
+        # the records of the earlier files.
         records = {}
         files = WholeFiles(held.enter_context(waiting(paths)))
         try:
@@ -199,7 +199,7 @@ class WholeFiles:
         self._complete = complete
 
     def finish(self, content: str) -> None:
-        """Record what was written, then put it in place. content: what the files hold, for people,
+        """Record the written files, then put them in place. content: their content, for people,
         such as "1,000 sentences"."""
         complete = self._complete()
         try:
@@ -288,6 +288,6 @@ class GrowingFile:
             self._journal.append(entry, is_lasting=False)
 
     def finish(self, content: str) -> None:
-        """Take note that the file is whole. content: what it holds, for people."""
+        """Take note that the file is whole. content: its content, for people."""
         with writing(self.path):
             self._journal.append(WorkFinished(content, self._hash.hexdigest()))

@@ -25,13 +25,13 @@ from rnnlm.storage.files.lock import OWNER
 from rnnlm.storage.files.reading import STANDARD_INPUT
 from rnnlm.storage.files.writing import sha256
 
-Identity = Mapping[str, str]  # of work: what its result depends on, by name
+Identity = Mapping[str, str]  # of work: the facts that its result depends on, by name
 
 COMPARED_BYTES = 1 << 20  # at the start and at the end of a text
 SIGNATURE_DIGITS = 12
 SIGNED = ", hash "  # in every signature of files
 FORMAT, TEXT = ", read as ", "text"  # at the end of a file's signature
-READ_ONCE = "read once"  # so begins the signature of what cannot be read again
+READ_ONCE = "read once"  # so begins the signature of a text that cannot be read again
 MOST_DIFFERENCES = 3  # that a message names
 MODEL = "model"  # the part that names the kind of model
 ENCODING_ERRORS, STRICT = "encoding_errors", "strict"
@@ -39,7 +39,7 @@ WAYS_OUT = "choose another `output`, or replace it with `overwrite=True`"
 
 
 class NextStep(enum.Enum):
-    """What a command does with its result."""
+    """The treatment of a command's result."""
 
     START = "start"
     RESUME = "resume"
@@ -64,11 +64,11 @@ def next_step(
     free: Collection[str] = (),
     ways_out: str = WAYS_OUT,
 ) -> NextStep:
-    """Return what to do about the result at `place`: start, resume, or nothing, as it is finished.
+    """Return the next step for the result at `place`: start, resume, or nothing, as it is finished.
 
-    existing: what is there; None: nothing. free: names of the identity that may change between two
-    tries. Raise OutputError where something else is there that must not be overwritten; ways_out:
-    what to do then.
+    existing: the result there; None: nothing. free: names of the identity that may change between
+    two tries. Raise OutputError if something else is there that must not be overwritten; ways_out:
+    the ways out.
     """
     if existing is None or overwrite:
         return NextStep.START
@@ -135,7 +135,7 @@ def _difference(name: str, before: str | None, now: str | None) -> str:
 
 
 def tell_finished(place: Path, what: str) -> None:
-    """Send a notice that the work is done already. what: what there is, such as "12 files"."""
+    """Send a notice that the work is done already. what: the result, such as "12 files"."""
     notice(f"{place} is finished: {what}; `overwrite=True` makes it again")
 
 
@@ -175,25 +175,25 @@ def in_one_spelling(value: object) -> str:
 
 
 def text_signatures(names: Iterable[str], role: str = "text") -> dict[str, str]:
-    """Return the signatures of texts, in their order, as part of an identity. role: what they are
-    for. Their names count for nothing."""
+    """Return the signatures of texts, in their order, as part of an identity. role: their use.
+    Their names count for nothing."""
     signatures = {}
     for number, name in enumerate(names, start=1):
         signatures[role if number == 1 else f"{role} {number}"] = signature(name)
     return signatures
 
 
-# Files that hold what a program has in memory: they are new each time, so only content counts.
+# Files that hold a program's data: they are new each time, so only content counts.
 signed_by_content: set[str] = set()
 
 
 def signature(name: str) -> str:
-    """Return what distinguishes a text from others: its length, its time of change, a hash over its
-    first and last MiB, and the format that its name says; of a folder, which may hold thousands of
-    files, their lengths and times.
+    """Return facts that distinguish a text from others: its length, its time of change, a hash over
+    its first and last MiB, and the format that its name says; of a folder, which may hold thousands
+    of files, their lengths and times.
 
-    That of standard input or of a pipe is never the same again. A name that is no file's (of a data
-    set) is all that there is.
+    The signature of standard input or of a pipe is never the same again. A name that is no file's
+    (of a data set) is all that there is.
     """
     if name == STANDARD_INPUT:
         return _never_again()

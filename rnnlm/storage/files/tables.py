@@ -3,8 +3,8 @@ compressed or from standard input.
 
 A row is a dict from column name to value, with its place in the file, for messages. CSV is quoted
 as in RFC 4180; its header says whether commas separate its cells, or semicolons, as spreadsheets
-write it in most of Europe. What cannot be read or decoded, or is not the kind of table it should
-be, raises TextError.
+write it in most of Europe. A file that cannot be read or decoded, or is another kind of table than
+it should be, raises TextError.
 """
 
 import contextlib
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 #
 # They are written by RFC 4180: a cell with a quotation mark, a tab or a line end is put in
 # quotation marks, its own doubled, so that the defaults of Python's csv, of pandas and of R's
-# read.delim read back what was written. Reading takes care of unquoted text: a cell is unquoted
-# only if it begins and ends with a quotation mark and each one inside is doubled; every other
-# quotation mark is a character.
+# read.delim read back the same cells. Reading takes care of unquoted text: a cell is unquoted only
+# if it begins and ends with a quotation mark and each one inside is doubled; every other quotation
+# mark is a character.
 
 LARGEST_CELL = 1 << 26  # characters
 READ_AHEAD = 1 << 20  # characters of the lines in which the end of a quoted cell is sought
@@ -198,7 +198,8 @@ SUFFIXES = {
 ROWS_PER_BATCH = 256
 # Characters of one JSON value or cell, which takes many times that in memory.
 LARGEST_VALUE = LARGEST_CELL
-DEEPEST_VALUE = 200  # lists and objects within each other: what is read is looked through by calls
+# lists and objects within each other: rows are looked through by recursive calls
+DEEPEST_VALUE = 200
 TOO_LONG = "the row has more cells than columns"
 DELIMITERS = ",;\t|"  # that a CSV file's header may have
 # The line above the header that gives Excel the delimiter.
@@ -207,8 +208,8 @@ _JSON = re.compile(r'\s*(?:\[\s*)?\{\s*(?:"[^"\\]*"\s*:|\}|$)')
 USUAL_COLUMNS = ("text", "sentence")  # of the text, where none is named
 
 
-SAMPLE_ROWS = 100  # that are looked at to see what a table holds
-# Whether the first row of a table is a header, by its cells and those of the rows that follow.
+SAMPLE_ROWS = 100  # rows that show the content of a table
+# Whether the first row of a table is a header, by its cells and the cells of the rows that follow.
 IsHeader = Callable[[Sequence[str], Sequence[Sequence[str]]], bool]
 
 
@@ -269,12 +270,12 @@ def rows(
 ) -> Iterator[Row]:  # fmt: skip
     """Yield the rows of a table as they are read.
 
-    kind: one of those above; None: as the name says. errors: what to do with bad UTF-8: "strict",
-    "replace" or Python's "surrogateescape"; None: "strict", where nothing else can be asked for.
+    kind: one of those above; None: as the name says. errors: treatment of bad UTF-8: "strict",
+    "replace" or Python's "surrogateescape"; None: "strict", if no other can be requested.
     unreadable: with "report", a line that is not JSON becomes a row with its `reason`. columns:
-    those that are asked for: the delimiter of CSV is the one whose header has them, else the most
-    columns. has_header: says of the first row of CSV and TSV, and of some that follow, whether it
-    is a header; None: it is. Without one, columns are called "1", "2" and so on.
+    requested columns: the delimiter of CSV is the one whose header has them, else the most columns.
+    has_header: says of the first row of CSV and TSV, and of some that follow, whether it is a
+    header; None: it is. Without one, columns are called "1", "2" and so on.
     """
     kind = kind or kind_of(source)
     if kind == PARQUET:
@@ -322,8 +323,8 @@ def parquet_rows(
 def arrow_rows(
     batch: "pyarrow.RecordBatch", errors: str | None = None
 ) -> Iterator[dict[str | None, Any]]:
-    """Yield the rows of some Arrow columns in Python's types. errors: what to do with texts that
-    are not UTF-8, as :func:`rows` says."""
+    """Yield the rows of some Arrow columns in Python's types. errors: treatment of texts that are
+    not UTF-8, as in :func:`rows`."""
     names = batch.schema.names
     columns = [arrow_values(column, errors) for column in batch.columns]
     for values in zip(*columns, strict=True):
@@ -391,8 +392,8 @@ def save_parquet(
 ) -> None:
     """Write rows to a Parquet file, whole or not at all, when all `batches` of them have come.
 
-    types: of the columns (int64, double, bool, string); None: that of the values, or text where
-    they differ or are lists or objects.
+    types: types of the columns (int64, double, bool, string); None: the type of the values, or text
+    if they differ or are lists or objects.
     """
     import pyarrow
     import pyarrow.parquet
@@ -514,8 +515,8 @@ def _json_value(text: str, where: str, hint: str, errors: str | None) -> Any:
 
 
 def json_value(text: str) -> Any:
-    """Return a value of JSON, and of what other programs write for it: NaN, Infinity, and halves of
-    a character. Whoever asks for the text looks at it; other columns may hold them."""
+    """Return a value of JSON, or of the variants that other programs write: NaN, Infinity, and
+    halves of a character. The reader of the text checks it; other columns may hold them."""
     import msgspec
 
     try:
@@ -554,8 +555,8 @@ def without_halves(value: Any) -> Any:
 
 
 def in_json(value: object) -> Any:
-    """Return `value`, which a table may hold, in JSON's types: what is not a number is null; dates
-    and the like are texts, in which halves of characters are U+FFFD."""
+    """Return `value`, which a table may hold, in JSON types: other numbers than finite ones are
+    null; dates and the like are texts, in which halves of characters are U+FFFD."""
     if isinstance(value, str):
         return without_halves(value)
     if value is None or isinstance(value, int):
@@ -632,7 +633,8 @@ def _named(
     numbers = [str(place) for place in range(1, len(names) + 1)]
     if has_header is None or has_header(names, [cells for _, cells in sample]):
         _check_columns(source, names)
-        # Several columns without a name would be one. Most are what a spreadsheet leaves empty.
+        # Several columns without a name would be one. Most are columns that a spreadsheet leaves
+        # empty.
         if names.count("") > 1:
             names = list(names)
             for place, column_number in enumerate(numbers):

@@ -51,7 +51,7 @@ def chunks(
 ) -> Iterator[bytes | memoryview]:
     """Yield the file's content in pieces. Wider types come first, so every array is aligned.
 
-    metadata: what the header says beside the arrays, for other programs.
+    metadata: entries of the header besides the arrays, for other programs.
     """
     names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     ordered = {name: np.asarray(arrays[name], order="C") for name in names}
@@ -192,7 +192,7 @@ def _fits(entry: _Entry, file_bytes: int, data_bytes: int) -> bool:
     return math.prod(entry.shape) * DTYPES[entry.dtype].itemsize == end - start
 
 
-# ---- An array in several parts, such as files mapped into memory. Only what is asked for is read.
+# ---- An array in several parts, such as files mapped into memory. Only requested parts are read.
 
 HELD_ITEMS = 1 << 22  # items read before the pages of mapped parts may leave memory
 

@@ -57,7 +57,7 @@ def writing(place: Path) -> Iterator[None]:
 def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
     """Write `data`, whole or in pieces, under a new name, fsync, and put it in the place of `path`.
 
-    An OSError leaves what was at `path`.
+    An OSError leaves the earlier file at `path`.
     """
     with replacing(path) as stream:
         stream.writelines([data] if isinstance(data, bytes) else data)
@@ -66,10 +66,10 @@ def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None
 @contextlib.contextmanager
 def replacing(path: Path, is_lasting: bool = True) -> Iterator[BinaryIO]:
     """Open a file of a new name, which is fsynced and takes the place of `path` at the end of the
-    context. An error leaves what was there.
+    context. An error leaves the earlier file.
 
-    is_lasting: False for what can be made again and whose hash is recorded elsewhere: it need not
-    survive a power cut, so there is no wait for the disk.
+    is_lasting: False for a file that can be made again and whose hash is recorded elsewhere: it
+    need not survive a power cut, so there is no wait for the disk.
     """
     with unfinished(path, is_lasting) as stream:
         yield stream
@@ -121,7 +121,7 @@ def waiting(paths: Collection[Path]) -> Iterator[Callable[[], dict[Path, Path]]]
 
 
 def put_in_place(new: Path, path: Path, is_lasting: bool = True) -> None:
-    """Give a file that is whole its name, in place of what is there, unless it has to wait for
+    """Give a file that is whole its name, in place of the earlier one, unless it has to wait for
     :func:`waiting`. An error deletes it."""
     if path in _waiting:
         _waiting[path] = new
@@ -153,12 +153,12 @@ def unfinished_path(path: Path) -> Path:
 
 
 def whole_name(name: str) -> str:
-    """Return what a file of that name is called once it is whole."""
+    """Return the final name of a file of that name."""
     return UNFINISHED.sub("", name)
 
 
 def remove_unfinished(path: Path) -> None:
-    """Delete what killed writers of `path` left behind. Only the owner of its lock may."""
+    """Delete leftovers of killed writers of `path`. Only the owner of its lock may."""
     left = re.compile(re.escape(short_name(path)) + r"\.[0-9a-f]{16}\.new")
     with contextlib.suppress(OSError):
         for name in filter(left.fullmatch, os.listdir(path.parent)):

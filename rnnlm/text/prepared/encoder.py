@@ -167,8 +167,8 @@ class Collector:
             line = stop
 
     def rest(self) -> Iterator[FullShard]:
-        """Yield the last shard, where lines are left. Raise OutputError where the text ends before
-        what was prepared so far."""
+        """Yield the last shard, if lines are left. Raise OutputError if the text ends before the
+        part that was prepared so far."""
         if self.kept:
             raise _other_text()
         if self.parts:

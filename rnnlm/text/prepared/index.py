@@ -112,7 +112,7 @@ def index_name(folder: Path) -> str:
 
 
 def read_index(folder: Path, name: str = INDEX) -> PreparedIndex:
-    """Return the index in `folder`, checked. A ModelError reports what is wrong with it."""
+    """Return the index in `folder`, checked. A ModelError reports its fault."""
     path = folder / name
     if name == INDEX and not path.is_file() and (folder / JOURNAL).is_file():
         raise ModelError(
@@ -156,7 +156,7 @@ def files_of(folder: Path) -> FolderFiles:
 
 
 def _disorder(index: PreparedIndex) -> str:
-    """Return what is wrong with an index of the right form, or ""."""
+    """Return the fault of an index of the right form, or ""."""
     # No name may lead out of the folder.
     names = [*index.files, *(shard.name for shard in index.shards)]
     strange = [name for name in names if not OURS.fullmatch(name)]
@@ -241,8 +241,8 @@ class EncodedLines:
         )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return arrays by name, as a shard stores them: in small types, and only what does not
-        follow from the others."""
+        """Return arrays by name, as a shard stores them: in small types, and only arrays that do
+        not follow from the others."""
         arrays = {
             "ids": self.ids_N,
             "oov": self.oov.astype(np.uint32),
@@ -269,7 +269,7 @@ class EncodedLines:
         bytes_L = counts["bytes"]
         oov = counts["oov"]
 
-        # Restore what was left out, as it follows from the others.
+        # Restore the arrays that follow from the others.
         if "oov_words" not in counts:
             counts["oov_words"] = _per_line(oov, tokens_L)
         return cls(
@@ -311,8 +311,8 @@ def joined(parts: Sequence[EncodedLines]) -> EncodedLines:
 def check(
     arrays: Mapping[str, np.ndarray], lines: int, tokens: int, ids_type: type[np.integer]
 ) -> None:
-    """Make sure that `arrays` can be those of a shard with these numbers of lines and tokens. Only
-    their types and lengths are read."""
+    """Make sure that `arrays` can be the arrays of a shard with these numbers of lines and tokens.
+    Only their types and lengths are read."""
     # The other arrays follow from these where they are left out.
     missing = {"ids", "oov", "tokens", "bytes"} - arrays.keys()
     if missing:

@@ -109,7 +109,7 @@ class PreparationJob:
 
     @functools.cached_property
     def identity(self) -> dict[str, str]:
-        """What must be the same for the work to resume."""
+        """The facts that must be the same for the work to resume."""
         shared = self.request.shared_tokenizer
         if shared is not None:
             made = {"tokenizer_from": shared.fingerprint}
@@ -128,8 +128,8 @@ class PreparationJob:
 
 
 def resolve_request(request: PreparationRequest) -> PreparationJob:
-    """Return the request with every setting resolved and its sources found. An error says what is
-    wrong with it."""
+    """Return the request with every setting resolved and its sources found. An error names the
+    fault."""
     _check_request(request)
     layers = [
         SettingsLayer(USER, request.assignments, is_text=True),
@@ -390,12 +390,12 @@ def _run(job: PreparationJob) -> Iterator[Event]:
 # ---- All of a text in bounded memory.
 
 LEAST_MEMORY = 300_000_000
-# What is held of libraries, and of shards that are filled and written (measured)
+# Memory of libraries, and of shards that are filled and written (measured)
 LIBRARY_BYTES, SHARDS_BYTES = 70_000_000, 50_000_000
-THREAD_SHARE = 30  # what a thread holds of a piece of different words, times its bytes (measured)
+THREAD_SHARE = 30  # memory of a thread for a piece of different words, times its bytes (measured)
 SMALL_SHARD_BYTES = 8 << 20
 SMALLEST_PIECE, LARGEST_PIECE = 1 << 20, 1 << 22
-MEMORY_OF_SENTENCEPIECE = 40  # times that of its text
+MEMORY_OF_SENTENCEPIECE = 40  # times the bytes of its text
 
 
 @dataclass(frozen=True)
@@ -408,8 +408,8 @@ class ResourceLimits:
 
 
 def resource_limits(memory: int, folder: Path) -> ResourceLimits:
-    """Return what fits in so many bytes of private memory, beside what this process holds now.
-    Raise SettingsError where that is too little."""
+    """Return the limits that fit in so many bytes of private memory, besides the memory of this
+    process now. Raise SettingsError if that is too little."""
     held = max(LIBRARY_BYTES, system.private_bytes())
     least = max(LEAST_MEMORY, held + SHARDS_BYTES + 2 * THREAD_SHARE * SMALLEST_PIECE)
     if memory < least:
@@ -444,8 +444,8 @@ def prepare_exactly(
     check: VocabularyCheck = accept_any_size,
 ) -> Iterator[Event]:
     """Prepare a text as :func:`prepare` does, but in two passes and in `memory` bytes of private
-    memory: all words are counted, then all lines encoded. The vocabulary is that of training on
-    the text itself.
+    memory: all words are counted, then all lines encoded. The vocabulary is the same as in training
+    on the text itself.
 
     tokenizer: one that exists, or the settings of the one to make; sentencepiece is made from a
     sample. held_out: share of the lines, at the end, whose words are not counted; they are encoded
@@ -482,7 +482,7 @@ def prepare_exactly(
 
 
 def _finish(job: PreparationJob, step: NextStep, began: float) -> Steps:
-    """Do what is not done yet. Return the index of all."""
+    """Do the remaining work. Return the index of all."""
     folder = job.request.output
     index = begun(folder, job.identity, job.text) if step is NextStep.RESUME else None
 
@@ -507,8 +507,8 @@ def _pieces(job: PreparationJob, position: Position) -> Iterator[RawPiece]:
 
 
 def _with_lines(job: PreparationJob, every: Iterator[RawPiece]) -> Iterator[RawPiece]:
-    """Return all pieces again; raise TextError where they hold no line. What the folder holds is
-    replaced only by a text."""
+    """Return all pieces again; raise TextError if they hold no line. Only a text replaces the
+    content of the folder."""
     held = []
     for piece in every:
         held.append(piece)
@@ -581,7 +581,7 @@ def _begin(job: PreparationJob, sample: Iterable[RawPiece], began: float) -> Ste
 
 
 def _learn_all(job: PreparationJob) -> Generator[Event, None, TokenizerFiles]:
-    """Make the tokenizer from all of the text, but for what is held out, in a thread of this
+    """Make the tokenizer from all of the text, except for the held-out part, in a thread of this
     process. Return it; yield how far reading is."""
     position = Position(job.names)
     readings = 2 if job.held_out else 1
@@ -625,7 +625,7 @@ def _learn_all(job: PreparationJob) -> Generator[Event, None, TokenizerFiles]:
 def _encode(
     job: PreparationJob, index: PreparedIndex, every: Iterator[RawPiece], position: Position
 ) -> Steps:
-    """Encode and write what is missing. Return the index with all shards."""
+    """Encode and write the missing shards. Return the index with all shards."""
     folder = job.request.output
     tokenizer_files(folder, index)  # damaged ones are an error here, before any work
     shard_bytes = SMALL_SHARD_BYTES if job.bounds else None

@@ -51,7 +51,7 @@ def load(folder: Path) -> "PreparedText":
     """Return the prepared text in `folder`.
 
     Every file must be there, of its length, with arrays of the types and lengths in the index. The
-    tokenizer's files are read and their hashes compared; those of the shards when they are first
+    tokenizer's files are read and their hashes compared; the shards' hashes when they are first
     read.
     """
     index = read_index(folder)
@@ -383,8 +383,8 @@ class PreparedText:
         return np.append(self.shards.ends_of(starts), last) - first
 
     def _lines_hash(self) -> str:
-        """Return the hash of the text itself for all of its lines; for some of them theirs where
-        it is known, else one made from that of the text and the numbers of the lines."""
+        """Return the hash of the text itself for all of its lines; for some of them their own hash
+        if it is known, else one made from the text's hash and the numbers of the lines."""
         if self.part_hash:
             return self.part_hash
         whole = self.index.lines_hash
@@ -434,7 +434,7 @@ class PreparedSplit:
         def release(tokens: int) -> None:
             if tokens >= train.tokens:
                 for name in LINE_COUNTS:
-                    total(getattr(train, name))  # remembered, as is what lies in whole files
+                    total(getattr(train, name))  # remembered, as are lines in whole files
                 tokens = self.text.index.counts.tokens
             self.text.release(tokens)
 
@@ -489,8 +489,8 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Check index, tokenizer and each shard. Yield (what is checked, what is wrong with it or "",
-    what was found)."""
+    """Check index, tokenizer and each shard. Yield (the checked part, its fault or "", the
+    findings)."""
     # Without these two, shards cannot be read.
     try:
         index = read_index(folder)
@@ -516,7 +516,7 @@ def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _problem(index: PreparedIndex, shards: Shards, number: int) -> str:
-    """Return what is wrong with a shard, or ""."""
+    """Return the fault of a shard, or ""."""
     shard = index.shards[number]
     try:
         lines = shards.lines(number)

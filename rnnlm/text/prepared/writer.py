@@ -1,5 +1,5 @@
-"""Write the folder of a prepared text: check what is in it before, write the tokenizer, shards one
-by one, and the index at the end.
+"""Write the folder of a prepared text: check the files in it before, write the tokenizer, shards
+one by one, and the index at the end.
 
 Each file is written under a new name, fsynced, renamed; then the journal that names it is replaced.
 So a reader, and a run that resumes after a kill, see only whole files.
@@ -38,8 +38,8 @@ from rnnlm.text.prepared.tokenizer_sample import TokenizerFiles
 
 
 def foreign(folder: Path, names: list[str]) -> list[str]:
-    """Return the names in a folder that are not ours. Those of others are left alone beside a
-    prepared text, whole or in part."""
+    """Return the names in a folder that are not ours. Other files are left alone beside a prepared
+    text, whole or in part."""
     with contextlib.suppress(ModelError):
         read_index(folder, index_name(folder))
         return []
@@ -47,8 +47,8 @@ def foreign(folder: Path, names: list[str]) -> list[str]:
 
 
 def remove(folder: Path) -> None:
-    """Delete what we wrote there, first what names the rest: a journal beside an index counts for
-    nothing."""
+    """Delete the files that we wrote there, first the one that names the rest: a journal beside an
+    index counts for nothing."""
     unname(folder)
     remove_files(folder, is_ours)
 
@@ -60,21 +60,21 @@ def unname(folder: Path) -> None:
 
 
 def remove_shards(folder: Path, names: Iterable[str]) -> None:
-    """Delete shards. What is left is no prepared text any more."""
+    """Delete shards. The rest is no prepared text any more."""
     unname(folder)
     for name in names:
         (folder / name).unlink(missing_ok=True)
 
 
 def remove_all(folder: Path) -> None:
-    """Delete what we wrote there, and the folder unless other files are in it."""
+    """Delete the files that we wrote there, and the folder unless other files are in it."""
     remove(folder)
     with contextlib.suppress(OSError):
         folder.rmdir()
 
 
 def found(folder: Path) -> ExistingWork | None:
-    """Return what exists of a prepared text, for the rule of resuming."""
+    """Return the state of a prepared text, for the rule of resuming."""
     if not is_prepared(folder):
         return None
     try:
@@ -90,7 +90,7 @@ def found(folder: Path) -> ExistingWork | None:
 
 def begun(folder: Path, identity: dict[str, str], text: TextSettings) -> PreparedIndex:
     """Return the state that the work resumes from, without incomplete shards. identity, text: of
-    the work now, which may differ in what is free."""
+    the work now, which may differ in free facts."""
     index = replace(read_index(folder, JOURNAL), identity=identity, text_settings=asdict(text))
     # A kill may have left the last shards in part; those before them count.
     whole: list[Shard] = []
@@ -109,7 +109,7 @@ def begin(
     tokenizer: TokenizerFiles,
     sample: TokenizerSample,
 ) -> PreparedIndex:
-    """Write the tokenizer, and a journal without shards, in place of what we wrote there before.
+    """Write the tokenizer, and a journal without shards, in place of our earlier files there.
     Return the index."""
     files = {}
     for role, data in tokenizer.files.items():

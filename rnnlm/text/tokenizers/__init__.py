@@ -26,8 +26,8 @@ __all__ = ["TokenizerSettings", "load", "train"]
 def train(
     settings: TokenizerSettings, blocks: Iterable[Block], limit: "MemoryLimit | None" = None
 ) -> Tokenizer:
-    """Return the tokenizer that `settings` ask for, with its vocabulary from the text `blocks`
-    alone. A notice warns of one without any word. limit: what words may take; characters take
+    """Return the tokenizer that `settings` describe, with its vocabulary from the text `blocks`
+    alone. A notice warns of one without any word. limit: memory limit of words; characters take
     little, and sentencepiece a multiple of its text."""
     settings.check_limits()
     lines = (block.lines for block in blocks)
@@ -41,8 +41,8 @@ def train(
 
 
 def reader(settings: TokenizerSettings) -> "TokenizerBuilder | None":
-    """Return what makes the tokenizer while the text is encoded, in one reading; None where it must
-    be there before."""
+    """Return an object that makes the tokenizer while the text is encoded, in one reading; None if
+    it must be there before."""
     is_plain = settings == TokenizerSettings(
         min_count=settings.min_count, max_vocab=settings.max_vocab
     )

@@ -99,7 +99,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         return tokenizer
 
     def _check_pieces(self) -> None:
-        """Make sure that the pieces of a line are the line: those of sentencepiece are the symbols
+        """Make sure that the pieces of a line are the line: sentencepiece's pieces are the symbols
         of the vocabulary, and bytes are bytes."""
         processor, symbols = self._processor, self.vocabulary.symbols
         if processor.get_piece_size() != len(symbols):
@@ -141,7 +141,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         if has_special:
             encoded = list(map(self._encode_line, prepared))
         else:
-            # By itself it would take all processors, also those of other threads.
+            # By itself it would take all processors, also the ones of other threads.
             threads = free_processors()
             encoded = self._processor.encode(prepared, out_type=int, num_threads=threads)
 
@@ -260,7 +260,7 @@ def _processor(model: bytes) -> "SentencePieceProcessor":
 # Numbers of fields in sentencepiece_model.proto
 _NORMALIZER, _DENORMALIZER = 3, 5  # of a model
 _CHARSMAP, _DUMMY_PREFIX, _REMOVE_SPACES, _ESCAPE_SPACES = 2, 3, 4, 5  # of a normaliser
-# What a normaliser must say: its defaults are to put a space first and to drop some
+# Settings that a normaliser must have: its defaults are to put a space first and to drop some
 _IDENTITY: dict[int, int | bytes] = {
     _CHARSMAP: b"",
     _DUMMY_PREFIX: 0,

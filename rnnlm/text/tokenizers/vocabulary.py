@@ -70,8 +70,8 @@ class Vocabulary:
         max_size: int | None = None,
         room: int | None = None,
     ) -> "Vocabulary":
-        """Return the same of symbols in ascending order, with their counts. They come part by part;
-        no more of them are in memory than are needed.
+        """Return the same for symbols in ascending order, with their counts. They come part by
+        part; no more of them are in memory than are needed.
 
         room: bytes of memory that a tokenizer with these symbols may take; None: any. Special
         symbols are not among them.
@@ -108,7 +108,7 @@ class Vocabulary:
             if fitting < wanted:
                 raise _no_room(wanted, fitting, symbols_by_count, len(specials), room)
 
-        # Whatever is left out is unknown.
+        # All other words are unknown.
         totals: dict[str, int] = dict(specials)
         if UNKNOWN in totals:
             totals[UNKNOWN] += occurrences - int(counts_S[order].sum())
@@ -128,7 +128,7 @@ class Vocabulary:
             counts = self.counts_V.tolist()
         lines = []
         for symbol, count in zip(self.symbols, counts, strict=True):
-            # Few symbols hold what is escaped.
+            # Few symbols hold characters that are escaped.
             if _ESCAPED.search(symbol):
                 symbol = symbol.translate(_ESCAPES)
             lines.append(f"{count}\t{symbol}\n")
@@ -184,7 +184,7 @@ def _unescape(symbol: str) -> str:
     plain = [head]
     parts = iter(rest)
     for part in parts:
-        if part == "":  # an escaped backslash splits into an empty part and what follows it
+        if part == "":  # an escaped backslash splits into an empty part and the text after it
             plain.append("\\" + next(parts, ""))
         elif part[0] in _UNESCAPES:
             plain.append(_UNESCAPES[part[0]] + part[1:])
@@ -220,8 +220,8 @@ class MemoryLimit:
     check: VocabularyCheck = accept_any_size
 
 
-# What a word of n bytes takes in a tokenizer: as a symbol, in its dictionary of ids, and in its
-# file (measured: 300 to 370 bytes, at the moment when the file is written)
+# Memory of a word of n bytes in a tokenizer: as a symbol, in its dictionary of ids, and in its file
+# (measured: 300 to 370 bytes, at the moment when the file is written)
 SYMBOL_BYTES, LETTER_BYTES = 300, 6
 MOST_WAITING = 1 << 20  # bytes that symbols may take beside twice as many as fit
 
@@ -233,7 +233,7 @@ def tokenizer_bytes(symbols: Sequence[bytes]) -> int:
 
 @dataclass
 class _Symbols:
-    """Symbols in ascending order; their counts, joined; what a tokenizer with them takes."""
+    """Symbols in ascending order; their counts, joined; the memory of a tokenizer with them."""
 
     symbols: list[bytes]
     counts: list[np.ndarray]
@@ -301,7 +301,7 @@ class VocabularyTokenizer:
     boundary_id = 0
     unk_id: int | None = 1
     relevant: tuple[str, ...] = ()  # the settings that shape its ids, for the fingerprint
-    segmentation = ""  # what else shapes them: a hash
+    segmentation = ""  # other facts that shape them: a hash
     spells = False
 
     def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary) -> None:
@@ -480,7 +480,7 @@ def check_ids(ids: Sequence[int] | np.ndarray) -> None:
 
 
 def _not_ids(ids: object) -> str:
-    """Return what was given instead of ids; "" for ids."""
+    """Return the type that was given instead of ids; "" for ids."""
     if isinstance(ids, np.ndarray):
         are_whole = ids.dtype.kind in "iu" or not ids.size
         return "" if ids.ndim == 1 and are_whole else f"a {ids.ndim}-d array of {ids.dtype}"

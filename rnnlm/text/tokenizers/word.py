@@ -65,8 +65,7 @@ class UnseenWords:
             return np.fromiter(numbers, dtype=np.int32, count=len(words))
 
     def forget(self) -> None:
-        """Forget all words. Whoever calls this makes sure that no text is computed from their
-        ids."""
+        """Forget all words. The caller makes sure that no text is computed from their ids."""
         with self._lock:
             self.words.clear()
             self._numbers.clear()
@@ -118,7 +117,7 @@ _APOSTROPHES = "'\u2019"
 
 # ---- The words of a text, counted exactly in bounded memory.
 
-# What the table takes for a word of n bytes: n + WORD_BYTES. An object of bytes, rounded up; the
+# The table's memory for a word of n bytes: n + WORD_BYTES. An object of bytes, rounded up; the
 # number of the word; its count; its place in the dictionary, with the former one while that grows,
 # and in sorted lists
 WORD_BYTES = 33 + 15 + 32 + 16 + 100
@@ -172,8 +171,8 @@ class WordCounts:
         return list(self._numbers)
 
     def least_size(self, min_count: int = 1, max_size: int | None = None) -> int:
-        """Return how many symbols the vocabulary will have at least: those of the words in the
-        table that are frequent enough already."""
+        """Return the least number of symbols that the vocabulary will have: the words in the table
+        that are frequent enough already."""
         words = len(self._numbers)
         if min_count > 1:
             words = int(np.count_nonzero(self._counts[:words] >= min_count))
@@ -474,8 +473,8 @@ def _is_mark_beyond_ascii(character: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _punctuation(marks: str) -> re.Pattern[str]:
-    """Return a pattern for what is split off: `<unk>` whole, and marks (Unicode P and S) but
-    apostrophes inside a word.
+    """Return a pattern for the marks that are split off: `<unk>` whole, and marks (Unicode P and S)
+    but apostrophes inside a word.
 
     marks: those beyond ASCII that occur in the text, as a class of all that exist is slow.
     """

@@ -20,8 +20,8 @@ CHUNK_BYTES = 1 << 15  # of words, which are read from a run at a time
 
 
 class Runs:
-    """Runs in `folder`. Each level holds fewer than MOST_RUNS, about so many times as long as those
-    of the level before."""
+    """Runs in `folder`. Each level holds fewer than MOST_RUNS, about so many times as long as the
+    runs of the level before."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -128,8 +128,8 @@ def merged_runs(runs: Iterable[_Run]) -> Iterator[Counted]:
         readers = [reader for reader in readers if not reader.is_at_end()]
         if not readers:
             return
-        # Words up to the first last one that is in memory: the next ones of that run may be smaller
-        # than those of others.
+        # Words up to the first last one that is in memory: the next words of that run may be
+        # smaller than the words of others.
         last = min(reader.words[-1] for reader in readers)
         counts: defaultdict[bytes, int] = defaultdict(int)
         for reader in readers:
