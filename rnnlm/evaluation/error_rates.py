@@ -19,8 +19,8 @@ References = Sequence[Sequence[Sequence[str]]]  # for each word its references, 
 
 
 def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> SentenceCounts:
-    """Count edits, symbols of the nearest reference, wrong words and words, by word: what the
-    two rates are computed from."""
+    """Count edits, symbols of the nearest reference, wrong words and words, by word: the counts
+    behind the two rates."""
     if len(references) != len(predicted):
         raise UsageError(
             f"there are references for {plural(len(references), 'word')} and predictions for "

@@ -153,7 +153,8 @@ def learning_curve(run: str | os.PathLike[str]) -> LearningCurve:
         criterion = _criterion(events)
         points, training = _points(events, started, criterion)
         kept_step = _kept_step(events)
-    except (KeyError, TypeError, ValueError, OverflowError):  # what another tool wrote there
+    # a value that another tool wrote there
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise ModelError(f"the {METRICS} in {folder} is damaged") from None
     return LearningCurve(
         name=run,
@@ -183,12 +184,12 @@ def _criterion(events: Sequence[dict[str, Any]]) -> str:
 def _points(
     events: Sequence[dict[str, Any]], started: dict[str, Any], criterion: str
 ) -> tuple[list[CurvePoint], list[CurvePoint]]:
-    """Return the points of the validation text, and those of the training text."""
+    """Return the points of the validation text, and the points of the training text."""
     points: list[CurvePoint] = []
     training: list[CurvePoint] = []
     for event in events:
         kind = event.get("event")
-        if kind == "rolledback":  # what came after the good state was discarded
+        if kind == "rolledback":  # points after the good state were discarded
             points = [point for point in points if point.steps <= event["to_step"]]
             training = [point for point in training if point.steps <= event["to_step"]]
         elif kind == "validated":
@@ -350,7 +351,7 @@ def _draw(axes: "Axes", points: Sequence[CurvePoint], by: By, **style: Any) -> N
 def _notice_what_is_missing(
     curves: Sequence[LearningCurve], drawn: Sequence[LearningCurve]
 ) -> None:
-    """Give notices of what a plot does not show; refuse to draw nothing, or runs of different
+    """Give notices of runs that a plot does not show; refuse to draw nothing, or runs of different
     metrics."""
     if not drawn:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Define metrics and evaluations: what was measured of a model, printed, stored, resampled and
+"""Define metrics and evaluations: the measurements of a model, printed, stored, resampled and
 compared in one way for every task."""
 
 import itertools
@@ -140,7 +140,7 @@ class Metric:
         }
 
 
-# ---- What is printed of a result: tables, notes, lines.
+# ---- The printed form of a result: tables, notes, lines.
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ Part: TypeAlias = Table | Remark | str
 
 
 def text_of(parts: Iterable[Part]) -> str:
-    """Write what is printed of a result as plain text, with aligned tables."""
+    """Write the printed parts of a result as plain text, with aligned tables."""
     lines = []
     for part in parts:
         if isinstance(part, Table):
@@ -198,7 +198,7 @@ class Evaluation(Records, Result):
     @property
     @abstractmethod
     def metrics(self) -> tuple[Metric, ...]:
-        """All metrics that apply; those of one column of labels are adjacent."""
+        """All metrics that apply; metrics of one column of labels are adjacent."""
 
     @property
     @abstractmethod
@@ -341,7 +341,7 @@ class Evaluation(Records, Result):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            # A property of ours gets here if what it computes with has another form.
+            # A property of ours gets here if a value that it computes with has another form.
             if name.startswith("_") or hasattr(type(self), name):
                 raise AttributeError(name)
             names = dict.fromkeys(metric.name for metric in self.metrics)
@@ -362,7 +362,7 @@ class Evaluation(Records, Result):
         for metric in (*self.metrics, *self.joint):
             interval = self.intervals.get((metric.column, metric.name)) or metric.interval
             rows.append({**metric.to_row(interval), **self.counts_of(metric.column)})
-        # Columns of labels may differ in what was counted.
+        # Columns of labels may differ in their counts.
         names = dict.fromkeys(itertools.chain.from_iterable(rows))
         return [{name: row.get(name) for name in names} for row in rows]
 
@@ -372,7 +372,7 @@ class Evaluation(Records, Result):
         heads = columns if any(columns) else ["value"]
         rows = []
 
-        # What was counted, then what was measured.
+        # Counts, then metrics.
         counts = [self.counts_of(column) for column in columns]
         for name in dict.fromkeys(itertools.chain.from_iterable(counts)):
             note = f" ({self.count_notes[name]})" if name in self.count_notes else ""
@@ -436,7 +436,7 @@ class Evaluation(Records, Result):
         Args:
             evaluations: Evaluations by the name of their text.
         """
-        # Evaluations of different tasks need a column for whatever one of them has.
+        # Evaluations of different tasks need a column for every count of one of them.
         summaries: list[Metric] = []
         counted: dict[str, None] = {}
         for evaluation in evaluations.values():
@@ -488,8 +488,8 @@ def with_intervals(evaluation: E) -> E:
 
 
 def restored(numbers: type[N], stored: Mapping[str, Any], **known: Any) -> N:
-    """Make a dataclass of numbers from what was stored of it. A field that is not stored is its
-    default, or None; what is stored beside the fields is ignored. known: values of other fields."""
+    """Make a dataclass of numbers from its stored form. A field that is not stored is its default,
+    or None; other stored values are ignored. known: values of other fields."""
     for attribute in fields(numbers):
         if attribute.name in stored:
             known.setdefault(attribute.name, stored[attribute.name])
@@ -527,8 +527,7 @@ def intervals_of(
     return intervals
 
 
-# ---- The signature of a metric: what was counted, by which convention, on which data, and for
-# which model.
+# ---- The signature of a metric: the counted units, the convention, the data, and the model.
 
 
 @dataclass(frozen=True)
@@ -579,8 +578,8 @@ def signature_parts(parts: Iterable[str]) -> dict[str, str]:
 
 
 def _escaped(value: str) -> str:
-    """Escape a value as URLs do: people name columns, and a name may hold what divides the
-    parts."""
+    """Escape a value as URLs do: people name columns, and a name may hold the characters that
+    divide the parts."""
     return value.replace("%", "%25").replace("|", "%7C").replace(":", "%3A")
 
 

@@ -26,8 +26,8 @@ class Plot:
 
 
 def check(path: Path, overwrite: bool = False, what: str = "a report") -> None:
-    """Make sure that a page can be made and written to `path`, before any work is done. what:
-    what the page is, for messages."""
+    """Make sure that a page can be made and written to `path`, before any work is done. what: its
+    name in messages."""
     outputs.check_file(path, overwrite)
     suffix = Path(without_suffix(str(path))).suffix
     if suffix.lower() not in SUFFIXES or path == STANDARD_OUTPUT:

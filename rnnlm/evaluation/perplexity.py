@@ -49,8 +49,8 @@ from rnnlm.text.encoding import MOST_THREADS, EncodedText, LinesHash, as_bytes, 
 from rnnlm.text.lines import Block, Progress, TextSettings, no_text, silent
 from rnnlm.text.marks import tell_unseen
 
-# ---- The signature: one line that says on what and how a number was measured, and so which numbers
-# compare.
+# ---- The signature: one line that says on which data and how a number was measured, and so which
+# numbers compare.
 
 VERSION = "0.1"
 CHECKED = "checked"  # the hash of most models; a signature leaves it out
@@ -96,7 +96,7 @@ class Signature:
             raise UsageError(f"not a signature: {text!r}") from None
 
 
-# ---- What each line adds to perplexity, for intervals and differences.
+# ---- The contributions of lines to perplexity, for intervals and differences.
 
 MOST_BLOCKS = 10_000  # units resampled; a text of more lines is resampled in blocks
 
@@ -190,8 +190,8 @@ class LineSums:
 
 
 def nats_to_choose(encoded: EncodedText) -> float:
-    """Return what it costs to choose one of the different unknown words of a text, each as likely
-    as the others (Ueberla 1994); NaN where their number is not known."""
+    """Return the cost of choosing one of the different unknown words of a text, each as likely as
+    the others (Ueberla 1994); NaN if their number is not known."""
     types = encoded.oov_types
     return math.nan if types is None else math.log(max(1, types))
 
@@ -415,7 +415,7 @@ class TextEvaluation(Evaluation):
         )
 
     def _note(self, name: str) -> str:
-        """Return what a reader must know about a metric, to be printed beside it."""
+        """Return a note that a reader of a metric needs, to be printed beside it."""
         notes = []
         definition = TEXT_METRICS[name]
         is_of_all_tokens = definition.per == "token" and not definition.without_unknown

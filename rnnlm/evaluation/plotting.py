@@ -36,14 +36,14 @@ WIDEST, TALLEST = 7.0, 6.1  # inches
 NORMAL, SMALL = 10, 9  # points: titles and names of axes; numbers, words and legends
 LETTER = 0.58  # the mean width of a letter, in its size
 
-# ---- What series look like. Okabe & Ito (2008): colour-blind readers can distinguish the colours.
+# ---- The look of series. Okabe & Ito (2008): colour-blind readers can distinguish the colours.
 # Each has its own marker; where there are more series than colours, lines are dashed and markers
 # differ.
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = "osD^vP"
 LINES = ("-", "--", ":", "-.")
-REFERENCE = "#666666"  # what the series are compared with: chance, bounds, the diagonal
+REFERENCE = "#666666"  # lines to compare the series with: chance, bounds, the diagonal
 BAND = 0.15  # opacity
 
 _STYLE: dict[Any, Any] = {
@@ -107,7 +107,7 @@ def imported_matplotlib() -> ModuleType:
 
 @contextlib.contextmanager
 def _styled() -> Iterator[None]:
-    """Draw in our style, whatever a person's own settings of matplotlib are."""
+    """Draw in our style, with any settings of matplotlib that a person has."""
     matplotlib = imported_matplotlib()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -364,7 +364,7 @@ def as_svg(figure: "Figure") -> str:
 
 
 def check_path(path: Path) -> None:
-    """Refuse a path whose suffix is not that of a plot."""
+    """Refuse a path whose suffix is no suffix of a plot."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path} does not have a plot suffix", hint=nearest(path.suffix, SUFFIXES))
     imported_matplotlib()  # where it is missing, say so before time goes into a plot

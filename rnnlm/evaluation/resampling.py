@@ -1,5 +1,5 @@
-"""Resample what each line contributes to a metric: confidence intervals, and tests of whether
-two systems differ."""
+"""Resample the contributions of lines to a metric: confidence intervals, and tests of whether two
+systems differ."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -356,12 +356,12 @@ def _check(numerator_N: np.ndarray, denominator_N: np.ndarray) -> None:
 # ---- Intervals of metrics of labels and of decoded text, and differences between two systems on
 # the same sentences.
 #
-# Sentences are drawn with replacement and the metric is computed from the sums of what was drawn:
-# the bootstrap of Efron & Tibshirani (1993, chapter 13), paired for two systems (Koehn 2004;
-# Berg-Kirkpatrick, Burkett & Klein 2012). The p-value is that of approximate randomisation (Noreen
-# 1989; Yeh 2000 for F1; Riezler & Maxwell 2005 for BLEU): each trial swaps the outputs of the two
-# systems for some sentences. For metrics that are means this is the permutation of signs that
-# language models are compared by.
+# Sentences are drawn with replacement and the metric is computed from the sums of the draw: the
+# bootstrap of Efron & Tibshirani (1993, chapter 13), paired for two systems (Koehn 2004;
+# Berg-Kirkpatrick, Burkett & Klein 2012). The p-value is computed by approximate randomisation
+# (Noreen 1989; Yeh 2000 for F1; Riezler & Maxwell 2005 for BLEU): each trial swaps the outputs of
+# the two systems for some sentences. For metrics that are means this is the permutation of signs
+# that language models are compared by.
 
 ROUNDING = 1e-12  # metrics that differ by less are equal
 
@@ -419,7 +419,7 @@ def paired_difference(
     ours = first.counts.with_classes(classes)
     theirs = second.counts.with_classes(classes)
 
-    # Both systems get the same draws, which is what makes the bootstrap a paired one.
+    # Both systems get the same draws, which makes the bootstrap a paired one.
     drawn = []
     for weights_RN in _draws(ours, resamples, seed):
         gap_R = first.statistic(theirs.sums(weights_RN)) - first.statistic(ours.sums(weights_RN))
@@ -452,7 +452,7 @@ def _batches(counts: SentenceCounts, trials: int) -> Iterator[tuple[int, int]]:
 
 
 def _interval(estimate: float, drawn_R: np.ndarray, level: float) -> Interval:
-    """Return the estimate with the quantiles of what was drawn as bounds."""
+    """Return the estimate with the quantiles of the drawn values as bounds."""
     finite = drawn_R[np.isfinite(drawn_R)]  # sentences drawn may hold nothing that was counted
     low = high = estimate
     if len(finite):

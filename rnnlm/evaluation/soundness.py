@@ -1,14 +1,13 @@
 """Audit a model: is it intact, and do its probabilities sum to one? One check after another, each
 reported as it ends.
 
-Intact: config.json can be read, every file has its length and SHA-256, what is stored for adapting
-the model is undamaged, the arrays are those that the settings imply and hold numbers, and the
-tables of an n-gram model are in order; the parts of a combination are the models that it was made
-of, and intact. Sums: the model itself is asked for the probabilities of all next tokens, after all
-contexts where they are few, otherwise after a random sample. A model that does not claim to sum to
-one does not fail this check. The checks of taggers and classifiers are in
-:mod:`rnnlm.tasks.labelling.evaluation.evaluation`, those of encoder-decoders in
-:mod:`rnnlm.tasks.seq2seq.evaluation.evaluation`.
+Intact: config.json can be read, every file has its length and SHA-256, the stored adaptations are
+undamaged, the arrays match the settings and hold numbers, and the tables of an n-gram model are in
+order; the parts of a combination are the models that it was made of, and intact. Sums: the model
+itself is asked for the probabilities of all next tokens, after all contexts where they are few,
+otherwise after a random sample. A model that does not claim to sum to one does not fail this check.
+The checks of taggers and classifiers are in :mod:`rnnlm.tasks.labelling.evaluation.evaluation`, the
+checks of encoder-decoders in :mod:`rnnlm.tasks.seq2seq.evaluation.evaluation`.
 """
 
 import dataclasses
@@ -46,7 +45,7 @@ class Check:
     Attributes:
         name: Name of the check.
         result: Result of the check; "not claimed" if the model does not promise the property.
-        detail: What was found.
+        detail: The findings.
     """
 
     name: str
@@ -61,7 +60,8 @@ def audit(
     seed: int = 0,
     device: str | Device = "auto",
 ) -> Iterator[Check]:
-    """Check a model, or a prepared text. After a failed check, what depends on it is not checked.
+    """Check a model, or a prepared text. After a failed check, the checks that depend on it are
+    skipped.
 
     name: of a model or of the folder of a prepared text; or a model that was loaded from a folder,
     which is checked. sample: the number of contexts to compute sums of probabilities for, of
@@ -84,8 +84,8 @@ def audit(
 
 
 def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) -> Iterator[Check]:
-    """Yield the checks of the model in `folder`; those of the models it is made of come before
-    what depends on them."""
+    """Yield the checks of the model in `folder`; checks of the models it is made of come before the
+    checks that depend on them."""
     try:
         manifest = model_folder.read_manifest(folder)
     except ModelError as error:
@@ -118,7 +118,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     yield Check("arrays", "ok", what)
     yield _numbers(stored, manifest.kind.is_counted)
 
-    # What remains depends on the task: for language models, the sums.
+    # The remaining checks depend on the task: for language models, the sums.
     yield from registry.task(manifest.task).checks(model, sample, seed)
 
 
@@ -146,7 +146,7 @@ def _files(folder: Path, manifest: model_folder.Manifest) -> Check:
 
 
 def _adaptation(folder: Path) -> Iterator[Check]:
-    """Check what is stored for adapting the model, if anything is."""
+    """Check the stored adaptations of the model, if there are any."""
     try:
         names = adaptation_files.check(folder)
     except ModelError as error:

@@ -1,5 +1,5 @@
-"""Read word by word through a model of any kind, for decoders and services: what comes next depends
-on what they have so far.
+"""Read word by word through a model of any kind, for decoders and services: their next question
+depends on the answers so far.
 
     scorer = model.scorer()
     logprob_nats, state = scorer.extend(scorer.begin(), "the")
@@ -28,8 +28,8 @@ class WordPrefix:
     """The words of a line so far. A value: it can be kept, extended in several ways, and handed to
     other threads.
 
-    Two prefixes are equal, with the same hash, if the model does not distinguish what was read: for
-    decoders that merge hypotheses.
+    Two prefixes are equal, with the same hash, if the model does not distinguish the words read:
+    for decoders that merge hypotheses.
     """
 
     _read: object
@@ -103,7 +103,7 @@ class WordScorer:
 
         Raises:
             UsageError: The numbers of states and words differ, or a state belongs to another
-                scorer. Other errors are those of :meth:`extend`.
+                scorer. Other errors are the errors of :meth:`extend`.
         """
         name, argument = "words", cast(object, words)
         if isinstance(states, WordPrefix):

@@ -1,9 +1,9 @@
-"""Find the likeliest next words at each place of a sentence, whatever a model's tokens are.
+"""Find the likeliest next words at each place of a sentence, for any kind of tokens.
 
 Where every token is a word these are the likeliest tokens. Where words are made of pieces, whole
 words are built piece by piece, the likeliest beginning first; P(w|c) is defined in
-:mod:`rnnlm.lm.base.words`. A beginning is at least as likely as each word that continues it, so
-what is found first is the likeliest: exactly so where the model sums to one and no more than
+:mod:`rnnlm.lm.base.words`. A beginning is at least as likely as each word that continues it, so the
+first word found is the likeliest: exactly so where the model sums to one and no more than
 MOST_TRIED beginnings had to be tried; otherwise it is the best that was found. A word counts as the
 tokenizer cuts it, not in other pieces.
 """
@@ -79,8 +79,8 @@ class _Beginning:
 
 @dataclass(frozen=True, order=True)
 class _Candidate:
-    """The pieces of a whole word (`beginning` is None), or those of a beginning and one more: the
-    piece at `rank` of its `order`."""
+    """The pieces of a whole word (`beginning` is None), or of a beginning and one more: the piece
+    at `rank` of its `order`."""
 
     cost_nats: float
     number: int  # of equally likely ones the earlier comes first
@@ -108,7 +108,7 @@ class WordSearch:
         """Yield the words at each of the ascending `places` of a line, before the token there,
         likeliest first.
 
-        begun: what each word begins with, as the tokenizer writes it. state: where the line begins;
+        begun: the beginning of each word, as the tokenizer writes it. state: where the line begins;
         None: in the model's initial state.
         """
         inputs_T = np.concatenate([[self.model.tokenizer.boundary_id], ids_T]).astype(np.int64)

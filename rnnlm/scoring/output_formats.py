@@ -32,7 +32,7 @@ class TextForm:
 
     @property
     def header(self) -> str:
-        """What comes before all scores."""
+        """The part before all scores."""
         return "" if self.name == "jsonl" else self._lines([self.layout.columns])
 
     def text(self, scores: Scores) -> str:
@@ -69,7 +69,7 @@ def _cell(value: object) -> str:
     return visible(text, kept="\t\n")
 
 
-# ---- What is counted.
+# ---- The counts.
 
 
 @dataclass

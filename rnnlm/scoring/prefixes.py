@@ -91,8 +91,8 @@ class Prefix:
 
 
 class CachedPrefixes:
-    """Scores prefixes by predictions. The length of an n-gram is that of the whole prefix, as it is
-    unknown what is forgotten."""
+    """Scores prefixes by predictions. The length of an n-gram is the length of the whole prefix, as
+    the model's memory is unknown."""
 
     order = UNBOUNDED
 
@@ -162,8 +162,8 @@ class CachedPrefixes:
                 entries.extend(self.distributions(prefixes[block]))
             return entries
 
-        # Read each prefix once, however often it occurs. What is found is kept here, too: the cache
-        # may drop it before it is used.
+        # Read each prefix once, however often it occurs. Results are kept here, too: the cache may
+        # drop them before they are used.
         known: dict[tuple[int, ...], tuple[np.ndarray, State]] = {}
         new: dict[tuple[int, ...], Prefix] = {}
         for prefix in prefixes:
@@ -350,7 +350,7 @@ class _PrefixTrie:
             rows, depth = following, end
 
     def copy_shared(self, logprob_N: np.ndarray) -> None:
-        """Copy to each line the scores of what it shares with the line before it."""
+        """Copy to each line the scores of the part that it shares with the line before it."""
         starts = self.start_L.tolist()
         for (before, start), shared in zip(
             itertools.pairwise(starts), self.shared_L[1:].tolist(), strict=True

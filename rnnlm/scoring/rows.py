@@ -46,12 +46,12 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class RowLayout:
-    """The columns of a table of scores. carried: those of the input; own: the others, between `id`
-    and `reason`.
+    """The columns of a table of scores. carried: columns of the input; own: the others, between
+    `id` and `reason`.
 
-    measures: what is shown of words besides their surprisal. with_probability: sentences, tokens
-    and words have a column `probability`. with_model: a column `model` comes first, as several
-    models have rows.
+    measures: measures of words besides their surprisal. with_probability: sentences, tokens and
+    words have a column `probability`. with_model: a column `model` comes first, as several models
+    have rows.
     """
 
     by: By
@@ -234,8 +234,8 @@ class SentenceScores(tabular.RecordList[SentenceScore]):
 
 
 def _has_rows(score: SentenceScore, by: By) -> bool:
-    """Return whether a score has what rows of that kind are made of, or its sentence has none of
-    them."""
+    """Return whether a score has the parts that rows of that kind are made of, or its sentence has
+    none of them."""
     if score.reason or by == "sentence":
         return True
     if by == "region":
@@ -246,9 +246,9 @@ def _has_rows(score: SentenceScore, by: By) -> bool:
 
 
 def record(score: SentenceScore, settings: ScoringSettings, probabilities: bool = False) -> Row:
-    """Return a score as one object in JSON's types, with lists of what is asked for; the columns
-    that the sentence carries are among its keys."""
-    # What makes no sense of a sentence that could not be read is null.
+    """Return a score as one object in JSON types, with the requested lists; the columns that the
+    sentence carries are among its keys."""
+    # Fields that make no sense for a sentence that could not be read are null.
     made: Row = {"id": score.id}
     if score.columns:
         made.update(in_json(score.columns))

@@ -1,8 +1,8 @@
 """Score sentences: log-probabilities, surprisals of tokens and words, likely next words.
 
 Each is read from the initial state, or all of them as one stream; with its `</s>` or without;
-alone, or given what comes before. A decoder reads each from the state of its source. Lines are read
-a few thousand at a time, batched by length: scores depend neither on batch nor on order.
+alone, or given the text before it. A decoder reads each from the state of its source. Lines are
+read a few thousand at a time, batched by length: scores depend neither on batch nor on order.
 """
 
 import functools
@@ -57,8 +57,8 @@ class Chunk:
     """Sentences that were read together, as a sequence of their scores. scores: one for each; none
     where the chunk was skipped.
 
-    signature: what all scores so far were measured on, and how. A given text counts as a part of
-    its line, separated by a tab, and so does the source that a decoder reads.
+    signature: the data and method of all scores so far. A given text counts as a part of its line,
+    separated by a tab, and so does the source that a decoder reads.
     """
 
     sentences: list[Sentence]
@@ -129,7 +129,7 @@ def score_chunks(
     cut into the same chunks.
 
     model: as for :func:`score_sentences`. skip: how many sentences were scored before; their chunks
-    are read only as far as what follows depends on them.
+    are read only as far as later scores depend on them.
 
     Raises:
         UsageError: the settings contradict each other or the model.
@@ -164,7 +164,7 @@ def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
 class SentenceScorer:
     """Scores chunks of sentences, one after the other or side by side.
 
-    name: what notices call the model. unseen_by: tokenizers, by the names of their models; a notice
+    name: the model's name in notices. unseen_by: tokenizers, by the names of their models; a notice
     at the end names marks that they have never seen.
     """
 
@@ -198,7 +198,8 @@ class SentenceScorer:
             )
 
     def chunks(self, lists: Iterable[list[Sentence]], skip: int) -> Iterator[Chunk]:
-        """Score the lists one after the other; tell at the end what the model does not know."""
+        """Score the lists one after the other; report at the end the marks that the model does not
+        know."""
         lines, read, marks, odd_spaces = LinesHash(), 0, Counter[str](), 0
         for chunk in lists:
             checked, reasons, readable = self._check(chunk)
@@ -267,7 +268,7 @@ class SentenceScorer:
         return signature_before(self.model, self.settings)
 
     def _hashed(self, readable: Sequence[Sentence]) -> list[str]:
-        """Return the lines of sentences as signatures hash them: with what they are read after."""
+        """Return the lines of sentences as signatures hash them: with the text before them."""
         texts = _lines_given(readable)
         if not self.reads_sources:
             return texts
@@ -277,8 +278,8 @@ class SentenceScorer:
     def _check(
         self, sentences: Sequence[Sentence]
     ) -> tuple[list[Sentence], list[str | None], list[Sentence]]:
-        """Return the sentences as they are scored, why one is not, and those that are; refuse what
-        this model cannot read."""
+        """Return the sentences as they are scored, the reasons of those without a score, and the
+        others; refuse sentences that this model cannot read."""
         nulls = self.settings.unscorable == "null"
         checked, reasons = check(sentences, self.settings.special_symbols, nulls)
         if self.reads_sources:
@@ -334,7 +335,7 @@ class SentenceScorer:
 
     def _read(self, sentences: list[Sentence]) -> ReadSentences:
         """Read the sentences, and find their words among the tokens."""
-        # What is read, and where the part to be scored begins.
+        # The text to read, and the place where the part to be scored begins.
         settings, tokenizer = self.settings, self.tokenizer
         texts = [sentence.text for sentence in sentences]
         lines = [line_of(sentence) if sentence.given else sentence.text for sentence in sentences]
@@ -448,8 +449,8 @@ class SentenceScorer:
         return logprob_N, DistributionColumns(nothing, nothing, nothing)
 
     def _distribution_functions(self, shown: ShownWords) -> dict[str, distributions.Look]:
-        """Return the functions that look at each distribution at the words, by the name that
-        :class:`DistributionColumns` has for what they find."""
+        """Return the functions that look at each distribution at the words, by the name of their
+        result in :class:`DistributionColumns`."""
         settings, functions = self.settings, dict[str, distributions.Look]()
         if shown.items.is_place_N.any():
             functions["log_boundary"] = self.finder.log_boundary
@@ -464,19 +465,18 @@ class SentenceScorer:
 
 
 def _lines_given(sentences: Sequence[Sentence]) -> list[str]:
-    """Return the texts, each with what is given before it and a tab."""
+    """Return the texts, each with the given text before it and a tab."""
     return [
         f"{sentence.given}\t{sentence.text}" if sentence.given else sentence.text
         for sentence in sentences
     ]
 
 
-# ---- What identifies a run of scoring: the model, the settings, and the signature of what was
-# scored.
+# ---- The identity of a run of scoring: the model, the settings, and the signature of the scores.
 
 
 def describe_run(model: LanguageModel, settings: ScoringSettings) -> dict[str, str]:
-    """Return what identifies a run of scoring, by name: the model and the settings."""
+    """Return the identity of a run of scoring, by name: the model and the settings."""
     check_settings(model, settings)
     signature = signature_before(model, settings)
     return {
@@ -520,8 +520,8 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
         )
 
 
-# ---- Whether sentences can be scored: what is not UTF-8, holds a line end or a reserved symbol has
-# no score, but a reason.
+# ---- Whether sentences can be scored: text that is not UTF-8, holds a line end or a reserved
+# symbol has no score, but a reason.
 
 _BYTES = range(0xDC80, 0xDD00)  # characters in place of bytes that are not UTF-8 (surrogateescape)
 
@@ -592,8 +592,8 @@ def _is_plain(sentences: Sequence[Sentence]) -> bool:
 
 
 def checked_text(text: str, where: str, special_symbols: str, hint: str = REMOVE_OR_TREAT) -> str:
-    """Return the text of a sentence as it is read, `special_symbols` treated. where: what messages
-    call its place; hint: the way out where `<s>` or `</s>` is an error.
+    """Return the text of a sentence as it is read, `special_symbols` treated. where: the name of
+    its place in messages; hint: the way out if `<s>` or `</s>` is an error.
 
     TextError: it is not UTF-8, or holds a newline; or `<s>` or `</s>`, where that is an error.
     """

@@ -101,8 +101,8 @@ class ReadSentences:
     """Sentences that were read together. begins: (lines,) the first token of each that is scored.
     logprob_N: of all tokens, nats.
 
-    words: where the words of the tokenizer are; shown: the words that are shown; seen: predictions
-    there. frequency_W: of shown words. initial: what lines begin with that have sources.
+    words: places of the tokenizer's words; shown: the words that are shown; seen: predictions
+    there. frequency_W: frequencies of shown words. initial: beginnings of lines that have sources.
     """
 
     tokenizer: Tokenizer
@@ -149,7 +149,7 @@ class ReadSentences:
             if last > first:
                 oov = [tokens[at - begin] for at in self.encoded.oov[first:last].tolist()]
 
-            # What was not asked for is empty.
+            # Results that were not requested are empty.
             token_scores: tuple[TokenScore, ...] = ()
             word_scores: tuple[WordScore, ...] = ()
             next_words: tuple[tuple[NextWord, ...], ...] = ()

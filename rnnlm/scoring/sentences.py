@@ -52,8 +52,8 @@ PREFIX = "input_"  # of a carried column that has the name of one of ours
 
 
 class CarriedColumns:
-    """The columns that are carried through: those of the first table, so that all rows have the
-    same.
+    """The columns that are carried through: the columns of the first table, so that all rows have
+    the same.
 
     keep: their names; None: all but those that :meth:`begin_table` leaves out.
     """
@@ -68,8 +68,8 @@ class CarriedColumns:
     def begin_table(
         self, source: str, names: Sequence[str], left_out: set[str], always: Sequence[str] = ()
     ) -> None:
-        """Begin a table with columns of these names. always: those that are carried whatever is to
-        be kept. TextError: one of those to keep is not among them."""
+        """Begin a table with columns of these names. always: columns that are carried in any case.
+        TextError: one of the columns to keep is not among them."""
         keep = [column_named(name, names, source) for name in self._keep or ()]
         self._source, self._known = source, {*names, *left_out}
         if self._shown is None:
@@ -80,7 +80,7 @@ class CarriedColumns:
             self._shown = _renamed(kept)
             return
 
-        # Later tables give what columns of the first one they have.
+        # Later tables give the columns of the first one that they have.
         missing = [name for name in self._shown if name not in names]
         if missing:
             self.notify_once(
@@ -102,7 +102,7 @@ class CarriedColumns:
             notice(f"{what}: {rule}")
 
     def of(self, row: Row) -> dict[str, Any]:
-        """Return what a row carries, by the names in the result."""
+        """Return the columns that a row carries, by the names in the result."""
         # A JSON object may have any names.
         others = row.values.keys() - self._known - {None}
         if self._keep is None and others:
@@ -207,11 +207,11 @@ def read_sentences(
 
 
 def _numbered(records: Iterator[_Record], settings: SentenceSettings) -> Iterator[Sentence]:
-    """Yield the sentences of records, with what they do not have themselves."""
+    """Yield the sentences of records, with defaults for missing fields."""
     has_warned, with_bars = False, 0
     seen: set[int | str] = set()
     for number, sentence in enumerate(records, start=1):
-        # What may have been meant in another way.
+        # Texts that may have been meant in another way.
         if settings.region_mark is None and "|" in sentence.text:
             with_bars += "|" in sentence.text.split()
         if sentence.id in seen and not has_warned:
@@ -223,7 +223,7 @@ def _numbered(records: Iterator[_Record], settings: SentenceSettings) -> Iterato
         if sentence.id is not None:
             seen.add(sentence.id)
 
-        # What a sentence does not have itself.
+        # Fields that a sentence does not have itself.
         id = number if sentence.id is None else sentence.id
         source = settings.given_source if sentence.source is None else sentence.source
         yield Sentence(
@@ -243,9 +243,9 @@ def _numbered(records: Iterator[_Record], settings: SentenceSettings) -> Iterato
 def read_texts(
     names: tuple[str, ...], settings: SentenceSettings = SentenceSettings()
 ) -> Iterator[tuple[str, str, str | None]]:
-    """Yield the texts of all files, globs, `-` and data sets, each with its place before it,
-    `FILE, line 3`, in a table `FILE, row 3`, and behind it why a row has none. What is not UTF-8 is
-    in them as :func:`rnnlm.scoring.scorer.checked_text` finds it.
+    """Yield the texts of all files, globs, `-` and data sets, each with its place before it, `FILE,
+    line 3`, in a table `FILE, row 3`, and behind it the reason why a row has none. Bytes that are
+    not UTF-8 are in them as :func:`rnnlm.scoring.scorer.checked_text` finds them.
 
     TextError: a source is not there or cannot be read, or a column is not there.
     """
@@ -288,8 +288,8 @@ def of_texts(
     sources: str | Iterable[str] | None = None,
 ) -> Iterator[Sentence]:
     """Yield the sentences of texts at hand. given, sources: one for all, or one for each.
-    region_mark: what separates regions in a text. TextError: it is inside a word. UsageError: it
-    cannot separate regions."""
+    region_mark: the mark that separates regions in a text. TextError: it is inside a word.
+    UsageError: it cannot separate regions."""
     if region_mark is not None:
         check_mark(region_mark)
     # One for all, or one for each.
@@ -445,8 +445,8 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
 def _table(
     source: str, kind: str, settings: SentenceSettings, carried: CarriedColumns
 ) -> Iterator[_Record]:
-    """Yield the rows of a table. Columns are those of the first row that can be read; what a later
-    one lacks concerns that row alone."""
+    """Yield the rows of a table. Columns are the columns of the first row that can be read; cells
+    that a later one lacks concern that row alone."""
     named = (
         settings.column, settings.target_column, settings.id_column, settings.given_column,
         *settings.region_columns, *(settings.keep or ())
@@ -533,7 +533,7 @@ def _sentence(
     if row.is_too_long:
         reason = tables.TOO_LONG
 
-    # Ids are numbers or texts; what JSON may hold besides is shown.
+    # Ids are numbers or texts; other JSON types are shown.
     id = without_halves(row.values.get(of.id)) if of.id else None
     if isinstance(id, (list, dict)):
         id = shown(id)

@@ -12,7 +12,8 @@ from rnnlm.text.sources import SourceSettings
 
 WordMeasure = Literal["entropy", "frequency"]
 
-# ---- How sentences are read: of which columns, with what before them, and what goes along.
+# ---- How sentences are read: from which columns, with which text before them, and with which
+# further columns.
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ class ScoringSettings(ValidatedSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class SentenceScoring(ScoringSettings):
-    """Settings for scoring given sentences, and what applies to all of them."""
+    """Settings for scoring given sentences that apply to all of them."""
 
     given: Annotated[
         str | Sequence[str],

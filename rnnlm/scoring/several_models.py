@@ -28,7 +28,7 @@ class ModelsChunk:
 
     @property
     def signatures(self) -> dict[str, Signature]:
-        """By model, what all its scores so far were measured on, and how."""
+        """The data and method of all scores so far, by model."""
         return {name: chunk.signature for name, chunk in self.chunks.items()}
 
     def __iter__(self) -> Iterator[dict[str, SentenceScore]]:
@@ -92,14 +92,14 @@ def reading_for(
 def describe_run_of_models(
     models: Mapping[str, LanguageModel], settings: ScoringSettings
 ) -> dict[str, str]:
-    """Return what makes a run of scoring, by name: of one model,
-    :func:`rnnlm.scoring.scorer.describe_run`; of several, what they share, and what is each one's
-    own with its name after it."""
+    """Return the identity of a run of scoring, by name: for one model,
+    :func:`rnnlm.scoring.scorer.describe_run`; for several, the facts they share, and each one's own
+    facts with its name after them."""
     runs = {name: describe_run(model, settings) for name, model in models.items()}
     first = next(iter(runs.values()))
     if len(models) == 1:
         return first
-    # What all runs share is shown once.
+    # Facts that all runs share are shown once.
     described = {"models": ", ".join(models)}
     by_model: dict[str, str] = {}
     shared = [key for key in first if len({run[key] for run in runs.values()}) == 1]

@@ -17,15 +17,15 @@ from rnnlm.text.lines import WORD_SPACE, is_blank, split_words
 
 @dataclass(frozen=True, slots=True)
 class WordScore:
-    """One word of a sentence, or `</s>`. surprisal_bits = -log2 p(word | what came before); None
-    where that is infinite.
+    """One word of a sentence, or `</s>`. surprisal_bits = -log2 p(word | earlier words); None if
+    infinite.
 
-    is_oov: it has a part that is unknown. index: its number in the line from 1, what is given
-    counted. `text[start:end]` of the sentence is the word; `</s>` is the empty span at its end.
-    tokens: how many of the model's tokens make the word. entropy_bits: of the model's prediction of
-    the word's first token, before that is read. log10_frequency: the log of the word's share of the
-    training text (:mod:`rnnlm.scoring.word_scores`). None where that is not asked for, or not
-    known.
+    is_oov: it has a part that is unknown. index: its number in the line from 1, with the given
+    words counted. `text[start:end]` of the sentence is the word; `</s>` is the empty span at its
+    end. tokens: number of the model's tokens that make the word. entropy_bits: entropy of the
+    model's prediction of the word's first token, before that is read. log10_frequency: the log of
+    the word's share of the training text (:mod:`rnnlm.scoring.word_scores`). None if they were not
+    requested, or not known.
     """
 
     word: str
@@ -40,7 +40,7 @@ class WordScore:
 
     @property
     def probability(self) -> float:
-        """p(word | what came before)."""
+        """p(word | earlier words)."""
         return probability_of(self.surprisal_bits)
 
 
@@ -66,7 +66,7 @@ class DistributionColumns:
     def of(
         cls, columns: np.ndarray, names: Sequence[str], is_boundary: np.ndarray
     ) -> "DistributionColumns":
-        """Sort what was seen side by side, under these names in their order, the likeliest tokens
+        """Sort predictions side by side, under these names in their order, the likeliest tokens
         last; is_boundary: where B is needed."""
         nothing: np.ndarray = np.zeros(0)
         log_boundary = np.zeros(np.count_nonzero(is_boundary))
@@ -181,9 +181,9 @@ class WordFrequencies:
     def of(self, words: WordSpans, ids_N: np.ndarray) -> np.ndarray:
         """Return the log10_frequency of each of the words, (W,), NaN where it has none.
 
-        A written word has that of the one token in it that holds a letter or digit: "dog." counts
-        as "dog" where the mark is a separate token. Unknown words have none, nor have words of
-        several such tokens, nor `</s>`.
+        A written word has the frequency of the one token in it that holds a letter or digit: "dog."
+        counts as "dog" where the mark is a separate token. Unknown words have none, nor have words
+        of several such tokens, nor `</s>`.
         """
         if not self.are_known:
             return np.full(len(words.starts), np.nan)
@@ -217,9 +217,9 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class RegionScore:
-    """A region with its surprisal (bits), the sum over its words, and that of the next region, None
-    at the last one; None, too, where it is infinite. `text[start:end]` of the sentence is the
-    region; words, tokens: how many it has."""
+    """A region with its surprisal (bits), the sum over its words, and the surprisal of the next
+    region, None at the last one; None, too, if it is infinite. `text[start:end]` of the sentence is
+    the region; words, tokens: its numbers of words and tokens."""
 
     text: str
     index: int
@@ -235,7 +235,7 @@ class RegionScore:
 
 def split_regions(text: str, mark: str, where: str) -> tuple[Region, ...]:
     """Return the regions of `text`, which `mark` separates. TextError: the mark is inside a word;
-    where: what holds the text, for the message."""
+    where: the place of the text, for the message."""
     parts = text.split(mark)
     last = ""
     for index, part in enumerate(parts):
@@ -264,7 +264,7 @@ def joined(regions: Sequence[Region]) -> str:
 
 
 def region_scores(regions: Sequence[Region], words: Sequence[WordScore]) -> tuple[RegionScore, ...]:
-    """Return the scores of the regions of a sentence, made from those of its words (`</s>` belongs
+    """Return the scores of the regions of a sentence, made from its words' scores (`</s>` belongs
     to no region)."""
     # Where the regions are in the text, and which words each of them has.
     starts = [word.start for word in words]
@@ -277,7 +277,8 @@ def region_scores(regions: Sequence[Region], words: Sequence[WordScore]) -> tupl
             located.append((region, text_start, region_words))
             start = end + 1
 
-    # Each has its own surprisal beside that of the next one, into which effects spill over.
+    # Each has its own surprisal beside the surprisal of the next one, into which effects spill
+    # over.
     bits = [_sum([word.surprisal_bits for word in region_words]) for _, _, region_words in located]
     scores = []
     for (region, begin, region_words), here, after in zip(

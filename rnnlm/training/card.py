@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STARTS = ("init_from", "init_encoder_from", "init_decoder_from")
 # A larger share of a text's lines than this in the training text: its metrics are not held out.
 MUCH_OVERLAP = 0.2
-# Settings that say what a model is built like: shown whatever their values are.
+# Settings that describe a model's structure: shown with any value.
 _STRUCTURE = ("order", "smoothing", "layers", "layer_sizes", "embedding_size", "hidden_size")
 _OF_TARGET = "target_"  # begins the names of settings of the target's tokenizer
 # Stored with models that no run has made: nothing is known of how, or they have parts instead.
@@ -105,8 +105,8 @@ def settings_of(manifest: Manifest) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ExpectedSettings:
-    """The settings that a model's are compared with: those of its recipe, or the defaults of its
-    kind if it has no known recipe."""
+    """The settings that a model's settings are compared with: those of its recipe, or the defaults
+    of its kind if it has no known recipe."""
 
     recipe: str | None
     values: Mapping[str, object]
@@ -114,7 +114,7 @@ class ExpectedSettings:
 
     @property
     def source(self) -> str:
-        """What a value is called in messages: "recipe: 650"."""
+        """The name of a value in messages: "recipe: 650"."""
         return "recipe" if self.recipe else "default"
 
 
@@ -201,7 +201,7 @@ def _settings(manifest: Manifest) -> list[str]:
 def tokenizer_settings(
     manifest: Manifest, tokenizers: Mapping[str, Tokenizer]
 ) -> dict[str, list[str]]:
-    """Return the settings of each tokenizer, by what it is for, that are not the defaults."""
+    """Return the settings of each tokenizer, by its purpose, that are not the defaults."""
     settings_by_use = {}
     for what, tokenizer in tokenizers.items():
         if what.startswith("target"):
@@ -234,9 +234,9 @@ def _origin(training: dict[str, Any]) -> str:
 
 
 def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of what a model is made of and how. Names of people and files are between
-    backticks."""
-    # What it was made from: other models, or texts. Of an imported one nothing is known.
+    """Yield (name, text) of the parts a model is made of and how. Names of people and files are
+    between backticks."""
+    # Its origin: other models, or texts. Nothing is known of an imported one.
     training = manifest.training
     if "mixed" in training:
         fingerprints = [part.fingerprint for part in manifest.parts]
@@ -296,7 +296,7 @@ def _run_facts(training: Mapping[str, Any], example: str) -> Iterator[tuple[str,
 
 
 def _structure_facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
-    """Yield how the model is built, and what it reads and writes."""
+    """Yield the structure of the model, and its inputs and outputs."""
     stored = settings_of(manifest)
     built = [f"{name}={as_text(stored[name])}" for name in _STRUCTURE if stored.get(name)]
     if built:

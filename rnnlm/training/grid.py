@@ -172,7 +172,7 @@ def _metrics(text: str, evaluation: Evaluation) -> dict[str, float]:
 
 
 def _name(evaluation: Evaluation, metric: Metric) -> str:
-    """Return the name of a metric, after that of its column if there are several."""
+    """Return the name of a metric, after the name of its column if there are several."""
     has_several = len(evaluation.column_names) > 1
     return f"{metric.column}_{metric.name}" if has_several else metric.name
 
@@ -219,7 +219,8 @@ def notice_unknown_words(results: Sequence[RunResult]) -> None:
 
 
 def columns(results: Sequence[RunResult]) -> list[str]:
-    """Return the columns of the table, without those of texts that no run was evaluated on."""
+    """Return the columns of the table, without the columns of texts that no run was evaluated
+    on."""
     # Rows differ: runs that failed have no metrics of their labels.
     rows = [result.row() for result in results]
     names: dict[str, Any] = {}
@@ -323,7 +324,7 @@ class GridFinished(Records):
         for result in self.results:
             numbers = {name: _as_number(value) for name, value in result.values.items()}
             rows.append(result.row() | numbers)
-        # Runs that failed lack what was not measured.
+        # Runs that failed lack numbers that were not measured.
         names = dict.fromkeys(itertools.chain.from_iterable(rows))
         return [{name: row.get(name) for name in names} for row in rows]
 
@@ -420,7 +421,7 @@ def plan_grid(
 def run_grid(
     planned: GridPlan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never
 ) -> Iterator[GridEvent]:
-    """Train what :func:`plan_grid` has planned. Yield the events of :func:`train_grid`."""
+    """Train the runs that :func:`plan_grid` has planned. Yield the events of :func:`train_grid`."""
     with lock.held(planned.folder, "grid"):
         yield from _run_grid(planned, stop, save)
 

@@ -1,8 +1,8 @@
 """A grid: settings with several values each, and the run that each combination of them asks for.
 
-The runs differ in the grid's settings, and in what the recipes of their kinds set differently. All
-have the text, tokenizer, budget and seed of the first run that has them, unless the grid names
-them.
+The runs differ in the grid's settings, and in settings that the recipes of their kinds set
+differently. All have the text, tokenizer, budget and seed of the first run that has them, unless
+the grid names them.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ LONGEST_NAME = 150  # characters of a folder's name
 
 @dataclass(frozen=True)
 class GridRequest:
-    """A request for a grid. request: what all runs have in common; its output is the grid's folder.
+    """A request for a grid. request: the common part of all runs; its output is the grid's folder.
     axes: the values of each setting of the grid, as text; `model` and `recipe` may be among
     them."""
 
@@ -130,7 +130,7 @@ def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
     if without:
         notice(f"trained without a setting of the grid: {'; '.join(without)}")
 
-    # Resolve each run alone, then once more with what all share.
+    # Resolve each run alone, then once more with the shared settings.
     runs = []
     for values, kind in zip(chosen, kinds, strict=True):
         runs.append(_resolved(values, _request(grid.request, values, folder, left_out[kind.name])))
@@ -140,7 +140,7 @@ def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
 
 
 def differing(runs: Sequence[Combination]) -> dict[str, dict[str, Any]]:
-    """Return the settings, beside those of the grid, in which runs differ: the value of each run
+    """Return the settings, besides those of the grid, in which runs differ: the value of each run
     that has the setting, by the run's name."""
     names: dict[str, None] = {}  # in the order of the runs and their settings
     for run in runs:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
 
 MOST_PARTS, MOST_RESULTS = 4, 2  # that a summary names
-MOST_ORDERS, MOST_VALUES = 6, 5  # of what an estimator found, and of each order
+MOST_ORDERS, MOST_VALUES = 6, 5  # of an estimator's results, and of each order
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -71,8 +71,8 @@ def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
 
 def summary(name: str) -> list[tuple[str, str]]:
     """Return the lines of :func:`describe` that matter, 20 at most, as (name, text): kind, size,
-    texts, settings that are not those of the recipe, tokenizer, metrics with their signatures, and
-    how to use it."""
+    texts, settings that differ from the recipe, tokenizer, metrics with their signatures, and how
+    to use it."""
     try:
         if is_prepared(name):
             return list(_prepared_text(name, prepared_text.describe(Path(name))))
@@ -86,7 +86,7 @@ def summary(name: str) -> list[tuple[str, str]]:
 
 
 def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
-    # What and where it is.
+    # Its kind and place.
     manifest = model_folder.read_manifest(folder)
     about = _described(folder, manifest)
     if folder == loading.SHIPPED == loading.find("demo"):
@@ -99,7 +99,7 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     yield "size", f"{about['parameters']:,} parameters, {on_disk}"
     yield "fingerprint", f"{manifest.fingerprint}; hash: {about['hash']}"
 
-    # How it was made, how good it is, and what to do with it.
+    # How it was made, how good it is, and how to use it.
     yield from _origin(folder, manifest)
     yield from _run(manifest)
     if manifest.made_by:
@@ -119,7 +119,7 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
     codec = stored_model.content(folder, manifest)[1]
     facts = {what: value.replace("`", "") for what, value in card.facts(manifest, codec)}
 
-    # The settings that differ from those of the recipe, or else from the defaults.
+    # The settings that differ from the recipe, or else from the defaults.
     expected = card.expected_settings(manifest)
     tokenizers = registry.task(manifest.task).describe(codec).tokenizers
     of_tokenizers = card.tokenizer_settings(manifest, tokenizers).values()
@@ -179,8 +179,8 @@ def _differing(
 
 
 def _estimated(estimates: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what the estimator of an n-gram model found, such as discounts: those of all orders in
-    one line, the lowest order first."""
+    """Yield the results of the estimator of an n-gram model, such as discounts: all orders in one
+    line, the lowest order first."""
     by_order: dict[str, list[str]] = {}
     for name, value in estimates.items():
         what, of_order, _ = name.partition(" of order ")
@@ -196,7 +196,7 @@ def _estimated(estimates: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _values(value: float | list[float] | dict[str, float]) -> str:
-    """Write a number, a list of numbers, or numbers by what they belong to."""
+    """Write a number, a list of numbers, or numbers by name."""
     if isinstance(value, dict):
         shown = [f"{key}: {number:.4g}" for key, number in value.items()]
     elif isinstance(value, list):
@@ -214,7 +214,7 @@ def _results(evaluations: "dict[str, Evaluation]") -> Iterator[tuple[str, str]]:
             text_line = evaluation.line(column)
             if len(evaluation.column_names) > 1:
                 text_line = f"{column}: {text_line}"
-            # Other texts are those of `rnnlm eval`, which may have any name.
+            # Other texts come from `rnnlm eval`, which may have any name.
             if text in ("valid", "test"):
                 yield text, text_line
             else:
@@ -224,7 +224,7 @@ def _results(evaluations: "dict[str, Evaluation]") -> Iterator[tuple[str, str]]:
 
 def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the lines of a prepared text, which is no model."""
-    # What it holds.
+    # Its content.
     counts, sample = about["counts"], about["vocabulary of"]
     yield "prepared text", about["prepared text"]
     yield "folder", about["folder"]

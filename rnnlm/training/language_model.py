@@ -65,7 +65,7 @@ class LanguageModelling(BaseTask):
     )
     option = ""
 
-    # ---- What a request to train may ask for.
+    # ---- The fields of a training request.
 
     usual_corpus = "english"
     request_fields = frozenset({"init_from", "counts"})

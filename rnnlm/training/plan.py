@@ -44,7 +44,7 @@ _ANY_DEVICE = {"device": "cpu", "precision": "auto"}
 class Plan:
     """A request made definite: every setting with its origin, the encoded texts, the output folder.
 
-    identity: what makes the run, by which the same command finds it again. holds_out: the
+    identity: the identity of the run, by which the same command finds it again. holds_out: the
     validation text was held out of the training text. overlaps: how much of the validation and the
     test text (valid, test) is in the training text.
     """
@@ -57,7 +57,7 @@ class Plan:
     # Weights to start from, or the state of a run that is resumed
     initial: dict[str, np.ndarray] | TrainingState | None
     test: TextData | None
-    valid_is: str  # what the validation text is, in words
+    valid_is: str  # the validation text in words
     output: Path
     identity: Identity
     # Of the model of a run that was cut off in its exact evaluation, which is all that it lacks
@@ -73,7 +73,7 @@ class Plan:
 
     @property
     def text_names(self) -> list[str]:
-        """What the training text is called: files, counts, or the bundled corpus."""
+        """The name of the training text: files, counts, or the bundled corpus."""
         if self.request.counts is not None:
             return [self.request.counts]
         usual = registry.task(self.kind.task).usual_corpus
@@ -128,7 +128,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Outline:
-    """A request whose texts are not read yet: its settings, what makes its run, and its folder."""
+    """A request whose texts are not read yet: its settings, its identity, and its folder."""
 
     request: TrainingRequest
     settled: ResolvedRequest
@@ -146,7 +146,7 @@ def plan(
     return its model; refuse a folder that holds another one.
 
     progress: called with how far reading is. opener: reads and encodes the texts; None: as the kind
-    of model does. is_shown: nothing is trained, so that what trains need not be imported.
+    of model does. is_shown: nothing is trained, so that training modules need not be imported.
     """
     outline = _outline(request)
     lock.check(outline.output)
@@ -178,7 +178,7 @@ def check_request(request: TrainingRequest) -> None:
 
 
 def dry_plan(request: TrainingRequest, progress: Progress = silent) -> Plan:
-    """Plan the run of a request as one that starts, whatever its folder holds."""
+    """Plan the run of a request as one that starts, with any content of its folder."""
     outline = _outline(request)
     valid = _check_settings(request, outline.settled)
     return _with_texts(outline, None, valid, progress)
@@ -204,7 +204,7 @@ def _with_texts(
     progress: Progress,
     opener: Opener | None = None,
 ) -> Plan:
-    """Read and encode the texts of a run. begun: what there is of it already. valid: what it names
+    """Read and encode the texts of a run. begun: its existing state. valid: the texts that it names
     to validate on."""
     # A resumed run already has its tokenizer.
     request = outline.request
@@ -213,7 +213,7 @@ def _with_texts(
     if begun and not request.tokenizer_from:
         request = replace(request, tokenizer_from=str(outline.output))
 
-    # The texts or their tokenizer settle what is still open, such as columns of labels.
+    # The texts or their tokenizer settle open settings, such as columns of labels.
     open_texts = opener or task.open_texts
     texts = open_texts(request, resolved, kind, progress)
     _warn_of_idle_share(texts, valid)
@@ -247,8 +247,8 @@ def _with_texts(
 
 
 def _check_settings(request: TrainingRequest, settled: ResolvedRequest) -> str:
-    """Refuse settings that cannot work, and point out what has no effect. Return what the request
-    names to validate on."""
+    """Refuse settings that cannot work, and point out those without effect. Return the texts that
+    the request names to validate on."""
     _, kind, resolved = settled
     valid = ", ".join(request.valid)
     if not valid and request.takes_bundled:
@@ -282,7 +282,7 @@ def _check_names(request: TrainingRequest, kind: registry.Kind, resolved: Resolv
     if vectors and vectors != COUNTED:
         check_is_text_file(vectors)
 
-    # The models. A tokenizer may also be that of a prepared text.
+    # The models. A tokenizer may also be the tokenizer of a prepared text.
     starts = [getattr(request, name) for name in STARTS]
     for name in (*filter(None, starts), *request.contextual):
         loading.find(name)
@@ -311,7 +311,7 @@ def _warn_of_replaced_start(resolved: ResolvedSettings, request: TrainingRequest
             f"{request.init_from}, except in layers that it lacks"
         )
 
-    # Vectors of a file are read last, so they win over those of a language model.
+    # Vectors of a file are read last, so they win over vectors of a language model.
     name, source = "`init_from`", request.init_from
     if not source:
         name, source = "`init_encoder_from`", request.init_encoder_from

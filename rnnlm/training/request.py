@@ -19,10 +19,10 @@ class TrainingRequest:
     """A request to `train`. Settings: recipe < `extra_layers` < assignments (text, `--set`) < named
     flags.
 
-    text: none: the bundled corpus. recipe: a name, or FILE.toml, whose settings come above those of
-    the recipe that it names, or of the usual one. from_file: these settings; `recipe` is then the
-    one that the file names. extra_layers: settings of a grid, between the recipe and the
-    assignments. output: None: the default folder in ./checkpoints.
+    text: none: the bundled corpus. recipe: a name, or FILE.toml, whose settings come above the
+    settings of the recipe that it names, or of the usual one. from_file: these settings; `recipe`
+    is then the one that the file names. extra_layers: settings of a grid, between the recipe and
+    the assignments. output: None: the default folder in ./checkpoints.
     """
 
     text: tuple[str, ...] = ()
@@ -122,7 +122,7 @@ class TrainingRequest:
 
 
 class TextData(Protocol):
-    """A text that a model is trained or evaluated on, whatever the task."""
+    """A text that a model is trained or evaluated on, for any task."""
 
     @property
     def lines_hash(self) -> str:

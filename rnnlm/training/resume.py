@@ -1,7 +1,7 @@
-"""Find what a folder holds of the requested run: nothing, a part of it, or all of it.
+"""Find how much of the requested run a folder holds: nothing, a part of it, or all of it.
 
-A run is the same if its settings are, and the texts and models that it reads. What is in
-:data:`MAY_CHANGE` is free, and the budget may grow.
+A run is the same if its settings are, and the texts and models that it reads. Facts in
+:data:`MAY_CHANGE` are free, and the budget may grow.
 """
 
 from dataclasses import dataclass
@@ -52,12 +52,12 @@ _TEXTS = {
 }  # fmt: skip
 
 
-# ---- What makes a run.
+# ---- The identity of a run.
 
 
 def identity_of(request: TrainingRequest, resolved: ResolvedSettings) -> dict[str, str]:
-    """Return what the result of a run depends on: its settings, before its texts have brought any,
-    and the signatures of the texts and models that it reads."""
+    """Return everything that the result of a run depends on: its settings, before its texts have
+    brought any, and the signatures of the texts and models that it reads."""
     identity = {}
     for name, value in resolved.values.items():
         if name not in MAY_CHANGE or name == PATIENCE:
@@ -70,7 +70,7 @@ def identity_of(request: TrainingRequest, resolved: ResolvedSettings) -> dict[st
 
 
 def _signatures(request: TrainingRequest, resolved: ResolvedSettings) -> dict[str, str]:
-    """Return the signatures of the texts and models that a run reads, by what they are for."""
+    """Return the signatures of the texts and models that a run reads, by their purpose."""
     signatures: dict[str, str] = {}
     for field, role in _TEXTS.items():
         files: list[str] = []
@@ -101,7 +101,7 @@ def _signature_of_model(name: str) -> str:
     return read_manifest(loading.find(name)).fingerprint
 
 
-# ---- What is there of it.
+# ---- The existing part of it.
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class InterruptedRun:
 
 
 def find_stored_run(folder: Path, wanted: Identity) -> CompletedRun | InterruptedRun | None:
-    """Return what `folder` holds of the run that is `wanted`; None: nothing, or so little that it
+    """Return the state of the run that is `wanted` in `folder`; None: nothing, or so little that it
     starts over. Refuse a folder that holds a model of another run."""
     if not is_model(folder):
         return None
@@ -188,8 +188,8 @@ def _ended(folder: Path, manifest: Manifest) -> CompletedRun | InterruptedRun:
 
 
 def _has_grown(manifest: Manifest, identity: Identity, wanted: Identity) -> bool:
-    """Return whether the budget that is wanted is another one than that of the run, and larger: in
-    the same unit, or else than what the run has had."""
+    """Return whether the requested budget differs from the budget of the run, and is larger: in the
+    same unit, or else than the part that the run has used."""
     is_counted = BUDGET not in manifest.settings or BUDGET not in wanted
     if is_counted or identity.get(BUDGET) == wanted[BUDGET]:
         return False
@@ -229,7 +229,7 @@ def _notice_start(folder: Path, manifest: Manifest) -> None:
 
 def check_text(folder: Path, begun: InterruptedRun, data: FittingData) -> None:
     """Refuse to resume a run whose training text has changed, though nothing showed it before it
-    was read: that of a data set, say."""
+    was read: the text of a data set, say."""
     if begun.manifest.training.get("train_data") != data.train.lines_hash:
         raise OutputError(
             f"{folder} already holds another result", "it was trained on another text", WAYS_OUT

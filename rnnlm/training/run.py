@@ -52,13 +52,13 @@ from rnnlm.training.plan import Plan
 from rnnlm.training.request import TextData
 from rnnlm.training.resume import CompletedRun
 
-# ---- What a training run writes during training: the best model, checkpoints to resume from, the
-# log of its events.
+# ---- The files that a training run writes during training: the best model, checkpoints to resume
+# from, the log of its events.
 #
-# A disk that is full for an hour must not end a run that takes all night: what could not be written
-# is reported, and tried again after :data:`RETRY_SECONDS`. After the second failure training
-# pauses, as steps that are not saved may be lost; after :data:`PAUSE_SECONDS` it ends with what it
-# has. Only at the end of the run is it an error. What was written before stays intact.
+# A disk that is full for an hour must not end a run that takes all night: a failed write is
+# reported, and tried again after :data:`RETRY_SECONDS`. After the second failure training pauses,
+# as steps that are not saved may be lost; after :data:`PAUSE_SECONDS` it ends with its current
+# state. Only at the end of the run is it an error. Earlier files stay intact.
 
 RETRY_SECONDS = 60.0
 PAUSE_SECONDS = 12 * 3600.0
@@ -78,7 +78,7 @@ class _Unsaved:
 
 
 class RunStorage:
-    """The folder of a run of `plan`. `facts`: what the model's manifest says about its texts.
+    """The folder of a run of `plan`. `facts`: the entries of the model's manifest about its texts.
 
     manifest: of the model that this run has saved in the folder, if any. waiting: a model that is
     still to be saved. stored_step: of the last checkpoint. failures: tries in a row that failed.
@@ -110,8 +110,8 @@ class RunStorage:
         self.save_signal = SaveSignal(save)
 
     def handle(self, event: Event) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
-        """Write the model or state of `event`, and what is due for a retry. Yield an event for each
-        thing written."""
+        """Write the model or state of `event`, and files that are due for a retry. Yield an event
+        for each thing written."""
         if isinstance(event, Counting | Counted | Estimated | Evaluating):
             return
 
@@ -264,7 +264,7 @@ class RunStorage:
         card.write(self.folder, self.manifest, self.plan.data.tokenizer)
 
     def _given_up(self, error: OutputError) -> OutputError:
-        """Return the error to end with: it also names what was saved before."""
+        """Return the error to end with: it also names the files that were saved before."""
         state = "the folder has no model of this run"
         if self.manifest and model_folder.is_model(self.folder):
             state = f"the folder has the model of step {self.manifest.step:,}"
@@ -411,8 +411,8 @@ def _work(
 
 
 def _end(plan: Plan, trained: Manifest, storage: RunStorage, progress: Progress) -> Iterator[Event]:
-    """Do what was cut off at the very end of a run: the exact evaluation, the model card, the last
-    event of the log."""
+    """Do the part that was cut off at the very end of a run: the exact evaluation, the model card,
+    the last event of the log."""
     results = trained.results
     texts = _evaluated(plan)
     if texts.keys() - results.keys():
@@ -465,7 +465,7 @@ def _notice_growing_states(
 
 
 def _texts(plan: Plan) -> dict[str, Any]:
-    """Return what the manifest says about the texts and the language models used."""
+    """Return the entries of the manifest about the texts and the language models used."""
     train, valid = plan.data.train, plan.data.valid
     shares = {name: round(overlap.share, 4) for name, overlap in plan.overlaps.items()}
     facts: dict[str, Any] = {
@@ -506,7 +506,7 @@ def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
 
 
 def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:
-    # What is left of the run.
+    # The rest of the run.
     kept = "no sound model was reached, so none is saved"
     if event.step:
         weights = "the last sound weights" if event.best_ppl_token is None else "the best weights"
@@ -514,7 +514,7 @@ def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:
     elif log.is_open and not log.pending:
         kept += f"; {log.path} has the log"
 
-    # What may help, with these settings.
+    # Ways out, with these settings.
     settings = plan.resolved.values
     clipping = "set clip_norm=0.25" if settings["clip_norm"] is None else "lower clip_norm"
     ways = ["lower learning_rate", clipping, "raise warmup"]

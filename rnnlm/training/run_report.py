@@ -1,4 +1,4 @@
-"""Write a report of training runs as one page: what their logs and models say, in tables and
+"""Write a report of training runs as one page: the content of their logs and models, in tables and
 plots."""
 
 import itertools
@@ -89,7 +89,7 @@ class RunHistory:
         if isinstance(steps, int) and steps > 1:
             sentence += f" after {steps:,} steps"
 
-        # Why a run diverged is a fact of the last event that says what was fitted.
+        # Why a run diverged is a fact of the last event of fitting.
         fitted = self.of("fitted")
         facts = fitted[-1].get("facts") if fitted else None
         if stopped == "diverged" and isinstance(facts, dict) and facts.get("divergence"):
@@ -207,7 +207,7 @@ def _learning_curve_plot(curve: LearningCurve | None, by: By) -> Plot | None:
 
 
 def _of_steps(history: RunHistory) -> Iterator[Plot | None]:
-    """Draw what each step logs."""
+    """Draw the logged values of steps."""
     for title, label, metrics, is_log, note in OF_STEPS:
         series = {}
         for metric in metrics:
@@ -216,7 +216,7 @@ def _of_steps(history: RunHistory) -> Iterator[Plot | None]:
 
 
 def _of_layers(history: RunHistory) -> Iterator[Plot | None]:
-    """Draw what validations measure of each layer."""
+    """Draw the measurements of each layer in validations."""
     for title, metric, label, note in OF_LAYERS:
         series: dict[str, Points] = {}
         for layer in history.layers:
@@ -266,7 +266,7 @@ def _plot(
             label=visible(name) or label,
         )
 
-    # What the series are compared with: the legend names it once.
+    # The line to compare the series with: the legend names it once.
     style: dict[str, Any] = {"color": plotting.REFERENCE, "linewidth": 1}
     if bound is not None:
         axes.axhline(bound, label=f"{bound:g}: beyond it gradients may explode", **style)
@@ -466,7 +466,7 @@ def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list
     if manifest:
         rows = [row for row in info.summary(str(folder)) if row[0] not in _ELSEWHERE]
 
-    # What is already in the summary of a model is not repeated.
+    # Facts that are already in the summary of a model are not repeated.
     is_described = any(what == "model" for what, _ in rows)
     repeated = ("kind", "parameters", "vocabulary") if is_described else ()
     for key, label in _STARTED:
@@ -477,7 +477,7 @@ def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list
 
 
 def _metrics(evaluations: Mapping[str, Evaluation]) -> Iterator[MetricsTable]:
-    """Yield what was measured on each text, or on each column of its labels."""
+    """Yield the results on each text, or on each column of its labels."""
     for text, evaluation in evaluations.items():
         for column in evaluation.column_names:
             title = f"{text}: {column}" if column else text
@@ -510,7 +510,7 @@ def _without_plots(history: RunHistory) -> str:
 def _layers(history: RunHistory) -> Iterator[list[str]]:
     """Yield a row for each layer with the last values that were measured."""
     for name in history.layers:
-        # A validation may lack some of them. The step is that of the last one with saturated units.
+        # A validation may lack some of them. The step is the last one with saturated units.
         last: dict[str, Any] = {}
         for event in history.of("validated"):
             layer = layers_of(event).get(name, {})
@@ -530,7 +530,7 @@ def _layers(history: RunHistory) -> Iterator[list[str]]:
 
 
 def _columns(validations: list[dict[str, Any]]) -> list[str]:
-    """Return the names of what validations measured, apart from their layers."""
+    """Return the names of the measurements of validations, apart from their layers."""
     columns: dict[str, None] = {}
     for event in validations:
         columns |= dict.fromkeys(event)
@@ -545,8 +545,8 @@ DEFAULT = "default"
 def settings_with_origin(manifest: Manifest) -> list[tuple[str, str, str]]:
     """Return (name, value, origin) of each setting, defaults last.
 
-    A model's folder does not store who set what: a value that is not the recipe's, nor the default
-    where the recipe has none, was set in a file or on the command line.
+    A model's folder does not store the origin of settings: a value that is not the recipe's, nor
+    the default where the recipe has none, was set in a file or on the command line.
     """
     expected = card.expected_settings(manifest)
     rows = []

@@ -27,7 +27,7 @@ class StoringRun:
     dropped.
 
     plan: None before the run has started. progress: called with how far the exact evaluation is.
-    interruption: what to raise once the work is stored.
+    interruption: the exception to raise once the work is stored.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class StoringRun:
         self.interruption: BaseException | None = None
 
     def next(self) -> Event:
-        """Return the next event, or store the work and raise what interrupted it."""
+        """Return the next event, or store the work and raise the interruption."""
         if self.is_closed:
             raise StopIteration
 

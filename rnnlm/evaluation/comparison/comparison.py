@@ -1,7 +1,7 @@
-"""Compare two or more language models on one text: which metrics compare, what unknown words do to
-the result, and where the models differ.
+"""Compare two or more language models on one text: the comparable metrics, the effect of unknown
+words on the result, and the places where the models differ.
 
-All models read the same lines, and every token is scored exactly once; the metrics are those of
+All models read the same lines, and every token is scored exactly once; the metrics are defined in
 :mod:`rnnlm.evaluation.perplexity`.
 """
 
@@ -55,8 +55,8 @@ from rnnlm.text.marks import tell_unseen
 # bytes are the same ones, if no word is unknown: an unknown word is one event to a model of words,
 # and many to a model of pieces.
 
-# Of different vocabularies of words, one metric compares: it adds what it costs to choose one of
-# the unknown words.
+# Models with different vocabularies of words have one comparable metric: it adds the cost of
+# choosing one of the unknown words.
 
 ADJUSTED = "ppl_adjusted"
 # All parts of signatures: `find_comparable` has checked them, so nothing else need do so
@@ -79,15 +79,16 @@ class EvaluatedModel:
     def of(
         cls, name: str, signature: Signature, tokenizer: Tokenizer, encoded: EncodedText
     ) -> "EvaluatedModel":
-        """Collect what decides from a model's tokenizer and from the text as the tokenizer cuts
-        it."""
+        """Collect the facts that decide on comparability, from a model's tokenizer and from the
+        text as the tokenizer cuts it."""
         return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cls._cut(tokenizer))
 
     @classmethod
     def of_stored(
         cls, name: str, evaluation: TextEvaluation, tokenizer: Tokenizer
     ) -> "EvaluatedModel":
-        """Collect what decides from a model's tokenizer and from its stored metrics."""
+        """Collect the facts that decide on comparability, from a model's tokenizer and from its
+        stored metrics."""
         unknown = evaluation.oov_words
         # White space may be unknown, too, of which nothing is stored but this.
         if evaluation.closed_vocabulary and tokenizer.keeps_text:
@@ -128,7 +129,7 @@ def find_comparable(
         others = [RefusedMetric(name, "tok", why) for name in TEXT_METRICS if name != ADJUSTED]
         return ComparableMetrics((ADJUSTED,), ADJUSTED, tuple(others), may_differ=PARTS)
 
-    # With several tokenizers, what is counted per token does not.
+    # With several tokenizers, metrics per token are not comparable.
     _check_same_words(subjects)
     why = f"their tokens are different events: {_values(subjects, 'tok')}"
     refused = [RefusedMetric(name, "tok", why) for name in metrics_per("token")]
@@ -139,7 +140,7 @@ def find_comparable(
             (*per_word, *per_text), per_text[0], tuple(refused), may_differ=PARTS
         )
 
-    # Nor does what is counted per character, where a tokenizer changes the characters.
+    # Nor are metrics per character, if a tokenizer changes the characters.
     verb = "does" if len(changing) == 1 else "do"
     why = f"{' and '.join(changing)} {verb} not preserve the text"
     refused += [RefusedMetric(name, None, why) for name in per_text]
@@ -185,7 +186,7 @@ def _values(subjects: Sequence[EvaluatedModel], part: str) -> str:
     return ", ".join(values)
 
 
-# ---- What unknown words do to a comparison.
+# ---- The effect of unknown words on a comparison.
 #
 # The probability of an unknown word says little about how a model predicts words, but may decide a
 # comparison: where a text has such words, models are compared with them and without, and where the
@@ -372,8 +373,8 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
     def _known_of(
         self, units: ScoredUnits, sides: Sequence[_Side]
     ) -> tuple[np.ndarray | None, str | None, tuple[GroupRow, ...]]:
-        """Return how often units occurred in training, where that is known, what knows which
-        n-grams did, and the groups of n-grams."""
+        """Return how often units occurred in training, if known, an object that knows which n-grams
+        did, and the groups of n-grams."""
         # The training text has all n-grams, and words are counted in it if no model knows how often
         # they occur.
         counts_V = units.counts_V

@@ -1,5 +1,5 @@
 """Compare models of any task on the same data: evaluate each, pair their metrics by column and
-name, and resample what each line contributes to them.
+name, and resample the contributions of lines to them.
 
 Intervals and p-values are over lines, sentences or sources that both models of a pair have read:
 Koehn (2004) for the paired bootstrap, Good (2005) for the permutation of signs; see
@@ -126,12 +126,14 @@ class ComparedModel(Generic[E]):
 
 @dataclass(frozen=True)
 class Difference:
-    """The metric of the second model minus that of the first, with the bounds of its 95 % interval.
+    """The metric of the second model minus the metric of the first, with the bounds of its 95 %
+    interval.
 
-    unit: "bits per token" (word, character, byte) for perplexities; otherwise that of the metric.
-    p: of the permutation test of a perplexity, otherwise of approximate randomisation; p_bootstrap:
-    of the bootstrap, where metrics are no sums over lines. ppl_ratio: the second perplexity over
-    the first, None where a float cannot hold it. All are None where a token has probability zero.
+    unit: "bits per token" (word, character, byte) for perplexities; otherwise the unit of the
+    metric. p: of the permutation test of a perplexity, otherwise of approximate randomisation;
+    p_bootstrap: of the bootstrap, if metrics are no sums over lines. ppl_ratio: the second
+    perplexity over the first, None if a float cannot hold it. All are None if a token has
+    probability zero.
     """
 
     first: str
@@ -152,7 +154,7 @@ class Difference:
     def of(
         cls, names: tuple[str, str], metric: Metric, paired: PairedDifference | None
     ) -> "Difference":
-        """Make the difference of two models by a metric from what resampling has found."""
+        """Make the difference of two models by a metric from the result of resampling."""
         definition = metric.definition
         first, second = names
         difference = cls(
@@ -395,7 +397,7 @@ class Comparison(Records, Result):
             yield from (Remark(f"{model.name}: {remark}") for remark in model.evaluation.remarks)
         yield from map(Remark, self.notes)
 
-        # Differences of each pair of models, then examples of what one of them does better. Stored
+        # Differences of each pair of models, then examples where one of them is better. Stored
         # differences, whose uncertainty is unknown, are in the rows only.
         tables = []
         if self.validation is None:
@@ -489,10 +491,10 @@ class Comparer(ABC, Generic[M, D, E]):
 
     @abstractmethod
     def measure(self, side: Side[M, D]) -> E:
-        """Evaluate one model, and keep what each line contributes."""
+        """Evaluate one model, and keep the contributions of its lines."""
 
     def notes(self, evaluations: Sequence[E], differences: Sequence[Difference]) -> Sequence[str]:
-        """Return what a reader must know about the result."""
+        """Return the notes that a reader of the result needs."""
         return ()
 
     def details(
@@ -509,8 +511,7 @@ def compare_models(
     resampling: Resampling,
     device: str | Device,
 ) -> Comparison:
-    """Compare models, given themselves or by their names. names: what to call them in the
-    result."""
+    """Compare models, given themselves or by their names. names: their names in the result."""
     began = time.perf_counter()
     called = checked_names(models, names)
 
@@ -555,7 +556,7 @@ def compare_models(
 
 
 def lines_of(evaluation: Evaluation) -> int:
-    """Return how many lines, sentences or sources were measured: what is resampled."""
+    """Return how many lines, sentences or sources were measured: the items that are resampled."""
     counts = evaluation.counts_of(evaluation.column_names[0])
     return counts.get("sources") or counts.get("sentences") or 0
 
@@ -608,7 +609,7 @@ def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> lis
         for number, model in enumerate(models, start=1):
             given.append(loading.name_if_saved(model) or f"model {number}")
 
-    # Names that the caller chose stay as they are; paths are cut to what distinguishes them.
+    # Names that the caller chose stay as they are; paths are cut to their distinct parts.
     if names is None:
         parts = [os.path.normpath(name).split(os.sep) for name in given]
         deepest = max(map(len, parts), default=0)

@@ -30,13 +30,13 @@ from rnnlm.storage.manifest import read_manifest
 
 VALID = "valid"  # the name of the validation text among stored results
 ON_A_TEXT = "measure all of them on one text: `text=TEXT`"
-# Parts of signatures that say what was measured, and how, not which model it was.
+# Parts of signatures that say which data were measured, and how, not for which model.
 HOW_MEASURED = ("data", "ctx", "blank", "eos", "mode")
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model and the metrics that were stored with it. codec: what encodes its data. validation:
+    """A model and the metrics that were stored with it. codec: the codec of its data. validation:
     the text in words."""
 
     name: str
@@ -49,8 +49,8 @@ class StoredModel:
 def compare_stored(
     models: Sequence[ScoringModel], names: Sequence[str] | None = None
 ) -> Comparison:
-    """Compare saved models, themselves or by their names, by their stored metrics. names: what to
-    call them in the result."""
+    """Compare saved models, themselves or by their names, by their stored metrics. names: their
+    names in the result."""
     called = checked_names(models, names)
     stored = [_stored(model, name) for model, name in zip(models, called, strict=True)]
     task = registry.task(loading.task_of(models[0]))

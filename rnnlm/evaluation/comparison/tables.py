@@ -2,7 +2,7 @@
 unseen.
 
 A table of groups has a row for each group; the units and log-probabilities of its rows add up to
-those of the text.
+the totals of the text.
 """
 
 import itertools
@@ -29,14 +29,14 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 # tokenizers differ.
 #
 # A word's log-probability is the sum of its pieces', and white space counts with the word behind
-# it; the end of the line is a word, too. A reference tokenizer decides what the words are: that of
+# it; the end of the line is a word, too. A reference tokenizer defines the words: the tokenizer of
 # the models, one of theirs whose tokens are words, or one made from the text.
 
 
 @dataclass(frozen=True)
 class ScoredUnits:
-    """The U units of a text and what K models gave them. ids_U: ids of `tokenizer`, the reference.
-    logprob_KU: nats.
+    """The U units of a text and their log-probabilities under K models. ids_U: ids of `tokenizer`,
+    the reference. logprob_KU: nats.
 
     line_U counts from 0, position_U (in the line) from 1. unaligned_lines: how many lines the
     models' tokenizers cut into different numbers of words; each such line is one unit with the id
@@ -80,7 +80,7 @@ def units_of(
             scores=scores,
         )
 
-    # Several: the units are words, those of a model whose tokens are words if there is one.
+    # Several: the units are words, of a model whose tokens are words if there is one.
     words = next((k for k, tokenizer in enumerate(used) if tokenizer.name == "word"), None)
     if words is not None:
         reference, reading, counts_V = used[words], encoded[words], used[words].counts_V
@@ -125,7 +125,7 @@ def _units(
         begins_N = _whole_lines(is_start_N, text.line_offsets, is_aligned_S)
         logprobs.append(np.add.reduceat(logprob_N, np.flatnonzero(begins_N)))
 
-    # What the units are: tokens of the reference, or lines where that is not possible.
+    # The units: tokens of the reference, or lines if that is not possible.
     every_N = np.ones(reading.tokens, dtype=bool)
     kept_U = np.flatnonzero(_whole_lines(every_N, reading.line_offsets, is_aligned_S))
     line_U = np.repeat(np.arange(reading.sentences), np.where(is_aligned_S, units_S, 1))
@@ -207,8 +207,8 @@ class LargestDifferences:
 
 @dataclass(frozen=True)
 class TextDetails:
-    """Details of where language models differ on a text. unit: what the tables count, tokens or
-    words. unaligned_lines: see :class:`ScoredUnits`.
+    """Details of where language models differ on a text. unit: the counted unit of the tables,
+    tokens or words. unaligned_lines: see :class:`ScoredUnits`.
 
     bands: groups by training frequency, empty where none is known. ngrams: groups by the longest
     n-gram that is in `ngram_source`, which is None where no n-grams are known. lines_apart,

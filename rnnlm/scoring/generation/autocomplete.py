@@ -18,8 +18,8 @@ from rnnlm.text.lines import WORD_SPACE, split_words
 def next_words(
     model: LanguageModel | str | Path, text: str, count: int = 10
 ) -> RecordList[NextWord]:
-    """Return the `count` likeliest next words after `text`, likeliest first; fewer where no more
-    begin like what is typed. Unknown ones are left out.
+    """Return the `count` likeliest next words after `text`, likeliest first; fewer if no more begin
+    like the typed part. Unknown ones are left out.
 
     model: a language model, or the name of one, which is then loaded by each call.
 

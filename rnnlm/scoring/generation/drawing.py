@@ -29,8 +29,8 @@ from rnnlm.scoring.generation.sampling import (
 )
 from rnnlm.scoring.scorer import checked_text
 
-# ---- Where texts begin: rows of a state that a model has reached, such as those of a decoder's
-# conditions; and what is found from there.
+# ---- Where texts begin: rows of a state that a model has reached, such as the states of a
+# decoder's conditions; and the search from there.
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class TextStarts:
 class GeneratedText:
     """A text: its tokens, with `</s>` where it ended and not where it was cut off at its limit.
 
-    logprob_nats: the model's own. score: what it is ranked by; for a search the log-probability
-    divided by the length penalty, for a sample the log-probability itself.
+    logprob_nats: the model's own. score: the number it is ranked by; for a search the
+    log-probability divided by the length penalty, for a sample the log-probability itself.
     """
 
     ids: tuple[int, ...]
@@ -199,7 +199,7 @@ class _Chooser:
         self, texts: Sequence[DrawnText], logprob_BV: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the next token of each text, and the model's log-probability of it."""
-        # Draw from what is allowed; the log-probability that is returned is the model's own.
+        # Draw from the allowed tokens; the returned log-probability is the model's own.
         allowed_BV = np.array(logprob_BV)
         allowed_BV[:, self.forbidden] = -np.inf
         if self.settings.repetition_penalty > 1:
@@ -264,8 +264,8 @@ def generate(
 
 @dataclass(frozen=True)
 class SampleUpdate:
-    """The text that a step has added to a sample. text: what is new. sample: the whole sample, once
-    it is finished."""
+    """The text that a step has added to a sample. text: the new part. sample: the whole sample,
+    once it is finished."""
 
     number: int
     text: str
@@ -275,7 +275,8 @@ class SampleUpdate:
 def generate_in_steps(
     model: LanguageModel | str | Path, drawing: GenerationSettings = GenerationSettings()
 ) -> Iterator[list[SampleUpdate]]:
-    """Yield what each step adds to the samples of :func:`generate`, while they are drawn."""
+    """Yield the text that each step adds to the samples of :func:`generate`, while they are
+    drawn."""
     beginning = _Prompt.of(model, drawing)
     shown_texts = dict.fromkeys(range(drawing.num), beginning.text)
     for drawn in beginning.steps():
@@ -376,8 +377,8 @@ def draw_samples(
     if the states of the starts do not. Sample n of text 0 from the model's initial state is sample
     n of :func:`generate`. The starts' limits hold, not `settings.max_tokens`.
 
-    numbers: what the texts are called in their streams, such as their places in a file of which
-    these are a batch; None: 0, 1 and so on.
+    numbers: numbers of the texts in their streams, such as their places in a file of which these
+    are a batch; None: 0, 1 and so on.
     """
     check_streams(num, settings.seed)
     if not len(starts):

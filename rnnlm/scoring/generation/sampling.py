@@ -1,6 +1,6 @@
 """Draw the next token: temperature, repetition penalty, top-k, nucleus and min-p.
 
-They work one after the other, in this order, each on what the ones before it leave:
+They work one after the other, in this order, each on the result of the ones before it:
 
     repetition penalty   log p of what the text has already is multiplied by it (after Keskar
                          et al. 2019, section 4.1)
@@ -10,14 +10,14 @@ They work one after the other, in this order, each on what the ones before it le
                          (Holtzman et al. 2020)
     min-p                tokens at least min_p times as likely as the likeliest (Nguyen et al. 2024)
 
-Rows are worked on one by one in effect: what is drawn for one depends neither on the others nor on
-its place.
+Rows are worked on one by one in effect: the token drawn for one depends neither on the others nor
+on its place.
 
 Each token draws an exponential time at the rate of its probability, and the earliest is taken. A
-probability that differs in its last bits, as those of networks do between batches of different
-sizes, changes its own token's time alone: so the draws differ about as rarely as the distributions
-do, in one of 10^6 or fewer. (Where a number in [0, 1) is looked up in the cumulative distribution,
-all tokens behind move: of 7,000 words, one draw in 25,000 would differ.)
+probability that differs in its last bits, as a network's probabilities do between batches of
+different sizes, changes its own token's time alone: so the draws differ about as rarely as the
+distributions do, in one of 10^6 or fewer. (Where a number in [0, 1) is looked up in the cumulative
+distribution, all tokens behind move: of 7,000 words, one draw in 25,000 would differ.)
 """
 
 from collections.abc import Sequence
@@ -146,7 +146,7 @@ def penalise(logprob_BV: "np.ndarray", seen_BV: "np.ndarray", penalty: float) ->
 
 
 def _narrow(p_BV: "np.ndarray", settings: SamplingSettings) -> None:
-    """Set to 0, in place, what the settings leave out of unnormalised probabilities."""
+    """Set to 0, in place, the unnormalised probabilities of tokens that the settings leave out."""
     if settings.top_k is not None and settings.top_k < p_BV.shape[1]:
         p_BV[~_is_top_k(p_BV, settings.top_k)] = 0
     if settings.top_p is not None and settings.top_p < 1:

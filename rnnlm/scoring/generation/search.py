@@ -98,7 +98,7 @@ class Beams:
         self.ids_RT = np.zeros((texts, 0), dtype=np.int64)
 
     def grow(self, token_RK: np.ndarray, logprob_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Add a token, out of those of each row, to the open texts. Return the rows that they come
+        """Extend the open texts by the best of each row's tokens. Return the rows that they come
         from, and the tokens."""
         origin_LB, token_LB, total_LB = self._best_continuations(token_RK, logprob_RK)
         is_at_limit_L = self.limits_S[self.text_L] == self.ids_RT.shape[1] + 1
@@ -119,7 +119,7 @@ class Beams:
         most = int(is_possible_LB.sum(axis=1).max(initial=0))
 
         # Every text gets as many rows as the one with the most open continuations. These come
-        # first, then those of probability zero.
+        # first, then continuations of probability zero.
         order_LP = np.argsort(~is_possible_LB, axis=1, kind="stable")[:, :most]
         alive_L1 = alive[:, None]
         origin_R = origin_LB[alive_L1, order_LP].ravel()
@@ -226,7 +226,7 @@ def _read_in_parts(
     at_once: int,
     summarise: Callable[[Array], tuple[np.ndarray, ...]],
 ) -> tuple[tuple[np.ndarray, ...], State]:
-    """Read one token of each of any number of rows. Return what `summarise` makes of the
+    """Read one token of each of any number of rows. Return the results of `summarise` for the
     distributions after them, (R, ...) each, and the state there. at_once: rows of a call."""
     seen, states = [], []
     for first in range(0, len(input_R), at_once):
@@ -243,9 +243,9 @@ def _read_in_parts(
 # ---- A model's likeliest texts, not typical ones, by a beam search in which as many beginnings as
 # the beam is wide are kept at each step.
 #
-# Every beginning may end at every step, whatever its rank, so a beam as wide as the tree finds what
-# exhaustive search finds. Texts are ranked by log P / lp with lp = ((5 + tokens) / 6)^length_power
-# (Wu et al. 2016, equation 14); at 0, by their probability.
+# Every beginning may end at every step, at any rank, so a beam as wide as the tree finds the same
+# as exhaustive search. Texts are ranked by log P / lp with lp = ((5 + tokens) / 6)^length_power (Wu
+# et al. 2016, equation 14); at 0, by their probability.
 #
 # :func:`search` is the beam search of translation: there `</s>` takes a place in the beam, and the
 # search ends when as many texts as the beam is wide are finished. It cannot replace this one: of
@@ -377,7 +377,7 @@ def _is_settled(heap: list[_RankedText], best_live: float, settings: BeamSetting
 #
 # The largest of each block of columns are found first, and only the blocks that hold the largest of
 # these are looked through: all K largest numbers lie in the K blocks of the largest maxima. Of
-# equal numbers that of the lower column is taken, which neither torch nor numpy guarantees.
+# equal numbers the one of the lower column is taken, which neither torch nor NumPy guarantees.
 
 BLOCK = 64  # columns
 
@@ -444,7 +444,7 @@ def _largest(values_RV: Array, count: int) -> tuple[Array, Array]:
 
 
 def _top(values_RN: Array, count: int) -> tuple[Array, Array]:
-    """Return what :func:`_largest` does, for rows that are looked through at once."""
+    """Return the result of :func:`_largest` for rows that are looked through at once."""
     if not isinstance(values_RN, np.ndarray):
         value_RK, at_RK = values_RN.topk(count, dim=1, sorted=False)
         return at_RK, value_RK

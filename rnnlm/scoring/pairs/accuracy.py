@@ -218,8 +218,8 @@ def score_set(
     scoring: str | None = None,
     eos: bool = True,
 ) -> PairScores:
-    """Score all of a set: see :func:`score_pairs`. What cannot be scored, and pairs of one and the
-    same sentence, are counted in a notice.
+    """Score all of a set: see :func:`score_pairs`. Sentences that cannot be scored, and pairs of
+    one and the same sentence, are counted in a notice.
 
     model: a language model, or the name of one, which is then loaded by each call.
 
@@ -243,8 +243,8 @@ def score_set(
 def signature_of_set(
     model: LanguageModel, test_set: TestSet, scoring: str | None = None, eos: bool = True
 ) -> Signature:
-    """Return what accuracies of `model` on a set are measured on, and how: a pair counts as two
-    lines."""
+    """Return the data and the method that accuracies of `model` on a set are measured with: a pair
+    counts as two lines."""
     lines = LinesHash()
     for pair in test_set.pairs:
         lines.update((pair.good, pair.bad))
@@ -254,7 +254,7 @@ def signature_of_set(
 
 
 def _warn_of_oddities(scores: Sequence[PairScore]) -> None:
-    """Give notice of what is left out, and of pairs whose sentences are the same. TextError:
+    """Give notice of pairs that are left out, and of pairs whose sentences are the same. TextError:
     nothing is left."""
     skipped = [score for score in scores if score.point is None]
     if skipped:
@@ -276,7 +276,7 @@ def _warn_of_oddities(scores: Sequence[PairScore]) -> None:
 
 
 def record_of(score: PairScore) -> dict[str, Any]:
-    """Return what is known of a score, in JSON's types; what is not known is None."""
+    """Return the facts of a score, in JSON types; unknown ones are None."""
     pair = score.pair
     return {
         "id": pair.id,
@@ -323,7 +323,7 @@ def accuracy_figure(
 ) -> "Figure":
     """Plot accuracies with their intervals, one panel a grouping.
 
-    accuracies: those of one model, or of several by name, which are plotted side by side.
+    accuracies: the accuracies of one model, or of several by name, which are plotted side by side.
     """
     by_model = accuracies if isinstance(accuracies, Mapping) else {"": accuracies}
 

@@ -66,7 +66,7 @@ def files_of(source: str) -> list[str]:
     if not folder.is_dir():
         return sources.expand((source,))
     files = [path for path in folder.iterdir() if path.is_file()]
-    # Whatever else is in the folder, such as a README, is no list.
+    # Any other file in the folder, such as a README, is no list.
     paths = sorted(str(path) for path in files if tables.kind_of(path.name))
     if not paths:
         raise TextError(
@@ -98,7 +98,7 @@ def _read(source: str, kind: str, errors: str, strip: bool) -> TestSet:
 
 
 def _spaced(value: Any) -> Any:
-    """Return what JSON or a table holds with its texts single-spaced."""
+    """Return the content of JSON or a table with its texts single-spaced."""
     if isinstance(value, str):
         return single_spaced(value)
     if isinstance(value, dict):
@@ -114,7 +114,7 @@ def _sniffed(source: str, errors: str) -> str:
 
 
 def _json_value(source: str, errors: str) -> object:
-    """Return what the file holds where it is one JSON value as a whole, else None."""
+    """Return the file's value if it is one JSON value as a whole, else None."""
     import msgspec
 
     with opened(source, errors=errors) as stream:
@@ -134,7 +134,7 @@ def _format(source: str, rows: Sequence[tables.Row]) -> RowFormat:
     columns = set(in_order)
     why = columns_in_words(list(in_order)[:SHOWN_COLUMNS])
     # A table may have a column that another format would need. So the first format all of whose
-    # columns are there is taken, or else the first that fits; what it lacks is named.
+    # columns are there is taken, or else the first that fits; its missing columns are named.
     fitting = [format for format in FORMATS if format.fits(columns)]
     complete = [format for format in fitting if format.is_complete(columns)]
     format = next(iter(complete or fitting), None)

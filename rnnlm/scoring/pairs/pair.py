@@ -8,7 +8,7 @@ from typing import Any
 from rnnlm.errors import shown
 from rnnlm.text.lines import is_blank, split_words
 
-# ---- Pairs of sentences, one good and one bad, with what their results are grouped by.
+# ---- Pairs of sentences, one good and one bad, with the labels that group their results.
 
 FULL, PARTIAL, WORD = "full", "partial", "word"
 SCORINGS = (FULL, PARTIAL, WORD)
@@ -47,13 +47,13 @@ class Pair:
     problem: str | None = None
 
 
-# ---- Tables of pairs: what a row may hold beside its sentences (an id, and what results are
-# grouped by), and two kinds of table.
+# ---- Tables of pairs: further columns of a row (an id, and labels that group results), and two
+# kinds of table.
 #
 # Good and bad sentences: BLiMP's JSON-lines (Warstadt et al. 2020, arXiv 1912.00582), or columns
 # good and bad. Agreement templates in the style of Linzen, Dupoux & Goldberg (2016, arXiv
-# 1611.01368): a sentence, the place of its verb, and the verb's right and wrong form; what is
-# compared is the verb, given what comes before it.
+# 1611.01368): a sentence, the place of its verb, and the verb's right and wrong form; the verb is
+# compared, given the words before it.
 
 Values = Mapping[Any, Any]  # by column; None: cells beyond the columns
 KIND = ("kind", "paradigm", "UID")
@@ -105,8 +105,8 @@ class RowFormat:
 
 
 def pair_of(values: Values, row_format: RowFormat, kind: str, where: str) -> Pair:
-    """Return the pair of a row. kind: of a row that names none. What a row lacks is the pair's
-    `problem`."""
+    """Return the pair of a row. kind: default for a row that names none. Missing fields of a row
+    are the pair's `problem`."""
     kind, id = _label(values, KIND) or kind, _label(values, ID)
     try:
         if None in values:
@@ -144,7 +144,7 @@ def text_in(values: Values, names: Sequence[str]) -> str:
 
 
 def as_text(value: object) -> str:
-    """Return what a cell holds, as text; of a list or an object, however deeply nested, no more
+    """Return the content of a cell as text; of a list or an object, however deeply nested, no more
     than is needed to recognise it."""
     return shown(value) if isinstance(value, (list, dict)) else str(value)
 
@@ -244,11 +244,11 @@ TEMPLATES = RowFormat(
 
 
 # ---- Winograd schemas (Levesque, Davis & Morgenstern 2012): a sentence with a blank or a pronoun,
-# what it may mean, the answer.
+# its possible meanings, the answer.
 #
-# Columns are those of WinoGrande (sentence with `_`, option1, option2, answer) or of the WSC data
-# set (text, pronoun, pronoun_loc, options, label). Scored by what follows the option (Trinh & Le
-# 2018, arXiv 1806.02847).
+# Columns are the columns of WinoGrande (sentence with `_`, option1, option2, answer) or of the WSC
+# data set (text, pronoun, pronoun_loc, options, label). Scored by the text after the option (Trinh
+# & Le 2018, arXiv 1806.02847).
 
 SCHEMA_COLUMNS = ("sentence", "text")
 OPTION_1, OPTION_2 = ("option1", "option_1", "option_a"), ("option2", "option_2", "option_b")

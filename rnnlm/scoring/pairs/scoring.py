@@ -24,7 +24,7 @@ PAIRS_PER_CHUNK = 2048
 
 
 class Unscorable(Exception):
-    """The reason why a text, or what was to be made of it, has no score."""
+    """The reason why a text, or something made of it, has no score."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ReadLines:
         return pieces + float(self.word_start_N[first + stop] - self.word_start_N[first + start])
 
     def surface(self, line: int) -> list[str]:
-        """Return what each token of a line reads as in the line."""
+        """Return the form of each token of a line in the line itself."""
         return self.tokenizer.surface(self.lines[line])
 
     def starts_word(self, line: int) -> np.ndarray:
@@ -183,12 +183,12 @@ def score_pairs(
 ) -> list[PairScore]:
     """Score both sentences of each pair; a pair that cannot be scored has the reason instead.
 
-    model: a language model, or the name of one, which is then loaded by each call. scoring:
-    "full", the whole sentences with their ends. "partial", what follows the part in which they
-    differ, each given its own beginning (Trinh & Le 2018, arXiv 1806.02847, section 3.1). "word",
-    the part in which they differ, given the beginning they share (Linzen, Dupoux & Goldberg 2016,
-    arXiv 1611.01368, section 6). None: as each pair says. eos: whether ends of sentences, `</s>`,
-    are compared with what comes before them.
+    model: a language model, or the name of one, which is then loaded by each call. scoring: "full",
+    the whole sentences with their ends. "partial", the text after the differing part, each given
+    its own beginning (Trinh & Le 2018, arXiv 1806.02847, section 3.1). "word", the differing part,
+    given the beginning they share (Linzen, Dupoux & Goldberg 2016, arXiv 1611.01368, section 6).
+    None: as each pair says. eos: whether ends of sentences, `</s>`, are compared, given the words
+    before them.
 
     Raises:
         UsageError: the scoring is unknown.
@@ -288,9 +288,9 @@ def _compared(
     if scoring == FULL:
         return (0, stops[0]), (0, stops[1])
     surfaces = read.surface(good), read.surface(bad)
-    if surfaces[0] == surfaces[1]:  # a tie, whatever is compared: all but the end
+    if surfaces[0] == surfaces[1]:  # a tie in any comparison: all but the end
         return (0, lengths[0] - 1), (0, lengths[1] - 1)
-    # What the lines share at both ends is not compared, or is all that is.
+    # The shared text at both ends is not compared, or is all that is.
     head, tail = differing_part(surfaces, (read.starts_word(good), read.starts_word(bad)))
     if scoring == PARTIAL:
         if tail == 1 and not eos:

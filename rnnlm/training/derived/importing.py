@@ -35,7 +35,7 @@ def import_arpa(
 ) -> NgramModel:
     """Read an ARPA file and save the model in a folder.
 
-    The words of the file are those of text split at white space, as `settings` specify, or the
+    The words of the file are the words of text split at white space, as `settings` specify, or the
     symbols of another model's tokenizer. With `lowercase`, the words of the file become lower case.
 
     Args:
@@ -51,14 +51,14 @@ def import_arpa(
         The model.
 
     Raises:
-        ModelError: The file cannot be read, is damaged, or its words differ from those of the
+        ModelError: The file cannot be read, is damaged, or its words differ from the words of the
             tokenizer.
         OutputError: The folder cannot be written, or already holds a model.
     """
     began = time.perf_counter()
     output = Path(output)
     with model_folder.owned(output, overwrite, "import"):
-        # The ids are those of the file, or of the tokenizer that is named.
+        # The ids follow the file, or the tokenizer that is named.
         folds = settings.lowercase and tokenizer_from is None
         symbols, levels = read_arpa(
             str(path), report, lowercase=folds, allow_positive=allow_positive

@@ -195,8 +195,8 @@ def save_results(
     evaluations: Sequence[TextEvaluation] | None,
     tokenizer: Tokenizer,
 ) -> None:
-    """Store the first of the evaluations, that of the whole, beside its model in `output`, and
-    write the card."""
+    """Store the first of the evaluations, the evaluation of the whole, beside its model in
+    `output`, and write the card."""
     if measured is not None and evaluations is not None:
         results = {measured.source: evaluations[0].to_dict()}
         manifest = model_folder.save_results(output, manifest, results, facts)
@@ -253,7 +253,7 @@ def choose_weights(
 def check_request(
     names: list[str], on: object, weights: Sequence[float] | None, context: str
 ) -> None:
-    """Refuse what is wrong, as far as it shows before anything is read."""
+    """Refuse faulty requests, as far as they show before anything is read."""
     perplexity.check_context(context)
     if len(names) < 2:
         raise UsageError(
@@ -327,8 +327,8 @@ def _settings(models: Sequence[LanguageModel]) -> dict[str, Any]:
 
 
 def _facts(names: list[str], mixture: Mixture, chosen: ChosenWeights) -> dict[str, Any]:
-    """Return what is kept with the mixture: its models by name, their weights, and where these come
-    from."""
+    """Return the facts that are kept with the mixture: its models by name, their weights, and the
+    origin of these."""
     parts = []
     for name, weight, part in zip(names, mixture.weights_K.tolist(), mixture.parts, strict=True):
         entry = {"model": name, "weight": weight}

@@ -1,8 +1,7 @@
 """Make a trained n-gram model smaller: read it from its folder, cut it down, and save it as a
 separate model, with sizes and perplexity before and after.
 
-:class:`PruningLimits` says what can be limited; the mathematics is in
-:mod:`rnnlm.lm.ngram.pruning`.
+:class:`PruningLimits` lists the limits; the mathematics is in :mod:`rnnlm.lm.ngram.pruning`.
 """
 
 import dataclasses
@@ -36,9 +35,9 @@ class PruningLimits:
 
     max_vocab: the size of the vocabulary, of which the most frequent words stay; `</s>` and `<unk>`
     are counted. vocab: a file with the words that stay. The unigram probability of words that go is
-    added to that of `<unk>`. max_order: the length of the longest n-grams. threshold: a relative
-    rise of perplexity; an n-gram goes if perplexity rises by less without it (Stolcke 1998).
-    ngrams: the largest number of n-grams of all orders, from which the threshold is found.
+    added to the probability of `<unk>`. max_order: the length of the longest n-grams. threshold: a
+    relative rise of perplexity; an n-gram goes if perplexity rises by less without it (Stolcke
+    1998). ngrams: the largest number of n-grams of all orders, from which the threshold is found.
     """
 
     max_vocab: int | None = None
@@ -61,7 +60,7 @@ class ModelSize:
 
 @dataclass(frozen=True)
 class Reduction:
-    """A model before and after. threshold: that of entropy pruning; None if there was none."""
+    """A model before and after. threshold: threshold of entropy pruning; None if there was none."""
 
     folder: str
     before: ModelSize

@@ -212,8 +212,8 @@ def _with_tokenizer(model: NgramModel, tokenizer: Tokenizer, workspace: Workspac
 
 
 def common_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str]) -> Tokenizer:
-    """Return a tokenizer with the vocabularies of all: that of the first, then the words that it
-    lacks.
+    """Return a tokenizer with the vocabularies of all: the vocabulary of the first, then the words
+    that it lacks.
 
     UsageError: they split text in different ways, or are not all of words.
     """
@@ -233,7 +233,7 @@ def common_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str]) -> T
 
 
 def _difference(first: Tokenizer, second: Tokenizer) -> str:
-    """Say in what two tokenizers differ beside the words that they know; "" if in nothing."""
+    """Say in which settings two tokenizers differ, apart from their words; "" if in none."""
     if first.name != second.name:
         return "they read text differently"
     first_settings, second_settings = first.to_settings(), second.to_settings()
@@ -270,7 +270,7 @@ def _with_all_words(tokenizers: Sequence[WordTokenizer]) -> WordTokenizer:
 def _facts(
     names: Sequence[str], manifests: Sequence[Manifest], chosen: ChosenWeights, model: NgramModel
 ) -> dict[str, Any]:
-    """Return what is kept with the joined model: what it was made of."""
+    """Return the facts that are kept with the joined model: its parts."""
     parts = []
     for name, manifest, weight in zip(names, manifests, chosen.weights_K.tolist(), strict=True):
         parts.append({"model": name, "fingerprint": manifest.fingerprint, "weight": weight})

@@ -111,7 +111,7 @@ def tune(
     gathered first, and saved; the rule rms is tuned then. overwrite: replace settings that were
     chosen otherwise. report: called with its segments done, and all.
 
-    Interrupted tuning is resumed. What was tuned already is yielded at once.
+    Interrupted tuning is resumed. Finished tuning is yielded at once.
 
     Raises:
         UsageError: the kind is unknown or not for this model, or another library stores the model;
@@ -142,7 +142,7 @@ def tune(
         tokens=tokens,
     )
     with lock.held(folder, "tuning"):
-        # What is there: nothing, trials of this tuning, or its result.
+        # The state there: nothing, trials of this tuning, or its result.
         journal = Journal(adaptation_files.journal_path(folder, kind))
         tuned = None if overwrite else adaptation_files.read_tuned(folder, kind)
         noted = [] if overwrite else _read_trials(journal, identity, tuned)
@@ -202,7 +202,8 @@ def _measuring(
     settings: AdaptationSettings,
     given: Mapping[str, SettingValue],
 ) -> tuple[np.ndarray, TrialFunction]:
-    """Return the model's own scores of the tokens `ids`, and what measures settings on them."""
+    """Return the model's own scores of the tokens `ids`, and a function that measures settings on
+    them."""
     if kind == "dynamic":
         assert isinstance(settings, DynamicSettings)
         return _dynamic(model, ids, load_statistics(folder, model, settings))
@@ -262,7 +263,7 @@ def best_weight(p_N: np.ndarray, share_N: np.ndarray) -> float:
 def _start(
     kind: str, given: Mapping[str, Any], on: Text, tokens: int | None, has_statistics: bool
 ) -> AdaptationSettings:
-    """Return the settings that are tried first; refuse what contradicts itself."""
+    """Return the settings that are tried first; refuse contradictions."""
     cls = settings_class(kind)
     if has_statistics and kind != "dynamic":
         raise UsageError(
@@ -297,7 +298,7 @@ def _identity(
     statistics: str | Path | Sequence[str | Path] | Text | None,
     tokens: int | None,
 ) -> dict[str, str]:
-    """Return what the settings that are chosen depend on."""
+    """Return the facts that the chosen settings depend on."""
     identity = {
         "model": model_folder.read_manifest(folder).fingerprint,
         "kind": kind,
@@ -315,7 +316,7 @@ def _read_trials(
     journal: Journal, identity: Identity, tuned: TunedSettings | None
 ) -> list[dict[str, Any]]:
     """Return the lines that tuning of this identity has left in the journal: the identity, trials,
-    perhaps FINISHED. Refuse to replace what was tuned otherwise."""
+    perhaps FINISHED. Refuse to replace settings that were tuned otherwise."""
     lines: list[dict[str, Any]] = []
     with contextlib.suppress(FileNotFoundError, ValueError):  # a damaged one says nothing
         lines = journal.read(dict)
@@ -392,7 +393,7 @@ def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheSh
 
 
 def _cache(given: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
-    """Return the same of the neural cache, and keep the hidden states of the whole text for it."""
+    """Return the same for the neural cache, and keep the hidden states of the whole text for it."""
     from rnnlm.lm.mixtures.neural_cache import NeuralCache
 
     model = with_hidden_states(given)

@@ -13,8 +13,8 @@ from typing import Any
 
 from rnnlm.errors import SettingsError, nearest
 
-# The texts to train and validate on, by the first word of what a result was measured on. PTB is the
-# Penn Treebank as prepared by Mikolov.
+# The texts to train and validate on, by the first word of the data that a result was measured on.
+# PTB is the Penn Treebank as prepared by Mikolov.
 _TEXTS = {
     "PTB": "ptb.train.txt --valid ptb.valid.txt ",
     "WikiText-2": "wiki.train.tokens --valid wiki.valid.tokens --blank-lines keep ",
@@ -77,13 +77,13 @@ class MeasuredResult(RecipeResult):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings by name, and what a person should know about them."""
+    """Settings by name, and notes on them for people."""
 
     name: str
     settings: dict[str, Any]
     summary: str  # its purpose, in three words
     description: str = ""
-    published: tuple[RecipeResult, ...] = ()  # what it aims at
+    published: tuple[RecipeResult, ...] = ()  # its aim
     published_note: str = ""
     source: str = ""  # of the published result and of the settings
     differs: str = ""  # where the recipe departs from the source, and why ours is better or worse
@@ -123,7 +123,7 @@ class Recipe:
         return " ".join(options)
 
     def _whole_run(self) -> str:
-        """Return the time of a whole run on a CPU, in words: estimated, or that of the run that
+        """Return the time of a whole run on a CPU, in words: estimated, or the time of the run that
         gave our result."""
         if self.cpu_minutes is not None:
             estimated = "estimated: " if self.cpu_is_estimated else ""

@@ -31,7 +31,7 @@ from rnnlm.training.card import MUCH_OVERLAP
 from rnnlm.training.request import Overlap, Texts, TrainingRequest
 
 # ---- Overlap: how much of a validation or test text is in the training text, too. Metrics of such
-# text are better than those of new text.
+# text are better than metrics of new text.
 #
 # Lines are compared as the model reads them: by hashes of their token ids, which are there when
 # training begins, so that no text is read again. A line of fewer than LEAST_CHARACTERS characters
@@ -78,7 +78,7 @@ def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str,
     return overlap_of
 
 
-Lines = tuple[str, Sequence[str]]  # the hash of examples, and what models read of each
+Lines = tuple[str, Sequence[str]]  # the hash of examples, and the text that models read of each
 
 
 def examples_in_train(
@@ -141,8 +141,7 @@ def warn_of(overlap_of: Mapping[str, Overlap], hashes: Mapping[str, str], holds_
 
 
 def _occurring(wanted_K: np.ndarray, train: EncodedText) -> np.ndarray:
-    """Return those of the hashes `wanted_K`, in ascending order, that lines of the training text
-    have."""
+    """Return the hashes of `wanted_K`, in ascending order, that lines of the training text have."""
     if not len(wanted_K):
         return wanted_K
     # A table of their low bits spares most lines the search.
@@ -200,7 +199,7 @@ def open_texts(
     valid = _open(valid_names, resolved) if valid_names else None
     test = _open(test_names, resolved) if test_names else None
 
-    # The tokenizer is that of a prepared text, a given one, or made from the training text.
+    # The tokenizer of a prepared text, a given one, or one made from the training text.
     tokenizer = text.tokenizer
     if tokenizer is None and request.tokenizer_from:
         tokenizer, resolved = _given_tokenizer(request.tokenizer_from, request, resolved)
@@ -211,7 +210,7 @@ def open_texts(
     split = text.split(share, is_share_chosen(resolved))
     data = _encode(split, text, tokenizer, resolved, progress)
 
-    # What validation is on, if there is no text for it.
+    # The usual validation, if there is no text for it.
     valid_is = "none"
     if valid:
         data = replace(data, valid=valid.encode(data.tokenizer))
@@ -235,8 +234,7 @@ def _encode(
     resolved: ResolvedSettings,
     progress: Progress,
 ) -> TrainingData:
-    """Encode the training text and what is held out of it. tokenizer: None: one is made of the
-    text."""
+    """Encode the training text and its held-out part. tokenizer: None: one is made of the text."""
     # Words are numbered while the text is encoded; others need two readings.
     settings = resolved.make(TokenizerSettings)
     spells = bool(resolved.values.get("characters"))
@@ -256,8 +254,8 @@ def _encode(
 def _notice_oddities(
     data: TrainingData, tested: EncodedText | None, holds_out: bool
 ) -> dict[str, Overlap]:
-    """Warn of what makes metrics worse, or better than they are: unknown marks, repeated lines.
-    Return how much of the validation and the test text is in the training text."""
+    """Warn of marks and lines that make metrics worse, or better than they are: unknown marks,
+    repeated lines. Return how much of the validation and the test text is in the training text."""
     others = {}
     marks = Counter(data.train.marks)
     for name, encoded in (("valid", data.valid), ("test", tested)):

@@ -13,8 +13,8 @@ Opener = Callable[[TrainingRequest, ResolvedSettings, registry.Kind, Progress], 
 
 
 class SharedTexts:
-    """An Opener for the runs of a grid: what was read and encoded once is handed to every run that
-    would read and encode it in the same way. tokenizer_from: the same for all runs."""
+    """An Opener for the runs of a grid: a text that was read and encoded once is handed to every
+    run that would read and encode it in the same way. tokenizer_from: the same for all runs."""
 
     def __init__(self, tokenizer_from: str | None) -> None:
         self.tokenizer_from = tokenizer_from
@@ -62,8 +62,8 @@ def _key(request: TrainingRequest, resolved: ResolvedSettings, kind: registry.Ki
         if name in resolved.values:
             parts.append((name, resolved.values[name], resolved.is_asked(name)))
 
-    # Whether the characters of words are read, too: what is made of them is up to the network. A
-    # kind without that setting reads the same as one that does not use it.
+    # Whether the characters of words are read, too: their use is up to the network. A kind without
+    # that setting reads the same as one that does not use it.
     has_characters = "characters" in resolved.values
     parts.append(bool(resolved.values.get("characters")))
     parts.append(has_characters and resolved.is_asked("characters"))

@@ -1,10 +1,10 @@
-"""Set what depends on the size of a text, where it is not set.
+"""Choose settings by the size of a text, unless they are set.
 
 Defaults and recipes are made for texts with hundreds of steps in an epoch. An epoch of a page of
-text is a single step by them, so the budget is over before anything is learned, a third of what is
-learned is dropped again, and patience ends at the first bump. A text is small if it has fewer than
-STEPS_OF_EPOCH usual batches; its share is how many it has of those, and settings follow from that
-share. From a share of 1 on nothing changes.
+text is a single step by them, so the budget is over before anything is learned, a third of the
+learned weights is dropped again, and patience ends at the first bump. A text is small if it has
+fewer than STEPS_OF_EPOCH usual batches; its share is their number relative to that, and settings
+follow from that share. From a share of 1 on nothing changes.
 """
 
 import math
@@ -34,8 +34,7 @@ FEW_EXAMPLES = STEPS_OF_EPOCH * OptimizationSettings.batch_rows  # with labels
 def follow_size(
     request: TrainingRequest, resolved: ResolvedSettings, data: FittingData
 ) -> ResolvedSettings:
-    """Return settings that suit a small text; those of a large one, or of a bundled corpus, as they
-    are."""
+    """Return settings that suit a small text; for a large one, or a bundled corpus, as they are."""
     usual = resolved.values
     share = _share(resolved, data)
     if share >= 1 or _is_bundled(request):
@@ -48,8 +47,8 @@ def follow_size(
     if "bptt_tokens" in usual:
         values["bptt_tokens"] = min(usual["bptt_tokens"], -(-tokens // LEAST_WINDOWS))
 
-    # What keeps a network from learning a text by heart is for larger texts. It comes late, by the
-    # square of the share.
+    # Settings that keep a network from learning a text by heart are for larger texts. They come
+    # late, by the square of the share.
     late = share**2
     for name, value in usual.items():
         if name.startswith("dropout_") or name in ("weight_drop", "label_smoothing"):
@@ -64,7 +63,7 @@ def follow_size(
         rate = _rate_of_few_lines(resolved)
         values["learning_rate"] = round(rate + (usual["learning_rate"] - rate) * late, 6)
 
-    # The length of the run, and what is counted in shares of it.
+    # The length of the run, and times that are counted in shares of it.
     values = _free(resolved, values)
     now = {**usual, **values}
     in_epoch = _steps_in_epoch(now, data)
@@ -143,8 +142,8 @@ def _steps_in_epoch(values: Mapping[str, Any], data: FittingData) -> int:
 def _validations(
     resolved: ResolvedSettings, data: FittingData, steps: int | None, tokens_of_step: float
 ) -> dict[str, Any]:
-    """Return when a run of so many steps validates, by what, and when it ends early; steps: None
-    if time ends it."""
+    """Return when a run of so many steps validates, by which unit, and when it ends early; steps:
+    None if time ends it."""
     usual = resolved.values
     values: dict[str, Any] = {}
     if steps is not None:
@@ -177,13 +176,13 @@ def _free(resolved: ResolvedSettings, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_free(resolved: ResolvedSettings, name: str) -> bool:
-    """Return whether a setting is a default, or that of a bundled recipe."""
+    """Return whether a setting is a default, or from a bundled recipe."""
     origin = resolved.origins[name]
     return origin == "default" or origin.startswith("recipe ")
 
 
 def _in_words(data: FittingData, usual: Mapping[str, Any]) -> str:
-    """Return the size of the text, in what a network reads of it."""
+    """Return the size of the text, in the units that a network reads."""
     if "bptt_tokens" in usual:
         return plural(data.train.tokens, "token")
     return plural(data.train.sentences, "line")

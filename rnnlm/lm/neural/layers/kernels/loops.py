@@ -435,7 +435,7 @@ def lstm_step_backward(
     `dc`, the gradient of the new cell, becomes the gradient of `c_BH`, the cell before; `dh` is
     used up. With d the gradient after an activation:
 
-    do = dh * tanh(c)    dc = (the gradient from the next step) + dh * o * (1 - tanh(c)^2) + po * da_o
+    do = dh * tanh(c)    dc = (from the next step) + dh * o * (1 - tanh(c)^2) + po * da_o
     di = dc * g    df = dc * c' (coupled: - di)    dg = dc * i
         dc' = dc * f + pi * da_i + pf * da_f
     """
