@@ -3,7 +3,7 @@
 from typing import Literal
 
 HUGE = 1e9  # a number from there on is written with an exponent
-# What a number is: as it is; a share of 1, written in percent; from 0 to 100; bytes
+# The unit of a number: none; a share of 1, written in percent; from 0 to 100; bytes
 Unit = Literal["plain", "share", "of_100", "bytes"]
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -25,7 +25,7 @@ def amount(
     if not isinstance(value, int | float):
         return str(value)
 
-    # What a unit asks for.
+    # The format of a unit.
     if unit == "bytes":
         if value >= 1e9:
             return f"{value / 1e9:,.1f} GB"
@@ -47,7 +47,7 @@ def amount(
         digits = 1
         if size < 100:
             digits = 4 if size < 1 else 3
-    # What is rounded to zero has no sign (z).
+    # Numbers that are rounded to zero have no sign (z).
     if isinstance(digits, str):
         sign = digits[: len(digits) - len(digits.lstrip("+-"))]
         return format(value, f"{sign}z{digits.removeprefix(sign)}")

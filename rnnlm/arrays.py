@@ -78,8 +78,8 @@ def strip_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def same_dtype(values: Sequence[Array]) -> list[Array]:
-    """Return `values` as arrays of one type: that of the first tensor, on its device, or float64
-    where all are numpy arrays."""
+    """Return `values` as arrays of one type: the type of the first tensor, on its device, or
+    float64 if all are NumPy arrays."""
     reference = next((value for value in values if not isinstance(value, np.ndarray)), None)
     if reference is None:
         return [value.astype(np.float64, copy=False) for value in values]

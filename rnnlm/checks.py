@@ -2,7 +2,7 @@
 
 One text where several are meant would be read letter by letter, a table by the names of its
 columns; kernels would read beyond the end of another model's state, or of ids of another shape.
-Elsewhere Python itself reports what is wrong.
+Elsewhere Python itself reports the fault.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def several(values: Iterable[T], what: str) -> list[T]:
-    """Return `values` as a list. what: what they are, in the message.
+    """Return `values` as a list. what: its name in the message.
 
     Raises:
         ArgumentTypeError: it is one text or path instead, or a table.
@@ -83,7 +83,7 @@ def check_no_dataset(value: object, what: str) -> None:
 
 
 def check_class(value: object, kind: type, what: str) -> None:
-    """Check that `value` is of a class. what: what it is, in the message.
+    """Check that `value` is of a class. what: its name in the message.
 
     Raises:
         ArgumentTypeError: it is not.

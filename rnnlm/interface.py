@@ -1,4 +1,4 @@
-"""The contracts of the library: what a tokenizer, a language model and its state promise.
+"""The contracts of the library: the promises of a tokenizer, a language model and its state.
 
 Shapes are suffixes: B rows, T time, V vocabulary, H hidden. Log-probabilities are natural
 logarithms. One boundary symbol `</s>` ends each line and is the first input of every text; input t
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar, cast, 
 
 from rnnlm.errors import ArgumentTypeError, given
 
-if TYPE_CHECKING:  # what settings import must not wait for it
+if TYPE_CHECKING:  # modules that settings import must not wait for it
     import numpy as np
 
     from rnnlm.config import ResolvedSettings
@@ -354,7 +354,7 @@ class LanguageModel(Protocol[S]):
         """
 
     def concat_states(self, states: Sequence[S]) -> S:
-        """Concatenate states: the rows of the first, then those of the second, and so on.
+        """Concatenate states: the rows of the first, then the rows of the second, and so on.
 
         Args:
             states: The states, with B1, B2, ... rows.
@@ -388,11 +388,11 @@ class HiddenStateModel(LanguageModel[S], Protocol[S]):
         the state."""
 
     def score_hidden(self, hidden_BTH: Array, targets_BT: Array) -> Array:
-        """Return what `score` gives where `hidden` gave these vectors: log-probabilities (nats),
+        """Return the result of `score` if `hidden` gave these vectors: log-probabilities (nats),
         (B, T)."""
 
     def predict_hidden(self, hidden_BTH: Array) -> Array:
-        """Return what `predict` gives where `hidden` gave these vectors: log-probabilities (nats),
+        """Return the result of `predict` if `hidden` gave these vectors: log-probabilities (nats),
         (B, T, V)."""
 
     def exact_products(self) -> AbstractContextManager[None]:

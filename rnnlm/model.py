@@ -5,7 +5,7 @@
 >>> model.logprob_nats("the dog barked")                           # doctest: +SKIP
 >>> model.generate("the dog", num=3, temperature=0.8)              # doctest: +SKIP
 
-What concerns one model is a method. Functions of :mod:`rnnlm` concern several models, or files.
+Functions of one model are methods. Functions of :mod:`rnnlm` concern several models, or files.
 """
 
 import math
@@ -110,7 +110,7 @@ class Model(ModelHandle):
         self.core = core_of(core)
         self.fingerprint: str | None = self.core.fingerprint
 
-    # ---- What it is.
+    # ---- Its kind, name and size.
 
     @property
     def task(self) -> str:
@@ -139,7 +139,8 @@ class Model(ModelHandle):
         return loading.parameters_of(self.core)
 
     def info(self) -> dict[str, Any]:
-        """Return what `rnnlm info` shows of its folder: size, settings, training, results.
+        """Return the facts that `rnnlm info` shows of its folder: size, settings, training,
+        results.
 
         Raises:
             UsageError: the model was not loaded from a folder.
@@ -176,7 +177,8 @@ class Model(ModelHandle):
         return sizes
 
     def __dir__(self) -> list[str]:
-        """List what models of this task have; the core's own methods are those of `core`."""
+        """List the attributes of models of this task; the core's own methods are listed by
+        `core`."""
         task = registry.task(self.task)
         useless = {name for name, command in METHODS.items() if command not in task.commands}
         return sorted({*super().__dir__()} - useless)
@@ -201,7 +203,7 @@ class Model(ModelHandle):
             raise AttributeError(f"this model has no {name!r}: {self._hint(name)}") from None
 
     def _hint(self, name: str) -> str:
-        """Return what to write instead of a name that models do not have."""
+        """Return the name to write instead of one that models do not have."""
         import rnnlm
 
         if name in ("perplexity", "ppl", "ppl_token"):
@@ -212,7 +214,7 @@ class Model(ModelHandle):
             name, [attribute for attribute in dir(self) if not attribute.startswith("_")]
         )
 
-    # ---- What models of every task do.
+    # ---- Methods of models of every task.
 
     def evaluate(
         self,
@@ -323,7 +325,7 @@ class Model(ModelHandle):
         folder = self._stored("has no folder to check")
         return list(audit(folder, sample=plain(sample), seed=plain(seed)))
 
-    # ---- What language models do. An encoder-decoder scores sentences, too.
+    # ---- Methods of language models. An encoder-decoder scores sentences, too.
 
     def score_sentences(
         self,
@@ -343,7 +345,7 @@ class Model(ModelHandle):
         measures: tuple[WordMeasure, ...] = (),
         with_regions: bool = False,
     ) -> "SentenceScores":
-        """Score sentences, in their order. The score of an empty sentence is that of `</s>`.
+        """Score sentences, in their order. The score of an empty sentence is the score of `</s>`.
 
         Args:
             sentences: Texts, or the results of :func:`rnnlm.read_sentences`, which may have columns
@@ -656,7 +658,7 @@ class Model(ModelHandle):
 
         export_arpa(self.core, path, overwrite)
 
-    # ---- What models of other tasks do.
+    # ---- Methods of models of other tasks.
 
     def tag(
         self,
@@ -736,8 +738,8 @@ class Model(ModelHandle):
         )
         return translate(self.core, sources, settings=chosen)
 
-    # ---- What it has learned. Functions of the same names in rnnlm.tools.inspection take several
-    # models, or word vectors, and more keywords.
+    # ---- Its knowledge. Functions of the same names in rnnlm.tools.inspection take several models,
+    # or word vectors, and more keywords.
 
     def inspect_gates(
         self, sentence: str, *, units: Sequence[int] = (), unit_count: int = 16
@@ -846,7 +848,7 @@ class Model(ModelHandle):
         return inspect_probe(self.core, data, label_column=label_column, level=level)
 
     def inspect_neighbours(self, words: Sequence[str], *, count: int = 10) -> "Neighbours":
-        """Find the words whose vectors are nearest to those of given words.
+        """Find the words whose vectors are nearest to the vectors of given words.
 
         Args:
             words: The given words.

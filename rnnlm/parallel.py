@@ -1,16 +1,16 @@
 """Run tasks beside this one: in threads, or in processes of this machine over pipes.
 
-:func:`in_threads` works through parts of what this process holds. A :class:`WorkerPool` works on
-tasks that may travel: a task takes paths and numbers and returns names and counts; what it works
-on, and what it makes, lies in a folder that all workers see. It may run twice, or be killed: what
-it writes has a temporary name until the process that began the phase renames it. That process
-waits for all tasks of a phase before it begins the next; no task waits for another.
+:func:`in_threads` works through parts of this process's data. A :class:`WorkerPool` works on tasks
+that may travel: a task takes paths and numbers and returns names and counts; its input and its
+output lie in a folder that all workers see. It may run twice, or be killed: its files have
+temporary names until the process that began the phase renames them. That process waits for all
+tasks of a phase before it begins the next; no task waits for another.
 
 :class:`ProcessExecutor` replaces concurrent.futures.ProcessPoolExecutor, which runs a script
 without a `__main__` guard again in each worker, lets workers survive a parent that is killed, and
 before Python 3.11.5 waits forever when a worker dies while a large piece is being sent. loky, which
-does without the guard, has its workers finish what they were given when their parent is killed, up
-to hours later, and then report leaked semaphores; one killed worker ends all of them.
+does without the guard, has its workers finish their tasks when their parent is killed, up to hours
+later, and then report leaked semaphores; one killed worker ends all of them.
 """
 
 import contextlib
@@ -50,8 +50,8 @@ class WorkerPool:
     """A pool of workers behind one executor.
 
     size: how many tasks are worked on at once. most: how many are handed out; None: AHEAD for each
-    worker. A pool that can lose what it depends on reports it in `check`, and in its own errors in
-    `outcome`.
+    worker. A pool that can lose something it depends on reports it in `check`, and in its own
+    errors in `outcome`.
     """
 
     def __init__(self, executor: Executor, size: int, most: int | None = None) -> None:
@@ -88,8 +88,8 @@ class WorkerPool:
         tasks: Iterable[Task],
         order: Order = "errors at once",
     ) -> Iterator[tuple[Task, Result] | None]:
-        """Yield each task with what `function` returns for it; and None now and then while the next
-        one is awaited, so that the caller can show how far the work is, or end it.
+        """Yield each task with the result of `function` for it; and None now and then while the
+        next one is awaited, so that the caller can show how far the work is, or end it.
 
         After an error, and when the caller leaves, tasks that wait are called off.
         """
@@ -237,8 +237,8 @@ def process_pool(count: int, most: int | None = None) -> Iterator[WorkerPool]:
 
 
 class ProcessExecutor(Executor):
-    """An executor of `count` processes. The end of its context waits for what is submitted; an
-    error that leaves the context kills the processes instead."""
+    """An executor of `count` processes. The end of its context waits for submitted tasks; an error
+    that leaves the context kills the processes instead."""
 
     def __init__(self, count: int) -> None:
         self.processes: list[WorkerProcess] = []
@@ -314,7 +314,7 @@ class WorkerProcess:
     def close(self) -> None:
         """Wait until the process, which was killed, is gone."""
         for stream in (self.calls, self.results):
-            with contextlib.suppress(OSError):  # what could not be written any more
+            with contextlib.suppress(OSError):  # results that could not be written any more
                 stream.close()
         self.process.wait()
 
@@ -340,8 +340,8 @@ def work() -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
-    # Results have the stream to themselves: what a library prints goes to standard error instead.
-    # If that is closed, nothing else may get its number.
+    # Results have the stream to themselves: libraries print to standard error instead. If that is
+    # closed, nothing else may get its number.
     if sys.stderr is None:
         os.open(os.devnull, os.O_WRONLY)
     results = os.fdopen(os.dup(1), "wb")
@@ -357,8 +357,8 @@ def work() -> None:
 
 
 def _receive(stream: IO[bytes], calls: "queue.SimpleQueue[tuple]") -> None:
-    """Put the parent's calls into the queue. The stream ends when the parent does, in whatever way;
-    then this process ends, too, even at work."""
+    """Put the parent's calls into the queue. The stream ends when the parent does, in any way; then
+    this process ends, too, even at work."""
     try:
         while True:
             calls.put(pickle.load(stream))  # noqa: S301 the parent wrote it

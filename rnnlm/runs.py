@@ -102,7 +102,7 @@ def train(
         The run, which has not begun.
 
     Raises:
-        RnnlmError: Any subclass, for problems with arguments, text, device or output folder. Those
+        RnnlmError: Any subclass, for problems with arguments, text, device or output folder. Errors
             of text, device and folder are raised with the first event.
     """
     # All keywords by name, as they were given.

@@ -59,7 +59,7 @@ _UNITS = {
 def python(*arguments: str) -> list[str]:
     """Return the command for one of our Python processes.
 
-    It does not import what lies in the current folder (`-P`), where `-m` and `-c` look first: a
+    It does not import modules of the current folder (`-P`), where `-m` and `-c` look first: a
     `torch.py` there is not ours.
     """
     return [sys.executable, "-P", *arguments]
@@ -81,8 +81,8 @@ def import_path() -> list[str]:
 
 
 def processors() -> int:
-    """Return how many processors this process may use: those of its affinity, or as many as a quota
-    of its control groups gives time for, rounded up.
+    """Return how many processors this process may use: its affinity, or as many as a quota of its
+    control groups gives time for, rounded up.
 
     `python -X cpu_count` and PYTHON_CPU_COUNT replace that number, as they do for Python itself
     (3.13). The load of the machine plays no part: results would differ from day to day.
@@ -146,7 +146,8 @@ def _quota_of(group: Path) -> float:
 
 def share_processors() -> None:
     """Let torch and BLAS have a thread for each of :func:`processors`; by themselves they know the
-    affinity alone. They read OMP_NUM_THREADS when they are imported. Whoever has set it keeps that.
+    affinity alone. They read OMP_NUM_THREADS when they are imported. A value that is set already
+    stays.
     """
     if processors() != _processors_of_affinity():
         os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
@@ -257,7 +258,7 @@ def peak_bytes() -> int:
 
 
 def return_freed(kept_bytes: int = 1 << 20) -> None:
-    """Give what is freed back to the system, and from now on at once, so that memory held is memory
+    """Give freed memory back to the system, and from now on at once, so that memory held is memory
     used (glibc; elsewhere nothing happens). Arrow would keep its own.
 
     kept_bytes: smaller arrays stay in the process when they are freed: new pages for each take
@@ -282,10 +283,10 @@ def keep_freed() -> None:
 
 
 def keep_few_caches() -> None:
-    """Keep little memory beside what is in use. Threads share one arena: what one of them frees,
-    another one takes.
+    """Keep little memory besides the memory in use. Threads share one arena: memory that one of
+    them frees, another one takes.
 
-    oneDNN, torch's kernels on a CPU, also keeps what it has prepared for each shape: by default for
+    oneDNN, torch's kernels on a CPU, also keeps its preparations for each shape: by default for
     1,024 shapes, a gigabyte or two where batches of lines have any shape; here for fewer.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PREPARED_SHAPES)

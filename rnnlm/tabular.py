@@ -47,7 +47,7 @@ def to_builtins(value: object) -> Any:
 
 
 def _in_builtins(value: Any) -> object:
-    """Return what msgspec does not know in types that it knows."""
+    """Return an object that msgspec does not know in types that it knows."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, complex):
@@ -57,7 +57,7 @@ def _in_builtins(value: Any) -> object:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-_LEAVES = {str, int, bool, type(None)}  # most of what results hold, which is as JSON has it
+_LEAVES = {str, int, bool, type(None)}  # most values of results, which are as JSON has them
 
 
 def _in_json(value: Any) -> Any:
@@ -115,8 +115,8 @@ class Records(ABC):
 
 
 class RecordList(list[T], Records):
-    """A list of results that is a table, too: a row for each, of what single values it holds. A
-    slice of it is one as well."""
+    """A list of results that is a table, too: a row for each, with its single values. A slice of it
+    is one as well."""
 
     @overload
     def __getitem__(self, place: SupportsIndex, /) -> T: ...
@@ -127,7 +127,7 @@ class RecordList(list[T], Records):
     def __getitem__(self, place: SupportsIndex | slice, /) -> T | Self:
         if not isinstance(place, slice):
             return super().__getitem__(place)
-        # The slice of a list of a subclass has what that knows besides its items.
+        # The slice of a list of a subclass keeps the subclass's further attributes.
         part = type(self)(super().__getitem__(place))
         vars(part).update(vars(self))
         return part
@@ -148,7 +148,7 @@ def _single_values(item: object) -> Row:
 
 
 def single_value(value: object) -> Cell:
-    """Return a cell as Python's own number, text or truth value, whatever type of numpy it has."""
+    """Return a cell as Python's own number, text or truth value, for any NumPy type."""
     made = plain(value)
     if made is None or isinstance(made, (str, int, float, bool)):
         return made
@@ -247,7 +247,7 @@ class Table(Records):
         return [[amount(value, None) for value in row] for row in self.rows]
 
     def __str__(self) -> str:
-        """Write the table as aligned text, whatever the width of the screen."""
+        """Write the table as aligned text, for any width of the screen."""
         shown = [list(map(visible, row)) for row in self.cells()]
         lines = [list(map(visible, self.columns)), *shown]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

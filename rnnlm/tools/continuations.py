@@ -1,5 +1,5 @@
 """Score continuations of texts: how likely a given one is, whether greedy decoding would write it,
-and what the model itself writes.
+and the model's own continuation.
 
 A text is read from the initial state. Its newlines are the boundary `</s>`, as in training; blank
 lines are left out. White space at the end of a context belongs to the continuation. If the
@@ -73,7 +73,8 @@ class _PairReader:
         return ids
 
     def pair(self, context: str, continuation: str) -> tuple[np.ndarray, int]:
-        """Return the tokens of both texts together, and where those of the continuation begin."""
+        """Return the tokens of both texts together, and the place where the tokens of the
+        continuation begin."""
         both = self.ids(context + continuation)
         apart = _PairReader(self.tokenizer, self.special_symbols)  # its counts are dropped
         before = apart.ids(context.rstrip())
@@ -166,7 +167,7 @@ def continue_texts(
     read = [reader.ids(context) for context in contexts]
     reader.warn()
 
-    # Write some texts at a time, those of about the same length together.
+    # Write some texts at a time, texts of about the same length together.
     settings = replace(settings, running=False)
     stops = [stop for stop in stops if stop]
     rows = min(ROWS, model.max_rows or ROWS)
@@ -204,7 +205,7 @@ def _continue_batch(
 ) -> list[str]:
     """Write after each of `texts`, which are sorted by length, side by side. The number of a text
     selects its random stream."""
-    # Read the contexts but for their last tokens, those of one length together.
+    # Read the contexts but for their last tokens, contexts of one length together.
     last_inputs, states = [], []
     for _, same in itertools.groupby(texts, key=len):
         ids_BT = np.stack([*same])

@@ -2,9 +2,9 @@
 rnnlm.tools.kenlm as kenlm`, code written for KenLM runs.
 
 Log-probabilities are to base 10. A model is an ARPA file, compressed or not, or a model of rnnlm,
-by folder or name. Names and arguments are those of the package `kenlm` (Heafield 2011). So are the
-answers on ARPA files, except for `ngram_length` where a program has pruned n-grams but kept longer
-ones that contain them: here it is the length of the longest n-gram in the file.
+by folder or name. Names and arguments are the same as in the package `kenlm` (Heafield 2011). So
+are the answers on ARPA files, except for `ngram_length` where a program has pruned n-grams but kept
+longer ones that contain them: here it is the length of the longest n-gram in the file.
 
 Models that are not made of n-grams answer the same questions. Their `order` is 2^31 - 1, and
 `ngram_length` counts everything that was read, `<s>` included. Without context (`bos=False`,
@@ -186,7 +186,7 @@ class Model:
             tokens += ids
         answers = self._line(tokens, bos)
 
-        # A word's probability is that of its tokens; its n-gram is that of the last one.
+        # A word has the probability of its tokens; its n-gram is the n-gram of the last one.
         start = 0
         for ids, is_known in words:
             end = start + len(ids)
@@ -292,7 +292,7 @@ class Model:
 
 
 class LanguageModel(Model):
-    """What kenlm also calls :class:`Model`."""
+    """The class that kenlm also calls :class:`Model`."""
 
 
 def _text(text: str | bytes) -> str:

@@ -49,8 +49,8 @@ class HarnessModel(harness.LM):
     ) -> None:  # fmt: skip
         """Load the model.
 
-        pretrained: a folder or a name; NAME+KIND adapts itself to each text. special_symbols: what
-        becomes of `<s>` and `</s>` in texts (error, drop, replace). seed: of samples.
+        pretrained: a folder or a name; NAME+KIND adapts itself to each text. special_symbols:
+        treatment of `<s>` and `</s>` in texts (error, drop, replace). seed: random seed of samples.
 
         Raises:
             ModelError: the model does not exist.

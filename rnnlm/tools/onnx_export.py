@@ -8,9 +8,9 @@ score.onnx: ids (B, T), targets (B, T), states -> logprobs (B, T) of the targets
 With `target="sherpa"` there is one, lm.onnx, with the inputs, outputs and metadata that icefall
 gives to a language model with states, and that sherpa-onnx reads in shallow fusion.
 
-Shapes: T time, B rows, V vocabulary, E width of what a layer reads, H width of a layer. The gates
-of a layer are blocks of H rows in its matrices. If the signs of a gate's weights change, it becomes
-one minus itself: so forms of cells that ONNX lacks are written as forms that it has.
+Shapes: T time, B rows, V vocabulary, E width of a layer's input, H width of a layer. The gates of a
+layer are blocks of H rows in its matrices. If the signs of a gate's weights change, it becomes one
+minus itself: so forms of cells that ONNX lacks are written as forms that it has.
 """
 
 import codecs
@@ -83,7 +83,7 @@ def export_onnx(
 def _contents(
     model: LanguageModel, network: PortableNetwork, target: Target | None, tokens: str | Path | None
 ) -> dict[str, list[bytes]]:
-    """Return the content of the files by name, the one that shows what the folder holds first."""
+    """Return the content of the files by name, first the one that describes the folder."""
     tokenizer = model.tokenizer
     # Without the file of a recogniser, the ids are our own.
     symbols = spell_symbols(tokenizer.symbols(), TOKENS)
@@ -107,7 +107,7 @@ def _contents(
     files = {name: [_encoded(graph, metadata)] for name, graph in models.items()}
     files[TOKENS] = [token_file]
     for name, content in tokenizer.to_files().items():
-        if name != VOCABULARY_FILE:  # which says what the file of tokens says
+        if name != VOCABULARY_FILE:  # which describes the file of tokens
             files[name] = [content]
     files[README] = [_readme(models, tokenizer, boundary_id).encode()]
     return files
@@ -282,7 +282,7 @@ def _add_layer(
 def _add_connection(
     graph: _Graph, network: PortableNetwork, number: int, x_TBE: str, y_TBH: str
 ) -> str:
-    """Add what :meth:`rnnlm.lm.neural.layers.layers.Stack.connect` computes."""
+    """Add the computation of :meth:`rnnlm.lm.neural.layers.layers.Stack.connect`."""
     connections = network.settings.connections
     if connections == "dense":
         return graph.node("Concat", x_TBE, y_TBH, axis=2)
@@ -308,8 +308,8 @@ def _without_negative(graph: _Graph, ids_BT: str, size: int) -> str:
 def _add_network(
     graph: _Graph, network: PortableNetwork, ids_BT: str, states: Sequence[str]
 ) -> tuple[str, list[str]]:
-    """Add words, layers and projection. Return what the output layer reads, (T, B, E), and the
-    states, (1, B, H) each."""
+    """Add words, layers and projection. Return the output layer's input, (T, B, E), and the states,
+    (1, B, H) each."""
     table = graph.weight("embedding.weight", network.arrays["embedding.weight"])
     ids_BT = _without_negative(graph, ids_BT, len(network.arrays["embedding.weight"]))
     x_TBE = graph.node("Gather", table, graph.node("Transpose", ids_BT, perm=[1, 0]))
@@ -343,7 +343,7 @@ def _add_last(graph: _Graph, network: PortableNetwork, x_TBE: str, name: str) ->
 
 def _with_states(network: PortableNetwork, *inputs: str) -> tuple[_Graph, str]:
     """Return a graph that reads these inputs (B, T), ids first, and has states before and after;
-    and what its output layer reads, (T, B, E)."""
+    and its output layer's input, (T, B, E)."""
     graph = _Graph(inputs=dict.fromkeys(inputs, ("B", "T")))
     states = {}
     for number, width in enumerate(network.settings.widths, start=1):
@@ -425,7 +425,7 @@ def _sherpa_metadata(network: PortableNetwork, boundary_id: int) -> dict[str, ob
 
 def _read_tokens(path: Path) -> tuple[bytes, list[str]]:
     """Return the file of a recogniser, and its symbols by id. Each line is a symbol and its id; an
-    id alone is that of a space."""
+    id alone is the id of a space."""
     try:
         content = read_small(path).removeprefix(codecs.BOM_UTF8)
         return content, _symbols_by_id(content.decode("utf-8").split("\n"))
@@ -460,7 +460,7 @@ def _symbols_by_id(lines: Sequence[str]) -> list[str]:
 
 
 def _own_ids(theirs: Sequence[str], ours: Sequence[str], tokenizer: Tokenizer) -> list[int]:
-    """Return our id for each symbol of a recogniser, and then that of the boundary. Send a notice
+    """Return our id for each symbol of a recogniser, and then the id of the boundary. Send a notice
     of symbols that are unknown to us."""
     ids = {symbol: id for id, symbol in enumerate(ours)}
     unknown = [symbol for symbol in theirs if symbol not in ids]
@@ -532,7 +532,7 @@ the first output for the score of a whole line, which it is not.
 
 
 def _readme(models: Mapping[str, _Graph], tokenizer: Tokenizer, boundary_id: int) -> str:
-    """Return what a person needs to know who runs the models."""
+    """Return the facts that a person needs to run the models."""
     settings = not_defaults(tokenizer.to_settings(), TokenizerSettings)
     settings = [f"tokenizer={tokenizer.name}", *settings]
     text = _README.format(settings=", ".join(settings), boundary=boundary_id)

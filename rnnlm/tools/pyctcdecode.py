@@ -4,9 +4,9 @@ mixtures, models that adapt themselves.
     decoder = BeamSearchDecoderCTC(Alphabet.build_alphabet(labels),
     rnnlm.tools.pyctcdecode.LanguageModel("demo"))
 
-On an ARPA file, beams and scores are those of pyctcdecode's own class, which needs KenLM. A network
-is called once for each beam that the search extends. Importing this module needs the package
-pyctcdecode (the extra of that name).
+On an ARPA file, beams and scores equal those of pyctcdecode's own class, which needs KenLM. A
+network is called once for each beam that the search extends. Importing this module needs the
+package pyctcdecode (the extra of that name).
 """
 
 import json

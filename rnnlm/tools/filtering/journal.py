@@ -1,9 +1,10 @@
 """Keep the journal of a filter, in its output folder, from which a killed run resumes.
 
-.filter.run is a journal: first what the filter is, then which shards were started and which are
-finished, each with its counts. An entry is added when a shard's files are in their places. At the
-end it is rewritten with the shards in the order of their names. Its name is hidden, so that the
-visible files of the folder are results alone: DIR/*.jsonl can be the input of another filter.
+.filter.run is a journal: first the identity of the filter, then the shards that were started and
+those that are finished, each with its counts. An entry is added when a shard's files are in their
+places. At the end it is rewritten with the shards in the order of their names. Its name is hidden,
+so that the visible files of the folder are results alone: DIR/*.jsonl can be the input of another
+filter.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ FORMAT_VERSION = 1
 
 
 class JobEntry(msgspec.Struct, tag="filter", tag_field="what"):
-    """The first line. identity: what must be the same for the work to resume, by name."""
+    """The first line. identity: facts that must be the same for the work to resume, by name."""
 
     identity: dict[str, str]
     layout: OutputLayout
@@ -56,8 +57,8 @@ class WrittenFile(msgspec.Struct):
 
 
 class ShardFinished(msgspec.Struct, tag="shard", tag_field="what"):
-    """The files of a shard are in their places. signature: of the shard. files: what was
-    written, by group."""
+    """The files of a shard are in their places. signature: signature of the shard. files: written
+    files, by group."""
 
     shard: str
     signature: str
@@ -81,13 +82,13 @@ class FilterState:
     done: dict[str, ShardFinished] = field(default_factory=dict)
 
     def add(self, entry: Entry) -> None:
-        """Take note of what was done, and write it."""
+        """Take note of finished work, and write it."""
         self._note(entry)
         with writing(self.folder):
             Journal(self.folder / JOURNAL).append(entry)
 
     def finish(self, shard: str, signature: str, counts: ShardCounts) -> None:
-        """Put what was written of a shard in its place, and take note that it is finished."""
+        """Put the written files of a shard in their places, and take note that it is finished."""
         paths = self.begun.layout.paths(self.folder, shard)
         files = {}
         for group, name in counts.files.items():
@@ -125,7 +126,7 @@ class FilterState:
             Journal(self.folder / JOURNAL).write(known)
 
     def existing_work(self, shards: Iterable[str]) -> ExistingWork:
-        """Return what exists of these shards, for the rule of resuming."""
+        """Return the existing part of these shards, for the rule of resuming."""
         identity: dict[str, str] = {}
         left = set(self.started)
         fault = ""
@@ -145,8 +146,8 @@ class FilterState:
         return ExistingWork(self.begun.identity | identity, is_finished=not left, fault=fault)
 
     def identity_with(self, identity: Identity, shards: Mapping[str, str]) -> dict[str, str]:
-        """Return the identity of a request: its own, and the signatures of those of its shards that
-        are finished, as others may be added at any time."""
+        """Return the identity of a request: its own, and the signatures of its finished shards, as
+        others may be added at any time."""
         finished = {f"text {name}": shards[name] for name in shards if name in self.done}
         return {**identity, **finished}
 
@@ -164,8 +165,8 @@ class FilterState:
                     )
 
     def clean(self) -> None:
-        """Delete what tasks have left that were killed, or late: also of shards that are finished,
-        as another task may have come first."""
+        """Delete the files of tasks that were killed, or late: also of shards that are finished, as
+        another task may have come first."""
         paths: dict[Path, set[str]] = {}
         for name in (*self.started, *self.done):
             for path in self.begun.layout.paths(self.folder, name).values():

@@ -1,8 +1,8 @@
 """Judge documents by models: compute their perplexities, and the group that each belongs to.
 
 A document is read as `rnnlm eval --blank-lines documents` reads it: all its lines, each with its
-`</s>`, from the initial state. Lines without words are skipped. Its perplexity is that of its
-tokens, of the model's own kind: words, pieces, characters.
+`</s>`, from the initial state. Lines without words are skipped. Its perplexity is the perplexity of
+its tokens, of the model's own kind: words, pieces, characters.
 """
 
 import functools
@@ -20,7 +20,7 @@ from rnnlm.text.encoding import words_between_newlines
 from rnnlm.text.lines import WORD_SPACE, SpecialSymbols, as_bytes, check_reserved
 from rnnlm.tools.filtering.settings import FilterRule
 
-# What an unseen character may be: any of Unicode's scalar values but those that are known.
+# The number of possible unseen characters: all of Unicode's scalar values but the known ones.
 CHARACTERS = 0x110000 - 0x800
 OF_SPELLING = ("char", "byte", "sentencepiece")  # tokenizers to which no text is unknown as a whole
 
@@ -40,8 +40,8 @@ class Documents:
     def of_texts(
         cls, texts: Iterable[str | None], special_symbols: SpecialSymbols, where: str = "document"
     ) -> "Documents":
-        """Split texts into lines; None is a document without words. special_symbols: what `<s>` and
-        `</s>` are read as; where: what messages call a document."""
+        """Split texts into lines; None is a document without words. special_symbols: treatment of
+        `<s>` and `</s>`; where: the name of a document in messages."""
         lines: list[str] = []
         starts = [0]
         for number, text in enumerate(texts, start=1):

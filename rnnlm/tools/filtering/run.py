@@ -80,8 +80,8 @@ class FilterRequest:
 @dataclass(frozen=True)
 class FilterJob:
     """A request with its files and models found. shards: paths, by the names of their results.
-    signatures: of the shards, by the same names. references: paths. identity: what must be the same
-    for the work to be resumed."""
+    signatures: signatures of the shards, by the same names. references: paths. identity: facts that
+    must be the same for the work to be resumed."""
 
     request: FilterRequest
     shards: dict[str, str]
@@ -99,7 +99,7 @@ class FilterJob:
 
 
 def resolve_request(request: FilterRequest) -> FilterJob:
-    """Find what a request names. An error says what is wrong with it."""
+    """Find the files and models that a request names. An error names the fault."""
     _check_request(request)
     shards = _by_name(expand_files(request.shards, "texts", ".jsonl"))
     references = expand_files(request.reference, "texts", ".jsonl")
@@ -153,7 +153,7 @@ def resolve_request(request: FilterRequest) -> FilterJob:
 
 
 def _check_request(request: FilterRequest) -> None:
-    # What contradicts itself.
+    # Contradictions.
     if not request.shards:
         raise UsageError("there are no files to filter", hint="name files or glob patterns")
     if request.reference and request.settings.cutoffs is not None:
@@ -206,7 +206,7 @@ def _absolute(name: str) -> str:
 def _identity(
     request: FilterRequest, references: list[str], models: Iterable[NamedModel]
 ) -> dict[str, str]:
-    """Return what must be the same for the work to be resumed, by name."""
+    """Return the facts that must be the same for the work to be resumed, by name."""
     identity = {}
     for model in models:
         identity[f"model {model.label}".strip()] = model.fingerprint
@@ -295,12 +295,12 @@ def run(request: FilterRequest, progress: Progress = silent) -> Iterator[Event]:
     Raises:
         TextError: after the last event, if some shards cannot be read. All others are finished.
         RnnlmError: the request contradicts itself, the folder cannot be written, a worker died.
-            What is finished stays, and the same request resumes.
+            Finished shards stay, and the same request resumes.
     """
     began = time.perf_counter()
     job = resolve_request(request)
     with lock.held(request.output, "filtering"):
-        # Whatever speaks against the folder comes before anything is written there.
+        # All objections to the folder come before anything is written there.
         state = journals.read(request.output)
         step = _next_step(job, state)
         if step is NextStep.FINISHED and state is not None:
@@ -362,7 +362,7 @@ def _begun(job: FilterJob, state: FilterState | None, step: NextStep) -> FilterS
     begun = JobEntry(job.identity, job.work.rule.layout)
     if state is not None and step is NextStep.RESUME:
         state.begun = begun
-        # What killed tasks wrote may be left, and half a line at the end of the journal.
+        # Files of killed tasks may be left, and half a line at the end of the journal.
         state.clean()
     else:
         if state is not None:
@@ -421,8 +421,8 @@ def _results(
     sources: Iterable[str],
     count: int,
 ) -> Iterator[tuple[str, Result]]:
-    """Yield each of so many sources with what the function makes of it, as they end. After an error
-    no more begin; it is raised when those that run have ended."""
+    """Yield each of so many sources with the function's result for it, as they end. After an error
+    no more begin; it is raised when the running ones have ended."""
     processes, threads = processes_and_threads(job.workers, count, job.reads_in_threads)
     work = replace(work, threads=threads)
     if processes > 1:
@@ -511,7 +511,7 @@ def _filtered(
     seconds: float,
     failed: Iterable[ShardFailed] = (),
 ) -> FilterFinished:
-    """Add up what was found in all shards of the folder."""
+    """Add up the results of all shards of the folder."""
     rule = job.work.rule
     names = (*rule.groups, OUTSIDE, EMPTY)
     documents: Counter[str] = Counter()

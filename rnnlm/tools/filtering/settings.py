@@ -1,4 +1,5 @@
-"""Settings of a filter: what it keeps, by perplexity or by language, and which columns it adds."""
+"""Settings of a filter: the documents it keeps, by perplexity or by language, and the columns it
+adds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,21 +11,22 @@ from rnnlm.errors import SettingsError, UsageError, nearest
 BUCKETS = ("head", "middle", "tail")
 KEPT = "kept"  # the one group of a filter by thresholds alone
 NONE = "none"  # the group of documents in none of the languages
-OUTSIDE, EMPTY = "outside", "empty"  # what is never written: beyond a threshold, without words
+# groups that are never written: beyond a threshold, without words
+OUTSIDE, EMPTY = "outside", "empty"
 
 
 @dataclass(frozen=True)
 class FilterSettings(ValidatedSettings):
     """Settings that decide which documents are kept.
 
-    quantiles: of the perplexities of a reference, the two borders between head, middle and tail, as
-    in CCNet (Wenzek et al. 2020, "CCNet: Extracting High Quality Monolingual Datasets from Web
-    Crawl Data"; the defaults are those of its program). cutoffs: these borders themselves, instead
-    of a reference. A document is in the head below the first border, in the middle below the
-    second, else in the tail. min_perplexity, max_perplexity: a document beyond them is dropped, or
-    in none of the languages. min_probability: a document whose likeliest language is less probable
-    than that is in none. keep: the buckets or languages that are written; None: all. The columns
-    are added to tables.
+    quantiles: quantiles of the perplexities of a reference, the two borders between head, middle
+    and tail, as in CCNet (Wenzek et al. 2020, "CCNet: Extracting High Quality Monolingual Datasets
+    from Web Crawl Data"; with the defaults of its program). cutoffs: these borders themselves,
+    instead of a reference. A document is in the head below the first border, in the middle below
+    the second, else in the tail. min_perplexity, max_perplexity: a document beyond them is dropped,
+    or in none of the languages. min_probability: a document whose likeliest language is less
+    probable is in none. keep: the buckets or languages that are written; None: all. The columns are
+    added to tables.
     """
 
     quantiles: Annotated[
@@ -98,8 +100,8 @@ def _check_pair(name: str, values: tuple[float, ...], below: float = float("inf"
 
 @dataclass(frozen=True)
 class OutputLayout:
-    """The layout of the output. groups: what documents are sorted into; kept: those that are
-    written, each in its own folder if the filter has folders."""
+    """The layout of the output. groups: groups that documents are sorted into; kept: groups that
+    are written, each in its own folder if the filter has folders."""
 
     groups: tuple[str, ...]
     kept: tuple[str, ...]
@@ -116,8 +118,8 @@ class OutputLayout:
 class FilterRule:
     """A filter's decision in numbers.
 
-    groups: what documents are sorted into. kept: those that are written. column: the value that
-    marks a document's group in a table; None: there is one group. cutoffs: the borders between
+    groups: groups that documents are sorted into. kept: groups that are written. column: the value
+    that marks a document's group in a table; None: there is one group. cutoffs: the borders between
     groups of perplexity. languages: groups are languages, the last one is none of them.
     """
 
@@ -141,8 +143,8 @@ def rule_of(
 ) -> FilterRule:
     """Return the rule of these settings; refuse a request that contradicts itself.
 
-    languages: what the models are called, where there are several. has_buckets: whether there are
-    buckets; their cutoffs may not be known yet.
+    languages: names of the models, if there are several. has_buckets: whether there are buckets;
+    their cutoffs may not be known yet.
     """
     limits = {}
     for name in ("min_perplexity", "max_perplexity"):

@@ -2,9 +2,9 @@
 chosen.
 
 In JSON-lines and Parquet a row is a document; its columns are kept and others added. A column that
-an earlier filter added is called input_NAME in the result. In plain text
-a line is one, or, where blank lines separate documents, all lines between them. What is written has
-the format and the compression of the shard.
+an earlier filter added is called input_NAME in the result. In plain text a line is one, or, where
+blank lines separate documents, all lines between them. The output has the format and the
+compression of the shard.
 """
 
 import json
@@ -36,7 +36,7 @@ CHUNK_BYTES = 1 << 20  # of text, about: many enough for a model to be fast, few
 MOST_DOCUMENTS = 1 << 14  # of a chunk
 ROW_GROUP_BYTES = 1 << 26  # of Parquet, before compression
 
-# What is added to tables: a column of numbers, or of texts, with a value for each document.
+# Columns added to tables: of numbers, or of texts, with a value for each document.
 Columns = Mapping[str, Sequence[float | str | None]]
 
 
@@ -65,7 +65,7 @@ class ShardOutput(ABC):
 
     @abstractmethod
     def write(self, piece: "bytes | pyarrow.Table") -> None:
-        """Write what a chunk has chosen."""
+        """Write the chosen documents of a chunk."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -90,7 +90,7 @@ class InputShard(ABC):
         """Read the documents, chunk by chunk. Raise TextError where they cannot be read."""
 
     def output(self, stream: BinaryIO) -> ShardOutput:
-        """Return what writes chosen documents to a stream, as the shard itself is written."""
+        """Return a writer of chosen documents to a stream, in the format of the shard itself."""
         return _Bytes(stream, self.source)
 
 
@@ -114,7 +114,7 @@ def open_shard(
 
 
 def check_source(source: str) -> None:
-    """Refuse what cannot be read again."""
+    """Refuse sources that cannot be read again."""
     if source == STANDARD_INPUT:
         raise UsageError(
             "standard input cannot be filtered",
@@ -166,7 +166,7 @@ def _pieces(
 
 @dataclass(frozen=True)
 class LinesChunk(DocumentChunk):
-    """texts: of the documents, as they are written; end: what follows each."""
+    """texts: texts of the documents, as they are written; end: the string after each."""
 
     documents: Documents
     texts: Sequence[str]
@@ -246,7 +246,8 @@ class JsonChunk(DocumentChunk):
     rows: Sequence[str]
 
     def chosen(self, numbers: np.ndarray, columns: Columns) -> bytes:
-        # What is in the row stays as it is written: numbers of any size, the order of the columns.
+        # The row's own cells stay as they are written: numbers of any size, the order of the
+        # columns.
         keys = [f", {json.dumps(name, ensure_ascii=False)}: " for name in columns]
         written = []
         for number in numbers.tolist():
@@ -336,8 +337,8 @@ def _decoder_of(names: Sequence[str]) -> Callable[[str], Sequence[object]]:
 
 
 def new_names(names: Sequence[str], added: Sequence[str]) -> dict[str, str]:
-    """Return what columns of these names are called in the result: those that it adds get the
-    prefix `input_`, as often as it takes to make them different."""
+    """Return the names of these columns in the result: columns that it adds get the prefix
+    `input_`, as often as it takes to make them different."""
     taken = {*names, *added}
     renamed = {}
     for name in names:
@@ -376,8 +377,8 @@ def _json_object(row: str, where: str) -> dict[str, object]:
 
 
 def _text_in(value: object, where: str, column: str, errors: str) -> str | None:
-    """Return the text of a row; None: it has none. errors: "strict" or "replace", of what is not
-    UTF-8."""
+    """Return the text of a row; None: it has none. errors: "strict" or "replace", for bytes that
+    are not UTF-8."""
     if errors == "replace" and isinstance(value, str):
         value = tables.without_halves(value)
     return text_or_none(value, where, column)
@@ -500,7 +501,7 @@ class ParquetShard(InputShard):
 
 
 class _Table(ShardOutput):
-    """Rows, in groups of some size, compressed as those of the shard."""
+    """Rows, in groups of some size, compressed like the shard."""
 
     def __init__(self, stream: BinaryIO, codec: str) -> None:
         self.stream = stream
@@ -534,7 +535,7 @@ class _Table(ShardOutput):
             self.writer.close()
 
 
-# ---- What is added to tables.
+# ---- Columns added to tables.
 
 DIGITS = 6
 

@@ -1,8 +1,8 @@
 """Do the tasks of a filter: read, judge and write a shard; compute the perplexities of a reference.
 
 A task takes paths and numbers and returns names and counts, so that any executor can run it whose
-workers see the files under the same names. What it writes has a new name, until the process that
-owns the folder gives it its own: a task that is killed, late or run twice changes nothing.
+workers see the files under the same names. Its files have new names, until the process that owns
+the folder gives them their own: a task that is killed, late or run twice changes nothing.
 """
 
 import contextlib
@@ -38,8 +38,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A model that processes load by its name. label: its language, "" where there is one model.
-    name: its folder, or that with the adaptation after a plus. fingerprint: what it must have."""
+    """A model that processes load by its name. label: its language, "" if there is one model. name:
+    its folder, or the folder with the adaptation after a plus. fingerprint: the fingerprint it must
+    have."""
 
     label: str
     name: str
@@ -62,7 +63,7 @@ class FilterSetup:
 
 @dataclass(frozen=True)
 class ShardCounts:
-    """The counts of a shard. files: by group, the names of what was written, until they are put in
+    """The counts of a shard. files: by group, the names of the written files, until they are put in
     their places. documents, words: by group; those outside the thresholds and the empty ones come
     last. notices: for people."""
 
@@ -159,7 +160,7 @@ def reference_perplexities(work: FilterSetup, source: str, target: str) -> str:
 def _judged(
     chunks: Iterator[DocumentChunk], judge: Callable[[Documents], T], work: FilterSetup
 ) -> Iterator[tuple[DocumentChunk, T]]:
-    """Yield each chunk with what `judge` makes of its documents, in order."""
+    """Yield each chunk with the result of `judge` for its documents, in order."""
 
     def judged(chunk: DocumentChunk) -> tuple[DocumentChunk, T]:
         return chunk, judge(chunk.documents)
@@ -191,7 +192,7 @@ def _models(work: FilterSetup) -> dict[str, LanguageModel]:
 
 @functools.lru_cache(maxsize=1)
 def load_all(models: tuple[NamedModel, ...], device: str) -> tuple[LanguageModel, ...]:
-    """Load the models of a run, once in each process, which keeps those of the last run alone.
+    """Load the models of a run, once in each process, which keeps the models of the last run alone.
     ModelError: there is another model of that name."""
     return tuple(_load(model, device) for model in models)
 

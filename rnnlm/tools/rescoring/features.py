@@ -74,7 +74,7 @@ def feature_table(
             hint="name models with `models`",
         )
 
-    # What the models read.
+    # The texts that models read.
     texts: list[str] = []
     for utterance in utterances:
         for hypothesis in utterance.hypotheses:
@@ -165,8 +165,8 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
 
 
 def _warn_of_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> None:
-    """Give notice of hypotheses without words. texts: what the models read of the hypotheses of all
-    utterances, one after the other."""
+    """Give notice of hypotheses without words. texts: the texts that models read for the hypotheses
+    of all utterances, one after the other."""
     names: list[str] = []
     for utterance in utterances:
         names += [utterance.utt] * len(utterance.hypotheses)

@@ -78,7 +78,7 @@ def read_nbest(
         raise UsageError(
             f"{source} already has scores, as in every {kind} list", hint="leave out `score_files`"
         )
-    # First the content of the list, then what other files hold about its utterances.
+    # First the content of the list, then the content of other files about its utterances.
     builder = ListBuilder(source, settings)
     if kind == "kaldi":
         read_kaldi(builder, score_files)
@@ -262,9 +262,10 @@ def _with_lines(
     option: str,
     settings: ListSettings,
 ) -> list[Utterance]:
-    """Return the utterances with the references, or sources, of these files. what: which; option:
-    what names the files. TextError: there are two for an utterance, and they differ."""
-    # What the files say, each utterance once.
+    """Return the utterances with the references, or sources, of these files. what: "references" or
+    "sources"; option: the option that names the files. TextError: there are two for an utterance,
+    and they differ."""
+    # The content of the files, each utterance once.
     lines: dict[str, tuple[str | None, str]] = {}
     for file in files:
         for utt, text, where in keyed_lines(str(file), settings.encoding_errors):
@@ -274,7 +275,7 @@ def _with_lines(
                 )
             lines[utt] = text, where
 
-    # What the list itself has must be the same.
+    # The list's own texts must be the same.
     complete = []
     for utterance in utterances:
         known = getattr(utterance, what)
@@ -295,7 +296,7 @@ def _with_lines(
 
 
 def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:
-    """Check that the names of utterances can be separated from what follows them in a line of
+    """Check that the names of utterances can be separated from the text after them in a line of
     :func:`save_best`."""
     for utterance in utterances:
         if re.search(r"\s", utterance.utt):
@@ -379,7 +380,7 @@ def record(utterance: RescoredUtterance) -> dict[str, Any]:
 # each job (`logdir/output.1`, ...), each with a `text` and a `score`.
 
 TEXTS = ("words_text", "text")
-SCORES, COSTS = ("scores", "score"), ("ac_cost", "acwt")  # what is looked for beside a Kaldi text
+SCORES, COSTS = ("scores", "score"), ("ac_cost", "acwt")  # files to look for beside a Kaldi text
 KNOWN_COSTS = re.compile(r"(ac|lm|graph)_cost|acwt|lmwt.*")
 KALDI_REFERENCES = "ref"
 _BEST = re.compile(r"(\d+)best_recog")
@@ -410,7 +411,7 @@ def read_kaldi(builder: ListBuilder, score_files: Sequence[str]) -> None:
 
 
 def files_beside(source: str, settings: ListSettings, score_files: Sequence[str]) -> list[Path]:
-    """Return the files that are read with a list, beside it: those of a Kaldi text."""
+    """Return the files that are read with a list, beside it: the files of a Kaldi text."""
     if source == STANDARD_INPUT or (settings.format or format_of(source, settings)) != "kaldi":
         return []
     text = _text_in(source)

@@ -6,12 +6,12 @@ Which hypothesis of an utterance is the highest changes only at the corners of t
 so the number of errors over all utterances is a step function of gamma with finitely many steps:
 all are visited, none is missed.
 
-What is chosen: the middle of the interval with the fewest errors; of several such intervals the
-widest, of equally wide ones the lowest. An interval without an end is cut off two units beyond its
-last corner. One unit is the weight with which a feature varies as much as the first pass does
-(:func:`units`). Where nothing changes along a line, the weight stays. Of hypotheses with the same
+The choice: the middle of the interval with the fewest errors; of several such intervals the widest,
+of equally wide ones the lowest. An interval without an end is cut off two units beyond its last
+corner. One unit is the weight with which a feature varies as much as the first pass does
+(:func:`units`). If nothing changes along a line, the weight stays. Of hypotheses with the same
 score the earlier one counts. Such ties lie at corners, not in intervals; so the weight also stays
-where its corner has fewer errors than the best interval, and no end is worse than its start.
+if its corner has fewer errors than the best interval, and no end is worse than its start.
 """
 
 import dataclasses
@@ -320,9 +320,8 @@ def warn_of_few(utterances: int) -> None:
 
 
 def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, LanguageModel]:
-    """Return `models` under the names that `weights` have for them, in their order. What counts is
-    the fingerprint, not the name. ModelError: they are not the models the weights were tuned
-    for."""
+    """Return `models` under the names that `weights` have for them, in their order. The fingerprint
+    counts, not the name. ModelError: they are not the models the weights were tuned for."""
     left = dict(models)
     models_by_name = {}
     for name, fingerprint in weights.models.items():

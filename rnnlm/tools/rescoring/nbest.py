@@ -1,10 +1,10 @@
-"""N-best lists: what a first pass (a recogniser, a translator) offers for each utterance, and the
-reference.
+"""N-best lists: the hypotheses of a first pass (a recogniser, a translator) for each utterance, and
+the reference.
 
-A list is built line by line: what is given twice, or not at all, is an error that names the line;
-missing ranks are a notice. Scores are like a log-probability: the higher, the better. Hypotheses
-are in the order of the first pass (their ranks): what is called its 1-best is the first of them,
-whatever the scores say.
+A list is built line by line: a part that is given twice, or not at all, is an error that names the
+line; missing ranks are a notice. Scores are like a log-probability: the higher, the better.
+Hypotheses are in the order of the first pass (their ranks): its 1-best is the first of them, with
+any score.
 """
 
 import itertools
@@ -20,7 +20,7 @@ from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, notice
 from rnnlm.tools.rescoring.settings import ListSettings
 
 LONGEST_RANK = 9  # digits
-Line = Literal["reference", "source"]  # what an utterance may have besides hypotheses
+Line = Literal["reference", "source"]  # parts of an utterance besides hypotheses
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def parse_rank(text: str) -> int | None:
 
 
 def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> list[Utterance]:
-    """Return those of `utterances` that have a reference, for what cannot do without. TextError:
+    """Return the `utterances` that have a reference, for work that cannot do without. TextError:
     one has none, and `skip_incomplete` does not say to leave it out; or none has."""
     complete = [utterance for utterance in utterances if utterance.reference is not None]
     if not complete:
@@ -246,8 +246,7 @@ def _warn_of_missing_best(source: str, drafts: dict[str, _UtteranceDraft]) -> No
 
 
 def _warn_of_gaps(drafts: dict[str, _UtteranceDraft]) -> None:
-    """Give notice of missing ranks: where a line was lost, the best of all may be what is
-    missing."""
+    """Give notice of missing ranks: if a line was lost, it may be the best of all."""
     gaps = []
     for utt, draft in drafts.items():
         gap = _first_gap(sorted(draft.ranked))

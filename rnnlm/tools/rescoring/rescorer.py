@@ -2,8 +2,8 @@
 on word errors, and apply them.
 
 The score of a hypothesis is first-pass score + sum of weight * feature, a log-linear model (Och &
-Ney 2002); its weights are those of the fewest word errors (see :mod:`rnnlm.tools.rescoring.mert`).
-The weight of a language model is never negative.
+Ney 2002); its weights give the fewest word errors (see :mod:`rnnlm.tools.rescoring.mert`). The
+weight of a language model is never negative.
 """
 
 import hashlib
@@ -35,10 +35,10 @@ from rnnlm.tools.rescoring.settings import RescoreSettings, TextMapping
 # ---- Word errors: substitutions, deletions and insertions of the cheapest alignment (Levenshtein
 # 1966), by rapidfuzz.
 #
-# The conventions are those of jiwer: words are separated by white space and compared as they are;
-# the errors of all utterances are added up before they are divided by the words of all references;
-# an utterance with an empty reference adds its insertions, one with an empty hypothesis its
-# deletions; where no reference holds a word, the rate is the number of insertions.
+# The conventions are jiwer's: words are separated by white space and compared as they are; the
+# errors of all utterances are added up before they are divided by the words of all references; an
+# utterance with an empty reference adds its insertions, one with an empty hypothesis its deletions;
+# where no reference holds a word, the rate is the number of insertions.
 
 
 @dataclass(frozen=True)

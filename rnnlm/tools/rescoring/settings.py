@@ -1,4 +1,5 @@
-"""Settings for reading n-best lists, for what models read of them, and for tuning weights."""
+"""Settings for reading n-best lists, for changing texts before models read them, and for tuning
+weights."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

@@ -1,6 +1,6 @@
 """Compute vectors of lines, or of each of their words in its context, from the layers of a network.
 
-Lines are read a few thousand at a time, those of about the same length side by side, each alone
+Lines are read a few thousand at a time, lines of about the same length side by side, each alone
 from the initial state: a vector depends neither on the batch nor on the order.
 """
 
@@ -30,7 +30,7 @@ from rnnlm.text.lines import by_kind, check_reserved, is_blank
 from rnnlm.text.sources import in_lists
 from rnnlm.tools.vectors.settings import EmbeddingSettings, Pooling
 
-# ---- From what a layer outputs for the tokens of lines to one vector a line, or one a word.
+# ---- From a layer's outputs for the tokens of lines to one vector a line, or one a word.
 #
 # Shapes: T places, B lines, H width of the layer, W words of all lines together.
 

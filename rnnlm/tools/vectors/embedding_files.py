@@ -49,8 +49,8 @@ def save_vectors(
     """Write the vectors of `lines` to a file, in the format of its suffix. Return how many lines
     there were. progress: called with how far it is.
 
-    UsageError: no such format. OutputError: the file, or that of its words, is there, or cannot be
-    written.
+    UsageError: no such format. OutputError: the file, or the file of its words, is there, or cannot
+    be written.
     """
     kind = check_path(path, embedder.settings.words, overwrite)
     count = 0

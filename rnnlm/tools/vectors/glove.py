@@ -91,8 +91,8 @@ def glove_vectors(
             error_n = (w_nE * c_nE).sum(1) + biases.values[words_n] + biases.values[contexts_n]
             error_n -= log_N[cells_n]
 
-            # Half the gradient of J, as in the paper's reference code. That of a word's vector is
-            # f * error * the context's vector, and the other way round.
+            # Half the gradient of J, as in the paper's reference code. The gradient of a word's
+            # vector is f * error * the context's vector, and the other way round.
             pull_n = weight_N[cells_n] * error_n
             rows_M = torch.cat((words_n, contexts_n))
             vectors.step(rows_M, torch.cat((c_nE, w_nE)) * pull_n.repeat(2).unsqueeze(1))

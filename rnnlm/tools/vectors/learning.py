@@ -77,7 +77,7 @@ def learn_vectors(
         threads=threads,
     )
 
-    # Open the text, by whatever it is given.
+    # Open the text, which may be given in several ways.
     if text is None:
         text = named_text(())
     elif isinstance(text, (str, Path)):
@@ -163,7 +163,7 @@ def word_stream(
     return WordStream(words, counts_V[kept], renumbered_N[is_kept_N], offsets)
 
 
-# ---- Each method, given what it needs.
+# ---- Each method, with its own input.
 
 
 def _learned(stream: WordStream, settings: LearningSettings, progress: Progress) -> np.ndarray:

@@ -5,8 +5,8 @@ Skip-gram maximises, for each word w and each word c in its window,
     log s(v_w . u_c) + sum over k noise words n of log s(-v_w . u_n)        (2013b, equation 4)
 
 with s the logistic function, v the input vectors and u the output vectors. CBOW has the mean of the
-window's input vectors in the place of v_w, and w itself in that of c (2013a, section 3.1); as in
-word2vec, each vector of the window moves by the whole gradient of the mean, not by its share.
+window's input vectors in the place of v_w, and w itself in the place of c (2013a, section 3.1); as
+in word2vec, each vector of the window moves by the whole gradient of the mean, not by its share.
 
 As in word2vec, the window of each word is drawn from 1 to the one asked for, so that nearer words
 count more; occurrences of words that are more than 1 in 1,000 of the text are left out at random;
@@ -62,7 +62,7 @@ class Windows:
 class Gradient:
     """The update of some rows of a matrix of vectors.
 
-    rows: numbers of the vectors. values: what is added to each, (..., E). pairs: how much of the
+    rows: numbers of the vectors. values: the addend of each, (..., E). pairs: how much of the
     learning rate each takes, summed over its pairs; the curvature of the loss grows with it.
     """
 
@@ -161,7 +161,7 @@ class _CorpusReader:
         if not count:
             return
 
-        # Lay the words out in rows; what fills them up belongs to no line.
+        # Lay the words out in rows; the padding belongs to no line.
         rows = -(-count // ROW_WORDS)
         padded = rows * ROW_WORDS + 2 * window
         words_P = torch.zeros(padded, dtype=torch.int64)
@@ -256,8 +256,8 @@ def _cbow(
 
 
 def _add(vectors_VE: Tensor, gradients: list[Gradient]) -> None:
-    """Add gradients to the vectors; scale those of a word down whose pairs in this step would take
-    it further than LARGEST_STEP."""
+    """Add gradients to the vectors; scale the gradients of a word down whose pairs in this step
+    would take it further than LARGEST_STEP."""
     rows_M = torch.cat([gradient.rows.flatten() for gradient in gradients])
     values_ME = torch.cat([gradient.values.flatten(0, 1) for gradient in gradients])
     pairs_M = torch.cat([gradient.pairs.flatten() for gradient in gradients])

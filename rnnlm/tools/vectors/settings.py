@@ -10,7 +10,7 @@ from rnnlm.text.lines import SpecialSymbols
 
 Method = Literal["svd", "glove", "skipgram", "cbow"]
 Pooling = Literal["last", "mean", "max"]
-# What each method that reads or goes through its counts again and again does by default.
+# Defaults of each method that reads or goes through its counts again and again.
 EPOCHS = {"glove": 15, "skipgram": 5, "cbow": 5}
 WIDTH = 100
 LEARNING_RATES = {"glove": 0.05, "skipgram": 0.025, "cbow": 0.025}
@@ -66,11 +66,11 @@ class EmbeddingSettings(ValidatedSettings):
 
     pooling: of a line "last", after its last token (each direction of a bidirectional layer after
     the token that it reads last), or the "mean" or "max" over its tokens; None: last. layer:
-    "input", what the network reads of each token; 1 and so on, a layer, the lowest first;
-    "features", what the output layer reads. None: features; of a classifier, whose features are
-    those of the whole text, the highest layer where words or a pooling are asked for. words: a
-    vector of each word in its context instead of one per line. special_symbols: `<s>` and `</s>` in
-    a line are an "error", or they "drop" or "replace" it by `<unk>`.
+    "input", the vectors that the network reads; 1 and so on, a layer, the lowest first; "features",
+    the input of the output layer. None: features; of a classifier, whose features concern the whole
+    text, the highest layer if words or a pooling are requested. words: a vector of each word in its
+    context instead of one per line. special_symbols: `<s>` and `</s>` in a line are an "error", or
+    they "drop" or "replace" it by `<unk>`.
     """
 
     pooling: Annotated[

@@ -188,7 +188,7 @@ def read_vectors(path: str | Path) -> WordVectors:
     Raises:
         TextError: The file cannot be read, is binary, truncated or not UTF-8, or a vector is not
             made of numbers.
-        SettingsError: The vectors differ in width from what the first line says.
+        SettingsError: The vectors differ in width from the first line.
     """
     words, matrix_VE = read_all_vectors(path)
     return WordVectors(tuple(words), matrix_VE, str(path))
@@ -225,7 +225,7 @@ def _short(name: str | None) -> str:
 
 # Vectors are written as word2vec writes them, and as `--embeddings`, gensim and others read them:
 # the first line is `COUNT WIDTH`; each other one a word and its numbers, between spaces. Numbers
-# have as many digits as single precision needs, so that what is read again is what was written.
+# have as many digits as single precision needs, so that reading gives the written numbers.
 
 _ROWS = 1000  # written at a time
 
