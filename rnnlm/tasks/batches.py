@@ -16,8 +16,8 @@ from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 
 class LengthBatches:
     """A BatchSource: batches of `rows` examples. Each epoch draws an order; in each pool of
-    examples those of about the same length come together, and the batches of a pool come in a drawn
-    order.
+    examples, examples of about the same length come together, and the batches of a pool come in a
+    drawn order.
 
     order_E: examples with smaller ones come first within a pool. tokens_E: how many a network reads
     of each. targets_E: how many each has.
@@ -56,7 +56,7 @@ class LengthBatches:
         self.load_state_dict({"tokens": 0, "epochs": 0.0})
 
     def tensors(self, chosen_B: np.ndarray) -> tuple[Tensor, ...]:
-        """Return what the objective reads of these examples."""
+        """Return the objective's input for these examples."""
         raise NotImplementedError
 
     def next(self) -> Batch:

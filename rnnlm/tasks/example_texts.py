@@ -1,4 +1,4 @@
-"""The parts of data that are not lines of text: their files, and what is held out for
+"""The parts of data that are not lines of text: their files, and the part held out for
 validation."""
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ T = TypeVar("T", bound=Examples)
 def files_of_parts(
     request: TrainingRequest, task: str
 ) -> tuple[dict[str, tuple[str, ...]], str | None]:
-    """Return the files of each part, by its name: those that a request names, or those of a bundled
-    corpus. Return the name of that corpus, too."""
+    """Return the files of each part, by its name: files that a request names, or the files of a
+    bundled corpus. Return the name of that corpus, too."""
     files = {
         "train": request.text or (registry.task(task).usual_corpus,),
         "valid": request.valid,
@@ -62,8 +62,8 @@ class Parts(Generic[T]):
     holds_out: bool = False
 
     def overlaps(self, lines_of: Callable[[T], list[str]], keeps_case: bool) -> dict[str, Overlap]:
-        """Return how much of the other texts is in the training text. lines_of: what is compared.
-        keeps_case: whether models read the lines as they are."""
+        """Return how much of the other texts is in the training text. lines_of: the lines to
+        compare. keeps_case: whether models read the lines as they are."""
         others = {name: (text.content_hash, lines_of(text)) for name, text in self.others.items()}
         train = (self.train.content_hash, lines_of(self.train))
         return examples_in_train(train, others, keeps_case, self.holds_out)

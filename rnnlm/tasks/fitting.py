@@ -1,5 +1,5 @@
-"""Fit the network of a task to examples: the trainer, and what losses and validations of all tasks
-have in common."""
+"""Fit the network of a task to examples: the trainer, and the common parts of losses and
+validations of all tasks."""
 
 import functools
 from abc import ABC, abstractmethod
@@ -133,8 +133,8 @@ class ExampleLoss(Generic[M]):
 
 
 class ExampleValidation(Generic[M, T]):
-    """The base of the validations of all tasks: each rank measures all of `data`. criterion: what
-    chooses the weights."""
+    """The base of the validations of all tasks: each rank measures all of `data`. criterion: the
+    metric that chooses the weights."""
 
     example = "example"
     passes = 1.0

@@ -77,12 +77,12 @@ def arrays_of(name: str, option: str, tokenizer: Tokenizer) -> dict[str, np.ndar
 
 @dataclass(frozen=True)
 class TakenLayers:
-    """The layers of a task's network, to be filled by those of a language model. part: the module
-    of the network that has them as `body`. shape: of these layers. model: settings of the language
-    model. shapes: of the network's arrays.
+    """The layers of a task's network, to be filled by the layers of a language model. part: the
+    module of the network that has them as `body`. shape: shape of these layers. model: settings of
+    the language model. shapes: shapes of the network's arrays.
 
-    What the network's layers read beside what they read in the language model has weights of zero:
-    at first they have its very states.
+    Inputs of the network's layers that the language model's layers lack have weights of zero: at
+    first they have its very states.
     """
 
     part: str
@@ -91,8 +91,8 @@ class TakenLayers:
     shapes: Shapes
 
     def arrays(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the weights of the forward layers, and of the highways, from those of the
-        language model."""
+        """Return the weights of the forward layers, and of the highways, from the language
+        model's."""
         place = "onwards" if self.shape.directions == 2 else "layers"
         placed = {}
         for name, array in arrays.items():
@@ -104,7 +104,7 @@ class TakenLayers:
                 columns = self._columns(int(number))
                 placed[target] = self._placed(array, target, columns, 0.0)
             elif what == "highways":
-                # The highway between this layer and the next reads what the next one reads.
+                # The highway between this layer and the next has the same input as the next one.
                 target = f"{self.part}.{name}"
                 start = HIGHWAY_BIAS if rest == ["bias"] else 0.0
                 columns = self._columns(int(number) + 1)

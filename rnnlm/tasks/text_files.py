@@ -11,8 +11,8 @@ from rnnlm.text.sources import in_lists
 T = TypeVar("T")
 TEXT_LINES = "text"
 
-# Sentences that are read before the first of them is written; those of about the same length are
-# tagged together.
+# Sentences that are read before the first of them is written; sentences of about the same length
+# are tagged together.
 WINDOW = 1024
 LARGEST_WINDOW = 1 << 17  # words
 

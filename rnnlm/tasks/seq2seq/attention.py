@@ -1,4 +1,4 @@
-"""Compute attention: what the decoder sees of a source at each step.
+"""Compute attention: the decoder's view of a source at each step.
 
 With h a state of the decoder and m_s the encoder's output at the source's token s:
 
@@ -45,8 +45,8 @@ CHUNK_NUMBERS = 1 << 24  # of tanh(W h + U m) at once, of which there are T B S 
 
 class EncoderMemory(NamedTuple):
     """M sources as the decoder sees them. states_SMH: the encoder's outputs, zeros in padding.
-    keys_SMA: what states of the decoder are compared with, None without attention. lengths_M:
-    tokens of each source, `</s>` counted."""
+    keys_SMA: keys to compare states of the decoder with, None without attention. lengths_M: number
+    of tokens of each source, `</s>` counted."""
 
     states_SMH: Tensor
     keys_SMA: Tensor | None

@@ -1,4 +1,4 @@
-"""Turn pairs of lines into numbers: what the encoder reads and what the decoder writes."""
+"""Turn pairs of lines into numbers: the encoder's input and the decoder's output."""
 
 import dataclasses
 import hashlib
@@ -23,8 +23,8 @@ from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.request import TrainingRequest
 
-# ---- The tokenizers of an encoder-decoder, as a model stores them: that of what it reads, and that
-# of what it writes.
+# ---- The tokenizers of an encoder-decoder, as a model stores them: one for its input, and one for
+# its output.
 
 FILE = "pairs.json"
 TARGET = "target-"  # before the names of the files of the target's tokenizer
@@ -34,9 +34,9 @@ class PairCodec:
     """Two tokenizers, or one for both sides. A model stores it where a language model stores its
     tokenizer.
 
-    details: what a model's folder records about its data, in JSON's types: `spelled`, whether
-    sources are spelled (letters split by spaces), so that a word's symbols are those of its line;
-    `column`, what their column is called.
+    details: the facts about its data that a model's folder records, in JSON types: `spelled`,
+    whether sources are spelled (letters split by spaces), so that a word's symbols are the symbols
+    of its line; `column`, the name of their column.
     """
 
     def __init__(
@@ -131,8 +131,8 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> PairCodec:
 class PairedData:
     """P pairs of a source and one reference each, encoded.
 
-    text: what was read. source, target: P lines each, one for each reference of the text in its
-    order, without those that are left out; the boundary ends them.
+    text: the text that was read. source, target: P lines each, one for each reference of the text
+    in its order, without lines that are left out; the boundary ends them.
     """
 
     text: ParallelText
@@ -146,8 +146,8 @@ class PairedData:
 
     @cached_property
     def groups(self) -> tuple[ParallelPair, ...]:
-        """Each source of the text once, with all references that it has: what is decoded and
-        compared."""
+        """Each source of the text once, with all its references: the unit of decoding and
+        comparison."""
         return self.text.grouped().pairs
 
     @cached_property
@@ -252,8 +252,8 @@ def make_codec(
     train: ParallelText,
     details: dict[str, Any],
 ) -> tuple[PairCodec, ResolvedSettings]:
-    """Make the tokenizers that are asked for from the training text, or take them from models.
-    Return them, and the settings with what was decided on the way."""
+    """Make the requested tokenizers from the training text, or take them from models. Return them,
+    and the settings with the decisions made on the way."""
     # One tokenizer cannot have two values of a setting.
     source_settings = resolved.make(SourceTokenizerSettings)
     if source_settings.shared_vocabulary:
@@ -280,7 +280,7 @@ def make_codec(
         else:
             resolved = _with_tokenizer(codec.target, OF_TARGET, brings, resolved)
 
-    # What the network needs of them.
+    # The facts that the network needs of them.
     if resolved.values["shared_vocabulary"] != codec.is_shared:
         resolved = resolved.with_found("the tokenizer", {"shared_vocabulary": codec.is_shared})
     if resolved.values["tied_embeddings"] == "all" and not codec.is_shared:
@@ -312,7 +312,8 @@ def _made(
         target = loading.load_tokenizer(request.init_decoder_from)
         target_brings = f"{DECODER} {request.init_decoder_from} has"
 
-    # One for both sides: that of either language model, or one made of the lines of both sides.
+    # One for both sides: the tokenizer of either language model, or one made of the lines of both
+    # sides.
     sources, targets = lines_of(train)
     source_settings = {
         field.name: resolved.values[field.name] for field in dataclasses.fields(TokenizerSettings)
@@ -334,7 +335,7 @@ def _made(
             )
         return PairCodec(shared, None, details), _with_tokenizer(shared, "", brings, resolved)
 
-    # One for each side. Settings that the target's has not are those of the source's.
+    # One for each side. Settings that the target's has not are the same as the source's.
     if source is None:
         source = tokenizers.train(TokenizerSettings(**source_settings), _blocks(sources))
     resolved = _with_tokenizer(source, "", source_brings, resolved)
@@ -380,7 +381,7 @@ def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCode
 def _with_tokenizer(
     tokenizer: Tokenizer, prefix: str, brings: str, resolved: ResolvedSettings
 ) -> ResolvedSettings:
-    """Return the settings with those of a tokenizer, under names that begin with `prefix`.
+    """Return the settings with the settings of a tokenizer, under names that begin with `prefix`.
 
     brings: says which model has it; "" where it was made as asked for.
     """

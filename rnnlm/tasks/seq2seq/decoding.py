@@ -1,5 +1,5 @@
 """Decode with an encoder-decoder: write a line for each line that it reads, greedily, by beam
-search or drawn, with what it looked at."""
+search or drawn, with the attention of its tokens."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ from rnnlm.text.named_columns import (
     text_or_reason,
 )
 
-# ---- What the tokens of a line looked at in its source.
+# ---- The attention of a line's tokens to its source.
 
 _NOWHERE = ParallelText((), "source", "target", "parallel")  # pairs that are in no file
 
@@ -66,7 +66,7 @@ class AttentionReader:
     def attention(
         self, source: str, ids: Sequence[int], weights_TS: np.ndarray
     ) -> AttentionWeights:
-        """Return what the tokens of a line looked at."""
+        """Return the attention of a line's tokens."""
         tokens = tuple(self.symbols[id] for id in ids)
         return AttentionWeights(tuple(self.codec.source.surface(source)), tokens, weights_TS)
 
@@ -101,7 +101,7 @@ class Translator:
             )
 
     def translate(self, sources: Iterable[str], first: int = 1) -> Iterator[TranslatedLine]:
-        """Yield what the model writes for each source, in order. A source without words has no
+        """Yield the outputs of the model for each source, in order. A source without words has no
         hypotheses. first: the number of the first source.
 
         Sources are read a window at a time, so the first translation comes when the first window
@@ -178,7 +178,7 @@ class Translator:
         sources: list[np.ndarray],
         found_B: list[list[GeneratedText]],
     ) -> dict[tuple[int, int], AttentionWeights]:
-        """Return by row and rank what each line found looked at in its source."""
+        """Return the attention of each line found to its source, by row and rank."""
         # All lines of the batch are read again at once.
         wanted = []
         for row, texts in enumerate(found_B):
@@ -210,8 +210,8 @@ def translate(
     """Translate lines with an encoder-decoder.
 
     model: an encoder-decoder or its name. settings: greedy search unless they ask for a beam or n
-    best. sampling: draw `num` lines for each source instead; sample n of line l is the same
-    whatever the other lines. Length is set in `settings`, not in `sampling`.
+    best. sampling: draw `num` lines for each source instead; sample n of line l does not depend on
+    the other lines. Length is set in `settings`, not in `sampling`.
 
     Raises:
         UsageError: the model is no encoder-decoder, or lacks the attention that is asked for;
@@ -225,7 +225,7 @@ def translate(
 
 
 def batches(lengths_N: np.ndarray, chosen: np.ndarray, most: int) -> Iterator[np.ndarray]:
-    """Yield the chosen numbers of sources in batches of `most` at most, those of about the same
+    """Yield the chosen numbers of sources in batches of `most` at most, sources of about the same
     length together, the longest first."""
     order = chosen[np.argsort(-lengths_N[chosen], kind="stable")]
     start = 0
@@ -243,8 +243,8 @@ USUAL_COLUMNS = (*(source for source, _ in USUAL_PAIRS), *USUAL_TEXT)
 def read_sources(
     file: str, settings: TextFileSettings, usual: Sequence[str] = USUAL_COLUMNS
 ) -> Iterator[str]:
-    """Yield the sources of a file, each as one line, those without words, too. usual: what their
-    column may be called where none is named."""
+    """Yield the sources of a file, each as one line, lines without words included. usual: usual
+    names of their column if none is named."""
     form = detect_text_format(file, settings)
     if form == TEXT_LINES:
         sources = _lines(file, settings)

@@ -60,7 +60,7 @@ make_trainer = functools.partial(trainer_of_examples, PairFitting)
 
 
 # ---- The objective and the validation of an encoder-decoder: cross-entropy of the target, and
-# metrics of what it decodes.
+# metrics of its decoded outputs.
 
 LOOKED_AT = 2  # pairs, where a few are to be read
 
@@ -85,7 +85,7 @@ class TargetLoss(ExampleLoss[Seq2SeqModel]):
         return -float(self.reader.score_tensors(*tensors).sum())
 
 
-DECODING_PASSES = 4.0  # what greedy decoding costs, in passes over the data
+DECODING_PASSES = 4.0  # the time of greedy decoding, in passes over the data
 
 
 class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):

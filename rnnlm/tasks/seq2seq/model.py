@@ -33,7 +33,7 @@ from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, rows
 from rnnlm.tasks.seq2seq.network import DecoderState, Seq2SeqNetwork, make_network
 from rnnlm.text.batches import by_length, check_lengths, why_too_long
 
-# ---- What the layers of an encoder give for sources.
+# ---- The outputs of an encoder's layers for sources.
 
 
 @keeps(LayerReader)
@@ -300,7 +300,7 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
     @cached_property
     def decoder(self) -> ConditionalModel:
         """The language model of targets, which begins in the states of their sources. Its initial
-        state is that of an empty source."""
+        state is the state of an empty source."""
         return ConditionalModel(self)
 
     def new_network(self) -> Seq2SeqNetwork:
@@ -344,11 +344,11 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         return ConditionalState(state, memory)
 
     def layer_reader(self) -> EncoderLayers:
-        """Return the reader of sources that gives what the layers of the encoder give."""
+        """Return the reader of sources that gives the outputs of the encoder's layers."""
         return EncoderLayers(self)
 
     def trace_line(self, line: str) -> LineTrace:
-        """Trace what each layer of the encoder does at each token of a source, `</s>` read last."""
+        """Trace each layer of the encoder at each token of a source, `</s>` read last."""
         source = self.codec.source
         ids_S = source.encode([line]).ids
         with self.reading():
@@ -356,7 +356,7 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         return LineTrace(tuple(source.surfaces([line])[0]), layers)
 
     def batches(self, data: PairedData) -> Iterator[np.ndarray]:
-        """Yield the numbers of the encoded pairs, in batches of about :data:`TOKENS` tokens, those
+        """Yield the numbers of the encoded pairs, in batches of about :data:`TOKENS` tokens, pairs
         of about the same length together."""
         return by_length(np.maximum(data.source_lengths, data.target_lengths), TOKENS)
 
@@ -369,8 +369,8 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
     def score_tensors(
         self, sources_SB: Tensor, lengths_1B: Tensor, inputs_TB: Tensor, targets_TB: Tensor
     ) -> Tensor:
-        """Score like :meth:`score_pairs`, given what
-        :func:`rnnlm.tasks.seq2seq.batches.pair_tensors` returns."""
+        """Score like :meth:`score_pairs`, given the result of
+        :func:`rnnlm.tasks.seq2seq.batches.pair_tensors`."""
         with self.reading():
             memory, state = self.network.encode(sources_SB, lengths_1B[0])
             features_TBE, _, _ = self.network.decode(inputs_TB, memory, state)

@@ -2,8 +2,8 @@
 (Bahdanau et al. 2015; Luong et al. 2015).
 
 Shapes: S source time, T target time, M sources, B rows, E width of the features, V target
-vocabulary. Time comes first, as the recurrent kernels want it. What a row gives is the same alone
-and beside any others.
+vocabulary. Time comes first, as the recurrent kernels want it. The outputs of a row are the same
+alone and beside any others.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +48,7 @@ DecoderState = tuple[Tensor, ...]
 
 
 class Decoder(nn.Module):
-    """From the vectors of target words to what the output layer reads, before its dropout."""
+    """From the vectors of target words to the output layer's input, before its dropout."""
 
     def __init__(self, settings: Seq2SeqSettings) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Decoder(nn.Module):
         return torch.tanh(self.combination(both_TBC)), weights_TBS
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """Yield (weights, what they multiply, blocks stacked in them), to be initialised."""
+        """Yield (weights, their operand, blocks stacked in them), to be initialised."""
         yield from self.body.matrices()
         for module in (self.attention, self.combination, self.projection):
             if module is not None:
@@ -108,8 +108,8 @@ __all__ = ["DecoderState", "Seq2SeqNetwork", "make_network"]
 
 
 class Seq2SeqNetwork(LayeredNetwork):
-    """A network that reads sources, then targets word by word. Where both sides share their vectors
-    the source has none: those of the target are read."""
+    """A network that reads sources, then targets word by word. If both sides share their vectors
+    the source has none: the target's vectors are read."""
 
     def __init__(self, settings: Seq2SeqSettings, source: Tokenizer, target: Tokenizer) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class Seq2SeqNetwork(LayeredNetwork):
         return {"encoder ": self.encoder.body, "decoder ": self.decoder.body}
 
     def encode(self, sources_SM: Tensor, lengths_M: Tensor) -> tuple[EncoderMemory, DecoderState]:
-        """Return what the decoder sees of sources, and its state before the first word. The ids of
+        """Return the decoder's view of sources, and its state before the first word. The ids of
         padding may be any."""
         is_word_SM = is_word(len(sources_SM), lengths_M)
         x_SME = self._source_vectors(sources_SM.masked_fill(~is_word_SM, self.source_boundary))
@@ -148,15 +148,15 @@ class Seq2SeqNetwork(LayeredNetwork):
         return memory, state
 
     def source_layers(self, sources_SM: Tensor, lengths_M: Tensor) -> list[Tensor]:
-        """Return what is read of each token of sources, (S, M, E), what each layer of the encoder
-        gives, [forward; backward], the lowest first, and the encoder's outputs, (S, M, H). Values
-        in padding mean nothing."""
+        """Return the input vectors of each token of sources, (S, M, E), the outputs of each layer
+        of the encoder, [forward; backward], the lowest first, and the encoder's outputs, (S, M, H).
+        Values in padding mean nothing."""
         x_SME = self._source_vectors(sources_SM)
         y_SMH, layers = self.encoder.body.read(x_SME, lengths_M)
         return [x_SME, *layers, y_SMH]
 
     def trace_source(self, source_S1: Tensor) -> tuple[NamedLayer, ...]:
-        """Trace what the encoder's layers do at each token of one source, `</s>` at its end."""
+        """Trace the encoder's layers at each token of one source, `</s>` at its end."""
         return trace_stack(self.encoder.body, self._source_vectors(source_S1), "encoder ")
 
     def _source_vectors(self, sources_SM: Tensor) -> Tensor:
@@ -170,8 +170,8 @@ class Seq2SeqNetwork(LayeredNetwork):
     def decode(
         self, inputs_TB: Tensor, memory: EncoderMemory, state: DecoderState
     ) -> tuple[Tensor, Tensor | None, DecoderState]:
-        """Return what the output layer reads after each input (T, B, E), the weights of attention
-        (T, B, S), None without attention, and the state after the last input. Rows are grouped by
+        """Return the output layer's input after each input (T, B, E), the weights of attention (T,
+        B, S), None without attention, and the state after the last input. Rows are grouped by
         source, as many for each one. Negative ids are padding."""
         settings = self.settings
         inputs_TB = inputs_TB.masked_fill(inputs_TB < 0, self.target_boundary)
@@ -189,7 +189,7 @@ class Seq2SeqNetwork(LayeredNetwork):
         label_smoothing: float = 0.0,
         own_words: float = 0.0,
     ) -> Tensor:
-        """Return what training minimises, in nats: a mean over the targets that are not -1.
+        """Return the training loss in nats: a mean over the targets that are not -1.
 
         label_smoothing: e of (1 - e) nll + e (mean over V of nll) (Szegedy et al. 2016, section 7).
         own_words: with that chance an input other than the first is the token that the network,
@@ -231,8 +231,8 @@ class Seq2SeqNetwork(LayeredNetwork):
         return None
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """Yield (weights, what they multiply, blocks stacked in them), to be initialised, without
-        word vectors and output layer."""
+        """Yield (weights, their operand, blocks stacked in them), to be initialised, without word
+        vectors and output layer."""
         for module in (self.encoder, self.bridge, self.decoder):
             yield from module.matrices()
 
@@ -244,8 +244,8 @@ class Seq2SeqNetwork(LayeredNetwork):
     def _with_own_words(
         self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor, chance: float
     ) -> Tensor:
-        """Replace some of the inputs by what the network finds likeliest after those before them,
-        replaced ones among them."""
+        """Replace some of the inputs by the tokens that the network finds likeliest after those
+        before them, replaced ones among them."""
         is_own_TB = torch.rand(inputs_TB.shape, device=inputs_TB.device) < chance
         read = [inputs_TB[0]]
         was_training = self.training
@@ -276,12 +276,12 @@ def make_network(settings: Seq2SeqSettings, source: Tokenizer, target: Tokenizer
 # ---- The encoder: recurrent layers that read the source from one end or both, and the bridge to
 # the decoder's first state.
 #
-# Shapes: S source time, M sources, E width of what is read for each token, H of what the encoder
-# gives, L of a layer's last states.
+# Shapes: S source time, M sources, E width of the input vectors, H of the encoder's outputs, L of a
+# layer's last states.
 
 
 class SourceEncoder(nn.Module):
-    """A vector for each token of a source, whatever its padding holds."""
+    """A vector for each token of a source, with any content of its padding."""
 
     def __init__(self, settings: Seq2SeqSettings) -> None:
         super().__init__()
@@ -302,7 +302,7 @@ class SourceEncoder(nn.Module):
         return y_SMH * is_word(len(x_SME), lengths_M).unsqueeze(2), last
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """Yield (weights, what they multiply, blocks stacked in them), to be initialised."""
+        """Yield (weights, their operand, blocks stacked in them), to be initialised."""
         return self.body.matrices()
 
 
@@ -356,7 +356,7 @@ class Bridge(nn.Module):
         return tuple(state)
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """Yield (weights, what they multiply, blocks stacked in them), to be initialised."""
+        """Yield (weights, their operand, blocks stacked in them), to be initialised."""
         return ((linear.weight, "input", 1) for linear in self.maps)
 
 
@@ -373,9 +373,9 @@ AttentionStep = Callable[[Tensor, EncoderMemory], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class DropoutMasks:
-    """The dropout of a window. fed_TBF: factors of the fed vectors. between_TBX: factors of
-    what each layer above the lowest one reads. None: nothing is dropped. weights: of each layer
-    those with dropped elements, by name."""
+    """The dropout of a window. fed_TBF: factors of the fed vectors. between_TBX: factors of the
+    input of each layer above the lowest one. None: nothing is dropped. weights: the weights of each
+    layer with dropped elements, by name."""
 
     fed_TBF: Tensor | None
     between_TBX: tuple[Tensor | None, ...]
@@ -383,7 +383,7 @@ class DropoutMasks:
 
 
 def draw_dropout(body: RecurrentStack, settings: Seq2SeqSettings, x_TBE: Tensor) -> DropoutMasks:
-    """Draw what is dropped of a window of these word vectors."""
+    """Draw the dropout of a window of these word vectors."""
     layers = body.layers
     T, B, _ = x_TBE.shape
 
@@ -435,7 +435,7 @@ def read_step_by_step(
 def _layers(
     body: RecurrentStack, x_1BX: Tensor, state: list[Tensor], drawn: DropoutMasks, t: int
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return what the layers make of one step, and their state after it."""
+    """Return the outputs of the layers for one step, and their state after it."""
     after: list[Tensor] = []
     masks = (None, *drawn.between_TBX)
     for number, layer in enumerate(body.layers):
@@ -458,7 +458,8 @@ def _layers(
 
 
 def one_step(body: RecurrentStack, x_1BE: Tensor, state: State) -> tuple[Tensor, State]:
-    """Return what the stack gives, (1, B, H), and its state after the step. Nothing is dropped."""
+    """Return the output of the stack, (1, B, H), and its state after the step. Nothing is
+    dropped."""
     after: State = ()
     for number, layer in enumerate(body.layers):
         end = len(after) + len(layer.state_shapes())
@@ -471,7 +472,7 @@ def one_step(body: RecurrentStack, x_1BE: Tensor, state: State) -> tuple[Tensor,
 def layer_step(
     layer: Layer, x_1BE: Tensor, state: State, dropped: dict[str, Tensor]
 ) -> tuple[Tensor, State]:
-    """Return what one layer gives, (1, B, H), and its state after the step.
+    """Return the output of one layer, (1, B, H), and its state after the step.
 
     dropped: weights with dropped elements, which replace the layer's.
     """

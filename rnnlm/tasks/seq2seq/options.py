@@ -1,6 +1,7 @@
 """Settings for reading and tokenizing pairs, and for decoding their sources.
 
-Commands of other tasks have options for these settings, too, and start without those of networks.
+Commands of other tasks have options for these settings, too, and start without the settings of
+networks.
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ LONGER = 10  # tokens that a line may have beyond its factor of the source's
 
 @dataclass(frozen=True)
 class DecodingSettings(ValidatedSettings):
-    """How to decode sources, and what to return. Properties resolve settings that are None.
+    """How to decode sources, and the form of the result. Properties resolve settings that are None.
 
     Raises:
         UsageError: the beam is narrower than `nbest`.
@@ -94,9 +95,9 @@ GREEDY = DecodingSettings()
 class PairOptions(ValidatedSettings):
     """Settings for reading pairs and decoding their sources.
 
-    target: for each file one with its targets, where these are in separate files; as many again for
+    target: for each file one with its targets, if these are in separate files; as many again for
     each further reference. decoding: how sources are decoded; None: greedily. reading: settings of
-    :class:`~rnnlm.text.pair_columns.ParallelSettings` that differ from those of the training
+    :class:`~rnnlm.text.pair_columns.ParallelSettings` that differ from the settings of the training
     data.
     """
 
@@ -130,8 +131,8 @@ class SourceTokenizerSettings(TokenizerSettings):
 
 
 def _target_fields() -> list[tuple[str, object, object]]:
-    """Return (name, type, default) of the settings of the target's tokenizer: those of the
-    source's, which are None where it is the same."""
+    """Return (name, type, default) of the settings of the target's tokenizer: the source's
+    settings, None meaning the same value."""
     hints = typing.get_type_hints(TokenizerSettings, include_extras=True)
     descriptions = describe(TokenizerSettings)
     fields: list[tuple[str, object, object]] = []

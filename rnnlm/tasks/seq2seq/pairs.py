@@ -45,7 +45,7 @@ class PairCollector:
             self.pairs.append(ParallelPair(texts[0], tuple(texts[1:]), line, file))
 
     def notify_empty(self) -> None:
-        """Send a notice of what was left out, if anything was."""
+        """Send a notice of pairs that were left out, if there are any."""
         if self.pairs_left_out:
             read = len(self.pairs) + self.pairs_left_out
             notice(
@@ -148,14 +148,14 @@ class ParallelText:
 
     @cached_property
     def content_hash(self) -> str:
-        """The first 12 hexadecimal digits of SHA-256 over sources and references, whatever file,
-        format or compression they came in."""
+        """The first 12 hexadecimal digits of SHA-256 over sources and references, which do not
+        depend on file, format and compression."""
         rows = ((pair.source, pair.references) for pair in self.pairs)
         return writing.digest(msgspec.json.encode(row) + b"\n" for row in rows)[:12]
 
     def grouped(self) -> "ParallelText":
-        """Return the same with each source once, where it occurs first: with its references there,
-        and those of its other pairs that differ from these."""
+        """Return the same with each source once, at its first place: with its references there, and
+        the references of its other pairs that differ from these."""
         groups: dict[str, list[ParallelPair]] = {}
         for pair in self.pairs:
             groups.setdefault(pair.source, []).append(pair)
@@ -234,7 +234,7 @@ def read_parallel_files(
     return SOURCE, TARGET
 
 
-# ---- Reading files of pairs, whatever their format.
+# ---- Reading files of pairs, of any format.
 
 PARALLEL = "parallel"
 Paths = Iterable[str | PathLike[str]]
@@ -298,7 +298,7 @@ def _check(
     if not targets:
         return
 
-    # Whoever names tables, or columns, may not want them read line by line.
+    # A caller who names tables, or columns, may not want them read line by line.
     tables_given = filter(tables.kind_of, (*files, *chain(*targets)))
     table = next(tables_given, None) if settings.format == "auto" else None
     if table is not None:

@@ -26,7 +26,7 @@ class AttentionWeights(Result):
 
     Attributes:
         source_tokens: Tokens as the tokenizer writes them, `</s>` last; in the order of the text,
-            in whatever direction it was read.
+            in whatever direction the encoder reads.
         target_tokens: Tokens as the tokenizer writes them, `</s>` last.
         weights: Weights, (T, S) float32; each row sums to 1.
     """
@@ -42,7 +42,7 @@ class AttentionWeights(Result):
         return tuple(self.weights.argmax(axis=1).tolist())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `rnnlm translate --json --attention` prints of it: short numbers."""
+        """Return the entry of `rnnlm translate --json --attention`: short numbers."""
         attention = super().to_dict() | {"most_attended": list(self.most_attended)}
         rows = self.weights.tolist()
         attention["weights"] = [[round(weight, DIGITS) for weight in row] for row in rows]
@@ -74,7 +74,7 @@ class Translation(Result):
     attention: AttentionWeights | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `rnnlm translate --json` prints of it."""
+        """Return the entry of `rnnlm translate --json`."""
         translation = super().to_dict()
         del translation["attention"]  # which was not asked for
         if self.attention is not None:
@@ -105,7 +105,7 @@ class TranslatedLine:
         return self.hypotheses[0].text if self.hypotheses else ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `rnnlm translate --json` prints of it, as `rnnlm rescore` reads it."""
+        """Return the entry of `rnnlm translate --json`, as `rnnlm rescore` reads it."""
         line = {
             "utt": self.number,
             "source": self.source,
@@ -115,8 +115,8 @@ class TranslatedLine:
         return line | ({"reason": self.reason} if self.reason else {})
 
 
-# ---- A plot of attention: the tokens of a source below, those of the line beside, and how much
-# each looked at each.
+# ---- A plot of attention: the tokens of a source below, the tokens of the line beside, and their
+# weights.
 
 MOST_TOKENS = 120  # of a side
 LONGEST_TOKEN = 24  # characters
@@ -128,10 +128,10 @@ TITLE = "Attention of each target token (a row) to the source: the darker, the m
 def plot_attention(
     attention: AttentionWeights, path: str | Path | None = None, *, axes: "Axes | None" = None
 ) -> "Figure":
-    """Plot what each token of a line (a row, the first one at the top) looked at in its source (a
+    """Plot the attention of each token of a line (a row, the first one at the top) to its source (a
     column): white is nothing, black is all. The first 120 tokens of a side are drawn; a notice says
-    so where there are more. path: also write the figure there; .svg, .png or .pdf. axes: where to
-    draw it.
+    so if there are more. path: also write the figure there; .svg, .png or .pdf. axes: draw there
+    instead of in a new figure.
 
     Raises:
         UsageError: `path` has another suffix.

@@ -1,8 +1,8 @@
-"""The shape of each kind of encoder-decoder: what can be set, and what contradicts itself. It does
-not import torch.
+"""The shape of each kind of encoder-decoder: its settings, and their contradictions. It does not
+import torch.
 
-The inherited settings of recurrent layers are those of the encoder; connections and the form of the
-cell hold for the decoder, too.
+The inherited settings of recurrent layers concern the encoder; connections and the form of the cell
+hold for the decoder, too.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ class TargetWords(InputSettings):
 
 @dataclass(frozen=True)
 class Seq2SeqSettings(RecurrentSettings):
-    """Settings of all encoder-decoders. Widths of what is read and given follow from them: see the
+    """Settings of all encoder-decoders. Widths of inputs and outputs follow from them: see the
     properties."""
 
     task: Annotated[Literal["seq2seq"], about("task to train for")] = "seq2seq"
@@ -186,8 +186,7 @@ class Seq2SeqSettings(RecurrentSettings):
 
     @property
     def features_width(self) -> int:
-        """Width of what the output layer reads; with attention also that of the attentional
-        vector."""
+        """Width of the output layer's input; with attention also of the attentional vector."""
         if self.tied_embeddings:
             return self.target_width
         if self.attention:
@@ -196,7 +195,7 @@ class Seq2SeqSettings(RecurrentSettings):
 
     @property
     def fed_width(self) -> int:
-        """Width of what input feeding adds to what the decoder reads, 0 without it."""
+        """Width that input feeding adds to the decoder's input, 0 without it."""
         return self.features_width if self.input_feeding else 0
 
     @property

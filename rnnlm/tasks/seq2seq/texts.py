@@ -25,8 +25,8 @@ def open_texts(
 ) -> Texts:
     """Read and encode the data of a :class:`rnnlm.training.request.TrainingRequest`.
 
-    What is found on the way goes into the settings: format and columns of the data, and the
-    settings of given tokenizers.
+    Facts found on the way go into the settings: format and columns of the data, and the settings of
+    given tokenizers.
     """
     # The training data say how the others are read, which may be in another format.
     files, _ = files_of_parts(request, kind.task)
@@ -101,7 +101,7 @@ def _read(
 
 def _with_columns(text: ParallelText, resolved: ResolvedSettings) -> ResolvedSettings:
     """Return the settings with the columns that were detected in the training data, so that all
-    parts are read alike, whatever the format of each."""
+    parts are read alike, in any format."""
     if text.format == "parallel":
         return resolved
     columns = {"column": text.source_name, "target_column": text.target_name}
@@ -110,9 +110,9 @@ def _with_columns(text: ParallelText, resolved: ResolvedSettings) -> ResolvedSet
 
 
 def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelText, str] | None:
-    """Return the text without a share of its sources, that share, and what it is; None where there
-    are too few. Sources are drawn at random, the same ones each time; pairs of one source stay
-    together. Long ones, which perhaps cannot be read, are not drawn."""
+    """Return the text without a share of its sources, that share, and its description; None if
+    there are too few. Sources are drawn at random, the same ones each time; pairs of one source
+    stay together. Long ones, which perhaps cannot be read, are not drawn."""
     short = [pair.source for pair in text.pairs if is_surely_short(pair.source, *pair.references)]
     sources = list(dict.fromkeys(short))
     count = max(1, round(len(sources) * share))

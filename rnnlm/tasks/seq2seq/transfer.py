@@ -1,11 +1,11 @@
 """Start an encoder-decoder from language models: for each side its shape, its word vectors and its
 recurrent layers.
 
-The encoder's forward layers are those of `--init-encoder-from`; the backward ones begin at random.
-The decoder has the output layer of its language model, too. The weights by which a layer reads what
-it does not read in the language model, the other direction or what input feeding feeds, start at
-zero: at first each layer has the very states of its language model. Attention, the combination with
-its contexts, and the bridge start at random.
+The encoder's forward layers come from `--init-encoder-from`; the backward ones begin at random. The
+decoder has the output layer of its language model, too. The weights of inputs that a layer does not
+have in the language model, the other direction or input feeding, start at zero: at first each layer
+has the very states of its language model. Attention, the combination with its contexts, and the
+bridge start at random.
 """
 
 from typing import Any
@@ -34,8 +34,8 @@ def settings(
     request: TrainingRequest, kind: registry.Kind
 ) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the settings that a network takes from the language models that a request names, with
-    the option and the name of each: they give the shapes of its weights, and what its layers
-    compute."""
+    the option and the name of each: they determine the shapes of its weights, and the computation
+    of its layers."""
     taken_over = []
     encoder, decoder = request.init_encoder_from, request.init_decoder_from
     if encoder is not None:
@@ -53,8 +53,8 @@ def settings(
 def weights(
     request: TrainingRequest, resolved: ResolvedSettings, data: PairTrainingData
 ) -> dict[str, np.ndarray] | None:
-    """Return the weights that a network starts from, by name; None where all are random. Notices
-    say what is taken from which model."""
+    """Return the weights that a network starts from, by name; None if all are random. Notices list
+    the weights taken from each model."""
     encoder, decoder = request.init_encoder_from, request.init_decoder_from
 
     # Each side by itself; vectors of words that both share have to be the same.
@@ -87,7 +87,7 @@ def _model(name: str, option: str, kind: str | None = None) -> RecurrentSettings
 
 def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
     """Return the settings of a decoder that starts from the language model `name`."""
-    # A language model may have what a decoder has not.
+    # A language model may have parts that a decoder has not.
     lm_settings = _model(name, DECODER)
     assert isinstance(lm_settings, NetworkSettings)
     if lm_settings.output_layer != "softmax":

@@ -1,1 +1,1 @@
-"""Models over HTTP, and the page that shows what they compute."""
+"""Models over HTTP, and the page that shows their computations."""

@@ -1,5 +1,5 @@
 """The endpoints over HTTP: bodies are checked against their schemas, answers are JSON, and errors
-say what, why and what to do."""
+hold the fault, the reason and the way out."""
 
 import contextlib
 import warnings
@@ -49,7 +49,7 @@ def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
     handlers = Handlers(models, settings)
     endpoints = endpoints_of(handlers)
 
-    # The endpoints, by what they take and give.
+    # The endpoints, with their input and output.
     made = []
     for each in endpoints:
         if each.asked is None:
@@ -158,7 +158,7 @@ def _streamed(
             if not asked.stream:
                 return json_answer(await unless_left(request, answer(asked)))
             events = stream(asked)
-            first = await anext(events)  # what is wrong with a request shows before it
+            first = await anext(events)  # errors of a request show before it
         except Exception as error:
             return refused(error)
         return StreamingResponse(server_sent(first, events), media_type="text/event-stream")

@@ -23,7 +23,7 @@ def limited_protocol(settings: ServingSettings) -> type[H11Protocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            # Whoever sends no request in time is in the way of others.
+            # A client that sends no request in time is in the way of others.
             self.deadline = self.loop.call_later(limits.BODY_SECONDS, self._end_if_idle)
             if settings.trusted_proxy or self.client is None:
                 return

@@ -1,5 +1,5 @@
-"""What a request makes the server read, compute and answer, and its limits: one function for all
-endpoints, asked before anything is computed.
+"""The work of a request for the server (reading, computing, answering), and its limits: one
+function for all endpoints, asked before anything is computed.
 
 Texts are counted by characters first. Where so many characters could be too many tokens, they are
 encoded and counted again.
@@ -20,11 +20,11 @@ MOST_BYTES_OF_A_CHARACTER = 4  # in UTF-8: no tokenizer makes more tokens
 FEW_TEXTS = 64
 FEW_CHARACTERS = 4_000
 FEW_NUMBERS = 4_000
-ByTokens = Callable[[int], int]  # the tokens that are read -> what follows from them
+ByTokens = Callable[[int], int]  # the number of tokens read -> a number that follows from it
 
 
 def none(tokens: int) -> int:
-    """Return 0, whatever is read."""
+    """Return 0 for any number."""
     return 0
 
 
@@ -101,7 +101,7 @@ def check_texts(demand: Demand, limits: Cost) -> None:
 
 
 def cost_of(demand: Demand, limits: Cost) -> Cost:
-    """Return what a request takes at most; refuse one that takes more than the limits.
+    """Return the most that a request takes; refuse one that takes more than the limits.
 
     Its texts are encoded only where their characters leave it open whether that is too much.
     """
@@ -139,7 +139,7 @@ def _fits(cost: Cost, limits: Cost) -> bool:
 
 
 def _on_one_line(text: str) -> str:
-    """Return a text as it can be encoded; what is no line is refused by those who read it."""
+    """Return a text as it can be encoded; its readers refuse a text that is no line."""
     return text.replace("\n", " ")
 
 

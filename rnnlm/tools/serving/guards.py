@@ -69,8 +69,8 @@ def hosts_of(settings: ServingSettings) -> list[str]:
     """Return the names that the server goes by, as starlette takes them.
 
     On this machine, a page of the internet whose name is made to lead here (DNS rebinding) could
-    read answers: only our own names are taken. What others reach asks for a token, which such a
-    page lacks, or is open to everybody.
+    read answers: only our own names are taken. A server that others reach asks for a token, which
+    such a page lacks, or is open to everybody.
     """
     if not settings.is_local and not settings.allow_host:
         return [ANY]
@@ -78,7 +78,7 @@ def hosts_of(settings: ServingSettings) -> list[str]:
     return [*LOCAL_NAMES, own, *settings.allow_host]
 
 
-# ---- Outside: every answer, whatever gives it.
+# ---- Outside: every answer, from any source.
 
 
 class _Envelope:
@@ -140,7 +140,7 @@ class _Answer:
         await self._send(message)
 
 
-# ---- Inside: what a request must be.
+# ---- Inside: conditions on a request.
 
 _ENDS = Refusal(503, "the server is shutting down", retry_after=RETRY_SECONDS)
 
@@ -150,7 +150,7 @@ class _Left(Exception):
 
 
 class _Guard:
-    """An application, and what a request must be to reach it."""
+    """An application, and the conditions on requests that reach it."""
 
     def __init__(self, app: ASGIApp, settings: ServingSettings, tokens: Sequence[str]) -> None:
         self.app = app
@@ -209,8 +209,8 @@ class _Guard:
         return matching.index(True)
 
     def _client(self, scope: Scope, token: int | None) -> str:
-        """Return who asks: a token if clients have different ones, else an address; "" where a
-        proxy's address is that of all."""
+        """Return who asks: a token if clients have different ones, else an address; "" if a proxy's
+        address is everybody's."""
         if token is not None and len(self.tokens) > 1:
             return f"token {token + 1}"
         if self.settings.trusted_proxy or not scope.get("client"):
@@ -218,7 +218,7 @@ class _Guard:
         return str(scope["client"][0])
 
     def _check_content(self, method: str, headers: Headers) -> None:
-        """Refuse what is not JSON: pages of other origins send all else without asking."""
+        """Refuse bodies other than JSON: pages of other origins send all else without asking."""
         # Two lengths of one body: a proxy may have read another request than we do (RFC 9112, 6.1).
         if "content-length" in headers and "transfer-encoding" in headers:
             what = "the request has both Content-Length and Transfer-Encoding"
@@ -284,7 +284,8 @@ def _refusal(error: Exception) -> Refusal:
 
 
 def _receive_again(body: bytes, receive: Receive) -> Receive:
-    """Return what an application receives: the body, and later that the client has left."""
+    """Return the messages that an application receives: the body, and later that the client has
+    left."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def received() -> Message:

@@ -1,5 +1,5 @@
-"""Show what a model did at each word of a line: gates of networks, the influence of earlier words
-on each prediction, the orders at which n-grams were found, and the ranks of words."""
+"""Show the computations of a model at each word of a line: gates of networks, the influence of
+earlier words on each prediction, the orders at which n-grams were found, and the ranks of words."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -73,7 +73,7 @@ def orders(core: LanguageModel | LabelModel, text: str) -> schemas.OrdersAnswer:
         raise UsageError("this model has no n-grams of several orders")
     text = check_reserved(text, "the text", "error", "remove it")
     tokenizer = core.tokenizer
-    encoded = tokenizer.encode([text])  # refuses what is not one line
+    encoded = tokenizer.encode([text])  # refuses anything but one line
     [surface] = tokenizer.surfaces([text])
     symbols = tokenizer.symbols()
 
@@ -97,8 +97,8 @@ def _finite(number: float) -> float | None:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a model did at each word of a line. numbers: how many are answered for a line of so many
-    tokens."""
+    """The computations of a model at each word of a line. numbers: how many are answered for a line
+    of so many tokens."""
 
     show: Callable[[LanguageModel | LabelModel, str], schemas.InspectAnswer]
     numbers: Callable[[LanguageModel | LabelModel, int], int]

@@ -1,4 +1,4 @@
-"""/openapi.json: what can be asked for, described by the types that bodies are checked against."""
+"""/openapi.json: the possible requests, described by the types that bodies are checked against."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
@@ -60,7 +60,7 @@ def _refusals(settings: ServingSettings) -> dict[str, str]:
 @dataclass(frozen=True)
 class Endpoint:
     """An endpoint. asked: the type of its request; None of a GET. gives: the types that an answer
-    may have; events: those of the events of a stream, where it gives one."""
+    may have; events: the types of the events of a stream, if it gives one."""
 
     path: str
     answer: Callable[..., Awaitable[Reply]]
@@ -85,7 +85,7 @@ def document(endpoints: Sequence[Endpoint], settings: ServingSettings) -> dict[s
     schemas, components = msgspec.json.schema_components(types, ref_template=REFERENCES)
     schema_of = dict(zip(types, schemas, strict=True))
 
-    # Each endpoint: its answer, what it refuses, and its body.
+    # Each endpoint: its answer, its refusals, and its body.
     paths = {}
     refusal = {"application/json": {"schema": schema_of[ErrorAnswer]}}
     refusals = _refusals(settings)
@@ -114,7 +114,7 @@ def document(endpoints: Sequence[Endpoint], settings: ServingSettings) -> dict[s
 
 
 def _answer(endpoint: Endpoint, schema_of: dict[type[Struct], dict[str, Any]]) -> dict[str, Any]:
-    """Describe what an endpoint answers."""
+    """Describe the answers of an endpoint."""
     content = {"application/json": {"schema": _any_of(endpoint.gives, schema_of)}}
     if endpoint.events:
         content["text/event-stream"] = {"schema": _any_of(endpoint.events, schema_of)}

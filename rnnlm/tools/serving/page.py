@@ -16,7 +16,7 @@ def server_page() -> str:
     """Return the page of `rnnlm serve`."""
     script = f"{{\n{_file('page.js')}\n{_file('engine_server.js')}\n{_START}}}\n"
     parts = {"style": _file("page.css"), "script": script}
-    # All at once: what a part holds is never taken for the place of another.
+    # All at once: the content of a part is never taken for the place of another.
     return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _file("page.html"))
 
 

@@ -1,4 +1,4 @@
-"""Answers to refused requests: a status, and what, why and the hint in JSON."""
+"""Answers to refused requests: a status, and the fault, the reason and the hint in JSON."""
 
 import logging
 import traceback
@@ -42,10 +42,10 @@ class Refusal(RnnlmError):
 
 
 def refusal_of(error: Exception) -> Refusal:
-    """Return what is answered where answering a request failed with `error`."""
+    """Return the answer to a request that failed with `error`."""
     if isinstance(error, Refusal):
         return error
-    # What the library refuses is a sentence or a setting that cannot be.
+    # The library refuses sentences or settings that cannot be.
     if isinstance(error, UsageError | TextError):
         return Refusal(400, error.what, error.why, error.hint)
     # All else is no fault of the request, and may quote private data.

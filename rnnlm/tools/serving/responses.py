@@ -1,4 +1,4 @@
-"""From requests of HTTP to what they ask, and from answers and refusals to responses."""
+"""From requests of HTTP to their content, and from answers and refusals to responses."""
 
 import asyncio
 import functools
@@ -75,7 +75,7 @@ def json_answer(answer: schemas.Reply | dict[str, Any], status: int = 200) -> Re
 
 
 def refused(error: Exception) -> Response:
-    """Return what is answered where a request failed with `error`."""
+    """Return the answer to a request that failed with `error`."""
     refusal = refusal_of(error)
     response = json_answer(error_record(refusal), refusal.status)
     response.headers.update(refusal.headers)

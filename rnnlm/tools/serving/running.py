@@ -111,7 +111,8 @@ def serve(
         models = ServedModels.load(names, device)
         app = guarded(make_app(models, settings), settings, tokens)
         _show_log()
-        # Threads that compute let those of short requests run: each call into torch waits for it.
+        # Threads that compute let the threads of short requests run: each call into torch waits for
+        # it.
         sys.setswitchinterval(SWITCH_SECONDS)
         config = uvicorn.Config(
             app,
@@ -120,7 +121,7 @@ def serve(
             ws="none",
             log_config=None,
             access_log=False,
-            proxy_headers=False,  # what a client claims to be is logged nowhere
+            proxy_headers=False,  # a client's own claims are logged nowhere
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )

@@ -207,7 +207,7 @@ class GenerateAnswer(Answer, frozen=True, kw_only=True):
 
 
 class PieceEvent(Struct, frozen=True, forbid_unknown_fields=True):
-    """An event: what a step added to a text."""
+    """An event: the text that a step added."""
 
     sample: int
     text: str
@@ -424,7 +424,7 @@ class InfluenceAnswer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BackoffRecord(Struct, frozen=True, forbid_unknown_fields=True):
-    """A context that was dropped for a shorter one, and what that cost."""
+    """A context that was dropped for a shorter one, and its cost."""
 
     context: str
     nats: Annotated[float | None, about("null if infinite")]
@@ -448,11 +448,11 @@ class OrdersAnswer(Struct, frozen=True, forbid_unknown_fields=True):
 InspectAnswer = GatesAnswer | InfluenceAnswer | OrdersAnswer
 
 
-# ---- What goes wrong.
+# ---- Errors.
 
 
 class Problem(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The description of an error: what was wrong, why, and the hint."""
+    """The description of an error: the fault, the reason, and the hint."""
 
     what: str
     why: str = ""

@@ -11,7 +11,7 @@ from rnnlm.config import Count, Positive, ValidatedSettings, about
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
-# What a request may ask for, and what the server takes on, beside the settings below.
+# Limits of a request, and of the server's load, besides the settings below.
 MAX_SAMPLES = 16  # generated texts of a request
 MAX_WORDS = 100  # likely words at a place
 MAX_REQUESTS = 256  # that are answered, or wait for it

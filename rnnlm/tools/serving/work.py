@@ -21,7 +21,8 @@ from rnnlm.text.tokenizers.word import count_unseen_words, forget_unseen_words
 from rnnlm.tools.serving.refusals import Refusal
 
 Result = TypeVar("Result")
-Outcome = tuple["asyncio.Future[Result]", Result | Exception]  # who waits, and for what
+# the future that waits, and its result
+Outcome = tuple["asyncio.Future[Result]", Result | Exception]
 
 client: ContextVar[str] = ContextVar("client", default="")  # whose request is being answered
 
@@ -47,7 +48,7 @@ class _Work:
 
 
 class FairWork:
-    """Threads that work for clients in turn. They end with the process, whatever they compute.
+    """Threads that work for clients in turn. They end with the process, even at work.
 
     at_once: works that run at the same time. A client has one of them while others are present,
     so that it cannot hold all turns.
@@ -73,7 +74,7 @@ class FairWork:
             self._hand_out_turns()
         return await done
 
-    # ---- Turns. Whoever calls these holds the lock.
+    # ---- Turns. The caller holds the lock.
 
     def _hand_out_turns(self) -> None:
         while self._running.total() < self.at_once:
@@ -180,8 +181,8 @@ MOST_UNSEEN_EVER = 1_000_000
 
 
 class Computing:
-    """What is being computed. While nothing is, words that no vocabulary has are forgotten: their
-    ids are in use only in what is computed."""
+    """The running computations. While there are none, words that no vocabulary has are forgotten:
+    their ids are in use only in computations."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

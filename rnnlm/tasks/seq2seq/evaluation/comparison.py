@@ -1,8 +1,8 @@
-"""Compare encoder-decoders on the same pairs: by perplexities, and by metrics of what they write.
+"""Compare encoder-decoders on the same pairs: by perplexities, and by metrics of their outputs.
 
 Sources are resampled, each with all its references. Perplexities compare as those of language
-models do (:mod:`rnnlm.evaluation.comparison.comparison`); metrics of what is written compare
-between any models.
+models do (:mod:`rnnlm.evaluation.comparison.comparison`); metrics of outputs compare between any
+models.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ def comparable_stored(models: Sequence[StoredModel]) -> ComparableMetrics:
 def _comparable_perplexities(
     subjects: Sequence[EvaluatedModel], holds_unk: bool = True
 ) -> ComparableMetrics:
-    """Return which perplexities compare, if any do: the metrics of what is written always do."""
+    """Return which perplexities compare, if any do: the metrics of outputs always do."""
     try:
         return find_comparable(subjects, holds_unk)
     except ComparisonError as error:
@@ -58,8 +58,8 @@ def _comparable_perplexities(
 
 
 def _with_written(perplexities: ComparableMetrics) -> ComparableMetrics:
-    """Add the metrics of what is written, which compare between any models, and which models are
-    compared by."""
+    """Add the metrics of outputs, which compare between any models, and which models are compared
+    by."""
     return replace(
         perplexities,
         names=(*perplexities.names, *TRANSLATION_METRICS),
@@ -90,7 +90,7 @@ class PairComparer(Comparer[Seq2SeqModel, PairedData, PairEvaluation]):
                 "name the columns with `column` and `target_column`",
             )
 
-        # Of models that know no upper case, what is written is compared without it.
+        # For models that know no upper case, outputs are compared without it.
         self.lowercase = not all(side.model.codec.target.keeps_case for side in sides)
         comparable = self._perplexities(sides)
         unknown = len(references_of(sides[0].data, sides[0].model.codec.target).oov)

@@ -1,4 +1,4 @@
-"""Evaluate encoder-decoders: perplexity of the target, metrics of what they write, and checks for
+"""Evaluate encoder-decoders: perplexity of the target, metrics of their outputs, and checks for
 `rnnlm doctor`."""
 
 import time
@@ -69,9 +69,9 @@ def open_pairs(
     """Read the pairs of some files as `model` needs them. The name of a bundled corpus means its
     test split.
 
-    target: files with the targets, line by line, where these are in separate files: one for each of
+    target: files with the targets, line by line, if these are in separate files: one for each of
     `paths`, and as many again for each further reference. overrides: settings of
-    :class:`~rnnlm.text.pair_columns.ParallelSettings` that differ from those of the training
+    :class:`~rnnlm.text.pair_columns.ParallelSettings` that differ from the settings of the training
     data. called: the model, in notices.
     """
     # Each round of target files is one reference of all sources.
@@ -133,7 +133,8 @@ def _settings(
             "target_column": bundled.target_column,
         }
 
-    # Files of targets say the format, and without them it cannot be that of the training data.
+    # Files of targets determine the format, and without them it cannot be the format of the
+    # training data.
     requested = {name: value for name, value in overrides.items() if value is not None}
     if not tables or stored.get("format") == PARALLEL:
         requested.setdefault("format", "auto" if tables else PARALLEL)
@@ -172,8 +173,8 @@ def hypotheses(
     return texts
 
 
-# ---- An encoder-decoder measured on pairs: perplexity of the references, and metrics of what it
-# writes.
+# ---- An encoder-decoder measured on pairs: perplexity of the references, and metrics of its
+# outputs.
 
 
 def measure(
@@ -202,7 +203,7 @@ def measure(
 def decoded(
     model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = never
 ) -> dict[str, float] | None:
-    """Return the metrics of what the model writes greedily, by name; None if `stop` cut it off."""
+    """Return the metrics of the model's greedy outputs, by name; None if `stop` cut it off."""
     texts = hypotheses(model, [group.source for group in data.groups], stop=stop)
     if texts is None:
         return None
@@ -227,7 +228,7 @@ def is_informative(model: Seq2SeqModel, data: PairedData, criterion: str) -> boo
 def translations_of(
     codec: PairCodec, data: PairedData, texts: Sequence[str], lowercase: bool = False
 ) -> Translations:
-    """Put what was written for the sources of the data beside their references. lowercase: as for
+    """Put the outputs for the sources of the data beside their references. lowercase: as for
     :func:`measure`."""
     has_no_case = lowercase or not codec.target.keeps_case
     settings = TranslationSettings(lowercase=has_no_case, spelled=codec.spelled)
@@ -237,7 +238,7 @@ def translations_of(
 def _written(
     model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings, lowercase: bool
 ) -> TranslationEvaluation:
-    """Measure what the model writes for the sources of the data."""
+    """Measure the outputs of the model for the sources of the data."""
     sources = [group.source for group in data.groups]
     texts = hypotheses(model, sources, decoding)
     assert texts is not None  # nothing asked it to stop
@@ -246,7 +247,7 @@ def _written(
     lengths_N = np.diff(model.codec.source.encode(sources).offsets) - 1
     main = _main(model.codec, translations)
 
-    # Even perfect translations lose what the tokenizer of the target cannot write.
+    # Even perfect translations lose characters that the tokenizer of the target cannot write.
     limit = tokenizer_metrics(model.codec.target, translations.references, translations.settings)
 
     # A source that comes several times is decoded once.
@@ -309,9 +310,9 @@ def read(
     return open_pairs(model, paths, pair_options.target, pair_options.reading, called)
 
 
-# ---- What `rnnlm doctor` asks of an encoder-decoder: probabilities that sum to one, the same ones
-# for a source alone and in any company, and greedy search that takes the likeliest token at each
-# step.
+# ---- The checks of `rnnlm doctor` for an encoder-decoder: probabilities that sum to one, the same
+# ones for a source alone and in any company, and greedy search that takes the likeliest token at
+# each step.
 #
 # Sources and targets are made up: tokens drawn at random.
 
@@ -430,8 +431,8 @@ def references_of(data: PairedData, tokenizer: Tokenizer) -> EncodedText:
 
 
 def source_sums(data: PairedData, encoded: EncodedText, logprob_N: np.ndarray) -> LineSums:
-    """Return what each different source adds to the perplexity of the references, with all of its
-    references, in the order of `data.groups`."""
+    """Return the contribution of each different source to the perplexity of the references, with
+    all of its references, in the order of `data.groups`."""
     number_of = {pair.source: number for number, pair in enumerate(data.groups)}
     sources, _ = lines_of(data.text)
     source_P = [number_of[source] for source in sources]

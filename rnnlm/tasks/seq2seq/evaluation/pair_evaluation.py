@@ -1,5 +1,5 @@
-"""Hold the evaluation of an encoder-decoder: perplexity of the references, and metrics of what
-it writes."""
+"""Hold the evaluation of an encoder-decoder: perplexity of the references, and metrics of its
+outputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,12 +32,12 @@ class TranslationEvaluation:
     """The output of a model for sources, and its metrics.
 
     main: the name of the main metric: word_error_rate for spelled sources, otherwise bleu, or
-    exact_match where no reference has the four words that BLEU needs. by_length: by tokens of the
+    exact_match if no reference has the four words that BLEU needs. by_length: by tokens of the
     source, without `</s>`. of_tokenizer: the metrics of references that the target's tokenizer
-    encodes and decodes, an upper bound for the model; None where it loses nothing. signatures: of
-    each metric. has_bleu: whether a reference is long enough for it. translations: in the order in
-    which the sources first appear. lines: the output for each pair that was read. measures: what
-    each source contributes to the metrics. The output itself is not stored.
+    encodes and decodes, an upper bound for the model; None if it loses nothing. signatures:
+    signatures of each metric. has_bleu: whether a reference is long enough for it. translations: in
+    the order in which the sources first appear. lines: the output for each pair that was read.
+    measures: contributions of each source to the metrics. The output itself is not stored.
     """
 
     figures: TranslationMetrics
@@ -59,7 +59,7 @@ class TranslationEvaluation:
         return tuple(name for name in TRANSLATION_METRICS if name != "bleu")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the metrics by name, in JSON's types: those of `figures` beside the others."""
+        """Return the metrics by name, in JSON types: the entries of `figures` beside the others."""
         values = {name: getattr(self.figures, name) for name in TRANSLATION_METRICS}
         if not self.has_bleu:
             values["bleu"] = None
@@ -89,7 +89,7 @@ class TranslationEvaluation:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """Restore the metrics from what was stored."""
+        """Restore the metrics from their stored form."""
         known: dict[str, Any] = {"sentences": stored["sources"], "references": stored["sentences"]}
         for name, signature in stored["sacrebleu_signatures"].items():
             known[f"{name}_signature"] = signature
@@ -223,7 +223,7 @@ class PairEvaluation(Evaluation):
         yield Table(columns, rows, right=columns)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers by name, in JSON's types; those of the references as for language
+        """Return all numbers by name, in JSON types; the numbers of the references as for language
         models."""
         evaluation: dict[str, Any] = {"task": self.task, "sources": self.sources}
         evaluation |= self.references.to_dict()

@@ -173,16 +173,16 @@ class Translations:
         return split_words(text)
 
 
-# ---- The metrics of what a model wrote, as `rnnlm eval` prints them, and the counts that they are
+# ---- The metrics of a model's outputs, as `rnnlm eval` prints them, and the counts that they are
 # computed from.
 
 
 @dataclass(frozen=True)
 class TranslationMetric(MetricDefinition):
-    """A metric of what a model wrote, of which :func:`measures` has the counts.
+    """A metric of a model's outputs, of which :func:`measures` has the counts.
 
     by_sacrebleu: sacrebleu has a signature for it. signature_part: the part of our signature that
-    it has beside those of all metrics.
+    only this metric has.
     """
 
     by_sacrebleu: bool = False
@@ -216,7 +216,7 @@ class TranslationMetrics(Result):
             line, and this is the share of lines that are wrong.
         symbol_error_rate: The same for symbols: characters, including spaces; if texts are
             `spelled`, the parts between white space.
-        lowercase: Whether all metrics are those of lower-cased texts.
+        lowercase: Whether all metrics are computed on lower-cased texts.
         spelled: Whether white space separates symbols instead of words.
         bleu_signature: Sacrebleu's signature of BLEU.
         chrf_signature: Sacrebleu's signature of chrF.
@@ -262,7 +262,7 @@ def measure(translations: Translations) -> TranslationMetrics:
 
 
 def measures(translations: Translations) -> dict[str, CountedMetric]:
-    """Return the same metrics with what each sentence contributes to them, by the names in
+    """Return the same metrics with the contributions of each sentence, by the names in
     :class:`TranslationMetrics`, to be resampled (:mod:`rnnlm.evaluation.resampling`)."""
     return {
         "bleu": bleu_measure(translations),
@@ -302,10 +302,9 @@ def _of_edits(translations: Translations) -> dict[str, CountedMetric]:
 # with its signatures.
 #
 # The metrics of a text are sacrebleu's. So that sentences can be resampled, each contributes its
-# n-grams: those of the hypothesis, those of the reference, and those that match, by order. BLEU of
-# their sums is computed by sacrebleu; chrF, whose sums its public functions do not return, by
-# equation 1 of Popović (2015), with precision and recall averaged over the orders that both sides
-# have.
+# n-grams: the hypothesis's, the reference's, and the matching ones, by order. BLEU of their sums is
+# computed by sacrebleu; chrF, whose sums its public functions do not return, by equation 1 of
+# Popović (2015), with precision and recall averaged over the orders that both sides have.
 
 BLEU_ORDER, CHRF_ORDER = 4, 6
 RECALL_WEIGHT = 2  # beta: recall counts this many times as much as precision
@@ -350,7 +349,7 @@ def corpus_metric(metric: "BLEU | CHRF", translations: Translations) -> tuple[fl
 
 
 def bleu_measure(translations: Translations) -> CountedMetric:
-    """Return BLEU with what each sentence contributes."""
+    """Return BLEU with the contributions of each sentence."""
     metric = bleu_metric(translations.settings)
     rows = []
     pairs = zip(translations.hypotheses, translations.references, strict=True)
@@ -362,7 +361,7 @@ def bleu_measure(translations: Translations) -> CountedMetric:
 
 
 def chrf_measure(translations: Translations) -> CountedMetric:
-    """Return chrF with what each sentence contributes."""
+    """Return chrF with the contributions of each sentence."""
     rows = []
     pairs = zip(translations.hypotheses, translations.references, strict=True)
     for hypothesis, references in pairs:
@@ -431,8 +430,8 @@ def _mean(values_RC: np.ndarray, is_counted_RC: np.ndarray) -> np.ndarray:
     return share((values_RC * is_counted_RC).sum(axis=-1), is_counted_RC.sum(axis=-1))
 
 
-# ---- The signature of a metric of decoded text: what sacrebleu's lacks, namely the data, the
-# search and the model.
+# ---- The signature of a metric of decoded text: the parts that sacrebleu's lacks, namely the data,
+# the search and the model.
 
 
 @dataclass(frozen=True)
@@ -471,10 +470,10 @@ class TranslationSignature(MetricSignature):
         return cls(metric, case=case, **{part: values[part]} if part else {}, **parts)
 
 
-# ---- What a tokenizer loses: references encoded and decoded again, measured against themselves.
+# ---- The losses of a tokenizer: references encoded and decoded again, measured against themselves.
 #
-# A model can only write what its tokenizer decodes: no model of this tokenizer can make good what
-# is lost here, such as unknown words, unless it copies words from the source. BLEU is 100 where
+# A model can only write texts that its tokenizer decodes: no model of this tokenizer can make good
+# the losses here, such as unknown words, unless it copies words from the source. BLEU is 100 if
 # nothing is lost that BLEU sees.
 
 
