@@ -54,7 +54,7 @@ def export(name: str | Path, folder: Path, overwrite: bool = False) -> None:
 
 
 def _files(name: str | Path, folder: Path) -> dict[str, Any]:
-    """Return the content of the files by name, the one that shows what the folder holds first."""
+    """Return the content of the files by name, first the one that describes the folder."""
     model = loading.language_model_of(name, "cpu")
     network = portable_network(model, str(name), takes_mixtures=True)
     tokenizer = model.tokenizer
@@ -118,7 +118,7 @@ def config_of(network: PortableNetwork, tokenizer: Tokenizer) -> dict[str, Any]:
             "mixture_components": settings.mixture_components,
             "mixture_size": settings.embedding_size,
         }
-    # What the update gate does is in the weights.
+    # The direction of the update gate is in the weights.
     config |= settings.form
     config.pop("update_gate", None)
     return config
@@ -129,7 +129,7 @@ def _as_json(content: dict[str, Any]) -> bytes:
 
 
 def _card(name: str | Path, folder: Path, tokenizer: Tokenizer) -> str:
-    """Return the model's card, with what to type in Python."""
+    """Return the model's card, with the lines to type in Python."""
     manifest = read_manifest(loading.find(name))
     shown = folder.resolve().name
     usage = _USAGE.format(folder=json.dumps(shown, ensure_ascii=False))

@@ -51,7 +51,7 @@ class ShallowFusion:
         self.weight = weight
         self._prefixes = CachedPrefixes(self.model)
 
-        # What each token is: a part of the text, a special one, or a time.
+        # The kind of each token: a part of the text, a special one, or a time.
         tokenizer = self.model.tokenizer
         is_time_V = np.array([bool(_TIME.fullmatch(symbol)) for symbol in tokenizer.symbols()])
         special = np.array(getattr(tokenizer, "special_ids", [tokenizer.boundary_id]))
@@ -67,7 +67,7 @@ class ShallowFusion:
     def __call__(
         self, input_ids: "torch.LongTensor", scores: "torch.FloatTensor"
     ) -> "torch.Tensor":
-        """Return the scores (B, tokens) after these ids (B, T), with those of the language model.
+        """Return the scores (B, tokens) after these ids (B, T), with the language model's scores.
 
         Raises:
             UsageError: the encoder-decoder has fewer tokens than the language model.
@@ -86,7 +86,7 @@ class ShallowFusion:
         entries = self._prefixes.distributions(prefixes)
         logprob_BP = np.stack([logprob_V[self._predicted] for logprob_V, _ in entries])
 
-        # What the language model rules out is impossible, unless its weight is below zero.
+        # Tokens that the language model rules out are impossible, unless its weight is below zero.
         with np.errstate(invalid="ignore"):
             added_BP = self.weight * logprob_BP
         if self.weight < 0:
@@ -96,8 +96,8 @@ class ShallowFusion:
         return fused
 
     def _text_of(self, ids: np.ndarray) -> tuple[int, ...]:
-        """Return what the language model reads of a hypothesis: the boundary, then the text after
-        the last special token."""
+        """Return the language model's input for a hypothesis: the boundary, then the text after the
+        last special token."""
         known = ids[ids < len(self._is_text_V)]
         special = np.flatnonzero(self._is_special_V[known])
         if len(special):

@@ -13,7 +13,7 @@ from rnnlm.errors import ModelError, UsageError, notice, require_package
 
 PREFIX = "hf:"
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", re.ASCII)  # NAME, OWNER/NAME, with @REVISION
-# What a model or a tokenizer may need; weights apart.
+# Files that a model or a tokenizer may need; weights apart.
 NEEDED = (".json", ".txt", ".model", ".py")
 WEIGHTS = "*.safetensors"
 SHARDED, WHOLE = "model.safetensors.index.json", "model.safetensors"
@@ -21,8 +21,8 @@ SHARDED, WHOLE = "model.safetensors.index.json", "model.safetensors"
 
 @dataclass(frozen=True)
 class Permissions:
-    """What the user allows. download: to fetch what is not on this machine; trust_remote_code: to
-    run the code that comes with a model."""
+    """The permissions of the user. download: to fetch files that are not on this machine;
+    trust_remote_code: to run the code that comes with a model."""
 
     download: bool = False
     trust_remote_code: bool = False
@@ -33,7 +33,7 @@ _allowed = Permissions()
 
 @contextlib.contextmanager
 def allowing(download: bool = False, trust_remote_code: bool = False) -> Iterator[None]:
-    """Allow these in this context, in all threads, beside what is allowed already."""
+    """Allow these in this context, in all threads, besides earlier permissions."""
     global _allowed
     before = _allowed
     _allowed = Permissions(
@@ -99,7 +99,8 @@ def _cached(repository: str, revision: str | None) -> Path | None:
 
 
 def _download(repository: str, revision: str | None, needs_model: bool) -> Path:
-    """Download a model, or its tokenizer, into the hub's cache, after saying what and how much."""
+    """Download a model, or its tokenizer, into the hub's cache, after naming the files and their
+    size."""
     hub = _hub()
     hub.utils.disable_progress_bars()
     try:

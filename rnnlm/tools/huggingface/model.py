@@ -10,9 +10,9 @@ or more:
     window 1               [ context    ][ scored  ]
     window 2                             [ context ][ scored     ]
 
-Callers put the boundary before every text; the network reads there what its own texts begin with,
-such as <s>. Where its tokenizer puts that before every text, each window begins with it, in place
-of the oldest context.
+Callers put the boundary before every text; the network reads there the symbol that its own texts
+begin with, such as <s>. Where its tokenizer puts that before every text, each window begins with
+it, in place of the oldest context.
 
 Shapes: B rows, T time, V vocabulary; R windows that are read side by side, N tokens of a window.
 """
@@ -39,7 +39,7 @@ from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
 # Of windows that are read side by side: on a CPU more of them leave its caches.
 BATCH_TOKENS_CPU, BATCH_TOKENS = 1 << 10, 1 << 14
 BATCH_LOGITS = 1 << 26  # of such windows, unless a single one has more
-# What a forward pass returns beside its logits to continue from, by transformers' version and
+# The output of a forward pass, besides its logits, to continue from, by transformers' version and
 # family.
 CACHES = ("cache", "past_key_values", "cache_params", "state")
 
@@ -100,7 +100,7 @@ class Beginning:
 
 @keeps(LanguageModel)
 class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
-    """Scores in fp32, whatever the type of the stored weights."""
+    """Scores in fp32, for any type of the stored weights."""
 
     normalised = True
     max_rows = None
@@ -109,7 +109,7 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
     adaptation = "none"
     model_kind = "transformers"
     description = "a model of transformers"
-    rereads = True  # its state is what it has read
+    rereads = True  # its state is the text read so far
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
         super().__init__(network, tokenizer, fingerprint=fingerprint)
         self.window = window
         self.beginning = beginning or Beginning((tokenizer.boundary_id,))
-        # What its output calls the cache to continue from; None: it has no such cache.
+        # The name of its output's cache to continue from; None: it has no such cache.
         self.cache_name: str | None = None
         self.padding_rows = 0  # at the end of its logits, beyond V
         # Most models compute the logits of the last tokens alone, where that is enough.
@@ -132,7 +132,8 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
 
     @property
     def begin(self) -> str:
-        """How a signature says what is read before a text; "" where that is the boundary alone."""
+        """The part of a signature for the symbols read before a text; "" if that is the boundary
+        alone."""
         ids, in_each = self.beginning.ids, self.beginning.in_each
         if ids == (self.tokenizer.boundary_id,) and not in_each:
             return ""
@@ -205,7 +206,8 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
         stride = max(1, self.window // 2)
         begin = np.array(self.beginning.ids, dtype=np.int64)
         for row, (read_T, inputs_T) in enumerate(zip(state.rows, inputs_BT, strict=True)):
-            # The boundary before a text is read as what the network's own texts begin with.
+            # The boundary before a text is read as the symbol that the network's own texts begin
+            # with.
             if not len(read_T) and inputs_T[:1].tolist() == [self.tokenizer.boundary_id]:
                 read_T, inputs_T = begin[:-1], np.append(begin[-1:], inputs_T[1:])
             stream_N = np.concatenate([read_T, inputs_T])
@@ -225,8 +227,8 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
         return windows, WindowState(tuple(after))
 
     def _read(self, windows: Iterable[Window]) -> "Iterator[tuple[_Places, Tensor]]":
-        """Read the windows, those of about the same length side by side. Yield where the logits of
-        their new tokens belong, and the logits (R, T, V) of the last T tokens."""
+        """Read the windows, windows of about the same length side by side. Yield where the logits
+        of their new tokens belong, and the logits (R, T, V) of the last T tokens."""
         for batch in self._batches(sorted(windows, key=lambda window: -len(window.ids_N))):
             interruption_point()
             longest = len(batch[0].ids_N)
@@ -335,7 +337,7 @@ class SteppingModel(HuggingFaceModel):
     def _steps(
         self, windows: Sequence[Window], known: Sequence[_CachedRows], cache_name: str
     ) -> Iterator[tuple[Sequence[Window], Any]]:
-        """Read the last token of each window, after what is cached where possible. Yield the
+        """Read the last token of each window, after its cached part where possible. Yield the
         windows read side by side, and the output."""
         # The rows that each cache serves; the others, by their length.
         continued: dict[int, list[tuple[Window, int]]] = {}

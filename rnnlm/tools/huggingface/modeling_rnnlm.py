@@ -21,14 +21,14 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .network_rnnlm import RecurrentNetwork, State
 
-# What this version of transformers calls the state that one step hands to the next.
+# The name of the state that one step hands to the next, in this version of transformers.
 NAMES = {field.name for field in fields(CausalLMOutputWithPast)}
 CACHE = "cache" if "cache" in NAMES else "past_key_values"
 ADDED_WORDS_BELOW = 12  # nats below the average word: words added to a mixture of softmaxes
 
 
 class RnnlmConfig(PretrainedConfig):
-    """What config.json says of the network; see :class:`RecurrentNetwork`."""
+    """The network as config.json describes it; see :class:`RecurrentNetwork`."""
 
     model_type = "rnnlm"
     keys_to_ignore_at_inference = ["cache", "past_key_values"]  # noqa: RUF012 a trainer wants a list
@@ -222,10 +222,10 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
         """Read tokens, and predict the one after each.
 
         attention_mask: 0 at places that are skipped as if they were not there. Reading goes on
-        after those of `cache` (or `past_key_values`), whose places the mask may hold or leave out.
+        after the places of `cache` (or `past_key_values`), which the mask may hold or leave out.
         logits_to_keep: how many of the last places are predicted, or which; 0: all. labels: the
-        tokens themselves, -100 where none counts; the loss is that of predicting each from those
-        before it.
+        tokens themselves, -100 where none counts; the loss is the loss of predicting each from
+        those before it.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds")
@@ -292,10 +292,10 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
         inputs: dict[str, Any] = {"attention_mask": attention_mask, "use_cache": use_cache}
         inputs |= {"past_key_values": before, "logits_to_keep": logits_to_keep}  # PEFT reads it
         given = input_ids.shape[1] - chosen
-        # The state is that of the last step, and has read all but the token chosen then.
+        # The state belongs to the last step, and has read all but the token chosen then.
         if before is not None and chosen and use_cache:
             return inputs | {"input_ids": input_ids[:, -1:]}
-        # Whoever brings a state may hand over the whole text, or what is new.
+        # A caller with a state may hand over the whole text, or the new part.
         if inputs_embeds is None:
             read = 0
             if before is not None:
@@ -308,8 +308,8 @@ class RnnlmForCausalLM(PreTrainedModel, GenerationMixin):
     def _prefill(
         self, input_ids: Tensor, generation_config: Any, model_kwargs: dict[str, Any], **kwargs: Any
     ) -> Any:
-        """Read a prompt, without what the state has read where it is read in chunks: none of these
-        shows whether it belongs to the whole text."""
+        """Read a prompt, without the part that the state has read, if it is read in chunks: none of
+        these shows whether it belongs to the whole text."""
         before = model_kwargs.get(CACHE)
         if before is not None and generation_config.prefill_chunk_size is not None:
             input_ids = input_ids[:, before.repeated(len(input_ids)).read_of(input_ids) :]

@@ -1,10 +1,10 @@
 """The network of a recurrent language model, in plain torch: nothing of transformers or rnnlm is
 needed. `rnnlm export --hf` copies this file into the folders that it writes.
 
-Shapes: B rows, T time, E width of what a layer reads, H width of a layer, V vocabulary. Layers read
+Shapes: B rows, T time, E width of a layer's input, H width of a layer, V vocabulary. Layers read
 time first, (T, B, E). A state is one tensor (B, width) for each vector that a layer remembers, the
-lowest layer first; all are zeros before the first token. What must follow from a state is computed
-from it without changing it: it may be used again.
+lowest layer first; all are zeros before the first token. Values that follow from a state are
+computed from it without changing it: it may be used again.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ ACTIVATIONS = {
 
 
 class Layer(nn.Module):
-    """A recurrent layer, with the weights and gate order of torch's own. Each has one bias; that of
+    """A recurrent layer, with the weights and gate order of torch's own. Each has one bias;
     `bias_hh` is a second one, which only a GRU needs.
 
     Where torch has no kernel for it, its steps are computed one by one.
@@ -61,7 +61,7 @@ class Layer(nn.Module):
         return torch.stack(outputs), state
 
     def read(self, x_TBE: Tensor) -> Tensor:
-        """Return what the steps take of the inputs: their products with the weights."""
+        """Return the steps' inputs: products of the inputs with the weights."""
         return F.linear(x_TBE, self.weight_ih, self.bias_ih)
 
     def step(self, a_BG: Tensor, state: State) -> State:
@@ -285,7 +285,7 @@ class RecurrentNetwork(nn.Module):
         if getattr(config, "mixture_components", None) is not None:
             self.mixture = MixtureOfSoftmaxes(config, below)
             below = config.mixture_size
-        # Without its bias, the output is what other programs expect: they share it with the words,
+        # Without its bias, the output is as other programs expect: they share it with the words,
         # resize it, or put another layer in its place.
         self.output = nn.Linear(below, config.vocab_size, bias=False)
         self.output_bias = nn.ParameterList([torch.zeros(config.vocab_size)])
@@ -302,7 +302,7 @@ class RecurrentNetwork(nn.Module):
     def forward(
         self, x_BTE: Tensor, mask_BT: Tensor | None = None, state: State | None = None
     ) -> tuple[Tensor, State, list[Tensor]]:
-        """Read word vectors. Return what the output layer reads (B, T, F), the state after the last
+        """Read word vectors. Return the output layer's input (B, T, F), the state after the last
         token, and the outputs of each layer (B, T, H).
 
         mask_BT: 0 at places that are not read; their outputs are zeros, and the state stays as it
@@ -351,7 +351,7 @@ class RecurrentNetwork(nn.Module):
         return outputs, state
 
     def _read(self, x_TBE: Tensor, state: State) -> tuple[list[Tensor], State]:
-        """Return what the output layer reads, then the outputs of each layer; and the state."""
+        """Return the output layer's input, then the outputs of each layer; and the state."""
         layers = []
         after: State = ()
         for number, layer in enumerate(self.layers):

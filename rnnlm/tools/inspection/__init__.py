@@ -1,2 +1,2 @@
-"""Inspect what a model learned, without changing it: gradients, weights, gates, memory, word
+"""Inspect the knowledge of a model, without changing it: gradients, weights, gates, memory, word
 vectors, probes, lessons."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # Each derivative rises up to its largest value and falls after it, or stays, so that there is at
 # most one such place on either side.
 
-KNOWN = {**BY_NAME, DOUBLED.name: DOUBLED}  # the last one is that of a Mogrifier's gates
+KNOWN = {**BY_NAME, DOUBLED.name: DOUBLED}  # the last one is the activation of a Mogrifier's gates
 FARTHEST = 40.0  # where derivatives that ever get small are below any share that is taken
 LEAST_SHARE = 1e-6
 TOP = 1e-9  # a place where every derivative is about largest: at the right of ReLU's corner
@@ -93,7 +93,7 @@ class Activations(Inspection):
 
     @property
     def verdict(self) -> str:
-        """Where each function saturates, and what ten in a row leave of a gradient."""
+        """Where each function saturates, and the part of a gradient that ten in a row leave."""
         sentences = []
         for curve in self.curves:
             at_most = f"ten in a row leave at most {curve.longest_chain:.2g} of a gradient"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# ---- What one layer did at each word of a line, as arrays, and numbers that summarise it.
+# ---- The values of one layer at each word of a line, as arrays, and numbers that summarise them.
 #
 # Shapes: T words, H units; E numbers that the layer reads.
 
@@ -120,7 +120,7 @@ class LayerActivity:
 def activity_of(
     traced: NamedLayer, layer: Layer, units: Sequence[int], unit_count: int
 ) -> LayerActivity:
-    """Summarise what a layer did from its trace. units: which to draw; if empty, the
+    """Summarise the values of a layer from its trace. units: which to draw; if empty, the
     `unit_count` whose state varies most, in ascending order."""
     hidden_TH = _array(traced.layer.hidden_TBH)
     cell_TH = None
@@ -188,8 +188,8 @@ def _rounded(values: np.ndarray | None) -> np.ndarray | None:
     return None if values is None else values.round(DECIMALS)
 
 
-# ---- `rnnlm inspect gates`: what the units of a network did at each word of a line: hidden states,
-# cells, gates, and the derivatives of their activations.
+# ---- `rnnlm inspect gates`: the units of a network at each word of a line: hidden states, cells,
+# gates, and the derivatives of their activations.
 
 MOST_UNITS = 16  # drawn by default
 STATE = "Share of the state that each token rewrites, and by how much it changes the state (0 to 1)"
@@ -228,7 +228,7 @@ class GatesInspection(Inspection):
         return f"{self.model}: {'; '.join(parts)}."
 
     def _state_changes(self, layer: LayerActivity) -> str:
-        """Say what becomes of the state of a layer."""
+        """Say how much of its state a layer keeps."""
         if layer.rewritten_T is not None:
             top = int(layer.rewritten_T.argmax())
             most = f"and most at '{self.tokens[top]}' ({layer.rewritten_T[top]:.0%})"
@@ -411,7 +411,7 @@ def draw(
     # Each unit has its number beside it where there are few.
     most = max(len(layer.units) for layer in layers)
     map_inches = max(INCHES_PER_UNIT * most, INCHES_PER_LABEL * min(most, FEW_UNITS))
-    # Three rows, those of an LSTM, fit on a slide; many units need more space.
+    # Three rows, as an LSTM has, fit on a slide; many units need more space.
     map_inches = min(max(map_inches, LOWEST_MAP), HIGHEST_MAP)
     if most <= UNITS_ON_A_SLIDE:
         on_a_slide = (TALLEST - AROUND) / len(rows) - ABOVE_MAP

@@ -30,9 +30,9 @@ def draw_heat_map(
     upright: bool = False, numbers: str = "", longest: int = LONGEST_LABEL,
 ) -> None:  # fmt: skip
     """Draw a map with the words `across` below and `down` beside it, the first one on top. lowest,
-    highest: the ends of the colour range; None: those of the values, for the highest without a few
-    cells far above the others. label: the name of the values. most, most_down: how many words fit
-    below the map and beside it; 0: none is written. upright: write the words below the map from
+    highest: the ends of the colour range; None: the ends of the values, for the highest without a
+    few cells far above the others. label: the name of the values. most, most_down: how many words
+    fit below the map and beside it; 0: none is written. upright: write the words below the map from
     left to right: for few. numbers: the format of the value that is written into each cell, instead
     of a bar of colours; "": none. longest: characters of a word."""
     if highest is None:

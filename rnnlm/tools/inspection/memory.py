@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# ---- Log-probabilities of tokens after a part of what comes before them: the last tokens alone, or
+# ---- Log-probabilities of tokens after a part of the tokens before them: the last tokens alone, or
 # all with those further back shuffled.
 #
 # The inputs before a target are the tokens from where reading began, and the boundary `</s>` before
@@ -48,8 +48,8 @@ Arrange = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Places:
-    """Targets of a text, and what they may be predicted from. at_P: ascending positions in the
-    ids. begin_P: where reading began before each, in `stream_N`, which has the input of each
+    """Targets of a text, and the tokens they may be predicted from. at_P: ascending positions in
+    the ids. begin_P: where reading began before each, in `stream_N`, which has the input of each
     position: `stream_N[begin_P[p] : at_P[p] + 1]` are all inputs before target p."""
 
     ids_N: np.ndarray
@@ -430,9 +430,9 @@ def _order(model: ModelMemory) -> str:
 # ---- Perplexity by how much of the past a model sees (after Khandelwal, He, Qi & Jurafsky 2018,
 # sections 3 and 4).
 #
-# At the same positions, drawn at random from a text: with all that comes before, as an evaluation
+# At the same positions, drawn at random from a text: with all tokens before them, as an evaluation
 # reads it; with the last k tokens alone, read from the initial state; and with the tokens further
-# back than k in random order. Like theirs, these truncate and shuffle what a trained model reads:
+# back than k in random order. Like theirs, these truncate and shuffle the input of a trained model:
 # it is not trained again, and may do worse with little context than a model made for it.
 
 LENGTHS = (1, 2, 5, 10, 20, 50, 100)
@@ -460,10 +460,10 @@ def inspect_memory(
     there are fewer, from the true beginning: the line's with context "reset", the document's where
     the text has documents, otherwise the text's.
 
-    models: a sequence of models or their names, or models by a name for each. text: one
-    or several, or the name of a bundled corpus of plain text, for its test part; None: that of the
-    bundled English. positions: tokens of the text that are predicted, drawn at random;
-    all of them where it has fewer. One of four is predicted from shuffled tokens, too: the last
+    models: a sequence of models or their names, or models by a name for each. text: one or several,
+    or the name of a bundled corpus of plain text, for its test part; None: the test part of the
+    bundled English. positions: number of tokens of the text that are predicted, drawn at random;
+    all of them if it has fewer. One of four is predicted from shuffled tokens, too: the last
     `window` of which the last k stay in place. progress: called with the progress of the work.
 
     Raises:
@@ -526,7 +526,7 @@ def _memory(
     ids_N, spans_S2 = np.asarray(encoded.ids), evaluation.spans_of(encoded, context)
     places = draw_places(ids_N, spans_S2, model.tokenizer.boundary_id, positions, seed)
 
-    # What to compare with: all tokens, and at some of the positions the whole window in order.
+    # The references: all tokens, and at some of the positions the whole window in order.
     in_full_P = span_scoring.score_spans(model, ids_N, spans_S2, report=progress)[places.at_P]
     fewer = places.every(SHUFFLED_SHARE) if len(places.at_P) >= 2 * SHUFFLED_SHARE else places
     ordered_P = with_last(model, fewer, window)

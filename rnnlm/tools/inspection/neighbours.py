@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RANDOM_PAIRS = 10_000
 _PER_ROW = 2  # panels of a plot
-BARS_ON_A_SLIDE = 20  # above each other: those of two rows of panels
+BARS_ON_A_SLIDE = 20  # above each other: cosines of two rows of panels
 HEADING = "The longer the bar, the more alike are the contexts of two words"
 
 
@@ -112,7 +112,7 @@ def inspect_neighbours(
 ) -> Neighbours:  # fmt: skip
     """Find the `count` nearest neighbours of each of the `words` by cosine, among all words that
     have a vector. model: a network of any task, its name, or word vectors; which: for a network,
-    the vectors that it reads ("input") or those of its softmax ("output").
+    the vectors that it reads ("input") or the vectors of its softmax ("output").
 
     Raises:
         UsageError: a word has no vector, no word is given, or the model has no such vectors.
@@ -179,7 +179,7 @@ class Analogy(Inspection):
 
     @property
     def verdict(self) -> str:
-        """The first answer, and what it would be if none of the three words were left out."""
+        """The first answer, and the answer if none of the three words were left out."""
         first, *others = self.answers
         text = (
             f'{self.a} - {self.b} + {self.c} is nearest to "{first.word}" (cosine '
@@ -251,8 +251,8 @@ def inspect_analogy(
 
 
 def vectors_of(what: str, model: Model | WordVectors, which: Which) -> WordVectors:
-    """Return the vectors themselves, or those of a model that the inspection `what`
-    applies to."""
+    """Return the vectors themselves, or the vectors of a model that the inspection `what` applies
+    to."""
     if isinstance(model, WordVectors):
         return model
     return word_vectors(load_model_for(what, model, "cpu").model, which)

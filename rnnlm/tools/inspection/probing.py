@@ -1,4 +1,5 @@
-"""Find out what the layers of a network know about labels: linear probes, with their controls."""
+"""Find out how much the layers of a network know about labels: linear probes, with their
+controls."""
 
 import itertools
 from collections import Counter
@@ -194,7 +195,7 @@ def read_items(
     settings: dict[str, Any] = {"scheme": "none", **(reading or {})}
     train_file, test_files = data, [fspath(file) for file in test_data]
 
-    # A bundled corpus knows its files and what is labelled in it.
+    # A bundled corpus knows its files and its labelled units.
     bundled = None if Path(data).is_file() else corpora.labelled(data)
     if bundled is not None:
         level, column = _of_bundled(data, bundled, level, column)
@@ -235,7 +236,7 @@ def read_items(
 def _of_bundled(
     name: str, corpus: corpora.Labelled, level: Level | None, column: str | None
 ) -> tuple[Level, str]:
-    """Return what is labelled in a bundled corpus, and the column of the labels: the named one,
+    """Return the labelled units of a bundled corpus, and the column of the labels: the named one,
     or its first one."""
     if level is None:
         is_of_text = column in corpus.text_columns or not corpus.word_columns
@@ -294,7 +295,7 @@ def _draw_examples(
 
 
 # ---- The results of probes: how well the vectors of each layer predict the labels, compared with
-# the controls; and what that means.
+# the controls; and the conclusion.
 
 TRAINED, UNTRAINED = "trained", "untrained"
 EMBEDDINGS = "embeddings"
@@ -388,7 +389,7 @@ class ProbeInspection(Inspection):
         return f"{sentence}; {self._of_control(best.selectivity)}"
 
     def _of_control(self, selectivity: Interval) -> str:
-        """Say whether the selectivity of the best layer supports what it knows."""
+        """Say whether the selectivity of the best layer supports its knowledge."""
         size, low, high = (
             100 * bound for bound in (selectivity.estimate, selectivity.low, selectivity.high)
         )
@@ -517,7 +518,7 @@ def _percent_of(share: float | None) -> float | None:
     return 100 * share
 
 
-# ---- Linear probes (Alain & Bengio 2016) of each layer, and what they must be compared with:
+# ---- Linear probes (Alain & Bengio 2016) of each layer, and the baselines to compare them with:
 #
 # * the embeddings, which know the word but not its context, and an untrained network of the same
 #   settings, whose states mix words at random;
@@ -551,15 +552,15 @@ def inspect_probe(
     reading: Mapping[str, Any] | None = None, device: str | Device = "auto",
     progress: Progress = silent,
 ) -> ProbeInspection:  # fmt: skip
-    """Find out what each layer of a network knows of the labels of words, or of texts.
+    """Find out how much each layer of a network knows of the labels of words, or of texts.
 
     data: labelled data as for `train --task tagging`: a file, or a bundled corpus, which has a test
-    part. label_column: of the labels; needed where there are several. test_data: files; if empty:
-    the bundled test part, or a fifth of the sentences. level: "word" or "text", what is labelled;
-    None: as in a bundled corpus, otherwise words. Texts have the mean of their tokens' vectors.
-    most_items: if a part has more words or texts, sentences are drawn from it. reading: settings of
-    the format, such as `format` and `column`. seed: of what is drawn, the control labels, and the
-    untrained network.
+    part. label_column: column of the labels; needed if there are several. test_data: files; if
+    empty: the bundled test part, or a fifth of the sentences. level: "word" or "text", the labelled
+    unit; None: as in a bundled corpus, otherwise words. Texts have the mean of their tokens'
+    vectors. most_items: if a part has more words or texts, sentences are drawn from it. reading:
+    settings of the format, such as `format` and `column`. seed: random seed of the draws, the
+    control labels, and the untrained network.
 
     Raises:
         UsageError: the model has no layers with a state for each word; there are too few sentences,
@@ -641,7 +642,8 @@ def _probe_layers(
     sentences_N = data.train.sentences_N
     seen: list[np.ndarray] = []
     for layer, train_NH, test_NH in zip(layers, train, test, strict=True):
-        # Without a projection the features are those of the highest layer, which is done already.
+        # Without a projection the features equal the outputs of the highest layer, which are done
+        # already.
         alike = [features for features in seen if features.shape == test_NH.shape]
         if any(np.allclose(features, test_NH, atol=1e-6) for features in alike):
             continue

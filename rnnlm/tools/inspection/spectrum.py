@@ -3,10 +3,10 @@ inspect spectrum`).
 
 For a linear layer h = h' W the gradient over k steps is a product of k times W: it vanishes where
 the spectral radius, the largest absolute eigenvalue, is below 1, and explodes where it is above 1
-(Pascanu et al. 2013, section 2.1). Norms of W^k show what happens before that: a matrix that is not
-normal may first enlarge what it shrinks in the end. With an activation f, a largest singular value
-below 1 / max f' is sufficient for vanishing, one above it necessary for exploding. Gated layers
-also pass their state on through gates, beside these weights.
+(Pascanu et al. 2013, section 2.1). Norms of W^k show the course before that: a matrix that is not
+normal may first enlarge vectors that it shrinks in the end. With an activation f, a largest
+singular value below 1 / max f' is sufficient for vanishing, one above it necessary for exploding.
+Gated layers also pass their state on through gates, beside these weights.
 """
 
 import math
@@ -237,7 +237,7 @@ def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
     radius = spectrum.spectral_radius or 0.0
     norm, bound = float(spectrum.singular_values[0]), 1 / spectrum.steepest
 
-    # What the spectral radius implies for high powers, and the norms of lower ones.
+    # The implications of the spectral radius for high powers, and the norms of lower ones.
     kind, _, way = spectrum.matrix.partition(", ")
     weights = f"{kind} weights {way}".rstrip()
     course = "shrink" if radius < 1 else "do not shrink"
@@ -249,8 +249,8 @@ def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
     if radius < 1 < spectrum.power_norms[peak]:
         text += f", though the norm of W^k is {spectrum.power_norms[peak]:.3g} at k = {peak}"
 
-    # What the largest singular value implies for gradients, except where the state comes back
-    # through an output layer, whose derivatives have no such bound.
+    # The implications of the largest singular value for gradients, except where the state comes
+    # back through an output layer, whose derivatives have no such bound.
     if spectrum.matrix == THROUGH_OUTPUT:
         return (
             f"{text}; this holds near a hidden state of zeros, since the feedback depends on the "

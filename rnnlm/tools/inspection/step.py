@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 #
 # Vectors are rows, as on a blackboard: x (1, E) times U (E, H).
 
-MOST = 50  # words, units, numbers of a vector: what a person can follow
+MOST = 50  # words, units, numbers of a vector: a size that a person can follow
 MOST_BYTES = 1 << 20
 
 
 class LessonFile(msgspec.Struct, forbid_unknown_fields=True):
-    """A lesson as it is written. words: what is read, separated by spaces. targets: the word that
-    each prediction should be, those of the first words where there are fewer; None: the next word.
-    labels: what is predicted, in the order of V's columns, as by a tagger; None: words. vectors: of
-    each word that may be read, and predicted if there are no labels, in the order of V's columns;
-    None: one-hot, in the order in which words and targets have them. b, c, initial: zeros where
-    they are None."""
+    """A lesson as it is written. words: the words to read, separated by spaces. targets: the word
+    that each prediction should be, for the first words if there are fewer; None: the next word.
+    labels: names of the predictions, in the order of V's columns, as in a tagger; None: words.
+    vectors: vectors of each word that may be read, and predicted if there are no labels, in the
+    order of V's columns; None: one-hot, in the order in which words and targets have them. b, c,
+    initial: zeros where they are None."""
 
     U: list[list[float]]
     W: list[list[float]]
@@ -74,8 +74,7 @@ _FIELDS = LessonFile.__struct_fields__
 @dataclass(frozen=True)
 class ElmanNetwork:
     """h_t = f(x_t U + h_{t-1} W + b), y_t = softmax(h_t V + c). vocabulary: the words that it
-    reads, with their vectors as rows. outputs: what the columns of V predict: the same words, or
-    labels."""
+    reads, with their vectors as rows. outputs: names of V's columns: the same words, or labels."""
 
     vocabulary: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -90,14 +89,14 @@ class ElmanNetwork:
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
-        """What is trained, by the names of the textbook."""
+        """The parameters to train, by the names of the textbook."""
         return {"U": self.U_EH, "W": self.W_HH, "V": self.V_HV, "b": self.b_H, "c": self.c_V}
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A network, the numbers of the T words that it reads, and those of the first words' targets
-    among its outputs."""
+    """A network, the numbers of the T words that it reads, and the numbers of the first words'
+    targets among its outputs."""
 
     network: ElmanNetwork
     words_T: tuple[int, ...]
@@ -126,7 +125,7 @@ def read_lesson(
     source: str | Path | Mapping[str, object] | None = None, assignments: Sequence[str] = ()
 ) -> Lesson:
     """Read a lesson from a TOML or JSON file, or take it as it is; None: `RUSTY_CAN`. assignments:
-    NAME=VALUE, in JSON or as plain text, which replace what the file says."""
+    NAME=VALUE, in JSON or as plain text, which replace values of the file."""
     if source is None:
         name, content = 'the lesson "a rusty can"', dict(RUSTY_CAN)
     elif isinstance(source, Mapping):
@@ -134,7 +133,7 @@ def read_lesson(
     else:
         name, content = str(source), read_by_hand(Path(source), TextError, MOST_BYTES)
     given = dict(map(_assigned, assignments))
-    if "words" in given:  # the targets were those of other words
+    if "words" in given:  # the targets belonged to other words
         content.pop("targets", None)
     return _checked(name, content | given)
 
@@ -151,7 +150,7 @@ def _assigned(text: str) -> tuple[str, object]:
 
 
 def _checked(name: str, content: Mapping[str, object]) -> Lesson:
-    """Return the lesson, or say what is wrong with it."""
+    """Return the lesson, or report its fault."""
     written = _written(name, content)
     activation = BY_NAME.get(written.activation)
     if activation is None:
@@ -273,7 +272,7 @@ def _matrices(
 
 
 def _check_sizes(name: str, sizes: Mapping[str, int]) -> None:
-    """Refuse what is too large to follow, before anything is made of it."""
+    """Refuse sizes that are too large to follow, before anything is made of them."""
     for what, size in sizes.items():
         if size > MOST:
             raise TextError(
@@ -284,7 +283,7 @@ def _check_sizes(name: str, sizes: Mapping[str, int]) -> None:
 
 
 def _array(name: str, part: str, values: Sequence[float] | Sequence[list[float]]) -> np.ndarray:
-    """Return a matrix or vector of finite numbers, or say what is wrong with it."""
+    """Return a matrix or vector of finite numbers, or report its fault."""
     if not values or values[0] == []:
         raise TextError(f"{name}: {part} is empty")
     rows = [row for row in values if isinstance(row, list)]
@@ -374,7 +373,7 @@ def backward(lesson: Lesson, read: Forward) -> Backward:
     dz_TV[range(predicted), list(lesson.targets)] -= 1
     own_TH = dz_TV @ network.V_HV.T
 
-    # What each state owes to the losses behind it.
+    # The gradient that each state gets from the losses behind it.
     later_TH, da_TH = np.zeros_like(own_TH), np.zeros_like(own_TH)
     for t in reversed(range(words)):
         if t + 1 < words:
@@ -447,7 +446,7 @@ class StepInspection(Inspection):
 
     @property
     def unit(self) -> str:
-        """What is predicted: "word" or "label"."""
+        """The unit of predictions: "word" or "label"."""
         network = self.lesson.network
         return "word" if network.outputs == network.vocabulary else "label"
 
@@ -458,8 +457,8 @@ class StepInspection(Inspection):
 
     @property
     def verdict(self) -> str:
-        """The loss beside that of a guess, how far the last loss reaches back, and what one step
-        of gradient descent gains."""
+        """The loss beside the loss of a guess, how far the last loss reaches back, and the gain of
+        one step of gradient descent."""
         count, choices = len(self.lesson.targets), len(self.lesson.network.outputs)
         guess = count * float(np.log(choices))
         mean = f", {self.loss_nats / count:.4g} on average" if count > 1 else ""
@@ -502,7 +501,7 @@ class StepInspection(Inspection):
         heads: tuple[str, ...] = ("step", "word", "x", "x U", "h' W", "a", "h", "target", "loss")
         tables = [Table(heads, tuple(rows), FORWARD)]
 
-        # What each word makes likely.
+        # The likely outputs after each word.
         rows = list(zip(steps, self.words, *read.y_TV.T.tolist(), strict=True))
         tables.append(
             Table(("step", "word", *network.outputs), tuple(rows), PROBABILITIES.format(self.unit))
@@ -534,7 +533,8 @@ class StepInspection(Inspection):
         return tables
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers in JSON's types. "lesson" is what a file of --json may hold."""
+        """Return all numbers in JSON types. "lesson" is the possible content of a file of
+        --json."""
         read, back = self.forward, self.backward
         steps = []
         for t, word in enumerate(self.words):

@@ -1,5 +1,5 @@
-"""Rank the units of a network by what they respond to in a text, and colour the text by one unit
-(after Karpathy, Johnson & Li 2016)."""
+"""Rank the units of a network by their response to features of a text, and colour the text by one
+unit (after Karpathy, Johnson & Li 2016)."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# ---- What units are compared with: properties of the text, a number for each token of a line.
+# ---- Features to compare units with: properties of the text, a number for each token of a line.
 #
 # Shapes: T tokens of a text, F features, U units of all layers.
 
@@ -90,7 +90,7 @@ class Reading:
     features_TF: np.ndarray
 
     def name(self, place: int) -> str:
-        """Return what a unit is called."""
+        """Return the name of a unit."""
         layer, number = self.units[place]
         return f"unit {number} of {layer}"
 
@@ -378,7 +378,7 @@ def inspect_units(
     device: str | Device = "auto",
     progress: Progress = silent,
 ) -> UnitsInspection:
-    """Rank the units of a network by how closely they follow what a text does: quotations, open
+    """Rank the units of a network by how closely they follow features of a text: quotations, open
     brackets, the length of the line, the position in it, numbers (after Karpathy et al. 2016).
 
     A unit is a number of a layer's state: of its cell, or of its hidden state where it has no cell.

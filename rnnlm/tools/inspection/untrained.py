@@ -24,9 +24,9 @@ def with_starts(subjects: Sequence[InspectedModel]) -> list[InspectedModel]:
 
 
 def at_start(subject: InspectedModel) -> InspectedModel:
-    """Return the same model with the random weights that its training began with: those of its
-    settings and its seed (the default one, if it was not loaded from a folder). A run may also
-    begin with weights of another model and vectors from a file; these are not read."""
+    """Return the same model with the random weights that its training began with, from its settings
+    and its seed (the default one, if it was not loaded from a folder). A run may also begin with
+    weights of another model and vectors from a file; these are not read."""
     origin = loading.origin_of(subject.model)
     seed = RunSettings.seed
     if origin is not None:

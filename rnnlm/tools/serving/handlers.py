@@ -51,7 +51,7 @@ class Handlers:
         return schemas.Health("ok", len(self.models))
 
     async def list_models(self) -> schemas.ModelList:
-        """List the models that are served, and what each can do."""
+        """List the models that are served, and their abilities."""
         return schemas.ModelList([model.record for model in self.models])
 
     # ---- Probabilities.
@@ -66,7 +66,7 @@ class Handlers:
         def sentences() -> list[Sentence]:
             return list(of_texts(asked.sentences, asked.given, None, asked.source))
 
-        # Small requests are scored together with those of others.
+        # Small requests are scored together with other clients' requests.
         if self._is_small(demand) and not model.searches_words(settings):
             chunk = await model.score(sentences(), settings)
             if not settings.next_words:
@@ -99,7 +99,7 @@ class Handlers:
         return await self._computed(model, demand, find, is_long=is_searched)
 
     async def inspect(self, asked: schemas.InspectRequest) -> schemas.Reply:
-        """Show what a model did at each word of a line."""
+        """Show the computations of a model at each word of a line."""
         model = self.models.named(asked.model)
         if asked.what not in model.record.can:
             able = [each.name for each in self.models if asked.what in each.record.can]
@@ -136,7 +136,7 @@ class Handlers:
     async def generate_events(
         self, asked: schemas.GenerateRequest
     ) -> AsyncIterator[schemas.PieceEvent | schemas.DoneEvent]:
-        """Draw texts, and yield what each step adds to them; all of them at the end."""
+        """Draw texts, and yield the text that each step adds to them; all of them at the end."""
         _, steps = await self._drawn(asked)
         samples = []
         async for pieces in steps:
@@ -185,7 +185,7 @@ class Handlers:
                 Utterance(name, tuple(hypotheses), each.ref, f"utterance {number}", each.source)
             )
 
-        # The models that the weights were tuned for, whatever they are called here.
+        # The models that the weights were tuned for, under any name here.
         weights = asked.weights
         wanted = set(weights.models.values()) - {None}
         models = {}
@@ -311,8 +311,8 @@ class Handlers:
     # ---- Limits.
 
     def _is_small(self, demand: Demand) -> bool:
-        """Return whether a request is soon answered; refuse one that is too large. What is not
-        small may still be too large: `cost_of` says so, in a thread."""
+        """Return whether a request is soon answered; refuse one that is too large. A request that
+        is not small may still be too large: `cost_of` says so, in a thread."""
         check_texts(demand, self.most)
         if demand.characters > FEW_CHARACTERS:
             return False
@@ -346,7 +346,7 @@ class Handlers:
 def _demand_of_scores(
     model: ServedModel, asked: schemas.ScoreRequest, settings: ScoringSettings
 ) -> Demand:
-    """Return what scoring the sentences takes: context and source are read with each of them."""
+    """Return the work of scoring the sentences: context and source are read with each of them."""
     beside = (asked.given, asked.source or "")
 
     def numbers(tokens: int) -> int:

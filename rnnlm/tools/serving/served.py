@@ -1,6 +1,6 @@
 """Models that answer requests: sentences of several requests are scored together.
 
-What waits to be scored is scored in one call: alone in its call, a request gives the numbers of the
+Sentences that wait are scored in one call: alone in its call, a request gives the numbers of the
 command line to the digit, with others the same numbers up to the rounding of larger batches. A
 network scores in its own thread; n-gram models, which take microseconds a word, between two turns
 of the event loop. Larger requests are computed by the threads of work.py.
@@ -35,7 +35,7 @@ from rnnlm.tools.serving.work import FairWork, Outcome, finish, tell
 
 Result = TypeVar("Result")
 
-# What is scored in one call: more would only make those wait that come next.
+# Limits of one call: a larger one would only make the next clients wait.
 SENTENCES_AT_ONCE = costs.FEW_TEXTS
 CHARACTERS_AT_ONCE = 2 * costs.FEW_CHARACTERS
 SCORERS_KEPT = 16  # for the settings that were asked for last
@@ -43,7 +43,7 @@ SMALL_WORK_AT_ONCE = 1
 LONG_WORK_AT_ONCE = 2
 COMMANDS = ("score", "generate", "rescore", "tag", "classify", "translate")
 
-# ---- What waits for a thread.
+# ---- Requests that wait for a thread.
 
 
 @dataclass(eq=False)
@@ -59,7 +59,8 @@ class _Scoring:
 
 @dataclass
 class _Waiting:
-    """What waits to be scored by a model, by client; the client who is next comes first."""
+    """The requests that wait to be scored by a model, by client; the client who is next comes
+    first."""
 
     changed: threading.Condition = field(default_factory=threading.Condition)
     by_client: dict[str, deque[_Scoring]] = field(default_factory=dict)
@@ -71,14 +72,14 @@ class _Waiting:
             self.changed.notify()
 
     def take(self) -> list[_Scoring]:
-        """Wait until there is something to score, and take what is scored in the next call."""
+        """Wait until there is something to score, and take the requests of the next call."""
         with self.changed:
             while not self.by_client:
                 self.changed.wait()
             return self.take_some()
 
     def take_some(self) -> list[_Scoring]:
-        """Take what goes together: one of each client in turn, until no more fits."""
+        """Take requests that go together: one of each client in turn, until no more fits."""
         batch = _Batch()
         served: dict[str, None] = {}  # clients
         is_full = False
@@ -101,7 +102,7 @@ class _Waiting:
 
 @dataclass
 class _Batch:
-    """What is scored in one call."""
+    """The requests that are scored in one call."""
 
     scorings: list[_Scoring] = field(default_factory=list)
     sentences: int = 0
@@ -124,7 +125,7 @@ class _Batch:
 
 
 class Threads:
-    """The threads that all models share, whatever their number: processors are few."""
+    """The threads that all models share, however many they are: processors are few."""
 
     def __init__(self) -> None:
         self.small = FairWork(SMALL_WORK_AT_ONCE)
@@ -132,10 +133,10 @@ class Threads:
 
 
 class ServedModel:
-    """A loaded model, its name, and what waits for it.
+    """A loaded model, its name, and its waiting requests.
 
-    core: the model itself. scoring: what gives probabilities of lines, where it does: the model
-    itself, or the decoder that it has.
+    core: the model itself. scoring: the object that gives probabilities of lines, if there is one:
+    the model itself, or its decoder.
     """
 
     def __init__(
@@ -156,10 +157,10 @@ class ServedModel:
         self._threads = threads or Threads()
         threading.Thread(target=self._compute, name=f"model {name}", daemon=True).start()
 
-    # ---- What endpoints ask for, in the thread of the event loop.
+    # ---- Requests of endpoints, in the thread of the event loop.
 
     async def score(self, sentences: list[Sentence], settings: ScoringSettings) -> Chunk:
-        """Score a few sentences, together with those of other requests that wait, too."""
+        """Score a few sentences, together with sentences of other requests that wait, too."""
         characters = sum(len(each.text) + len(each.given) for each in sentences)
         done: asyncio.Future[Chunk] = asyncio.get_running_loop().create_future()
         scoring = _Scoring(sentences, settings, done, characters, work.client.get())
@@ -182,7 +183,7 @@ class ServedModel:
         return await (self._threads.small if is_small else self._threads.long).call(function)
 
     async def steps(self, steps: Iterator[Result]) -> AsyncIterator[Result]:
-        """Yield what `steps` yields, where each step is short and they may be many. Once no client
+        """Yield the items of `steps`, where each step is short and they may be many. Once no client
         waits for the next one, none is taken."""
         with work.computing:
             while True:
@@ -191,7 +192,7 @@ class ServedModel:
                     return
                 yield taken[0]
 
-    # ---- What is done in other threads, and of quick models in that of the event loop.
+    # ---- Work in other threads, and work of quick models in the thread of the event loop.
 
     def _compute(self) -> None:
         while True:
@@ -210,7 +211,7 @@ class ServedModel:
         return chunk
 
     def _score(self, batch: list[_Scoring]) -> "list[Outcome[Chunk]]":
-        """Score what was taken together. Return what was found for each who still waits."""
+        """Score the requests taken together. Return the results of each one that still waits."""
         batch = [each for each in batch if not each.done.cancelled()]
         if not batch:
             return []
@@ -221,7 +222,7 @@ class ServedModel:
         except Exception as error:
             if len(batch) == 1:
                 return [(batch[0].done, error)]
-            # What one request asks for must not fail the others.
+            # A fault of one request must not fail the others.
             return list(itertools.chain.from_iterable(self._score([each]) for each in batch))
         return [(each.done, chunk) for each, chunk in zip(batch, chunks, strict=True)]
 
@@ -285,7 +286,7 @@ def _tokenizer_of(core: LanguageModel | LabelModel) -> Tokenizer:
     return cast(Tokenizer, found)
 
 
-# ---- What GET /models says of a model.
+# ---- The entry of GET /models for a model.
 
 
 def record_of(name: str, core: LanguageModel | LabelModel) -> ModelRecord:

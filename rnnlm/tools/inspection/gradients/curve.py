@@ -1,11 +1,11 @@
 """Summarise sizes at many positions as a curve over lags, and how fast the curve falls or rises.
 
-Its points are root mean squares over positions, since squares are what random probes estimate
-without a bias. The rate is the slope of the logarithm of the curve over all lags, or up to the lag
-where it has vanished, by least squares; its 95 % interval comes from positions drawn with
-replacement (Efron 1979). Where a few positions hold most of the size, as at long lags, it is too
-narrow: of 100 to 1,000 positions of an Elman network and an LSTM it held the rate of all 6,000
-positions in 78 to 95 of 100 draws. With L the largest lag, a size
+Its points are root mean squares over positions, since random probes estimate squares without a
+bias. The rate is the slope of the logarithm of the curve over all lags, or up to the lag where it
+has vanished, by least squares; its 95 % interval comes from positions drawn with replacement (Efron
+1979). Where a few positions hold most of the size, as at long lags, it is too narrow: of 100 to
+1,000 positions of an Elman network and an LSTM it held the rate of all 6,000 positions in 78 to 95
+of 100 draws. With L the largest lag, a size
 
 vanishes  if the interval lies below -ln 2 / L: it would halve within the lags
 explodes  if it lies above ln 2 / L: it would double
@@ -40,7 +40,7 @@ class Trend:
 
     @property
     def course(self) -> Course:
-        """What becomes of the size within the largest lag."""
+        """The fate of the size within the largest lag."""
         bound = math.log(2) / self.largest_lag
         if self.high < -bound:
             return "vanishes"

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelGradients:
-    """The gradients of one model. lags, positions: of its text, which may have fewer than were
-    asked for. layers: the lowest first. loss: the norm of dloss(t)/dx(t-k), by lag k from 0 on,
-    in nats per unit of length of what the lowest layer reads. unit: what it reads, "word" or
+    """The gradients of one model. lags, positions: numbers for its text, which may have fewer than
+    requested. layers: the lowest first. loss: the norm of dloss(t)/dx(t-k), by lag k from 0 on, in
+    nats per unit of length of the lowest layer's input. unit: the unit it reads, "word" or
     "token"."""
 
     model: str
@@ -122,19 +122,19 @@ def inspect_gradients(
     dloss(t)/dh(t-k) of its hidden state h, and of dloss(t)/dx(t-k), at positions t drawn from a
     text.
 
-    Sizes of Jacobians are ||J||_F / sqrt(width), 1 where all lengths are kept; what a layer reads
-    is held fixed. Those of layers of up to 64 units are exact, others are estimated from random
+    Sizes of Jacobians are ||J||_F / sqrt(width), 1 where all lengths are kept; the input of a layer
+    is held fixed. Sizes of layers of up to 64 units are exact, others are estimated from random
     vectors (Hutchinson 1990). dc(t)/dc(t-k) counts all paths from cell to cell, through gates and
     h, too. Elman layers have bounds after Pascanu et al. (2013), all layers Lyapunov exponents
     (Engelken et al. 2023).
 
-    models: themselves or by their names; also as a mapping from names. text: one
-    or several, or the name of a bundled corpus of plain text, for its test part; None: that of the
-    bundled English. At most 100,000 tokens of a text are read. lags: largest k, in
-    tokens. positions: how many; fewer where the text is short. probes: random vectors for each
-    position, shared out over h and c. exponents: how many of each layer. untrained: after each
-    model, also a network with its settings and seed before training. seed: of positions and random
-    vectors.
+    models: themselves or by their names; also as a mapping from names. text: one or several, or the
+    name of a bundled corpus of plain text, for its test part; None: the test part of the bundled
+    English. At most 100,000 tokens of a text are read. lags: largest k, in tokens. positions:
+    number of positions; fewer if the text is short. probes: number of random vectors for each
+    position, shared out over h and c. exponents: number of exponents of each layer. untrained:
+    after each model, also a network with its settings and seed before training. seed: random seed
+    of positions and random vectors.
 
     Raises:
         UsageError: a number is too small, or a model has no recurrent layers.
@@ -268,23 +268,22 @@ Shown = tuple[str, list[tuple[str, Curve]], Sequence[LayerGradients]]
 
 
 def unit_of(tokenizer: Tokenizer) -> str:
-    """Return what the tokens of a tokenizer are called: words, where they are words."""
+    """Return the name of a tokenizer's tokens: words, if they are words."""
     if tokenizer.name == "word":
         return "word"
     return "token"
 
 
 def common(units: Sequence[str]) -> str:
-    """Return what the tokens of several models are called."""
+    """Return the name of several models' tokens."""
     if set(units) == {"word"}:
         return "word"
     return "token"
 
 
 def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
-    """Return tables of sizes by lag, of their rates, and where there are any, of Lyapunov
-    exponents and of bounds of Elman layers. unit: what all of the models read, "word" or
-    "token"."""
+    """Return tables of sizes by lag, of their rates, and if there are any, of Lyapunov exponents
+    and of bounds of Elman layers. unit: the unit that all of the models read, "word" or "token"."""
     layers: list[tuple[str, LayerGradients]] = []
     for name, _, layers_of_model in models:
         layers += [(name, layer) for layer in layers_of_model]
@@ -324,8 +323,8 @@ def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
 
 
 def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve, unit: str) -> str:
-    """Summarise in a sentence what becomes of gradients in one model. unit: what it reads,
-    "word" or "token"."""
+    """Summarise in a sentence the fate of gradients in one model. unit: the unit it reads, "word"
+    or "token"."""
     parts = []
     for layer in layers:
         course = f"{_course(layer.state)}{_of_bounds(layer)}"
@@ -437,7 +436,7 @@ def _bound_cells(bounds: JacobianBounds) -> tuple[float, ...]:
 DECADES = 12  # powers of ten on the axis; smaller sizes lie below the plot
 SIZE, LOSS = "size (1: all lengths kept)", "norm of the gradient (nats)"
 HEIGHT = 3.1  # inches of a row of panels
-# What is beside a map, in inches: words on the left, the colour bar
+# Space beside a map, in inches: words on the left, the colour bar
 BESIDE_MAP = 1.6
 SMALLEST_MAP, NARROWEST = 1.6, 5.0  # inches of a map and of a figure
 
@@ -448,8 +447,8 @@ def draw_curves(
     axes: "Axes | None" = None,
 ) -> "Figure":
     """Draw a panel for the states of layers, with their bounds; one for their cells, if there are
-    any; one for the loss by hidden states; and one for the loss by what is read. unit: what all of
-    the models read, "word" or "token".
+    any; one for the loss by hidden states; and one for the loss by inputs. unit: the unit that all
+    of the models read, "word" or "token".
 
     A network before training has the colour of the trained one, and broken lines."""
     figure, panels = _new_panels(models, unit, axes)
@@ -508,7 +507,7 @@ def _new_panels(
 
 
 def _label(model: str, layer: LayerGradients, layers: Sequence[LayerGradients]) -> str:
-    """Return what the legend calls a layer: its model, where that has no other."""
+    """Return the name of a layer in the legend: its model, where that has no other."""
     label = plotting.short_name(model)
     return f"{label}, {layer.name}" if len(layers) > 1 else label
 
@@ -564,8 +563,8 @@ def draw_maps(
     maps: Sequence[tuple[str, str, Sequence[str], Sequence[str], np.ndarray]],
     axes: "Axes | None" = None,
 ) -> "Figure":
-    """Draw a panel for each model: name, unit (word or token), what is read (columns), what is
-    predicted (rows), and the norms: NaN where nothing was read yet."""
+    """Draw a panel for each model: name, unit (word or token), inputs (columns), predictions
+    (rows), and the norms: NaN where nothing was read yet."""
     # Two maps lie side by side if all words can be written below each.
     longest = max(len(read) for _, _, read, _, _ in maps)
     words_below = int((plotting.WIDEST / 2 - BESIDE_MAP) / INCHES_PER_LABEL)

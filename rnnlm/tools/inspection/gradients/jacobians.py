@@ -59,8 +59,8 @@ class Trajectory:
     def pull_back(self, step: int, vectors_MBS: Tensor) -> Tensor:
         """Return v^T J for each of the vectors, with J the Jacobian of the state after `step` (0
         is the first) with respect to the state before."""
-        # Take the step again with gradients. What is not fed back, such as the words of a
-        # convolution, has none.
+        # Take the step again with gradients. Parts that are not fed back, such as the words of a
+        # convolution, have none.
         parts = len(self.layer.parts)
         fed_back, rest = self.states[step][:parts], self.states[step][parts:]
         before = [part[0].detach().requires_grad_() for part in fed_back]
@@ -89,7 +89,7 @@ def trajectories(network: Network, inputs_TB: Tensor, state: State) -> Iterator[
             hidden.append(step.hidden_BH)
         yield Trajectory(layer, x_TBE, states, network.feedback)
 
-        # What the next layer reads.
+        # The next layer's input.
         y_TBH = torch.stack(hidden)
         x_TBE = body.connect(number, x_TBE, y_TBH) if isinstance(body, RecurrentStack) else y_TBH
 
@@ -181,8 +181,8 @@ def _vectors(trajectory: Trajectory, probes: int, generator: torch.Generator) ->
 def _shortened(
     vectors_MBS: Tensor, length_MB: Tensor, log_length_MB: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Bring vectors back to length 1, so that they neither vanish nor explode in fp32, and add
-    the logarithms of their lengths to what they had lost before."""
+    """Bring vectors back to length 1, so that they neither vanish nor explode in fp32, and add the
+    logarithms of their lengths to those of earlier steps."""
     safe_MB = torch.where(length_MB > 0, length_MB, 1.0)
     shortened_MBS = vectors_MBS / safe_MB.to(vectors_MBS.dtype).unsqueeze(2)
     return shortened_MBS, log_length_MB + safe_MB.log()
@@ -248,9 +248,9 @@ def exponents(growth_MB: Tensor) -> tuple[Exponent, ...]:
 # Mikolov & Bengio 2013, section 2.1).
 #
 # A step's Jacobian is diag(phi') W, so that its singular values, and with them its size, lie
-# between sigma_min(W) min phi' and sigma_max(W) max phi', and those of k steps between the k-th
-# powers. An upper bound below 1 is sufficient for gradients to vanish; one above 1 is necessary for
-# them to explode, not sufficient.
+# between sigma_min(W) min phi' and sigma_max(W) max phi', and for k steps between the k-th powers.
+# An upper bound below 1 is sufficient for gradients to vanish; one above 1 is necessary for them to
+# explode, not sufficient.
 
 
 @dataclass(frozen=True)
@@ -265,12 +265,12 @@ class JacobianBounds:
 
     @property
     def upper(self) -> float:
-        """By what each token multiplies the size at most."""
+        """The largest factor by which each token multiplies the size."""
         return self.largest * self.steepest
 
     @property
     def lower(self) -> float:
-        """By what each token multiplies the size at least."""
+        """The smallest factor by which each token multiplies the size."""
         return self.smallest * self.flattest
 
     def upper_at(self, lag: int) -> float:
@@ -299,7 +299,7 @@ def flattest_slope(hidden: Tensor, activation: str) -> float:
 # ---- How much the loss at a position changes with the vectors of the words read before it, and
 # with the hidden states there: ||dloss(t)/dx(s)|| and ||dloss(t)/dh(s)||, through all layers.
 #
-# x is what the lowest layer reads for a word (its vector, or one made from its characters), loss(t)
+# x is the lowest layer's input for a word (its vector, or one made from its characters), loss(t)
 # the surprisal, in nats, of the token that follows the one read at t. These are total derivatives,
 # through gates, cells and connections between layers as in training.
 

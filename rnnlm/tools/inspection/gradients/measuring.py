@@ -137,10 +137,10 @@ EXPONENT_POSITIONS = 100  # at which Lyapunov exponents are measured: they vary 
 
 @dataclass(frozen=True)
 class LayerGradients:
-    """The gradients of one layer. parts: what its state consists of. probes: random vectors for
-    each part; None: the sizes are exact. state: of the whole state, ||dS(t)/dS(t-k)||_F /
-    sqrt(width of S); cell: of c alone, ||dc(t)/dc(t-k)||_F / sqrt(width of c), where there is a
-    cell; loss: the norm of dloss(t)/dh(t-k), by lag k from 0 on; bounds: of an Elman layer."""
+    """The gradients of one layer. parts: the parts of its state. probes: number of random vectors
+    for each part; None: the sizes are exact. state: of the whole state, ||dS(t)/dS(t-k)||_F /
+    sqrt(width of S); cell: of c alone, ||dc(t)/dc(t-k)||_F / sqrt(width of c), if there is a cell;
+    loss: the norm of dloss(t)/dh(t-k), by lag k from 0 on; bounds: bounds of an Elman layer."""
 
     name: str
     width: int
@@ -238,7 +238,7 @@ def rows_at_once(network: Network, lags: int, probes: int) -> int:
     """Return how many positions fit into memory side by side."""
     layers = network.body.layers if isinstance(network.body, RecurrentStack) else [network.body]
 
-    # Each position keeps what layers read and their states, at each step.
+    # Each position keeps the inputs of layers and their states, at each step.
     read = sum(layer.weight_ih.shape[1] + 8 * layer.width for layer in layers) * (lags + 1)
 
     # Vectors go back through one layer at a time, as many as random probes, or units where exact.

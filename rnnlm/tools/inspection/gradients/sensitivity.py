@@ -32,9 +32,9 @@ FAR = 5  # tokens
 
 @dataclass(frozen=True)
 class SensitivityMap:
-    """The map of one model: norms[t, s], (T, T), in nats per unit of length, is the sensitivity
-    of predicted[t] to read[s]; NaN for s > t, which is not read by then. surprisal_nats: of
-    predicted[t]. unit: what is read, "word" or "token"."""
+    """The map of one model: norms[t, s], (T, T), in nats per unit of length, is the sensitivity of
+    predicted[t] to read[s]; NaN for s > t, which is not read by then. surprisal_nats: surprisal of
+    predicted[t]. unit: the unit it reads, "word" or "token"."""
 
     model: str
     read: tuple[str, ...]
@@ -171,7 +171,7 @@ def _map(name: str, model: NeuralLanguageModel, sentence: str) -> SensitivityMap
         state = model.network.initial_state(T)
         norms_TT, surprisal_T = loss_gradients(model.network, x_TTE, at_T, targets_T, state)
 
-    # Rows are predictions, and what comes after them was not read.
+    # Rows are predictions, and later tokens were not read.
     is_read_TT = np.tri(T, dtype=bool)
     norms = np.where(is_read_TT, norms_TT.t().cpu().numpy(), np.nan)
     words = tokenizer.surfaces([sentence])[0]
