@@ -151,6 +151,8 @@ class PlainDisplay:
         line = rare_event_line(event)
         now = self.progress.clock()
         is_silent = now - self.progress.last_line >= PLAIN_SECONDS
+
+        # At the first steps, at validations, and after a silence, there is something to say.
         if isinstance(event, events.Started):
             self.first_at = now + FIRST_SECONDS
         elif isinstance(event, events.Validated):

@@ -275,6 +275,7 @@ def html_table(
     columns: the headings; none for a table of facts, whose first cells are headings. note: a line
     below the table.
     """
+    # Caption and headings.
     parts = ["<table>"]
     if title:
         parts.append(f"<caption>{html.escape(title)}</caption>")
@@ -282,6 +283,8 @@ def html_table(
         cells = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
         parts.append(f"<thead><tr>{cells}</tr></thead>")
     parts.append("<tbody>")
+
+    # Rows; in a table of facts the first cell is a heading.
     for row in rows:
         cells = ""
         for place, value in enumerate(row):

@@ -212,6 +212,7 @@ def _show_results(planned: "GridPlan", finished: "GridFinished", as_json: bool) 
 
 def _row(result: "RunResult", texts: list[str], main: str) -> dict[str, str]:
     """Return a row of the table. main: the name of the main metric."""
+    # Values in the grid, sizes and times; then each text's metric with its interval.
     digits = {"parameters": 0, "steps": 0, "seconds": 1, "tokens_per_second": 0, "stopped": 0}
     row = dict(result.values)
     for name, fractions in digits.items():

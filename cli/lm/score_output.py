@@ -286,6 +286,8 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probabi
     """Print the surprisals of the tokens, words or regions of a sentence, if they were asked
     for."""
     probability = ["probability"] if with_probability else []
+
+    # Collect the rows of all models.
     measures = _measures(settings)
     tokens, words, regions = [], [], []
     for model, score in scores.items():
@@ -302,6 +304,7 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probabi
             words.append([model, *cells, "unknown" if word.is_oov else ""])
         regions += [[model, *row] for row in _region_rows(score)]
 
+    # Print a table for each kind of row, with the model's name if there are several.
     for columns, rows in (
         (["token", "surprisal_bits", *probability, ""], tokens),
         (["word", "surprisal_bits", *probability, *measures, ""], words),

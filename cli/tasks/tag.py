@@ -91,6 +91,7 @@ def command(
     --json prints the words and labels of each sentence, and what --nbest and --probabilities ask
     for.
     """
+    # Check options and texts before torch is imported.
     sentences, source = options.or_standard_input(sentences, source)
     _check(
         sentences=sentences,
@@ -108,6 +109,7 @@ def command(
     from rnnlm.tasks.labelling import files
     from rnnlm.tasks.labelling.tagging import Tagger
 
+    # Label sentence by sentence, and write in the requested form.
     model = loading.model_for("tag", name, device)
     tagger = Tagger(model, nbest, probabilities)
     document = _document(model.codec, sentences, source, output, given)

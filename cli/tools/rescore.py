@@ -223,6 +223,7 @@ def _identities(
     from rnnlm.tools.rescoring.files import files_beside
     from rnnlm.tools.rescoring.settings import ListSettings
 
+    # Settings that the result depends on.
     tuning, lists = _tuning(given), settings_of(ListSettings, given)
     others = {
         "no_words": not tuning.words,
@@ -235,6 +236,8 @@ def _identities(
         settings_identity(lists, tuning.mapping),
         {name: in_one_spelling(value) for name, value in others.items()},
     )
+
+    # Models and files, by their content.
     for number, (name, model) in enumerate(models.items(), start=1):
         identity[f"model {number}"] = f"{name} {identity_of(model)}"
     sources = {

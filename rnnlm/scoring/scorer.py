@@ -175,6 +175,7 @@ class SentenceScorer:
         name: str = "the model",
         unseen_by: Mapping[str, Tokenizer] = {},
     ) -> None:
+        # The model and the collected notices.
         check_settings(model, settings)
         self.model = model
         self.settings = settings
@@ -184,6 +185,8 @@ class SentenceScorer:
         self.unknown: dict[str, None] = {}  # words, the first ones
         self.glues_marks = glues_marks(model.tokenizer)
         self.tokenizer = model.tokenizer
+
+        # The parts that some settings need.
         self.finder = WordFinder(self.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.reads_sources = reads_sources(model)
@@ -191,6 +194,8 @@ class SentenceScorer:
         self.frequencies = None
         if "frequency" in settings.measures:
             self.frequencies = WordFrequencies(model.tokenizer)
+
+        # Say at once if frequencies were requested in vain.
         if self.frequencies and not self.frequencies.are_known:
             notice(
                 f"{name}'s tokens are not words, or it has no word counts: its words have no "
@@ -280,8 +285,11 @@ class SentenceScorer:
     ) -> tuple[list[Sentence], list[str | None], list[Sentence]]:
         """Return the sentences as they are scored, the reasons of those without a score, and the
         others; refuse sentences that this model cannot read."""
+        # Faults of the sentences themselves.
         nulls = self.settings.unscorable == "null"
         checked, reasons = check(sentences, self.settings.special_symbols, nulls)
+
+        # A decoder needs a source for each sentence, one that its encoder can read.
         if self.reads_sources:
             for sentence, reason in zip(checked, reasons, strict=True):
                 if sentence.source is None and reason is None:
@@ -296,6 +304,8 @@ class SentenceScorer:
                     raise TextError(f"the source of sentence {checked[place].id}: {why}")
                 if why and reasons[place] is None:
                     reasons[place] = f"its source has {why}"
+
+        # A given text contradicts reading all lines as one stream.
         if self.state is not None and any(sentence.given for sentence in checked):
             raise UsageError(
                 "a given text begins a new line",

@@ -105,6 +105,7 @@ def load(folder: Path) -> LoadedCheckpoint | None:
     one that is damaged."""
     from rnnlm.events import TrainingState
 
+    # The newest one comes first; a damaged one is reported, and the one before it is tried.
     paths = _checkpoints(folder)
     for path in paths:
         try:

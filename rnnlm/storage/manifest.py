@@ -279,6 +279,7 @@ def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
     """Copy the parts of the combination in `folder` there, with all that they are made of."""
     entries = []
     for number, source in enumerate(sources, start=1):
+        # Refuse a part that cannot be copied whole.
         manifest = read_manifest(source)
         if manifest.kind.library:
             raise UsageError(
@@ -289,6 +290,8 @@ def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
         faults = file_faults(source, manifest)
         if faults:
             raise files_of(source).error(faults[0])
+
+        # Use an existing copy again; another model of that name keeps its place.
         name = f"part-{number}"
         if os.path.lexists(folder / name) and not _is_copy(folder / name, manifest):
             name += f"-{manifest.fingerprint}"

@@ -421,6 +421,7 @@ def warn_of_repeats(names: Sequence[str], beside: Sequence[Sequence[str]] = ()) 
     """Send a notice that lists which of `names` (sources, or globs of them) are the same text.
     beside: files that belong to each of them, such as targets, which must be the same, too.
     """
+    # Group the texts that are the same, with all files beside them.
     alike: dict[tuple[str, ...], list[str]] = {}
     with contextlib.suppress(TextError):  # one is missing, which reading it will say
         columns, first_of = [], []
@@ -433,6 +434,8 @@ def warn_of_repeats(names: Sequence[str], beside: Sequence[Sequence[str]] = ()) 
         for row in zip(*columns, strict=True):
             key = tuple(same[name] for same, name in zip(first_of, row, strict=True))
             alike.setdefault(key, []).append(row[0])
+
+    # Show the first groups.
     repeats = [group for group in alike.values() if len(group) > 1]
     if not repeats:
         return

@@ -183,10 +183,13 @@ class _Graph:
 
 def _encoded(graph: _Graph, metadata: Mapping[str, object]) -> bytes:
     """Return a graph as an ONNX file."""
+    # Protocol buffers hold less than 2 GiB.
     size = sum(array.nbytes for array in graph.weights.values())
     if size > LARGEST:
         why = f"its weights take {amount(size, unit='bytes')}; an ONNX file has less than 2 GiB"
         raise UsageError("this model has no ONNX form", why, "train one with fewer words")
+
+    # Describe inputs and outputs, add the weights, and put the graph together.
     onnx = _onnx()
     sides = []
     for values in (graph.inputs, graph.outputs):
@@ -205,6 +208,8 @@ def _encoded(graph: _Graph, metadata: Mapping[str, object]) -> bytes:
         producer_name="rnnlm",
         producer_version=__version__,
     )
+
+    # Facts of the model, and a check that runtimes will accept the file.
     facts = {name: str(value) for name, value in metadata.items() if value is not None}
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
@@ -438,6 +443,7 @@ def _read_tokens(path: Path) -> tuple[bytes, list[str]]:
 
 
 def _symbols_by_id(lines: Sequence[str]) -> list[str]:
+    # Each line is a symbol and its id; a line with an id alone is a space.
     symbols: dict[int, str] = {}
     places: dict[int | str, int] = {}  # lines of ids and of symbols
     for number, line in enumerate(lines, start=1):
@@ -453,6 +459,8 @@ def _symbols_by_id(lines: Sequence[str]) -> list[str]:
                 raise ValueError(f"line {number} has {value} again, after line {places[value]}")
             places[value] = number
         symbols[id] = symbol
+
+    # The ids must be 0, 1, 2 and so on.
     for id, found in enumerate(sorted(symbols)):
         if found != id:
             raise ValueError(f"line {places[found]} has the id {found}, and no line has {id}")

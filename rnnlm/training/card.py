@@ -178,6 +178,8 @@ def _settings(manifest: Manifest) -> list[str]:
     `--recipe FILE.toml`."""
     if not _has_run(manifest):
         return []
+
+    # The settings to compare with: a recipe's, or the defaults.
     expected = expected_settings(manifest)
     base = f"The defaults of kind `{manifest.model}`"
     if expected.recipe:
@@ -276,6 +278,7 @@ def _part_facts(
 
 def _run_facts(training: Mapping[str, Any], example: str) -> Iterator[tuple[str, str]]:
     """Yield the recipe and the texts of a run, and the models that it began with."""
+    # The training text, and models that the run began with.
     words, lines = training.get("train_words", 0), training.get("train_sentences", 0)
     names = first_names(training.get("text", []))
     text = f"{names}; {plural(words, 'word')}, {plural(lines, example)}"
@@ -286,6 +289,8 @@ def _run_facts(training: Mapping[str, Any], example: str) -> Iterator[tuple[str,
             yield name.replace("_", " "), f"`{training[name]}`"
     if "contextual" in training:
         yield "contextual language models", first_names(training["contextual"])
+
+    # The validation text, and overlaps that make metrics too good.
     yield "validation", training.get("validation", "none")
     repeated = []
     for name, share in training.get("lines_in_train", {}).items():

@@ -392,6 +392,7 @@ def plan_grid(
 ) -> GridPlan:
     """Plan each run of a grid. Texts are read and encoded once for all runs that read them in the
     same way. is_shown: as for :func:`rnnlm.training.plan.plan`."""
+    # Refuse what cannot be a grid before any text is read.
     if current_rank().count > 1:
         raise UsageError(
             "a grid is trained in a single process",
@@ -406,6 +407,8 @@ def plan_grid(
             "it holds a model, or is a file",
             "choose another folder with `output`",
         )
+
+    # Plan the runs one by one; texts that they share are read once.
     runs, shared = combinations(request)
     texts = SharedTexts(request.request.tokenizer_from)
     plans = []

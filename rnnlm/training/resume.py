@@ -71,6 +71,7 @@ def identity_of(request: TrainingRequest, resolved: ResolvedSettings) -> dict[st
 
 def _signatures(request: TrainingRequest, resolved: ResolvedSettings) -> dict[str, str]:
     """Return the signatures of the texts and models that a run reads, by their purpose."""
+    # Texts and files.
     signatures: dict[str, str] = {}
     for field, role in _TEXTS.items():
         files: list[str] = []
@@ -83,6 +84,7 @@ def _signatures(request: TrainingRequest, resolved: ResolvedSettings) -> dict[st
     if vectors and vectors != COUNTED:
         signatures["vectors"] = signature(vectors)
 
+    # Models that the run begins with, or reads as input.
     for field in (*STARTS, "tokenizer_from"):
         if getattr(request, field):
             signatures[field] = _signature_of_model(getattr(request, field))

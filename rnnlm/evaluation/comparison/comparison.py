@@ -214,6 +214,8 @@ def disagreements(
         (difference.first, difference.second, difference.metric): difference
         for difference in differences
     }
+
+    # Compare the verdict on all tokens with the verdict on known ones, pair by pair.
     notes = []
     for with_all in differences:
         known = by_metric.get((with_all.first, with_all.second, with_all.metric + NO_OOV))

@@ -115,6 +115,7 @@ def _differences(models: Sequence[StoredModel], metrics: Sequence[str]) -> Itera
 
 def _stored(model: ScoringModel, name: str) -> StoredModel:
     """Return a model's stored metrics, without loading its weights."""
+    # Only a saved model that does not adapt has stored metrics.
     saved = loading.name_if_saved(model)
     what = f"{name} has no stored metrics of a validation text"
     if saved is None:
@@ -137,6 +138,8 @@ def _stored(model: ScoringModel, name: str) -> StoredModel:
         elif manifest.results:
             why = f"it only has metrics of {', '.join(manifest.results)}"
         raise ComparisonError(what, why, ON_A_TEXT)
+
+    # Models of the same validation text are comparable, so its description goes along.
     validation = str(manifest.training.get("validation", VALID))
     return StoredModel(name, folder, evaluation, loading.load_codec(folder), validation)
 

@@ -142,6 +142,7 @@ def windows(
     call_tokens: the most of a window, over all rows; None: the model's. initial: as in
     :func:`score_spans`. stop: asked before each window; there are no more once it says so.
     """
+    # Rows share the tokens of a call: wider batches have shorter windows.
     stream = with_boundary(ids, model.tokenizer.boundary_id)
     call_tokens = call_tokens or model.call_tokens
     most = max(1, call_tokens // TOKENS_PER_ROW)
@@ -153,6 +154,9 @@ def windows(
             if stop():
                 return
             rows = len(start_B)
+
+            # The first window of a batch begins in the initial state; later ones drop finished
+            # rows.
             if not reading:
                 state = initial(batch.spans[:rows]) if initial else model.initial_state(rows)
             elif rows < reading:

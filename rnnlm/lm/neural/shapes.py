@@ -82,6 +82,8 @@ def words(settings: InputSettings, tokenizer: Tokenizer) -> dict[str, Size]:
 def _characters(settings: InputSettings, alphabet_size: int) -> dict[str, Size]:
     width = settings.character_size
     arrays: dict[str, Size] = {"vectors.weight": (alphabet_size, width)}
+
+    # A bidirectional LSTM over the characters.
     if settings.characters == "lstm":
         hidden = settings.character_hidden_size
         for direction in ("onwards", "backwards"):
@@ -91,6 +93,7 @@ def _characters(settings: InputSettings, alphabet_size: int) -> dict[str, Size]:
             arrays[f"{direction}.bias_hh_l0"] = (4 * hidden,)
         return arrays
 
+    # Convolutions, one size of filter for each length of n-gram, then highways.
     counts = sizes(settings.character_filters)
     for characters, count in enumerate(counts, start=1):
         if count:
@@ -142,6 +145,8 @@ def stack(settings: RecurrentSettings) -> dict[str, Size]:
 def output(settings: NetworkSettings, size: int) -> dict[str, Size]:
     """Return the arrays of the output layer for V = `size` words."""
     width = settings.features_width
+
+    # Output layers with their own layout.
     if settings.output_layer == "adaptive":
         cutoffs = None if settings.cutoffs is None else sizes(settings.cutoffs)
         return _adaptive(size, width, cutoffs, settings.cluster_shrink)
@@ -157,6 +162,8 @@ def output(settings: NetworkSettings, size: int) -> dict[str, Size]:
         arrays = softmax(size, latent, settings.is_tied)
         arrays |= {"prior_weight": (components, width), "latent_bias": (components * latent,)}
         return arrays | {"latent_weight": (components * latent, width)}
+
+    # The full softmax; sampled losses add an alias table.
     arrays = softmax(size, width, settings.is_tied)
     if settings.loss != "full":
         arrays |= {"keep_V": (size,), "alias_V": (size,)}

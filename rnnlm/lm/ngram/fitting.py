@@ -330,12 +330,15 @@ def _levels(
 
 def foresee(resolved: ResolvedSettings, data: TrainingData | CountedData) -> dict[str, int]:
     """Return how much disk the work will take for a while, and the model, in bytes."""
+    # The workspace that the run would have.
     settings, tokenizer = resolved.make(NgramSettings), data.tokenizer
     allowed, memory = None, memory_of(settings)
     if memory is not None:
         allowed = memory_limit.memory_for_arrays(memory, tokenizer.size)
     workspace = Workspace(allowed, settings.threads)
     thresholds = pruning_thresholds(settings.prune, settings.order)
+
+    # Counts in a folder are known; the counts of a text are estimated from a sample.
     if isinstance(data, CountedData):
         plan = plans.of_counts(list(data.counts.levels(settings.order)), thresholds)
     else:
@@ -343,6 +346,8 @@ def foresee(resolved: ResolvedSettings, data: TrainingData | CountedData) -> dic
         if not isinstance(ids, ChunkedArray):
             ids = known_ids(ids, tokenizer)
         plan = plans.make(ids, tokenizer.boundary_id, settings.order, {}, workspace, thresholds)
+
+    # Without a memory limit nothing goes to disk.
     temporary = 0
     if memory is not None:
         temporary = max(plan.bytes_counting(), plan.bytes_estimating(workspace.lookups))
@@ -440,6 +445,7 @@ class _OrderJob:
         longer: SuffixExchange | None,
         workspace: Workspace,
     ) -> None:
+        # The common data of all blocks of the order.
         self.n = n
         self.size = counts.size
         self.smoothing = smoothing
@@ -447,10 +453,14 @@ class _OrderJob:
         self.workspace = workspace
         self.level = counts.levels[n - 1]
         self.blocks = counts.blocks(n, workspace)
+
+        # Adjusted counts of an order need the suffixes of the longer one.
         self.raw_M = self.counts_M = counts.raw(n)
         if smoothing.counts == "adjusted":
             self.counts_M = counts.adjusted(n, longer)
         self.lower_of_block = suffixes.values(below.prob_M)
+
+        # N-grams with counts up to the threshold are pruned.
         self.is_highest = n == counts.order
         self.kept_M = None
         if threshold:
@@ -531,16 +541,21 @@ class _OrderTables:
 
     def write(self, number: int, estimated: "_EstimatedBlock") -> None:
         """Write a block that was estimated, and the backoff weights of its contexts."""
+        # The places of the block's n-grams and contexts in the finished model.
         job, below = self.job, self.job.below
         block = job.blocks[number]
         here = slice(self.starts[number], self.starts[number + 1])
         contexts = slice(self.context_starts[number], self.context_starts[number + 1])
+
+        # Values: probabilities of the block, and backoff weights one order below.
         if not job.is_highest:
             self.prob_M[block.start : block.end] = estimated.prob
         kept_prob = estimated.prob if estimated.kept is None else estimated.prob[estimated.kept]
         self.values_MK[here] = 0
         self.values_MK[here, 0] = log32(kept_prob)
         below.values_MK[contexts, 1] = log32(estimated.backoff)
+
+        # Keys: copied, or renumbered if contexts were pruned.
         if self.is_whole and self.keys_M is not job.level.keys_M:
             self.keys_M[here] = job.level.keys_M[here]
         elif not self.is_whole:

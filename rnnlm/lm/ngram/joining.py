@@ -506,12 +506,15 @@ def renumbered(
 
     Words that the model does not know have probability zero. Its arrays belong to `workspace`.
     """
+    # The unigrams get their new places; words that the model lacks stay impossible.
     size = tokenizer.size
     number_of = np.append(number_V, size)  # <s> is the last
     values_MK = np.zeros((size + 1, model.values[0].shape[1]), dtype=np.float32)
     values_MK[:, 0] = -np.inf
     values_MK[number_of] = model.values[0]
 
+    # Longer n-grams are sorted by their new keys, order by order, as their contexts have new
+    # numbers.
     all_keys, all_values = [], [values_MK]
     numbers_H = number_of  # the new number of each n-gram of the order below
     contexts = size + 1

@@ -128,6 +128,7 @@ def save_folder(folder: Path, files: Mapping[str, Iterable[bytes | memoryview]])
     """Write files, by name, into an owned folder. They get their names once all of them are
     complete, the first one last: an error of writing leaves the earlier files."""
     with writing(folder):
+        # Write all files under new names, then rename them, the first file last.
         new: dict[Path, Path] = {}
         try:
             for name, pieces in files.items():

@@ -78,6 +78,8 @@ def _fault(folder: Path) -> str:
     """Return why a folder is not this user's alone; "" where it is."""
     if not HAS_OWNERS:
         return ""
+
+    # Open the folder itself, not the target of a link, and ask the open folder.
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW)
     except OSError as error:
@@ -88,6 +90,8 @@ def _fault(folder: Path) -> str:
         status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
+
+    # It must belong to this user, and be closed to others.
     mode = stat.S_IMODE(status.st_mode)
     if status.st_uid != os.geteuid():
         return "it belongs to another user"

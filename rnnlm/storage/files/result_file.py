@@ -74,6 +74,8 @@ def next_step_of_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Next
     one. They are finished if all of them are. wanted: the identity of each."""
     steps = set()
     contents = {}
+
+    # The next step of each file; output that is a stream always starts over.
     for path, identity in wanted.items():
         check_file(path, overwrite=True)
         if is_stream(path):
@@ -81,6 +83,8 @@ def next_step_of_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Next
             continue
         existing, contents[path] = _found(path)
         steps.add(next_step(path, existing, identity, overwrite))
+
+    # Files that are made together are resumed or finished together.
     if len(steps) != 1:
         return NextStep.START
     if steps == {NextStep.FINISHED}:

@@ -195,6 +195,7 @@ def signature(name: str) -> str:
     The signature of standard input or of a pipe is never the same again. A name that is no file's
     (of a data set) is all that there is.
     """
+    # Texts without a file of their own.
     if name == STANDARD_INPUT:
         return _never_again()
     if name in signed_by_content:
@@ -202,6 +203,8 @@ def signature(name: str) -> str:
         return f"in memory{SIGNED}{content_hash}{_format(name)}"
     if not os.path.lexists(name):
         return name
+
+    # A file is known by its length, its time and its ends; pipes and devices are new each time.
     try:
         if os.path.isdir(name):
             return _folder_signature(Path(name))

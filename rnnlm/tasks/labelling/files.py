@@ -352,6 +352,7 @@ def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[Row
 
 
 def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[RowText]:
+    # Find the column of the text by its name, or by the content of the first rows.
     columns = [settings.column]
     table = open_table(
         source, KINDS[format], settings.encoding_errors, columns, unreadable="report"
@@ -360,6 +361,8 @@ def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[RowT
         return
     usual = USUAL_TEXT + USUAL_WORDS
     column = text_column(table.names, table.sample, table.where, settings.column, usual)
+
+    # A cell holds a text or a list of words; the other cells go along.
     for row in table.rows:
         text: str | Sequence[str]
         text, reason = text_or_reason(row, column)

@@ -137,9 +137,12 @@ class Translator:
     def _hypotheses(
         self, lines: Sequence[TranslatedLine], sources: list[np.ndarray]
     ) -> list[list[Translation]]:
+        # Every line begins with the boundary, and ends at its limit at the latest.
         limits_B = np.array([self.settings.limit(len(source)) for source in sources])
         inputs_B = np.full(len(sources), self.model.codec.target.boundary_id)
         starts = TextStarts(self.model.states_of(sources), inputs_B, limits_B)
+
+        # Search for the best lines, or draw some.
         if self.sampling is None:
             found_B = search(self.model.decoder, starts, self._search)
         else:
@@ -147,6 +150,7 @@ class Translator:
             numbers = [line.number for line in lines]
             found_B = draw_samples(self.model.decoder, starts, self.num, sampling, numbers=numbers)
 
+        # Attention is computed afterwards, for the chosen lines alone.
         attention: dict[tuple[int, int], AttentionWeights] = {}
         if self.settings.attention:
             attention = self._attention(lines, sources, found_B)

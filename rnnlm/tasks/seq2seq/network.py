@@ -384,6 +384,7 @@ class DropoutMasks:
 
 def draw_dropout(body: RecurrentStack, settings: Seq2SeqSettings, x_TBE: Tensor) -> DropoutMasks:
     """Draw the dropout of a window of these word vectors."""
+    # Masks for the inputs of layers, for all steps of the window.
     layers = body.layers
     T, B, _ = x_TBE.shape
 

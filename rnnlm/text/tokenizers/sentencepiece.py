@@ -307,6 +307,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     ValueError where it is none."""
     at = 0
 
+    # Numbers are written in groups of seven bits, the lowest first.
     def varint() -> int:
         nonlocal at
         value = 0
@@ -318,6 +319,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
                 return value
         raise ValueError("a number of more than ten bytes")
 
+    # A tag holds the number of the field, and how its value is written.
     while at < len(message):
         tag = varint()
         written = tag & 7

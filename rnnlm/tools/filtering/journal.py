@@ -127,6 +127,7 @@ class FilterState:
 
     def existing_work(self, shards: Iterable[str]) -> ExistingWork:
         """Return the existing part of these shards, for the rule of resuming."""
+        # Finished shards must be whole: their files are there, of their lengths and hashes.
         identity: dict[str, str] = {}
         left = set(self.started)
         fault = ""
@@ -193,9 +194,12 @@ class FilterState:
 def read(folder: Path) -> FilterState | None:
     """Return the state of the filter in a folder; None where there is none. Make sure that without
     one the folder holds nothing else, and that no name leads out of it."""
+    # Without a journal, the folder must be empty.
     if not os.path.lexists(folder / JOURNAL):
         check_place(folder, "filtered text", lambda names: names)
         return None
+
+    # The first line describes the filter, each other one a shard.
     try:
         lines: list[JobEntry | Entry] = Journal(folder / JOURNAL).read(JobEntry | Entry)  # type: ignore[arg-type]
         begun, *rest = lines

@@ -55,14 +55,19 @@ def export(name: str | Path, folder: Path, overwrite: bool = False) -> None:
 
 def _files(name: str | Path, folder: Path) -> dict[str, Any]:
     """Return the content of the files by name, first the one that describes the folder."""
+    # Network and tokenizer in the forms of transformers.
     model = loading.language_model_of(name, "cpu")
     network = portable_network(model, str(name), takes_mixtures=True)
     tokenizer = model.tokenizer
     tokenizer_content, padding_id = tokenizer_files(tokenizer)
+
+    # Their settings; the vocabulary has a row for padding.
     special = dict.fromkeys(("bos_token_id", "eos_token_id"), tokenizer.boundary_id)
     special["pad_token_id"] = padding_id
     config = config_of(network, tokenizer) | special
     config["vocab_size"] = max(tokenizer.size, padding_id + 1)
+
+    # Texts, code and weights.
     files: dict[str, Any] = {
         "config.json": [_as_json(config)],
         "generation_config.json": [_as_json(special)],

@@ -39,8 +39,7 @@ from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
 # Of windows that are read side by side: on a CPU more of them leave its caches.
 BATCH_TOKENS_CPU, BATCH_TOKENS = 1 << 10, 1 << 14
 BATCH_LOGITS = 1 << 26  # of such windows, unless a single one has more
-# The output of a forward pass, besides its logits, to continue from, by transformers' version and
-# family.
+# Parts of a forward pass's output to continue from, by transformers' version and family.
 CACHES = ("cache", "past_key_values", "cache_params", "state")
 
 _is_silent: ContextVar[bool] = ContextVar("is_silent", default=False)

@@ -54,6 +54,7 @@ class RnnlmConfig(PretrainedConfig):
         use_cache: bool = True,
         **kwargs: Any,
     ) -> None:
+        # transformers makes this object without arguments, too, so all have defaults.
         self.vocab_size = vocab_size
         self.embedding_size = embedding_size
         self.layer_sizes = list(layer_sizes)

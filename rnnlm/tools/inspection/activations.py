@@ -206,6 +206,7 @@ def inspect_activations(
     Raises:
         UsageError: there is no such function, or the share or span makes no sense.
     """
+    # Check the arguments.
     chosen = list(dict.fromkeys(several(names, "names"))) or list(KNOWN)
     for name in chosen:
         if name not in KNOWN:
@@ -213,6 +214,8 @@ def inspect_activations(
     if not LEAST_SHARE <= share < 1:
         raise UsageError(f"share = {share:g} is not between {LEAST_SHARE:.6f} and 1")
     check_range("a", span)
+
+    # Sample each function and its derivative.
     a_N = np.linspace(*span, GRID)
     curves = []
     for name in chosen:

@@ -347,6 +347,7 @@ def inspect_gates(
 def _saturation(layer: LayerActivity) -> str:
     """Name the activation of a layer that is saturated most often, or the derivatives of those
     that cannot be."""
+    # Only activations with two bounds can be saturated at both.
     bounded = []
     for stats in layer.activations:
         if stats.above is not None and stats.below is not None:

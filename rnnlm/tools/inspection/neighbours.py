@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RANDOM_PAIRS = 10_000
 _PER_ROW = 2  # panels of a plot
-BARS_ON_A_SLIDE = 20  # above each other: cosines of two rows of panels
+BARS_ON_A_SLIDE = 20  # above each other, in two rows of panels
 HEADING = "The longer the bar, the more alike are the contexts of two words"
 
 
@@ -84,6 +84,7 @@ class Neighbours(Inspection):
         Args:
             axes: Draw there instead of in a new figure; only for one word.
         """
+        # The size of the figure follows from the number of panels and bars; a few fit on a slide.
         across = min(_PER_ROW, len(self.words))
         down = -(-len(self.words) // _PER_ROW)
         labels = [(plotting.short_name(word, 20), "cosine", "") for word in self.words]
@@ -94,6 +95,8 @@ class Neighbours(Inspection):
             height = min(height, plotting.TALLEST)
         heading = f"{HEADING} ({briefly(self.source)})"
         figure, panels = plotting.new_panels(labels, width, height, across, axes, heading=heading)
+
+        # All panels have the same scale, and a line at chance.
         style: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.2}
         cosines = [
             neighbour.cosine for nearest_words in self.neighbours for neighbour in nearest_words

@@ -97,6 +97,7 @@ class Reading:
 
 def read(model: Any, text: Text, progress: Progress) -> Reading:
     """Read a text line by line, each from the initial state."""
+    # The arrays of each line, to be joined at the end.
     tokens: list[str] = []
     starts: list[int] = []
     values: list[np.ndarray] = []
@@ -347,6 +348,8 @@ class UnitsInspection(Inspection):
     def _rows(self) -> list[list[tuple[int, int]]]:
         """Return the (column, place) of each token that the picture shows, row by row."""
         rows: list[list[tuple[int, int]]] = []
+
+        # Place the tokens as a page of text: a row ends with its line, or where it is full.
         shown = 0
         starts = {*self.reading.starts}
         column = CHARACTERS_ACROSS

@@ -347,6 +347,7 @@ def _demand_of_scores(
     model: ServedModel, asked: schemas.ScoreRequest, settings: ScoringSettings
 ) -> Demand:
     """Return the work of scoring the sentences: context and source are read with each of them."""
+    # The numbers of the answer: for each sentence, and for its tokens and words if requested.
     beside = (asked.given, asked.source or "")
 
     def numbers(tokens: int) -> int:
@@ -359,6 +360,7 @@ def _demand_of_scores(
             count += words * of_a_word
         return count
 
+    # Next words are written out, so each number needs more room.
     width = BYTES_OF_A_NUMBER
     if settings.next_words:
         width += model.longest_symbol

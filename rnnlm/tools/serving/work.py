@@ -77,6 +77,7 @@ class FairWork:
     # ---- Turns. The caller holds the lock.
 
     def _hand_out_turns(self) -> None:
+        # As many as may run at once: interrupted ones continue, new ones go to a thread.
         while self._running.total() < self.at_once:
             work = self._next()
             if work is None:
@@ -126,6 +127,7 @@ class FairWork:
     # ---- In the threads.
 
     def _serve(self) -> None:
+        # Each round is one piece of work, from its first turn to its end.
         while True:
             work = self._ready.get()
             result: Any = None
@@ -138,6 +140,8 @@ class FairWork:
                 pass
             except Exception as error:
                 result = error
+
+            # Its turn is over; report the result outside the lock.
             with self._lock:
                 self._begun -= 1
                 self._end_turn(work)

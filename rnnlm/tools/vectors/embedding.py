@@ -133,6 +133,7 @@ class Embedder:
     def chunks(self, lines: Iterable[str]) -> Iterator[EmbeddedLines]:
         """Yield the vectors of lines, chunk by chunk. A notice at the end counts the lines that
         have none."""
+        # Read a chunk of lines at a time; lines that cannot be read count as empty.
         with_words = self.settings.words
         first = 1
         without: Counter[str] = Counter()
@@ -143,11 +144,15 @@ class Embedder:
             checked = [self._checked(line, first + place) for place, line in enumerate(chunk)]
             encoded = self.reader.encode(checked, with_words=with_words)
             too_long = list(map(why_too_long, encoded.lengths_L.tolist()))
+
+            # Lines that are too long have no vector.
             if any(too_long):
                 for place, reason in enumerate(too_long):
                     if reason:
                         checked[place], reasons[place] = "", reason
                 encoded = self.reader.encode(checked, with_words=with_words)
+
+            # One vector per word, or one per line.
             words: tuple[LineWords, ...] = ()
             if with_words:
                 words, vectors_NH = encoded.words, self._words(encoded)
@@ -159,6 +164,8 @@ class Embedder:
                     "its weights are damaged",
                     "see rnnlm doctor",
                 )
+
+            # Lines without a vector have NaN, so that rows stay aligned.
             if any(reasons) and not with_words:
                 vectors_NH[[reason is not None for reason in reasons]] = np.nan
             yield EmbeddedLines(first, tuple(checked), words, vectors_NH, tuple(reasons))

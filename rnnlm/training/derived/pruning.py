@@ -190,6 +190,7 @@ def _with_fewer_words(model: NgramModel, limits: PruningLimits) -> NgramModel:
 
 def _mask_of_file(tokenizer: WordTokenizer, file: str) -> np.ndarray:
     """Mark the words that are in a file, one a line; the special symbols always are."""
+    # Read the words; a line with several is a file of another kind.
     listed: list[str] = []
     for first, lines in numbered_lines(file, "strict"):
         for number, line in enumerate(lines, start=first):
@@ -201,6 +202,7 @@ def _mask_of_file(tokenizer: WordTokenizer, file: str) -> np.ndarray:
                 )
             listed += words_of_line
 
+    # Look them up; words that the model lacks stay unknown.
     words = tokenizer.encode([word for word in listed if word not in (BOUNDARY, SENTENCE_START)])
     if np.isin(words.ids, (tokenizer.boundary_id, tokenizer.unk_id)).all():
         raise TextError(f"{file} has no word that is in the model")

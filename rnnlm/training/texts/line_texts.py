@@ -278,11 +278,14 @@ def _text_to_count(
 ) -> Text:
     """Return the text on disk, where it does not fit in memory or workers are to read it; else as
     it is. share: of the lines that are held out."""
+    # Without a memory limit, and without workers, the text stays as it is.
     workers = WorkerOptions(resolved.values["workers"], resolved.values["dask"])
     workers.try_out(resolved.values["temp"])
     memory = workers.memory(resolved.values["memory"])
     if not memory:
         return text
+
+    # Put a text that is too large on disk; else remove an earlier copy there.
     made_with = tokenizer or resolved.make(TokenizerSettings)
     is_on_disk = isinstance(text, Corpus) and (workers.are_wanted or not fits(text, memory))
     check_before_reading(memory, made_with, is_on_disk)
@@ -324,12 +327,15 @@ def _of_counts(
     folder: str, request: TrainingRequest, resolved: ResolvedSettings, kind: registry.Kind
 ) -> Texts:
     """Open counts in place of the training text, and read the texts beside it as theirs was."""
+    # Counts hold no lines, so nothing can be held out.
     if resolved.is_asked("holdout") and resolved.values["holdout"]:
         raise UsageError(
             f"nothing can be held out of the counts in {folder}",
             "they hold no lines",
             "name a validation text with `valid`, and leave `holdout` out",
         )
+
+    # Tokenizer and settings of the counted text hold for the other texts.
     counts, resolved = kind.open_counts(folder, resolved)
     tokenizer = counts.tokenizer
     resolved = _with_read(
@@ -339,6 +345,8 @@ def _of_counts(
     for name, names in (("valid", request.valid), ("test", request.test)):
         if names:
             encoded[name] = _open(names, resolved).encode(tokenizer)
+
+    # Warn of marks that the counted text does not have.
     marks: Counter[str] = Counter()
     for text in encoded.values():
         marks += Counter(text.marks)

@@ -452,11 +452,14 @@ def _first_places(
 ) -> dict[str, int]:
     """Return the place of each word among the L unigrams. ModelError: a word but `<s>` and `</s>`,
     of which the first counts, is listed twice. spelled: the words as the file has them."""
+    # Most files list each word once.
     place_of: dict[str, int] = {}
     for place, word in enumerate(words):
         place_of.setdefault(word, place)
     if len(place_of) == len(words):
         return place_of
+
+    # Repeated markers are harmless: the first entry counts. Any other repeated word is an error.
     first_L = np.array([place_of[word] for word in words])
     is_again_L = first_L != np.arange(len(words))
     is_marker_L = np.array([word in (SENTENCE_START, BOUNDARY) for word in spelled])

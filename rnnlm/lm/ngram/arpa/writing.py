@@ -38,6 +38,7 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
 
     OutputError: that spelling is itself a symbol. ModelError: the model's tables are damaged.
     """
+    # Warn before the file begins: an ARPA file cannot hold everything.
     check_tables(model)
     if model.unseen_context_logprob:
         notice(
@@ -48,6 +49,8 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
     if CAPITAL_UNKNOWN in symbols and UNKNOWN in symbols:
         notice(TWO_UNKNOWNS)
     names = pa.array([*spell_symbols(symbols), SENTENCE_START], _TEXT)
+
+    # The header counts the n-grams of each order; then the orders follow, block by block.
     orders = range(1, model.order + 1)
     header = ["\\data\\", *(f"ngram {n}={len(model.values[n - 1])}" for n in orders)]
     yield "\n".join([*header, ""]).encode()

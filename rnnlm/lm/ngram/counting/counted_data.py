@@ -121,21 +121,29 @@ def of_text(
 
     tokenizer: an existing one, or settings to make one from the text.
     """
+    # Check everything that can be checked before the text is read.
     _check_prepared(text, tokenizer)
     workers.try_out(temp)
     memory = workers.memory(memory)
     if memory:
         is_on_disk = isinstance(text, Corpus) and (workers.are_wanted or not fits(text, memory))
         check_before_reading(memory, text.tokenizer or tokenizer, is_on_disk)
+
+    # A text that does not fit, or that workers read, is encoded on disk; else leftovers of such a
+    # text go.
     if memory and isinstance(text, Corpus) and is_on_disk:
         text = on_disk(text, tokenizer, memory, temp, 0.0, report, check_while_reading(memory))
     elif memory and isinstance(text, Corpus) and temp is not None:
         delete_earlier(text, tokenizer, temp, 0.0)
+
+    # The vocabulary: given, prepared, or made in a pass of its own.
     tokenizer = text.tokenizer or tokenizer
     if isinstance(tokenizer, TokenizerSettings):
         tokenizer = tokenizers.train(tokenizer, watched(text.blocks(), report))
         if memory:
             check_size(memory, tokenizer.size)
+
+    # Count in the largest workspace that memory and workers allow.
     encoded, _ = text.split(0.0).encode(tokenizer, report)
     source = CountedSource.of(encoded, text.settings)
     identity = identity_of({"order": order}, tokenizer)
@@ -176,6 +184,7 @@ def of_folders(
 ) -> Iterator[Counted]:
     """Provide the counts in one folder up to `order` (None: all), or the sums over several, in
     bounded memory: the counts of all texts together, with the words of all."""
+    # The counts must be of the same kind; a folder given twice counts twice.
     several = [counts_folder.load(folder) for folder in folders]
     places = [os.path.realpath(folder) for folder in folders]
     if len(set(places)) < len(places):
@@ -184,6 +193,8 @@ def of_folders(
         counts.check()
     counts_folder.check_alike(several)
     first = several[0]
+
+    # The source of the sum is the sum of the sources.
     order = within(first, order)
     source = first.index.source
     for other in several[1:]:
@@ -191,6 +202,8 @@ def of_folders(
     if len(several) == 1:
         yield Counted(iter(first.levels(order)), order, source, first.tokenizer)
         return
+
+    # Several: give all of them one vocabulary, and merge them order by order.
     report("joining vocabularies")
     tokenizer = joint_tokenizer(several)
     memory = memory or MERGING_MEMORY

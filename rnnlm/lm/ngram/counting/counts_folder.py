@@ -284,6 +284,7 @@ def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
 def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> NextStep:
     """Return the next step for counts in `folder`, which the caller owns, by the rule of
     :mod:`rnnlm.storage.files.resuming`. Say so if they are finished."""
+    # The folder holds finished work if its index and all files that the index names are whole.
     existing = None
     index = None
     if is_counts(folder):
@@ -301,6 +302,7 @@ def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> Nex
     def foreign(names: list[str]) -> list[str]:
         return [] if index is not None else foreign_names(names, COUNTS, _is_ours)
 
+    # Refuse a folder with other content, then compare the identities.
     check_place(folder, "counts", foreign)
     step = next_step(folder, existing, identity, overwrite)
     if step is NextStep.FINISHED and index is not None:

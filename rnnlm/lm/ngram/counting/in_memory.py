@@ -174,10 +174,13 @@ class _Counter:
         """Return ranges of contexts, each of few enough positions to be sorted at a time with
         (context, word, position) in 64 bits. ends_H: how many positions are to be sorted up to the
         end of each context."""
+        # Each thread gets a share of positions and contexts, within the limits of the workspace.
         share = int(ends_H[-1]) // self.workspace.threads + 1
         most = min(self.workspace.positions, max(share, SMALLEST_PART))
         share_of_contexts = len(ends_H) // self.workspace.threads + 1
         most_contexts = min(self.workspace.positions, max(share_of_contexts, SMALLEST_PART))
+
+        # Cut after the last context that fits, or earlier if the sort keys need more than 64 bits.
         ranges, start = [], 0
         while start < len(ends_H):
             before = int(ends_H[start - 1]) if start else 0

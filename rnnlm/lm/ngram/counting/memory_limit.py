@@ -265,10 +265,14 @@ def count_in(
     thresholds: pruning thresholds of the model that will be estimated, if one will."""
     shape = (tokenizer.boundary_id, tokenizer.size, order)
     ids = text.ids
+
+    # Without a folder, everything is counted in memory, in one piece.
     if setup.runner is None:
         ids_T = known_ids(ids, tokenizer)
         yield from count(ids_T, *shape, watch(ids_T, [(0, len(ids_T))]), setup.workspace)
         return
+
+    # Otherwise plan the shards, and let processes read the ids from files.
     if not isinstance(ids, ChunkedArray):
         ids = known_ids(ids, tokenizer)
     identity = identity_of(identity, tokenizer)

@@ -126,6 +126,7 @@ class Store:
 
     def write(self, name: str, arrays: Mapping[str, np.ndarray], facts: Facts) -> WrittenPiece:
         """Write a piece under a new name. It counts once it was handed to :meth:`finish`."""
+        # Stop if the run that this worker belongs to has ended, before and after the write.
         self.check_mark()
         size = 0
         hashed = hashlib.sha256()

@@ -84,6 +84,7 @@ class ColumnLayout:
 
 def layout_of(source: str, lines: Iterable[Line]) -> tuple[ColumnLayout, Iterator[Line]]:
     """Return how the lines of a file are split, and all of them, of which the first were read."""
+    # Look at the first lines: words without comments, unless all lines look like comments.
     rest = iter(lines)
     sample = list(itertools.islice(rest, SAMPLE_LINES))
     filled = []
@@ -145,6 +146,8 @@ def sentences(layout: ColumnLayout, lines: Iterable[Line]) -> Iterator[ColumnSen
     def is_word(line: str) -> bool:
         return not is_document_start(line) and not layout.is_comment(without_end(line))
 
+    # A sentence is a run of word lines; a line that looks like a comment is one only before the
+    # first word.
     for chunk in chunks(lines, is_word):
         places: list[int] = []
         rows: Rows = []
@@ -171,6 +174,7 @@ def place_of(name: str, count: int, where: str) -> int:
 def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
     """Return the examples of a file with columns: words in the first one, or behind their numbers,
     labels in the last, where no others are named."""
+    # A file with one column has no labels.
     layout, lines = layout_of(source, lines_with_ends(source, settings.encoding_errors))
     all_sentences = list(sentences(layout, lines))
     if not all_sentences:
@@ -180,9 +184,12 @@ def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
     if count == 1:
         raise TextError(f"{where}: one column", "words need labels beside them")
 
+    # Too long a sentence means that blank lines are missing.
     if len(all_sentences) == 1 and len(all_sentences[0].rows) >= MANY_WORDS:
         words = len(all_sentences[0].rows)
         notice(f"{source}: all {words:,} words are one sentence; separate sentences by blank lines")
+
+    # The columns of words and labels, by name or by their usual places.
     word_column = place_of(settings.column or layout.word, count, where)
     names = settings.label_columns
     if not names:

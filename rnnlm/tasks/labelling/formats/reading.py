@@ -112,12 +112,15 @@ def _joined(
 def _without_strays(examples: list[Example], place: int, scheme: str) -> list[Example]:
     """Return the examples with O for the few labels of a column that write no spans, where nearly
     all others do; a notice names them."""
+    # Find the odd labels, if they are few enough to be slips.
     counts: Counter[str] = Counter()
     for example in examples:
         counts.update(example.word_labels[place])
     odd, is_few = strays(counts, scheme)
     if not odd or (not is_few and scheme != "auto"):
         return examples
+
+    # Replace them by O, and remember the first one for the notice.
     first = ""
     changed = []
     for example in examples:
@@ -132,6 +135,7 @@ def _without_strays(examples: list[Example], place: int, scheme: str) -> list[Ex
         columns[place] = labels
         changed.append(replace(example, word_labels=tuple(columns)))
 
+    # Tell what happened: either they were replaced, or the labels are taken as they are.
     count = sum(counts[label] for label in odd)
     what = f"{first} is not a span label, unlike nearly all others"
     if count > 1:
