@@ -75,14 +75,14 @@ class Command(click.Command):
     order of each title's first option; options without one come last.
 
     With more than MOST_SHOWN options, `--help` shows those that most uses need, and those that go
-    with what is on the command line: `--task tagging --help`. `--help-all` shows all, and what the
-    docstring says after a form feed, too; every command has it.
+    with the command line: `--task tagging --help`. `--help-all` shows all, and the part of the
+    docstring after a form feed, too; every command has it.
     """
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.sections: dict[str | None, Section] = vars(self.callback).get(_SECTIONS, {})
-        # The summary is what stands before the form feed.
+        # The summary is the part before the form feed.
         text = inspect.cleandoc(self.help or "")
         self.summary, _, _ = text.partition("\f")
         self.help = text.replace("\f\n", "") or None
@@ -132,7 +132,7 @@ class Command(click.Command):
         return not self.has_many_options or bool(context.meta.get(_WANTS_ALL))
 
     def _is_shown(self, option: click.Option, context: click.Context) -> bool:
-        """Return whether `--help` shows an option beside what is on the command line."""
+        """Return whether `--help` shows an option beside those on the command line."""
         place = self.sections.get(option.name)
         if place is None:
             return True
@@ -158,7 +158,7 @@ class Command(click.Command):
         )
 
 
-# Keys in the `meta` of a context: what stands on the command line, and whether all help is wanted.
+# Keys in the `meta` of a context: the words on the command line, and whether all help is wanted.
 _ARGUMENTS, _WANTS_ALL = f"{__name__}.arguments", f"{__name__}.wants_all"
 
 
@@ -193,7 +193,7 @@ def _help_all(is_shown: bool) -> click.Option:
 class CommandGroup(click.Group):
     """A group that imports a command when it is used, and lists its commands by group.
 
-    groups: the names of the commands below each title. unknown: what an error says of another name.
+    groups: the names of the commands below each title. unknown: the error for another name.
     """
 
     groups: ClassVar[Mapping[str, Collection[str]]]
@@ -222,7 +222,7 @@ class CommandGroup(click.Group):
         return [*super().get_params(context), _help_all(is_shown=False)]
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        # What the names and the gap between the columns leave for the short helps.
+        # The width that the names and the gap between the columns leave for the short helps.
         width = formatter.width - max(map(len, self.names)) - 6
         sections = {}
         for title, names in self.groups.items():

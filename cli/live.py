@@ -52,7 +52,7 @@ def display_for(
 def shown(
     plan: "Plan", events_of: "Callable[[Progress], Iterable[events.Event]]"
 ) -> "Iterator[events.Event]":
-    """Say what is about to be trained, and pass on the events of a run while they are shown."""
+    """Announce the training, and pass on the events of a run while they are shown."""
     announce(plan)
     with display_for(plan.kind, plan.resolved.values.get("order", 1)) as display:
         for event in events_of(display.evaluating):
@@ -79,7 +79,7 @@ def follow(plan: "Plan", signals: "Signals", speaks: bool) -> events.Finished | 
 
 
 def announce(plan: "Plan") -> None:
-    """Say what is about to be trained, and what happens before the first step."""
+    """Announce the training, and report the steps before the first one."""
     recipe = f", recipe {plan.recipe}" if plan.recipe else ""
     terminal.say(f"training: {plan.kind.name}{recipe}, on {first_of(plan.text_names)}")
     if plan.trained is not None:
@@ -136,7 +136,7 @@ class PlainDisplay:
     """A line for each validation, and one now and then between them. After ten seconds the first of
     these says how long the run will take.
 
-    loss_is_of_text: the loss is that of text, so its exponential is shown as a perplexity.
+    loss_is_of_text: the loss is the loss of text, so its exponential is shown as a perplexity.
     evaluating: called with the progress of the exact evaluation.
     """
 
@@ -178,7 +178,7 @@ class PlainDisplay:
 
 
 class CountingDisplay:
-    """How far counting is, if it takes its time, then what was estimated."""
+    """How far counting is, if it takes its time, then the estimates."""
 
     def __init__(self, progress: terminal.Progress) -> None:
         self.progress = progress
@@ -289,8 +289,8 @@ def shown_metric(event: events.Validated, value: float, others: Sequence[float |
 
 
 def other_metrics(event: events.Validated) -> str:
-    """Return what a validation measured beside its criterion: of labels the loss, or where it is
-    the criterion, the shares."""
+    """Return the measurements of a validation besides its criterion: of labels the loss, or where
+    it is the criterion, the shares."""
     loss = event.figures.get(LOSS)
     if event.criterion != LOSS:
         return "" if loss is None else f", loss {loss:.4f}"
@@ -305,14 +305,14 @@ def criterion(event: events.Validated) -> tuple[str, float]:
 
 
 def started_line(event: events.Started) -> str:
-    """Return the line that says what is trained on what."""
+    """Return the line that names the model and its texts."""
     line = f"{event.model}: "
     if event.parameters:
         line += f"{event.parameters:,} parameters, "
     line += f"vocabulary {event.vocabulary_size:,}, {plural(event.train_tokens, 'token')}"
     if event.valid_tokens:
         line += f", {event.valid_tokens:,} for validation"
-    # What is counted is counted on the CPU.
+    # N-grams are counted on the CPU.
     if event.parameters:
         line += f", {event.device} {event.precision}"
     if event.processes > 1:
@@ -347,12 +347,11 @@ def rare_event_line(event: events.Event) -> str:
 
 
 def training_metric(event: events.Step, loss_is_of_text: bool = True) -> str:
-    """Return the perplexity since the last report; the loss itself where it is that of labels or
-    noise words."""
+    """Return the perplexity since the last report; the loss itself for labels or noise words."""
     if not (event.is_exact and loss_is_of_text):
         return f"loss {event.loss_nats:.3f}"
     perplexity = math.inf
-    if event.loss_nats < 700:  # what exp can still give as a float
+    if event.loss_nats < 700:  # the largest argument whose exp is a float
         perplexity = math.exp(event.loss_nats)
     return f"perplexity {perplexity:.1f}"
 

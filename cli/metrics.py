@@ -1,4 +1,4 @@
-"""Show metrics: those of one model on a text, and the differences between models."""
+"""Show metrics: the metrics of one model on a text, and the differences between models."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Handle signals to a long run: end in order, or store now what it can be resumed from."""
+"""Handle signals to a long run: end in order, or store a state now from which it can resume."""
 
 import contextlib
 import os

@@ -96,7 +96,7 @@ def _show_recipe(recipe: dict[str, Any]) -> None:
         "cpu_time": "full run",
         "command": "on your text",
     }  # fmt: skip
-    # A recipe has been measured, or names only what others published.
+    # A recipe has been measured, or names only published results.
     for key, shown in names.items():
         if recipe[key]:
             click.echo(f"{shown}: {recipe[key]}")
@@ -138,7 +138,8 @@ def _list_corpora(as_json: bool) -> None:
         terminal.print_table(terminal.Table.of_records(records, left))
         return
 
-    # On a terminal, what would not fit into the table is said once for each corpus below it.
+    # On a terminal, details that would not fit into the table are said once for each corpus below
+    # it.
     for record in records:
         del record["path"], record["task"], record["licence"]
     terminal.print_table(terminal.Table.of_records(records, left=["corpus", "file"]))

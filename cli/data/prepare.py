@@ -94,7 +94,7 @@ def command(as_json: bool, **given: Any) -> None:
             elif isinstance(event, (CountingWords, Encoding)):
                 advance(event)
 
-    # The last event says what was made.
+    # The last event describes the result.
     if as_json:
         terminal.print_json(event)
         return

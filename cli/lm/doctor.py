@@ -18,7 +18,7 @@ def command(model: str | None, model_name: str | None, device: str, as_json: boo
     \b
     rnnlm doctor my-model
 
-    Probabilities must sum to one: those of tokens after any context, those of labels at any word.
+    Probabilities must sum to one: probabilities of tokens after any context, of labels at any word.
     Labels and translations must not depend on the other sentences in a batch. The exit code is 0 if
     no check fails, else 1.
     """

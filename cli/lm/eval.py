@@ -39,8 +39,8 @@ def command(
     rnnlm eval -m fra test.tsv --beam 5                 BLEU, chrF, exact match
     rnnlm eval -m fra test.en --target test.fr -o written.fr
 
-    words and ppl_word count words separated by white space, whatever the tokenizer. `rnnlm score`
-    counts the tokenizer's words.
+    words and ppl_word count words separated by white space, for any tokenizer. `rnnlm score` counts
+    the tokenizer's words.
 
     -m NAME+KIND adapts the model to the text read so far. KIND is dynamic, cache or unigram. The
     settings are those that `rnnlm tune` saved, or the defaults.
@@ -50,8 +50,8 @@ def command(
     bundled corpus to evaluate on its test split. Labels not seen in training count as wrong.
 
     An encoder-decoder decodes each source once, greedily unless --beam is given. Metrics compare
-    each output with the nearest of its references. Perplexity is that of the references given their
-    sources.
+    each output with the nearest of its references. The perplexity is computed for the references
+    given their sources.
     """
     from rnnlm import registry
     from rnnlm.lm.base import loading

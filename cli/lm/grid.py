@@ -50,7 +50,8 @@ def train_grid(
 
 
 def _differences(planned: "GridPlan") -> list[str]:
-    """Return lines on what the runs share, and on what they differ in beside the grid."""
+    """Return lines on the common settings of the runs, and on their differences besides the
+    grid."""
     from rnnlm.config import as_text
 
     lines = []

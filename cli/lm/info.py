@@ -1,4 +1,4 @@
-"""`rnnlm info`: what a model is."""
+"""`rnnlm info`: describe a model."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def command(model: str | None, model_name: str | None, wants_all: bool, as_json:
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Return what nested records hold, each value with its path: training.results.valid."""
+    """Return the values of nested records, each with its path: training.results.valid."""
     rows: list[tuple[str, Any]] = []
     for name, value in values.items():
         # Records in a list are numbered from 1.

@@ -109,7 +109,7 @@ def command(
 
     With --static, all models must be n-gram models, but their vocabularies may differ. The result
     holds the n-grams of all of them and is as fast as a single model. Its perplexity differs
-    slightly from that of the mixture.
+    slightly from the mixture's.
     """
     memory, temp = given.pop("memory"), given.pop("temp")
     if static:

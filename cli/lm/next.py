@@ -66,7 +66,7 @@ def command(beginnings: tuple[str, ...], model_names: tuple[str, ...], device: s
                 row = {"model": name, "text": text, "word": word.word, "probability": probability}
                 rows.append(row)
 
-    # What is the same in all rows is left out.
+    # Columns that are the same in all rows are left out.
     if not as_json:
         columns = ["word", "probability"]
         if len(texts) > 1:

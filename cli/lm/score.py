@@ -218,7 +218,7 @@ def _format(as_json: bool, output: Path | None) -> str:
 
 
 def _settings(given: dict[str, Any], form: str) -> "tuple[ScoringSettings, SentenceSettings]":
-    """Return what is scored, and how sentences are read."""
+    """Return the sentences to score, and how they are read."""
     from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 
     # None keeps all columns of the input; a printed table would have no room for them.
@@ -241,7 +241,7 @@ def _settings(given: dict[str, Any], form: str) -> "tuple[ScoringSettings, Sente
 
 
 def _notice_terminal_input(inputs: tuple[str, ...], settings: "SentenceSettings") -> None:
-    """Say what is read, where a person types it."""
+    """Say which input is read, where a person types it."""
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
         what = "sentences from the terminal, one per line"
         if settings.are_pairs:
@@ -255,7 +255,7 @@ def _identity(
     targets: tuple[str, ...],
     settings: "SentenceSettings",
 ) -> dict[str, str]:
-    """Return what determines which sentences are scored, by name."""
+    """Return the facts that determine which sentences are scored, by name."""
     from rnnlm.storage.files.resuming import merged, settings_identity, text_signatures
     from rnnlm.text.sources import expand
 

@@ -153,8 +153,8 @@ def _sentences_in_words(number: int) -> str:
 
 
 class _About:
-    """What is printed below the scores: for each model how many sentences have none, and its
-    signature. Raises an error if no line could be scored."""
+    """The lines below the scores: for each model how many sentences have none, and its signature.
+    Raises an error if no line could be scored."""
 
     def __init__(self, models: dict[str, Any], settings: "ScoringSettings") -> None:
         from rnnlm.scoring.output_formats import Tally
@@ -228,8 +228,8 @@ def show_table(
             cells = {name: cell_text(score.columns.get(name)) for name in layout.carried}
             rows.append({"model": model} | cells | _cells(score))
 
-    # Columns of the input come first, unless the table has one of that name; what explains missing
-    # words and scores comes last, if any is missing.
+    # Columns of the input come first, unless the table has one of that name; reasons for missing
+    # words and scores come last, if any is missing.
     shown = ["logprob_nats", "words", "ppl_word", "sentence"]
     if layout.with_probability:
         shown.insert(1, "probability")
@@ -278,7 +278,7 @@ def _cells(score: "SentenceScore") -> dict[str, str]:
 
 
 def rank(logprob_nats: float | None) -> float:
-    """Return what a sentence is ranked by: sentences without a score come last."""
+    """Return the number that a sentence is ranked by: sentences without a score come last."""
     return -math.inf if logprob_nats is None else logprob_nats
 
 

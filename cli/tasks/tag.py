@@ -84,12 +84,12 @@ def command(
     rnnlm tag -m sounds speech
 
     Text is split only at white space, so put spaces around punctuation if the training data have
-    them. Each line of text has a result. That of a blank line is empty; in CoNLL-U it is the
+    them. Each line of text has a result. A blank line has an empty one; in CoNLL-U it is the
     comment `# blank = N` with the line number N. Comments and other columns of a file are kept. A
     letters-to-sounds model takes words, or the letters of one word separated by spaces.
 
-    --json prints the words and labels of each sentence, and what --nbest and --probabilities ask
-    for.
+    --json prints the words and labels of each sentence, and the results of --nbest and
+    --probabilities.
     """
     # Check options and texts before torch is imported.
     sentences, source = options.or_standard_input(sentences, source)

@@ -1,4 +1,4 @@
-"""`rnnlm translate`: what an encoder-decoder writes for each line."""
+"""`rnnlm translate`: write a line for each line with an encoder-decoder."""
 
 import sys
 from collections import Counter
@@ -180,7 +180,8 @@ def _check_outputs(
 
 
 def _settings(given: dict[str, Any]) -> "tuple[DecodingSettings, SamplingSettings | None]":
-    """Return the settings of the search, and those of samples, or None if there are to be none."""
+    """Return the settings of the search, and the settings of samples, or None if there are to be
+    none."""
     from rnnlm.scoring.generation.sampling import SamplingSettings
     from rnnlm.tasks.seq2seq.options import DecodingSettings
 
@@ -217,7 +218,7 @@ def _of_file(codec: "PairCodec", source: str | None, given: dict[str, Any]) -> I
 def _counted(
     translated: "Iterable[TranslatedLine]", kept: "list[TranslatedLine]"
 ) -> "Iterator[TranslatedLine]":
-    """Pass on what is found; show the progress, and at the end how many lines are empty or cut off.
+    """Pass on the results; show the progress, and at the end how many lines are empty or cut off.
     kept: takes the first two lines that have words."""
     cut = 0
     reasons: Counter[str] = Counter()

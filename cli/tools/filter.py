@@ -139,7 +139,7 @@ def command(
         overwrite=overwrite,
     )
 
-    # What is finished is told as it comes; the last event holds the whole.
+    # Finished shards are reported as they come; the last event holds the whole.
     result = None
     explained = explaining(lambda: _say_how_to_resume(output))
     try:
@@ -214,7 +214,7 @@ def _show_event(event: "Event", progress: terminal.Progress) -> None:
 
 
 def _show(result: "FilterFinished") -> None:
-    """Print what was found, by group."""
+    """Print the results, by group."""
     records = []
     for group in result.groups:
         share = "-" if group.share is None else f"{group.share:.2%}"

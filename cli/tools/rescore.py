@@ -357,7 +357,7 @@ def _save(outputs: dict[str, Path], rescored: "Rescored", weights: "Weights | No
             save_weights(weights, path)
 
 
-# ---- What `rnnlm rescore` prints.
+# ---- The output of `rnnlm rescore`.
 
 _COLUMNS = [
     "",
