@@ -31,7 +31,7 @@ with leaving_at_ctrl_c():  # before anything that takes time
     from .help_sections import CommandGroup
 
 # The groups of commands that `rnnlm --help` shows, each command in one, the most used ones first,
-# with what it says of each: no command is imported for that.
+# with its short help: no command is imported for that.
 GROUPS: dict[str, dict[str, str]] = {
     "Language models": {
         "train": "Train a model on TEXT, by default on the bundled corpus.",
@@ -68,7 +68,7 @@ GROUPS: dict[str, dict[str, str]] = {
 }
 # How often a thread looks for work before it sleeps: for some microseconds.
 SPINS = "3000"
-WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")  # what a person may have set
+WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")  # settings of the user
 HERE = Path(__file__).parent
 FOLDERS = ("lm", "tasks", "data", "tools")  # which hold a file for each command
 ANYWHERE = frozenset({"--debug", "--download", "--trust-remote-code"})  # flags
@@ -184,7 +184,7 @@ def main() -> None:
     """Run the command line of this process and leave with its exit code."""
     try:
         code = _run_of_this_process()
-    except KeyboardInterrupt:  # outside of what `run` catches
+    except KeyboardInterrupt:  # outside of the handlers of `run`
         code = 130
     sys.exit(code)
 
@@ -213,7 +213,7 @@ def _run_of_this_process() -> int:
     code = run(sys.argv[1:])
     _discard_unwritable_output()
     # Python searches for cycles once more while it shuts down, which takes a sixth of torch's time
-    # to be imported. What is frozen is left out.
+    # to be imported. Frozen objects are left out.
     gc.freeze()
     return code
 
@@ -238,7 +238,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _exit_code(error: BaseException, arguments: Sequence[str]) -> int:
-    """Say what went wrong, and return the exit code."""
+    """Print the error, and return the exit code."""
     # Errors of ours say all that is needed, in the words of the command.
     if isinstance(error, ModuleNotFoundError):
         error = missing_package(error) or error
@@ -250,7 +250,7 @@ def _exit_code(error: BaseException, arguments: Sequence[str]) -> int:
         _show_refusal(error, arguments)
         return error.exit_code
 
-    # click takes the end of a file, such as that of a compiled module cut off, for Ctrl-D.
+    # click takes the end of a file, such as a compiled module that is cut off, for Ctrl-D.
     if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError):
         error = error.__cause__
 
@@ -265,7 +265,7 @@ def _exit_code(error: BaseException, arguments: Sequence[str]) -> int:
 
 
 def _show_refusal(error: click.ClickException, arguments: Sequence[str]) -> None:
-    """Say what click refuses, mostly wrong usage."""
+    """Print the errors of click, mostly wrong usage."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return
@@ -315,8 +315,8 @@ def context_of(arguments: Sequence[str]) -> click.Context:
 
 
 def _take_flags(arguments: Sequence[str]) -> tuple[list[str], frozenset[str]]:
-    """Return the arguments without the flags that are accepted anywhere, and those of them that
-    were there (before any `--`)."""
+    """Return the arguments without the flags that are accepted anywhere, and these flags (before
+    any `--`)."""
     end = len(arguments)
     if "--" in arguments:
         end = arguments.index("--")
@@ -343,8 +343,8 @@ def _spin_briefly() -> None:
 
     A thread that sleeps at once wakes too late for the next of a network's many small products: on
     two idle cores the recipe demo takes 1.1 (fp32) to 1.3 times (bf16) as long, more than with one
-    thread. libgomp, which torch's builds for Linux use, reads this when torch is imported. Whoever
-    has set how threads wait keeps that.
+    thread. libgomp, which torch's builds for Linux use, reads this when torch is imported. A
+    setting of the user stays.
     """
     if not any(name in os.environ for name in WAITING):
         os.environ["GOMP_SPINCOUNT"] = SPINS
@@ -360,8 +360,8 @@ def _occupy_standard_streams() -> None:
 
 
 def _discard_unwritable_output() -> None:
-    """Flush the standard streams; drop what a closed pipe does not take, so that Python raises
-    nothing while it shuts down."""
+    """Flush the standard streams; drop output that a closed pipe does not take, so that Python
+    raises nothing while it shuts down."""
     for stream in (sys.stdout, sys.stderr):
         if stream is None:
             continue

@@ -31,8 +31,8 @@ STANDARD_OUTPUT = Path("-")
 
 
 def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
-    """Return how to give what somebody took for an option of `rnnlm train`, where it is a setting;
-    "" where it is none."""
+    """Return how to give a setting that somebody took for an option of `rnnlm train`; "" if it is
+    no setting."""
     if error.ctx is None or error.ctx.info_name != "train":
         return ""
     from rnnlm.config import as_called_here
@@ -67,8 +67,8 @@ def refuse_if(wrong: object, why: str) -> None:
 def one_on_stdout(
     outputs: Collection[Path], as_json: bool
 ) -> contextlib.AbstractContextManager[Any]:
-    """Keep standard output for the one result that goes there (`-` among the `outputs`): what is
-    printed for people goes to stderr meanwhile. Refuse a second one, or --json beside it."""
+    """Keep standard output for the one result that goes there (`-` among the `outputs`): text for
+    people goes to stderr meanwhile. Refuse a second one, or --json beside it."""
     streams = [path for path in outputs if path == STANDARD_OUTPUT]
     refuse_if(
         len(streams) + as_json > 1,
@@ -82,8 +82,8 @@ def one_on_stdout(
 
 
 def models_checked(context: click.Context, option: click.Parameter, names: Any) -> Any:
-    """Refuse models of tasks that the command can do nothing with: the callback of an option or
-    argument. What names no model is left to the command."""
+    """Refuse models of tasks that the command cannot use: the callback of an option or argument.
+    Other names are left to the command."""
     if not names or context.resilient_parsing:
         return names
     _check_uses(_command(context), names)
@@ -106,7 +106,7 @@ def _command(context: click.Context) -> str:
     return context.command_path.split()[1]
 
 
-# ---- What a shell offers when it completes the value of an option.
+# ---- The suggestions of a shell for the value of an option.
 
 
 def complete_model(
@@ -277,7 +277,7 @@ def without_none(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(kind: "type[Settings]", given: Mapping[str, Any]) -> "Settings":
-    """Make settings of a class from those of its fields that were given as options."""
+    """Make settings of a class from the fields that were given as options."""
     from rnnlm.config import USER, SettingsLayer, names_of, resolve
 
     values = without_none({name: given[name] for name in names_of([kind]) & given.keys()})
@@ -309,7 +309,7 @@ def lines_of(source: str) -> list[str]:
 
 
 def checked_utf8(text: str, what: str) -> str:
-    """Return an argument that must be UTF-8. what: how an error names it."""
+    """Return an argument that must be UTF-8. what: its name in an error."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -330,10 +330,10 @@ def chosen_model(name: str | None, need: str = "", argument: str | None = None) 
 
 
 def chosen_models(names: Sequence[str], need: str = "") -> tuple[str, ...]:
-    """Return the models of a repeatable `-m`; without any, that of $RNNLM_MODEL, else the one that
-    was trained last in ./checkpoints and that the command can use, else the shipped one.
+    """Return the models of a repeatable `-m`; without any, the one of $RNNLM_MODEL, else the one
+    that was trained last in ./checkpoints and that the command can use, else the shipped one.
 
-    Say which it is unless `-m` names it. need: what the model has to have (`Kind.has`).
+    Say which it is unless `-m` names it. need: the ability that the model must have (`Kind.has`).
     """
     given = tuple(map(_checked_model, filter(None, names)))
     return given or (model_by_default(_command(click.get_current_context()), need),)
@@ -417,8 +417,8 @@ def _checked_model(model_name: str) -> str:
 
 
 def check_texts(*names: str | None) -> None:
-    """Make sure that the texts that were named are there, before anything is loaded. A name may be
-    that of a bundled corpus."""
+    """Make sure that the named texts are there, before anything is loaded. A name may belong to a
+    bundled corpus."""
     given = tuple(filter(None, names))
     if given:
         from rnnlm.text import sources
@@ -461,7 +461,7 @@ def put(pieces: Iterable[str], output: Path | None) -> None:
     save_file(output, (piece.encode("utf-8") for piece in pieces))
 
 
-# ---- Options of commands that draw a picture beside what they print: --plot FILE and --overwrite.
+# ---- Options of commands that draw a picture beside their output: --plot FILE and --overwrite.
 
 plot_option = stacked(
     click.option("--plot", type=PATH, metavar="FILE", help="Save a plot as .svg, .png or .pdf."),

@@ -100,15 +100,15 @@ def _with_value(option: click.Option, value: str | None) -> str:
 
 
 def say_signatures(signatures: dict[str, Any]) -> None:
-    """Print what each model's metrics were measured on, and how: a line for each, with the model's
-    name where there are several."""
+    """Print the data and the method of each model's metrics: a line for each, with the model's name
+    if there are several."""
     for name, signature in signatures.items():
         of = f" of {name}" if len(signatures) > 1 else ""
         say(f"signature{of}: {signature}")
 
 
 def unfailing(stream: IO[str]) -> IO[str]:
-    """Return a stream that never fails: what is drawn on a terminal that is gone is lost."""
+    """Return a stream that never fails: output for a terminal that is gone is lost."""
     return cast(IO[str], _Unfailing(stream))
 
 
@@ -369,10 +369,11 @@ def print_json(*values: Any) -> None:
 def counting_reasons(
     results: Iterable[tuple[Any, Any]], done: str, nouns: tuple[str, str], lack: str
 ) -> Iterator[tuple[Any, Any]]:
-    """Pass on what was read and found; show the progress, and at the end how many have no result.
+    """Pass on the items and their results; show the progress, and at the end how many have no
+    result.
 
-    done: what happens to each, such as "tagged". nouns: what one and several of them are called.
-    lack: the result.
+    done: the work on each, such as "tagged". nouns: the singular and the plural of the items. lack:
+    the result.
     """
     reasons: Counter[str] = Counter()
     with Progress() as progress:

@@ -24,9 +24,9 @@ _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 200
 CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
-# What pip installs for an extra of setup.cfg that has other packages than the one that is missing.
+# Packages of an extra of setup.cfg that has other packages than the missing one.
 _OF_EXTRAS = {"plots": "jinja2 matplotlib", "serve": "starlette uvicorn"}
-LONGEST_MESSAGE = 1000  # characters: what messages quote from a file may be of any length
+LONGEST_MESSAGE = 1000  # characters: quotations from a file may be of any length
 
 
 class RnnlmError(Exception):
@@ -71,11 +71,11 @@ class ArgumentTypeError(UsageError, TypeError):
 
 
 class TextError(RnnlmError):
-    """A text cannot be found, read, or decoded, or holds what it must not."""
+    """A text cannot be found, read, or decoded, or holds forbidden characters."""
 
 
 class ModelError(RnnlmError):
-    """A model folder is missing, damaged, or not what it says it is."""
+    """A model folder is missing, damaged, or another kind of folder."""
 
 
 class OutputError(RnnlmError):
@@ -95,8 +95,8 @@ class LostProcessError(TrainingError):
 
 
 class ReportedByOtherProcess(RnnlmError):
-    """Another process of the run reports the failure, so this one stays silent. `exit_code` is that
-    of the other."""
+    """Another process of the run reports the failure, so this one stays silent. `exit_code` is the
+    other's."""
 
     def __init__(self, exit_code: int = 1) -> None:
         super().__init__("another process of the run failed")
@@ -124,8 +124,8 @@ def notice(message: str) -> None:
 
 
 class NoticeCollector:
-    """Notices of what may hold in many places: one of each kind is sent at the end, with the first
-    places and how many more there are."""
+    """Notices of facts that may hold in many places: one of each kind is sent at the end, with the
+    first places and how many more there are."""
 
     def __init__(self) -> None:
         self._places: dict[str, list[str]] = {}
@@ -159,7 +159,7 @@ def shown(value: object) -> str:
 
 
 def given(value: object) -> str:
-    """Return what messages call an argument: "an int"."""
+    """Return the name of an argument in messages: "an int"."""
     if value is None:
         return "None"
     if isinstance(value, type):
@@ -183,7 +183,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint that names the nearest of the `known` names, or "" if none is near."""
-    # The same hint whatever order they come in.
+    # The same hint in any order.
     known = sorted(known)
     same = [candidate for candidate in known if candidate.lower() == name.lower()]
     close = same or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
@@ -225,8 +225,8 @@ def how_to_install(package: str, extra: str) -> str:
 
 
 def missing_package(error: ModuleNotFoundError) -> RnnlmError | None:
-    """Turn the failed import of a package that is not installed into an error that says what to
-    install.
+    """Turn the failed import of a package that is not installed into an error that names the
+    package to install.
 
     Return None where the module is one of ours, of Python, or inside a package that is there: then
     something else is wrong.

@@ -17,7 +17,7 @@ T = TypeVar("T")
 Function: TypeAlias = Callable[..., Any]
 
 LANGUAGE_MODEL = "language-model"
-USUAL_MODEL = "lstm"  # the kind that is trained where none is named, whatever the task
+USUAL_MODEL = "lstm"  # the default kind, for any task
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,8 @@ def kinds_of(task: str) -> dict[str, Kind]:
 
 
 def kinds_with(need: str, of_task: str) -> list[str]:
-    """Return the names of the kinds of models of a task that have what is needed (`Kind.has`)."""
+    """Return the names of the kinds of models of a task that have the needed abilities
+    (`Kind.has`)."""
     return [name for name, kind in kinds_of(of_task).items() if need in kind.has]
 
 
@@ -280,7 +281,7 @@ class LabelModel(Protocol):
 
     @property
     def task(self) -> str:
-        """What the model was trained for: "tagging", "classification" or "seq2seq"."""
+        """The task of the model: "tagging", "classification" or "seq2seq"."""
 
     @property
     def fingerprint(self) -> str | None:

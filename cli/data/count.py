@@ -116,7 +116,7 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     from rnnlm.storage.files.result_file import whole_files
     from rnnlm.storage.files.resuming import NextStep, in_one_spelling, text_signatures
 
-    # What is read, and how it is written: before time goes into it.
+    # Input and output: before time goes into them.
     if output == Path("-"):
         output = None
     folders = list(filter(counts_folder.is_counts, text))
@@ -193,7 +193,7 @@ def _check(
     given: dict[str, Any],
 ) -> None:
     """Refuse options that have no effect together, and an output that is one of the inputs.
-    folders: those of TEXT that hold counts. target: the folder to write, if it is one."""
+    folders: the folders of counts among TEXT. target: the folder to write, if it is one."""
     from rnnlm.storage.files import outputs
     from rnnlm.text import sources
 
@@ -237,7 +237,7 @@ def _check_limits(target: Path | None, given: dict[str, Any]) -> None:
 def _check_folders(
     text: tuple[str, ...], folders: list[str], target: Path | None, given: dict[str, Any]
 ) -> None:
-    """Refuse what cannot be combined with counts that are read."""
+    """Refuse options that cannot be combined with counts that are read."""
     from rnnlm.lm.ngram.counting import counts_folder
 
     # A folder without counts, or one that is missing, is no text to be counted, either.
@@ -289,7 +289,7 @@ def _counted(
     given: dict[str, Any],
     progress: terminal.Progress,
 ) -> "AbstractContextManager[Counted]":
-    """Return what provides the counts of a text, of a folder, or the sums over several."""
+    """Return a provider of the counts of a text, of a folder, or the sums over several."""
     from rnnlm.lm.ngram.counting import counted_data
     from rnnlm.lm.ngram.counting.workers import WorkerOptions
 
@@ -319,7 +319,7 @@ def _text_and_tokenizer(
 
 
 def _identity_of_text(text: "Text", tokenizer: "Tokenizer | TokenizerSettings") -> dict[str, str]:
-    """Return what determines the tokens of a text."""
+    """Return the facts that determine the tokens of a text."""
     from rnnlm.storage.files.resuming import merged, settings_identity
     from rnnlm.text.corpus import identity_of
     from rnnlm.text.tokenizer_settings import TokenizerSettings

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rnnlm.interface import Task
 
 
-WITHOUT_TEXT = ("models", "as_json")  # what a comparison of stored metrics takes
+WITHOUT_TEXT = ("models", "as_json")  # the requirements of a comparison of stored metrics
 
 
 @click.command(cls=Command)
@@ -90,8 +90,8 @@ def command(
 
     Taggers or classifiers of the same labels are compared by all metrics of `rnnlm eval`. Intervals
     resample sentences; p-values come from approximate randomisation. Encoder-decoders are compared
-    in the same way, whatever their tokens; their perplexities are compared only if they count the
-    same tokens, words or characters.
+    in the same way, for any tokens; their perplexities are compared only if they count the same
+    tokens, words or characters.
     """
     refuse_if(overwrite and not plot, "--overwrite needs --plot FILE.")
     check_plot(plot, overwrite)

@@ -46,7 +46,7 @@ pairs_options = stacked(pairs_option, rare_pairs_options)
 
 @dataclass(frozen=True)
 class PairsRequest:
-    """What to do with pairs, and how the file and its sentences are read."""
+    """The treatment of pairs, and how the file and its sentences are read."""
 
     source: str
     scoring: str | None
@@ -217,7 +217,7 @@ def _write_details(path: Path, scores: "Scores") -> None:
 
 
 def _in_turn(scores: "Scores") -> "Iterator[tuple[str, PairScore]]":
-    """Yield the scores of each pair by all models, then those of the next."""
+    """Yield the scores of each pair by all models, then of the next pair."""
     for of_pair in zip(*scores.values(), strict=True):
         yield from zip(scores, of_pair, strict=True)
 

@@ -137,8 +137,8 @@ def command(context: click.Context, **given: Any) -> None:
     continues. Run the same command again to resume, with a larger --budget if you like.
 
     Training returns to its last good state if loss, gradients or weights are not numbers, or if the
-    loss is far above that of a uniform guess. It continues with half the learning rate, and does so
-    at most three times (--set rollbacks=3, rollback_factor=0.5).
+    loss is far above the loss of a uniform guess. It continues with half the learning rate, and
+    does so at most three times (--set rollbacks=3, rollback_factor=0.5).
     """
     as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
     grid = given.pop("grid")
@@ -219,8 +219,8 @@ def _request(given: dict[str, Any]) -> "TrainingRequest":
 
 
 def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False) -> None:
-    """Show the metrics of a run, if its exact evaluation came to its end, and say what to do
-    next."""
+    """Show the metrics of a run, if its exact evaluation came to its end, and the commands to
+    continue with."""
     from rnnlm import registry
     from rnnlm.lm.base.loading import short_name
     from rnnlm.storage.manifest import read_manifest

@@ -1,4 +1,4 @@
-"""`rnnlm inspect WHAT`: what a model learned, and why. Each WHAT is a command of
+"""`rnnlm inspect WHAT`: inspect the knowledge of a model. Each WHAT is a command of
 cli/tools/inspections.py."""
 
 import itertools

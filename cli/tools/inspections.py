@@ -1,5 +1,5 @@
 """The commands of `rnnlm inspect`, as one table: the function that finds each result, and the
-options of each command besides those of all."""
+options of each command besides the common ones."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from rnnlm.tools.inspection.common import Inspection
     from rnnlm.tools.vectors.word_vectors import WordVectors
 
-# ---- What all inspections share: a model or several, a device, --plot and --json; how results are
-# shown.
+# ---- The common parts of all inspections: a model or several, a device, --plot and --json; how
+# results are shown.
 
 INSPECTIONS: dict[str, click.Command] = {}  # by the word after `rnnlm inspect`
-Examined = Literal["nothing", "one model", "models", "vectors"]  # what an inspection examines
+# the objects that an inspection examines
+Examined = Literal["nothing", "one model", "models", "vectors"]
 
 vectors_options = stacked(
     model_option,
@@ -71,9 +72,9 @@ def inspection_command(
 ) -> Callable[[Callable[..., "Inspection"]], click.Command]:
     """Make a command of the function that finds an inspection, and enter it in INSPECTIONS.
 
-    name: the word after `rnnlm inspect`. examines: what the inspection examines; the function gets
-    it as `model` (a name, or vectors) or `models`, with `device` or `which`. parameters: arguments
-    and options of this command alone.
+    name: the word after `rnnlm inspect`. examines: the objects that the inspection examines; the
+    function gets them as `model` (a name, or vectors) or `models`, with `device` or `which`.
+    parameters: arguments and options of this command alone.
     """
 
     def enter(find: Callable[..., "Inspection"]) -> click.Command:
@@ -188,12 +189,12 @@ def find_gradients(
     rnnlm inspect gradients --untrained
     rnnlm inspect gradients --sentence "the man who lost it went home"
 
-    For each lag k, the table shows the size of four derivatives. The first is that of a layer's
-    state at t by its state at t-k (1 keeps all lengths), the second that of its cell. The others
-    are those of the loss at t: by the hidden state at t-k, and by the vector of the token at t-k.
-    The tables also show Lyapunov exponents and, for Elman layers, bounds from the singular values
-    of W. A size vanishes if it halves within these lags, explodes if it doubles, and otherwise
-    holds. --sentence shows how much each prediction depends on each earlier token.
+    For each lag k, the table shows the size of four derivatives. The first is the derivative of a
+    layer's state at t by its state at t-k (1 keeps all lengths), the second the same for its cell.
+    The others are derivatives of the loss at t: by the hidden state at t-k, and by the vector of
+    the token at t-k. The tables also show Lyapunov exponents and, for Elman layers, bounds from the
+    singular values of W. A size vanishes if it halves within these lags, explodes if it doubles,
+    and otherwise holds. --sentence shows how much each prediction depends on each earlier token.
     """
     if sentence is None:
         options.check_texts(*texts)
@@ -254,7 +255,7 @@ def _units(context: click.Context, option: click.Parameter, given: str | None) -
     number_option("--unit-count", default=16, help="Number of units to draw."),
 )
 def find_gates(sentence: str, **given: Any) -> "Inspection":
-    """Show what the gates of a model do at each token of SENTENCE; - is standard input.
+    """Show the gates of a model at each token of SENTENCE; - is standard input.
 
     \b
     rnnlm inspect gates "the old man had no money"
@@ -295,7 +296,7 @@ def find_gates(sentence: str, **given: Any) -> "Inspection":
     ),
 )
 def find_units(text: tuple[str, ...], **given: Any) -> "Inspection":
-    """Show which units follow what a text does.
+    """Show which units follow the features of a text.
 
     \b
     rnnlm inspect units -m my-lstm --on my.txt

@@ -27,7 +27,7 @@ from rnnlm.text.batches import can_be_read, tell_too_long
 FILE = "labels.json"
 FORMAT = "format"  # of the training data, among the details of a codec
 WORD, TEXT = "word", "text"
-# What each task labels.
+# The labelled unit of each task.
 LEVELS: Mapping[str, Level] = {"tagging": "word", "classification": "text"}
 PLAIN, EDIT, SOUNDS, MULTI = "plain", "edit", "sounds", "multi"  # forms
 
@@ -38,8 +38,8 @@ _Scheme = Annotated[str, Meta(pattern=f"^({'|'.join((schemes.NONE, *schemes.LETT
 class LabelColumn:
     """The labels of one column.
 
-    level: "word" or "text", what a label belongs to. symbols: the K classes that the network
-    distinguishes. scheme: the scheme in which the training data write spans; inner: that of
+    level: "word" or "text", the labelled unit. symbols: the K classes that the network
+    distinguishes. scheme: the scheme in which the training data write spans; inner: the scheme of
     `symbols`. form: "plain"; "edit": symbols are edit scripts from a word to its label, as for
     lemmas; "sounds": a symbol joins the sounds of a letter; "multi": a text has any number of
     labels.
@@ -113,15 +113,15 @@ def column_of(
     inner: str,
     form: str,
 ) -> LabelColumn:
-    """Make the column whose symbols are those of `rows`, most frequent first. rows: the labels of
-    each sentence, and its words."""
+    """Make the column with the symbols of `rows`, most frequent first. rows: the labels of each
+    sentence, and its words."""
     empty = LabelColumn(name, level, (), scheme, inner, form)
     counts: Counter[str] = Counter()
     for labels, words in rows:
         counts.update(empty.to_symbols(labels, words) if level == WORD else labels)
     symbols = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
 
-    # Spans of several words may have any length: add what training happened not to need.
+    # Spans of several words may have any length: add labels that training happened not to need.
     if level == WORD and inner != schemes.NONE:
         single = ""
         if inner == schemes.BIOES:
@@ -176,7 +176,7 @@ class Codec:
 
     @cached_property
     def places(self) -> tuple[int, ...]:
-        """The place of each column among those of its level, where examples have its labels."""
+        """The place of each column among the columns of its level, if examples have its labels."""
         levels = [column.level for column in self.columns]
         return tuple(levels[:number].count(level) for number, level in enumerate(levels))
 
@@ -304,7 +304,7 @@ class EncodedWords:
 
 @dataclass(frozen=True)
 class LabelledData:
-    """Examples and what a network reads of them.
+    """Examples and a network's input for them.
 
     labels: for each column of the codec numbers of labels, -1 where training never saw one: (W,) of
     a column of words, (E, 1) of a column of texts, (E, K) zeros and ones where a text has several.
@@ -391,9 +391,9 @@ def one_token(word: str) -> str:
 
 
 def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> LabelledData:
-    """Encode examples whose label columns are those of the codec, in its order. learned: the same
+    """Encode examples that have the label columns of the codec, in its order. learned: the same
     examples with one label per word; differs from `gold` only where letters and sounds were
-    aligned. Those too long to be read are left out."""
+    aligned. Examples too long to be read are left out."""
     encoded = encode_texts(codec, [example.words for example in gold.examples])
     is_short = can_be_read(encoded.token_lengths)
     if not is_short.all():

@@ -37,7 +37,7 @@ from rnnlm.text.named_columns import (
 # hold.
 
 DIGITS = 4  # of probabilities
-PROBABILITY = "_probability"  # behind the name of a column, that of the probability of its labels
+PROBABILITY = "_probability"  # behind the name of a column, the probability of its labels
 
 
 @dataclass(frozen=True)

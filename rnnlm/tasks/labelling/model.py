@@ -37,13 +37,13 @@ from rnnlm.tasks.labelling.settings import RecurrentTaskSettings, TaggingSetting
 from rnnlm.tasks.labelling.splitting import split_text
 from rnnlm.text.batches import by_length
 
-# ---- What the layers of a tagger or classifier give for texts.
+# ---- The outputs of a tagger's or classifier's layers for texts.
 
 
 @keeps(LayerReader)
 class TaskLayers:
-    """The :class:`rnnlm.lm.base.layer_outputs.LayerReader` of a tagger or classifier. It reads
-    a line without words as the one word `</s>`. The features of a classifier are those of the whole
+    """The :class:`rnnlm.lm.base.layer_outputs.LayerReader` of a tagger or classifier. It reads a
+    line without words as the one word `</s>`. The features of a classifier concern the whole
     text."""
 
     def __init__(self, model: "TaskModel") -> None:
@@ -179,7 +179,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
 
     @property
     def task(self) -> str:  # type: ignore[override]  # it follows from the settings
-        """What the model was trained for: "tagging" or "classification"."""
+        """The task of the model: "tagging" or "classification"."""
         return self.network.settings.task
 
     @property
@@ -193,7 +193,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
         return make_network(self.network.settings, self.codec)
 
     def layer_reader(self) -> TaskLayers:
-        """Return the reader of lines that gives what the layers give."""
+        """Return the reader of lines that gives the outputs of the layers."""
         return TaskLayers(self)
 
     def word_vectors(self, which: str) -> WordRows:
@@ -209,7 +209,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
     def read(
         self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never
     ) -> Iterator[BatchFeatures]:
-        """Yield the features of texts, each a list of words, batch by batch, those of about the
+        """Yield the features of texts, each a list of words, batch by batch, texts of about the
         same length together. End early if `stop`, called before each batch, returns True."""
         if isinstance(texts, EncodedWords):
             encoded = texts
@@ -225,8 +225,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
             yield BatchFeatures(chosen, inputs, features)
 
     def trace_line(self, line: str) -> LineTrace:
-        """Trace what each recurrent layer does at each token of a text; no layers where the model
-        has none."""
+        """Trace each recurrent layer at each token of a text; no layers if the model has none."""
         words = split_text(self.codec, line)
         if not words:
             raise TextError("there is nothing to read", "the text has no words")
@@ -300,7 +299,7 @@ Prediction = tuple[ColumnPrediction, ...]  # of a text, in the order of the code
 @dataclass(frozen=True)
 class LabelSearch:
     """Settings for the search for labels. nbest: how many label sequences to return. probabilities:
-    whether to return those of each word's symbols."""
+    whether to return the probabilities of each word's symbols."""
 
     nbest: int = 1
     probabilities: bool = False
@@ -325,7 +324,7 @@ def predictions(
     search: LabelSearch,
     stop: Callable[[], bool] = never,
 ) -> Iterator[tuple[int, Prediction]]:
-    """Yield (place of the text, its prediction), those of about the same length together; `encoded`
+    """Yield (place of the text, its prediction), texts of about the same length together; `encoded`
     are the words of `texts`."""
     for reading in model.read(encoded, stop):
         yield from of_reading(model, reading, texts, search)
@@ -372,7 +371,7 @@ def _of_words(
         p_TBK = head.label_probabilities(features_TBH, lengths_B)
         p_BTK = _numpy(p_TBK.transpose(0, 1))
 
-    # Those of each text, without padding.
+    # The values of each text, without padding.
     predictions_of_column = []
     for row, words in enumerate(texts):
         best = []

@@ -11,7 +11,7 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 @dataclass(frozen=True)
 class TaskTokenizerSettings(TokenizerSettings):
     """Settings for turning words into tokens. Words seen once are unknown ones, so that a network
-    learns what to make of those."""
+    learns to use those."""
 
     min_count: Annotated[
         Count, about("words or characters that occur fewer times become <unk>")
@@ -23,7 +23,7 @@ class LabelOptions(ValidatedSettings):
     """Settings for reading labelled data.
 
     reading: settings of :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings` that
-    differ from those of the training data.
+    differ from the settings of the training data.
     """
 
     reading: Mapping[str, Any] | None = None

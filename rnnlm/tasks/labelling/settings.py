@@ -45,8 +45,8 @@ SentencePooling = Literal["last", "mean", "max", "sum", "attention"]
 
 @dataclass(frozen=True)
 class TaskSettings(InputSettings):
-    """Settings of all networks of tasks. Their texts are small beside those of language models:
-    narrower layers, more dropout."""
+    """Settings of all networks of tasks. Their texts are smaller than a language model's: narrower
+    layers, more dropout."""
 
     task: Annotated[Literal["tagging", "classification"], about("task to train for")] = "tagging"
 

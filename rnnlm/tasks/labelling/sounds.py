@@ -14,7 +14,7 @@ UNALIGNED = ""
 def with_labels(
     train: LabelledText, others: dict[str, LabelledText], progress: Progress
 ) -> tuple[LabelledText, LabelledText, dict[str, LabelledText]]:
-    """Align the training text, and `others` by what was learned from it.
+    """Align the training text, and `others` by the units learned from it.
 
     Return the training text without the words that cannot be aligned, first with its sounds, then
     with a label for each letter; and `others` with such labels. A notice says how many words were

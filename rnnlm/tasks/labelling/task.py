@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.labelling.evaluation.label_evaluation import LabelEvaluation
     from rnnlm.tasks.labelling.model import TaskModel
 
-# What a column holds if not one label of each word or text.
+# The content of a column if it is not one label of each word or text.
 _FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}
 
 

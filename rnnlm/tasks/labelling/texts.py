@@ -44,8 +44,8 @@ def open_texts(
 ) -> Texts:
     """Read and encode the data of a :class:`rnnlm.training.request.TrainingRequest`.
 
-    What is found on the way goes into the settings: format and columns of the data, and the
-    settings of a given tokenizer.
+    Facts found on the way go into the settings: format and columns of the data, and the settings of
+    a given tokenizer.
     """
     # The training data say how the others are read.
     files, corpus = files_of_parts(request, kind.task)
@@ -114,7 +114,7 @@ def _read(files: tuple[str, ...], settings: LabelledSettings, kind: registry.Kin
 
 def _with_columns(name: str, task: str, resolved: ResolvedSettings) -> ResolvedSettings:
     """Return the settings with the columns of a bundled corpus. A tagger learns its labels of
-    words, and those of texts beside them."""
+    words, and labels of texts beside them."""
     corpus = corpora.labelled(name)
     assert corpus is not None  # as the corpus is for this task
     words = corpus.word_columns if task == "tagging" else ()
@@ -160,7 +160,7 @@ def _with_detected(text: LabelledText, resolved: ResolvedSettings) -> ResolvedSe
 def _held_out(
     text: LabelledText, share: float, settings: LabelledSettings, seed: int
 ) -> tuple[LabelledText, LabelledText, str] | None:
-    """Return the text without its last `share`, that share, and what it is; None where there are
+    """Return the text without its last `share`, that share, and its description; None if there are
     too few examples. Texts with one label each are often sorted by label: their share is drawn at
     random, the same one each time.
 
@@ -185,7 +185,7 @@ def _held_out(
         drawn = set(np.random.default_rng(0).permutation(places)[:count].tolist())
         how = f"{plural(count, 'example')} drawn at random"
 
-    # Another one where it lacks a label that could be there; say what is lacking still.
+    # Another one if it lacks a label that could be there; name the labels that are still missing.
     kinds_E = [_kinds(example, text, settings) for example in text.examples]
     times = Counter(itertools.chain.from_iterable(kinds_E))
     missing = _missing(times, kinds_E, drawn)
@@ -234,7 +234,7 @@ def _kinds(example: Example, text: LabelledText, settings: LabelledSettings) -> 
 
 
 def _missing(times: Counter[Kind], kinds_E: list[set[Kind]], drawn: set[int]) -> list[Kind]:
-    """Return what no drawn example has, the most frequent first."""
+    """Return the labels that no drawn example has, the most frequent first."""
     covered: set[Kind] = set()
     covered = covered.union(*(kinds_E[place] for place in drawn))
     return [kind for kind, _ in times.most_common() if kind not in covered]

@@ -42,8 +42,8 @@ def settings(
     request: TrainingRequest, kind: registry.Kind
 ) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the settings that the network takes from the language model of `--init-from`, with
-    that option and the model's name: they give the shapes of its weights, and what its layers
-    compute. Nothing without that option."""
+    that option and the model's name: they determine the shapes of its weights, and the computation
+    of its layers. Nothing without that option."""
     if request.init_from is None:
         return []
     model_settings = settings_of(request.init_from, INIT)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DESCRIBING = (CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 ADAPTER = "adapter_config.json"
-# What configurations call the number of layers
+# Names of the number of layers in configurations
 LAYERS = (
     "num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "encoder_layers",
     "num_decoder_layers", "num_encoder_layers",
@@ -42,7 +42,7 @@ ENDS_OF_CAUSAL = ("CausalLM", "LMHeadModel", "WithLMHead")  # of the names of cl
 
 
 class _Index(msgspec.Struct):
-    """What is read of the index of weights in several files."""
+    """The part of the index of weights in several files that is read."""
 
     metadata: dict[str, Any]  # without it, transformers fails
     weight_map: dict[str, str]
@@ -128,7 +128,7 @@ def _config(folder: Path) -> dict[str, Any]:
     return {}
 
 
-# ---- What is wrong with a folder, before time goes into loading it.
+# ---- The faults of a folder, before time goes into loading it.
 
 
 def _check_folder(folder: Path) -> None:

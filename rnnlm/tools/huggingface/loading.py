@@ -26,12 +26,12 @@ from rnnlm.tools.huggingface.tokenizer import (
 )
 
 LONGEST_WINDOW = 4096  # tokens, also of models that know no limit
-# What configurations call their limit: most families, MPT, decoders of speech.
+# Names of the limit in configurations: most families, MPT, decoders of speech.
 POSITIONS = ("max_position_embeddings", "max_seq_len", "max_target_positions")
 # How many more numbers than the weights a network may have: some tables are not stored
 MOST_TIMES, MOST_MORE = 2, 1 << 24
 _WITHOUT_NUMBERS = re.compile(r"(?<=\.)\d+(?=\.)")
-# What a model reads in several ways before it is used; some families mix up rows.
+# A text that a model reads in several ways before it is used; some families mix up rows.
 CHECKED_ROWS, CHECKED_TOKENS = 2, 8
 MOST_DIFFERENCE = 1e-4  # nats, between these ways
 ROUNDING = 1e-5  # of the largest logit
@@ -103,7 +103,7 @@ def _network(transformers: Any, folder: Path) -> Any:
             f"the model at {folder} is damaged",
             f"weights are missing, or have another shape: {wrong[0]}",
         )
-    # Those of a head that this class does not have may be left over, but not those of a layer.
+    # Weights of a head that this class does not have may be left over, but not weights of a layer.
     kinds = {_WITHOUT_NUMBERS.sub("", name) for name in network.state_dict()}
     for name in sorted(loading["unexpected_keys"]):
         kind = _WITHOUT_NUMBERS.sub("", name)
@@ -126,7 +126,7 @@ def _check_size(transformers: Any, folder: Path, options: dict[str, Any]) -> Non
         config = transformers.AutoConfig.from_pretrained(str(folder), **options)
         with torch.device("meta"):
             network = transformers.AutoModelForCausalLM.from_config(config)
-    except Exception:  # of any class; loading says what is wrong
+    except Exception:  # of any class; loading reports faults
         return
     described = sum(weight.numel() for weight in network.parameters())
     stored = 0
@@ -159,7 +159,8 @@ def _unused_positions(network: Any, limit: int) -> int:
 
 
 def _beginning(folder: Path, tokenizer: HuggingFaceTokenizer, window: int) -> Beginning:
-    """Return what the network reads before a text, with a note where nothing says it."""
+    """Return the symbols that the network reads before a text, with a note if nothing names
+    them."""
     ids, in_each = beginning_in(folder, tokenizer)
     if not ids:
         notice(
@@ -180,7 +181,7 @@ def _beginning(folder: Path, tokenizer: HuggingFaceTokenizer, window: int) -> Be
 
 @contextlib.contextmanager
 def _refusing_failures(refused: str) -> Iterator[None]:
-    """Turn what a network raises in this context into an error that refuses it."""
+    """Turn errors of a network in this context into an error that refuses it."""
     try:
         yield
     except (IndexError, RuntimeError, TypeError, ValueError) as error:
@@ -211,7 +212,7 @@ def _check_ways_of_reading(model: HuggingFaceModel, folder: Path, refused: str) 
 
 
 def _some_text(model: HuggingFaceModel, rows: int, tokens: int) -> torch.Tensor:
-    """Return random text (rows, tokens) as it is read: what begins it, tokens, line ends."""
+    """Return random text (rows, tokens) as it is read: its beginning, tokens, line ends."""
     generator = torch.Generator().manual_seed(0)
     text_V = torch.from_numpy(np.flatnonzero(model.tokenizer.is_text_V))
     ids_RN = text_V[torch.randint(len(text_V), (rows, tokens), generator=generator)]

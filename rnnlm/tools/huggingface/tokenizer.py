@@ -2,8 +2,8 @@
 of rnnlm, with the same ids.
 
 Each line is split alone, nothing is put around it, and the model's own end token is the boundary.
-Its special tokens, written in a text, are ordinary text. What the file says about truncation and
-padding is ignored, as is random dropout of merges.
+Its special tokens, written in a text, are ordinary text. The file's truncation and padding are
+ignored, as is random dropout of merges.
 """
 
 import base64
@@ -157,7 +157,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         super().__init__(settings, Vocabulary(self._symbols(V), None))
 
     def __reduce__(self) -> tuple[object, ...]:
-        # What is set beside the file would be lost.
+        # Settings beside the file would be lost.
         return HuggingFaceTokenizer, (self._data, self.boundary_id, self.size)
 
     @classmethod
@@ -275,7 +275,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
     @functools.cached_property
     def _reads_words_alone(self) -> bool:
         """Whether the space between words is part of no token, and its place cannot be seen in the
-        tokens, or only by what continues a word."""
+        tokens, or only by the mark of pieces that continue a word."""
         if self._has_byte_alphabet or self._space != " " or self._ending:
             return False
         return not any(start <= 1 < end for start, end in self._probe("a a").offsets)

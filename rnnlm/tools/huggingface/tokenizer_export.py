@@ -6,8 +6,7 @@ without the blank lines beside it, as in continuations; so is `</s>` itself. Bat
 a symbol of its own, `<pad>`, since programs leave padding out of losses and masks, wherever it is.
 
 A tokenizer.json rewrites a text step by step, finds special symbols in it, cuts it, and looks the
-pieces up. `tokenizers` rewrites `</s>`, too, and shows what becomes of it, so no step may change
-it.
+pieces up. `tokenizers` rewrites `</s>`, too, and shows the result, so no step may change it.
 """
 
 import functools
@@ -40,7 +39,7 @@ def tokenizer_files(tokenizer: Tokenizer) -> tuple[dict[str, bytes], int]:
     taken from another model. Such a one keeps its own way with newlines.
 
     Raises:
-        SettingsError: a tokenizer.json cannot do what this tokenizer does to a text.
+        SettingsError: a tokenizer.json cannot rewrite texts as this tokenizer does.
     """
     assert isinstance(tokenizer, VocabularyTokenizer)
     if isinstance(tokenizer, HuggingFaceTokenizer):
@@ -158,7 +157,7 @@ def _form_steps(forms: str) -> list[Step]:
     """Return the steps of `normalise`; those that depend on each other are in its order."""
     steps = []
     if "spaces" in forms:
-        # Soft hyphens go first. What is a special symbol without them stays text.
+        # Soft hyphens go first. A text that is a special symbol without them stays text.
         shy = normalisation.SOFT_HYPHEN
         spelled = "|".join(f"{shy}*".join(symbol) for symbol in ("s>", "/s>", "unk>"))
         steps.append(_replace(rf"(?i)<(?!/?s>|unk>)(?={shy}*(?:{spelled}))", "&lt;"))
@@ -190,7 +189,7 @@ def _removal_steps() -> list[Step]:
     ]
 
 
-# ---- Classes of characters, from Python's Unicode: that of `tokenizers` may be newer.
+# ---- Classes of characters, from Python's Unicode: the version of `tokenizers` may be newer.
 
 _APOSTROPHES = "'\u2019"
 _CHARACTERS = range(0x40000)  # beyond are no letters and no marks
@@ -221,7 +220,7 @@ def _class(characters: Iterable[str]) -> str:
     return "[" + "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in ranges) + "]"
 
 
-# ---- What differs between our tokenizers: how a text is cut, looked up, and joined again.
+# ---- The differences between our tokenizers: how a text is cut, looked up, and joined again.
 
 
 def _split(pattern: str, behavior: str) -> Step:
@@ -309,7 +308,7 @@ def _sentencepiece_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
     steps = _steps(tokenizer.settings)
     steps.append(_replace(rf"(?:\A|(?<={BOUNDARY}))(?!{BOUNDARY}|\z)", " "))
 
-    # The likeliest pieces, or pairs joined by their scores; bytes for what no piece has.
+    # The likeliest pieces, or pairs joined by their scores; bytes for characters that no piece has.
     if tokenizer.settings.sentencepiece_model == "unigram":
         model: Step = {
             "type": "Unigram",

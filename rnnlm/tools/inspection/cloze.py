@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 # ---- The items of a cloze test, read from a table: a text with a gap, the word that belongs there,
-# and what is known about it.
+# and further facts.
 
 TEXT, ANSWER, DISTANCE, KIND, RIVAL = "text", "answer", "distance", "kind", "rival"
 _GAP = re.compile("__+")
@@ -163,10 +163,10 @@ class ClozeScore:
 def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeScore]:
     """Score each item, read from the initial state.
 
-    Where every token is a word, ranks are those of the sorted distribution over the vocabulary (of
+    Where every token is a word, ranks follow the sorted distribution over the vocabulary (of
     equally likely tokens the one with the lower id comes first). Where words consist of pieces, the
     likeliest words are built piece by piece, as in :mod:`rnnlm.scoring.next_word`, and surprisals
-    are those of :mod:`rnnlm.lm.base.words`.
+    are computed as in :mod:`rnnlm.lm.base.words`.
     """
     tokens_are_words = bool(model.tokenizer.starts_word_V.all())
     ranked = 0 if tokens_are_words else RANKED
@@ -309,7 +309,7 @@ class ClozeMetrics:
         accuracy: Share of answers among the first few ranks.
         median_rank: Median rank of the answers; None if half of the answers or more are not among
             the ranked words.
-        mean_bits: Mean surprisal of the answers in bits, without unknown ones and those of
+        mean_bits: Mean surprisal of the answers in bits, without unknown ones and answers of
             probability zero.
     """
 

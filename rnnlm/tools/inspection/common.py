@@ -1,4 +1,4 @@
-"""Define what all inspections share: which models and texts they take, whether an inspection
+"""Define the common parts of all inspections: their models and texts, whether an inspection
 applies, and its result: tables, a verdict, JSON, a plot."""
 
 import math
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# ---- The result of every inspection: tables, a sentence that says what they mean, all of it as
-# JSON, a plot.
+# ---- The result of every inspection: tables, a sentence on their meaning, all of it as JSON, a
+# plot.
 
 
 class Inspection(Records, Result):
@@ -120,7 +120,7 @@ class Inspection(Records, Result):
         return "".join(tables) + html_note(self.verdict)
 
 
-# ---- The models that are inspected: loaded, named, and checked for having what is inspected.
+# ---- The models to inspect: loaded, named, and checked for having the inspected parts.
 
 Model = LanguageModel | LabelModel | str | Path  # a model, or the name of one
 # Inspections that need probabilities only, which a model that adapts itself gives, too
@@ -226,11 +226,11 @@ def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
     return corpora.sources(names or ("english",), "test", corpora.of_plain_text())
 
 
-# ---- Which inspection applies to which kind of model, and what the other kinds lack.
+# ---- The inspections of each kind of model, and the parts that the other kinds lack.
 #
 # Each kind lists those that apply to it in `Kind.has`.
 
-LACKS = {  # what an inspection shows and other models do not have
+LACKS = {  # the parts that an inspection shows and other models do not have
     "gradients": "recurrent layers of a language model",
     "spectrum": "recurrent weights",
     "gates": "gates and no hidden state",

@@ -46,7 +46,7 @@ class LabelComparer(Comparer[TaskModel, LabelledData, LabelEvaluation]):
         self.codecs: dict[str, Codec] = {}
 
     def read(self, model: TaskModel, called: str) -> LabelledData:
-        # What models have learned is compared before what they have not learned is noticed.
+        # Learned labels are compared before labels that were not learned are noticed.
         self.codecs[called] = model.codec
         check_alike(self.codecs)
         return read(model, self.data, self.options, called)

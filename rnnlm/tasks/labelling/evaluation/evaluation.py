@@ -159,8 +159,8 @@ def informative_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
     """Return the numbers of the codec's columns whose metrics can distinguish good weights from bad
     ones.
 
-    Those of a column with one label only cannot, such as O where there are no spans: a constant
-    answer is right, and F1 is undefined. A notice names these columns.
+    Columns with one label only cannot, such as O where there are no spans: a constant answer is
+    right, and F1 is undefined. A notice names these columns.
     """
     # A column with several different labels can.
     telling: list[int] = []
@@ -195,9 +195,9 @@ def verdict(
     criterion: str,
     telling: Collection[int],
 ) -> ValidationResult:
-    """Return what a validation found. criterion: of
-    :class:`rnnlm.tasks.labelling.settings.TaskFittingSettings`. telling: of several columns those
-    of which the mean counts; without any the loss counts."""
+    """Return the results of a validation. criterion: of
+    :class:`rnnlm.tasks.labelling.settings.TaskFittingSettings`. telling: of several columns the
+    ones whose mean counts; without any the loss counts."""
     loss = _mean_loss(model, data, predicted)
     metrics, chosen = {"loss_nats": loss}, []
     predictions = columns_of(model, data, predicted)
@@ -344,8 +344,8 @@ def read(
     return open_data(model, paths, (options or LabelOptions()).reading, called)
 
 
-# ---- What `rnnlm doctor` asks of a model of labels: probabilities that sum to one, and the same
-# answer alone and in any company.
+# ---- The checks of `rnnlm doctor` for a model of labels: probabilities that sum to one, and the
+# same answer alone and in any company.
 #
 # It reads made-up sentences: words of its vocabulary, or of its tokens, drawn at random.
 

@@ -44,8 +44,8 @@ def open_data(
     test split.
 
     overrides: settings of :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings` that
-    differ from those of the training data. called: the model, in notices. These name labels that
-    training never saw, and how many words cannot be aligned: they count as wrong.
+    differ from the settings of the training data. called: the model, in notices. These name labels
+    that training never saw, and how many words cannot be aligned: they count as wrong.
     """
     settings = _settings(model, overrides or {}, paths)
     text = read_labelled(_files(paths), settings, LEVELS[model.task], aligned=not settings.align)
@@ -53,8 +53,8 @@ def open_data(
 
 
 def labelled_data(codec: Codec, text: LabelledText, name: str, called: str = "") -> LabelledData:
-    """Encode a text whose columns of labels are those of the codec, in its order. name: of the
-    text, and called: of the model, in notices."""
+    """Encode a text that has the label columns of the codec, in its order. name: name of the text,
+    and called: name of the model, in notices."""
     text = _in_schemes(codec, text)
     if called:
         name += f", {called}"
@@ -121,7 +121,7 @@ def _in_schemes(codec: Codec, text: LabelledText) -> LabelledText:
             "name columns with `label_column`",
         )
 
-    # The scheme of each column in the data, and that of the model.
+    # The scheme of each column in the data, and the model's.
     from_to = []
     for name, column in zip(text.word_columns, codec.word_columns, strict=True):
         from_to.append((text.scheme.get(name, schemes.NONE), column.scheme))

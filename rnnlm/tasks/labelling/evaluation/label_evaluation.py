@@ -34,7 +34,7 @@ MOST_TYPES = 40  # in a table
 
 @dataclass(frozen=True)
 class ColumnMetrics(LabelMetrics):
-    """The metrics of a column. main: the name of the main metric. signature: that of the main
+    """The metrics of a column. main: the name of the main metric. signature: signature of the main
     metric."""
 
     main: str
@@ -47,7 +47,7 @@ class ColumnMetrics(LabelMetrics):
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """Restore the metrics from what was stored."""
+        """Restore the metrics from their stored form."""
         by_type = {}
         for name, metrics in stored["by_type"].items():
             by_type[name] = restored(ClassMetrics, metrics)
@@ -59,10 +59,10 @@ class ColumnMetrics(LabelMetrics):
 class LabelEvaluation(Evaluation):
     """The metrics of a model on labelled data.
 
-    loss_nats: per word, or per text of a classifier; None where the data do not say which label
+    loss_nats: per word, or per text of a classifier; None if the data do not say which label
     belongs to which word. columns: the metrics of each column of labels. exact_match: of all
-    columns together. signature: of the first column. predictions, measures: of each column, what
-    the metrics were computed from; empty for a stored evaluation.
+    columns together. signature: signature of the first column. predictions, measures: of each
+    column, the basis of its metrics; empty for a stored evaluation.
     """
 
     task: str

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 # ---- Precision, recall and F1 of classes from the counts of right, predicted and gold instances.
-# Shapes: those of :mod:`rnnlm.evaluation.resampling`.
+# Shapes as in :mod:`rnnlm.evaluation.resampling`.
 
-Labels = Sequence[Sequence[str]]  # of sentences: one label for each word, or those of a text
+Labels = Sequence[Sequence[str]]  # of sentences: one label for each word, or the labels of a text
 RIGHT, PREDICTED, GOLD = range(3)  # the kinds of counts by class
 
 
@@ -158,7 +158,7 @@ def calibration_counts(
     gold: Labels, predicted: Labels, probabilities: Sequence[Sequence[float]]
 ) -> SentenceCounts:
     """Count labels, the sum of their probabilities, and right labels, by sentence and bin.
-    probabilities: those of the predicted labels."""
+    probabilities: probabilities of the predicted labels."""
     check_lengths(gold, predicted)
     lengths = list(map(len, gold))
     if list(map(len, probabilities)) != lengths:
@@ -444,7 +444,7 @@ _LEARNED: Mapping[Level, str] = {"word": "tagging", "text": "classification"}
 
 @dataclass(frozen=True)
 class Predictions:
-    """A column of labels, both gold and predicted, and what else is known of it.
+    """A column of labels, both gold and predicted, and further facts about it.
 
     level: whether words or texts are labelled. gold, predicted: for each sentence the labels of its
     words; for each text a list of its one label, or of its labels (`multi_label`). column: its
@@ -485,7 +485,7 @@ class Predictions:
 
     @property
     def has_spans(self) -> bool:
-        """Whether the labels of words are those of spans."""
+        """Whether the labels of words encode spans."""
         return self.level == "word" and self.scheme != "none"
 
 
@@ -591,8 +591,8 @@ def measures(predictions: Predictions) -> dict[str, CountedMetric]:
 
 
 def counts_of(predictions: Predictions) -> dict[str, SentenceCounts]:
-    """Count what the metrics are computed from, sentence by sentence: all that applies, by the
-    names in LABEL_METRICS."""
+    """Count the basis of the metrics, sentence by sentence: all that applies, by the names in
+    LABEL_METRICS."""
     gold, predicted, known = predictions.gold, predictions.predicted, predictions.known
     counts: dict[str, SentenceCounts] = {}
     if predictions.references is not None and predictions.symbols is not None:
@@ -639,7 +639,7 @@ def report(
         values[name] = measure.value
     values["by_type"] = by_class(counted["macro_f1"].counts) if "macro_f1" in counted else {}
 
-    # What was labelled.
+    # The labelled units.
     values["task"] = _LEARNED[predictions.level]
     values["column"] = predictions.column
     values["scheme"] = predictions.scheme
@@ -649,7 +649,7 @@ def report(
     if predictions.level == "word":
         values["words"] = sum(map(len, predictions.gold))
 
-    # What training did not see.
+    # Words and labels that training did not see.
     if predictions.known is not None:
         known = Counter(map(bool, itertools.chain(*predictions.known)))
         values["words_unknown"] = known[False]

@@ -137,8 +137,8 @@ def of_words(
 
 
 def highest_first(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Return labels and their probabilities, highest first; those of the same label are added
-    up."""
+    """Return labels and their probabilities, highest first; probabilities of the same label are
+    added up."""
     totals: dict[str, float] = {}
     for label, p in pairs:
         totals[label] = totals.get(label, 0.0) + p
@@ -202,7 +202,7 @@ class ClassifiedTexts(RecordList[ClassifiedText]):
             for column, label in classified.labels.items():
                 name = identifier(column)
                 row[name] = label
-                # With several labels none of the probabilities is that of all together.
+                # With several labels none of the probabilities belongs to all together.
                 row[f"{name}_probability"] = classified.probabilities[column].get(label)
             rows.append(row)
         return rows

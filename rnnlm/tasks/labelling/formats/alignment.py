@@ -75,7 +75,7 @@ def best_units(lattice: Lattice, logprob_U: np.ndarray) -> np.ndarray:
         score = terms.max(axis=0)
         symbols_NMB[letter] = (terms >= score - _TIE).argmax(axis=0)
 
-    # Backwards: from the last symbol, follow what was best.
+    # Backwards: from the last symbol, follow the best choices.
     every_B = np.arange(B)
     place_B = np.full(B, M)
     found_NB = np.empty((N, B), dtype=np.int64)
@@ -98,7 +98,7 @@ def _start(lattice: Lattice) -> np.ndarray:
 
 def _terms(lattice: Lattice, logprob_U: np.ndarray, letter: int, before: np.ndarray) -> np.ndarray:
     """Return the scores of alignments of the letters up to `letter`, which takes k symbols, (k, M +
-    1, B). before: those of the letters before it."""
+    1, B). before: scores up to the letters before it."""
     terms = np.full((len(lattice.units), *before.shape), EXCLUDED)
     for count, units in enumerate(lattice.units):
         np.add(before[: len(before) - count], logprob_U[units[letter]], out=terms[count, count:])
@@ -141,7 +141,8 @@ def _posteriors(lattice: Lattice, logprob_U: np.ndarray) -> tuple[list[np.ndarra
 # ---- Units of an alignment, which are letters with the symbols that they may take, and the
 # lattices of all pairs over them.
 
-NOTHING, PLUS = "_", "+"  # the label of a letter that takes no symbol, and what joins several
+# the label of a letter that takes no symbol, and the mark that joins several
+NOTHING, PLUS = "_", "+"
 # Pairs times symbols that are computed at once: they stay in the processor's cache
 _CELLS = 1 << 14
 _LONGEST = 1000  # letters, or symbols, of a pair that is aligned
@@ -180,7 +181,7 @@ def units_of(pairs: Sequence[Pair], most: int) -> AlignmentUnits:
         else:
             alike.setdefault((N, M), []).append(number)
 
-    # Find the units of each batch, then number those of all batches.
+    # Find the units of each batch, then number the units of all batches.
     batches = []
     key_parts = [np.zeros(0, dtype=np.int64)]
     for (N, M), numbers in sorted(alike.items()):
@@ -298,7 +299,7 @@ def _distinct(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
     return distinct, places
 
 
-# ---- Learning alignments, and aligning by what was learned.
+# ---- Learning alignments, and aligning by the learned units.
 
 ITERATIONS = 10
 # Factor of a label at first, for each symbol beyond one: with 0.1 CMUdict needs fewer labels than
@@ -354,8 +355,8 @@ def align(
 
 
 def align_more(alignment: Alignment, pairs: Sequence[Pair]) -> Alignment:
-    """Align other pairs by what `alignment` has learned. Units that it has not seen are less likely
-    than any that it has."""
+    """Align other pairs by the units that `alignment` has learned. Units that it has not seen are
+    less likely than any that it has."""
     units = units_of(pairs, alignment.max_symbols)
     known = alignment.log_probabilities
     least = min(known.values(), default=0.0)

@@ -93,7 +93,7 @@ def parse_block(source: str, block: Sequence[Line], start: int = 0) -> ConlluSen
                 f"{source}, line {number}: {plural(len(row), 'column')}, not 10",
                 "CoNLL-U has ten, separated by tabs",
             )
-        # Words come in order; whatever else has a number is a range or an empty node.
+        # Words come in order; any other line with a number is a range or an empty node.
         if row[0] == str(len(cells) + 1):
             cells.append(row)
             places.append(place)
@@ -115,8 +115,8 @@ def parse_block(source: str, block: Sequence[Line], start: int = 0) -> ConlluSen
 
 
 def _end_of_other_line(source: str, number: int, id: str, words: int, end_before: int) -> int:
-    """Return the last word of a multiword form whose line has this id; `end_before`, that of the
-    form before it, for an empty node."""
+    """Return the last word of a multiword form whose line has this id; `end_before`, the last word
+    of the form before it, for an empty node."""
     match = _OTHER_ID.fullmatch(id)
     where = f"{source}, line {number}"
     if not match:

@@ -346,7 +346,7 @@ def _sentence_of_row(
     if not reason:
         words = words_of(value, row.where, column, lists=is_list(value))
 
-    # How it is written again, with what was in the row beside its text.
+    # How it is written again, with the other cells of the row.
     text = value if isinstance(value, str) and not is_list(value) else None
     if output not in ("jsonl", *LINE_OF):
         return raw_sentence(text or " ".join(words), words, output, row.number, is_first)
@@ -401,7 +401,7 @@ def joined(labels: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class _PredictedNames:
-    """Writes labels beside the text: those of a column of its name under another one."""
+    """Writes labels beside the text: labels of a column of its name under another one."""
 
     text: str
     write: Callable[[WordLabels, TextLabels], str]

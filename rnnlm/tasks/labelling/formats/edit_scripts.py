@@ -9,8 +9,8 @@ cased, each after a semicolon:
 * `^-2`: at the start, cut two characters (gemacht -> macht); `^2-2`: the same two characters after
   the start (umgebaut -> umbaut).
 
-`=be` alone is the lemma itself, whatever the word. Text is ASCII: other characters, white space,
-`;` and `|` are escaped as in Python's strings (`\\xe4`), so that any script can be a label.
+`=be` alone is the lemma itself, for any word. Text is ASCII: other characters, white space, `;` and
+`|` are escaped as in Python's strings (`\\xe4`), so that any script can be a label.
 """
 
 import re
@@ -77,7 +77,7 @@ def apply(script: str, form: str) -> str:
     if cased is None:
         return edits[0].text
     word = cased(form)
-    # Edits are in order, so whatever lies between them is kept as it is.
+    # Edits are in order, so the text between them is kept as it is.
     parts = []
     done = 0
     for start, end, text, from_end in edits:
@@ -92,8 +92,8 @@ def apply(script: str, form: str) -> str:
 
 
 def _edits(word: str, lemma: str) -> list[_Edit]:
-    """Return what turns `word` into `lemma`: the longest part that both share is kept, and likewise
-    on either side of it."""
+    """Return the script that turns `word` into `lemma`: the longest part that both share is kept,
+    and likewise on either side of it."""
     if word == lemma:
         return []
     if max(len(word), len(lemma)) <= _LONGEST:

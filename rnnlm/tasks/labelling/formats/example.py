@@ -89,7 +89,7 @@ SchemeName = Literal["auto", "none", "iob1", "bio", "bioes", "bilou", "bmes"]
 @dataclass(frozen=True)
 class LabelledSettings:
     """Settings for reading labelled texts. Columns are named by the header of a table, by the names
-    of CoNLL-U's fields, or by numbers from 1 on: those of a table without a header, too."""
+    of CoNLL-U's fields, or by numbers from 1 on, also in a table without a header."""
 
     format: Annotated[
         Format,

@@ -24,7 +24,7 @@ SAMPLE_LINES = 100
 
 @dataclass(frozen=True)
 class Sample:
-    """The first lines of a file, at least one, none of them blank, and what they are read for.
+    """The first lines of a file, at least one, none of them blank, and the purpose of reading them.
 
     level: of the labels. known_labels: the labels that a model knows, if the file is to be tagged.
     """

@@ -51,8 +51,8 @@ _TAG = re.compile("O|[BIELSU]-.+")
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table: that of the text, those of labels of words, and those of labels of
-    the whole text."""
+    """The columns of a table: the column of the text, columns of labels of words, and columns of
+    labels of the whole text."""
 
     text: str
     words: tuple[str, ...]
@@ -157,8 +157,8 @@ def _one_sentence(rows: Sequence[Example]) -> Example:
 
 
 def columns_of(table: InputTable, settings: LabelledSettings, level: Level) -> Columns:
-    """Return which columns to read from a table: those that are named, those of usual names, else
-    those that hold what is sought. A guess that the cells contradict is an error."""
+    """Return which columns to read from a table: the named ones, those of usual names, else those
+    with the wanted content. A guess that the cells contradict is an error."""
     names, where = table.names, table.where
     labels = tuple(column_named(name, names, where) for name in settings.label_columns)
     sentence_labels = tuple(
@@ -212,7 +212,7 @@ def _text_and_label(
     if text is None or label is None:
         raise _unclear(table, free, text, label)
 
-    # What the cells contradict was guessed wrong.
+    # A column that the cells contradict was guessed wrong.
     content = contents[label]
     is_reversed = (
         text != given_column and content.filled > 4 and content.is_text_beside(contents[text])

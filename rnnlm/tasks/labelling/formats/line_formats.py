@@ -32,7 +32,7 @@ from rnnlm.text.named_columns import no_column
 DOCUMENT_START = "-DOCSTART-"
 SAMPLE = 3  # values of a column that messages show
 LONGEST_SAMPLE = 30  # characters
-MANY_WORDS = 50  # that show what columns hold, and are seldom one sentence
+MANY_WORDS = 50  # that show the content of columns, and are seldom one sentence
 
 Rows = list[list[str]]
 

@@ -1,5 +1,5 @@
-"""Read files with labels, whatever their format: into examples, or sentence by sentence, to write
-other labels into them."""
+"""Read files with labels, in any format: into examples, or sentence by sentence, to write other
+labels into them."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence

@@ -192,8 +192,8 @@ def allowed(symbols: Sequence[str], scheme: str) -> tuple[np.ndarray, np.ndarray
     _, kind_S = np.unique([kind for _, kind in parsed], return_inverse=True)
     is_same_type_SS = kind_S[:, None] == kind_S
 
-    # What may follow depends on two letters, and whether both labels are of one type: these are few
-    # cases, where labels may be thousands.
+    # The labels that may follow depend on two letters, and on whether both labels are of one type:
+    # these are few cases, where labels may be thousands.
     may_follow = np.empty((len(letters), len(letters), 2), bool)
     for before, letter_before in enumerate(letters):
         for after, letter in enumerate(letters):

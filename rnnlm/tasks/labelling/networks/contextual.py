@@ -2,8 +2,8 @@
 frozen (Peters et al. 2018).
 
 Shapes: T words of the longest text, B rows, W words in all, X the widths of all layers of all
-language models side by side, C what the network makes of them, K inputs of the longest text of one
-language model, `</s>` first.
+language models side by side, C the width of the network's combination of them, K inputs of the
+longest text of one language model, `</s>` first.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from rnnlm.tasks.labelling.settings import TaskSettings
 from rnnlm.text.batches import padded
 from rnnlm.training.request import TrainingRequest
 
-# Of states that a training run keeps; what would take more is read again in each step.
+# Of states that a training run keeps; states beyond that are read again in each step.
 CACHE_BYTES = 1 << 30
 TOKENS = 1 << 12  # read in one call, about
 
@@ -163,8 +163,8 @@ class LayerMixture(nn.Module):
 
         gamma sum over layers l of softmax(s)_l P_l h_l
 
-    It has `context_size` numbers; those of all language models lie side by side. All layers begin
-    with the same weight.
+    It has `context_size` numbers; the numbers of all language models lie side by side. All layers
+    begin with the same weight.
     """
 
     def __init__(self, settings: TaskSettings) -> None:
@@ -232,7 +232,7 @@ def loaded(settings: TaskSettings, parts: Sequence[LanguageModel]) -> FrozenMode
 
 
 def cached(data: TaskData) -> TaskData:
-    """Add the states of all words to the data, those of the training data in 16 bits, as far as
+    """Add the states of all words to the data, states of the training data in 16 bits, as far as
     CACHE_BYTES allow."""
     cached_parts, left = {}, CACHE_BYTES
     for name, dtype in (("train", torch.float16), ("valid", torch.float32)):

@@ -1,9 +1,9 @@
 """Encode words as features: word input, dropout, recurrent layers that read each text from both
 ends, dropout.
 
-Shapes: T time, B rows, E width of what is read for each word, H of the features. Time comes first,
-as the recurrent kernels want it. A row is a text, followed by padding; what a row gives is the same
-alone and beside any others.
+Shapes: T time, B rows, E width of the input for each word, H of the features. Time comes first, as
+the recurrent kernels want it. A row is a text, followed by padding; the outputs of a row are the
+same alone and beside any others.
 """
 
 import itertools
@@ -44,8 +44,8 @@ class Reader(nn.Module):
     def vectors(
         self, inputs_TB: Tensor, is_word_TB: Tensor, context_TBC: Tensor | None = None
     ) -> Tensor:
-        """Return the vectors of words, (T, B, E), after dropout; what is read beside the words
-        comes last. The ids of padding, which may be any, are read as `</s>`."""
+        """Return the vectors of words, (T, B, E), after dropout; further inputs beside the words
+        come last. The ids of padding, which may be any, are read as `</s>`."""
         inputs_TB = inputs_TB.masked_fill(~is_word_TB, self.padding_id)
         if self.forms is None:
             vector_ids_TB = self.input.known(inputs_TB)
@@ -64,8 +64,8 @@ class Reader(nn.Module):
         return dropout(features, self.settings.dropout_output, self.training, is_locked)
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """Yield (weights, what they multiply, blocks stacked in them), to be initialised, without
-        the word vectors and the output layer."""
+        """Yield (weights, their operand, blocks stacked in them), to be initialised, without the
+        word vectors and the output layer."""
         raise NotImplementedError
 
     def levels(self) -> list[list[nn.Module]]:
@@ -100,8 +100,8 @@ class WordEncoder(Reader):
     def layers(
         self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
     ) -> list[Tensor]:
-        """Return what is read of each word, what each layer gives, [forward; backward], the lowest
-        first, and the features."""
+        """Return the input vectors of each word, the outputs of each layer, [forward; backward],
+        the lowest first, and the features."""
         x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
         boundaries = len(x_SBE) - len(inputs_TB)
         y_SBH, layers = self.body.read(x_SBE, lengths_B + boundaries)
@@ -112,8 +112,8 @@ class WordEncoder(Reader):
     def read_vectors(
         self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
     ) -> Tensor:
-        """Return what the layers read: a vector for each word and, where they read it, for `</s>`
-        at either end."""
+        """Return the input of the layers: a vector for each word and, where they read it, for
+        `</s>` at either end."""
         is_word_TB = is_word(len(inputs_TB), lengths_B)
         if not self.reads_boundary:
             return self.vectors(inputs_TB, is_word_TB, context_TBC)
@@ -138,7 +138,7 @@ class WordEncoder(Reader):
         return self.body.matrices()
 
 
-# ---- Which vector a word has: that of its lower-cased form, however it is written.
+# ---- The vector of a word: the vector of its lower-cased form, however it is written.
 
 
 class LowerCasedForms(nn.Module):
@@ -146,8 +146,8 @@ class LowerCasedForms(nn.Module):
     lower case, the most frequent one; also of a word that the vocabulary lacks, where the tokenizer
     spells. Specials stay.
 
-    The table is not a weight, and is not stored. It grows with the tokenizer's unseen words, as
-    that of their characters does (:class:`rnnlm.lm.neural.words.SpelledWords`).
+    The table is not a weight, and is not stored. It grows with the tokenizer's unseen words, like
+    the table of their characters (:class:`rnnlm.lm.neural.words.SpelledWords`).
     """
 
     form_V: Tensor
@@ -192,7 +192,7 @@ class LowerCasedForms(nn.Module):
         return self.form_V
 
 
-# ---- One vector of a whole text from those of its words, whatever its padding holds.
+# ---- One vector of a whole text from the vectors of its words, with any content of its padding.
 #
 # Shapes: T time, B rows, H width of the features. Every row has a word at least.
 
@@ -258,8 +258,8 @@ def at_words(
 
 
 def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) -> Tensor:
-    """Repeat what is read of words (T, B, C) at each of their tokens, (S, B, C). first_TB: the
-    place of each word's first token."""
+    """Repeat the vectors of words (T, B, C) at each of their tokens, (S, B, C). first_TB: the place
+    of each word's first token."""
     # The number of words begun so far is the word that a token belongs to.
     starts_SB = torch.zeros((S + 1, words_TBC.shape[1]), dtype=torch.int64, device=words_TBC.device)
     is_word_TB = is_word(len(first_TB), lengths_B)

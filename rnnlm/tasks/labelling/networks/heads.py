@@ -21,9 +21,9 @@ from rnnlm.tasks.batches import is_word
 # ---- The best label sequences of a chain: Viterbi's algorithm (Viterbi 1967; Forney 1973) and its
 # n best, exact.
 #
-# The scores may be those of a conditional random field, or log-probabilities of softmaxes that are
-# independent of each other: without a chain, or with one of zeros that constraints turn into -inf
-# where a label must not begin, end or follow another one.
+# The scores may be the scores of a conditional random field, or log-probabilities of softmaxes that
+# are independent of each other: without a chain, or with one of zeros that constraints turn into
+# -inf where a label must not begin, end or follow another one.
 #
 # Shapes: T time, B rows, K labels, n paths of a row, Y labels and the end.
 
@@ -33,7 +33,7 @@ Constraints = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Chain(NamedTuple):
-    """The scores of a label sequence beside those of its labels: of its first label, its last one,
+    """The scores of a label sequence besides its labels' scores: of its first label, its last one,
     and each two neighbours [from, to]."""
 
     start_K: Tensor
@@ -64,7 +64,7 @@ class LabelPaths:
 
 
 def widened(scores: Tensor) -> Tensor:
-    """Return scores in fp32 or wider, in whatever type they were computed."""
+    """Return scores in fp32 or wider, from any type."""
     return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
@@ -130,8 +130,8 @@ def nbest_paths(
 def _best_path(
     scores_TBK: Tensor, best_TBK: Tensor, lengths_B: Tensor, before_YK: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the one best path of each row, (T, B, 1), and its score, (B, 1): what
-    :func:`nbest_paths` does for n = 1, in fewer steps."""
+    """Return the one best path of each row, (T, B, 1), and its score, (B, 1): the result of
+    :func:`nbest_paths` for n = 1, in fewer steps."""
     T, B, K = scores_TBK.shape
     next_B = torch.full((B,), K, device=scores_TBK.device)
     score_B = after_B = torch.zeros(B, dtype=best_TBK.dtype, device=scores_TBK.device)
@@ -203,7 +203,7 @@ class TaggingHead(nn.Module):
     """Base of the heads that label words: a distribution over the label sequences of each row.
 
     Constraints choose among the sequences and don't change their probabilities: a log-probability
-    is always that of the distribution over all sequences, which training maximises. So the
+    always belongs to the distribution over all sequences, which training maximises. So the
     probabilities of the allowed ones may sum to less than one.
     """
 
@@ -262,8 +262,8 @@ class TaggingHead(nn.Module):
 
 class SoftmaxHead(TaggingHead):
     """Each label by itself, given the features of its word; the probability of a sequence is the
-    product of those of its labels. has_margin: it is trained by a margin between scores, so that
-    probabilities follow from scores that were not trained for them."""
+    product of its labels' probabilities. has_margin: it is trained by a margin between scores, so
+    that probabilities follow from scores that were not trained for them."""
 
     def __init__(self, width: int, labels: int, has_margin: bool = False) -> None:
         super().__init__()
@@ -280,7 +280,7 @@ class SoftmaxHead(TaggingHead):
         self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, nbest: int
     ) -> LabelPaths:
         logprob_TBK = torch.log_softmax(_scores(self.output, features_TBH), dim=2)
-        # A maximum at each place is what the search below finds, too, but faster.
+        # A maximum at each place gives the same as the search below, but faster.
         if constraints is None and nbest == 1:
             is_padding_TB = ~is_word(len(logprob_TBK), lengths_B)
             logprob_TB, labels_TB = logprob_TBK.max(dim=2)
@@ -392,8 +392,8 @@ def _loss(scores: Tensor, labels: Tensor, has_margin: bool) -> Tensor:
 
 
 class LinearChain(nn.Module):
-    """The scores of a chain of K labels; transitions_KK[i, j] is that of j after i. They start at
-    zero, where log p(y) is that of independent softmaxes."""
+    """The scores of a chain of K labels; transitions_KK[i, j] is the score of j after i. They start
+    at zero, where log p(y) equals that of independent softmaxes."""
 
     def __init__(self, labels: int) -> None:
         super().__init__()
@@ -428,13 +428,13 @@ class LinearChain(nn.Module):
         return fitting_B - all_B
 
     def score(self, scores_TBK: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
-        """Return score(y) of each row's labels, shape (B,). What `labels_TB` holds beyond a row's
-        end is not read."""
+        """Return score(y) of each row's labels, shape (B,). Entries of `labels_TB` beyond a row's
+        end are not read."""
         scores_TBK = widened(scores_TBK)
         start_K, end_K, transitions_KK = self.chain(scores_TBK.dtype)
         labels_TB = labels_TB.clamp(min=0)
         is_word_TB = is_word(len(labels_TB), lengths_B)
-        # Each label's score, and that of its place after the label before.
+        # Each label's score, and the score of its place after the label before.
         each_TB = scores_TBK.gather(2, labels_TB.unsqueeze(2)).squeeze(2)
         after_TB = transitions_KK[labels_TB[:-1], labels_TB[1:]]
         each_TB = each_TB + torch.cat([start_K[labels_TB[:1]], after_TB])
@@ -459,12 +459,13 @@ class LinearChain(nn.Module):
         top_TB1, top = scores_TBK.detach().amax(2, keepdim=True), transitions_KK.detach().max()
         with _without_autocast(scores_TBK):
             exp_TBK, exp_KK = (scores_TBK - top_TB1).exp(), (transitions_KK - top).exp()
-            # The sums are constants to the gradient: whatever the weights are divided by comes back
-            # as its logarithm.
+            # The sums are constants to the gradient: any divisor of the weights comes back as its
+            # logarithm.
             sums: list[Tensor] = []
             steps: list[Tensor] = []
             tiny = torch.finfo(exp_TBK.dtype).tiny
-            # By an index, the gradient of each step would be as large as that of all of them.
+            # By an index, the gradient of each step would be as large as the gradient of all of
+            # them.
             for exp_BK in exp_TBK.unbind():
                 interruption_point()
                 before_BK = steps[-1] @ exp_KK if steps else start_K.exp()
@@ -476,7 +477,7 @@ class LinearChain(nn.Module):
             last_BK = torch.stack(steps).gather(0, last_1BK)[0]
             ended_B = (last_BK * end_K.exp()).sum(1).log()
 
-        # Add the logarithms of what was subtracted and divided by.
+        # Add the logarithms of the subtracted and divided numbers.
         logs_TB = (torch.stack(sums).log() + top_TB1).squeeze(2)
         logs_TB = torch.cat([logs_TB[:1], logs_TB[1:] + top])
         return logs_TB.masked_fill(~is_word_TB, 0).sum(0) + ended_B * (lengths_B > 0)

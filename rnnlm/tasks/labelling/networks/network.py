@@ -90,9 +90,9 @@ class TaskNetwork(LayeredNetwork):
         return {}
 
     def layers(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
-        """Return what the network reads of each token, (S, B, E), and, where it is recurrent, what
-        each layer gives, the lowest first, and the highest hands on, (S, B, H). inputs: as for
-        :meth:`forward`."""
+        """Return the input vectors of each token, (S, B, E), and, for a recurrent network, the
+        outputs of each layer, the lowest first, and the vectors that the highest hands on, (S, B,
+        H). inputs: as for :meth:`forward`."""
         inputs, context_SBC = self._with_context(inputs)
         inputs_SB, lengths_B = inputs[0], inputs[1][0]
         if isinstance(self.encoder, WordEncoder):
@@ -100,8 +100,8 @@ class TaskNetwork(LayeredNetwork):
         return [self.encoder.vectors(inputs_SB, is_word(len(inputs_SB), lengths_B), context_SBC)]
 
     def trace(self, inputs: tuple[Tensor, ...]) -> tuple[NamedLayer, ...]:
-        """Trace what the recurrent layers do at each token of one text, and at `</s>` at either end
-        where that is read; none where there are no such layers."""
+        """Trace the recurrent layers at each token of one text, and at `</s>` at either end if that
+        is read; none if there are no such layers."""
         if not isinstance(self.encoder, WordEncoder):
             return ()
         inputs, context_SBC = self._with_context(inputs)
