@@ -400,70 +400,116 @@ class HiddenStateModel(LanguageModel[S], Protocol[S]):
 
 
 class Task(Protocol):
-    """A task of machine learning. It reads data, fits models to them, loads, evaluates and
-    describes models; all else gives the names of its models, and which commands and settings they
-    have. Requests, data and evaluations are those of :mod:`rnnlm.training`, and of the task.
+    """A task of machine learning: it reads data, fits models to them, loads, evaluates and
+    describes models. The attributes name its models, and the commands and settings that they have.
+
+    Requests, data and evaluations are defined in :mod:`rnnlm.training`, and by the task.
+
+    Attributes:
+        name: Name in config.json and after --task: "tagging".
+        singular: "m is ...": "a tagger of words".
+        example: An item of its data, in the singular.
+        own_command: The use of its models: "tag".
+        commands: Commands that can use its models; others refuse them.
+        usage: Command lines that use a model called {name}, the first one for a model just trained.
+        usual_corpus: Corpus that is read if no text is named.
+        request_fields: Fields of a request that this task has, but not all tasks.
+        text_settings: Classes of settings by which a training text is read.
+        settings_of_data: Names of settings of the network and of its training on which the data
+            depend. The seed is one of them if it draws the examples that are held out for
+            validation.
+        options: Keywords of `model.evaluate` and `rnnlm.compare`, as a settings class.
+        reading: Classes of settings by which its data are read.
+        reads_lines: Whether its data are just lines of text.
+        offers: Further options of `rnnlm eval` and `rnnlm compare`: "confusions", ...
+        compares_by: Settings of comparisons that have an effect.
     """
 
     # ---- What its models are called and do.
 
-    name: ClassVar[str]  # in config.json and after --task: "tagging"
-    singular: ClassVar[str]  # "m is ...": "a tagger of words"
-    example: ClassVar[str] = "line"  # what its data consist of, in the singular
-    own_command: ClassVar[str]  # what its models are made for: "tag"
-    # The commands that do something with its models; others refuse them.
+    name: ClassVar[str]
+    singular: ClassVar[str]
+    example: ClassVar[str] = "line"
+    own_command: ClassVar[str]
     commands: ClassVar[frozenset[str]] = frozenset(
         {"eval", "compare", "report", "info", "doctor", "serve", "count"}
     )
-    # Command lines that use a model called {name}, the first one for a model just trained.
     usage: ClassVar[tuple[str, ...]]
 
     @property
     def option(self) -> str:
-        """The option that asks for the task on the command line; "" where none is needed."""
+        """The option that asks for the task on the command line; "" if none is needed."""
         return f"--task {self.name}"
 
     # ---- What a request to train may ask for.
 
-    usual_corpus: ClassVar[str]  # which is read where no text is named
-    # Fields of a request that only some tasks have: those that this one has.
+    usual_corpus: ClassVar[str]
     request_fields: ClassVar[frozenset[str]] = frozenset()
 
     def usual_recipe(self, model: str | None, has_text: bool) -> str | None:
-        """Return the recipe that is taken where none is named; None: none is."""
+        """Return the default recipe; None if there is none.
+
+        Args:
+            model: Kind of model, if the user named one.
+            has_text: Whether the user named a text.
+        """
         return None
 
     # ---- The texts that it is trained on.
 
-    # The classes of settings by which a training text is read.
     text_settings: ClassVar[tuple[type, ...]]
-    # Names of settings of the network and of its training on which the data depend. The seed is
-    # one of them where it draws the examples that are held out for validation.
     settings_of_data: ClassVar[frozenset[str]] = frozenset()
 
     def open_texts(
         self, request: Any, resolved: "ResolvedSettings", kind: Any, progress: Callable[[str], None]
     ) -> Any:
-        """Read and encode what a request asks for."""
+        """Read and encode the texts of a training request.
+
+        Args:
+            request: The request.
+            resolved: Its settings.
+            kind: Kind of model.
+            progress: Callback for the progress of reading.
+        """
 
     # ---- What its models begin with, and hold beside weights.
 
     def initial_settings(self, request: Any, kind: Any) -> list[tuple[str, str, dict[str, Any]]]:
-        """Return the settings that a network has of the models that it starts from: (option, name
-        of the model, settings)."""
+        """Return the settings that a network takes from the models that it starts from: (option,
+        name of the model, settings).
+
+        Args:
+            request: The training request.
+            kind: Kind of model.
+        """
         return []
 
     def initial_weights(
         self, request: Any, kind: Any, resolved: "ResolvedSettings", data: Any
     ) -> "dict[str, np.ndarray] | None":
-        """Return the weights that a network starts from, by name; None where all are random."""
+        """Return the weights that a network starts from, by name; None if all are random.
+
+        Args:
+            request: The training request.
+            kind: Kind of model.
+            resolved: Settings of the request.
+            data: Its texts.
+        """
 
     def codec(self, tokenizer: Tokenizer, files: dict[str, bytes]) -> Any:
-        """Return what encodes a model's data: its tokenizer and, of some tasks, the labels that its
-        folder's `files` hold."""
+        """Return the codec of a model's data: its tokenizer and, for some tasks, its labels.
+
+        Args:
+            tokenizer: Tokenizer of the model.
+            files: Content of the files in its folder, by name.
+        """
 
     def describe(self, codec: Any) -> Any:
-        """Describe the codec of a model."""
+        """Describe the codec of a model.
+
+        Args:
+            codec: The codec.
+        """
 
     # ---- Evaluating. Commands and Python call `evaluate`, training calls `evaluate_encoded`, which
     # measures.
@@ -472,18 +518,22 @@ class Task(Protocol):
     def evaluation_class(self) -> Any:
         """The class of the results of :meth:`evaluate`."""
 
-    options: ClassVar[type]  # the keywords of `model.evaluate` and `rnnlm.compare`
-    # The settings by which its data are read.
+    options: ClassVar[type]
     reading: ClassVar[tuple[type, ...]]
-    reads_lines: ClassVar[bool] = False  # its data are lines of text, with nothing beside them
-    # Further options of `rnnlm eval` and `rnnlm compare`: "confusions", ...
+    reads_lines: ClassVar[bool] = False
     offers: ClassVar[frozenset[str]] = frozenset()
-    # The settings of comparisons that have an effect.
     compares_by: ClassVar[frozenset[str]] = frozenset({"resamples", "seed"})
 
     def evaluate(self, model: Any, data: Any, options: Any, device: "str | Device" = "auto") -> Any:
-        """Evaluate a model on data; open both if they are given by name. data: None: the test split
-        of the bundled corpus that the model was trained on."""
+        """Evaluate a model on data.
+
+        Args:
+            model: The model, or its name.
+            data: The data, or their paths. None: the test split of the bundled corpus that the
+                model was trained on.
+            options: Options of the task. None: the defaults.
+            device: Where a network computes.
+        """
 
     def compare(
         self,
@@ -494,25 +544,57 @@ class Task(Protocol):
         names: Sequence[str] | None = None,
         device: "str | Device" = "auto",
     ) -> Any:
-        """Compare models, themselves or by their names. names: what they are called in the
-        result."""
+        """Compare models.
+
+        Args:
+            models: The models, or their names.
+            data: The data, or their paths.
+            options: Options of the task. None: the defaults.
+            settings: Settings of the comparison. None: the defaults.
+            names: Names of the models in the result. None: their own.
+            device: Where networks compute.
+        """
 
     def comparable_stored(self, models: Sequence[Any]) -> Any:
-        """Return which of the metrics compare that were stored when models were trained; raise
-        ComparisonError if none does."""
+        """Return the comparable ones of the metrics that were stored in training.
+
+        Args:
+            models: The stored models.
+
+        Raises:
+            ComparisonError: No metric is comparable.
+        """
 
     def read(self, model: Any, data: Any, options: Any = None, called: str = "") -> Any:
-        """Return data, as they are named or opened, as a model reads them. called: the model, in
-        notices, where there are several."""
+        """Read and encode data for a model.
+
+        Args:
+            model: The model.
+            data: The data, or their paths.
+            options: Options of the task. None: the defaults.
+            called: Name of the model in notices, if there are several.
+        """
 
     def evaluate_encoded(
         self, model: Any, data: Any, options: Any = None, progress: Callable[[str], None] = ...
     ) -> Any:
-        """Evaluate a loaded model on data that :meth:`read` has encoded for it."""
+        """Evaluate a loaded model on encoded data.
+
+        Args:
+            model: The model.
+            data: Result of :meth:`read`.
+            options: Options of the task. None: the defaults.
+            progress: Callback for the progress of scoring.
+        """
 
     def checks(self, model: Any, sample: int | None, seed: int) -> Iterator[Any]:
-        """Yield what `rnnlm doctor` finds of a model whose arrays are whole. sample: how many
-        examples are made up."""
+        """Yield the results of `rnnlm doctor` for a model whose arrays are intact.
+
+        Args:
+            model: The model.
+            sample: Number of examples to make up. None: the default.
+            seed: Random seed of the examples.
+        """
 
 
 class ModelHandle:

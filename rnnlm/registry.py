@@ -22,23 +22,34 @@ USUAL_MODEL = "lstm"  # the default kind, for any task
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of model for one task. A property that gives a function imports its module when it
-    is asked for."""
+    """One kind of model for one task. A property that returns a function imports its module when it
+    is read.
+
+    Attributes:
+        name: Name of the kind, such as "lstm".
+        about: Description, in a few words.
+        has: Abilities that commands and inspections may ask for: a command of `rnnlm inspect`, or
+            "text": probabilities of a text alone; "sources": probabilities of a line given its
+            source; "n-grams"; "layers": outputs of layers, and word vectors.
+        task: Name of the task.
+        family: Family of models, such as "ngram".
+        trains_in_steps: Whether gradients change its weights step by step: a run can be stopped in
+            order, resumed and timed.
+        takes_parts: Whether `from_arrays` takes the models that a model is made of.
+        is_mapped: Whether its arrays stay in the file, mapped into memory.
+        made_with: Command that makes a kind that is not fitted to a text, but made of models that
+            were; None for the others.
+    """
 
     name: str
     about: str
-    # What commands and inspections may ask of its models: a command of `rnnlm inspect`, or
-    # "text": probabilities of a text alone;  "sources": those of a line given its source;
-    # "n-grams";  "layers": outputs of layers, and word vectors.
     has: frozenset[str] = frozenset()
     task: str = LANGUAGE_MODEL
 
     family: ClassVar[str]
-    # Gradients change its weights step by step: a run can be stopped in order, resumed and timed.
     trains_in_steps: ClassVar[bool] = False
-    takes_parts: ClassVar[bool] = False  # `from_arrays` takes the models that a model is made of
-    is_mapped: ClassVar[bool] = False  # its arrays stay in the file, mapped into memory
-    # The command that makes a kind that is not fitted to a text, but made of models that were.
+    takes_parts: ClassVar[bool] = False
+    is_mapped: ClassVar[bool] = False
     made_with: ClassVar[str | None] = None
 
     @property
@@ -75,8 +86,12 @@ class Kind:
         """Check that these settings can be trained here: the device, the precision, validation text
         where it is needed.
 
+        Args:
+            resolved: Settings of the run.
+            has_valid: Whether there is a validation text.
+
         Raises:
-            UsageError: a kind that is made of counts has several processes.
+            UsageError: A kind that is made of counts has several processes.
         """
         if not self.trains_in_steps and current_rank().count > 1:
             raise UsageError(
@@ -92,10 +107,13 @@ class Kind:
         raise NotImplementedError
 
     def check_counts(self, folder: str) -> None:
-        """Make sure that there are counts in `folder`; read no more than needed.
+        """Make sure that there are counts in a folder; read no more than needed.
+
+        Args:
+            folder: Folder of the counts.
 
         Raises:
-            UsageError: this kind is not made of counts.
+            UsageError: This kind is not made of counts.
         """
         raise UsageError(
             f"`counts` cannot be used with models of kind {self.name}",
@@ -110,17 +128,27 @@ class Kind:
         raise NotImplementedError
 
     def clean_up(self, resolved: "ResolvedSettings", data: Any) -> None:
-        """Delete what a run has left outside of its folder to resume from, now that its model is
-        saved."""
+        """Delete the files that a run has left outside of its folder to resume from, now that its
+        model is saved.
+
+        Args:
+            resolved: Settings of the run.
+            data: Training data of the run.
+        """
 
     def foresee(self, resolved: "ResolvedSettings", data: Any) -> dict[str, int]:
-        """Return the sizes of the work that are known in advance, by name."""
+        """Return the sizes of the work that are known in advance, in bytes, by name.
+
+        Args:
+            resolved: Settings of the run.
+            data: Training data of the run.
+        """
         return {}
 
     @property
     def array_shapes(self) -> Function:
-        """The function(settings, tokenizer, stored) that returns which arrays a stored model
-        has."""
+        """The function(settings, tokenizer, stored) that returns the shapes of a stored model's
+        arrays."""
         raise NotImplementedError
 
     @property
@@ -240,21 +268,47 @@ class Library(Protocol):
     """Another library whose models are read where it stores them."""
 
     def folder(self, name: str, needs_model: bool = True) -> Path:
-        """Return the folder of the model called PREFIX:NAME. needs_model: false where its tokenizer
-        is enough."""
+        """Return the folder of a model.
+
+        Args:
+            name: Name of the model, PREFIX:NAME.
+            needs_model: False if its tokenizer is enough.
+        """
 
     def manifest(self, folder: Path) -> Any:
-        """Describe the model in a folder as a model folder of rnnlm describes its own, by a
-        :class:`rnnlm.storage.manifest.Manifest`; None if the folder is not one of this library."""
+        """Describe the model in a folder as a model folder of rnnlm describes its own.
+
+        Args:
+            folder: The folder.
+
+        Returns:
+            A :class:`rnnlm.storage.manifest.Manifest`; None if the folder is not one of this
+            library.
+        """
 
     def tokenizer(self, folder: Path) -> "Tokenizer":
-        """Load the tokenizer in a folder, which need not hold a model."""
+        """Load the tokenizer in a folder.
+
+        Args:
+            folder: The folder, which need not hold a model.
+        """
 
     def shapes(self, folder: Path, manifest: Any) -> "Shapes":
-        """Return the type and shape of each array of a model, by name."""
+        """Return the type and shape of each array of a model, by name.
+
+        Args:
+            folder: Folder of the model.
+            manifest: Its description.
+        """
 
     def model(self, folder: Path, manifest: Any, device: str) -> "LanguageModel":
-        """Load the model in a folder."""
+        """Load the model in a folder.
+
+        Args:
+            folder: The folder.
+            manifest: Its description.
+            device: Where it computes.
+        """
 
 
 def library_of(name: str) -> Library | None:

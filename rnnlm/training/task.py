@@ -37,9 +37,9 @@ class Description:
 
 
 class BaseTask(Task):
-    """How models of all tasks are evaluated and compared.
+    """The evaluation and comparison of models of all tasks.
 
-    A new task gives the attributes of the protocol that have no value, its methods, and
+    A new task defines the attributes of the protocol that have no value, its methods, and
     `comparing`.
     """
 
@@ -75,7 +75,13 @@ class BaseTask(Task):
     def comparing(
         self, data: Any, options: Any, settings: "ComparisonSettings"
     ) -> "Comparer[Any, Any, Any]":
-        """Return what compares models on these data."""
+        """Return an object that compares models on data.
+
+        Args:
+            data: The data, or their paths.
+            options: Options of the task. None: the defaults.
+            settings: Settings of the comparison.
+        """
         raise NotImplementedError
 
 
