@@ -325,7 +325,7 @@ def _take_flags(arguments: Sequence[str]) -> tuple[list[str], frozenset[str]]:
 
 
 def _allowing(flags: Collection[str]) -> contextlib.AbstractContextManager[None]:
-    """Allow what these flags allow for models of Hugging Face."""
+    """Grant these permissions for models of Hugging Face."""
     if not {"--download", "--trust-remote-code"}.intersection(flags):
         return contextlib.nullcontext()
     from rnnlm.tools.huggingface import hub

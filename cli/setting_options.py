@@ -29,10 +29,10 @@ def options_of(
     """Make an option of each of these fields, as one decorator; without names, of all but those in
     `but`.
 
-    An option that is not given is None. settings: the class; None: that of a task that was removed,
-    which has no options. declared: what the option is called, if not as the field. before: what
-    `--help` says before the description. default_is: what it says of the default, if not what the
-    field does; "" is nothing. more: of :class:`click.Option`, where it is to differ from the field.
+    An option that is not given is None. settings: the class; None: the class of a task that was
+    removed, which has no options. declared: the name of the option, if not the field's. before: the
+    text of `--help` before the description. default_is: its text on the default, if not the
+    field's; "" is nothing. more: arguments of :class:`click.Option` that differ from the field.
     """
     assert len(names) == 1 or not declared
     if settings is None:
@@ -53,11 +53,11 @@ def _option(cls: type, name: str, declared: Sequence[str], **more: Any) -> Decor
     return click.option(name, *flags, help=about, default=default, **_typed(field, more))
 
 
-# ---- What click needs to know of a field.
+# ---- The facts about a field that click needs.
 
 
 class _BoundsInWords:
-    """What a range of numbers does about one beyond its bounds: the message says them in words."""
+    """The treatment of a number beyond the bounds of its range: the message says them in words."""
 
     any_number: ClassVar[click.ParamType]  # of the same type, without bounds
 
@@ -108,8 +108,8 @@ class Share(FloatRange):
 
 
 def list_of(kind: Callable[[str], T], what: str) -> Callable[..., tuple[T, ...] | None]:
-    """Return a callback that reads an option as a list of `kind`, or leaves it None. what: what a
-    message calls the parts."""
+    """Return a callback that reads an option as a list of `kind`, or leaves it None. what: the name
+    of the parts in a message."""
 
     def parse(
         context: click.Context, option: click.Parameter, text: str | None
@@ -135,7 +135,7 @@ def _typed(field: Setting, more: dict[str, Any]) -> dict[str, Any]:
     if "type" in more or "callback" in more:
         return more
 
-    # A field that may be None is an option that need not be given: what else it may be counts.
+    # A field that may be None is an option that need not be given: its other type counts.
     schemas = [schema for schema in field.schemas if schema.get("type") != "null"]
     kinds = {schema["type"] for schema in schemas if "type" in schema}
     if field.choices:
@@ -181,7 +181,7 @@ def _bounds(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 _NAMED = re.compile(r"`(\w+)`")  # another setting, in a description
-WITHOUT = "; none: "  # in a description, before what happens where the setting is none
+WITHOUT = "; none: "  # in a description, before the meaning of none
 
 
 def _sentence(description: str) -> str:
@@ -192,7 +192,7 @@ def _sentence(description: str) -> str:
 
 
 def _default(field: Setting, default_is: str | None) -> str:
-    """Return what `--help` says of the default."""
+    """Return the text of `--help` on the default."""
     if default_is is None:
         _, _, default_is = field.description.partition(WITHOUT)
         if isinstance(field.default, float):

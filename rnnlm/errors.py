@@ -207,7 +207,7 @@ def visible(text: str, kept: str = "") -> str:
 
 
 def require_package(module: str, extra: str, use: str) -> ModuleType:
-    """Import the module of that name, which the extra `extra` installs. use: what needs it, such as
+    """Import the module of that name, which the extra `extra` installs. use: its purpose, such as
     "CTC beam searches"."""
     try:
         return importlib.import_module(module)

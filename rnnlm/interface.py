@@ -425,7 +425,7 @@ class Task(Protocol):
         compares_by: Settings of comparisons that have an effect.
     """
 
-    # ---- What its models are called and do.
+    # ---- The names of its models and their uses.
 
     name: ClassVar[str]
     singular: ClassVar[str]
@@ -441,7 +441,7 @@ class Task(Protocol):
         """The option that asks for the task on the command line; "" if none is needed."""
         return f"--task {self.name}"
 
-    # ---- What a request to train may ask for.
+    # ---- The fields of a training request.
 
     usual_corpus: ClassVar[str]
     request_fields: ClassVar[frozenset[str]] = frozenset()
@@ -472,7 +472,7 @@ class Task(Protocol):
             progress: Callback for the progress of reading.
         """
 
-    # ---- What its models begin with, and hold beside weights.
+    # ---- The beginnings of its models, and their parts besides weights.
 
     def initial_settings(self, request: Any, kind: Any) -> list[tuple[str, str, dict[str, Any]]]:
         """Return the settings that a network takes from the models that it starts from: (option,

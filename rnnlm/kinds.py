@@ -1,7 +1,7 @@
 """The tables of tasks, kinds of models, ways to adapt, tokenizers of other programs and libraries
 of other models. `rnnlm/__init__.py` hands them to :mod:`rnnlm.registry`.
 
-What a name stands for is imported by its function, when it is used.
+Each function imports the object of its name, when it is used.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rnnlm.config import ResolvedSettings
     from rnnlm.interface import Task
 
-# ---- What each task is.
+# ---- The tasks.
 
 
 def _language_modelling() -> "Task":
@@ -47,7 +47,7 @@ TASKS = {
     "seq2seq": _learning_from_pairs,
 }
 
-# ---- What adapts a model, and what reads tokenizers and models of other programs.
+# ---- Adaptations of models, and readers of tokenizers and models of other programs.
 
 
 def _adapted(model: Any, kind: str, folder: Path) -> Any:

@@ -238,7 +238,7 @@ class Model(ModelHandle):
             target: For an encoder-decoder whose targets are in separate files, one file of targets
                 for each file of sources, and as many more for each further reference.
             decoding: For an encoder-decoder, how to decode sources. None: greedily.
-            reading: Settings that differ from those of the training data: for a tagger or
+            reading: Settings that differ from the settings of the training data: for a tagger or
                 classifier of :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings`, for
                 an encoder-decoder of :class:`~rnnlm.text.pair_columns.ParallelSettings`.
             progress: Callback for the progress of reading and scoring.
@@ -357,7 +357,7 @@ class Model(ModelHandle):
             sources: For an encoder-decoder: source of each sentence, one for all or one for each;
                 scores are log p(sentence | source).
             tokens: Report the surprisal of each token in bits.
-            words: Report the surprisal of each word in bits, whatever the model's tokens are.
+            words: Report the surprisal of each word in bits, for any tokens of the model.
             next_words: Number of likeliest next words to report before each word.
             eos: Include the end of each sentence, `</s>`, in its score.
             context: Score each line alone ("reset"), or all lines as one stream ("carry").

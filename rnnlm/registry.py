@@ -157,8 +157,8 @@ class Kind:
         raise NotImplementedError
 
 
-# The tables, which `rnnlm/__init__.py` hands down from rnnlm/kinds.py. A function imports what its
-# name stands for.
+# The tables, which `rnnlm/__init__.py` hands down from rnnlm/kinds.py. Each function imports the
+# object of its name.
 TASKS: "dict[str, Callable[[], Task]]" = {}
 KINDS: dict[str, Kind] = {}  # of language models
 TASK_KINDS: list[Kind] = []  # of all other tasks
@@ -204,7 +204,7 @@ def all_tasks() -> "list[Task]":
 
 
 def _unless_removed(imported: Callable[[], T]) -> T | None:
-    """Return what a function imports; None where a package of rnnlm that holds it was removed."""
+    """Return the import of a function; None if the package of rnnlm that holds it was removed."""
     try:
         return imported()
     except ModuleNotFoundError as error:
@@ -364,8 +364,8 @@ def check_use(command: str, of_task: str, name: str | None) -> None:
 
 
 def can_use(command: str, of_task: str, kind: str, need: str = "") -> bool:
-    """Return whether a command does anything with the models of a kind. need: what they have to
-    have (`Kind.has`). A command that no task mentions takes all models."""
+    """Return whether a command does anything with the models of a kind. need: the ability that they
+    must have (`Kind.has`). A command that no task mentions takes all models."""
     learned = task(of_task)
     if need and kind not in kinds_with(need, of_task):
         return False

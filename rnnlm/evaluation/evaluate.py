@@ -65,7 +65,7 @@ def compare(
         progress: Callback for the progress of reading and scoring.
         target: For encoder-decoders, files of targets, as for :meth:`rnnlm.Model.evaluate`.
         decoding: For encoder-decoders, how to decode sources. None: greedily.
-        reading: Settings that differ from those of the training data, as for
+        reading: Settings that differ from the settings of the training data, as for
             :meth:`rnnlm.Model.evaluate`.
 
     Raises:

@@ -471,7 +471,7 @@ class Evaluation(Records, Result):
 
 
 def stored_evaluations(manifest: "Manifest") -> dict[str, Evaluation]:
-    """Return what was measured of a model, by the names of texts. Results of another form raise
+    """Return the evaluations of a model, by the names of texts. Results of another form raise
     KeyError, TypeError or AttributeError."""
     kind = registry.task(manifest.task).evaluation_class
     return {name: kind.from_dict(results) for name, results in manifest.results.items()}

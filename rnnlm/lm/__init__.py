@@ -1,1 +1,1 @@
-"""Language models: what all of them share, n-grams, networks, and mixtures."""
+"""Language models: their common parts, n-grams, networks, and mixtures."""

@@ -1,5 +1,5 @@
-"""Read and write config.json of a model folder: what the model is, and each file and each other
-model that it is made of, with hashes."""
+"""Read and write config.json of a model folder: the description of the model, and each file and
+each other model that it is made of, with hashes."""
 
 import contextlib
 import dataclasses
@@ -27,7 +27,7 @@ from rnnlm.storage.provenance import MadeBy
 FORMAT_VERSION = 1
 CONFIG = "config.json"
 HINT = "restore the file from a copy, or rebuild the model; rnnlm doctor lists all damage"
-DATA = re.compile(  # what we write beside config.json; other files are the user's
+DATA = re.compile(  # our files beside config.json; other files are the user's
     r"(weights-\d{8,}(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|"
     r"tokenizer(-ids)?(-[0-9a-f]{8})?\.(model|json)|labels(-[0-9a-f]{8})?\.json)"
 )
@@ -38,7 +38,7 @@ ENDED = ("budget", "early", "complete")
 MOST_PARTS = 64  # of a mixture in all, parts of its parts included
 DEEPEST = 4  # mixtures of mixtures of mixtures ...
 MOST_LISTED = 64  # files of a model, and entries of any list in its settings: 64 parts that adapt
-# What is kept beside a model for adapting it.
+# Files beside a model for its adaptation.
 COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors|journal)")
 
 
@@ -117,7 +117,8 @@ class Manifest:
 
     @property
     def task(self) -> str:
-        """What the model was trained for: "language-model", or another of the registry's TASKS."""
+        """The task that the model was trained for: "language-model", or another of the registry's
+        TASKS."""
         return str(self.settings.get("task", LANGUAGE_MODEL))
 
     @property
@@ -136,9 +137,8 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """12 hexadecimal digits over the hashes of the model's files, and over what its
-        tokenizer rewrites; of a combination also over its settings and parts,
-        wherever these lie."""
+        """12 hexadecimal digits over the hashes of the model's files, and over its tokenizer's
+        rewriting; of a combination also over its settings and parts, wherever these lie."""
         hashed = sorted(f"{entry.role}:{entry.sha256}" for entry in self.files.values())
         for name in ("normalise", "remove_punctuation"):
             value = self.tokenizer.get(name)
@@ -197,7 +197,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _lists_of(manifest: Manifest) -> Iterator[tuple[str, Sized]]:
-    """Yield all lists that say how a model is made, each with what it lists."""
+    """Yield all lists that say how a model is made, each with its items."""
     yield "files", manifest.files
     yield "parts", manifest.parts
     for settings in (manifest.settings, manifest.tokenizer):
@@ -217,8 +217,8 @@ def files_of(folder: Path) -> FolderFiles:
 
 
 def file_faults(folder: Path, manifest: Manifest, most_hashed: float = math.inf) -> list[str]:
-    """Return what is wrong with the files of a model. Those of more than `most_hashed` bytes are
-    not hashed."""
+    """Return the faults of the files of a model. Files of more than `most_hashed` bytes are not
+    hashed."""
     files = files_of(folder)
     faults = []
     for name, entry in manifest.files.items():
@@ -231,8 +231,8 @@ def is_model(folder: Path) -> bool:
     return os.path.isfile(folder / CONFIG)
 
 
-# ---- What a model is saved from: its tokenizer and arrays; and the models that a combination is
-# made of.
+# ---- The parts that a model is saved from: its tokenizer and arrays; and the models that a
+# combination is made of.
 #
 # Those are referred to by path and fingerprint, or bundled: copied into the combination's folder.
 #
@@ -396,7 +396,7 @@ def remove_unnamed(folder: Path) -> None:
             named = {part.path for part in read_manifest(folder).parts}
         entries = list(folder.iterdir())
     except (ModelError, OSError):
-        return  # leave all: what belongs to the model is not known
+        return  # leave all: the model's own files are not known
     for entry in entries:
         # The model that a link leads to is not ours.
         if COPY.fullmatch(entry.name) and not entry.is_symlink() and entry.name not in named:
@@ -411,7 +411,7 @@ def _path_from(folder: Path, source: Path) -> str:
 
 
 def _all_folders(folder: Path) -> set[Path]:
-    """Return `folder`, and those of all the models that it is made of."""
+    """Return `folder`, and the folders of all the models that it is made of."""
     folders = {folder.resolve()}
     for part in part_folders(folder, read_manifest(folder)):
         folders |= _all_folders(part)
@@ -446,7 +446,7 @@ def _copy(source: Path, target: Path, manifest: Manifest) -> None:
 
 
 def _copy_companions(source: Path, target: Path) -> None:
-    """Copy what is kept beside the model for adapting it."""
+    """Copy the files beside the model for its adaptation."""
     for path in source.iterdir():
         if COMPANION.fullmatch(path.name):
             _copy_file(path, target / path.name)
@@ -458,8 +458,8 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Delete what `_copy` may have written into `folder`, and the folder if nothing else is
-    there."""
+    """Delete the files that `_copy` may have written into `folder`, and the folder if nothing else
+    is there."""
     with contextlib.suppress(OSError):
         for entry in sorted(folder.iterdir()):
             name = whole_name(entry.name)

@@ -73,9 +73,9 @@ def save(
     one stays whole.
 
     kind: its kind, as the registry names it: "lstm", "ngram". parts: the folders of the models that
-    a combination is made of. bundle: copy them into `folder`, else refer to them. in_8_bits: of the
-    weights of a network, as the shipped model has them. continues_run: the model there is of the
-    same training run; else what was kept for it is deleted: its checkpoints, and how it adapts
+    a combination is made of. bundle: copy them into `folder`, else refer to them. in_8_bits: store
+    the weights of a network in 8 bits, as in the shipped model. continues_run: the model there is
+    of the same training run; else its companions are deleted: its checkpoints, and how it adapts
     itself.
     """
     files: dict[str, FileEntry] = {}
@@ -112,7 +112,7 @@ def save(
                     folder.rmdir()
             raise
 
-        # Delete the files of the model before, and those of writers that were killed.
+        # Delete the files of the model before, and the files of writers that were killed.
         listed = {UNFINISHED_FILES, *before}
         left = []
         for file in os.listdir(folder):
@@ -230,7 +230,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
 
 
 def holds_leftovers(folder: Path) -> bool:
-    """Return whether all files in `folder` are what a writer leaves if it is killed before
+    """Return whether all files in `folder` are leftovers of a writer that was killed before
     config.json (a locked folder first, then weights), or the log of a run that diverged before
     there was a model."""
     if not folder.is_dir():
@@ -259,14 +259,14 @@ def _listed_files(folder: Path) -> list[str]:
 
 
 def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
-    """Delete those of the files `names`, and the copies of parts, that config.json does not name
+    """Delete the files among `names`, and the copies of parts, that config.json does not name
     now."""
     named = set()
     if is_model(folder):
         try:
             named = set(read_manifest(folder).files)
         except ModelError:
-            return  # leave all: what belongs to the model is not known
+            return  # leave all: the model's own files are not known
     for name in set(names) - named:
         with contextlib.suppress(OSError):
             (folder / name).unlink()
@@ -280,8 +280,8 @@ def _remove_unfinished(folder: Path) -> None:
 
 
 def _remove_companions(folder: Path) -> None:
-    """Delete what was kept beside a model that is no longer there: settings tuned for it, the log
-    of its training."""
+    """Delete the companions of a model that is no longer there: settings tuned for it, the log of
+    its training."""
     for path in folder.iterdir():
         if COMPANION.fullmatch(path.name) or (path.name == METRICS and is_of_a_run(folder)):
             path.unlink(missing_ok=True)

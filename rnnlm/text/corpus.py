@@ -427,7 +427,7 @@ class Examples(Protocol):
 
     @property
     def content_hash(self) -> str:
-        """The hash of what they hold, whatever file or format they came in."""
+        """The hash of their content, which does not depend on file and format."""
 
 
 # Data that a model is evaluated on: by their names, or as they were read.

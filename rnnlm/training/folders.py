@@ -18,7 +18,7 @@ from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import ResolvedRequest
 
 LONGEST_NAME = 100  # of a text; file systems take 255 bytes, and kinds come behind it
-# What files of texts end in beside the suffixes of tables. Others, such as .en and .fr, distinguish
+# Suffixes of text files besides the suffixes of tables. Others, such as .en and .fr, distinguish
 # texts.
 _TEXT_SUFFIXES = {".txt", ".text", ".tokens", ".raw", ".conll", ".conllu", ".arrow"}
 # A file named after its use is less informative than its folder.

@@ -392,7 +392,7 @@ def plan_grid(
 ) -> GridPlan:
     """Plan each run of a grid. Texts are read and encoded once for all runs that read them in the
     same way. is_shown: as for :func:`rnnlm.training.plan.plan`."""
-    # Refuse what cannot be a grid before any text is read.
+    # Refuse requests that cannot be a grid before any text is read.
     if current_rank().count > 1:
         raise UsageError(
             "a grid is trained in a single process",

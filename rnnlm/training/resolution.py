@@ -69,7 +69,7 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     inherited = _inherited_settings(request, kind)
     from_models = [source.layer for source in inherited]
 
-    # All layers, the lowest first. Drop or refuse what this kind has no setting for.
+    # All layers, the lowest first. Drop or refuse values without a setting of this kind.
     above = [*from_models, *requested]
     from_recipe = [_without_unchosen(layer, above, kind) for layer in from_recipe]
     layers = [from_corpus, *from_recipe, *from_models, *requested]
@@ -238,7 +238,7 @@ def _check_inherited(resolved: ResolvedSettings, inherited: list[_Inherited]) ->
             raise UsageError(what, f"it is {as_text(value)} in the {source.layer.origin}", hint)
 
 
-# ---- What a model of this kind does not have.
+# ---- Settings that a model of this kind does not have.
 
 
 def _check_fields(request: TrainingRequest, task: Task) -> None:

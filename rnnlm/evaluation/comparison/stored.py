@@ -1,8 +1,8 @@
 """Compare models by the metrics of the validation text that were stored when they were trained.
 Nothing is measured, so there are no intervals of the differences, and no p-values.
 
-The stored metrics must be of the same lines, read alike; then the rules are those of a comparison
-on a text.
+The stored metrics must be of the same lines, read alike; then the rules are the same as in a
+comparison on a text.
 """
 
 import itertools

@@ -202,8 +202,8 @@ def likeliest(logprob_MV: Array, count: int) -> np.ndarray:
 
 
 def stepping(model: LanguageModel) -> LanguageModel:
-    """Return a model for one caller that reads token by token: one that then caches whatever makes
-    this fast, if `model` offers it."""
+    """Return a model for one caller that reads token by token: one with caches for this, if `model`
+    offers it."""
     if not hasattr(model, "stepping"):
         return model
     stepping_model: LanguageModel = model.stepping()

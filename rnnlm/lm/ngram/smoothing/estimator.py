@@ -1,4 +1,4 @@
-"""The classical estimators: what they have in common.
+"""The common parts of the classical estimators.
 
 An estimator looks at one order at a time. Of the probability mass of a context h, it gives a share
 to each word seen after h, and leaves the rest to the lower order, whose context h' lacks the first
@@ -8,8 +8,8 @@ word of h:
     backing off:    p(w|h) = share(w|h) where hw was seen, else bow(h) p(w|h'),
         bow(h) such that all sums to one
 
-Below the unigrams lies the uniform distribution 1/V. What pruning takes away from the shares goes
-to left(h), unless the estimator does not sum to one.
+Below the unigrams lies the uniform distribution 1/V. The shares that pruning takes away go to
+left(h), unless the estimator does not sum to one.
 """
 
 from dataclasses import dataclass
@@ -157,7 +157,7 @@ class Estimator:
         return bool(cls.tuned)
 
     def begin_order(self, order: int, tally: CountsOfCounts) -> None:
-        """Estimate what all n-grams of an order have in common, such as discounts, before their
+        """Estimate the values that all n-grams of an order share, such as discounts, before their
         shares are requested. Most estimators look at each context alone.
 
         Args:

@@ -135,7 +135,7 @@ def _without_strays(examples: list[Example], place: int, scheme: str) -> list[Ex
         columns[place] = labels
         changed.append(replace(example, word_labels=tuple(columns)))
 
-    # Tell what happened: either they were replaced, or the labels are taken as they are.
+    # Report them: either they were replaced, or the labels are taken as they are.
     count = sum(counts[label] for label in odd)
     what = f"{first} is not a span label, unlike nearly all others"
     if count > 1:
@@ -178,7 +178,7 @@ def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
     return named_columns.detect_format(source, errors, by_lines, _BY_NAME, settings.format)
 
 
-# ---- Opening a file that labels are written into, whatever its format.
+# ---- Opening a file of any format that labels are written into.
 
 
 def detect_document_format(

@@ -1,8 +1,8 @@
 """Compare encoder-decoders on the same pairs: by perplexities, and by metrics of their outputs.
 
-Sources are resampled, each with all its references. Perplexities compare as those of language
-models do (:mod:`rnnlm.evaluation.comparison.comparison`); metrics of outputs compare between any
-models.
+Sources are resampled, each with all its references. Perplexities compare under the same conditions
+as for language models (:mod:`rnnlm.evaluation.comparison.comparison`); metrics of outputs compare
+between any models.
 """
 
 from collections.abc import Sequence
