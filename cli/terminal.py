@@ -2,7 +2,6 @@
 control characters escaped. A piped table is TSV (:mod:`rnnlm.storage.files.tables`): tabs and line
 ends inside its cells are kept, in quotes."""
 
-import ast
 import contextlib
 import re
 import shlex
@@ -17,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import click
 
 from rnnlm.amounts import ago, amount, bounds, duration, plural  # noqa: F401 for commands
-from rnnlm.errors import RnnlmWarning, visible
+from rnnlm.errors import Keyword, RnnlmWarning, parts_of, visible
 from rnnlm.tabular import Table
 
 if TYPE_CHECKING:
@@ -43,9 +42,6 @@ def say(message: str) -> None:
         click.echo(visible(spelled(message)), err=True)
 
 
-# A setting or parameter in a message of the library, which names it as Python does: `order`,
-# `order=5`, `output="DIR"`.
-_NAMED = re.compile(r"""`([a-z]\w*)(?:=(\w[\w.,%]*|"[^"`]*"|'[^'`]*'))?`""")
 # What some commands call a parameter, where neither the option nor click's name of it is the same.
 _OTHER_OPTIONS = {
     "text": "--on",
@@ -57,31 +53,24 @@ _OTHER_OPTIONS = {
 
 
 def spelled(message: str) -> str:
-    """Write the settings and parameters that a message of the library names as options of the
-    command that runs. What this command has no option for is left as it is."""
+    """Write the keywords of a message as options of the command that runs. What this command has
+    no option for is left as it is."""
+    return "".join(map(_as_option, parts_of(message)))
+
+
+def _as_option(part: str | Keyword) -> str:
     context = click.get_current_context(silent=True)
-    if context is None or "`" not in message:
-        return message
-    options = [
-        parameter for parameter in context.command.params if isinstance(parameter, click.Option)
-    ]
+    if context is None or isinstance(part, str):
+        return str(part)
+    options = [option for option in context.command.params if isinstance(option, click.Option)]
+    for option in options:
+        if _is_called(option, part.name):
+            return _with_value(option, part.value)
+    if part.value is not ... and any("--set" in option.opts for option in options):
+        from rnnlm.config import as_text
 
-    def as_option(match: re.Match[str]) -> str:
-        name, value = match.groups()
-        if value and value[0] in "\"'":
-            value = shlex.quote(ast.literal_eval(value))
-        for option in options:
-            if _is_called(option, name):
-                return _with_value(option, value)
-        takes_settings = any("--set" in option.opts for option in options)
-        if takes_settings and value:
-            return f"--set {name}={_LITERALS.get(value, value)}"
-        return match[0]
-
-    return _NAMED.sub(as_option, message)
-
-
-_LITERALS = {"True": "true", "False": "false", "None": "none"}
+        return f"--set {part.name}={as_text(part.value)}"
+    return str(part)
 
 
 def _is_called(option: click.Option, name: str) -> bool:
@@ -90,13 +79,13 @@ def _is_called(option: click.Option, name: str) -> bool:
     return option.name == name or any(word in option.opts for word in words)
 
 
-def _with_value(option: click.Option, value: str | None) -> str:
-    """Return an option with this value as one types it; None: the option alone."""
-    if value == "False" and option.secondary_opts:
+def _with_value(option: click.Option, value: object) -> str:
+    """Return an option with this value as one types it; ...: the option alone."""
+    if value is False and option.secondary_opts:
         return option.secondary_opts[0]
-    if value is None or value == "True":
+    if value is ... or value is True:
         return option.opts[0]
-    return f"{option.opts[0]} {value}"
+    return f"{option.opts[0]} {shlex.quote(str(value))}"
 
 
 def say_signatures(signatures: dict[str, Any]) -> None:
@@ -332,11 +321,11 @@ def _is_complete(message: str) -> bool:
 
 def show_error(what: str, why: str = "", hint: str = "") -> None:
     """Print an error: a line each for what is wrong, why, and the way out."""
-    say(f"error: {what}")
+    say("error: " + what)
     if why:
-        say(f"  why: {why}")
+        say("  why: " + why)
     if hint:
-        say(f"  try: {hint}")
+        say("  try: " + hint)
 
 
 class Notes:
@@ -350,10 +339,10 @@ class Notes:
         self, message: Warning | str, category: type[Warning], *where: Any, **more: Any
     ) -> None:
         """Print a warning. Those of other libraries are for developers, and are dropped."""
-        text = str(message)
+        text = message.args[0] if isinstance(message, Warning) else message
         if issubclass(category, RnnlmWarning) and text not in self.shown:
             self.shown.add(text)
-            say(f"note: {text}")
+            say("note: " + text)
 
 
 def print_json(*values: Any) -> None:

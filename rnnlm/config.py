@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
-from rnnlm.errors import ModelError, SettingsError, did_you_mean, nearest, notice, shown
+from rnnlm.errors import ModelError, SettingsError, did_you_mean, keyword, nearest, notice, shown
 
 Settings = TypeVar("Settings")
 
@@ -193,7 +193,7 @@ def as_called_here(name: str, value: Any) -> tuple[str, Any]:
 def _other_name(name: str, value: Any) -> str:
     """Return what to write for a name that other tools have for a setting; "" for others."""
     setting, value = as_called_here(name, value)
-    return "" if setting == name else f"write `{setting}={value!r}`"
+    return "" if setting == name else ("write " + keyword(setting, value))
 
 
 def _as_classes_spell(values: Mapping[str, Any], classes: Iterable[type]) -> dict[str, Any]:

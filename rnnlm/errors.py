@@ -5,9 +5,10 @@ each for what, why and the hint, and into the exit code of its class. What is wo
 failure (a vocabulary lowered, a smaller batch chosen) is an :class:`RnnlmWarning`, sent through
 :mod:`warnings`.
 
-A message names settings and parameters in backticks, as Python does: `order`, `order=5`,
-`output="DIR"`. The command line prints its own options in their place (`cli/terminal.py`). What
-another command is to do is named as one types it: rnnlm count TEXT --order 5.
+A message holds the settings and parameters that it names (:func:`keyword`). In Python it names
+them in backticks: `order`, `order=5`, `output="DIR"`. The command line prints its own options in
+their place (`cli/terminal.py`). What another command is to do is named as one types it: rnnlm count
+TEXT --order 5.
 """
 
 import difflib
@@ -18,6 +19,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from types import ModuleType
+from typing import NamedTuple, Self
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 200
@@ -27,6 +29,55 @@ CONTROL = re.compile(
 # Packages of an extra of setup.cfg that has other packages than the missing one.
 _OF_EXTRAS = {"plots": "jinja2 matplotlib", "serve": "starlette uvicorn"}
 LONGEST_MESSAGE = 1000  # characters: quotations from a file may be of any length
+
+
+class Keyword(NamedTuple):
+    """A setting or parameter that a message names. value: what to give it; ...: nothing special."""
+
+    name: str
+    value: object = ...
+
+    def __str__(self) -> str:
+        if self.value is ...:
+            return f"`{self.name}`"
+        value = f'"{self.value}"' if isinstance(self.value, str) else repr(self.value)
+        return f"`{self.name}={value}`"
+
+
+class Message(str):
+    """A text with the keywords that it names. Other texts are added to it; a text that is formatted
+    with it keeps only the words."""
+
+    parts: tuple[str | Keyword, ...]
+
+    def __new__(cls, *parts: str | Keyword) -> Self:
+        message = super().__new__(cls, "".join(map(str, parts)))
+        message.parts = parts
+        return message
+
+    def __add__(self, text: str) -> str:
+        return Message(*self.parts, *parts_of(text))
+
+    def __radd__(self, text: str) -> str:
+        return Message(text, *self.parts)
+
+
+def parts_of(message: str) -> tuple[str | Keyword, ...]:
+    """Return the texts and keywords that a message is made of."""
+    return message.parts if isinstance(message, Message) else (message,)
+
+
+def keyword(name: str, value: object = ...) -> str:
+    """Name a setting or parameter in a message, with the value to give it."""
+    return Message(Keyword(name, value))
+
+
+def joined_message(between: str, texts: Iterable[str]) -> str:
+    """Join texts that may name keywords."""
+    parts: list[str | Keyword] = []
+    for text in texts:
+        parts += [between, *parts_of(text)]
+    return Message(*parts[1:])
 
 
 class RnnlmError(Exception):
@@ -137,13 +188,13 @@ class NoticeCollector:
     def send(self) -> None:
         """Send the notices gathered so far."""
         for message, places in self._places.items():
-            notice(f"{first_of(places)}: {message}")
+            notice(first_of(places) + ": " + message)
         self._places.clear()
 
 
 def first_of(names: Sequence[str], most: int = 3, between: str = ", ") -> str:
     """Return the first of these names, and how many more there are."""
-    shown = between.join(names[:most])
+    shown = joined_message(between, names[:most])
     if len(names) > most:
         shown += f" and {len(names) - most:,} more"
     return shown

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from rnnlm import registry
 from rnnlm.checks import several
 from rnnlm.config import plain
-from rnnlm.errors import UsageError, nearest
+from rnnlm.errors import UsageError, keyword, nearest
 from rnnlm.interface import Array, Device, ModelHandle, State, Tokenizer, core_of
 from rnnlm.lm.base import loading
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
@@ -154,7 +154,7 @@ class Model(ModelHandle):
             raise UsageError(
                 "the model was not loaded from a folder",
                 f"it {lack}",
-                "rnnlm.train and rnnlm.mix store their models in `output`",
+                "rnnlm.train and rnnlm.mix store their models in " + keyword("output"),
             )
         return self.folder
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias, TypeVar
 
 from rnnlm import system
-from rnnlm.errors import RnnlmError
+from rnnlm.errors import RnnlmError, keyword
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -39,7 +39,11 @@ Order: TypeAlias = Literal["in turn", "errors at once", "as they end"]
 TICK_SECONDS = 0.5  # between two checks of whether the work can continue or is asked to end
 AHEAD = 2  # tasks handed out for each worker: it begins the next one at once
 DONE = object()  # there are no more tasks
-HINT = "run it again, perhaps with fewer `workers`: it resumes from what is finished on disk"
+HINT = (
+    "run it again, perhaps with fewer "
+    + keyword("workers")
+    + ": it resumes from what is finished on disk"
+)
 
 
 class RunCancelled(RnnlmError):
@@ -375,7 +379,14 @@ def _outcome(
         return None, RnnlmError(
             "not enough memory",
             "a worker ran out of it",
-            "lower `workers`, `memory`, `sample` or `max_vocab`",
+            "lower "
+            + keyword("workers")
+            + ", "
+            + keyword("memory")
+            + ", "
+            + keyword("sample")
+            + " or "
+            + keyword("max_vocab"),
         )
     except Exception as error:  # the parent raises it
         return None, error

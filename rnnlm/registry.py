@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
-from rnnlm.errors import ComparisonError, SettingsError, UsageError, nearest
+from rnnlm.errors import ComparisonError, SettingsError, UsageError, keyword, nearest
 from rnnlm.system import current_rank
 
 if TYPE_CHECKING:
@@ -116,9 +116,9 @@ class Kind:
             UsageError: This kind is not made of counts.
         """
         raise UsageError(
-            f"`counts` cannot be used with models of kind {self.name}",
+            keyword("counts") + f" cannot be used with models of kind {self.name}",
             "they need the text itself",
-            'add `model="ngram"`',
+            "add " + keyword("model", "ngram"),
         )
 
     @property
@@ -240,8 +240,8 @@ def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
             "it reads a whole text at once, but a language model must not see the words it predicts"
         )
     trained = [kind.name for kind in kinds.values() if kind.is_trained]
-    hint = f'use `model` {", ".join(trained)}; or `task="{others[0]}"`'
-    raise SettingsError(f"`model` {name} is not for {of_task}", why, hint)
+    hint = "use " + keyword("model") + f" {', '.join(trained)}; or " + keyword("task", others[0])
+    raise SettingsError(keyword("model") + f" {name} is not for {of_task}", why, hint)
 
 
 def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:

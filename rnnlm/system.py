@@ -30,6 +30,7 @@ from rnnlm.errors import (
     RnnlmError,
     SettingsError,
     UsageError,
+    keyword,
 )
 
 if TYPE_CHECKING:
@@ -362,7 +363,7 @@ def bind_device(name: str) -> str:
     if name.startswith(("cuda:", "mps")):
         raise UsageError(
             f"{here.count} processes cannot share the device {name}",
-            hint="use `device` cuda, cpu or auto",
+            hint="use " + keyword("device") + " cuda, cpu or auto",
         )
     import torch
 
@@ -373,7 +374,7 @@ def bind_device(name: str) -> str:
         raise DeviceError(
             f"there is no GPU for process {here.local_rank + 1} of this machine",
             f"each process takes one, and there are {torch.cuda.device_count()} here",
-            'start fewer processes, or use `device="cpu"`',
+            "start fewer processes, or use " + keyword("device", "cpu"),
         )
     return f"cuda:{here.local_rank}" if name in ("auto", "cuda") else name
 
@@ -401,7 +402,7 @@ def planning_together() -> Iterator[None]:
         if any(_plan_code(place_to_meet, run, lower) for lower in range(here.rank)):
             raise ReportedByOtherProcess(code) from None
         if here.rank and isinstance(error, RnnlmError):
-            error.what = f"{here}: {error.what}"
+            error.what = f"{here}: " + error.what
         raise
 
     # A rank that succeeds waits to hear that all of them did.

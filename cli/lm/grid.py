@@ -147,7 +147,7 @@ def _left(event: "GridRunStarted", seconds: float) -> str:
 def _say_ended(event: "GridRunEnded") -> None:
     result = event.result
     if event.error:
-        terminal.show_error(f"{result.run}: {event.error.what}", event.error.why, event.error.hint)
+        terminal.show_error(f"{result.run}: " + event.error.what, event.error.why, event.error.hint)
         return
     metric = result.metrics.get("valid")
     if metric is not None and metric.value is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.amounts import plural
-from rnnlm.errors import TextError
+from rnnlm.errors import TextError, keyword
 from rnnlm.events import never
 from rnnlm.scoring.rows import MEASURES
 from rnnlm.storage.files.reading import FEW_LINES, standard_input_waits
@@ -189,7 +189,7 @@ class _About:
             raise TextError(
                 f"{plural(self.tally.not_utf8, 'line is', 'lines are')} not UTF-8",
                 "they have no score",
-                'convert the input to UTF-8, or use `encoding_errors="replace"`',
+                "convert the input to UTF-8, or use " + keyword("encoding_errors", "replace"),
             )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.checks import items_of
-from rnnlm.errors import TextError, UsageError, notice
+from rnnlm.errors import TextError, UsageError, keyword, notice
 from rnnlm.evaluation.perplexity import Signature, check_context, signature_of
 from rnnlm.events import never
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
@@ -296,7 +296,7 @@ class SentenceScorer:
                     raise UsageError(
                         f"sentence {sentence.id} has no source",
                         "an encoder-decoder scores a target given its source",
-                        "name it with `sources`",
+                        "name it with " + keyword("sources"),
                     )
             whys = cast(Any, self.model).why_unread([sentence.source or "" for sentence in checked])
             for place, why in enumerate(whys):
@@ -310,7 +310,7 @@ class SentenceScorer:
             raise UsageError(
                 "a given text begins a new line",
                 "context is carry",
-                'use `context="reset"`, or leave it out',
+                "use " + keyword("context", "reset") + ", or leave it out",
             )
         pairs = zip(checked, reasons, strict=True)
         return checked, reasons, [sentence for sentence, reason in pairs if reason is None]
@@ -511,7 +511,7 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
         raise UsageError(
             "an encoder-decoder reads each target from its own source",
             "context is carry",
-            'use `context="reset"`',
+            "use " + keyword("context", "reset"),
         )
 
     # Refuse settings that have no effect without another one.
@@ -519,14 +519,14 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
         raise UsageError(
             f"{' and '.join(settings.measures)} can only be measured for words",
             "scores of words are not requested",
-            "add `words=True`",
+            "add " + keyword("words", True),
         )
     is_searched = settings.next_words and not model.tokenizer.starts_word_V.all()
     if settings.context == "carry" and is_searched:
         raise UsageError(
             "next words of a subword model need single lines",
             "context is carry",
-            'use `context="reset"`',
+            "use " + keyword("context", "reset"),
         )
 
 
@@ -614,7 +614,7 @@ def checked_text(text: str, where: str, special_symbols: str, hint: str = REMOVE
             why = undecoded(text, surrogate.start())
         raise TextError(
             f"{where}: not UTF-8 ({why})",
-            hint='convert it to UTF-8, or use `encoding_errors="replace"`',
+            hint="convert it to UTF-8, or use " + keyword("encoding_errors", "replace"),
         )
     if "\n" in text:
         raise TextError(f"{where}: a line holds a newline", hint="give each line separately")

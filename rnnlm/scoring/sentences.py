@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnlm.checks import several
-from rnnlm.errors import TextError, UsageError, notice, shown
+from rnnlm.errors import TextError, UsageError, keyword, notice, shown
 from rnnlm.scoring.settings import SentenceSettings, check_mark
 from rnnlm.scoring.word_scores import Region, joined, split_regions
 from rnnlm.storage.files import tables
@@ -237,7 +237,11 @@ def _numbered(records: Iterator[_Record], settings: SentenceSettings) -> Iterato
         )
     if with_bars:
         which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
-        notice(f'{which} "|" as a word: if it separates regions, `region_mark="|"` takes it out')
+        notice(
+            f'{which} "|" as a word: if it separates regions, '
+            + keyword("region_mark", "|")
+            + " takes it out"
+        )
 
 
 def read_texts(
@@ -345,7 +349,7 @@ def _sources(
     if settings.wants_table or settings.given_source is not None:
         raise UsageError(
             "columns, and one source for all, are for tables and sentences only",
-            "`target` names a file of plain lines, one target for each source",
+            keyword("target") + " names a file of plain lines, one target for each source",
             "leave one out",
         )
     files = sources.expand_files(targets, "targets", ".txt")
@@ -354,7 +358,7 @@ def _sources(
         raise UsageError(
             f"there are {len(of)} source files and {len(files)} target files",
             "each source file needs a target file",
-            "name as many files with `target`",
+            "name as many files with " + keyword("target"),
         )
     return list(zip(of, files, strict=True))
 
@@ -488,8 +492,14 @@ def _columns_of(table: InputTable, settings: SentenceSettings) -> _Columns:
     if settings.are_pairs:
         if len(names) < 2:
             hint = (
-                "name a table with `input`; or the files of both sides, with `input` and "
-                "`target`; or one source with `source`"
+                "name a table with "
+                + keyword("input")
+                + "; or the files of both sides, with "
+                + keyword("input")
+                + " and "
+                + keyword("target")
+                + "; or one source with "
+                + keyword("source")
             )
             raise TextError(
                 f"{where}: not a row of a table of pairs",

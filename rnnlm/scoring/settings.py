@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from rnnlm.config import Natural, ValidatedSettings, about
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, keyword
 from rnnlm.text.lines import SpecialSymbols, is_blank, single_spaced
 from rnnlm.text.pair_columns import ParallelSettings
 from rnnlm.text.sources import SourceSettings
@@ -118,7 +118,7 @@ class SentenceSettings(ValidatedSettings):
             raise UsageError(
                 "region columns cannot be combined with pairs",
                 "a target is one column",
-                "mark regions within it: `regions=MARK`",
+                "mark regions within it: " + keyword("regions", "MARK"),
             )
         if self.region_columns and (self.column or self.region_mark is not None):
             alternative = "a text column" if self.column else "a mark between regions"

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, keyword
 from rnnlm.evaluation.perplexity import Signature
 from rnnlm.events import never
 from rnnlm.interface import LanguageModel
@@ -84,7 +84,7 @@ def reading_for(
             raise UsageError(
                 f"{next(iter(models))} is a language model, which reads no source",
                 "it gives probabilities of the sentences alone",
-                f"leave `{name}` out, or name an encoder-decoder",
+                "leave " + keyword(name) + " out, or name an encoder-decoder",
             )
     return settings
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnlm.errors import ModelError, OutputError, notice
+from rnnlm.errors import ModelError, OutputError, keyword, notice
 from rnnlm.storage.files import tensors
 from rnnlm.storage.files import writing as safe_files
 from rnnlm.storage.files.reading import decode_json, read_small
@@ -96,7 +96,7 @@ def is_a_link(folder: Path) -> OutputError:
     return OutputError(
         f"cannot write to {folder / FOLDER}",
         "it is a link, and rnnlm does not write or delete through links",
-        "remove the link, or choose another folder with `output`",
+        "remove the link, or choose another folder with " + keyword("output"),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from rnnlm.errors import ModelError, OutputError, UsageError, first_of, shown
+from rnnlm.errors import ModelError, OutputError, UsageError, first_of, keyword, shown
 from rnnlm.interface import Tokenizer
 from rnnlm.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, libraries
 from rnnlm.storage.files import writing
@@ -266,7 +266,10 @@ def referenced(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
             what = f"the mixture cannot replace {folder}, which is one of its parts"
             raise UsageError(
                 what,
-                hint="choose another folder with `output`, or copy its parts with `bundle=True`",
+                hint="choose another folder with "
+                + keyword("output")
+                + ", or copy its parts with "
+                + keyword("bundle", True),
             )
     entries = []
     for source in sources:
@@ -285,7 +288,7 @@ def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
             raise UsageError(
                 f"{source} cannot be copied into the mixture",
                 "another library stores it",
-                "leave `bundle` out: the mixture then refers to it",
+                "leave " + keyword("bundle") + " out: the mixture then refers to it",
             )
         faults = file_faults(source, manifest)
         if faults:
@@ -348,8 +351,9 @@ def _place(folder: Path, part: PartEntry) -> Path:
 def _checked(folder: Path, number: int, part: PartEntry) -> Path:
     path = _place(folder, part)
     hint = (
-        f"restore the model {part.fingerprint} at {path}, or mix again (rnnlm mix); `bundle=True` "
-        "keeps copies of the parts"
+        f"restore the model {part.fingerprint} at {path}, or mix again (rnnlm mix); "
+        + keyword("bundle", True)
+        + " keeps copies of the parts"
     )
     if not is_model(path):
         raise ModelError(

@@ -17,7 +17,7 @@ import numpy as np
 
 from rnnlm import registry
 from rnnlm.arrays import drop_pages
-from rnnlm.errors import ModelError, OutputError, SettingsError
+from rnnlm.errors import ModelError, OutputError, SettingsError, keyword
 from rnnlm.interface import LanguageModel, Shapes
 from rnnlm.storage import checkpoints
 from rnnlm.storage import manifest as manifests  # the module; `manifest` is a Manifest here
@@ -217,7 +217,10 @@ def check_output(folder: Path, overwrite: bool) -> None:
     if is_model(folder) and not overwrite:
         raise OutputError(
             f"{folder} already holds a model",
-            hint="choose another folder with `output`, or replace it with `overwrite=True`",
+            hint="choose another folder with "
+            + keyword("output")
+            + ", or replace it with "
+            + keyword("overwrite", True),
         )
     if os.path.islink(folder / checkpoints.FOLDER):
         raise checkpoints.is_a_link(folder)

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.text.corpus import Examples
 from rnnlm.training.request import Overlap, TrainingRequest
 from rnnlm.training.texts.line_texts import examples_in_train
@@ -42,7 +42,7 @@ def files_of_parts(
     if task not in corpora.TASKS[corpus]:
         raise UsageError(
             f"the bundled corpus {corpus} is not for {task}",
-            hint=f'use `task="{corpora.TASKS[corpus][0]}"`',
+            hint="use " + keyword("task", corpora.TASKS[corpus][0]),
         )
 
     # Files that are named replace its other parts.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import registry
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, keyword
 from rnnlm.interface import Shapes, Tokenizer
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.lm.neural import settings as network_settings
@@ -20,14 +20,15 @@ def settings_of(name: str, option: str) -> InputSettings:
     if manifest.task != registry.LANGUAGE_MODEL:
         what = f"it is {registry.task(manifest.task).singular}"
         raise UsageError(
-            f"{option} {name}: it is not a language model",
+            keyword(option) + f" {name}: it is not a language model",
             what,
             "a task's network starts from a language model",
         )
     if not manifest.kind.trains_in_steps:
         raise UsageError(
-            f"{option} {name}: a model of kind {manifest.model} has no weights to start from",
-            hint='train one with `model="lstm"`',
+            keyword(option)
+            + f" {name}: a model of kind {manifest.model} has no weights to start from",
+            hint="train one with " + keyword("model", "lstm"),
         )
     return network_settings.stored(manifest.settings)
 
@@ -39,11 +40,11 @@ def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> Re
     if model_settings.model not in CELLS or model_settings.model != (kind or model_settings.model):
         cells = ", ".join(CELLS)
         if model_settings.model in CELLS:
-            hint = f'use `model="{model_settings.model}"`'
+            hint = "use " + keyword("model", model_settings.model)
         else:
-            hint = f"train one with `model` {cells}"
+            hint = "train one with " + keyword("model") + f" {cells}"
         raise UsageError(
-            f"{option} {name}: its layers do not fit",
+            keyword(option) + f" {name}: its layers do not fit",
             f"it is of kind {model_settings.model}, not {kind or f'one of {cells}'}",
             hint,
         )
@@ -70,8 +71,10 @@ def arrays_of(name: str, option: str, tokenizer: Tokenizer) -> dict[str, np.ndar
     tokenizer."""
     _, model_tokenizer, arrays = stored_model.load_arrays(loading.find(name))
     if model_tokenizer.fingerprint != tokenizer.fingerprint:
-        hint = f"leave out `tokenizer_from`, or name {name}"
-        raise UsageError(f"{option} {name}: its weights do not fit", "its tokenizer differs", hint)
+        hint = "leave out " + keyword("tokenizer_from") + f", or name {name}"
+        raise UsageError(
+            keyword(option) + f" {name}: its weights do not fit", "its tokenizer differs", hint
+        )
     return arrays
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from rnnlm.errors import TextError
+from rnnlm.errors import TextError, keyword
 from rnnlm.text.named_columns import detect_format
 from rnnlm.text.sources import in_lists
 
@@ -44,7 +44,7 @@ def no_table(source: str) -> TextError:
     return TextError(
         f"{source} does not have a table suffix",
         "a column is named",
-        "name its format with `format`",
+        "name its format with " + keyword("format"),
     )
 
 

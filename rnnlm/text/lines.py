@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, overload
 
 from rnnlm.amounts import plural
 from rnnlm.config import Probability, ValidatedSettings, about, needs
-from rnnlm.errors import TextError
+from rnnlm.errors import TextError, keyword
 from rnnlm.interface import UNKNOWN
 from rnnlm.storage.files.reading import (
     LONGEST_LINE,
@@ -288,7 +288,7 @@ def single_spaced(text: str) -> str:
     return _SPACES.sub(" ", text).strip(" ")
 
 
-REMOVE_OR_TREAT = "remove it, or use `special_symbols` drop or replace"
+REMOVE_OR_TREAT = "remove it, or use " + keyword("special_symbols") + " drop or replace"
 
 
 def check_reserved(line: str, where: str, special_symbols: str, hint: str = REMOVE_OR_TREAT) -> str:

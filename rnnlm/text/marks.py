@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnlm.amounts import plural
-from rnnlm.errors import notice
+from rnnlm.errors import keyword, notice
 from rnnlm.interface import BOUNDARY, Encoded, Tokenizer
 from rnnlm.text.lines import WORD_SPACE, Block, Lines, as_bytes
 from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
@@ -108,8 +108,9 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
     which = "these" if others else "this one"
     notice(
         f"{_counts_in_words(unseen)}: unknown to {unknown_to}. A model trained with "
-        f"`normalise='{forms}'` reads their plain forms; "
-        f"for {which}, normalise the text first (rnnlm.normalise)"
+        + keyword("normalise", forms)
+        + f" reads their plain forms; for {which}, normalise the text first "
+        "(rnnlm.normalise)"
     )
 
 
@@ -128,7 +129,9 @@ def count_odd_spaces(lines: Sequence[str]) -> int:
 
 
 def tell_odd_spaces(
-    count: int, tokenizers: Mapping[str, Tokenizer], hint: str = ": `strip=True` reads one space"
+    count: int,
+    tokenizers: Mapping[str, Tokenizer],
+    hint: str = ": " + keyword("strip", True) + " reads one space",
 ) -> None:
     """Send a notice of `count` sentences with such white space, if a model reads it. tokenizers: by
     the names of their models. hint: the way out."""
@@ -138,7 +141,7 @@ def tell_odd_spaces(
     which = "1 sentence holds" if count == 1 else f"{count:,} sentences hold"
     notice(
         f"{which} irregular white space (leading, trailing or doubled), which changes the scores "
-        f"of {' and '.join(models)}{hint}"
+        f"of {' and '.join(models)}" + hint
     )
 
 
@@ -214,9 +217,10 @@ def tell_glued_text(tokenizer: Tokenizer) -> None:
     example = next(examples, None)
     if share >= LEAST_GLUED and example is not None:
         notice(
-            f"punctuation marks are parts of {share:.0%} of the words of the training text: "
-            f"{example!r} and {example.strip(_GLUED)!r} are different words. "
-            "`split_punctuation=True` separates them, which predicts raw text better"
+            f"punctuation marks are parts of {share:.0%} of the words of the training "
+            f"text: {example!r} and {example.strip(_GLUED)!r} are different words. "
+            + keyword("split_punctuation", True)
+            + " separates them, which predicts raw text better"
         )
 
 
@@ -292,8 +296,9 @@ def tell_mixed(
     if mixed:
         notice(
             "the training text writes characters in two forms, which the model treats as "
-            f"different: {'; '.join(mixed)}. `normalise={','.join(sorted(forms))!r}` turns both "
-            "into the plain form"
+            f"different: {'; '.join(mixed)}. "
+            + keyword("normalise", ",".join(sorted(forms)))
+            + " turns both into the plain form"
         )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rnnlm.errors import TextError, did_you_mean, given, notice, shown
+from rnnlm.errors import TextError, did_you_mean, given, joined_message, keyword, notice, shown
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import opened, shown_name, text_lines
 
@@ -303,10 +303,14 @@ def is_header(
     reads_names = evidence == "surely" or (evidence == "perhaps" and not requested)
     is_unclear = evidence == "perhaps" or (evidence == "perhaps not" and not requested)
     if is_unclear:
-        says = f"as data; a name, such as `column={first[0]!r}`, reads it as a header"
+        says = "as data; a name, such as " + keyword("column", first[0]) + ", reads it as a header"
         if reads_names:
-            says = "as the names of the columns; numbers, such as `column=1`, read it as data"
-        notice(f"{source}: the first row, {shown(' '.join(first))}, is read {says}")
+            says = (
+                "as the names of the columns; numbers, such as "
+                + keyword("column", 1)
+                + ", read it as data"
+            )
+        notice(f"{source}: the first row, {shown(' '.join(first))}, is read " + says)
     return reads_names
 
 
@@ -471,13 +475,17 @@ def text_column(
     # Two usual columns are rarely both the text, so say which one is read.
     texts = usual_among(usual_columns, USUAL_TEXT)
     if len(texts) > 1 and texts[0] == usual_columns[0]:
-        notice(f"{where}: the column {texts[0]} is read; `column={texts[1]!r}` reads the other one")
+        notice(
+            f"{where}: the column {texts[0]} is read; "
+            + keyword("column", texts[1])
+            + " reads the other one"
+        )
     if usual_columns or len(free) == 1:
         return (usual_columns or free)[0]
     text = text_among({name: content_of(name, sample) for name in free})
     if text is not None:
         return text
-    ways = [f"`column={name!r}`" for name in likely_texts(free, sample)[:2]]
+    ways = [keyword("column", name) for name in likely_texts(free, sample)[:2]]
     raise unclear(where, names, what, ways)
 
 
@@ -505,5 +513,5 @@ def unclear(where: str, names: Sequence[str], what: str, ways: Sequence[str]) ->
     return TextError(
         f"{where}: which column holds {what}?",
         "it has " + (", ".join(names) or "no columns"),
-        f"name it: {', or '.join(ways)}" if ways else "",
+        "name it: " + joined_message(", or ", ways) if ways else "",
     )

@@ -5,6 +5,7 @@ from itertools import permutations
 from typing import Annotated, Literal
 
 from rnnlm.config import about
+from rnnlm.errors import keyword
 from rnnlm.text.named_columns import (
     USUAL_PAIRS,
     InputTable,
@@ -76,7 +77,7 @@ def columns_of(table: InputTable, settings: ParallelSettings) -> Columns:
     others = [name for name in names if name not in (source, target)]
     others = likely_texts(others, table.sample)
     ways = [
-        f"`column={source or first!r}` and `target_column={target or second!r}`"
+        (keyword("column", source or first) + " and " + keyword("target_column", target or second))
         for first, second in permutations(others[:2], 2)
     ]
     raise unclear(where, names, "the sources, and which the targets", ways)

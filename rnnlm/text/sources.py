@@ -23,7 +23,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import rnnlm.corpora as corpora
 from rnnlm.config import ValidatedSettings, about
-from rnnlm.errors import TextError, UsageError, did_you_mean, missing_package, nearest, notice
+from rnnlm.errors import (
+    TextError,
+    UsageError,
+    did_you_mean,
+    keyword,
+    missing_package,
+    nearest,
+    notice,
+)
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import CHUNK_BYTES, is_compressed, without_suffix
 from rnnlm.storage.files.reading import opened, shown_name
@@ -212,7 +220,8 @@ def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) ->
     if texts:
         notice(
             f"{' and '.join(map(shown_name, texts))}: read line by line as text, ignoring "
-            f"`column`, which is for tables ({', '.join(tables.SUFFIXES)})"
+            + keyword("column")
+            + f", which is for tables ({', '.join(tables.SUFFIXES)})"
         )
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.amounts import plural
-from rnnlm.errors import SettingsError, TextError, notice
+from rnnlm.errors import SettingsError, TextError, keyword, notice
 from rnnlm.storage.files.reading import opened
 from rnnlm.text.lines import Progress, numbered_lines, silent
 
@@ -63,7 +63,7 @@ def svd_vectors(
         raise TextError(
             "there is nothing to count",
             "no line holds two words that occur often enough",
-            "lower `min_count`, or take more text",
+            "lower " + keyword("min_count") + ", or take more text",
         )
     matrix_VV = ppmi(counts_VV).astype(np.float32)
     progress(f"singular values of {plural(matrix_VV.nnz, 'number')}")
@@ -298,7 +298,7 @@ class _Reader:
             raise TextError(
                 f"{self.path} has no vector for any of the {size:,} words",
                 "its words are different, or written in another case",
-                "see `lowercase`",
+                "see " + keyword("lowercase"),
             )
         message = (
             f"{self.path}: vectors for {filled:,} of {size:,} words ({filled / size:.1%}); "
@@ -306,8 +306,8 @@ class _Reader:
         )
         if filled < FEW * size:
             message += (
-                ", so that the file has little effect; its words may be written in another case "
-                "(see `lowercase`)"
+                ", so that the file has little effect; its words may be written in another "
+                "case (see " + keyword("lowercase") + ")"
             )
         notice(message)
         ids_K = np.fromiter(self.values, dtype=np.int64, count=filled)

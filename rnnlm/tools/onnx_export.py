@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rnnlm.amounts import amount
-from rnnlm.errors import TextError, UsageError, first_of, notice, require_package, shown
+from rnnlm.errors import TextError, UsageError, first_of, keyword, notice, require_package, shown
 from rnnlm.interface import BOUNDARY, UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.neural.portable import PortableNetwork, portable_network
@@ -72,7 +72,10 @@ def export_onnx(
     if target == "sherpa":
         _check_fits_sherpa(network)
     elif tokens is not None:
-        raise UsageError("`tokens` is the file of a recogniser", hint='add `target="sherpa"`')
+        raise UsageError(
+            keyword("tokens") + " is the file of a recogniser",
+            hint="add " + keyword("target", "sherpa"),
+        )
     _onnx()
     with owned_folder(folder, f"model in {index}", index, overwrite):
         files = _contents(model, network, target, tokens)
@@ -131,7 +134,7 @@ def _check_has_operators(network: PortableNetwork) -> None:
 def _check_fits_sherpa(network: PortableNetwork) -> None:
     """Refuse networks whose states are not one h0 and one c0."""
     settings = network.settings
-    hint = "leave out `target`, or train one: rnnlm train --model lstm"
+    hint = "leave out " + keyword("target") + ", or train one: rnnlm train --model lstm"
     if not isinstance(settings.cell, LstmCell):
         raise UsageError("sherpa reads LSTMs only", f"this is a {settings.model}", hint)
     if len(set(settings.widths)) > 1:

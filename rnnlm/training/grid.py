@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.config import SettingValue
-from rnnlm.errors import OutputError, RnnlmError, RnnlmWarning, TrainingError, UsageError, notice
+from rnnlm.errors import (
+    OutputError,
+    RnnlmError,
+    RnnlmWarning,
+    TrainingError,
+    UsageError,
+    keyword,
+    notice,
+)
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.learning_curves import GRID_TABLE, curves_figure, learning_curve
 from rnnlm.evaluation.metrics import Evaluation, Metric, stored_evaluations
@@ -405,7 +413,7 @@ def plan_grid(
         raise OutputError(
             f"{folder} is not the folder of a grid",
             "it holds a model, or is a file",
-            "choose another folder with `output`",
+            "choose another folder with " + keyword("output"),
         )
 
     # Plan the runs one by one; texts that they share are read once.

@@ -195,7 +195,7 @@ def naming(run: str) -> Iterator[None]:
     try:
         yield
     except RnnlmError as error:
-        error.what = f"{run}: {error.what}"
+        error.what = f"{run}: " + error.what
         raise
 
 

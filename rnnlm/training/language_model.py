@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import rnnlm.corpora as corpora
 from rnnlm.config import ValidatedSettings
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.text.corpus import Given, Text
 from rnnlm.text.encoding import EncodedText
@@ -108,8 +108,9 @@ class LanguageModelling(BaseTask):
         shapes = kind.array_shapes(resolved.values, data.tokenizer)
         if shapes is None:
             raise UsageError(
-                f"`init_from`: a model of kind {kind.name} is made of counts and has no weights "
-                "to start from"
+                keyword("init_from")
+                + f": a model of kind {kind.name} is made of counts and has no weights to start "
+                "from"
             )
         manifest, tokenizer, arrays = stored_model.load_arrays(loading.find(request.init_from))
         given_shapes = {name: tuple(array.shape) for name, array in arrays.items()}
@@ -131,12 +132,15 @@ class LanguageModelling(BaseTask):
             name = differing[0]
             why = f"{name} has the shape {given_shapes.get(name)} there, {wanted.get(name)} here"
         if why:
-            hint = f'use its settings, and `tokenizer_from="{request.init_from}"`'
-            raise UsageError(f"`init_from` {request.init_from}: its weights do not fit", why, hint)
+            hint = "use its settings, and " + keyword("tokenizer_from", request.init_from)
+            raise UsageError(
+                keyword("init_from") + f" {request.init_from}: its weights do not fit", why, hint
+            )
         if new:
             notice(
-                f"`init_from` {request.init_from}: its weights are taken for all but the layers "
-                f"above its {depth}, which are new: {', '.join(new)}"
+                keyword("init_from")
+                + f" {request.init_from}: its weights are taken for all but the layers above "
+                f"its {depth}, which are new: {', '.join(new)}"
             )
         return arrays
 

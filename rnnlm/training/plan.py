@@ -12,7 +12,7 @@ import numpy as np
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.config import ResolvedSettings, describe, warn_of_idle
-from rnnlm.errors import RnnlmWarning, UsageError, notice
+from rnnlm.errors import RnnlmWarning, UsageError, keyword, notice
 from rnnlm.events import TrainingState
 from rnnlm.lm.base import loading
 from rnnlm.storage import model_folder
@@ -307,17 +307,19 @@ def _warn_of_replaced_start(resolved: ResolvedSettings, request: TrainingRequest
             idle.append(name)
     if request.init_from and idle:
         notice(
-            f"without effect: {', '.join(idle)}; the weights are those of `init_from` "
-            f"{request.init_from}, except in layers that it lacks"
+            f"without effect: {', '.join(idle)}; the weights are those of "
+            + keyword("init_from")
+            + f" {request.init_from}, except in layers that it lacks"
         )
 
     # Vectors of a file are read last, so they win over vectors of a language model.
-    name, source = "`init_from`", request.init_from
+    name, source = keyword("init_from"), request.init_from
     if not source:
-        name, source = "`init_encoder_from`", request.init_encoder_from
+        name, source = keyword("init_encoder_from"), request.init_encoder_from
     file = resolved.values.get("embeddings")
     if file and source:
         notice(
             f"for the same words, the vectors of embeddings = {file} replace those of "
-            f"{name} {source}"
+            + name
+            + f" {source}"
         )

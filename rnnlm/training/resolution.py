@@ -19,7 +19,7 @@ from rnnlm.config import (
     resolve,
     within,
 )
-from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.errors import SettingsError, UsageError, joined_message, keyword, notice
 from rnnlm.interface import Task
 from rnnlm.lm.base import loading
 from rnnlm.storage import model_folder
@@ -90,7 +90,7 @@ def _check_recipe_and_model(request: TrainingRequest) -> None:
     together with the text that they replace."""
     if request.text and request.counts is not None:
         raise UsageError(
-            "`counts` and a text cannot be combined",
+            keyword("counts") + " and a text cannot be combined",
             "the model is made of one or the other",
             "leave one of them out",
         )
@@ -130,7 +130,7 @@ def _recipe_for(request: TrainingRequest, chosen: list[SettingsLayer]) -> str | 
     model = _topmost(chosen, "model")
     if model in recipes.names() and model not in registry.KINDS:
         raise SettingsError(
-            f"{model} is a recipe, not a kind of model", hint=f'use `recipe="{model}"`'
+            f"{model} is a recipe, not a kind of model", hint="use " + keyword("recipe", model)
         )
     if request.recipe:
         return request.recipe
@@ -184,8 +184,8 @@ def _ignored_flags(flags: Mapping[str, Any], kind: registry.Kind) -> set[str]:
     that names them."""
     ignored = (flags.keys() & _GENERAL) - names_of(kind.all_settings)
     if ignored:
-        options = ", ".join(f"`{name}`" for name in sorted(ignored))
-        notice(f"ignored, without effect on a model of kind {kind.name}: {options}")
+        options = joined_message(", ", map(keyword, sorted(ignored)))
+        notice(f"ignored, without effect on a model of kind {kind.name}: " + options)
     return ignored
 
 
@@ -234,7 +234,9 @@ def _check_inherited(resolved: ResolvedSettings, inherited: list[_Inherited]) ->
             hint = f"leave {name} out: it is copied"
             if origin in origins:
                 hint = "start from one of them, or train both with the same settings"
-            what = f"{name} = {as_text(have)}{within(origin)} does not fit {source.option}"
+            what = f"{name} = {as_text(have)}{within(origin)} does not fit " + keyword(
+                source.option
+            )
             raise UsageError(what, f"it is {as_text(value)} in the {source.layer.origin}", hint)
 
 
@@ -257,12 +259,14 @@ def _check_fields(request: TrainingRequest, task: Task) -> None:
         others = [
             known_task.name for known_task in tasks if field.name in known_task.request_fields
         ]
-        hint = f'leave it out, or use `task="{others[0]}"`'
+        hint = "leave it out, or use " + keyword("task", others[0])
         if field.name in STARTS:
-            starts = [f"`{name}`" for name in STARTS if name in task.request_fields]
-            hint = f"use {' or '.join(starts)}"
+            starts = [keyword(name) for name in STARTS if name in task.request_fields]
+            hint = "use " + joined_message(" or ", starts)
         raise UsageError(
-            f"`{field.name}` needs `task` {' or '.join(others)}", f"the task is {task.name}", hint
+            keyword(field.name) + " needs " + keyword("task") + f" {' or '.join(others)}",
+            f"the task is {task.name}",
+            hint,
         )
 
 
@@ -288,7 +292,9 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
     ]
     if alike:
         what = f"a model of kind {kind.name} has no setting {name!r}{within(origin)}"
-        raise SettingsError(what, f"it belongs to: {', '.join(alike)}", f'add `model="{alike[0]}"`')
+        raise SettingsError(
+            what, f"it belongs to: {', '.join(alike)}", "add " + keyword("model", alike[0])
+        )
     if owners:
         tasks = list(dict.fromkeys(owner.task for owner in owners))
         why = f"it belongs to models for {' and '.join(tasks)}"
@@ -297,7 +303,7 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
         raise SettingsError(
             f"{registry.task(kind.task).singular} has no setting {name!r}{within(origin)}",
             why,
-            f'leave it out, or use `task="{tasks[0]}"`',
+            "leave it out, or use " + keyword("task", tasks[0]),
         )
 
 

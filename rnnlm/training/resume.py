@@ -12,7 +12,7 @@ from msgspec import to_builtins
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.config import Budget, ResolvedSettings
-from rnnlm.errors import ModelError, OutputError, notice
+from rnnlm.errors import ModelError, OutputError, keyword, notice
 from rnnlm.events import Finished
 from rnnlm.lm.base import loading
 from rnnlm.storage import checkpoints
@@ -245,8 +245,9 @@ def with_kept(
     brought it, but for how long it is. Notices say that it resumes, and where a longer budget would
     have given the steps so far other learning rates."""
     notice(
-        f"the run in {folder} resumes after step {stored.state.facts['step']:,} (`overwrite=True` "
-        "starts it over)"
+        f"the run in {folder} resumes after step {stored.state.facts['step']:,} ("
+        + keyword("overwrite", True)
+        + " starts it over)"
     )
     kept = {}
     for name, value in stored.settings.items():

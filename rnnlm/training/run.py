@@ -16,7 +16,14 @@ import numpy as np
 from rnnlm import registry
 from rnnlm.amounts import amount
 from rnnlm.config import as_stored
-from rnnlm.errors import OutputError, ReportedByOtherProcess, TrainingError, notice
+from rnnlm.errors import (
+    OutputError,
+    ReportedByOtherProcess,
+    TrainingError,
+    joined_message,
+    keyword,
+    notice,
+)
 from rnnlm.evaluation.metrics import with_intervals
 from rnnlm.events import (
     Checkpoint,
@@ -280,9 +287,9 @@ def notice_little_space(folder: Path, needed: int) -> None:
     free = free_bytes(folder)
     if free < needed:
         notice(
-            f"only {amount(free, unit='bytes')} is free on the disk of {folder}, and the run "
-            f"writes about {amount(needed, unit='bytes')}: free some space, or keep fewer "
-            "checkpoints (`keep_checkpoints`)"
+            f"only {amount(free, unit='bytes')} is free on the disk of {folder}, and the "
+            f"run writes about {amount(needed, unit='bytes')}: free some space, or keep "
+            "fewer checkpoints (" + keyword("keep_checkpoints") + ")"
         )
 
 
@@ -458,9 +465,9 @@ def _notice_growing_states(
         perplexity = "no number" if exact is None else f"{exact:.4g}"
         notice(
             f"the exact validation perplexity, on one long stream, is {perplexity}; in "
-            f"training, on short streams, it was {ppl_in_training:.4g}. The hidden state grows "
-            "with the text: read lines alone (rnnlm eval --context reset), or train with "
-            "`state_reset` or `init_gain` below 1"
+            f"training, on short streams, it was {ppl_in_training:.4g}. The hidden state "
+            "grows with the text: read lines alone (rnnlm eval --context reset), or "
+            "train with " + keyword("state_reset") + " or " + keyword("init_gain") + " below 1"
         )
 
 
@@ -521,8 +528,8 @@ def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:
     if settings.get("activation") in ("relu", "elu", "leaky_relu"):  # units without a bound
         ways.append("set init_gain below 1")
     if settings["precision"] != "fp32":
-        ways.append('use `precision="fp32"`')
-    hint = f"{', '.join(ways[:-1])}, or {ways[-1]}"
+        ways.append("use " + keyword("precision", "fp32"))
+    hint = joined_message(", ", ways[:-1]) + ", or " + ways[-1]
     if event.step:
-        hint += "; add `overwrite=True`, since the folder holds this run"
+        hint += "; add " + keyword("overwrite", True) + ", since the folder holds this run"
     raise TrainingError(f"training diverged: {event.facts['divergence']}", kept, hint)

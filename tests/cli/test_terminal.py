@@ -7,6 +7,7 @@ import pytest
 
 from rnnlm.cli import terminal
 from rnnlm.cli.main import context_of
+from rnnlm.errors import joined_message, keyword
 
 
 def test_piped_tables_are_one_tabbed_line_per_row(capsys):
@@ -58,26 +59,24 @@ def test_errors_give_what_why_and_fix_on_stderr(capsys):
 
 
 @pytest.mark.parametrize(("command", "message", "expected"), [
-    ("train", "name another folder with `output`", "name another folder with -o"),
-    ("train", "use `overwrite=True`", "use --overwrite"),
-    ("train", "`order=5` or `holdout=5%`", "--order 5 or --holdout 5%"),
-    ("mix", "`weights=0.7,0.3`, `on=TEXT`", "--weights 0.7,0.3, --on TEXT"),
-    ("train", "`tokenizer_from='a model'`.", "--tokenizer-from 'a model'."),
-    ("train", '`task="tagging"`, `task=KIND`', "--task tagging, --task KIND"),
-    ("train", "`lowercase=False`", "--keep-case"),
-    ("train", '`model="gru"`', "--model gru"),
-    ("train", "`format` of the text", "--input-format of the text"),
-    ("train", "`bidirectional=True`", "--set bidirectional=true"),
-    ("train", "`tied` is a setting", "`tied` is a setting"),
-    ("train", "no `column` here", "no --column here"),
-    ("score", "`id_column` needs `words`", "--id-column needs --words"),
-    ("score", "`model` and `region_mark='|'`", "-m and --regions '|'"),
-    ("score", "`bidirectional=True`", "`bidirectional=True`"),
-    ("inspect memory", "name `text=FILE`", "name --on FILE"),
-    ("inspect gates", "`for event in run`", "`for event in run`"),
+    ("train", "name another folder with " + keyword("output"), "name another folder with -o"),
+    ("train", keyword("overwrite", True), "--overwrite"),
+    ("train", keyword("order", 5) + " or " + keyword("holdout", "5%"), "--order 5 or --holdout 5%"),
+    ("mix", joined_message(", ", [keyword("weights", "0.7,0.3"), keyword("on", "TEXT")]),
+     "--weights 0.7,0.3, --on TEXT"),
+    ("train", keyword("tokenizer_from", "a model") + ".", "--tokenizer-from 'a model'."),
+    ("train", keyword("lowercase", False), "--keep-case"),
+    ("train", keyword("format") + " of the text", "--input-format of the text"),
+    ("train", keyword("bidirectional", True), "--set bidirectional=true"),
+    ("train", keyword("tied") + " is a setting", "`tied` is a setting"),
+    ("score", keyword("id_column") + " needs " + keyword("words"), "--id-column needs --words"),
+    ("score", keyword("model") + " and " + keyword("region_mark", "|"), "-m and --regions '|'"),
+    ("score", keyword("bidirectional", True), "`bidirectional=True`"),
+    ("inspect memory", "name " + keyword("text", "FILE"), "name --on FILE"),
+    ("inspect gates", "`order=5` in a file", "`order=5` in a file"),
 ])  # fmt: skip
 def test_messages_name_the_options_of_the_command(command, message, expected):
-    assert terminal.spelled(message) == message  # outside of commands
+    assert terminal.spelled(message) == str(message)  # outside of commands
     with context_of([*command.split(), "--an-option"]):
         assert terminal.spelled(message) == expected
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnlm import registry
-from rnnlm.errors import ComparisonError, ModelError
+from rnnlm.errors import ComparisonError, ModelError, keyword
 from rnnlm.evaluation.comparison.pairing import (
     ComparableMetrics,
     ComparedModel,
@@ -29,7 +29,7 @@ from rnnlm.lm.base.loading import ScoringModel
 from rnnlm.storage.manifest import read_manifest
 
 VALID = "valid"  # the name of the validation text among stored results
-ON_A_TEXT = "measure all of them on one text: `text=TEXT`"
+ON_A_TEXT = "measure all of them on one text: " + keyword("text", "TEXT")
 # Parts of signatures that say which data were measured, and how, not for which model.
 HOW_MEASURED = ("data", "ctx", "blank", "eos", "mode")
 
@@ -78,8 +78,8 @@ def compare_stored(
         )
     validation = stored[0].validation
     note = (
-        f"metrics of the validation text ({validation}), stored at the end of training; intervals "
-        "and p-values need `text=TEXT`"
+        f"metrics of the validation text ({validation}), stored at the end of "
+        "training; intervals and p-values need " + keyword("text", "TEXT")
     )
     return Comparison(
         task=task.name,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnlm import registry
-from rnnlm.errors import ModelError, UsageError
+from rnnlm.errors import ModelError, UsageError, keyword
 from rnnlm.lm.base import loading
 from rnnlm.storage.manifest import CONFIG, Manifest, read_manifest
 
@@ -35,7 +35,9 @@ def default_model(command: str, need: str = "") -> Default:
     raise UsageError(
         "no model is given, and there is no suitable one here",
         f"rnnlm {command} can use no finished model in ./checkpoints",
-        f"name one with `model=MODEL`, or train one: {_training(command, need)}",
+        "name one with "
+        + keyword("model", "MODEL")
+        + f", or train one: {_training(command, need)}",
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 
 from rnnlm import arrays
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, keyword
 from rnnlm.events import interruption_point, never, tokens_of_a_piece
 from rnnlm.interface import LanguageModel, State
 from rnnlm.text.batches import gather, span_batches, with_boundary
@@ -181,8 +181,9 @@ def check_scores(logprob: np.ndarray) -> None:
             "text"
         )
         hint = (
-            'see rnnlm doctor, or try `context="reset"`; with NAME+dynamic, a smaller '
-            "adaptation_rate"
+            "see rnnlm doctor, or try "
+            + keyword("context", "reset")
+            + "; with NAME+dynamic, a smaller adaptation_rate"
         )
         raise ModelError("the model's scores are not numbers", why, hint)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from rnnlm.errors import DeviceError, SettingsError, TrainingError, notice
+from rnnlm.errors import DeviceError, SettingsError, TrainingError, keyword, notice
 from rnnlm.system import keep_freed
 
 # The allocators of CPU and MPS, and the libraries of CUDA, have no class of error for it: these are
@@ -33,11 +33,13 @@ def resolve_device(name: str) -> torch.device:
         why = "no CUDA device is visible"
         if not torch.version.cuda:
             why = "this torch is built without CUDA"
-        raise DeviceError(unavailable, why, "use `device` cpu or auto")
+        raise DeviceError(unavailable, why, "use " + keyword("device") + " cpu or auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(unavailable, f"there are {torch.cuda.device_count()} CUDA devices")
     if device.type == "mps" and not _has_mps():
-        raise DeviceError("device mps is not available", hint="use `device` cpu or auto")
+        raise DeviceError(
+            "device mps is not available", hint="use " + keyword("device") + " cpu or auto"
+        )
     if device.type not in ("cpu", "cuda", "mps"):
         raise SettingsError(f"device {name!r} is not supported", hint=known)
     return device

@@ -13,7 +13,7 @@ import numpy as np
 from rnnlm import system
 from rnnlm.amounts import plural
 from rnnlm.config import ResolvedSettings
-from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.errors import SettingsError, UsageError, keyword, notice
 from rnnlm.events import (
     PERPLEXITY,
     Counted,
@@ -60,8 +60,8 @@ def check(resolved: ResolvedSettings, has_valid: bool) -> None:
     if kind.needs_heldout(settings) and not has_valid:
         raise UsageError(
             f"smoothing {settings.smoothing} needs held-out text",
-            f"{kind.tuned} tuned on that text",
-            f"add {kind.instead_of_valid}, or name a text with `valid`",
+            kind.tuned + " tuned on that text",
+            "add " + kind.instead_of_valid + ", or name a text with " + keyword("valid"),
         )
 
 
@@ -91,7 +91,7 @@ def pruning_thresholds(given: str | list[int], order: int) -> tuple[int, ...]:
         raise SettingsError(
             f"prune = {text!r} is not valid",
             "unigrams are never pruned",
-            "begin with 0, or use `min_count`",
+            "begin with 0, or use " + keyword("min_count"),
         )
     repeated = thresholds[-1:] * (order - len(thresholds))
     return tuple(thresholds + repeated)
@@ -109,7 +109,7 @@ def open_counts(folder: str, resolved: ResolvedSettings) -> tuple[CountedData, R
     counts.check()
     if resolved.values["discounts"] == "lmplz":
         raise UsageError(
-            "discounts = lmplz cannot be combined with `counts`",
+            "discounts = lmplz cannot be combined with " + keyword("counts"),
             "it needs the order of the lines, which counts do not hold",
             "leave discounts out, or train on the text itself",
         )

@@ -7,6 +7,8 @@ import shlex
 import tarfile
 import unicodedata
 
+from rnnlm.errors import keyword
+
 COMPRESSED = {
     rb"\x1f\x8b\x08": ".gz",
     rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)": ".bz2",
@@ -18,7 +20,7 @@ ENOUGH = 16  # bytes that identify a compression
 _UNPACK = "unpack it, and name the texts inside"
 _DECOMPRESS = "decompress it first; rnnlm reads .gz, .xz, .bz2 and .zst"
 _AS_TEXT = "save it as plain text (UTF-8) in the program that made it"
-_AS_CSV = "export it as CSV (UTF-8), and name the text column with `column`"
+_AS_CSV = "export it as CSV (UTF-8), and name the text column with " + keyword("column")
 _AS_TABLE = "save it as Parquet or JSON lines"
 _AS_UTF8 = "save its texts as UTF-8"
 _NAME_TEXT = "name a text"

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from rnnlm.errors import OutputError, notice
+from rnnlm.errors import OutputError, keyword, notice
 from rnnlm.parallel import repeating
 from rnnlm.storage.files.reading import decode_json
 from rnnlm.storage.files.writing import open_appending, short_name, unfinished_path, writing
@@ -174,8 +174,9 @@ def _check_free(target: Path, stream: IO[bytes]) -> Owner | None:
 
 def _in_use(target: Path, by: str) -> OutputError:
     hint = (
-        "wait until it ends, or choose another place with `output`; a process that is silent for "
-        f"{SILENT_SECONDS:.0f} s counts as dead"
+        "wait until it ends, or choose another place with "
+        + keyword("output")
+        + f"; a process that is silent for {SILENT_SECONDS:.0f} s counts as dead"
     )
     return OutputError(f"another process is writing {target}", by, hint)
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from rnnlm.errors import OutputError, UsageError
+from rnnlm.errors import OutputError, UsageError, keyword
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.compression import compressed
 from rnnlm.storage.files.folder import check_place
@@ -40,7 +40,7 @@ def check_file(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise OutputError(
             f"{path} already exists",
-            hint="choose another name, or replace it with `overwrite=True`",
+            hint="choose another name, or replace it with " + keyword("overwrite", True),
         )
 
 
@@ -120,7 +120,7 @@ def _check_folder(folder: Path, noun: str, index: str, overwrite: bool) -> None:
     if os.path.lexists(folder / index) and not overwrite:
         raise OutputError(
             f"{folder} already exists",
-            hint="choose another folder, or replace its files with `overwrite=True`",
+            hint="choose another folder, or replace its files with " + keyword("overwrite", True),
         )
 
 

@@ -20,13 +20,13 @@ from collections.abc import Iterator
 from getpass import getuser
 from pathlib import Path
 
-from rnnlm.errors import OutputError
+from rnnlm.errors import OutputError, keyword
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.writing import NO_FOLLOW, digest, writing
 
 PRIVATE = 0o700  # the mode of a folder that its user alone may open
 HAS_OWNERS = hasattr(os, "geteuid")  # on Windows folders have the rights of their parents
-ANOTHER = "name another folder with `temp`"
+ANOTHER = "name another folder with " + keyword("temp")
 
 
 @contextlib.contextmanager
@@ -51,14 +51,14 @@ def folder_in(parent: Path, work: str) -> Path:
             raise OutputError(
                 f"cannot work in {parent}",
                 "every user of the machine can replace what is in it",
-                f"{ANOTHER}, or protect it: chmod +t {shlex.quote(str(parent))}",
+                ANOTHER + f", or protect it: chmod +t {shlex.quote(str(parent))}",
             )
         folder = path_in(parent, work)
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=PRIVATE)
         why = _fault(folder)
     if why:
-        raise OutputError(f"cannot work in {folder}", why, f"{ANOTHER}, or remove this one")
+        raise OutputError(f"cannot work in {folder}", why, ANOTHER + ", or remove this one")
     return folder
 
 

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
-from rnnlm.errors import RnnlmError, TextError, notice, visible
+from rnnlm.errors import RnnlmError, TextError, keyword, notice, visible
 from rnnlm.storage.files.compression import CHUNK_BYTES, decompressed, without_suffix
 from rnnlm.storage.files.first_bytes import (
     binary_of,
@@ -161,7 +161,7 @@ def not_utf8(
     if error.reason == CUT_OFF or not is_windows_1252(sample):
         hint = "convert it to UTF-8"
         if errors:
-            hint += ', or use `encoding_errors="replace"`'
+            hint += ", or use " + keyword("encoding_errors", "replace")
         return kind(f"{place}: not UTF-8", f"byte {byte}: {error.reason}", hint)
 
     # A word shows whether that is right.
@@ -210,7 +210,11 @@ def _nul(data: bytes, source: str, first_line: int, errors: str | None) -> TextE
     """Return the error for the NUL bytes in `data`; see :func:`decode`."""
     hint = "name a text; or remove them: tr -d '\\0' < FILE > NEW"
     if errors:
-        hint += '; or use `encoding_errors="replace"`, which reads them as white space'
+        hint += (
+            "; or use "
+            + keyword("encoding_errors", "replace")
+            + ", which reads them as white space"
+        )
     return TextError(
         f"{_place(data, data.index(0), source, first_line)}: a NUL byte",
         f"{data.count(0):,} of the {len(data):,} bytes read here are NUL, which text does "

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.config import as_text
-from rnnlm.errors import OutputError, TextError, first_of, notice
+from rnnlm.errors import OutputError, TextError, first_of, keyword, notice
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.lock import OWNER
 from rnnlm.storage.files.reading import STANDARD_INPUT
@@ -35,7 +35,9 @@ READ_ONCE = "read once"  # so begins the signature of a text that cannot be read
 MOST_DIFFERENCES = 3  # that a message names
 MODEL = "model"  # the part that names the kind of model
 ENCODING_ERRORS, STRICT = "encoding_errors", "strict"
-WAYS_OUT = "choose another `output`, or replace it with `overwrite=True`"
+WAYS_OUT = (
+    "choose another " + keyword("output") + ", or replace it with " + keyword("overwrite", True)
+)
 
 
 class NextStep(enum.Enum):
@@ -126,17 +128,17 @@ def _difference(name: str, before: str | None, now: str | None) -> str:
         return f"the {name} has changed: {changed[0]}"
     # A setting of the command, or a text.
     is_setting = name.isidentifier()
-    called = f"`{name}`" if is_setting else name
+    called = keyword(name) if is_setting else name
     missing = "unset" if is_setting else "not given"
     # The option of a setting may be its opposite: --no-eos.
     if {before, now} == {"true", "false"}:
-        return f"{called} differs"
-    return f"{called} was {before or missing} and is now {now or missing}"
+        return called + " differs"
+    return called + f" was {before or missing} and is now {now or missing}"
 
 
 def tell_finished(place: Path, what: str) -> None:
     """Send a notice that the work is done already. what: the result, such as "12 files"."""
-    notice(f"{place} is finished: {what}; `overwrite=True` makes it again")
+    notice(f"{place} is finished: {what}; " + keyword("overwrite", True) + " makes it again")
 
 
 # ---- Signatures of texts: cheap to make, and different for texts that differ.

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
-from rnnlm.errors import CONTROL, TextError, notice
+from rnnlm.errors import CONTROL, TextError, keyword, notice
 from rnnlm.storage.files.compression import without_suffix
 from rnnlm.storage.files.outputs import save_file
 from rnnlm.storage.files.reading import START_BYTES, opened, shown_name, text_lines
@@ -254,7 +254,9 @@ def tell_read_as_text(source: str, stream: IO[bytes]) -> None:
     start = stream.peek(START_BYTES).partition(b"\n")[0]  # type: ignore[attr-defined]
     if kind_of(source) == TSV:
         notice(
-            f"{source} is read line by line, since no column is named; `column` reads it as a table"
+            f"{source} is read line by line, since no column is named; "
+            + keyword("column")
+            + " reads it as a table"
         )
     elif is_json(start.decode("utf-8", "replace").removeprefix("\ufeff")):
         notice(
@@ -578,7 +580,7 @@ def check_halves(text: str, where: str) -> None:
         raise TextError(
             f"{where}: not UTF-8",
             f"character {half.start() + 1} is {ord(half[0]):#06x}, half a character",
-            'use `encoding_errors="replace"`',
+            "use " + keyword("encoding_errors", "replace"),
         )
 
 

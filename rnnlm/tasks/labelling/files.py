@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from rnnlm.amounts import plural
-from rnnlm.errors import TextError, UsageError
+from rnnlm.errors import TextError, UsageError, keyword
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.tasks.labelling.data import FORMAT, PLAIN, SOUNDS, Codec
@@ -123,7 +123,7 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
         raise UsageError(
             f"format {format} is for sentences",
             "the model transcribes single words",
-            "use `format` text, tsv or jsonl",
+            "use " + keyword("format") + " text, tsv or jsonl",
         )
     output = settings.output or written_as(format)
     sentences = _not_empty(open_document(source, format, labelled, output), source)

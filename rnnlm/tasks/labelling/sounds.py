@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from rnnlm.errors import TextError, notice
+from rnnlm.errors import TextError, keyword, notice
 from rnnlm.tasks.labelling.formats.alignment import align, align_more
 from rnnlm.tasks.labelling.formats.example import LabelledText
 from rnnlm.text.lines import Progress
@@ -23,7 +23,7 @@ def with_labels(
     if len(train.word_columns) != 1:
         raise TextError(
             f"{len(train.word_columns)} columns of labels cannot be aligned at once",
-            hint="name one with `label_column`",
+            hint="name one with " + keyword("label_column"),
         )
     learned = align(_pairs(train), progress=progress)
     if learned.skipped:

@@ -12,7 +12,7 @@ import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.amounts import plural
 from rnnlm.config import ResolvedSettings
-from rnnlm.errors import SettingsError, notice
+from rnnlm.errors import SettingsError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.tasks.example_texts import files_of_parts, with_held_out
@@ -99,12 +99,16 @@ def _check_task(settings: LabelledSettings, task: str) -> None:
     if settings.multi_label and task == "tagging":
         why = "a word has one label per column"
         raise SettingsError(
-            "`multi_label` is not for tagging", why, 'leave it out, or use `task="classification"`'
+            keyword("multi_label") + " is not for tagging",
+            why,
+            "leave it out, or use " + keyword("task", "classification"),
         )
     if settings.align and task == "classification":
         why = "it aligns the letters of a word with its sounds"
         raise SettingsError(
-            "`align` is not for classification", why, 'leave it out, or use `task="tagging"`'
+            keyword("align") + " is not for classification",
+            why,
+            "leave it out, or use " + keyword("task", "tagging"),
         )
 
 

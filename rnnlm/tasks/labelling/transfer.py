@@ -24,7 +24,7 @@ from rnnlm.tasks.language_model_layers import (  # fmt: skip
 )
 from rnnlm.training.request import TrainingRequest
 
-INIT = "`init_from`"
+INIT = "init_from"
 _OF_INPUT = ("embedding_size", "characters")
 _OF_CHARACTERS = {
     "cnn": (

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from rnnlm.config import ResolvedSettings, as_text
-from rnnlm.errors import ModelError, SettingsError, UsageError
+from rnnlm.errors import ModelError, SettingsError, UsageError, keyword
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.storage.files.reading import decode_json
@@ -243,7 +243,7 @@ def rows(lines: Encoded, chosen: np.ndarray | Sequence[int]) -> list[np.ndarray]
 
 # ---- The tokenizers of pairs: one for each side, or one for both.
 
-ENCODER, DECODER = "`init_encoder_from`", "`init_decoder_from`"  # language models of either side
+ENCODER, DECODER = "init_encoder_from", "init_decoder_from"  # language models of either side
 
 
 def make_codec(
@@ -270,7 +270,7 @@ def make_codec(
         codec, resolved = _made(request, resolved, train, details)
     else:
         codec = _taken_over(request.tokenizer_from, source_settings.shared_vocabulary, details)
-        brings = "`tokenizer_from` has"
+        brings = keyword("tokenizer_from") + " has"
         _check_requested("shared_vocabulary", codec.is_shared, brings, resolved)
         resolved = _with_tokenizer(codec.source, "", brings, resolved)
         if codec.is_shared:
@@ -307,10 +307,10 @@ def _made(
     source_brings = target_brings = ""
     if request.init_encoder_from:
         source = loading.load_tokenizer(request.init_encoder_from)
-        source_brings = f"{ENCODER} {request.init_encoder_from} has"
+        source_brings = keyword(ENCODER) + f" {request.init_encoder_from} has"
     if request.init_decoder_from:
         target = loading.load_tokenizer(request.init_decoder_from)
-        target_brings = f"{DECODER} {request.init_decoder_from} has"
+        target_brings = keyword(DECODER) + f" {request.init_decoder_from} has"
 
     # One for both sides: the tokenizer of either language model, or one made of the lines of both
     # sides.
@@ -327,7 +327,7 @@ def _made(
             raise UsageError(
                 "shared_vocabulary=true needs one tokenizer",
                 f"{both} have different tokenizers",
-                "train one with the tokenizer of the other: `tokenizer_from`",
+                "train one with the tokenizer of the other: " + keyword("tokenizer_from"),
             )
         if shared is None:
             shared = tokenizers.train(
@@ -370,9 +370,9 @@ def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCode
     if not is_shared:
         why = "it has one tokenizer, and each side needs its own"
         raise SettingsError(
-            f"`tokenizer_from` {name} has a tokenizer for one side only",
+            keyword("tokenizer_from") + f" {name} has a tokenizer for one side only",
             why,
-            "set `shared_vocabulary=True`",
+            "set " + keyword("shared_vocabulary", True),
         )
     # A tagger's codec holds labels, too.
     return PairCodec(loading.load_tokenizer(name), None, details)
@@ -400,7 +400,7 @@ def _check_requested(setting: str, value: object, brings: str, resolved: Resolve
     requested = resolved.values[setting]
     if requested != value and resolved.is_asked(setting):
         raise UsageError(
-            f"{brings} {setting} = {as_text(value)}",
+            brings + f" {setting} = {as_text(value)}",
             f"{as_text(requested)} was requested",
             "leave one of them out",
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from rnnlm.errors import TextError, UsageError, notice, shown
+from rnnlm.errors import TextError, UsageError, keyword, notice, shown
 from rnnlm.storage.files import tables, writing
 from rnnlm.text import named_columns, sources
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank, side_by_side
@@ -72,7 +72,7 @@ class PairCollector:
             raise TextError(
                 f"{place}: the {side} is empty",
                 "a pair needs words on both sides",
-                "`skip_empty=True` leaves such pairs out",
+                keyword("skip_empty", True) + " leaves such pairs out",
             )
         filled = list(filter(None, references))
         if not (source and filled):
@@ -103,7 +103,10 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
         raise TextError(
             f"{source}: its pair format is not recognised",
             f"its first line is {shown(first)}",
-            "name its format with `format`, or the file of the targets with `target`",
+            "name its format with "
+            + keyword("format")
+            + ", or the file of the targets with "
+            + keyword("target"),
         )
 
     errors = settings.encoding_errors
@@ -284,7 +287,7 @@ def _check(
             raise UsageError(
                 f"there are {len(files)} source files and {len(of_reference)} target files",
                 "each source file needs a target file",
-                "name as many files with `target`",
+                "name as many files with " + keyword("target"),
             )
     why = ""
     if targets and settings.format not in ("auto", PARALLEL):
@@ -293,7 +296,8 @@ def _check(
         why = "there is no file with targets"
     if why:
         raise UsageError(
-            f"format {settings.format}: {why}", hint='`format="parallel"` and `target` go together'
+            f"format {settings.format}: {why}",
+            hint=keyword("format", "parallel") + " and " + keyword("target") + " go together",
         )
     if not targets:
         return
@@ -303,12 +307,15 @@ def _check(
     table = next(tables_given, None) if settings.format == "auto" else None
     if table is not None:
         raise UsageError(
-            f"{table} is a table, but `target` needs files of lines",
-            hint='`format="parallel"` reads each of its lines as a text',
+            f"{table} is a table, but " + keyword("target") + " needs files of lines",
+            hint=keyword("format", "parallel") + " reads each of its lines as a text",
         )
     if settings.column or settings.target_column:
         notice(
-            f"{', '.join(files)}: read line by line as text, ignoring `column` and `target_column`"
+            f"{', '.join(files)}: read line by line as text, ignoring "
+            + keyword("column")
+            + " and "
+            + keyword("target_column")
         )
 
 
@@ -327,7 +334,7 @@ def _read_tables(files: Sequence[str], collector: PairCollector) -> tuple[Column
             raise TextError(
                 f"{name}: pairs of {' and '.join(columns)}, but those of {first} are "
                 f"{' and '.join(columns_of_first)}",
-                hint="name them with `column` and `target_column`",
+                hint="name them with " + keyword("column") + " and " + keyword("target_column"),
             )
     if not read_tables:
         return (SOURCE, TARGET), "tsv"

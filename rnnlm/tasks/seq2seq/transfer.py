@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnlm import registry
 from rnnlm.config import ResolvedSettings, as_text
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.interface import Shapes
 from rnnlm.lm.neural.settings import NetworkSettings, RecurrentSettings
 from rnnlm.tasks.language_model_layers import (  # fmt: skip
@@ -80,7 +80,9 @@ def _model(name: str, option: str, kind: str | None = None) -> RecurrentSettings
             "encoder-decoder has a vector for each token"
         )
         raise UsageError(
-            f"{option} {name}: its words do not fit", why, "train one with characters=none"
+            keyword(option) + f" {name}: its words do not fit",
+            why,
+            "train one with characters=none",
         )
     return recurrent_settings_of(name, option, kind)
 
@@ -96,14 +98,16 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
             "softmax"
         )
         raise UsageError(
-            f"{DECODER} {name}: its output layer does not fit",
+            keyword(DECODER) + f" {name}: its output layer does not fit",
             why,
             "train one with output_layer=softmax",
         )
     if len(set(lm_settings.widths)) > 1:
         why = f"layer_sizes = {lm_settings.layer_sizes}; those of a decoder are of one width"
         raise UsageError(
-            f"{DECODER} {name}: its layers do not fit", why, "train one with layer_sizes=none"
+            keyword(DECODER) + f" {name}: its layers do not fit",
+            why,
+            "train one with layer_sizes=none",
         )
 
     # Settings of a cell are the encoder's. A decoder of another cell has the default ones.
@@ -118,9 +122,9 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
                     f"{usual_value}"
                 )
                 raise UsageError(
-                    f"{DECODER} {name}: its cells do not fit",
+                    keyword(DECODER) + f" {name}: its cells do not fit",
                     why,
-                    f'use `model="{lm_settings.model}"`',
+                    "use " + keyword("model", lm_settings.model),
                 )
         cell = {}
 
@@ -153,7 +157,7 @@ def _encoder(
         **layers.arrays(arrays),
     }
     if shape.bidirectional:
-        notice(f"{ENCODER} {name}: the backward layers start at random")
+        notice(keyword(ENCODER) + f" {name}: the backward layers start at random")
     return encoder_weights
 
 
@@ -166,7 +170,7 @@ def _decoder(
     if lm_settings.is_tied and not shape.tied_embeddings:
         why = "the output weights are the word vectors there"
         raise UsageError(
-            f"tied_embeddings = none does not fit {DECODER} {name}",
+            "tied_embeddings = none does not fit " + keyword(DECODER) + f" {name}",
             why,
             "leave tied_embeddings out",
         )
@@ -185,7 +189,7 @@ def _decoder(
         if array.shape != shapes[key][1]:
             why = f"{key} is {_size(array.shape)} there and {_size(shapes[key][1])} here"
             raise UsageError(
-                f"{DECODER} {name}: its weights do not fit",
+                keyword(DECODER) + f" {name}: its weights do not fit",
                 why,
                 "train one with connections=plain, or with tied=true",
             )
@@ -204,7 +208,10 @@ def _check_one_vocabulary(
                 f"{encoder} and {decoder} have different word vectors, and both sides share one set"
             )
             raise UsageError(
-                f"tied_embeddings = all does not fit {ENCODER} and {DECODER}",
+                "tied_embeddings = all does not fit "
+                + keyword(ENCODER)
+                + " and "
+                + keyword(DECODER),
                 why,
                 "set tied_embeddings=target, or name one",
             )

@@ -17,7 +17,7 @@ from rnnlm import system
 from rnnlm.amounts import amount, plural
 from rnnlm.checks import several
 from rnnlm.config import USER, ResolvedSettings, SettingsLayer, SettingValue, resolve, warn_of_idle
-from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.errors import SettingsError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.parallel import TICK_SECONDS, WorkerPool, inline_pool, process_pool, thread_pool
 from rnnlm.storage.files import lock
@@ -192,14 +192,14 @@ def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolve
     """Make sure that no setting asks for another tokenizer than the one that exists already."""
     if sample is not None:
         raise UsageError(
-            "`tokenizer_from` and `sample` cannot be combined",
+            keyword("tokenizer_from") + " and " + keyword("sample") + " cannot be combined",
             "that tokenizer already exists",
             "leave one of them out",
         )
     for name, value in tokenizer.to_settings().items():
         if resolved.origins[name] != "default" and resolved.values[name] != value:
             raise UsageError(
-                f"`tokenizer_from` has {name} = {value}",
+                keyword("tokenizer_from") + f" has {name} = {value}",
                 f"{resolved.values[name]} was requested",
                 "leave one of them out",
             )

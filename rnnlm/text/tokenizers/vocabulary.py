@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from rnnlm.amounts import amount
-from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError, TextError, given
+from rnnlm.errors import (
+    ArgumentTypeError,
+    ModelError,
+    SettingsError,
+    TextError,
+    given,
+    joined_message,
+    keyword,
+)
 from rnnlm.interface import UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text import normalisation
 from rnnlm.text.lines import Lines
@@ -268,19 +276,19 @@ def _no_room(
     unit = 10 ** max(0, len(str(largest)) - 3)
     largest = largest // unit * unit
     if largest > specials:
-        hints.append(f"`max_vocab={largest}`")
+        hints.append(keyword("max_vocab", largest))
 
     # The least count that leaves few enough symbols, but some
     up_to_count = np.cumsum(symbols_by_count)
     left = up_to_count[-1] - up_to_count[:-1]  # left[c]: those that occur more often than c
     enough = np.flatnonzero(left <= fitting)
     if len(enough) and left[enough[0]]:
-        hints.append(f"`min_count={enough[0] + 1}`")
+        hints.append(keyword("min_count", enough[0] + 1))
     hints.append("more memory")
     return SettingsError(
         f"the vocabulary of {wanted:,} words does not fit in memory",
         f"{amount(room, unit='bytes')} hold {fitting:,}",
-        f"use {' or '.join(hints)}",
+        "use " + joined_message(" or ", hints),
     )
 
 

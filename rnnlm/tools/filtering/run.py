@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from rnnlm.amounts import plural
-from rnnlm.errors import SettingsError, TextError, UsageError, first_of, notice
+from rnnlm.errors import SettingsError, TextError, UsageError, first_of, keyword, notice
 from rnnlm.lm.base import loading
 from rnnlm.parallel import inline_pool, process_pool
 from rnnlm.storage.files import lock
@@ -174,7 +174,7 @@ def _check_request(request: FilterRequest) -> None:
         raise UsageError(
             f"{output}: the result is a folder",
             "it holds one file for each input file",
-            'name a folder: `output="kept"`',
+            "name a folder: " + keyword("output", "kept"),
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from rnnlm.config import NonNegative, ValidatedSettings, about
-from rnnlm.errors import SettingsError, UsageError, nearest
+from rnnlm.errors import SettingsError, UsageError, keyword, nearest
 
 BUCKETS = ("head", "middle", "tail")
 KEPT = "kept"  # the one group of a filter by thresholds alone
@@ -75,7 +75,7 @@ class FilterSettings(ValidatedSettings):
             raise SettingsError(
                 f"quantiles = {self.quantiles[0]:g},{self.quantiles[1]:g} is not valid",
                 "they are equal, and no document would be in the middle",
-                "for two groups, write their border as `max_perplexity`",
+                "for two groups, write their border as " + keyword("max_perplexity"),
             )
         if self.cutoffs is not None:
             _check_pair("cutoffs", self.cutoffs)
@@ -196,8 +196,15 @@ def rule_of(
     if not limits:
         raise UsageError(
             "nothing says which documents to keep",
-            hint="give `max_perplexity`, `min_perplexity`, `reference`, `cutoffs`, or a model for "
-            "each language",
+            hint="give "
+            + keyword("max_perplexity")
+            + ", "
+            + keyword("min_perplexity")
+            + ", "
+            + keyword("reference")
+            + ", "
+            + keyword("cutoffs")
+            + ", or a model for each language",
         )
     return FilterRule((KEPT,), (KEPT,), **limits)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import msgspec
 import numpy as np
 
-from rnnlm.errors import TextError, UsageError
+from rnnlm.errors import TextError, UsageError, keyword
 from rnnlm.scoring.sentences import PREFIX
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import compressor, without_suffix
@@ -389,7 +389,12 @@ def column_taken(where: str, name: str) -> TextError:
     return TextError(
         f"{where}: the text is in column {name!r}",
         "the output would add a column of that name",
-        "choose another name: `perplexity_column`, `bucket_column` or `language_column`",
+        "choose another name: "
+        + keyword("perplexity_column")
+        + ", "
+        + keyword("bucket_column")
+        + " or "
+        + keyword("language_column"),
     )
 
 

@@ -29,6 +29,7 @@ from rnnlm.errors import (
     RnnlmError,
     SettingsError,
     TextError,
+    keyword,
     notice,
     require_package,
     shown,
@@ -172,7 +173,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         raise SettingsError(
             "tokenizer = huggingface cannot be trained",
             "it is the tokenizer of another model",
-            "name that model: `tokenizer_from=hf:FOLDER`",
+            "name that model: " + keyword("tokenizer_from", "hf:FOLDER"),
         )
 
     @classmethod

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.checks import check_class, several
-from rnnlm.errors import TextError, UsageError, nearest
+from rnnlm.errors import TextError, UsageError, keyword, nearest
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.metrics import Part, text_of
 from rnnlm.evaluation.perplexity import as_text
@@ -158,7 +158,7 @@ def load_model_for(
         raise UsageError(
             f"inspect {what} needs a network that does not adapt",
             f"{shown} adapts to what it reads",
-            f'name the model: `model="{base}"`',
+            "name the model: " + keyword("model", base),
         )
     return InspectedModel(shown, loading.load_if_named(model, device), task, kind)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm import registry
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, keyword
 from rnnlm.evaluation import plotting
 from rnnlm.interface import Device
 from rnnlm.lm.base.loading import SHIPPED
@@ -384,7 +384,7 @@ def _bundled(subject: InspectedModel) -> Data:
     except UsageError:
         why = f"{subject.name} was not trained on a bundled corpus"
         raise UsageError(
-            "no data to compute the loss on", why, "name a file: `text=FILE`"
+            "no data to compute the loss on", why, "name a file: " + keyword("text", "FILE")
         ) from None
 
 

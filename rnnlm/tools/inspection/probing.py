@@ -14,7 +14,7 @@ import numpy as np
 import rnnlm.corpora as corpora
 from rnnlm.amounts import plural
 from rnnlm.config import USER, SettingsLayer, resolve
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, keyword
 from rnnlm.evaluation.resampling import Interval, ratio_interval
 from rnnlm.interface import Device
 from rnnlm.lm.base.layer_outputs import FEATURES, INPUT, LayerReader
@@ -218,7 +218,7 @@ def read_items(
         raise UsageError(
             f"{data} has too few sentences",
             f"it has {len(train.examples)}, a fifth of which is held out for testing",
-            "name `test_data`",
+            "name " + keyword("test_data"),
         )
 
     # Draw from a part that is too large.
@@ -265,7 +265,7 @@ def _read(
         raise UsageError(
             f"{', '.join(paths)} has {plural(len(names), 'column')} of labels",
             ", ".join(names),
-            "name one with `label_column`",
+            "name one with " + keyword("label_column"),
         )
     return text
 
@@ -613,7 +613,7 @@ class _CodedLabels:
             raise UsageError(
                 f"{data.name}: {data.column} has only one label",
                 "a probe needs several",
-                "choose another `label_column`",
+                "choose another " + keyword("label_column"),
             )
         train_N = np.array([labels.get(label, -1) for label in data.train.labels])
         test_N = np.array([labels.get(label, -1) for label in data.test.labels])

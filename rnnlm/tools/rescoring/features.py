@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.errors import TextError, UsageError, notice
+from rnnlm.errors import TextError, UsageError, keyword, notice
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.span_scoring import initial_states, reads_sources, score_spans
@@ -71,7 +71,7 @@ def feature_table(
     if not utterances or not models:
         raise UsageError(
             "there is nothing to rescore with" if models else "no language model is named",
-            hint="name models with `models`",
+            hint="name models with " + keyword("models"),
         )
 
     # The texts that models read.
@@ -111,7 +111,7 @@ def _sources(utterances: Sequence[Utterance], mapping: TextMapping, name: str) -
             raise TextError(
                 f"{utterance.where}: utterance {utterance.utt!r} has no source",
                 why,
-                "name a file of sources: `sources`",
+                "name a file of sources: " + keyword("sources"),
             )
         sources += [mapping.mapped(utterance.source, utterance.where)] * len(utterance.hypotheses)
     return sources
@@ -196,8 +196,8 @@ def _warn_of_case(name: str, model: LanguageModel, texts: list[str], mapping: Te
         return
     if _unknown_share(model, list(map(str.lower, sample))) < share / 2:
         notice(
-            f"{share:.0%} of the list's words are unknown to {name}, but far fewer in lower case: "
-            "try `lowercase=True`"
+            f"{share:.0%} of the list's words are unknown to {name}, but far fewer in "
+            "lower case: try " + keyword("lowercase", True)
         )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.checks import several
-from rnnlm.errors import OutputError, TextError, UsageError, nearest, notice, shown
+from rnnlm.errors import OutputError, TextError, UsageError, keyword, nearest, notice, shown
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import without_suffix
 from rnnlm.storage.files.outputs import save_file
@@ -76,7 +76,8 @@ def read_nbest(
         raise UsageError(f"unknown format of n-best lists: {kind!r}", hint=nearest(kind, FORMATS))
     if score_files and kind != "kaldi":
         raise UsageError(
-            f"{source} already has scores, as in every {kind} list", hint="leave out `score_files`"
+            f"{source} already has scores, as in every {kind} list",
+            hint="leave out " + keyword("score_files"),
         )
     # First the content of the list, then the content of other files about its utterances.
     builder = ListBuilder(source, settings)
@@ -93,8 +94,8 @@ def read_nbest(
     reference_files = [str(file) for file in several(references, "references")]
     source_files = [str(file) for file in several(sources, "sources")]
     utterances = builder.finished()
-    utterances = _with_lines(utterances, reference_files, "reference", "`references`", settings)
-    return _with_lines(utterances, source_files, "source", "`sources`", settings)
+    utterances = _with_lines(utterances, reference_files, "reference", "references", settings)
+    return _with_lines(utterances, source_files, "source", "sources", settings)
 
 
 def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
@@ -195,8 +196,8 @@ def _read_nemo(builder: ListBuilder) -> None:
         raise TextError(f"{source}: the last utterance has {rank} of {size} hypotheses")
     if not size and not has_blank:
         notice(
-            f"{source}: all rows are hypotheses of one utterance. Separate utterances by blank "
-            "lines, or set `beam_size` to the rows of each"
+            f"{source}: all rows are hypotheses of one utterance. Separate utterances by "
+            "blank lines, or set " + keyword("beam_size") + " to the rows of each"
         )
 
 
@@ -284,7 +285,7 @@ def _with_lines(
             raise TextError(
                 f"{where}: a different {what} for {utterance.utt!r}",
                 f"the one at {utterance.where} differs",
-                f"leave out {option}",
+                "leave out " + keyword(option),
             )
         complete.append(dataclasses.replace(utterance, **{what: text}))
     if lines:
@@ -302,7 +303,11 @@ def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:
         if re.search(r"\s", utterance.utt):
             why, hint = (
                 "white space ends a name in that format",
-                "rename it, or write a list: `nbest_output` FILE.tsv or FILE.jsonl",
+                (
+                    "rename it, or write a list: "
+                    + keyword("nbest_output")
+                    + " FILE.tsv or FILE.jsonl"
+                ),
             )
             raise OutputError(
                 f"the name {utterance.utt!r} of an utterance holds white space", why, hint
@@ -522,7 +527,10 @@ def _usual(folder: Path, costs: bool) -> list[tuple[float, Path, bool | None]]:
         f"no scores in {folder}",
         f"a text that is neither TSV nor JSON is read as Kaldi's, with {', '.join(SCORES + COSTS)} "
         "next to it",
-        "name them: `score_files=FILE`; or name the format: `format`",
+        "name them: "
+        + keyword("score_files", "FILE")
+        + "; or name the format: "
+        + keyword("format"),
     )
 
 
@@ -534,7 +542,7 @@ def _utt_and_rank(key: str, where: str) -> tuple[str, int]:
         raise TextError(
             f"{where}: {key[:80]!r} is not the name of a hypothesis",
             why,
-            "name another format with `format`",
+            "name another format with " + keyword("format"),
         )
     return utt, rank
 

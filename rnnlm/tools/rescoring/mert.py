@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 
 from rnnlm.amounts import plural
-from rnnlm.errors import ModelError, TextError, notice
+from rnnlm.errors import ModelError, TextError, keyword, notice
 from rnnlm.interface import LanguageModel
 from rnnlm.storage.files.outputs import save_file
 from rnnlm.storage.files.reading import read_json
@@ -292,7 +292,9 @@ def read_weights(path: str | Path) -> Weights:
         TextError: The file cannot be read, or does not hold weights.
     """
     what = f"{path} holds no weights"
-    weights = read_json(Path(path), Weights, TextError, what, "write them with `weights_output`")
+    weights = read_json(
+        Path(path), Weights, TextError, what, "write them with " + keyword("weights_output")
+    )
 
     # Each model has a weight, and each weight a model.
     needed = {LM + name for name in weights.models}

@@ -16,7 +16,7 @@ from typing import Literal
 
 from rnnlm.checks import check_class, items_of
 from rnnlm.config import plain
-from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, notice
+from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, keyword, notice
 from rnnlm.tools.rescoring.settings import ListSettings
 
 LONGEST_RANK = 9  # digits
@@ -124,14 +124,14 @@ def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> l
         raise TextError(
             "no utterance has a reference",
             "weights are tuned to lower the WER",
-            "name a file of references: `references`",
+            "name a file of references: " + keyword("references"),
         )
     if len(complete) < len(utterances):
         first = next(utterance for utterance in utterances if utterance.reference is None)
         if not skip_incomplete:
             raise TextError(
                 f"{first.where}: utterance {first.utt!r} has no reference",
-                hint="add it, or leave out such utterances: `skip_incomplete=True`",
+                hint="add it, or leave out such utterances: " + keyword("skip_incomplete", True),
             )
         notice(
             f"{len(utterances) - len(complete):,} utterances without a reference are left out; "
@@ -145,7 +145,8 @@ def even_and_odd(utterances: Sequence[Utterance]) -> tuple[list[Utterance], list
     there are fewer than two."""
     if len(utterances) < 2:
         raise UsageError(
-            "one utterance cannot be split", hint="name two lists: `tune_on` and `apply_to`"
+            "one utterance cannot be split",
+            hint="name two lists: " + keyword("tune_on") + " and " + keyword("apply_to"),
         )
     return list(utterances[::2]), list(utterances[1::2])
 
@@ -224,7 +225,7 @@ class ListBuilder:
                 raise TextError(
                     f"{draft.where}: utterance {first!r} has no hypotheses",
                     why,
-                    "add one, or leave out such utterances: `skip_incomplete=True`",
+                    "add one, or leave out such utterances: " + keyword("skip_incomplete", True),
                 )
             notice(
                 f"{len(empty):,} utterances without hypotheses are left out; the first is {first!r}"
@@ -280,8 +281,8 @@ def _warn_of_disorder(source: str, lists: list[Utterance]) -> None:
     if 2 * worst > len(lists):
         count = f"{worst:,} of {len(lists):,} utterances"
         notice(
-            f"{source}: the first hypothesis has the lowest score in {count}: if lower scores are "
-            "better, add `costs`"
+            f"{source}: the first hypothesis has the lowest score in {count}: if lower "
+            "scores are better, add " + keyword("costs")
         )
     elif not_best:
         notice(

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.checks import check_class
-from rnnlm.errors import ModelError, UsageError, first_of, notice
+from rnnlm.errors import ModelError, UsageError, first_of, keyword, notice
 from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import ScoringModel, models_by_name
@@ -396,8 +396,11 @@ def _tell_of_tuned(utterances: Sequence[Utterance], hashes: Iterable[str]) -> No
     tuned = [utterance for utterance in with_reference if _hash_of(utterance) in known]
     if tuned and len(tuned) == len(with_reference):
         notice(
-            "the WER is measured on the list that the weights were tuned on; `apply_to` or `split` "
-            "measure it on other utterances"
+            "the WER is measured on the list that the weights were tuned on; "
+            + keyword("apply_to")
+            + " or "
+            + keyword("split")
+            + " measure it on other utterances"
         )
     elif tuned:
         have = "has" if len(tuned) == 1 else "have"

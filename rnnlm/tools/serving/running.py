@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, keyword
 from rnnlm.system import keep_few_caches
 from rnnlm.tools.serving.settings import ServingSettings
 
@@ -70,12 +70,17 @@ def check_access(settings: ServingSettings, tokens: Sequence[str] = ()) -> None:
     """Refuse to serve everyone unless explicitly told to."""
     if tokens and settings.no_auth:
         raise UsageError(
-            "`no_auth=True` and a token cannot be combined", hint="leave out one of them"
+            keyword("no_auth", True) + " and a token cannot be combined",
+            hint="leave out one of them",
         )
     if not tokens and not settings.no_auth and not settings.is_local:
         raise UsageError(
             f"{settings.host} is reachable from other machines, but no token is set",
-            hint=f"set ${TOKEN_VARIABLE}, or `token_file=FILE`; `no_auth=True` lets everybody in",
+            hint=f"set ${TOKEN_VARIABLE}, or "
+            + keyword("token_file", "FILE")
+            + "; "
+            + keyword("no_auth", True)
+            + " lets everybody in",
         )
     for name in settings.allow_host:
         if name != "*" and "*" in name.removeprefix("*."):
@@ -149,7 +154,13 @@ def _bound(settings: ServingSettings) -> socket.socket:
         listener.close()
         hint = ""
         if error.errno == errno.EADDRINUSE:
-            hint = "choose another `port`; `port=0` takes any free one"
+            hint = (
+                "choose another "
+                + keyword("port")
+                + "; "
+                + keyword("port", 0)
+                + " takes any free one"
+            )
         raise UsageError(
             f"cannot listen at {host}, port {port}", error.strerror or "", hint
         ) from None

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.checks import items_of
-from rnnlm.errors import ModelError, TextError, UsageError, notice
+from rnnlm.errors import ModelError, TextError, UsageError, keyword, notice
 from rnnlm.interface import Device
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.layer_outputs import (
@@ -180,7 +180,7 @@ class Embedder:
             raise TextError(f"line {number} holds a newline", hint="give each line separately")
         if is_blank(line):
             return ""
-        hint = "remove it, or use `special_symbols` drop or replace"
+        hint = "remove it, or use " + keyword("special_symbols") + " drop or replace"
         return check_reserved(line, f"line {number}", self.settings.special_symbols, hint)
 
     def _lines(self, encoded: LayerInputs) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import rnnlm.corpora as corpora
-from rnnlm.errors import TextError, UsageError, notice
+from rnnlm.errors import TextError, UsageError, keyword, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Tokenizer
 from rnnlm.storage.files.reading import shown_name
@@ -149,7 +149,7 @@ def word_stream(
         raise TextError(
             f"too little text in {', '.join(map(shown_name, text.sources))}",
             why,
-            "lower `min_count`, or name more text",
+            "lower " + keyword("min_count") + ", or name more text",
         )
 
     # Number them, and move the lines' offsets to the words that are left.

@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnlm import registry
 from rnnlm.checks import several
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, keyword
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context, TextEvaluation
 from rnnlm.interface import Device, LanguageModel, Tokenizer
@@ -264,7 +264,10 @@ def check_request(
     elif on is None:
         raise UsageError(
             "the mixture has no weights",
-            hint="tune them on a text with `on=TEXT`, or give them: `weights=0.7,0.3`",
+            hint="tune them on a text with "
+            + keyword("on", "TEXT")
+            + ", or give them: "
+            + keyword("weights", "0.7,0.3"),
         )
     for name in names:
         registry.check_use("mix", loading.task_of(name), name)

@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 
 from rnnlm.amounts import plural
-from rnnlm.errors import TextError, UsageError, notice
+from rnnlm.errors import TextError, UsageError, keyword, notice
 from rnnlm.evaluation.perplexity import TextEvaluation, evaluate
 from rnnlm.interface import BOUNDARY, SENTENCE_START
 from rnnlm.lm.base import loading, stored_model
@@ -118,7 +118,16 @@ def _check(limits: PruningLimits) -> None:
     if limits == PruningLimits():
         raise UsageError(
             "no limits are given",
-            hint="give `threshold`, `ngrams`, `max_order`, `max_vocab` or `vocab`",
+            hint="give "
+            + keyword("threshold")
+            + ", "
+            + keyword("ngrams")
+            + ", "
+            + keyword("max_order")
+            + ", "
+            + keyword("max_vocab")
+            + " or "
+            + keyword("vocab"),
         )
 
     # By perplexity: one of two ways to say how much goes.
@@ -158,7 +167,14 @@ def _apply_limits(model: NgramModel, limits: PruningLimits) -> tuple[NgramModel,
         raise UsageError(
             "stupid backoff cannot be pruned by entropy",
             "its scores are not probabilities",
-            "give `max_order`, `max_vocab` or `vocab`, or train it with `prune`",
+            "give "
+            + keyword("max_order")
+            + ", "
+            + keyword("max_vocab")
+            + " or "
+            + keyword("vocab")
+            + ", or train it with "
+            + keyword("prune"),
         )
     if limits.threshold is not None:
         return pruning.by_entropy(model, limits.threshold), limits.threshold
@@ -167,7 +183,7 @@ def _apply_limits(model: NgramModel, limits: PruningLimits) -> tuple[NgramModel,
         raise UsageError(
             f"{limits.ngrams:,} n-grams are too few",
             f"unigrams are never pruned, and the model has {len(model.values[0]):,}",
-            "ask for more, or limit the vocabulary: `max_vocab`",
+            "ask for more, or limit the vocabulary: " + keyword("max_vocab"),
         )
     return pruning.to_size(model, limits.ngrams)
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from rnnlm.checks import several
 from rnnlm.config import SettingsLayer, as_stored, resolve
-from rnnlm.errors import ModelError, UsageError, notice
+from rnnlm.errors import ModelError, UsageError, keyword, notice
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context
 from rnnlm.interface import LanguageModel, Tokenizer
@@ -94,7 +94,8 @@ def mix_static(
     mixing.check_request(called, on, weights, context)
     if temp is not None and memory is None:
         raise UsageError(
-            "`temp` needs `memory`", "nothing is written to disk unless memory is limited"
+            keyword("temp") + " needs " + keyword("memory"),
+            "nothing is written to disk unless memory is limited",
         )
     manifests = [_ngram_manifest(name) for name in called]
     with _owned(output, overwrite):
@@ -150,7 +151,7 @@ def _ngram_manifest(name: str) -> Manifest:
     """Return the manifest of a model that can be joined; refuse others before they are loaded."""
     base, adaptation = loading.without_adaptation(name)
     manifest = model_folder.read_manifest(loading.find(base))
-    hint = "mix them without `static`"
+    hint = "mix them without " + keyword("static")
     if adaptation:
         raise UsageError(
             f"{name} cannot be merged into one n-gram model",
@@ -159,7 +160,7 @@ def _ngram_manifest(name: str) -> Manifest:
         )
     if not manifest.kind.has_ngrams:
         if manifest.model == "mixture":
-            hint = f"name the parts of {name}, or {hint}"
+            hint = f"name the parts of {name}, or " + hint
         raise UsageError(
             f"{name} cannot be merged into one n-gram model",
             f"it is of kind {manifest.model}, which has no n-grams of several orders",
@@ -177,7 +178,7 @@ def _load(name: str, report: Progress) -> NgramModel:
         raise UsageError(
             f"{name} cannot be merged into one n-gram model",
             "the scores of stupid backoff are not probabilities",
-            "train it with another smoothing, or mix them without `static`",
+            "train it with another smoothing, or mix them without " + keyword("static"),
         )
     for disorder in disorders(model):
         raise ModelError(

@@ -20,7 +20,7 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.amounts import plural
 from rnnlm.config import USER, SettingsLayer, SettingValue, resolve
-from rnnlm.errors import OutputError, UsageError, notice
+from rnnlm.errors import OutputError, UsageError, keyword, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Array, Device, LanguageModel, State
 from rnnlm.lm.base import adaptation_files, loading, span_scoring, stored_model
@@ -179,7 +179,11 @@ def tune(
         if ppl_before is not None and best.ppl >= ppl_before and OFF[kind] not in given:
             best = Trial(best.settings | {OFF[kind]: 0.0}, ppl_before)
             yield best
-            notice(f"no settings beat the model without adaptation: `{OFF[kind]}` is set to 0")
+            notice(
+                "no settings beat the model without adaptation: "
+                + keyword(OFF[kind])
+                + " is set to 0"
+            )
         tuned = TunedSettings(
             kind,
             best.settings,
@@ -267,13 +271,15 @@ def _start(
     cls = settings_class(kind)
     if has_statistics and kind != "dynamic":
         raise UsageError(
-            f"the adaptation {kind} does not use gradient statistics", hint="leave out `statistics`"
+            f"the adaptation {kind} does not use gradient statistics",
+            hint="leave out " + keyword("statistics"),
         )
     if tokens is not None and tokens < 1:
         raise UsageError(f"{plural(tokens, 'token')} is not valid", hint="give a number above zero")
     if on.settings.blank_lines == "documents":
         raise UsageError(
-            "adaptations are tuned on one stream of text", hint="leave out `blank_lines`"
+            "adaptations are tuned on one stream of text",
+            hint="leave out " + keyword("blank_lines"),
         )
 
     # Statistics imply the rule rms, which has different defaults.
@@ -282,7 +288,7 @@ def _start(
     if rule == "sgd" and has_statistics and "adaptation_rule" in given:
         raise UsageError(
             "the rule sgd does not use gradient statistics",
-            hint="leave out `statistics` or `adaptation_rule`",
+            hint="leave out " + keyword("statistics") + " or " + keyword("adaptation_rule"),
         )
     if rule == "rms" or (has_statistics and "adaptation_rule" not in given):
         layers.insert(0, SettingsLayer("the rule rms", OF_RMS))
@@ -325,7 +331,7 @@ def _read_trials(
         try:
             next_step(journal.path.with_suffix(".json"), stored, identity)
         except OutputError as error:
-            error.hint = "replace it with `overwrite=True`"
+            error.hint = "replace it with " + keyword("overwrite", True)
             raise
     return lines
 

@@ -13,7 +13,7 @@ import numpy as np
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.config import ResolvedSettings
-from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.errors import SettingsError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.ngram.counting.memory_limit import check_before_reading, check_while_reading
@@ -332,7 +332,11 @@ def _of_counts(
         raise UsageError(
             f"nothing can be held out of the counts in {folder}",
             "they hold no lines",
-            "name a validation text with `valid`, and leave `holdout` out",
+            "name a validation text with "
+            + keyword("valid")
+            + ", and leave "
+            + keyword("holdout")
+            + " out",
         )
 
     # Tokenizer and settings of the counted text hold for the other texts.
@@ -353,7 +357,7 @@ def _of_counts(
     tell_unseen(marks, {"the model": tokenizer})
     valid_is = ", ".join(map(corpora.title, request.valid)) or "none"
     if not request.valid:
-        notice("nothing can be held out of counts: name a validation text with `valid`")
+        notice("nothing can be held out of counts: name a validation text with " + keyword("valid"))
     data = counts.with_valid(encoded.get("valid"))
     return Texts(resolved, data, valid_is, encoded.get("test"))
 
@@ -377,7 +381,8 @@ def _with_read(
         if given.fingerprint != tokenizer.fingerprint:
             called = shlex.quote(str(request.tokenizer_from))
             raise UsageError(
-                f"`tokenizer_from` names another tokenizer than {folder} was {how} with",
+                keyword("tokenizer_from")
+                + f" names another tokenizer than {folder} was {how} with",
                 hint=f"rnnlm {command} TEXT --tokenizer-from {called}",
             )
 
@@ -404,7 +409,7 @@ def _with_stored(
     for name, value in stored.items():
         if resolved.is_asked(name) and resolved.values[name] != value:
             raise UsageError(
-                f"{brings} {name} = {value}",
+                brings + f" {name} = {value}",
                 f"{resolved.values[name]} was requested",
                 "leave one of them out",
             )
@@ -430,5 +435,5 @@ def _given_tokenizer(
 ) -> tuple[Tokenizer, ResolvedSettings]:
     """Load the tokenizer of the model `source`. Return it, and the settings with its own."""
     tokenizer = loading.load_tokenizer(source)
-    brings, origin = "`tokenizer_from` has", f"tokenizer of {source}"
+    brings, origin = keyword("tokenizer_from") + " has", f"tokenizer of {source}"
     return tokenizer, _with_stored(tokenizer.to_settings(), resolved, brings, origin)

@@ -14,7 +14,7 @@ from typing import Any
 import rnnlm.corpora as corpora
 from rnnlm.amounts import plural
 from rnnlm.config import Budget, ResolvedSettings
-from rnnlm.errors import notice
+from rnnlm.errors import keyword, notice
 from rnnlm.lm.neural.settings import Cell, InputSettings
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 from rnnlm.text.tokenizer_settings import LIMITED
@@ -88,7 +88,11 @@ def notice_small_validation_text(
         count = data.valid.sentences
         lines = "a single line is" if count == 1 else f"a part of only {count} lines is"
         choice = ", and chooses the weights that are kept" if "budget" in resolved.values else ""
-        notice(f'{lines} held out for validation{choice}: `valid="FILE"` names a larger text')
+        notice(
+            f"{lines} held out for validation{choice}: "
+            + keyword("valid", "FILE")
+            + " names a larger text"
+        )
 
 
 def keep_rare_words(

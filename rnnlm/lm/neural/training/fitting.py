@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.config import ResolvedSettings
-from rnnlm.errors import SettingsError, notice
+from rnnlm.errors import SettingsError, keyword, notice
 from rnnlm.events import Event, Started, TrainingState, never
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.device import (
@@ -92,7 +92,8 @@ def _fit_alone(
         if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
             notice(
                 "the run has used its budget, which counts from the start of the run: raise "
-                "`budget` to continue"
+                + keyword("budget")
+                + " to continue"
             )
         elif isinstance(initial, TrainingState) and trainer.is_over:
             notice(
@@ -294,7 +295,10 @@ def place_vectors(
     if not settings.embeddings and not is_started:
         raise SettingsError(
             "freeze_embeddings = true would keep random word vectors",
-            hint="name a file with `embeddings`, or a model with `init_from`",
+            hint="name a file with "
+            + keyword("embeddings")
+            + ", or a model with "
+            + keyword("init_from"),
         )
 
     # Words that neither a file nor the text has vectors for keep their random ones.

@@ -19,7 +19,7 @@ from rnnlm.config import (
     about,
     needs,
 )
-from rnnlm.errors import SettingsError, UsageError
+from rnnlm.errors import SettingsError, UsageError, keyword
 from rnnlm.lm.neural.settings import Width
 from rnnlm.system import bind_device, current_rank
 
@@ -613,5 +613,8 @@ def check(resolved: ResolvedSettings, has_valid: bool, has_text: bool = True) ->
     if settings.follows_validations and not has_valid:
         raise UsageError(
             f"{settings.follows_validations} needs validation text",
-            hint='name one with `valid`, or hold some out: `holdout="5%"`',
+            hint="name one with "
+            + keyword("valid")
+            + ", or hold some out: "
+            + keyword("holdout", "5%"),
         )

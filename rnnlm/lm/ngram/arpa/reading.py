@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlm.amounts import plural
-from rnnlm.errors import ModelError, NoticeCollector, first_of, notice
+from rnnlm.errors import ModelError, NoticeCollector, first_of, keyword, notice
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
 from rnnlm.storage.files.reading import LONGEST_LINE, not_utf8, opened, shown_name
@@ -105,7 +105,7 @@ class ArpaLines:
         return Fields(block, newlines, first_line)
 
     def error(self, line: int, what: str, why: str = "", hint: str = "") -> ModelError:
-        return ModelError(f"{self.name}, line {line}: {what}", why, hint)
+        return ModelError(f"{self.name}, line {line}: " + what, why, hint)
 
     def _fill(self) -> bool:
         """Read on until a whole line is at hand. Return whether there is one."""
@@ -227,7 +227,11 @@ def _read_fields(lines: ArpaLines, fields: Fields, n: int, is_highest: bool) -> 
     logprob_L = _numbers(lines, lines_L, fields.take(fields.first_L), "log-probability")
     if lines.allow_positive:
         logprob_L = np.minimum(logprob_L, 0)
-    what = "a positive log-probability; `allow_positive=True` reads it as 0, as KenLM's -i does"
+    what = (
+        "a positive log-probability; "
+        + keyword("allow_positive", True)
+        + " reads it as 0, as KenLM's -i does"
+    )
     refuse(lines, lines_L, logprob_L > 0, what)
     at = np.flatnonzero(has_backoff_L)
     weights = fields.take(fields.first_L[at] + n + 1)
@@ -491,7 +495,7 @@ def _repeated(lines: ArpaLines, line: int, first: str, word: str) -> ModelError:
     if word == first:
         return lines.error(line, "a duplicate word", f"{word!r:.80} is listed twice")
     why = f"{first!r:.80} and {word!r:.80}"
-    hint = "import the file without `lowercase`"
+    hint = "import the file without " + keyword("lowercase")
     return lines.error(line, "two words become one in lower case", why, hint)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rnnlm.amounts import plural
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import counts_folder
 from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress, merge
@@ -238,7 +238,7 @@ def within(counts: CountsFolder, order: int | None) -> int:
         raise UsageError(
             f"order = {order} is higher than the order of {counts.folder}",
             f"its n-grams go up to order {counted_order}",
-            f"use `order={counted_order}`, or count the text again",
+            "use " + keyword("order", counted_order) + ", or count the text again",
         )
     return order or counted_order
 

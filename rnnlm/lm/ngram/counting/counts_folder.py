@@ -20,7 +20,7 @@ import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.config import as_text, from_stored
-from rnnlm.errors import ModelError, SettingsError, UsageError
+from rnnlm.errors import ModelError, SettingsError, UsageError, keyword
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting.count_trie import Level, level_fault
 from rnnlm.lm.ngram.counting.store import Piece, Store, columns_of, facts_of, read_level
@@ -230,7 +230,7 @@ def check_alike(several: Sequence[CountsFolder]) -> None:
             raise UsageError(
                 f"{first.folder} and {other.folder} have different orders",
                 f"{first.index.order} and {other.index.order}",
-                f"count both with `order={highest}`",
+                "count both with " + keyword("order", highest),
             )
         if other.index.source.text_settings != first.index.source.text_settings:
             first_settings, other_settings = (
@@ -264,7 +264,7 @@ def _check_tokenizers(first: CountsFolder, other: CountsFolder) -> None:
         raise UsageError(
             f"{first.folder} and {other.folder} have different {kind} tokenizers",
             "only vocabularies of words or characters can be joined",
-            f"count the text again with `tokenizer_from='{first.folder}'`",
+            "count the text again with " + keyword("tokenizer_from", first.folder),
         )
 
 

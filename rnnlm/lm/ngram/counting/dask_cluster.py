@@ -40,7 +40,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
-from rnnlm.errors import OutputError, RnnlmError, SettingsError, UsageError, require_package
+from rnnlm.errors import (
+    OutputError,
+    RnnlmError,
+    SettingsError,
+    UsageError,
+    keyword,
+    require_package,
+)
 from rnnlm.parallel import WorkerPool
 
 if TYPE_CHECKING:
@@ -64,14 +71,14 @@ def check_address(address: str, folder: str | None) -> None:
     if not ADDRESS.fullmatch(address):
         raise SettingsError(
             f"dask = {address!r} is not understood",
-            hint="give the address of a scheduler, such as tcp://10.0.0.1:8786; processes of this "
-            "machine are `workers=N`",
+            hint="give the address of a scheduler, such as tcp://10.0.0.1:8786; processes of "
+            "this machine are " + keyword("workers", "N"),
         )
     if folder is None:
         raise UsageError(
             "the workers of a cluster need a shared folder",
             f"dask = {address} is given without one",
-            "add `temp=DIR`, a folder on a shared file system",
+            "add " + keyword("temp", "DIR") + ", a folder on a shared file system",
         )
     _distributed()
 
@@ -210,8 +217,9 @@ class Cluster(WorkerPool):
             raise RnnlmError(
                 "a task has killed several workers",
                 str(error).partition("\n")[0],
-                "they may have run out of memory: lower `memory`, or give the workers more with "
-                "dask worker --memory-limit",
+                "they may have run out of memory: lower "
+                + keyword("memory")
+                + ", or give the workers more with dask worker --memory-limit",
             ) from None
         except ModuleNotFoundError as error:
             raise _no_rnnlm("a worker", str(error)) from None

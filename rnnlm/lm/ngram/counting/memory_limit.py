@@ -13,7 +13,7 @@ import numpy as np
 from rnnlm import system
 from rnnlm.amounts import amount
 from rnnlm.config import as_text
-from rnnlm.errors import OutputError, SettingsError, UsageError, notice
+from rnnlm.errors import OutputError, SettingsError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress, count_by_shards, prefix_of
@@ -141,7 +141,7 @@ def _vanishing_folder() -> Iterator[Path]:
         raise OutputError(
             f"there is no space for temporary files in {tempfile.gettempdir()}",
             error.strerror or str(error),
-            "free some space there, or name another folder with `temp`",
+            "free some space there, or name another folder with " + keyword("temp"),
         ) from None
     with folder as name:
         yield Path(name)

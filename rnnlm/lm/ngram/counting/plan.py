@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm.amounts import amount
-from rnnlm.errors import ModelError, OutputError
+from rnnlm.errors import ModelError, OutputError, keyword
 from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.parallel import in_threads
@@ -22,7 +22,7 @@ from rnnlm.storage.files.writing import free_bytes, write_facts, writing
 PLAN = "plan.json"
 PLAN_VERSION = 1
 LARGEST_PLAN = 64 << 20
-WAYS_OUT = "name another folder with `temp`, or delete that one"
+WAYS_OUT = "name another folder with " + keyword("temp") + ", or delete that one"
 
 # Odd numbers without a pattern, for hashes, and the number of <s>.
 FACTORS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
@@ -274,5 +274,5 @@ def check_disk_space(folder: Path, needed: int) -> None:
             f"{folder} has too little space",
             f"the work needs about {amount(needed, unit='bytes')} for temporary files, but only "
             f"{amount(free, unit='bytes')} is free",
-            "free some space, or name another folder with `temp`",
+            "free some space, or name another folder with " + keyword("temp"),
         )

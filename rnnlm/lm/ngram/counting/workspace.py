@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 from rnnlm.amounts import amount
 from rnnlm.arrays import drop_pages
-from rnnlm.errors import OutputError
+from rnnlm.errors import OutputError, keyword
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.system import processors
 
@@ -80,7 +80,7 @@ class Workspace:
                 f"there is no space for {amount(length, unit='bytes')} of temporary files in "
                 f"{self.folder or tempfile.gettempdir()}",
                 error.strerror or str(error),
-                "free some space there, or name another folder with `temp`",
+                "free some space there, or name another folder with " + keyword("temp"),
             ) from None
 
     def release(self, *arrays: np.ndarray | ChunkedArray) -> None:

@@ -1,6 +1,6 @@
 """The estimators of n-gram models, by the name of their smoothing."""
 
-from rnnlm.errors import SettingsError
+from rnnlm.errors import SettingsError, keyword
 from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.lm.ngram.smoothing.estimator import Estimator, join_named
 from rnnlm.lm.ngram.smoothing.kneser_ney import AbsoluteDiscounting, KneserNey, ModifiedKneserNey
@@ -36,5 +36,5 @@ def check_join(settings: NgramSettings) -> None:
         raise SettingsError(
             f"interpolate = {wanted} is not possible with smoothing {settings.smoothing}",
             f"it can only {joins[0]}",
-            "leave `interpolate` out",
+            "leave " + keyword("interpolate") + " out",
         )

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from rnnlm.errors import NoticeCollector
+from rnnlm.errors import NoticeCollector, keyword
 from rnnlm.lm.ngram.counting.count_trie import NgramCounts
 from rnnlm.lm.ngram.settings import NgramSettings
 
@@ -135,7 +135,7 @@ class Estimator:
     normalised = normalised_if_pruned = True
     unseen_context_logprob = 0.0
     tuned: ClassVar[str] = ""
-    instead_of_valid: ClassVar[str] = '`holdout="5%"`'
+    instead_of_valid: ClassVar[str] = keyword("holdout", "5%")
 
     def __init__(
         self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None

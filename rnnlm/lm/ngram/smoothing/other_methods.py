@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.amounts import plural
-from rnnlm.errors import NoticeCollector, SettingsError
+from rnnlm.errors import NoticeCollector, SettingsError, keyword
 from rnnlm.lm.ngram.counting.count_trie import NgramCounts
 from rnnlm.lm.ngram.settings import NgramSettings, numbers_in
 from rnnlm.lm.ngram.smoothing.estimator import (
@@ -44,8 +44,8 @@ STEPS, SMALLEST_STEP = 6, 0.002
 class Additive(Estimator):
     """Additive smoothing. The report has k."""
 
-    tuned = "`additive_k` is"
-    instead_of_valid = "`additive_k=0.1`"
+    tuned = keyword("additive_k") + " is"
+    instead_of_valid = keyword("additive_k", 0.1)
 
     @classmethod
     def needs_heldout(cls, settings: NgramSettings) -> bool:
@@ -307,8 +307,8 @@ class Interpolated(Estimator):
     """Interpolation with one weight an order. The report has the weights, the lowest order
     first."""
 
-    tuned = "`weights` are"
-    instead_of_valid = '`weights="0.1,0.3,0.6"`'
+    tuned = keyword("weights") + " are"
+    instead_of_valid = keyword("weights", "0.1,0.3,0.6")
 
     @classmethod
     def needs_heldout(cls, settings: NgramSettings) -> bool:
@@ -365,7 +365,7 @@ def given_weights(settings: NgramSettings) -> np.ndarray | None:
             f"weights = {text!r} has {plural(len(weights_N), 'number')}",
             f"the order is {settings.order}",
             f"write {plural(settings.order, 'number')}, the lowest order first, or set "
-            f"`order={len(weights_N)}`",
+            + keyword("order", len(weights_N)),
         )
     is_in_range = bool(((weights_N >= 0) & (weights_N <= 1)).all())
     if not is_in_range or abs(weights_N.sum() - 1) > SUM_TOLERANCE:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import rnnlm.corpora as corpora
 from rnnlm.config import SettingsLayer, from_stored, resolve
-from rnnlm.errors import UsageError, first_of, notice
+from rnnlm.errors import UsageError, first_of, keyword, notice
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.tasks.labelling import sounds
 from rnnlm.tasks.labelling.data import (
@@ -118,7 +118,7 @@ def _in_schemes(codec: Codec, text: LabelledText) -> LabelledText:
         raise UsageError(
             "the labels of the data are not those of the model",
             f"the data has {data_names}; the model predicts {names}",
-            "name columns with `label_column`",
+            "name columns with " + keyword("label_column"),
         )
 
     # The scheme of each column in the data, and the model's.

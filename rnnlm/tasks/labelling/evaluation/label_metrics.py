@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from rnnlm.errors import UsageError, nearest
+from rnnlm.errors import UsageError, keyword, nearest
 from rnnlm.evaluation import error_rates, plotting
 from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
 from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, Statistic, ratio, share
@@ -118,7 +118,8 @@ def accuracy_counts(
     check_lengths(gold, predicted)
     if among is not None and list(map(len, among)) != list(map(len, gold)):
         raise UsageError(
-            "`among` and the labels have different lengths", hint="give one value for each word"
+            keyword("among") + " and the labels have different lengths",
+            hint="give one value for each word",
         )
     right, words = [], []
     for number, (expected, guessed) in enumerate(zip(gold, predicted, strict=True)):

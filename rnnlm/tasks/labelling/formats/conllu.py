@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rnnlm.amounts import plural
-from rnnlm.errors import TextError
+from rnnlm.errors import TextError, keyword
 from rnnlm.tasks.labelling.formats.example import (
     Example,
     LabelledSettings,
@@ -189,7 +189,7 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
             raise TextError(
                 f"{source}: column {name!r} holds {EMPTY} alone",
                 "it has no labels",
-                "name another one with `label_column`",
+                "name another one with " + keyword("label_column"),
             )
     return LabelledText(tuple(examples), names, text_columns, "conllu")
 

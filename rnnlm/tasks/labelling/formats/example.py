@@ -10,7 +10,7 @@ import msgspec
 
 from rnnlm.amounts import plural
 from rnnlm.config import about
-from rnnlm.errors import SettingsError, TextError, shown
+from rnnlm.errors import SettingsError, TextError, keyword, shown
 from rnnlm.storage.files import writing
 from rnnlm.text.lines import Line, is_blank, without_end
 
@@ -207,8 +207,10 @@ def chunks(lines: Iterable[Line], is_word: Callable[[str], bool]) -> Iterator[li
 def unequal(where: str, labels: int, words: int, column: str) -> TextError:
     """Return the error for a sentence that has more or fewer labels than words."""
     hint = (
-        "with `align` letters have any number of sounds; labels of whole texts are for "
-        '`task="classification"`'
+        "with "
+        + keyword("align")
+        + " letters have any number of sounds; labels of whole texts are for "
+        + keyword("task", "classification")
     )
     return TextError(
         f"{where}: {plural(words, 'word')} and {plural(labels, 'label')} in {column!r}",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, permutations
 from sys import intern
 
-from rnnlm.errors import TextError, given, notice
+from rnnlm.errors import TextError, given, keyword, notice
 from rnnlm.storage.files import tables
 from rnnlm.tasks.labelling.formats.example import (
     LABEL_SEPARATOR,
@@ -137,7 +137,7 @@ def _sentences(
         if not any(begins[1:]):
             notice(
                 f"{source}: each text has one word; if each row is a word of a sentence, name "
-                "the column that numbers the sentences: `sentence_column`"
+                "the column that numbers the sentences: " + keyword("sentence_column")
             )
             return examples
 
@@ -299,13 +299,16 @@ def _unclear(
     others = [name for name in free if name not in (text, label)]
     others = likely_texts(others, table.sample) if label is None else others
     if text is not None:
-        ways = [f"`label_column={name!r}`" for name in others[:2]]
+        ways = [keyword("label_column", name) for name in others[:2]]
         return unclear(table.where, table.names, "the labels", ways)
     if label is not None:
-        ways = [f"`column={name!r}`" for name in others[:2]]
+        ways = [keyword("column", name) for name in others[:2]]
         return unclear(table.where, table.names, "the text", ways)
     pairs = list(permutations(others[:2], 2))
-    ways = [f"`column={first!r}` and `label_column={second!r}`" for first, second in pairs]
+    ways = [
+        (keyword("column", first) + " and " + keyword("label_column", second))
+        for first, second in pairs
+    ]
     return unclear(table.where, table.names, "the text, and which the labels", ways)
 
 
@@ -400,5 +403,5 @@ def several_labels(where: str, labels: Sequence[str]) -> TextError:
     return TextError(
         f"{where}: {len(labels):,} labels of one text",
         "it needs one",
-        "`multi_label=True` learns any number of them",
+        keyword("multi_label", True) + " learns any number of them",
     )

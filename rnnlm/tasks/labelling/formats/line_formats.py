@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sys import intern
 
 from rnnlm.amounts import plural
-from rnnlm.errors import TextError, notice, shown, visible
+from rnnlm.errors import TextError, keyword, notice, shown, visible
 from rnnlm.tasks.labelling.formats.example import (
     LABEL_SEPARATOR,
     Example,
@@ -229,20 +229,22 @@ def _check_last_column(source: str, rows: Rows, word: int, may_be_words: bool) -
     is_reversed = len(set(words)) <= len(of_last) / 2 and once > len(of_last) / 3
     if has_tags([words]) != has_tags([last]):
         is_reversed = has_tags([words])
-    what, way = "", f"`column={len(columns)}` and `label_column={word + 1}`"
+    what, way = "", (keyword("column", len(columns)) + " and " + keyword("label_column", word + 1))
     if len(of_last) == 1:
         what = f"each word has {_cut(last[0])!r} in the last column"
         others = [place for place, column in enumerate(columns) if len(set(column)) > 1]
-        way = f"`label_column={max({*others, 1} - {word}) + 1}`"
+        way = keyword("label_column", max({*others, 1} - {word}) + 1)
     elif may_be_words and len(rows) >= MANY_WORDS and is_reversed:
         what = "which column holds the words, and which the labels?"
-        way += f", or `column={word + 1}` and `label_column={len(columns)}`"
+        way += (
+            ", or " + keyword("column", word + 1) + " and " + keyword("label_column", len(columns))
+        )
     if what:
         samples = [f"{place}: {_sample(cells)}" for place, cells in enumerate(columns, start=1)]
         raise TextError(
             f"{source}: {what}",
             f"its columns are {'; '.join(samples)}",
-            f"name it by its number: {way}",
+            "name it by its number: " + way,
         )
 
 

@@ -8,7 +8,7 @@ from itertools import islice
 from os import PathLike
 from pathlib import Path
 
-from rnnlm.errors import TextError, UsageError, nearest, notice, shown
+from rnnlm.errors import TextError, UsageError, keyword, nearest, notice, shown
 from rnnlm.storage.files import tables
 from rnnlm.tasks.labelling.formats import documents, labelled_tables
 from rnnlm.tasks.labelling.formats.documents import RAW, WRITTEN, DocumentSentence
@@ -43,7 +43,7 @@ def _read(source: str, settings: LabelledSettings, level: Level, aligned: bool) 
         raise UsageError(
             f"{source}: format {format.name} labels {format.levels[0]}s",
             f"{task} learns labels of {level}s",
-            f'use `task="{other}"`',
+            "use " + keyword("task", other),
         )
     if format.read is None:
         return labelled_tables.read(source, settings, level, format.name, aligned)
@@ -59,7 +59,7 @@ def _check_columns(
         what = f"column {settings.column!r}" if settings.column else f"{len(names)} label columns"
         raise UsageError(
             f"{source}: {what}, but format {format.name} has words and one label",
-            hint="name none, or another `format`",
+            hint="name none, or another " + keyword("format"),
         )
     has_sentence_labels = format.has_sentence_labels or level == "text"
     if settings.sentence_label_columns and not has_sentence_labels:
@@ -87,7 +87,7 @@ def _joined(
             raise TextError(
                 f"{name}: labels of {', '.join(others)}, but those of {first_name} are "
                 f"{', '.join(columns)}",
-                hint="name them with `label_column`",
+                hint="name them with " + keyword("label_column"),
             )
 
     examples: list[Example] = []
@@ -143,7 +143,11 @@ def _without_strays(examples: list[Example], place: int, scheme: str) -> list[Ex
     if not is_few:
         notice(f"{what}: labels are learned as they are, without spans")
         return examples
-    notice(f'{what}: it is read as O; `scheme="none"` reads labels as they are, without spans')
+    notice(
+        f"{what}: it is read as O; "
+        + keyword("scheme", "none")
+        + " reads labels as they are, without spans"
+    )
     return changed
 
 
@@ -171,7 +175,7 @@ def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
         raise TextError(
             f"{source}: its label format is not recognised",
             f"its first line is {shown(first_lines[0])}",
-            f"name it with `format`; {which}",
+            "name it with " + keyword("format") + f"; {which}",
         )
 
     errors = settings.encoding_errors

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from rnnlm.errors import TextError, notice
+from rnnlm.errors import TextError, keyword, notice
 
 OUTSIDE = "O"
 NONE, IOB1, BIO, BIOES = "none", "iob1", "bio", "bioes"
@@ -164,8 +164,10 @@ def check_label(label: str, scheme: str, where: str) -> None:
     if scheme != NONE and _letter(label) not in _letters(scheme):
         raise TextError(
             f"{where}: {label!r} is not a label of {scheme}",
-            hint="name another column with `label_column`, or take labels as they are: "
-            '`scheme="none"`',
+            hint="name another column with "
+            + keyword("label_column")
+            + ", or take labels as they are: "
+            + keyword("scheme", "none"),
         )
 
 

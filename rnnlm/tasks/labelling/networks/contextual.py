@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnlm.config import ResolvedSettings
-from rnnlm.errors import ModelError, UsageError
+from rnnlm.errors import ModelError, UsageError, keyword
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
@@ -43,15 +43,16 @@ class FrozenModels:
             task = loading.task_of(model)
             if task != LANGUAGE_MODEL:
                 raise UsageError(
-                    f"`contextual` {name}: it is not a language model", f"it is a model for {task}"
+                    keyword("contextual") + f" {name}: it is not a language model",
+                    f"it is a model for {task}",
                 )
             if not (
                 isinstance(model, NeuralLanguageModel)
                 and isinstance(model.network.body, RecurrentStack)
             ):
                 raise UsageError(
-                    f"`contextual` {name}: it has no recurrent layers to read",
-                    hint=f"train one with `model` {', '.join(CELLS)}",
+                    keyword("contextual") + f" {name}: it has no recurrent layers to read",
+                    hint="train one with " + keyword("model") + f" {', '.join(CELLS)}",
                 )
             networks.append(model)
         self.models = tuple(networks)
@@ -206,7 +207,7 @@ def load_contextual(
             raise UsageError(
                 "context_models cannot be set directly",
                 "the language models are missing",
-                "name them with `contextual`",
+                "name them with " + keyword("contextual"),
             )
         return None, resolved
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
-from rnnlm.errors import ComparisonError
+from rnnlm.errors import ComparisonError, keyword
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.comparison import (
     PARTS,
@@ -87,7 +87,7 @@ class PairComparer(Comparer[Seq2SeqModel, PairedData, PairEvaluation]):
             raise ComparisonError(
                 "the models do not read the same pairs",
                 "they read different columns, or one of them rewrites the text",
-                "name the columns with `column` and `target_column`",
+                "name the columns with " + keyword("column") + " and " + keyword("target_column"),
             )
 
         # For models that know no upper case, outputs are compared without it.
