@@ -38,7 +38,8 @@ def command(what: str, name: str | None, as_json: bool) -> None:
     rnnlm list corpora                bundled texts: tasks, licences, files
 
     For one recipe, this also shows the published result, ours, the command that measured it, and
-    the sources. Word counts of corpora leave out labels, ids and tags.
+    the sources; lines, page, pages and chapter are those of small texts. Word counts of corpora
+    leave out labels, ids and tags.
     """
     refuse_if(name and what != "recipes", f"only recipes can be listed by name: leave out {name}.")
     if what == "models":
@@ -73,8 +74,13 @@ def _list_models(as_json: bool) -> None:
 
 def _list_recipes(name: str | None, as_json: bool) -> None:
     from rnnlm.training.recipes import recipe
+    from rnnlm.training.texts import small_texts
 
-    if as_json:
+    if name in small_texts.NAMES and as_json:
+        terminal.print_json({"name": name, **small_texts.sizes()[name]})
+    elif name in small_texts.NAMES:
+        click.echo(small_texts.text_of(name), nl=False)
+    elif as_json:
         names = (name,) if name else recipe.names()
         terminal.print_json(*(recipe.record(recipe.load(recipe_name)) for recipe_name in names))
     elif name:

@@ -1,6 +1,8 @@
 """`rnnlm list`: models. Recipes and corpora have files of their own."""
 
+import json
 import shutil
+import tomllib
 
 
 def test_models_here_and_the_shipped_one_are_listed(rnnlm, models, here):
@@ -18,3 +20,8 @@ def test_models_here_and_the_shipped_one_are_listed(rnnlm, models, here):
 def test_only_a_recipe_is_shown_by_its_name(rnnlm):
     assert rnnlm("list", "corpora", "english").code == 2
     assert "'modls' is not one of" in rnnlm("list", "modls").err
+
+
+def test_the_recipe_of_a_size_is_shown_as_toml(rnnlm):
+    assert tomllib.loads(rnnlm("list", "recipes", "page").out)["budget"] == "800steps"
+    assert json.loads(rnnlm("list", "recipes", "page", "--json").out)["budget"] == "800steps"

@@ -52,10 +52,6 @@ STARTS = ("init_embedding", "init_input", "init_recurrent", "init_output")
 class InputSettings:
     """Settings of any network: how words are read, where dropout applies, and how weights start."""
 
-    # How many times the usual least number of steps, and the usual rate, learn a few lines
-    steps_of_few_lines: ClassVar[int] = 1
-    rate_of_few_lines: ClassVar[float] = 1.0
-
     model: Annotated[str, about("kind of model")] = "lstm"
     embedding_size: Annotated[
         Width, about("width of the word vectors", extra=needs(**WORD_VECTORS))
@@ -242,14 +238,10 @@ class Cell:
     before there is a network.
 
     Attributes:
-        rate_of_few_pairs: Factor on the usual learning rate for a decoder that learns from a few
-            pairs.
         starts: Settings that affect only the initial weights.
         state_parts: Number of vectors that are fed back from each step to the next one.
         layer_norm: Whether its gates are normalised.
     """
-
-    rate_of_few_pairs: ClassVar[float] = 1.0
 
     starts: ClassVar[frozenset[str]] = frozenset()
 
@@ -278,8 +270,6 @@ class Cell:
 @dataclass(frozen=True)
 class ElmanCell(Cell):
     """Elman's cell: the last output is read beside the input."""
-
-    rate_of_few_pairs = 0.5  # it loses its way at the usual rate when batches are small
 
     activation: Annotated[Activation, about(f"activation of the hidden layers{OF_ACTIVATIONS}")] = (
         "tanh"
@@ -604,10 +594,6 @@ class RecurrentModelSettings(RecurrentSettings, NetworkSettings):
 @dataclass(frozen=True)
 class JordanSettings(NetworkSettings):
     """Settings of `--model jordan`: the previous output feeds the hidden layer."""
-
-    # Its state is its last prediction, by which it learns slowly
-    steps_of_few_lines = 2
-    rate_of_few_lines = 4.0
 
     activation: Annotated[Activation, about(f"activation of the hidden layer{OF_ACTIVATIONS}")] = (
         "sigmoid"

@@ -1,34 +1,41 @@
-"""Choose settings by the size of a text, unless they are set.
+"""Settings for small texts, in steps with names: lines, page, pages, chapter.
 
 Defaults and recipes are made for texts with hundreds of steps in an epoch. An epoch of a page of
-text is a single step by them, so the budget is over before anything is learned, a third of the
-learned weights is dropped again, and patience ends at the first bump. A text is small if it has
-fewer than STEPS_OF_EPOCH usual batches; its share is their number relative to that, and settings
-follow from that share. From a share of 1 on nothing changes.
+text is a single step by them, so the budget is over before anything is learned, a third of what is
+learned is dropped again, and patience ends at the first bump. The recipes of small texts are files
+in `rnnlm/training/recipes/sizes`: each is for texts of fewer than its `batches` of the usual size.
 """
 
 import math
-from collections.abc import Mapping
+import tomllib
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import rnnlm.corpora as corpora
-from rnnlm.amounts import plural
+from rnnlm import registry
 from rnnlm.config import Budget, ResolvedSettings
 from rnnlm.errors import keyword, notice
-from rnnlm.lm.neural.settings import Cell, InputSettings
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 from rnnlm.text.tokenizer_settings import LIMITED
 from rnnlm.training.request import FittingData, TrainingRequest
 
-STEPS_OF_EPOCH = 20
-LEAST_STEPS = 500  # of a run
-LEAST_WINDOWS = 4  # of each stream
-VALIDATIONS, PATIENCE = 40, 10  # of a run, and how many of them without improvement end it
-VALIDATED_SHARE = 0.2  # of the tokens that are trained on: a pass over one costs half a step
-WARMUP_STEPS, MOST_WARMUP = 30, 0.1
-LEAST_UNKNOWN = 0.05  # share of the words seen once
 FEW = 20  # lines to validate on
-FEW_EXAMPLES = STEPS_OF_EPOCH * OptimizationSettings.batch_rows  # with labels
+
+
+NAMES = ("lines", "page", "pages", "chapter")  # of the recipes, that of the smallest texts first
+
+
+def text_of(name: str) -> str:
+    """Return the file of the recipe called `name`."""
+    file = resources.files("rnnlm.training.recipes") / "sizes" / f"{name}.toml"
+    return file.read_text(encoding="utf-8")
+
+
+@cache
+def sizes() -> dict[str, dict[str, Any]]:
+    """Return the recipes of small texts by name, that of the smallest first."""
+    return {name: tomllib.loads(text_of(name)) for name in NAMES}
 
 
 def follow_size(
@@ -36,47 +43,25 @@ def follow_size(
 ) -> ResolvedSettings:
     """Return settings that suit a small text; for a large one, or a bundled corpus, as they are."""
     usual = resolved.values
-    share = _share(resolved, data)
-    if share >= 1 or _is_bundled(request):
+    name = _size(data.train.sentences, data.train.tokens, resolved)
+    if name is None or _is_bundled(request):
         return resolved
-    tokens = data.train.tokens
-    values: dict[str, Any] = {}
+    size = dict(sizes()[name])
+    at_most, by_heart = size.pop("at_most"), size.pop("by_heart")
 
-    # Small batches of short windows, so that an epoch has several steps.
-    values["batch_rows"] = max(1, int(usual["batch_rows"] * share))
-    if "bptt_tokens" in usual:
-        values["bptt_tokens"] = min(usual["bptt_tokens"], -(-tokens // LEAST_WINDOWS))
+    # A run that validates on its own text learns it by heart. Unknown words, and a rate that suits
+    # new text, matter in others.
+    if data.valid is None or data.valid.lines_hash == data.train.lines_hash:
+        kinds = by_heart.get(usual.get("task", registry.LANGUAGE_MODEL), {})
+        size |= kinds.get(usual["model"], {})
+        at_most = at_most | {"unknown_words": by_heart["unknown_words"]}
+    limited = {setting: min(limit, usual.get(setting, 0)) for setting, limit in at_most.items()}
+    values = size | limited | _validations(resolved, data, size)
 
-    # Settings that keep a network from learning a text by heart are for larger texts. They come
-    # late, by the square of the share.
-    late = share**2
-    for name, value in usual.items():
-        if name.startswith("dropout_") or name in ("weight_drop", "label_smoothing"):
-            values[name] = round(value * late, 3)
-
-    # Unknown words, and a rate that suits new text, matter where other text validates.
-    is_by_heart = data.valid is None or data.valid.lines_hash == data.train.lines_hash
-    if is_by_heart and "bptt_tokens" in usual:
-        least = min(LEAST_UNKNOWN, usual["unknown_words"])
-        values["unknown_words"] = round(max(least, usual["unknown_words"] * late), 3)
-    if is_by_heart and usual["optimizer"] in ("adam", "adamw"):
-        rate = _rate_of_few_lines(resolved)
-        values["learning_rate"] = round(rate + (usual["learning_rate"] - rate) * late, 6)
-
-    # The length of the run, and times that are counted in shares of it.
-    values = _free(resolved, values)
-    now = {**usual, **values}
-    in_epoch = _steps_in_epoch(now, data)
-    budget = Budget.parse(usual["budget"])
-    steps = budget.steps
-    if budget.epochs:
-        steps = math.ceil(budget.epochs * in_epoch)
-        least = LEAST_STEPS * getattr(resolved.classes[0], "steps_of_few_lines", 1)
-        if _is_free(resolved, "budget") and steps < least:
-            steps = least
-            values["budget"] = f"{steps}steps"
-    values |= _free(resolved, _validations(resolved, data, steps, tokens / in_epoch))
-    return resolved.with_found(f"the text's size: {_in_words(data, usual)}", values)
+    # Time and steps that a recipe gives are used up.
+    if Budget.parse(usual["budget"]).epochs is None:
+        del values["budget"]
+    return resolved.with_found(f"recipe {name}", _free(resolved, values))
 
 
 def notice_small_validation_text(
@@ -100,11 +85,11 @@ def keep_rare_words(
 ) -> ResolvedSettings:
     """Return settings by which words seen once are words, if there are few examples: most of their
     words are, and as unknown ones all would be alike."""
+    name = _size(examples, 0, resolved)
     has_counts = resolved.values["tokenizer"] in LIMITED
-    if examples >= FEW_EXAMPLES or not has_counts or _is_bundled(request):
+    if name is None or not has_counts or _is_bundled(request):
         return resolved
-    values = _free(resolved, {"min_count": 1})
-    return resolved.with_found(f"the text's size: {plural(examples, 'line')}", values)
+    return resolved.with_found(f"recipe {name}", _free(resolved, {"min_count": 1}))
 
 
 def _is_bundled(request: TrainingRequest) -> bool:
@@ -113,69 +98,46 @@ def _is_bundled(request: TrainingRequest) -> bool:
     return all(name in named or corpora.title(name) != name for name in request.text)
 
 
-def _share(resolved: ResolvedSettings, data: FittingData) -> float:
-    """Return how much of STEPS_OF_EPOCH usual batches the text has."""
+def _size(sentences: int, tokens: int, resolved: ResolvedSettings) -> str | None:
+    """Return the name of the recipe for a text of this size; None: it is not small."""
     usual = resolved.values
     if "batch_rows" not in usual:
-        return 1.0
-    pieces = float(data.train.sentences)
-    if "bptt_tokens" in usual:
-        pieces = data.train.tokens / usual["bptt_tokens"]
-    return pieces / (STEPS_OF_EPOCH * usual["batch_rows"])
-
-
-def _rate_of_few_lines(resolved: ResolvedSettings) -> float:
-    """Return the learning rate by which a network learns a few lines by heart."""
-    rate: float = resolved.values["learning_rate"]
-    is_decoder = "attention" in resolved.values
-    for settings in resolved.classes:
-        if issubclass(settings, InputSettings):
-            rate *= settings.rate_of_few_lines
-        elif issubclass(settings, Cell) and is_decoder:
-            rate *= settings.rate_of_few_pairs
-    return rate
-
-
-def _steps_in_epoch(values: Mapping[str, Any], data: FittingData) -> int:
-    rows = values["batch_rows"]
-    if "bptt_tokens" in values:
-        return -(-data.train.tokens // (rows * values["bptt_tokens"]))
-    return -(-data.train.sentences // rows)
+        return None
+    pieces = tokens / usual["bptt_tokens"] if "bptt_tokens" in usual else sentences
+    batches = pieces / usual["batch_rows"]
+    return next((name for name, size in sizes().items() if batches < size["batches"]), None)
 
 
 def _validations(
-    resolved: ResolvedSettings, data: FittingData, steps: int | None, tokens_of_step: float
+    resolved: ResolvedSettings, data: FittingData, size: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return when a run of so many steps validates, by which unit, and when it ends early; steps:
-    None if time ends it."""
+    """Return how often to validate, by what, and when a run ends early."""
     usual = resolved.values
-    values: dict[str, Any] = {}
-    if steps is not None:
-        warmup = min(MOST_WARMUP, WARMUP_STEPS / steps)
-        values["warmup"] = round(max(usual["warmup"], warmup), 3)
+    kept = {name: usual.get(name) for name in ("validate_every_steps", "patience")}
     if data.valid is None:
-        return values
-    if usual.get("criterion") == "auto" and data.valid.sentences < FEW:
-        values["criterion"] = "loss"
+        return kept | {"criterion": usual.get("criterion")}
     if resolved.make(OptimizationSettings).follows_validations:
-        return values
-    if steps is None:
-        values["patience"] = None
-        return values
-    affordable = data.valid.tokens / (VALIDATED_SHARE * tokens_of_step)
-    if _is_free(resolved, "min_validations"):
-        values["validate_every_steps"] = math.ceil(max(steps / VALIDATIONS, affordable))
-    if values.get("criterion", usual.get("criterion", "loss")) == "loss":
-        values["patience"] = PATIENCE
+        return kept
+    if Budget.parse(usual["budget"]).seconds is not None:
+        return kept | {"patience": None}
+
+    # Passes over a larger text for validation would take most of the time.
+    shares = data.valid.tokens / max(1, data.train.tokens)
+    every = math.ceil(size["validate_every_steps"] * max(1, shares))
+    values: dict[str, Any] = {}
+    values["validate_every_steps"] = every if _is_free(resolved, "min_validations") else None
+    # Accuracy may be 0 for a while, which is no reason to stop.
+    if size.get("criterion", usual.get("criterion", "loss")) != "loss":
+        values["patience"] = usual["patience"]
     return values
 
 
 def _free(resolved: ResolvedSettings, values: dict[str, Any]) -> dict[str, Any]:
-    """Return those values that differ, of settings that are not set."""
+    """Return those values that differ, of settings that the model has and nobody set."""
     return {
         name: value
         for name, value in values.items()
-        if _is_free(resolved, name) and value != resolved.values[name]
+        if name in resolved.values and _is_free(resolved, name) and value != resolved.values[name]
     }
 
 
@@ -183,10 +145,3 @@ def _is_free(resolved: ResolvedSettings, name: str) -> bool:
     """Return whether a setting is a default, or from a bundled recipe."""
     origin = resolved.origins[name]
     return origin == "default" or origin.startswith("recipe ")
-
-
-def _in_words(data: FittingData, usual: Mapping[str, Any]) -> str:
-    """Return the size of the text, in the units that a network reads."""
-    if "bptt_tokens" in usual:
-        return plural(data.train.tokens, "token")
-    return plural(data.train.sentences, "line")

@@ -1,5 +1,4 @@
-"""A page of text is learned: what is counted for large texts follows from the size of a small
-one."""
+"""A page of text is learned: a small text gets the recipe of its size."""
 
 import random
 
@@ -7,9 +6,12 @@ import pytest
 
 import rnnlm
 import rnnlm.corpora as corpora
+from rnnlm import registry
+from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.registry import kinds_of
 from rnnlm.training.plan import TrainingRequest, plan
+from rnnlm.training.texts import small_texts
 
 FOUR = """\
 our neighbour keeps three brown goats behind the mill
@@ -58,6 +60,11 @@ def settled(path, **request):
     return resolved.values, resolved.origins
 
 
+def sizes_in(origins):
+    """Return the recipes of sizes among the origins of settings."""
+    return {f"recipe {name}" for name in small_texts.sizes()} & set(origins.values())
+
+
 @pytest.fixture
 def four(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -78,14 +85,44 @@ def test_four_sentences_are_tagged(tmp_path):
     assert accuracy(trained(path, tmp_path / "m", task="tagging", **NARROW)) == 1
 
 
-def test_what_follows_from_the_size_names_its_origin(four):
+@pytest.mark.parametrize(
+    "times, size", [(1, "lines"), (10, "page"), (100, "pages"), (400, "chapter"), (700, None)]
+)
+def test_a_small_text_gets_the_recipe_of_its_size(four, times, size):
+    four.write_text(FOUR * times, encoding="utf-8")
     values, origins = settled(four)
-    of_size = {name for name, origin in origins.items() if origin == "the text's size: 37 tokens"}
-    assert of_size >= {
-        *("budget", "batch_rows", "bptt_tokens", "warmup", "patience", "validate_every_steps"),
-        *("dropout_input", "dropout_output", "unknown_words"),
-    }
-    assert values["batch_rows"] == 1
+    of_size = {name for name, origin in origins.items() if origin == f"recipe {size}"}
+    expected = {"budget", "batch_rows", "warmup", "patience", "validate_every_steps",
+                "dropout_input", "dropout_output", "unknown_words"}  # fmt: skip
+    assert of_size >= (expected if size else set())
+    if size:
+        recipe = small_texts.sizes()[size]
+        assert values["batch_rows"] == recipe["at_most"]["batch_rows"]
+        assert values["budget"] == recipe["budget"]
+    else:
+        assert "recipe chapter" not in origins.values() and values["batch_rows"] == 32
+
+
+def test_every_recipe_of_a_size_has_valid_settings():
+    """A name that no kind of model has, or a value out of range, would go unnoticed."""
+    for size in small_texts.sizes().values():
+        names = size.keys() | size["at_most"].keys() | size["by_heart"].keys()
+        for kind in [*registry.KINDS.values(), *registry.TASK_KINDS]:
+            if kind.trains_in_steps:
+                usual = resolve(kind.all_settings, []).values
+                values = {name: value for name, value in size.items() if name in usual}
+                for name in size["at_most"].keys() & usual.keys():
+                    values[name] = min(size["at_most"][name], usual[name])
+                resolve(kind.all_settings, [SettingsLayer("size", values)])
+                names -= usual.keys()
+        assert names <= {"batches", "at_most", "by_heart", "language-model", "seq2seq"}
+
+
+def test_a_larger_text_to_validate_on_is_read_less_often(four, tmp_path):
+    valid = tmp_path / "valid.txt"
+    valid.write_text(FOUR * 30, encoding="utf-8")
+    request = TrainingRequest(text=(str(four),), valid=(str(valid),))
+    assert plan(request).resolved.values["validate_every_steps"] == 30 * 25
 
 
 def test_lines_held_out_are_read_with_unknown_words(four):
@@ -115,34 +152,13 @@ def test_a_budget_that_somebody_sets_stays(four, budget):
 @pytest.mark.parametrize("task", [None, "tagging", "classification", "seq2seq"])
 def test_nothing_follows_of_a_bundled_corpus(task, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    origins = plan(TrainingRequest(task=task)).resolved.origins
-    assert not [name for name, origin in origins.items() if origin.startswith("the text's size")]
+    assert not sizes_in(plan(TrainingRequest(task=task)).resolved.origins)
 
 
 def test_nothing_follows_of_a_bundled_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = corpora.part("opinions", "train")
-    origins = settled(file, task="classification")[1]
-    assert not [name for name, origin in origins.items() if origin.startswith("the text's size")]
-
-
-def test_nothing_follows_of_a_large_text(four):
-    four.write_text(FOUR * 700, encoding="utf-8")  # 20 usual batches and more
-    origins = settled(four)[1]
-    assert not [name for name, origin in origins.items() if origin.startswith("the text's size")]
-
-
-def test_settings_change_little_from_one_size_to_the_next(four):
-    """There is no size at which a text of one more line is learned in quite another way."""
-    before = None
-    for times in (300, 400, 500, 560, 600, 650):
-        four.write_text(FOUR * times, encoding="utf-8")
-        values, _ = settled(four)
-        if before:
-            assert before["batch_rows"] <= values["batch_rows"] <= before["batch_rows"] * 1.5
-            assert before["dropout_input"] <= values["dropout_input"]
-        before = values
-    assert before["batch_rows"] == 32 and before["dropout_input"] == 0.5
+    assert not sizes_in(settled(file, task="classification")[1])
 
 
 @pytest.mark.parametrize(
