@@ -166,7 +166,7 @@ class _About:
         self.tally = Tally()
 
     def observe(self, chunk: "ModelsChunk") -> None:
-        self.signatures = chunk.signatures
+        self.signatures = chunk.signature
         self.tally.observe(chunk)
 
     def say(self, is_resumed: bool = False) -> None:

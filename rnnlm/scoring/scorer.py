@@ -10,7 +10,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
@@ -52,8 +52,12 @@ SEARCHED_LINES_PER_CHUNK = 64
 CHARACTERS_PER_CHUNK = 1 << 21
 
 
+ScoreT = TypeVar("ScoreT")  # a score, or one by model
+SignatureT = TypeVar("SignatureT")  # a signature, or one by model
+
+
 @dataclass(frozen=True)
-class Chunk:
+class Chunk(Generic[ScoreT, SignatureT]):
     """Sentences that were read together, as a sequence of their scores. scores: one for each; none
     where the chunk was skipped.
 
@@ -62,17 +66,20 @@ class Chunk:
     """
 
     sentences: list[Sentence]
-    scores: list[SentenceScore]
-    signature: Signature
+    scores: list[ScoreT]
+    signature: SignatureT
 
-    def __iter__(self) -> Iterator[SentenceScore]:
+    def __iter__(self) -> Iterator[ScoreT]:
         return iter(self.scores)
 
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index: int) -> SentenceScore:
+    def __getitem__(self, index: int) -> ScoreT:
         return self.scores[index]
+
+
+ModelChunk = Chunk[SentenceScore, Signature]  # scored by one model
 
 
 def score_sentences(
@@ -124,7 +131,7 @@ def score_chunks(
     sentences: Iterable[Sentence],
     settings: ScoringSettings = ScoringSettings(),
     skip: int = 0,
-) -> Iterator[Chunk]:
+) -> Iterator[ModelChunk]:
     """Yield the scores of `sentences` of any number, chunk by chunk; the same sentences are always
     cut into the same chunks.
 
@@ -202,7 +209,7 @@ class SentenceScorer:
                 "frequencies"
             )
 
-    def chunks(self, lists: Iterable[list[Sentence]], skip: int) -> Iterator[Chunk]:
+    def chunks(self, lists: Iterable[list[Sentence]], skip: int) -> Iterator[ModelChunk]:
         """Score the lists one after the other; report at the end the marks that the model does not
         know."""
         lines, read, marks, odd_spaces = LinesHash(), 0, Counter[str](), 0
@@ -237,7 +244,7 @@ class SentenceScorer:
                 "as <unk>"
             )
 
-    def side_by_side(self, lists: Sequence[list[Sentence]]) -> list[Chunk]:
+    def side_by_side(self, lists: Sequence[list[Sentence]]) -> list[ModelChunk]:
         """Score lists that have nothing to do with each other in one call: each as if it were read
         alone, up to the rounding of larger batches."""
         # Each list is checked alone, and has its own signature.

@@ -8,7 +8,7 @@ cell that holds no text, which says why it has no score. A damaged table is an e
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,22 +158,10 @@ class Sentence:
     """
 
     text: str
-    id: int | str
+    id: int | str | None = None
     given: str = ""
     reason: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
-    regions: tuple[Region, ...] = ()
-    source: str | None = None
-
-
-class _Record(NamedTuple):
-    """A sentence as it was read; id None: it has none itself."""
-
-    text: str
-    id: int | str | None
-    given: str = ""
-    reason: str | None = None
-    columns: Mapping[str, Any] = {}
     regions: tuple[Region, ...] = ()
     source: str | None = None
 
@@ -206,7 +194,7 @@ def read_sentences(
     return _numbered(_records(files, tuple(targets), settings), settings)
 
 
-def _numbered(records: Iterator[_Record], settings: SentenceSettings) -> Iterator[Sentence]:
+def _numbered(records: Iterator[Sentence], settings: SentenceSettings) -> Iterator[Sentence]:
     """Yield the sentences of records, with defaults for missing fields."""
     has_warned, with_bars = False, 0
     seen: set[int | str] = set()
@@ -226,15 +214,7 @@ def _numbered(records: Iterator[_Record], settings: SentenceSettings) -> Iterato
         # Fields that a sentence does not have itself.
         id = number if sentence.id is None else sentence.id
         source = settings.given_source if sentence.source is None else sentence.source
-        yield Sentence(
-            text=sentence.text,
-            id=id,
-            given=sentence.given,
-            reason=sentence.reason,
-            columns=sentence.columns,
-            regions=sentence.regions,
-            source=source,
-        )
+        yield replace(sentence, id=id, source=source)
     if with_bars:
         which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
         notice(
@@ -322,7 +302,7 @@ def _regions(text: str, mark: str | None, where: str) -> tuple[str, tuple[Region
 
 def _records(
     names: tuple[str, ...], targets: tuple[str, ...], settings: SentenceSettings
-) -> Iterator[_Record]:
+) -> Iterator[Sentence]:
     """Yield the sentences of all sources, one after the other."""
     carried = CarriedColumns(settings.keep)
     files = _sources(names, targets, settings)
@@ -363,12 +343,12 @@ def _sources(
     return list(zip(of, files, strict=True))
 
 
-def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Iterator[_Record]:
+def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Iterator[Sentence]:
     for number, both in side_by_side((source, file), settings.errors, "targets"):
         before, text = map(settings.spaced, both)
         text, regions = _regions(text, settings.region_mark, f"{shown_name(file)}, line {number}")
         columns = {SOURCE: without_halves(before)}
-        yield _Record(
+        yield Sentence(
             text=text,
             id=None,
             given=settings.given,
@@ -379,7 +359,7 @@ def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Itera
         )
 
 
-def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
+def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[Sentence]:
     """Return the sentences of one source: a data set, a table, or lines."""
     if _is_dataset(name):
         return _dataset(name, settings)
@@ -418,7 +398,7 @@ def _is_table(kind: str | None, settings: SentenceSettings) -> bool:
     return kind is not None and (kind != tables.TSV or settings.wants_table)
 
 
-def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
+def _lines(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
     with opened(source, errors=settings.encoding_errors) as stream:
         tables.tell_read_as_text(source, stream)
         for number, line in enumerate(text_lines(source, stream, settings.errors), start=1):
@@ -428,10 +408,10 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
             text, regions = _regions(
                 settings.spaced(text), mark, f"{shown_name(source)}, line {number}"
             )
-            yield _Record(text, None, settings.given, reason, regions=regions)
+            yield Sentence(text, None, settings.given, reason, regions=regions)
 
 
-def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
+def _dataset(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
     if settings.id_column or settings.given_column or settings.keep or settings.region_columns:
         raise UsageError(
             "only tables have columns besides the text", f"{source} is a data set", "name its files"
@@ -439,16 +419,16 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
     texts = itertools.chain.from_iterable(sources.dataset_records(source, settings.source))
     for number, text in enumerate(texts, start=1):
         if not has_text(text):
-            yield _Record("", None, reason="the row holds no text")
+            yield Sentence("", None, reason="the row holds no text")
             continue
         text = settings.spaced(text)
         text, regions = _regions(text, settings.region_mark, f"{source}, row {number}")
-        yield _Record(text, None, settings.given, regions=regions)
+        yield Sentence(text, None, settings.given, regions=regions)
 
 
 def _table(
     source: str, kind: str, settings: SentenceSettings, carried: CarriedColumns
-) -> Iterator[_Record]:
+) -> Iterator[Sentence]:
     """Yield the rows of a table. Columns are the columns of the first row that can be read; cells
     that a later one lacks concern that row alone."""
     named = (
@@ -468,7 +448,7 @@ def _table(
         carried.begin_table(source, table.names, left_out, always)
     for row in table.rows:
         if row.reason:
-            yield _Record("", None, reason=row.reason)
+            yield Sentence("", None, reason=row.reason)
             continue
         # The first rows have no columns at all: an error says so.
         columns = columns or _columns_of(table, settings)
@@ -524,7 +504,7 @@ def _columns_of(table: InputTable, settings: SentenceSettings) -> _Columns:
 
 def _sentence(
     row: tables.Row, of: _Columns, settings: SentenceSettings, columns: Mapping[str, Any]
-) -> _Record:
+) -> Sentence:
     """Make a sentence of a row, or say why it has no text."""
     # A reason not to score it: the first cell that is no text, or a row that is too long.
     text, regions, reason = _text_of(row, of.texts, settings)
@@ -552,7 +532,7 @@ def _sentence(
     if reason:
         given, source = "", None
     given, source = settings.spaced(given), source and settings.spaced(source)
-    return _Record(
+    return Sentence(
         text=text,
         id=id,
         given=given,

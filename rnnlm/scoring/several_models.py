@@ -2,41 +2,26 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rnnlm.errors import UsageError, keyword
 from rnnlm.evaluation.perplexity import Signature
 from rnnlm.events import never
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.span_scoring import reads_sources
-from rnnlm.scoring.scorer import Chunk, SentenceScorer, cut, describe_run, lines_per_chunk
+from rnnlm.scoring.scorer import (
+    Chunk,
+    ModelChunk,
+    SentenceScorer,
+    cut,
+    describe_run,
+    lines_per_chunk,
+)
 from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 
-
-@dataclass(frozen=True)
-class ModelsChunk:
-    """The scores of the same sentences by several models: one dict from model to score for each
-    sentence; none where the chunk was skipped."""
-
-    chunks: Mapping[str, Chunk]
-
-    @property
-    def sentences(self) -> list[Sentence]:
-        return next(iter(self.chunks.values())).sentences
-
-    @property
-    def signatures(self) -> dict[str, Signature]:
-        """The data and method of all scores so far, by model."""
-        return {name: chunk.signature for name, chunk in self.chunks.items()}
-
-    def __iter__(self) -> Iterator[dict[str, SentenceScore]]:
-        for scores in zip(*self.chunks.values(), strict=True):
-            yield dict(zip(self.chunks, scores, strict=True))
-
-    def __len__(self) -> int:
-        return len(next(iter(self.chunks.values())))
+ModelsChunk = Chunk[dict[str, SentenceScore], dict[str, Signature]]  # each by model
 
 
 def score_chunks_of_models(
@@ -62,8 +47,16 @@ def score_chunks_of_models(
     for name, model, branch in zip(names, models.values(), branches, strict=True):
         read.append(SentenceScorer(model, settings, name, unseen_by).chunks(branch, skip))
         unseen_by = {}
-    return (
-        ModelsChunk(dict(zip(models, chunks, strict=True))) for chunks in zip(*read, strict=True)
+    return (_by_model(list(models), chunks) for chunks in zip(*read, strict=True))
+
+
+def _by_model(names: list[str], chunks: Sequence[ModelChunk]) -> ModelsChunk:
+    """Join what several models gave for the same sentences."""
+    scores = zip(*chunks, strict=True)
+    return Chunk(
+        sentences=chunks[0].sentences,
+        scores=[dict(zip(names, by_model, strict=True)) for by_model in scores],
+        signature={name: chunk.signature for name, chunk in zip(names, chunks, strict=True)},
     )
 
 

@@ -126,16 +126,6 @@ class Plan:
         return models * BYTES_OF_A_WEIGHT * (self.parameters() or 0)
 
 
-@dataclass(frozen=True)
-class _Outline:
-    """A request whose texts are not read yet: its settings, its identity, and its folder."""
-
-    request: TrainingRequest
-    settled: ResolvedRequest
-    identity: dict[str, str]
-    output: Path
-
-
 def plan(
     request: TrainingRequest,
     progress: Progress = silent,
@@ -148,18 +138,18 @@ def plan(
     progress: called with how far reading is. opener: reads and encodes the texts; None: as the kind
     of model does. is_shown: nothing is trained, so that training modules need not be imported.
     """
-    outline = _outline(request)
-    lock.check(outline.output)
+    settled, output = _resolve(request)
+    lock.check(output)
     begun = None
     if not request.overwrite:
-        begun = resuming.find_stored_run(outline.output, outline.identity)
+        begun = resuming.find_stored_run(output, resuming.identity_of(request, settled.resolved))
     if isinstance(begun, CompletedRun):
         return begun
-    valid = _check_settings(request, outline.settled)
+    valid = _check_settings(request, settled)
     if not is_shown:
-        _ = outline.settled.kind.fit  # a package that is missing is missed before texts are read
-    model_folder.check_output(outline.output, overwrite=True)  # existing files may be replaced
-    return _with_texts(outline, begun, valid, progress, opener)
+        _ = settled.kind.fit  # a package that is missing is missed before texts are read
+    model_folder.check_output(output, overwrite=True)  # existing files may be replaced
+    return _with_texts(request, settled, output, begun, valid, progress, opener)
 
 
 def check_request(request: TrainingRequest) -> None:
@@ -179,12 +169,13 @@ def check_request(request: TrainingRequest) -> None:
 
 def dry_plan(request: TrainingRequest, progress: Progress = silent) -> Plan:
     """Plan the run of a request as one that starts, with any content of its folder."""
-    outline = _outline(request)
-    valid = _check_settings(request, outline.settled)
-    return _with_texts(outline, None, valid, progress)
+    settled, output = _resolve(request)
+    valid = _check_settings(request, settled)
+    return _with_texts(request, settled, output, None, valid, progress)
 
 
-def _outline(request: TrainingRequest) -> _Outline:
+def _resolve(request: TrainingRequest) -> tuple[ResolvedRequest, Path]:
+    """Return a request made definite, and its folder; refuse what it names and is not there."""
     if current_rank().count > 1 and "-" in (*request.text, *request.valid, *request.test):
         raise UsageError(
             "several processes cannot share standard input",
@@ -192,13 +183,13 @@ def _outline(request: TrainingRequest) -> _Outline:
         )
     settled = resolve_request(request)
     _check_names(request, settled.kind, settled.resolved)
-    identity = resuming.identity_of(request, settled.resolved)
-    output = request.output or usual_folder(request, settled)
-    return _Outline(request, settled, identity, output)
+    return settled, request.output or usual_folder(request, settled)
 
 
 def _with_texts(
-    outline: _Outline,
+    request: TrainingRequest,
+    settled: ResolvedRequest,
+    output: Path,
     begun: InterruptedRun | None,
     valid: str,
     progress: Progress,
@@ -207,11 +198,11 @@ def _with_texts(
     """Read and encode the texts of a run. begun: its existing state. valid: the texts that it names
     to validate on."""
     # A resumed run already has its tokenizer.
-    request = outline.request
-    recipe, kind, resolved = outline.settled
+    recipe, kind, resolved = settled
     task = registry.task(kind.task)
+    given, identity = request, resuming.identity_of(request, resolved)
     if begun and not request.tokenizer_from:
-        request = replace(request, tokenizer_from=str(outline.output))
+        request = replace(request, tokenizer_from=str(output))
 
     # The texts or their tokenizer settle open settings, such as columns of labels.
     open_texts = opener or task.open_texts
@@ -225,12 +216,12 @@ def _with_texts(
     if begun is None:
         initial = task.initial_weights(request, kind, resolved, texts.data)
     else:
-        resuming.check_text(outline.output, begun, texts.data)
+        resuming.check_text(output, begun, texts.data)
         if begun.stored is not None:
-            resolved = resuming.with_kept(resolved, outline.output, begun.stored)
+            resolved = resuming.with_kept(resolved, output, begun.stored)
             initial = begun.stored.state
     return Plan(
-        request=outline.request,
+        request=given,
         recipe=recipe,
         kind=kind,
         resolved=resolved,
@@ -238,8 +229,8 @@ def _with_texts(
         initial=initial,
         test=texts.test,
         valid_is=texts.valid_is,
-        output=outline.output,
-        identity=outline.identity,
+        output=output,
+        identity=identity,
         trained=begun.manifest if begun and begun.stored is None else None,
         holds_out=texts.holds_out,
         overlaps=texts.overlaps,

@@ -55,7 +55,7 @@ def test_all_models_share_chunk_cuts_and_skips(two):
     chunks = list(score_chunks_of_models(two, each, settings, skip=64))
     # as the one that is slower cuts them
     assert [(len(chunk.sentences), len(chunk)) for chunk in chunks] == [(64, 0), (36, 36)]
-    for name, signature in chunks[1].signatures.items():
+    for name, signature in chunks[1].signature.items():
         assert signature.tok.partition(":")[0] == name
 
 

@@ -17,7 +17,7 @@ from rnnlm.scoring.generation import autocomplete
 from rnnlm.scoring.generation.drawing import SampleUpdate, generate_in_steps
 from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.scoring.rows import record
-from rnnlm.scoring.scorer import Chunk
+from rnnlm.scoring.scorer import ModelChunk
 from rnnlm.scoring.sentences import Sentence, of_texts
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.tools.serving import costs, line_inspection, schemas
@@ -373,7 +373,9 @@ def _demand_of_scores(
     )
 
 
-def _scored(model: ServedModel, chunk: Chunk, settings: ScoringSettings) -> schemas.ScoreAnswer:
+def _scored(
+    model: ServedModel, chunk: ModelChunk, settings: ScoringSettings
+) -> schemas.ScoreAnswer:
     """Return the answer that has these scores."""
     records = [record(score, settings) for score in chunk]
 

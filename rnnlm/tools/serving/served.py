@@ -23,7 +23,7 @@ from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.registry import LabelModel
-from rnnlm.scoring.scorer import Chunk, SentenceScorer
+from rnnlm.scoring.scorer import ModelChunk, SentenceScorer
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.storage.manifest import read_manifest
@@ -52,7 +52,7 @@ class _Scoring:
 
     sentences: list[Sentence]
     settings: ScoringSettings
-    done: "asyncio.Future[Chunk]"
+    done: "asyncio.Future[ModelChunk]"
     characters: int
     client: str
 
@@ -159,10 +159,10 @@ class ServedModel:
 
     # ---- Requests of endpoints, in the thread of the event loop.
 
-    async def score(self, sentences: list[Sentence], settings: ScoringSettings) -> Chunk:
+    async def score(self, sentences: list[Sentence], settings: ScoringSettings) -> ModelChunk:
         """Score a few sentences, together with sentences of other requests that wait, too."""
         characters = sum(len(each.text) + len(each.given) for each in sentences)
-        done: asyncio.Future[Chunk] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[ModelChunk] = asyncio.get_running_loop().create_future()
         scoring = _Scoring(sentences, settings, done, characters, work.client.get())
         if self._is_quick and not settings.next_words:
             # All requests that have arrived by now are scored at the loop's next turn.
@@ -205,12 +205,12 @@ class ServedModel:
         if self._soon.by_client:
             asyncio.get_running_loop().call_soon(self._score_soon)
 
-    def scored_alone(self, sentences: list[Sentence], settings: ScoringSettings) -> Chunk:
+    def scored_alone(self, sentences: list[Sentence], settings: ScoringSettings) -> ModelChunk:
         """Score sentences in the thread that calls."""
         [chunk] = self._scorer_of(settings).side_by_side([sentences])
         return chunk
 
-    def _score(self, batch: list[_Scoring]) -> "list[Outcome[Chunk]]":
+    def _score(self, batch: list[_Scoring]) -> "list[Outcome[ModelChunk]]":
         """Score the requests taken together. Return the results of each one that still waits."""
         batch = [each for each in batch if not each.done.cancelled()]
         if not batch:
