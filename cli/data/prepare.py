@@ -1,7 +1,5 @@
 """`rnnlm prepare`: a text as a folder of token ids, for training on more than memory holds."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,13 +84,13 @@ def command(as_json: bool, **given: Any) -> None:
     flags |= without_none(given)
 
     explained = explaining(lambda: _say_how_to_resume(request_fields["output"]))
-    with explained, _display() as (announce, advance):
+    with explained, terminal.Bar(["counting words", "encoding"]) as progress:
         for event in run(PreparationRequest(**request_fields, flags=flags)):
             line = _announcement(event)
             if line:
-                announce(line)
+                terminal.say(line)
             elif isinstance(event, (CountingWords, Encoding)):
-                advance(event)
+                progress(_how_far(event))
 
     # The last event describes the result.
     if as_json:
@@ -108,39 +106,6 @@ def _say_how_to_resume(folder: Path) -> None:
 
     if is_prepared(folder):
         terminal.say(f"finished work is kept in {folder}; to resume, run the same command again")
-
-
-@contextlib.contextmanager
-def _display() -> (
-    "Iterator[tuple[Callable[[str], None], Callable[[CountingWords | Encoding], None]]]"
-):
-    """Provide two functions, to show a line and to show the progress: a bar on a terminal, plain
-    lines now and then elsewhere."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal or console.is_dumb_terminal:
-        progress = terminal.Progress()
-        yield terminal.say, lambda event: progress(_how_far(event))
-        return
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    with Progress(
-        BarColumn(bar_width=min(40, console.width // 3)),
-        TextColumn("{task.description}", markup=False),
-        console=console,
-    ) as bar:
-        task = bar.add_task("starting ...", total=None)
-
-        def announce(line: str) -> None:
-            bar.console.print(terminal.visible(line), markup=False, highlight=False)
-
-        def advance(event: "CountingWords | Encoding") -> None:
-            # Without a known size, the bar only shows that something happens.
-            total = 1.0 if event.share is not None else None
-            bar.update(task, description=_how_far(event), total=total, completed=event.share or 0)
-
-        yield announce, advance
 
 
 def _announcement(event: object) -> str | None:
@@ -173,14 +138,14 @@ def _how_far(event: "CountingWords | Encoding") -> str:
     parts = []
     if event.share is not None:
         parts.append(f"{event.share:.0%}")
+    what = "counting words"
     if isinstance(event, Encoding):
+        what = "encoding"
         parts += [
             f"{terminal.amount(event.text_bytes, unit='bytes')} of text",
             "rereading finished text" if event.is_skipping else plural(event.tokens, "token"),
             f"{terminal.amount(event.bytes_per_second, unit='bytes')}/s",
         ]
-    else:
-        parts.append("counting words")
     if event.seconds_left is not None:
         parts.append(f"{terminal.duration(event.seconds_left)} left")
-    return ", ".join(parts)
+    return f"{what}: {', '.join(parts)}".removesuffix(": ")
