@@ -18,7 +18,7 @@ from support.odd_inputs import damaged, deep_json, odd_json, odd_numbers, odd_te
 
 pytestmark = pytest.mark.soak
 
-TRAINED = [name for name, kind in registry.KINDS.items() if kind.fitting]
+TRAINED = [name for name, kind in registry.KINDS.items() if kind.is_trained]
 CLASSES = {
     **{name: (*registry.KINDS[name].settings_classes(),
               TokenizerSettings) for name in registry.KINDS},
