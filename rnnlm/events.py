@@ -73,8 +73,12 @@ class SaveSignal:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The state that an interrupted run resumes from: facts that JSON can hold (`step` among them),
-    and arrays by name."""
+    """The state from which an interrupted run resumes.
+
+    Attributes:
+        facts: Values that JSON can hold (`step` among them).
+        arrays: Arrays by name.
+    """
 
     facts: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(repr=False)

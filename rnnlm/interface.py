@@ -341,7 +341,7 @@ class LanguageModel(Protocol[S]):
         """
 
     def predict(self, inputs_BT: Array, state: S) -> tuple[Array, S]:
-        """Predict every next token after each input. Raises the errors of :meth:`score`.
+        """Predict every next token after each input.
 
         Args:
             inputs_BT: Token ids that the model reads, (B, T).
@@ -351,6 +351,10 @@ class LanguageModel(Protocol[S]):
             Log-probabilities of all V tokens in nats, (B, T, V), in an array of the model's type on
             its device (see the class), and the state after the last input. The array has B * T * V
             numbers: the caller bounds T.
+
+        Raises:
+            ArgumentTypeError: Ids are not whole numbers of shape (B, T), or the state is another
+                model's.
         """
 
     def concat_states(self, states: Sequence[S]) -> S:

@@ -395,12 +395,15 @@ class Model(ModelHandle):
     def logprob_nats(self, sentence: str, *, given: str = "", eos: bool = True) -> float:
         """Return the log-probability of a sentence in nats, -inf if its probability is zero.
 
-        Raises the errors of :meth:`score_sentences`.
-
         Args:
             sentence: The text to score.
             given: The text before it in the same line, which is not scored.
             eos: Include the end of the sentence, `</s>`.
+
+        Raises:
+            TextError: The sentence contains a newline, `<s>` or `</s>`.
+            UsageError: The model does not score sentences.
+            ModelError: Its scores are not numbers.
         """
         [score] = self.score_sentences([sentence], given=given, eos=eos)
         return -math.inf if score.logprob_nats is None else score.logprob_nats
@@ -411,12 +414,15 @@ class Model(ModelHandle):
         """Return each word of a sentence with its surprisal in bits, -log2 p(word | earlier words),
         which is infinite if the word has probability zero.
 
-        Raises the errors of :meth:`score_sentences`.
-
         Args:
             sentence: The text to score.
             given: The text before it in the same line, which is not scored.
             eos: Include the end of the sentence, `</s>`.
+
+        Raises:
+            TextError: The sentence contains a newline, `<s>` or `</s>`.
+            UsageError: The model does not score sentences.
+            ModelError: Its scores are not numbers.
         """
         [score] = self.score_sentences([sentence], given=given, eos=eos, words=True)
         return [

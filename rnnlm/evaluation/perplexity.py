@@ -204,8 +204,10 @@ Per = Literal["token", "word", "character", "byte"]
 class TextMetric(MetricDefinition):
     """A perplexity, or bits, per token, word, character or byte.
 
-    is_perplexity: e to the power of nats per unit; otherwise bits per unit. in_summary: it is
-    printed in the line that `train` ends with, and in the model card.
+    Attributes:
+        per: Unit that the log-probability is divided by.
+        is_perplexity: Whether it is e to the power of nats per unit; otherwise it is bits per unit.
+        in_summary: Whether it is printed in the line that `train` ends with, and in the model card.
     """
 
     unit: Unit = "plain"

@@ -17,15 +17,20 @@ from rnnlm.text.lines import WORD_SPACE, is_blank, split_words
 
 @dataclass(frozen=True, slots=True)
 class WordScore:
-    """One word of a sentence, or `</s>`. surprisal_bits = -log2 p(word | earlier words); None if
-    infinite.
+    """One word of a sentence, or `</s>`.
 
-    is_oov: it has a part that is unknown. index: its number in the line from 1, with the given
-    words counted. `text[start:end]` of the sentence is the word; `</s>` is the empty span at its
-    end. tokens: number of the model's tokens that make the word. entropy_bits: entropy of the
-    model's prediction of the word's first token, before that is read. log10_frequency: the log of
-    the word's share of the training text (:mod:`rnnlm.scoring.word_scores`). None if they were not
-    requested, or not known.
+    Attributes:
+        word: The word.
+        surprisal_bits: -log2 p(word | earlier words), in bits; None if infinite.
+        is_oov: Whether a part of it is unknown.
+        index: Number of the word in the line, from 1, with given words counted.
+        start: Where it begins in the sentence: `text[start:end]` is the word.
+        end: Where it ends in the sentence; `</s>` is the empty span at its end.
+        tokens: Number of the model's tokens that make the word.
+        entropy_bits: Entropy of the model's prediction of the word's first token, before that is
+            read, in bits; None if not requested.
+        log10_frequency: Log of the word's share of the training text
+            (:mod:`rnnlm.scoring.word_scores`); None if not requested, or not known.
     """
 
     word: str
@@ -208,7 +213,13 @@ class WordFrequencies:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region of a sentence. index: its number from 1. name: of the column it comes from."""
+    """A region of a sentence.
+
+    Attributes:
+        text: Its text.
+        index: Number of the region, from 1.
+        name: Name of the column it comes from.
+    """
 
     text: str
     index: int
@@ -217,9 +228,21 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class RegionScore:
-    """A region with its surprisal (bits), the sum over its words, and the surprisal of the next
-    region, None at the last one; None, too, if it is infinite. `text[start:end]` of the sentence is
-    the region; words, tokens: its numbers of words and tokens."""
+    """A region of a sentence with its surprisal.
+
+    Attributes:
+        text: Its text.
+        index: Number of the region, from 1.
+        name: Name of the column it comes from.
+        start: Where it begins in the sentence: `text[start:end]` is the region.
+        end: Where it ends in the sentence.
+        words: Number of its words.
+        tokens: Number of its tokens.
+        is_oov: Whether a part of it is unknown.
+        surprisal_bits: Surprisal in bits, the sum over its words; None if infinite.
+        next_surprisal_bits: Surprisal of the next region, in bits; None at the last region, or if
+            infinite.
+    """
 
     text: str
     index: int

@@ -62,20 +62,43 @@ CLEARLY = 1.01  # a perplexity is clearly higher than another if it exceeds 1.01
 
 @dataclass(frozen=True)
 class RunResult:
-    """The result of one run of a grid. Numbers that were not measured are None."""
+    """The result of one run of a grid. Numbers that were not measured are None.
+
+    Attributes:
+        run: Name of the run.
+        folder: Its folder.
+        values: Values of the grid's settings, by name.
+        stopped: How the run ended, as in :class:`rnnlm.events.Fitted`.
+        parameters: Number of parameters.
+        steps: Number of steps done.
+        step: Step of the weights that were kept.
+        seconds: Time of training and its validations, in seconds.
+        tokens_per_second: Speed of training.
+        valid_ppl: For language models, the exact perplexity per token of the validation text.
+        valid_ppl_low: Lower bound of its 95 % interval (bootstrap over lines).
+        valid_ppl_high: Upper bound of its 95 % interval.
+        valid_ppl_no_oov: The same perplexity without unknown tokens.
+        test_ppl: For language models, the exact perplexity per token of the test text.
+        test_ppl_low: Lower bound of its 95 % interval.
+        test_ppl_high: Upper bound of its 95 % interval.
+        test_ppl_no_oov: The same perplexity without unknown tokens.
+        valid_signature: Signature of the metrics of the validation text.
+        test_signature: Signature of the metrics of the test text.
+        figures: For other tasks, all metrics by their column in the table (valid_f1, valid_bleu).
+        main: For other tasks, the name of the main metric, without the text. It has an interval.
+        metrics: Main metric on each text, with its counts and signature, by name of the text.
+    """
 
     run: str
     folder: str
-    values: dict[str, str]  # of the grid's settings
-    stopped: str  # how the run ended, as in rnnlm.events.Fitted
+    values: dict[str, str]
+    stopped: str
     parameters: int | None = None
     steps: int | None = None
-    step: int | None = None  # of the weights that were kept
-    seconds: float | None = None  # of training and its validations
+    step: int | None = None
+    seconds: float | None = None
     tokens_per_second: float | None = None
 
-    # Language models: the exact perplexity per token, with its 95 % bootstrap interval over lines,
-    # and without unknown tokens.
     valid_ppl: float | None = None
     valid_ppl_low: float | None = None
     valid_ppl_high: float | None = None
@@ -87,12 +110,9 @@ class RunResult:
     valid_signature: str | None = None
     test_signature: str | None = None
 
-    # Other tasks: all metrics as plain numbers, by their columns in the table (valid_f1,
-    # valid_bleu), and the name, without the text, of the main one, which has an interval.
     figures: dict[str, float] = field(default_factory=dict)
     main: str | None = None
 
-    # All tasks: the main metric on each text, with its counts and signature.
     metrics: dict[str, Metric] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:

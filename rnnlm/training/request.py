@@ -179,8 +179,13 @@ class CountsData(Protocol):
 
 @dataclass(frozen=True)
 class Overlap:
-    """The overlap of a text with the training text: `repeated` of the `lines` that count. is_same:
-    the texts are line by line the same."""
+    """The overlap of a text with the training text.
+
+    Attributes:
+        lines: Number of lines that count.
+        repeated: Number of these lines that are in the training text.
+        is_same: Whether the texts are the same, line by line.
+    """
 
     lines: int
     repeated: int

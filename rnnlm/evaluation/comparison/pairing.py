@@ -61,8 +61,13 @@ HINTS = {
 
 @dataclass(frozen=True)
 class RefusedMetric:
-    """A metric that cannot be compared, and why. part: the part of the signatures that differs;
-    None where the reason is another one."""
+    """A metric that cannot be compared.
+
+    Attributes:
+        figure: Name of the metric.
+        part: Part of the signatures that differs; None if the reason is another one.
+        why: Reason, in words.
+    """
 
     figure: str
     part: str | None
@@ -115,8 +120,14 @@ LARGEST_BITS = 1000  # the largest difference whose ratio of perplexities a floa
 
 @dataclass(frozen=True)
 class ComparedModel(Generic[E]):
-    """One of the models. folder: None for a model in memory. intervals: of the metrics that compare
-    and have one, by column and name."""
+    """One of the compared models.
+
+    Attributes:
+        name: Name of the model.
+        folder: Its folder; None for a model in memory.
+        evaluation: Its evaluation.
+        intervals: Intervals of the comparable metrics, by column and name.
+    """
 
     name: str
     folder: str | None
@@ -126,14 +137,24 @@ class ComparedModel(Generic[E]):
 
 @dataclass(frozen=True)
 class Difference:
-    """The metric of the second model minus the metric of the first, with the bounds of its 95 %
-    interval.
-
-    unit: "bits per token" (word, character, byte) for perplexities; otherwise the unit of the
-    metric. p: of the permutation test of a perplexity, otherwise of approximate randomisation;
-    p_bootstrap: of the bootstrap, if metrics are no sums over lines. ppl_ratio: the second
-    perplexity over the first, None if a float cannot hold it. All are None if a token has
+    """The metric of the second model minus the metric of the first. Numbers are None if a token has
     probability zero.
+
+    Attributes:
+        first: Name of the first model.
+        second: Name of the second model.
+        metric: Name of the metric.
+        column: Column of labels; "" if there are no labels.
+        unit: "bits per token" (word, character, byte) for perplexities; otherwise the unit of the
+            metric.
+        difference: The difference.
+        low: Lower bound of its 95 % interval.
+        high: Upper bound of its 95 % interval.
+        p: P-value: for perplexities by a permutation test, otherwise by approximate randomisation.
+        p_bootstrap: P-value by the bootstrap, unless metrics are sums over lines.
+        ppl_ratio: The second perplexity over the first; None if a float cannot hold it.
+        ppl_ratio_low: Lower bound of its 95 % interval.
+        ppl_ratio_high: Upper bound of its 95 % interval.
     """
 
     first: str

@@ -173,8 +173,14 @@ UNKNOWN_GROUP, UNSEEN_GROUP = "unknown", "unseen word"
 
 @dataclass(frozen=True)
 class GroupRow:
-    """A group of units with its log-probability (nats) and perplexity per unit under each of K
-    models. None where a unit has probability zero."""
+    """A group of units under each of K models. Numbers are None if a unit has probability zero.
+
+    Attributes:
+        group: Name of the group.
+        units: Number of units.
+        logprob_nats: Log-probability under each model, in nats.
+        ppl: Perplexity per unit under each model.
+    """
 
     group: str
     units: int
@@ -184,9 +190,14 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class DifferingItem:
-    """A line or word on which two models differ. number: the number of the line among those that
-    are read, from 1, or how often the word occurs. bits: its surprisal under each of the two;
-    difference_bits: the second minus the first."""
+    """A line or word on which two models differ.
+
+    Attributes:
+        text: The line or word.
+        number: Number of the line among the lines read, from 1, or how often the word occurs.
+        bits: Surprisal under each of the two models, in bits.
+        difference_bits: The second surprisal minus the first, in bits.
+    """
 
     text: str
     number: int
@@ -196,8 +207,14 @@ class DifferingItem:
 
 @dataclass(frozen=True)
 class LargestDifferences:
-    """The lines or words on which two models differ most: those likelier under `first`, and
-    those likelier under `second`."""
+    """The lines or words on which two models differ most.
+
+    Attributes:
+        first: Name of the first model.
+        second: Name of the second model.
+        for_first: Items that are likelier under the first model.
+        for_second: Items that are likelier under the second model.
+    """
 
     first: str
     second: str
@@ -207,12 +224,19 @@ class LargestDifferences:
 
 @dataclass(frozen=True)
 class TextDetails:
-    """Details of where language models differ on a text. unit: the counted unit of the tables,
-    tokens or words. unaligned_lines: see :class:`ScoredUnits`.
+    """Details of where language models differ on a text.
 
-    bands: groups by training frequency, empty where none is known. ngrams: groups by the longest
-    n-gram that is in `ngram_source`, which is None where no n-grams are known. lines_apart,
-    words_apart: where models differ most from the first.
+    Attributes:
+        context: How the text was read: "carry" or "reset".
+        unit: Counted unit of the tables, "token" or "word".
+        units: Number of units.
+        unaligned_lines: See :class:`ScoredUnits`.
+        bands: Groups by training frequency; empty if it is not known.
+        positions: Groups by place in the line.
+        ngrams: Groups by the longest n-gram that is in `ngram_source`.
+        ngram_source: Source of the n-grams; None if none are known.
+        lines_apart: Lines where models differ most from the first one.
+        words_apart: Words where models differ most from the first one.
     """
 
     context: str
@@ -227,8 +251,12 @@ class TextDetails:
     words_apart: tuple[LargestDifferences, ...]
 
     def tables(self, names: Sequence[str], top: int) -> Iterator[Table]:
-        """Yield tables of where the models of these names differ: groups of tokens, lines, words;
-        `top` of them for each model of a pair."""
+        """Yield tables of where models differ: groups of tokens, lines, words.
+
+        Args:
+            names: Names of the models.
+            top: Number of lines and words for each model of a pair.
+        """
         # Groups of tokens or words: the perplexity of each model.
         heads = [f"ppl {name}" for name in names]
         groups = {

@@ -49,7 +49,11 @@ class AttentionWeights(Result):
         return attention
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw the weights, a row for each token of the line; in `axes`, if they are given."""
+        """Draw the weights, a row for each token of the line.
+
+        Args:
+            axes: Draw there instead of in a new figure.
+        """
         return plot_attention(self, axes=axes)
 
 

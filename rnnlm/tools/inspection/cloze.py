@@ -337,7 +337,11 @@ class ModelCloze:
     scores: tuple[ClozeScore, ...]
 
     def by(self, grouping: str) -> list[ClozeMetrics]:
-        """Return the results of one grouping."""
+        """Return the results of one grouping.
+
+        Args:
+            grouping: "all", "distance" or "kind".
+        """
         return [metrics for metrics in self.figures if metrics.by == grouping]
 
 

@@ -31,7 +31,12 @@ HEADING = "The longer the bar, the more alike are the contexts of two words"
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A word and the cosine of its vector with another."""
+    """A word that is near another.
+
+    Attributes:
+        word: The word.
+        cosine: Cosine of the two vectors, -1 to 1.
+    """
 
     word: str
     cosine: float

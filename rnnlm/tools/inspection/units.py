@@ -90,7 +90,11 @@ class Reading:
     features_TF: np.ndarray
 
     def name(self, place: int) -> str:
-        """Return the name of a unit."""
+        """Return the name of a unit.
+
+        Args:
+            place: Number of the unit among all units.
+        """
         layer, number = self.units[place]
         return f"unit {number} of {layer}"
 

@@ -31,8 +31,16 @@ RIGHT, PREDICTED, GOLD = range(3)  # the kinds of counts by class
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Precision, recall and F1 of one class of spans or labels (0 where the denominator is 0),
-    and how many were right, predicted and gold."""
+    """The metrics of one class of spans or labels; 0 where the denominator is 0.
+
+    Attributes:
+        precision: Precision, 0 to 1.
+        recall: Recall, 0 to 1.
+        f1: F1, 0 to 1.
+        right: Number of correct predictions.
+        predicted: Number of predictions.
+        gold: Number of gold instances.
+    """
 
     precision: float
     recall: float
@@ -492,8 +500,12 @@ class Predictions:
 
 @dataclass(frozen=True)
 class LabelMetric(MetricDefinition):
-    """A metric of labels, computed by `statistic` from sums of the counts that
-    :func:`counts_of` has under the name `counts`."""
+    """A metric of labels.
+
+    Attributes:
+        counts: Name of its counts in the result of :func:`counts_of`.
+        statistic: Function from the sums of these counts to the value.
+    """
 
     counts: str = ""
     statistic: Statistic = ratio

@@ -181,8 +181,9 @@ class Translations:
 class TranslationMetric(MetricDefinition):
     """A metric of a model's outputs, of which :func:`measures` has the counts.
 
-    by_sacrebleu: sacrebleu has a signature for it. signature_part: the part of our signature that
-    only this metric has.
+    Attributes:
+        by_sacrebleu: Whether sacrebleu has a signature for it.
+        signature_part: Part of our signature that only this metric has.
     """
 
     by_sacrebleu: bool = False

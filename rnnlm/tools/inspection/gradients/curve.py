@@ -30,8 +30,15 @@ SMALLEST_SQUARE, LARGEST_SQUARE = 1e-70, 1e150
 
 @dataclass(frozen=True)
 class Trend:
-    """The rate of a size. slope, and the ends of its interval: of the size's natural logarithm,
-    per token; -inf where the size has vanished."""
+    """The rate of a size: the slope of its natural logarithm, per token; -inf if the size has
+    vanished.
+
+    Attributes:
+        slope: The slope.
+        low: Lower bound of its 95 % interval.
+        high: Upper bound of its 95 % interval.
+        largest_lag: Largest lag that was used.
+    """
 
     slope: float
     low: float
@@ -61,9 +68,17 @@ class Trend:
 
 @dataclass(frozen=True)
 class Curve:
-    """Sizes by lag: the root mean square over positions, its standard error (over positions and
-    probes; NaN for a single position), and the quantiles over positions, 0.1, 0.5 and 0.9.
-    float64, (K,) each."""
+    """Sizes by lag, at K lags. Arrays are (K,) float64.
+
+    Attributes:
+        lags: The lags, in tokens.
+        mean: Root mean square over positions.
+        standard_error: Its standard error over positions and probes; NaN for a single position.
+        low: 0.1 quantile over positions.
+        median: 0.5 quantile over positions.
+        high: 0.9 quantile over positions.
+        trend: Rate of the size.
+    """
 
     lags: np.ndarray
     mean: np.ndarray
@@ -74,7 +89,11 @@ class Curve:
     trend: Trend
 
     def at(self, lag: int) -> int:
-        """Return the place of a lag."""
+        """Return the place of a lag.
+
+        Args:
+            lag: The lag.
+        """
         return int(lag - self.lags[0])
 
 

@@ -37,10 +37,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelGradients:
-    """The gradients of one model. lags, positions: numbers for its text, which may have fewer than
-    requested. layers: the lowest first. loss: the norm of dloss(t)/dx(t-k), by lag k from 0 on, in
-    nats per unit of length of the lowest layer's input. unit: the unit it reads, "word" or
-    "token"."""
+    """The gradients of one model.
+
+    Attributes:
+        model: Name of the model.
+        kind: Kind of model.
+        lags: Largest lag, in tokens; the text may have fewer than requested.
+        positions: Number of positions; the text may have fewer than requested.
+        layers: Gradients of the layers, the lowest first.
+        loss: Norm of dloss(t)/dx(t-k), by lag k from 0 on, in nats per unit of length of the lowest
+            layer's input.
+        unit: The unit it reads, "word" or "token".
+    """
 
     model: str
     kind: str

@@ -202,8 +202,13 @@ SETTLING = 0.25
 
 @dataclass(frozen=True)
 class Exponent:
-    """A Lyapunov exponent in nats per token, averaged over positions. standard_error: over
-    positions; None where there is only one, or nothing to average."""
+    """A Lyapunov exponent.
+
+    Attributes:
+        value: Nats per token, averaged over positions.
+        standard_error: Its standard error over positions; None if there is only one, or nothing to
+            average.
+    """
 
     value: float
     standard_error: float | None
@@ -255,8 +260,14 @@ def exponents(growth_MB: Tensor) -> tuple[Exponent, ...]:
 
 @dataclass(frozen=True)
 class JacobianBounds:
-    """Bounds on a Jacobian. largest, smallest: singular values of W. steepest: max phi' of the
-    activation; flattest: the smallest phi' that occurred."""
+    """Bounds on a Jacobian.
+
+    Attributes:
+        largest: Largest singular value of W.
+        smallest: Smallest singular value of W.
+        steepest: Largest phi' of the activation.
+        flattest: Smallest phi' that occurred.
+    """
 
     largest: float
     smallest: float
@@ -274,12 +285,20 @@ class JacobianBounds:
         return self.smallest * self.flattest
 
     def upper_at(self, lag: int) -> float:
-        """Return the upper bound of the size at a lag; infinite where a float cannot hold it."""
+        """Return the upper bound of the size at a lag; infinite if a float cannot hold it.
+
+        Args:
+            lag: The lag, in tokens.
+        """
         with np.errstate(over="ignore"):
             return float(np.power(self.upper, float(lag)))
 
     def lower_at(self, lag: int) -> float:
-        """Return the lower bound of the size at a lag."""
+        """Return the lower bound of the size at a lag.
+
+        Args:
+            lag: The lag, in tokens.
+        """
         return float(np.power(self.lower, float(lag)))
 
 

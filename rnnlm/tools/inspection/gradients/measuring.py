@@ -137,10 +137,19 @@ EXPONENT_POSITIONS = 100  # at which Lyapunov exponents are measured: they vary 
 
 @dataclass(frozen=True)
 class LayerGradients:
-    """The gradients of one layer. parts: the parts of its state. probes: number of random vectors
-    for each part; None: the sizes are exact. state: of the whole state, ||dS(t)/dS(t-k)||_F /
-    sqrt(width of S); cell: of c alone, ||dc(t)/dc(t-k)||_F / sqrt(width of c), if there is a cell;
-    loss: the norm of dloss(t)/dh(t-k), by lag k from 0 on; bounds: bounds of an Elman layer."""
+    """The gradients of one layer.
+
+    Attributes:
+        name: Name of the layer.
+        width: Number of units.
+        parts: Names of the parts of its state.
+        probes: Number of random vectors for each part; None: the sizes are exact.
+        state: Size for the whole state by lag k from 0 on, ||dS(t)/dS(t-k)||_F / sqrt(width of S).
+        cell: The same for c alone, ||dc(t)/dc(t-k)||_F / sqrt(width of c); None without a cell.
+        loss: Norm of dloss(t)/dh(t-k), by lag.
+        bounds: Bounds of an Elman layer.
+        exponents: Lyapunov exponents.
+    """
 
     name: str
     width: int

@@ -32,9 +32,17 @@ FAR = 5  # tokens
 
 @dataclass(frozen=True)
 class SensitivityMap:
-    """The map of one model: norms[t, s], (T, T), in nats per unit of length, is the sensitivity of
-    predicted[t] to read[s]; NaN for s > t, which is not read by then. surprisal_nats: surprisal of
-    predicted[t]. unit: the unit it reads, "word" or "token"."""
+    """The map of one model over T tokens.
+
+    Attributes:
+        model: Name of the model.
+        read: The T tokens read.
+        predicted: The T tokens predicted.
+        norms: `norms[t, s]` is the sensitivity of predicted[t] to read[s], (T, T), in nats per unit
+            of length; NaN for s > t, which is not read by then.
+        surprisal_nats: Surprisal of each predicted token, (T,), in nats.
+        unit: The unit it reads, "word" or "token".
+    """
 
     model: str
     read: tuple[str, ...]
@@ -44,8 +52,13 @@ class SensitivityMap:
     unit: str = "word"
 
     def share(self, nearest: int, farthest: int | None = None) -> float:
-        """Return the share of all sensitivity that goes to tokens read `nearest` to `farthest`
-        tokens before the last one."""
+        """Return the share of all sensitivity that goes to tokens at some distances before the last
+        one read.
+
+        Args:
+            nearest: Smallest distance, in tokens.
+            farthest: Largest distance, in tokens. None: any.
+        """
         norms = np.nan_to_num(self.norms)
         total = norms.sum()
         if not total:
