@@ -53,8 +53,8 @@ _OTHER_OPTIONS = {
 
 
 def spelled(message: str) -> str:
-    """Write the keywords of a message as options of the command that runs. What this command has
-    no option for is left as it is."""
+    """Write the keywords of a message as options of the command that runs. A keyword without an
+    option is left as it is."""
     return "".join(map(_as_option, parts_of(message)))
 
 

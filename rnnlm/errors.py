@@ -5,10 +5,9 @@ each for what, why and the hint, and into the exit code of its class. What is wo
 failure (a vocabulary lowered, a smaller batch chosen) is an :class:`RnnlmWarning`, sent through
 :mod:`warnings`.
 
-A message holds the settings and parameters that it names (:func:`keyword`). In Python it names
-them in backticks: `order`, `order=5`, `output="DIR"`. The command line prints its own options in
-their place (`cli/terminal.py`). What another command is to do is named as one types it: rnnlm count
-TEXT --order 5.
+A message holds the settings and parameters that it names (:func:`keyword`). In Python it names them
+in backticks: `order`, `order=5`, `output="DIR"`. The command line prints its own options in their
+place (`cli/terminal.py`). Another command is named as one types it: rnnlm count TEXT --order 5.
 """
 
 import difflib
@@ -32,7 +31,8 @@ LONGEST_MESSAGE = 1000  # characters: quotations from a file may be of any lengt
 
 
 class Keyword(NamedTuple):
-    """A setting or parameter that a message names. value: what to give it; ...: nothing special."""
+    """A setting or parameter that a message names. value: the value to give it; ...: nothing
+    special."""
 
     name: str
     value: object = ...

@@ -76,6 +76,7 @@ def _list_recipes(name: str | None, as_json: bool) -> None:
     from rnnlm.training.recipes import recipe
     from rnnlm.training.texts import small_texts
 
+    # A recipe for a size of text, then a recipe by name, then all of them.
     if name in small_texts.NAMES and as_json:
         terminal.print_json({"name": name, **small_texts.sizes()[name]})
     elif name in small_texts.NAMES:

@@ -51,7 +51,7 @@ def score_chunks_of_models(
 
 
 def _by_model(names: list[str], chunks: Sequence[ModelChunk]) -> ModelsChunk:
-    """Join what several models gave for the same sentences."""
+    """Join the scores of several models for the same sentences."""
     scores = zip(*chunks, strict=True)
     return Chunk(
         sentences=chunks[0].sentences,

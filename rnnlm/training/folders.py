@@ -55,6 +55,8 @@ def text_name(request: TrainingRequest, task: Task) -> str:
         return _safe(text.rpartition("/")[2])
     if glob.has_magic(text) and not os.path.exists(text):
         return _safe(_name_of_glob(text))
+
+    # The name of the file, or of its folder if the file is called "train".
     name = _without_suffixes(_last_part(text))
     folder = os.path.dirname(text)
     if name == _TRAINING_PART and folder:

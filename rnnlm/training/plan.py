@@ -175,7 +175,7 @@ def dry_plan(request: TrainingRequest, progress: Progress = silent) -> Plan:
 
 
 def _resolve(request: TrainingRequest) -> tuple[ResolvedRequest, Path]:
-    """Return a request made definite, and its folder; refuse what it names and is not there."""
+    """Return a request made definite, and its folder; refuse names of things that are not there."""
     if current_rank().count > 1 and "-" in (*request.text, *request.valid, *request.test):
         raise UsageError(
             "several processes cannot share standard input",

@@ -133,6 +133,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _check_folder(folder: Path) -> None:
     """Refuse a folder whose model cannot be read, or is not a causal language model."""
+    # Code of the folder runs only with permission.
     config = _config(folder)
     if "auto_map" in config and not isinstance(config["auto_map"], dict):
         raise _damaged(folder, "auto_map", config["auto_map"], "an object")
@@ -142,6 +143,8 @@ def _check_folder(folder: Path) -> None:
             f"{CONFIG} has an auto_map",
             "if you trust that code, add --trust-remote-code",
         )
+
+    # The class must be a causal language model, with its own weights in full precision.
     names = _architectures(folder, config)
     causal = [name for name in names if name.endswith(ENDS_OF_CAUSAL)]
     if names and not causal:
@@ -160,6 +163,8 @@ def _check_folder(folder: Path) -> None:
     if quantised is not None:
         method = quantised.get("quant_method", "quantised") if isinstance(quantised, dict) else ""
         raise _in_8_bits(folder, f"{CONFIG} has a quantization_config: {method}")
+
+    # Then the weights and the settings themselves.
     shapes = _checked_weights(folder)
     _check_settings(folder, config, weights=len(shapes))
 
@@ -187,6 +192,7 @@ def _damaged(folder: Path, name: str, value: object, wanted: str) -> ModelError:
 def _checked_weights(folder: Path) -> Shapes:
     """Return the shapes of the weights that transformers will read: a single file, or the parts
     that an index names, of which each must be a file of this folder in safetensors."""
+    # Weights in other formats may run code, so they are not read.
     paths = sorted(folder.glob(hub.WEIGHTS))
     if not paths:
         others = sorted(path.name for path in folder.glob("*.bin"))
@@ -196,6 +202,8 @@ def _checked_weights(folder: Path) -> Shapes:
             why,
             "save it again with save_pretrained of transformers",
         )
+
+    # An index must name the files that are there.
     if not (folder / hub.WHOLE).exists() and (folder / hub.SHARDED).exists():
         what = f"{folder / hub.SHARDED} is damaged"
         index = read_json(folder / hub.SHARDED, _Index, ModelError, what)
@@ -203,6 +211,7 @@ def _checked_weights(folder: Path) -> Shapes:
         if others:
             raise ModelError(what, f"it names {shown(others[0])}, no .safetensors of the folder")
 
+    # Quantised weights would be read as if they were numbers of full precision.
     shapes: Shapes = {}
     for path in paths:
         with naming_folder(folder):

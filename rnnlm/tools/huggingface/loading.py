@@ -39,6 +39,7 @@ ROUNDING = 1e-5  # of the largest logit
 
 def load(folder: Path, device: str, fingerprint: str) -> HuggingFaceModel:
     """Load the causal language model in a folder."""
+    # Load network and tokenizer without transformers' own messages.
     target = resolve_device(device)
     transformers = require_package("transformers", "hf", "models of Hugging Face")
     tokenizer = tokenizer_in(folder)
@@ -49,6 +50,8 @@ def load(folder: Path, device: str, fingerprint: str) -> HuggingFaceModel:
     model = HuggingFaceModel(network, tokenizer, window, fingerprint, beginning)
     model.padding_rows = padding_rows(network.config.to_dict())
     refused = f"the model at {folder} cannot be used: it is a {type(network).__name__}"
+
+    # Try the network, before time goes into a text: it must predict the tokens of its tokenizer.
     with _refusing_failures(refused):
         one = torch.zeros((1, 1), dtype=torch.int64, device=target)
         size = model.forward(one, 1).logits.shape[2]
@@ -227,6 +230,7 @@ def _difference_step_by_step(
 ) -> str | None:
     """Return how the logits differ where tokens are read one by one, with transformers' cache,
     after the first half of them."""
+    # Read the first half at once, then each token from the cache, as long as the logits agree.
     time = max(1, ids_RN.shape[1] // 2)
     options: dict[str, Any] = {}
     ids_RT = ids_RN[:, :time]
@@ -244,6 +248,8 @@ def _difference_step_by_step(
         options = {cache_name: output[cache_name]}
         ids_RT = ids_RN[:, time : time + 1]
         time += 1
+
+    # The cache can be used if its rows can be selected.
     if hasattr(output[cache_name], "reorder_cache"):
         model.cache_name = cache_name
     return None

@@ -23,7 +23,7 @@ from rnnlm.training.request import FittingData, TrainingRequest
 FEW = 20  # lines to validate on
 
 
-NAMES = ("lines", "page", "pages", "chapter")  # of the recipes, that of the smallest texts first
+NAMES = ("lines", "page", "pages", "chapter")  # of the recipes, the one of the smallest texts first
 
 
 def text_of(name: str) -> str:
@@ -34,7 +34,7 @@ def text_of(name: str) -> str:
 
 @cache
 def sizes() -> dict[str, dict[str, Any]]:
-    """Return the recipes of small texts by name, that of the smallest first."""
+    """Return the recipes of small texts by name, the one of the smallest first."""
     return {name: tomllib.loads(text_of(name)) for name in NAMES}
 
 
@@ -111,7 +111,7 @@ def _size(sentences: int, tokens: int, resolved: ResolvedSettings) -> str | None
 def _validations(
     resolved: ResolvedSettings, data: FittingData, size: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return how often to validate, by what, and when a run ends early."""
+    """Return how often to validate, by which metric, and when a run ends early."""
     usual = resolved.values
     kept = {name: usual.get(name) for name in ("validate_every_steps", "patience")}
     if data.valid is None:
