@@ -81,7 +81,7 @@ def train(
         precision: Precision of the computation, such as "bf16". None: as in the recipe, or the best
             available.
         threads: Number of CPU threads. None: as in the recipe, or the best available.
-        save_every: Time between checkpoints, such as "10m". None: as in the recipe.
+        save_every: Interval between checkpoints: "5m" or "200steps". None: as in the recipe.
         overwrite: Replace the model in `output`.
         tokenizer_from: Model whose tokenizer to use.
         init_from: Model whose weights to start from.

@@ -361,8 +361,8 @@ class TextEvaluation(Evaluation):
         logprob_nats: Log-probability of the text, nats.
         ppl_token: Perplexity per token.
         ppl_token_no_oov: Perplexity per token, without unknown tokens in sum and count.
-        ppl_adjusted: Exp(-(logprob_nats - n ln(oov_types)) / tokens) with n unknown tokens.
-        ppl_word: Exp(-logprob_nats / (words + sentences)): each line's `</s>` counts as one word.
+        ppl_adjusted: exp(-(logprob_nats - n ln(oov_types)) / tokens) with n unknown tokens.
+        ppl_word: exp(-logprob_nats / (words + sentences)): each line's `</s>` counts as one word.
         ppl_word_no_oov: The same without unknown words in sum and count. None if words are not
             tokens, since a part of a word may be unknown.
         bits_per_char: Bits per character. None if `closed_vocabulary`.

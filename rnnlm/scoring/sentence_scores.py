@@ -55,7 +55,7 @@ class SentenceScore:
         words: Number of words of the tokenizer, including punctuation marks that it splits off,
             without `</s>`.
         oov: The unknown words.
-        ppl_word: Exp(-logprob_nats / (words + 1)), or exp(-logprob_nats / words) without `</s>`.
+        ppl_word: exp(-logprob_nats / (words + 1)), or exp(-logprob_nats / words) without `</s>`.
         token_scores: Scores of the tokens.
         word_scores: Scores of the words, if requested.
         next_words: The likeliest words at the place of each word of `word_scores`, if requested.

@@ -150,8 +150,8 @@ class Difference:
         difference: The difference.
         low: Lower bound of its 95 % interval.
         high: Upper bound of its 95 % interval.
-        p: P-value: for perplexities by a permutation test, otherwise by approximate randomisation.
-        p_bootstrap: P-value by the bootstrap, unless metrics are sums over lines.
+        p: p-value: for perplexities by a permutation test, otherwise by approximate randomisation.
+        p_bootstrap: p-value by the bootstrap, unless metrics are sums over lines.
         ppl_ratio: The second perplexity over the first; None if a float cannot hold it.
         ppl_ratio_low: Lower bound of its 95 % interval.
         ppl_ratio_high: Upper bound of its 95 % interval.

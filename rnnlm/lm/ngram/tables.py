@@ -50,7 +50,7 @@ class BackoffLevel:
     Attributes:
         size: V, the number of words.
         keys_M: Keys of the n-grams, (M,) uint64.
-        values_MK: Log p(w|h) in nats, (M, 1) or (M, 2) float32; the second column, which the
+        values_MK: log p(w|h) in nats, (M, 1) or (M, 2) float32; the second column, which the
             highest order of a model does not have, is the log of the weight of the lower order
             after this n-gram, 0 if nothing follows it.
     """

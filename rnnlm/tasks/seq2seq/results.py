@@ -63,7 +63,7 @@ class Translation(Result):
 
     Attributes:
         text: The output.
-        logprob_nats: Log p(text | source), in nats.
+        logprob_nats: log p(text | source), in nats.
         score: Score by which outputs are ranked: log p / ((5 + tokens) / 6)^length_power.
         tokens: Number of tokens, including `</s>` if it is written.
         complete: Whether it ended by itself; False if it was cut off at its limit.

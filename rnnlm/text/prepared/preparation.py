@@ -214,7 +214,7 @@ class Sampling:
 
     Attributes:
         how: The sample is "all" of the text, "even" stretches of it, or its "start".
-        bytes: Requested size of the sample, in bytes.
+        bytes: Requested size of the sample, in bytes; 0 if it is not known.
     """
 
     how: str
@@ -243,7 +243,7 @@ class Sampled:
     Attributes:
         how: The sample, as in :class:`Sampling`, or the model that the tokenizer comes from.
         bytes: Size of the sample, in bytes.
-        tokenizer: Kind of the tokenizer.
+        tokenizer: Kind and fingerprint of the tokenizer, as KIND:FINGERPRINT.
         vocabulary_size: Number of tokens of the vocabulary.
         seconds: Duration, in seconds.
     """

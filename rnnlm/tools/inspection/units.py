@@ -215,7 +215,7 @@ class UnitsInspection(Inspection):
         reading: Units and features over the text.
         correlations_FU: Correlation of each of F features with each of U units, (F, U).
         responses: Units that follow each feature most closely, closest first.
-        chosen: Number of the unit in the picture.
+        chosen: Number, among all units, of the unit in the picture.
         is_asked: Whether the caller chose this unit.
     """
 

@@ -309,7 +309,7 @@ def rescore(
         utterances: Utterances to rescore.
         models: A list of models or of names of models, or a mapping to them from the names to use.
         weights: Result of :func:`tune_weights` or :func:`read_weights`.
-        seed: Random seed of the bootstrap intervals.
+        seed: Random seed of the resampling.
         report: Callback for the progress of scoring.
 
     Raises:

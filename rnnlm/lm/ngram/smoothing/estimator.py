@@ -52,11 +52,11 @@ class OrderCounts:
     of all there are.
 
     Attributes:
-        order: N.
+        order: The order, n.
         counts_M: Raw or adjusted counts, as the estimator requested; 0 for n-grams that are never
             predicted or were never seen.
         contexts_M: Context of each n-gram, 0 <= context < H.
-        contexts: H.
+        contexts: Number of contexts, H.
         first_context: Number of the first of these contexts among all.
     """
 

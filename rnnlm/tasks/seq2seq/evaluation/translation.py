@@ -39,7 +39,7 @@ class LengthMetrics(Result):
         longest: Largest length; None: any.
         sentences: Number of sentences.
         bleu: BLEU, 0 to 100.
-        chrf: ChrF, 0 to 100.
+        chrf: chrF, 0 to 100.
         exact_match: Share of sentences that equal a reference, 0 to 1.
         word_error_rate: WER as a fraction.
         symbol_error_rate: Error rate of symbols as a fraction.
@@ -207,9 +207,9 @@ class TranslationMetrics(Result):
 
     Attributes:
         sentences: Number of sentences.
-        references: Number of references per sentence.
+        references: Number of references of all sentences.
         bleu: BLEU, 0 to 100; 0 if no hypothesis has four words in a row.
-        chrf: ChrF, 0 to 100.
+        chrf: chrF, 0 to 100.
         exact_match: Share of sentences that equal one of their references, 0 to 1; white space of
             any kind and length counts as one space.
         word_error_rate: Edits over the lengths of the nearest references, as a fraction; it can be
@@ -219,8 +219,8 @@ class TranslationMetrics(Result):
             `spelled`, the parts between white space.
         lowercase: Whether all metrics are computed on lower-cased texts.
         spelled: Whether white space separates symbols instead of words.
-        bleu_signature: Sacrebleu's signature of BLEU.
-        chrf_signature: Sacrebleu's signature of chrF.
+        bleu_signature: sacrebleu's signature of BLEU.
+        chrf_signature: sacrebleu's signature of chrF.
     """
 
     sentences: int
