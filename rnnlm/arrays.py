@@ -24,6 +24,9 @@ def as_numpy(values: Array) -> np.ndarray:
         values: A NumPy array or torch tensor, such as the results of a model's `score` and
             `predict`.
 
+    Returns:
+        The array, in main memory.
+
     Raises:
         ArgumentTypeError: `values` is of another type.
     """

@@ -171,6 +171,9 @@ class Tokenizer(Protocol):
         Args:
             lines: The lines, without newlines.
 
+        Returns:
+            The ids of all lines, (N,) int32, with the offset of each line.
+
         Raises:
             ArgumentTypeError: `lines` is a single str, or one of them is not a str.
             TextError: A line holds a newline.
@@ -182,6 +185,9 @@ class Tokenizer(Protocol):
         Args:
             ids: Token ids in the order of reading, (N,). A boundary becomes a newline; a boundary
                 at the end is dropped.
+
+        Returns:
+            The text.
 
         Raises:
             ArgumentTypeError: `ids` are not whole numbers in one dimension.
@@ -362,6 +368,9 @@ class LanguageModel(Protocol[S]):
 
         Args:
             states: The states, with B1, B2, ... rows.
+
+        Returns:
+            The state of B1 + B2 + ... rows.
         """
 
     def state_from_arrays(self, arrays: "dict[str, np.ndarray]") -> S:
@@ -474,6 +483,9 @@ class Task(Protocol):
             resolved: Its settings.
             kind: Kind of model.
             progress: Callback for the progress of reading.
+
+        Returns:
+            A :class:`rnnlm.training.request.Texts`.
         """
 
     # ---- The beginnings of its models, and their parts besides weights.
@@ -513,6 +525,9 @@ class Task(Protocol):
 
         Args:
             codec: The codec.
+
+        Returns:
+            A :class:`rnnlm.training.task.Description`.
         """
 
     # ---- Evaluating. Commands and Python call `evaluate`, training calls `evaluate_encoded`, which
@@ -577,6 +592,9 @@ class Task(Protocol):
             data: The data, or their paths.
             options: Options of the task. None: the defaults.
             called: Name of the model in notices, if there are several.
+
+        Returns:
+            The data, as `evaluate_encoded` takes them.
         """
 
     def evaluate_encoded(
@@ -589,6 +607,9 @@ class Task(Protocol):
             data: Result of :meth:`read`.
             options: Options of the task. None: the defaults.
             progress: Callback for the progress of scoring.
+
+        Returns:
+            An evaluation of the class `evaluation_class`.
         """
 
     def checks(self, model: Any, sample: int | None, seed: int) -> Iterator[Any]:

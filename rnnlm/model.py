@@ -757,6 +757,9 @@ class Model(ModelHandle):
             units: Numbers of the units to draw, from 0; none: the `unit_count` units of each layer
                 that vary most.
             unit_count: Number of units to draw per layer.
+
+        Returns:
+            The values of each layer at each token.
         """
         from rnnlm.tools.inspection.gates import inspect_gates
 
@@ -773,6 +776,9 @@ class Model(ModelHandle):
             unit: Number of the unit to draw, from 0. None: the unit that follows a feature most
                 closely.
             layer: Layer of `unit`, from 1.
+
+        Returns:
+            Correlations of all units with each feature.
         """
         from rnnlm.tools.inspection.units import inspect_units
 
@@ -787,6 +793,9 @@ class Model(ModelHandle):
             text: Text to read. None: the test split of the bundled English.
             positions: Number of positions to draw from the text.
             window: Number of tokens read when earlier ones are shuffled.
+
+        Returns:
+            Perplexities by the number of tokens seen.
         """
         from rnnlm.tools.inspection.memory import inspect_memory
 
@@ -797,6 +806,9 @@ class Model(ModelHandle):
 
         Args:
             sentence: The text to read.
+
+        Returns:
+            A map of predictions by earlier tokens.
         """
         from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 
@@ -811,6 +823,9 @@ class Model(ModelHandle):
             text: Text to read. None: the test split of the bundled English.
             lags: Largest distance to measure, in tokens.
             positions: Number of positions to draw from the text.
+
+        Returns:
+            Sizes of gradients by lag, and their rates.
         """
         from rnnlm.tools.inspection.gradients.flow import inspect_gradients
 
@@ -829,6 +844,9 @@ class Model(ModelHandle):
             file: Table with the columns text (`___` is the gap) and answer. None: 200 bundled
                 items.
             items: Also show the likeliest words for each gap.
+
+        Returns:
+            Accuracies and surprisals by group of items.
         """
         from rnnlm.tools.inspection.cloze import inspect_cloze
 
@@ -848,6 +866,9 @@ class Model(ModelHandle):
             label_column: Column of the labels, if there are several.
             level: "word" or "text": whether words or texts have labels. None: words, or as in the
                 bundled corpus.
+
+        Returns:
+            Accuracies of all layers, with their controls.
         """
         from rnnlm.tools.inspection.probing import inspect_probe
 
@@ -859,6 +880,9 @@ class Model(ModelHandle):
         Args:
             words: The given words.
             count: Number of neighbours per word.
+
+        Returns:
+            The neighbours of each word with their cosines.
         """
         from rnnlm.tools.inspection.neighbours import inspect_neighbours
 
@@ -870,6 +894,9 @@ class Model(ModelHandle):
         Args:
             words: The three words a, b and c.
             count: Number of answers.
+
+        Returns:
+            The answers with their cosines.
         """
         from rnnlm.tools.inspection.neighbours import inspect_analogy
 
@@ -954,6 +981,9 @@ class Model(ModelHandle):
 
         Args:
             states: The states, in the order of their rows.
+
+        Returns:
+            The state of all rows.
         """
         return self.core.concat_states(states)
 

@@ -68,6 +68,9 @@ def compare(
         reading: Settings that differ from the settings of the training data, as for
             :meth:`rnnlm.Model.evaluate`.
 
+    Returns:
+        The metrics of each model, and the differences of all pairs.
+
     Raises:
         ComparisonError: The models are for different tasks, or none of their metrics are
             comparable.

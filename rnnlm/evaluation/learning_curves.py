@@ -269,6 +269,9 @@ def plot_curves(
         training: Also draw the perplexity of the training text, as a thin line.
         axes: Draw there instead of in a new figure.
 
+    Returns:
+        The figure.
+
     Raises:
         UsageError: No run is named, the axis is unknown, or the suffix is not supported.
         ModelError: A run does not exist.

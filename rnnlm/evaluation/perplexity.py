@@ -133,6 +133,9 @@ class LineSums:
         Args:
             encoded: The text, with N tokens in S lines.
             logprob_N: Log-probability of each token, nats, (N,).
+
+        Returns:
+            The sums of each of the S lines.
         """
         starts = encoded.line_offsets[:-1]
         known_N = logprob_N.copy()

@@ -146,6 +146,9 @@ class Block:
 
         Args:
             lines: Number of lines of the first part.
+
+        Returns:
+            The block of the first lines, and the block of the others.
         """
         first = [start for start in self.document_starts if start < lines]
         others = [start - lines for start in self.document_starts[len(first) :]]

@@ -71,6 +71,9 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
         text: The text.
         forms: Names of forms, as "quotes,dashes" or as a list, or "all".
 
+    Returns:
+        The normalised text.
+
     Raises:
         SettingsError: A form is unknown.
         ArgumentTypeError: `text` is not a str, or forms are not names.

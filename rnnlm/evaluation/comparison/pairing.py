@@ -439,6 +439,9 @@ class Comparison(Records, Result):
         Args:
             axes: Draw there instead of in a new figure.
 
+        Returns:
+            A matplotlib figure.
+
         Raises:
             UsageError: No difference has a value.
         """

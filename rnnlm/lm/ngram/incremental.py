@@ -109,6 +109,9 @@ class IncrementalScorer:
         Args:
             contexts: N contexts.
             words: The next word of each, N token ids.
+
+        Returns:
+            For each context, the result of :meth:`extend`.
         """
         return [self.extend(context, word) for context, word in zip(contexts, words, strict=True)]
 
@@ -135,6 +138,9 @@ class IncrementalScorer:
         Args:
             context: Context of the first word.
             words: Token ids.
+
+        Returns:
+            For each word, its log-probability in nats, and the length of the longest n-gram.
         """
         answers = []
         numbers: Sequence[int] = context.numbers

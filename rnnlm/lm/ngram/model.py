@@ -186,6 +186,10 @@ class NgramModel(PickledByOrigin):
             inputs_BT: Token ids that the model reads, (B, T).
             targets_BT: Token ids to score, (B, T); -1 is padding and scores 0.
             state: State before the first input.
+
+        Returns:
+            Log-probabilities of the targets in nats, (B, T) float64, and the state after the last
+            input.
         """
         inputs_BL = self._with_state(token_ids(inputs_BT), token_ids(targets_BT), state)
         targets_BT = known_ids(array_types.as_numpy(token_ids(targets_BT)), self.tokenizer)
@@ -335,6 +339,9 @@ class NgramModel(PickledByOrigin):
         Args:
             inputs_BT: Token ids that the model reads, (B, T).
             state: State before the first input.
+
+        Returns:
+            Log-probabilities in nats, (B, T, V) float32, and the state after the last input.
         """
         inputs_BT = token_ids(inputs_BT)
         if not np.size(inputs_BT):

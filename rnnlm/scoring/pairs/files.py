@@ -33,6 +33,9 @@ def read_pairs(source: str | Path, encoding_errors: str = "strict", strip: bool 
         encoding_errors: Invalid UTF-8 is an error ("strict"), or becomes U+FFFD ("replace").
         strip: Reduce white space to one space between words, and none at the ends of a sentence.
 
+    Returns:
+        The pairs, in the order of the files.
+
     Raises:
         TextError: A file does not exist, cannot be read or is not in the format that it claims, or
             files of different formats are mixed.

@@ -346,6 +346,9 @@ def prepare(
         **settings: Settings of tokenizer and text: `prepare("text.txt", "prepared", workers=4,
             max_vocab=50_000)`.
 
+    Yields:
+        Events, the last of which is :class:`Prepared`.
+
     Raises:
         RnnlmError: The arguments contradict each other, the text cannot be read, the folder cannot
             be written, or a worker process died.

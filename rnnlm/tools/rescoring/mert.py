@@ -288,6 +288,9 @@ def read_weights(path: str | Path) -> Weights:
     Args:
         path: File that :func:`save_weights` wrote.
 
+    Returns:
+        The weights.
+
     Raises:
         TextError: The file cannot be read, or does not hold weights.
     """

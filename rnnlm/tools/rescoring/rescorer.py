@@ -283,6 +283,9 @@ def tune_weights(
         settings: How to tune.
         report: Callback for the progress of scoring.
 
+    Returns:
+        The weights, with a record of the tuning.
+
     Raises:
         TextError: An utterance has no reference, or a text holds `<s>` or `</s>`.
         UsageError: There are no utterances, or no models.
@@ -311,6 +314,9 @@ def rescore(
         weights: Result of :func:`tune_weights` or :func:`read_weights`.
         seed: Random seed of the resampling.
         report: Callback for the progress of scoring.
+
+    Returns:
+        The lists in their new order, with the error rates.
 
     Raises:
         ModelError: The weights were tuned for other models, or do not come from tuning.

@@ -185,6 +185,9 @@ def read_vectors(path: str | Path) -> WordVectors:
     Args:
         path: The file, which may be compressed (.gz, .xz, .bz2, .zst).
 
+    Returns:
+        The words and their vectors.
+
     Raises:
         TextError: The file cannot be read, is binary, truncated or not UTF-8, or a vector is not
             made of numbers.

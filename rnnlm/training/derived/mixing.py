@@ -140,6 +140,9 @@ def mix(
         text_settings: How to read lines. None: the defaults.
         report: Callback for the progress of tuning.
 
+    Returns:
+        The mixture's folder, parts with weights, and evaluation.
+
     Raises:
         UsageError: There are fewer than two models, their tokenizers differ, the weights are
             invalid, or there are neither a text nor weights.

@@ -79,6 +79,9 @@ def mix_static(
         text_settings: How to read lines. None: the defaults.
         report: Callback for the progress.
 
+    Returns:
+        The model's folder, parts with weights, and evaluation.
+
     Raises:
         UsageError: There are fewer than two models, one is not an n-gram model or has no
             probabilities, their tokenizers split text differently, the weights are invalid, or
