@@ -488,7 +488,7 @@ class Task(Protocol):
             A :class:`rnnlm.training.request.Texts`.
         """
 
-    # ---- The beginnings of its models, and their parts besides weights.
+    # ---- Initial settings and weights of its models, and their parts besides weights.
 
     def initial_settings(self, request: Any, kind: Any) -> list[tuple[str, str, dict[str, Any]]]:
         """Return the settings that a network takes from the models that it starts from: (option,

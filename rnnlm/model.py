@@ -744,7 +744,7 @@ class Model(ModelHandle):
         )
         return translate(self.core, sources, settings=chosen)
 
-    # ---- Its knowledge. Functions of the same names in rnnlm.tools.inspection take several models,
+    # ---- Inspections. Functions of the same names in rnnlm.tools.inspection take several models,
     # or word vectors, and more keywords.
 
     def inspect_gates(

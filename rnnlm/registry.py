@@ -204,7 +204,8 @@ def all_tasks() -> "list[Task]":
 
 
 def _unless_removed(imported: Callable[[], T]) -> T | None:
-    """Return the import of a function; None if the package of rnnlm that holds it was removed."""
+    """Return the object that a function imports; None if the package of rnnlm that holds it was
+    removed."""
     try:
         return imported()
     except ModuleNotFoundError as error:

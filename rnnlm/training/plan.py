@@ -168,7 +168,7 @@ def check_request(request: TrainingRequest) -> None:
 
 
 def dry_plan(request: TrainingRequest, progress: Progress = silent) -> Plan:
-    """Plan the run of a request as one that starts, with any content of its folder."""
+    """Plan the run of a request as one that starts, and ignore its folder."""
     settled, output = _resolve(request)
     valid = _check_settings(request, settled)
     return _with_texts(request, settled, output, None, valid, progress)

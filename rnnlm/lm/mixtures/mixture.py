@@ -120,7 +120,7 @@ class Mixture(PickledByOrigin):
 
     @property
     def rereads(self) -> bool:
-        """Whether a part reads from its cut on, with any state."""
+        """Whether a part rereads the text from its cut on, regardless of its state."""
         return any(getattr(self.parts[k], "rereads", False) for k in self._active)
 
     def stepping(self) -> "Mixture":

@@ -39,7 +39,7 @@ class Labelling(BaseTask):
     text_settings = (TaskTokenizerSettings, LabelledSettings, HoldoutSettings)
     settings_of_data = frozenset({"seed"})
 
-    # ---- Texts, and the beginnings of networks.
+    # ---- Texts, initial settings and initial weights.
 
     def open_texts(
         self,

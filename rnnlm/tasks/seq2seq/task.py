@@ -54,7 +54,7 @@ class PairLearning(BaseTask):
     )  # fmt: skip
     settings_of_data = frozenset({"longest"})  # which pairs are left out
 
-    # ---- Texts, and the beginnings of networks.
+    # ---- Texts, initial settings and initial weights.
 
     def open_texts(
         self,

@@ -228,7 +228,7 @@ class GatesInspection(Inspection):
         return f"{self.model}: {'; '.join(parts)}."
 
     def _state_changes(self, layer: LayerActivity) -> str:
-        """Say how much of its state a layer keeps."""
+        """Say how much of its state a layer rewrites, or how far the state moves."""
         if layer.rewritten_T is not None:
             top = int(layer.rewritten_T.argmax())
             most = f"and most at '{self.tokens[top]}' ({layer.rewritten_T[top]:.0%})"

@@ -47,7 +47,7 @@ class Trend:
 
     @property
     def course(self) -> Course:
-        """The fate of the size within the largest lag."""
+        """Whether the size vanishes, holds or explodes within the largest lag."""
         bound = math.log(2) / self.largest_lag
         if self.high < -bound:
             return "vanishes"

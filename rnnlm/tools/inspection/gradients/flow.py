@@ -331,8 +331,8 @@ def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
 
 
 def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve, unit: str) -> str:
-    """Summarise in a sentence the fate of gradients in one model. unit: the unit it reads, "word"
-    or "token"."""
+    """Say in a sentence whether gradients vanish, hold or explode in one model. unit: the unit it
+    reads, "word" or "token"."""
     parts = []
     for layer in layers:
         course = f"{_course(layer.state)}{_of_bounds(layer)}"
