@@ -357,7 +357,7 @@ class Model(ModelHandle):
             sources: For an encoder-decoder: source of each sentence, one for all or one for each;
                 scores are log p(sentence | source).
             tokens: Report the surprisal of each token in bits.
-            words: Report the surprisal of each word in bits, for any tokens of the model.
+            words: Report the surprisal of each word in bits, regardless of the model's tokens.
             next_words: Number of likeliest next words to report before each word.
             eos: Include the end of each sentence, `</s>`, in its score.
             context: Score each line alone ("reset"), or all lines as one stream ("carry").

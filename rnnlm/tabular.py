@@ -247,7 +247,7 @@ class Table(Records):
         return [[amount(value, None) for value in row] for row in self.rows]
 
     def __str__(self) -> str:
-        """Write the table as aligned text, for any width of the screen."""
+        """Write the table as aligned text, regardless of the width of the screen."""
         shown = [list(map(visible, row)) for row in self.cells()]
         lines = [list(map(visible, self.columns)), *shown]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -90,8 +90,8 @@ def command(
 
     Taggers or classifiers of the same labels are compared by all metrics of `rnnlm eval`. Intervals
     resample sentences; p-values come from approximate randomisation. Encoder-decoders are compared
-    in the same way, for any tokens; their perplexities are compared only if they count the same
-    tokens, words or characters.
+    in the same way, regardless of their tokens; their perplexities are compared only if they count
+    the same tokens, words or characters.
     """
     refuse_if(overwrite and not plot, "--overwrite needs --plot FILE.")
     check_plot(plot, overwrite)

@@ -39,8 +39,8 @@ def command(
     rnnlm eval -m fra test.tsv --beam 5                 BLEU, chrF, exact match
     rnnlm eval -m fra test.en --target test.fr -o written.fr
 
-    words and ppl_word count words separated by white space, for any tokenizer. `rnnlm score` counts
-    the tokenizer's words.
+    words and ppl_word count words separated by white space, regardless of the tokenizer. `rnnlm
+    score` counts the tokenizer's words.
 
     -m NAME+KIND adapts the model to the text read so far. KIND is dynamic, cache or unigram. The
     settings are those that `rnnlm tune` saved, or the defaults.

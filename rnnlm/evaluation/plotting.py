@@ -107,7 +107,7 @@ def imported_matplotlib() -> ModuleType:
 
 @contextlib.contextmanager
 def _styled() -> Iterator[None]:
-    """Draw in our style, with any settings of matplotlib that a person has."""
+    """Draw in our style, regardless of the user's settings of matplotlib."""
     matplotlib = imported_matplotlib()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()

@@ -252,8 +252,8 @@ def why_too_long(tokens: int) -> str | None:
 
 
 def is_surely_short(*texts: str) -> bool:
-    """Return whether texts can be read as wholes, for any tokens: a character is four tokens at
-    most."""
+    """Return whether texts can be read as wholes, regardless of their tokens: a character is four
+    tokens at most."""
     return 4 * max(map(len, texts)) < LONGEST_WHOLE
 
 

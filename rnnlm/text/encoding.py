@@ -453,7 +453,7 @@ def _continuing_bytes(data: bytes, end_L: np.ndarray) -> np.ndarray:
 
 def known_ids(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
     """Return `ids` as a model without characters reads them, in memory: unseen words (ids from V
-    on) are unk_id, for any spelling.
+    on) are unk_id, regardless of their spelling.
 
     Such ids come from the spelling tokenizer of another part of a mixture. Where there are none,
     the result is `ids` itself.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STARTS = ("init_from", "init_encoder_from", "init_decoder_from")
 # A larger share of a text's lines than this in the training text: its metrics are not held out.
 MUCH_OVERLAP = 0.2
-# Settings that describe a model's structure: shown with any value.
+# Settings that describe a model's structure: always shown.
 _STRUCTURE = ("order", "smoothing", "layers", "layer_sizes", "embedding_size", "hidden_size")
 _OF_TARGET = "target_"  # begins the names of settings of the target's tokenizer
 # Stored with models that no run has made: nothing is known of how, or they have parts instead.

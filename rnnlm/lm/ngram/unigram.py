@@ -1,5 +1,5 @@
-"""Estimate the smoothed unigram: p(w) = (c(w) + k) / (N + k V), in any context (Lidstone 1920; Chen
-& Goodman 1999, eq. 5).
+"""Estimate the smoothed unigram: p(w) = (c(w) + k) / (N + k V), regardless of the context (Lidstone
+1920; Chen & Goodman 1999, eq. 5).
 
 The simplest language model there is. Its state is empty, its arrays are numpy's, and it keeps the
 whole contract.

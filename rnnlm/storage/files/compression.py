@@ -96,8 +96,8 @@ def without_suffix(path: str) -> str:
 
 
 class _Frames(io.RawIOBase):
-    """All frames (or streams) of a compressed file, decompressed a little at a time, for any size
-    they claim.
+    """All frames (or streams) of a compressed file, decompressed a little at a time, regardless of
+    the size they claim.
 
     zstandard's own reader stops after the first frame, and treats a truncated one as complete;
     lzma's allocates as large a dictionary as the file asks for.

@@ -281,7 +281,7 @@ def make_network(settings: Seq2SeqSettings, source: Tokenizer, target: Tokenizer
 
 
 class SourceEncoder(nn.Module):
-    """A vector for each token of a source, with any content of its padding."""
+    """A vector for each token of a source, regardless of padding."""
 
     def __init__(self, settings: Seq2SeqSettings) -> None:
         super().__init__()

@@ -101,7 +101,7 @@ def _read(
 
 def _with_columns(text: ParallelText, resolved: ResolvedSettings) -> ResolvedSettings:
     """Return the settings with the columns that were detected in the training data, so that all
-    parts are read alike, in any format."""
+    parts are read alike, regardless of their format."""
     if text.format == "parallel":
         return resolved
     columns = {"column": text.source_name, "target_column": text.target_name}

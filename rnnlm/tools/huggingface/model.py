@@ -99,7 +99,7 @@ class Beginning:
 
 @keeps(LanguageModel)
 class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
-    """Scores in fp32, for any type of the stored weights."""
+    """Scores in fp32, regardless of the type of the stored weights."""
 
     normalised = True
     max_rows = None

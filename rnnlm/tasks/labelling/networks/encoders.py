@@ -192,7 +192,7 @@ class LowerCasedForms(nn.Module):
         return self.form_V
 
 
-# ---- One vector of a whole text from the vectors of its words, with any content of its padding.
+# ---- One vector of a whole text from the vectors of its words, regardless of padding.
 #
 # Shapes: T time, B rows, H width of the features. Every row has a word at least.
 

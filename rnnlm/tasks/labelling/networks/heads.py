@@ -64,7 +64,7 @@ class LabelPaths:
 
 
 def widened(scores: Tensor) -> Tensor:
-    """Return scores in fp32 or wider, from any type."""
+    """Return scores in fp32 or wider, regardless of their type."""
     return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
