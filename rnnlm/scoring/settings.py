@@ -20,6 +20,10 @@ WordMeasure = Literal["entropy", "frequency"]
 class SentenceSettings(ValidatedSettings):
     """How to read sentences.
 
+    Row numbers, the default ids, count the records of all sources, from 1. `given` is used unless
+    `given_column` has the text before a sentence. Without `keep`, all columns are kept but those of
+    the text and of ids. `region_columns` replace `column`.
+
     Attributes:
         column: Column of a table that holds the sentences.
         encoding_errors: "strict" makes a line of invalid UTF-8 a record without a score, "replace"
