@@ -20,9 +20,9 @@ WordMeasure = Literal["entropy", "frequency"]
 class SentenceSettings(ValidatedSettings):
     """How to read sentences.
 
-    Row numbers, the default ids, count the records of all sources, from 1. `given` is used unless
-    `given_column` has the text before a sentence. Without `keep`, all columns are kept but those of
-    the text and of ids. `region_columns` replace `column`.
+    Row numbers, the default ids, count the records of all sources, from 1. `given` is one text for
+    all sentences, `given_column` has one for each. Without `keep`, all columns are kept but those
+    of the text and of ids. `region_columns` replace `column`.
 
     Attributes:
         column: Column of a table that holds the sentences.
