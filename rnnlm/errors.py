@@ -40,8 +40,8 @@ class Keyword(NamedTuple):
     def __str__(self) -> str:
         if self.value is ...:
             return f"`{self.name}`"
-        value = f'"{self.value}"' if isinstance(self.value, str) else repr(self.value)
-        return f"`{self.name}={value}`"
+        is_plain = isinstance(self.value, str) and re.fullmatch(r"[^\"\\]*", self.value)
+        return f'`{self.name}="{self.value}"`' if is_plain else f"`{self.name}={self.value!r}`"
 
 
 class Message(str):

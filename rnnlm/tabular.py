@@ -50,6 +50,8 @@ def _in_builtins(value: Any) -> object:
     """Return an object that msgspec does not know in types that it knows."""
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, str):  # a message with its keywords
+        return str(value)
     if isinstance(value, complex):
         return [value.real, value.imag]
     if hasattr(value, "tolist"):

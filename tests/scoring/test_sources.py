@@ -157,7 +157,7 @@ def test_table_pairs_keep_other_columns_and_the_source(tmp_path):
     assert without == [{"en": "a dog"}, {"en": "the cat"}]
     turned = read([table], are_pairs=True, column="fr", target_column="en", keep=("item",))[0]
     assert turned == ("x", "un chien", "a dog", None, {"fr": "un chien", "item": "1"})
-    with pytest.raises(TextError, match="the sources.*`column='en'` and `target_column='fr'`, or"):
+    with pytest.raises(TextError, match='the sources.*`column="en"` and `target_column="fr"`, or'):
         read([table], are_pairs=True)
     with pytest.raises(TextError, match="no column 'english'"):
         read([table], **{**named, "column": "english"})

@@ -67,7 +67,7 @@ def test_raw_prose_is_mentioned_when_a_word_tokenizer_is_made(lines, settings, w
 def test_a_mixture_of_forms_is_reported_once():
     (told,) = mixed(["it's", "it's", "it\u2019s", "a \u2013 b", "a - b", "a--b"] * 2)
     assert "' 8 times and \u2019 4 times; - 8 times and \u2013 4 times." in told
-    assert "`normalise='dashes,quotes'`" in told
+    assert '`normalise="dashes,quotes"`' in told
     (told,) = mixed(["a\u00a0b", "&amp; c", "e\u0301", "Sil\u00adbe"] * 2)
     for mark in ("U+00AD (soft hyphen)", "U+00A0 (no-break space)", "&amp;", "e + U+0301"):
         assert f"{mark} 4 times" in told
@@ -102,7 +102,7 @@ def test_only_marks_new_to_the_model_are_reported(kind):
     (told,) = told_of(marks, plain)
     expected = "\u2019 2 times, \u201c 1 time, \u201d 1 time, \u2013 1 time and 3 others: unknown"
     assert told.startswith(f"{expected} to a.")
-    assert "`normalise='dashes,entities,nfc,quotes,spaces'`" in told
+    assert '`normalise="dashes,entities,nfc,quotes,spaces"`' in told
     seen = make_tokenizer([*LINES, *MESSY], **kind)
     assert told_of(marks, seen) == []
     assert told_of(marks, make_tokenizer(LINES, normalise="all", **kind)) == []

@@ -130,8 +130,8 @@ def test_the_column_of_a_table_is_read(tmp_path, name, content, column, lines):
 
 @pytest.mark.parametrize("name, content, column, what, hint", [
     ("a.jsonl", '{"text": "a"}\n{"txt": "b"}\n', "text", "line 2: no column 'text'", "'txt'"),
-    ("a.jsonl", '{"a": "x", "b": "y"}\n', None, "a, b", "`column='a'`"),
-    ("a.csv", "x,y\none,two\n", None, "a.csv", "`column='1'`, or `column='2'`"),
+    ("a.jsonl", '{"a": "x", "b": "y"}\n', None, "a, b", '`column="a"`'),
+    ("a.csv", "x,y\none,two\n", None, "a.csv", '`column="1"`, or `column="2"`'),
     ("a.csv", "id,text\n1,one\n", "texts", "no column 'texts'", "'text'"),
 ])  # fmt: skip
 def test_a_missing_column_is_an_error_suggesting_one(tmp_path, name, content, column, what, hint):

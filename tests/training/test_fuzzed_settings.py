@@ -20,7 +20,7 @@ pytestmark = pytest.mark.soak
 
 TRAINED = [name for name, kind in registry.KINDS.items() if kind.is_trained]
 CLASSES = {
-    **{name: (*registry.KINDS[name].settings_classes(),
+    **{name: (*registry.KINDS[name].settings,
               TokenizerSettings) for name in registry.KINDS},
     **{name: (cls,) for name, cls in KINDS.items()}, "sampling": (SamplingSettings,),
 }  # fmt: skip

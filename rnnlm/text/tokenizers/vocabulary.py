@@ -276,14 +276,14 @@ def _no_room(
     unit = 10 ** max(0, len(str(largest)) - 3)
     largest = largest // unit * unit
     if largest > specials:
-        hints.append(keyword("max_vocab", largest))
+        hints.append(keyword("max_vocab", int(largest)))
 
     # The least count that leaves few enough symbols, but some
     up_to_count = np.cumsum(symbols_by_count)
     left = up_to_count[-1] - up_to_count[:-1]  # left[c]: those that occur more often than c
     enough = np.flatnonzero(left <= fitting)
     if len(enough) and left[enough[0]]:
-        hints.append(keyword("min_count", enough[0] + 1))
+        hints.append(keyword("min_count", int(enough[0]) + 1))
     hints.append("more memory")
     return SettingsError(
         f"the vocabulary of {wanted:,} words does not fit in memory",

@@ -65,4 +65,4 @@ def _place(error: Exception) -> str:
 def error_record(refusal: Refusal) -> dict[str, dict[str, str]]:
     """Return the body of the answer, in JSON's types."""
     told = {"what": refusal.what, "why": refusal.why, "hint": refusal.hint}
-    return {"error": {name: text for name, text in told.items() if text or name == "what"}}
+    return {"error": {name: str(text) for name, text in told.items() if text or name == "what"}}

@@ -219,7 +219,7 @@ def test_each_fault_is_an_error_naming_its_line(read, contents, message):
 
 
 @pytest.mark.parametrize("settings, message", [
-    ({"column": "english"}, "which column holds.*`column='english'` and `target_column='french'`"),
+    ({"column": "english"}, 'which column holds.*`column="english"` and `target_column="french"`'),
     ({**NAMED, "target_column": "frensh"}, "no column 'frensh'.*it has id.*did you mean 'french'"),
     ({"column": "2", "target_column": "4"}, "no column '4'.*it has id, english, french"),
 ])  # fmt: skip

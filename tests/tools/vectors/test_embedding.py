@@ -45,12 +45,8 @@ def network_of(tokenizer=None, **settings):
     tokenizer = tokenizer or make_tokenizer(LINES, min_count=1)
     torch.manual_seed(1)
     values = {"embedding_size": 5, "hidden_size": 7, **settings}
-    made = resolve(
-        registry.kind_of(settings["model"]).settings_classes(), [SettingsLayer("test", values)]
-    )
-    network = make_network(
-        made.make(registry.kind_of(settings["model"]).settings_classes()[0]), tokenizer
-    )
+    made = resolve(registry.kind_of(settings["model"]).settings, [SettingsLayer("test", values)])
+    network = make_network(made.make(registry.kind_of(settings["model"]).settings[0]), tokenizer)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.uniform_(-0.7, 0.7)
@@ -65,7 +61,7 @@ def labeller_of(task, name="lstm", tokenizer="word", **settings):
         resolved, tiny_tasks.labelled(tiny_tasks.TRAIN, task), **words
     ).tokenizer
     torch.manual_seed(1)
-    settings = resolved.make(registry.kind_of(name, task).settings_classes()[0])
+    settings = resolved.make(registry.kind_of(name, task).settings[0])
     return TaskModel(make_task_network(settings, codec).eval(), codec)
 
 

@@ -21,7 +21,7 @@ SMALL = {"embedding_size": 3, "hidden_size": 4, "budget": "3steps", "device": "c
 
 def resolved_for(model="lstm", **settings):
     values = {**SMALL, "precision": "fp32", "model": model, **settings}
-    return resolve(kind_of(model).settings_classes(), [SettingsLayer("test", values)])
+    return resolve(kind_of(model).settings, [SettingsLayer("test", values)])
 
 
 def embeddings_of(data, initial=None, **settings):
