@@ -1,5 +1,5 @@
 """The tables of tasks, kinds of models, ways to adapt, tokenizers of other programs and libraries
-of other models. `rnnlm/__init__.py` hands them to :mod:`rnnlm.registry`.
+of other models, which stand in :mod:`rnnlm.registry`.
 
 Each function imports the object of its name, when it is used.
 """
@@ -7,7 +7,18 @@ Each function imports the object of its name, when it is used.
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnlm.registry import LANGUAGE_MODEL, Function, Kind, Library
+from rnnlm.registry import (
+    ADAPTATIONS,
+    KINDS,
+    LANGUAGE_MODEL,
+    LIBRARIES,
+    TASK_KINDS,
+    TASKS,
+    TOKENIZERS,
+    Function,
+    Kind,
+    Library,
+)
 
 if TYPE_CHECKING:
     from rnnlm.config import ResolvedSettings
@@ -40,7 +51,7 @@ def _learning_from_pairs() -> "Task":
     return TASK
 
 
-TASKS = {
+TASKS |= {
     LANGUAGE_MODEL: _language_modelling,
     "tagging": _tagging,
     "classification": _classification,
@@ -68,9 +79,9 @@ def _hugging_face() -> Library:
     return FOLDERS
 
 
-ADAPTATIONS = dict.fromkeys(("dynamic", "cache", "unigram"), _adapted)
-TOKENIZERS = {"huggingface": _tokenizer_of_hugging_face}
-LIBRARIES = {"hf": _hugging_face}
+ADAPTATIONS |= dict.fromkeys(("dynamic", "cache", "unigram"), _adapted)
+TOKENIZERS |= {"huggingface": _tokenizer_of_hugging_face}
+LIBRARIES |= {"hf": _hugging_face}
 
 # ---- Kinds of models, by family.
 
@@ -329,30 +340,34 @@ def _recurrent(name: str) -> Kind:
     return Network(name, about, _OF_LANGUAGE_MODELS | of_states | {"gradients"})
 
 
-LANGUAGE_MODELS = (
-    _recurrent("rnn"),
-    _recurrent("gru"),
-    Network("ffnn", "feed-forward network over a window of words", _OF_LANGUAGE_MODELS),
-    Network(
-        "jordan",
-        "recurrent network that reads its own last output",
-        _OF_LANGUAGE_MODELS | _OF_STATES | {"gradients"},
-    ),
-    _recurrent("lstm"),
-    _recurrent("qrnn"),
-    Unigram("unigram", "smoothed word frequencies", _OF_PROBABILITIES),
-    Ngram(
-        "ngram",
-        "n-grams with backoff: Kneser-Ney and the other classical estimators",
-        _OF_PROBABILITIES | {"n-grams"},
-    ),
-    Mixture("mixture", "several models as one, each with a weight", _OF_PROBABILITIES),
-    Transformers(
-        "transformers", "a causal language model of Hugging Face's transformers", _OF_PROBABILITIES
-    ),
-)
+KINDS |= {
+    kind.name: kind
+    for kind in (
+        _recurrent("rnn"),
+        _recurrent("gru"),
+        Network("ffnn", "feed-forward network over a window of words", _OF_LANGUAGE_MODELS),
+        Network(
+            "jordan",
+            "recurrent network that reads its own last output",
+            _OF_LANGUAGE_MODELS | _OF_STATES | {"gradients"},
+        ),
+        _recurrent("lstm"),
+        _recurrent("qrnn"),
+        Unigram("unigram", "smoothed word frequencies", _OF_PROBABILITIES),
+        Ngram(
+            "ngram",
+            "n-grams with backoff: Kneser-Ney and the other classical estimators",
+            _OF_PROBABILITIES | {"n-grams"},
+        ),
+        Mixture("mixture", "several models as one, each with a weight", _OF_PROBABILITIES),
+        Transformers(
+            "transformers",
+            "a causal language model of Hugging Face's transformers",
+            _OF_PROBABILITIES,
+        ),
+    )
+}
 
-TASK_KINDS: list[Kind] = []
 for _name, (_about, _of_states) in _CELLS.items():
     _has = _OF_NETWORKS | _of_states
     TASK_KINDS += [

@@ -1,7 +1,7 @@
 """Every kind of model and every task by name. Nothing is imported before use."""
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar
@@ -101,10 +101,9 @@ class Kind:
             )
 
     @property
-    def fit(self) -> Function:
+    def fit(self) -> Any:
         """The function(resolved, data, stop, initial, save) that trains a model and yields the
         events of the run."""
-        raise NotImplementedError
 
     def check_counts(self, folder: str) -> None:
         """Make sure that there are counts in a folder; read no more than needed.
@@ -122,10 +121,9 @@ class Kind:
         )
 
     @property
-    def open_counts(self) -> Function:
+    def open_counts(self) -> Any:
         """The function(folder, resolved) that opens counts in place of a text. It returns them
         (rnnlm.training.request.CountsData), and the settings with those that they bring."""
-        raise NotImplementedError
 
     def clean_up(self, resolved: "ResolvedSettings", data: Any) -> None:
         """Delete the files that a run has left outside of its folder to resume from, now that its
@@ -146,15 +144,13 @@ class Kind:
         return {}
 
     @property
-    def array_shapes(self) -> Function:
+    def array_shapes(self) -> Any:
         """The function(settings, tokenizer, stored) that returns the shapes of a stored model's
         arrays."""
-        raise NotImplementedError
 
     @property
-    def from_arrays(self) -> Function:
+    def from_arrays(self) -> Any:
         """The function that makes a model of its arrays."""
-        raise NotImplementedError
 
 
 # The tables, which `rnnlm/__init__.py` hands down from rnnlm/kinds.py. Each function imports the
@@ -166,23 +162,6 @@ TASK_KINDS: list[Kind] = []  # of all other tasks
 ADAPTATIONS: dict[str, Callable[[Any, str, Path], Any]] = {}
 TOKENIZERS: dict[str, Callable[[], Any]] = {}  # of other programs: their classes
 LIBRARIES: "dict[str, Callable[[], Library]]" = {}  # of other models, by the prefix of names
-
-
-def fill(
-    tasks: "Mapping[str, Callable[[], Task]]",
-    language_models: Iterable[Kind],
-    task_kinds: Iterable[Kind],
-    adaptations: Mapping[str, Callable[[Any, str, Path], Any]],
-    tokenizers: Mapping[str, Callable[[], Any]],
-    libraries: "Mapping[str, Callable[[], Library]]",
-) -> None:
-    """Take the tables of names."""
-    TASKS.update(tasks)
-    KINDS.update({kind.name: kind for kind in language_models})
-    TASK_KINDS.extend(task_kinds)
-    ADAPTATIONS.update(adaptations)
-    TOKENIZERS.update(tokenizers)
-    LIBRARIES.update(libraries)
 
 
 def is_task(name: str) -> bool:

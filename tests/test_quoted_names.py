@@ -43,6 +43,25 @@ def test_names_in_shown_commands_are_quoted():
     assert not found
 
 
+def named_in_text(path: Path):
+    """Yield the texts of errors and notices that name a setting by themselves, and those that
+    format a keyword, which the command line then cannot write as its option."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        called = getattr(node, "func", None)
+        name = getattr(called, "id", getattr(called, "attr", ""))
+        if name == "notice" or name.endswith("Error"):
+            texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+            named = [text for text in texts if re.search(r"`\w+(=[^`]*)?`", str(text))]
+            yield from (f"{path.name}:{node.lineno}: {text}" for text in named)
+        if isinstance(node, ast.FormattedValue) and "keyword(" in ast.unparse(node.value):
+            yield f"{path.name}:{node.lineno}: {ast.unparse(node)}"
+
+
+def test_messages_hold_the_settings_that_they_name():
+    root = Path(rnnlm.__file__).parent
+    assert [text for path in root.rglob("*.py") for text in named_in_text(path)] == []
+
+
 def test_a_card_quotes_the_name_of_its_folder(here, rnnlm):
     save_unigram(here / HOSTILE)
     manifest = read_manifest(here / HOSTILE)

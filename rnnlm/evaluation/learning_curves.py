@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from rnnlm import registry
 from rnnlm.checks import several
@@ -20,10 +20,6 @@ from rnnlm.storage.files import tables
 from rnnlm.storage.manifest import is_model, read_manifest
 from rnnlm.storage.metrics_log import METRICS, read_events
 from rnnlm.tabular import Records, Row, to_builtins
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 GRID_TABLE = "grid.tsv"  # in the folder of a grid: its runs, with their folders
 By = Literal["steps", "tokens", "epochs", "seconds"]
@@ -254,8 +250,8 @@ def plot_curves(
     *,
     by: By = "steps",
     training: bool = False,
-    axes: "Axes | None" = None,
-) -> "Figure":
+    axes: "plotting.Axes | None" = None,
+) -> "plotting.Figure":
     """Draw the learning curves of runs as a matplotlib figure. `run.history` has the numbers.
 
     The figure shows validation perplexity (on a logarithmic scale); for other tasks, it shows the
@@ -291,9 +287,9 @@ def curves_figure(
     curves: Sequence[LearningCurve],
     by: By = "steps",
     training: bool = False,
-    axes: "Axes | None" = None,
+    axes: "plotting.Axes | None" = None,
     size: tuple[float, float] = SIZE,
-) -> "Figure":
+) -> "plotting.Figure":
     """Draw the plot of :func:`plot_curves`. Notices name the runs that it does not show. size:
     width and height of the figure, in inches."""
     if by not in get_args(By):
@@ -347,7 +343,7 @@ def curves_figure(
     return figure
 
 
-def _draw(axes: "Axes", points: Sequence[CurvePoint], by: By, **style: Any) -> None:
+def _draw(axes: "plotting.Axes", points: Sequence[CurvePoint], by: By, **style: Any) -> None:
     axes.plot([getattr(point, by) for point in points], [point.value for point in points], **style)
 
 

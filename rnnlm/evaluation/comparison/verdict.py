@@ -2,16 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rnnlm.amounts import amount, bounds
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.plotting import short_name
 from rnnlm.evaluation.resampling import Interval
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 INK = "#222222"  # pairs of models have no colours
 LONGEST = 28  # characters of a pair in a plot
@@ -63,7 +58,9 @@ class Contrast:
         return f"{better} is better than {worse} by {size}, {interval}."
 
 
-def figure_of(contrasts: Sequence[Contrast], axes: "Axes | None" = None) -> "Figure | None":
+def figure_of(
+    contrasts: Sequence[Contrast], axes: "plotting.Axes | None" = None
+) -> "plotting.Figure | None":
     """Draw the differences, which all have the same unit, with their intervals; None where there
     are none."""
     known = [contrast for contrast in contrasts if contrast.difference]

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,11 +20,6 @@ from rnnlm.scoring.pairs.pair import WORD, Pair
 from rnnlm.scoring.pairs.scoring import PairScore, TextScore, score_pairs
 from rnnlm.tabular import RecordList
 from rnnlm.text.encoding import LinesHash
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 ALL, KIND = "all", "kind"
 FEW_PAIRS = 5  # fewer say nothing about others: they have no interval and no p-value
@@ -320,7 +315,7 @@ DODGE = 0.14  # between models, where places are 1 apart
 
 def accuracy_figure(
     accuracies: Sequence[PairAccuracy] | Mapping[str, Sequence[PairAccuracy]],
-) -> "Figure":
+) -> "plotting.Figure":
     """Plot accuracies with their intervals, one panel a grouping.
 
     accuracies: the accuracies of one model, or of several by name, which are plotted side by side.
@@ -361,7 +356,7 @@ def _of_grouping(
     return chosen
 
 
-def _draw_counts(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]]) -> None:
+def _draw_counts(axes: "plotting.Axes", accuracies: Mapping[str, Sequence[PairAccuracy]]) -> None:
     for name, of_model, shift, style in _series(accuracies):
         intervals = [_drawn_interval(accuracy) for accuracy in of_model]
         accuracy_N, bars_2N = plotting.with_bars(intervals)
@@ -381,7 +376,9 @@ def _draw_counts(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]])
 
 
 def _draw_kinds(
-    axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]], groups: Sequence[str | int]
+    axes: "plotting.Axes",
+    accuracies: Mapping[str, Sequence[PairAccuracy]],
+    groups: Sequence[str | int],
 ) -> None:
     for name, of_model, shift, style in _series(accuracies):
         intervals = [_drawn_interval(accuracy) for accuracy in of_model]
@@ -421,7 +418,7 @@ def _series(
             yield plotting.short_name(name) or "accuracy", of_model, shift, plotting.series_style(k)
 
 
-def _with_legend(figure: "Figure", panels: Sequence["Axes"]) -> "Figure":
+def _with_legend(figure: "plotting.Figure", panels: Sequence["plotting.Axes"]) -> "plotting.Figure":
     plotting.name_intervals(panels[0])
     plotting.legend_below(figure, *panels)
     return figure

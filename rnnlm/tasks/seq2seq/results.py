@@ -2,18 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rnnlm.errors import notice, visible
 from rnnlm.evaluation import plotting
 from rnnlm.tabular import RecordList, Result, Row
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 # ---- The results of translating a line.
 
@@ -48,7 +43,7 @@ class AttentionWeights(Result):
         attention["weights"] = [[round(weight, DIGITS) for weight in row] for row in rows]
         return attention
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the weights, a row for each token of the line.
 
         Args:
@@ -130,8 +125,11 @@ TITLE = "Attention of each target token (a row) to the source: the darker, the m
 
 
 def plot_attention(
-    attention: AttentionWeights, path: str | Path | None = None, *, axes: "Axes | None" = None
-) -> "Figure":
+    attention: AttentionWeights,
+    path: str | Path | None = None,
+    *,
+    axes: "plotting.Axes | None" = None,
+) -> "plotting.Figure":
     """Plot the attention of each token of a line (a row, the first one at the top) to its source (a
     column): white is nothing, black is all. The first 120 tokens of a side are drawn; a notice says
     so if there are more. path: also write the figure there; .svg, .png or .pdf. axes: draw there

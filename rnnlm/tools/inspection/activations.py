@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +12,6 @@ from rnnlm.evaluation import plotting
 from rnnlm.lm.neural.activations import BY_NAME, DOUBLED, Activation
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.tools.inspection.common import Inspection, check_range
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 # ---- Where a function saturates: its derivative is below a share of its largest.
 #
@@ -141,7 +136,7 @@ class Activations(Inspection):
         shown: dict[str, Any] = to_builtins({"share": self.share, "activations": curves})
         return shown
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw each function and its derivative, grey where it saturates."""
         across = min(_PER_ROW, len(self.curves))
         down = -(-len(self.curves) // across)
@@ -158,7 +153,7 @@ class Activations(Inspection):
         return figure
 
 
-def _draw(axes: "Axes", curve: ActivationCurve) -> None:
+def _draw(axes: "plotting.Axes", curve: ActivationCurve) -> None:
     """Draw one function, on axes that are the same for all, so that slopes compare."""
     low, high = float(curve.a_N[0]), float(curve.a_N[-1])
     grey: dict[str, Any] = {"color": "0.85", "linewidth": 0, "label": "saturated"}

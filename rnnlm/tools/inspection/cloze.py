@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +28,6 @@ from rnnlm.tabular import Table
 from rnnlm.text.lines import WORD_SPACE, check_reserved
 from rnnlm.text.named_columns import check_length, no_column, text_of
 from rnnlm.tools.inspection.common import Inspection, Models, load_models_for
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 # ---- The items of a cloze test, read from a table: a text with a gap, the word that belongs there,
 # and further facts.
@@ -456,7 +451,7 @@ class Cloze(Inspection):
         del content["with_items"]
         return content
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the share of answers among the first ten (full lines) and ranked first (dashed), by
         distance and by kind.
 
@@ -495,8 +490,8 @@ class Cloze(Inspection):
 
 
 def _draw(
-    axes: "Axes", model: ModelCloze, by: str, which: int, groups: Sequence[str], shift: float,
-    style: plotting.SeriesStyle,
+    axes: "plotting.Axes", model: ModelCloze, by: str, which: int, groups: Sequence[str],
+    shift: float, style: plotting.SeriesStyle,
 ) -> None:  # fmt: skip
     """Draw one share of each of the `groups` with its interval. Only distances, which have an
     order, are joined by lines. shift: how far beside the places of the groups."""

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,11 +28,6 @@ from rnnlm.tools.inspection.common import (
 )
 from rnnlm.tools.inspection.fixed_loss import first_loss
 from rnnlm.training.task import trained_corpus
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 # ---- Gradients and difference quotients, (f(w + h) - f(w - h)) / 2h, weight by weight.
 
@@ -313,7 +308,7 @@ class GradientCheck(Inspection):
         _, weight = self.worked
         return [{"quantity": name, "value": value} for name, (value, _) in _steps(weight).items()]
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the relative difference of each weight, in a row for each matrix."""
         height = 1.5 + 0.28 * len(self.matrices)
         title = f"{plotting.short_name(self.model)}: gradients left of the line are right"

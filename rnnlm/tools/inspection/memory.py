@@ -4,7 +4,7 @@ alone, or those further back in another order."""
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -29,11 +29,6 @@ from rnnlm.tools.inspection.common import (
     Source,
     load_models_for,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 # ---- Log-probabilities of tokens after a part of the tokens before them: the last tokens alone, or
 # all with those further back shuffled.
@@ -316,7 +311,7 @@ class MemoryInspection(Inspection):
             stored["ordered_context"] = model.ordered_context
         return content
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw perplexity by k, both ways, side by side.
 
         Args:
@@ -346,7 +341,7 @@ class MemoryInspection(Inspection):
         return figure
 
 
-def _draw(axes: "Axes", name: str, rows: Sequence[Remembered], number: int) -> None:
+def _draw(axes: "plotting.Axes", name: str, rows: Sequence[Remembered], number: int) -> None:
     """Draw the perplexities of a model by k, and a dashed line at that with all tokens."""
     style = plotting.series_style(number)
     tokens, perplexities = [], []

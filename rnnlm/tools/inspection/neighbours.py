@@ -3,7 +3,7 @@ between vectors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +15,6 @@ from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Table
 from rnnlm.tools.inspection.common import Inspection, Model, load_model_for
 from rnnlm.tools.vectors.word_vectors import Which, WordVectors, word_vectors
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 # ---- The words whose vectors lie nearest to a word's, by the cosine of the angle between them.
 
@@ -82,7 +77,7 @@ class Neighbours(Inspection):
                 rows.append((word, rank, neighbour.word, neighbour.cosine))
         return [Table(("word", "rank", "neighbour", "cosine"), tuple(rows), self.source)]
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the cosines as bars, one panel per word, with a line at the cosine of two random
         words.
 
@@ -148,7 +143,7 @@ def inspect_neighbours(
     return Neighbours(described(known), tuple(words), tuple(neighbours), mean, deviation)
 
 
-def draw_cosines(axes: "Axes", neighbours: Sequence[Neighbour]) -> None:
+def draw_cosines(axes: "plotting.Axes", neighbours: Sequence[Neighbour]) -> None:
     """Draw a bar for each word, the first one on top."""
     names = [plotting.short_name(neighbour.word, 20) for neighbour in neighbours]
     axes.barh(
@@ -210,7 +205,7 @@ class Analogy(Inspection):
         title = f"{self.a} - {self.b} + {self.c}; {self.source}"
         return [Table(("rank", "word", "cosine"), tuple(rows), title)]
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the cosines of the answers as bars.
 
         Args:

@@ -12,7 +12,7 @@ Gated layers also pass their state on through gates, beside these weights.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +24,6 @@ from rnnlm.lm.neural.spectrum import THROUGH_OUTPUT, RecurrentMatrix, recurrent_
 from rnnlm.tabular import Result, Table
 from rnnlm.tools.inspection.common import Inspection, Models, load_models_for
 from rnnlm.tools.inspection.untrained import with_starts
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 POWERS = (1, 2, 5, 10, 20, 50, 100)
 
@@ -128,7 +123,7 @@ class SpectrumInspection(Inspection):
         """Return all values, by matrix."""
         return {"matrices": [matrix.to_dict() for matrix in self.matrices]}
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw for each layer the eigenvalues in the complex plane, with the unit circle, and the
         norms of powers.
 
@@ -272,7 +267,9 @@ POWERS_TITLE = "powers of W: falling lines vanish"
 LONGEST_TITLE = 36  # characters
 
 
-def _draw(by_model: Mapping[str, Sequence[MatrixSpectrum]], axes: "Axes | None" = None) -> "Figure":
+def _draw(
+    by_model: Mapping[str, Sequence[MatrixSpectrum]], axes: "plotting.Axes | None" = None
+) -> "plotting.Figure":
     """Draw eigenvalues on the left, norms of powers on the right; a row for each layer of each
     model, a colour for each gate."""
     # The matrices of a layer share its panels.
@@ -301,7 +298,9 @@ def _draw(by_model: Mapping[str, Sequence[MatrixSpectrum]], axes: "Axes | None" 
 
 
 def _draw_plane(
-    axes: "Axes", matrices: Sequence[MatrixSpectrum], styles: Mapping[str, plotting.SeriesStyle]
+    axes: "plotting.Axes",
+    matrices: Sequence[MatrixSpectrum],
+    styles: Mapping[str, plotting.SeriesStyle],
 ) -> None:
     """Draw eigenvalues, and the unit circle."""
     turn = np.linspace(0, 2 * math.pi, 200)
@@ -318,7 +317,9 @@ def _draw_plane(
 
 
 def _draw_powers(
-    axes: "Axes", matrices: Sequence[MatrixSpectrum], styles: Mapping[str, plotting.SeriesStyle]
+    axes: "plotting.Axes",
+    matrices: Sequence[MatrixSpectrum],
+    styles: Mapping[str, plotting.SeriesStyle],
 ) -> None:
     """Draw the norms of powers, and a line where they neither grow nor shrink."""
     axes.axhline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":", label="norm 1")

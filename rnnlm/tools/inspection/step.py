@@ -21,8 +21,6 @@ from rnnlm.tools.inspection.common import Inspection, check_positive
 from rnnlm.tools.inspection.heat_maps import draw_heat_map
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
 
@@ -569,7 +567,7 @@ class StepInspection(Inspection):
         )
         return content
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw states, probabilities, losses, and how far each loss reaches back."""
         reach = "How strongly each loss reaches each state (norm of the gradient)"
         labels = [

@@ -3,7 +3,7 @@ with and without clipping."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +13,6 @@ from rnnlm.evaluation import plotting
 from rnnlm.lm.neural.activations import logistic
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.tools.inspection.common import Inspection, check_positive, check_range
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 # ---- One recurrent unit without input: its error after some steps, and the gradient of the error
 # by weight and bias.
@@ -199,7 +194,7 @@ class Surface(Inspection):
         shown: dict[str, Any] = to_builtins(content)
         return shown
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the surface by colour, with both paths on it, and the error along them."""
         labels = [
             ("Error of one recurrent unit: the darker, the larger", "weight w", "bias b"),
@@ -220,7 +215,7 @@ class Surface(Inspection):
         plotting.legend_below(figure, over)
         return figure
 
-    def _draw_surface(self, figure: "Figure", axes: "Axes") -> None:
+    def _draw_surface(self, figure: "plotting.Figure", axes: "plotting.Axes") -> None:
         """Draw the surface and both paths."""
         from matplotlib.colors import LinearSegmentedColormap
 

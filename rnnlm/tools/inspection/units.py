@@ -4,7 +4,7 @@ unit (after Karpathy, Johnson & Li 2016)."""
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +17,6 @@ from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, is_blank, silent
 from rnnlm.tools.inspection.common import Inspection, Model, Source, load_model_for, open_source
 from rnnlm.tools.inspection.heat_maps import letters_on
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # ---- Features to compare units with: properties of the text, a number for each token of a line.
 #
@@ -313,7 +309,7 @@ class UnitsInspection(Inspection):
         )
         return content
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the beginning of the text, coloured by the chosen unit.
 
         Args:

@@ -7,7 +7,7 @@ import operator
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -17,10 +17,6 @@ from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
 from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, Statistic, ratio, share
 from rnnlm.tabular import Result
 from rnnlm.tasks.labelling.formats.example import Level
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 # ---- Precision, recall and F1 of classes from the counts of right, predicted and gold instances.
 # Shapes as in :mod:`rnnlm.evaluation.resampling`.
@@ -252,7 +248,7 @@ def confusion(gold: Labels, predicted: Labels) -> Confusion:
     return Confusion(labels, counts_KK)
 
 
-def plot(matrix: Confusion, title: str = "") -> "Figure":
+def plot(matrix: Confusion, title: str = "") -> "plotting.Figure":
     """Draw the matrix, for :func:`rnnlm.evaluation.plotting.save`: colours are shares of the
     gold label, numbers are counts."""
     matrix = matrix.joined(MOST_LABELS)

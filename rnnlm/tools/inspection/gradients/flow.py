@@ -5,7 +5,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -29,10 +29,6 @@ from rnnlm.tools.inspection.gradients.jacobians import JacobianBounds
 from rnnlm.tools.inspection.gradients.measuring import LayerGradients, Settings, draw, measure
 from rnnlm.tools.inspection.heat_maps import INCHES_PER_LABEL, draw_heat_map, robust_highest
 from rnnlm.tools.inspection.untrained import UNTRAINED, with_starts
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -99,7 +95,7 @@ class GradientFlow(Inspection):
         """Return all results at all lags in JSON's types."""
         return {"models": list(map(_model_dict, self.models))}
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the gradients of states, cells and the loss by lag, one panel each, on a logarithmic
         scale, with the quantiles 0.1 and 0.9 as bands.
 
@@ -452,8 +448,8 @@ SMALLEST_MAP, NARROWEST = 1.6, 5.0  # inches of a map and of a figure
 def draw_curves(
     models: Sequence[tuple[str, Sequence[LayerGradients], Curve]],
     unit: str,
-    axes: "Axes | None" = None,
-) -> "Figure":
+    axes: "plotting.Axes | None" = None,
+) -> "plotting.Figure":
     """Draw a panel for the states of layers, with their bounds; one for their cells, if there are
     any; one for the loss by hidden states; and one for the loss by inputs. unit: the unit that all
     of the models read, "word" or "token".
@@ -461,9 +457,9 @@ def draw_curves(
     A network before training has the colour of the trained one, and broken lines."""
     figure, panels = _new_panels(models, unit, axes)
     states, losses_by_state, losses = panels[0], panels[-2], panels[-1]
-    shown: dict[Axes, list[Curve]] = {panel: [] for panel in panels}
+    shown: dict[plotting.Axes, list[Curve]] = {panel: [] for panel in panels}
 
-    def show(panel: "Axes", curve: Curve, label: str, style: plotting.SeriesStyle) -> None:
+    def show(panel: "plotting.Axes", curve: Curve, label: str, style: plotting.SeriesStyle) -> None:
         _draw(panel, curve, label, style)
         shown[panel].append(curve)
 
@@ -497,8 +493,10 @@ def draw_curves(
 
 
 def _new_panels(
-    models: Sequence[tuple[str, Sequence[LayerGradients], Curve]], unit: str, axes: "Axes | None"
-) -> "tuple[Figure, Sequence[Axes]]":
+    models: Sequence[tuple[str, Sequence[LayerGradients], Curve]],
+    unit: str,
+    axes: "plotting.Axes | None",
+) -> "tuple[plotting.Figure, Sequence[plotting.Axes]]":
     """Return a figure with a panel for states, one for cells if there are any, and two for the
     loss."""
     has_cells = any(layer.cell is not None for _, layers, _ in models for layer in layers)
@@ -539,7 +537,7 @@ def _series_styles(
     return styles
 
 
-def _draw(axes: "Axes", curve: Curve, label: str, style: plotting.SeriesStyle) -> None:
+def _draw(axes: "plotting.Axes", curve: Curve, label: str, style: plotting.SeriesStyle) -> None:
     """Draw a curve, with a marker now and then, and the band of most positions."""
     marker_style: dict[str, Any] = {"marker": style.marker, "markersize": 4, "color": style.colour}
     mean = np.where(curve.mean > 0, curve.mean, np.nan)
@@ -550,14 +548,14 @@ def _draw(axes: "Axes", curve: Curve, label: str, style: plotting.SeriesStyle) -
     axes.fill_between(curve.lags, low, high, **marker_style)
 
 
-def _draw_bounds(axes: "Axes", curve: Curve, bounds: JacobianBounds, colour: str) -> None:
+def _draw_bounds(axes: "plotting.Axes", curve: Curve, bounds: JacobianBounds, colour: str) -> None:
     """Draw the bounds of an Elman layer."""
     for bound_at in (bounds.lower_at, bounds.upper_at):
         values = [bound_at(lag) for lag in curve.lags.tolist()]
         axes.plot(curve.lags, values, ":", color=colour, linewidth=1)
 
 
-def _limit(axes: "Axes", curves: Sequence[Curve]) -> None:
+def _limit(axes: "plotting.Axes", curves: Sequence[Curve]) -> None:
     """Limit an axis to the sizes of the curves, so that bounds cannot stretch it."""
     values = np.concatenate([curve.mean for curve in curves])
     values = values[np.isfinite(values) & (values > 0)]
@@ -569,8 +567,8 @@ def _limit(axes: "Axes", curves: Sequence[Curve]) -> None:
 
 def draw_maps(
     maps: Sequence[tuple[str, str, Sequence[str], Sequence[str], np.ndarray]],
-    axes: "Axes | None" = None,
-) -> "Figure":
+    axes: "plotting.Axes | None" = None,
+) -> "plotting.Figure":
     """Draw a panel for each model: name, unit (word or token), inputs (columns), predictions
     (rows), and the norms: NaN where nothing was read yet."""
     # Two maps lie side by side if all words can be written below each.
