@@ -271,6 +271,11 @@ def return_freed(kept_bytes: int = 1 << 20) -> None:
         pyarrow.default_memory_pool().release_unused()
         pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     _set_malloc({_M_MMAP_THRESHOLD: kept_bytes})
+    trim()
+
+
+def trim() -> None:
+    """Give what was freed so far back to the system (glibc; elsewhere nothing happens)."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -19,8 +19,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "bert": HEADS,
     "roberta": {**HEADS, "max_position_embeddings": 12, "is_decoder": True},
     "openai-gpt": {"n_positions": 8, "n_embd": 16, "n_layer": 2, "n_head": 2},
+    "deepseek_v3": {
+        **HEADS, "n_routed_experts": 2, "num_experts_per_tok": 1, "n_group": 1, "topk_group": 1,
+        "num_key_value_heads": 2, "moe_intermediate_size": 8, "first_k_dense_replace": 1,
+        "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4,
+    },
     "mpt": {"d_model": 16, "n_heads": 2, "n_layers": 2, "max_seq_len": 8},
-}
+}  # fmt: skip
 
 
 def network(family: str, vocab_size: int, end: int, **settings: Any) -> Any:

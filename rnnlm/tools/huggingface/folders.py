@@ -24,7 +24,7 @@ from rnnlm.storage.files.writing import FileEntry, sha256
 from rnnlm.storage.manifest import CONFIG, Manifest
 from rnnlm.storage.model_folder import naming_folder
 from rnnlm.tools.huggingface import hub
-from rnnlm.tools.huggingface.tokenizer import tokenizer_in
+from rnnlm.tools.huggingface.tokenizer_folder import tokenizer_in
 
 if TYPE_CHECKING:
     from rnnlm.tools.huggingface.model import HuggingFaceModel
@@ -36,7 +36,13 @@ LAYERS = (
     "num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "encoder_layers",
     "num_decoder_layers", "num_encoder_layers",
 )  # fmt: skip
-MOST_LABELS = 1 << 20
+# What is at most as large as the longest side of a weight
+SIDES = (
+    "vocab_size", "num_attention_heads", "num_key_value_heads", "num_heads", "n_head", "n_heads",
+    "decoder_attention_heads", "encoder_attention_heads",
+)  # fmt: skip
+MOST_OF = {"num_labels": 1 << 20, "max_seq_len": 1 << 20}
+MOST_EXPERTS = 1 << 10  # in a layer; of known models, half as many
 PLAIN_ATTENTION = (None, "eager", "sdpa", "flex_attention")  # others load kernels from the hub
 ENDS_OF_CAUSAL = ("CausalLM", "LMHeadModel", "WithLMHead")  # of the names of classes
 
@@ -79,11 +85,14 @@ class TransformersFolders:
             return None
         files = {}
         described = [folder / name for name in DESCRIBING if (folder / name).is_file()]
-        for path in [*described, *sorted(folder.glob(hub.WEIGHTS))]:
-            role = path.name if path in described else "weights"
+        # Code may be anywhere in the folder; it is run where the user trusts it.
+        code = sorted(filter(Path.is_file, folder.rglob("*.py"))) if config.get("auto_map") else []
+        for path in [*described, *code, *sorted(folder.glob(hub.WEIGHTS))]:
+            name = path.relative_to(folder).as_posix()
+            role = "weights" if path.match(hub.WEIGHTS) else name
             stat = path.stat()
             digest = _sha256(path, stat.st_size, stat.st_mtime_ns)
-            files[path.name] = FileEntry(role, stat.st_size, digest)
+            files[name] = FileEntry(role, stat.st_size, digest)
         names = _architectures(folder, config) or [str(config.get("model_type"))]
         return Manifest(
             model="transformers",
@@ -166,7 +175,9 @@ def _check_folder(folder: Path) -> None:
 
     # Then the weights and the settings themselves.
     shapes = _checked_weights(folder)
-    _check_settings(folder, config, weights=len(shapes))
+    widest = max((size for _, shape in shapes.values() for size in shape), default=0)
+    most_of = dict.fromkeys(LAYERS, len(shapes)) | dict.fromkeys(SIDES, widest)
+    _check_settings(folder, config, {**most_of, **MOST_OF})
 
 
 def _check_regular_files(folder: Path) -> None:
@@ -222,14 +233,15 @@ def _checked_weights(folder: Path) -> Shapes:
     return shapes
 
 
-def _check_settings(folder: Path, settings: dict[str, Any], weights: int) -> None:
+def _check_settings(folder: Path, settings: dict[str, Any], most_of: dict[str, int]) -> None:
     """Refuse settings that would cost memory or time before the weights are looked at, or that
-    load code. weights: how many arrays there are, of which each layer has one or more."""
+    load code. most_of: by name."""
     for name, value in settings.items():
-        if name in LAYERS or name == "num_labels":
-            most = weights if name in LAYERS else MOST_LABELS
-            if value is not None and (type(value) is not int or not 0 <= value <= most):
-                raise _damaged(folder, name, value, f"a number from 0 to {most:,}")
+        most = most_of.get(name, MOST_EXPERTS)
+        is_number = type(value) is int and 0 <= value <= most
+        is_counted = name in most_of or (name.endswith("experts") and type(value) is int)
+        if is_counted and value is not None and not is_number:
+            raise _damaged(folder, name, value, f"a number from 0 to {most:,}")
         if name.endswith("attn_implementation") and not hub.trusts_remote_code():
             kinds = value.values() if isinstance(value, dict) else [value]
             for kind in kinds:
@@ -240,7 +252,7 @@ def _check_settings(folder: Path, settings: dict[str, Any], weights: int) -> Non
                         f"remove {name}, or, if you trust that code, add --trust-remote-code",
                     )
         if isinstance(value, dict):
-            _check_settings(folder, value, weights)
+            _check_settings(folder, value, most_of)
 
 
 def _in_8_bits(folder: Path, why: str) -> ModelError:

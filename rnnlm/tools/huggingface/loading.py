@@ -18,18 +18,15 @@ from rnnlm.lm.neural.device import resolve_device
 from rnnlm.storage.files import tensors
 from rnnlm.tools.huggingface import hub
 from rnnlm.tools.huggingface.model import CACHES, Beginning, HuggingFaceModel
-from rnnlm.tools.huggingface.tokenizer import (
-    HuggingFaceTokenizer,
-    beginning_in,
-    padding_rows,
-    tokenizer_in,
-)
+from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
+from rnnlm.tools.huggingface.tokenizer_folder import beginning_in, padding_rows, tokenizer_in
 
 LONGEST_WINDOW = 4096  # tokens, also of models that know no limit
 # Names of the limit in configurations: most families, MPT, decoders of speech.
 POSITIONS = ("max_position_embeddings", "max_seq_len", "max_target_positions")
 # How many more numbers than the weights a network may have: some tables are not stored
 MOST_TIMES, MOST_MORE = 2, 1 << 24
+MOST_IN_TABLES = 1 << 28  # numbers that are computed, such as masks: of known models, 150 million
 _WITHOUT_NUMBERS = re.compile(r"(?<=\.)\d+(?=\.)")
 # A text that a model reads in several ways before it is used; some families mix up rows.
 CHECKED_ROWS, CHECKED_TOKENS = 2, 8
@@ -132,13 +129,15 @@ def _check_size(transformers: Any, folder: Path, options: dict[str, Any]) -> Non
     except Exception:  # of any class; loading reports faults
         return
     described = sum(weight.numel() for weight in network.parameters())
+    computed = sum(table.numel() for table in network.buffers())
     stored = 0
     for path in folder.glob(hub.WEIGHTS):
         stored += sum(math.prod(shape) for _, shape in tensors.shapes(path).values())
-    if described > MOST_TIMES * stored + MOST_MORE:
+    if described > MOST_TIMES * stored + MOST_MORE or computed > MOST_IN_TABLES:
         raise ModelError(
             f"the model at {folder} is damaged",
-            f"its config.json describes {described:,} numbers, and its weights are {stored:,}",
+            f"its config.json describes {described:,} numbers and tables of {computed:,}, and its "
+            f"weights are {stored:,}",
         )
 
 
@@ -148,6 +147,8 @@ def _window(network: Any) -> int:
     for limit in [getattr(network.config, name, None) for name in POSITIONS]:
         if type(limit) is int and limit > 0:
             window = min(window, limit - _unused_positions(network, limit))
+    if window < 1:
+        raise ModelError("the model cannot be used", "no token has a position")
     return window
 
 
@@ -187,7 +188,7 @@ def _refusing_failures(refused: str) -> Iterator[None]:
     """Turn errors of a network in this context into an error that refuses it."""
     try:
         yield
-    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # of any class, as above
         why = f"reading a text fails: {type(error).__name__}: {error}".splitlines()[0]
         raise ModelError(refused, why) from None
 
@@ -237,7 +238,7 @@ def _difference_step_by_step(
     while True:
         try:
             output = model.forward(ids_RT, 1, use_cache=True, **options)
-        except (AttributeError, RuntimeError, TypeError, ValueError):
+        except Exception:  # of any class
             return None  # such a model is read from its cut on for each token
         difference = _difference(output.logits[:, 0], whole_RNV[:, time - 1])
         cache_name = next((name for name in CACHES if name in output), None)

@@ -21,7 +21,8 @@ from rnnlm.text import normalisation
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.sentencepiece import MODEL_FILE
 from rnnlm.text.tokenizers.vocabulary import VocabularyTokenizer
-from rnnlm.tools.huggingface.tokenizer import TOKENIZER_FILE, HuggingFaceTokenizer, byte_of_letter
+from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer, byte_of_letter
+from rnnlm.tools.huggingface.tokenizer_file import TOKENIZER_FILE
 
 Step = dict[str, Any]  # of a tokenizer.json
 

@@ -17,6 +17,7 @@ from rnnlm.lm.base import loading, span_scoring
 from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.scoring.prefixes import CachedPrefixes
 from rnnlm.storage.files import tensors
+from rnnlm.tools.huggingface.folders import FOLDERS
 from rnnlm.tools.huggingface.fusion import ShallowFusion
 from support import foreign_models
 
@@ -263,6 +264,7 @@ def test_positions_are_those_that_tokens_can_have(tmp_path):
 
 REFUSED = {
     "padding ends a line": ({"pad_token_id": 0}, "token by token its predictions differ"),
+    "no positions": ({"pad_token_id": -1}, "cannot be used; no token has a position"),
     "no padding": ({"pad_token_id": None}, "RobertaForCausalLM; reading a text fails: TypeError"),
 }
 
@@ -396,7 +398,8 @@ DAMAGES = {
     ),
     "no layers": (configured(n_layer=-1), "n_layer is -1, not a number from 0 to 28"),
     "many layers": (configured(n_layer=20_000), "n_layer is 20000, not a number from 0 to 28"),
-    "a wide network": (configured(n_embd=30_000), "describes 21,[0-9,]+ numbers, and its weights"),
+    "a wide network": (configured(n_embd=30_000), "describes 21,[0-9,]+ numbers .*its weights are"),
+    "many heads": (configured(n_head=10**9), "n_head is 1000000000, not a number from 0 to 296"),
     "many labels": (configured(num_labels=10**8), "num_labels is 100000000, not a number"),
     "fewer layers": (configured(n_layer=1), "weights are left over, .*: transformer.h.1"),
     "a pipe": (with_pipe, "generation_config.json is no regular file"),
@@ -405,7 +408,7 @@ DAMAGES = {
     "adapter": (
         lambda at: (at / "adapter_config.json").write_text("{}"), "an adapter of another model"
     ),
-    "token without text": (with_token_without_text, "an added token has no text"),
+    "token without text": (with_token_without_text, "length >= 1 - at .\\$.added_tokens"),
     "no config": (lambda at: (at / "config.json").unlink(), "holds no config.json; save the model"),
     "no JSON": (lambda at: (at / "config.json").write_text("{"), "config.json"),
     "encoder": (
@@ -424,10 +427,8 @@ DAMAGES = {
     ),
     "cut": (cut, "the model at .* is damaged; the weights cannot be read: array .* not fit"),
     "not numbers": (without_numbers, "damaged; its predictions are not numbers"),
-    "larger model": (
-        lambda at: foreign_models.change_config(at, vocab_size=310),
-        "damaged; weights are missing, or have another shape: .*wte.weight",
-    ),
+    "larger model": (configured(vocab_size=310), "vocab_size is 310, not a number from 0 to 296"),
+    "wider layers": (configured(n_inner=99), "missing, or have another shape: .*mlp.c_fc"),
     "unknown family": (
         lambda at: foreign_models.change_config(at, model_type="xyz"), "cannot be loaded; .*xyz"
     ),
@@ -449,6 +450,17 @@ def test_a_folder_that_cannot_be_read_says_why(gpt2, damage):
         loading.load(f"hf:{gpt2}", "cpu")
 
 
+@pytest.mark.parametrize("settings, message", [
+    ({"n_routed_experts": 10**6}, "n_routed_experts is 1000000, not a number from 0 to 1,024"),
+    ({"head_dim": 10**9}, "numbers and tables of 1,000,000,0"),
+])  # fmt: skip
+def test_experts_and_tables_are_counted_before_they_are_made(tmp_path, settings, message):
+    folder = foreign_models.save(tmp_path / "experts", "deepseek_v3")
+    foreign_models.change_config(folder, **settings)
+    with pytest.raises(ModelError, match=message):
+        loading.load(f"hf:{folder}", "cpu")
+
+
 def test_weights_in_parts_and_another_form_of_output_are_read(gpt2):
     expected = rnnlm.load(f"hf:{gpt2}").logprob_nats("the cat")
     path = gpt2 / "model.safetensors"
@@ -464,6 +476,17 @@ def test_weights_in_parts_and_another_form_of_output_are_read(gpt2):
     )
     foreign_models.change_config(gpt2, return_dict=False)
     assert rnnlm.load(f"hf:{gpt2}").logprob_nats("the cat") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["code.py", "sub/code.py"])
+def test_code_that_a_model_brings_is_part_of_its_fingerprint(gpt2, name):
+    foreign_models.change_config(gpt2, auto_map={"AutoConfig": "code.Config"})
+    (gpt2 / "sub").mkdir()
+    found = set()
+    for code in ("a = 1", "a = 2"):
+        (gpt2 / name).write_text(code)
+        found.add(FOLDERS.manifest(gpt2).fingerprint)
+    assert len(found) == 2
 
 
 def test_tokens_beyond_those_of_the_model_are_refused(gpt2):

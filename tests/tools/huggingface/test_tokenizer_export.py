@@ -57,6 +57,8 @@ def test_ids_and_texts_of_random_lines_are_ours(settings, number):
     tokenizer = make_tokenizer([*LINES, *lines[::2]], **settings)
     exported = as_huggingface(tokenizer)
     boundary = tokenizer.boundary_id
+    if not settings.get("remove_punctuation"):  # which rewrites a text in too many steps
+        HuggingFaceTokenizer(exported.to_str().encode(), boundary)
     for line, encoding in zip(lines, exported.encode_batch(lines), strict=True):
         ids = tokenizer.encode([line]).ids.tolist()
         assert encoding.ids == [boundary, *ids[:-1]], line
