@@ -60,6 +60,7 @@ class Plan:
     valid_is: str  # the validation text in words
     output: Path
     identity: Identity
+    found: bytes | None = None  # config.json of its folder: another process may replace it
     # Of the model of a run that was cut off in its exact evaluation, which is all that it lacks
     trained: Manifest | None = None
     holds_out: bool = False
@@ -140,6 +141,7 @@ def plan(
     """
     settled, output = _resolve(request)
     lock.check(output)
+    found = model_folder.config_in(output)
     begun = None
     if not request.overwrite:
         begun = resuming.find_stored_run(output, resuming.identity_of(request, settled.resolved))
@@ -149,7 +151,8 @@ def plan(
     if not is_shown:
         _ = settled.kind.fit  # a package that is missing is missed before texts are read
     model_folder.check_output(output, overwrite=True)  # existing files may be replaced
-    return _with_texts(request, settled, output, begun, valid, progress, opener)
+    planned = _with_texts(request, settled, output, begun, valid, progress, opener)
+    return replace(planned, found=found)
 
 
 def check_request(request: TrainingRequest) -> None:

@@ -328,6 +328,13 @@ def run(
 
     log = MetricsLog(plan.output)
     with lock.held(plan.output, "training"):
+        # Between plan and lock, another process may have finished a run here.
+        if not plan.request.overwrite and model_folder.config_in(plan.output) != plan.found:
+            raise OutputError(
+                f"{plan.output} has changed since this run was planned",
+                "another process wrote a model there",
+                "run the same command again",
+            )
         storage = RunStorage(plan, log, _texts(plan), stop, save)
         if plan.trained is not None:
             log.resume()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.errors import RnnlmWarning, TrainingError, UsageError
+from rnnlm.errors import OutputError, RnnlmWarning, TrainingError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.learning_curves import learning_curve
 from rnnlm.events import (
@@ -61,6 +61,16 @@ def test_the_saved_model_is_the_best_one(text):
     kept = numbers("m")
     for name, array in fitted.model.to_arrays().items():
         np.testing.assert_array_equal(kept[name], array)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_model_that_others_wrote_since_the_plan_is_kept(text, seed):
+    planned = plan(TrainingRequest(text=(str(text),), output=Path("m"), flags=SMALL))
+    train(text, output="m", **SMALL, seed=seed).wait()
+    theirs = Path("m/config.json").read_bytes()
+    with pytest.raises(OutputError, match="m has changed since this run was planned"):
+        list(run(planned))
+    assert Path("m/config.json").read_bytes() == theirs
 
 
 def test_results_are_exact_evaluations_of_the_saved_model(text, tmp_path):

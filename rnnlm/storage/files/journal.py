@@ -13,7 +13,12 @@ from typing import TypeVar
 import msgspec
 
 from rnnlm.storage.files.reading import decode_json, read_small
-from rnnlm.storage.files.writing import hash_of_json, open_appending, replace_file
+from rnnlm.storage.files.writing import (
+    hash_of_json,
+    open_appending,
+    remove_unfinished,
+    replace_file,
+)
 
 T = TypeVar("T")
 
@@ -55,7 +60,9 @@ class Journal:
                 os.fsync(stream.fileno())
 
     def write(self, entries: Iterable[object]) -> None:
-        """Replace the journal with one of these entries, at once."""
+        """Replace the journal with one of these entries, at once, and delete what killed writers of
+        it left."""
+        remove_unfinished(self.path)
         replace_file(self.path, map(_line, entries))
 
 

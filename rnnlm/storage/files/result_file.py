@@ -263,8 +263,7 @@ class GrowingFile:
         # Resume after the last entry that is within the file.
         kept = _kept(path, _read(self._journal)) if step is NextStep.RESUME else []
         self._hash = hashlib.sha256()
-        for left in (path, self._journal.path):
-            remove_unfinished(left)
+        remove_unfinished(path)
         with writing(path):
             # Record the work first: a run that is killed after this can be resumed.
             self._journal.write([WorkBegun({**identity}), *kept])

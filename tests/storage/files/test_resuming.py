@@ -192,3 +192,12 @@ def test_equal_numbers_have_one_spelling_and_others_have_two():
     assert in_one_spelling(10**16) == in_one_spelling(1e16)
     assert in_one_spelling(2**60) != in_one_spelling(2**60 + 1)  # seeds of many digits
     assert in_one_spelling((0.5, True, None, 3)) == "0.5,true,none,3"
+
+
+def test_what_a_killed_writer_of_a_journal_left_goes_with_the_next_writing(tmp_path):
+    (tmp_path / "work.run.0123456789abcdef.new").write_text("half")
+    (tmp_path / "other.run.0123456789abcdef.new").write_text("half")
+    Journal(tmp_path / "work.run").write([])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "work.run", "other.run.0123456789abcdef.new"
+    }  # fmt: skip
