@@ -232,13 +232,6 @@ def check_output(folder: Path, overwrite: bool) -> None:
     check_place(folder, "model", foreign)
 
 
-def config_in(folder: Path) -> bytes | None:
-    """Return config.json of a folder as it is; None if there is none."""
-    with contextlib.suppress(OSError):
-        return (folder / manifests.CONFIG).read_bytes()
-    return None
-
-
 def holds_leftovers(folder: Path) -> bool:
     """Return whether all files in `folder` are leftovers of a writer that was killed before
     config.json (a locked folder first, then weights), or the log of a run that diverged before

@@ -18,7 +18,8 @@ from rnnlm.lm.base import loading
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.resuming import Identity
-from rnnlm.storage.manifest import Manifest
+from rnnlm.storage.files.writing import sha256
+from rnnlm.storage.manifest import CONFIG, Manifest
 from rnnlm.system import current_rank
 from rnnlm.text import sources
 from rnnlm.text.lines import Progress, silent
@@ -60,7 +61,7 @@ class Plan:
     valid_is: str  # the validation text in words
     output: Path
     identity: Identity
-    found: bytes | None = None  # config.json of its folder: another process may replace it
+    found: str | None = None  # hash of config.json in its folder: other processes may replace it
     # Of the model of a run that was cut off in its exact evaluation, which is all that it lacks
     trained: Manifest | None = None
     holds_out: bool = False
@@ -141,7 +142,7 @@ def plan(
     """
     settled, output = _resolve(request)
     lock.check(output)
-    found = model_folder.config_in(output)
+    found = sha256(output / CONFIG)
     begun = None
     if not request.overwrite:
         begun = resuming.find_stored_run(output, resuming.identity_of(request, settled.resolved))

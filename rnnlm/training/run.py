@@ -48,8 +48,8 @@ from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import checkpoints, model_folder
 from rnnlm.storage.checkpoints import LoadedCheckpoint
 from rnnlm.storage.files import lock
-from rnnlm.storage.files.writing import free_bytes
-from rnnlm.storage.manifest import Manifest, ModelArrays, part_folders
+from rnnlm.storage.files.writing import free_bytes, sha256
+from rnnlm.storage.manifest import CONFIG, Manifest, ModelArrays, part_folders
 from rnnlm.storage.metrics_log import MetricsLog
 from rnnlm.system import current_rank
 from rnnlm.text.lines import Progress, prefixed, silent
@@ -329,7 +329,7 @@ def run(
     log = MetricsLog(plan.output)
     with lock.held(plan.output, "training"):
         # Between plan and lock, another process may have finished a run here.
-        if not plan.request.overwrite and model_folder.config_in(plan.output) != plan.found:
+        if not plan.request.overwrite and sha256(plan.output / CONFIG) != plan.found:
             raise OutputError(
                 f"{plan.output} has changed since this run was planned",
                 "another process wrote a model there",

@@ -12,10 +12,11 @@ import hashlib
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from rnnlm.errors import ModelError, SettingsError, TextError, keyword, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
@@ -49,7 +50,7 @@ class _Ids(msgspec.Struct):
     """What is stored in IDS_FILE. size: V, which may be larger than the tokenizer's vocabulary."""
 
     boundary: int
-    size: int
+    size: Annotated[int, Meta(ge=1, le=MOST_PIECES)]
 
 
 def _without_defaults(value: Any) -> Any:
@@ -97,6 +98,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         V = size or len(file.pieces)
         pieces = [*file.pieces[:V], *[""] * (V - len(file.pieces))]
         self.special_tokens = {pieces[id]: id for id in sorted(reserved) if id < V}
+        self.special_ids = list(self.special_tokens.values())
         self.end_token = pieces[boundary_id]
         self._is_reserved_V = np.zeros(max(V, len(file.pieces)), dtype=bool)
         self._is_reserved_V[list(reserved - {self.unk_id})] = True
@@ -193,8 +195,6 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
                 f"the end token, id {self.boundary_id}, is not in the tokenizer",
                 f"{TOKENIZER_FILE} has {len(pieces):,} tokens",
             )
-        if (size or 0) > MOST_PIECES:
-            raise ModelError(DAMAGED, f"an id is beyond {MOST_PIECES:,}")
         if size is None:
             return
         beyond = {id for id in range(size, len(pieces)) if pieces[id]} - reserved
@@ -345,11 +345,6 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         if self.unk_id is not None:
             starts[self.unk_id] = self._reads_words_alone or bool(self._ending)
         return starts
-
-    @property
-    def special_ids(self) -> list[int]:
-        """The ids of its special tokens, the boundary among them."""
-        return list(self.special_tokens.values())
 
     def token_bytes(self) -> list[bytes]:
         return list(self._bytes)

@@ -9,6 +9,7 @@ from rnnlm.storage.files.reading import decode_json, read_json, read_small
 from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
 from rnnlm.tools.huggingface.tokenizer_file import (
     DAMAGED,
+    MOST_PIECES,
     TOKENIZER_FILE,
     TokenizerFile,
     naming_failures,
@@ -39,7 +40,7 @@ def tokenizer_in(folder: Path) -> HuggingFaceTokenizer:
     if padding_rows(config):
         size = config["predicted_size"]
         data = _without_token(data, config["pad_token_id"])
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+    if size is not None and (type(size) is not int or not 1 <= size <= MOST_PIECES):
         raise ModelError(f"{folder / 'config.json'} is damaged", f"vocab_size is {shown(size)}")
     try:
         return HuggingFaceTokenizer(data, _end_of(folder, config, data), size)

@@ -338,27 +338,17 @@ def test_families_that_read_differently_are_refused_by_name(folders):
         loading.load(f"hf:{folders['bert']}", "cpu")
 
 
-def with_8_bits(folder) -> None:
-    path = folder / "model.safetensors"
-    arrays = dict(tensors.mapped(path))
-    arrays["transformer.wte.weight"] = arrays["transformer.wte.weight"].astype(np.int8)
-    path.write_bytes(b"".join(tensors.chunks(arrays)))
+def rewritten(**types):
+    """Return a function that changes the type of weights, or what is written of them."""
 
+    def spoil(folder) -> None:
+        path = folder / "model.safetensors"
+        arrays = dict(tensors.mapped(path))
+        for name, array in arrays.items():
+            arrays[name] = array.astype(types["type"]) * types.get("times", 1)
+        path.write_bytes(b"".join(tensors.chunks(arrays))[: types.get("end")])
 
-def without_numbers(folder) -> None:
-    path = folder / "model.safetensors"
-    arrays = {name: array * np.float32(np.nan) for name, array in tensors.mapped(path).items()}
-    path.write_bytes(b"".join(tensors.chunks(arrays)))
-
-
-def cut(folder) -> None:
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def with_null_map(folder) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "auto_map": None}))
+    return spoil
 
 
 def with_pipe(folder) -> None:
@@ -381,7 +371,13 @@ def with_shard(name):
 
 
 def configured(**settings):
-    return lambda folder: foreign_models.change_config(folder, **settings)
+    """Return a function that changes config.json; `null` is written."""
+
+    def spoil(folder) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **settings}))
+
+    return spoil
 
 
 def with_token_without_text(folder) -> None:
@@ -391,7 +387,7 @@ def with_token_without_text(folder) -> None:
 
 DAMAGES = {
     "no list of classes": (configured(architectures=5), "architectures is 5, not a list of names"),
-    "no map of code": (with_null_map, "damaged; auto_map is null, not an object"),
+    "no map of code": (configured(auto_map=None), "damaged; auto_map is null, not an object"),
     "code for attention": (
         configured(text_config={"attn_implementation": "owner/kernels"}),
         "names code of its own for attention; attn_implementation in config.json is .owner/kernels",
@@ -405,39 +401,26 @@ DAMAGES = {
     "a pipe": (with_pipe, "generation_config.json is no regular file"),
     "part elsewhere": (with_shard("../part.safetensors"), "it names .../part.safetensors., no .safe"),
     "pickled part": (with_shard("evil.bin"), "index.json is damaged; it names .evil.bin., no .safe"),
-    "adapter": (
-        lambda at: (at / "adapter_config.json").write_text("{}"), "an adapter of another model"
-    ),
+    "adapter": (lambda at: (at / "adapter_config.json").touch(), "an adapter of another model"),
     "token without text": (with_token_without_text, "length >= 1 - at .\\$.added_tokens"),
     "no config": (lambda at: (at / "config.json").unlink(), "holds no config.json; save the model"),
     "no JSON": (lambda at: (at / "config.json").write_text("{"), "config.json"),
-    "encoder": (
-        lambda at: foreign_models.change_config(at, architectures=["BertForMaskedLM"]),
-        "no causal language model; it is a BertForMaskedLM",
-    ),
+    "encoder": (configured(architectures=["BertForMaskedLM"]), "no causal .*; it is a BertForMas"),
     "no tokenizer": (lambda at: (at / "tokenizer.json").unlink(), "no tokenizer; .* writes it"),
-    "quantised": (
-        lambda at: foreign_models.change_config(at, quantization_config={"quant_method": "gptq"}),
-        "quantised; config.json has a quantization_config: gptq",
-    ),
-    "8 bits": (with_8_bits, "quantised; transformer.wte.weight is of type I8"),
+    "quantised": (configured(quantization_config={"quant_method": "gptq"}), "_config: gptq"),
+    "8 bits": (rewritten(type=np.int8), "quantised; transformer.* is of type I8"),
     "only .bin": (
         lambda at: (at / "model.safetensors").rename(at / "pytorch_model.bin"),
         "no weights in safetensors; pytorch_model.bin runs code when it is loaded",
     ),
-    "cut": (cut, "the model at .* is damaged; the weights cannot be read: array .* not fit"),
-    "not numbers": (without_numbers, "damaged; its predictions are not numbers"),
+    "cut": (rewritten(type="f4", end=-100), "the model at .* is damaged; the weights cannot be read: array .* not fit"),
+    "not numbers": (rewritten(type="f4", times=np.nan), "damaged; its predictions are not numbers"),
     "larger model": (configured(vocab_size=310), "vocab_size is 310, not a number from 0 to 296"),
     "wider layers": (configured(n_inner=99), "missing, or have another shape: .*mlp.c_fc"),
-    "unknown family": (
-        lambda at: foreign_models.change_config(at, model_type="xyz"), "cannot be loaded; .*xyz"
-    ),
-    "more layers": (
-        lambda at: foreign_models.change_config(at, n_layer=3), "damaged; weights are missing"
-    ),
+    "unknown family": (configured(model_type="xyz"), "cannot be loaded; .*xyz"),
+    "more layers": (configured(n_layer=3), "damaged; weights are missing"),
     "remote code": (
-        lambda at: foreign_models.change_config(at, auto_map={"AutoConfig": "evil.Config"}),
-        "needs code of its folder; .*auto_map; .*--trust-remote-code",
+        configured(auto_map={"AutoConfig": "evil.Config"}), "needs code .*; .*--trust-remote-code"
     ),
 }  # fmt: skip
 
