@@ -6,6 +6,7 @@ They are named here, so that other folders in a checkout's corpora/ are never ta
 
 import csv
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ FILES = {
     "memory": (*LAGS, *TABLES),
     "opinions": TABLES,
     "travel": TABLES,
+    "treebank": ("negation.txt", "test.txt", "train.txt", "valid.txt"),
     "words-and-tags": ("test.conllu", "train.conllu", "valid.conllu"),
 }
 # The columns that hold text, in the files that are tables.
@@ -55,14 +57,16 @@ TASKS = {
     "memory": ("classification",),
     "opinions": ("classification",),
     "travel": ("tagging", "classification"),
+    "treebank": ("classification",),
     "words-and-tags": ("tagging",),
 }
-# For each corpus with labels: the column of the text, those with a label for each word, those with
-# a label for the whole text.
+# For each corpus with labels: the column of the text ("" where there are trees), those with a label
+# for each word, those with a label for the whole text.
 COLUMNS = {
     "memory": ("text", (), ("answer",)),
     "opinions": ("text", (), ("label",)),
     "travel": ("text", ("slots",), ("intent",)),
+    "treebank": ("", (), ("label",)),
     "words-and-tags": ("form", ("upos",), ()),
 }
 _TINY = {"embedding_size": 64, "hidden_size": 128, "batch_rows": 32}
@@ -137,6 +141,8 @@ def words_of_text(name: str, file: str) -> int:
 
     # In CoNLL-U, each word has a line, which begins with its number.
     text = path.read_text(encoding="utf-8")
+    if name == "treebank":
+        return len(re.findall(r"[^()\s]\)", text))  # the end of each leaf
     if path.suffix == ".conllu":
         return sum(line.partition("\t")[0].isdigit() for line in text.splitlines())
     return len(text.split())

@@ -384,4 +384,10 @@ TASK_KINDS += [
     Labeller(
         "cnn", "classifies texts: convolutions over their words", _OF_NETWORKS, "classification"
     ),
+    Labeller(
+        "recursive",
+        "classifies texts: a network over a tree of their words",
+        _OF_NETWORKS,
+        "classification",
+    ),
 ]

@@ -693,22 +693,25 @@ class Model(ModelHandle):
         self._check("tag")
         return tag(self.core, sentences, nbest=nbest, probabilities=probabilities)
 
-    def classify(self, texts: Sequence[str | Sequence[str]]) -> "ClassifiedTexts":
+    def classify(
+        self, texts: Sequence[str | Sequence[str]], *, nodes: bool = False
+    ) -> "ClassifiedTexts":
         """Label whole texts.
 
         Args:
             texts: Each a str with words separated by white space, or a list of words.
+            nodes: Also label each node of the tree over a text, for a recursive network.
 
         Returns:
             A list with one classified text for each text.
 
         Raises:
-            UsageError: The model is not a classifier.
+            UsageError: The model is not a classifier, or has no nodes.
         """
         from rnnlm.tasks.labelling.tagging import classify
 
         self._check("classify")
-        return classify(self.core, texts)
+        return classify(self.core, texts, nodes=nodes)
 
     def translate(
         self,

@@ -42,13 +42,19 @@ _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"
     "Output",
     click.option("--top", type=IntRange(1), metavar="N",
                  help="Show the N most probable labels of each text, one per row."),
+    click.option("--nodes", is_flag=True,
+                 help="Show the label of each node of the tree over a text, one per row "
+                      "(--model recursive)."),
+    click.option("--plot", type=options.PATH, metavar="FILE",
+                 help="With --nodes, which it implies: draw the tree over the first text, as .svg, "
+                      ".png or .pdf."),
     options.json_option,
     options.output_option("File to write; - is standard output."),
-    options.overwrite_option("Replace an existing file."),
+    options.overwrite_option("Replace existing files."),
 )  # fmt: skip
 def command(
     texts: tuple[str, ...], model_name: str | None, device: str, source: str | None,
-    top: int | None, as_json: bool,
+    top: int | None, nodes: bool, plot: Path | None, as_json: bool,
     output: Path | None, overwrite: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Label whole texts: opinions, topics, intents.
@@ -57,6 +63,7 @@ def command(
     rnnlm classify -m opinions "a warm, funny film" "two lost hours"
     rnnlm classify -m opinions --input reviews.csv --column review -o labelled.csv
     rnnlm classify -m intents "fly me to oslo" --top 3
+    rnnlm classify -m trees "it was not bad" --nodes --plot tree.svg
 
     Each text is printed with its label and the label's probability; rows of a table keep their
     other columns. Plain text and Parquet become TSV. Other tables keep their format, unless the
@@ -76,7 +83,11 @@ def command(
         output and output.suffix.lower() == ".parquet",
         "the name after -o must end in .csv, .tsv or .jsonl; Parquet is not supported.",
     )
-    options.check_output(output, overwrite, source)
+    nodes = nodes or plot is not None
+    options.refuse_if(top and nodes, "--nodes and --plot show one label of each node, not --top N.")
+    options.refuse_if(plot and not texts, "--plot draws the tree of a text given as an argument.")
+    options.check_plot(plot, overwrite and output is None)
+    options.check_output(output, overwrite and plot is None, source)
     options.check_texts(source)
     name = options.chosen_model(model_name)
     from rnnlm.lm.base import loading
@@ -92,8 +103,16 @@ def command(
     if output:
         form = _SUFFIXES.get(output.suffix.lower(), form)
     classified = terminal.counting_reasons(
-        files.with_labels(model, read), "classified", ("text", "texts"), "label"
+        files.with_labels(model, read, nodes), "classified", ("text", "texts"), "label"
     )
+    if plot:
+        from rnnlm.evaluation import plotting
+        from rnnlm.tasks.labelling.evaluation.results import draw_tree
+
+        in_memory = list(classified)
+        if in_memory[0][1].nodes:
+            plotting.save(draw_tree(in_memory[0][1]), plot)
+        classified = iter(in_memory)
 
     if as_json:
         options.put(
@@ -103,6 +122,7 @@ def command(
 
     # Arguments are shown as a table; a file is written while it is read.
     names = [column.name for column in model.codec.columns]
+
     rows = itertools.chain.from_iterable(
         files.labelled_rows(
             text.row,
@@ -110,6 +130,7 @@ def command(
             names,
             top,
             bool(prediction.reason) if form == "jsonl" else is_table,
+            nodes,
         )
         for text, prediction in classified
     )

@@ -107,7 +107,7 @@ REFUSED = [
     (["--task", "tagging", "--model", "bag"], "--model bag is not for tagging",
      "it is for classification", "rnn, gru, lstm, qrnn; or --task classification"),
     (["--task", "classification", "--model", "ngram"], "--model ngram is not for classification",
-     "it is for language-model", "bag, cnn; or --task language-model"),
+     "it is for language-model", "cnn, recursive; or --task language-model"),
     (["--task", "taging"], "unknown task 'taging'", "", "did you mean 'tagging'"),
     (["--task", "tagging", "--set", "tokenizer=char"], "the char tokenizer has no words to spell",
      "", "leave characters out"),

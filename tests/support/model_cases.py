@@ -31,7 +31,8 @@ VARIANTS = {
         {"convolution_words": 1, "pooling": "f"}, {"pooling": "ifo"},
     ],
     "ffnn": [{}, {"direct_connections": True, "activation": "relu"},
-             {"context_words": 1, "activation": "elu"}],
+             {"context_words": 1, "activation": "elu"},
+             {"layers": 3, "batch_norm": True, "ema_decay": 0.9}],
     "jordan": [{}, {"feedback": "embedding", "activation": "leaky_relu"}],
     "ngram": [{"order": order, "smoothing": "mkn"} for order in (1, 2, 3, 5)]
     + [{"order": 3, "smoothing": smoothing} for smoothing in ESTIMATORS if smoothing != "mkn"]

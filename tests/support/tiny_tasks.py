@@ -192,6 +192,7 @@ def data_of(
     codec = Codec(
         trained.spelling() if resolved.values.get("characters") else trained,
         [*_columns(resolved, train, form)],
+        node_loss=resolved.values.get("node_loss"),
     )
     return TaskData(
         codec, encode_examples(codec, train, train), valid and encode_examples(codec, valid, valid)

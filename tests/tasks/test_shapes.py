@@ -20,7 +20,8 @@ LABELLERS = [
     ("tagging", "lstm", {"output_layer": "crf", "bidirectional": False, "connections": "dense"}),
     ("tagging", "gru", {"context_models": "0123456789ab:3+4,ba9876543210:5", "characters": "lstm"}),
     ("classification", "qrnn", {"sentence_pooling": "attention", "layers": 2}),
-    ("classification", "bag", {"layers": 2}),
+    ("classification", "bag", {"layers": 2, "batch_norm": True}),
+    ("classification", "recursive", {"composition": "tensor", "batch_norm": True}),
     ("classification", "cnn", {"filter_widths": "2,3", "characters": "cnn"}),
 ]  # fmt: skip
 PAIRS = [

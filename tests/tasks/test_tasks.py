@@ -16,7 +16,7 @@ from rnnlm.errors import ModelError, UsageError
 from rnnlm.lm.base import stored_model
 from rnnlm.scoring.generation.drawing import generate
 from rnnlm.tasks.labelling.batches import batch_tensors
-from rnnlm.tasks.labelling.data import MULTI, encode_examples, encode_words
+from rnnlm.tasks.labelling.data import MULTI, encode_examples, encode_texts
 from rnnlm.tasks.labelling.evaluation import evaluation
 from rnnlm.tasks.labelling.model import LabelSearch, predict
 from rnnlm.tasks.labelling.networks.heads import TaggingHead
@@ -43,8 +43,13 @@ VARIANTS = {
         {"sentence_pooling": "sum", "form": MULTI},
         {"sentence_pooling": "attention", "characters": "lstm"},
     ],
-    ("classification", "bag"): [{"layers": 2, "characters": "cnn"}],
-    ("classification", "cnn"): [{"filter_widths": "2,5"}],
+    ("classification", "bag"): [{"layers": 2, "characters": "cnn", "batch_norm": True}],
+    ("classification", "cnn"): [{"filter_widths": "2,5", "batch_norm": True}],
+    ("classification", "recursive"): [
+        {"composition": "tensor", "batch_norm": True, "ema_decay": 0.9},
+        {"embedding_size": 5, "tokenizer": "char"},
+        {"form": MULTI},
+    ],
     ("seq2seq", "rnn"): [{"attention": "additive", "layers": 2, "decoder_layers": 2,
                           "connections": "residual"}],
     ("seq2seq", "gru"): [
@@ -145,7 +150,7 @@ def pair_scores(model, chosen):
 def label_scores(model, chosen):
     """Return the loss of each text's own best labels, these and all probabilities, column by
     column."""
-    data = encode_words(model.codec.tokenizer, TEXTS)
+    data = encode_texts(model.codec, TEXTS)
     found = [[] for _ in chosen]
     with torch.no_grad():
         inputs = batch_tensors(data, np.array(chosen), torch.device("cpu"))

@@ -617,11 +617,25 @@ class JordanSettings(NetworkSettings):
 
 
 @dataclass(frozen=True)
-class FeedForwardSettings(NetworkSettings):
+class BatchNormSettings:
+    """The setting that networks without recurrence have in common."""
+
+    batch_norm: Annotated[
+        bool,
+        about(
+            "normalise what each hidden layer computes over the batch, before its activation "
+            "(Ioffe & Szegedy 2015); evaluation uses running means"
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class FeedForwardSettings(BatchNormSettings, NetworkSettings):
     """Settings of `--model ffnn`: a window of words, no recurrence."""
 
     context_words: Annotated[int, about("words of context (N - 1)", ge=1, le=1000)] = 4
-    activation: Annotated[Activation, about(f"activation of the hidden layer{OF_ACTIVATIONS}")] = (
+    layers: Annotated[Depth, about("hidden layers")] = 1
+    activation: Annotated[Activation, about(f"activation of the hidden layers{OF_ACTIVATIONS}")] = (
         "tanh"
     )
     direct_connections: Annotated[

@@ -66,6 +66,12 @@ def linear(name: str, inputs: int, outputs: int, bias: bool = True) -> dict[str,
     return arrays
 
 
+def batch_norm(name: str, width: int) -> dict[str, Size]:
+    """Return the arrays of a :class:`rnnlm.lm.neural.layers.batch_norm.BatchNorm` of this name."""
+    parts = ("weight", "bias", "running_mean", "running_var")
+    return {f"{name}.{part}": (width,) for part in parts}
+
+
 # ---- The parts that read words.
 
 
@@ -117,8 +123,14 @@ def body(settings: NetworkSettings, size: int) -> dict[str, Size]:
         fed_back = settings.embedding_size if feeds_vectors else size
         return gate_sizes(1, settings.input_width, settings.hidden_size, fed_back)
     assert isinstance(settings, FeedForwardSettings)
-    window = settings.context_words * settings.input_width
-    return gate_sizes(1, window, settings.hidden_size)
+    window, width = settings.context_words * settings.input_width, settings.hidden_size
+    arrays = gate_sizes(1, window, width)
+    for number in range(settings.layers - 1):
+        arrays |= linear(f"above.{number}", width, width)
+    if settings.batch_norm:
+        for number in range(settings.layers):
+            arrays |= batch_norm(f"norms.{number}", width)
+    return arrays
 
 
 def stack(settings: RecurrentSettings) -> dict[str, Size]:

@@ -7,7 +7,8 @@ from torch import Tensor
 from rnnlm.interface import PADDING
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.tasks.batches import LengthBatches, on_device
-from rnnlm.tasks.labelling.data import Codec, EncodedWords, LabelledData
+from rnnlm.tasks.labelling import trees
+from rnnlm.tasks.labelling.data import MULTI, Codec, EncodedWords, LabelledData
 from rnnlm.text.batches import padded
 
 
@@ -26,6 +27,10 @@ class ExampleBatches(LengthBatches):
         lengths_E = data.words_encoded.token_lengths
         words_E = np.diff(data.words_encoded.word_offsets)
         targets_E = words_E if codec.word_columns else np.ones_like(words_E)
+        # A network that reads trees learns from all nodes that have labels.
+        if codec.node_loss is not None and codec.columns[0].form != MULTI:
+            is_label_N = data.labels[0] != PADDING
+            targets_E = np.add.reduceat(is_label_N, data.label_offsets[:-1], dtype=np.int64)
         self.data, self.codec = data, codec
         super().__init__(
             order_E=lengths_E,
@@ -47,7 +52,9 @@ def batch_tensors(
 ) -> tuple[Tensor, ...]:
     """Return inputs_SB, tokens_1B and, where words have several tokens, first_TB and last_TB, the
     places of each word's first and last token, and words_1B, int64; of language models that are
-    read beside them states_TBX. On the device; 0 in padding."""
+    read beside them states_TBX. On the device; 0 in padding. For a network that reads trees,
+    nodes_MB comes last, the rows of their arrays (:mod:`rnnlm.tasks.labelling.trees`) one below the
+    other, -1 in padding; it stays on the host, which plans the computation by it."""
     # Where the tokens of each word begin, and where the last one ends.
     offsets = []
     for text in chosen_B:
@@ -60,20 +67,24 @@ def batch_tensors(
         arrays.append(padded([bounds[:-1] - bounds[0] for bounds in offsets], 0))
         arrays.append(padded([bounds[1:] - bounds[0] - 1 for bounds in offsets], 0))
         arrays.append(np.array([[len(bounds) - 1 for bounds in offsets]]))
-    inputs = tuple(on_device(array, device) for array in arrays)
-    if encoded.beside is None:
-        return inputs
-    return *inputs, encoded.beside.states(encoded, chosen_B, device)
+    inputs = [on_device(array, device) for array in arrays]
+    if encoded.beside is not None:
+        inputs.append(encoded.beside.states(encoded, chosen_B, device))
+    if encoded.trees is not None:
+        chosen = [encoded.trees[text] for text in chosen_B]
+        rows = [padded([nodes[row] for nodes in chosen], PADDING) for row in range(trees.ROWS)]
+        inputs.append(torch.from_numpy(np.concatenate(rows)))
+    return tuple(inputs)
 
 
 def label_tensors(
     data: LabelledData, chosen_B: np.ndarray, device: torch.device
 ) -> tuple[Tensor, ...]:
-    """Return the labels of each column: labels_TB of words, -1 in padding; labels_1B of texts;
-    is_label_KB where a text has several."""
-    arrays, offsets = [], data.words_encoded.word_offsets
+    """Return the labels of each column: labels_TB of words, or labels_NB of the nodes of trees, -1
+    in padding; labels_1B of texts; is_label_KB where a text has several."""
+    arrays, offsets = [], data.label_offsets
     for labels in data.labels:
-        # Labels of words lie end to end; a text has one row.
+        # Labels of words and nodes lie end to end; a text has one row.
         if labels.ndim == 1:
             rows = [labels[offsets[text] : offsets[text + 1]] for text in chosen_B]
             arrays.append(padded(rows, PADDING))

@@ -17,8 +17,9 @@ from msgspec import Meta
 from rnnlm.errors import ModelError, TextError
 from rnnlm.interface import PADDING, Tokenizer
 from rnnlm.storage.files.reading import decode_json
+from rnnlm.tasks.labelling import trees
 from rnnlm.tasks.labelling.formats import edit_scripts, schemes
-from rnnlm.tasks.labelling.formats.example import Example, LabelledText, Level, labels_in
+from rnnlm.tasks.labelling.formats.example import Example, LabelledText, Level, Tree, labels_in
 from rnnlm.text.batches import can_be_read, tell_too_long
 
 # ---- How a task's model encodes words and labels as numbers: the tokenizer of its words, and the
@@ -150,7 +151,8 @@ class Codec:
 
     details: the format of the training data. beside: the language models of `--contextual` (a
     :class:`rnnlm.tasks.labelling.networks.contextual.FrozenModels`), which read the same words;
-    None without any.
+    None without any. node_loss: for a network that reads trees, which of their nodes it learns
+    from: "all" or "root"; None for other networks.
     """
 
     def __init__(
@@ -159,8 +161,9 @@ class Codec:
         columns: Sequence[LabelColumn],
         details: dict[str, Any] | None = None,
         beside: Any = None,
+        node_loss: str | None = None,
     ) -> None:
-        self.tokenizer, self.beside = tokenizer, beside
+        self.tokenizer, self.beside, self.node_loss = tokenizer, beside, node_loss
         self.columns = tuple(columns)
         self.details = details or {}
 
@@ -183,7 +186,8 @@ class Codec:
     def spelling(self) -> "Codec":
         """Return the codec for a network that reads characters: its tokenizer gives each word a
         separate id."""
-        return Codec(self.tokenizer.spelling(), self.columns, self.details, self.beside)
+        spelling = self.tokenizer.spelling()
+        return Codec(spelling, self.columns, self.details, self.beside, self.node_loss)
 
     @property
     def name(self) -> str:
@@ -277,7 +281,9 @@ class EncodedWords:
     1]]`. word_offsets: (E + 1,), text e has the words from `word_offsets[e]` on. is_known: (W,),
     whether the vocabulary has the word, all its tokens. beside: the same words as the language
     models of `--contextual` read them
-    (:class:`rnnlm.tasks.labelling.networks.contextual.WordStates`), where there are some.
+    (:class:`rnnlm.tasks.labelling.networks.contextual.WordStates`), where there are some. trees:
+    the nodes over the words of each text (:func:`rnnlm.tasks.labelling.trees.nodes_of`), for a
+    network that reads them.
     """
 
     ids: np.ndarray
@@ -285,6 +291,7 @@ class EncodedWords:
     word_offsets: np.ndarray
     is_known: np.ndarray
     beside: Any = None
+    trees: tuple[np.ndarray, ...] | None = None
 
     @property
     def texts(self) -> int:
@@ -307,7 +314,8 @@ class LabelledData:
     """Examples and a network's input for them.
 
     labels: for each column of the codec numbers of labels, -1 where training never saw one: (W,) of
-    a column of words, (E, 1) of a column of texts, (E, K) zeros and ones where a text has several.
+    a column of words, (E, 1) of a column of texts, (E, K) zeros and ones where a text has several;
+    of a column of texts that are trees, (N,) of their nodes, -1 where these have no label.
     content_hash: of words and labels.
     """
 
@@ -315,6 +323,14 @@ class LabelledData:
     words_encoded: EncodedWords
     labels: tuple[np.ndarray, ...]
     content_hash: str
+
+    @cached_property
+    def label_offsets(self) -> np.ndarray:
+        """Where the labels of each text begin, if those of its words or nodes lie end to end."""
+        nodes_E = self.words_encoded.trees
+        if nodes_E is None:
+            return self.words_encoded.word_offsets
+        return _offsets(np.array([nodes_4N.shape[1] for nodes_4N in nodes_E]))
 
     @property
     def lines_hash(self) -> str:
@@ -347,6 +363,8 @@ class TaskData:
 def encode_texts(codec: Codec, texts: Sequence[Sequence[str]]) -> EncodedWords:
     """Encode the words of texts as a task's network reads them."""
     encoded = encode_words(codec.tokenizer, texts)
+    if codec.node_loss is not None:
+        encoded = replace(encoded, trees=tuple(map(trees.nodes_of, texts)))
     if codec.beside is None:
         return encoded
     return replace(encoded, beside=codec.beside.encode(texts))
@@ -420,7 +438,7 @@ def every(codec: Codec, data: LabelledData, step: int) -> LabelledData:
             ]
             labels.append(np.concatenate(pieces))
         else:
-            labels.append(column_labels[::step])
+            labels.append(_labels_of_texts(codec, column, examples))
     words = encode_texts(codec, [example.words for example in examples])
     return LabelledData(examples, words, tuple(labels), data.content_hash)
 
@@ -435,9 +453,26 @@ def encode_labels(codec: Codec, examples: Sequence[Example]) -> tuple[np.ndarray
                 ids += column.encode_words(example.word_labels[place], example.words)
             labels.append(np.array(ids, dtype=np.int64))
         else:
-            rows = [column.encode_text(example.text_labels[place]) for example in examples]
-            labels.append(np.stack(rows))
+            labels.append(_labels_of_texts(codec, column, examples))
     return tuple(labels)
+
+
+def _labels_of_texts(codec: Codec, column: LabelColumn, examples: Sequence[Example]) -> np.ndarray:
+    """Return the labels of texts; for a network that reads trees, those of the nodes it learns
+    from."""
+    place = codec.places[codec.columns.index(column)]
+    rows = [column.encode_text(example.text_labels[place]) for example in examples]
+    if codec.node_loss is None or column.form == MULTI:
+        return np.stack(rows)
+
+    # The root is the last node. Without a tree, it is the only one with a label.
+    by_node: list[int] = []
+    for example, [root] in zip(examples, rows, strict=True):
+        nodes = [PADDING] * (2 * len(example.words) - 1)
+        if codec.node_loss == "all" and isinstance(example.words, Tree):
+            nodes = [column.ids.get(label, PADDING) for label in example.words.labels]
+        by_node += [*nodes[:-1], int(root)]
+    return np.array(by_node, dtype=np.int64)
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:

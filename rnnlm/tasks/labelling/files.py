@@ -267,11 +267,11 @@ def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator
 
 
 def with_labels(
-    model: TaskModel, texts: Iterable[RowText]
+    model: TaskModel, texts: Iterable[RowText], nodes: bool = False
 ) -> Iterator[tuple[RowText, ClassifiedText]]:
     """Yield each text and its labels, in order."""
     for window in windows(texts, lambda text: len(text.text)):
-        labelled = classified(model, [text.text for text in window])
+        labelled = classified(model, [text.text for text in window], nodes)
         for text, labels in zip(window, labelled, strict=True):
             yield text, replace(labels, reason=text.reason or labels.reason)
 
@@ -282,11 +282,18 @@ def labelled_rows(
     names: Sequence[str],
     top: int | None,
     with_reasons: bool = False,
+    with_nodes: bool = False,
 ) -> Iterator[Row]:
     """Yield the row of a text with its label and the label's probability for each of the model's
     columns `names`. A column of the row that has that name stays, and "predicted_" comes before the
     name of the new one. top: the number of rows, one for each of the most probable labels.
-    with_reasons: with a column that says why a row has no label."""
+    with_reasons: with a column that says why a row has no label. with_nodes: a row for each node of
+    the text's tree, each before its children, with the node's words."""
+    if with_nodes and predicted.nodes:
+        yield from _rows_of_nodes(row, predicted, names)
+        return
+    if with_nodes:
+        row = {**row, "node": None}
     for rank in range(1, (top or 1) + 1):
         added: dict[str, Any] = {}
         for name in names:
@@ -301,6 +308,16 @@ def labelled_rows(
             if with_reasons:
                 added["predicted_reason" if REASON in row else REASON] = predicted.reason
             yield {**row, **ranked, **added}
+
+
+def _rows_of_nodes(row: Row, predicted: ClassifiedText, names: Sequence[str]) -> Iterator[Row]:
+    by_node = zip(*(predicted.nodes[name] for name in names), strict=True)
+    for nodes in sorted(by_node, key=lambda nodes: (nodes[0].start, -nodes[0].end)):
+        span = slice(nodes[0].start, nodes[0].end)
+        added: dict[str, Any] = {"node": " ".join(predicted.words[span])}
+        for name, node in zip(names, nodes, strict=True):
+            added |= {name: node.label, name + PROBABILITY: node.probability}
+        yield {**row, **added}
 
 
 def writer(format: str) -> Callable[[Row, bool], str]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.interface import Tokenizer
+from rnnlm.interface import PADDING, Tokenizer
 from rnnlm.lm.neural.training.contracts import Carry, Loss, ValidationResult
 from rnnlm.tasks.fitting import (
     ExampleLoss,
@@ -23,7 +23,7 @@ from rnnlm.tasks.labelling.data import MULTI, LabelColumn, LabelledData, TaskDat
 from rnnlm.tasks.labelling.evaluation import evaluation
 from rnnlm.tasks.labelling.model import TaskModel
 from rnnlm.tasks.labelling.networks import contextual
-from rnnlm.tasks.labelling.networks.network import TaskNetwork, make_network
+from rnnlm.tasks.labelling.networks.network import Features, TaskNetwork, make_network
 from rnnlm.tasks.labelling.settings import KINDS, TaskFittingSettings
 
 
@@ -72,7 +72,7 @@ LOOKED_AT = 2  # texts, where a few are to be read
 
 class JointLoss(ExampleLoss[TaskModel]):
     """An Objective: the losses of all columns, summed with their weights, per word (of a
-    classifier, per text)."""
+    classifier, per text, or per node of trees that has a label)."""
 
     def __init__(self, model: TaskModel, weights: Sequence[float]) -> None:
         super().__init__(model)
@@ -85,8 +85,9 @@ class JointLoss(ExampleLoss[TaskModel]):
 
     def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss:
         features = self.network(tensors[: -self.columns])
-        nats = self._weighted(self.network.losses(features, tensors[-self.columns :]))
-        return Loss(nats / self._count(features.lengths_B), 0.0, ())
+        labels = tensors[-self.columns :]
+        nats = self._weighted(self.network.losses(features, labels))
+        return Loss(nats / self._count(features, labels[0]), 0.0, ())
 
     def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
         with self.reader.reading():
@@ -97,10 +98,13 @@ class JointLoss(ExampleLoss[TaskModel]):
         weighted = [weight * loss for weight, loss in zip(self.weights, losses, strict=True)]
         return sum(weighted[1:], weighted[0])
 
-    def _count(self, lengths_B: Tensor) -> Tensor | int:
-        if self.reader.codec.word_columns:
-            return lengths_B.sum()
-        return len(lengths_B)
+    def _count(self, features: Features, labels: Tensor) -> Tensor | int:
+        codec = self.reader.codec
+        if codec.word_columns:
+            return features.lengths_B.sum()
+        if codec.node_loss is not None and codec.columns[0].form != MULTI:
+            return (labels != PADDING).sum().clamp(min=1)
+        return len(features.lengths_B)
 
 
 def _uniform_nats(column: LabelColumn) -> float:

@@ -258,6 +258,7 @@ def from_arrays(
     shape = task_settings.stored(settings["task"], settings)
     codec = codec.spelling() if shape.characters else codec
     codec.beside = loaded(shape, parts)
+    codec.node_loss = getattr(shape, "node_loss", None)
     network = filled(lambda: TaskNetwork(shape, codec), arrays)
     return TaskModel(network.to(target).eval(), codec, fingerprint=fingerprint)
 
@@ -283,7 +284,8 @@ class ColumnPrediction:
 
     best: the best label sequences of a column of words, best first. label: the label in a column of
     texts. p_TK: the probability of each symbol for each word, (T, K), if asked for (marginals of a
-    CRF); (1, K) for texts. symbols: the K symbols.
+    CRF); (1, K) for texts. p_NK: those of each node of a tree, where the network reads them.
+    symbols: the K symbols.
     """
 
     column: str
@@ -291,6 +293,7 @@ class ColumnPrediction:
     best: tuple[WordLabels, ...] = ()
     label: str = ""
     p_TK: np.ndarray | None = None
+    p_NK: np.ndarray | None = None
 
 
 Prediction = tuple[ColumnPrediction, ...]  # of a text, in the order of the codec's columns
@@ -343,7 +346,11 @@ def of_reading(
             if isinstance(head, TextHead):
                 assert reading.features.text_BH is not None
                 p_BK = head.label_probabilities(reading.features.text_BH)
-                columns.append(_of_texts(column, p_BK))
+                p_BNK: Sequence[np.ndarray | None] = [None] * len(p_BK)
+                if reading.features.nodes_NBH is not None:
+                    p_NBK = head.label_probabilities(reading.features.nodes_NBH)
+                    p_BNK = [*_numpy(p_NBK.transpose(0, 1))]
+                columns.append(_of_texts(column, p_BK, p_BNK, read_texts))
             else:
                 assert isinstance(head, TaggingHead)
                 columns.append(_of_words(column, head, reading, read_texts, search, constrained))
@@ -360,7 +367,7 @@ def _of_words(
     constrained: bool,
 ) -> list[ColumnPrediction]:
     # The n best label sequences of all texts at once, and the probabilities of each label.
-    features_TBH, _, lengths_B = reading.features
+    features_TBH, lengths_B = reading.features.words_TBH, reading.features.lengths_B
     assert features_TBH is not None
     constraints = column.constraints if constrained else None
     paths = head.predict(features_TBH, lengths_B, constraints, search.nbest)
@@ -388,16 +395,23 @@ def _of_words(
     return predictions_of_column
 
 
-def _of_texts(column: LabelColumn, p_BK: Tensor) -> list[ColumnPrediction]:
+def _of_texts(
+    column: LabelColumn,
+    p_BK: Tensor,
+    p_BNK: Sequence[np.ndarray | None],
+    texts: Sequence[Sequence[str]],
+) -> list[ColumnPrediction]:
     predictions_of_column = []
-    for p_K in _numpy(p_BK):
+    for p_K, p_NK, words in zip(_numpy(p_BK), p_BNK, texts, strict=True):
         if column.form == MULTI:
             likely = np.flatnonzero(p_K >= THRESHOLD).tolist()
             label = joined_labels(column.symbols[symbol] for symbol in likely)
         else:
             label = column.symbols[int(p_K.argmax())]
+        if p_NK is not None:
+            p_NK = p_NK[: 2 * len(words) - 1]  # without padding
         predictions_of_column.append(
-            ColumnPrediction(column.name, column.symbols, label=label, p_TK=p_K[None])
+            ColumnPrediction(column.name, column.symbols, label=label, p_TK=p_K[None], p_NK=p_NK)
         )
     return predictions_of_column
 

@@ -1,7 +1,8 @@
 """The shape of each kind of network that tags or classifies: what can be set, and what contradicts
 itself. It does not import torch.
 
-A kind belongs to a task and a model: the cell of its recurrent layers, or none (`bag`, `cnn`).
+A kind belongs to a task and a model: the cell of its recurrent layers, or none (`bag`, `cnn`,
+`recursive`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from rnnlm.config import (
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.lm.neural.settings import (
     CELLS,
+    BatchNormSettings,
     InputSettings,
     RecurrentSettings,
     Sizes,
@@ -195,7 +197,7 @@ class RecurrentClassifier(ClassificationSettings, RecurrentTaskSettings):
 
 
 @dataclass(frozen=True)
-class BagClassifier(ClassificationSettings):
+class BagClassifier(BatchNormSettings, ClassificationSettings):
     """Settings of `--task classification --model bag`: the mean of the word vectors, then layers
     (Iyyer et al. 2015)."""
 
@@ -218,7 +220,7 @@ class BagClassifier(ClassificationSettings):
 
 
 @dataclass(frozen=True)
-class CnnClassifier(ClassificationSettings):
+class CnnClassifier(BatchNormSettings, ClassificationSettings):
     """Settings of `--task classification --model cnn`: filters over the words, each at its best
     place (Kim 2014)."""
 
@@ -251,11 +253,32 @@ class CnnClassifier(ClassificationSettings):
         return self.hidden_size * len(self.words_read)
 
 
+@dataclass(frozen=True)
+class RecursiveClassifier(BatchNormSettings, ClassificationSettings):
+    """Settings of `--task classification --model recursive`: vectors of phrases over a tree (Socher
+    et al. 2011, 2013)."""
+
+    embedding_size: Annotated[Width, about("width of the word vectors")] = 50
+    hidden_size: Annotated[Width, about("width of the vectors of phrases")] = 50
+    composition: Annotated[
+        Literal["matrix", "tensor"],
+        about(
+            "how a node's vector is made of those of its children a and b: tanh(W [a; b] + c), or "
+            "with a tensor tanh([a; b]' V [a; b] + W [a; b] + c)"
+        ),
+    ] = "matrix"
+    node_loss: Annotated[
+        Literal["all", "root"],
+        about("nodes that are learned from: all that have labels, or the root alone"),
+    ] = "all"
+
+
 KINDS: dict[tuple[str, str], type[TaskSettings]] = {
     **{("tagging", cell): TaggingSettings for cell in CELLS},
     **{("classification", cell): RecurrentClassifier for cell in CELLS},
     ("classification", "bag"): BagClassifier,
     ("classification", "cnn"): CnnClassifier,
+    ("classification", "recursive"): RecursiveClassifier,
 }
 
 

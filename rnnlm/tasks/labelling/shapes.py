@@ -8,13 +8,14 @@ from typing import Any
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.interface import Shapes
 from rnnlm.lm.neural.settings import Size
-from rnnlm.lm.neural.shapes import linear, stack, typed, within, words
+from rnnlm.lm.neural.shapes import batch_norm, linear, stack, typed, within, words
 from rnnlm.tasks.labelling import settings as task_settings
 from rnnlm.tasks.labelling.data import MULTI, WORD, Codec, LabelColumn
 from rnnlm.tasks.labelling.settings import (
     BagClassifier,
     CnnClassifier,
     RecurrentTaskSettings,
+    RecursiveClassifier,
     TaggingSettings,
     TaskSettings,
 )
@@ -46,11 +47,21 @@ def _encoder(settings: TaskSettings) -> dict[str, Size]:
         widths = [settings.input_width] + settings.layers * [settings.hidden_size]
         for number, (below, width) in enumerate(pairwise(widths)):
             arrays |= linear(f"layers.{number}", below, width)
+            if settings.batch_norm:
+                arrays |= batch_norm(f"norms.{number}", width)
         return arrays
+    if isinstance(settings, RecursiveClassifier):
+        width = settings.hidden_size
+        if settings.input_width != width:
+            arrays |= linear("leaf", settings.input_width, width)
+        arrays |= linear("compose", 2 * width, width)
+        if settings.composition == "tensor":
+            arrays |= linear("tensor", 2 * width, 2 * width * width, bias=False)
+        return arrays | (batch_norm("norm", width) if settings.batch_norm else {})
     assert isinstance(settings, CnnClassifier)
     for number, width in enumerate(settings.words_read):
         arrays |= linear(f"filters.{number}", width * settings.input_width, settings.hidden_size)
-    return arrays
+    return arrays | (batch_norm("norm", settings.output_width) if settings.batch_norm else {})
 
 
 def _pooling(settings: RecurrentTaskSettings) -> dict[str, Size]:

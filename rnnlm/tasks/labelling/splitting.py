@@ -3,13 +3,17 @@ of a word."""
 
 import functools
 
-from rnnlm.tasks.labelling.data import SOUNDS, Codec
+from rnnlm.tasks.labelling.data import FORMAT, SOUNDS, Codec
+from rnnlm.tasks.labelling.formats import trees
 from rnnlm.text.lines import split_words
 
 
 def split_text(codec: Codec, text: str) -> tuple[str, ...]:
     """Split a text at white space; for a model of letters split a word into letters, in the case in
-    which the model knows them all, if any."""
+    which the model knows them all, if any. For a model whose training data were trees, a text in
+    brackets is one, with labels or without."""
+    if codec.details.get(FORMAT) == trees.FORMAT and trees.is_tree(text):
+        return trees.parse(text, "the text")
     if not is_of_letters(codec):
         return tuple(split_words(text))
     known = _letters_of(codec)

@@ -7,14 +7,16 @@ from functools import cached_property
 
 from rnnlm.amounts import plural
 from rnnlm.checks import items_of
-from rnnlm.errors import UsageError
+from rnnlm.errors import TextError, UsageError
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.loading import ScoringModel
+from rnnlm.tasks.labelling import trees
 from rnnlm.tasks.labelling.data import EDIT, SOUNDS, TEXT, encode_texts
 from rnnlm.tasks.labelling.evaluation import results
 from rnnlm.tasks.labelling.evaluation.results import (
     ClassifiedText,
     ClassifiedTexts,
+    LabelledNode,
     LabelSequence,
     TaggedSentence,
     TaggedSentences,
@@ -32,7 +34,6 @@ from rnnlm.tasks.labelling.model import (
 from rnnlm.tasks.labelling.splitting import is_of_letters, split_text, words_in
 from rnnlm.tasks.text_files import windows
 from rnnlm.text.batches import NO_WORDS, is_surely_short, why_too_long
-from rnnlm.text.lines import split_words
 
 # ---- Sentences tagged: raw text or lists of words in, their labels out, in order and a window of
 # sentences at a time.
@@ -232,32 +233,64 @@ def _log_sum(logprobs: Sequence[float]) -> float:
 # ---- Texts classified: raw text or lists of words in, their labels and probabilities out.
 
 
-def classify(model: ScoringModel, texts: Sequence[str | Sequence[str]]) -> ClassifiedTexts:
+def classify(
+    model: ScoringModel, texts: Sequence[str | Sequence[str]], *, nodes: bool = False
+) -> ClassifiedTexts:
     """Label texts.
 
     model: a classifier or its name. texts: each a str, which is split at white space, or a list of
-    words.
+    words. nodes: also label each node of the tree over a text, for a recursive network.
 
     Raises:
-        UsageError: the model is not a classifier.
+        UsageError: the model is not a classifier, or has no nodes.
         ModelError: there is no such model, or it is damaged.
     """
     texts = list(items_of(texts, (str, list, tuple), "texts"))
-    return ClassifiedTexts(classified(loading.model_for("classify", model), texts))
+    return ClassifiedTexts(classified(loading.model_for("classify", model), texts, nodes))
 
 
-def classified(model: TaskModel, texts: Iterable[str | Sequence[str]]) -> Iterator[ClassifiedText]:
+def classified(
+    model: TaskModel, texts: Iterable[str | Sequence[str]], nodes: bool = False
+) -> Iterator[ClassifiedText]:
     """Yield each text with its labels, in order; the first ones come when a WINDOW of them is read,
     or all."""
+    if nodes and model.codec.node_loss is None:
+        why = f"a model of kind {model.model_kind} reads no trees"
+        raise UsageError("there are no nodes to label", why, "use a recursive one")
     for window in windows(texts, len):
-        words = [tuple(split_words(text) if isinstance(text, str) else text) for text in window]
-        for given, text_words, prediction in zip(
-            window, words, predicted(model, words), strict=True
-        ):
+        split = [_words_or_fault(model, given) for given in window]
+        found = predicted(model, [text_words for text_words, _ in split])
+        for given, (text_words, fault), prediction in zip(window, split, found, strict=True):
             text = given if isinstance(given, str) else None
             if isinstance(prediction, str):
-                yield ClassifiedText(text, text_words, {}, {}, prediction)
+                yield ClassifiedText(text, text_words, {}, {}, fault or prediction)
                 continue
             labels = {column.column: column.label for column in prediction}
             probabilities = {column.column: probabilities_of_text(column) for column in prediction}
-            yield ClassifiedText(text, text_words, labels, probabilities)
+            by_node = {}
+            if nodes:
+                by_node = {column.column: _nodes(column, text_words) for column in prediction}
+            yield ClassifiedText(text, text_words, labels, probabilities, None, by_node)
+
+
+def _words_or_fault(
+    model: TaskModel, text: str | Sequence[str]
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the words of a text; none, and why, if it is a damaged tree."""
+    if not isinstance(text, str):
+        return tuple(text), None
+    try:
+        return split_text(model.codec, text), None
+    except TextError as error:
+        return (), f"{error.what} ({error.why})" if error.why else error.what
+
+
+def _nodes(prediction: ColumnPrediction, words: Sequence[str]) -> tuple[LabelledNode, ...]:
+    """Return the nodes of a text's tree with their most likely labels."""
+    assert prediction.p_NK is not None  # the network reads trees
+    nodes_4N, nodes = trees.nodes_of(words), []
+    rows = nodes_4N.T.tolist()
+    for span, row, p_K in zip(trees.spans(nodes_4N), rows, prediction.p_NK, strict=True):
+        label, p = prediction.symbols[p_K.argmax()], round(float(p_K.max()), 6)
+        nodes.append(LabelledNode(*span, row[trees.PARENT], row[trees.HEIGHT], label, p))
+    return tuple(nodes)

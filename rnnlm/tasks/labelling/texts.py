@@ -27,8 +27,14 @@ from rnnlm.tasks.labelling.data import (
     one_token,
 )
 from rnnlm.tasks.labelling.evaluation.evaluation_data import MOST_NAMED, notice_unseen_labels
-from rnnlm.tasks.labelling.formats import schemes
-from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, labels_in
+from rnnlm.tasks.labelling.formats import schemes, trees
+from rnnlm.tasks.labelling.formats.example import (
+    Example,
+    LabelledSettings,
+    LabelledText,
+    labels_in,
+    labels_of_nodes,
+)
 from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.tasks.labelling.options import TaskTokenizerSettings
 from rnnlm.text import tokenizers
@@ -56,6 +62,11 @@ def open_texts(
     train = _read(files["train"], settings, kind)
     resolved = _with_detected(train, resolved)
     settings = resolved.make(LabelledSettings)
+    if resolved.values.get("node_loss") is not None and settings.format != trees.FORMAT:
+        notice(
+            "the texts are not trees: a balanced tree joins the words of each (Shi et al. 2018 "
+            "find that such trees do about as well as parses)"
+        )
 
     # The other parts. Without validation data, a share of the training data is held out for it.
     others = {}
@@ -308,9 +319,13 @@ def _codec(
             form, sets = codecs.MULTI, list(map(labels_in, labels))
         else:
             form, sets = codecs.PLAIN, [(label,) for label in labels]
+            # A network that learns from the nodes of trees has labels that no root has.
+            if resolved.values.get("node_loss") == "all":
+                sets += map(labels_of_nodes, train.examples)
         rows = [(label_set, ()) for label_set in sets]
         columns.append(codecs.column_of(name, codecs.TEXT, rows, schemes.NONE, schemes.NONE, form))
-    return Codec(tokenizer, columns, {codecs.FORMAT: train.format})
+    details = {codecs.FORMAT: train.format}
+    return Codec(tokenizer, columns, details, node_loss=resolved.values.get("node_loss"))
 
 
 def _tokenizer(

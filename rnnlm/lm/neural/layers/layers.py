@@ -1,6 +1,7 @@
 """Recurrent and feed-forward layers: dropout, the computation of one layer, stacks of them in one
 direction or both, and their names as people are shown them."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from rnnlm.events import interruption_point, tokens_of_a_piece
 from rnnlm.interface import Array
 from rnnlm.lm.neural.activations import BY_NAME, DOUBLED, SIGMOID, TANH, Activation
 from rnnlm.lm.neural.layers import steps
+from rnnlm.lm.neural.layers.batch_norm import BatchNorm
 from rnnlm.lm.neural.layers.kernels import choice
 from rnnlm.lm.neural.layers.kernels.loops import LinearRecurrence, tanh
 from rnnlm.lm.neural.layers.kernels.mogrifier import by_round, mogrifier_lstm
@@ -702,16 +704,16 @@ class JordanLayer(Layer):
         return step, step.state
 
 
-# ---- The hidden layer of a feed-forward language model: a window of words. Bengio et al. 2003,
+# ---- The hidden layers of a feed-forward language model: a window of words. Bengio et al. 2003,
 # equation 1.
 #
-# With x the vectors of the last N - 1 words, side by side: h = f(x W1 + b1). The output layer reads
-# h and, with direct connections, x as well: softmax(W2 h + W3 x + b3), the matrices W2 and W3 side
-# by side.
+# With x the vectors of the last N - 1 words, side by side: h = f(x W1 + b1), and each further layer
+# reads the h below. The output layer reads the last h and, with direct connections, x as well:
+# softmax(W2 h + W3 x + b3), the matrices W2 and W3 side by side.
 
 
 class WordWindow(Layer):
-    """The hidden layer over a window of words.
+    """The hidden layers over a window of words.
 
     The state is the vectors (N - 2, B, E) of the words before the next one; before the first word
     they are zeros. So words of an earlier window of text are read, but not trained, like the states
@@ -722,6 +724,17 @@ class WordWindow(Layer):
         super().__init__(settings.context_words * settings.input_width, settings.hidden_size)
         self.settings = settings
         self.activation = settings.activation
+        width, layers = settings.hidden_size, settings.layers
+        above = [nn.Linear(width, width) for _ in range(layers - 1)]
+        # nn.ModuleList does not give the type of its modules.
+        self.above: Sequence[nn.Linear] = nn.ModuleList(above)  # type: ignore[assignment]
+        norm = functools.partial(BatchNorm, width) if settings.batch_norm else nn.Identity
+        self.norms = nn.ModuleList(norm() for _ in range(layers))
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        yield from super().matrices()
+        for linear in self.above:
+            yield linear.weight, "input", 1
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         T = len(x_TBE)
@@ -738,8 +751,10 @@ class WordWindow(Layer):
 
     def _hidden(self, window_X: Tensor) -> Tensor:
         """Return h of windows (..., X) and, with direct connections, the window after it."""
-        step = feed_forward_step(window_X, self.weight_ih, self.bias_ih, self.activation)
-        h = step.hidden_BH
+        step = functools.partial(feed_forward_step, activation=self.activation)
+        h = step(window_X, self.weight_ih, self.bias_ih, norm=self.norms[0]).hidden_BH
+        for linear, norm in zip(self.above, self.norms[1:], strict=True):
+            h = step(h, linear.weight, linear.bias, norm=norm).hidden_BH
         if not self.settings.direct_connections:
             return h
         return torch.cat([h, window_X.to(h.dtype)], dim=-1)

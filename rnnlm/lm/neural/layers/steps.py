@@ -10,7 +10,7 @@ With layer normalisation (Ba, Kiros & Hinton 2016) LN(a) = g * (a - mean(a)) / s
 numbers of a row, takes the place of a, as each step says. Its gains g are `norms`, () without.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -52,10 +52,12 @@ def normalised(a_BG: Tensor, gain_G: Tensor, bias_G: Tensor | None = None) -> Te
     return F.layer_norm(a_BG.to(gain_G.dtype), gain_G.shape, gain_G, bias_G)
 
 
-def feed_forward_step(window_BX: Tensor, U: Tensor, b: Tensor, activation: Activation) -> Step:
+def feed_forward_step(
+    x_BX: Tensor, U: Tensor, b: Tensor, activation: Activation, norm: Callable[[Tensor], Tensor]
+) -> Step:
     """Take the step of Bengio et al. 2003, equation 1: h = f(x U + b), with x the vectors of the
-    last words side by side."""
-    return Step(ACTIVATIONS[activation](F.linear(window_BX, U, b)))
+    last words side by side, or the layer below. norm: of x U + b, before f."""
+    return Step(ACTIVATIONS[activation](norm(F.linear(x_BX, U, b))))
 
 
 def elman_step(

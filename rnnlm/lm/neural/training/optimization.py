@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
+from rnnlm.lm.neural.layers.batch_norm import running_statistics
 from rnnlm.lm.neural.training.contracts import StatefulAttributes
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 
@@ -305,6 +306,10 @@ class Averaging:
             if weight.requires_grad:
                 self.names.append(name)
                 self.weights.append(weight)
+        # What batch normalisation knows belongs to the weights of the same steps.
+        statistics = running_statistics(network)
+        self.names += statistics
+        self.weights += statistics.values()
 
         # Averaging begins at once, after some steps, when a validation triggers it, or never.
         self.ema_decay = settings.ema_decay

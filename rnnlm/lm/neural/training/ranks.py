@@ -29,6 +29,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rnnlm.config import Budget
 from rnnlm.errors import LostProcessError, TrainingError
 from rnnlm.events import never
+from rnnlm.lm.neural.layers.batch_norm import running_statistics
 from rnnlm.system import (
     FAREWELL_SECONDS,
     POLL_SECONDS,
@@ -94,6 +95,9 @@ class SingleProcess:
     def gather_rows(self, tensor: Tensor, rows: int) -> Tensor:
         """Join (places, B, width) of all ranks' rows, `rows` in all, on the CPU."""
         return tensor.detach().cpu()
+
+    def share_statistics(self, network: nn.Module) -> None:
+        """Give the running statistics of a network their mean over the ranks."""
 
     def averaging(self, module: nn.Module) -> nn.Module:
         """Return `module` as one whose gradients a backward pass averages over the ranks."""
@@ -186,6 +190,10 @@ class ProcessGroup(SingleProcess):
             share = _share(rank, self.count, rows)
             parts.append(gathered[:, : share.stop - share.start])
         return torch.cat(parts, dim=1)
+
+    def share_statistics(self, network: nn.Module) -> None:
+        for buffer in running_statistics(network).values():
+            buffer.copy_(torch.stack(self.gather(buffer)).mean(dim=0))
 
     def averaging(self, module: nn.Module) -> nn.Module:
         # No buffers are exchanged. The option for that was renamed in torch 2.13.

@@ -94,8 +94,10 @@ class Weights:
 
     network: nn.Module
     objective: Objective
+    ranks: SingleProcess
 
     def state_dict(self) -> dict[str, Tensor]:
+        self.ranks.share_statistics(self.network)
         return self.network.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

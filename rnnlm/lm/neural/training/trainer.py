@@ -225,6 +225,7 @@ class Trainer(state.StatefulParts):
         diverged."""
         if self.divergence.fault:
             return None
+        self.ranks.share_statistics(self.network)
         return self.validation.run(self.step_count, stop, steers)
 
     def validation_event(
@@ -383,7 +384,7 @@ class Trainer(state.StatefulParts):
 
     def parts(self) -> dict[str, Stateful]:
         return {
-            "network": state.Weights(self.network, self.objective),
+            "network": state.Weights(self.network, self.objective, self.ranks),
             "optimizer": state.Moments(self.optimizer),
             "averaging": self.averaging,
             "source": self.source,

@@ -33,7 +33,7 @@ from rnnlm.tasks.labelling.evaluation.label_metrics import (
 )
 from rnnlm.tasks.labelling.formats import schemes
 from rnnlm.tasks.labelling.formats.alignment import join
-from rnnlm.tasks.labelling.formats.example import LabelledText, labels_in
+from rnnlm.tasks.labelling.formats.example import LabelledText, Tree, labels_in
 from rnnlm.tasks.labelling.model import (
     ColumnPrediction,
     LabelSearch,
@@ -231,9 +231,12 @@ def verdict(
 
 
 def _mean_loss(model: TaskModel, data: LabelledData, predicted: LabelPredictions) -> float:
-    """Return the loss per word, or of a classifier per text; infinite where it is not a number."""
+    """Return the loss per word, or of a classifier per text, or node that has a label; infinite
+    where it is not a number."""
     if model.codec.word_columns:
         count = data.words
+    elif data.labels[0].ndim == 1:
+        count = int((data.labels[0] != PADDING).sum())
     else:
         count = data.sentences
     loss = sum(predicted.loss_nats) / max(1, count)
@@ -315,6 +318,15 @@ def _of_texts(
         for prediction in predicted_labels.predictions:
             highest = cast(np.ndarray, prediction[number].p_TK).max()
             probabilities.append([float(np.nan_to_num(highest))])
+
+    # The nodes of trees, where the model predicts their labels.
+    gold_nodes: list[Sequence[str]] = []
+    predicted_nodes: list[Sequence[str]] = []
+    for example, prediction in zip(data.examples, predicted_labels.predictions, strict=True):
+        p_NK = prediction[number].p_NK
+        if isinstance(example.words, Tree) and p_NK is not None and not is_multi:
+            gold_nodes.append(example.words.labels)
+            predicted_nodes.append([column.symbols[symbol] for symbol in p_NK.argmax(axis=1)])
     return Predictions(
         "text",
         gold,
@@ -323,6 +335,7 @@ def _of_texts(
         multi_label=is_multi,
         training_labels=set(column.symbols),
         probabilities=probabilities,
+        nodes=(gold_nodes, predicted_nodes) if gold_nodes else None,
     )
 
 

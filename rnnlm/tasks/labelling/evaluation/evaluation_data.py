@@ -3,7 +3,7 @@ otherwise."""
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -26,7 +26,14 @@ from rnnlm.tasks.labelling.data import (
 )
 from rnnlm.tasks.labelling.formats import schemes
 from rnnlm.tasks.labelling.formats.alignment import join
-from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, labels_in
+from rnnlm.tasks.labelling.formats.example import (
+    Example,
+    LabelledSettings,
+    LabelledText,
+    Tree,
+    labels_in,
+    labels_of_nodes,
+)
 from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.text.sources import settings_for
 
@@ -75,8 +82,18 @@ def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
         named = [f"{label!r} ({count:,})" for label, count in unseen.most_common()]
         notice(
             f"{name}: {unseen.total():,} of the labels do not occur in the training data; they "
-            f"count as wrong: {first_of(named, MOST_NAMED)}"
+            f"count as wrong: {first_of(named, MOST_NAMED)}{_first_place(text, unseen)}"
         )
+
+
+def _first_place(text: LabelledText, labels: Collection[str]) -> str:
+    """Return where one of the labels comes first, if the texts are trees."""
+    for example in text.examples:
+        if isinstance(example.words, Tree):
+            for label, place in zip(example.words.labels, example.words.places, strict=True):
+                if label in labels:
+                    return f"; the first is at {example.where}, column {place}"
+    return ""
 
 
 def _files(paths: Paths) -> list[str]:
@@ -146,6 +163,8 @@ def _labels(codec: Codec, text: LabelledText) -> Iterable[tuple[LabelColumn, Ite
             yield column, itertools.chain.from_iterable(rows)
     for place, column in enumerate(codec.text_columns):
         labels = [example.text_labels[place] for example in text.examples]
+        if codec.node_loss is not None:
+            labels += itertools.chain.from_iterable(map(labels_of_nodes, text.examples))
         if column.form == MULTI:
             yield column, itertools.chain.from_iterable(map(labels_in, labels))
         else:

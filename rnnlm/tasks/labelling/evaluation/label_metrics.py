@@ -458,7 +458,8 @@ class Predictions:
     training data. probabilities: of each predicted label; not for texts with several labels.
     references, symbols: for letters to sounds, the references of each word and the symbols
     predicted for it; `gold` and `predicted` are then the labels of letters, or empty where the data
-    does not say which letter has which symbol.
+    does not say which letter has which symbol. nodes: gold ("" where a node has none) and predicted
+    labels of the nodes of trees.
     """
 
     level: Level
@@ -472,6 +473,7 @@ class Predictions:
     probabilities: Sequence[Sequence[float]] | None = None
     references: error_rates.References | None = None
     symbols: Sequence[Sequence[str]] | None = None
+    nodes: tuple[Labels, Labels] | None = None
 
     def __post_init__(self) -> None:
         if self.level not in _LEARNED:
@@ -513,6 +515,7 @@ LABEL_METRICS = named(
     LabelMetric("precision", counts="sets", statistic=precision),
     LabelMetric("recall", counts="sets", statistic=recall),
     LabelMetric("accuracy", counts="right"),
+    LabelMetric("accuracy_nodes", counts="right_nodes"),
     LabelMetric("accuracy_known", counts="right_known"),
     LabelMetric("accuracy_unknown", counts="right_unknown"),
     LabelMetric("macro_f1", counts="classes", statistic=macro_f1),
@@ -547,6 +550,7 @@ class LabelMetrics(Result):
         words: Number of words with labels.
         words_unknown: Number of words that do not occur in the training data.
         accuracy: Share of correct labels; None if texts have several labels.
+        accuracy_nodes: Of trees, accuracy on all nodes with labels.
         accuracy_known: Accuracy on words of the training data.
         accuracy_unknown: Accuracy on unknown words.
         precision: Precision of spans, or of the labels of texts with several labels (micro
@@ -573,6 +577,7 @@ class LabelMetrics(Result):
     words: int | None
     words_unknown: int | None
     accuracy: float | None
+    accuracy_nodes: float | None
     accuracy_known: float | None
     accuracy_unknown: float | None
     precision: float | None
@@ -617,6 +622,9 @@ def counts_of(predictions: Predictions) -> dict[str, SentenceCounts]:
 
     # One label for each word, or for the text.
     counts["right"] = accuracy_counts(gold, predicted)
+    if predictions.nodes is not None:
+        has_label = [list(map(bool, labels)) for labels in predictions.nodes[0]]
+        counts["right_nodes"] = accuracy_counts(*predictions.nodes, has_label)
     if known is not None:
         unknown = [list(map(operator.not_, row)) for row in known]
         counts["right_known"] = accuracy_counts(gold, predicted, known)

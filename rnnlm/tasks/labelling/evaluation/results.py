@@ -1,15 +1,20 @@
 """The results of tagging a sentence and of classifying a text."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnlm.errors import UsageError, visible
+from rnnlm.evaluation import plotting
 from rnnlm.tabular import RecordList, Result, Row, identifier, to_builtins
 from rnnlm.tasks.labelling.data import EDIT, LabelColumn
 from rnnlm.tasks.labelling.formats import edit_scripts, schemes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,20 @@ class TaggedSentence:
 
 
 @dataclass(frozen=True)
+class LabelledNode:
+    """A node of the tree over a text, its most likely label and the probability of that. It covers
+    the words from `start` up to, but not including, `end`; parent: the number of the node above
+    it, -1 for the root; height: 0 of a word."""
+
+    start: int
+    end: int
+    parent: int
+    height: int
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
 class ClassifiedText(Result):
     """A text with labels.
 
@@ -80,6 +99,8 @@ class ClassifiedText(Result):
         probabilities: For each label column the probability of each label, highest first. They sum
             to one; with multi-label, each label has its own.
         reason: Reason why it has no labels.
+        nodes: For each label column, if they were asked for, the nodes of the text's tree: the
+            words, then the inner nodes, each after its children, the root last.
     """
 
     text: str | None
@@ -87,6 +108,7 @@ class ClassifiedText(Result):
     labels: Mapping[str, str]
     probabilities: Mapping[str, Mapping[str, float]]
     reason: str | None = None
+    nodes: Mapping[str, tuple[LabelledNode, ...]] = field(default_factory=dict)
 
     @property
     def label(self) -> str | None:
@@ -105,9 +127,55 @@ class ClassifiedText(Result):
         del text["words"]
         for name, by_label in text["probabilities"].items():
             text["probabilities"][name] = dict(islice(by_label.items(), top))
-        if not self.reason:
-            del text["reason"]
+        for name in ("reason", "nodes"):
+            if not text[name]:
+                del text[name]
         return text
+
+
+# ---- The picture of a tree.
+
+LEVEL = 0.55  # inches between the heights of a tree
+MOST_WORDS = 300
+LONGEST_LABEL = 12  # letters
+
+
+def draw_tree(classified: ClassifiedText) -> "Figure":
+    """Draw the nodes of a text's tree over its words, each with its label in the first label column
+    and the probability as text: colours are labels, the deeper the more probable."""
+    words, [(name, nodes), *_] = classified.words, classified.nodes.items()
+    styles = plotting.series_styles(sorted(classified.probabilities[name]))
+    if len(words) > MOST_WORDS:
+        raise UsageError(f"a tree of {len(words):,} words cannot be drawn", f"{MOST_WORDS} can")
+    # Each node is above the middle of its words.
+    places = [((node.start + node.end - 1) / 2, node.height) for node in nodes]
+
+    # A word has the width of a node's text; longer words are upright.
+    names = [plotting.short_name(node.label, LONGEST_LABEL) for node in nodes]
+    letter, levels = plotting.LETTER * plotting.SMALL / 72, nodes[-1].height + 1
+    across = (max(4, *map(len, names)) + 1.5) * letter
+    is_upright = max(map(len, words)) * letter > across
+    below = 0.9 if is_upright else 0.3  # inches
+    width, height = max(3.5, across * len(words) + 0.4), LEVEL * levels + below + 0.5
+    title = "Each node's most likely label, and its probability"
+    figure, axes = plotting.new_figure(title, "", "", width, height)
+    axes.set(xlim=(-0.5, len(words) - 0.5), ylim=(-0.5 - below / LEVEL, levels - 0.5))
+    axes.set_axis_off()
+    style: dict[str, Any] = {"ha": "center", "fontsize": plotting.SMALL, "parse_math": False}
+    for place, word in enumerate(words):
+        axes.text(place, -0.5, visible(word), rotation=90 * is_upright, va="top", **style)
+
+    # A white box hides the lines below the colour, which is not opaque.
+    for node, (x, y), name in zip(nodes, places, names, strict=True):
+        if node.parent >= 0:
+            ends = zip((x, y), places[node.parent], strict=True)
+            axes.plot(*ends, color=plotting.REFERENCE, linewidth=0.8, zorder=1)
+        colour = styles[node.label].colour
+        text = f"{name}\n{node.probability:.2f}"
+        for order, face in enumerate(("white", (colour, 0.7 * node.probability)), start=2):
+            box = {"boxstyle": "round,pad=0.25", "edgecolor": colour, "facecolor": face}
+            axes.text(x, y, text, va="center", bbox=box, zorder=order, **style)
+    return figure
 
 
 # ---- Probabilities of a network's symbols as probabilities of the labels that people read.

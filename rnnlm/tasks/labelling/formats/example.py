@@ -17,6 +17,32 @@ from rnnlm.text.lines import Line, is_blank, without_end
 LABEL_SEPARATOR = "|"  # between the labels of a text that has several
 
 
+class Tree(tuple[str, ...]):
+    """The words of a text, and the binary tree over them: whatever reads words reads these, too.
+
+    Nodes are numbered: the words first, from 0 on, then the inner nodes, each after its children,
+    the root last. children: the left and the right child of each inner node. labels: of all nodes,
+    "" where there is none. places: the column of the line, from 1, in which each node begins.
+    collapsed, folded: how many nodes had one child, or more than two.
+    """
+
+    def __init__(
+        self,
+        words: Iterable[str],
+        children: tuple[tuple[int, int], ...] = (),
+        labels: tuple[str, ...] = (),
+        places: tuple[int, ...] = (),
+        collapsed: int = 0,
+        folded: int = 0,
+    ) -> None:
+        self.children, self.labels, self.places = children, labels, places
+        self.nodes = (children, labels)  # for hashes of the data
+        self.collapsed, self.folded = collapsed, folded
+
+    def __new__(cls, words: Iterable[str], *nodes: object) -> "Tree":
+        return super().__new__(cls, words)
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """A sentence or a text of at least one word.
@@ -64,9 +90,21 @@ class LabelledText:
         """The first 12 hexadecimal digits of SHA-256 over words and labels, whatever file, format
         or compression they came in."""
         rows = (
-            (example.words, example.word_labels, example.text_labels) for example in self.examples
+            (
+                example.words,
+                example.word_labels,
+                example.text_labels,
+                *getattr(example.words, "nodes", ()),
+            )
+            for example in self.examples
         )
         return writing.digest(msgspec.json.encode(row) + b"\n" for row in rows)[:12]
+
+
+def labels_of_nodes(example: Example) -> tuple[str, ...]:
+    """Return the labels of the nodes below the root, if the words have a tree."""
+    words = example.words
+    return tuple(filter(None, words.labels[:-1])) if isinstance(words, Tree) else ()
 
 
 def labels_in(joined: str) -> tuple[str, ...]:
@@ -82,7 +120,7 @@ def joined_labels(labels: Iterable[str]) -> str:
 # ---- Settings for reading labelled texts.
 
 Level = Literal["word", "text"]  # what has a label: each word (tagging), or the whole text
-Format = Literal["auto", "conllu", "columns", "tsv", "csv", "jsonl", "parquet", "fasttext"]
+Format = Literal["auto", "conllu", "columns", "tsv", "csv", "jsonl", "parquet", "fasttext", "trees"]
 SchemeName = Literal["auto", "none", "iob1", "bio", "bioes", "bilou", "bmes"]
 
 
@@ -94,8 +132,8 @@ class LabelledSettings:
     format: Annotated[
         Format,
         about(
-            "data format: conllu, columns, tsv, csv, jsonl, parquet or fasttext; auto infers "
-            "it from the content",
+            "data format: conllu, columns, tsv, csv, jsonl, parquet, fasttext or trees; auto "
+            "infers it from the content",
             title="FORMAT",
         ),
     ] = "auto"

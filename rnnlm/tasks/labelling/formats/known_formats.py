@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from rnnlm.storage.files import tables
-from rnnlm.tasks.labelling.formats import conllu, documents, line_formats
+from rnnlm.tasks.labelling.formats import conllu, documents, line_formats, trees
 from rnnlm.tasks.labelling.formats.documents import DocumentSentence
 from rnnlm.tasks.labelling.formats.example import LabelledSettings, LabelledText, Level
 from rnnlm.tasks.labelling.formats.labelled_tables import are_tags, tokens_of
@@ -99,6 +99,10 @@ def _fits_fasttext(sample: Sample) -> bool:
     return sample.level == "text" and any(word.startswith(PREFIX) for word in words)
 
 
+def _fits_trees(sample: Sample) -> bool:
+    return sum(map(trees.is_tree, sample.lines)) > len(sample.lines) / 2
+
+
 def _fits_tsv(sample: Sample) -> bool:
     if "\t" not in sample.lines[0]:
         return False
@@ -172,6 +176,9 @@ FORMATS = {
             fits_document=_has_words_of_conllu,
             read=conllu.read,
             read_document=documents.read_conllu,
+        ),
+        LabelFormat(
+            trees.FORMAT, levels=("text",), fits=_fits_trees, read=trees.read, has_columns=False
         ),
         LabelFormat(
             "fasttext",

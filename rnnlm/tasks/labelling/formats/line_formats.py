@@ -270,7 +270,7 @@ LABEL_COLUMN = "label"
 PREFIX = "__label__"
 
 
-def _label_column(settings: LabelledSettings) -> tuple[str, ...]:
+def label_column(settings: LabelledSettings) -> tuple[str, ...]:
     """Return the name of the one label column: the first requested one, or the usual one."""
     names = (*settings.label_columns, *settings.sentence_label_columns, LABEL_COLUMN)
     return names[:1]
@@ -279,7 +279,7 @@ def _label_column(settings: LabelledSettings) -> tuple[str, ...]:
 def read_fasttext(source: str, settings: LabelledSettings) -> LabelledText:
     """Return the examples of a file of fastText: words of a line that begin with `__label__` are
     its labels."""
-    names = _label_column(settings)
+    names = label_column(settings)
     examples = []
     for number, line in lines_with_ends(source, settings.encoding_errors):
         tokens = split_words(line)

@@ -14,17 +14,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rnnlm.events import interruption_point
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.layer_outputs import ends
+from rnnlm.lm.neural.layers.batch_norm import BatchNorm
 from rnnlm.lm.neural.layers.layers import dropout, reader_of_rows, rows_of
 from rnnlm.lm.neural.words import SomeUnknown, WordInput
-from rnnlm.tasks.batches import is_word
+from rnnlm.tasks.batches import is_word, on_device
 from rnnlm.tasks.labelling.settings import (
     BagClassifier,
     CnnClassifier,
     RecurrentTaskSettings,
+    RecursiveClassifier,
     TaskSettings,
 )
+from rnnlm.tasks.labelling.trees import plan
 
 
 class Reader(nn.Module):
@@ -268,8 +272,8 @@ def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) ->
     return words_TBC.gather(0, number_SB.unsqueeze(2).expand(-1, -1, words_TBC.shape[2]))
 
 
-# ---- From the words of a text to one vector of it without recurrence: as a bag of words, or by
-# filters over the words.
+# ---- From the words of a text to one vector of it without recurrence: as a bag of words, by
+# filters over the words, or over a tree.
 #
 # Each makes features (B, H), H = `width`, of inputs (T, B) and lengths (B), at least 1. Shapes: E
 # width of what is read for each word, P places of a filter, F filters.
@@ -287,6 +291,8 @@ class BagOfWords(Reader):
         linears = [nn.Linear(below, width) for below, width in itertools.pairwise(widths)]
         # nn.ModuleList does not give the type of its modules.
         self.layers: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
+        norms = [BatchNorm(width) if settings.batch_norm else nn.Identity() for width in widths[1:]]
+        self.norms = nn.ModuleList(norms)
 
     def forward(
         self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
@@ -295,16 +301,16 @@ class BagOfWords(Reader):
         is_word_TB = is_word(len(inputs_TB), lengths_B)
         x_TBE = self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)
         y_BH = x_TBE.sum(dim=0) / lengths_B.unsqueeze(1)
-        for number, layer in enumerate(self.layers):
+        for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
             rate = self.dropout_between if number else 0.0
-            y_BH = self.activation(layer(dropout(y_BH, rate, self.training)))
+            y_BH = self.activation(norm(layer(dropout(y_BH, rate, self.training))))
         return self.drop(y_BH)
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return ((layer.weight, "input", 1) for layer in self.layers)
 
     def levels(self) -> list[list[nn.Module]]:
-        return [[layer] for layer in self.layers]
+        return [[layer, norm] for layer, norm in zip(self.layers, self.norms, strict=True)]
 
 
 class WordFilters(Reader):
@@ -322,6 +328,7 @@ class WordFilters(Reader):
         linears = [nn.Linear(w * settings.input_width, settings.hidden_size) for w in self.widths]
         # nn.ModuleList does not give the type of its modules.
         self.filters: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
+        self.norm = BatchNorm(self.width) if settings.batch_norm else nn.Identity()
 
     def forward(
         self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
@@ -333,13 +340,13 @@ class WordFilters(Reader):
         best = []
         for w, linear in zip(self.widths, self.filters, strict=True):
             best.append(_best(w, linear, x_BET, lengths_B))
-        return self.drop(torch.relu(torch.cat(best, dim=1)))
+        return self.drop(torch.relu(self.norm(torch.cat(best, dim=1))))
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return ((linear.weight, "input", 1) for linear in self.filters)
 
     def levels(self) -> list[list[nn.Module]]:
-        return [list(self.filters)]
+        return [[*self.filters, self.norm]]
 
 
 def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor:
@@ -351,10 +358,106 @@ def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor
     return y_BFP.masked_fill(~has_words_BP.unsqueeze(1), -torch.inf).amax(dim=2)
 
 
-def make_text_encoder(settings: TaskSettings, tokenizer: Tokenizer) -> BagOfWords | WordFilters:
-    """Make the network that reads texts for `bag` or `cnn`, with weights that
+# ---- The vectors of the nodes of a tree over the words (Socher et al. 2011; with a tensor, Socher
+# et al. 2013, eq. 2):
+#
+#     v = tanh(W [a; b] + c),  v = tanh([a; b]' V [a; b] + W [a; b] + c)
+#
+# with a and b the vectors of a node's children, and of a leaf its word's vector. Shapes: T words
+# and N = 2 T - 1 nodes of the longest text, C nodes of one height in all texts.
+
+
+class TreeComposition(Reader):
+    """Vectors of the nodes of trees, all nodes of one height at once. The tensor starts at zero, so
+    that the network begins as the one with a matrix alone. Batches are normalised where they enter
+    the recursion, at the leaves, as Laurent et al. (2016) do with recurrent layers."""
+
+    def __init__(self, settings: RecursiveClassifier, tokenizer: Tokenizer) -> None:
+        super().__init__(settings, tokenizer)
+        width, read = settings.hidden_size, settings.input_width
+        self.leaf = nn.Linear(read, width) if read != width else nn.Identity()
+        self.compose = nn.Linear(2 * width, width)
+        self.tensor: nn.Module = nn.Identity()
+        if settings.composition == "tensor":
+            self.tensor = nn.Linear(2 * width, 2 * width * width, bias=False)
+            nn.init.zeros_(self.tensor.weight)
+        self.norm = BatchNorm(width) if settings.batch_norm else nn.Identity()
+
+    def forward(
+        self,
+        inputs_SB: Tensor,
+        lengths_B: Tensor,
+        context_SBC: Tensor | None,
+        nodes_MB: Tensor,
+        words: tuple[Tensor, ...] = (),
+    ) -> tuple[Tensor, Tensor]:
+        """Return the features of all nodes (N, B, H), and of roots (B, H), after dropout.
+
+        nodes_MB: the trees, on the host. words: where words have several tokens, first_TB, last_TB
+        and words_1B, as :func:`rnnlm.tasks.labelling.batches.batch_tensors` makes them; a word is
+        then the mean of its tokens.
+        """
+        x_TBE = self.vectors(inputs_SB, is_word(len(inputs_SB), lengths_B), context_SBC)
+        if words:
+            x_TBE, lengths_B = _means(x_TBE, words[0], words[1]), words[2][0]
+        words_C, pieces, *others = plan(nodes_MB.numpy())
+        word_C, child_X, node_X = (on_device(array, x_TBE.device) for array in (words_C, *others))
+
+        # Each height takes what the lower ones gave it, and gives its own vectors to higher ones.
+        given: list[list[Tensor]] = [[] for _ in range(len(pieces) + 1)]
+        vectors = [self.norm(self.leaf(x_TBE.flatten(0, 1).index_select(0, word_C)))]
+        read = 0
+        for height, pieces_of_height in enumerate(pieces):
+            if height:
+                interruption_point()
+                end = read + sum(len(piece) for piece in given[height])
+                pairs_C2H = torch.cat(given[height]).index_select(0, child_X[read:end])
+                vectors.append(self._composed(pairs_C2H.view((end - read) // 2, -1)))
+                read = end
+            sizes = [count for _, count in pieces_of_height]
+            for (parent, _), piece in zip(pieces_of_height, vectors[-1].split(sizes), strict=True):
+                given[parent].append(piece)
+
+        y_XH = torch.cat(vectors).index_select(0, node_X)
+        y_NBH = self.drop(y_XH.view(-1, len(lengths_B), self.width))
+        root_1BH = (2 * lengths_B - 2).view(1, -1, 1).expand(1, -1, y_NBH.shape[2])
+        return y_NBH, y_NBH.gather(0, root_1BH)[0]
+
+    def _composed(self, pairs_CX: Tensor) -> Tensor:
+        """Return the vectors (C, H) of nodes from those of their children, [left; right]."""
+        y_CH = self.compose(pairs_CX)
+        if isinstance(self.tensor, nn.Linear):
+            products_CHX = self.tensor(pairs_CX).unflatten(1, (self.width, -1))
+            y_CH = y_CH + (products_CHX * pairs_CX.unsqueeze(1)).sum(dim=2)
+        return torch.tanh(y_CH)
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        for linear in (self.leaf, self.compose):
+            if isinstance(linear, nn.Linear):
+                yield linear.weight, "input", 1
+
+    def levels(self) -> list[list[nn.Module]]:
+        return [[self.leaf, self.compose, self.tensor, self.norm]]
+
+
+def _means(x_SBE: Tensor, first_TB: Tensor, last_TB: Tensor) -> Tensor:
+    """Return the mean (T, B, E) of the tokens of each word, from its first to its last."""
+    sums_SBE = F.pad(x_SBE.cumsum(dim=0), (0, 0, 0, 0, 1, 0))
+    before, until = (
+        sums_SBE.gather(0, place_TB.unsqueeze(2).expand(-1, -1, x_SBE.shape[2]))
+        for place_TB in (first_TB, last_TB + 1)
+    )
+    return (until - before) / (last_TB - first_TB + 1).unsqueeze(2)
+
+
+def make_text_encoder(
+    settings: TaskSettings, tokenizer: Tokenizer
+) -> BagOfWords | WordFilters | TreeComposition:
+    """Make the network that reads texts for `bag`, `cnn` or `recursive`, with weights that
     :func:`rnnlm.lm.neural.initialisation.start_weights` fills."""
     if isinstance(settings, BagClassifier):
         return BagOfWords(settings, tokenizer)
+    if isinstance(settings, RecursiveClassifier):
+        return TreeComposition(settings, tokenizer)
     assert isinstance(settings, CnnClassifier)
     return WordFilters(settings, tokenizer)

@@ -337,7 +337,8 @@ class TextHead(nn.Module):
         """Return the sum of -log p in nats, and the number of texts that have a known label.
         Nothing waits for the device.
 
-        labels: (B,), -1 where a text has none that is known, which is left out; with `multi_label`
+        labels: (B,), -1 where a text has none that is known, which is left out (also (N, B), with
+        features (N, B, H), of nodes); with `multi_label`
         (B, K), one where a text has the label and zero where not, and the sum is over all labels of
         all texts.
         """
@@ -350,12 +351,12 @@ class TextHead(nn.Module):
 
     @torch.no_grad()
     def label_probabilities(self, features_BH: Tensor) -> Tensor:
-        """Return the probability of each label, (B, K): they sum to one over the labels, or with
-        `multi_label` each label's is independent."""
+        """Return the probability of each label, (..., K) for features (..., H): they sum to one
+        over the labels, or with `multi_label` each label's is independent."""
         scores_BK = _scores(self.output, features_BH)
         if self.multi_label:
             return torch.sigmoid(scores_BK)
-        return torch.softmax(scores_BK, dim=1)
+        return torch.softmax(scores_BK, dim=-1)
 
     def output_matrices(self) -> list[Tensor]:
         """Return the weights of the output layer, to be initialised."""

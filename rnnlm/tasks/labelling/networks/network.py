@@ -18,6 +18,7 @@ from rnnlm.tasks.labelling.networks.contextual import LayerMixture
 from rnnlm.tasks.labelling.networks.encoders import (
     BagOfWords,
     Pooling,
+    TreeComposition,
     WordEncoder,
     WordFilters,
     at_tokens,
@@ -32,11 +33,13 @@ from rnnlm.tasks.labelling.shapes import check_loss
 class Features(NamedTuple):
     """The features that output layers read, after dropout. words_TBH: of words, zeros in padding;
     None where no column has labels of words. text_BH: of texts; None where no column has labels of
-    texts. lengths_B: words of each row."""
+    texts. lengths_B: words of each row. nodes_NBH: of the nodes of trees, the roots of which are
+    text_BH, anything in padding; None where the network reads none."""
 
     words_TBH: Tensor | None
     text_BH: Tensor | None
     lengths_B: Tensor
+    nodes_NBH: Tensor | None = None
 
 
 class TaskNetwork(LayeredNetwork):
@@ -49,7 +52,7 @@ class TaskNetwork(LayeredNetwork):
         self.has_word_labels = bool(codec.word_columns)
         self.has_text_labels = bool(codec.text_columns)
         # Modules without recurrence have one vector of a text anyway.
-        self.encoder: WordEncoder | BagOfWords | WordFilters
+        self.encoder: WordEncoder | BagOfWords | WordFilters | TreeComposition
         self.pooling: Pooling | None = None
         if isinstance(settings, RecurrentTaskSettings):
             self.encoder = WordEncoder(settings, codec.tokenizer)
@@ -63,10 +66,14 @@ class TaskNetwork(LayeredNetwork):
     def forward(self, inputs: tuple[Tensor, ...]) -> Features:
         """Read a batch. inputs: inputs_SB, tokens_1B and, where words may have several tokens,
         first_TB, last_TB and words_1B; where language models are read beside them their states_TBX;
-        as :func:`rnnlm.tasks.batches.batch_tensors` makes them."""
+        for trees nodes_MB; as :func:`rnnlm.tasks.batches.batch_tensors` makes them."""
+        nodes_MB = inputs[-1]
         inputs, context_SBC = self._with_context(inputs)
         inputs_SB, lengths_B = inputs[0], inputs[1][0]
         encoder, settings = self.encoder, self.settings
+        if isinstance(encoder, TreeComposition):
+            nodes = encoder(inputs_SB, lengths_B, context_SBC, nodes_MB, inputs[2:])
+            return Features(None, nodes[1], lengths_B, nodes[0])
         if not isinstance(encoder, WordEncoder) or not isinstance(settings, RecurrentTaskSettings):
             return Features(None, encoder(inputs_SB, lengths_B, context_SBC), lengths_B)
 
@@ -109,7 +116,10 @@ class TaskNetwork(LayeredNetwork):
         return trace_stack(self.encoder.body, x_SBE)
 
     def _with_context(self, inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        """Return the inputs for the words, and what is read beside each token, (S, B, C)."""
+        """Return the inputs for the words, without trees, and what is read beside each token, (S,
+        B, C)."""
+        if isinstance(self.encoder, TreeComposition):
+            inputs = inputs[:-1]
         if self.context is None:
             return inputs, None
         inputs, context_SBC = inputs[:-1], self.context(inputs[-1])
@@ -164,6 +174,8 @@ def _head(settings: TaskSettings, column: LabelColumn) -> nn.Module:
 
 def _loss(head: nn.Module, features: Features, labels: Tensor) -> Tensor:
     if isinstance(head, TextHead):
+        if features.nodes_NBH is not None and not head.multi_label:
+            return head.loss(features.nodes_NBH, labels)[0]
         assert features.text_BH is not None
         return head.loss(features.text_BH, labels.t() if head.multi_label else labels[0])[0]
     assert isinstance(head, TaggingHead) and features.words_TBH is not None

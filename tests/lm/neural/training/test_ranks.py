@@ -22,6 +22,7 @@ from rnnlm.errors import (
     UsageError,
 )
 from rnnlm.events import Checkpoint, RolledBack, Step, TrainingState, Validated
+from rnnlm.lm.neural.layers.batch_norm import BatchNorm
 from rnnlm.lm.neural.settings import stored
 from rnnlm.lm.neural.training import ranks as ranks_module
 from rnnlm.lm.neural.training import state as state_module
@@ -233,6 +234,12 @@ def cases_of_rank(ranks, earlier: dict[int, TrainingState]) -> dict:
     found["draws"] = len({state.arrays[f"random.cpu{end}"].tobytes() for end in ends})
     found["dropout, resumed"] = run(trainer_of(DROPOUT, ranks, initial=state))
 
+    # Each rank has read other rows.
+    norm = BatchNorm(1)
+    norm.running_mean.fill_(ranks.rank_info.rank)
+    ranks.share_statistics(norm)
+    found["statistics"] = float(norm.running_mean)
+
     # What one rank alone is asked, or finds, applies to all.
     is_last = ranks.rank_info.rank == ranks.count - 1
     asked = trainer_of(CASES["lstm"], ranks)
@@ -370,6 +377,11 @@ def test_ranks_draw_separately_and_resume_the_same_draws(count):
     for name in whole:
         if name.startswith("last."):
             np.testing.assert_array_equal(resumed[name], whole[name])
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_running_statistics_are_the_mean_of_all_ranks(count):
+    assert together(count)["statistics"] == (count - 1) / 2
 
 
 @pytest.mark.parametrize("count", COUNTS)

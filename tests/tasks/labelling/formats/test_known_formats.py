@@ -25,6 +25,7 @@ DAMAGED = {
     "conllu": (
         "1\ta\t_\tX\t_\t_\t_\t_\t_\t_\n2\tb\t_\tY\t_\t_\t_\t_\n\n", "word", "line 2: 8 columns"
     ),
+    "trees": ("(1 (2 a) (2 b))\n(1 (2 a) (2 b)\n", "text", "line 2, column 1: this bracket is not"),
     "fasttext": ("__label__a one\ntwo\n", "text", "line 2: no label"),
     "tsv": ("text\ttags\none two\tA B\nthree four\tA\n", "word", "line 3: 2 words and 1 label"),
     "columns": ("one A\ntwo B\nthree\nfour A\n\n", "word", "line 3: 1 column"),
