@@ -37,7 +37,7 @@ class MetricDefinition:
         higher_is_better: Whether higher values are better.
         digits: Decimal places in comparisons.
         without_unknown: Whether it is a variant of another metric without unknown tokens.
-        adjusts_unknown: Whether it equals another metric if nothing is unknown.
+        is_adjusted: Whether it equals another metric if nothing is unknown.
         is_perplexity: Whether its differences are in bits and have a ratio of perplexities.
     """
 
@@ -46,7 +46,7 @@ class MetricDefinition:
     higher_is_better: bool = True
     digits: int = 2
     without_unknown: bool = False
-    adjusts_unknown: bool = False
+    is_adjusted: bool = False
     is_perplexity: bool = False
 
     @property
@@ -293,7 +293,7 @@ class Evaluation(Records, Result):
         shown_metrics = []
         for metric in self.metrics:
             definition = metric.definition
-            is_of_unknown = definition.without_unknown or definition.adjusts_unknown
+            is_of_unknown = definition.without_unknown or definition.is_adjusted
             repeats_another = is_of_unknown and not has_unknown
             if (metric.value is not None or metric.note) and not repeats_another:
                 shown_metrics.append(metric)

@@ -175,7 +175,7 @@ class LineSums:
             bytes), (S,).
         """
         logprob_S = self.logprob_no_oov_S if metric.without_unknown else self.logprob_S
-        if metric.adjusts_unknown:
+        if metric.is_adjusted:
             logprob_S = self.logprob_adjusted_S
         return logprob_S, getattr(self, metric.counts)
 
@@ -237,7 +237,7 @@ TEXT_METRICS = named(
     ),
     # exp(-(logprob_nats - n ln r) / tokens) with n unknown tokens, r of them different: an unknown
     # word costs as much as <unk>, and the choice of one among r.
-    TextMetric("ppl_adjusted", per="token", is_perplexity=True, adjusts_unknown=True),
+    TextMetric("ppl_adjusted", per="token", is_perplexity=True, is_adjusted=True),
     TextMetric("ppl_word", per="word", is_perplexity=True, in_summary=True),
     # Has a value only where words are tokens, or none is unknown
     TextMetric("ppl_word_no_oov", per="word", is_perplexity=True, without_unknown=True),

@@ -444,13 +444,13 @@ class SentenceScorer:
             if functions.keys() != {"log_boundary"}:
                 is_place_N = np.zeros(len(encoded.ids), dtype=bool)
                 is_place_N[shown.items.starts] = True
-            look_at_all = distributions.side_by_side(list(functions.values()))
-            logprob_N, columns, self.state = distributions.score_and_look(
+            apply_all = distributions.side_by_side(list(functions.values()))
+            logprob_N, columns, self.state = distributions.score_and_apply(
                 model=self.model,
                 ids=encoded.ids,
                 spans=spans,
                 is_place_N=is_place_N,
-                look=look_at_all,
+                function=apply_all,
                 state=self.state,
                 initial=initial,
             )
@@ -465,10 +465,12 @@ class SentenceScorer:
             logprob_N = span_scoring.score_spans(self.model, encoded.ids, spans, initial)
         return logprob_N, DistributionColumns(nothing, nothing, nothing)
 
-    def _distribution_functions(self, shown: ShownWords) -> dict[str, distributions.Look]:
+    def _distribution_functions(
+        self, shown: ShownWords
+    ) -> dict[str, distributions.DistributionFunction]:
         """Return the functions that look at each distribution at the words, by the name of their
         result in :class:`DistributionColumns`."""
-        settings, functions = self.settings, dict[str, distributions.Look]()
+        settings, functions = self.settings, dict[str, distributions.DistributionFunction]()
         if shown.items.is_place_N.any():
             functions["log_boundary"] = self.finder.log_boundary
         if "entropy" in settings.measures:

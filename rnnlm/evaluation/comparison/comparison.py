@@ -335,7 +335,7 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         encoded = [side.data for side in sides]
         main = TEXT_METRICS[self.main]
         scores = self.scores
-        if main.adjusts_unknown:
+        if main.is_adjusted:
             scores = list(map(_adjusted, self.scores, encoded))
         units = difference_tables.units_of(self.text, tokenizers, encoded, scores)
         if units.unaligned_lines:

@@ -1,4 +1,4 @@
-"""Score a text and look at whole distributions at chosen places of it, in bounded memory.
+"""Score a text and apply functions to whole distributions at chosen places, in bounded memory.
 
 A network runs once; its output layer is computed in full at the chosen places alone. Other models
 predict everywhere, a few tokens at a time.
@@ -18,23 +18,23 @@ from rnnlm.text.encoding import known_ids
 MOST_CELLS = 1 << 22  # of distributions in memory at once
 
 # log-probabilities (nats), (M, V) -> the part of them to keep, (M, ...)
-Look = Callable[[Array], np.ndarray]
+DistributionFunction = Callable[[Array], np.ndarray]
 
 
-def score_and_look(
+def score_and_apply(
     model: LanguageModel,
     ids: np.ndarray,
     spans: np.ndarray,
     is_place_N: np.ndarray,
-    look: Look,
+    function: DistributionFunction,
     state: State | None = None,
     initial: span_scoring.Initial | None = None,
 ) -> tuple[np.ndarray, np.ndarray, State | None]:
-    """Score `ids` as :func:`rnnlm.lm.base.span_scoring.score_spans` does, and apply `look` to the
-    distribution of the token at each place (within the spans).
+    """Score `ids` as :func:`rnnlm.lm.base.span_scoring.score_spans` does, and apply `function` to
+    the distribution of the token at each place (within the spans).
 
-    Return the scores, the results of `look` in the order of places, and the state after the last
-    token.
+    Return the scores, the results of `function` in the order of places, and the state after the
+    last token.
 
     state: where a single span begins; None: in its initial state, and no state is returned.
     initial: where spans begin, as in `score_spans`.
@@ -57,7 +57,7 @@ def score_and_look(
             places.append(position_BT[chosen_BT])
             rows_M, times_M = np.nonzero(chosen_BT)
             for distributions_MV in reader.distributions(read, rows_M, times_M):
-                seen.append(look(distributions_MV))
+                seen.append(function(distributions_MV))
 
     # Spans are read by length: bring the results into the order of the text.
     seen_M = np.zeros(0)
@@ -177,15 +177,15 @@ def entropy_bits(logprob_MV: Array) -> np.ndarray:
         return np.maximum(0.0, np.log(total_M) - mean_M / total_M) / np.log(2)
 
 
-def side_by_side(looks: Sequence[Look]) -> Look:
-    """Return a look that puts the results of all `looks` into the columns of one array, (M,
-    columns)."""
+def side_by_side(functions: Sequence[DistributionFunction]) -> DistributionFunction:
+    """Return a function that puts the results of all `functions` into the columns of one array,
+    (M, columns)."""
 
-    def look_at_all(logprob_MV: Array) -> np.ndarray:
-        columns = [look(logprob_MV).reshape(len(logprob_MV), -1) for look in looks]
+    def apply_all(logprob_MV: Array) -> np.ndarray:
+        columns = [function(logprob_MV).reshape(len(logprob_MV), -1) for function in functions]
         return np.concatenate(columns, axis=1)
 
-    return look_at_all
+    return apply_all
 
 
 def likeliest(logprob_MV: Array, count: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from rnnlm.checks import several
 from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.base.distributions import score_and_look
+from rnnlm.lm.base.distributions import score_and_apply
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.words import WordFinder
 from rnnlm.scoring.pairs.pair import FULL, PARTIAL, SCORINGS, WORD, Pair
@@ -103,7 +103,7 @@ def read_lines(model: LanguageModel, lines: Sequence[str], *, as_words: bool = F
         is_place_N[encoded.offsets[:-1]] = False
         # B is 1 at the start of a line, and log B 0.
         log_boundary = WordFinder(model.tokenizer).log_boundary
-        logprob_N, word_start_N[is_place_N], _ = score_and_look(
+        logprob_N, word_start_N[is_place_N], _ = score_and_apply(
             model, encoded.ids, spans, is_place_N, log_boundary
         )
     else:

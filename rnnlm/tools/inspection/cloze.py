@@ -17,7 +17,7 @@ from rnnlm.errors import TextError, first_of
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.interface import Device, LanguageModel
-from rnnlm.lm.base.distributions import MOST_CELLS, score_and_look
+from rnnlm.lm.base.distributions import MOST_CELLS, score_and_apply
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.lm.base.span_scoring import check_scores, spans_between
 from rnnlm.scoring.scorer import score_sentences
@@ -234,7 +234,7 @@ def _ranks(model: LanguageModel, items: Sequence[ClozeItem]) -> Iterator[tuple[i
         at_M = ends[first : first + at_once]
         is_place_N = np.zeros(len(encoded.ids), dtype=bool)
         is_place_N[at_M] = True
-        _, logprob_MV, _ = score_and_look(model, encoded.ids, spans, is_place_N, arrays.as_numpy)
+        _, logprob_MV, _ = score_and_apply(model, encoded.ids, spans, is_place_N, arrays.as_numpy)
         check_scores(logprob_MV.max(axis=1))
         for logprob_V, id in zip(logprob_MV, encoded.ids[at_M], strict=True):
             best = np.argsort(-logprob_V, kind="stable")[:NAMED]

@@ -31,7 +31,7 @@ from rnnlm.tools.serving import costs, work
 from rnnlm.tools.serving.line_inspection import inspections_of
 from rnnlm.tools.serving.refusals import Refusal
 from rnnlm.tools.serving.schemas import ModelRecord
-from rnnlm.tools.serving.work import FairWork, Outcome, finish, tell
+from rnnlm.tools.serving.work import FairScheduler, Outcome, finish, tell
 
 Result = TypeVar("Result")
 
@@ -128,8 +128,8 @@ class Threads:
     """The threads that all models share, however many they are: processors are few."""
 
     def __init__(self) -> None:
-        self.small = FairWork(SMALL_WORK_AT_ONCE)
-        self.long = FairWork(LONG_WORK_AT_ONCE)
+        self.small = FairScheduler(SMALL_WORK_AT_ONCE)
+        self.long = FairScheduler(LONG_WORK_AT_ONCE)
 
 
 class ServedModel:

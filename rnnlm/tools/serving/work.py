@@ -26,9 +26,9 @@ Outcome = tuple["asyncio.Future[Result]", Result | Exception]
 
 client: ContextVar[str] = ContextVar("client", default="")  # whose request is being answered
 
-MOST_BEGUN = 8  # works begun and not finished: each may hold 200 MB
-TURN_SECONDS = 0.05  # a work keeps its turn for so long, even if others wait
-ALONE_SECONDS = 2.0  # a client counts as present for so long after its last work
+MOST_BEGUN = 8  # jobs begun and not finished: each may hold 200 MB
+TURN_SECONDS = 0.05  # a job keeps its turn for so long, even if others wait
+ALONE_SECONDS = 2.0  # a client counts as present for so long after its last job
 
 
 class Abandoned(Exception):
@@ -36,7 +36,7 @@ class Abandoned(Exception):
 
 
 @dataclass(eq=False)
-class _Work:
+class _Job:
     """A call that a client waits for. turn: set when it may go on."""
 
     client: str
@@ -47,30 +47,30 @@ class _Work:
     turn_began: float = 0.0
 
 
-class FairWork:
+class FairScheduler:
     """Threads that work for clients in turn. They end with the process, even at work.
 
-    at_once: works that run at the same time. A client has one of them while others are present,
+    at_once: jobs that run at the same time. A client has one of them while others are present,
     so that it cannot hold all turns.
     """
 
     def __init__(self, at_once: int) -> None:
         self.at_once = at_once
         self._lock = threading.Lock()
-        # The works that wait, by client; the client whose turn is next comes first.
-        self._waiting: dict[str, deque[_Work]] = {}
+        # The jobs that wait, by client; the client whose turn is next comes first.
+        self._waiting: dict[str, deque[_Job]] = {}
         self._running: Counter[str] = Counter()
         self._present: dict[str, float] = {}  # client -> when it was last here
         self._begun = 0
         self._threads = 0
-        self._ready: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[_Job] = queue.SimpleQueue()
 
     async def call(self, function: Callable[[], Result]) -> Result:
         """Call a function in a thread, for the client whose request is being answered."""
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        work = _Work(client.get(), function, done)
+        job = _Job(client.get(), function, done)
         with self._lock:
-            self._waiting.setdefault(work.client, deque()).append(work)
+            self._waiting.setdefault(job.client, deque()).append(job)
             self._hand_out_turns()
         return await done
 
@@ -79,44 +79,44 @@ class FairWork:
     def _hand_out_turns(self) -> None:
         # As many as may run at once: interrupted ones continue, new ones go to a thread.
         while self._running.total() < self.at_once:
-            work = self._next()
-            if work is None:
+            job = self._next()
+            if job is None:
                 return
-            self._running[work.client] += 1
-            work.turn_began = time.monotonic()
-            if work.has_begun:
-                work.turn.set()
+            self._running[job.client] += 1
+            job.turn_began = time.monotonic()
+            if job.has_begun:
+                job.turn.set()
                 continue
-            work.has_begun = True
+            job.has_begun = True
             self._begun += 1
-            self._ready.put(work)
+            self._ready.put(job)
             if self._threads < self._begun:
                 self._threads += 1
                 threading.Thread(target=self._serve, name="work", daemon=True).start()
 
-    def _next(self) -> _Work | None:
-        """Take the next work: of the client whose last turn is longest ago."""
+    def _next(self) -> _Job | None:
+        """Take the next job: of the client whose last turn is longest ago."""
         for name in list(self._waiting):
-            works = self._waiting[name]
-            while works and works[0].done.cancelled() and not works[0].has_begun:
-                works.popleft()
-            if not works:
+            jobs = self._waiting[name]
+            while jobs and jobs[0].done.cancelled() and not jobs[0].has_begun:
+                jobs.popleft()
+            if not jobs:
                 del self._waiting[name]
                 continue
-            may_begin = works[0].has_begun or self._begun < MOST_BEGUN
+            may_begin = jobs[0].has_begun or self._begun < MOST_BEGUN
             if may_begin and self._running[name] < self._share(name):
-                work = works.popleft()
+                job = jobs.popleft()
                 self._to_the_end(name)
-                return work
+                return job
         return None
 
     def _to_the_end(self, name: str) -> None:
-        works = self._waiting.pop(name)
-        if works:
-            self._waiting[name] = works
+        jobs = self._waiting.pop(name)
+        if jobs:
+            self._waiting[name] = jobs
 
     def _share(self, name: str) -> int:
-        """Return how many works of a client may run at once."""
+        """Return how many jobs of a client may run at once."""
         now = time.monotonic()
         for other, was_here in list(self._present.items()):
             if now - was_here > ALONE_SECONDS:
@@ -127,15 +127,15 @@ class FairWork:
     # ---- In the threads.
 
     def _serve(self) -> None:
-        # Each round is one piece of work, from its first turn to its end.
+        # Each round is one job, from its first turn to its end.
         while True:
-            work = self._ready.get()
+            job = self._ready.get()
             result: Any = None
             try:
-                with interruptible(partial(self._interrupt, work)):
-                    self._check_wanted(work)
+                with interruptible(partial(self._interrupt, job)):
+                    self._check_wanted(job)
                     with computing:
-                        result = work.call()
+                        result = job.call()
             except Abandoned:
                 pass
             except Exception as error:
@@ -144,37 +144,37 @@ class FairWork:
             # Its turn is over; report the result outside the lock.
             with self._lock:
                 self._begun -= 1
-                self._end_turn(work)
+                self._end_turn(job)
                 self._hand_out_turns()
-            tell(work.done.get_loop(), [(work.done, result)])
+            tell(job.done.get_loop(), [(job.done, result)])
 
-    def _interrupt(self, work: _Work) -> None:
-        """End a work that nobody waits for; let others take their turn."""
-        self._check_wanted(work)
-        if time.monotonic() - work.turn_began < TURN_SECONDS:
+    def _interrupt(self, job: _Job) -> None:
+        """End a job that nobody waits for; let others take their turn."""
+        self._check_wanted(job)
+        if time.monotonic() - job.turn_began < TURN_SECONDS:
             return
         with self._lock:
-            if self._waiting.keys() <= {work.client}:
-                work.turn_began = time.monotonic()
+            if self._waiting.keys() <= {job.client}:
+                job.turn_began = time.monotonic()
                 self._hand_out_turns()  # a client that is alone again may have several
                 return
             # Requeue it first for its client, and move the client to the back.
-            self._end_turn(work)
-            self._waiting.setdefault(work.client, deque()).appendleft(work)
-            self._to_the_end(work.client)
-            work.turn.clear()
+            self._end_turn(job)
+            self._waiting.setdefault(job.client, deque()).appendleft(job)
+            self._to_the_end(job.client)
+            job.turn.clear()
             self._hand_out_turns()
-        work.turn.wait()
-        self._check_wanted(work)
+        job.turn.wait()
+        self._check_wanted(job)
 
-    def _end_turn(self, work: _Work) -> None:
-        self._running[work.client] -= 1
-        if not self._running[work.client]:
-            del self._running[work.client]
-        self._present[work.client] = time.monotonic()
+    def _end_turn(self, job: _Job) -> None:
+        self._running[job.client] -= 1
+        if not self._running[job.client]:
+            del self._running[job.client]
+        self._present[job.client] = time.monotonic()
 
-    def _check_wanted(self, work: _Work) -> None:
-        if work.done.cancelled():
+    def _check_wanted(self, job: _Job) -> None:
+        if job.done.cancelled():
             raise Abandoned
 
 

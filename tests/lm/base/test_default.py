@@ -73,7 +73,7 @@ def test_an_error_says_what_to_train(command, need, way_out):
     trained("unigram", 1)
     with pytest.raises(UsageError) as caught:
         default_model(command, need)
-    assert caught.value.hint == f"name one with `model=MODEL`, or train one: {way_out}"
+    assert caught.value.hint == f'name one with `model="MODEL"`, or train one: {way_out}'
 
 
 def test_runs_beside_shipped_models_count(shipped):

@@ -13,7 +13,7 @@ from rnnlm.events import interruptible, interruption_point
 from rnnlm.lm.base.loading import load
 from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.tools.serving import work
-from rnnlm.tools.serving.work import FairWork
+from rnnlm.tools.serving.work import FairScheduler
 
 PIECE = 0.01
 MOST_PIECE = 0.5  # seconds
@@ -37,7 +37,7 @@ def test_work_for_nobody_ends_at_its_next_piece():
     done = []
 
     async def leave():
-        threads = FairWork(1)
+        threads = FairScheduler(1)
         asking = asyncio.ensure_future(ask(threads, "a", 1000, done))
         while len(done) < 3:
             await asyncio.sleep(PIECE)
@@ -54,7 +54,7 @@ def test_clients_take_turns_piece_by_piece(monkeypatch):
     done = []
 
     async def all_ask():
-        threads = FairWork(1)
+        threads = FairScheduler(1)
         greedy = [asyncio.ensure_future(ask(threads, "greedy", 20, done)) for _ in range(5)]
         await asyncio.sleep(3 * PIECE)
         assert await ask(threads, "other", 10, done) == "other"
@@ -77,7 +77,7 @@ def test_a_client_has_one_turn_beside_others():
         running.remove(name)
 
     async def all_ask():
-        threads = FairWork(2)
+        threads = FairScheduler(2)
 
         async def one(name):
             work.client.set(name)
@@ -94,19 +94,19 @@ def test_a_client_alone_has_all_turns():
     meet = threading.Barrier(2, timeout=20)
 
     async def all_ask():
-        threads = FairWork(2)
+        threads = FairScheduler(2)
         await asyncio.gather(*(threads.call(meet.wait) for _ in range(2)))
 
     asyncio.run(all_ask())
 
 
-def test_few_works_are_begun(monkeypatch):
+def test_few_jobs_are_begun(monkeypatch):
     monkeypatch.setattr(work, "MOST_BEGUN", 3)
     monkeypatch.setattr(work, "TURN_SECONDS", 0)
     begun = []
 
     async def all_ask():
-        threads = FairWork(1)
+        threads = FairScheduler(1)
 
         def begin(name):
             begun.append(threads._begun)
@@ -124,7 +124,7 @@ def test_few_works_are_begun(monkeypatch):
 
 def test_a_failure_ends_no_thread():
     async def all_ask():
-        threads = FairWork(1)
+        threads = FairScheduler(1)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
                 await threads.call(lambda: 1 / 0)

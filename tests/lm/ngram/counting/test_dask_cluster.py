@@ -31,7 +31,7 @@ def test_nonsense_is_refused(address):
 def test_a_cluster_needs_a_shared_folder():
     with pytest.raises(UsageError, match="need a shared folder") as raised:
         check_address("tcp://h:8786", None)
-    assert raised.value.hint == "add `temp=DIR`, a folder on a shared file system"
+    assert raised.value.hint == 'add `temp="DIR"`, a folder on a shared file system'
 
 
 def test_a_missing_package_is_named(monkeypatch):
