@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnlm import events, registry
 from rnnlm.amounts import plural
-from rnnlm.errors import first_of
+from rnnlm.errors import first_of, notice
 from rnnlm.registry import Kind
 from rnnlm.text.vectors import COUNTED
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PLAIN_SECONDS = 15.0
 FIRST_SECONDS = 10.0  # after which the first line says how long the run will take
+LONG_SECONDS, TRIAL_SECONDS = 1800.0, 600.0  # a long run, and the one that is offered instead
 
 
 @contextmanager
@@ -55,9 +56,27 @@ def shown(
     """Announce the training, and pass on the events of a run while they are shown."""
     announce(plan)
     with display_for(plan.kind, plan.resolved.values.get("order", 1)) as display:
+        is_said = False
         for event in events_of(display.evaluating):
             display.show(event)
+            if isinstance(event, events.Step) and event.seconds >= FIRST_SECONDS and not is_said:
+                is_said = True
+                notice_long_run(plan, event)
             yield event
+
+
+def notice_long_run(plan: "Plan", step: events.Step) -> None:
+    """Say of a long run that nobody gave a time how long it takes, and what ten minutes read."""
+    from rnnlm.config import Budget
+
+    seconds = seconds_left(step)
+    if seconds < LONG_SECONDS or Budget.parse(plan.resolved.values["budget"]).seconds:
+        return
+    passes = step.tokens_per_second * TRIAL_SECONDS / plan.data.train.tokens
+    notice(
+        f'the run takes about {terminal.duration(step.seconds + seconds)}; `budget="10m"` would '
+        f"read about {passes:.2g} times the text"
+    )
 
 
 def follow(plan: "Plan", signals: "Signals", speaks: bool) -> events.Finished | None:

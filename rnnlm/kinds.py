@@ -111,6 +111,12 @@ class Network(Kind):
         return fit
 
     @property
+    def tokens_per_second(self) -> Function:
+        from rnnlm.lm.neural.training.fitting import tokens_per_second
+
+        return tokens_per_second
+
+    @property
     def array_shapes(self) -> Function:
         from rnnlm.lm.neural.shapes import array_shapes
 

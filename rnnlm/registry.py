@@ -105,6 +105,12 @@ class Kind:
         """The function(resolved, data, stop, initial, save) that trains a model and yields the
         events of the run."""
 
+    @property
+    def tokens_per_second(self) -> Function:
+        """The function(resolved, data, seconds) that measures in about so many seconds how fast a
+        network trains."""
+        raise NotImplementedError
+
     def check_counts(self, folder: str) -> None:
         """Make sure that there are counts in a folder; read no more than needed.
 

@@ -25,6 +25,7 @@ from rnnlm.text import sources
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.vectors import COUNTED, check_is_text_file
 from rnnlm.training import resume as resuming
+from rnnlm.training import sizing
 from rnnlm.training.card import STARTS
 from rnnlm.training.folders import usual_folder
 from rnnlm.training.request import FittingData, Overlap, TextData, Texts, TrainingRequest
@@ -212,7 +213,10 @@ def _with_texts(
     open_texts = opener or task.open_texts
     texts = open_texts(request, resolved, kind, progress)
     _warn_of_idle_share(texts, valid)
-    resolved = small_texts.follow_size(request, texts.resolved, texts.data)
+    usual = sizing.follow_vocabulary(texts.resolved, texts.data)
+    resolved = small_texts.follow_size(request, usual, texts.data)
+    if begun is None and resolved is usual:
+        resolved = sizing.follow_budget(request, recipe, kind, resolved, texts.data)
     small_texts.notice_small_validation_text(texts.data, resolved, texts.holds_out)
 
     # A run starts from the weights of other models, or resumes from its own.

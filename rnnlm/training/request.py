@@ -43,7 +43,9 @@ class TrainingRequest:
     recipe: Annotated[
         str | None,
         about(
-            "named settings (see rnnlm list recipes), or a file of settings", title="NAME|FILE.toml"
+            "named settings (see rnnlm list recipes), a file of settings, or none: the default of "
+            "each setting",
+            title="NAME|FILE.toml",
         ),
     ] = None
     model: Annotated[str | None, about("kind of model, such as lstm or ngram", title="KIND")] = None
@@ -106,7 +108,7 @@ class TrainingRequest:
                         "write its settings without a section",
                     )
             base = settings.pop("recipe", None)
-            if base is not None and base not in recipes.names():
+            if base not in (None, recipes.NO_RECIPE, *recipes.names()):
                 raise SettingsError(
                     f"unknown recipe {base!r}",
                     f"{self.recipe} is based on it",

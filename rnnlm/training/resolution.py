@@ -72,6 +72,8 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     # All layers, the lowest first. Drop or refuse values without a setting of this kind.
     above = [*from_models, *requested]
     from_recipe = [_without_unchosen(layer, above, kind) for layer in from_recipe]
+    if request.init_from or _topmost(above, "characters"):  # which bring vectors, or need none
+        from_recipe = [_without(layer, {"embeddings"}) for layer in from_recipe]
     layers = [from_corpus, *from_recipe, *from_models, *requested]
     _check_fields(request, task)
     if "task" not in names_of(kind.all_settings):
@@ -94,7 +96,7 @@ def _check_recipe_and_model(request: TrainingRequest) -> None:
             "the model is made of one or the other",
             "leave one of them out",
         )
-    if request.recipe and request.model:
+    if request.recipe not in (None, recipes.NO_RECIPE) and request.model:
         chosen = recipes.load(request.recipe).settings["model"]
         if chosen != request.model:
             raise UsageError(
@@ -133,7 +135,7 @@ def _recipe_for(request: TrainingRequest, chosen: list[SettingsLayer]) -> str | 
             f"{model} is a recipe, not a kind of model", hint="use " + keyword("recipe", model)
         )
     if request.recipe:
-        return request.recipe
+        return None if request.recipe == recipes.NO_RECIPE else request.recipe
     task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
     return task.usual_recipe(model, not request.takes_bundled)
 
@@ -149,8 +151,11 @@ def _without_unchosen(
     recipe: SettingsLayer, above: list[SettingsLayer], kind: registry.Kind
 ) -> SettingsLayer:
     """Drop the settings of a recipe that belong to a choice which the layers above it make
-    otherwise, such as its samples with `--set loss=full`."""
+    otherwise, such as its samples with `--set loss=full`, or its gates with `--set model=rnn`."""
     values = dict(recipe.values)
+    if values.get("model", kind.name) != kind.name:
+        known = {"task", *names_of(kind.all_settings)}
+        values = {name: value for name, value in values.items() if name in known}
     for settings in kind.all_settings:
         # What belongs to a setting comes after it: what is dropped here may own others.
         for name, (owner, choices) in owners_of(settings).items():

@@ -2,7 +2,9 @@ import io
 import math
 import re
 import sys
+import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -153,6 +155,22 @@ def test_steps_are_reported_occasionally_without_terminal(capsys, monkeypatch):
         capsys.readouterr().err
         == "step 1,200, epoch 2.50: perplexity 148.4, 12,345 tokens/s, 25% done, 2m 00s left\n"
     )
+
+
+@pytest.mark.parametrize("budget, progress, is_said", [
+    ("20epochs", 0.01, True), ("20epochs", 0.1, False), ("9h", 0.01, False),
+])  # fmt: skip
+def test_a_long_run_says_what_ten_minutes_would_read(budget, progress, is_said):
+    train = SimpleNamespace(tokens=14_814_000)
+    resolved = SimpleNamespace(values={"budget": budget})
+    plan = SimpleNamespace(resolved=resolved, data=SimpleNamespace(train=train))
+    step = replace(STEP, seconds=100.0, progress=progress)
+    with warnings.catch_warnings(record=True) as notices:
+        warnings.simplefilter("always")
+        live.notice_long_run(plan, step)
+    assert [str(notice.message) for notice in notices] == is_said * [
+        'the run takes about 2h 46m; `budget="10m"` would read about 0.5 times the text'
+    ]
 
 
 def test_rollback_is_one_line_with_and_without_terminal(capsys):

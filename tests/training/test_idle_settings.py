@@ -46,7 +46,7 @@ OF_SGD = {
     "save_every": "1steps",
     "vocab_size": 77, "sentencepiece_model": "bpe",
 }  # fmt: skip
-SPELLED = {"characters": "cnn", "character_filters": "4,4", "character_size": 4}
+SPELLED = {"characters": "cnn", "loss": "full", "character_filters": "4,4", "character_size": 4}
 OF_SPELLED = {"embedding_size": 99, "init_embedding": "he", "samples": 1024}
 
 

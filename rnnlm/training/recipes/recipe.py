@@ -30,6 +30,9 @@ _TEXTS = {
 }
 
 
+NO_RECIPE = "none"  # asked for like a recipe: every setting keeps its default
+
+
 @dataclass(frozen=True)
 class RecipeResult:
     """A result on a text: a perplexity, or a value in its unit. The first word of `on` names the
@@ -92,6 +95,8 @@ class Recipe:
     cpu_minutes: float | None = None
     cpu_is_estimated: bool = True
     cpu_note: str = ""
+    # steps that its learning rate is for: with others, or another width, it follows from them
+    rate_steps: int | None = None
     learns_pairs: bool = False  # of lines, from a table or two files
 
     def command(self) -> str:

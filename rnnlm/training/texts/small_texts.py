@@ -125,7 +125,7 @@ def _validations(
     shares = data.valid.tokens / max(1, data.train.tokens)
     every = math.ceil(size["validate_every_steps"] * max(1, shares))
     values: dict[str, Any] = {}
-    values["validate_every_steps"] = every if _is_free(resolved, "min_validations") else None
+    values["validate_every_steps"] = every if is_free(resolved, "min_validations") else None
     # Accuracy may be 0 for a while, which is no reason to stop.
     if size.get("criterion", usual.get("criterion", "loss")) != "loss":
         values["patience"] = usual["patience"]
@@ -137,11 +137,11 @@ def _free(resolved: ResolvedSettings, values: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in values.items()
-        if name in resolved.values and _is_free(resolved, name) and value != resolved.values[name]
+        if name in resolved.values and is_free(resolved, name) and value != resolved.values[name]
     }
 
 
-def _is_free(resolved: ResolvedSettings, name: str) -> bool:
+def is_free(resolved: ResolvedSettings, name: str) -> bool:
     """Return whether a setting is a default, or from a bundled recipe."""
     origin = resolved.origins[name]
     return origin == "default" or origin.startswith("recipe ")

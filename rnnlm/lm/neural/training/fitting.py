@@ -155,6 +155,25 @@ def make_trainer(
         return trainer
 
 
+WARM_UP_STEPS, LEAST_STEPS = 2, 3  # of a measurement
+
+
+def tokens_per_second(resolved: ResolvedSettings, data: TrainingData, seconds: float) -> float:
+    """Measure how fast a network of these settings trains: some steps of one that is then dropped,
+    for about so many seconds."""
+    trainer = make_trainer(resolved.with_found("the measurement", {"embeddings": None}), data)
+    trainer.begin()
+    for _ in range(WARM_UP_STEPS):
+        trainer.train_step()
+    trainer.check()  # waits for the device
+    began, read, steps = trainer.clock.elapsed(), trainer.source.tokens, 0
+    while steps < LEAST_STEPS or trainer.clock.elapsed() - began < seconds:
+        trainer.train_step()
+        steps += 1
+    trainer.check()
+    return (trainer.source.tokens - read) / (trainer.clock.elapsed() - began)
+
+
 def seed_dropout(seed: int, initial: dict[str, np.ndarray] | None, ranks: SingleProcess) -> None:
     """Seed dropout from now on, in each rank in its own way.
 

@@ -1,0 +1,140 @@
+"""Set what depends on the vocabulary, on the time that a run has and on the width of its network,
+where it is not set.
+
+The default recipes are made for the words of a text of some megabytes. The table :data:`SIZES` and
+the numbers of :func:`rate_of` were measured; docs/recipes.md has the runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rnnlm.config import Budget, ResolvedSettings
+from rnnlm.errors import notice
+from rnnlm.registry import Kind
+from rnnlm.system import current_rank
+from rnnlm.text.vectors import COUNTED
+from rnnlm.training.recipes import recipe as recipes
+from rnnlm.training.request import FittingData, TrainingRequest
+from rnnlm.training.texts.small_texts import is_free
+
+# Up to so many words or characters, the full softmax costs no more than the sampled one.
+FULL_SOFTMAX_SIZE = 2000
+# A rate is that of the recipe, times the inverse ratio of the widths, and of the steps, to these
+# powers.
+POWER_OF_WIDTH, POWER_OF_STEPS, HIGHEST_RATE = 0.5, 0.25, 0.02
+PROBE_SECONDS = 3.0
+_WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
+
+
+@dataclass(frozen=True)
+class Size:
+    """A row of the table: a network, and the budgets that it is best for.
+
+    tokens: that the recipe's own network reads within the budget, at least. speed: tokens a second,
+    relative to that network.
+    """
+
+    tokens: float
+    speed: float
+    hidden_size: int
+    embedding_size: int
+
+
+SIZES = (
+    Size(tokens=0, speed=2.0, hidden_size=128, embedding_size=128),
+    Size(tokens=0.4e6, speed=1.4, hidden_size=256, embedding_size=256),
+    Size(tokens=1.2e6, speed=1.0, hidden_size=384, embedding_size=256),
+    Size(tokens=8e6, speed=0.55, hidden_size=640, embedding_size=400),
+    Size(tokens=40e6, speed=0.4, hidden_size=800, embedding_size=400),
+)
+# The dropout of the word vectors and of the output, from so many passes over the text on.
+DROPOUTS = ((0.0, 0.1, 0.2), (2.5, 0.2, 0.3), (4.5, 0.4, 0.5), (12.0, 0.5, 0.6))
+
+
+def choose_size(tokens: float, text_tokens: int) -> dict[str, Any]:
+    """Return the settings that are best where a budget lets the recipe's own network read so many
+    tokens of a text of `text_tokens`, and `tokens`, those that the chosen network reads."""
+    size = [size for size in SIZES if size.tokens <= tokens][-1]
+    read = tokens * size.speed
+    passes = read / text_tokens
+    dropout = [dropout for dropout in DROPOUTS if dropout[0] <= passes][-1]
+    return {
+        "hidden_size": size.hidden_size,
+        "embedding_size": size.embedding_size,
+        "dropout_input": dropout[1],
+        "dropout_output": dropout[2],
+        "tokens": read,
+    }
+
+
+def rate_of(settings: Mapping[str, Any], usual: Mapping[str, Any], ratio: float) -> float:
+    """Return the learning rate of a network with these settings.
+
+    usual: the settings that the recipe's rate is for. ratio: steps of the run, relative to those
+    that it is for.
+    """
+    widths = settings["hidden_size"] / usual["hidden_size"]
+    factor = widths**-POWER_OF_WIDTH * ratio**-POWER_OF_STEPS
+    return round(min(HIGHEST_RATE, usual["learning_rate"] * factor), 5)
+
+
+def follow_vocabulary(resolved: ResolvedSettings, data: FittingData) -> ResolvedSettings:
+    """Return settings with the full softmax, and random word vectors, where the vocabulary is
+    small."""
+    size = data.tokenizer.size
+    values: dict[str, Any] = {}
+    if size <= FULL_SOFTMAX_SIZE:
+        if resolved.values.get("loss") == "sampled" and is_free(resolved, "samples"):
+            values = {"loss": "full", "samples": resolved.defaults["samples"]}
+        if resolved.values.get("embeddings") == COUNTED:
+            values["embeddings"] = None
+    if not all(is_free(resolved, name) for name in values):
+        return resolved
+    return resolved.with_found(f"the vocabulary's size: {size}", values)
+
+
+def follow_budget(
+    request: TrainingRequest,
+    recipe: str | None,
+    kind: Kind,
+    resolved: ResolvedSettings,
+    data: FittingData,
+) -> ResolvedSettings:
+    """Return settings that suit the time of a run, and the learning rate that suits its width and
+    steps. The speed of training is measured, which takes some seconds."""
+    about = recipes.load(recipe) if recipe else None
+    if about is None or about.rate_steps is None:
+        return resolved
+    budget = Budget.parse(resolved.values["budget"])
+    of_step = resolved.values["batch_rows"] * resolved.values["bptt_tokens"]
+    steps = budget.steps or about.rate_steps
+    if budget.epochs:
+        steps = budget.epochs * data.train.tokens / of_step
+
+    # A recipe that somebody names, a network that another starts, the runs of a grid and the ranks
+    # of one run keep their size.
+    is_named = bool(request.recipe or request.from_file or request.init_from)
+    is_alone = not request.extra_layers and current_rank().count == 1
+    if budget.seconds and is_alone and not is_named:
+        speed = kind.tokens_per_second(resolved, data, min(PROBE_SECONDS, budget.seconds / 20))
+        chosen = choose_size(speed * budget.seconds, data.train.tokens)
+        tokens = chosen.pop("tokens")
+        if not all(is_free(resolved, name) for name in _WIDTHS):
+            tokens = speed * budget.seconds
+            chosen = {name: value for name, value in chosen.items() if name not in _WIDTHS}
+        chosen = {name: value for name, value in chosen.items() if is_free(resolved, name)}
+        steps = tokens / of_step
+        about_tokens = f"about {float(f'{tokens:.2g}'):,.0f} tokens"
+        resolved = resolved.with_found(f"the budget: {about_tokens}", chosen)
+        as_set = ", ".join(f"{name}={value}" for name, value in chosen.items())
+        notice(
+            f"{resolved.values['budget']} is time for {about_tokens} here, "
+            f"{tokens / data.train.tokens:.2g} times the text, so: {as_set} (set another value to "
+            "keep it)"
+        )
+
+    if not is_free(resolved, "learning_rate"):
+        return resolved
+    rate = rate_of(resolved.values, about.settings, steps / about.rate_steps)
+    return resolved.with_found("the width and the steps", {"learning_rate": rate})

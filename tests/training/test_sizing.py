@@ -1,0 +1,111 @@
+"""Settings that follow the vocabulary, the time of a run, and the width of its network."""
+
+import pytest
+
+import rnnlm
+from rnnlm.config import as_stored
+from rnnlm.errors import RnnlmWarning
+from rnnlm.storage.manifest import read_manifest
+from rnnlm.training.plan import dry_plan, plan
+from rnnlm.training.request import TrainingRequest
+from rnnlm.training.sizing import SIZES, choose_size, rate_of
+from support.killed_runs import cut_off_after
+
+# A text of 400 words has twenty batches of this size and more: it is not small.
+SHORT = {"batch_rows": 2, "bptt_tokens": 5, "device": "cpu", "threads": 1}
+OF_BUDGET = {"hidden_size", "embedding_size", "dropout_input", "dropout_output"}
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "text.txt"
+    lines = (f"the {n % 13} goats saw {n % 7} lamps near the {n % 5} mill" for n in range(80))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def settled(text, recipe=None, model=None, **flags):
+    """Return settings and their origins of a run on the text."""
+    request = TrainingRequest((str(text),), recipe=recipe, model=model, flags={**SHORT, **flags})
+    resolved = dry_plan(request).resolved
+    return resolved.values, resolved.origins
+
+
+def of_budget(origins):
+    return {name for name, origin in origins.items() if origin.startswith("the budget")}
+
+
+def test_the_size_grows_with_the_tokens_and_dropout_with_the_passes():
+    sizes = [choose_size(size.tokens * 1.01 + 1, 10**6)["hidden_size"] for size in SIZES]
+    assert sizes == sorted(set(sizes))
+    dropouts = [choose_size(3e6, text_tokens)["dropout_output"] for text_tokens in (10**5, 10**7)]
+    assert dropouts == [0.6, 0.2]
+    assert choose_size(3e6, 10**6) == choose_size(3e6, 10**6)
+
+
+def test_the_rate_falls_with_the_width_and_the_steps():
+    usual = {"hidden_size": 400, "learning_rate": 0.01}
+    assert rate_of(usual, usual, ratio=1.0) == 0.01
+    assert rate_of({"hidden_size": 1600}, usual, ratio=1.0) == 0.005
+    assert rate_of(usual, usual, ratio=16.0) == 0.005
+    assert rate_of({"hidden_size": 4}, usual, ratio=1.0) == 0.02  # no more than that
+
+
+def test_a_budget_in_time_chooses_what_nobody_sets(text):
+    with pytest.warns(RnnlmWarning, match="1s is time for about .* so: hidden_size="):
+        values, origins = settled(text, budget="1s", dropout_input=0.35)
+    assert of_budget(origins) == OF_BUDGET - {"dropout_input"}
+    assert values["dropout_input"] == 0.35
+    assert values["hidden_size"] in {size.hidden_size for size in SIZES}
+    assert of_budget(settled(text, budget="1s", hidden_size=8)[1]) == {
+        "dropout_input", "dropout_output",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"budget": "9steps"}, {"budget": "2epochs"}, {}, {"budget": "1s", "recipe": "lstm"},
+     {"budget": "1s", "recipe": "none"}, {"budget": "1s", "model": "qrnn"}],
+)  # fmt: skip
+def test_other_runs_keep_their_size(text, asked):
+    assert not of_budget(settled(text, **asked)[1])
+
+
+def test_a_resumed_run_keeps_the_choice(text, tmp_path):
+    given = {**SHORT, "save_every": "3steps"}
+    with pytest.warns(RnnlmWarning, match="is time for"):
+        cut_off_after(rnnlm.train(text, output=tmp_path / "m", budget="60s", **given), step=9)
+    stored = read_manifest(tmp_path / "m").settings
+    assert stored["hidden_size"] in {size.hidden_size for size in SIZES}
+
+    # The same command with a larger budget measures nothing.
+    flags = {**given, "budget": "90s"}
+    with pytest.warns(RnnlmWarning, match="resumes") as notices:
+        resumed = plan(TrainingRequest((str(text),), flags=flags, output=tmp_path / "m"))
+    assert not [notice for notice in notices if "is time for" in str(notice.message)]
+    values = as_stored(resumed.resolved.values)
+    assert {name for name in stored if stored[name] != values[name]} == {"budget"}
+
+
+def test_a_small_vocabulary_has_the_full_softmax(text):
+    values, origins = settled(text, budget="9steps")
+    assert (values["loss"], values["embeddings"], values["samples"]) == ("full", None, 1024)
+    assert origins["loss"].startswith("the vocabulary's size")
+    values, _ = settled(text, budget="9steps", samples=7)
+    assert (values["loss"], values["samples"]) == ("sampled", 7)
+    assert settled(text, budget="9steps", embeddings="svd")[0]["embeddings"] == "svd"
+
+    # Of thousands of words, a few are drawn.
+    words = " ".join(f"word{number}" for number in range(2100))
+    text.write_text(f"{words}\n{words}\n", encoding="utf-8")
+    values, _ = settled(text, budget="9steps")
+    assert (values["loss"], values["embeddings"], values["samples"]) == ("sampled", "svd", 512)
+
+
+def test_a_recipe_of_none_leaves_the_defaults(text):
+    _, origins = settled(text, recipe="none", budget="9steps")
+    assert not [origin for origin in origins.values() if origin.startswith("recipe")]
+    values, origins = settled(text, budget="9steps", model="gru")
+    assert origins["learning_rate"] == "the width and the steps"
+    assert settled(text, budget="9steps", learning_rate=0.3)[0]["learning_rate"] == 0.3
