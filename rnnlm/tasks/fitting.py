@@ -88,6 +88,8 @@ def trainer_of_examples(
             network.load_state_dict(tensors, strict=False)
         network.to(device)
         words_VE, tokenizer = task.words(network)
+        tokens = task.settings.batch_rows * data.train.tokens / max(1, data.train.sentences)
+        fitting.take_one_thread_if_small(run, network, tokens, tokenizer.size, words=1)
         errors = resolved.values["encoding_errors"]
         fitting.place_vectors(
             words_VE, task.settings, tokenizer, errors, is_started=initial is not None

@@ -459,7 +459,10 @@ class RunSettings:
     ] = "auto"
     threads: Annotated[
         Annotated[int, Meta(ge=1, le=4096)] | None,
-        about("number of CPU threads per process; none: as many as it may use cores"),
+        about(
+            "number of CPU threads per process; none: as many as it may use cores, or a single one "
+            "if the network is small"
+        ),
     ] = None
     seed: Annotated[Seed, about("random seed of weights and dropout")] = 1
     save_every: Annotated[

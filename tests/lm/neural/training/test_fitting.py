@@ -15,6 +15,7 @@ from rnnlm.events import Step, never
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.training import fitting
+from rnnlm.lm.neural.training.settings import RunSettings
 from rnnlm.text.batches import stream_bounds
 from rnnlm.text.encoding import TrainingData
 
@@ -278,3 +279,27 @@ def test_reported_losses_are_means_per_token(make_data, make_trainer, sentences)
         expected = np.average(losses[part], weights=counts[part])
         assert event.loss_nats == pytest.approx(expected, rel=1e-5)
     assert steps[-1].epoch == pytest.approx(2.0)
+
+
+# ---- threads
+
+
+def test_a_small_step_has_one_thread_and_the_next_run_as_many_as_before(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("PYTHON_CPU_COUNT", "2")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    threads = []
+    small, large = torch.nn.LSTM(64, 64), torch.nn.LSTM(512, 512)
+    for run, network, tokens in [
+        (RunSettings(), small, 700),
+        (RunSettings(), large, 700),
+        (RunSettings(), large, 8),
+        (RunSettings(threads=2), small, 700),
+        (RunSettings(), torch.nn.Linear(64, 7000), 700),
+    ]:
+        fitting.begin(run)
+        fitting.take_one_thread_if_small(run, network, tokens, size=7000, words=512)
+        threads.append(torch.get_num_threads())
+    torch.set_num_threads(before)
+    assert threads == [1, 2, 1, 2, 1]
