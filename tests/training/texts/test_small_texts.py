@@ -86,7 +86,7 @@ def test_four_sentences_are_tagged(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "times, size", [(1, "lines"), (10, "page"), (100, "pages"), (400, "chapter"), (700, None)]
+    "times, size", [(1, "lines"), (10, "page"), (100, "pages"), (300, "chapter"), (700, None)]
 )
 def test_a_small_text_gets_the_recipe_of_its_size(four, times, size):
     four.write_text(FOUR * times, encoding="utf-8")
@@ -100,7 +100,7 @@ def test_a_small_text_gets_the_recipe_of_its_size(four, times, size):
         assert values["batch_rows"] == recipe["at_most"]["batch_rows"]
         assert values["budget"] == recipe["budget"]
     else:
-        assert "recipe chapter" not in origins.values() and values["batch_rows"] == 32
+        assert "recipe chapter" not in origins.values() and values["batch_rows"] == 20
 
 
 def test_every_recipe_of_a_size_has_valid_settings():
