@@ -42,30 +42,54 @@ class Size:
 
 
 SIZES = (
-    Size(tokens=0, speed=2.0, hidden_size=128, embedding_size=128),
-    Size(tokens=0.4e6, speed=1.4, hidden_size=256, embedding_size=256),
+    Size(tokens=0, speed=3.6, hidden_size=128, embedding_size=128),
+    Size(tokens=0.4e6, speed=1.6, hidden_size=256, embedding_size=256),
     Size(tokens=1.2e6, speed=1.0, hidden_size=384, embedding_size=256),
-    Size(tokens=8e6, speed=0.55, hidden_size=640, embedding_size=400),
-    Size(tokens=40e6, speed=0.4, hidden_size=800, embedding_size=400),
+    Size(tokens=8e6, speed=0.65, hidden_size=512, embedding_size=300),
+    Size(tokens=16e6, speed=0.42, hidden_size=640, embedding_size=400),
+    Size(tokens=60e6, speed=0.3, hidden_size=800, embedding_size=400),
 )
-# The dropout of the word vectors and of the output, from so many passes over the text on.
-DROPOUTS = ((0.0, 0.1, 0.2), (2.5, 0.2, 0.3), (4.5, 0.4, 0.5), (12.0, 0.5, 0.6))
+# What keeps a network from learning a text by heart, from so many passes over it on.
+REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
+    (0.0, {"dropout_input": 0.1, "dropout_output": 0.2}),
+    (2.5, {"dropout_input": 0.2, "dropout_output": 0.3}),
+    (4.5, {"dropout_input": 0.4, "dropout_output": 0.5}),
+    (9.0, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3}),
+    (
+        20.0,
+        {
+            "dropout_embedding": 0.1,
+            "dropout_input": 0.5,
+            "dropout_output": 0.6,
+            "weight_drop": 0.4,
+            "locked_dropout": True,
+            "activation_penalty": 2.0,
+            "temporal_penalty": 1.0,
+        },
+    ),
+)
 
 
-def choose_size(tokens: float, text_tokens: int) -> dict[str, Any]:
-    """Return the settings that are best where a budget lets the recipe's own network read so many
-    tokens of a text of `text_tokens`, and `tokens`, those that the chosen network reads."""
+@dataclass(frozen=True)
+class Choice:
+    """The settings that suit a budget, and the tokens that the network then reads within it."""
+
+    widths: dict[str, Any]
+    regularisation: dict[str, Any]
+    tokens: float
+
+
+def choose_size(tokens: float, text_tokens: int, is_fixed: bool = False) -> Choice:
+    """Return what is best where a budget lets the recipe's own network read so many tokens of a
+    text of `text_tokens`. is_fixed: the network keeps its widths."""
     size = [size for size in SIZES if size.tokens <= tokens][-1]
-    read = tokens * size.speed
-    passes = read / text_tokens
-    dropout = [dropout for dropout in DROPOUTS if dropout[0] <= passes][-1]
-    return {
-        "hidden_size": size.hidden_size,
-        "embedding_size": size.embedding_size,
-        "dropout_input": dropout[1],
-        "dropout_output": dropout[2],
-        "tokens": read,
-    }
+    widths = {"hidden_size": size.hidden_size, "embedding_size": size.embedding_size}
+    if is_fixed:
+        widths = {}
+    else:
+        tokens *= size.speed
+    rows = [values for passes, values in REGULARISATION if passes <= tokens / text_tokens]
+    return Choice(widths, rows[-1], tokens)
 
 
 def rate_of(settings: Mapping[str, Any], usual: Mapping[str, Any], ratio: float) -> float:
@@ -118,12 +142,11 @@ def follow_budget(
     is_alone = not request.extra_layers and current_rank().count == 1
     if budget.seconds and is_alone and not is_named:
         speed = kind.tokens_per_second(resolved, data, min(PROBE_SECONDS, budget.seconds / 20))
-        chosen = choose_size(speed * budget.seconds, data.train.tokens)
-        tokens = chosen.pop("tokens")
-        if not all(is_free(resolved, name) for name in _WIDTHS):
-            tokens = speed * budget.seconds
-            chosen = {name: value for name, value in chosen.items() if name not in _WIDTHS}
-        chosen = {name: value for name, value in chosen.items() if is_free(resolved, name)}
+        is_fixed = not all(is_free(resolved, name) for name in _WIDTHS)
+        choice = choose_size(speed * budget.seconds, data.train.tokens, is_fixed)
+        values = choice.widths | choice.regularisation
+        chosen = {name: value for name, value in values.items() if is_free(resolved, name)}
+        tokens = choice.tokens
         steps = tokens / of_step
         about_tokens = f"about {float(f'{tokens:.2g}'):,.0f} tokens"
         resolved = resolved.with_found(f"the budget: {about_tokens}", chosen)

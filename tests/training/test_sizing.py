@@ -3,12 +3,13 @@
 import pytest
 
 import rnnlm
-from rnnlm.config import as_stored
+from rnnlm import registry
+from rnnlm.config import SettingsLayer, as_stored, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.training.plan import dry_plan, plan
 from rnnlm.training.request import TrainingRequest
-from rnnlm.training.sizing import SIZES, choose_size, rate_of
+from rnnlm.training.sizing import REGULARISATION, SIZES, choose_size, rate_of
 from support.killed_runs import cut_off_after
 
 # A text of 400 words has twenty batches of this size and more: it is not small.
@@ -37,11 +38,26 @@ def of_budget(origins):
 
 
 def test_the_size_grows_with_the_tokens_and_dropout_with_the_passes():
-    sizes = [choose_size(size.tokens * 1.01 + 1, 10**6)["hidden_size"] for size in SIZES]
-    assert sizes == sorted(set(sizes))
-    dropouts = [choose_size(3e6, text_tokens)["dropout_output"] for text_tokens in (10**5, 10**7)]
-    assert dropouts == [0.6, 0.2]
+    widths = [choose_size(size.tokens + 1, 10**6).widths["hidden_size"] for size in SIZES]
+    assert widths == sorted(set(widths))
+    dropouts = [
+        choose_size(3e6, text_tokens).regularisation["dropout_output"]
+        for text_tokens in (10**5, 10**6, 10**7)
+    ]
+    assert dropouts == [0.6, 0.3, 0.2]
     assert choose_size(3e6, 10**6) == choose_size(3e6, 10**6)
+    narrow = choose_size(1000, 10**6)
+    fixed = choose_size(1000, 10**6, is_fixed=True)
+    assert fixed.widths == {} and fixed.tokens == 1000 < narrow.tokens
+
+
+@pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
+def test_every_choice_has_settings_of_the_default_recipes(model):
+    kind = registry.kind_of(model)
+    for size in SIZES:
+        for _, values in REGULARISATION:
+            widths = choose_size(size.tokens + 1, 10**6).widths
+            resolve(kind.all_settings, [SettingsLayer("size", widths | values)])
 
 
 def test_the_rate_falls_with_the_width_and_the_steps():
