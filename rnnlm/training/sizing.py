@@ -53,8 +53,9 @@ SIZES = (
 REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
     (0.0, {"dropout_input": 0.1, "dropout_output": 0.2}),
     (2.5, {"dropout_input": 0.2, "dropout_output": 0.3}),
-    (4.5, {"dropout_input": 0.4, "dropout_output": 0.5}),
-    (9.0, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3}),
+    (4.5, {"dropout_input": 0.3, "dropout_output": 0.4}),
+    (7.0, {"dropout_input": 0.4, "dropout_output": 0.5}),
+    (10.0, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3}),
     (
         20.0,
         {
