@@ -113,8 +113,10 @@ def test_the_card_tells_data_recipe_numbers_and_use(text):
     assert "\nhidden_size = 8  # recipe: 384\n" in card
     settings = tomllib.loads(card.split("```toml\n")[1].split("```")[0])
     assert settings.pop("recipe") == "lstm"
+    assert settings.pop("embeddings") == "none" and manifest.settings["embeddings"] is None
     assert settings.items() <= manifest.settings.items()
-    assert settings.keys() <= SMALL.keys()
+    of_text = {"loss", "samples", "learning_rate", "weight_decay"}  # of its few words and lines
+    assert settings.keys() <= SMALL.keys() | of_text
     assert f"\nAll {len(manifest.settings)} settings: config.json\n" in card
 
 
