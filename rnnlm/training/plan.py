@@ -153,8 +153,9 @@ def plan(
     if not is_shown:
         _ = settled.kind.fit  # a package that is missing is missed before texts are read
     model_folder.check_output(output, overwrite=True)  # existing files may be replaced
-    planned = _with_texts(request, settled, output, begun, valid, progress, opener)
-    return replace(planned, found=found)
+    return replace(
+        _with_texts(request, settled, output, begun, valid, progress, opener), found=found
+    )
 
 
 def check_request(request: TrainingRequest) -> None:

@@ -179,13 +179,14 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
 
     def _knows_all_bytes(self) -> bool:
         """Return whether any text can be written in its tokens, byte by byte if need be."""
+        needed = {f"<0x{byte:02X}>" for byte in range(256)}
         if self._has_byte_alphabet:
             # Some bytes are in no text, and a line holds no newline.
             never = {*b"\n\xc0\xc1", *range(0xF5, 0x100)}
-            letters = {letter for letter, byte in byte_of_letter().items() if byte not in never}
-            return letters <= {*self._file.pieces}
-        names = {f"<0x{byte:02X}>" for byte in range(256)}
-        return self._file.model.byte_fallback and names <= {*self._file.pieces}
+            needed = {letter for letter, byte in byte_of_letter().items() if byte not in never}
+        elif not self._file.model.byte_fallback:
+            return False
+        return needed <= {*self._file.pieces}
 
     def _check_ids(self, reserved: set[int], size: int | None) -> None:
         """Make sure that the boundary is a token, and that no text has ids from `size` on."""
@@ -195,8 +196,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
                 f"the end token, id {self.boundary_id}, is not in the tokenizer",
                 f"{TOKENIZER_FILE} has {len(pieces):,} tokens",
             )
-        if size is None:
-            return
+        size = size or len(pieces)
         beyond = {id for id in range(size, len(pieces)) if pieces[id]} - reserved
         if beyond or self.boundary_id >= size:
             raise ModelError(
@@ -218,8 +218,8 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
     @functools.cached_property
     def _continuing(self) -> str:
         """What a piece begins with that continues a word; "" where none is marked so."""
-        prefix = self._file.model.continuing_subword_prefix or ""
-        return "" if self._has_byte_alphabet or self._space != " " else prefix
+        is_marked = not self._has_byte_alphabet and self._space == " "
+        return (self._file.model.continuing_subword_prefix or "") if is_marked else ""
 
     @functools.cached_property
     def _reads_words_alone(self) -> bool:
@@ -239,17 +239,16 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
     def rewriting(self) -> str:
         changing = []
         for step in self._file.normalisers:
-            if step.type == "Replace" and _is_about_spaces(step):
-                continue
             # Canonical composition: nearly all text has it already, and means the same.
-            if step.type not in ("ByteLevel", "Lowercase", "NFC", "Prepend", "Strip"):
+            keeps = step.type in ("ByteLevel", "Lowercase", "NFC", "Prepend", "Strip")
+            if not keeps and not _is_about_spaces(step):
                 changing.append(step.type)
         return f"normaliser={'+'.join(changing)}" if changing else ""
 
     @property
     def keeps_text(self) -> bool:
-        has_spaces = not (self._reads_words_alone or self._ending)
-        return has_spaces and self.keeps_case and not self.rewriting
+        drops_spaces = self._reads_words_alone or self._ending
+        return self.keeps_case and not (drops_spaces or self.rewriting)
 
     # ---- Its tokens
 
@@ -331,14 +330,12 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
 
     @property
     def starts_word_V(self) -> np.ndarray:
+        # Where pieces have no marks, any of them may begin a word.
+        starts = np.ones(self.size, dtype=bool)
         if self._continuing:
-            starts = np.ones(self.size, dtype=bool)
             for id, piece in enumerate(self._file.pieces[: self.size]):
                 starts[id] = not piece.startswith(self._continuing)
-        elif self._reads_words_alone or self._ending:
-            # Any piece may begin a word: nothing tells which ones do.
-            starts = np.ones(self.size, dtype=bool)
-        else:
+        elif not (self._reads_words_alone or self._ending):
             starts = np.array([bool(data) and data[0] in _WORD_SPACE for data in self._bytes])
         # Behind a special token no word goes on.
         starts[self.special_ids] = True
@@ -359,26 +356,21 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
     # ---- Text to ids and back
 
     def encode(self, lines: Sequence[str]) -> Encoded:
-        ids_L = [encoding.ids for encoding in self._encodings(lines)]
+        ids_L = [[*encoding.ids, self.boundary_id] for encoding in self._encodings(lines)]
         length_L = np.fromiter(map(len, ids_L), dtype=np.int64, count=len(ids_L))
-        offsets = np.concatenate(([0], np.cumsum(length_L + 1)))
-        ids = np.empty(offsets[-1], dtype=np.int32)
-        is_end = np.zeros(len(ids), dtype=bool)
-        is_end[offsets[1:] - 1] = True
-        ids[~is_end] = np.fromiter(itertools.chain.from_iterable(ids_L), dtype=np.int32)
+        offsets = np.concatenate(([0], np.cumsum(length_L)))
+        ids = np.fromiter(itertools.chain.from_iterable(ids_L), dtype=np.int32)
 
         # No text becomes a special token.
-        is_reserved = self._is_reserved_V[ids[~is_end]]
+        is_reserved = self._is_reserved_V[ids]
+        is_reserved[offsets[1:] - 1] = False
         if is_reserved.any():
-            token = self._file.pieces[ids[~is_end][is_reserved][0]]
+            token = self._file.pieces[ids[is_reserved][0]]
             raise TextError(
                 f"the text holds {token}", "it is a special token of the tokenizer", "remove it"
             )
-        ids[is_end] = self.boundary_id
-        oov = np.zeros(0, dtype=np.int64)
-        if self.unk_id is not None:
-            oov = np.flatnonzero(ids == self.unk_id)
-        return Encoded(ids, offsets, oov)
+        unknown = -1 if self.unk_id is None else self.unk_id
+        return Encoded(ids, offsets, np.flatnonzero(ids == unknown))
 
     def _encodings(self, lines: Sequence[str], with_offsets: bool = False) -> "list[Any]":
         # One search over all lines is faster than one in each.
@@ -396,9 +388,8 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
             )
 
         # Offsets take time.
-        encode = self._tokenizer.encode_batch
-        if not with_offsets:
-            encode = self._tokenizer.encode_batch_fast
+        tokenizer = self._tokenizer
+        encode = tokenizer.encode_batch if with_offsets else tokenizer.encode_batch_fast
         with naming_failures(TextError, "the tokenizer cannot read a line"):
             encodings: list[Any] = encode(lines, add_special_tokens=False)
         return encodings
@@ -406,17 +397,16 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
     @functools.cached_property
     def _end_alone(self) -> re.Pattern[str]:
         """The end token as a word of a text."""
-        end = re.escape(self.end_token)
-        return re.compile(rf"(?<![^{WORD_SPACE}\n]){end}(?![^{WORD_SPACE}\n])")
+        return re.compile(
+            rf"(?<![^{WORD_SPACE}\n]){re.escape(self.end_token)}(?![^{WORD_SPACE}\n])"
+        )
 
     def spans(self, lines: Sequence[str]) -> list[np.ndarray]:
         """Return for each line (T, 2), the characters that each token was made of, in order,
         without `</s>`."""
-        spans = []
-        for encoding in self._encodings(lines, with_offsets=True):
-            spans_T2 = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-            spans.append(np.maximum.accumulate(spans_T2))
-        return spans
+        encodings = self._encodings(lines, with_offsets=True)
+        spans = [np.array(encoding.offsets, dtype=np.int64) for encoding in encodings]
+        return [np.maximum.accumulate(spans_T2.reshape(-1, 2)) for spans_T2 in spans]
 
     def _surfaces(self, lines: Sequence[str]) -> list[list[str]]:
         symbols = self.vocabulary.symbols
@@ -448,7 +438,7 @@ def byte_of_letter() -> dict[str, int]:
 
 
 def _is_about_spaces(step: Step) -> bool:
-    """Return whether a replacement changes white space alone."""
+    """Return whether a step replaces white space by white space."""
     found = "".join(step.pattern.values())
-    is_space = not found.strip(" \u2581{}0123456789,+\\s")
+    is_space = bool(found) and not found.strip(" \u2581{}0123456789,+\\s")
     return is_space and not step.content.strip(f" {SPACE}")

@@ -38,13 +38,16 @@ STEPS = {
 LONGEST_REASON = 200  # characters of what the package says
 MOST_STEPS = 64  # of known models, ten
 MOST_GROWTH = 1 << 12  # by all steps; of known models, nearly as much
+SPLITTING = ("version", "added_tokens", "normalizer", "pre_tokenizer", "model")
 MOST_PIECES = 1 << 20  # of known models, 900,000
 _CLASS = re.compile(r"\[[^][]+\]")
 # Before the name of a special token, so that no text holds it: a code point that is no character
 _HIDDEN = "\U0010ffff"
 # Split when a tokenizer is opened: what is damaged, or matches for ever, fails here.
-_LONG = f" \t 1.\u4e2d\U0001f600e\u0301\u00fc{'a' * 64}{' ' * 64}{'0' * 64}!"
-_TRIALS = ["", "a", "A", "a a", _LONG]
+_TRIALS = [
+    "", "a", "A", "a a",
+    f" \t 1.\u4e2d\U0001f600e\u0301\u00fc{'a' * 64}{' ' * 64}{'0' * 64}!",
+]  # fmt: skip
 STDERR = 2  # its number
 _panicking = threading.Lock()
 
@@ -148,8 +151,7 @@ class TokenizerFile:
 
         # Let the package see what splits a text, and nothing else.
         model.pop("dropout", None)
-        parts = ("version", "added_tokens", "normalizer", "pre_tokenizer", "model")
-        data = msgspec.json.encode({part: content[part] for part in parts if part in content})
+        data = msgspec.json.encode({part: content[part] for part in SPLITTING if part in content})
         del content, model
         self.model.vocab = {}
         package = require_package("tokenizers", "hf", "tokenizers of Hugging Face")

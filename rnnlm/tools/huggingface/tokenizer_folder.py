@@ -67,8 +67,6 @@ def _without_token(data: bytes, id: int) -> bytes:
 
 
 def _no_tokenizer(folder: Path) -> ModelError:
-    if not folder.is_dir():
-        return ModelError(f"no folder at {folder}")
     slow = [
         name for name in ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
         if (folder / name).exists()
