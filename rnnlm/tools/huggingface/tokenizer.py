@@ -114,9 +114,8 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
             for id, piece in enumerate(pieces)
         ]
         self._bytes[boundary_id] = b"\n"
-        first = self._tokenizer.encode("a", add_special_tokens=False).ids[:1]
-        starts = [self._bytes[id][:1] for id in first]
-        self._puts_space = self._reads_words_alone or starts == [b" "]
+        ids = self._tokenizer.encode("a", add_special_tokens=False).ids[:1]
+        self._puts_space = self._reads_words_alone or [self._bytes[id][:1] for id in ids] == [b" "]
         settings = TokenizerSettings(tokenizer=self.name, literal_unk=self.literal_unk)
         super().__init__(settings, Vocabulary(self._symbols(pieces), None))
 
@@ -247,8 +246,7 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
 
     @property
     def keeps_text(self) -> bool:
-        drops_spaces = self._reads_words_alone or self._ending
-        return self.keeps_case and not (drops_spaces or self.rewriting)
+        return self.keeps_case and not (self._reads_words_alone or self._ending or self.rewriting)
 
     # ---- Its tokens
 

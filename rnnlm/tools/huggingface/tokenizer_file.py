@@ -35,7 +35,6 @@ STEPS = {
     "StripAccents": 1, "BertPreTokenizer": 1, "CharDelimiterSplit": 1, "Digits": 1, "Metaspace": 2,
     "Punctuation": 1, "Split": 1, "UnicodeScripts": 1, "Whitespace": 1, "WhitespaceSplit": 1,
 }  # fmt: skip
-LONGEST_REASON = 200  # characters of what the package says
 MOST_STEPS = 64  # of known models, ten
 MOST_GROWTH = 1 << 12  # by all steps; of known models, nearly as much
 SPLITTING = ("version", "added_tokens", "normalizer", "pre_tokenizer", "model")
@@ -154,9 +153,10 @@ class TokenizerFile:
         data = msgspec.json.encode({part: content[part] for part in SPLITTING if part in content})
         del content, model
         self.model.vocab = {}
-        package = require_package("tokenizers", "hf", "tokenizers of Hugging Face")
         with naming_failures(ModelError, DAMAGED, f"{TOKENIZER_FILE}: "), _keeping_panics_off():
-            tokenizer: tokenizers.Tokenizer = package.Tokenizer.from_buffer(data)
+            tokenizer: tokenizers.Tokenizer = require_package(
+                "tokenizers", "hf", "tokenizers of Hugging Face"
+            ).Tokenizer.from_buffer(data)
             tokenizer.encode_special_tokens = True
             for token in added:
                 if tokenizer.token_to_id(token["content"]) != token["id"]:
@@ -232,7 +232,7 @@ def naming_failures(kind: type[RnnlmError], what: str, where: str = "") -> Itera
     except (RnnlmError, KeyboardInterrupt, SystemExit, MemoryError, GeneratorExit):
         raise
     except BaseException as error:  # a panic of Rust is no Exception
-        why = visible(str(error).replace("`", "'"))[:LONGEST_REASON]
+        why = visible(str(error).replace("`", "'"))[:200]  # it may quote a whole file
         raise kind(what, f"{where}{why}") from None
 
 

@@ -21,34 +21,24 @@ from rnnlm.storage.files.resuming import (
 PLACE = Path("kept")
 
 
-@pytest.mark.parametrize(
-    "found, overwrite, step",
-    [
-        (None, False, NextStep.START),
-        (ExistingWork({"order": "3"}), False, NextStep.RESUME),
-        (ExistingWork({"order": "3", "workers": "8"}), False, NextStep.RESUME),
-        (ExistingWork({"order": "3"}, is_finished=True), False, NextStep.FINISHED),
-        (ExistingWork({"order": "5"}), True, NextStep.START),
-        (ExistingWork(fault="a line was changed"), True, NextStep.START),
-    ],
-)
+@pytest.mark.parametrize("found, overwrite, step", [
+    (None, False, NextStep.START), (ExistingWork({"order": "3"}), False, NextStep.RESUME),
+    (ExistingWork({"order": "3", "workers": "8"}), False, NextStep.RESUME),
+    (ExistingWork({"order": "3"}, is_finished=True), False, NextStep.FINISHED),
+    (ExistingWork({"order": "5"}), True, NextStep.START),
+    (ExistingWork(fault="a line was changed"), True, NextStep.START),
+])  # fmt: skip
 def test_the_rule_says_what_to_do(found, overwrite, step):
     assert next_step(PLACE, found, {"order": "3"}, overwrite, free={"workers"}) is step
 
 
-@pytest.mark.parametrize(
-    "found, why",
-    [
-        (ExistingWork({"order": "5"}), "`order` was 5 and is now 3"),
-        (ExistingWork({"order": "5"}, is_finished=True), "`order` was 5 and is now 3"),
-        (
-            ExistingWork({"order": "3", "text 2": "1 byte"}),
-            "text 2 was 1 byte and is now not given",
-        ),
-        (ExistingWork(), "there is no record of how it was made"),
-        (ExistingWork({"order": "3"}, fault="a line was changed"), "a line was changed"),
-    ],
-)
+@pytest.mark.parametrize("found, why", [
+    (ExistingWork({"order": "5"}), "`order` was 5 and is now 3"),
+    (ExistingWork({"order": "5"}, is_finished=True), "`order` was 5 and is now 3"),
+    (ExistingWork({"order": "3", "text 2": "1 byte"}), "text 2 was 1 byte and is now not given"),
+    (ExistingWork(), "there is no record of how it was made"),
+    (ExistingWork({"order": "3"}, fault="a line was changed"), "a line was changed"),
+])  # fmt: skip
 def test_whatever_else_is_there_is_named_with_both_ways_out(found, why):
     with pytest.raises(OutputError) as caught:
         next_step(PLACE, found, {"order": "3"})
