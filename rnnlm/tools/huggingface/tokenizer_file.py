@@ -152,7 +152,7 @@ class TokenizerFile:
         model.pop("dropout", None)
         data = msgspec.json.encode({part: content[part] for part in SPLITTING if part in content})
         del content, model
-        self.model.vocab = {}
+        self.model = msgspec.structs.replace(self.model, vocab={}, merges=[])
         with naming_failures(ModelError, DAMAGED, f"{TOKENIZER_FILE}: "), _keeping_panics_off():
             tokenizer: tokenizers.Tokenizer = require_package(
                 "tokenizers", "hf", "tokenizers of Hugging Face"
