@@ -42,12 +42,12 @@ class Size:
 
 
 SIZES = (
-    Size(tokens=0, speed=3.6, hidden_size=128, embedding_size=128),
-    Size(tokens=0.4e6, speed=1.6, hidden_size=256, embedding_size=256),
-    Size(tokens=1.2e6, speed=1.0, hidden_size=384, embedding_size=256),
-    Size(tokens=8e6, speed=0.65, hidden_size=512, embedding_size=300),
-    Size(tokens=16e6, speed=0.42, hidden_size=640, embedding_size=400),
-    Size(tokens=60e6, speed=0.3, hidden_size=800, embedding_size=400),
+    Size(tokens=0, speed=5.5, hidden_size=128, embedding_size=128),
+    Size(tokens=0.25e6, speed=2.5, hidden_size=256, embedding_size=256),
+    Size(tokens=0.8e6, speed=1.5, hidden_size=384, embedding_size=256),
+    Size(tokens=5e6, speed=1.0, hidden_size=512, embedding_size=300),
+    Size(tokens=10e6, speed=0.65, hidden_size=640, embedding_size=400),
+    Size(tokens=40e6, speed=0.45, hidden_size=800, embedding_size=400),
 )
 # What keeps a network from learning a text by heart, from so many passes over it on.
 REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (

@@ -28,7 +28,7 @@ def test_dry_run_shows_runs_and_their_differences(grid, here):
     rows = list(csv.DictReader(shown.out.splitlines(), delimiter="\t"))
     states = [(row["model"], row["state"]) for row in rows]
     assert states == [("rnn", "new"), ("gru", "new"), ("unigram", "new")]
-    assert "  learning_rate: 0.002 (model=rnn); 0.007 (model=gru)" in shown.err.splitlines()
+    assert "  learning_rate: 0.002 (model=rnn); 0.006 (model=gru)" in shown.err.splitlines()
     assert "setting of the grid: kind unigram has no batch_rows, budget" in shown.err
     assert not (here / "lesson").exists()
     factors = grid("--grid model=rnn,gru --grid decay_factor=0.4,0.5 --dry-run")

@@ -98,7 +98,7 @@ def test_a_copy_of_a_recipe_is_a_recipe(tmp_path):
     file = write(tmp_path / "mine.toml", bundled.read_text(encoding="utf-8"))
     request = TrainingRequest(text=("x",), recipe=str(file))
     assert request.recipe is None
-    assert request.from_file.values["hidden_size"] == 384
+    assert request.from_file.values["hidden_size"] == 512
 
 
 def test_a_recipe_file_names_a_recipe_that_exists(tmp_path):

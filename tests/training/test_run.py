@@ -110,7 +110,7 @@ def test_the_card_tells_data_recipe_numbers_and_use(text):
         assert part in card
     # Of the settings, those that are not the recipe's.
     assert "Those of `--recipe lstm`, except for:" in card
-    assert "\nhidden_size = 8  # recipe: 384\n" in card
+    assert "\nhidden_size = 8  # recipe: 512\n" in card
     settings = tomllib.loads(card.split("```toml\n")[1].split("```")[0])
     assert settings.pop("recipe") == "lstm"
     assert settings.pop("embeddings") == "none" and manifest.settings["embeddings"] is None

@@ -44,7 +44,7 @@ def test_the_size_grows_with_the_tokens_and_dropout_with_the_passes():
         choose_size(3e6, text_tokens).regularisation["dropout_output"]
         for text_tokens in (10**5, 10**6, 10**7)
     ]
-    assert dropouts == [0.6, 0.3, 0.2]
+    assert dropouts == [0.6, 0.4, 0.2]
     assert choose_size(3e6, 10**6) == choose_size(3e6, 10**6)
     narrow = choose_size(1000, 10**6)
     fixed = choose_size(1000, 10**6, is_fixed=True)
