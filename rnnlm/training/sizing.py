@@ -49,7 +49,9 @@ SIZES = (
     Size(tokens=10e6, speed=0.65, hidden_size=640, embedding_size=400),
     Size(tokens=40e6, speed=0.45, hidden_size=800, embedding_size=400),
 )
-# What keeps a network from learning a text by heart, from so many passes over it on.
+# What keeps a network from learning a text by heart, from so many passes over it on: over a text of
+# a million tokens. A text of a quarter of that needs it after half the passes.
+MILLION = 1e6
 REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
     (0.0, {"dropout_input": 0.1, "dropout_output": 0.2}),
     (2.5, {"dropout_input": 0.2, "dropout_output": 0.3}),
@@ -89,7 +91,8 @@ def choose_size(tokens: float, text_tokens: int, is_fixed: bool = False) -> Choi
         widths = {}
     else:
         tokens *= size.speed
-    rows = [values for passes, values in REGULARISATION if passes <= tokens / text_tokens]
+    passes = tokens / text_tokens * (MILLION / text_tokens) ** 0.5
+    rows = [values for least, values in REGULARISATION if least <= passes]
     return Choice(widths, rows[-1], tokens)
 
 
