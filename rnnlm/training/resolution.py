@@ -153,7 +153,7 @@ def _without_unchosen(
     """Drop the settings of a recipe that belong to a choice which the layers above it make
     otherwise, such as its samples with `--set loss=full`, or its gates with `--set model=rnn`."""
     values = dict(recipe.values)
-    if values.get("model", kind.name) != kind.name:
+    if values.get("model", kind.name) != kind.name and kind.trains_in_steps:
         known = {"task", *names_of(kind.all_settings)}
         values = {name: value for name, value in values.items() if name in known}
     for settings in kind.all_settings:

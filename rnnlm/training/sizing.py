@@ -132,7 +132,7 @@ def follow_budget(
     """Return settings that suit the time of a run, and the learning rate that suits its width and
     steps. The speed of training is measured, which takes some seconds."""
     about = recipes.load(recipe) if recipe else None
-    if about is None or about.rate_steps is None:
+    if about is None or about.rate_steps is None or "bptt_tokens" not in resolved.values:
         return resolved
     budget = Budget.parse(resolved.values["budget"])
     of_step = resolved.values["batch_rows"] * resolved.values["bptt_tokens"]
