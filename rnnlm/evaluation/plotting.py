@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+else:  # whoever draws imports matplotlib; those who look at type hints need not
+    Axes = Axis = Figure = Any
 
 SUFFIXES = (".svg", ".png", ".pdf")
 DPI, DPI_IN_NOTEBOOKS = 150, 100
