@@ -26,7 +26,7 @@ from rnnlm.events import (
 from rnnlm.lm.base import stored_model
 from rnnlm.lm.neural.training import optimization, validation
 from rnnlm.runs import train
-from rnnlm.storage import model_folder
+from rnnlm.storage import checkpoints, model_folder
 from rnnlm.storage.metrics_log import read_events
 from rnnlm.training.plan import TrainingRequest, plan
 from rnnlm.training.run import run
@@ -258,9 +258,11 @@ def test_a_requested_stop_saves_the_best_model(text):
 def test_a_stop_before_validation_still_saves(text):
     steps = []
     stop = lambda: steps.append(1) or len(steps) > 2  # noqa: E731
-    *_, finished = train(text, output="m", stop=stop, min_validations=0, **SMALL)
+    few_targets = {**SMALL, "batch_rows": 2, "bptt_tokens": 5}  # too few to be judged by their loss
+    *_, finished = train(text, output="m", stop=stop, min_validations=0, **few_targets)
     assert (finished.stopped, finished.step) == ("request", 2)
     stored_model.load(Path("m"), "cpu")
+    assert checkpoints.load(Path("m")).state.facts["step"] == 2
 
 
 def test_divergence_before_any_model_leaves_only_its_log(text):

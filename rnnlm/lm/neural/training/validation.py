@@ -449,8 +449,8 @@ class Divergence(StatefulAttributes):
         self.uniform_nats = uniform_nats
         self.limit = math.inf if uniform_nats is None else 2 * uniform_nats + 5
         self.loss_limit = self.limit if is_exact else math.inf
-        self.last_loss = math.inf
-        self.last_validation = 0.0  # below any limit: the first validation alone is no fault
+        # Below any limit: the first loss alone is no fault.
+        self.last_loss = self.last_validation = 0.0
         self.last_tried: list[float] = [0.0, 0]  # a loss, and the steps that its weights took
         self.fault = ""
 
