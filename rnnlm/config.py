@@ -151,8 +151,11 @@ class ResolvedSettings:
         )
 
 
-def resolve(classes: Iterable[type], layers: Iterable[SettingsLayer]) -> ResolvedSettings:
-    """Merge `layers` (later ones win) over the defaults of the settings `classes`."""
+def resolve(
+    classes: Iterable[type], layers: Iterable[SettingsLayer], keywords: Collection[str] = ()
+) -> ResolvedSettings:
+    """Merge `layers` (later ones win) over the defaults of the settings `classes`. keywords: of the
+    function that takes the settings, one of which may be meant by an unknown name."""
     classes = tuple(classes)
     kinds: dict[str, Any] = {}
     for cls in classes:
@@ -164,7 +167,9 @@ def resolve(classes: Iterable[type], layers: Iterable[SettingsLayer]) -> Resolve
     for layer in layers:
         for name, value in layer.values.items():
             if name not in kinds:
-                hint = _other_name(name, value) or nearest(name, kinds)
+                is_keyword = layer.origin == USER and not layer.is_text
+                known = [*kinds, *keywords] if is_keyword else kinds
+                hint = _other_name(name, value) or nearest(name, known)
                 raise SettingsError(f"unknown setting {name!r}{within(layer.origin)}", hint=hint)
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin

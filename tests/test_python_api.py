@@ -487,6 +487,7 @@ def test_a_run_is_taken_for_its_folder(done):
 @pytest.mark.parametrize("setting, hint", [
     ({"epochs": 3}, "budget="), ({"lr": 0.1}, "learning_rate"), ({"batch_size": 8}, "batch_rows"),
     ({"budget": 30}, "500steps"), ({"hiden_size": 3}, "hidden_size"),
+    ({"recipie": "gru"}, "did you mean 'recipe'"), ({"overwrit": True}, "did you mean 'overwrite'"),
 ])  # fmt: skip
 def test_settings_of_other_tools_are_translated(tmp_path, setting, hint):
     with pytest.raises(SettingsError, match=hint) as caught:

@@ -82,7 +82,8 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     layers.append(_without(named_flags, _ignored_flags(named_flags.values, kind)))
     _check_names(layers, kind)
 
-    resolved = resolve(kind.all_settings, layers)
+    keywords = [field.name for field in fields(request)]
+    resolved = resolve(kind.all_settings, layers, keywords)
     _check_inherited(resolved, inherited)
     return ResolvedRequest(recipe, kind, resolved)
 
