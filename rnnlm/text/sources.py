@@ -182,7 +182,7 @@ def read(
     as `errors` says).
 
     on_read: called with the number of bytes read from a text file, each time some are read.
-    is_kept: whether standard input can be read again.
+    is_kept: whether standard input or a pipe can be read again.
     """
     if source.startswith(HUB) or os.path.isdir(source):
         yield from dataset_records(source, settings)

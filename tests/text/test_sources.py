@@ -79,6 +79,15 @@ def test_standard_input_can_be_read_twice(stdin, long):
         assert read("-") == ([*LINES, long] if long else LINES)
 
 
+def test_pipes_can_be_read_twice():
+    here, there = os.pipe()
+    os.write(there, f"{TEXT}\n".encode())
+    os.close(there)
+    for _ in range(2):
+        assert read(f"/dev/fd/{here}") == LINES
+    os.close(here)
+
+
 def test_standard_input_is_read_as_it_arrives(stdin, monkeypatch):
     stdin(b"")
     here, there = os.pipe()

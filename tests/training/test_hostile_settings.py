@@ -79,6 +79,7 @@ COMMANDS = {
     "list corpora english": "only recipes can be listed by name",
     "eval -m {lstm} {valid} --device gpu0": "unknown device 'gpu0'",
     "filter - -o out -m {unigram} --max-perplexity 900": "standard input cannot be filtered",
+    "filter /dev/null -o out -m {unigram} --max-perplexity 900": "/dev/null cannot be filtered",
     "filter hf:a/b -o out -m {unigram} --max-perplexity 900": "hf:a/b: texts cannot be read",
     "tag go": "no model is given",
     "tag -m {tagger} go --input f": "give either sentences or",

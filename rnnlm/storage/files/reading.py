@@ -73,8 +73,8 @@ def opened(
     first bytes.
 
     on_read: called with how many bytes have been read from a file. wanted: its expected kind, for
-    messages. is_kept: whether standard input can be read again. errors: as for :func:`decode`;
-    "replace" reads UTF-16 without a mark, too.
+    messages. is_kept: whether standard input or a pipe can be read again. errors: as for
+    :func:`decode`; "replace" reads UTF-16 without a mark, too.
     """
     with naming_errors(source, error):
         try:
@@ -266,6 +266,8 @@ def _open(source: str, on_read: Callable[[int], None] | None, is_kept: bool) -> 
     if source == STANDARD_INPUT:
         arriving = standard_input() if is_kept else StandardInput(_standard_stream(), is_kept)
         return cast(IO[bytes], ArrivingBytes(arriving))
+    if is_kept and is_pipe(source):
+        return cast(IO[bytes], ArrivingBytes(_kept_pipe(source, os.stat(source).st_ino)))
     if on_read is None:
         return open(source, "rb")
     return io.BufferedReader(_CountedFile(source, on_read), CHUNK_BYTES)
@@ -285,8 +287,9 @@ class _CountedFile(io.FileIO):
 
 
 class StandardInput:
-    """Standard input as it arrives. All of it is kept, in a temporary file where it is long: it can
-    only be read once, and a text is read twice (for the vocabulary, then for the tokens).
+    """Standard input, or another pipe, as it arrives. All of it is kept, in a temporary file where
+    it is long: it can only be read once, and a text is read twice (for the vocabulary, then for the
+    tokens).
 
     is_kept: whether that is so; else it is gone once it is read.
     """
@@ -331,7 +334,7 @@ class StandardInput:
 
 
 class ArrivingBytes(io.BufferedIOBase):
-    """One reading of standard input, from its beginning."""
+    """One reading of standard input or of a pipe, from its beginning."""
 
     def __init__(self, source: StandardInput) -> None:
         self.source = source
@@ -402,6 +405,18 @@ class ArrivingBytes(io.BufferedIOBase):
 def standard_input() -> StandardInput:
     """Return the bytes that arrive on standard input; it is read until the process ends."""
     return StandardInput(_standard_stream())
+
+
+def is_pipe(source: str) -> bool:
+    """Return whether a path is gone once it is read: a pipe, such as bash's `<(...)`, or a
+    device."""
+    return os.path.exists(source) and not os.path.isfile(source) and not os.path.isdir(source)
+
+
+@functools.cache
+def _kept_pipe(source: str, inode: int) -> StandardInput:
+    """Return what arrives from a pipe, which is kept like standard input."""
+    return StandardInput(open(source, "rb"))
 
 
 def _standard_stream() -> IO[bytes]:

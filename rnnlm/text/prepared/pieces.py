@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rnnlm.storage.files.reading import STANDARD_INPUT, too_long
+from rnnlm.storage.files.reading import STANDARD_INPUT, is_pipe, too_long
 from rnnlm.text import sources
 from rnnlm.text.lines import line_count, whole_lines
-from rnnlm.text.sources import HUB, SourceSettings
+from rnnlm.text.sources import SourceSettings
 
 PIECE_BYTES = 1 << 21
 
@@ -55,10 +55,7 @@ def shown(name: str) -> str:
 
 def is_read_once(name: str) -> bool:
     """Return whether a source is gone once it is read: standard input, a pipe."""
-    if name == STANDARD_INPUT:
-        return True
-    can_be_read_again = name.startswith(HUB) or os.path.isfile(name) or os.path.isdir(name)
-    return not can_be_read_again
+    return name == STANDARD_INPUT or is_pipe(name)
 
 
 def size_of(name: str) -> int | None:

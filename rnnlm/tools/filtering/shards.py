@@ -22,7 +22,14 @@ from rnnlm.errors import TextError, UsageError, keyword
 from rnnlm.scoring.sentences import PREFIX
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import compressor, without_suffix
-from rnnlm.storage.files.reading import STANDARD_INPUT, decode, opened, too_long
+from rnnlm.storage.files.reading import (
+    STANDARD_INPUT,
+    decode,
+    is_pipe,
+    opened,
+    shown_name,
+    too_long,
+)
 from rnnlm.text.lines import WORD_SPACE, TextSettings, lines_of, whole_lines
 from rnnlm.text.named_columns import no_column, text_column, text_or_none
 from rnnlm.tools.filtering.judging import Documents, Verdicts, lines_of_text, lines_read
@@ -115,9 +122,9 @@ def open_shard(
 
 def check_source(source: str) -> None:
     """Refuse sources that cannot be read again."""
-    if source == STANDARD_INPUT:
+    if source == STANDARD_INPUT or is_pipe(source):
         raise UsageError(
-            "standard input cannot be filtered",
+            f"{shown_name(source)} cannot be filtered",
             "a resumed run reads its files again",
             "write it to a file",
         )
