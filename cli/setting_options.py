@@ -138,10 +138,10 @@ def _typed(field: Setting, more: dict[str, Any]) -> dict[str, Any]:
     # A field that may be None is an option that need not be given: its other type counts.
     schemas = [schema for schema in field.schemas if schema.get("type") != "null"]
     kinds = {schema["type"] for schema in schemas if "type" in schema}
-    if field.choices:
-        return {"type": click.Choice(field.choices), **more}
     if kinds == {"boolean"}:
         return {"is_flag": True, **more}
+    if field.choices:
+        return {"type": click.Choice(field.choices), **more}
     if kinds == {"array"} and not more.get("multiple"):
         return {"metavar": "NAME,...", "callback": list_of(str, "names"), **more}
 

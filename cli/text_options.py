@@ -6,7 +6,7 @@ import click
 
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.sources import SourceSettings
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.training.request import TrainingRequest
 
 from .help_sections import section, stacked
@@ -30,6 +30,9 @@ text_options = stacked(
 )  # fmt: skip
 
 
+split_punctuation_option = options_of(
+    NewTokenizerSettings, "split_punctuation", declared=["--split-punctuation/--keep-punctuation"]
+)
 tokenizer_options = stacked(
     section(
         "Tokenizer",
@@ -40,11 +43,7 @@ tokenizer_options = stacked(
     section(
         "Tokenizer",
         options_of(TokenizerSettings, "normalise"),
-        options_of(
-            TokenizerSettings,
-            "split_punctuation",
-            declared=["--split-punctuation/--keep-punctuation"],
-        ),
+        split_punctuation_option,
         options_of(
             TokenizerSettings, "remove_punctuation", "max_vocab", "literal_unk", default_is=""
         ),

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.lm.ngram.settings import NgramSettings
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 
 from .. import terminal
 from ..help_sections import Command, section
 from ..options import corpus_of, one_model_option, output_option, overwrite_option, refuse_if
 from ..setting_options import IntRange, options_of
-from ..text_options import text_flags, text_options
+from ..text_options import split_punctuation_option, text_flags, text_options
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rnnlm.lm.ngram.counting.counted_data import Counted
     from rnnlm.lm.ngram.counting.memory_limit import MemoryUse
     from rnnlm.text.corpus import Text
-    from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 DEFAULT_ORDER = 3
 # Options that are about counts, not about the text
@@ -42,7 +41,8 @@ tokenizer_options = section(
     ),
     options_of(TokenizerSettings, "lowercase"),
     options_of(TokenizerSettings, "normalise"),
-    options_of(TokenizerSettings, "split_punctuation", "remove_punctuation"),
+    split_punctuation_option,
+    options_of(TokenizerSettings, "remove_punctuation"),
     one_model_option("Split text with this model's tokenizer."),
     click.option(
         "--tokenizer-from",
@@ -322,7 +322,6 @@ def _identity_of_text(text: "Text", tokenizer: "Tokenizer | TokenizerSettings") 
     """Return the facts that determine the tokens of a text."""
     from rnnlm.storage.files.resuming import merged, settings_identity
     from rnnlm.text.corpus import identity_of
-    from rnnlm.text.tokenizer_settings import TokenizerSettings
 
     if isinstance(tokenizer, TokenizerSettings):
         return merged(identity_of(text), settings_identity(tokenizer))
@@ -333,14 +332,12 @@ def _tokenizer(given: dict[str, Any]) -> "Tokenizer | TokenizerSettings":
     """Return the tokenizer of another model or counts, or the settings of the one that the options
     describe."""
     model, shared = given.pop("model_name"), given.pop("tokenizer_from")
-    flags = {option: value for option, value in given.items() if value}
+    flags = {option: value for option, value in given.items() if value is not None}
     refuse_if(
         model and shared, "-m and --tokenizer-from both name a tokenizer: give only one of them."
     )
     if not model and not shared:
-        from rnnlm.text.tokenizer_settings import TokenizerSettings
-
-        return TokenizerSettings(**flags)
+        return NewTokenizerSettings(**flags)
     named = ", ".join(f"--{option.replace('_', '-')}" for option in flags)
     brings = "-m MODEL" if model else f"--tokenizer-from {shlex.quote(str(shared))}"
     refuse_if(flags, f"{brings} determines the tokenizer: leave out {named}.")

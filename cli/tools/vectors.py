@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from rnnlm.amounts import plural
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.tools.vectors.settings import LearningSettings
 
 from .. import terminal
 from ..help_sections import Command, section
 from ..options import STANDARD_OUTPUT, output_option, overwrite_option, settings_of, without_none
 from ..setting_options import options_of
-from ..text_options import column_option, encoding_option, text_flags
+from ..text_options import column_option, encoding_option, split_punctuation_option, text_flags
 
 _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation")
 
@@ -31,7 +31,8 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
     "Words",
     options_of(TokenizerSettings, "lowercase"),
     options_of(TokenizerSettings, "normalise"),
-    options_of(TokenizerSettings, "split_punctuation", "remove_punctuation"),
+    split_punctuation_option,
+    options_of(TokenizerSettings, "remove_punctuation"),
 )
 @section("Text", column_option, encoding_option)
 @section(
@@ -47,7 +48,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     """Learn word vectors from TEXT, or from the bundled corpus.
 
     \b
-    rnnlm vectors my.txt --lowercase --split-punctuation -o my.vec
+    rnnlm vectors my.txt --lowercase -o my.vec
     rnnlm vectors my.txt --method glove -o glove.vec
     rnnlm train my.txt --embeddings my.vec --set embedding_size=100
     rnnlm inspect neighbours king queen --file my.vec
@@ -66,7 +67,6 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     from rnnlm.storage.files.resuming import merged, settings_identity
     from rnnlm.text import sources
     from rnnlm.text.corpus import identity_of
-    from rnnlm.text.tokenizer_settings import TokenizerSettings
     from rnnlm.tools.vectors.learning import learn_vectors, named_text
     from rnnlm.tools.vectors.settings import LearningSettings
 
@@ -91,14 +91,14 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     words = {}
     for name in _OF_WORDS:
         value = given.pop(name)
-        if value:
+        if value is not None:
             words[name] = value
 
     # The same vectors may be there already.
     opened = corpus_of(names, flags)
     learning = settings_identity(settings_of(LearningSettings, given), without={"threads"})
     # Rare words are left out by the learning, not by the tokenizer.
-    tokenizing = settings_identity(TokenizerSettings(**words), without={"min_count"})
+    tokenizing = settings_identity(NewTokenizerSettings(**words), without={"min_count"})
     identity = merged(learning, tokenizing, identity_of(opened))
     began = time.monotonic()
     with whole_files({output: identity}, overwrite) as files:
@@ -107,7 +107,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
         with terminal.Progress() as progress:
             vectors = learn_vectors(
                 opened,
-                tokenizer=TokenizerSettings(**words) if words else None,
+                tokenizer=NewTokenizerSettings(**words) if words else None,
                 progress=progress,
                 **without_none(given),
             )

@@ -16,8 +16,8 @@ import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.errors import keyword, notice
-from rnnlm.interface import BOUNDARY, Encoded, Tokenizer
-from rnnlm.text.lines import WORD_SPACE, Block, Lines, as_bytes
+from rnnlm.interface import Encoded, Tokenizer
+from rnnlm.text.lines import WORD_SPACE, Block, Lines, as_bytes, split_words
 from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
 
 _ODD_SPACE = re.compile(rf"(?m)^[{WORD_SPACE}]|[{WORD_SPACE}]$|[{WORD_SPACE}]{{2}}|[\t\r]")
 _GLUED = '.,;:!?"()'
+_GLUED_KINDS = ("Pe", "Pf", "Pi", "Po", "Ps")  # Unicode's closing, quotation, other, opening marks
+_SINGLE_QUOTES = "\u2018\u2019"
 MOST_UNKNOWN = 1000  # different unknown words that are looked at
 
 
@@ -200,28 +202,29 @@ def tell_glued(words: Iterable[str], tokenizer: Tokenizer, name: str) -> None:
         )
 
 
-LEAST_GLUED = 0.05  # of the words of a text in which marks are not yet separated
+START_BYTES = 1 << 18  # of a text, which show whether its marks are parts of words
 
 
-def tell_glued_text(tokenizer: Tokenizer) -> None:
-    """Send a notice where many words of the text that a tokenizer was made of have punctuation
-    marks as parts: raw prose, of which a model learns each form apart."""
-    counts_V = tokenizer.counts_V
-    if counts_V is None or not glues_marks(tokenizer):
-        return
-    counts = dict(zip(tokenizer.symbols(), counts_V.tolist(), strict=True))
-    del counts[BOUNDARY]
-    glued = {word: count for word, count in counts.items() if word.strip(_GLUED) not in ("", word)}
-    share = sum(glued.values()) / max(1, sum(counts.values()))
-    examples = (word for word in glued if word.strip(_GLUED) in counts)
-    example = next(examples, None)
-    if share >= LEAST_GLUED and example is not None:
-        notice(
-            f"punctuation marks are parts of {share:.0%} of the words of the training "
-            f"text: {example!r} and {example.strip(_GLUED)!r} are different words. "
-            + keyword("split_punctuation", True)
-            + " separates them, which predicts raw text better"
-        )
+def share_of_glued(blocks: Iterable[Block]) -> float:
+    """Return the share of the words at the start of a text that have punctuation marks as parts; 0
+    where more marks stand alone, as in a text that is tokenized already."""
+    data = bytearray()
+    for block in blocks:
+        data += as_bytes(block.lines)
+        if len(data) > START_BYTES:
+            break
+    text = data[:START_BYTES].decode("utf-8", "ignore")
+    if len(data) > START_BYTES:
+        text = text[: text.rfind("\n") + 1] or text
+
+    # Marks of other scripts are split from words, too; apostrophes are parts of words.
+    others = [mark for mark in set(text) if mark > "\x7f" and mark not in _SINGLE_QUOTES]
+    marks = _GLUED + "".join(mark for mark in others if unicodedata.category(mark) in _GLUED_KINDS)
+    words = split_words(text)
+    bare_words = [word.strip(marks) for word in words]
+    alone = bare_words.count("")
+    glued = sum(bare not in ("", word) for bare, word in zip(bare_words, words, strict=True))
+    return glued / len(words) if glued > alone else 0.0
 
 
 def _is_read(mark: str, tokenizer: Tokenizer) -> bool:

@@ -13,6 +13,7 @@ ALL = "all"
 # Settings that choose words, not the definition of a word
 CHOOSING = ("min_count", "max_vocab", "vocab_size", "sentencepiece_model")
 LIMITED = ("word", "char")  # tokenizers that leave out rare tokens
+AUTO: Literal["auto"] = "auto"  # what the training text decides
 FORMS = ("dashes", "entities", "nfc", "quotes", "spaces")  # of rnnlm.text.normalisation
 
 
@@ -75,7 +76,7 @@ class TokenizerSettings:
                 "lowercase cannot be combined with the byte tokenizer",
                 "it keeps every byte as it is",
             )
-        if self.split_punctuation and self.tokenizer != "word":
+        if self.split_punctuation is True and self.tokenizer != "word":
             raise SettingsError("split_punctuation is a setting of the word tokenizer")
         if self.tokenizer == "word" and self.literal_unk == "spell":
             raise SettingsError(
@@ -102,6 +103,27 @@ class TokenizerSettings:
                 "these are settings of the word and char tokenizers",
                 hint,
             )
+
+
+@dataclass(frozen=True)
+class NewTokenizerSettings(TokenizerSettings):
+    """Settings of a tokenizer that is made from a text, which may decide whether its marks are
+    split from words."""
+
+    split_punctuation: Annotated[
+        bool | Literal["auto"],
+        Meta(
+            description="treat punctuation marks as separate words; auto: if marks are parts of "
+            "words in the training text, as in raw prose"
+        ),
+    ] = AUTO  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Without words or without marks, nothing is split.
+        has_marks = self.tokenizer == "word" and not self.remove_punctuation
+        if self.split_punctuation == AUTO and not has_marks:
+            object.__setattr__(self, "split_punctuation", False)
 
 
 def parse_forms(forms: str | Iterable[str] | None) -> str | None:

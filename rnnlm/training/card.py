@@ -17,7 +17,7 @@ from rnnlm.interface import Tokenizer
 from rnnlm.storage.files import writing as safe_files
 from rnnlm.storage.manifest import PART_ADAPTATIONS
 from rnnlm.storage.model_folder import Manifest
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import AUTO, TokenizerSettings
 from rnnlm.training.recipes import recipe as recipes
 
 if TYPE_CHECKING:
@@ -149,8 +149,11 @@ def changed_settings(manifest: Manifest, expected: ExpectedSettings) -> list[Cha
     if not _has_run(manifest):
         return changed
     stored = settings_of(manifest)
+    requested = manifest.training.get("identity") or {}
     for name, value in stored.items():
-        if name in _NOT_SHOWN or name not in expected.values:
+        # What was left to the text is what this text decides again.
+        is_left = expected.values.get(name) == requested.get(name) == AUTO
+        if is_left or name in _NOT_SHOWN or name not in expected.values:
             continue
         same = {as_text(expected.values[name])}
         # A setting of the target's tokenizer that was not given is the source's.

@@ -14,7 +14,7 @@ from rnnlm.text.corpus import Given, Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, silent
 from rnnlm.text.sources import SourceSettings
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings
 from rnnlm.training.request import FittingData, Texts, TrainingRequest
 from rnnlm.training.task import BaseTask, Description, trained_corpus
 
@@ -69,7 +69,7 @@ class LanguageModelling(BaseTask):
 
     usual_corpus = "english"
     request_fields = frozenset({"init_from", "counts"})
-    text_settings = (TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
+    text_settings = (NewTokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
 
     def usual_recipe(self, model: str | None, has_text: bool) -> str | None:
         """Return the recipe that is called like the model, or the default one."""

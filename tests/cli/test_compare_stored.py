@@ -79,7 +79,7 @@ def test_json_has_metrics_and_differences(rnnlm, baselines):
     (["lstm", "none"], 1, "none has no stored metrics of a validation text", "made without one"),
     (["lstm", "lstm+dynamic"], 1, "lstm+dynamic has no stored metrics", "it adapts to what it reads"),
     (["lstm", "lower"], 1, "their signatures differ in case", "case:lower for lower"),
-    (["lstm", "chars"], 1, "their signatures differ in tok", "tokens to lstm"),
+    (["lstm", "chars"], 1, "their signatures differ in tok", "split off for lstm"),
     (["lstm", "nothing"], 1, "no model named 'nothing'", ""),
     (["lstm"], 2, "a comparison needs at least two models", "only 1 is named"),
     (["lstm", "ngram", "--plot", "x.svg", "--block", "2"], 2, "--block, --plot: only valid with --on",

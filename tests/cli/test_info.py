@@ -62,6 +62,9 @@ def test_full_info_is_a_table_of_facts(rnnlm, models):
     assert len(rows["results.test.ppl_token"]) < 10
 
 
+SPLIT = "split_punctuation=true"  # which the text has decided
+
+
 def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
     told = rnnlm("info", models.lstm, "--json").json
     rows = rnnlm("info", models.lstm).rows
@@ -71,7 +74,7 @@ def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
     words = f"{told['training']['train_words']:,} words"
     assert shown["training text"].startswith(f"{models.text}; {words}")
     digest = told["tokenizer"].split(":")[1]
-    assert shown["tokenizer"] == f"word, V = {told['vocabulary_size']:,}, {digest}"
+    assert shown["tokenizer"] == f"word, V = {told['vocabulary_size']:,}, {digest}, {SPLIT}"
     assert shown["structure"] == "layers=1 embedding_size=8 hidden_size=8"
     recipe, differs, where = shown["recipe"].split("; ")
     assert recipe == "lstm" and differs.startswith("differs in: embedding_size=8 (recipe: 256), ")
@@ -104,7 +107,7 @@ def test_without_recipe_defaults_are_compared(rnnlm, models):
     assert rnnlm("train", models.text, *asked, "--smoothing", "additive", "-o", "k").code == 0
     shown = rnnlm("info", "k").facts
     assert shown["structure"] == "order=3 smoothing=additive"
-    assert shown["tokenizer"].endswith(", lowercase=true")
+    assert shown["tokenizer"].endswith(f", lowercase=true, {SPLIT}")
     differs, where = shown["settings"].split("; ")
     assert differs == (
         "differs in: order=3 (default: 5), smoothing=additive (default: mkn), "

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import rnnlm as library
+from rnnlm.lm.ngram.counting import counts_folder
+from rnnlm.text.tokenizers.word import split_punctuation
 from support import commands
 from support.failures import checked_error
 from support.saved_models import edit_config
@@ -155,6 +157,51 @@ def test_standard_input_is_never_the_same_text(rnnlm, models, here):
     refused = rnnlm(*command, stdin=text)
     assert refused.code == 1 and "text comes from standard input or a pipe, so" in refused.err
     assert rnnlm(*command, "--overwrite", stdin=text).code == 0
+
+
+NGRAM = "--model ngram --order 2 --holdout 0"
+SPLITS = "note: marks are split from words, as 17% of the words at the start of the text"
+
+
+@pytest.mark.parametrize("command", [
+    f"train raw.txt {NGRAM}", f"train - {NGRAM}", f"train {{pipe}} {NGRAM}",
+    f"train raw.txt {NGRAM} --memory 400M", f"train raw.txt {NGRAM} --workers 1",
+    "prepare raw.txt", "prepare - --workers 1", "prepare {pipe} --workers 1", "count raw.txt",
+    "count {pipe}", "count raw.txt --memory 400M",
+])  # fmt: skip
+def test_all_commands_split_marks_of_raw_text_alike(rnnlm, models, here, command):
+    text = models.text.read_bytes()
+    (here / "raw.txt").write_bytes(text)
+    reader, writer = os.pipe()
+    os.write(writer, text)
+    os.close(writer)
+    command = command.format(pipe=f"/dev/fd/{reader}").split()
+    shown = rnnlm(*command, "-o", "made", stdin=text)
+    os.close(reader)
+    assert shown.code == 0 and shown.err.startswith(f"{SPLITS} have some (--keep-punctuation keeps")
+    is_counts = counts_folder.is_counts("made")
+    made = counts_folder.load("made").tokenizer if is_counts else library.load_tokenizer("made")
+    assert made.fingerprint == library.load_tokenizer(models.unigram).fingerprint
+
+
+def test_a_text_that_is_tokenized_stays_as_it_is(rnnlm, models, here):
+    raw = models.text.read_text(encoding="utf-8")
+    (here / "raw.txt").write_text(raw, encoding="utf-8")
+    (here / "tokens.txt").write_text(split_punctuation(raw), encoding="utf-8")
+    for text, splits in (("raw.txt", True), ("tokens.txt", False)):
+        command = ("train", text, *NGRAM.split(), "-o", text.removesuffix(".txt"))
+        setting = rnnlm(*command, "--dry-run", "--json").json["settings"]["split_punctuation"]
+        assert setting == {"value": splits, "origin": "the training text"}
+        assert (SPLITS in rnnlm(*command).err) == splits
+        # The same command finds its model, and another wish is another model.
+        for option in ((), ("--set", "split_punctuation=auto")):
+            assert "is finished: its model is of kind ngram" in rnnlm(*command, *option).err
+        refused = rnnlm(*command, "--keep-punctuation")
+        assert "--split-punctuation was auto and is now false" in refused.err
+    kept = rnnlm("train", "raw.txt", *NGRAM.split(), "--keep-punctuation", "-o", "kept")
+    assert kept.code == 0 and "marks" not in kept.err
+    one, other = map(library.load_tokenizer, ("raw", "kept"))
+    assert "," in one.symbols() and "," not in other.symbols()
 
 
 def test_training_ends_with_the_next_command(rnnlm, models, here):

@@ -1,22 +1,23 @@
 """Marks of messy text are counted, and told of where a training text mixes forms or a model has
 never seen them."""
 
+import functools
 import warnings
 
 import pytest
 
 from rnnlm.errors import RnnlmWarning
+from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block
 from rnnlm.text.marks import (
     count_marks,
     count_odd_spaces,
     tell_glued,
-    tell_glued_text,
     tell_odd_spaces,
     tell_unseen,
     watch_forms,
 )
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from support.tiny_models import LINES, make_tokenizer
 
 MESSY = [
@@ -44,24 +45,37 @@ def mixed(lines: list[str], **settings) -> list[str]:
     return notices_of(lambda: list(watch_forms(blocks, TokenizerSettings(**settings))))
 
 
-@pytest.mark.parametrize("lines, settings, words", [
-    (["The hen, the dog.", "A dog and a hen."], {}, "33% of the words"),
-    (["The hen , the dog .", "A dog and a hen ."], {}, None),
-    (["the dog's tail", "mr. dog"] + ["a dog"] * 20, {}, None),
-    (["The hen, the dog.", "A dog and a hen."], {"split_punctuation": True}, None),
-    (["The hen, the dog.", "A dog and a hen."], {"remove_punctuation": True}, None),
-    (["The hen, the dog.", "A dog and a hen."], {"tokenizer": "char"}, None),
+RAW = ["The hen, the dog.", "A dog and a hen."]
+
+
+@pytest.mark.parametrize("lines, settings, splits", [
+    (RAW, {}, True),
+    (["The hen , the dog .", "A dog and a hen ."], {}, False),
+    (["the dog's tail", "mr. dog"] + ["a dog"] * 20, {}, False),
+    (["Smith et al. , Fig. 3 , e.g. , sec. 2 ."], {}, False),  # abbreviations between single marks
+    (["le chien \u00ababoie\u00bb", "\u092f\u0939 \u0939\u0948\u0964"], {}, True),
+    (["a\u2019 \u2018b"], {}, False),
+    (["a dog"] * 60_000 + RAW * 60_000, {}, False),  # the start decides
+    ([], {}, False),
+    (RAW, {"split_punctuation": False}, False),
+    (RAW, {"remove_punctuation": True}, False),
+    (RAW, {"tokenizer": "char"}, False),
 ])  # fmt: skip
-def test_raw_prose_is_mentioned_when_a_word_tokenizer_is_made(lines, settings, words):
-    tokenizer = make_tokenizer(lines, **settings)
-    with warnings.catch_warnings(record=True) as sent:
-        warnings.simplefilter("always", RnnlmWarning)
-        tell_glued_text(tokenizer)
-    assert len(sent) == bool(words)
-    if words:
-        text = str(sent[0].message)
-        assert words in text and "'dog.' and 'dog' are different words" in text
-        assert "`split_punctuation=True`" in text
+def test_marks_are_split_where_the_start_of_the_text_has_them_as_parts_of_words(
+    lines, settings, splits
+):
+    asked = NewTokenizerSettings(**settings)
+    made, sent = [], []
+    for size in (1 << 20, 2):  # however the lines come in blocks
+        blocks = [Block(lines[at : at + size], []) for at in range(0, len(lines), size)]
+        sent += notices_of(functools.partial(decide, asked, blocks, made))
+    assert made == [TokenizerSettings(**{**settings, "split_punctuation": splits})] * 2
+    assert len(sent) == 2 * splits
+    assert all("`split_punctuation=False` keeps them" in text for text in sent)
+
+
+def decide(asked, blocks, made):
+    made.append(tokenizers.decided(asked, blocks))
 
 
 def test_a_mixture_of_forms_is_reported_once():

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,10 @@ from rnnlm.storage.files.resuming import (
     text_signatures,
 )
 from rnnlm.system import processors
-from rnnlm.text import sources
+from rnnlm.text import sources, tokenizers
 from rnnlm.text.corpus import Border
 from rnnlm.text.encoding import MOST_THREADS
-from rnnlm.text.lines import TextSettings, no_text
+from rnnlm.text.lines import Block, TextSettings, no_text
 from rnnlm.text.prepared.encoder import (
     SHARD_BYTES,
     Collector,
@@ -57,7 +57,7 @@ from rnnlm.text.prepared.tokenizer_sample import (
 )
 from rnnlm.text.prepared.writer import add_shard, begin, begun, finish, foreign, found
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import AUTO, NewTokenizerSettings, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit, VocabularyCheck, accept_any_size
 
 # ---- A request to `prepare`, with every setting resolved.
@@ -135,7 +135,8 @@ def resolve_request(request: PreparationRequest) -> PreparationJob:
         SettingsLayer(USER, request.assignments, is_text=True),
         SettingsLayer(USER, request.flags),
     ]
-    resolved = resolve((TokenizerSettings, TextSettings, SourceSettings), layers)
+    keywords = [field.name for field in fields(request)]
+    resolved = resolve((NewTokenizerSettings, TextSettings, SourceSettings), layers, keywords)
     warn_of_idle(resolved)
 
     # A tokenizer that exists allows no other settings.
@@ -147,7 +148,7 @@ def resolve_request(request: PreparationRequest) -> PreparationJob:
     warn_of_repeats(names)
     if names.count("-") > 1:
         raise UsageError("standard input is named twice", "it can be read only once")
-    settings = resolved.make(TokenizerSettings)
+    settings = resolved.make(NewTokenizerSettings)
     source = resolved.make(SourceSettings)
     sources.tell_of_text_files(names, source)
 
@@ -197,7 +198,8 @@ def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolve
             "leave one of them out",
         )
     for name, value in tokenizer.to_settings().items():
-        if resolved.origins[name] != "default" and resolved.values[name] != value:
+        is_left = resolved.origins[name] == "default" or resolved.values[name] == AUTO
+        if not is_left and resolved.values[name] != value:
             raise UsageError(
                 keyword("tokenizer_from") + f" has {name} = {value}",
                 f"{resolved.values[name]} was requested",
@@ -493,11 +495,11 @@ def _finish(job: PreparationJob, step: NextStep, began: float) -> Steps:
     position = Position(job.names)
     every = _pieces(job, position)
     if index is None:
-        every = _with_lines(job, every)
+        settings, every = _decided(job, every)
         sample: Iterable[RawPiece] = ()
         if job.request.shared_tokenizer is None:
             sample, every = _sample_of(job, every)
-        index = yield from _begin(job, sample, began)
+        index = yield from _begin(job, settings, sample, began)
 
     index = yield from _encode(job, index, every, position)
     finish(folder, index)
@@ -509,15 +511,29 @@ def _pieces(job: PreparationJob, position: Position) -> Iterator[RawPiece]:
     return pieces(job.names, job.source, job.text.encoding_errors, position, size)
 
 
-def _with_lines(job: PreparationJob, every: Iterator[RawPiece]) -> Iterator[RawPiece]:
-    """Return all pieces again; raise TextError if they hold no line. Only a text replaces the
-    content of the folder."""
+def _decided(
+    job: PreparationJob, every: Iterator[RawPiece]
+) -> tuple[TokenizerSettings, Iterator[RawPiece]]:
+    """Return the settings of the tokenizer, with what the start of the text decides, and all pieces
+    again. Raise TextError where they hold no line: what the folder holds is replaced only by a
+    text."""
     held = []
-    for piece in every:
-        held.append(piece)
-        if block_of(piece, job.text)[0].lines:
-            return itertools.chain(held, every)
-    raise no_text(job.names)
+
+    def blocks() -> Iterator[Block]:
+        for piece in every:
+            held.append(piece)
+            block, _ = block_of(piece, job.text)
+            if block.lines:
+                yield block
+
+    start = blocks()
+    first = next(start, None)
+    if first is None:
+        raise no_text(job.names)
+    settings = job.tokenizer_settings
+    if job.request.shared_tokenizer is None:
+        settings = tokenizers.decided(settings, itertools.chain([first], start))
+    return settings, itertools.chain(held, every)
 
 
 def _sample_of(
@@ -555,7 +571,9 @@ def _pool(job: PreparationJob, workers: int) -> AbstractContextManager[WorkerPoo
     return process_pool(workers) if workers else inline_pool()
 
 
-def _begin(job: PreparationJob, sample: Iterable[RawPiece], began: float) -> Steps:
+def _begin(
+    job: PreparationJob, settings: TokenizerSettings, sample: Iterable[RawPiece], began: float
+) -> Steps:
     """Make the tokenizer and write it. Return the index so far."""
     shared = job.request.shared_tokenizer
     if shared is not None:
@@ -565,12 +583,12 @@ def _begin(job: PreparationJob, sample: Iterable[RawPiece], began: float) -> Ste
         how = _how(job)
         yield Sampling(how, job.sample_bytes or Position(job.names).total or 0)
         if job.sample_bytes is None:
-            tokenizer = yield from _learn_all(job)
+            tokenizer = yield from _learn_all(job, settings)
         else:
             text = lenient(job.text) if how == "even" else job.text
             # A separate process makes it, whose memory is free again afterwards.
             with _pool(job, min(1, job.workers)) as pool:
-                tokenizer = pool.submit(learn, sample, text, job.tokenizer_settings).result()
+                tokenizer = pool.submit(learn, sample, text, settings).result()
         for message in tokenizer.notices:
             notice(message)
 
@@ -583,7 +601,9 @@ def _begin(job: PreparationJob, sample: Iterable[RawPiece], began: float) -> Ste
     return index
 
 
-def _learn_all(job: PreparationJob) -> Generator[Event, None, TokenizerFiles]:
+def _learn_all(
+    job: PreparationJob, settings: TokenizerSettings
+) -> Generator[Event, None, TokenizerFiles]:
     """Make the tokenizer from all of the text, except for the held-out part, in a thread of this
     process. Return it; yield how far reading is."""
     position = Position(job.names)
@@ -607,7 +627,7 @@ def _learn_all(job: PreparationJob) -> Generator[Event, None, TokenizerFiles]:
                 border.earliest()
             lines = border.place() or None
         limit = job.bounds.limit if job.bounds else None
-        return learn(read(), job.text, job.tokenizer_settings, limit, lines)
+        return learn(read(), job.text, settings, limit, lines)
 
     with thread_pool(1) as pool:
         future = pool.submit(made)

@@ -17,7 +17,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import Progress, TextSettings, silent, watched
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.text.vectors import cooccurrences, svd_vectors
 from rnnlm.tools.vectors.settings import EPOCHS, LEARNING_RATES, WIDTH, LearningSettings, Method
 from rnnlm.tools.vectors.word_vectors import WordVectors
@@ -51,7 +51,8 @@ def learn_vectors(
         epochs: Number of epochs. None: 15 for GloVe, 5 for skip-gram and CBOW.
         negative: For skip-gram and CBOW, number of noise words per pair.
         learning_rate: Initial learning rate. None: 0.05 for GloVe, 0.025 for skip-gram and CBOW.
-        tokenizer: How to split text into words. None: at white space, or as in the prepared text.
+        tokenizer: How to split text into words. None: as ``rnnlm.train`` does, or as in the
+            prepared text.
         seed: Random seed: the same seed and number of threads give the same vectors.
         threads: Number of threads, for all methods but svd.
         text_settings: How to read lines. None: the defaults.
@@ -93,7 +94,7 @@ def learn_vectors(
 
     # Count its words, then learn.
     began = time.monotonic()
-    stream = word_stream(opened, tokenizer or TokenizerSettings(), min_count, progress)
+    stream = word_stream(opened, tokenizer or NewTokenizerSettings(), min_count, progress)
     progress(
         f"{len(stream.ids_N):,} words of text, {len(stream.words):,} different ones, read in "
         f"{time.monotonic() - began:.0f}s"

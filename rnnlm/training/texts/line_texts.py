@@ -23,10 +23,10 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, no_text, watched
-from rnnlm.text.marks import tell_glued_text, tell_unseen, watch_forms
+from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.on_disk import delete_earlier, fits, on_disk
 from rnnlm.text.sources import SourceSettings
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import AUTO, NewTokenizerSettings, TokenizerSettings
 from rnnlm.training.card import MUCH_OVERLAP
 from rnnlm.training.request import Overlap, Texts, TrainingRequest
 
@@ -203,6 +203,10 @@ def open_texts(
     tokenizer = text.tokenizer
     if tokenizer is None and request.tokenizer_from:
         tokenizer, resolved = _given_tokenizer(request.tokenizer_from, request, resolved)
+    elif tokenizer is None and resolved.values["split_punctuation"] == AUTO:
+        new = tokenizers.decided(resolved.make(NewTokenizerSettings), text.blocks())
+        found = {"split_punctuation": new.split_punctuation}
+        resolved = resolved.with_found("the training text", found)
     share = held_out_share(request, resolved)
     if "memory" in resolved.values:
         text = _text_to_count(text, tokenizer, share, resolved, progress)
@@ -246,8 +250,6 @@ def _encode(
         made = tokenizer or _new_tokenizer(settings, split, text, progress)
         made = made.spelling() if spells else made
         data = TrainingData(made, *split.encode(made, progress))
-    if tokenizer is None and not resolved.is_asked("split_punctuation"):
-        tell_glued_text(data.tokenizer)
     return data
 
 
@@ -407,7 +409,7 @@ def _with_stored(
 ) -> ResolvedSettings:
     """Return the settings with those that come with a tokenizer or a prepared text."""
     for name, value in stored.items():
-        if resolved.is_asked(name) and resolved.values[name] != value:
+        if resolved.is_asked(name) and resolved.values[name] not in (value, AUTO):
             raise UsageError(
                 brings + f" {name} = {value}",
                 f"{resolved.values[name]} was requested",

@@ -23,7 +23,7 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared import writer as storing
 from rnnlm.text.prepared.preparation import Encoding, Prepared, Sampled, Sampling
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings
 
 
 def content(folder):
@@ -59,7 +59,7 @@ def test_a_prepared_text_is_what_encoding_it_gives(tmp_path, text, prepared, set
     settings = dict(settings)
     how = TextSettings(blank_lines=settings.pop("blank_lines", "skip"))
     corpus = Corpus((str(text),), how)
-    wanted = tokenizers.train(TokenizerSettings(**settings), corpus.blocks())
+    wanted = tokenizers.train(NewTokenizerSettings(**settings), corpus.blocks())
     assert found.tokenizer.fingerprint == wanted.fingerprint and found.settings == how
     assert np.array_equal(found.tokenizer.counts_V, wanted.counts_V)
     assert_same(found.encode(wanted), corpus.encode(wanted))

@@ -24,7 +24,7 @@ from rnnlm.text.prepared.preparation import (
     prepare_exactly,
 )
 from rnnlm.text.sources import SourceSettings
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
 
 # Between two events, in seconds. Without a pause, whoever waits for them would take the processor
@@ -128,7 +128,7 @@ def test_a_given_tokenizer_encodes_in_one_pass(exactly, text):
 def test_a_sample_of_all_gives_every_word(tmp_path, text, prepared, stdin):
     prepared("exact", sample="all")
     exact = prepared_text.load(tmp_path / "exact")
-    wanted = tokenizers.train(TokenizerSettings(), Corpus((str(text),)).blocks())
+    wanted = tokenizers.train(NewTokenizerSettings(), Corpus((str(text),)).blocks())
     assert exact.tokenizer.fingerprint == wanted.fingerprint and exact.index.counts.oov_tokens == 0
     assert exact.index.sample.how == "all"
     assert exact.index.sample.bytes == text.stat().st_size

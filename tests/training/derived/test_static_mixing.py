@@ -20,6 +20,7 @@ from rnnlm.training.derived.static_mixing import common_tokenizer, mix_static
 from support.arpa_files import SMALL
 from support.tiny_models import fit, make_tokenizer, save
 
+OWN = ("--min-count", "2", "--keep-punctuation")  # as the words of foreign files are
 MODELS = (
     ("a", "--order", "5"),
     ("b", "--order", "3"),
@@ -40,7 +41,7 @@ def trained(tmp_path_factory):
         text.write_text("\n".join(lines[number::3]) + "\n")
         options += ["--model", "ngram"]
         assert train(text, folder / name, *options, "--tokenizer-from", folder / "words") == 0
-        assert train(text, folder / f"own-{name}", *options, "--min-count", "2") == 0
+        assert train(text, folder / f"own-{name}", *options, *OWN) == 0
     return folder
 
 

@@ -40,7 +40,7 @@ from rnnlm.text.corpus import Corpus, Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent, watched
 from rnnlm.text.on_disk import delete_earlier, fits, on_disk
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 
 MERGING_MEMORY = "1G"  # unless another limit is given
 
@@ -161,7 +161,7 @@ def of_text(
 def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> None:
     """Make sure that no tokenizer is requested other than the tokenizer of a prepared text."""
     prepared_tokenizer = text.tokenizer
-    if prepared_tokenizer is None or tokenizer == TokenizerSettings():
+    if prepared_tokenizer is None or tokenizer in (TokenizerSettings(), NewTokenizerSettings()):
         return
     is_same = not isinstance(tokenizer, TokenizerSettings) and (
         tokenizer.fingerprint == prepared_tokenizer.fingerprint

@@ -29,7 +29,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import Progress, silent, watched
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 
 BLOCK_NGRAMS = 1 << 16
 _TO_ESCAPE = re.compile("[\0-\x20\x7f-\x9f\\\\]")
@@ -39,7 +39,7 @@ NgramCount = tuple[str, int]  # n-gram, its words parted by spaces; how often it
 
 def count_text(
     text: Text,
-    tokenizer: Tokenizer | TokenizerSettings = TokenizerSettings(),
+    tokenizer: Tokenizer | TokenizerSettings = NewTokenizerSettings(),
     order: int = 3,
     *,
     highest_only: bool = False,

@@ -46,8 +46,9 @@ def test_counts_are_those_of_a_counter_sorted_by_bytes(lines, order, block):
     assert written == sorted(written) and len(written) == len(found)
 
 
-def counted(lines, order: int, **more) -> list[tuple[str, int]]:
-    return list(count_text(Lines([line for line in lines if line]), order=order, **more))
+def counted(lines, order: int, tokenizer=TokenizerSettings(), **more) -> list[tuple[str, int]]:
+    lines = Lines([line for line in lines if line])
+    return list(count_text(lines, tokenizer, order=order, **more))
 
 
 @given(texts, orders, st.integers(1, 4), st.booleans(), st.integers(1, 9))
