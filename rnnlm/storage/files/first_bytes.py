@@ -1,6 +1,7 @@
 """Tell a file's type by its first bytes: compressed, an archive, a binary of another program, or a
 text in some encoding. Its name does not tell."""
 
+import codecs
 import os
 import re
 import shlex
@@ -145,12 +146,35 @@ def unmarked_encoding(start: bytes) -> str | None:
     return likeliest if count or not nuls else None
 
 
-def is_windows_1252(text: bytes) -> bool:
-    """Return whether a text that is not UTF-8 reads like words in Windows-1252."""
+def legacy_encoding(text: bytes) -> str | None:
+    """Return the encoding in which a text that is not UTF-8 reads like words: Windows-1252, or what
+    charset-normalizer finds, where it is installed. None: it is damaged, or unclear."""
     # Where most of the characters beyond ASCII are UTF-8, the others are damage.
     read = text.decode("utf-8", "surrogateescape")
-    if len(_NOT_ASCII.findall(read)) > 2 * len(_STRAY.findall(read)):
-        return False
+    is_damaged = len(_NOT_ASCII.findall(read)) > 2 * len(_STRAY.findall(read))
+    if is_damaged or b"\0" in text or _CONTROL.search(text):
+        return None
+    if is_windows_1252(text):
+        return "Windows-1252"
+    try:
+        from charset_normalizer import from_bytes
+    except ImportError:
+        return None
+    likeliest = from_bytes(text).best()
+    if likeliest is None:
+        return None
+
+    # Old encodings of Latin letters differ too little for that.
+    name = codecs.lookup(likeliest.encoding).name.replace("_", "-").upper()
+    letters = "".join(_NOT_ASCII.findall(str(likeliest)))
+    latin = sum(unicodedata.name(letter, "").startswith("LATIN") for letter in letters)
+    if 2 * latin > len(letters) and not name.startswith("CP125"):
+        return None
+    return name.replace("CP125", "Windows-125")
+
+
+def is_windows_1252(text: bytes) -> bool:
+    """Return whether a text that is not UTF-8 reads like words in Windows-1252."""
     try:
         read = text.decode("cp1252")
     except UnicodeDecodeError:
@@ -167,9 +191,8 @@ def is_windows_1252(text: bytes) -> bool:
             double += after.isalpha() and not after.isascii()
         else:
             odd += before.isalpha() and after.isalpha() and character not in _JOINING
-    has_controls = b"\0" in text or _CONTROL.search(text)
     is_odd = odd > MOST_ODD * len(places) or double > MOST_DOUBLE * len(places)
-    return in_words > 0 and not (has_controls or is_odd)
+    return in_words > 0 and not is_odd
 
 
 def to_utf8(encoding: str, source: str = "FILE") -> str:

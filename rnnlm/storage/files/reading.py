@@ -25,7 +25,7 @@ from rnnlm.errors import RnnlmError, TextError, keyword, notice, visible
 from rnnlm.storage.files.compression import CHUNK_BYTES, decompressed, without_suffix
 from rnnlm.storage.files.first_bytes import (
     binary_of,
-    is_windows_1252,
+    legacy_encoding,
     marked_encoding,
     to_utf8,
     unmarked_encoding,
@@ -152,13 +152,14 @@ def not_utf8(
     errors: str | None = None,
     kind: type[RnnlmError] = TextError,
 ) -> RnnlmError:
-    """Return the error for bytes in `data` that are not UTF-8; see :func:`decode`. It says so
-    where the beginning of the file fits the encoding of Windows."""
+    """Return the error for bytes in `data` that are not UTF-8; see :func:`decode`. It names
+    the encoding that the beginning of the file fits."""
     place = _place(data, error.start, source, first_line)
     byte = f"0x{data[error.start]:02x}"
     before = data.rfind(b"\n", 0, max(0, error.start - SAMPLE_BYTES)) + 1
     sample = _beginning(source) + data[before : error.start + SAMPLE_BYTES]
-    if error.reason == CUT_OFF or not is_windows_1252(sample):
+    encoding = None if error.reason == CUT_OFF else legacy_encoding(sample)
+    if encoding is None:
         hint = "convert it to UTF-8"
         if errors:
             hint += ", or use " + keyword("encoding_errors", "replace")
@@ -168,11 +169,12 @@ def not_utf8(
     match = next(match for match in _WORD.finditer(data) if match.end() > error.start)
     first = max(match.start(), error.start - SHOWN_BYTES // 2)
     word = data[first : min(match.end(), first + SHOWN_BYTES)]
-    shown_word = visible(word.decode("cp1252", "replace"))
+    shown_word = visible(word.decode(encoding, "replace"))
+    likely = "" if encoding == "Windows-1252" else "perhaps "
     return kind(
-        f"{shown_name(source)} is in Windows-1252, not in UTF-8",
-        f"{place} is {byte}: {shown_word!r} in Windows-1252",
-        to_utf8("WINDOWS-1252", source),
+        f"{shown_name(source)} is {likely}in {encoding}, not in UTF-8",
+        f"{place} is {byte}: {shown_word!r} in {encoding}",
+        to_utf8(encoding.upper(), source),
     )
 
 

@@ -28,6 +28,7 @@ from rnnlm.storage.files.first_bytes import (
     binary_of,
     compression_of,
     is_windows_1252,
+    legacy_encoding,
     unmarked_encoding,
 )
 from rnnlm.text.corpus import Corpus
@@ -191,6 +192,13 @@ def test_other_encodings_of_settings_are_named(tmp_path, encoding, name):
     assert error.value.what == f"{path} is in {name}, not in UTF-8"
 
 
+RUSSIAN = (
+    "\u041f\u0440\u0438\u0432\u0435\u0442, \u043c\u0438\u0440. \u042d\u0442\u043e "
+    "\u043f\u0440\u043e\u0441\u0442\u043e\u0439 \u0442\u0435\u043a\u0441\u0442."
+)
+POLISH = "za\u017c\u00f3\u0142\u0107 g\u0119\u015bl\u0105, \u017cyli w\u015br\u00f3d r\u00f3\u017c"
+
+
 @pytest.mark.parametrize("text, encoding, is_named", [
     ("Die Stra\u00dfe \u2013 \u201egro\u00df\u201c f\u00fcr \u00d6fen", "cp1252", True),
     ("l\u2019\u00e9t\u00e9", "cp1252", True), ("d\u00e9j\u00e0 cr\u00e9\u00e9e", "latin-1", True),
@@ -206,7 +214,26 @@ def test_only_words_are_taken_for_windows_1252(text, encoding, is_named):
 
 
 def test_a_damaged_line_does_not_make_utf8_another_encoding():
-    assert not is_windows_1252("d\u00e9j\u00e0 vu\n".encode() * 3 + b"caf\xe9\n")
+    assert legacy_encoding("d\u00e9j\u00e0 vu\n".encode() * 3 + b"caf\xe9\n") is None
+
+
+@pytest.mark.parametrize("text, encoding, name", [
+    (RUSSIAN, "cp1251", "Windows-1251"), (RUSSIAN, "koi8-r", "KOI8-R"),
+    (POLISH, "cp1250", "Windows-1250"), (POLISH, "iso8859-2", None),  # could be several others
+    ("\u4eca\u5929\u5929\u6c14\u5f88\u597d\u3002", "gb18030", "GB18030"),
+    ("caf\u00e9 au lait", "cp1252", "Windows-1252"), ("caf\u00e9 au lait\0", "cp1252", None),
+])  # fmt: skip
+def test_encodings_of_other_scripts_are_found(tmp_path, text, encoding, name):
+    pytest.importorskip("charset_normalizer")
+    data = f"{text}\n".encode(encoding) * 40
+    assert legacy_encoding(data) == name
+    (tmp_path / "t").write_bytes(data)
+    with pytest.raises(TextError) as error, reading.opened(str(tmp_path / "t")) as stream:
+        list(reading.text_lines(str(tmp_path / "t"), stream, "strict"))
+    if name == "KOI8-R":
+        assert f"t is perhaps in {name}, not in UTF-8" in error.value.what
+        assert "'\u041f\u0440\u0438\u0432\u0435\u0442' in KOI8-R" in error.value.why
+    assert (f"iconv -f {name}".upper() in error.value.hint.upper()) == (name is not None)
 
 
 @pytest.mark.filterwarnings("ignore:<unk> :rnnlm.RnnlmWarning")
