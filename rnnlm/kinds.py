@@ -246,6 +246,13 @@ class Ngram(Kind):
 
         return fit
 
+    def text_to_read(
+        self, text: Any, tokenizer: Any, share: float, resolved: Any, progress: Any
+    ) -> Any:
+        from rnnlm.lm.ngram.fitting import text_to_read
+
+        return text_to_read(text, tokenizer, share, resolved, progress)
+
     def check_counts(self, folder: str) -> None:
         from rnnlm.lm.ngram.fitting import check_counts
 

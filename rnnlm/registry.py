@@ -111,6 +111,20 @@ class Kind:
         network trains."""
         raise NotImplementedError
 
+    def text_to_read(
+        self, text: Any, tokenizer: Any, share: float, resolved: Any, progress: Any
+    ) -> Any:
+        """Return a training text as this kind reads it, such as on disk.
+
+        Args:
+            text: Text of the run.
+            tokenizer: Its tokenizer; None: one will be made of the text.
+            share: Share of its lines that is held out.
+            resolved: Settings of the run.
+            progress: Function that is called with the progress.
+        """
+        return text
+
     def check_counts(self, folder: str) -> None:
         """Make sure that there are counts in a folder; read no more than needed.
 

@@ -45,7 +45,7 @@ def returned_by(function):
             for statement in node.body:
                 with contextlib.suppress(ImportError):  # of an optional package
                     exec(ast.unparse(statement), names)
-    with contextlib.suppress(NameError):
+    with contextlib.suppress(NameError, AttributeError):
         return typing.get_type_hints(function, names).get("return")
 
 

@@ -31,7 +31,7 @@ from rnnlm.lm.ngram.counting import counts_folder, memory_limit
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress
 from rnnlm.lm.ngram.counting.count_trie import Block, Level, NgramCounts, joined
-from rnnlm.lm.ngram.counting.counted_data import CountedData, within
+from rnnlm.lm.ngram.counting.counted_data import CountedData, text_to_count, within
 from rnnlm.lm.ngram.counting.memory_limit import CountingSetup, Ids, count_in, counting_setup
 from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
 from rnnlm.lm.ngram.counting.workers import WorkerOptions
@@ -44,7 +44,10 @@ from rnnlm.lm.ngram.smoothing.kneser_ney import last_read
 from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, log32, make_keys, split_keys
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files.tensors import ChunkedArray
+from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import TrainingData, known_ids
+from rnnlm.text.lines import Progress
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 
 def check(resolved: ResolvedSettings, has_valid: bool) -> None:
@@ -95,6 +98,21 @@ def pruning_thresholds(given: str | list[int], order: int) -> tuple[int, ...]:
         )
     repeated = thresholds[-1:] * (order - len(thresholds))
     return tuple(thresholds + repeated)
+
+
+def text_to_read(
+    text: Text,
+    tokenizer: Tokenizer | None,
+    share: float,
+    resolved: ResolvedSettings,
+    progress: Progress,
+) -> Text:
+    """Return a training text on disk, where it does not fit in memory or workers are to read it;
+    else as it is."""
+    settings = resolved.make(NgramSettings)
+    made_with = tokenizer or resolved.make(TokenizerSettings)
+    limits = settings.memory, settings.temp
+    return text_to_count(text, made_with, *limits, share, _workers(settings), progress)
 
 
 def check_counts(folder: str) -> None:

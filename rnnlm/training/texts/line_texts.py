@@ -16,15 +16,12 @@ from rnnlm.config import ResolvedSettings
 from rnnlm.errors import SettingsError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
-from rnnlm.lm.ngram.counting.memory_limit import check_before_reading, check_while_reading
-from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Corpus, Split, Text, open_text
+from rnnlm.text.corpus import Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, no_text, watched
 from rnnlm.text.marks import tell_unseen, watch_forms
-from rnnlm.text.on_disk import delete_earlier, fits, on_disk
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import AUTO, NewTokenizerSettings, TokenizerSettings
 from rnnlm.training.card import MUCH_OVERLAP
@@ -208,9 +205,8 @@ def open_texts(
         found = {"split_punctuation": new.split_punctuation}
         resolved = resolved.with_found("the training text", found)
     share = held_out_share(request, resolved)
-    if "memory" in resolved.values:
-        text = _text_to_count(text, tokenizer, share, resolved, progress)
-        tokenizer = text.tokenizer or tokenizer
+    text = kind.text_to_read(text, tokenizer, share, resolved, progress)
+    tokenizer = text.tokenizer or tokenizer
     split = text.split(share, is_share_chosen(resolved))
     data = _encode(split, text, tokenizer, resolved, progress)
 
@@ -269,35 +265,6 @@ def _notice_oddities(
     hashes = {name: encoded.lines_hash for name, encoded in others.items()}
     warn_of(overlap_of, hashes, holds_out)
     return overlap_of
-
-
-def _text_to_count(
-    text: Text,
-    tokenizer: Tokenizer | None,
-    share: float,
-    resolved: ResolvedSettings,
-    progress: Progress,
-) -> Text:
-    """Return the text on disk, where it does not fit in memory or workers are to read it; else as
-    it is. share: of the lines that are held out."""
-    # Without a memory limit, and without workers, the text stays as it is.
-    workers = WorkerOptions(resolved.values["workers"], resolved.values["dask"])
-    workers.try_out(resolved.values["temp"])
-    memory = workers.memory(resolved.values["memory"])
-    if not memory:
-        return text
-
-    # Put a text that is too large on disk; else remove an earlier copy there.
-    made_with = tokenizer or resolved.make(TokenizerSettings)
-    is_on_disk = isinstance(text, Corpus) and (workers.are_wanted or not fits(text, memory))
-    check_before_reading(memory, made_with, is_on_disk)
-    temp = resolved.values["temp"]
-    if isinstance(text, Corpus) and is_on_disk:
-        check = check_while_reading(memory)
-        return on_disk(text, made_with, memory, temp, share, progress, check)
-    if isinstance(text, Corpus) and temp is not None:
-        delete_earlier(text, made_with, temp, share)
-    return text
 
 
 def held_out_share(request: TrainingRequest, resolved: ResolvedSettings) -> float:

@@ -123,18 +123,8 @@ def of_text(
     """
     # Check everything that can be checked before the text is read.
     _check_prepared(text, tokenizer)
-    workers.try_out(temp)
+    text = text_to_count(text, tokenizer, memory, temp, 0.0, workers, report)
     memory = workers.memory(memory)
-    if memory:
-        is_on_disk = isinstance(text, Corpus) and (workers.are_wanted or not fits(text, memory))
-        check_before_reading(memory, text.tokenizer or tokenizer, is_on_disk)
-
-    # A text that does not fit, or that workers read, is encoded on disk; else leftovers of such a
-    # text go.
-    if memory and isinstance(text, Corpus) and is_on_disk:
-        text = on_disk(text, tokenizer, memory, temp, 0.0, report, check_while_reading(memory))
-    elif memory and isinstance(text, Corpus) and temp is not None:
-        delete_earlier(text, tokenizer, temp, 0.0)
 
     # The vocabulary: given, prepared, or made in a pass of its own.
     tokenizer = text.tokenizer or tokenizer
@@ -156,6 +146,34 @@ def of_text(
         yield Counted(_reported(steps, report), order, source, tokenizer)
     if memory is not None and temp is not None:
         clean_up(temp, identity)
+
+
+def text_to_count(
+    text: Text,
+    tokenizer: Tokenizer | TokenizerSettings,
+    memory: str | None,
+    temp: str | None,
+    share: float,
+    workers: WorkerOptions,
+    report: Progress,
+) -> Text:
+    """Return the text on disk, where it does not fit in memory or workers are to read it; else as
+    it is. share: of the lines that are held out. The rest: as for :func:`of_text`."""
+    # Without a memory limit, and without workers, the text stays as it is.
+    workers.try_out(temp)
+    memory = workers.memory(memory)
+    if not memory:
+        return text
+
+    # Put a text that is too large on disk; else remove an earlier copy there.
+    is_on_disk = isinstance(text, Corpus) and (workers.are_wanted or not fits(text, memory))
+    check_before_reading(memory, text.tokenizer or tokenizer, is_on_disk)
+    if isinstance(text, Corpus) and is_on_disk:
+        check = check_while_reading(memory)
+        return on_disk(text, tokenizer, memory, temp, share, report, check)
+    if isinstance(text, Corpus) and temp is not None:
+        delete_earlier(text, tokenizer, temp, share)
+    return text
 
 
 def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> None:
