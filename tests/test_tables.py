@@ -129,7 +129,7 @@ INSPECTIONS = {
         here.lstm, here.folder / "labels.tsv", label_column="label", level="text"
     ),
     "gradcheck": lambda here: inspect_gradcheck(
-        here.lstm, rnnlm.Corpus.from_lines(LINES), weights=1, tokens=8
+        here.lstm, rnnlm.Corpus.from_lines(LINES), tokens=8
     ),
 }
 OTHERS = {

@@ -668,9 +668,6 @@ def find_surface(**given: Any) -> "Inspection":
         multiple=True,
         help="Text or data to read; may be repeated.  [default: a bundled test split]",
     ),
-    number_option(
-        "--weights", default=6, help="Number of weights drawn from each matrix.", least=None
-    ),
     click.option(
         "--step",
         type=float,
@@ -682,19 +679,18 @@ def find_surface(**given: Any) -> "Inspection":
     number_option(
         "--tokens", default=40, help="Number of tokens of the text that f covers.", least=None
     ),
-    number_option("--seed", default=0, help="Random seed of the draws.", least=None),
+    number_option("--seed", default=0, help="Random seed of noise words.", least=None),
 )
 def find_gradcheck(model: str, text: tuple[str, ...], **given: Any) -> "Inspection":
     """Check gradients against (f(w + h) - f(w - h)) / 2h.
 
     \b
     rnnlm inspect gradcheck
-    rnnlm inspect gradcheck -m my-model --on my.txt --weights 20
+    rnnlm inspect gradcheck -m my-model --on my.txt --tokens 20
 
     f is the training loss on the first tokens of TEXT, in float64, without dropout; sampled losses
-    draw the same noise words each time. Half of the weights drawn have a nonzero gradient. The
-    tables show the largest relative difference in each matrix, and the computation for one weight
-    step by step.
+    draw the same noise words each time. All weights of a matrix change together. The tables show
+    the largest gradient of each matrix, and the computation for one weight step by step.
     """
     options.check_texts(*text)
     from rnnlm.tools.inspection.gradcheck import inspect_gradcheck

@@ -21,7 +21,7 @@ def test_the_surface_as_json_is_the_whole_grid(rnnlm):
 
 
 def test_gradcheck_shows_matrices_one_weight_in_steps_and_a_picture(rnnlm, models, here):
-    text = f"--on {models.text} --weights 1 --tokens 5 --device cpu"
+    text = f"--on {models.text} --tokens 5 --device cpu"
     shown = rnnlm(f"inspect gradcheck -m {models.lstm} {text} --plot differences.svg")
     matrices, worked, verdict = shown.out.split("\n\n")
     assert shown.code == 0 and verdict.startswith("The backward pass is right: ")
@@ -35,8 +35,8 @@ def test_what_the_lessons_cannot_do_is_one_line(rnnlm, models):
     for asked, what in (
         ("surface --grid 1", "a grid of 1 line cannot be drawn"),
         ("surface --biases 2 1", "biases from 2 to 1 is an empty range"),
-        (f"gradcheck -m {models.lstm} --on {models.text} --weights 0",
-         "weights = 0 is not a positive number"),
+        (f"gradcheck -m {models.lstm} --on {models.text} --tokens 0",
+         "tokens = 0 is not a positive number"),
     ):  # fmt: skip
         ended = rnnlm(f"inspect {asked}")
         assert ended.code == 2 and what in ended.err

@@ -1,16 +1,18 @@
-"""Compare the gradients of a model's training loss with difference quotients, for weights drawn
-from each of its matrices."""
+"""Compare the gradients of a model's training loss with difference quotients, matrix by matrix."""
 
 import copy
-import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd import gradcheck
+from torch.func import functional_call
 
 from rnnlm import registry
 from rnnlm.errors import UsageError, keyword
@@ -29,7 +31,7 @@ from rnnlm.tools.inspection.common import (
 from rnnlm.tools.inspection.fixed_loss import first_loss
 from rnnlm.training.task import trained_corpus
 
-# ---- Gradients and difference quotients, (f(w + h) - f(w - h)) / 2h, weight by weight.
+# ---- Gradients and difference quotients, (f(w + h) - f(w - h)) / 2h.
 
 TOLERANCE = 1e-5  # a relative difference up to this is the quotient's own error
 # Differences between smaller gradients are relative to this: a quotient is right to about 1e-10,
@@ -61,10 +63,6 @@ class CheckedWeight(Result):
         larger = max(abs(self.gradient), abs(self.quotient), FLOOR)
         return abs(self.gradient - self.quotient) / larger
 
-    def agrees(self) -> bool:
-        """Return whether gradient and quotient are equal, except for the quotient's own error."""
-        return self.difference <= TOLERANCE  # false for nan
-
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers, with what follows from them."""
         return super().to_dict() | {"quotient": self.quotient, "difference": self.difference}
@@ -72,79 +70,65 @@ class CheckedWeight(Result):
 
 @dataclass(frozen=True)
 class CheckedMatrix:
-    """The weights that were drawn from one matrix (or vector) of weights."""
+    """The gradients of a matrix (or vector) of weights. is_right: along a direction in which all
+    weights change, the loss changes as the gradients say. zeros: weights whose gradient is exactly
+    zero. largest: the weight with the largest gradient."""
 
     name: str
     shape: tuple[int, ...]
-    weights: tuple[CheckedWeight, ...]
+    is_right: bool
+    zeros: int
+    largest: CheckedWeight
 
     @property
-    def worst(self) -> CheckedWeight:
-        """The weight whose gradient differs most from its quotient."""
-        return max(self.weights, key=lambda weight: (not weight.agrees(), weight.difference))
-
-    @property
-    def zeros(self) -> int:
-        """How many of the weights have a gradient of exactly zero."""
-        return sum(weight.gradient == 0 for weight in self.weights)
-
-    @property
-    def largest(self) -> CheckedWeight:
-        """The weight with the largest gradient."""
-        return max(self.weights, key=lambda weight: abs(weight.gradient))
-
-    def label(self, weight: CheckedWeight) -> str:
-        """Name a weight by its matrix and its place."""
-        return f"{self.name}[{', '.join(map(str, weight.index))}]"
+    def label(self) -> str:
+        """The matrix, and the place of the weight with the largest gradient."""
+        return f"{self.name}[{', '.join(map(str, self.largest.index))}]"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the matrix and its weights in JSON's types, with what follows from them."""
+        """Return the matrix in JSON's types."""
         return {
             "name": self.name,
             "shape": self.shape,
+            "right": self.is_right,
             "zero_gradients": self.zeros,
-            "largest_difference": self.worst.difference,
-            "weights": [weight.to_dict() for weight in self.weights],
+            "largest": self.largest.to_dict(),
         }
 
 
-def check(
-    network: nn.Module,
-    loss: Callable[[], Tensor],
-    draw: int,
-    step: float,
-    random: np.random.Generator,
-) -> Iterator[CheckedMatrix]:
-    """Check `draw` weights of each matrix of `network`, or all where it has no more. They are the
-    one with the largest gradient, then others with a gradient that is not zero for half of them, as
-    far as there are such, then any others.
-
-    loss: f, which returns the same each time that it is called with the same weights; float64.
-    step: h. A quotient that differs from the gradient is computed again with h / 10, which counts
-    if it agrees: f has corners (ReLU), and across a corner the quotient is wrong.
-    """
-    parameters = dict(network.named_parameters())
-    gradients = torch.autograd.grad(loss(), list(parameters.values()), allow_unused=True)
+def check(loss: "FixedLoss", step: float) -> Iterator[CheckedMatrix]:
+    """Check the gradients of all weights, matrix by matrix, with :func:`torch.autograd.gradcheck`.
+    step: h."""
+    parameters = dict(loss.named_parameters())
+    gradients = torch.autograd.grad(loss(), list(parameters.values()), materialize_grads=True)
     for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
-        if gradient is None:
-            gradient = torch.zeros_like(parameter)
-        gradient_N = gradient.flatten().cpu().numpy()
-        checked = []
-        for place in _draw_places(gradient_N, draw, random):
-            made = _quotient(loss, parameter, place, step, float(gradient_N[place]))
-            if not made.agrees():
-                closer = _quotient(loss, parameter, place, step / 10, made.gradient)
-                made = closer if closer.agrees() else made
-            checked.append(made)
-        yield CheckedMatrix(name, tuple(parameter.shape), tuple(checked))
+        # Fast mode takes one direction instead of one weight after the other.
+        is_right = gradcheck(
+            partial(_loss_with, loss, name),
+            parameter.detach().clone().requires_grad_(),
+            eps=step,
+            rtol=TOLERANCE,
+            atol=FLOOR * TOLERANCE,
+            nondet_tol=FLOOR * TOLERANCE,
+            check_undefined_grad=False,
+            fast_mode=True,
+            raise_exception=False,
+        )
+        gradient = gradient.to_dense()
+        place = int(gradient.abs().argmax())
+        largest = _quotient(loss, parameter, place, step, float(gradient.flatten()[place]))
+        zeros = int((gradient == 0).sum())
+        called = name.removeprefix("network.")
+        yield CheckedMatrix(called, tuple(parameter.shape), is_right, zeros, largest)
 
 
-def _draw_places(gradient_N: np.ndarray, draw: int, random: np.random.Generator) -> list[int]:
-    """Draw different places: the largest gradient's, then others where it is not zero, then any."""
-    felt = random.permutation(np.flatnonzero(gradient_N))[: (draw + 1) // 2]
-    any_place = random.permutation(len(gradient_N))[: 2 * draw]
-    places = map(int, (np.abs(gradient_N).argmax(), *felt, *any_place))
-    return list(dict.fromkeys(places))[:draw]
+def _loss_with(loss: "FixedLoss", name: str, weights: Tensor) -> Tensor:
+    """Compute the loss with other weights in the place of those called `name`."""
+    given = weights.clone()
+    if given.requires_grad:
+        given.register_hook(Tensor.to_dense)  # gradients of word vectors are sparse
+    value: Tensor = functional_call(loss, {name: given}, ())
+    return value
 
 
 @torch.no_grad()
@@ -169,19 +153,20 @@ def _quotient(
 Data = str | Path | Sequence[str | Path]
 
 
-@dataclass(frozen=True)
-class FixedLoss:
+class FixedLoss(nn.Module):
     """The loss of `network`, a copy in float64 without dropout, on the same data each time, in
     nats: a mean over its `targets`, the tokens or words that are predicted or labelled, or the
     texts of a classifier. Where it draws noise words (loss=sampled, nce), these are the same
     each time."""
 
-    network: nn.Module
-    compute: Callable[[], Tensor]
-    targets: int
-    seed: int
+    def __init__(
+        self, network: nn.Module, compute: Callable[[], Tensor], targets: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.network, self.compute = network, compute
+        self.targets, self.seed = targets, seed
 
-    def __call__(self) -> Tensor:
+    def forward(self) -> Tensor:
         device = next(self.network.parameters()).device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
@@ -218,41 +203,33 @@ class GradientCheck(Inspection):
     @property
     def is_right(self) -> bool:
         """Whether all gradients equal their difference quotients."""
-        return all(matrix.worst.agrees() for matrix in self.matrices)
+        return all(matrix.is_right for matrix in self.matrices)
 
     @property
-    def worked(self) -> tuple[CheckedMatrix, CheckedWeight]:
-        """The weight whose numbers are shown: the worst one if a gradient is wrong, otherwise
+    def worked(self) -> CheckedMatrix:
+        """The matrix of which a weight's numbers are shown: a wrong one if there is any, otherwise
         the one with the largest gradient, of recurrent weights if there are any."""
-        if not self.is_right:
-            matrix = max(self.matrices, key=_badness)
-            return matrix, matrix.worst
-        recurrent = [
-            matrix for matrix in self.matrices if "weight_hh" in matrix.name
-        ] or self.matrices
-        matrix = max(recurrent, key=lambda matrix: abs(matrix.largest.gradient))
-        return matrix, matrix.largest
+        wrong = [matrix for matrix in self.matrices if not matrix.is_right]
+        if wrong:
+            return max(wrong, key=lambda matrix: matrix.largest.difference)
+        recurrent = [matrix for matrix in self.matrices if "weight_hh" in matrix.name]
+        return max(recurrent or self.matrices, key=lambda matrix: abs(matrix.largest.gradient))
 
     @property
     def verdict(self) -> str:
-        """Whether the backward pass is right, and where it is worst."""
-        weights = list(itertools.chain.from_iterable(matrix.weights for matrix in self.matrices))
-        worst = max(self.matrices, key=_badness)
-        where = f"{worst.worst.difference:.2g} at {worst.label(worst.worst)}"
-        zeros = sum(matrix.zeros for matrix in self.matrices)
-        if zeros:
-            verb = "is" if zeros == 1 else "are"
-            where += f"; {zeros:,} of the gradients {verb} zero"
-        if self.is_right:
+        """Whether the backward pass is right, and where it is wrong."""
+        wrong = [matrix.name for matrix in self.matrices if not matrix.is_right]
+        if wrong:
             return (
-                f"The backward pass is right: {len(weights):,} gradients from "
-                f"{len(self.matrices)} matrices equal their difference "
-                f"quotients; the largest relative difference is {where}."
+                f"The backward pass is wrong: the gradients of {len(wrong)} of "
+                f"{len(self.matrices)} matrices differ from difference quotients by more than "
+                f"{TOLERANCE:g}: {', '.join(wrong)}."
             )
-        wrong = sum(not weight.agrees() for weight in weights)
+        weights = sum(math.prod(matrix.shape) for matrix in self.matrices)
+        zeros = sum(matrix.zeros for matrix in self.matrices)
         return (
-            f"The backward pass is wrong: {wrong:,} of {len(weights):,} gradients differ from "
-            f"their difference quotients by more than {TOLERANCE:g}, the worst by {where}."
+            f"The backward pass is right: the gradients of {weights:,} weights in "
+            f"{len(self.matrices)} matrices equal difference quotients; {zeros:,} of them are zero."
         )
 
     def tables(self) -> Sequence[Table]:
@@ -261,30 +238,28 @@ class GradientCheck(Inspection):
         columns = (
             "matrix",
             "shape",
-            "weights",
+            "right",
             "zero gradients",
             "largest gradient",
-            "largest relative difference",
+            "its relative difference",
         )
         rows = []
         for checked in self.matrices:
             shape = " x ".join(map(str, checked.shape))
-            gradient, difference = checked.largest.gradient, checked.worst.difference
-            rows.append(
-                (checked.name, shape, len(checked.weights), checked.zeros, gradient, difference)
-            )
+            largest = checked.largest
+            right = "yes" if checked.is_right else "no"
+            numbers = checked.zeros, largest.gradient, largest.difference
+            rows.append((checked.name, shape, right, *numbers))
 
-        matrix, weight = self.worked
-        worked = {name: format(value, form) for name, (value, form) in _steps(weight).items()}
-        title = f"One weight, step by step: {matrix.label(weight)}"
+        worked = {name: format(value, form) for name, (value, form) in self._steps().items()}
+        title = f"One weight, step by step: {self.worked.label}"
         return (
             Table(columns, tuple(rows)),
             Table(("quantity", "value"), tuple(worked.items()), title),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all weights that were checked, in JSON's types."""
-        matrix, weight = self.worked
+        """Return the matrices and the weight that is worked out, in JSON's types."""
         content = {
             "model": self.model,
             "loss_nats": self.loss_nats,
@@ -292,7 +267,7 @@ class GradientCheck(Inspection):
             "right": self.is_right,
             "tolerance": TOLERANCE,
             "matrices": list(map(CheckedMatrix.to_dict, self.matrices)),
-            "worked": {"matrix": matrix.name} | weight.to_dict(),
+            "worked": {"matrix": self.worked.name} | self.worked.largest.to_dict(),
         }
         shown: dict[str, Any] = to_builtins(content)
         return shown
@@ -305,20 +280,31 @@ class GradientCheck(Inspection):
         """
         if self.table(table) == self.tables()[0]:
             return super().to_rows(table)
-        _, weight = self.worked
-        return [{"quantity": name, "value": value} for name, (value, _) in _steps(weight).items()]
+        return [{"quantity": name, "value": value} for name, (value, _) in self._steps().items()]
+
+    def _steps(self) -> dict[str, tuple[float, str]]:
+        """Return the numbers of a weight, from w to the relative difference, with their formats."""
+        weight = self.worked.largest
+        return {
+            "w": (weight.weight, ".12g"),
+            "h": (weight.step, "g"),
+            "f(w + h)": (weight.above, ".15g"),
+            "f(w - h)": (weight.below, ".15g"),
+            "(f(w + h) - f(w - h)) / 2h": (weight.quotient, ".12g"),
+            "gradient": (weight.gradient, ".12g"),
+            "relative difference": (weight.difference, ".2g"),
+        }
 
     def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
-        """Draw the relative difference of each weight, in a row for each matrix."""
+        """Draw the relative difference of the largest gradient of each matrix."""
         height = 1.5 + 0.28 * len(self.matrices)
         title = f"{plotting.short_name(self.model)}: gradients left of the line are right"
         label = "relative difference between backward pass and difference quotient"
         figure, axes = plotting.new_figure(title, label, "", height=height, axes=axes)
         style: dict[str, Any] = {"marker": "o", "markersize": 4, "linestyle": "none"}
-        style |= {"color": plotting.COLOURS[0], "label": "a weight"}
-        for row, matrix in enumerate(self.matrices):
-            shown = [max(weight.difference, SMALLEST_SHOWN) for weight in matrix.weights]
-            axes.plot(shown, [row] * len(shown), **style)
+        style |= {"color": plotting.COLOURS[0], "label": "the largest gradient of a matrix"}
+        shown = [max(matrix.largest.difference, SMALLEST_SHOWN) for matrix in self.matrices]
+        axes.plot(shown, range(len(shown)), **style)
         axes.axvline(TOLERANCE, color=plotting.COLOURS[1], label="tolerance")
         axes.set_yticks(range(len(self.matrices)), [matrix.name for matrix in self.matrices])
         axes.invert_yaxis()
@@ -327,21 +313,8 @@ class GradientCheck(Inspection):
         return figure
 
 
-def _steps(weight: CheckedWeight) -> dict[str, tuple[float, str]]:
-    """Return the numbers of a weight, from w to the relative difference, with their formats."""
-    return {
-        "w": (weight.weight, ".12g"),
-        "h": (weight.step, "g"),
-        "f(w + h)": (weight.above, ".15g"),
-        "f(w - h)": (weight.below, ".15g"),
-        "(f(w + h) - f(w - h)) / 2h": (weight.quotient, ".12g"),
-        "gradient": (weight.gradient, ".12g"),
-        "relative difference": (weight.difference, ".2g"),
-    }
-
-
 def inspect_gradcheck(
-    model: Model = SHIPPED, text: Data | None = None, *, weights: int = 6, step: float = 1e-5,
+    model: Model = SHIPPED, text: Data | None = None, *, step: float = 1e-5,
     tokens: int = 40, seed: int = 0,
     device: str | Device = "auto",
 ) -> GradientCheck:  # fmt: skip
@@ -350,8 +323,8 @@ def inspect_gradcheck(
 
     f is the loss that training minimises, on the first `tokens` tokens of `text` (for taggers,
     classifiers and encoder-decoders, the first examples of their kind of data); None: the test part
-    of a bundled corpus. weights: how many are drawn from each matrix. step: h. Layers run through
-    the kernels of training that support float64: on a CPU the LSTM's own loops, not oneDNN's.
+    of a bundled corpus. All weights of a matrix change together. step: h. Layers run through the
+    kernels of training that support float64: on a CPU the LSTM's own loops, not oneDNN's.
 
     Raises:
         UsageError: a number is not positive, the model has no gradients, or the data do not have
@@ -360,12 +333,11 @@ def inspect_gradcheck(
         TextError: the text cannot be read.
         DeviceError: `device` is not available.
     """
-    check_positive(weights=weights, step=step, tokens=tokens)
+    check_positive(step=step, tokens=tokens)
     [checked] = load_models_for("gradcheck", (model,), device)
     data = _bundled(checked) if text is None else text
     loss = loss_of(checked, data, tokens, seed)
-    random = np.random.default_rng(seed)
-    matrices = tuple(check(loss.network, loss, weights, step, random))
+    matrices = tuple(check(loss, step))
     return GradientCheck(checked.name, loss().item(), loss.targets, matrices)
 
 
@@ -381,7 +353,3 @@ def _bundled(subject: InspectedModel) -> Data:
         raise UsageError(
             "no data to compute the loss on", why, "name a file: " + keyword("text", "FILE")
         ) from None
-
-
-def _badness(matrix: CheckedMatrix) -> tuple[bool, float]:
-    return not matrix.worst.agrees(), matrix.worst.difference
