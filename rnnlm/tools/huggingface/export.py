@@ -8,14 +8,19 @@ import numpy as np
 
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
+from rnnlm.lm.neural.layers import steps
 from rnnlm.lm.neural.portable import PortableNetwork, portable_network
 from rnnlm.storage.files import outputs, tensors
 from rnnlm.storage.model_folder import read_manifest
 from rnnlm.tools.huggingface.tokenizer_export import tokenizer_files
 from rnnlm.training import card
 
-# The files that transformers runs, which lie beside this one.
-CODE = ("modeling_rnnlm.py", "network_rnnlm.py")
+# The files that transformers runs: two lie beside this one, and the equations of layers.
+CODE = {
+    "modeling_rnnlm.py": Path(__file__).with_name("modeling_rnnlm.py"),
+    "network_rnnlm.py": Path(__file__).with_name("network_rnnlm.py"),
+    "steps_rnnlm.py": Path(steps.__file__),
+}
 # How far the bias of padding is below all others: its probability is zero. It is finite, so that
 # entropies and divergences are numbers, and small enough to leave label smoothing as it is.
 PADDING_BIAS = 100
@@ -34,9 +39,10 @@ tokenizer = AutoTokenizer.from_pretrained({folder}, trust_remote_code=True)
 model = AutoModelForCausalLM.from_pretrained({folder}, trust_remote_code=True)
 ```
 
-`trust_remote_code=True` runs `modeling_rnnlm.py` and `network_rnnlm.py` from this folder: plain
-torch, without rnnlm, for transformers 4.57 and later. The tokenizer puts `</s>` before each text;
-the model ends a line with the same symbol. Batches are padded with `<pad>`, whose probability is 0.
+`trust_remote_code=True` runs `modeling_rnnlm.py`, `network_rnnlm.py` and `steps_rnnlm.py` from
+this folder: plain torch, without rnnlm, for transformers 4.57 and later. The tokenizer puts `</s>`
+before each text; the model ends a line with the same symbol. Batches are padded with `<pad>`, whose
+probability is 0.
 """
 
 
@@ -49,7 +55,7 @@ def export(name: str | Path, folder: Path, overwrite: bool = False) -> None:
         SettingsError: transformers has no form for its tokenizer.
         OutputError: `folder` cannot be written, or it exists and `overwrite` is not set.
     """
-    with outputs.owned_folder(folder, "model for transformers", CODE[0], overwrite):
+    with outputs.owned_folder(folder, "model for transformers", next(iter(CODE)), overwrite):
         outputs.save_folder(folder, _files(name, folder))
 
 
@@ -74,7 +80,7 @@ def _files(name: str | Path, folder: Path) -> dict[str, Any]:
         "README.md": [_card(name, folder, tokenizer).encode("utf-8", "backslashreplace")],
     }
     files |= {file: [data] for file, data in tokenizer_content.items()}
-    files |= {file: [Path(__file__).with_name(file).read_bytes()] for file in CODE}
+    files |= {file: [path.read_bytes()] for file, path in CODE.items()}
     arrays = {f"network.{key}": array for key, array in weights_of(network).items()}
     _pad(arrays, config["vocab_size"] - tokenizer.size)
     files["model.safetensors"] = tensors.chunks(arrays, {"format": "pt"})

@@ -1,5 +1,6 @@
 """The network of a recurrent language model, in plain torch: nothing of transformers or rnnlm is
-needed. `rnnlm export --hf` copies this file into the folders that it writes.
+needed. `rnnlm export --hf` copies this file into the folders that it writes, beside steps_rnnlm.py,
+the equations of its layers.
 
 Shapes: B rows, T time, E width of a layer's input, H width of a layer, V vocabulary. Layers read
 time first, (T, B, E). A state is one tensor (B, width) for each vector that a layer remembers, the
@@ -15,14 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .steps_rnnlm import elman_step, gru_step, lstm_step, mogrify, qrnn_gates
+
 State = tuple[Tensor, ...]
-ACTIVATIONS = {
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "sigmoid": torch.sigmoid,
-    "elu": F.elu,
-    "leaky_relu": F.leaky_relu,
-}
 
 
 class Layer(nn.Module):
@@ -83,52 +79,35 @@ class Layer(nn.Module):
 
 
 class ElmanLayer(Layer):
-    """h = f(x U + b + h' W)"""
+    """Elman's layer."""
 
     def __init__(self, config: Any, input_width: int, width: int) -> None:
         super().__init__(config, input_width, width, gates=1)
-        self.activation = ACTIVATIONS[config.activation]
+        self.activation = config.activation
         self.kernel = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}.get(config.activation)
 
     def step(self, a_BG: Tensor, state: State) -> State:
-        return (self.activation(a_BG + F.linear(state[0], self.weight_hh)),)
+        return (elman_step(a_BG, state[0], self.weight_hh, self.activation).hidden_BH,)
 
 
 class GruLayer(Layer):
-    """r = s(x Ur + br + h' Wr + br')    z = s(x Uz + bz + h' Wz + bz')
-
-    n = tanh(x Un + bn + r * (h' Wn + bn')), or tanh(x Un + bn + (r * h') Wn + bn') where the reset
-    gate comes before the product.    h = (1 - z) * n + z * h'
-    """
+    """The gated recurrent unit. What its update gate does is in the weights."""
 
     bias_hh: nn.Parameter
 
     def __init__(self, config: Any, input_width: int, width: int) -> None:
         super().__init__(config, input_width, width, gates=3)
         self.bias_hh = nn.Parameter(torch.zeros(3 * width))
+        self.reset_gate = config.reset_gate
         self.kernel = torch.gru if config.reset_gate == "after" else None
 
     def step(self, a_BG: Tensor, state: State) -> State:
-        h_BH = state[0]
-        H = self.width
-        a_BX, a_BH = a_BG.split((2 * H, H), dim=1)
-        gates_BX = a_BX + F.linear(h_BH, self.weight_hh[: 2 * H], self.bias_hh[: 2 * H])
-        r_BH, z_BH = torch.sigmoid(gates_BX).chunk(2, dim=1)
-        n_BH = torch.tanh(
-            a_BH + F.linear(r_BH * h_BH, self.weight_hh[2 * H :], self.bias_hh[2 * H :])
-        )
-        return ((1 - z_BH) * n_BH + z_BH * h_BH,)
+        form = self.bias_hh, self.reset_gate, "keep"
+        return (gru_step(a_BG, state[0], self.weight_hh, *form).hidden_BH,)
 
 
 class LstmLayer(Layer):
-    """i = s(x Ui + h' Wi + bi + pi * c')    f = s(x Uf + h' Wf + bf + pf * c')
-
-    g = tanh(x Ug + h' Wg + bg)    c = f * c' + i * g
-    o = s(x Uo + h' Wo + bo + po * c)    h = o * tanh(c)
-
-    The peepholes p may be missing. If the gates are coupled, i = 1 - f. Before each step of a
-    Mogrifier LSTM, x = 2 s(h' M) * x and h' = 2 s(x M) * h' by turns, with other matrices M.
-    """
+    """The long short-term memory: with peepholes or coupled gates, or as a Mogrifier."""
 
     states = 2
 
@@ -156,50 +135,28 @@ class LstmLayer(Layer):
     def step(self, a_BG: Tensor, state: State) -> State:
         h_BH, c_BH = state
         if self.rounds:
-            x_BE, h_BH = self._mogrify(a_BG, h_BH)
+            x_BE, h_BH, _ = mogrify(a_BG, h_BH, self._factors_by_round())
             a_BG = super().read(x_BE)
-        a_BG = a_BG + F.linear(h_BH, self.weight_hh)
+        step = lstm_step(a_BG, h_BH, c_BH, self.weight_hh, self.peepholes, self.coupled)
+        assert step.cell_BH is not None
+        return step.hidden_BH, step.cell_BH
 
-        # If the gates are coupled, the input gate has neither a peephole nor a sum.
-        peep_f = peep_o = peep_i = 0.0
-        if self.peepholes is not None:
-            *first, peep_f, peep_o = self.peepholes.split(self.width)
-            peep_i = first[0] if first else 0.0
-
-        # The gates, the cell, and the output.
-        *first, a_f, a_g, a_o = a_BG.split(self.width, dim=1)
-        f_BH = torch.sigmoid(a_f + peep_f * c_BH)
-        i_BH = torch.sigmoid(first[0] + peep_i * c_BH) if first else 1 - f_BH
-        c_BH = f_BH * c_BH + i_BH * torch.tanh(a_g)
-        o_BH = torch.sigmoid(a_o + peep_o * c_BH)
-        return o_BH * torch.tanh(c_BH), c_BH
-
-    def _mogrify(self, x_BE: Tensor, h_BH: Tensor) -> tuple[Tensor, Tensor]:
-        factors = len(self.mogrifier) // self.rounds
-        for number in range(self.rounds):
-            gate = h_BH if number % 2 == 0 else x_BE
-            for matrix in self.mogrifier[number * factors : (number + 1) * factors]:
-                gate = F.linear(gate, matrix)
-            if number % 2 == 0:
-                x_BE = 2 * torch.sigmoid(gate) * x_BE
-            else:
-                h_BH = 2 * torch.sigmoid(gate) * h_BH
-        return x_BE, h_BH
+    def _factors_by_round(self) -> list[list[Tensor]]:
+        matrices = list(self.mogrifier)
+        factors = len(matrices) // self.rounds
+        return [matrices[start : start + factors] for start in range(0, len(matrices), factors)]
 
 
 class QrnnLayer(Layer):
-    """A convolution over the last k inputs, pooled over time, gates in the order z f o i:
-
-    c = f * c' + i * z with z = tanh(x Uz + bz), f = s(x Uf + bf), o = s(x Uo + bo), i = s(x Ui +
-    bi). Without input gates i = 1 - f. The output is o * c or, without output gates, c.
-    """
+    """A convolution over the last k inputs, pooled over time."""
 
     def __init__(self, config: Any, input_width: int, width: int, words: int) -> None:
         nn.Module.__init__(self)
         self.width, self.input_width, self.before = width, input_width, words - 1
-        self.gates = 1 + len(config.pooling)
-        self.weight_ih = uniform(self.gates * width, words * input_width)
-        self.bias_ih = nn.Parameter(torch.zeros(self.gates * width))
+        self.pooling = config.pooling
+        gates = 1 + len(config.pooling)
+        self.weight_ih = uniform(gates * width, words * input_width)
+        self.bias_ih = nn.Parameter(torch.zeros(gates * width))
 
     def state_widths(self) -> list[int]:
         return [self.width, self.before * self.input_width]
@@ -214,17 +171,16 @@ class QrnnLayer(Layer):
         a_TBG = self.read(torch.cat(windows, dim=2))
 
         # The gates of all steps at once, then the cells one by one.
-        z_TBH, gates_TBX = a_TBG.split((self.width, (self.gates - 1) * self.width), dim=2)
-        f_TBH, *more = torch.sigmoid(gates_TBX).split(self.width, dim=2)
-        i_TBH = more[1] if len(more) == 2 else 1 - f_TBH
-        new_TBH = i_TBH * torch.tanh(z_TBH)
+        gates = qrnn_gates(a_TBG, self.pooling)
+        new_TBH = gates["input"] * gates["candidate"]
         cells = []
-        for f_BH, new_BH in zip(f_TBH, new_TBH, strict=True):
+        for f_BH, new_BH in zip(gates["forget"], new_TBH, strict=True):
             c_BH = f_BH * c_BH + new_BH
             cells.append(c_BH)
         c_TBH = torch.stack(cells)
         after_BX = inputs_SBE[T:].transpose(0, 1).flatten(1)
-        return more[0] * c_TBH if more else c_TBH, (c_BH, after_BX)
+        y_TBH = gates["output"] * c_TBH if "output" in gates else c_TBH
+        return y_TBH, (c_BH, after_BX)
 
 
 class MixtureOfSoftmaxes(nn.Module):

@@ -30,8 +30,9 @@ def test_a_folder_is_complete_and_needs_no_rnnlm(lstm, tmp_path):
     assert files.keys() >= {
         "config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
         "tokenizer_config.json", "README.md", "modeling_rnnlm.py", "network_rnnlm.py",
+        "steps_rnnlm.py",
     }  # fmt: skip
-    for name in ("modeling_rnnlm.py", "network_rnnlm.py"):
+    for name in ("modeling_rnnlm.py", "network_rnnlm.py", "steps_rnnlm.py"):
         assert "import rnnlm" not in files[name].read_text()
         assert "from rnnlm" not in files[name].read_text()
     config = json.loads(files["config.json"].read_text())

@@ -225,8 +225,10 @@ class ElmanLayer(RecurrentLayer):
     def step(
         self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
     ) -> tuple[steps.Step, State]:
-        weights = (self.weight_ih, self.weight_hh if weight_hh is None else weight_hh, self.bias_ih)
-        step = steps.elman_step(x_BE, state[0][0], *weights, self.activation, list(self.norms))
+        norms = list(self.norms)
+        a_BH = steps.input_sums(x_BE, self.weight_ih, None if norms else self.bias_ih)
+        W = self.weight_hh if weight_hh is None else weight_hh
+        step = steps.elman_step(a_BH, state[0][0], W, self.activation, norms, self.bias_ih)
         return step, step.state
 
 
@@ -254,10 +256,14 @@ class GruLayer(RecurrentLayer):
     def step(
         self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
     ) -> tuple[steps.Step, State]:
+        norms, of_inputs = list(self.norms), (self.weight_ih, self.bias_ih)
+        if norms:
+            a_BG = steps.normalised_gru_inputs(x_BE, *of_inputs, norms[0])
+        else:
+            a_BG = steps.input_sums(x_BE, *of_inputs)
         W = self.weight_hh if weight_hh is None else weight_hh
-        weights = (self.weight_ih, W, self.bias_ih, self.bias_hh)
-        form = self.reset_gate, self.update_gate, list(self.norms)
-        step = steps.gru_step(x_BE, state[0][0], *weights, *form)
+        form = self.reset_gate, self.update_gate, norms
+        step = steps.gru_step(a_BG, state[0][0], W, self.bias_hh, *form)
         return step, step.state
 
     def given_up(self, gates: Mapping[str, Array]) -> Array | None:
@@ -300,10 +306,13 @@ class LstmLayer(RecurrentLayer):
     def step(
         self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
     ) -> tuple[steps.Step, State]:
+        norms = list(self.norms)
+        a_BG = steps.input_sums(x_BE, self.weight_ih, None if norms else self.bias_ih)
+        if norms:
+            a_BG = steps.normalised(a_BG, norms[0])
         W = self.weight_hh if weight_hh is None else weight_hh
-        weights = (self.weight_ih, W, self.bias_ih, self.peepholes)
-        form = self.coupled, list(self.norms)
-        step = steps.lstm_step(x_BE, state[0][0], state[1][0], *weights, *form)
+        form = self.peepholes, self.coupled, norms, self.bias_ih
+        step = steps.lstm_step(a_BG, state[0][0], state[1][0], W, *form)
         return step, step.state
 
     def normalised(self, cell: Tensor) -> Tensor:
@@ -693,14 +702,8 @@ class JordanLayer(Layer):
     def step(  # type: ignore[override]  # which reads its output, too
         self, x_BE: Tensor, state: State, fed_back: FedBack
     ) -> tuple[Step, State]:
-        step = elman_step(
-            x_BE,
-            fed_back(state[0][0]),
-            self.weight_ih,
-            self.weight_hh,
-            self.bias_ih,
-            self.activation,
-        )
+        a_BH = steps.input_sums(x_BE, self.weight_ih, self.bias_ih)
+        step = elman_step(a_BH, fed_back(state[0][0]), self.weight_hh, self.activation)
         return step, step.state
 
 
@@ -752,9 +755,10 @@ class WordWindow(Layer):
     def _hidden(self, window_X: Tensor) -> Tensor:
         """Return h of windows (..., X) and, with direct connections, the window after it."""
         step = functools.partial(feed_forward_step, activation=self.activation)
-        h = step(window_X, self.weight_ih, self.bias_ih, norm=self.norms[0]).hidden_BH
+        a_H = steps.input_sums(window_X, self.weight_ih, self.bias_ih)
+        h = step(a_H, norm=self.norms[0]).hidden_BH
         for linear, norm in zip(self.above, self.norms[1:], strict=True):
-            h = step(h, linear.weight, linear.bias, norm=norm).hidden_BH
+            h = step(linear(h), norm=norm).hidden_BH
         if not self.settings.direct_connections:
             return h
         return torch.cat([h, window_X.to(h.dtype)], dim=-1)
@@ -815,7 +819,8 @@ class QuasiRecurrentLayer(Layer):
         c_1BH, *before = state
         inputs_KBE = torch.cat((*before, x_BE.unsqueeze(0)))
         window_BX = torch.cat(inputs_KBE.unbind(0), dim=1)
-        step = qrnn_step(window_BX, c_1BH[0], self.weight_ih, self.bias_ih, self.pooling)
+        a_BG = steps.input_sums(window_BX, self.weight_ih, self.bias_ih)
+        step = qrnn_step(a_BG, c_1BH[0], self.pooling)
         after = (*step.state[1:], inputs_KBE[1:])
         return step, after[: len(state)]
 

@@ -1,10 +1,11 @@
 """Compute one step of each kind of layer in plain torch: the equations, as one would write them on
-paper.
+paper. `rnnlm export --hf` ships this file as it is, so it imports nothing else of rnnlm.
 
 Layers compute whole windows by faster kernels, whose inner values cannot be seen; a contract test
 holds the two equal, forward and backward. Weights have torch's names and shapes: U = weight_ih
 (gates H, E), W = weight_hh (gates H, H), the gates' rows stacked. s is the logistic function, *
-acts element by element, ' marks values of the step before.
+acts element by element, ' marks values of the step before. What a step reads comes as `a` = x U +
+b, which does not wait for the step before: :func:`input_sums`.
 
 With layer normalisation (Ba, Kiros & Hinton 2016) LN(a) = g * (a - mean(a)) / sd(a), over all
 numbers of a row, takes the place of a, as each step says. Its gains g are `norms`, () without.
@@ -16,8 +17,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from rnnlm.lm.neural.settings import Activation, Pooling, ResetGate, UpdateGate
 
 # leaky_relu: max(0.01 a, a) (Maas et al. 2013); elu: exp(a) - 1 below 0 (Clevert et al. 2016).
 ACTIVATIONS = {
@@ -52,135 +51,113 @@ def normalised(a_BG: Tensor, gain_G: Tensor, bias_G: Tensor | None = None) -> Te
     return F.layer_norm(a_BG.to(gain_G.dtype), gain_G.shape, gain_G, bias_G)
 
 
-def feed_forward_step(
-    x_BX: Tensor, U: Tensor, b: Tensor, activation: Activation, norm: Callable[[Tensor], Tensor]
-) -> Step:
-    """Take the step of Bengio et al. 2003, equation 1: h = f(x U + b), with x the vectors of the
-    last words side by side, or the layer below. norm: of x U + b, before f."""
-    return Step(ACTIVATIONS[activation](norm(F.linear(x_BX, U, b))))
+def input_sums(x: Tensor, U: Tensor, b: Tensor | None) -> Tensor:
+    """Return x U + b, of one step or of many at once."""
+    return F.linear(x, U, b)
+
+
+def feed_forward_step(a_BH: Tensor, activation: str, norm: Callable[[Tensor], Tensor]) -> Step:
+    """Take the step of Bengio et al. 2003, equation 1: h = f(a), with x the vectors of the last
+    words side by side, or the layer below. norm: of a, before f."""
+    return Step(ACTIVATIONS[activation](norm(a_BH)))
 
 
 def elman_step(
-    x_BE: Tensor,
+    a_BH: Tensor,
     h_BH: Tensor,
-    U: Tensor,
     W: Tensor,
-    b: Tensor,
-    activation: Activation,
+    activation: str,
     norms: Sequence[Tensor] = (),
+    b: Tensor | None = None,
 ) -> Step:
-    """Take Elman's step (1990): h = f(x U + h' W + b), normalised f(LN(x U + h' W) + b) (Ba et al.
-    2016, section 3.1). A Jordan layer (1986) reads its last output in the place of h'."""
-    if not norms:
-        return Step(ACTIVATIONS[activation](F.linear(x_BE, U, b) + F.linear(h_BH, W)))
-    sums_BH = normalised(F.linear(x_BE, U) + F.linear(h_BH, W), *norms)
-    return Step(ACTIVATIONS[activation](sums_BH + b))
+    """Take Elman's step (1990): h = f(a + h' W), normalised f(LN(x U + h' W) + b) with a = x U (Ba
+    et al. 2016, section 3.1). A Jordan layer (1986) reads its last output in the place of h'."""
+    sums_BH = a_BH + F.linear(h_BH, W)
+    if norms:
+        sums_BH = normalised(sums_BH, norms[0], b)
+    return Step(ACTIVATIONS[activation](sums_BH))
 
 
 def gru_step(
-    x_BE: Tensor,
+    a_BG: Tensor,
     h_BH: Tensor,
-    U: Tensor,
     W: Tensor,
-    b: Tensor,
     b_hh: Tensor,
-    reset_gate: ResetGate,
-    update_gate: UpdateGate,
+    reset_gate: str,
+    update_gate: str,
     norms: Sequence[Tensor] = (),
 ) -> Step:
     """Take the step of a gated recurrent unit (Cho et al. 2014, equations 5 to 8), rows of weights
     in the order r z n:
 
-    r = s(x Ur + br + h' Wr + br')     z = s(x Uz + bz + h' Wz + bz')
-    n = tanh(x Un + bn + (r * h') Wn + bn')
+    r = s(ar + h' Wr + br')     z = s(az + h' Wz + bz')
+    n = tanh(an + (r * h') Wn + bn')
         reset "before" the recurrent product: Cho et al. 2014
-    n = tanh(x Un + bn + r * (h' Wn + bn'))     reset "after" it: cuDNN, torch
+    n = tanh(an + r * (h' Wn + bn'))            reset "after" it: cuDNN, torch
     h = (1 - z) * n + z * h'                    update gate "keep": Cho et al. 2014, torch
     h = z * n + (1 - z) * h'                    update gate "renew": Chung et al. 2014
 
     `norms`, two gains (3H,), normalise the products with x and with h': the products of r and z
-    together, the product of n by itself (Ba et al. 2016, supplementary material).
+    together, the product of n by itself (Ba et al. 2016, supplementary material); see
+    :func:`normalised_gru_inputs`.
     """
-    if norms:
-        return _normalised_gru_step(x_BE, h_BH, U, W, b, b_hh, reset_gate, update_gate, norms)
-    x_r, x_z, x_n = F.linear(x_BE, U, b).chunk(3, dim=1)
-    W_r, W_z, W_n = W.chunk(3)
-    b_r, b_z, b_n = b_hh.chunk(3)
-    r = torch.sigmoid(x_r + F.linear(h_BH, W_r, b_r))
-    z = torch.sigmoid(x_z + F.linear(h_BH, W_z, b_z))
-    if reset_gate == "after":
-        n = torch.tanh(x_n + r * F.linear(h_BH, W_n, b_n))
-    else:
-        n = torch.tanh(x_n + F.linear(r * h_BH, W_n, b_n))
-    return _updated(h_BH, r, z, n, update_gate)
-
-
-def _normalised_gru_step(
-    x_BE: Tensor,
-    h_BH: Tensor,
-    U: Tensor,
-    W: Tensor,
-    b: Tensor,
-    b_hh: Tensor,
-    reset_gate: ResetGate,
-    update_gate: UpdateGate,
-    norms: Sequence[Tensor],
-) -> Step:
     H = h_BH.shape[1]
     gates, candidate = slice(2 * H), slice(2 * H, None)
 
-    def of_inputs(rows: slice) -> Tensor:
-        return normalised(F.linear(x_BE, U[rows]), norms[0][rows], b[rows])
-
     def of_state(y_BH: Tensor, rows: slice) -> Tensor:
+        if not norms:
+            return F.linear(y_BH, W[rows], b_hh[rows])
         return normalised(F.linear(y_BH, W[rows]), norms[1][rows], b_hh[rows])
 
-    r, z = torch.sigmoid(of_inputs(gates) + of_state(h_BH, gates)).chunk(2, dim=1)
+    r, z = torch.sigmoid(a_BG[:, gates] + of_state(h_BH, gates)).chunk(2, dim=1)
     if reset_gate == "after":
-        n = torch.tanh(of_inputs(candidate) + r * of_state(h_BH, candidate))
+        n = torch.tanh(a_BG[:, candidate] + r * of_state(h_BH, candidate))
     else:
-        n = torch.tanh(of_inputs(candidate) + of_state(r * h_BH, candidate))
-    return _updated(h_BH, r, z, n, update_gate)
-
-
-def _updated(h_BH: Tensor, r: Tensor, z: Tensor, n: Tensor, update_gate: UpdateGate) -> Step:
+        n = torch.tanh(a_BG[:, candidate] + of_state(r * h_BH, candidate))
     kept = z if update_gate == "keep" else 1 - z
     return Step((1 - kept) * n + kept * h_BH, gates={"reset": r, "update": z, "candidate": n})
 
 
+def normalised_gru_inputs(x_BE: Tensor, U: Tensor, b: Tensor, gain_G: Tensor) -> Tensor:
+    """Return LN(x U) + b, that of r and z together, that of n by itself."""
+    sums_BG = F.linear(x_BE, U)
+    H = len(b) // 3
+    parts = []
+    for rows in (slice(2 * H), slice(2 * H, None)):
+        parts.append(normalised(sums_BG[:, rows], gain_G[rows], b[rows]))
+    return torch.cat(parts, dim=1)
+
+
 def lstm_step(
-    x_BE: Tensor,
+    a_BG: Tensor,
     h_BH: Tensor,
     c_BH: Tensor,
-    U: Tensor,
     W: Tensor,
-    b: Tensor,
     peepholes: Tensor | None = None,
     coupled: bool = False,
     norms: Sequence[Tensor] = (),
+    b: Tensor | None = None,
 ) -> Step:
     """Take the step of a long short-term memory (Gers et al. 2000), rows of weights in the order i
     f g o:
 
-    i = s(x Ui + h' Wi + bi + pi * c')    f = s(x Uf + h' Wf + bf + pf * c')
-        g = tanh(x Ug + h' Wg + bg)
-    c = f * c' + i * g                    o = s(x Uo + h' Wo + bo + po * c)     h = o * tanh(c)
+    i = s(ai + h' Wi + pi * c')    f = s(af + h' Wf + pf * c')    g = tanh(ag + h' Wg)
+    c = f * c' + i * g             o = s(ao + h' Wo + po * c)     h = o * tanh(c)
 
     `peepholes`, (3H,) in the order i f o, are the p (Gers & Schmidhuber 2000). With `coupled` gates
     i = 1 - f (Greff et al. 2017): weights are (3H, .) in the order f g o, peepholes (2H,) in the
     order f o.
 
-    `norms` normalise the products of all gates together, LN(x U) + LN(h' W) + b, and the cell: h =
-    o * tanh(LN(c) + bias) (Ba et al. 2016, supplementary material). They are two gains (4H,), the
-    gain of the cell (H,) and its bias.
+    `norms` normalise the products of all gates together, LN(x U) + LN(h' W) + b with a = LN(x U),
+    and the cell: h = o * tanh(LN(c) + bias) (Ba et al. 2016, supplementary material). They are two
+    gains (4H,), the gain of the cell (H,) and its bias.
     """
     # The sum of each gate before its activation, and its peepholes, by the gate's letter.
     names = "fgo" if coupled else "ifgo"
+    recurrent_BG = F.linear(h_BH, W)
     if norms:
-        of_inputs_BG = normalised(F.linear(x_BE, U), norms[0])
-        sums_BG = of_inputs_BG + normalised(F.linear(h_BH, W), norms[1], b)
-    else:
-        sums_BG = F.linear(x_BE, U, b) + F.linear(h_BH, W)
+        recurrent_BG = normalised(recurrent_BG, norms[1], b)
+    sums_BG = a_BG + recurrent_BG
     a = dict(zip(names, sums_BG.chunk(len(names), dim=1), strict=True))
     p: dict[str, Tensor | float] = dict.fromkeys("ifo", 0.0)
     if peepholes is not None:
@@ -221,23 +198,28 @@ def mogrify(
     return x_BE, h_BH, gates
 
 
-def qrnn_step(window_BX: Tensor, c_BH: Tensor, U: Tensor, b: Tensor, pooling: Pooling) -> Step:
-    """Take the step of a quasi-recurrent layer (Bradbury et al. 2017), rows of weights in the order
-    z f o i, as many as the pooling has; x is the last words side by side:
+def qrnn_step(a_BG: Tensor, c_BH: Tensor, pooling: str) -> Step:
+    """Take the step of a quasi-recurrent layer (Bradbury et al. 2017), x the last words side by
+    side:
 
-    z = tanh(x Uz + bz)    f = s(x Uf + bf)    o = s(x Uo + bo)    i = s(x Ui + bi)
-        (their equations 1 and 2)
     f-pooling:   c = f * c' + (1 - f) * z, h = c       fo-pooling: the same c, h = o * c
     ifo-pooling: c = f * c' + i * z,       h = o * c
         (their equations 3 to 5)
     """
-    a_z, a_f, *more = F.linear(window_BX, U, b).chunk(1 + len(pooling), dim=1)
-    z = torch.tanh(a_z)
-    f = torch.sigmoid(a_f)
-    i = torch.sigmoid(more[1]) if pooling == "ifo" else 1 - f
-    c = f * c_BH + i * z
-    gates = {"input": i, "forget": f, "candidate": z}
-    if pooling == "f":
-        return Step(c, c, gates)
-    o = torch.sigmoid(more[0])
-    return Step(o * c, c, gates | {"output": o})
+    gates = qrnn_gates(a_BG, pooling)
+    c = gates["forget"] * c_BH + gates["input"] * gates["candidate"]
+    return Step(gates["output"] * c if "output" in gates else c, c, gates)
+
+
+def qrnn_gates(a_G: Tensor, pooling: str) -> dict[str, Tensor]:
+    """Return the gates of a quasi-recurrent layer, of one step or of many at once, rows of weights
+    in the order z f o i, as many as the pooling has:
+
+    z = tanh(az)    f = s(af)    o = s(ao)    i = s(ai), without weights for it 1 - f
+        (their equations 1 and 2)
+    """
+    H = a_G.shape[-1] // (1 + len(pooling))
+    f, *more = torch.sigmoid(a_G[..., H:]).chunk(len(pooling), dim=-1)
+    i = more[1] if pooling == "ifo" else 1 - f
+    gates = {"input": i, "forget": f, "candidate": torch.tanh(a_G[..., :H])}
+    return gates if pooling == "f" else gates | {"output": more[0]}

@@ -93,7 +93,7 @@ def test_activations_and_their_derivatives_are_torchs(name, activation):
             zero.zero_()
     h, steps = h_BH, []
     for x_BE in x_TBE:
-        h = elman_step(x_BE, h, U, W, b_H, name).hidden_BH
+        h = elman_step(x_BE @ U.T + b_H, h, W, name).hidden_BH
         steps.append(h)
     inputs = [x_TBE, h_BH, U, W, b_H]
     ours, theirs = choice.elman(*inputs, name), torch.stack(steps)
