@@ -6,14 +6,15 @@ kind: its name in metrics.jsonl, which stays when a class is renamed.
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from rnnlm.interface import LanguageModel
 
+Piece = TypeVar("Piece")
 PERPLEXITY = "ppl_token"  # the metric by which language models are chosen
 
 
@@ -43,6 +44,13 @@ def interruption_point() -> None:
     check = getattr(_thread, "check", None)
     if check is not None:
         check()
+
+
+def pieces(work: Iterable[Piece]) -> Iterator[Piece]:
+    """Yield the pieces of some work, an interruption point before each."""
+    for piece in work:
+        interruption_point()
+        yield piece
 
 
 def tokens_of_a_piece(most: int, interruptible_most: int) -> int:

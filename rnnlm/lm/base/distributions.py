@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from rnnlm import arrays
-from rnnlm.events import interruption_point
+from rnnlm.events import interruption_point, pieces
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.span_scoring import check_scores
@@ -122,8 +122,7 @@ class _HiddenReader:
     def distributions(
         self, hidden_BTH: Array, rows_M: np.ndarray, times_M: np.ndarray
     ) -> Iterator[Array]:
-        for part in arrays.blocks(len(rows_M), self.at_once):
-            interruption_point()
+        for part in pieces(arrays.blocks(len(rows_M), self.at_once)):
             rows = arrays.as_array_of(rows_M[part], hidden_BTH)
             times = arrays.as_array_of(times_M[part], hidden_BTH)
             yield self.model.predict_hidden(hidden_BTH[rows, times][None])[0]

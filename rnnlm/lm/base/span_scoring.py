@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import ModelError, keyword
-from rnnlm.events import interruption_point, never, tokens_of_a_piece
+from rnnlm.events import never, pieces, tokens_of_a_piece
 from rnnlm.interface import LanguageModel, State
 from rnnlm.text.batches import gather, span_batches, with_boundary
 from rnnlm.text.lines import Progress, silent
@@ -85,8 +85,7 @@ def read_on(model: LanguageModel, inputs_BT: np.ndarray, state: State) -> State:
     number of them."""
     rows, last = inputs_BT.shape[0], inputs_BT.shape[1] - 1
     length = max(1, window_tokens(model, model.call_tokens) // rows)
-    for part in arrays.blocks(last, length):
-        interruption_point()
+    for part in pieces(arrays.blocks(last, length)):
         _, state = model.score(inputs_BT[:, part], inputs_BT[:, 1:][:, part], state)
     return state
 
@@ -149,8 +148,7 @@ def windows(
     most_tokens = window_tokens(model, call_tokens)
     for batch in span_batches(spans, min(most, model.max_rows or most)):
         reading = 0
-        for start_B, end_B in batch.windows(most_tokens):
-            interruption_point()
+        for start_B, end_B in pieces(batch.windows(most_tokens)):
             if stop():
                 return
             rows = len(start_B)

@@ -26,7 +26,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import UsageError
-from rnnlm.events import interruption_point
+from rnnlm.events import pieces
 from rnnlm.interface import Array, LanguageModel, State
 from rnnlm.lm.base.distributions import stepping
 from rnnlm.lm.base.loading import language_model_of
@@ -229,8 +229,7 @@ def _read_in_parts(
     """Read one token of each of any number of rows. Return the results of `summarise` for the
     distributions after them, (R, ...) each, and the state there. at_once: rows of a call."""
     seen, states = [], []
-    for first in range(0, len(input_R), at_once):
-        interruption_point()
+    for first in pieces(range(0, len(input_R), at_once)):
         rows = np.arange(first, min(first + at_once, len(input_R)))
         state_of_rows = state if len(rows) == len(input_R) else state.select(rows)
         predicted_R1V, after = model.predict(input_R[rows, None], state_of_rows)

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from rnnlm.errors import TextError, UsageError
-from rnnlm.events import interruption_point, never
+from rnnlm.events import never, pieces
 from rnnlm.interface import LanguageModel, keeps
 from rnnlm.lm.base.layer_outputs import (
     FEATURES,
@@ -215,8 +215,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
             encoded = texts
         else:
             encoded = encode_texts(self.codec, texts)
-        for chosen in by_length(encoded.token_lengths, TOKENS):
-            interruption_point()
+        for chosen in pieces(by_length(encoded.token_lengths, TOKENS)):
             if stop():
                 return
             inputs = batch_tensors(encoded, chosen, self.device)

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.checks import check_shapes, check_state, token_ids
-from rnnlm.events import interruption_point
+from rnnlm.events import pieces
 from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps
 from rnnlm.lm.neural.saved_model import SavedModel
 from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
@@ -228,8 +228,8 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
     def _read(self, windows: Iterable[Window]) -> "Iterator[tuple[_Places, Tensor]]":
         """Read the windows, windows of about the same length side by side. Yield where the logits
         of their new tokens belong, and the logits (R, T, V) of the last T tokens."""
-        for batch in self._batches(sorted(windows, key=lambda window: -len(window.ids_N))):
-            interruption_point()
+        longest_first = sorted(windows, key=lambda window: -len(window.ids_N))
+        for batch in pieces(self._batches(longest_first)):
             longest = len(batch[0].ids_N)
             last = longest - min(window.first for window in batch)
             # A token depends on none after it, so padding behind a window changes nothing.
@@ -350,7 +350,7 @@ class SteppingModel(HuggingFaceModel):
             else:
                 whole.setdefault(len(window.ids_N), []).append(window)
 
-        for place, pairs in continued.items():
+        for place, pairs in pieces(continued.items()):
             cache = known[place].cache
             chosen = [number for _, number in pairs]
             if chosen != list(range(known[place].rows)):
@@ -359,10 +359,9 @@ class SteppingModel(HuggingFaceModel):
             ids_R1 = np.stack([window.ids_N[-1:] for window in steps])
             yield steps, self._step(ids_R1, {cache_name: cache})
         for same_length in whole.values():
-            for rows in self._batches(same_length):
+            for rows in pieces(self._batches(same_length)):
                 yield rows, self._step(np.stack([window.ids_N for window in rows]), {})
 
     def _step(self, ids_RN: np.ndarray, options: dict[str, Any]) -> Any:
-        interruption_point()
         ids = torch.as_tensor(ids_RN, device=self.device)
         return self.forward(ids, 1, use_cache=True, **options)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.events import interruption_point
+from rnnlm.events import pieces
 from rnnlm.interface import PADDING
 from rnnlm.tasks.batches import is_word
 
@@ -109,8 +109,7 @@ def nbest_paths(
     score_Bn = after_Bn
     same_Bn = torch.arange(n, device=device).expand(B, n)
     steps = []
-    for t in reversed(range(T)):
-        interruption_point()
+    for t in pieces(reversed(range(T))):
         # Put each label before each suffix, and keep the n that are part of the best sequences.
         is_word_B1 = (t < lengths_B).unsqueeze(1)
         after_BnK = after_Bn.unsqueeze(2) + before_YK[next_Bn]
@@ -138,8 +137,7 @@ def _best_path(
     labels = []
     # A GPU would have to be waited for to know whether there is padding, so assume it there.
     is_padded = lengths_B.device.type != "cpu" or bool((lengths_B < T).any())
-    for t in reversed(range(T)):
-        interruption_point()
+    for t in pieces(reversed(range(T))):
         after_BK = after_B.unsqueeze(1) + before_YK[next_B]
         found_B, label_B = (best_TBK[t] + after_BK).max(1)
         after = (after_BK + scores_TBK[t]).gather(1, label_B.unsqueeze(1)).squeeze(1)
@@ -166,8 +164,7 @@ def _best_beginnings(scores_TBK: Tensor, chain: Chain | None) -> Tensor:
     # With thousands of labels all rows at once would need too much memory.
     rows = max(1, CELLS_AT_ONCE // into_KK.numel())
     best = [chain.start_K + scores_TBK[0]]
-    for scores_BK in scores_TBK[1:]:
-        interruption_point()
+    for scores_BK in pieces(scores_TBK[1:]):
         parts = [(best_bK.unsqueeze(1) + into_KK).amax(2) for best_bK in best[-1].split(rows)]
         best.append(torch.cat(parts) + scores_BK)
     return torch.stack(best)
@@ -467,8 +464,7 @@ class LinearChain(nn.Module):
             tiny = torch.finfo(exp_TBK.dtype).tiny
             # By an index, the gradient of each step would be as large as the gradient of all of
             # them.
-            for exp_BK in exp_TBK.unbind():
-                interruption_point()
+            for exp_BK in pieces(exp_TBK.unbind()):
                 before_BK = steps[-1] @ exp_KK if steps else start_K.exp()
                 weights_BK = before_BK * exp_BK
                 sums.append(weights_BK.detach().sum(1, keepdim=True).clamp(min=tiny))
