@@ -29,6 +29,7 @@ from rnnlm.evaluation.metrics import (
     text_of,
 )
 from rnnlm.evaluation.perplexity import NO_OOV
+from rnnlm.evaluation.plotting import Axes, Figure
 from rnnlm.evaluation.resampling import Interval, PairedDifference, Resampling
 from rnnlm.interface import Device
 from rnnlm.lm.base import loading
@@ -37,9 +38,6 @@ from rnnlm.registry import check_same_task
 from rnnlm.tabular import Records, Result, Row, Table, html_table, to_builtins
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from rnnlm.evaluation.comparison.tables import TextDetails
 
 Key = tuple[str, str]  # the column and the name of a metric

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
@@ -16,6 +16,7 @@ from rnnlm.errors import TextError, UsageError, keyword, nearest
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.metrics import Part, text_of
 from rnnlm.evaluation.perplexity import as_text
+from rnnlm.evaluation.plotting import Axes, Figure
 from rnnlm.interface import Device, LanguageModel, core_of
 from rnnlm.lm.base import loading
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
@@ -24,11 +25,6 @@ from rnnlm.storage.manifest import read_manifest
 from rnnlm.tabular import Records, Result, Row, Table, html_note
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import TextSettings, check_reserved
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 # ---- The result of every inspection: tables, a sentence on their meaning, all of it as JSON, a
 # plot.

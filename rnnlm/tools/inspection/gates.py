@@ -3,12 +3,12 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.plotting import TALLEST, WIDEST, new_panels, short_name
+from rnnlm.evaluation.plotting import TALLEST, WIDEST, Axes, Figure, new_panels, short_name
 from rnnlm.interface import Array, Device
 from rnnlm.lm.neural.activations import Activation
 from rnnlm.lm.neural.layers.layers import BACKWARD, CELL, HIDDEN, Layer, LstmLayer, named_layers
@@ -21,11 +21,6 @@ from rnnlm.tools.inspection.heat_maps import (
     draw_heat_map,
     robust_highest,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 # ---- The values of one layer at each word of a line, as arrays, and numbers that summarise them.
 #

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlm.errors import visible
-from rnnlm.evaluation.plotting import SMALL, with_minus
+from rnnlm.evaluation.plotting import SMALL, Axes, with_minus
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
 MOST_LABELS = 36  # along an edge: of more words, only some are named

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ import rnnlm.corpora as corpora
 from rnnlm.amounts import plural
 from rnnlm.config import USER, SettingsLayer, resolve
 from rnnlm.errors import UsageError, keyword
+from rnnlm.evaluation.plotting import Axes, Figure
 from rnnlm.evaluation.resampling import Interval, ratio_interval
 from rnnlm.interface import Device
 from rnnlm.lm.base.layer_outputs import FEATURES, INPUT, LayerReader
@@ -24,11 +25,6 @@ from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, Lab
 from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.text.lines import Progress, silent
 from rnnlm.tools.inspection.common import Inspection, Model, load_models_for
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 # ---- The probe: multinomial logistic regression on standardised vectors, its L2 penalty chosen on
 # held-out training data.

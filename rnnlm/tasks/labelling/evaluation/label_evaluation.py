@@ -3,10 +3,11 @@ confusions and the metrics of each type."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from rnnlm.amounts import amount
 from rnnlm.evaluation.metrics import Evaluation, Metric, bounds, interval_of, restored
+from rnnlm.evaluation.plotting import Figure
 from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.tabular import Table
 from rnnlm.tasks.labelling.evaluation.label_metrics import (
@@ -19,9 +20,6 @@ from rnnlm.tasks.labelling.evaluation.label_metrics import (
     joint_exact_match,
     plot,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # The main metric is the first of these that applies
 MAIN = ("f1", "word_error_rate", "accuracy")

@@ -3,18 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rnnlm.errors import UsageError, visible
 from rnnlm.evaluation import plotting
+from rnnlm.evaluation.plotting import Figure
 from rnnlm.tabular import RecordList, Result, Row, identifier, to_builtins
 from rnnlm.tasks.labelling.data import EDIT, LabelColumn
 from rnnlm.tasks.labelling.formats import edit_scripts, schemes
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)

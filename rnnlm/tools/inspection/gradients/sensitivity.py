@@ -8,12 +8,12 @@ with the vector of the one read at step s.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from rnnlm.errors import TextError
+from rnnlm.evaluation.plotting import Axes, Figure
 from rnnlm.interface import Device
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
@@ -21,10 +21,6 @@ from rnnlm.tabular import Row, Table
 from rnnlm.tools.inspection.common import Inspection, Models, checked_sentence, load_models_for
 from rnnlm.tools.inspection.gradients.flow import unit_of
 from rnnlm.tools.inspection.gradients.jacobians import loss_gradients
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MOST_TOKENS = 200
 FAR = 5  # tokens
