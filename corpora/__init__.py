@@ -24,6 +24,7 @@ FILES = {
         "cloze.tsv",
         "homophones.tsv",
         "lessons.tsv",
+        "ratings.tsv",
         "recency.tsv",
         "test.txt",
         "train.txt",
@@ -44,6 +45,7 @@ TEXT_COLUMNS = {
         "cloze.tsv": ("text",),
         "homophones.tsv": ("good", "bad"),
         "lessons.tsv": ("text",),
+        "ratings.tsv": ("word1", "word2"),
         "recency.tsv": ("good", "bad"),
     },
     "memory": dict.fromkeys((*LAGS, *TABLES), ("text",)),
@@ -126,6 +128,13 @@ def part(name: str, which: str) -> Path:
         if Path(file).stem == which:
             return FOLDER / name / file
     return FOLDER / name / which
+
+
+def list_named(name: str | Path) -> str | Path:
+    """Return the file of a bundled list by its name, such as `recency`, unless there is a file of
+    that name; any other name as it is."""
+    is_list = f"{name}.tsv" in FILES["english"] and not Path(name).exists()
+    return part("english", f"{name}.tsv") if is_list else name
 
 
 def words_of_text(name: str, file: str) -> int:

@@ -331,7 +331,7 @@ class Transformers(Kind):
 
 
 # What commands and inspections may ask of models (`Kind.has`).
-_OF_NETWORKS = frozenset({"layers", "neighbours", "gradcheck"})
+_OF_NETWORKS = frozenset({"layers", "neighbours", "similarity", "gradcheck"})
 _OF_STATES = frozenset({"gates", "units", "spectrum"})
 _OF_PROBABILITIES = frozenset({"text", "memory", "cloze"})
 _OF_LANGUAGE_MODELS = _OF_NETWORKS | _OF_PROBABILITIES | {"probe"}

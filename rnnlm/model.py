@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from rnnlm.tools.inspection.memory import MemoryInspection
     from rnnlm.tools.inspection.neighbours import Analogy, Neighbours
     from rnnlm.tools.inspection.probing import ProbeInspection
+    from rnnlm.tools.inspection.similarity import Similarity
     from rnnlm.tools.inspection.spectrum import SpectrumInspection
     from rnnlm.tools.inspection.units import UnitsInspection
     from rnnlm.tools.vectors.settings import Pooling
@@ -890,6 +891,14 @@ class Model(ModelHandle):
         from rnnlm.tools.inspection.neighbours import inspect_neighbours
 
         return inspect_neighbours(self.core, words, count=count)
+
+    def inspect_similarity(
+        self, lines: Sequence[str] = (), *, ratings: "str | Path | None" = None
+    ) -> "Similarity":
+        """Compare every two of some lines, or pairs of words with the ratings of people."""
+        from rnnlm.tools.inspection.similarity import inspect_similarity
+
+        return inspect_similarity(self.core, lines, ratings=ratings)
 
     def inspect_analogy(self, words: Sequence[str], *, count: int = 10) -> "Analogy":
         """Find the words nearest to a - b + c.

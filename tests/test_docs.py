@@ -214,7 +214,8 @@ def folder(tmp_path_factory):
     for name in ("cloze.tsv", "lessons.tsv"):
         items = corpora.part("english", name).read_text(encoding="utf-8").splitlines(True)
         write(folder / "corpora" / "english" / name, "".join(items[:40]))
-    shutil.copy(corpora.part("english", "recency.tsv"), folder / "corpora" / "english")
+    for name in ("ratings.tsv", "recency.tsv"):
+        shutil.copy(corpora.part("english", name), folder / "corpora" / "english")
     for name in {*corpora.COLUMNS, *corpora.PAIRS}:
         shutil.copytree(corpora.FOLDER / name, folder / "corpora" / name, dirs_exist_ok=True)
         for table in (folder / "corpora" / name).iterdir():

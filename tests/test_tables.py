@@ -121,6 +121,7 @@ INSPECTIONS = {
     "spectrum": lambda here: here.lstm.inspect_spectrum(),
     "neighbours": lambda here: here.lstm.inspect_neighbours(WORDS[:1], count=3),
     "analogy": lambda here: inspect_analogy(here.lstm, WORDS[:3], count=2),
+    "similarity": lambda here: here.lstm.inspect_similarity([SENTENCE, WORDS[0]]),
     "surface": lambda here: inspect_surface(grid=5, steps=3, updates=3),
     "step": lambda here: inspect_step(),
     "activations": lambda here: inspect_activations(),
@@ -270,7 +271,7 @@ def test_html_of_words_is_escaped(here):
 
 PANELS = {
     "gates": 3, "units": 1, "memory": 2, "gradients": 2, "spectrum": 2, "surface": 2,
-    "neighbours": 1, "analogy": 1, "gradcheck": 1, "sensitivity": 1,
+    "neighbours": 1, "analogy": 1, "similarity": 1, "gradcheck": 1, "sensitivity": 1,
     "cloze": 1, "probe": 1,
     "step": 4, "activations": 6,
 }  # fmt: skip

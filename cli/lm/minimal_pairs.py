@@ -28,7 +28,7 @@ pairs_option = section(
     "Minimal pairs",
     click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
                  help="Measure accuracy on minimal pairs: BLiMP, columns good and bad, agreement "
-                      "templates or Winograd schemas."),
+                      "templates, Winograd schemas; or bundled: homophones, agreement, recency."),
     click.option("--plot", type=PATH, metavar="FILE.svg",
                  help="With --pairs: plot accuracy by distance and attractors, or by kind, as "
                       ".svg, .png or .pdf. Several models appear side by side."),

@@ -9,7 +9,7 @@ from ..help_sections import CommandGroup
 
 GROUPS = {  # as `rnnlm inspect --help` shows them
     "Over time": ("gradients", "spectrum", "gates", "units", "memory", "cloze"),
-    "Word vectors": ("neighbours",),
+    "Word vectors": ("neighbours", "similarity"),
     "Layers": ("probe",),
     "Lessons": ("step", "activations", "surface", "gradcheck"),
 }

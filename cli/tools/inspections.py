@@ -426,6 +426,39 @@ def find_neighbours(words: tuple[str, ...], **given: Any) -> "Inspection":
     return inspect_neighbours(words=words, **given)
 
 
+# ---- `rnnlm inspect similarity`: cosines of lines, and word vectors beside people's ratings.
+
+
+@inspection_command(
+    "similarity",
+    "vectors",
+    click.argument("lines", nargs=-1, metavar="[LINE LINE...]"),
+    click.option(
+        "--ratings",
+        metavar="FILE",
+        help="Rank the pairs of words of FILE instead, as people rated them. `ratings` is bundled.",
+    ),
+)
+def find_similarity(lines: tuple[str, ...], ratings: str | None, **given: Any) -> "Inspection":
+    """Compare every two LINEs by the cosine of their vectors.
+
+    \b
+    rnnlm inspect similarity "good day" "great day"
+    rnnlm inspect similarity --ratings ratings
+    rnnlm inspect similarity --ratings MEN_dataset_natural_form_full --file my.vec
+
+    The table shows cosines of three vectors of a line: the counts of its words (one-hot), the sum
+    of its word vectors at length 1, and the state of a network that has read it. --ratings shows
+    Spearman's correlation of people's ratings with cosines of word vectors: FILE has two words and
+    a number on each line, such as MEN, SimLex-999 and WordSim-353. Pairs with a word that has no
+    vector are left out. The interval is a bootstrap over pairs, 95 %.
+    """
+    from rnnlm.tools.inspection.similarity import inspect_similarity
+
+    refuse_if(lines and ratings, "give either lines or --ratings, not both.")
+    return inspect_similarity(lines=lines, ratings=ratings, **given)
+
+
 # ---- `rnnlm inspect probe`: what each layer of a network knows of labels of words or texts.
 
 

@@ -101,7 +101,9 @@ def test_inspections_print_table_and_sentence_and_draw(rnnlm, vectors, here):
     assert ">queen<" in (here / "near.svg").read_text(encoding="utf-8")
     analogy = rnnlm(f"inspect neighbours king - man + woman --file {vectors}")
     assert ["1", "queen"] in [row[:2] for row in analogy.rows]
-    for shown in (near, analogy):
+    alike = rnnlm(f"inspect similarity 'king queen' 'queen king' --file {vectors}")
+    assert ["king queen", "queen king", "1.000", "1.000", "-"] in alike.rows
+    for shown in (near, analogy, alike):
         assert shown.code == 0 and shown.out.splitlines()[-1].endswith(".")
 
 

@@ -29,7 +29,7 @@ from support.tiny_tasks import VALID, labelled
 from support.tiny_translators import parallel_text
 
 VARIANTS = {
-    ("tagging", "gru"): [{"characters": None},
+    ("tagging", "gru"): [{"characters": None, "output_layer": "memm"},
                          {"tokenizer": "char", "characters": None, "layers": 2}],
     ("tagging", "lstm"): [
         {"output_layer": "crf", "constrained": False},

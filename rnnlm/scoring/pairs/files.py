@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import rnnlm.corpora as corpora
 from rnnlm.errors import TextError
 from rnnlm.scoring.pairs.accuracy import TestSet
 from rnnlm.scoring.pairs.pair import SENTENCES, TEMPLATES, WINOGRAD, Pair, RowFormat, pair_of
@@ -29,7 +30,8 @@ def read_pairs(source: str | Path, encoding_errors: str = "strict", strip: bool 
     reason.
 
     Args:
-        source: A file, a glob, or a folder, whose tables and JSON files are read.
+        source: A file, a glob, a folder, whose tables and JSON files are read, or a bundled list:
+            agreement, homophones or recency.
         encoding_errors: Invalid UTF-8 is an error ("strict"), or becomes U+FFFD ("replace").
         strip: Reduce white space to one space between words, and none at the ends of a sentence.
 
@@ -58,7 +60,8 @@ def read_pairs(source: str | Path, encoding_errors: str = "strict", strip: bool 
 
 
 def files_of(source: str) -> list[str]:
-    """Return the files that :func:`read_pairs` reads. TextError: there are none."""
+    """Return the files that :func:`read_pairs` reads: one that is named, a bundled list, or those
+    of a folder. TextError: there are none."""
     if source.startswith(sources.HUB):
         raise TextError(
             "pairs are read from files",
@@ -67,7 +70,7 @@ def files_of(source: str) -> list[str]:
         )
     folder = Path(source)
     if not folder.is_dir():
-        return sources.expand((source,))
+        return sources.expand((str(corpora.list_named(source)),))
     files = [path for path in folder.iterdir() if path.is_file()]
     # Any other file in the folder, such as a README, is no list.
     paths = sorted(str(path) for path in files if tables.kind_of(path.name))

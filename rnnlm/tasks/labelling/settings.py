@@ -163,8 +163,11 @@ class TaggingSettings(RecurrentTaskSettings):
         about("how words are read by their characters; none: word vectors alone"),
     ] = "cnn"
     output_layer: Annotated[
-        Literal["softmax", "crf"],
-        about("output layer; crf is a linear chain that scores all labels of a sentence together"),
+        Literal["softmax", "crf", "memm"],
+        about(
+            "output layer; crf is a linear chain that scores all labels of a sentence together; "
+            "memm is a softmax that also reads the label before (output connections)"
+        ),
     ] = "softmax"
     constrained: Annotated[
         bool, about("restrict label sequences to those that the span scheme allows: no I-X after O")
@@ -172,10 +175,10 @@ class TaggingSettings(RecurrentTaskSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.loss == "margin" and self.output_layer == "crf":
+        if self.loss == "margin" and self.output_layer != "softmax":
             raise SettingsError(
                 "loss = margin compares the labels of one word",
-                "output_layer = crf scores all labels of a sentence together",
+                f"output_layer = {self.output_layer} scores sequences of labels",
                 "set output_layer=softmax, or loss=cross-entropy",
             )
 

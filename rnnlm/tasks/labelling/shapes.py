@@ -77,7 +77,7 @@ def _head(settings: TaskSettings, column: LabelColumn) -> dict[str, Size]:
     if column.level != WORD:
         return arrays
     assert isinstance(settings, TaggingSettings)
-    if settings.output_layer == "crf":
+    if settings.output_layer != "softmax":
         arrays |= {"chain.start_K": (labels,), "chain.end_K": (labels,)}
         arrays["chain.transitions_KK"] = (labels, labels)
     return arrays

@@ -299,7 +299,8 @@ def _codec(
 
     # BIOES encodes most about how spans continue, so it is learned where labels depend on each
     # other.
-    is_chained = resolved.values.get("output_layer") == "crf" or resolved.values.get("constrained")
+    layer, constrained = map(resolved.values.get, ("output_layer", "constrained"))
+    is_chained = layer in ("crf", "memm") or constrained
     for place, name in enumerate(train.word_columns):
         scheme = inner = train.scheme.get(name, schemes.NONE)
         if is_chained and scheme != schemes.NONE:

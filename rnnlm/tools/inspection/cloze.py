@@ -599,8 +599,6 @@ def _unknown(model: ModelCloze) -> str:
 # A model reads only the text before the gap, so an item should be written such that this decides
 # the answer; the words behind the gap are for human readers.
 
-BUNDLED = ("cloze", "lessons")  # of the bundled English: tables by name
-
 
 def inspect_cloze(
     models: Models = (SHIPPED,), file: str | Path | None = None, *, items: bool = False,
@@ -625,9 +623,7 @@ def inspect_cloze(
         UsageError: a model is not a language model.
         DeviceError: there is no `device`.
     """
-    source = BUNDLED[0] if file is None else file
-    if str(source) in BUNDLED and not Path(source).exists():
-        source = corpora.part("english", f"{source}.tsv")
+    source = corpora.list_named("cloze" if file is None else file)
     read = read_items(source)
     inspected = []
     for subject in load_models_for("cloze", models, device):

@@ -232,7 +232,7 @@ LACKS = {  # the parts that an inspection shows and other models do not have
     "gates": "gates and no hidden state",
     "units": "recurrent layers",
     **dict.fromkeys(("memory", "cloze"), "probabilities of next words"),
-    "neighbours": "word vectors",
+    **dict.fromkeys(("neighbours", "similarity"), "word vectors"),
     "probe": "layers with a state for each word",
     "gradcheck": "weights that are trained by gradients",
 }

@@ -103,6 +103,12 @@ def test_homophones_are_half_right_under_the_unigram_too(unigram):
         assert accuracy.known_accuracy == pytest.approx(0.5, abs=0.03), accuracy.group
 
 
+def test_a_file_of_the_name_of_a_bundled_list_comes_first(here):
+    assert len(read_pairs("homophones").pairs) == 400
+    (here / "homophones").write_text("good\tbad\na b\tb a\n", encoding="utf-8")
+    assert [pair.good for pair in read_pairs("homophones").pairs] == ["a b"]
+
+
 # ---- "The food of the cats are": what docs/lectures.md says of the shipped model.
 
 RECENCY = corpora.part("english", "recency.tsv")
@@ -110,7 +116,7 @@ HEADS, NOUNS = 18, 6
 
 
 def test_recency_pairs_have_both_numbers_of_both_nouns_in_words_of_the_corpus(tokenizer):
-    pairs = read_pairs(str(RECENCY)).pairs
+    pairs = read_pairs("recency").pairs
     assert len(pairs) == HEADS * NOUNS * 4
     assert Counter(pair.number for pair in pairs) == {"singular": 216, "plural": 216}
     assert set(Counter(pair.kind for pair in pairs).values()) == {216}

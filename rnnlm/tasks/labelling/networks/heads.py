@@ -1,4 +1,4 @@
-"""Predict labels of words (softmax, CRF) and of texts from the features of an encoder: the heads.
+"""Predict labels of words (softmax, CRF, Markov) and of texts from features: the heads.
 
 Shapes: T time, B rows, H width of the features, K labels, n label sequences of a row. Labels are -1
 in padding and where training never saw the label. Losses and probabilities are in fp32 or wider,
@@ -303,20 +303,44 @@ class CrfHead(TaggingHead):
     def output_matrices(self) -> list[Tensor]:
         return [self.output.weight]
 
+    def scores(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
+        """Return the scores of the labels in the chain, (T, B, K)."""
+        return _scores(self.output, features_TBH)
+
     def _nats(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
-        scores_TBK = _scores(self.output, features_TBH)
+        scores_TBK = self.scores(features_TBH, lengths_B)
         return -self.chain.log_likelihood(scores_TBK, labels_TB, lengths_B).sum()
 
     def _search(
         self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, nbest: int
     ) -> LabelPaths:
-        scores_TBK = _scores(self.output, features_TBH)
+        scores_TBK = self.scores(features_TBH, lengths_B)
         chain = self.chain.chain(scores_TBK.dtype).constrained(constraints)
         labels_nTB, score_nB = nbest_paths(scores_TBK, lengths_B, chain, nbest)
         return LabelPaths(labels_nTB, score_nB - self.chain.log_partition(scores_TBK, lengths_B))
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
-        return self.chain.marginals(_scores(self.output, features_TBH), lengths_B)
+        return self.chain.marginals(self.scores(features_TBH, lengths_B), lengths_B)
+
+
+class MarkovHead(CrfHead):
+    """Each label given its word and the label before it, which the softmax reads as one more input;
+    training gives it the right one (McCallum, Freitag & Pereira 2000):
+
+    p(y_t | x, y_t-1) = softmax(scores_t + transitions[y_t-1])
+
+    A softmax divides by a sum that depends on the label before, so the logarithm of the sum is
+    subtracted from that label's score. What results is a chain of log Z = 0, whose best sequences
+    and marginals are found as those of a CRF.
+    """
+
+    def __init__(self, width: int, labels: int) -> None:
+        super().__init__(width, labels)
+        self.chain.end_K.requires_grad_(False)  # no softmax reads where a sentence ends
+
+    def scores(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
+        scores_TBK = super().scores(features_TBH, lengths_B)
+        return scores_TBK - self.chain.log_sums(scores_TBK, lengths_B)
 
 
 class TextHead(nn.Module):
@@ -478,6 +502,21 @@ class LinearChain(nn.Module):
         logs_TB = (torch.stack(sums).log() + top_TB1).squeeze(2)
         logs_TB = torch.cat([logs_TB[:1], logs_TB[1:] + top])
         return logs_TB.masked_fill(~is_word_TB, 0).sum(0) + ended_B * (lengths_B > 0)
+
+    def log_sums(self, scores_TBK: Tensor, lengths_B: Tensor) -> Tensor:
+        """Return the logarithm of the sum of exp score over the labels after each label, (T, B, K),
+        0 after a row's last one. That over the first labels is added at the first place. As exact
+        as :meth:`log_partition`."""
+        start_K, _, transitions_KK = self.chain(scores_TBK.dtype)
+        top_TB1, top = scores_TBK.detach().amax(2, keepdim=True), transitions_KK.detach().max()
+        with _without_autocast(scores_TBK):
+            exp_TBK, exp_KK = (scores_TBK - top_TB1).exp(), (transitions_KK - top).exp()
+            after_TBK = (exp_TBK[1:] @ exp_KK.t()).log() + top_TB1[1:] + top
+        has_next_TB1 = is_word(len(scores_TBK), lengths_B)[1:].unsqueeze(2)
+        first_1B1 = (scores_TBK[:1] + start_K).logsumexp(2, keepdim=True)
+        after_TBK = after_TBK.masked_fill(~has_next_TB1, 0)
+        after_TBK = torch.cat([after_TBK, torch.zeros_like(scores_TBK[:1])])
+        return torch.cat([after_TBK[:1] + first_1B1, after_TBK[1:]])
 
     def marginals(self, scores_TBK: Tensor, lengths_B: Tensor) -> Tensor:
         """Return p(y_t = k) of each place and label, shape (T, B, K), zeros in padding: the

@@ -25,7 +25,13 @@ from rnnlm.tasks.labelling.networks.encoders import (
     at_words,
     make_text_encoder,
 )
-from rnnlm.tasks.labelling.networks.heads import CrfHead, SoftmaxHead, TaggingHead, TextHead
+from rnnlm.tasks.labelling.networks.heads import (
+    CrfHead,
+    MarkovHead,
+    SoftmaxHead,
+    TaggingHead,
+    TextHead,
+)
 from rnnlm.tasks.labelling.settings import RecurrentTaskSettings, TaggingSettings, TaskSettings
 from rnnlm.tasks.labelling.shapes import check_loss
 
@@ -167,9 +173,9 @@ def _head(settings: TaskSettings, column: LabelColumn) -> nn.Module:
     if column.level != WORD:
         return TextHead(width, count, column.form == MULTI, has_margin)
     assert isinstance(settings, TaggingSettings) and isinstance(settings, RecurrentTaskSettings)
-    if settings.output_layer == "crf":
-        return CrfHead(width, count)
-    return SoftmaxHead(width, count, has_margin)
+    if settings.output_layer == "softmax":
+        return SoftmaxHead(width, count, has_margin)
+    return CrfHead(width, count) if settings.output_layer == "crf" else MarkovHead(width, count)
 
 
 def _loss(head: nn.Module, features: Features, labels: Tensor) -> Tensor:

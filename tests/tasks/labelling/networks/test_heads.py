@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from rnnlm.errors import SettingsError
-from rnnlm.tasks.labelling.networks.heads import CrfHead, SoftmaxHead, TaggingHead, TextHead
+from rnnlm.tasks.labelling.networks.heads import (
+    CrfHead,
+    MarkovHead,
+    SoftmaxHead,
+    TaggingHead,
+    TextHead,
+)
 from rnnlm.tasks.labelling.settings import network_settings
 
 T, B, H, K = 3, 3, 4, 3
@@ -22,13 +28,14 @@ ALLOWED = (
 
 def make_head(name: str, dtype=torch.float64, labels: int = K) -> TaggingHead:
     torch.manual_seed(1)
-    head = {"softmax": SoftmaxHead, "crf": CrfHead}[name](H, labels)
+    head = {"softmax": SoftmaxHead, "crf": CrfHead, "memm": MarkovHead}[name](H, labels)
     for weight in head.parameters():
-        torch.nn.init.normal_(weight)
+        if weight.requires_grad:
+            torch.nn.init.normal_(weight)
     return head.to(dtype)
 
 
-@pytest.fixture(params=["softmax", "crf"])
+@pytest.fixture(params=["softmax", "crf", "memm"])
 def head(request) -> TaggingHead:
     return make_head(request.param)
 
@@ -99,6 +106,18 @@ def test_a_row_allowing_no_sequence_is_labelled_unconstrained(head, features_TBH
 
 
 @torch.no_grad()
+def test_each_softmax_of_a_markov_head_reads_the_label_before(features_TBH):
+    head = make_head("memm")
+    label_logprob, before_K = 0.0, head.chain.start_K
+    labels_TB = torch.tensor([[0, 2, 1], [1, -1, 2], [1, -1, -1]])
+    for features_H, label in zip(features_TBH[:, 0], labels_TB[:, 0], strict=True):
+        label_logprob += float((head.output(features_H) + before_K).log_softmax(0)[label])
+        before_K = head.chain.transitions_KK[label]
+    nats, _ = head.loss(features_TBH[:, :1], labels_TB[:, :1], LENGTHS[:1])
+    assert float(nats) == pytest.approx(-label_logprob, abs=1e-9)
+
+
+@torch.no_grad()
 def test_padding_and_unknown_labels_do_not_count(head, features_TBH):
     labels_TB = torch.tensor([[0, 1, 2], [-1, 2, 2], [1, 0, 0]])
     padded_TB = labels_TB.masked_fill(torch.arange(T).unsqueeze(1) >= LENGTHS, -1)
@@ -119,7 +138,7 @@ def test_padding_and_unknown_labels_do_not_count(head, features_TBH):
 
 
 def test_probabilities_of_labels_are_those_of_their_sequences(features_TBH):
-    for name in ("softmax", "crf"):
+    for name in ("softmax", "crf", "memm"):
         head = make_head(name)
         p_TBK = head.label_probabilities(features_TBH, LENGTHS)
         for row, length in enumerate(LENGTHS.tolist()):
@@ -130,7 +149,7 @@ def test_probabilities_of_labels_are_those_of_their_sequences(features_TBH):
             assert not p_TBK[length:, row].any()
 
 
-@pytest.mark.parametrize("name", ["softmax", "crf"])
+@pytest.mark.parametrize("name", ["softmax", "crf", "memm"])
 def test_heads_train_in_bf16(name, features_TBH):
     head = make_head(name, torch.float32)
     features_TBH = features_TBH.float().requires_grad_()
@@ -138,7 +157,7 @@ def test_heads_train_in_bf16(name, features_TBH):
         nats, _ = head.loss(features_TBH, torch.ones(T, B, dtype=torch.long), LENGTHS)
     nats.backward()
     assert nats.dtype == torch.float32 and features_TBH.grad is not None
-    assert all(weight.grad is not None for weight in head.parameters())
+    assert all(weight.grad is not None for weight in head.parameters() if weight.requires_grad)
 
 
 def test_margin_is_between_the_right_label_and_the_best_other_one(features_TBH):

@@ -1,0 +1,81 @@
+"""Cosines of lines, and the rank correlation of word vectors with ratings, against other
+programs."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+import rnnlm.corpora as corpora
+from rnnlm.errors import TextError, UsageError
+from rnnlm.tools.inspection.similarity import inspect_similarity, read_ratings
+from rnnlm.tools.vectors.embedding import Embedder
+from rnnlm.tools.vectors.word_vectors import WordVectors
+from support import tiny_models
+from support.pictures import faults_of
+
+WORDS = tuple(f"w{number}" for number in range(30))
+VECTORS = WordVectors(WORDS, np.random.default_rng(1).standard_normal((30, 5)).astype(np.float32))
+
+
+def cosine(first, second):
+    return first @ second / np.linalg.norm(first) / np.linalg.norm(second)
+
+
+def test_cosines_of_lines_are_those_of_counts_of_words_and_of_states():
+    model = tiny_models.fit("lstm")
+    lines = ["The cat cat", "cat dog", "dog cat", "qqq"]
+    found = inspect_similarity(model, lines)
+    states = Embedder(model).vectors(lines)
+    assert [pair.state for pair in found.pairs][:3] == pytest.approx(
+        [cosine(states[0], states[other]) for other in (1, 2, 3)], abs=1e-6
+    )
+    first, _, _, same_words, *_, unknown = found.pairs
+    assert first.one_hot == pytest.approx(2 / (5**0.5 * 2**0.5))
+    assert same_words.words == pytest.approx(1) and same_words.state < 0.9999
+    assert unknown.words is None and "-" in str(found).split()
+    assert faults_of(found.figure()) == []
+
+
+def test_correlation_with_ratings_is_that_of_scipy(tmp_path):
+    rows = [(*pair, (7 * n) % 11) for n, pair in enumerate(itertools.pairwise(WORDS))]
+    unit = VECTORS.unit_VE
+    expected = spearmanr([row[2] for row in rows], [unit[n] @ unit[n + 1] for n in range(29)])
+    layouts = {
+        "men.txt": "{} {} {}\n",
+        "simlex.txt": "{}\t{}\tN\t{}\t3.3\n",
+        "wordsim.csv": "{},{},{}\n",
+    }
+    for name, layout in layouts.items():
+        header = "word1 word2 score\n" if name != "men.txt" else ""
+        lines = [layout.format(*row) for row in [*rows, ("W1", "unknown", 3)]]
+        (tmp_path / name).write_text(header + "".join(lines), encoding="utf-8")
+        found = inspect_similarity(VECTORS, ratings=tmp_path / name)
+        assert found.spearman == pytest.approx(expected.statistic, abs=1e-6)
+        assert (found.known, len(found.pairs)) == (29, 30)
+        assert found.low < found.spearman < found.high and "29 of 30 pairs" in found.verdict
+    assert faults_of(found.figure()) == []
+
+
+def test_bundled_ratings_are_of_words_of_the_corpus_that_the_shipped_model_ranks():
+    pairs = read_ratings(corpora.list_named("ratings"))
+    assert len({frozenset(pair[:2]) for pair in pairs}) == len(pairs) >= 200
+    assert {0 < rating < 10 for *_, rating in pairs} == {True}
+    found = inspect_similarity("demo", ratings="ratings")
+    assert found.known == len(pairs) and found.low > 0.2
+
+
+@pytest.mark.parametrize("text, message", [
+    ("", "too few different pairs"), ("w1 w2 3\nw3 w4 3\nw5 w6 3\n", "too few different pairs"),
+    ("w1 w2 3\nw3 w4\n", "line 2: no rating"), ("a b nan\nc d 1\n", "too few different pairs"),
+])  # fmt: skip
+def test_ratings_that_rank_nothing_are_an_error(tmp_path, text, message):
+    (tmp_path / "rated.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(TextError, match=message):
+        inspect_similarity(VECTORS, ratings=tmp_path / "rated.txt")
+
+
+def test_one_line_is_not_compared():
+    with pytest.raises(UsageError, match="two lines at least"):
+        inspect_similarity(VECTORS, ["w1"])
