@@ -15,9 +15,12 @@ from typing import Any
 FOLDER = Path(__file__).parent
 LICENCE = "CC0-1.0"  # of all of them
 TABLES = ("test.tsv", "train.tsv", "valid.tsv")
+TEXTS = ("test.txt", "train.txt", "valid.txt")
 LAGS = ("lag-05.tsv", "lag-20.tsv", "lag-80.tsv")
 FILES = {
     "answers": TABLES,
+    "brackets": TEXTS,
+    "copying": TABLES,
     "dates": TABLES,
     "english": (
         "agreement.tsv",
@@ -26,12 +29,12 @@ FILES = {
         "lessons.tsv",
         "ratings.tsv",
         "recency.tsv",
-        "test.txt",
-        "train.txt",
-        "valid.txt",
+        *TEXTS,
     ),
+    "likeness": TEXTS,
     "memory": (*LAGS, *TABLES),
     "opinions": TABLES,
+    "recall": TEXTS,
     "travel": TABLES,
     "treebank": ("negation.txt", "test.txt", "train.txt", "valid.txt"),
     "words-and-tags": ("test.conllu", "train.conllu", "valid.conllu"),
@@ -39,6 +42,7 @@ FILES = {
 # The columns that hold text, in the files that are tables.
 TEXT_COLUMNS = {
     "answers": dict.fromkeys(TABLES, ("remark", "reply")),
+    "copying": dict.fromkeys(TABLES, ("source", "target")),
     "dates": dict.fromkeys(TABLES, ("phrase", "iso")),
     "english": {
         "agreement.tsv": ("good", "bad"),
@@ -54,10 +58,14 @@ TEXT_COLUMNS = {
 }
 TASKS = {
     "answers": ("seq2seq",),
+    "brackets": ("language-model",),
+    "copying": ("seq2seq",),
     "dates": ("seq2seq",),
     "english": ("language-model",),
+    "likeness": ("language-model",),
     "memory": ("classification",),
     "opinions": ("classification",),
+    "recall": ("language-model",),
     "travel": ("tagging", "classification"),
     "treebank": ("classification",),
     "words-and-tags": ("tagging",),
@@ -79,6 +87,13 @@ PAIRS = {  # for each corpus of pairs: the columns of source and target, and set
         _TINY | {"tokenizer": "word", "split_punctuation": True, "lowercase": True,
                  "target_lowercase": False, "learning_rate": 0.005,
                  "label_smoothing": 0.0, "criterion": "chrf", "budget": "120epochs"},
+    ),
+    "copying": (
+        "source",
+        "target",
+        {"model": "gru", "tokenizer": "word", "embedding_size": 32, "hidden_size": 64,
+         "dropout_input": 0.0, "dropout_output": 0.0, "learning_rate": 0.003,
+         "precision": "fp32", "budget": "1000steps"},
     ),
     "dates": (
         "phrase",
@@ -185,6 +200,14 @@ def paired(name: str) -> Paired | None:
 
 def _parts(name: str) -> tuple[Path, Path, Path]:
     return part(name, "train"), part(name, "valid"), part(name, "test")
+
+
+def text_parts(names: Sequence[str]) -> dict[str, Path]:
+    """Return the parts of a corpus of plain text, by `text`, `valid` and `test`, if it is all that
+    is named, and not a file; else nothing."""
+    if len(names) != 1 or names[0] not in of_plain_text() or Path(names[0]).exists():
+        return {}
+    return dict(zip(("text", "valid", "test"), _parts(names[0]), strict=True))
 
 
 def of_plain_text() -> list[str]:

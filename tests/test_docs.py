@@ -48,7 +48,7 @@ FEW = {
     "memory": ["--positions", "5"],
     "probe": ["--most-items", "200"],
 }
-COUNTED = {"unigram", "ngram", "ngram-char"}  # models that need no budget
+COUNTED = {"unigram", "ngram", "ngram-char", "lesson-ngram"}  # models that need no budget
 # Pages that train, tune and compare for seconds: soak runs them, other runs plan their trainings
 LONG = {
     f"docs/{name}.md"
@@ -216,7 +216,7 @@ def folder(tmp_path_factory):
         write(folder / "corpora" / "english" / name, "".join(items[:40]))
     for name in ("ratings.tsv", "recency.tsv"):
         shutil.copy(corpora.part("english", name), folder / "corpora" / "english")
-    for name in {*corpora.COLUMNS, *corpora.PAIRS}:
+    for name in {*corpora.names()} - {"english"}:
         shutil.copytree(corpora.FOLDER / name, folder / "corpora" / name, dirs_exist_ok=True)
         for table in (folder / "corpora" / name).iterdir():
             shorten(table)

@@ -273,7 +273,7 @@ PANELS = {
     "gates": 3, "units": 1, "memory": 2, "gradients": 2, "spectrum": 2, "surface": 2,
     "neighbours": 1, "analogy": 1, "similarity": 1, "gradcheck": 1, "sensitivity": 1,
     "cloze": 1, "probe": 1,
-    "step": 4, "activations": 6,
+    "step": 1, "activations": 6,
 }  # fmt: skip
 
 # Drawing takes longest; tests of these inspections draw the same.

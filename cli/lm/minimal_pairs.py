@@ -232,6 +232,7 @@ def _show(accuracies: "Accuracies") -> None:
         "ties",
         "with unknown words",
         "accuracy without",
+        "margin bits",
     ]
     rows = []
     for name, groups in accuracies.items():
@@ -245,6 +246,7 @@ def _show(accuracies: "Accuracies") -> None:
                 f"{accuracy.ties:,}",
                 share(unknown_share(accuracy)),
                 share(accuracy.known_accuracy),
+                terminal.amount(accuracy.margin_bits, ".2f"),
             ]
             rows.append([name, *row] if len(accuracies) > 1 else row)
     shown = ["model", *columns] if len(accuracies) > 1 else columns

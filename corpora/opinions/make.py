@@ -1,4 +1,4 @@
-"""Makes train.tsv, valid.tsv and test.tsv: 600 opinions, half of them positive, in which the order
+"""Makes train.tsv, valid.tsv and test.tsv: 1,140 opinions, half positive, in which the order
 of the words decides.
 
 Each pattern is written down once and used for both labels: `+` stands for a word of the label's own
@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SEED, SIZES = 18, {"train": 480, "valid": 60, "test": 60}
+SEED, SIZES = 18, {"train": 480, "valid": 60, "test": 600}
 LABELS = ("positive", "negative")
 
 # What people say: each list's words for the side of praise, then as many for the other side.

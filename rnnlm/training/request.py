@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
+import rnnlm.corpora as corpora
 from rnnlm.config import ResolvedSettings, SettingsLayer, about
 from rnnlm.errors import SettingsError, nearest
 
@@ -116,6 +117,13 @@ class TrainingRequest:
                 )
             object.__setattr__(self, "from_file", SettingsLayer(self.recipe, settings))
             object.__setattr__(self, "recipe", base)
+
+        # The name of a bundled text means its parts; English is read without a name, too.
+        if self.text == ("english",) and not Path("english").exists():
+            object.__setattr__(self, "text", ())
+        for part, file in corpora.text_parts(self.text).items():
+            if part == "text" or not getattr(self, part):
+                object.__setattr__(self, part, (str(file),))
 
     @property
     def takes_bundled(self) -> bool:

@@ -98,7 +98,7 @@ def _check_recipe_and_model(request: TrainingRequest) -> None:
             "leave one of them out",
         )
     if request.recipe not in (None, recipes.NO_RECIPE) and request.model:
-        chosen = recipes.load(request.recipe).settings["model"]
+        chosen = recipes.load(request.recipe).settings.get("model", request.model)
         if chosen != request.model:
             raise UsageError(
                 f"recipe {request.recipe} is of kind {chosen}, not {request.model}",

@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -13,7 +14,8 @@ def test_ties_count_half_and_identical_pairs_are_reported(rnnlm, models, here):
     assert shown.records == [
         {"by": "kind", "group": "pairs", "pairs": 3, "accuracy": 0.5, "low": None, "high": None,
          "ties": 1, "identical": 1, "skipped": 0,
-         "oov_pairs": 1, "known_pairs": 2, "known_accuracy": 0.75}
+         "oov_pairs": 1, "known_pairs": 2, "known_accuracy": 0.75,
+         "margin_bits": shown.json["margin_bits"]}
     ]  # fmt: skip
     note = "note: in 1 of 3 pairs both sentences are the same; each counts half, as a tie\n"
     assert shown.err == note
@@ -24,7 +26,7 @@ def test_agreement_is_shown_by_distance_and_attractors(rnnlm, models, here):
     columns, *rows = shown.rows
     assert columns == [
         "by", "group", "pairs", "accuracy", "95 % interval", "ties", "with unknown words",
-        "accuracy without",
+        "accuracy without", "margin bits",
     ]  # fmt: skip
     assert [row[1] for row in rows if row[0] == "attractors"] == ["0", "1", "2", "3", "4"]
     assert {row[0] for row in rows} == {"kind", "number", "distance", "attractors", "all"}
@@ -48,6 +50,8 @@ def test_details_record_every_pair_with_reason_if_unscored(rnnlm, models, here):
     scores = rnnlm("score", "-m", models.unigram, "the man", "the zorp", "--json").records
     for side, score in zip(("good", "bad"), scores, strict=True):
         assert first[f"{side}_logprob_nats"] == pytest.approx(score["logprob_nats"])
+    nats = scores[0]["logprob_nats"] - scores[1]["logprob_nats"]
+    assert shown.json["margin_bits"] == pytest.approx(nats / math.log(2))
     assert second["point"] is second["good_logprob_nats"] is None
     assert second["reason"] == "bad is missing"
     assert "the text holds <s>" in third["reason"] and third["where"] == "pairs.tsv, line 4"

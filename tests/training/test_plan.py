@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+import rnnlm.corpora as corpora
 from rnnlm.errors import DeviceError, SettingsError, TextError, UsageError
 from rnnlm.training import plan as planning
 from rnnlm.training.plan import TrainingRequest, plan, resolve_request
@@ -16,6 +17,16 @@ def text(tmp_path, monkeypatch):
     path = tmp_path / "text.txt"
     path.write_text("".join(f"{line}\n" for line in LINES), encoding="utf-8")
     return str(path)
+
+
+@pytest.mark.parametrize("valid", [(), ("mine.txt",)])
+def test_a_bundled_text_is_named_with_its_parts(here, valid):
+    request = TrainingRequest(text=("recall",), valid=valid)
+    train, ours, test = (str(corpora.part("recall", part)) for part in ("train", "valid", "test"))
+    assert (request.text, request.valid, request.test) == ((train,), valid or (ours,), (test,))
+    assert TrainingRequest(text=("english",)).takes_bundled
+    (here / "recall").write_text("a\n", encoding="utf-8")
+    assert TrainingRequest(text=("recall",)).text == ("recall",)
 
 
 def test_a_missing_device_is_reported_before_reading(tmp_path):

@@ -45,6 +45,7 @@ class PairAccuracy:
         oov_pairs: Number of pairs with an unknown word.
         known_pairs: Number of pairs without an unknown word.
         known_accuracy: Accuracy over these pairs.
+        margin_bits: Mean of log2 p(good) - log2 p(bad); None where one is infinite.
     """
 
     by: str
@@ -59,6 +60,7 @@ class PairAccuracy:
     oov_pairs: int
     known_pairs: int
     known_accuracy: float | None
+    margin_bits: float | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,8 @@ def _accuracy(by: str, group: str | int, scores: Sequence[PairScore]) -> PairAcc
             low, high = interval.low, interval.high
     if len(known):
         known_accuracy = sum(known.tolist()) / len(known)
+    margins = [score.margin_bits for score in scored if score.margin_bits is not None]
+    has_margin = scored and len(margins) == len(scored)
     return PairAccuracy(
         by,
         group,
@@ -188,6 +192,7 @@ def _accuracy(by: str, group: str | int, scores: Sequence[PairScore]) -> PairAcc
         oov_pairs=len(scored) - len(known),
         known_pairs=len(known),
         known_accuracy=known_accuracy,
+        margin_bits=float(np.mean(margins)) if has_margin else None,
     )
 
 

@@ -169,6 +169,14 @@ class PairScore:
         return self.point == 0.5
 
     @property
+    def margin_bits(self) -> float | None:
+        """By how many bits the good side is likelier; None where one has probability zero."""
+        sides = [side and side.logprob_nats for side in (self.good, self.bad)]
+        if sides[0] is None or sides[1] is None:
+            return None
+        return (sides[0] - sides[1]) / math.log(2)
+
+    @property
     def is_identical(self) -> bool:
         """Whether good and bad are the same sentence, which no model can tell apart."""
         return self.point is not None and self.pair.good == self.pair.bad

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +22,6 @@ from rnnlm.tools.inspection.common import Inspection, Model, checked_sentence
 from rnnlm.tools.inspection.neighbours import briefly, described, vectors_of
 from rnnlm.tools.vectors.settings import EmbeddingSettings
 from rnnlm.tools.vectors.word_vectors import Which, WordVectors
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 FEWEST_RATED = 20  # pairs for an interval: a bootstrap of fewer is far too narrow
 
@@ -87,7 +83,7 @@ class Similarity(Inspection):
         )
         return [Table(("line", "other line", "one-hot", "words", "state"), rows, self.source)]
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the cosines by ratings, or as bars beside those of one-hot vectors."""
         if self.spearman is not None:
             name = briefly(self.source)

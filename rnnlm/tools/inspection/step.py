@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,10 +18,6 @@ from rnnlm.lm.neural.activations import BY_NAME, Activation
 from rnnlm.storage.files.reading import decode_json, read_by_hand
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.tools.inspection.common import Inspection, check_positive
-from rnnlm.tools.inspection.heat_maps import draw_heat_map
-
-if TYPE_CHECKING:
-    from matplotlib.patches import Rectangle
 
 
 # ---- A network and the words that it reads, as a person writes them: in a file or as options.
@@ -410,9 +406,7 @@ def stepped(lesson: Lesson, gradients: Mapping[str, np.ndarray], rate: float) ->
 # ---- `rnnlm inspect step`.
 
 NOTHING = "-"  # where there is no target
-WITH_NUMBERS = 7  # words and units up to which a picture has the numbers in its cells
-LETTERS_ACROSS = 32  # of words that are written from left to right below a picture
-MOST_ACROSS, MOST_DOWN = 12, 10  # words below a picture and beside it
+MOST_DRAWN = 4  # words of a picture, which stand side by side
 FORWARD = "Forward: a = x U + h' W + b, h = f(a), loss = -ln y[target] (nats)"
 PROBABILITIES = "y = softmax(h V + c): the probability of each {}"
 BACKWARD = "Back through time: dh = (y - target) V^T + (da of the next word) W^T, da = dh * f'(a)"
@@ -568,94 +562,53 @@ class StepInspection(Inspection):
         return content
 
     def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
-        """Draw states, probabilities, losses, and how far each loss reaches back."""
-        reach = "How strongly each loss reaches each state (norm of the gradient)"
-        labels = [
-            ("h: what the network remembers after each word", "word read", "unit"),
-            ("y: what it expects (box: the target)", "word read", "probability of"),
-            ("Loss: high where the target was unexpected", "word read", "nats"),
-            (reach, "state after", "loss at"),
-        ]
-        figure, panels = plotting.new_panels(labels, height=5.25, columns=2, axes=axes)
-        words = [plotting.short_name(word, 12) for word in self.words]
-        predicted = len(self.lesson.targets)
-        network, read = self.lesson.network, self.forward
-        is_small = max(len(words), len(network.outputs), len(network.b_H)) <= WITH_NUMBERS
-        letters = sum(len(word) + 2 for word in words)
-        style: dict[str, Any] = {
-            "upright": letters <= LETTERS_ACROSS,
-            "numbers": ".2g" if is_small else "",
-            "most": MOST_ACROSS,
-            "most_down": MOST_DOWN,
-        }
+        """Draw the network unfolded over its first words: inputs below, states in the middle,
+        losses above, and at each state what comes back to it of the last of these losses."""
+        shown = min(len(self.words), MOST_DRAWN)
+        last = min(shown, len(self.lesson.targets)) - 1
+        title = f"The network unfolded; below each state: the gradient of loss {last + 1} there"
+        figure, panel = plotting.new_figure(title, "", "", height=3.6, axes=axes)
+        panel.set_axis_off()
+        panel.set_xlim(-0.6, shown - 0.4)
+        panel.set_ylim(-0.3, 2.3)
 
-        # Colours of the state lie evenly about 0, so that white is 0.
-        units = [str(unit) for unit in range(1, len(network.b_H) + 1)]
-        most = max(float(np.abs(read.h_TH).max()), 1e-9)
-        draw_heat_map(
-            axes=panels[0],
-            values_YX=read.h_TH.T,
-            across=words,
-            down=units,
-            colours="RdBu_r",
-            lowest=-most,
-            highest=most,
-            label="state",
-            **style,
-        )
-        draw_heat_map(
-            axes=panels[1],
-            values_YX=read.y_TV.T,
-            across=words,
-            down=network.outputs,
-            colours="cividis",
-            lowest=0,
-            highest=1,
-            label="probability",
-            **style,
-        )
-        for t, target in enumerate(self.lesson.targets):
-            panels[1].add_patch(_box(t, target))
-
-        panels[2].bar(range(predicted), read.losses, color=plotting.COLOURS[0], width=0.6)
-        names = [label.get_text() for label in panels[0].get_xticklabels()]
-        angle = 0 if style["upright"] else 90
-        panels[2].set_xticks(
-            panels[0].get_xticks(), names, rotation=angle, fontsize=plotting.SMALL,
-            parse_math=False,
-        )  # fmt: skip
-        guess = float(np.log(len(network.outputs)))
-        panels[2].axhline(guess, color=plotting.REFERENCE, linestyle="--")
-        panels[2].set_xlim(-0.5, len(words) - 0.5)
-        panels[2].set_ylim(0, 1.25 * max(guess, *read.losses.tolist()))
-        panels[2].annotate(
-            f"dashed: guessing among {len(network.outputs)}", (0.02, 0.92),
-            xycoords="axes fraction", color=plotting.REFERENCE, fontsize=plotting.SMALL,
-        )  # fmt: skip
-
-        # States behind a loss do not matter to it: those cells stay empty.
-        reach_TT = np.where(np.tri(len(words), dtype=bool), self.backward.reach_TT, np.nan)
-        rows = reach_TT[:predicted]
-        draw_heat_map(
-            axes=panels[3],
-            values_YX=rows,
-            across=words,
-            down=words[:predicted],
-            colours="cividis",
-            lowest=0,
-            highest=None,
-            label="norm",
-            **style,
-        )
+        # A column for each word, and an arrow from each state to the next.
+        arrow = {"arrowstyle": "->", "color": plotting.REFERENCE}
+        for t, word in enumerate(self.words[:shown]):
+            name = plotting.short_name(word, 10)
+            _write(panel, (t, 0), f"{name}\n{brief(self.forward.x_TE[t])}", plotting.COLOURS[2])
+            _write(panel, (t, 1), f"h{t + 1}\n{brief(self.forward.h_TH[t])}", plotting.COLOURS[0])
+            panel.annotate("", (t, 0.78), (t, 0.22), arrowprops=arrow)
+            panel.text(t + 0.05, 0.26, "U")
+            if t:
+                panel.annotate("", (t - 0.36, 1), (t - 0.64, 1), arrowprops=arrow)
+                panel.text(t - 0.5, 1.08, "W", ha="center")
+            if t <= last:
+                target = self.lesson.targets[t]
+                target_name = plotting.short_name(self.targets[t] or "", 10)
+                text = f"p({target_name}) = {self.forward.y_TV[t, target]:.2g}"
+                loss = f"loss {t + 1}: {self.forward.losses[t]:.2f}"
+                _write(panel, (t, 2), f"{text}\n{loss}", plotting.REFERENCE)
+                panel.annotate("", (t, 1.78), (t, 1.22), arrowprops=arrow)
+                panel.text(t + 0.05, 1.5, "V")
+                reach = f"{self.backward.reach_TT[last, t]:.2g}"
+                panel.text(t - 0.05, 0.6, reach, ha="right", color=plotting.COLOURS[1])
         return figure
 
 
-def _box(across: int, down: int) -> "Rectangle":
-    """Return a frame around one cell of a heat map."""
-    from matplotlib.patches import Rectangle
+def _write(panel: "plotting.Axes", place: tuple[float, float], text: str, colour: str) -> None:
+    """Write text into a frame of a colour."""
+    frame = {"boxstyle": "round", "facecolor": "white", "edgecolor": colour}
+    panel.text(*place, text, ha="center", va="center", bbox=frame, fontsize=plotting.SMALL,
+               parse_math=False)  # fmt: skip
 
-    return Rectangle((across - 0.5, down - 0.5), 1, 1, fill=False, edgecolor=plotting.COLOURS[1],
-                     linewidth=3)  # fmt: skip
+
+def brief(values: np.ndarray) -> str:
+    """Write a vector with two digits, or the first numbers of a long one."""
+    shown = values if len(values) <= 3 else values[:2]
+    numbers = [f"{value + 0.0:.2g}" for value in shown.tolist()]
+    more = ", ..." * (len(values) > len(numbers))
+    return plotting.with_minus(f"({', '.join(numbers)}{more})")
 
 
 def vector(values: np.ndarray) -> str:

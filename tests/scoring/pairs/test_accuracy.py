@@ -14,6 +14,7 @@ class Scored:
     point: float | None
     has_oov: bool = False
     is_identical: bool = False
+    margin_bits: float | None = None
 
     @property
     def is_tie(self) -> bool:
@@ -33,7 +34,11 @@ def test_ties_count_half_and_skipped_pairs_are_separate():
     assert (x.oov_pairs, x.known_pairs, x.known_accuracy) == (1, 2, 0.25)
     assert (y.group, y.pairs, y.accuracy, y.skipped) == ("y", 1, 1.0, 1)
     assert (both.by, both.group, both.pairs, both.accuracy) == ("all", "all", 4, 0.625)
-    assert both.skipped == 2
+    assert both.skipped == 2 and both.margin_bits is None
+    margins = [
+        replace(score, margin_bits=bits) for score, bits in zip(scores, [4, 2, -1], strict=False)
+    ]
+    assert PairScores(margins).accuracies()[0].margin_bits == pytest.approx(5 / 3)
 
 
 def test_groups_come_from_labels_that_distinguish_pairs():

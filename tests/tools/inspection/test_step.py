@@ -140,12 +140,14 @@ def test_one_word_with_a_target_is_enough():
     assert found.figure().axes
 
 
-def test_the_picture_shows_states_probabilities_losses_reach():
+def test_the_picture_unfolds_the_network_with_its_numbers():
     figure = inspect_step().figure()
-    states, probabilities, losses, reach = figure.axes
-    assert [each.get_text() for each in states.texts] == ["1", "5", "3.5", "1", "1", "4", "7", "0"]
-    assert len(probabilities.patches) == 4 and len(losses.patches) == 4
-    assert len(reach.texts) == 10  # no number where a state comes after the loss
+    written = [text.get_text() for text in figure.axes[0].texts]
+    assert [text for text in written if text.startswith("h")] == [
+        "h1\n(1, 1)", "h2\n(5, 4)", "h3\n(3.5, 7)", "h4\n(1, 0)"
+    ]  # fmt: skip
+    assert written.count("0.12") == 3 and written.count("0.23") == 1 and written.count("W") == 3
+    assert "p(rusty) = 0.31\nloss 1: 1.17" in written
     assert faults_of(figure) == []
     many = random_lesson(words="a b c " * 7, targets="b c a " * 7)
     assert faults_of(inspect_step(many).figure()) == []

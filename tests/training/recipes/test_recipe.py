@@ -49,7 +49,7 @@ def test_a_recipe_resolves_to_valid_settings_from_itself(name):
     # the first one is shown beside ours
     assert not both or recipe.published[0].on == recipe.measured.on
     found, kind, resolved = resolve_request(TrainingRequest(recipe=name))
-    assert (found, kind.name) == (name, values["model"])
+    assert (found, kind.name) == (name, values.get("model", registry.USUAL_MODEL))
     for key, value in values.items():
         assert (resolved.values[key], resolved.origins[key]) == (value, f"recipe {name}")
 
