@@ -19,7 +19,6 @@ from rnnlm.storage.files.reading import decode_json, read_by_hand
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.tools.inspection.common import Inspection, check_positive
 
-
 # ---- A network and the words that it reads, as a person writes them: in a file or as options.
 #
 # Vectors are rows, as on a blackboard: x (1, E) times U (E, H).
