@@ -48,7 +48,7 @@ def train(
     return tokenizer
 
 
-def decided(settings: NewTokenizerSettings, blocks: Iterable[Block]) -> TokenizerSettings:
+def decided(settings: TokenizerSettings, blocks: Iterable[Block]) -> TokenizerSettings:
     """Return the settings with what they leave to the text decided by its start. A notice says if
     marks are split from words."""
     values = dict(vars(settings))
