@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from support.commands import train
+
 TEXTS = ("fly me to oslo", "what costs it")
 
 
@@ -75,3 +77,69 @@ def test_standard_input_is_lines_or_json(rnnlm, classifier):
     assert lines.rows[1][:2] == ["fly me", "flight"]
     row = rnnlm("classify", "-m", classifier.folder, stdin=b'{"text": "what costs it"}\n').json
     assert row["label"] == "fare"
+
+
+# ---- The nodes of trees.
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory):
+    """Train a recursive network for a few steps on trees whose inner nodes have their own label."""
+    folder = tmp_path_factory.mktemp("trees")
+    lines = (
+        "(good (so it) (good (so was) (good fine)))",
+        "(bad (so it) (bad (so was) (bad poor)))",
+    )
+    (folder / "train.txt").write_text("\n".join(lines * 8) + "\n")
+    asked = ("--task", "classification", "--model", "recursive", "--budget", "80steps")
+    small = (
+        "--set",
+        "hidden_size=8",
+        "--set",
+        "embedding_size=8",
+        "--set",
+        "validate_every_steps=80",
+    )
+    train(folder / "train.txt", *asked, *small, "-o", folder / "model")
+    return folder
+
+
+def test_nodes_have_a_row_each_and_a_picture(rnnlm, trees, here):
+    text = "( it ( was fine ) )"
+    shown = rnnlm("classify", "-m", trees / "model", text, "--plot", "tree.svg")
+    assert [row[1:3] for row in shown.rows] == [
+        ["node", "label"], ["it was fine", "good"], ["it", "so"], ["was fine", "good"],
+        ["was", "so"], ["fine", "good"],
+    ]  # fmt: skip
+    picture = (here / "tree.svg").read_text()
+    assert all(name in picture for name in ("fine", "good", "so"))
+
+    # A text without brackets has a balanced tree; a damaged tree has its reason.
+    asked = ("classify", "-m", trees / "model", "--nodes")
+    shown = rnnlm(*asked, "it was poor", "(x (y it)")
+    nodes = ["it was poor", "it was", "it", "was", "poor", ""]
+    assert [row[1] for row in shown.rows[1:]] == nodes
+    assert "column 1: this bracket is not closed" in shown.err
+    nodes = rnnlm(*asked, "it was poor", "--json").json["nodes"]["label"]
+    assert [node["parent"] for node in nodes] == [3, 3, 4, 4, -1]
+    assert rnnlm(*asked, "it", "--top", "2").code == 2
+    assert rnnlm("classify", "-m", trees / "model", "--plot", "x.svg", "--input", "in").code == 2
+
+
+def test_nodes_are_evaluated_and_unseen_labels_have_their_place(rnnlm, trees, classifier, here):
+    (here / "test.txt").write_text("(good (so it) (new (so was) (good fine)))\n")
+    shown = rnnlm("eval", "-m", trees / "model", "test.txt", "--json")
+    [column] = shown.json["columns"]
+    assert (column["accuracy"], column["accuracy_nodes"]) == (1.0, 0.8)
+    assert "'new' (1); the first is at test.txt, line 1, column 15" in shown.err
+    refused = rnnlm("classify", "-m", classifier.folder, "fly me", "--nodes")
+    assert refused.code == 2 and "reads no trees" in refused.err
+
+
+def test_training_on_lines_says_that_their_trees_are_balanced(rnnlm, classifier, here):
+    train_file = classifier.folder.parent.parent / "train.tsv"
+    asked = (
+        f"train {train_file} --task classification --model recursive --budget 2steps -o balanced"
+    )
+    shown = rnnlm(asked)
+    assert shown.code == 0 and "a balanced tree joins the words of each" in shown.err

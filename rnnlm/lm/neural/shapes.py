@@ -68,8 +68,9 @@ def linear(name: str, inputs: int, outputs: int, bias: bool = True) -> dict[str,
 
 def batch_norm(name: str, width: int) -> dict[str, Size]:
     """Return the arrays of a :class:`rnnlm.lm.neural.layers.batch_norm.BatchNorm` of this name."""
-    parts = ("weight", "bias", "running_mean", "running_var")
-    return {f"{name}.{part}": (width,) for part in parts}
+    return dict.fromkeys(
+        (f"{name}.weight", f"{name}.bias", f"{name}.running_mean", f"{name}.running_var"), (width,)
+    )
 
 
 # ---- The parts that read words.

@@ -7,7 +7,6 @@ from torch import Tensor
 from rnnlm.interface import PADDING
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.tasks.batches import LengthBatches, on_device
-from rnnlm.tasks.labelling import trees
 from rnnlm.tasks.labelling.data import MULTI, Codec, EncodedWords, LabelledData
 from rnnlm.text.batches import padded
 
@@ -71,8 +70,8 @@ def batch_tensors(
     if encoded.beside is not None:
         inputs.append(encoded.beside.states(encoded, chosen_B, device))
     if encoded.trees is not None:
-        chosen = [encoded.trees[text] for text in chosen_B]
-        rows = [padded([nodes[row] for nodes in chosen], PADDING) for row in range(trees.ROWS)]
+        nodes = zip(*(encoded.trees[text] for text in chosen_B), strict=True)
+        rows = [padded(row, PADDING) for row in nodes]
         inputs.append(torch.from_numpy(np.concatenate(rows)))
     return tuple(inputs)
 

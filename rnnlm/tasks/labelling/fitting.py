@@ -85,9 +85,8 @@ class JointLoss(ExampleLoss[TaskModel]):
 
     def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss:
         features = self.network(tensors[: -self.columns])
-        labels = tensors[-self.columns :]
-        nats = self._weighted(self.network.losses(features, labels))
-        return Loss(nats / self._count(features, labels[0]), 0.0, ())
+        nats = self._weighted(self.network.losses(features, tensors[-self.columns :]))
+        return Loss(nats / self._count(features, tensors[-self.columns]), 0.0, ())
 
     def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
         with self.reader.reading():

@@ -348,8 +348,9 @@ def of_reading(
                 p_BNK: Sequence[np.ndarray | None] = [None] * len(p_BK)
                 if reading.features.nodes_NBH is not None:
                     p_NBK = head.label_probabilities(reading.features.nodes_NBH)
-                    p_BNK = [*_numpy(p_NBK.transpose(0, 1))]
-                columns.append(_of_texts(column, p_BK, p_BNK, read_texts))
+                    rows = zip(_numpy(p_NBK.transpose(0, 1)), read_texts, strict=True)
+                    p_BNK = [p_NK[: 2 * len(words) - 1] for p_NK, words in rows]
+                columns.append(_of_texts(column, p_BK, p_BNK))
             else:
                 assert isinstance(head, TaggingHead)
                 columns.append(_of_words(column, head, reading, read_texts, search, constrained))
@@ -395,20 +396,15 @@ def _of_words(
 
 
 def _of_texts(
-    column: LabelColumn,
-    p_BK: Tensor,
-    p_BNK: Sequence[np.ndarray | None],
-    texts: Sequence[Sequence[str]],
+    column: LabelColumn, p_BK: Tensor, p_BNK: Sequence[np.ndarray | None]
 ) -> list[ColumnPrediction]:
     predictions_of_column = []
-    for p_K, p_NK, words in zip(_numpy(p_BK), p_BNK, texts, strict=True):
+    for p_K, p_NK in zip(_numpy(p_BK), p_BNK, strict=True):
         if column.form == MULTI:
             likely = np.flatnonzero(p_K >= THRESHOLD).tolist()
             label = joined_labels(column.symbols[symbol] for symbol in likely)
         else:
             label = column.symbols[int(p_K.argmax())]
-        if p_NK is not None:
-            p_NK = p_NK[: 2 * len(words) - 1]  # without padding
         predictions_of_column.append(
             ColumnPrediction(column.name, column.symbols, label=label, p_TK=p_K[None], p_NK=p_NK)
         )

@@ -236,15 +236,7 @@ def _log_sum(logprobs: Sequence[float]) -> float:
 def classify(
     model: ScoringModel, texts: Sequence[str | Sequence[str]], *, nodes: bool = False
 ) -> ClassifiedTexts:
-    """Label texts.
-
-    model: a classifier or its name. texts: each a str, which is split at white space, or a list of
-    words. nodes: also label each node of the tree over a text, for a recursive network.
-
-    Raises:
-        UsageError: the model is not a classifier, or has no nodes.
-        ModelError: there is no such model, or it is damaged.
-    """
+    """Label whole texts, as :meth:`rnnlm.Model.classify` does; model: a classifier or its name."""
     texts = list(items_of(texts, (str, list, tuple), "texts"))
     return ClassifiedTexts(classified(loading.model_for("classify", model), texts, nodes))
 
@@ -267,9 +259,7 @@ def classified(
                 continue
             labels = {column.column: column.label for column in prediction}
             probabilities = {column.column: probabilities_of_text(column) for column in prediction}
-            by_node = {}
-            if nodes:
-                by_node = {column.column: _nodes(column, text_words) for column in prediction}
+            by_node = {column.column: _nodes(column, text_words) for column in prediction if nodes}
             yield ClassifiedText(text, text_words, labels, probabilities, None, by_node)
 
 

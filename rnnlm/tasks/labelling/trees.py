@@ -15,8 +15,6 @@ from rnnlm.tasks.labelling.formats.example import Tree
 # Rows of a tree's array. side: 0 the left child, 1 the right one; given: the height of the parent
 ROWS = 4
 PARENT, SIDE, HEIGHT, GIVEN = range(ROWS)
-# Pieces (parents' height, nodes) of each height
-Pieces = list[list[tuple[int, int]]]
 
 
 def nodes_of(words: Sequence[str]) -> np.ndarray:
@@ -65,7 +63,9 @@ def spans(nodes_4N: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(first_N.tolist(), end_N.tolist(), strict=True))
 
 
-def plan(nodes_MB: np.ndarray) -> tuple[np.ndarray, Pieces, np.ndarray, np.ndarray]:
+def plan(
+    nodes_MB: np.ndarray,
+) -> tuple[np.ndarray, list[list[tuple[int, int]]], np.ndarray, np.ndarray]:
     """Plan the computation of a batch of trees: return words, pieces, children, nodes.
 
     nodes_MB: the rows of the trees' arrays, M = 4 N, -1 in padding. words: the place in (T, B),
@@ -86,9 +86,9 @@ def plan(nodes_MB: np.ndarray) -> tuple[np.ndarray, Pieces, np.ndarray, np.ndarr
     order_C = np.lexsort((given_X, height_X))[np.count_nonzero(height_X < 0) :]
     row_X = np.zeros(len(parent_X), dtype=np.int64)
     row_X[order_C] = np.arange(len(order_C))
-    steps = np.stack([height_X[order_C], given_X[order_C]])
-    steps, counts = np.unique(steps, axis=1, return_counts=True)
-    pieces: Pieces = [[] for _ in range(height_X.max() + 1)]
+    steps_2C = np.stack([height_X[order_C], given_X[order_C]])
+    steps, counts = np.unique(steps_2C, axis=1, return_counts=True)
+    pieces: list[list[tuple[int, int]]] = [[] for _ in range(height_X.max() + 1)]
     for height, given, count in zip(*steps.tolist(), counts.tolist(), strict=True):
         pieces[height].append((given, count))
 

@@ -27,9 +27,14 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise rows (..., H)."""
         rows_NH = x.flatten(0, -2).to(self.weight.dtype)
-        is_batch = self.training and len(rows_NH) > 1
-        statistics = (self.running_mean, self.running_var)
-        y_NH = F.batch_norm(rows_NH, *statistics, self.weight, self.bias, training=is_batch)
+        y_NH = F.batch_norm(
+            rows_NH,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=self.training and len(rows_NH) > 1,
+        )
         return y_NH.view(x.shape)
 
 

@@ -726,12 +726,11 @@ class WordWindow(Layer):
         super().__init__(settings.context_words * settings.input_width, settings.hidden_size)
         self.settings = settings
         self.activation = settings.activation
-        width, layers = settings.hidden_size, settings.layers
-        above = [nn.Linear(width, width) for _ in range(layers - 1)]
+        above = [nn.Linear(self.width, self.width) for _ in range(settings.layers - 1)]
         # nn.ModuleList does not give the type of its modules.
         self.above: Sequence[nn.Linear] = nn.ModuleList(above)  # type: ignore[assignment]
-        norm = functools.partial(BatchNorm, width) if settings.batch_norm else nn.Identity
-        self.norms = nn.ModuleList(norm() for _ in range(layers))
+        norm = functools.partial(BatchNorm, self.width) if settings.batch_norm else nn.Identity
+        self.norms = nn.ModuleList(norm() for _ in range(settings.layers))
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         yield from super().matrices()

@@ -320,13 +320,13 @@ def _of_texts(
             probabilities.append([float(np.nan_to_num(highest))])
 
     # The nodes of trees, where the model predicts their labels.
-    gold_nodes: list[Sequence[str]] = []
-    predicted_nodes: list[Sequence[str]] = []
+    nodes: list[tuple[Sequence[str], Sequence[str]]] = []
     for example, prediction in zip(data.examples, predicted_labels.predictions, strict=True):
         p_NK = prediction[number].p_NK
         if isinstance(example.words, Tree) and p_NK is not None and not is_multi:
-            gold_nodes.append(example.words.labels)
-            predicted_nodes.append([column.symbols[symbol] for symbol in p_NK.argmax(axis=1)])
+            nodes.append(
+                (example.words.labels, [column.symbols[best] for best in p_NK.argmax(axis=1)])
+            )
     return Predictions(
         "text",
         gold,
@@ -335,7 +335,7 @@ def _of_texts(
         multi_label=is_multi,
         training_labels=set(column.symbols),
         probabilities=probabilities,
-        nodes=(gold_nodes, predicted_nodes) if gold_nodes else None,
+        nodes=nodes,
     )
 
 

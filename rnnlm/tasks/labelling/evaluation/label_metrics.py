@@ -459,7 +459,7 @@ class Predictions:
     references, symbols: for letters to sounds, the references of each word and the symbols
     predicted for it; `gold` and `predicted` are then the labels of letters, or empty where the data
     does not say which letter has which symbol. nodes: gold ("" where a node has none) and predicted
-    labels of the nodes of trees.
+    labels of the nodes of each tree.
     """
 
     level: Level
@@ -473,7 +473,7 @@ class Predictions:
     probabilities: Sequence[Sequence[float]] | None = None
     references: error_rates.References | None = None
     symbols: Sequence[Sequence[str]] | None = None
-    nodes: tuple[Labels, Labels] | None = None
+    nodes: Sequence[tuple[Sequence[str], Sequence[str]]] = ()
 
     def __post_init__(self) -> None:
         if self.level not in _LEARNED:
@@ -622,9 +622,11 @@ def counts_of(predictions: Predictions) -> dict[str, SentenceCounts]:
 
     # One label for each word, or for the text.
     counts["right"] = accuracy_counts(gold, predicted)
-    if predictions.nodes is not None:
-        has_label = [list(map(bool, labels)) for labels in predictions.nodes[0]]
-        counts["right_nodes"] = accuracy_counts(*predictions.nodes, has_label)
+    if predictions.nodes:
+        gold_nodes, predicted_nodes = zip(*predictions.nodes, strict=True)
+        counts["right_nodes"] = accuracy_counts(
+            gold_nodes, predicted_nodes, [list(map(bool, labels)) for labels in gold_nodes]
+        )
     if known is not None:
         unknown = [list(map(operator.not_, row)) for row in known]
         counts["right_known"] = accuracy_counts(gold, predicted, known)

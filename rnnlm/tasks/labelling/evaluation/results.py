@@ -73,9 +73,16 @@ class TaggedSentence:
 
 @dataclass(frozen=True)
 class LabelledNode:
-    """A node of the tree over a text, its most likely label and the probability of that. It covers
-    the words from `start` up to, but not including, `end`; parent: the number of the node above
-    it, -1 for the root; height: 0 of a word."""
+    """A node of the tree over a text.
+
+    Attributes:
+        start: Number of its first word, from 0.
+        end: Number of the word after its last.
+        parent: Number of the node above it; -1 for the root.
+        height: 0 of a word, else one more than that of its higher child.
+        label: Its most likely label.
+        probability: Probability of that label, 0 to 1.
+    """
 
     start: int
     end: int
@@ -135,10 +142,9 @@ class ClassifiedText(Result):
 
 LEVEL = 0.55  # inches between the heights of a tree
 MOST_WORDS = 300
-LONGEST_LABEL = 12  # letters
 
 
-def draw_tree(classified: ClassifiedText) -> "Figure":
+def draw_tree(classified: ClassifiedText) -> "plotting.Figure":
     """Draw the nodes of a text's tree over its words, each with its label in the first label column
     and the probability as text: colours are labels, the deeper the more probable."""
     words, [(name, nodes), *_] = classified.words, classified.nodes.items()
@@ -149,14 +155,15 @@ def draw_tree(classified: ClassifiedText) -> "Figure":
     places = [((node.start + node.end - 1) / 2, node.height) for node in nodes]
 
     # A word has the width of a node's text; longer words are upright.
-    names = [plotting.short_name(node.label, LONGEST_LABEL) for node in nodes]
+    texts = [f"{plotting.short_name(node.label, 12)}\n{node.probability:.2f}" for node in nodes]
     letter, levels = plotting.LETTER * plotting.SMALL / 72, nodes[-1].height + 1
-    across = (max(4, *map(len, names)) + 1.5) * letter
+    across = (max(4, *(len(text.partition("\n")[0]) for text in texts)) + 1.5) * letter
     is_upright = max(map(len, words)) * letter > across
     below = 0.9 if is_upright else 0.3  # inches
     width, height = max(3.5, across * len(words) + 0.4), LEVEL * levels + below + 0.5
-    title = "Each node's most likely label, and its probability"
-    figure, axes = plotting.new_figure(title, "", "", width, height)
+    figure, axes = plotting.new_figure(
+        "Each node's most likely label, and its probability", "", "", width, height
+    )
     axes.set(xlim=(-0.5, len(words) - 0.5), ylim=(-0.5 - below / LEVEL, levels - 0.5))
     axes.set_axis_off()
     style: dict[str, Any] = {"ha": "center", "fontsize": plotting.SMALL, "parse_math": False}
@@ -164,12 +171,11 @@ def draw_tree(classified: ClassifiedText) -> "Figure":
         axes.text(place, -0.5, visible(word), rotation=90 * is_upright, va="top", **style)
 
     # A white box hides the lines below the colour, which is not opaque.
-    for node, (x, y), name in zip(nodes, places, names, strict=True):
+    for node, (x, y), text in zip(nodes, places, texts, strict=True):
         if node.parent >= 0:
             ends = zip((x, y), places[node.parent], strict=True)
             axes.plot(*ends, color=plotting.REFERENCE, linewidth=0.8, zorder=1)
         colour = styles[node.label].colour
-        text = f"{name}\n{node.probability:.2f}"
         for order, face in enumerate(("white", (colour, 0.7 * node.probability)), start=2):
             box = {"boxstyle": "round,pad=0.25", "edgecolor": colour, "facecolor": face}
             axes.text(x, y, text, va="center", bbox=box, zorder=order, **style)

@@ -30,8 +30,8 @@ class _OpenNode:
 
 def is_tree(text: str) -> bool:
     """Return whether a text is written as a tree: with a label right after its first bracket, or
-    another bracket next."""
-    return re.match(r"\s*\((\s*\(|\S)", text) is not None
+    with brackets as its first and its last character."""
+    return re.match(r"\s*\((\S|.*\)\s*$)", text) is not None
 
 
 def parse(line: str, where: str) -> Tree:
@@ -86,8 +86,9 @@ def parse(line: str, where: str) -> Tree:
 
 
 def _fault(where: str, place: int, what: str) -> TextError:
-    why = "a line is one tree, (LABEL (LABEL word) (LABEL word))"
-    return TextError(f"{where}, column {place}: {what}", why)
+    return TextError(
+        f"{where}, column {place}: {what}", "a line is one tree, (LABEL (LABEL word) (LABEL word))"
+    )
 
 
 def read(source: str, settings: LabelledSettings) -> LabelledText:

@@ -291,8 +291,9 @@ class BagOfWords(Reader):
         linears = [nn.Linear(below, width) for below, width in itertools.pairwise(widths)]
         # nn.ModuleList does not give the type of its modules.
         self.layers: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
-        norms = [BatchNorm(width) if settings.batch_norm else nn.Identity() for width in widths[1:]]
-        self.norms = nn.ModuleList(norms)
+        self.norms = nn.ModuleList(
+            BatchNorm(width) if settings.batch_norm else nn.Identity() for width in widths[1:]
+        )
 
     def forward(
         self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
@@ -406,14 +407,12 @@ class TreeComposition(Reader):
         # Each height takes what the lower ones gave it, and gives its own vectors to higher ones.
         given: list[list[Tensor]] = [[] for _ in range(len(pieces) + 1)]
         vectors = [self.norm(self.leaf(x_TBE.flatten(0, 1).index_select(0, word_C)))]
-        read = 0
+        rows = child_X.split([2 * sum(count for _, count in of_height) for of_height in pieces[1:]])
         for height, pieces_of_height in enumerate(pieces):
             if height:
                 interruption_point()
-                end = read + sum(len(piece) for piece in given[height])
-                pairs_C2H = torch.cat(given[height]).index_select(0, child_X[read:end])
-                vectors.append(self._composed(pairs_C2H.view((end - read) // 2, -1)))
-                read = end
+                pairs_C2H = torch.cat(given[height]).index_select(0, rows[height - 1])
+                vectors.append(self._composed(pairs_C2H.view(-1, 2 * self.width)))
             sizes = [count for _, count in pieces_of_height]
             for (parent, _), piece in zip(pieces_of_height, vectors[-1].split(sizes), strict=True):
                 given[parent].append(piece)
