@@ -171,10 +171,11 @@ class PairScore:
     @property
     def margin_bits(self) -> float | None:
         """By how many bits the good side is likelier; None where one has probability zero."""
-        sides = [side and side.logprob_nats for side in (self.good, self.bad)]
-        if sides[0] is None or sides[1] is None:
+        good_nats = self.good.logprob_nats if self.good else None
+        bad_nats = self.bad.logprob_nats if self.bad else None
+        if good_nats is None or bad_nats is None:
             return None
-        return (sides[0] - sides[1]) / math.log(2)
+        return (good_nats - bad_nats) / math.log(2)
 
     @property
     def is_identical(self) -> bool:
