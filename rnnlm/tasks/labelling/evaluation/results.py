@@ -9,7 +9,6 @@ import numpy as np
 
 from rnnlm.errors import UsageError, visible
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.plotting import Figure
 from rnnlm.tabular import RecordList, Result, Row, identifier, to_builtins
 from rnnlm.tasks.labelling.data import EDIT, LabelColumn
 from rnnlm.tasks.labelling.formats import edit_scripts, schemes
