@@ -895,7 +895,15 @@ class Model(ModelHandle):
     def inspect_similarity(
         self, lines: Sequence[str] = (), *, ratings: "str | Path | None" = None
     ) -> "Similarity":
-        """Compare every two of some lines, or pairs of words with the ratings of people."""
+        """Compare every two of some lines, or pairs of words with the ratings of people.
+
+        Args:
+            lines: The lines.
+            ratings: File with two words and a number on each line; "ratings" is bundled.
+
+        Returns:
+            The cosines of each pair.
+        """
         from rnnlm.tools.inspection.similarity import inspect_similarity
 
         return inspect_similarity(self.core, lines, ratings=ratings)

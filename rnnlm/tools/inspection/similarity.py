@@ -42,9 +42,15 @@ class ComparedPair:
 
 @dataclass(frozen=True, repr=False)
 class Similarity(Inspection):
-    """The cosines of pairs of lines. source: a description of the vectors. spearman: the rank
-    correlation of ratings and cosines over the pairs that have both, with its 95 % interval; None
-    without ratings, the interval also with fewer than 20 pairs."""
+    """The cosines of pairs of lines.
+
+    Attributes:
+        source: Description of the vectors.
+        pairs: The pairs with their cosines.
+        spearman: Rank correlation of ratings and cosines; None without ratings.
+        low: Lower bound of its 95 % interval; None with fewer than 20 pairs.
+        high: Upper bound of its 95 % interval.
+    """
 
     source: str
     pairs: tuple[ComparedPair, ...]
@@ -84,7 +90,14 @@ class Similarity(Inspection):
         return [Table(("line", "other line", "one-hot", "words", "state"), rows, self.source)]
 
     def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
-        """Draw the cosines by ratings, or as bars beside those of one-hot vectors."""
+        """Draw the cosines by ratings, or as bars beside those of one-hot vectors.
+
+        Args:
+            axes: Axes to draw into; None makes a figure.
+
+        Returns:
+            The figure.
+        """
         if self.spearman is not None:
             name = briefly(self.source)
             title = f"Spearman {plotting.with_minus(f'{self.spearman:.2f}')}: {name}"

@@ -568,6 +568,7 @@ class StepInspection(Inspection):
         title = f"The network unfolded; below each state: the gradient of loss {last + 1} there"
         figure, panel = plotting.new_figure(title, "", "", height=3.6, axes=axes)
         panel.set_axis_off()
+        panel.plot(range(shown), [1.0] * shown, color=plotting.REFERENCE, alpha=0.2)
         panel.set_xlim(-0.6, shown - 0.4)
         panel.set_ylim(-0.3, 2.3)
 
