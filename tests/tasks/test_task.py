@@ -13,7 +13,7 @@ from rnnlm.training.request import TrainingRequest
 TASKS = registry.all_tasks()
 
 
-@pytest.mark.parametrize("task", TASKS, ids=str)
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_a_task_speaks_of_what_there_is(task):
     assert registry.task(task.name) is task
     assert task.request_fields <= {each.name for each in fields(TrainingRequest)}
@@ -30,7 +30,7 @@ def test_names_and_words_of_tasks_differ():
         assert len({getattr(task, words) for task in TASKS}) == len(TASKS)
 
 
-@pytest.mark.parametrize("task", TASKS, ids=str)
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_kinds_of_other_tasks_are_refused_with_reasons(task):
     others = {kind.name for kind in registry.TASK_KINDS} | set(registry.KINDS)
     for name in others - set(registry.kinds_of(task.name)):
