@@ -80,16 +80,13 @@ def tokenizer_files(folder: Path, index: PreparedIndex) -> dict[str, bytes]:
 
 def load_tokenizer(folder: Path, index: PreparedIndex) -> Tokenizer:
     """Return the tokenizer of a prepared text."""
-    files = tokenizer_files(folder, index)
-    try:
-        tokenizer = tokenizers.load(index.tokenizer, files)
-    except ModelError as error:
-        why = ": ".join(filter(None, (error.what, error.why)))
-        raise files_of(folder).error(why) from None
-    recorded = (index.tokenizer_fingerprint, index.vocabulary_size)
-    if (tokenizer.fingerprint, tokenizer.size) != recorded:
-        raise files_of(folder).error("its tokenizer is not the one it was made with")
-    return tokenizer
+    return tokenizers.load_from(
+        files_of(folder),
+        index.files,
+        index.tokenizer,
+        index.tokenizer_fingerprint,
+        index.vocabulary_size,
+    )
 
 
 class Shards:

@@ -2,13 +2,15 @@
 model folder."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from rnnlm import registry
 from rnnlm.config import from_stored
-from rnnlm.errors import keyword, notice
+from rnnlm.errors import ModelError, SettingsError, keyword, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
+from rnnlm.storage.files.folder import FolderFiles
+from rnnlm.storage.files.writing import FileEntry
 from rnnlm.text.lines import Block
 from rnnlm.text.marks import share_of_glued
 from rnnlm.text.tokenizer_settings import AUTO, NewTokenizerSettings, TokenizerSettings
@@ -93,6 +95,25 @@ def load(stored: dict[str, Any], files: dict[str, bytes]) -> Tokenizer:
     where a file is missing or damaged, or a setting is not valid."""
     settings = from_stored(TokenizerSettings, stored)
     return _class(settings.tokenizer).load(settings, files)
+
+
+def load_from(
+    files: FolderFiles,
+    entries: Mapping[str, FileEntry],
+    stored: dict[str, Any],
+    fingerprint: str,
+    size: int,
+) -> Tokenizer:
+    """Read the tokenizer of a folder whose index records its files, settings, fingerprint and size.
+    Raise ModelError where one of them differs."""
+    content = {entry.role: files.read(name, entry) for name, entry in entries.items()}
+    try:
+        tokenizer = load(stored, content)
+    except (ModelError, SettingsError) as error:
+        raise files.error(": ".join(filter(None, (error.what, error.why)))) from None
+    if (tokenizer.fingerprint, tokenizer.size) != (fingerprint, size):
+        raise files.error("its tokenizer is not the one it was made with")
+    return tokenizer
 
 
 def _class(name: str) -> "type[AnyTokenizer]":

@@ -20,7 +20,7 @@ import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.config import as_text, from_stored
-from rnnlm.errors import ModelError, SettingsError, UsageError, keyword
+from rnnlm.errors import ModelError, UsageError, keyword
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting.count_trie import Level, level_fault
 from rnnlm.lm.ngram.counting.store import Piece, Store, columns_of, facts_of, read_level
@@ -115,18 +115,14 @@ class CountsFolder:
 
     def read_tokenizer(self) -> Tokenizer:
         """Read the tokenizer, for callers that do not keep it."""
-        index, files = self.index, {}
-        for name, entry in index.tokenizer_files.items():
-            files[entry.role] = self._files.read(name, entry)
-        try:
-            tokenizer = tokenizers.load(index.tokenizer, files)
-        except (ModelError, SettingsError) as error:
-            why = ": ".join(filter(None, (error.what, error.why)))
-            raise self._files.error(why) from None
-        recorded = (index.tokenizer_fingerprint, index.vocabulary_size)
-        if (tokenizer.fingerprint, tokenizer.size) != recorded:
-            raise self._files.error("its tokenizer is not the one it was made with")
-        return tokenizer
+        index = self.index
+        return tokenizers.load_from(
+            self._files,
+            index.tokenizer_files,
+            index.tokenizer,
+            index.tokenizer_fingerprint,
+            index.vocabulary_size,
+        )
 
     @property
     def text_settings(self) -> TextSettings:

@@ -1,14 +1,12 @@
 """Counts against collections.Counter, their order against sorted bytes."""
 
 from collections import Counter
-from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import TextError
-from rnnlm.lm.ngram.counting import strings
 from rnnlm.lm.ngram.counting.strings import count_lines, count_text
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.tiny_models import LINES, Lines, make_tokenizer
@@ -37,10 +35,9 @@ def plain(ngram: str) -> tuple[str, ...]:
     return tuple(whole.split(" ")) if "\\x20" not in ngram else (whole,)
 
 
-@given(texts, orders, st.integers(1, 9))
-def test_counts_are_those_of_a_counter_sorted_by_bytes(lines, order, block):
-    with mock.patch.object(strings, "BLOCK_NGRAMS", block):
-        found = counted(lines, order)
+@given(texts, orders)
+def test_counts_are_those_of_a_counter_sorted_by_bytes(lines, order):
+    found = counted(lines, order)
     assert {plain(ngram): count for ngram, count in found} == occurrences(lines, order)
     written = "".join(count_lines(found)).encode("utf-8").splitlines(keepends=True)
     assert written == sorted(written) and len(written) == len(found)
@@ -51,10 +48,9 @@ def counted(lines, order: int, tokenizer=TokenizerSettings(), **more) -> list[tu
     return list(count_text(lines, tokenizer, order=order, **more))
 
 
-@given(texts, orders, st.integers(1, 4), st.booleans(), st.integers(1, 9))
-def test_rare_ngrams_and_lower_orders_can_be_omitted(lines, order, min_count, highest_only, block):
-    with mock.patch.object(strings, "BLOCK_NGRAMS", block):
-        found = counted(lines, order, min_count=min_count, highest_only=highest_only)
+@given(texts, orders, st.integers(1, 4), st.booleans())
+def test_rare_ngrams_and_lower_orders_can_be_omitted(lines, order, min_count, highest_only):
+    found = counted(lines, order, min_count=min_count, highest_only=highest_only)
     expected = []
     for ngram, count in counted(lines, order):
         if count >= min_count and (len(ngram.split(" ")) == order or not highest_only):
