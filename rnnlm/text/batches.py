@@ -6,7 +6,7 @@ array is enough, `stream = [boundary, *ids]`: the window of targets `ids[s:e]` h
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -147,18 +147,6 @@ class StreamWindows:
         self.fresh_B = end_B == border_B
         self.position_B = end_B
         return window
-
-
-def tbptt_windows(
-    bounds: np.ndarray, lengths: Iterable[int], borders: Sequence[Borders] = ()
-) -> Iterator[Window]:
-    """Yield the windows of :class:`StreamWindows`, each of the next one of `lengths`."""
-    streams = StreamWindows(bounds, borders)
-    for length in lengths:
-        window = streams.next(length)
-        if window is None:
-            return
-        yield window
 
 
 PADDING_SHARE = 0.1  # the most that may be padding in a window

@@ -25,7 +25,7 @@ from rnnlm.storage.files.resuming import (
 )
 from rnnlm.storage.files.writing import digest
 from rnnlm.text import in_memory, sources
-from rnnlm.text.encoding import EncodedText, TokenizerBuilder, encode_once, encode_parts
+from rnnlm.text.encoding import EncodedText, ReadText, TokenizerBuilder, encode_once, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
 from rnnlm.text.marks import (
     MOST_UNKNOWN,
@@ -54,25 +54,13 @@ def identity_of(text: "Text") -> dict[str, str]:
 
 
 @runtime_checkable
-class Text(Protocol):
+class Text(ReadText, Protocol):
     """A text to train or evaluate a model on. Its methods read the text, each time they are
     called."""
 
     @property
-    def sources(self) -> tuple[str, ...]:
-        """The origin of the text: paths, globs, `-`, data sets; or the folder where it is
-        prepared."""
-
-    @property
-    def settings(self) -> TextSettings:
-        """How its lines are read."""
-
-    @property
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer that the text is prepared with."""
-
-    def blocks(self) -> Iterator[Block]:
-        """Yield the lines in order, in blocks of about a megabyte."""
 
     def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> EncodedText:
         """Return the ids and counts of the text, in memory.

@@ -184,12 +184,16 @@ class ReadText(Protocol):
     """A text that is read block by block."""
 
     @property
-    def sources(self) -> tuple[str, ...]: ...
+    def sources(self) -> tuple[str, ...]:
+        """The origin of the text: paths, globs, `-`, data sets; or the folder where it is
+        prepared."""
 
     @property
-    def settings(self) -> TextSettings: ...
+    def settings(self) -> TextSettings:
+        """How its lines are read."""
 
-    def blocks(self) -> Iterator[Block]: ...
+    def blocks(self) -> Iterator[Block]:
+        """Yield the lines in order, in blocks of about a megabyte."""
 
 
 def encode_parts(

@@ -309,13 +309,11 @@ def check_reserved(line: str, where: str, special_symbols: str, hint: str = REMO
     return _RESERVED_WITH_SPACE.sub("", line)
 
 
-def numbered_lines(
-    source: str, errors: str | None = None, source_settings: SourceSettings = SourceSettings()
-) -> Iterator[tuple[int, list[str]]]:
+def numbered_lines(source: str, errors: str | None = None) -> Iterator[tuple[int, list[str]]]:
     """Yield all lines of one source, blank ones too, as (number of the first, lines); numbers count
     from 1. errors: as in :func:`rnnlm.storage.files.reading.decode`."""
     next_line = 1
-    for whole in whole_lines(sources.read(source, source_settings, errors or "strict")):
+    for whole in whole_lines(sources.read(source, SourceSettings(), errors or "strict")):
         if whole is None:
             raise too_long(source, next_line)
         lines = lines_of(whole, source, next_line, errors)

@@ -247,11 +247,7 @@ def _is_known(mark: str, tokenizer: Tokenizer) -> bool:
         return True
     if tokenizer.name == "word":
         return False
-    return all(part in text or _is_in_bytes(part, data) for part in mark)
-
-
-def _is_in_bytes(character: str, data: bytes) -> bool:
-    return all(byte in data for byte in character.encode("utf-8"))
+    return all(part in text or set(part.encode("utf-8")) <= set(data) for part in mark)
 
 
 def watch_forms(blocks: Iterable[Block], settings: "TokenizerSettings") -> Iterator[Block]:

@@ -143,7 +143,7 @@ def _normalised(text: str, forms: str) -> str:
     is_ascii = text.isascii()
     drops_soft_hyphens = "spaces" in forms
     if drops_soft_hyphens and SOFT_HYPHEN in text:
-        text = _in_lines_with(SOFT_HYPHEN, text, _without_soft_hyphens)
+        text = _in_lines_with(SOFT_HYPHEN, text, lambda line: _text_of(_trace_soft_hyphens(line)))
     if "nfc" in forms and not is_ascii:
         text = _composed(text)
     if "entities" in forms and "&" in text:
@@ -187,10 +187,6 @@ def meaning(entity: str) -> str:
 
 def _decoded(line: str) -> str:
     return ENTITY.sub(lambda match: meaning(match[0]) or match[0], line)
-
-
-def _without_soft_hyphens(line: str) -> str:
-    return _text_of(_trace_soft_hyphens(line))
 
 
 def _trace_soft_hyphens(line: str) -> Traced:

@@ -7,9 +7,9 @@ records (one string per row of a table).
 """
 
 import contextlib
+import functools
 import glob
 import hashlib
-import itertools
 import os
 import re
 import shlex
@@ -55,6 +55,8 @@ HUB = "hf:"
 _PREPARED = "shard-*.safetensors"  # files of a prepared text
 _UNFINISHED = "unfinished.json"  # in a folder of ours until all is there
 HUB_SECONDS = 5  # how long to wait for an answer
+# An address on the internet, perhaps one that was made a path
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def expand(names: tuple[str, ...]) -> list[str]:
         files = sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))
         if files:
             sources.extend(files)
-        elif _is_address(name):
+        elif _ADDRESS.match(name):
             raise _address_refused(name)
         elif glob.has_magic(name):
             raise TextError(f"no file matches {name}")
@@ -108,11 +110,6 @@ def check_files(names: Iterable[str]) -> None:
     """Make sure that there are files of these names, apart from names of bundled corpora."""
     bundled = corpora.names()
     expand(tuple(name for name in names if name not in bundled))
-
-
-def _is_address(name: str) -> bool:
-    """Return whether a name is an address on the internet, perhaps one that was made a path."""
-    return re.match(r"[a-z][a-z0-9+.-]+:/", name, re.IGNORECASE) is not None
 
 
 def _address_refused(name: str) -> TextError:
@@ -465,25 +462,25 @@ def repeated(sources: Iterable[str]) -> list[list[str]]:
         size_of[file] = size
 
     # Compare files of one size by their beginnings, then those that are left by more pieces.
-    alike = _alike([[file for file, size in size_of.items() if size]], size_of)
+    alike = _alike([[file for file, size in size_of.items() if size]], size_of.__getitem__)
     if sum(map(len, alike)) <= MOST_COMPARED:
         for pieces in (1, PIECES):
-            digests: dict[Hashable, bytes | str] = {}
-            for file in itertools.chain.from_iterable(alike):
-                digests[file] = _digest(files[file][0], size_of[file], pieces)
-            alike = _alike(alike, digests)
+            digest = functools.partial(_digest, files, size_of, pieces)
+            alike = _alike(alike, digest)
         for first, *others in alike:
             for file in others:
                 files[first] += files.pop(file)
     return [names for names in files.values() if len(names) > 1]
 
 
-def _alike(groups: list[list[Hashable]], keys: Mapping[Hashable, Hashable]) -> list[list[Hashable]]:
+def _alike(
+    groups: list[list[Hashable]], key: Callable[[Hashable], Hashable]
+) -> list[list[Hashable]]:
     """Return the files of each group that share a key, where there are several."""
     groups_by_key: dict[Hashable, list[Hashable]] = {}
     for number, group in enumerate(groups):
         for file in group:
-            groups_by_key.setdefault((number, keys[file]), []).append(file)
+            groups_by_key.setdefault((number, key(file)), []).append(file)
     return [same for same in groups_by_key.values() if len(same) > 1]
 
 
@@ -498,13 +495,16 @@ def _file(name: str) -> tuple[Hashable, int]:
     return (status.st_dev, status.st_ino), size
 
 
-def _digest(path: str, size: int, pieces: int) -> bytes | str:
-    """Return the hash of the file's first piece, or of all PIECES. These are all of its bytes, or,
+def _digest(
+    names: Mapping[Hashable, list[str]], sizes: Mapping[Hashable, int], pieces: int, file: Hashable
+) -> bytes | str:
+    """Return the hash of a file's first piece, or of all PIECES. These are all of its bytes, or,
     if it is large, pieces at even distances, the first and the last among them.
 
     The path replaces the hash of a file that cannot be read; reading it will report that.
     """
     # Large files that are equal in all of these pieces count as the same text.
+    path, size = names[file][0], sizes[file]
     hashed = hashlib.sha256()
     is_small = size <= PIECES * PIECE_BYTES
     with contextlib.suppress(OSError), open(path, "rb") as stream:

@@ -106,14 +106,14 @@ def cooccurrences(
     return (total + total.T).tocsr()
 
 
-def ppmi(counts_VV: Matrix, smoothing: float = SMOOTHING) -> Matrix:
+def ppmi(counts_VV: Matrix) -> Matrix:
     """Return the positive PMI of counts (words in rows, contexts in columns), natural logarithms,
     float64. Zeros are not stored."""
     from scipy.sparse import csr_array
 
     counts = counts_VV.tocoo()
     words_V = np.asarray(counts_VV.sum(axis=1), dtype=np.float64)
-    contexts_V = np.asarray(counts_VV.sum(axis=0), dtype=np.float64) ** smoothing
+    contexts_V = np.asarray(counts_VV.sum(axis=0), dtype=np.float64) ** SMOOTHING
     contexts_V /= contexts_V.sum()
     row, column = counts.coords
     # P(w, c) / P(w) is #(w, c) / #(w)

@@ -11,11 +11,11 @@ from rnnlm.text.batches import (
     PADDING_SHARE,
     DocumentBorders,
     DrawnLineBorders,
+    StreamWindows,
     by_length,
     gather,
     span_batches,
     stream_bounds,
-    tbptt_windows,
     with_boundary,
 )
 
@@ -27,6 +27,11 @@ def texts(draw):
     borders = draw(st.none() | st.sets(st.integers(1, tokens)))
     documents = None if borders is None else np.array(sorted({0, tokens, *borders}))
     return tokens, draw(st.integers(1, min(tokens, 9))), draw(st.integers(1, 12)), documents
+
+
+def windows_of(bounds, lengths, borders=()):
+    streams, lengths = StreamWindows(bounds, borders), iter(lengths)
+    return iter(lambda: streams.next(next(lengths)), None)
 
 
 def borders_of(documents):
@@ -42,7 +47,7 @@ def test_every_token_is_a_target_exactly_once(text):
     ids = np.arange(tokens, dtype=np.uint16) + 100
     stream = with_boundary(ids, 7)
     seen = Counter()
-    for window in tbptt_windows(bounds, repeat(length), borders_of(documents)):
+    for window in windows_of(bounds, repeat(length), borders_of(documents)):
         assert (window.end_B - window.start_B).max() <= length
         inputs_BT, targets_BT = gather(ids, stream, window.start_B, window.end_B)
         for inputs_T, targets_T in zip(inputs_BT, targets_BT, strict=True):
@@ -59,7 +64,7 @@ def test_rows_continue_and_start_fresh_at_documents(text):
     tokens, rows, length, documents = text
     bounds = stream_bounds(tokens, rows)
     position_B = bounds[:-1]
-    for number, window in enumerate(tbptt_windows(bounds, repeat(length), borders_of(documents))):
+    for number, window in enumerate(windows_of(bounds, repeat(length), borders_of(documents))):
         assert (window.start_B == position_B).all()
         for start, end, stop, fresh in zip(
             window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True
@@ -97,7 +102,7 @@ def test_rows_restart_at_drawn_lines_after_a_window(text):
     borders = [*borders_of(documents), lines]
     starts = [] if documents is None else documents
     seen = Counter()
-    for number, window in enumerate(tbptt_windows(bounds, repeat(length), borders)):
+    for number, window in enumerate(windows_of(bounds, repeat(length), borders)):
         for start, end, stop, fresh in zip(
             window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True
         ):
@@ -117,7 +122,7 @@ def test_the_requested_share_of_lines_restarts(share):
     offsets = np.cumsum([0, *tokens_L])
     bounds = stream_bounds(int(offsets[-1]), 16)
     lines = DrawnLineBorders(offsets, bounds[:-1], share, random)
-    windows = list(tbptt_windows(bounds, repeat(35), [lines]))
+    windows = list(windows_of(bounds, repeat(35), [lines]))
     begun = [window.start_B[window.fresh_B & (window.tokens_B > 0)] for window in windows[1:]]
     starts = np.concatenate(begun)
     assert len(set(starts.tolist())) == len(starts)
@@ -130,13 +135,13 @@ def test_the_requested_share_of_lines_restarts(share):
 
 def test_damaged_line_ends_are_no_endless_loop():
     lines = DrawnLineBorders(np.array([0, 5, 3, 4]), np.array([0]), 1.0, np.random.default_rng(0))
-    windows = list(tbptt_windows(stream_bounds(9, 1), repeat(7), [lines]))
+    windows = list(windows_of(stream_bounds(9, 1), repeat(7), [lines]))
     assert sum(window.tokens for window in windows) == 9
 
 
 @given(st.lists(st.integers(1, 9), min_size=60, max_size=60))
 def test_windows_may_differ_in_length(lengths):
-    windows = list(tbptt_windows(stream_bounds(60, 1), lengths))
+    windows = list(windows_of(stream_bounds(60, 1), lengths))
     read = lengths[: len(windows)]
     assert [window.length for window in windows] == read
     ends = [int(window.end_B[0]) for window in windows]

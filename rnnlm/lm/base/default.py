@@ -24,9 +24,12 @@ def default_model(command: str, need: str = "") -> Default:
 
     command: as after `rnnlm`, "score". need: the ability that the model must have (`Kind.has`).
     """
+    # A checkout has the shipped models in ./checkpoints, too.
+    shipped = {folder.resolve() for folder in loading.shipped()}
     saved: list[tuple[float, Path]] = []
-    for folder in _runs_here():
-        saved.append(((folder / CONFIG).stat().st_mtime, folder))
+    for folder in loading.saved_here():
+        if folder.resolve() not in shipped:
+            saved.append(((folder / CONFIG).stat().st_mtime, folder))
     for trained, folder in sorted(saved, reverse=True):
         if _is_usable(folder, command, need):
             return Default(folder, trained)
@@ -39,13 +42,6 @@ def default_model(command: str, need: str = "") -> Default:
         + keyword("model", "MODEL")
         + f", or train one: {_training(command, need)}",
     )
-
-
-def _runs_here() -> list[Path]:
-    """Return the folders of models in ./checkpoints, without the shipped ones, which a checkout has
-    there, too."""
-    shipped = {folder.resolve() for folder in loading.shipped()}
-    return [folder for folder in loading.saved_here() if folder.resolve() not in shipped]
 
 
 def _is_usable(folder: Path, command: str, need: str) -> bool:

@@ -121,7 +121,8 @@ def line_words(
     for number, length in enumerate(lengths.tolist()):
         is_unchanged = normalised[number] == lines[number]
         if tokens_are_words and is_unchanged and length == len(words[number]):
-            tokens_of_lines.append(_one_each(length))
+            first_W = np.arange(length)
+            tokens_of_lines.append(np.stack([first_W, first_W + 1], axis=1))
         else:
             tokens_of_lines.append(None)
 
@@ -136,11 +137,6 @@ def line_words(
         assert tokens_W2 is not None
         all_words.append(LineWords(tuple(words_W), tuple(spans_W), tokens_W2))
     return tuple(all_words)
-
-
-def _one_each(words: int) -> np.ndarray:
-    first_W = np.arange(words)
-    return np.stack([first_W, first_W + 1], axis=1)
 
 
 def _tokens_of(spans: Sequence[Span], spans_T2: np.ndarray) -> np.ndarray:

@@ -50,7 +50,10 @@ def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     if tokenizer.name in _BYTE_TOKENIZERS:
         spans = _spans_by_size(reads, tokenizer)
     else:
-        spans = _spans_by_text(reads, tokenizer)
+        spans = [
+            _character_spans(line, tokens[:-1], tokenizer.keeps_case)
+            for line, tokens in zip(reads, tokenizer.surfaces(reads), strict=True)
+        ]
     if not tokenizer.rewriting:
         return spans
 
@@ -79,14 +82,6 @@ def _map_before_rewriting(
     begin_T = begin_N[np.minimum(first_T, len(read) - 1)]
     end_T = np.where(first_T < behind_T, end_N[np.maximum(behind_T - 1, 0)], begin_T)
     return np.stack([begin_T, end_T], axis=1)
-
-
-def _spans_by_text(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
-    surfaces = tokenizer.surfaces(lines)
-    return [
-        _character_spans(line, tokens[:-1], tokenizer.keeps_case)
-        for line, tokens in zip(lines, surfaces, strict=True)
-    ]
 
 
 def _spans_by_size(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
@@ -184,7 +179,8 @@ class WordFinder:
         """Find the words of the lines, each read from its token `begins` on: the text before it is
         given."""
         if self.tokens_are_words:
-            return self._each_token(encoded, begins)
+            starts = np.flatnonzero(_within(encoded, begins))
+            return _words(encoded, starts, np.zeros(len(encoded.ids), dtype=bool))
         # White space is a piece of the word that follows it.
         is_start_N = self.starts_word_V[encoded.ids]
         is_start_N[1:] &= ~self.is_space_V[encoded.ids[:-1]]
@@ -195,10 +191,6 @@ class WordFinder:
         is_place_N[starts] = True
         is_place_N[encoded.offsets[:-1]] = False
         return _words(encoded, starts, is_place_N)
-
-    def _each_token(self, encoded: Encoded, begins: np.ndarray) -> WordSpans:
-        starts = np.flatnonzero(_within(encoded, begins))
-        return _words(encoded, starts, np.zeros(len(encoded.ids), dtype=bool))
 
 
 def _within(encoded: Encoded, begins: np.ndarray) -> np.ndarray:
@@ -317,7 +309,10 @@ def shown_words(
         else:
             starts_W, numbers[index] = _find_written_words(places[index], spans_T2)
             starts[index] = starts_W + begins[index]
-            places[index] = _join_places(places[index], numbers[index])
+            # A shown word reaches up to the next one.
+            pairs = itertools.pairwise(numbers[index])
+            written = places[index]
+            places[index] = [(written[first][0], written[behind - 1][1]) for first, behind in pairs]
     if starts:
         words = _replace_items(words, starts)
     return ShownWords(words, places, before, numbers)
@@ -366,13 +361,6 @@ def _find_written_words(places: list[Span], spans_T2: np.ndarray) -> tuple[np.nd
     # White space alone is the one word of its line.
     last = max(last, firsts[-1] + 1)
     return np.array([*firsts, last]), [*numbers, len(places)]
-
-
-def _join_places(places: list[Span], numbers: list[int]) -> list[Span]:
-    """Return the spans of the words that begin with the words of these numbers, up to the next
-    one."""
-    pairs = itertools.pairwise(numbers)
-    return [(places[first][0], places[behind - 1][1]) for first, behind in pairs]
 
 
 def _replace_items(words: WordSpans, starts: dict[int, np.ndarray]) -> WordSpans:

@@ -25,7 +25,6 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,7 @@ from rnnlm.lm.base.adaptation_settings import DynamicSettings
 from rnnlm.lm.mixtures.adapted_model import PART, AdaptedModel, cannot_adapt, one_row
 from rnnlm.lm.neural.language_model import Network, NeuralLanguageModel, NeuralState
 from rnnlm.storage.files import writing
-from rnnlm.text.batches import gather, stream_bounds, tbptt_windows, with_boundary
+from rnnlm.text.batches import StreamWindows, gather, stream_bounds, with_boundary
 
 ROWS = 100
 
@@ -311,7 +310,8 @@ def gather_statistics(
     # The text as streams side by side, cut into segments.
     rows = max(1, min(ROWS, len(ids) // segment_tokens))
     bounds = stream_bounds(len(ids), rows)
-    segments = list(tbptt_windows(bounds, repeat(segment_tokens)))
+    streams = StreamWindows(bounds)
+    segments = list(iter(lambda: streams.next(segment_tokens), None))
     stream = with_boundary(ids, model.tokenizer.boundary_id)
     state = network.initial_state(rows)
     with reader.reading(), torch.enable_grad():

@@ -267,16 +267,12 @@ def _difference(first: Tokenizer, second: Tokenizer) -> str:
     ):
         if first_symbol != second_symbol:
             return f"token {id:,} is {first_symbol!r} in one and {second_symbol!r} in the other"
-    unlike = _unlike(first.to_settings(), second.to_settings())
-    if not unlike:
+    settings, others = first.to_settings(), second.to_settings()
+    names = [name for name in {**settings, **others} if settings.get(name) != others.get(name)]
+    if not names:
         return "the same symbols, but other rules cut a text into them"
-    return f"the same symbols but different settings: {unlike}"
-
-
-def _unlike(first: dict[str, Any], second: dict[str, Any]) -> str:
-    """List the settings in which two tokenizers differ."""
-    names = [name for name in {**first, **second} if first.get(name) != second.get(name)]
-    return ", ".join(f"{name} is {first.get(name)} and {second.get(name)}" for name in names)
+    unlike = (f"{name} is {settings.get(name)} and {others.get(name)}" for name in names)
+    return f"the same symbols but different settings: {', '.join(unlike)}"
 
 
 def _prefix(number: int) -> str:

@@ -423,16 +423,12 @@ class NgramModel(PickledByOrigin):
             numbers_BL = self._find(n, contexts_BL, words_BL)
             yield contexts_BL, numbers_BL
             if n < self.order:
-                contexts_BL = self._contexts_after(numbers_BL, starts_BL)
-
-    def _contexts_after(self, numbers_BL: np.ndarray, starts_BL: np.ndarray) -> np.ndarray:
-        """Return the contexts at each input: the n-grams that ended there, found one input before.
-        At the first input of a line there is no longer context than `<s>`."""
-        contexts_BL = np.empty_like(numbers_BL)
-        contexts_BL[:, 1:] = numbers_BL[:, :-1]
-        contexts_BL[:, :1] = OUTSIDE
-        contexts_BL[starts_BL] = OUTSIDE
-        return contexts_BL
+                # The contexts at each input are the n-grams that ended there, found one input
+                # before. At the first input of a line there is no longer context than <s>.
+                contexts_BL = np.empty_like(numbers_BL)
+                contexts_BL[:, 1:] = numbers_BL[:, :-1]
+                contexts_BL[:, :1] = OUTSIDE
+                contexts_BL[starts_BL] = OUTSIDE
 
     def _find(self, n: int, contexts: np.ndarray, words: np.ndarray) -> np.ndarray:
         """Return the numbers of the n-grams made of contexts and words; a context that is nowhere

@@ -79,10 +79,10 @@ def held(folder: Path, work: str) -> Iterator[None]:
                 path.rmdir()
 
 
-def file_held(path: Path, work: str = "writing") -> contextlib.AbstractContextManager[None]:
+def file_held(path: Path) -> contextlib.AbstractContextManager[None]:
     """Own the file at `path`, which need not exist, in this context; raise OutputError where
     another process owns it."""
-    return _owned(path, _beside(path), work)
+    return _owned(path, path.with_name(f".{short_name(path)}.{OWNER}"), "writing")
 
 
 def check(folder: Path) -> None:
@@ -91,10 +91,6 @@ def check(folder: Path) -> None:
     if os.path.lexists(folder / OWNER):
         with writing(folder), _open_owner_file(folder, folder / OWNER) as stream:
             _check_free(folder, stream)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{short_name(path)}.{OWNER}")
 
 
 @contextlib.contextmanager

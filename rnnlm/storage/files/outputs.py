@@ -79,7 +79,15 @@ def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     standard output has no reader any more.
     """
     if path == STANDARD_OUTPUT:
-        _write_to_standard_output(pieces)
+        # A notebook's output has no buffer.
+        if not hasattr(sys.stdout, "buffer"):
+            raise OutputError(
+                "cannot write to standard output", "it does not accept bytes here", "name a file"
+            )
+        # Text that was printed before comes first.
+        sys.stdout.flush()
+        sys.stdout.buffer.writelines(pieces)
+        sys.stdout.buffer.flush()
         return
     with writing(path):
         # A pipe or device cannot be replaced, and its reader need not wait for the end.
@@ -88,18 +96,6 @@ def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
                 stream.writelines(pieces)
             return
         replace_file(path, compressed(pieces, path.suffix))
-
-
-def _write_to_standard_output(pieces: Iterable[bytes | memoryview]) -> None:
-    # A notebook's output has no buffer.
-    if not hasattr(sys.stdout, "buffer"):
-        raise OutputError(
-            "cannot write to standard output", "it does not accept bytes here", "name a file"
-        )
-    # Text that was printed before comes first.
-    sys.stdout.flush()
-    sys.stdout.buffer.writelines(pieces)
-    sys.stdout.buffer.flush()
 
 
 @contextlib.contextmanager

@@ -64,22 +64,22 @@ def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None
 
 
 @contextlib.contextmanager
-def replacing(path: Path, is_lasting: bool = True) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file of a new name, which is fsynced and takes the place of `path` at the end of the
-    context. An error leaves the earlier file.
-
-    is_lasting: False for a file that can be made again and whose hash is recorded elsewhere: it
-    need not survive a power cut, so there is no wait for the disk.
-    """
-    with unfinished(path, is_lasting) as stream:
+    context. An error leaves the earlier file."""
+    with unfinished(path) as stream:
         yield stream
-    put_in_place(Path(stream.name), path, is_lasting)
+    put_in_place(Path(stream.name), path)
 
 
 @contextlib.contextmanager
 def unfinished(path: Path, is_lasting: bool = True) -> Iterator[BinaryIO]:
     """Open a file of a new name beside `path`, for :func:`put_in_place` to rename. It is fsynced at
-    the end of the context, if it is to last, and deleted after an error."""
+    the end of the context, and deleted after an error.
+
+    is_lasting: False for a file that can be made again and whose hash is recorded elsewhere: it
+    need not survive a power cut, so there is no wait for the disk.
+    """
     new = unfinished_path(path)
     # "x": never an existing file, nor through a link
     stream = open(new, "xb")  # noqa: SIM115
@@ -120,7 +120,7 @@ def waiting(paths: Collection[Path]) -> Iterator[Callable[[], dict[Path, Path]]]
                 new.unlink()
 
 
-def put_in_place(new: Path, path: Path, is_lasting: bool = True) -> None:
+def put_in_place(new: Path, path: Path) -> None:
     """Give a file that is whole its name, in place of the earlier one, unless it has to wait for
     :func:`waiting`. An error deletes it."""
     if path in _waiting:
@@ -133,8 +133,7 @@ def put_in_place(new: Path, path: Path, is_lasting: bool = True) -> None:
             new.unlink()
         raise
     # The new name must survive a power cut, too.
-    if is_lasting:
-        _sync_folder(path.parent)
+    _sync_folder(path.parent)
 
 
 def short_name(path: Path) -> str:

@@ -659,7 +659,7 @@ def _encode(
     if job.bounds:
         tokenizer = job.request.shared_tokenizer or load_tokenizer(folder, index)
     encoder = PieceEncoder(job.text, folder.absolute(), index.tokenizer_fingerprint, tokenizer)
-    progress = _Progress(position)
+    began = time.perf_counter()
     with (
         contextlib.closing(_encoded(job, encoder, every, collector)) as pieces_encoded,
         thread_pool(1) as writer,
@@ -670,7 +670,7 @@ def _encode(
             is_skipping = not collector.wants_ids()
             for shard in collector.add(encoded):
                 writing = _next_shard(job, writer, writing, shard)
-            yield progress.event(collector, is_skipping)
+            yield _encoding(collector, position.share, began, is_skipping)
 
         for shard in collector.rest():
             writing = _next_shard(job, writer, writing, shard)
@@ -701,29 +701,21 @@ def _next_shard(
     return writer.submit(add_shard, job.request.output, writing.result(), shard)
 
 
-class _Progress:
-    """The speed of the work, and the time that it will still take."""
-
-    def __init__(self, position: Position) -> None:
-        self.position = position
-        self.began = time.perf_counter()
-
-    def event(self, collector: Collector, is_skipping: bool) -> Encoding:
-        seconds = time.perf_counter() - self.began
-        share = self.position.share
-        seconds_left = None
-        if share:
-            seconds_left = seconds * (1 - share) / share
-        return Encoding(
-            text_bytes=collector.text_bytes,
-            tokens=collector.tokens,
-            shards=collector.shards,
-            share=share,
-            seconds=seconds,
-            bytes_per_second=collector.text_bytes / seconds,
-            seconds_left=seconds_left,
-            is_skipping=is_skipping,
-        )
+def _encoding(
+    collector: Collector, share: float | None, began: float, is_skipping: bool
+) -> Encoding:
+    """Return how far the work is, its speed, and the time that it will still take."""
+    seconds = time.perf_counter() - began
+    return Encoding(
+        text_bytes=collector.text_bytes,
+        tokens=collector.tokens,
+        shards=collector.shards,
+        share=share,
+        seconds=seconds,
+        bytes_per_second=collector.text_bytes / seconds,
+        seconds_left=seconds * (1 - share) / share if share else None,
+        is_skipping=is_skipping,
+    )
 
 
 def _prepared(folder: Path, index: PreparedIndex, began: float) -> Prepared:

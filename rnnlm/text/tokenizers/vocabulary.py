@@ -480,24 +480,21 @@ def check_lines(lines: Sequence[str]) -> None:
 
 def check_ids(ids: Sequence[int] | np.ndarray) -> None:
     """Check that the ids of tokens are whole numbers in one row."""
-    wrong = _not_ids(ids)
+    wrong = ""
+    if isinstance(ids, np.ndarray):
+        are_whole = ids.dtype.kind in "iu" or not ids.size
+        if ids.ndim != 1 or not are_whole:
+            wrong = f"a {ids.ndim}-d array of {ids.dtype}"
+    elif not isinstance(ids, Iterable):
+        wrong = given(ids)
+    else:
+        for kind in set(map(type, ids)):
+            if not hasattr(kind, "__index__"):
+                wrong = f"a {type(ids).__name__} of {kind.__name__}"
     if wrong:
         raise ArgumentTypeError(
             f"a tokenizer's ids must be a list of int or a 1-d array of them, not {wrong}"
         )
-
-
-def _not_ids(ids: object) -> str:
-    """Return the type that was given instead of ids; "" for ids."""
-    if isinstance(ids, np.ndarray):
-        are_whole = ids.dtype.kind in "iu" or not ids.size
-        return "" if ids.ndim == 1 and are_whole else f"a {ids.ndim}-d array of {ids.dtype}"
-    if not isinstance(ids, Iterable):
-        return given(ids)
-    for kind in set(map(type, ids)):
-        if not hasattr(kind, "__index__"):
-            return f"a {type(ids).__name__} of {kind.__name__}"
-    return ""
 
 
 def newline_error() -> TextError:

@@ -17,7 +17,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import repeat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -148,10 +147,13 @@ class WordCounts:
         int32."""
         # Allocate for the case that all of them are new.
         if self.limit:
-            text_bytes = sum(map(len, words))
-            held_bytes = self._held_bytes(len(words), text_bytes)
+            all_words = len(self._numbers) + len(words)
+            held_bytes = all_words * WORD_BYTES + self._text_bytes + sum(map(len, words))
             if self._numbers and held_bytes > self.limit.counting:
-                self._spill(self.limit.folder)
+                from rnnlm.text.tokenizers.word_runs import Runs
+
+                self._runs = self._runs or Runs(self.limit.folder)
+                self._runs.add(self._taken())
         before = len(self._numbers)
         numbers = map(self._numbers.__getitem__, words)
         number_W = np.fromiter(numbers, dtype=np.int32, count=len(words))
@@ -179,18 +181,6 @@ class WordCounts:
         # The table may also hold the special words.
         size = max(0, words - len(_SPECIALS)) + len(self.specials)
         return size if max_size is None else min(size, max_size)
-
-    def _held_bytes(self, new_words: int, text_bytes: int) -> int:
-        """Return how much memory the table takes, at most, with so many more words."""
-        words = len(self._numbers) + new_words
-        return words * WORD_BYTES + self._text_bytes + text_bytes
-
-    def _spill(self, folder: Path) -> None:
-        from rnnlm.text.tokenizers.word_runs import Runs
-
-        if self._runs is None:
-            self._runs = Runs(folder)
-        self._runs.add(self._taken())
 
     def _taken(self) -> "Counted":
         """Empty the table. Return its words in ascending order, but the special ones, and their
@@ -458,17 +448,14 @@ def split_punctuation(text: str) -> str:
     """Return `text` with spaces around its punctuation marks and symbols."""
     marks = ""
     if not text.isascii():
-        marks = "".join(filter(_is_mark_beyond_ascii, sorted(set(text))))
+        others = sorted(character for character in set(text) if character > "\x7f")
+        marks = "".join(mark for mark in others if unicodedata.category(mark)[0] in "PS")
     # A function replaces matches faster than a template.
     return _punctuation(marks).sub(_spaced, text)
 
 
 def _spaced(match: re.Match[str]) -> str:
     return f" {match[0]} "
-
-
-def _is_mark_beyond_ascii(character: str) -> bool:
-    return character > "\x7f" and unicodedata.category(character)[0] in "PS"
 
 
 @functools.lru_cache(maxsize=256)

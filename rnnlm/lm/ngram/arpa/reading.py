@@ -10,7 +10,6 @@ Programs that prune may leave out the context of an n-gram that they keep. It is
 probability that backing off gives it and backoff weight 1, which changes no score.
 """
 
-import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,7 +94,10 @@ class ArpaLines:
         block = self._data[self._at : newline + 1]
         self._at = newline + 1
         first_line = self.number + 1
-        self._check_utf8(block, first_line)
+        try:
+            block.isascii() or block.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise not_utf8(block, error, self.name, first_line, kind=ModelError) from None
         newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE)
         self.number += len(newlines)
         self.report(f"{plural(self.number, 'line')} read")
@@ -120,12 +122,6 @@ class ArpaLines:
             if not self._data:
                 return False
         return True
-
-    def _check_utf8(self, block: bytes, first_line: int) -> None:
-        try:
-            block.isascii() or block.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise not_utf8(block, error, self.name, first_line, kind=ModelError) from None
 
     def _too_long(self, line: int) -> ModelError:
         what = f"longer than {LONGEST_LINE:,} bytes"
@@ -154,16 +150,6 @@ class Fields:
     def take(self, fields: np.ndarray) -> pa.Array:
         """Return the text of the fields of these numbers."""
         return self.text.take(pa.array(fields))
-
-
-@contextlib.contextmanager
-def open_arpa(
-    path: str, report: Progress = silent, allow_positive: bool = False
-) -> Iterator[ArpaLines]:
-    """Open the file at `path`, or standard input, `-`, as lines. ModelError: it cannot be read, or
-    its compression is damaged."""
-    with opened(path, error=ModelError, wanted="an ARPA file", is_kept=False) as stream:
-        yield ArpaLines(stream, shown_name(path), report, allow_positive)
 
 
 @dataclass(frozen=True)
@@ -366,7 +352,8 @@ def read_arpa(
     ModelError: the file cannot be read, or is damaged: where, and how; or two of its words are one
     in lower case.
     """
-    with open_arpa(path, report, allow_positive) as lines:
+    with opened(path, error=ModelError, wanted="an ARPA file", is_kept=False) as stream:
+        lines = ArpaLines(stream, shown_name(path), report, allow_positive)
         promised = _header(lines)
         is_only = len(promised) == 1
         symbols, spellings, tables = _unigrams(lines, promised[0], is_only, lowercase)
@@ -551,7 +538,11 @@ def _read_order(
         ids = pc.fill_null(pc.index_in(entries.words, vocabulary), NOWHERE)
         ids_LN = ids.to_numpy().reshape(-1, n)
         ids_LN = np.where(ids_LN > tables.size, UNKNOWN_ID, ids_LN)
-        _refuse_unknown(lines, entries, ids_LN)
+        if (ids_LN == NOWHERE).any():
+            at = int((ids_LN == NOWHERE).argmax())
+            word = entries.words[at].as_py()
+            line = int(entries.lines_L[at // n])
+            raise lines.error(line, "an unknown word", f"{word!r:.80} is not among the unigrams")
 
         # n-grams that no sentence can hold.
         is_start_L = (ids_LN[:, 1:] == tables.size).any(axis=1)
@@ -582,15 +573,6 @@ def _end(lines: ArpaLines) -> None:
     for line in iter(lines.next, None):
         if line:
             raise lines.error(lines.number, "text after \\end\\", start_of_line(line))
-
-
-def _refuse_unknown(lines: ArpaLines, entries: Entries, ids_LN: np.ndarray) -> None:
-    """Refuse an n-gram with a word that is not among the unigrams."""
-    if (ids_LN == NOWHERE).any():
-        at = int((ids_LN == NOWHERE).argmax())
-        word = entries.words[at].as_py()
-        line = int(entries.lines_L[at // ids_LN.shape[1]])
-        raise lines.error(line, "an unknown word", f"{word!r:.80} is not among the unigrams")
 
 
 def shift_numbers(numbers_M: np.ndarray, places: np.ndarray) -> np.ndarray:

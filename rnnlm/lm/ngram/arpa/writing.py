@@ -186,9 +186,9 @@ def _with_progress(
         report(f"{amount(written, unit='bytes')} written")
 
 
-def load_arpa(path: str | Path, report: Progress = silent) -> NgramModel:
+def load_arpa(path: str | Path) -> NgramModel:
     """Return the model of an ARPA file, in memory; its words are separated by white space.
     ModelError: the file cannot be read, or is damaged."""
-    symbols, levels = read_arpa(str(path), report)
+    symbols, levels = read_arpa(str(path))
     tokenizer = WordTokenizer(TokenizerSettings(), Vocabulary(tuple(symbols), None))
     return NgramModel.from_levels(levels, tokenizer, normalised=False)

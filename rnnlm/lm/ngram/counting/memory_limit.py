@@ -281,19 +281,14 @@ def count_in(
     watched = watch(ids, shards)
     read: Ids | IdFiles = ids
     if isinstance(setup.runner, PoolRunner):
-        read = _ids_in_files(text)
+        if text.files is None:
+            raise UsageError(
+                "workers cannot read this text",
+                "it exists only in the memory of this process",
+                "write it to a file, or prepare it with rnnlm prepare",
+            )
+        read = text.files
     yield from count_by_shards(read, *shape, plan, setup.runner, watched, done=text.release)
-
-
-def _ids_in_files(text: EncodedText) -> IdFiles:
-    """Return the ids of a text as workers read them."""
-    if text.files is None:
-        raise UsageError(
-            "workers cannot read this text",
-            "it exists only in the memory of this process",
-            "write it to a file, or prepare it with rnnlm prepare",
-        )
-    return text.files
 
 
 def identity_of(settings: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, str]:

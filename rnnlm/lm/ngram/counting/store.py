@@ -66,12 +66,12 @@ class Store:
     """The pieces in a folder, by name. needed: how many bytes the whole work is expected to take.
     mark: a file that exists as long as its workers should continue."""
 
-    def __init__(self, folder: Path, needed: int = 0, mark: str = "") -> None:
+    def __init__(self, folder: Path, mark: str = "") -> None:
         self.folder = folder
         self._journal = Journal(folder / JOURNAL)
         hint = "delete the folder and start again"
         self._files = FolderFiles(folder, f"the counts in {folder} are damaged", hint)
-        self.needed = needed
+        self.needed = 0
         self.mark = mark
         self.pieces: dict[str, Piece] = {}
         self._open: dict[str, dict[str, np.ndarray]] = {}

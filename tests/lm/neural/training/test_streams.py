@@ -10,7 +10,7 @@ import torch
 from rnnlm.errors import ModelError
 from rnnlm.lm.neural.training.language_modelling import DeviceReader, DiskReader, TextStreams
 from rnnlm.storage.files.tensors import ChunkedArray
-from rnnlm.text.batches import DocumentBorders, stream_bounds, tbptt_windows, with_boundary
+from rnnlm.text.batches import DocumentBorders, StreamWindows, stream_bounds, with_boundary
 
 BOUNDARY = 0
 
@@ -40,7 +40,8 @@ def test_windows_on_disk_equal_those_on_the_device(tokens, rows, length, documen
     for texts in (disk, device):
         texts.hide(np.array([9] if hidden and tokens > 9 else [], dtype=np.int64), 95)
         texts.hide(np.array([each for each in hidden if each < tokens], dtype=np.int64), 99)
-    for window in tbptt_windows(stream_bounds(tokens, rows), [length] * 100, borders):
+    streams = StreamWindows(stream_bounds(tokens, rows), borders)
+    for window in iter(lambda: streams.next(length), None):
         asked = window.start_B, window.end_B, int(window.tokens_B.max())
         for found, wanted in zip(disk.window(*asked), device.window(*asked), strict=True):
             assert found.dtype == wanted.dtype and torch.equal(found, wanted)
