@@ -87,12 +87,6 @@ def test_interrupted_saves_leftovers_are_removed_before_saving(folder):
     assert checkpoints.load(folder).state.facts["step"] == 9
 
 
-def flip(path, at=-1, bit=1):
-    content = bytearray(path.read_bytes())
-    content[at] ^= bit
-    path.write_bytes(content)
-
-
 def newer(folder):
     """Rewrite the newest checkpoint as a later version might."""
     path = newest(folder, ".json")
@@ -102,29 +96,38 @@ def newer(folder):
     path.with_name(f"state-00000009-{writing.digest([data])[:8]}.json").write_bytes(data)
 
 
+def instead(suffix, change):
+    """Return a damage: the newest file with that suffix has the bytes that `change` makes of it."""
+
+    def damage(folder):
+        path = newest(folder, suffix)
+        path.write_bytes(change(path.read_bytes()))
+
+    return damage
+
+
+def arrays_of_another(folder):
+    oldest = min((folder / "training").glob("*.safetensors"))
+    newest(folder, ".safetensors").write_bytes(oldest.read_bytes())
+
+
+def a_folder(folder):
+    newest(folder, ".json").unlink()
+    (folder / "training" / "state-00000009-00000000.json").mkdir()
+
+
 DAMAGES = {
-    "a bit of the arrays": lambda folder: flip(newest(folder, ".safetensors")),
-    "arrays cut short": lambda folder: newest(folder,
-                                              ".safetensors").write_bytes(newest(folder,
-                                                  ".safetensors").read_bytes()[:-3]),
+    "a bit of the arrays": instead(".safetensors", lambda data: data[:-1] + bytes([data[-1] ^ 1])),
+    "arrays cut short": instead(".safetensors", lambda data: data[:-3]),
     "no arrays": lambda folder: newest(folder, ".safetensors").unlink(),
-    "arrays of another checkpoint": lambda folder: (
-        newest(folder,
-               ".safetensors").write_bytes(min((folder / "training").glob("*.safetensors")).read_bytes())
-    ),
-    "a bit of the facts": lambda folder: flip(newest(folder, ".json"),
-                                              newest(folder,
-                                                     ".json").read_bytes().index(b'"step": 9') + 8),
-    "facts cut short": lambda folder: newest(folder,
-                                             ".json").write_bytes(newest(folder,
-                                                 ".json").read_bytes()[:-9]),
-    "no facts": lambda folder: newest(folder, ".json").write_bytes(b""),
-    "a folder instead": lambda folder: (newest(folder, ".json").unlink(),
-                                        (folder / "training" / "state-00000009-00000000.json").mkdir()),
+    "arrays of another checkpoint": arrays_of_another,
+    "a bit of the facts": instead(".json", lambda data: data.replace(b'"step": 9', b'"step": 8')),
+    "facts cut short": instead(".json", lambda data: data[:-9]),
+    "no facts": instead(".json", lambda data: b""),
+    "a folder instead": a_folder,
     "a newer format": newer,
-    "facts too large": lambda folder: newest(folder,
-                                             ".json").write_bytes(b" " * (reading.MOST_SMALL_BYTES + 1)),
-}  # fmt: skip
+    "facts too large": instead(".json", lambda data: b" " * (reading.MOST_SMALL_BYTES + 1)),
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -1,12 +1,10 @@
 """Who was trained on a text is said when something is to be found on it."""
 
-import warnings
-
 import pytest
 
-from rnnlm.errors import RnnlmWarning
 from rnnlm.lm.base.loading import warn_if_trained_on
 from rnnlm.storage import model_folder
+from support.failures import notices_of
 from support.tiny_models import fit, mixture
 
 
@@ -31,10 +29,7 @@ def folders(tmp_path):
 
 
 def said(lines_hash, folders) -> list[str]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RnnlmWarning)
-        warn_if_trained_on(lines_hash, folders, "weights")
-    return [str(each.message) for each in caught]
+    return notices_of(lambda: warn_if_trained_on(lines_hash, folders, "weights"))
 
 
 def test_models_and_mixtures_trained_on_text_are_named(folders):

@@ -1,6 +1,17 @@
-"""What every failing command has in common, and what it must not touch."""
+"""What every failing command has in common, and what it must not touch; notices that are sent."""
+
+import warnings
 
 import rnnlm
+from rnnlm.errors import RnnlmWarning
+
+
+def notices_of(work) -> list[str]:
+    """Return the notices that are sent during the work."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RnnlmWarning)
+        work()
+    return [str(each.message) for each in caught]
 
 
 def checked_error(ended, code: int, what: str) -> list[str]:

@@ -5,13 +5,13 @@ Word 0 is `</s>`, the boundary; `<s>` is called BEGIN in contexts.
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.lm.ngram.counting.count_trie import NgramCounts
+from rnnlm.lm.ngram.counting.count_trie import Level, NgramCounts
 from rnnlm.lm.ngram.counting.in_memory import count
 from rnnlm.lm.ngram.fitting import estimate, heldout_counts
 from rnnlm.lm.ngram.settings import NgramSettings
@@ -91,3 +91,12 @@ def fit(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         return Table(list(estimate(counts, smoothing, prune)), size, smoothing)
+
+
+def assert_same(found: Iterable[Level], expected: Iterable[Level]) -> None:
+    """Check that levels have the same arrays."""
+    for level, other in zip(found, expected, strict=True):
+        assert (level.size, level.after_start) == (other.size, other.after_start)
+        for name in ("keys_M", "suffixes_M", "counts_M"):
+            array, wanted = np.asarray(getattr(level, name)), np.asarray(getattr(other, name))
+            assert array.tolist() == wanted.tolist(), name

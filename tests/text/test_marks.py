@@ -2,11 +2,9 @@
 never seen them."""
 
 import functools
-import warnings
 
 import pytest
 
-from rnnlm.errors import RnnlmWarning
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block
 from rnnlm.text.marks import (
@@ -18,6 +16,7 @@ from rnnlm.text.marks import (
     watch_forms,
 )
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
+from support.failures import notices_of
 from support.tiny_models import LINES, make_tokenizer
 
 MESSY = [
@@ -31,13 +30,6 @@ def test_marks_are_counted_by_hand():
     once = dict.fromkeys(["\u201c", "\u201d", "\u2013", "\u00a0", "e\u0301", "&amp;"], 1)
     assert count_marks(MESSY) == {"\u2019": 2, **once}  # x with an accent has no other form
     assert count_marks(["it's -- plain", ""]) == {}
-
-
-def notices_of(call) -> list[str]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RnnlmWarning)
-        call()
-    return [str(each.message) for each in caught]
 
 
 def mixed(lines: list[str], **settings) -> list[str]:

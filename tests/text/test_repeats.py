@@ -1,7 +1,6 @@
 """The same text given more than once is told, however it is named, and no other text is."""
 
 import os
-import warnings
 
 import pytest
 
@@ -14,6 +13,7 @@ from rnnlm.text import sources
 from rnnlm.text.corpus import open_text
 from rnnlm.text.pair_columns import ParallelSettings
 from rnnlm.text.prepared.preparation import PreparationRequest, resolve_request
+from support.failures import notices_of
 
 TOLD = "the same text is given more than once and read each time: "
 
@@ -45,10 +45,7 @@ def there(tmp_path, monkeypatch):
     (["a.txt", "b.txt", "long.txt", "-", "hf:o/n", "empty1", "empty2"], None),
 ])  # fmt: skip
 def test_repeats_are_named(there, names, told):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        open_text(names)
-    assert [str(each.message) for each in caught] == ([TOLD + told] if told else [])
+    assert notices_of(lambda: open_text(names)) == ([TOLD + told] if told else [])
 
 
 @pytest.mark.filterwarnings("error")
@@ -65,9 +62,9 @@ def test_a_missing_text_is_an_error_before_repeats(there):
     (["a.txt", "a.txt"], ["a.txt", "b.txt"], None),  # each has targets of its own
     (["a.txt", "b.txt"], ["a.txt", "a.txt"], None),
 ])  # fmt: skip
-def test_texts_repeat_with_what_is_beside_them(there, names, targets, told, recwarn):
-    read_pairs(names, targets=[targets])
-    assert [str(each.message) for each in recwarn] == ([TOLD + told] if told else [])
+def test_texts_repeat_with_what_is_beside_them(there, names, targets, told):
+    sent = notices_of(lambda: read_pairs(names, targets=[targets]))
+    assert sent == ([TOLD + told] if told else [])
 
 
 def test_large_files_are_compared_piece_by_piece(there):

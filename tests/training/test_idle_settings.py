@@ -2,7 +2,6 @@
 that they change nothing."""
 
 import re
-import warnings
 
 import pytest
 
@@ -19,18 +18,12 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import plan
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.run import run
+from support.failures import notices_of
 from support.small_runs import SMALL, write
 
 
-def notices(work) -> list[str]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RnnlmWarning)
-        work()
-    return [str(each.message) for each in caught]
-
-
 def idle(work) -> list[str]:
-    return [each for each in notices(work) if each.startswith("without effect")]
+    return [each for each in notices_of(work) if each.startswith("without effect")]
 
 
 SGD = {
@@ -139,7 +132,7 @@ def test_the_ineffective_way_to_start_is_reported(text, tmp_path):
         "init_from": "first",
         "tokenizer_from": "first",
     }
-    told = notices(lambda: plan(TrainingRequest(text=("text.txt",), **again)))
+    told = notices_of(lambda: plan(TrainingRequest(text=("text.txt",), **again)))
     assert (
         "without effect: init_range; the weights are those of `init_from` first, except in layers "
         "that it lacks"

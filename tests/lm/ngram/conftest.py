@@ -5,6 +5,13 @@ import pytest
 from rnnlm import system
 from rnnlm.lm.ngram.counting import memory_limit
 from rnnlm.text.prepared import preparation
+from support.random_texts import write_common_words
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """Write a text of a few shards, whose frequent words come again."""
+    return write_common_words(tmp_path_factory.mktemp("text") / "text.txt", seed=7)
 
 
 @pytest.fixture

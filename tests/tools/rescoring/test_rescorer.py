@@ -1,6 +1,5 @@
 import dataclasses
 import math
-import warnings
 
 import jiwer
 import numpy as np
@@ -14,6 +13,7 @@ from rnnlm.tools.rescoring.mert import Tuned, Weights, read_weights, save_weight
 from rnnlm.tools.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.tools.rescoring.rescorer import gain_over, rescore, tune_and_rescore, tune_weights
 from rnnlm.tools.rescoring.settings import RescoreSettings, TextMapping
+from support.failures import notices_of
 from support.tiny_models import LINES, fit, make_tokenizer
 
 PLAIN = RescoreSettings(words=False, oov=False)
@@ -204,7 +204,7 @@ class TestOutput:
         rescored = rescore(misheard(4), {"m": likes}, tune_weights(misheard(6), {"m": likes}))
         for name in ("list.tsv", "list.jsonl", "list.tsv.gz"):
             save_nbest(rescored, tmp_path / name)
-            notices = told(lambda name=name: read_nbest(str(tmp_path / name)))
+            notices = notices_of(lambda name=name: read_nbest(str(tmp_path / name)))
             is_told = ["was rescored before" in notice for notice in notices]
             assert is_told == ([True] if name == "list.jsonl" else [])
             again = read_nbest(str(tmp_path / name))
@@ -232,13 +232,6 @@ class TestOutput:
             assert sorted(each.text for each in read.hypotheses) == ["a", 'a "a" "b']
 
 
-def told(work) -> list[str]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RnnlmWarning)
-        work()
-    return [str(each.message) for each in caught]
-
-
 UNCERTAIN = "weights tuned on {} utterances, fewer than 500, are uncertain"
 
 
@@ -264,10 +257,10 @@ def test_python_lists_are_checked_like_files(make, error, message):
 
 def test_few_tuning_utterances_are_reported_once_with_advice(likes):
     few, enough, models = misheard(499), misheard(500), {"m": likes, "n": likes}
-    assert told(lambda: tune_weights(few, {"m": likes}, PLAIN)) == [UNCERTAIN.format(499)]
-    uncertain, _ = told(lambda: tune_and_rescore(few, enough, models, PLAIN))
+    assert notices_of(lambda: tune_weights(few, {"m": likes}, PLAIN)) == [UNCERTAIN.format(499)]
+    uncertain, _ = notices_of(lambda: tune_and_rescore(few, enough, models, PLAIN))
     assert uncertain == UNCERTAIN.format(499)
-    assert told(lambda: tune_weights(enough, {"m": likes}, PLAIN)) == []
+    assert notices_of(lambda: tune_weights(enough, {"m": likes}, PLAIN)) == []
 
 
 def test_utterances_that_tuned_the_weights_are_named_where_they_are_applied(likes, tmp_path):
@@ -275,11 +268,11 @@ def test_utterances_that_tuned_the_weights_are_named_where_they_are_applied(like
     other = [dataclasses.replace(utterance, utt=f"v{utterance.utt}") for utterance in dev[:3]]
     save_weights(tune_weights(dev, models, PLAIN), tmp_path / "w.json")
     weights = read_weights(tmp_path / "w.json")
-    assert told(lambda: rescore(other, models, weights)) == []
+    assert notices_of(lambda: rescore(other, models, weights)) == []
     says = "1 of 4 utterances has tuned the weights, which makes the WER too low: u7 (list, u7)"
-    assert told(lambda: rescore([*other, dev[7]], models, weights)) == [says]
-    assert told(lambda: tune_and_rescore(dev, [*other, dev[7]], models, PLAIN)) == [says]
-    [same] = told(lambda: rescore(dev, models, weights))
+    assert notices_of(lambda: rescore([*other, dev[7]], models, weights)) == [says]
+    assert notices_of(lambda: tune_and_rescore(dev, [*other, dev[7]], models, PLAIN)) == [says]
+    [same] = notices_of(lambda: rescore(dev, models, weights))
     assert same.startswith("the WER is measured on the list that the weights were tuned on")
 
 
@@ -287,4 +280,4 @@ def test_a_weights_file_reports_few_tuning_utterances(tmp_path):
     for count, notices in ((499, [UNCERTAIN.format(499)]), (500, [])):
         weights = dataclasses.replace(ONE, tuned=Tuned(count, 9, 3, 2, 1))
         save_weights(weights, tmp_path / "w.json")
-        assert told(lambda: read_weights(tmp_path / "w.json")) == notices
+        assert notices_of(lambda: read_weights(tmp_path / "w.json")) == notices

@@ -2,7 +2,6 @@
 it, and told."""
 
 import json
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +16,7 @@ from rnnlm.training.plan import plan
 from rnnlm.training.request import Overlap, TrainingRequest
 from rnnlm.training.texts import line_texts as overlap
 from rnnlm.training.texts.line_texts import overlaps
+from support.failures import notices_of
 
 
 def encoded(path, tokenizer):
@@ -89,11 +89,9 @@ def test_a_prepared_text_is_compared_unless_too_large(tmp_path, words, monkeypat
 
 
 def noted(request: TrainingRequest) -> list[str]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RnnlmWarning)
-        plan(request)
     told = ("training text", "trained on", "add nothing")
-    return [str(each.message) for each in caught if any(part in str(each.message) for part in told)]
+    notices = notices_of(lambda: plan(request))
+    return [notice for notice in notices if any(part in notice for part in told)]
 
 
 def test_texts_that_are_not_held_out_are_reported(tmp_path, monkeypatch):

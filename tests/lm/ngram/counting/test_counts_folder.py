@@ -21,6 +21,7 @@ from rnnlm.text.lines import TextSettings
 from support.random_texts import SEEDS, random_text
 from support.saved_models import sealed
 from support.tiny_models import make_tokenizer
+from support.tiny_ngrams import assert_same
 
 WORK = {"order": "3"}
 KEEP = TextSettings(blank_lines="keep")
@@ -32,17 +33,6 @@ def saved(folder: Path, lines, tokenizer, order=3, settings=KEEP, memory=None) -
     text = Corpus.from_lines(lines, settings)
     with of_text(text, tokenizer, order, memory) as counted:
         return counts_folder.save(folder, counted.levels, order, counted.source, tokenizer, WORK)
-
-
-def assert_same(found, expected) -> None:
-    """Check that levels have the same arrays."""
-    found, expected = list(found), list(expected)
-    assert len(found) == len(expected)
-    for level, other in zip(found, expected, strict=True):
-        assert (level.size, level.after_start) == (other.size, other.after_start)
-        for name in ("keys_M", "suffixes_M", "counts_M"):
-            array, wanted = np.asarray(getattr(level, name)), np.asarray(getattr(other, name))
-            assert array.tolist() == wanted.tolist(), name
 
 
 def levels_of_lines(lines, tokenizer, order):

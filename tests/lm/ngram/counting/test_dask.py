@@ -19,18 +19,11 @@ from rnnlm.errors import RnnlmError
 from rnnlm.events import Counting
 from rnnlm.lm.ngram.counting import dask_cluster
 from support.killed_runs import cut_off, model_files
-from support.random_texts import write_common_words
 
 pytestmark = pytest.mark.processes
 
 distributed = pytest.importorskip("distributed")
 SOAK = pytest.mark.soak
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    """Write a text of a few shards, whose frequent words come again."""
-    return write_common_words(tmp_path_factory.mktemp("text") / "text.txt", seed=7)
 
 
 @pytest.fixture(scope="module")

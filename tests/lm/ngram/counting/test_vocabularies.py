@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.lm.ngram.counting import counts_folder, memory_limit
-from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.counted_data import of_folders, of_text
 from rnnlm.lm.ngram.counting.vocabularies import Renumbering
 from rnnlm.lm.ngram.counting.workspace import Workspace
@@ -20,7 +19,7 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.random_texts import SEEDS, random_text
 from support.tiny_models import make_tokenizer
-from support.tiny_ngrams import counts_of
+from support.tiny_ngrams import assert_same, counts_of
 
 KEEP = TextSettings(blank_lines="keep")
 WORDS = TokenizerSettings()
@@ -178,15 +177,6 @@ def test_pieces_are_not_joined(tmp_path):
         [*levels] = found.levels
     expected = counts_folder.load(counted(tmp_path / "whole", lines, 2, made[0])).levels()
     assert_same(levels, expected)
-
-
-def assert_same(found: list[Level], expected: list[Level]) -> None:
-    assert len(found) == len(expected)
-    for level, other in zip(found, expected, strict=True):
-        assert (level.size, level.after_start) == (other.size, other.after_start)
-        for name in ("keys_M", "suffixes_M", "counts_M"):
-            array, wanted = np.asarray(getattr(level, name)), np.asarray(getattr(other, name))
-            assert array.tolist() == wanted.tolist(), name
 
 
 @pytest.mark.parametrize("memory", [1000, 30_000, None])
