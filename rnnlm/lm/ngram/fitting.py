@@ -3,6 +3,7 @@ order by order, discount, estimate, back off, write. With validation text, read 
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from rnnlm.lm.base.span_scoring import stream_perplexity
 from rnnlm.lm.ngram.counting import counts_folder, memory_limit
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress
-from rnnlm.lm.ngram.counting.count_trie import Block, Level, NgramCounts, joined
+from rnnlm.lm.ngram.counting.count_trie import Level, NgramCounts, joined
 from rnnlm.lm.ngram.counting.counted_data import CountedData, text_to_count, within
 from rnnlm.lm.ngram.counting.memory_limit import CountingSetup, Ids, count_in, counting_setup
 from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
@@ -521,22 +522,25 @@ def _estimate_order(job: _OrderJob) -> _EstimatedOrder:
     by block estimate, back off, write."""
     job.smoothing.begin_order(job.n, job.tally())
     tables = _OrderTables(job)
-
-    def work_through(number: int) -> None:
-        tables.write(number, _estimate_block(job, number))
-
-    for _ in in_threads(work_through, range(len(job.blocks)), job.workspace.threads):
+    estimate_block = functools.partial(_estimate_block, job, tables)
+    for _ in in_threads(estimate_block, range(len(job.blocks)), job.workspace.threads):
         pass
     return _EstimatedOrder(tables.keys_M, tables.prob_M, job.kept_M, tables.values_MK)
 
 
 class _OrderTables:
-    """The tables of an order, which each block fills in where no other does."""
+    """The tables of an order, which each block fills in where no other does. starts,
+    context_starts: the new numbers of the first n-gram and of the first context of each block, and
+    at the end, the numbers of n-grams and contexts that are kept."""
 
     def __init__(self, job: _OrderJob) -> None:
-        self.job = job
-        self.starts, self.context_starts = self._new_starts()
-        kept = int(self.starts[-1])
+        ngrams, contexts = [0], [0]
+        for block in job.blocks:
+            kept_contexts = _kept_between(job.below.kept_M, block.first, block.last)
+            contexts.append(contexts[-1] + kept_contexts)
+            ngrams.append(ngrams[-1] + _kept_between(job.kept_M, block.start, block.end))
+        self.starts, self.context_starts = np.array(ngrams), np.array(contexts)
+        kept = ngrams[-1]
         # Without pruning, the keys are the keys of the counts.
         self.is_whole = job.kept_M is None and job.below.kept_M is None
         if self.is_whole and isinstance(job.level.keys_M, np.ndarray):
@@ -547,65 +551,10 @@ class _OrderTables:
         self.prob_M = job.workspace.empty(0 if job.is_highest else len(job.level), np.float64)
         self.values_MK = job.workspace.empty((kept, 1 if job.is_highest else 2), np.float32)
 
-    def _new_starts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the new numbers of the first n-gram and of the first context of each block, and at
-        the end, the numbers of n-grams and contexts that are kept."""
-        ngrams, contexts = [0], [0]
-        for block in self.job.blocks:
-            kept_contexts = _kept_between(self.job.below.kept_M, block.first, block.last)
-            contexts.append(contexts[-1] + kept_contexts)
-            ngrams.append(ngrams[-1] + _kept_between(self.job.kept_M, block.start, block.end))
-        return np.array(ngrams), np.array(contexts)
 
-    def write(self, number: int, estimated: "_EstimatedBlock") -> None:
-        """Write a block that was estimated, and the backoff weights of its contexts."""
-        # The places of the block's n-grams and contexts in the finished model.
-        job, below = self.job, self.job.below
-        block = job.blocks[number]
-        here = slice(self.starts[number], self.starts[number + 1])
-        contexts = slice(self.context_starts[number], self.context_starts[number + 1])
-
-        # Values: probabilities of the block, and backoff weights one order below.
-        if not job.is_highest:
-            self.prob_M[block.start : block.end] = estimated.prob
-        kept_prob = estimated.prob if estimated.kept is None else estimated.prob[estimated.kept]
-        self.values_MK[here] = 0
-        self.values_MK[here, 0] = log32(kept_prob)
-        below.values_MK[contexts, 1] = log32(estimated.backoff)
-
-        # Keys: copied, or renumbered if contexts were pruned.
-        if self.is_whole and self.keys_M is not job.level.keys_M:
-            self.keys_M[here] = job.level.keys_M[here]
-        elif not self.is_whole:
-            start = self.context_starts[number]
-            new_contexts = _renumbered(below.kept_M, block, start, estimated.contexts)
-            self.keys_M[here] = make_keys(new_contexts, estimated.words, job.size)
-        job.workspace.release(self.keys_M, self.prob_M, self.values_MK, below.values_MK)
-
-
-def _renumbered(
-    kept_M: np.ndarray | None, block: Block, start: int, contexts_M: np.ndarray
-) -> np.ndarray:
-    """Return the new numbers of the contexts of a block, which begin with `start`."""
-    if kept_M is None:
-        return contexts_M + block.first
-    return (np.cumsum(kept_M[block.first : block.last]) - 1 + start)[contexts_M]
-
-
-@dataclass(frozen=True)
-class _EstimatedBlock:
-    """prob: of all n-grams of a block. kept: which of them are kept; None: all. contexts (less the
-    block's first), words: of those kept. backoff: weights of the contexts kept."""
-
-    prob: np.ndarray
-    kept: np.ndarray | None
-    contexts: np.ndarray
-    words: np.ndarray
-    backoff: np.ndarray
-
-
-def _estimate_block(job: _OrderJob, number: int) -> _EstimatedBlock:
-    """Estimate the n-grams of a block, and back off."""
+def _estimate_block(job: _OrderJob, tables: _OrderTables, number: int) -> None:
+    """Estimate the n-grams of a block, back off, and write them, and the backoff weights of their
+    contexts."""
     block, below = job.blocks[number], job.below
     here = slice(block.start, block.end)
     contexts_M, words_M = split_keys(job.level.keys_M[here], job.size)
@@ -628,15 +577,34 @@ def _estimate_block(job: _OrderJob, number: int) -> _EstimatedBlock:
     prob_M, backoff_H = _back_off(job.smoothing, share_M, left_H, contexts_M, lower_M)
     if job.n == 1:
         prob_M[job.size] = 1.0  # <s> is given; by custom its log-probability is 0
-    if kept_M is not None:
-        all_prob_M = np.zeros(len(kept_M))
-        all_prob_M[kept_M] = prob_M
-        prob_M = all_prob_M
 
-    # Contexts that were pruned have no weight.
+    # The places of the block's n-grams and contexts in the finished model.
+    new = slice(tables.starts[number], tables.starts[number + 1])
+    new_contexts = slice(tables.context_starts[number], tables.context_starts[number + 1])
+
+    # Values: probabilities of all n-grams for the next order, of those kept for the model.
+    if not job.is_highest:
+        of_kept = slice(None) if kept_M is None else kept_M
+        tables.prob_M[here][of_kept] = prob_M
+    tables.values_MK[new] = 0
+    tables.values_MK[new, 0] = log32(prob_M)
+
+    # Backoff weights, one order below; contexts that were pruned have none.
+    kept_H = None
     if below.kept_M is not None:
-        backoff_H = backoff_H[below.kept_M[block.first : block.last]]
-    return _EstimatedBlock(prob_M, kept_M, contexts_M, words_M, backoff_H)
+        kept_H = below.kept_M[block.first : block.last]
+        backoff_H = backoff_H[kept_H]
+    below.values_MK[new_contexts, 1] = log32(backoff_H)
+
+    # Keys: copied, or renumbered if contexts were pruned.
+    if tables.is_whole and tables.keys_M is not job.level.keys_M:
+        tables.keys_M[new] = job.level.keys_M[here]
+    elif not tables.is_whole:
+        number_M = contexts_M + block.first
+        if kept_H is not None:
+            number_M = (np.cumsum(kept_H) - 1 + new_contexts.start)[contexts_M]
+        tables.keys_M[new] = make_keys(number_M, words_M, job.size)
+    job.workspace.release(tables.keys_M, tables.prob_M, tables.values_MK, below.values_MK)
 
 
 def _back_off(

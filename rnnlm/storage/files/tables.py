@@ -402,27 +402,16 @@ def save_parquet(
 
     # Convert columns of a known type batch by batch, which takes less memory. The type of the
     # others shows only in all of their values.
-    values_of: dict[str, list[object]] = {}
-    arrays_of: dict[str, list[pyarrow.Array]] = {}
-    for name, type_name in types.items():
-        if type_name is None:
-            values_of[name] = []
-        else:
-            arrays_of[name] = []
+    parts_of: dict[str, list[Any]] = {name: [] for name in types}
     for rows in batches:
         for name, type_name in types.items():
             values = [row[name] for row in rows]
-            if type_name is None:
-                values_of[name] += values
-            else:
-                arrays_of[name].append(pyarrow.array(values, type_name))
+            parts_of[name] += [pyarrow.array(values, type_name)] if type_name else values
 
     columns = []
     for name, type_name in types.items():
-        if type_name is None:
-            columns.append(_column(values_of[name]))
-        else:
-            columns.append(pyarrow.chunked_array(arrays_of[name], type_name))
+        parts = parts_of[name]
+        columns.append(pyarrow.chunked_array(parts, type_name) if type_name else _column(parts))
     file = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(columns, list(types)), file)
     save_file(path, [memoryview(file.getvalue())])

@@ -62,8 +62,7 @@ def unname(folder: Path) -> None:
 def remove_shards(folder: Path, names: Iterable[str]) -> None:
     """Delete shards. The rest is no prepared text any more."""
     unname(folder)
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
+    remove_files(folder, set(names).__contains__)
 
 
 def remove_all(folder: Path) -> None:

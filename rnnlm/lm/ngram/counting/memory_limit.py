@@ -214,11 +214,7 @@ def check_before_reading(
 
 def check_while_reading(memory: str) -> VocabularyCheck:
     """Return a check that refuses a vocabulary that is too large for `memory` while it is made."""
-
-    def check(size: int, tokens_read: int) -> None:
-        check_size(memory, size, tokens_read=tokens_read)
-
-    return check
+    return lambda size, tokens_read: check_size(memory, size, tokens_read=tokens_read)
 
 
 MEASURED_SECONDS = 0.02  # between two measurements
