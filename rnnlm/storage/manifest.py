@@ -300,7 +300,9 @@ def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
             name += f"-{manifest.fingerprint}"
         if not _is_copy(folder / name, manifest):
             _copy(source, folder / name, manifest)
-        _copy_companions(source, folder / name)
+        for path in source.iterdir():
+            if COMPANION.fullmatch(path.name):
+                _copy_file(path, folder / name / path.name)
         entries.append(PartEntry(name, manifest.fingerprint))
     return entries
 
@@ -447,13 +449,6 @@ def _copy(source: Path, target: Path, manifest: Manifest) -> None:
         _copy_file(source / CARD, target / CARD)
     parts = bundled(target, part_folders(source, manifest))
     write_manifest(target, dataclasses.replace(manifest, parts=parts))
-
-
-def _copy_companions(source: Path, target: Path) -> None:
-    """Copy the files beside the model for its adaptation."""
-    for path in source.iterdir():
-        if COMPANION.fullmatch(path.name):
-            _copy_file(path, target / path.name)
 
 
 def _copy_file(source: Path, target: Path) -> None:

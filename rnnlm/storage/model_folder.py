@@ -121,8 +121,12 @@ def save(
         _remove_unnamed(folder, left)
         _remove_unfinished(folder)
         if not continues_run:
+            # The companions of a model that is no longer there: settings tuned for it, the log of
+            # its training.
             checkpoints.remove(folder)
-            _remove_companions(folder)
+            for path in folder.iterdir():
+                if COMPANION.fullmatch(path.name) or (path.name == METRICS and is_of_a_run(folder)):
+                    path.unlink(missing_ok=True)
     return manifest
 
 
@@ -280,14 +284,6 @@ def _remove_unfinished(folder: Path) -> None:
     """Delete files that writers that were killed had not put in place: of the model, and kept
     beside it."""
     remove_files(folder, manifests.is_unfinished)
-
-
-def _remove_companions(folder: Path) -> None:
-    """Delete the companions of a model that is no longer there: settings tuned for it, the log of
-    its training."""
-    for path in folder.iterdir():
-        if COMPANION.fullmatch(path.name) or (path.name == METRICS and is_of_a_run(folder)):
-            path.unlink(missing_ok=True)
 
 
 def _dropping_pages(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:

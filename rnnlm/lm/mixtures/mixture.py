@@ -145,7 +145,8 @@ class Mixture(PickledByOrigin):
 
         scores_KBT, after = self._ask_parts(score, state)
         logprob_BT = mix_linear(scores_KBT, self.weights_K[self._active])
-        return _without_padding(logprob_BT, targets_BT), after
+        is_padding_BT = array_types.as_array_of(targets_BT == PADDING, logprob_BT)
+        return array_types.library(logprob_BT).where(is_padding_BT, 0.0, logprob_BT), after
 
     def predict(self, inputs_BT: Array, state: MixtureState) -> tuple[Array, MixtureState]:
         """Predict as :meth:`rnnlm.LanguageModel.predict` says, in numpy if all parts are numpy's,
@@ -201,12 +202,6 @@ def mix_linear(
     for logprob_M in weighted_K[1:]:
         total = xp.logaddexp(total, logprob_M)
     return total
-
-
-def _without_padding(logprob_BT: Array, targets_BT: Array) -> Array:
-    """Replace values at padding by 0."""
-    is_padding_BT = array_types.as_array_of(targets_BT == PADDING, logprob_BT)
-    return array_types.library(logprob_BT).where(is_padding_BT, 0.0, logprob_BT)
 
 
 def check_weights(weights_K: np.ndarray, parts: int) -> None:

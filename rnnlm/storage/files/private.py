@@ -117,21 +117,17 @@ def temporary(parent: Path | None = None) -> "tempfile.TemporaryDirectory[str]":
     deleted with the returned object. Folders that killed processes of this user left there go
     first."""
     parent = parent or Path(tempfile.gettempdir())
-    remove_leftovers(parent)
+    # The system has released the lock of a process that is gone. Folders of other machines are left
+    # alone, whose locks may not show here.
+    with contextlib.suppress(OSError):
+        for name in os.listdir(parent):
+            if name.startswith(_temporary_prefix()):
+                _remove_leftover(parent / name)
     made = tempfile.TemporaryDirectory(prefix=_temporary_prefix(), dir=parent)
     descriptor = _locked(Path(made.name))
     if descriptor is not None:
         weakref.finalize(made, os.close, descriptor)
     return made
-
-
-def remove_leftovers(parent: Path) -> None:
-    """Delete this user's temporary folders within `parent` whose process is gone: the system has
-    released its lock. Folders of other machines are left alone, whose locks may not show here."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir(parent):
-            if name.startswith(_temporary_prefix()):
-                _remove_leftover(parent / name)
 
 
 def _remove_leftover(folder: Path) -> None:

@@ -495,36 +495,9 @@ def _add_order(
     tables: ArpaTables,
 ) -> None:
     """Read the n-grams of order n into the tables, and put in the contexts that are not there."""
-    order = _read_order(lines, n, promised, is_highest, vocabulary, tables)
-    lines_M, contexts_M, words_M, values_M2, lost_QN = order
-
-    # N-grams that are put into the order below shift the numbers of the others there.
-    if len(lost_QN):
-        is_lost_M = contexts_M == NOWHERE
-        places = tables.insert(lost_QN)
-        contexts_M[~is_lost_M] = shift_numbers(contexts_M[~is_lost_M], places)
-        contexts_M[is_lost_M] = tables.numbers(lost_QN)
-
-    # Entries may come in any order.
-    keys_M = make_keys(contexts_M, words_M, tables.size)
-    if (keys_M[1:] <= keys_M[:-1]).any():
-        by_key = np.argsort(keys_M, kind="stable")
-        keys_M, lines_M, values_M2 = keys_M[by_key], lines_M[by_key], values_M2[by_key]
-        refuse(lines, lines_M[1:], keys_M[1:] == keys_M[:-1], f"a duplicate {n}-gram")
-    tables.add(keys_M, values_M2)
-
-
-def _read_order(
-    lines: ArpaLines,
-    n: int,
-    promised: int,
-    is_highest: bool,
-    vocabulary: pa.Array,
-    tables: ArpaTables,
-) -> list[np.ndarray]:
-    """Read the n-grams of order n: line, number of the context (or NOWHERE), last word, log p(w|h)
-    and log backoff of each; then the words of the contexts that are nowhere."""
-    # So that a section without n-grams has arrays, too.
+    # Of each n-gram its line, the number of its context (or NOWHERE), its last word, log p(w|h) and
+    # log backoff; then the words of the contexts that are nowhere. A section without n-grams has
+    # arrays, too.
     parts = [
         (
             np.zeros(0, np.int64),
@@ -560,7 +533,23 @@ def _read_order(
         contexts_L = tables.numbers(ids_LN[:, :-1])
         lost_QN = ids_LN[contexts_L == NOWHERE, :-1]
         parts.append((lines_L, contexts_L, ids_LN[:, -1].copy(), values_L2, lost_QN))
-    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    columns = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    lines_M, contexts_M, words_M, values_M2, lost_QN = columns
+
+    # N-grams that are put into the order below shift the numbers of the others there.
+    if len(lost_QN):
+        is_lost_M = contexts_M == NOWHERE
+        places = tables.insert(lost_QN)
+        contexts_M[~is_lost_M] = shift_numbers(contexts_M[~is_lost_M], places)
+        contexts_M[is_lost_M] = tables.numbers(lost_QN)
+
+    # Entries may come in any order.
+    keys_M = make_keys(contexts_M, words_M, tables.size)
+    if (keys_M[1:] <= keys_M[:-1]).any():
+        by_key = np.argsort(keys_M, kind="stable")
+        keys_M, lines_M, values_M2 = keys_M[by_key], lines_M[by_key], values_M2[by_key]
+        refuse(lines, lines_M[1:], keys_M[1:] == keys_M[:-1], f"a duplicate {n}-gram")
+    tables.add(keys_M, values_M2)
 
 
 def _end(lines: ArpaLines) -> None:

@@ -38,7 +38,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rnnlm.errors import (
     OutputError,
@@ -191,8 +191,8 @@ class Cluster(WorkerPool):
         future.add_done_callback(lambda _: self._shares.pop(call.task, None))
         return future
 
-    def _hear(self, event: tuple[float, "TaskProgress"]) -> None:
-        """Note how far a task is."""
+    def _hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        """Note how far a task is: the message names the `task` and the `share` that is done."""
         _, progress = event
         # It may have ended since, or belong to an earlier phase.
         if progress["task"] in self._shares:
@@ -331,13 +331,6 @@ def reporting_to(say: Callable[[float], None]) -> Iterator[None]:
         yield
     finally:
         _say.reset(token)
-
-
-class TaskProgress(TypedDict):
-    """A message from a running task."""
-
-    task: str
-    share: float
 
 
 @functools.cache

@@ -115,16 +115,11 @@ def test_a_folder_that_workers_do_not_share(cluster, tmp_path, answer, why):
 
 def test_a_worker_reads_and_writes_the_folder(tmp_path):
     (tmp_path / "mark").write_text("mark")
-    (tmp_path / "vocabulary").write_text("a\nb\n")
-    vocabulary = str(tmp_path / "vocabulary")
-    sha256 = "81c611f54b2e5a3c7e18d0bb1d4c1b1a9f3aa4ac9d1a0f3f10b0d9a1a5bd0ef0"
-    with pytest.raises(ValueError, match="it finds another"):
-        dask_cluster._seen(str(tmp_path), "mark", {vocabulary: sha256})
-    name = dask_cluster._seen(str(tmp_path), "mark", {})
+    name = dask_cluster._seen(str(tmp_path), "mark")
     assert (tmp_path / name).read_text() == "mark" and name.endswith(".new")
     (tmp_path / "mark").write_text("another")
     with pytest.raises(ValueError, match="something else"):
-        dask_cluster._seen(str(tmp_path), "mark", {})
+        dask_cluster._seen(str(tmp_path), "mark")
 
 
 def test_a_silent_scheduler_is_an_error(cluster, monkeypatch):
