@@ -9,37 +9,30 @@ would reach back beyond the start of the line, or of what was read, cost nothing
 import math
 from collections.abc import Iterator, Sequence
 
-from rnnlm.lm.ngram.tables import BackoffLevel
+import numpy as np
+
+from rnnlm.lm.ngram.model import NgramModel
 
 Gram = tuple[int, ...]
 
 
 class BackoffDictionary:
-    """levels: of a model, from the unigrams up; `<s>` is word `size`, and is read where the input
-    is the boundary."""
+    """`<s>` is word `size`, and is read where the input is the boundary.
 
-    def __init__(
-        self,
-        levels: Sequence[BackoffLevel],
-        size: int,
-        boundary_id: int,
-        unseen_context_logprob: float,
-    ) -> None:
-        self.order, self.size, self.boundary_id = len(levels), size, boundary_id
-        self.unseen_context_logprob = unseen_context_logprob
-        self.values: dict[Gram, tuple[float, float]] = {}
+    values: [log p, log backoff] of each n-gram."""
+
+    def __init__(self, model: NgramModel) -> None:
+        self.order, self.size = model.order, model.size
+        self.boundary_id = model.tokenizer.boundary_id
+        self.unseen_context_logprob = model.unseen_context_logprob
+        self.values: dict[Gram, list[float]] = {}
         grams: list[Gram] = [()]
-        bits = size.bit_length()
-        for level in levels:
+        bits = self.size.bit_length()
+        for level in model.levels():
             keys = [int(key) for key in level.keys_M]
             grams = [(*grams[key >> bits], key % (1 << bits)) for key in keys]
-            self.values.update(
-                zip(
-                    grams,
-                    zip(level.logprob_M.tolist(), level.logbackoff_M.tolist(), strict=True),
-                    strict=True,
-                )
-            )
+            rows = np.stack([level.logprob_M, level.logbackoff_M], axis=1).tolist()
+            self.values.update(zip(grams, rows, strict=True))
         self.followed = {gram[:-1] for gram in self.values}
 
     def context(self, inputs: Sequence[int]) -> Gram:

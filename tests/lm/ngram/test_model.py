@@ -51,12 +51,6 @@ def build(
     return NgramModel.from_levels(levels, tokenizer, smoothing.normalised, unseen)
 
 
-def dictionary_of(model: NgramModel) -> BackoffDictionary:
-    return BackoffDictionary(
-        list(model.levels()), model.size, model.tokenizer.boundary_id, model.unseen_context_logprob
-    )
-
-
 def passages(
     chance: np.random.Generator, dictionary: BackoffDictionary, rows: int, length: int
 ) -> np.ndarray:
@@ -111,7 +105,7 @@ def roundabout(model: NgramModel, state, rows: int):
 
 def check_against_dictionary(model: NgramModel, seed: int) -> None:
     """Check score, predict and both states against the dictionary, window by window."""
-    chance, dictionary = np.random.default_rng(seed), dictionary_of(model)
+    chance, dictionary = np.random.default_rng(seed), BackoffDictionary(model)
     rows, length = int(chance.integers(1, 4)), int(chance.integers(1, 25))
     ids_BL = passages(chance, dictionary, rows, length + 1)
     inputs_BT, targets_BT = ids_BL[:, :-1], targets_of(chance, ids_BL, model.size)

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reference.backoff_dictionary import BackoffDictionary
 from rnnlm.lm.ngram import pruning
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.smoothing import ESTIMATORS
-from rnnlm.lm.ngram.tables import BackoffLevel, split_keys
+from rnnlm.lm.ngram.tables import BackoffLevel
 from support.tiny_models import english_lines, fit, make_tokenizer
 from support.tiny_ngrams import level_of
 
@@ -25,46 +26,30 @@ NORMALISED = [
 ]
 
 
-class Table:
-    """A model as a dictionary: n-gram (word ids; `<s>` is V) to [log p, log backoff]."""
-
-    def __init__(self, model: NgramModel) -> None:
-        self.size, self.boundary_id = model.size, model.tokenizer.boundary_id
-        grams = [(word,) for word in range(model.size + 1)]
-        self.entries = {}
-        for n, values in enumerate(model.values, start=1):
-            if n > 1:
-                pairs = zip(*split_keys(model.keys[n - 2], model.size), strict=True)
-                grams = [(*grams[context], int(word)) for context, word in pairs]
-            for gram, row in zip(grams, values.tolist(), strict=True):
-                self.entries[gram] = [*row, 0.0][:2]
-
-    def logprob(self, gram: tuple) -> float:
-        if gram in self.entries:
-            return self.entries[gram][0]
-        return self.entries.get(gram[:-1], (0, 0.0))[1] + self.logprob(gram[1:])
+class Table(BackoffDictionary):
+    """A model as a dictionary, which can lose an n-gram."""
 
     def distribution(self, context: tuple) -> np.ndarray:
-        return np.exp([self.logprob((*context, word)) for word in range(self.size)])
+        return np.exp([self.logprob(context, word) for word in range(self.size)])
 
     def history(self, context: tuple) -> float:
         """Return P(h) by the chain rule, with `<s>` as likely as `</s>`."""
         first = self.boundary_id if context[0] == self.size else context[0]
-        others = [self.logprob(context[:length]) for length in range(2, len(context) + 1)]
-        return math.exp(self.logprob((first,)) + sum(others))
+        others = [self.logprob(context[:at], context[at]) for at in range(1, len(context))]
+        return math.exp(self.logprob((), first) + sum(others))
 
     def increase(self, gram: tuple) -> float:
         """Return exp(D(p||p')) - 1. D is summed over all words; p' lacks the n-gram, and its
         backoff weight makes the sum one."""
         context, before = gram[:-1], self.distribution(gram[:-1])
-        entry, weight = self.entries.pop(gram), self.entries[context][1]
-        seen = [word for word in range(self.size) if (*context, word) in self.entries]
-        below = np.exp([self.logprob((*context[1:], word)) for word in range(self.size)])
+        entry, weight = self.values.pop(gram), self.values[context][1]
+        seen = [word for word in range(self.size) if (*context, word) in self.values]
+        below = np.exp([self.logprob(context[1:], word) for word in range(self.size)])
         left = 1 - sum(before[word] for word in seen)
-        self.entries[context][1] = math.log(left / (1 - sum(below[word] for word in seen)))
+        self.values[context][1] = math.log(left / (1 - sum(below[word] for word in seen)))
         ratio = before / self.distribution(context)
         divergence = self.history(context) * float(np.sum(before * np.log(ratio)))
-        self.entries[gram], self.entries[context][1] = entry, weight
+        self.values[gram], self.values[context][1] = entry, weight
         return math.expm1(divergence)
 
 
@@ -73,7 +58,7 @@ def worths(model: NgramModel) -> dict[tuple, float]:
     valuable n-gram that begins with it."""
     table = Table(model)
     found = {}
-    for gram in sorted((gram for gram in table.entries if len(gram) > 1), key=len, reverse=True):
+    for gram in sorted((gram for gram in table.values if len(gram) > 1), key=len, reverse=True):
         found[gram] = max(found.get(gram, 0.0), table.increase(gram))
         found[gram[:-1]] = max(found.get(gram[:-1], 0.0), found[gram])
     return {gram: worth for gram, worth in found.items() if len(gram) > 1}
@@ -84,7 +69,7 @@ def farthest_from_one(model: NgramModel) -> float:
     itself."""
     worst = 0.0
     for length in range(1, max(2, model.order)):
-        grams = [gram for gram in Table(model).entries if len(gram) == length]
+        grams = [gram for gram in Table(model).values if len(gram) == length]
         contexts = np.array(grams).reshape(-1, length)
         ids_BT = np.where(contexts == model.size, model.tokenizer.boundary_id, contexts)
         logprob_BTV, _ = model.predict(ids_BT, model.initial_state(len(ids_BT)))
@@ -121,11 +106,11 @@ def test_a_model_worked_by_hand():
     model = model_of(unigrams(1, 1, 1, 1, 0.5), order_of([2, 2, 4], [2, 3, 2], [0.2, 0.5, 0.7]))
     assert worths(model) == pytest.approx(increases, rel=1e-4)
     pruned = pruning.by_entropy(model, 0.011)
-    assert Table(pruned).entries.keys() == Table(model).entries.keys() - {(2, 3)}
-    assert np.exp(Table(pruned).entries[2,][1]) == pytest.approx((1 - 0.2) / (1 - 0.4))
-    assert np.exp(Table(pruned).logprob((2, 3))) == pytest.approx(0.3 * 4 / 3)
+    assert Table(pruned).values.keys() == Table(model).values.keys() - {(2, 3)}
+    assert np.exp(Table(pruned).values[2,][1]) == pytest.approx((1 - 0.2) / (1 - 0.4))
+    assert np.exp(Table(pruned).logprob((2,), 3)) == pytest.approx(0.3 * 4 / 3)
     smaller, threshold = pruning.to_size(model, 6)
-    assert Table(smaller).entries.keys() == Table(model).entries.keys() - {(2, 3), (2, 2)}
+    assert Table(smaller).values.keys() == Table(model).values.keys() - {(2, 3), (2, 2)}
     assert threshold == pytest.approx(increases[2, 2], rel=1e-4)
 
 
@@ -133,7 +118,7 @@ def test_a_model_worked_by_hand():
 def test_what_goes_is_what_the_distributions_say(smoothing):
     model = fit("ngram", TEXT[:8], order=4, smoothing=smoothing)
     expected = worths(model)
-    words = {gram for gram in Table(model).entries if len(gram) == 1}
+    words = {gram for gram in Table(model).values if len(gram) == 1}
     ordered = sorted(expected.values())
     for at in np.linspace(1, len(ordered) - 1, 9, dtype=int):
         while at < len(ordered) - 1 and ordered[at] < ordered[at - 1] * 1.01 + 1e-9:
@@ -141,7 +126,7 @@ def test_what_goes_is_what_the_distributions_say(smoothing):
         threshold = (ordered[at - 1] + ordered[at]) / 2
         kept = {gram for gram, worth in expected.items() if worth >= threshold}
         pruned = pruning.by_entropy(model, threshold)
-        assert Table(pruned).entries.keys() == kept | words
+        assert Table(pruned).values.keys() == kept | words
 
 
 @pytest.mark.parametrize("order, tokenizer", [(1, "word"), (3, "char"), (5, "word")])
@@ -156,7 +141,7 @@ def test_a_normalised_model_sums_to_one_everywhere(order, tokenizer):
 
 def test_what_stays_keeps_its_probability_and_its_prefixes():
     model = fit("ngram", TEXT, order=5)
-    before, after = Table(model).entries, Table(pruning.by_entropy(model, 1e-4)).entries
+    before, after = Table(model).values, Table(pruning.by_entropy(model, 1e-4)).values
     assert len(before) > 1.2 * len(after)
     assert all(row[0] == before[gram][0] for gram, row in after.items())
     assert all(gram[:-1] in after for gram in after if len(gram) > 1)
@@ -165,8 +150,8 @@ def test_what_stays_keeps_its_probability_and_its_prefixes():
 def test_higher_thresholds_leave_subsets_and_zero_leaves_all():
     model = fit("ngram", TEXT, order=4)
     thresholds = (0, 1e-5, 1e-4, 1e-3, 1e-2, 1)
-    left = [Table(pruning.by_entropy(model, threshold)).entries for threshold in thresholds]
-    assert left[0] == Table(model).entries
+    left = [Table(pruning.by_entropy(model, threshold)).values for threshold in thresholds]
+    assert left[0] == Table(model).values
     assert all(more.keys() > fewer.keys() for more, fewer in itertools.pairwise(left[:-1]))
     assert all(len(gram) == 1 for gram in left[-1])
 
@@ -174,8 +159,8 @@ def test_higher_thresholds_leave_subsets_and_zero_leaves_all():
 def probabilities(model: NgramModel, symbols: list[str]) -> dict[tuple, float]:
     """Map n-grams in words to their log-probabilities."""
     names = [*symbols, "<s>"]
-    entries = Table(model).entries.items()
-    return {tuple(names[id] for id in gram): row[0] for gram, row in entries}
+    values = Table(model).values.items()
+    return {tuple(names[id] for id in gram): row[0] for gram, row in values}
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9, 1.5])
@@ -186,7 +171,7 @@ def test_a_target_is_hit_and_its_threshold_agrees(share):
     pruned, threshold = pruning.to_size(model, wanted)
     found = sum(map(len, pruned.values))
     assert 0.97 * min(wanted, total) <= found <= wanted
-    assert Table(pruned).entries == Table(pruning.by_entropy(model, threshold)).entries
+    assert Table(pruned).values == Table(pruning.by_entropy(model, threshold)).values
 
 
 def test_lower_orders_stay_as_they_are():
@@ -233,8 +218,8 @@ def test_missing_suffixes_are_backed_off_from():
     for ngrams in (9, 8, 7):
         pruned, _ = pruning.to_size(model, ngrams)
         after = Table(pruned)
-        assert len(after.entries) <= ngrams
-        for context in (gram for gram in after.entries if len(gram) < pruned.order):
+        assert len(after.values) <= ngrams
+        for context in (gram for gram in after.values if len(gram) < pruned.order):
             total = after.distribution(context).sum()
             assert total == pytest.approx(before.distribution(context).sum(), abs=1e-6)
 
@@ -242,8 +227,8 @@ def test_missing_suffixes_are_backed_off_from():
 def test_maximum_likelihood_sums_to_one_after_seen_contexts():
     model = fit("ngram", TEXT, order=3, smoothing="mle")
     pruned = Table(pruning.by_entropy(model, 1e-3))
-    assert len(pruned.entries) < sum(map(len, model.values))
-    seen = {gram[:-1] for gram in pruned.entries if len(gram) > 1}
+    assert len(pruned.values) < sum(map(len, model.values))
+    seen = {gram[:-1] for gram in pruned.values if len(gram) > 1}
     for context in sorted(seen)[::7]:
         assert pruned.distribution(context).sum() == pytest.approx(1, abs=1e-6)
 
