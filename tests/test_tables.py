@@ -227,7 +227,7 @@ def test_inspections_give_each_table_by_title(here):
     gates = result_of(here, "gates")
     second = gates.tables()[1]
     assert gates.to_rows(second.title) == gates.to_rows(1) == second.to_rows()
-    assert list(second.to_pandas()["gate"])[:2] == ["input", "forget"]
+    assert list(second.to_pandas()["gate"])[:2] == ["forget", "candidate"]
     for wrong in (2, -1, "Stat"):
         with pytest.raises(UsageError, match="there is no table"):
             gates.to_rows(wrong)
