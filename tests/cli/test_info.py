@@ -77,7 +77,7 @@ def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
     assert shown["tokenizer"] == f"word, V = {told['vocabulary_size']:,}, {digest}, {SPLIT}"
     assert shown["structure"] == "layers=1 embedding_size=8 hidden_size=8"
     recipe, differs, where = shown["recipe"].split("; ")
-    assert recipe == "lstm" and differs.startswith("differs in: embedding_size=8 (recipe: 256), ")
+    assert recipe == "lstm" and differs.startswith("differs in: embedding_size=8 (recipe: 300), ")
     assert "batch_rows=4 (recipe: 20)" in differs and "budget=30steps (recipe: " in differs
     assert "dropout" not in differs and "threads" not in differs
     assert where == f"all {len(told['settings'])} settings: config.json"

@@ -115,7 +115,7 @@ def models(tmp_path_factory, corpus_lines):
     text.write_text("\n".join(corpus_lines[:240]) + "\n", encoding="utf-8")
     valid.write_text("\n".join(corpus_lines[240:280]) + "\n", encoding="utf-8")
     lstm, unigram = folder / "checkpoints" / "tiny", folder / "checkpoints" / "uni"
-    small = (*TINY, "--budget", "30steps", "--precision", "fp32")
+    small = (*TINY, "--set", "coupled_gates=false", "--budget", "30steps", "--precision", "fp32")
     shown = train(text, "--valid", valid, "--test", valid, *small, "-o", lstm)
     train(text, "--model", "unigram", "--holdout", "0", "-o", unigram)
     return Models(folder, text, valid, lstm, unigram, shown.err, shown.out)
