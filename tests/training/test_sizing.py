@@ -71,12 +71,14 @@ def test_the_rate_falls_with_the_width_and_the_steps():
 def test_a_budget_in_time_chooses_what_nobody_sets(text):
     with pytest.warns(RnnlmWarning, match="1s is time for about .* so: hidden_size="):
         values, origins = settled(text, budget="1s", dropout_input=0.35)
-    assert of_budget(origins) == OF_BUDGET - {"dropout_input"}
-    assert values["dropout_input"] == 0.35
+    # How fast the machine is decides whether more follows.
+    chosen = of_budget(origins)
+    assert chosen >= OF_BUDGET - {"dropout_input"} and values["dropout_input"] == 0.35
+    assert "dropout_input" not in chosen
     assert values["hidden_size"] in {size.hidden_size for size in SIZES}
-    assert of_budget(settled(text, budget="1s", hidden_size=8)[1]) == {
-        "dropout_input", "dropout_output",
-    }  # fmt: skip
+    chosen = of_budget(settled(text, budget="1s", hidden_size=8)[1])
+    assert chosen >= {"dropout_input", "dropout_output"}
+    assert not chosen & {"hidden_size", "embedding_size"}
 
 
 @pytest.mark.parametrize(
