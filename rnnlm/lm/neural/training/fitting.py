@@ -210,10 +210,10 @@ def begin(run: RunSettings) -> tuple[torch.device, str]:
     return device, precision
 
 
-# A step of fewer multiplications is at most 1.2 times as fast with two threads on idle cores, and
-# several times slower where another program needs a core: threads wait for each other after each
-# product.
-SMALL_STEP = 100_000_000
+# A step of fewer multiplications is at most 1.3 times as fast with two threads on idle cores, and
+# two to three times slower where another program needs a core: threads wait for each other after
+# each product.
+SMALL_STEP = 150_000_000
 _threads_before: list[int] = []  # what a small network found
 
 
