@@ -47,7 +47,7 @@ SMALL_CHARACTERS = {
     "lstm": {"character_size": 4, "character_hidden_size": 4}, None: {},
 }  # fmt: skip
 # enough to learn the grammar
-TRAINING = ("--budget", "40steps", "--set", "validate_every_steps=40")
+TRAINING = ("--budget", "40steps", "--set", "validate_every_steps=40", "--set", "warmup=0.1")
 
 
 def request(draw: random.Random) -> tuple[list[str], list[str], str]:

@@ -44,7 +44,7 @@ REFUSED = {  # what the file f holds, the command, and what is said
         "f, line 1: not UTF-8 (byte 1 is 0xff)"),
     "vocabulary: missing": (b"", f"{PRUNE}rom", "cannot read from"),
     "vocabulary: empty": (b"", PRUNE, "f has no word that is in the model"),
-    "vocabulary: other words": (b"word,count\nzorp,3\n", PRUNE, "f has no word that is in the"),
+    "vocabulary: other words": (b"zorp\nzurp\n", PRUNE, "f has no word that is in the"),
     "vocabulary: invalid UTF-8": (b"\xff\n", PRUNE, "f, line 1, byte 1: not UTF-8"),
     "a prompt with a newline": (b"", "generate -m {unigram} 'a\nb'",
         "the prompt: a line holds a newline"),
