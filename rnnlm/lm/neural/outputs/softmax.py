@@ -191,9 +191,17 @@ def log_likelihood(
     parts = []
     for features_nE, index_n1 in zip(features_NE.split(rows), index_N1.split(rows), strict=True):
         logits_nV = linear_logits(features_nE, weight_VE, bias_V)
-        target_n = logits_nV.gather(1, index_n1).squeeze(1)
-        parts.append(target_n - torch.logsumexp(logits_nV, dim=1))
+        parts.append(log_softmax_at(index_n1, logits_nV))
     return torch.cat(parts) * (targets_N != PADDING)
+
+
+def log_softmax_at(index_n1: Tensor, logits_nV: Tensor) -> Tensor:
+    """Compute log softmax at one place of each row, shape (n,), exactly for logits of any size; the
+    logits are overwritten."""
+    # log sum exp(logits) would round its small part off where the largest logit is large.
+    logits_nV -= logits_nV.amax(dim=1, keepdim=True)
+    target_n = logits_nV.gather(1, index_n1).squeeze(1)
+    return target_n - logits_nV.exp_().sum(dim=1).log_()
 
 
 # ---- The loss of a softmax over a large vocabulary: logits = features W^T + b, cross-entropy and

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from rnnlm.lm.neural.outputs import softmax
-from rnnlm.lm.neural.outputs.softmax import LinearCrossEntropy
+from rnnlm.lm.neural.outputs.softmax import LinearCrossEntropy, log_likelihood
 from support.operations import Operations
 from support.output_layers import E, N, V, example, in_chunks
 
@@ -125,3 +125,10 @@ def test_zero_rows_give_zero_loss_and_gradients():
     loss = LinearCrossEntropy.apply(features_NE[:0], weight_VE, bias_V, targets_N[:0])
     assert loss.item() == 0
     assert not any(gradient.any() for gradient in torch.autograd.grad(loss, [weight_VE, bias_V]))
+
+
+def test_equal_logits_of_any_size_are_a_uniform_distribution():
+    """Beside 3e38, log V would be rounded off."""
+    features, weights, bias = torch.zeros(1, 2), torch.zeros(5, 2), torch.full((5,), 3e38)
+    logprob = log_likelihood(features, weights, bias, torch.tensor([1]))
+    torch.testing.assert_close(logprob, torch.log(torch.tensor([0.2])))
