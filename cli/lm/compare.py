@@ -18,7 +18,7 @@ from ..options import (
     model_by_default,
     overwrite_option,
     refuse_given,
-    refuse_if,
+    settings_of,
 )
 from ..setting_options import options_of
 from ..tasks import task_options, translation_options
@@ -26,7 +26,6 @@ from ..text_options import label_options, text_options
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.pairing import Comparison
-    from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.interface import Task
 
 
@@ -93,7 +92,6 @@ def command(
     in the same way, regardless of their tokens; their perplexities are compared only if they count
     the same tokens, words or characters.
     """
-    refuse_if(overwrite and not plot, "--overwrite needs --plot FILE.")
     check_plot(plot, overwrite)
     result = _measured(models, on, train, device, given | {"top": top}) if on else _stored(models)
     if as_json:
@@ -128,11 +126,13 @@ def _measured(
     task = _task_of(models)
     task_options.check(task, models[0], comparing=True, common=("plot", "overwrite"))
     given["train"] = task_options.data_of(task, train, given) if train else None
+    # Each task takes some of the settings.
+    chosen = {name: given[name] for name in task.compares_by if name in given}
     return task.compare(
         models,
         task_options.data_of(task, on, given),
         task_options.options_of(task, given),
-        _settings(task, given),
+        settings_of(ComparisonSettings, chosen),
         device=device,
     )
 
@@ -157,14 +157,3 @@ def _task_of(models: tuple[str, ...]) -> "Task":
     tasks = {name: task_of(name) for name in models}
     registry.check_same_task(tasks)
     return registry.task(tasks[models[0]])
-
-
-def _settings(task: "Task", given: dict[str, Any]) -> "ComparisonSettings":
-    """Return the settings of the comparison, of which each task takes some."""
-    from rnnlm.evaluation.comparison.settings import ComparisonSettings
-
-    values = {}
-    for name in task.compares_by:
-        if given.get(name) is not None:
-            values[name] = given[name]
-    return ComparisonSettings(**values)

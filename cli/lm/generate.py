@@ -72,9 +72,7 @@ def _search(given: dict[str, Any]) -> tuple[Any, "Callable[..., Iterable[Sample]
     them."""
     from rnnlm.config import names_of
     from rnnlm.scoring.generation.drawing import generate
-    from rnnlm.scoring.generation.sampling import GenerationSettings
     from rnnlm.scoring.generation.search import likeliest
-    from rnnlm.scoring.generation.settings import BeamSettings
 
     if given["beam"] is None:
         options.refuse_if(given["length_power"] is not None, "--length-power needs --beam.")

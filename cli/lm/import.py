@@ -54,7 +54,6 @@ def command(
         tokenizer_from and (lowercase or split_punctuation),
         "--tokenizer-from determines the tokenizer: leave out --lowercase and --split-punctuation.",
     )
-    from rnnlm.text.tokenizer_settings import TokenizerSettings
     from rnnlm.training.derived.importing import import_arpa
 
     settings = TokenizerSettings(

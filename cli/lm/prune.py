@@ -130,9 +130,4 @@ def _cells(size: "ModelSize") -> dict[str, str]:
 
 def _as_json(size: "ModelSize") -> dict[str, Any]:
     evaluation = size.evaluation.to_dict() if size.evaluation else None
-    return {
-        "ngrams": list(size.ngrams),
-        "vocabulary_size": size.vocabulary_size,
-        "bytes": size.bytes,
-        "evaluation": evaluation,
-    }
+    return {**vars(size), "evaluation": evaluation}

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,9 +15,6 @@ from ..options import refuse_given, refuse_if
 from ..setting_options import options_of
 from ..text_options import column_option, encoding_option, special_symbols_option
 from .minimal_pairs import pairs_options, show_pairs, take_request
-
-if TYPE_CHECKING:
-    from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 
 _SUFFIXES = {
     ".jsonl": "jsonl",
@@ -217,10 +214,8 @@ def _format(as_json: bool, output: Path | None) -> str:
     return form
 
 
-def _settings(given: dict[str, Any], form: str) -> "tuple[ScoringSettings, SentenceSettings]":
+def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, SentenceSettings]:
     """Return the sentences to score, and how they are read."""
-    from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
-
     # None keeps all columns of the input; a printed table would have no room for them.
     keep = given["keep"]
     if keep == ("all",) or (keep is None and form != "table"):
@@ -240,7 +235,7 @@ def _settings(given: dict[str, Any], form: str) -> "tuple[ScoringSettings, Sente
     return scoring, reading
 
 
-def _notice_terminal_input(inputs: tuple[str, ...], settings: "SentenceSettings") -> None:
+def _notice_terminal_input(inputs: tuple[str, ...], settings: SentenceSettings) -> None:
     """Say which input is read, where a person types it."""
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
         what = "sentences from the terminal, one per line"
@@ -253,7 +248,7 @@ def _identity(
     sentences: tuple[str, ...],
     inputs: tuple[str, ...],
     targets: tuple[str, ...],
-    settings: "SentenceSettings",
+    settings: SentenceSettings,
 ) -> dict[str, str]:
     """Return the facts that determine which sentences are scored, by name."""
     from rnnlm.storage.files.resuming import merged, settings_identity, text_signatures

@@ -24,7 +24,6 @@ from ..text_options import text_options, tokenizer_options
 if TYPE_CHECKING:
     from rnnlm.events import Finished
     from rnnlm.training.plan import Plan
-    from rnnlm.training.request import TrainingRequest
 
 # ---- The options of `rnnlm train`, by section.
 
@@ -209,7 +208,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         context.exit(128 + signals.ending)
 
 
-def _request(given: dict[str, Any]) -> "TrainingRequest":
+def _request(given: dict[str, Any]) -> TrainingRequest:
     from rnnlm.config import parse_assignments
     from rnnlm.training.resolution import request_of
 

@@ -76,7 +76,6 @@ def command(
     from rnnlm.storage.manifest import read_manifest
     from rnnlm.text import sources
     from rnnlm.tools.vectors.embedding_files import check_path, save_vectors, words_path
-    from rnnlm.tools.vectors.settings import EmbeddingSettings
 
     # Find out whether the file can be written before the model is loaded.
     options.refuse_if(

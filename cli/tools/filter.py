@@ -116,9 +116,7 @@ def command(
     A file that cannot be read does not stop the others: all such files are named, and the exit code
     is 1. To resume, run the same command again, with more files if you like.
     """
-    from rnnlm.text.lines import TextSettings
     from rnnlm.tools.filtering.run import FilterFinished, FilterRequest, run
-    from rnnlm.tools.filtering.settings import FilterSettings
 
     refuse_if(given["quantiles"] and not reference, "--quantiles needs --reference.")
     text = {

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from rnnlm.tools.rescoring.mert import Weights
     from rnnlm.tools.rescoring.nbest import Utterance
     from rnnlm.tools.rescoring.rescorer import Gain, Rescored, Stage, WordErrorRate
-    from rnnlm.tools.rescoring.settings import RescoreSettings, TextMapping
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = section(
@@ -221,7 +220,6 @@ def _identities(
         text_signatures,
     )
     from rnnlm.tools.rescoring.files import files_beside
-    from rnnlm.tools.rescoring.settings import ListSettings
 
     # Settings that the result depends on.
     tuning, lists = _tuning(given), settings_of(ListSettings, given)
@@ -258,7 +256,6 @@ def _identities(
 
 def _read(source: str, given: dict[str, Any]) -> "list[Utterance]":
     from rnnlm.tools.rescoring.files import check_names, read_nbest
-    from rnnlm.tools.rescoring.settings import ListSettings
 
     settings = settings_of(ListSettings, given)
     utterances = read_nbest(
@@ -284,20 +281,13 @@ def _say_written(outputs: dict[str, Path], utterances: int) -> None:
         terminal.say(f"{what} written to {path}")
 
 
-def _mapping(given: dict[str, Any]) -> "TextMapping":
-    from rnnlm.tools.rescoring.settings import TextMapping
-
-    return settings_of(TextMapping, given)
-
-
 def _fixed_weights(path: str, given: dict[str, Any]) -> "Weights":
     """Return the weights in a file, which say how the text is treated; refuse options that say
     otherwise."""
     from rnnlm.tools.rescoring.mert import read_weights
-    from rnnlm.tools.rescoring.settings import TextMapping
 
     weights = read_weights(path)
-    if _mapping(given) not in (TextMapping(), weights.mapping):
+    if settings_of(TextMapping, given) not in (TextMapping(), weights.mapping):
         raise UsageError(
             f"the text options differ from those with which {path} was tuned",
             "weights need text that is read as in tuning",
@@ -318,12 +308,10 @@ def _applied(
     return weights, rescore(utterances, models, weights, seed=seed, report=terminal.Progress())
 
 
-def _tuning(given: dict[str, Any]) -> "RescoreSettings":
-    from rnnlm.tools.rescoring.settings import RescoreSettings
-
+def _tuning(given: dict[str, Any]) -> RescoreSettings:
     return replace(
         settings_of(RescoreSettings, given),
-        mapping=_mapping(given),
+        mapping=settings_of(TextMapping, given),
         words=not given["no_words"],
         oov=not given["no_oov"],
     )

@@ -50,8 +50,6 @@ def command(
     127.0.0.1, it requires a token or --no-auth. It logs one line per request to standard error,
     without the content of requests and answers.
     """
-    from rnnlm.tools.serving.settings import ServingSettings
-
     for name in ("no_auth", "trusted_proxy"):
         given[name] = given[name] or None
     settings = options.settings_of(ServingSettings, given)

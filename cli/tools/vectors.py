@@ -68,7 +68,6 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     from rnnlm.text import sources
     from rnnlm.text.corpus import identity_of
     from rnnlm.tools.vectors.learning import learn_vectors, named_text
-    from rnnlm.tools.vectors.settings import LearningSettings
 
     from ..options import corpus_of, refuse_given
 

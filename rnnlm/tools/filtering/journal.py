@@ -102,10 +102,6 @@ class FilterState:
             )
         )
 
-    def give_up(self, shard: str) -> None:
-        """Forget that a shard was started: it cannot be read, and nothing of it was written."""
-        self.started.discard(shard)
-
     def _note(self, entry: Entry) -> None:
         if isinstance(entry, CutoffsEntry):
             self.borders = entry

@@ -38,13 +38,17 @@ class Documents:
 
     @classmethod
     def of_texts(
-        cls, texts: Iterable[str | None], special_symbols: SpecialSymbols, where: str = "document"
+        cls,
+        texts: Iterable[str | None],
+        special_symbols: SpecialSymbols,
+        where: str = "document",
+        first: int = 1,
     ) -> "Documents":
         """Split texts into lines; None is a document without words. special_symbols: treatment of
-        `<s>` and `</s>`; where: the name of a document in messages."""
+        `<s>` and `</s>`; where: the name of a document in messages; first: the first number."""
         lines: list[str] = []
         starts = [0]
-        for number, text in enumerate(texts, start=1):
+        for number, text in enumerate(texts, start=first):
             if text:
                 lines += lines_of_text(text, special_symbols, f"{where} {number}")
             starts.append(len(lines))

@@ -43,7 +43,7 @@ from rnnlm.tools.filtering.journal import (
 )
 from rnnlm.tools.filtering.judging import check_languages
 from rnnlm.tools.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
-from rnnlm.tools.filtering.shards import ShardReadSettings, check_source, open_shard
+from rnnlm.tools.filtering.shards import ShardReadSettings, open_shard
 from rnnlm.tools.filtering.work import FilterSetup, NamedModel, reference_perplexities, try_shard
 
 Result = TypeVar("Result")
@@ -91,11 +91,7 @@ class FilterJob:
     workers: int
     reads_in_threads: bool
     identity: dict[str, str]
-
-    @property
-    def has_buckets(self) -> bool:
-        """Whether documents are sorted by borders of perplexity."""
-        return bool(self.references) or self.request.settings.cutoffs is not None
+    has_buckets: bool  # whether documents are sorted by borders of perplexity
 
 
 def resolve_request(request: FilterRequest) -> FilterJob:
@@ -134,7 +130,6 @@ def resolve_request(request: FilterRequest) -> FilterJob:
         raise SettingsError(f"two columns are called {added[0]!r}", hint="choose different names")
     reading = ShardReadSettings(request.column, request.text, tuple(added))
     for source in (*shards.values(), *references):
-        check_source(source)
         open_shard(source, reading)
 
     work = FilterSetup(tuple(named), request.device, rule, reading, settings.perplexity_column)
@@ -149,6 +144,7 @@ def resolve_request(request: FilterRequest) -> FilterJob:
         workers=workers,
         reads_in_threads=reads_in_threads,
         identity=identity,
+        has_buckets=has_buckets,
     )
 
 
@@ -482,7 +478,7 @@ def _filter(
     for source, counts in _results(job, filtered, work, sources(), len(left)):
         name = names[source]
         if isinstance(counts, TextError):
-            state.give_up(name)
+            state.started.discard(name)  # nothing of it was written
             yield ShardFailed(name, str(counts))
             continue
         if signature(source) != job.signatures[name]:

@@ -104,7 +104,14 @@ class InputShard(ABC):
 def open_shard(
     source: str, reading: ShardReadSettings, watch: Callable[[float], None] | None = None
 ) -> InputShard:
-    """Return the shard in a file, by the name's suffix."""
+    """Return the shard in a file, by the name's suffix; refuse sources that cannot be read
+    again."""
+    if source == STANDARD_INPUT or is_pipe(source):
+        raise UsageError(
+            f"{shown_name(source)} cannot be filtered",
+            "a resumed run reads its files again",
+            "write it to a file",
+        )
     kind = tables.kind_of(source)
     has_column = reading.column is not None
     if kind == tables.CSV or (kind == tables.TSV and has_column):
@@ -118,16 +125,6 @@ def open_shard(
     if kind == tables.JSON_LINES:
         return JsonShard(source, reading, watch)
     return LinesShard(source, reading, watch)
-
-
-def check_source(source: str) -> None:
-    """Refuse sources that cannot be read again."""
-    if source == STANDARD_INPUT or is_pipe(source):
-        raise UsageError(
-            f"{shown_name(source)} cannot be filtered",
-            "a resumed run reads its files again",
-            "write it to a file",
-        )
 
 
 class _Bytes(ShardOutput):
@@ -489,19 +486,15 @@ class ParquetShard(InputShard):
     ) -> TableChunk:
         import pyarrow
 
-        lines: list[str] = []
-        starts = [0]
-        for number, text in enumerate(texts, start=first + 1):
-            if text:
-                where = f"{self.source}, row {number}"
-                lines += lines_of_text(text, self.reading.text.special_symbols, where)
-            starts.append(len(lines))
+        documents = Documents.of_texts(
+            texts, self.reading.text.special_symbols, f"{self.source}, row", first + 1
+        )
         table = pyarrow.Table.from_batches(batches)
         renamed = new_names(table.column_names, self.reading.added)
         metadata = table.schema.metadata
         table = table.rename_columns([renamed[name] for name in table.column_names])
         table = table.replace_schema_metadata(metadata)
-        return TableChunk(Documents(lines, np.array(starts)), table)
+        return TableChunk(documents, table)
 
     def output(self, stream: BinaryIO) -> ShardOutput:
         with tables.reading_parquet(self.source):

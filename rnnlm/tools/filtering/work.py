@@ -183,11 +183,8 @@ def _collecting_notices() -> Iterator[list[str]]:
 
 def _models(work: FilterSetup) -> dict[str, LanguageModel]:
     """Return the models of a run, by language."""
-    loaded = load_all(work.models, work.device)
-    return {
-        model.label: language_model
-        for model, language_model in zip(work.models, loaded, strict=True)
-    }
+    labels = [model.label for model in work.models]
+    return dict(zip(labels, load_all(work.models, work.device), strict=True))
 
 
 @functools.lru_cache(maxsize=1)

@@ -112,8 +112,9 @@ def cost_of(demand: Demand, limits: Cost) -> Cost:
     tokens = characters * MOST_BYTES_OF_A_CHARACTER + 2 * sum(map(len, demand.readings))
     cost = _cost_by_tokens(demand, texts, characters, tokens)
     if not _fits(cost, limits):
-        lines = [text for reading in demand.readings for text in reading]
-        tokens = len(demand.tokenizer.encode([_on_one_line(line) for line in lines]).ids)
+        # Newlines cannot be encoded; the readers refuse a text that is no line.
+        lines = [text.replace("\n", " ") for reading in demand.readings for text in reading]
+        tokens = len(demand.tokenizer.encode(lines).ids)
         cost = _cost_by_tokens(demand, texts, characters, tokens)
     _check(cost.tokens, limits.tokens, "tokens to read and to write")
     _check(cost.numbers, limits.numbers, "numbers to answer")
@@ -136,11 +137,6 @@ def _fits(cost: Cost, limits: Cost) -> bool:
         and cost.numbers <= limits.numbers
         and cost.answer_bytes <= limits.answer_bytes
     )
-
-
-def _on_one_line(text: str) -> str:
-    """Return a text as it can be encoded; its readers refuse a text that is no line."""
-    return text.replace("\n", " ")
 
 
 def _check(amount: int, most: int, of_what: str) -> None:

@@ -125,21 +125,16 @@ class Handlers:
 
     async def generate(self, asked: schemas.GenerateRequest) -> schemas.Reply:
         """Draw texts."""
-        model, steps = await self._drawn(asked)
-        samples = []
-        async for pieces in steps:
-            samples += [piece.sample for piece in pieces if piece.sample]
-        samples.sort(key=lambda sample: sample.number)
-        records = [schemas.SampleRecord(**asdict(sample)) for sample in samples]
-        return schemas.GenerateAnswer(model=model.name, samples=records)
+        *_, last = [event async for event in self.generate_events(asked)]
+        name = self.models.named(asked.model).name
+        return schemas.GenerateAnswer(model=name, samples=cast(schemas.DoneEvent, last).samples)
 
     async def generate_events(
         self, asked: schemas.GenerateRequest
     ) -> AsyncIterator[schemas.PieceEvent | schemas.DoneEvent]:
         """Draw texts, and yield the text that each step adds to them; all of them at the end."""
-        _, steps = await self._drawn(asked)
         samples = []
-        async for pieces in steps:
+        async for pieces in await self._drawn(asked):
             for piece in pieces:
                 if piece.text:
                     yield schemas.PieceEvent(piece.number, piece.text)
@@ -148,10 +143,8 @@ class Handlers:
         samples.sort(key=lambda sample: sample.number)
         yield schemas.DoneEvent(True, samples)
 
-    async def _drawn(
-        self, asked: schemas.GenerateRequest
-    ) -> tuple[ServedModel, AsyncIterator[list[SampleUpdate]]]:
-        """Return the model, and the steps in which it draws the requested texts."""
+    async def _drawn(self, asked: schemas.GenerateRequest) -> AsyncIterator[list[SampleUpdate]]:
+        """Return the steps in which a model draws the requested texts."""
         model = self.models.doing(asked.model, "generate")
         drawing = GenerationSettings(**schemas.fields_in(asked, GenerationSettings))
         self._check_count("num", drawing.num, limits.MAX_SAMPLES)
@@ -164,7 +157,7 @@ class Handlers:
         if not self._is_small(demand):
             await model.run(lambda: cost_of(demand, self.most))
         steps = generate_in_steps(cast(LanguageModel, model.core), drawing)
-        return model, model.steps(steps)
+        return model.steps(steps)
 
     # ---- N-best lists.
 

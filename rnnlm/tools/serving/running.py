@@ -167,11 +167,6 @@ def _bound(settings: ServingSettings) -> socket.socket:
     return listener
 
 
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 def _run(server: "uvicorn.Server", listener: socket.socket, started: Told) -> None:
     """Answer requests until a signal ends the server."""
 
@@ -183,7 +178,8 @@ def _run(server: "uvicorn.Server", listener: socket.socket, started: Told) -> No
     try:
         # Who connects from now on waits for uvicorn's first turn.
         listener.listen()
-        started(_url(listener))
+        host, port = listener.getsockname()[:2]
+        started(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         server.run([listener])
     finally:
         for number, handler in before.items():

@@ -315,12 +315,8 @@ def _test_perplexity(core: LanguageModel | LabelModel) -> float | None:
     if origin is None:
         return None
     evaluation = stored_evaluations(read_manifest(loading.base_folder(origin[0]))).get("test")
-    if evaluation is None:
-        return None
-    for metric in evaluation.metrics:
-        if metric.name == "ppl_token":
-            return metric.value
-    return None
+    metric = evaluation.metric("ppl_token") if evaluation else None
+    return metric.value if metric else None
 
 
 def _abilities(core: LanguageModel | LabelModel) -> list[str]:
