@@ -96,13 +96,9 @@ def say_signatures(signatures: dict[str, Any]) -> None:
         say(f"signature{of}: {signature}")
 
 
-def unfailing(stream: IO[str]) -> IO[str]:
-    """Return a stream that never fails: output for a terminal that is gone is lost."""
-    return cast(IO[str], _Unfailing(stream))
-
-
 class _Unfailing:
-    """All but writing is left to the stream itself."""
+    """A stream that never fails: output for a terminal that is gone is lost. All but writing is
+    left to the stream itself."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -198,7 +194,7 @@ def drawing_console() -> "Console | None":
     """Return the console of stderr where a panel can be redrawn on it; else None."""
     from rich.console import Console
 
-    console = Console(file=unfailing(sys.stderr))
+    console = Console(file=cast(IO[str], _Unfailing(sys.stderr)))
     return console if console.is_terminal and not console.is_dumb_terminal else None
 
 

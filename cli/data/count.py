@@ -120,7 +120,10 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     if output == Path("-"):
         output = None
     folders = list(filter(counts_folder.is_counts, text))
-    target = output if output is not None and _names_folder(output) else None
+    # A folder, or a name that may become one.
+    target = output
+    if output and not output.is_dir() and (output.suffix or output.exists()):
+        target = None
     _check(text, folders, output, target, given)
     order, shown = given["order"], {name: given[name] for name in ("highest_only", "min_count")}
     to_count = None
@@ -249,7 +252,8 @@ def _check_folders(
     first = f"{folders[0]} is a folder of counts"
     refuse_if(others, f"{first}, and cannot be combined with {', '.join(others)}.")
     refuse_if(
-        _given_of_text(given), f"{first}: options for reading and tokenizing text have no effect."
+        any(value for name, value in given.items() if name not in _COUNTING),
+        f"{first}: options for reading and tokenizing text have no effect.",
     )
     if len(folders) == 1:
         refuse_if(_is_limited(given), f"{first}: {LIMITS} have no effect.")
@@ -258,11 +262,6 @@ def _check_folders(
         _has_workers(given),
         f"{first}: this process adds up the counts: leave out --workers and --dask.",
     )
-
-
-def _names_folder(output: Path) -> bool:
-    """Return whether `output` is a folder, or by its name may become one."""
-    return output.is_dir() or not (output.suffix or output.exists())
 
 
 def _put_rows(counts: Any, output: Path | None, progress: terminal.Progress) -> None:
@@ -275,11 +274,6 @@ def _put_rows(counts: Any, output: Path | None, progress: terminal.Progress) -> 
         return
     for part in lines:
         click.echo(part, nl=False)
-
-
-def _given_of_text(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options about text and tokenizer that were given."""
-    return {name: value for name, value in given.items() if value and name not in _COUNTING}
 
 
 def _counted(

@@ -237,6 +237,7 @@ def _show(accuracies: "Accuracies") -> None:
     rows = []
     for name, groups in accuracies.items():
         for accuracy in groups:
+            unknown = accuracy.oov_pairs / accuracy.pairs if accuracy.pairs else None
             row = [
                 accuracy.by,
                 str(accuracy.group),
@@ -244,7 +245,7 @@ def _show(accuracies: "Accuracies") -> None:
                 share(accuracy.accuracy),
                 terminal.bounds(accuracy.low, accuracy.high, ".1%"),
                 f"{accuracy.ties:,}",
-                share(unknown_share(accuracy)),
+                share(unknown),
                 share(accuracy.known_accuracy),
                 terminal.amount(accuracy.margin_bits, ".2f"),
             ]
@@ -256,11 +257,6 @@ def _show(accuracies: "Accuracies") -> None:
 def share(value: float | None) -> str:
     """Return a share as a percentage."""
     return terminal.amount(value, ".1%")
-
-
-def unknown_share(accuracy: "PairAccuracy") -> float | None:
-    """Return the share of the pairs of a group that hold an unknown word."""
-    return accuracy.oov_pairs / accuracy.pairs if accuracy.pairs else None
 
 
 def _show_differences(scores: "Scores") -> None:

@@ -19,19 +19,11 @@ from ..options import (
     overwrite_option,
     refuse_if,
 )
-from ..setting_options import options_of
+from ..setting_options import list_of, options_of
 from ..text_options import column_option, text_flags
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.perplexity import TextEvaluation
-
-
-def _numbers(text: str) -> list[float]:
-    """Read numbers between commas: 0.7,0.3."""
-    try:
-        return [float(number) for number in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of numbers such as 0.7,0.3.") from None
 
 
 @click.command(cls=Command)
@@ -49,7 +41,7 @@ def _numbers(text: str) -> list[float]:
     ),
     click.option(
         "--weights",
-        type=_numbers,
+        callback=list_of(float, "numbers such as 0.7,0.3"),
         metavar="0.7,0.3",
         help="Use these weights of the models instead of tuning them.",
     ),

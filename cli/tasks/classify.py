@@ -18,6 +18,7 @@ from ..text_options import encoding_option
 if TYPE_CHECKING:
     from rnnlm.tasks.labelling.files import Row, RowText
 
+_ABOUT_INPUT = ("form", "column", "encoding_errors")
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
@@ -74,11 +75,10 @@ def command(
     """
     texts, source = options.or_standard_input(texts, source)
     options.refuse_if(texts and source is not None, "give either texts or --input, not both.")
-    idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
-    options.refuse_if(
-        texts and idle,
-        f"{', '.join(idle)}: only valid with --input, not for texts given as arguments.",
-    )
+    if texts:
+        options.refuse_given(
+            _ABOUT_INPUT, "only valid with --input, not for texts given as arguments."
+        )
     options.refuse_if(
         output and output.suffix.lower() == ".parquet",
         "the name after -o must end in .csv, .tsv or .jsonl; Parquet is not supported.",
@@ -139,13 +139,6 @@ def command(
         return
     write = files.writer(form)
     options.put((write(row, number == 0) for number, row in enumerate(rows)), output)
-
-
-_ABOUT_INPUT = {
-    "--input-format": "form",
-    "--column": "column",
-    "--encoding-errors": "encoding_errors",
-}
 
 
 def _of_arguments(texts: tuple[str, ...]) -> "Iterator[RowText]":

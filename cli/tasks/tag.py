@@ -29,6 +29,7 @@ _SUFFIXES = {
     ".ndjson": "jsonl",
 }
 
+_ABOUT_INPUT = ("form", "column", "sentence_column", "encoding_errors")
 input_options = section(
     "Input",
     click.option("--input", "source", metavar="FILE",
@@ -93,15 +94,19 @@ def command(
     """
     # Check options and texts before torch is imported.
     sentences, source = options.or_standard_input(sentences, source)
-    _check(
-        sentences=sentences,
-        source=source,
-        as_json=as_json,
-        output=output,
-        overwrite=overwrite,
-        nbest=nbest,
-        given=given,
+    options.refuse_if(
+        sentences and source is not None, "give either sentences or --input, not both."
     )
+    if sentences:
+        options.refuse_given(
+            _ABOUT_INPUT, "only valid with --input, not for sentences given as arguments."
+        )
+    is_shown = sentences and not output
+    options.refuse_if(
+        nbest > 1 and not as_json and not is_shown,
+        "a file holds one label per word: use --json for the N best.",
+    )
+    options.check_output(output, overwrite, source)
     options.check_texts(source)
     name = options.chosen_model(model_name)
     from rnnlm.lm.base import loading
@@ -118,7 +123,7 @@ def command(
     )
     if as_json:
         options.put((json_text(prediction.to_dict()) + "\n" for _, prediction in tagged), output)
-    elif sentences and not output:
+    elif is_shown:
         show([prediction for _, prediction in tagged], model.codec, probabilities, nbest > 1)
     else:
         lines = (
@@ -126,39 +131,6 @@ def command(
             for sentence, labels in tagged
         )
         options.put(lines, output)
-
-
-def _check(
-    sentences: tuple[str, ...],
-    source: str | None,
-    as_json: bool,
-    output: Path | None,
-    overwrite: bool,
-    nbest: int,
-    given: dict[str, Any],
-) -> None:
-    options.refuse_if(
-        sentences and source is not None, "give either sentences or --input, not both."
-    )
-    idle = [option for option, name in _NAMES.items() if given[name] not in (None, "auto")]
-    options.refuse_if(
-        sentences and idle,
-        f"{', '.join(idle)}: only valid with --input, not for sentences given as arguments.",
-    )
-    is_table = sentences and not output
-    options.refuse_if(
-        nbest > 1 and not as_json and not is_table,
-        "a file holds one label per word: use --json for the N best.",
-    )
-    options.check_output(output, overwrite, source)
-
-
-_NAMES = {
-    "--input-format": "form",
-    "--column": "column",
-    "--sentence-column": "sentence_column",
-    "--encoding-errors": "encoding_errors",
-}
 
 
 def _document(

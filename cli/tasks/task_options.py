@@ -13,7 +13,6 @@ from ..text_options import text_flags
 
 if TYPE_CHECKING:
     from rnnlm.interface import Task
-    from rnnlm.tasks.seq2seq.options import DecodingSettings
     from rnnlm.text.corpus import Text
 
 # Settings of a task that several parameters of a command make together, or one of another name.
@@ -87,7 +86,9 @@ def options_of(task: "Task", given: Mapping[str, Any]) -> object:
         if field.name == "reading":
             values["reading"] = _reading(task, given)
         elif field.name == "decoding":
-            values["decoding"] = _decoding(given)
+            from rnnlm.tasks.seq2seq.options import DecodingSettings
+
+            values["decoding"] = options.settings_of(DecodingSettings, given)
         elif field.name == "progress":
             values[field.name] = terminal.Progress()
         elif field.name in given:
@@ -103,10 +104,3 @@ def _reading(task: "Task", given: Mapping[str, Any]) -> dict[str, Any]:
             if given.get(field.name) is not None:
                 values[field.name] = given[field.name]
     return values
-
-
-def _decoding(given: Mapping[str, Any]) -> "DecodingSettings":
-    """Make the settings with which an encoder-decoder decodes its sources."""
-    from rnnlm.tasks.seq2seq.options import DecodingSettings
-
-    return options.settings_of(DecodingSettings, given)

@@ -29,11 +29,7 @@ if TYPE_CHECKING:
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 # Each of these asks for samples
 _SAMPLING = ("sample", "num", "seed", "temperature")
-_ABOUT_INPUT = {
-    "--input-format": "form",
-    "--column": "column",
-    "--encoding-errors": "encoding_errors",
-}
+_ABOUT_INPUT = ("form", "column", "encoding_errors")
 
 input_options = section(
     "Input",
@@ -121,6 +117,7 @@ def command(
     name = options.chosen_model(model_name)
     settings, sampling = _settings(given)
     from rnnlm.lm.base import loading
+    from rnnlm.storage.files.tables import json_text
     from rnnlm.tasks.seq2seq.decoding import Translator
 
     model = loading.model_for("translate", name, device)
@@ -131,9 +128,9 @@ def command(
 
     # One output for each source is plain text; several are rows of a table.
     if as_json:
-        options.put(translation_as_json(translated), output)
+        options.put((json_text(line.to_dict()) + "\n" for line in translated), output)
     elif settings.nbest == translator.num == 1:
-        options.put(as_lines(translated), output)
+        options.put((f"{line.text}\n" for line in translated), output)
     elif lines and not output:
         show([*translated], sampling is not None)
     else:
@@ -144,11 +141,10 @@ def command(
 
 def _check(lines: tuple[str, ...], source: str | None, given: dict[str, Any]) -> None:
     options.refuse_if(lines and source is not None, "give either lines or --input, not both.")
-    idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
-    options.refuse_if(
-        lines and idle,
-        f"{', '.join(idle)}: only valid with --input, not for lines given as arguments.",
-    )
+    if lines:
+        options.refuse_given(
+            _ABOUT_INPUT, "only valid with --input, not for lines given as arguments."
+        )
 
     # Lines are either searched for or drawn.
     searched = [name for name in ("beam", "length_power", "nbest") if given[name] is not None]
@@ -260,18 +256,6 @@ def _draw(translator: "Translator", kept: "list[TranslatedLine]", plot: Path) ->
 # ---- Translated lines as they are printed: lines alone, rows of a table, or JSON.
 
 DIGITS = 4
-
-
-def as_lines(translated: "Iterable[TranslatedLine]") -> Iterator[str]:
-    """Yield the best line for each source."""
-    return (f"{line.text}\n" for line in translated)
-
-
-def translation_as_json(translated: "Iterable[TranslatedLine]") -> Iterator[str]:
-    """Yield a line of JSON for each source, with all that is known of its outputs."""
-    from rnnlm.storage.files.tables import json_text
-
-    return (json_text(line.to_dict()) + "\n" for line in translated)
 
 
 def as_rows(translated: "Iterable[TranslatedLine]", is_drawn: bool) -> Iterator[str]:

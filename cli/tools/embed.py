@@ -70,6 +70,7 @@ def command(
     from dataclasses import replace
 
     from rnnlm.lm.base.loading import find
+    from rnnlm.scoring.settings import SentenceSettings
     from rnnlm.storage.files.outputs import check_apart
     from rnnlm.storage.files.result_file import whole_files
     from rnnlm.storage.files.resuming import merged, settings_identity, text_signatures
@@ -89,7 +90,9 @@ def command(
 
     # The same vectors may be there already, whether the pooling and layer are given or chosen.
     embedder = Embedder(name, settings, device)
-    reading = _reading(given)
+    reading = SentenceSettings(
+        given["column"], encoding_errors=given["encoding_errors"] or "strict", keep=()
+    )
     special_symbols: Any = given["special_symbols"] or "error"
     chosen = replace(
         settings, pooling=embedder.pooling, layer=embedder.layer, special_symbols=special_symbols
@@ -115,16 +118,6 @@ def command(
         files.finish(content)
     if output != options.STANDARD_OUTPUT:
         terminal.say(f"{content} written to {output}")
-
-
-def _reading(given: dict[str, Any]) -> "SentenceSettings":
-    from rnnlm.scoring.settings import SentenceSettings
-
-    return SentenceSettings(
-        given["column"],
-        encoding_errors=given["encoding_errors"] or "strict",
-        keep=(),
-    )  # fmt: skip
 
 
 def _lines(

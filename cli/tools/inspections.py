@@ -25,7 +25,7 @@ from ..options import (
     refuse_given,
     refuse_if,
 )
-from ..setting_options import IntRange, options_of
+from ..setting_options import IntRange, list_of, options_of
 from ..task_settings import LabelledSettings
 from ..text_options import column_option, encoding_option, text_flags
 
@@ -233,15 +233,6 @@ def find_spectrum(**given: Any) -> "Inspection":
 # ---- `rnnlm inspect gates`: gates, cells and hidden states at each word of a sentence.
 
 
-def _units(context: click.Context, option: click.Parameter, given: str | None) -> tuple[int, ...]:
-    if not given:
-        return ()
-    try:
-        return tuple(int(number) for number in given.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{given!r} is not a list of numbers, such as 3,17.") from None
-
-
 @inspection_command(
     "gates",
     "one model",
@@ -249,12 +240,12 @@ def _units(context: click.Context, option: click.Parameter, given: str | None) -
     click.option(
         "--units",
         metavar="N,...",
-        callback=_units,
+        callback=list_of(int, "numbers, such as 3,17"),
         help="Units to draw, numbered from 0.  [default: those that vary most]",
     ),
     number_option("--unit-count", default=16, help="Number of units to draw."),
 )
-def find_gates(sentence: str, **given: Any) -> "Inspection":
+def find_gates(sentence: str, units: tuple[int, ...] | None, **given: Any) -> "Inspection":
     """Show the gates of a model at each token of SENTENCE; - is standard input.
 
     \b
@@ -275,7 +266,7 @@ def find_gates(sentence: str, **given: Any) -> "Inspection":
             len(lines) > 1, f"this shows a single sentence, but standard input has {len(lines)}."
         )
         (sentence,) = lines
-    return inspect_gates(sentence=sentence, **given)
+    return inspect_gates(sentence=sentence, units=units or (), **given)
 
 
 @inspection_command(

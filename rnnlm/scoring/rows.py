@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 from rnnlm import tabular
 from rnnlm.errors import UsageError
-from rnnlm.scoring.sentence_scores import SentenceScore
+from rnnlm.scoring.sentence_scores import SentenceScore, TokenScore
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.word_scores import RegionScore, WordScore
 from rnnlm.storage.files.tables import in_json
@@ -249,33 +249,35 @@ def record(score: SentenceScore, settings: ScoringSettings, probabilities: bool 
     """Return a score as one object in JSON types, with the requested lists; the columns that the
     sentence carries are among its keys."""
     # Fields that make no sense for a sentence that could not be read are null.
-    made: Row = {"id": score.id}
-    if score.columns:
-        made.update(in_json(score.columns))
-    made["text"] = score.text
-    made["logprob_nats"] = score.logprob_nats
-    if probabilities:
-        made["probability"] = score.probability
-    made["tokens"] = score.tokens if score.is_read else None
-    made["words"] = score.words if score.is_read else None
-    made["ppl_word"] = score.ppl_word
-    made["oov"] = list(score.oov)
-    made["reason"] = score.reason
+    made: Row = {
+        "id": score.id,
+        **in_json(score.columns),
+        "text": score.text,
+        "logprob_nats": score.logprob_nats,
+        **_probability(score, probabilities),
+        "tokens": score.tokens if score.is_read else None,
+        "words": score.words if score.is_read else None,
+        "ppl_word": score.ppl_word,
+        "oov": list(score.oov),
+        "reason": score.reason,
+    }
 
     # The lists that were asked for.
     if settings.tokens:
         made["surprisals"] = [
-            {"token": t.token, "surprisal_bits": t.surprisal_bits, "oov": t.is_oov}
-            for t in score.token_scores
+            {
+                "token": token.token,
+                "surprisal_bits": token.surprisal_bits,
+                "oov": token.is_oov,
+                **_probability(token, probabilities),
+            }
+            for token in score.token_scores
         ]
-        if probabilities:
-            for cells, token in zip(made["surprisals"], score.token_scores, strict=True):
-                cells["probability"] = token.probability
     if settings.words:
-        words = [_word_record(word, score, settings) for word in score.word_scores]
-        if probabilities:
-            for cells, word in zip(words, score.word_scores, strict=True):
-                cells["probability"] = word.probability
+        words = [
+            _word_record(word, score, settings) | _probability(word, probabilities)
+            for word in score.word_scores
+        ]
         for cells, likely in zip(words, score.next_words, strict=False):
             cells["next"] = [
                 {"word": next_word.word, "probability": next_word.probability}
@@ -285,6 +287,10 @@ def record(score: SentenceScore, settings: ScoringSettings, probabilities: bool 
     if settings.with_regions:
         made["regions"] = list(map(region_cells, score.region_scores))
     return made
+
+
+def _probability(scored: SentenceScore | TokenScore | WordScore, is_wanted: bool) -> Row:
+    return {"probability": scored.probability} if is_wanted else {}
 
 
 def _word_record(word: WordScore, score: SentenceScore, settings: ScoringSettings) -> Row:

@@ -65,10 +65,8 @@ def units_of(
     tokenizer, the text as that tokenizer cuts it, and the nats of each token."""
     # One tokenizer: the units are its tokens.
     if len({tokenizer.fingerprint for tokenizer in used}) == 1:
-        counts_V = None
-        for tokenizer in used:
-            if counts_V is None:
-                counts_V = tokenizer.counts_V
+        known = [tokenizer.counts_V for tokenizer in used if tokenizer.counts_V is not None]
+        counts_V = known[0] if known else None
         starts = [np.ones(encoded[0].tokens, dtype=bool)] * len(used)
         return _units(
             name="token",

@@ -96,6 +96,22 @@ class InputShard(ABC):
     def chunks(self) -> Iterator[DocumentChunk]:
         """Read the documents, chunk by chunk. Raise TextError where they cannot be read."""
 
+    def text_column(self, names: Sequence[str], where: str) -> str:
+        """Return the column of the text; refuse one that the result would have twice."""
+        column = text_column(names, (), where, self.reading.column)
+        if column in self.reading.added:
+            raise TextError(
+                f"{where}: the text is in column {column!r}",
+                "the output would add a column of that name",
+                "choose another name: "
+                + keyword("perplexity_column")
+                + ", "
+                + keyword("bucket_column")
+                + " or "
+                + keyword("language_column"),
+            )
+        return column
+
     def output(self, stream: BinaryIO) -> ShardOutput:
         """Return a writer of chosen documents to a stream, in the format of the shard itself."""
         return _Bytes(stream, self.source)
@@ -296,10 +312,7 @@ class JsonShard(InputShard):
     def _decoder(self, first_row: str, where: str) -> Callable[[str, str], tuple[str | None, str]]:
         """Return a function that takes the text out of a row, and returns the row as it is written.
         The first row decides on the column."""
-        keys = list(_json_object(first_row, where))
-        column = text_column(keys, (), where, self.reading.column)
-        if column in self.reading.added:
-            raise column_taken(where, column)
+        column = self.text_column(list(_json_object(first_row, where)), where)
 
         # The text, and columns that the result would have twice, which are renamed.
         names = (column, *self.reading.added)
@@ -388,20 +401,6 @@ def _text_in(value: object, where: str, column: str, errors: str) -> str | None:
     return text_or_none(value, where, column)
 
 
-def column_taken(where: str, name: str) -> TextError:
-    """Return the error for a column that would be added, but holds the text."""
-    return TextError(
-        f"{where}: the text is in column {name!r}",
-        "the output would add a column of that name",
-        "choose another name: "
-        + keyword("perplexity_column")
-        + ", "
-        + keyword("bucket_column")
-        + " or "
-        + keyword("language_column"),
-    )
-
-
 # ---- Parquet.
 
 
@@ -424,15 +423,10 @@ class TableChunk(DocumentChunk):
             chosen_rows = pyarrow.concat_tables(slices)
         for name, values in columns.items():
             taken = [values[number] for number in numbers.tolist()]
-            kind = type_of(values)
+            has_text = any(isinstance(value, str) for value in values)
+            kind = "string" if has_text else "double"
             chosen_rows = chosen_rows.append_column(name, pyarrow.array(taken, kind))
         return chosen_rows
-
-
-def type_of(values: Sequence[float | str | None]) -> str:
-    """Return Arrow's name for the type of a column that is added."""
-    has_text = any(isinstance(value, str) for value in values)
-    return "string" if has_text else "double"
 
 
 class ParquetShard(InputShard):
@@ -443,7 +437,7 @@ class ParquetShard(InputShard):
 
         with tables.reading_parquet(self.source):
             file = self._file()
-            column = self._column(file)
+            column = self.text_column(file.schema_arrow.names, self.source)
 
             # Batches are collected until their text is worth a call of the model.
             batches: list[pyarrow.RecordBatch] = []
@@ -471,15 +465,6 @@ class ParquetShard(InputShard):
         import pyarrow.parquet
 
         return pyarrow.parquet.ParquetFile(self.source)
-
-    def _column(self, file: "pyarrow.parquet.ParquetFile") -> str:
-        """Return the column of the text."""
-        names = list(file.schema_arrow.names)
-        given_column = self.reading.column
-        column = text_column(names, (), self.source, given_column)
-        if column in self.reading.added:
-            raise column_taken(self.source, column)
-        return column
 
     def _chunk(
         self, batches: "list[pyarrow.RecordBatch]", texts: list[str | None], first: int

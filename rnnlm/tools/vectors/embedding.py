@@ -155,7 +155,8 @@ class Embedder:
             # One vector per word, or one per line.
             words: tuple[LineWords, ...] = ()
             if with_words:
-                words, vectors_NH = encoded.words, self._words(encoded)
+                words = encoded.words
+                [vectors_NH] = words_of_layers(self.reader, encoded, [self.layer])
             else:
                 vectors_NH = self._lines(encoded)
             if not np.isfinite(vectors_NH).all():
@@ -185,9 +186,6 @@ class Embedder:
 
     def _lines(self, encoded: LayerInputs) -> np.ndarray:
         return lines_of_layers(self.reader, encoded, [self.layer], self.pooling)[0]
-
-    def _words(self, encoded: LayerInputs) -> np.ndarray:
-        return words_of_layers(self.reader, encoded, [self.layer])[0]
 
 
 def lines_of_layers(

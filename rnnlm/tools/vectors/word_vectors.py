@@ -214,16 +214,13 @@ def word_vectors(
     if which not in get_args(Which):
         raise UsageError(f"unknown vectors {which!r}", hint=nearest(which, get_args(Which)))
     core = loading.load_if_named(model, "cpu")
-    name = _short(loading.name_if_saved(model))
+    saved = loading.name_if_saved(model)
+    name = "this model" if saved is None else Path(saved).name
     if not hasattr(core, "word_vectors"):
         why = "only networks have them; n-gram models, mixtures and adapted models do not"
         raise UsageError(f"{name} has no word vectors", why, "name a network")
     rows = core.word_vectors(which)
     return WordVectors(tuple(rows.symbols), rows.rows_VE, f"{which} vectors of {name}", rows.note)
-
-
-def _short(name: str | None) -> str:
-    return "this model" if name is None else Path(name).name
 
 
 # Vectors are written as word2vec writes them, and as `--embeddings`, gensim and others read them:
