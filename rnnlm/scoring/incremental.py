@@ -168,14 +168,7 @@ class WordScorer:
         check_count(count)
         logprob_V, after = self._prefixes.distribution(state._read)
         next_words = self._search.after(logprob_V.astype("float64"), after, state._begins_line)
-        return list(islice(self._known(next_words), count))
-
-    def _known(self, words: Iterable[NextWord]) -> Iterable[NextWord]:
-        unk_id = self.model.tokenizer.unk_id
-        if unk_id is None:
-            return words
-        unknown = self._search.symbols[unk_id]
-        return (word for word in words if unknown not in word.word)
+        return list(islice(self._search.known(next_words), count))
 
     def _tokens_of(self, state: WordPrefix, word: str) -> tuple[int, ...]:
         self._check(state)

@@ -11,7 +11,7 @@ tokenizer cuts it, not in other pieces.
 import heapq
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 
@@ -129,6 +129,12 @@ class WordSearch:
         if self.tokens_are_words:
             return self._tokens(logprob_V, begun)
         return self._words(logprob_V, state, is_line_start, begun.encode())
+
+    def known(self, words: Iterable[NextWord]) -> Iterator[NextWord]:
+        """Leave out words that hold the symbol of unknown ones."""
+        unk_id = self.model.tokenizer.unk_id
+        unknown = None if unk_id is None else self.symbols[unk_id]
+        return (word for word in words if unknown is None or unknown not in word.word)
 
     def _tokens(self, logprob_V: np.ndarray, begun: str) -> Iterator[NextWord]:
         for id in _ranking(logprob_V, self.finder.starters).tolist():

@@ -137,7 +137,9 @@ class ReadSentences:
         surface = self._surfaces(spelled)
         columns = None
         if self.shown:
-            bits_W = self._word_bits(self.shown)
+            has_places = self.shown.items.is_place_N.any()
+            log_boundary = self.seen.log_boundary if has_places else 0.0
+            bits_W = surprisals(self.shown.items, self.logprob_N, log_boundary)
             columns = WordColumns(self.shown, self.encoded, bits_W, self.seen, self.frequency_W)
 
         for index, (sentence, begin, end) in enumerate(
@@ -223,11 +225,6 @@ class ReadSentences:
         for token, bits, is_oov in zip(tokens, bits_T.tolist(), is_oov_T.tolist(), strict=False):
             scores.append(TokenScore(token, bits if math.isfinite(bits) else None, is_oov))
         return tuple(scores)
-
-    def _word_bits(self, shown: ShownWords) -> np.ndarray:
-        has_places = shown.items.is_place_N.any()
-        log_boundary = self.seen.log_boundary if has_places else 0.0
-        return surprisals(shown.items, self.logprob_N, log_boundary)
 
     def _next_words(
         self, index: int, words: WordSpans, search: WordSearch

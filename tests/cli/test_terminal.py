@@ -95,13 +95,8 @@ def test_durations(seconds, text):
     assert terminal.duration(seconds) == text
 
 
-@pytest.mark.parametrize("value, text", [(None, "-"), (1234.567, "1,234.57"), (0.0, "0.00")])
-def test_numbers(value, text):
-    assert terminal.amount(value) == text
-
-
 @pytest.mark.parametrize("value, given, text", [
-    (12345, (), "12,345"), (12345, ("g", "plain", "d"), "12345"), (1.23456, (), "1.23"),
+    (1234.567, (), "1,234.57"), (0.0, (), "0.00"), (12345, (), "12,345"), (12345, ("g", "plain", "d"), "12345"), (1.23456, (), "1.23"),
     (1.23456, (4,), "1.2346"), (0.5, (".6g",), "0.5"),
     (-0.00001, (), "0.00"), (-0.00001, ("+.1%",), "+0.0%"), (-0.00001, (4,), "0.0000"),
     (None, (), "-"), (True, (), "yes"), ([1, 2], (), "1, 2"), ("carry", (), "carry"),

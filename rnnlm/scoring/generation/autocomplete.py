@@ -36,11 +36,7 @@ def next_words(
     search = WordSearch(model, WordFinder(model.tokenizer))
     ids = encoded_prompt(model, before.rstrip(WORD_SPACE))
     [words] = search.at_places(ids, [len(ids)], begun)
-    unk_id = model.tokenizer.unk_id
-    if unk_id is not None:
-        unknown = search.symbols[unk_id]
-        words = (word for word in words if unknown not in word.word)
-    return RecordList(islice(words, count))
+    return RecordList(islice(search.known(words), count))
 
 
 def _split(model: LanguageModel, text: str) -> tuple[str, str]:

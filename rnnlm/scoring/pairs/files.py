@@ -46,7 +46,7 @@ def read_pairs(source: str | Path, encoding_errors: str = "strict", strip: bool 
     pairs: list[Pair] = []
     first_format = ""
     for name in names:
-        kind = _stem(name) if len(names) > 1 else DEFAULT_KIND
+        kind = Path(without_suffix(name)).stem if len(names) > 1 else DEFAULT_KIND
         read = _read(name, kind, encoding_errors, strip)
         first_format = first_format or read.format
         if read.format != first_format:
@@ -81,10 +81,6 @@ def files_of(source: str) -> list[str]:
             "the names of tables end in " + ", ".join(tables.SUFFIXES),
         )
     return paths
-
-
-def _stem(name: str) -> str:
-    return Path(without_suffix(name)).stem
 
 
 def _read(source: str, kind: str, errors: str, strip: bool) -> TestSet:

@@ -221,25 +221,19 @@ def _verb_place(values: Values, words: int) -> int:
     return place - 1
 
 
-def _fits_sentences(columns: set[str]) -> bool:
-    return has_any(columns, GOOD) or has_any(columns, BAD)
-
-
-def _fits_templates(columns: set[str]) -> bool:
-    return has_any(columns, SENTENCE_COLUMNS) and has_any(columns, RIGHT + WRONG)
-
-
-def _both_sentences(values: Values) -> tuple[str, str]:
-    return text_in(values, GOOD), text_in(values, BAD)
-
-
-SENTENCES = RowFormat("good and bad sentences", FULL, _fits_sentences, (GOOD, BAD), _both_sentences)
+SENTENCES = RowFormat(
+    "good and bad sentences",
+    FULL,
+    fits=lambda columns: has_any(columns, GOOD + BAD),
+    needed=(GOOD, BAD),
+    sentences_of=lambda values: (text_in(values, GOOD), text_in(values, BAD)),
+)
 TEMPLATES = RowFormat(
     "agreement templates",
     WORD,
-    _fits_templates,
-    (SENTENCE_COLUMNS, RIGHT, WRONG),
-    _template_sentences,
+    fits=lambda columns: has_any(columns, SENTENCE_COLUMNS) and has_any(columns, RIGHT + WRONG),
+    needed=(SENTENCE_COLUMNS, RIGHT, WRONG),
+    sentences_of=_template_sentences,
 )
 
 
@@ -257,10 +251,6 @@ _NEEDED = (SCHEMA_COLUMNS, OPTION_1 + OPTIONS, OPTION_2 + OPTIONS, ANSWER)
 _BLANK = re.compile(r"(?<!\w)_+(?!\w)")
 _ANSWERS = {"1": 0, "2": 1, "a": 0, "b": 1}
 _ARTICLES = {"The", "A", "An"}
-
-
-def _fits_schemas(columns: set[str]) -> bool:
-    return has_any(columns, SCHEMA_COLUMNS) and has_any(columns, OPTIONS + OPTION_1 + OPTION_2)
 
 
 def _schema_sentences(values: Values) -> tuple[str, str]:
@@ -332,4 +322,12 @@ def _filled(sentence: str, start: int, stop: int, option: str) -> str:
     return f"{sentence[:start]}{first}{space}{rest}{sentence[stop:]}"
 
 
-WINOGRAD = RowFormat("Winograd schemas", PARTIAL, _fits_schemas, _NEEDED, _schema_sentences)
+WINOGRAD = RowFormat(
+    "Winograd schemas",
+    PARTIAL,
+    fits=lambda columns: (
+        has_any(columns, SCHEMA_COLUMNS) and has_any(columns, OPTIONS + OPTION_1 + OPTION_2)
+    ),
+    needed=_NEEDED,
+    sentences_of=_schema_sentences,
+)

@@ -236,8 +236,7 @@ def _read_json(builder: ListBuilder) -> None:
             score = parse_score(number, where, settings.costs)
             builder.add(str(utt), rank, Hypothesis(text, score, where))
             rescored += "first_pass_score" in hypothesis
-        if not builder.knows(str(utt)):
-            builder.add_empty(str(utt), row.where)
+        builder.add_empty(str(utt), row.where)  # unless it has hypotheses
     if rescored:
         notice(
             f"{builder.source} was rescored before: its scores already include those of language "

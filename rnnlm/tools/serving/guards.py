@@ -271,9 +271,7 @@ class _Guard:
         try:
             yield
         finally:
-            self.in_work[client] -= 1
-            if not self.in_work[client]:
-                del self.in_work[client]
+            self.in_work -= Counter([client])  # which forgets clients without a request
 
 
 def _refusal(error: Exception) -> Refusal:

@@ -168,9 +168,7 @@ class FairScheduler:
         self._check_wanted(job)
 
     def _end_turn(self, job: _Job) -> None:
-        self._running[job.client] -= 1
-        if not self._running[job.client]:
-            del self._running[job.client]
+        self._running -= Counter([job.client])  # which forgets clients without a job
         self._present[job.client] = time.monotonic()
 
     def _check_wanted(self, job: _Job) -> None:
