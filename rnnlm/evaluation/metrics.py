@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
 
 from rnnlm import registry
 from rnnlm.amounts import Unit, amount
-from rnnlm.errors import UsageError, nearest, visible
+from rnnlm.errors import nearest, visible
 from rnnlm.evaluation.resampling import Interval, Resamplable, Resampling
 from rnnlm.tabular import Records, Result, Row, Table, html_table, to_builtins
 
@@ -535,9 +535,6 @@ class MetricSignature:
     """The signature of a metric: its name, then named parts. Empty parts are left out."""
 
     metric: str
-    of_what: ClassVar[str]  # labels, translations
-    # The parts in which metrics that compare may differ
-    may_differ: ClassVar[frozenset[str]] = frozenset({"model"})
 
     def __str__(self) -> str:
         written = [_escaped(self.metric)]
@@ -546,26 +543,6 @@ class MetricSignature:
             if value:
                 written.append(f"{part.name}:{_escaped(value)}")
         return "|".join(written)
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read a signature that str() wrote."""
-        metric, *parts = text.split("|")
-        values = signature_parts(parts)
-        known = {field.name for field in fields(cls)[1:]}
-        if not metric or ":" in metric or not values.keys() <= known:
-            raise UsageError(f"not a signature of {cls.of_what}: {text!r}")
-        return cls(_read(metric), **{name: _read(value) for name, value in values.items()})
-
-    def differing(self, other: Self) -> list[str]:
-        """Return the names of the parts that forbid to compare the two metrics; empty where they
-        compare."""
-        names = []
-        for part in fields(self):
-            is_same = getattr(self, part.name) == getattr(other, part.name)
-            if not is_same and part.name not in self.may_differ:
-                names.append(part.name)
-        return names
 
 
 def signature_parts(parts: Iterable[str]) -> dict[str, str]:
@@ -581,7 +558,3 @@ def _escaped(value: str) -> str:
     """Escape a value as URLs do: people name columns, and a name may hold the characters that
     divide the parts."""
     return value.replace("%", "%25").replace("|", "%7C").replace(":", "%3A")
-
-
-def _read(value: str) -> str:
-    return value.replace("%3A", ":").replace("%7C", "|").replace("%25", "%")

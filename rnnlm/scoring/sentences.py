@@ -63,7 +63,6 @@ class CarriedColumns:
         self._shown: dict[str, str] | None = None  # name -> name in the result
         self._known: set[str] = set()
         self._rules_noticed: set[str] = set()
-        self._source = ""
 
     def begin_table(
         self, source: str, names: Sequence[str], left_out: set[str], always: Sequence[str] = ()
@@ -71,7 +70,7 @@ class CarriedColumns:
         """Begin a table with columns of these names. always: columns that are carried in any case.
         TextError: one of the columns to keep is not among them."""
         keep = [column_named(name, names, source) for name in self._keep or ()]
-        self._source, self._known = source, {*names, *left_out}
+        self._known = {*names, *left_out}
         if self._shown is None:
             if self._keep is None:
                 kept = [name for name in names if name not in left_out]

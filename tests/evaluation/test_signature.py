@@ -78,7 +78,7 @@ def test_it_names_adaptations_wherever_they_are_at_work():
     assert signature(Mixture([cache, ngram], [0.0, 1.0])).adapt == "none"
 
 
-# ---- Of every task: read back, and compared with others.
+# ---- Of every task.
 
 SPANS = LabelSignature("f1", mode="conlleval", scheme="bio", data="77d0", model="1f0c")
 DECODING = {"beam": "5", "length_power": "1.0", "max_length": "2x+10"}
@@ -95,9 +95,8 @@ OF_TASKS = {
 
 
 @pytest.mark.parametrize("signature", OF_TASKS, ids=str)
-def test_signatures_of_tasks_state_what_was_counted_and_are_read_back(signature):
+def test_signatures_of_tasks_state_what_was_counted(signature):
     assert str(signature) == OF_TASKS[signature]
-    assert type(signature).parse(str(signature)) == signature
 
 
 def test_a_signature_of_a_language_model_is_read_back(unigram):
@@ -105,23 +104,7 @@ def test_a_signature_of_a_language_model_is_read_back(unigram):
     assert Signature.parse(str(usual)) == usual
 
 
-def test_signatures_compare_that_differ_by_model_and_decoding_alone():
-    other = LabelSignature("f1", mode="conlleval", scheme="bio", data="77d0", model="other")
-    assert SPANS.differing(other) == []
-    other = LabelSignature("f1", mode="strict", scheme="bio", data="0", model="1f0c")
-    assert SPANS.differing(other) == ["mode", "data"]
-    parts = DECODING | {"beam": "1", "data": "77d0"}
-    assert BLEU.differing(TranslationSignature.of("bleu", LOWERING, **parts)) == []
-    settings = TranslationSettings(bleu_tokenizer="intl")
-    other = TranslationSignature.of("bleu", settings, **parts)
-    assert BLEU.differing(other) == ["case", "tok"]
-
-
-@pytest.mark.parametrize("kind, text", [
-    *((Signature, text) for text in ("", "rnnlm:0.1", "snnlm:0.1|data:0", "data")),
-    *((LabelSignature, text) for text in ("", "f1|who:me", "rnnlm:0.1|data:77d05c1b9f3e")),
-    (TranslationSignature, "f1|scheme:bio"),
-])  # fmt: skip
-def test_anything_else_is_no_signature(kind, text):
+@pytest.mark.parametrize("text", ["", "rnnlm:0.1", "snnlm:0.1|data:0", "data"])
+def test_anything_else_is_no_signature(text):
     with pytest.raises(UsageError, match="not a signature"):
-        kind.parse(text)
+        Signature.parse(text)

@@ -7,7 +7,7 @@ import operator
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -354,8 +354,6 @@ class LabelSignature(MetricSignature):
     """The parts of a signature, in the order in which they are printed; empty ones are left out.
     metric: f1, accuracy, ...; column: the column of labels, where the data has several; mode and
     scheme: of spans; data: the hash of words and labels; model: its fingerprint."""
-
-    of_what: ClassVar[str] = "labels"
 
     column: str = ""
     mode: str = ""  # of spans: conlleval

@@ -444,7 +444,7 @@ class TranslationSignature(MetricSignature):
     compare.
     """
 
-    of_what: ClassVar[str] = "translations"
+    # The parts in which metrics that compare may differ
     may_differ: ClassVar[frozenset[str]] = frozenset(
         {"beam", "length_power", "max_length", "model"}
     )
