@@ -242,21 +242,16 @@ def _show(accuracies: "Accuracies") -> None:
                 accuracy.by,
                 str(accuracy.group),
                 f"{accuracy.pairs:,}",
-                share(accuracy.accuracy),
+                terminal.amount(accuracy.accuracy, ".1%"),
                 terminal.bounds(accuracy.low, accuracy.high, ".1%"),
                 f"{accuracy.ties:,}",
-                share(unknown),
-                share(accuracy.known_accuracy),
+                terminal.amount(unknown, ".1%"),
+                terminal.amount(accuracy.known_accuracy, ".1%"),
                 terminal.amount(accuracy.margin_bits, ".2f"),
             ]
             rows.append([name, *row] if len(accuracies) > 1 else row)
     shown = ["model", *columns] if len(accuracies) > 1 else columns
     terminal.print_table(terminal.Table(shown, rows, right=columns[2:]))
-
-
-def share(value: float | None) -> str:
-    """Return a share as a percentage."""
-    return terminal.amount(value, ".1%")
 
 
 def _show_differences(scores: "Scores") -> None:

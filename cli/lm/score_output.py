@@ -100,7 +100,7 @@ def write(
             say = held.enter_context(terminal.Progress())
             chunks = score_chunks_of_models(models, sentences, settings)
             written = _write_parquet(path, chunks, layout, about, say)
-            files.finish(_sentences_in_words(written))
+            files.finish(plural(written, "sentence"))
         else:
             # The file grows chunk by chunk: two writers would mix theirs.
             held.enter_context(lock.file_held(path))
@@ -118,8 +118,8 @@ def write(
                     file.append(len(chunk), "".join(map(as_text.text, chunk)))
                     say(f"{plural(file.rows, 'sentence')} written")
             written = file.rows
-            file.finish(_sentences_in_words(written))
-    terminal.say(f"{_sentences_in_words(written)} written to {path}")
+            file.finish(plural(written, "sentence"))
+    terminal.say(f"{plural(written, 'sentence')} written to {path}")
     about.say(is_resumed)
 
 
@@ -146,10 +146,6 @@ def _write_parquet(
 
     save_parquet(path, layout.types, batches())
     return written
-
-
-def _sentences_in_words(number: int) -> str:
-    return terminal.plural(number, "sentence")
 
 
 class _About:
@@ -196,11 +192,6 @@ class _About:
 def _say_how_to_resume(path: Path, overwrites: bool) -> None:
     how = " without --overwrite" if overwrites else ""
     terminal.say(f"{path} keeps the finished scores; to resume, run the same command again{how}")
-
-
-def _measures(settings: "ScoringSettings") -> list[str]:
-    """Return the columns of words beside their surprisal."""
-    return [column for name, column in MEASURES.items() if name in settings.measures]
 
 
 # ---- Scores as tables for people; surprisals; the odds of two sentences in words. The rows of
@@ -269,7 +260,7 @@ def _cells(score: "SentenceScore") -> dict[str, str]:
     return {
         "id": str(score.id),
         "logprob_nats": terminal.amount(score.logprob_nats),
-        "probability": _probability(score.probability),
+        "probability": terminal.amount(score.probability, ".4g"),
         "words": str(score.words) if score.is_read else "-",
         "ppl_word": terminal.amount(score.ppl_word), "sentence": score.text,
         "unknown words": ", ".join(score.oov),
@@ -288,18 +279,18 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probabi
     probability = ["probability"] if with_probability else []
 
     # Collect the rows of all models.
-    measures = _measures(settings)
+    measures = [column for name, column in MEASURES.items() if name in settings.measures]
     tokens, words, regions = [], [], []
     for model, score in scores.items():
         for token in score.token_scores:
             cells = [token.token, terminal.amount(token.surprisal_bits)]
             if with_probability:
-                cells.append(_probability(token.probability))
+                cells.append(terminal.amount(token.probability, ".4g"))
             tokens.append([model, *cells, "unknown" if token.is_oov else ""])
         for word in score.word_scores:
             cells = [word.word, terminal.amount(word.surprisal_bits)]
             if with_probability:
-                cells.append(_probability(word.probability))
+                cells.append(terminal.amount(word.probability, ".4g"))
             cells += [terminal.amount(getattr(word, name)) for name in measures]
             words.append([model, *cells, "unknown" if word.is_oov else ""])
         regions += [[model, *row] for row in _region_rows(score)]
@@ -321,10 +312,6 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probabi
         terminal.print_table(
             terminal.Table(columns, rows, right=[name for name in numbers if name in columns])
         )
-
-
-def _probability(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
 
 
 def _region_rows(score: "SentenceScore") -> list[list[str]]:

@@ -75,9 +75,11 @@ def command(
         report=report,
     ):  # fmt: skip
         if isinstance(event, Trial):
-            progress.say(
-                f"perplexity {terminal.amount(event.ppl)}: {_settings_in_words(event.settings)}"
-            )
+            settings = [
+                f"{name}={terminal.amount(value, 'g', whole='d')}"
+                for name, value in event.settings.items()
+            ]
+            progress.say(f"perplexity {terminal.amount(event.ppl)}: {' '.join(settings)}")
 
     # The last event is the result.
     if as_json:
@@ -91,10 +93,3 @@ def command(
     terminal.say(
         f"saved in the folder of {name}: rnnlm eval -m {shlex.quote(name)}+{kind} uses them"
     )
-
-
-def _settings_in_words(settings: dict[str, Any]) -> str:
-    written = []
-    for name, value in settings.items():
-        written.append(f"{name}={terminal.amount(value, 'g', whole='d')}")
-    return " ".join(written)
