@@ -8,7 +8,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import UsageError
 from support.adapted_models import next_token_probabilities
-from support.tiny_models import fit
+from support.tiny_models import LINES, fit
 
 TOY = ["a b", "ab b a", "b ab", "ba a b", "aab b"]
 
@@ -51,24 +51,29 @@ def test_character_model_suggests_the_likeliest_of_all_words(kind):
         )
 
 
-@pytest.mark.parametrize(
-    "settings", [{"tokenizer": "sentencepiece", "vocab_size": 280}, {"tokenizer": "byte"}]
-)
-def test_subword_model_suggestions_are_scored_as_words(settings):
-    model = fit("ngram", order=3, **settings)
-    (score,) = rnnlm.Model(model).score_sentences(["the cat"], next_words=3)
+SPACED = ["a  b", " b  a", "  a  b  a"] * 3
+
+
+@pytest.mark.parametrize("lines, text, settings", [
+    (LINES, "the cat", {"tokenizer": "sentencepiece", "vocab_size": 280}),
+    (LINES, "the cat", {"tokenizer": "byte"}),
+    (SPACED, "a b", {"tokenizer": "char", "smoothing": "witten-bell"}),
+])  # fmt: skip
+def test_subword_model_suggestions_are_scored_as_words(lines, text, settings):
+    model = rnnlm.Model(fit("ngram", lines, order=3, **settings))
+    (score,) = model.score_sentences([text], next_words=3)
     assert [len(found) for found in score.next_words] == [3, 3, 3]
-    for given, found in zip(["", "the", "the cat"], score.next_words, strict=True):
+    first, _ = text.split()
+    for given, found in zip(["", first, text], score.next_words, strict=True):
         for each in found:
-            (alone,) = rnnlm.Model(model).score_sentences(
+            (alone,) = model.score_sentences(
                 ["" if each.word == "</s>" else each.word], given=given, words=True
             )
             assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(
                 each.probability, rel=1e-4
             )
-        assert [each.probability for each in found] == sorted(
-            (each.probability for each in found), reverse=True
-        )
+        probabilities = [each.probability for each in found]
+        assert probabilities == sorted(probabilities, reverse=True)
 
 
 def test_endless_search_returns_the_best_found_so_far(monkeypatch):
@@ -83,25 +88,6 @@ def test_endless_search_returns_the_best_found_so_far(monkeypatch):
         assert [each.probability for each in found] == sorted(
             (each.probability for each in found), reverse=True
         )
-
-
-def test_suggested_word_keeps_its_scored_white_space():
-    model = fit(
-        "ngram",
-        ["a  b", " b  a", "  a  b  a"] * 3,
-        order=3,
-        tokenizer="char",
-        smoothing="witten-bell",
-    )
-    (score,) = rnnlm.Model(model).score_sentences(["a b"], next_words=3)
-    for given, found in zip(["", "a"], score.next_words, strict=False):
-        for each in found:
-            (alone,) = rnnlm.Model(model).score_sentences(
-                ["" if each.word == "</s>" else each.word], given=given, words=True
-            )
-            assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(
-                each.probability, rel=1e-4
-            )
 
 
 @pytest.mark.parametrize("at_once", [1, 5])

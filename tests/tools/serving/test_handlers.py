@@ -31,47 +31,41 @@ def printed(outcome):
     return [json.loads(line) for line in outcome.out.splitlines()]
 
 
-@pytest.mark.parametrize(
-    "asked, options",
-    [({}, ()), ({"nbest": 3, "probabilities": True}, ("--nbest", "3", "--probabilities"))],
-)
-def test_tags_are_those_of_the_command(client, folders, rnnlm, asked, options):
-    sentences = ["fly me to oslo", "oslo at noon"]
-    answer = client.post("/tag", "slots", sentences=sentences, **asked)
-    expected = printed(rnnlm("tag", "-m", folders["slots"], *sentences, *options, "--json"))
-    assert answer["sentences"] == expected
-    words = client.post("/tag", "slots", sentences=[each.split() for each in sentences], **asked)
-    for one, other in zip(answer["sentences"], words["sentences"], strict=True):
-        assert {**one, "text": None} == other
+TEXTS = ["fly me to oslo", "oslo at noon"]
+NBEST = {"nbest": 3, "probabilities": True}
+SOURCES = ["two seven one four", "one"]
 
 
-def test_sounds_are_those_of_the_command(client, folders, rnnlm):
-    answer = client.post("/tag", "sounds", sentences=["sheet"])
-    assert answer["sentences"] == printed(rnnlm("tag", "-m", folders["sounds"], "sheet", "--json"))
+@pytest.mark.parametrize("path, model, asked, command", [
+    ("/tag", "slots", {"sentences": TEXTS}, "tag"),
+    ("/tag", "slots", {"sentences": TEXTS, **NBEST}, "tag --nbest 3 --probabilities"),
+    ("/tag", "sounds", {"sentences": ["sheet"]}, "tag"),
+    ("/classify", "intents", {"texts": [*TEXTS, "play a song"], "top": 2}, "classify --top 2"),
+    ("/translate", "french", {"sources": SOURCES}, "translate"),
+    ("/translate", "french", {"sources": SOURCES, "beam": 4, "nbest": 3},
+     "translate --beam 4 --nbest 3"),
+])  # fmt: skip
+def test_answers_are_those_of_the_command(client, folders, rnnlm, path, model, asked, command):
+    texts, *_ = asked.values()
+    expected = printed(rnnlm(*command.split(), "-m", folders[model], "--json", *texts))
+    answer = client.post(path, model, **asked)
+    assert answer.pop("model") == model
+    assert list(answer.values()) == [expected]
 
 
-def test_classes_are_those_of_the_command(client, folders, rnnlm):
-    texts = ["fly me to oslo", "play a song"]
-    answer = client.post("/classify", "intents", texts=texts, top=2)
-    expected = printed(rnnlm("classify", "-m", folders["intents"], *texts, "--top", 2, "--json"))
-    assert answer["texts"] == expected
+@pytest.mark.parametrize("asked", [{}, NBEST])
+def test_lists_of_words_are_tagged_as_texts_are(client, asked):
+    texts, words = (
+        client.post("/tag", "slots", sentences=sentences, **asked)["sentences"]
+        for sentences in (TEXTS, [text.split() for text in TEXTS])
+    )
+    assert [{**tagged, "text": None} for tagged in texts] == words
 
 
 def test_more_labels_than_any_classifier_has_are_refused(client):
     for top, status in ((10**6, 200), (10**24, 422)):
         asked = {"model": "intents", "texts": ["fly"], "top": top}
         assert client.http.post("/classify", json=asked).status_code == status
-
-
-@pytest.mark.parametrize(
-    "asked, options",
-    [({}, ()), ({"beam": 4, "nbest": 3}, ("--beam", "4", "--nbest", "3"))],
-)  # fmt: skip
-def test_translations_are_those_of_the_command(client, folders, rnnlm, asked, options):
-    sources = ["two seven one four", "one"]
-    answer = client.post("/translate", "french", sources=sources, **asked)
-    expected = printed(rnnlm("translate", "-m", folders["french"], *sources, *options, "--json"))
-    assert answer["lines"] == expected
 
 
 def test_attention_is_that_of_the_library(client, folders):
