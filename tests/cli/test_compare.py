@@ -34,30 +34,6 @@ def test_metrics_differences_and_tables_are_shown(rnnlm, parts, pictures):
     assert [row[0].split(": ")[0] for row in signatures] == ["signature of lstm", "signature of kn"]
 
 
-def test_unknown_tokens_that_reverse_a_comparison_are_reported(rnnlm, here):
-    """Of words that come once, the second model keeps more for unknown ones, which it pays for with
-    those it knows."""
-    (here / "train.txt").write_text("the cat sat\n" * 9 + "a dog ran\n" * 9 + "rare words here\n")
-    (here / "test.txt").write_text("the cat zorp\na dog blick\n" * 9)
-    for name, options in (
-        ("sharp", "additive_k=0.01"),
-        ("flat", "additive_k=5 --tokenizer-from sharp"),
-    ):
-        train = f"train train.txt --model unigram --min-count 2 -o {name} --set {options}"
-        assert rnnlm(train).code == 0
-    shown = rnnlm("compare sharp flat --on test.txt")
-    _, _, (_, with_all, without), *_ = tables(shown.out)
-    assert (with_all[1], without[1]) == ("bits per token", "bits per token, no unknown tokens")
-    assert (with_all[2][0], without[2][0]) == ("-", "+")
-    sentence = (
-        "with the 18 unknown tokens, flat is better than sharp; without them, sharp is better than"
-        " flat"
-    )
-    assert f"note: {sentence}: " in shown.err
-    notes = rnnlm("compare sharp flat --on test.txt --json").json["notes"]
-    assert notes[0].startswith(f"note: {sentence}")
-
-
 def test_json_holds_all_of_it(rnnlm, parts):
     result = rnnlm(
         "compare lstm kn --on valid.txt --json --block 2 --resamples 99 --train train.txt"

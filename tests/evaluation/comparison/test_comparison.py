@@ -224,6 +224,9 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(text):
     found = compare([first, second], text(*["a a x"] * 20), names=["p", "q"])
     with_all, without = found.differences
     assert without.metric == "ppl_token_no_oov"
+    labels = [row[1] for row in found.difference_table().rows]
+    assert labels == ["bits per token", "bits per token, no unknown tokens"]
+    assert found.notes[0] in str(found) and found.to_dict()["notes"] == list(found.notes)
     assert with_all.difference == pytest.approx((9 - 14) / 4)
     assert without.difference == pytest.approx((8 - 4) / 3)
     expected = pytest.approx((2 ** (-5 / 4), 2 ** (4 / 3)))

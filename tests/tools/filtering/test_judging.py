@@ -46,16 +46,12 @@ def test_buckets_of_a_worked_example():
     assert groups == ["middle", "outside", "head", "head", "tail", "tail"]
 
 
-def test_reserved_words_count_as_unknown():
-    rule = rule_of(FilterSettings(max_perplexity=1e9))
-    _, verdicts = judged({"": halves_model()}, rule, ["a <s> b", "a <unk> b"])
-    assert verdicts.perplexity_D[0] == verdicts.perplexity_D[1]
-
-
-def test_line_ends_of_windows_are_dropped():
-    model = fit("ngram", ["ab", "ba"], order=2, tokenizer="char")
-    rule = rule_of(FilterSettings(max_perplexity=1e9))
-    _, verdicts = judged({"": model}, rule, ["ab\r\nba\r\n", "ab\nba"])
+@pytest.mark.parametrize(("model", "texts"), [
+    (halves_model(), ["a <s> b", "a <unk> b"]),
+    (fit("ngram", ["ab", "ba"], order=2, tokenizer="char"), ["ab\r\nba\r\n", "ab\nba"]),
+], ids=["reserved words are unknown", "line ends of Windows are dropped"])  # fmt: skip
+def test_texts_that_are_read_alike(model, texts):
+    _, verdicts = judged({"": model}, rule_of(FilterSettings(max_perplexity=1e9)), texts)
     assert verdicts.perplexity_D[0] == verdicts.perplexity_D[1]
 
 

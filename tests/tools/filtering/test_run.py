@@ -303,16 +303,6 @@ def test_bad_bytes_may_be_replaced_where_finished_files_had_none(texts, model):
 # ---- What is refused.
 
 
-def test_unreadable_shard_leaves_the_others_finished(texts, model):
-    (texts / "bad.jsonl").write_text('{"text": "a b"}\n{"body": "c"}\n')
-    settings = FilterSettings(max_perplexity=50)
-    with pytest.raises(TextError, match="bad.jsonl, line 2: no column 'text'"):
-        filtered(texts, model, "plain.txt", "bad.jsonl", settings=settings)
-    assert sorted(files_in(texts / "out")) == [JOURNAL, "plain.txt"]
-    *_, result = filtered(texts, model, "plain.txt", settings=settings)
-    assert (result.shards, result.shards_before) == (1, 1)
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_bad_files_do_not_end_the_run(texts, model, lines, workers):
     """Files that cannot be read are named in the end; all others are finished, and the same command
