@@ -321,7 +321,7 @@ def test_settings_of_an_adaptation_may_be_damaged_too(refused, there, here):
 
 RESUME = (
     "train {text} --valid {valid} --test {valid} --set hidden_size=8 --set embedding_size=8 "
-    "--set batch_rows=4 --budget 40steps --precision fp32 -o m"
+    "--set batch_rows=4 --set coupled_gates=false --budget 40steps --precision fp32 -o m"
 )
 STATES = {"missing": None, "empty": b"", "a nest of arrays": b"[" * 100_000, "a pickle": PICKLE}
 
