@@ -196,12 +196,10 @@ def log_likelihood(
 
 
 def log_softmax_at(index_n1: Tensor, logits_nV: Tensor) -> Tensor:
-    """Compute log softmax at one place of each row, shape (n,), exactly for logits of any size; the
-    logits are overwritten."""
+    """Compute log softmax at one place of each row, shape (n,), exactly for logits of any size."""
     # log sum exp(logits) would round its small part off where the largest logit is large.
-    logits_nV -= logits_nV.amax(dim=1, keepdim=True)
-    target_n = logits_nV.gather(1, index_n1).squeeze(1)
-    return target_n - logits_nV.exp_().sum(dim=1).log_()
+    shifted_nV = logits_nV - logits_nV.amax(dim=1, keepdim=True).detach()
+    return shifted_nV.gather(1, index_n1).squeeze(1) - shifted_nV.exp().sum(dim=1).log()
 
 
 # ---- The loss of a softmax over a large vocabulary: logits = features W^T + b, cross-entropy and
