@@ -69,7 +69,10 @@ def fit_with(
 ) -> Iterator[Event]:
     """Train on `data` of any task with a trainer that `maker` makes, as :func:`make_trainer` does
     for language models. Several runs in one process take turns."""
-    yield from in_turns(_fit_alone(maker, resolved, data, stop, initial, save))
+    try:
+        yield from in_turns(_fit_alone(maker, resolved, data, stop, initial, save))
+    finally:
+        give_threads_back()
 
 
 def _fit_alone(
@@ -198,11 +201,11 @@ def seed_dropout(seed: int, initial: dict[str, np.ndarray] | None, ranks: Single
 
 def begin(run: RunSettings) -> tuple[torch.device, str]:
     """Set torch's threads and seed for a run; return its device and precision."""
+    give_threads_back()
     if run.threads:
         torch.set_num_threads(run.threads)
-    elif "OMP_NUM_THREADS" not in os.environ:
-        threads = _threads_before.pop() if _threads_before else torch.get_num_threads()
-        torch.set_num_threads(min(threads, processors()))  # torch knows no quota
+    elif "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > processors():
+        torch.set_num_threads(processors())  # torch knows no quota
     device = resolve_device(bind_device(run.device))
     precision = resolve_precision(run.precision, device)
     keep_freed_memory(device)
@@ -214,7 +217,7 @@ def begin(run: RunSettings) -> tuple[torch.device, str]:
 # two to three times slower where another program needs a core: threads wait for each other after
 # each product.
 SMALL_STEP = 150_000_000
-_threads_before: list[int] = []  # what a small network found
+_threads_before: list[int] = []  # torch's, before a small network took one
 
 
 def take_one_thread_if_small(
@@ -234,6 +237,14 @@ def take_one_thread_if_small(
     if multiplications < SMALL_STEP:
         _threads_before.append(torch.get_num_threads())
         torch.set_num_threads(1)
+
+
+def give_threads_back() -> None:
+    """Let torch have as many threads again as before a small network took one: they belong to the
+    whole process, which may go on with other work."""
+    if _threads_before:
+        torch.set_num_threads(_threads_before[0])
+        _threads_before.clear()
 
 
 def language_model_trainer(

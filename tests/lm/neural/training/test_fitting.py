@@ -301,5 +301,7 @@ def test_a_small_step_has_one_thread_and_the_next_run_as_many_as_before(monkeypa
         fitting.begin(run)
         fitting.take_one_thread_if_small(run, network, tokens, size=7000, words=512)
         threads.append(torch.get_num_threads())
+    fitting.give_threads_back()
+    threads.append(torch.get_num_threads())
     torch.set_num_threads(before)
-    assert threads == [1, 2, 1, 2, 1]
+    assert threads == [1, 2, 1, 2, 1, 2]
