@@ -13,6 +13,7 @@ from rnnlm.amounts import plural
 from rnnlm.errors import first_of, notice
 from rnnlm.registry import Kind
 from rnnlm.text.vectors import COUNTED
+from rnnlm.training.sizing import OF_BUDGET
 
 from . import terminal
 
@@ -147,8 +148,15 @@ def say_ended(plan: "Plan", finished: events.Finished, is_stopped: bool) -> None
         # A budget of time gives another number of steps on another day.
         timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds
         if timed and finished.stopped == "budget":
-            saved += f"; to repeat about the same run: --budget {finished.steps}steps"
+            chosen = "".join(f" --set {name}={value}" for name, value in of_budget(plan).items())
+            saved += f"; to repeat about the same run: --budget {finished.steps}steps{chosen}"
         terminal.say(saved)
+
+
+def of_budget(plan: "Plan") -> dict[str, Any]:
+    """Return the settings that the run's time has chosen, by name."""
+    values, origins = plan.resolved.values, plan.resolved.origins
+    return {name: values[name] for name, origin in origins.items() if origin == OF_BUDGET}
 
 
 class PlainDisplay:

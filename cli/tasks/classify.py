@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnlm.errors import TextError
+from rnnlm.errors import TextError, notice
 
 from .. import options, terminal
 from ..help_sections import Command, section
@@ -86,8 +86,9 @@ def command(
     nodes = nodes or plot is not None
     options.refuse_if(top and nodes, "--nodes and --plot show one label of each node, not --top N.")
     options.refuse_if(plot and not texts, "--plot draws the tree of a text given as an argument.")
-    options.check_plot(plot, overwrite and output is None)
-    options.check_output(output, overwrite and plot is None, source)
+    only_plot = plot is not None and output is None
+    options.check_plot(plot, overwrite and plot is not None)
+    options.check_output(output, overwrite and not only_plot, source)
     options.check_texts(source)
     name = options.chosen_model(model_name)
     from rnnlm.lm.base import loading
@@ -110,8 +111,12 @@ def command(
         from rnnlm.tasks.labelling.evaluation.results import draw_tree
 
         in_memory = list(classified)
-        if in_memory[0][1].nodes:
-            plotting.save(draw_tree(in_memory[0][1]), plot)
+        first = in_memory[0][1]
+        if first.nodes:
+            plotting.save(draw_tree(first), plot)
+            terminal.say(f"saved in {plot}")
+        else:
+            notice(f"{plot} is not written: the text has no tree to draw")
         classified = iter(in_memory)
 
     if as_json:

@@ -258,6 +258,12 @@ def with_kept(
 
     settings = resolved.values
     before, now = stored.settings.get(BUDGET), settings[BUDGET]
+    if "hidden_size" in kept and before != now:
+        notice(
+            f"the network keeps the size that suited {before}: "
+            + keyword("overwrite", True)
+            + f" chooses one for {now}"
+        )
     follows = settings.get("schedule") in ("cosine", "linear") or settings.get("warmup")
     if follows and before != now:
         notice(

@@ -24,6 +24,7 @@ FULL_SOFTMAX_SIZE = 2000
 # powers.
 POWER_OF_WIDTH, POWER_OF_STEPS, HIGHEST_RATE = 0.5, 0.25, 0.02
 PROBE_SECONDS = 3.0
+OF_BUDGET = "the time of the run"  # origin of what it chooses
 _WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
 
 
@@ -135,7 +136,7 @@ def follow_budget(
     if about is None or about.rate_steps is None or "bptt_tokens" not in resolved.values:
         return resolved
     budget = Budget.parse(resolved.values["budget"])
-    of_step = resolved.values["batch_rows"] * resolved.values["bptt_tokens"]
+    of_step = resolved.values["batch_rows"] * resolved.values["bptt_tokens"] * current_rank().count
     steps = budget.steps or about.rate_steps
     if budget.epochs:
         steps = budget.epochs * data.train.tokens / of_step
@@ -152,16 +153,17 @@ def follow_budget(
         chosen = {name: value for name, value in values.items() if is_free(resolved, name)}
         tokens = choice.tokens
         steps = tokens / of_step
-        about_tokens = f"about {float(f'{tokens:.2g}'):,.0f} tokens"
-        resolved = resolved.with_found(f"the budget: {about_tokens}", chosen)
+        resolved = resolved.with_found(OF_BUDGET, chosen)
         as_set = ", ".join(f"{name}={value}" for name, value in chosen.items())
         notice(
-            f"{resolved.values['budget']} is time for {about_tokens} here, "
-            f"{tokens / data.train.tokens:.2g} times the text, so: {as_set} (set another value to "
-            "keep it)"
+            f"{resolved.values['budget']} is time for about {float(f'{tokens:.2g}'):,.0f} tokens "
+            f"here and now, {tokens / data.train.tokens:.2g} times the text, so: {as_set} (what "
+            "you set stays)"
         )
 
-    if not is_free(resolved, "learning_rate"):
+    # The rule was measured for the recipe's optimizer, and layers of one width.
+    is_usual = is_free(resolved, "optimizer") and is_free(resolved, "layer_sizes")
+    if not is_usual or not is_free(resolved, "learning_rate"):
         return resolved
     rate = rate_of(resolved.values, about.settings, steps / about.rate_steps)
     return resolved.with_found("the width and the steps", {"learning_rate": rate})

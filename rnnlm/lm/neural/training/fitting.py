@@ -179,6 +179,7 @@ def tokens_per_second(resolved: ResolvedSettings, data: TrainingData, seconds: f
         trainer.train_step()
         steps += 1
     trainer.check()
+    give_threads_back()
     return (trainer.source.tokens - read) / (trainer.clock.elapsed() - began)
 
 

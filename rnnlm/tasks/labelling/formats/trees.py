@@ -30,7 +30,9 @@ class _OpenNode:
 
 def is_tree(text: str) -> bool:
     """Return whether a text is written as a tree: with a label right after its first bracket, or
-    with brackets as its first and its last character."""
+    with brackets as its first and its last character. "(Really) it was" is not."""
+    if re.match(r"\s*\([^\s()]+\)\s*[^\s()]", text):
+        return False
     return re.match(r"\s*\((\S|.*\)\s*$)", text) is not None
 
 
