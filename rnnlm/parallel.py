@@ -24,6 +24,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias, TypeVar
 
@@ -65,7 +66,7 @@ class WorkerPool:
 
     @property
     def begun(self) -> float:
-        """How much is done of the running tasks, in tasks, where they report it."""
+        """How much is done of the running tasks, in the unit in which they report it."""
         return 0.0
 
     def check(self) -> None:
@@ -145,6 +146,30 @@ def _has_failed(future: "Future[Result]") -> bool:
         return future.exception() is not None
     except CancelledError:
         return True
+
+
+# ---- The progress of running tasks.
+
+# Receives the progress of a long task. A pool that can receive it sets this.
+_say: ContextVar[Callable[[float], None] | None] = ContextVar("_say", default=None)
+
+
+def report_done(amount: float) -> None:
+    """Report, from within a task, how much of it is done, if there is a receiver. All tasks of a
+    phase report in one unit, which the phase chooses."""
+    say = _say.get()
+    if say is not None:
+        say(amount)
+
+
+@contextlib.contextmanager
+def reporting_to(say: Callable[[float], None]) -> Iterator[None]:
+    """Send the progress of tasks in this context to `say`."""
+    token = _say.set(say)
+    try:
+        yield
+    finally:
+        _say.reset(token)
 
 
 # ---- Threads of this process.
@@ -227,6 +252,11 @@ class InlineExecutor(Executor):
 class ProcessPool(WorkerPool):
     """Processes of this machine, which talk to this one through pipes."""
 
+    @property
+    def begun(self) -> float:
+        assert isinstance(self.executor, ProcessExecutor)
+        return sum(process.reported for process in self.executor.processes)
+
     def settle(self) -> None:
         # Tasks that are no longer awaited end at once, so that they write no more.
         assert isinstance(self.executor, ProcessExecutor)
@@ -289,7 +319,9 @@ class ProcessExecutor(Executor):
 
 class WorkerProcess:
     """A process that works for this one, in its own session: Ctrl-C on the terminal does not reach
-    it."""
+    it. reported: how much of its call is done, as it reports it."""
+
+    reported = 0.0
 
     def __init__(self) -> None:
         path = os.pathsep.join(system.import_path())
@@ -308,9 +340,16 @@ class WorkerProcess:
         try:
             pickle.dump(call, self.calls, pickle.HIGHEST_PROTOCOL)
             self.calls.flush()
-            result, error = pickle.load(self.results)  # noqa: S301 our own process wrote it
+            # Numbers say how far the call is; a pair is its end.
+            answer = pickle.load(self.results)  # noqa: S301 our own process wrote it
+            while not isinstance(answer, tuple):
+                self.reported = answer
+                answer = pickle.load(self.results)  # noqa: S301
+            result, error = answer
         except (OSError, EOFError, pickle.UnpicklingError):
             raise self._died() from None
+        finally:
+            self.reported = 0.0
         if error:
             raise error
         return result
@@ -354,10 +393,14 @@ def work() -> None:
     system.keep_freed()  # one piece takes the memory of the one before
     calls: queue.SimpleQueue[tuple] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, calls), daemon=True).start()
-    with contextlib.suppress(BrokenPipeError):
+
+    def send(answer: object) -> None:
+        pickle.dump(answer, results, pickle.HIGHEST_PROTOCOL)
+        results.flush()
+
+    with contextlib.suppress(BrokenPipeError), reporting_to(send):
         while True:
-            pickle.dump(_outcome(*calls.get()), results, pickle.HIGHEST_PROTOCOL)
-            results.flush()
+            send(_outcome(*calls.get()))
 
 
 def _receive(stream: IO[bytes], calls: "queue.SimpleQueue[tuple]") -> None:

@@ -7,8 +7,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 import pytest
 
 from rnnlm import parallel
-from rnnlm.lm.ngram.counting.dask_cluster import report_share, reporting_to
-from rnnlm.parallel import InlineExecutor, WorkerPool, inline_pool
+from rnnlm.parallel import InlineExecutor, WorkerPool, inline_pool, report_done, reporting_to
 
 
 @pytest.fixture
@@ -133,8 +132,8 @@ def test_after_an_error_no_more_tasks_begin_and_those_that_run_come_to_their_end
 
 def test_tasks_tell_a_listener_how_far_they_are():
     heard = []
-    report_share(0.2)
+    report_done(0.2)
     with reporting_to(heard.append):
-        report_share(0.5)
-    report_share(0.7)
+        report_done(0.5)
+    report_done(0.7)
     assert heard == [0.5]

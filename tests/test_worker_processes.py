@@ -1,11 +1,12 @@
 """Processes run calls as any executor does, and end when they are told to."""
 
+import os
 import time
 
 import pytest
 
 from rnnlm.errors import RnnlmError
-from rnnlm.parallel import InlineExecutor, ProcessExecutor
+from rnnlm.parallel import InlineExecutor, ProcessExecutor, process_pool
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.pieces import RawPiece
 from rnnlm.text.prepared.tokenizer_sample import learn
@@ -35,6 +36,24 @@ def test_a_worker_survives_running_out_of_memory(processes):
     with pytest.raises(RnnlmError, match="not enough memory; a worker ran out of it"):
         processes.submit(bytes, 1 << 62).result()
     assert processes.submit(len, "abc").result() == 3
+
+
+def test_a_pool_knows_how_far_running_calls_are(tmp_path):
+    # Each call reports, and ends when its pipe has been opened.
+    code = "from rnnlm.parallel import report_done; report_done(0.25); open({!r}).read()"
+    paths = [str(tmp_path / name) for name in "ab"]
+    with process_pool(2) as pool:
+        calls = []
+        for path in paths:
+            os.mkfifo(path)
+            calls.append(pool.submit(exec, code.format(path)))
+        while pool.begun < 0.5:
+            assert not any(call.done() for call in calls)
+            time.sleep(0.01)
+        for path, call in zip(paths, calls, strict=True):
+            open(path, "w").close()
+            call.result()
+        assert pool.begun == 0.0
 
 
 def test_workers_do_without_torch(processes):

@@ -15,7 +15,7 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.errors import SettingsError, TextError, UsageError, first_of, keyword, notice
 from rnnlm.lm.base import loading
-from rnnlm.parallel import inline_pool, process_pool
+from rnnlm.parallel import inline_pool, process_pool, reporting_to
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.compression import SUFFIXES as COMPRESSED
 from rnnlm.storage.files.resuming import (
@@ -227,7 +227,8 @@ class BordersFound:
 
 @dataclass(frozen=True)
 class ShardFiltered:
-    """A shard is finished. done, shards: how many of how many; share: of all bytes on disk."""
+    """A shard is finished. done, shards: how many of how many; share: of all bytes on disk, those
+    of the reference included."""
 
     shard: str
     done: int
@@ -286,7 +287,7 @@ MOST_FAILED = 3  # shards that the last error quotes; each has an event of its o
 def run(request: FilterRequest, progress: Progress = silent) -> Iterator[Event]:
     """Filter shards. Yield the events of the work while it lasts.
 
-    progress: called with how far the work is within a shard, where one is filtered at a time.
+    progress: called with how far the work is, within files, too.
 
     Raises:
         TextError: after the last event, if some shards cannot be read. All others are finished.
@@ -314,12 +315,13 @@ def run(request: FilterRequest, progress: Progress = silent) -> Iterator[Event]:
         try:
             state = _begun(job, state, step)
             before = len(state.done)
+            reading = _reading_progress(job, state, progress)
             if job.has_buckets:
-                yield from _find_borders(job, state)
+                yield from _find_borders(job, state, reading)
                 assert state.borders is not None
                 rule = replace(job.work.rule, cutoffs=state.borders.cutoffs)
                 job = replace(job, work=replace(job.work, rule=rule))
-            for event in _filter(job, state, began, progress):
+            for event in _filter(job, state, began, reading):
                 yield event
                 if isinstance(event, ShardFailed):
                     failed.append(event)
@@ -369,7 +371,44 @@ def _begun(job: FilterJob, state: FilterState | None, step: NextStep) -> FilterS
     return state
 
 
-def _find_borders(job: FilterJob, state: FilterState) -> Iterator[Event]:
+@dataclass
+class ReadingProgress:
+    """How much of all files is read: of the reference, then of the shards.
+
+    sizes: bytes on disk by path. total, done: bytes of all files, and of the finished ones. stage:
+    how messages begin.
+    """
+
+    sizes: dict[str, int]
+    total: int
+    done: int
+    report: Progress
+    stage: str = "reading the reference"
+    furthest: float = 0.0
+
+    def share(self, running: float = 0.0) -> float:
+        """Return the share of all bytes that is read, with so many of unfinished files."""
+        # A file that has just ended may count neither as running nor as done.
+        self.furthest = max(self.furthest, (self.done + running) / max(1, self.total))
+        return self.furthest
+
+    def __call__(self, running: float) -> None:
+        """Report the progress, with so many bytes of unfinished files."""
+        self.report(f"{self.stage}, {self.share(running):.0%} of all files")
+
+
+def _reading_progress(job: FilterJob, state: FilterState, report: Progress) -> ReadingProgress:
+    """Return the progress of a run that begins or resumes."""
+    sources = [*job.references, *job.shards.values()]
+    sizes = {source: os.path.getsize(source) for source in sources}
+    done = [source for name, source in job.shards.items() if name in state.done]
+    if state.borders is not None:
+        done += job.references
+    total, done_bytes = (sum(sizes[path] for path in paths) for paths in (sources, done))
+    return ReadingProgress(sizes, total, done_bytes, report)
+
+
+def _find_borders(job: FilterJob, state: FilterState, reading: ReadingProgress) -> Iterator[Event]:
     """Find the borders between buckets, unless they are known, and take note of them."""
     settings = job.request.settings
     if settings.cutoffs is not None:
@@ -378,7 +417,7 @@ def _find_borders(job: FilterJob, state: FilterState) -> Iterator[Event]:
             state.add(CutoffsEntry((low, high), 0))
         return
     if state.borders is None:
-        perplexity_D = _reference_perplexities(job)
+        perplexity_D = _reference_perplexities(job, reading)
         low, high = borders_of(perplexity_D, settings.quantiles, job.references)
         state.add(CutoffsEntry((low, high), len(perplexity_D)))
     borders = state.borders
@@ -416,21 +455,28 @@ def _results(
     work: FilterSetup,
     sources: Iterable[str],
     count: int,
+    reading: ReadingProgress,
 ) -> Iterator[tuple[str, Result]]:
     """Yield each of so many sources with the function's result for it, as they end. After an error
     no more begin; it is raised when the running ones have ended."""
     processes, threads = processes_and_threads(job.workers, count, job.reads_in_threads)
-    work = replace(work, threads=threads)
-    if processes > 1:
-        work = replace(work, watch=None)  # in another process it would reach nobody
-    function = functools.partial(function, work)
+    function = functools.partial(function, replace(work, threads=threads))
+
+    # Other processes report to their pool, this one at once.
+    def watched(source: str) -> Result:
+        with reporting_to(reading):
+            return function(source)
+
     with process_pool(processes) if processes > 1 else inline_pool() as pool:
-        for done in pool.run(function, sources, "as they end"):
-            if done is not None:
+        for done in pool.run(function if processes > 1 else watched, sources, "as they end"):
+            if done is None:
+                reading(pool.begun)
+            else:
+                reading.done += reading.sizes[done[0]]
                 yield done
 
 
-def _reference_perplexities(job: FilterJob) -> np.ndarray:
+def _reference_perplexities(job: FilterJob, reading: ReadingProgress) -> np.ndarray:
     """Return the perplexities of all documents of the reference. Each file is a task, which writes
     them to a file."""
     # A reference may have columns of these names: nothing is added to it.
@@ -439,7 +485,8 @@ def _reference_perplexities(job: FilterJob) -> np.ndarray:
     perplexities = functools.partial(reference_perplexities, target=str(target))
     parts: dict[str, np.ndarray] = {}
     try:
-        for source, name in _results(job, perplexities, work, job.references, len(job.references)):
+        count = len(job.references)
+        for source, name in _results(job, perplexities, work, job.references, count, reading):
             parts[source] = np.frombuffer(target.with_name(name).read_bytes())
     finally:
         remove_unfinished(target)
@@ -447,35 +494,26 @@ def _reference_perplexities(job: FilterJob) -> np.ndarray:
 
 
 def _filter(
-    job: FilterJob, state: FilterState, began: float, progress: Progress
+    job: FilterJob, state: FilterState, began: float, reading: ReadingProgress
 ) -> Iterator[ShardFiltered | ShardFailed]:
     """Filter the shards that are not finished, the largest first, so that the last ones to end are
     small."""
-    sizes = {name: os.path.getsize(source) for name, source in job.shards.items()}
-    total = max(1, sum(sizes.values()))
-    left = [name for name in sizes if name not in state.done]
-    left.sort(key=lambda name: (-sizes[name], name))
-    done_bytes = total - sum(sizes[name] for name in left)
+    left = [name for name in job.shards if name not in state.done]
+    left.sort(key=lambda name: (-reading.sizes[job.shards[name]], name))
 
     def sources() -> Iterator[str]:
         for name in left:
             state.add(ShardStarted(name))
-            begun.append(name)
             yield job.shards[name]
-
-    def watch(share: float) -> None:
-        done = (done_bytes + share * sizes[begun[-1]]) / total
-        progress(f"{names[job.shards[begun[-1]]]}, {done:.0%} of all files")
-
-    begun: list[str] = []
 
     # Shards end in any order. A notice that several of them give is shown once.
     text_bytes = 0
     sent_notices: set[str] = set()
     names = {source: name for name, source in job.shards.items()}
-    work = replace(job.work, watch=watch)
+    finished = len(state.done.keys() & job.shards.keys())
+    reading.stage = f"{finished:,} of {len(job.shards):,} files filtered"
     filtered = functools.partial(try_shard, folder=str(job.request.output))
-    for source, counts in _results(job, filtered, work, sources(), len(left)):
+    for source, counts in _results(job, filtered, job.work, sources(), len(left), reading):
         name = names[source]
         if isinstance(counts, TextError):
             state.started.discard(name)  # nothing of it was written
@@ -491,13 +529,11 @@ def _filter(
             if message not in sent_notices:
                 notice(message)
                 sent_notices.add(message)
-        done_bytes += sizes[name]
         text_bytes += counts.text_bytes
         seconds = time.perf_counter() - began
         finished = len(state.done.keys() & job.shards.keys())
-        yield ShardFiltered(
-            name, finished, len(job.shards), done_bytes / total, text_bytes / seconds
-        )
+        reading.stage = f"{finished:,} of {len(job.shards):,} files filtered"
+        yield ShardFiltered(name, finished, len(job.shards), reading.share(), text_bytes / seconds)
 
 
 def _filtered(

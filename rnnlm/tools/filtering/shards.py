@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from rnnlm.errors import TextError, UsageError, keyword
+from rnnlm.parallel import report_done
 from rnnlm.scoring.sentences import PREFIX
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import compressor, without_suffix
@@ -80,21 +81,18 @@ class ShardOutput(ABC):
 
 
 class InputShard(ABC):
-    """A file of documents. source: its path. watch: called with the share of it that was read.
-    has_columns: whether columns can be added."""
+    """A file of documents. source: its path. has_columns: whether columns can be added."""
 
     has_columns = True
 
-    def __init__(
-        self, source: str, reading: ShardReadSettings, watch: Callable[[float], None] | None = None
-    ) -> None:
+    def __init__(self, source: str, reading: ShardReadSettings) -> None:
         self.source = source
         self.reading = reading
-        self.watch = watch
 
     @abstractmethod
     def chunks(self) -> Iterator[DocumentChunk]:
-        """Read the documents, chunk by chunk. Raise TextError where they cannot be read."""
+        """Read the documents, chunk by chunk, and report how many bytes of the file were read.
+        Raise TextError where they cannot be read."""
 
     def text_column(self, names: Sequence[str], where: str) -> str:
         """Return the column of the text; refuse one that the result would have twice."""
@@ -117,9 +115,7 @@ class InputShard(ABC):
         return _Bytes(stream, self.source)
 
 
-def open_shard(
-    source: str, reading: ShardReadSettings, watch: Callable[[float], None] | None = None
-) -> InputShard:
+def open_shard(source: str, reading: ShardReadSettings) -> InputShard:
     """Return the shard in a file, by the name's suffix; refuse sources that cannot be read
     again."""
     if source == STANDARD_INPUT or is_pipe(source):
@@ -137,10 +133,10 @@ def open_shard(
             "write the table as Parquet or JSON lines",
         )
     if kind == tables.PARQUET:
-        return ParquetShard(source, reading, watch)
+        return ParquetShard(source, reading)
     if kind == tables.JSON_LINES:
-        return JsonShard(source, reading, watch)
-    return LinesShard(source, reading, watch)
+        return JsonShard(source, reading)
+    return LinesShard(source, reading)
 
 
 class _Bytes(ShardOutput):
@@ -159,18 +155,15 @@ class _Bytes(ShardOutput):
             self.stream.write(self.compressor.flush())
 
 
-def _pieces(
-    source: str, errors: str, watch: Callable[[float], None] | None
-) -> Iterator[tuple[int, bytes]]:
+def _pieces(source: str, errors: str) -> Iterator[tuple[int, bytes]]:
     """Yield whole lines of a file, about a chunk at a time, with the number of the first one."""
     next_line = 1
-    size, done = max(1, os.path.getsize(source)), 0
+    size, done = os.path.getsize(source), 0
 
     def on_read(count: int) -> None:
         nonlocal done
         done += count
-        if watch is not None:
-            watch(min(1.0, done / size))
+        report_done(min(done, size))
 
     with opened(source, on_read, errors=errors) as stream:
         for whole in whole_lines(iter(lambda: stream.read(CHUNK_BYTES), b"")):
@@ -207,7 +200,7 @@ class LinesShard(InputShard):
         settings = self.reading.text
         has_documents = settings.blank_lines == "documents"
         held: list[str] = []  # of a document that continues in the next piece
-        for first_line, data in _pieces(self.source, settings.encoding_errors, self.watch):
+        for first_line, data in _pieces(self.source, settings.encoding_errors):
             lines = lines_of(data, self.source, first_line, settings.encoding_errors)
             where = f"{self.source}, from line {first_line}"
 
@@ -287,7 +280,7 @@ class JsonShard(InputShard):
     def chunks(self) -> Iterator[JsonChunk]:
         settings = self.reading.text
         decoder: Callable[[str, str], tuple[str | None, str]] | None = None
-        for first_line, data in _pieces(self.source, settings.encoding_errors, self.watch):
+        for first_line, data in _pieces(self.source, settings.encoding_errors):
             text = decode(data, self.source, first_line, settings.encoding_errors)
             if first_line == 1:
                 text = text.removeprefix("\ufeff")
@@ -446,9 +439,8 @@ class ParquetShard(InputShard):
             errors = self.reading.text.encoding_errors
             for batch in file.iter_batches(batch_size=tables.ROWS_PER_BATCH):
                 batches.append(batch)
-                if self.watch is not None:
-                    rows = first + len(texts) + batch.num_rows
-                    self.watch(rows / file.metadata.num_rows)
+                rows = first + len(texts) + batch.num_rows
+                report_done(os.path.getsize(self.source) * rows / file.metadata.num_rows)
                 for value in tables.arrow_values(batch.column(column), errors):
                     where = f"{self.source}, row {first + len(texts) + 1}"
                     text = _text_in(value, where, column, errors)

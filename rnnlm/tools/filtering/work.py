@@ -49,8 +49,7 @@ class NamedModel:
 
 @dataclass(frozen=True)
 class FilterSetup:
-    """The data that all tasks of a run share. threads: of each task. watch: called with the share
-    of a shard that was read, where tasks run in this process."""
+    """The data that all tasks of a run share. threads: of each task."""
 
     models: tuple[NamedModel, ...]
     device: str
@@ -58,7 +57,6 @@ class FilterSetup:
     reading: ShardReadSettings
     perplexity_column: str
     threads: int = 1
-    watch: Callable[[float], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def filter_shard(work: FilterSetup, source: str, folder: str) -> ShardCounts:
     """Write the documents of a shard that are kept into `folder`, by group, under new names."""
     began = time.perf_counter()
     rule = work.rule
-    shard = open_shard(source, work.reading, work.watch)
+    shard = open_shard(source, work.reading)
     paths = rule.layout.paths(Path(folder), Path(source).name)
     judge = Judge(_models(work), rule)
 

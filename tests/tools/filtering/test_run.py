@@ -3,7 +3,6 @@ what is refused."""
 
 import json
 import math
-import os
 import re
 from concurrent.futures import Executor
 from contextlib import nullcontext
@@ -92,15 +91,49 @@ def second_opinion(model, texts):
 
 
 def test_progress_moves_within_files_and_is_about_all_of_them(texts, model):
-    paths = tuple(str(texts / name) for name in ("rows.jsonl", "rows.parquet", "plain.txt"))
+    names = ("rows.jsonl", "rows.parquet", "plain.txt")
     messages = []
-    settings = FilterSettings(max_perplexity=100.0)
-    request = FilterRequest(paths, texts / "out", {"": model}, settings, workers=1)
+    paths = tuple(str(texts / name) for name in names)
+    reference = (str(texts / "reference.txt"),)
+    request = FilterRequest(paths, texts / "out", {"": model}, reference=reference, workers=1)
     [*_, last] = run(request, messages.append)
     shares = [int(re.search(r"(\d+)% of all files", message)[1]) for message in messages]
     assert shares == sorted(shares) and shares[0] < 100 == shares[-1]
-    assert {message.split(",")[0] for message in messages} == set(map(os.path.basename, paths))
+    stages = list(dict.fromkeys(message.split(",")[0] for message in messages))
+    of_shards = [f"{done} of 3 files filtered" for done in range(3)]
+    assert stages == ["reading the reference", *of_shards]
     assert last.shards == 3
+
+
+class HalfDone(WorkerPool):
+    """A pool whose tasks are seen when they have read 1,000 bytes, before they end."""
+
+    begun = 1000.0
+
+    def run(self, function, tasks, order):
+        for task in tasks:
+            yield None
+            yield task, function(task)
+
+
+def test_progress_counts_what_other_processes_have_read(texts, model, monkeypatch):
+    sizes = []
+    for name, copies in (("large.txt", 2), ("small.txt", 1)):
+        (texts / name).write_bytes((texts / "plain.txt").read_bytes() * copies)
+        sizes.append((texts / name).stat().st_size)
+    pool = nullcontext(HalfDone(InlineExecutor(), 2))
+    monkeypatch.setattr(running, "process_pool", lambda count: pool)
+    messages = []
+    paths = (str(texts / "large.txt"), str(texts / "small.txt"))
+    settings = FilterSettings(max_perplexity=100.0)
+    list(
+        run(FilterRequest(paths, texts / "out", {"": model}, settings, workers=2), messages.append)
+    )
+    first, second = 1000 / sum(sizes), (sizes[0] + 1000) / sum(sizes)
+    assert messages == [
+        f"0 of 2 files filtered, {first:.0%} of all files",
+        f"1 of 2 files filtered, {second:.0%} of all files",
+    ]
 
 
 def test_buckets_agree_with_scores_of_sentences(texts, model, lines):

@@ -11,7 +11,6 @@ import numpy as np
 
 from rnnlm.errors import TextError
 from rnnlm.lm.ngram.counting.count_trie import Level
-from rnnlm.lm.ngram.counting.dask_cluster import report_share
 from rnnlm.lm.ngram.counting.in_memory import count
 from rnnlm.lm.ngram.counting.merging import MergeSources, Merging
 from rnnlm.lm.ngram.counting.plan import CountingPlan
@@ -25,6 +24,7 @@ from rnnlm.lm.ngram.counting.store import (
 )
 from rnnlm.lm.ngram.counting.task_runner import TaskRunner, WorkerContext
 from rnnlm.lm.ngram.tables import NOWHERE
+from rnnlm.parallel import report_done
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.encoding import IdFiles, kept
 
@@ -69,7 +69,7 @@ class CountShard:
             n = next(numbers)
             written += write_level(worker.store, prefix_of(self.number), n, level)
             del level
-            report_share(n / self.order)
+            report_done(n / self.order)
         written.append(WrittenPiece(Piece(prefix_of(self.number), 0, "")))
         return written
 

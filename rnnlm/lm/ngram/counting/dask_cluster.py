@@ -34,7 +34,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -48,7 +47,7 @@ from rnnlm.errors import (
     keyword,
     require_package,
 )
-from rnnlm.parallel import WorkerPool
+from rnnlm.parallel import WorkerPool, reporting_to
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -146,7 +145,7 @@ class Cluster(WorkerPool):
         self.topic = f"rnnlm-{secrets.token_hex(8)}"
         self._heard = time.monotonic()
         self._has_left = threading.Event()
-        self._shares: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
         self._done: list[object] = []
         self._look()
         client.subscribe_topic(self.topic, self._hear)
@@ -187,20 +186,20 @@ class Cluster(WorkerPool):
     def submit(self, function: Callable[..., Result], *arguments: object) -> "Future[Result]":
         call = TaskHeader(code_version(), self.topic, secrets.token_hex(8))
         future = self.executor.submit(_checked, call, function, *arguments)
-        self._shares[call.task] = 0.0
-        future.add_done_callback(lambda _: self._shares.pop(call.task, None))
+        self._reported[call.task] = 0.0
+        future.add_done_callback(lambda _: self._reported.pop(call.task, None))
         return future
 
     def _hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        """Note how far a task is: the message names the `task` and the `share` that is done."""
+        """Note how far a task is: the message names the `task` and how much is `done`."""
         _, progress = event
         # It may have ended since, or belong to an earlier phase.
-        if progress["task"] in self._shares:
-            self._shares[progress["task"]] = progress["share"]
+        if progress["task"] in self._reported:
+            self._reported[progress["task"]] = progress["done"]
 
     @property
     def begun(self) -> float:
-        return sum(list(self._shares.values()))
+        return sum(list(self._reported.values()))
 
     def outcome(self, future: "Future[Result]") -> Result:
         from distributed.scheduler import KilledWorker
@@ -311,28 +310,6 @@ def _other_version(worker: str, worker_version: str, own_version: str) -> RnnlmE
 # ---- In a worker.
 
 
-# Receives the progress of a long task: the share that is done. A pool that can receive it sets
-# this.
-_say: ContextVar[Callable[[float], None] | None] = ContextVar("_say", default=None)
-
-
-def report_share(share: float) -> None:
-    """Report, from within a task, how much of it is done, if there is a receiver."""
-    say = _say.get()
-    if say is not None:
-        say(share)
-
-
-@contextlib.contextmanager
-def reporting_to(say: Callable[[float], None]) -> Iterator[None]:
-    """Send the progress of tasks in this context to `say`."""
-    token = _say.set(say)
-    try:
-        yield
-    finally:
-        _say.reset(token)
-
-
 @functools.cache
 def code_version() -> str:
     """Return the version of rnnlm with a hash of its code: two copies of one version may differ
@@ -375,7 +352,7 @@ def _checked(call: TaskHeader, function: Callable[..., Result], *arguments: obje
     worker = get_worker()
     try:
         with reporting_to(
-            lambda share: worker.log_event(call.topic, {"task": call.task, "share": share})
+            lambda done: worker.log_event(call.topic, {"task": call.task, "done": done})
         ):
             return function(*arguments)
     finally:
