@@ -129,7 +129,7 @@ def encoded(model):
 def answers(model) -> str:
     """Return all that a model says of the examples, bit by bit."""
     if model.task == "seq2seq":
-        return repr(target_scores(model, encoded(model)).tolist())
+        return repr(target_scores(model, encoded(model))[0].tolist())
     return repr(predict(model, TEXTS, LabelSearch(probabilities=True)))
 
 
@@ -141,7 +141,7 @@ def scores(model, chosen):
 def pair_scores(model, chosen):
     """Return the log-probabilities of each token of these pairs."""
     data = encoded(model)
-    logprob_TB = model.score_pairs(data, np.array(chosen))
+    logprob_TB, _ = model.score_pairs(data, np.array(chosen))
     lengths = data.target_lengths[chosen]
     assert all(not logprob_TB[length:, row].any() for row, length in enumerate(lengths))
     return [[logprob_TB[:length, row]] for row, length in enumerate(lengths)]

@@ -82,14 +82,15 @@ class TargetLoss(ExampleLoss[Seq2SeqModel]):
         return Loss(nats, 0.0, ())
 
     def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
-        return -float(self.reader.score_tensors(*tensors).sum())
+        return -float(self.reader.score_tensors(*tensors)[0].sum())
 
 
 DECODING_PASSES = 4.0  # the time of greedy decoding, in passes over the data
 
 
 class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
-    """A Validation: the loss, and metrics of decoded text if one is the criterion."""
+    """A Validation: the loss, the share of tokens that are the likeliest ones after the right
+    tokens before them, and metrics of decoded text if one is the criterion."""
 
     example = "pair"
 
@@ -119,26 +120,25 @@ class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
 
     def run(self, stop: Callable[[], bool]) -> ValidationResult | None:
         own_stop = self.ranks.own_stop(stop)
-        logprob_N = evaluation.target_scores(self.model, self.data, own_stop)
-        loss = math.inf
-        if logprob_N is not None:
-            loss = -float(np.sum(logprob_N, dtype=np.float64)) / max(1, len(logprob_N))
+        scores = evaluation.target_scores(self.model, self.data, own_stop)
+        loss, metrics = math.inf, {}
+        if scores is not None:
+            logprob_N, is_likeliest_N = scores
+            loss = -float(np.sum(logprob_N)) / max(1, len(logprob_N))
+            metrics["token_accuracy"] = float(is_likeliest_N.sum()) / max(1, len(logprob_N))
 
         # Nothing can be decoded if the scores are not numbers.
         decoded_metrics: dict[str, float] | None = {}
         if self.criterion != "loss" and math.isfinite(loss):
             decoded_metrics = evaluation.decoded(self.model, self.data, stop=own_stop)
 
-        if (
-            self.was_stopped(logprob_N is None or decoded_metrics is None)
-            or decoded_metrics is None
-        ):
+        if self.was_stopped(scores is None or decoded_metrics is None) or decoded_metrics is None:
             return None
 
         if not math.isfinite(loss):
             loss = math.inf
         if self.criterion == "loss":
-            return ValidationResult(loss, loss, "loss_nats")
+            return ValidationResult(loss, loss, "loss_nats", metrics=metrics)
         chosen = TRANSLATION_METRICS[self.criterion]
         worst = 0.0 if chosen.higher_is_better else math.inf
         return ValidationResult(
@@ -147,7 +147,7 @@ class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
             chosen.name,
             chosen.higher_is_better,
             is_share=chosen.unit == "share",
-            metrics={"loss_nats": loss, **decoded_metrics},
+            metrics={"loss_nats": loss, **metrics, **decoded_metrics},
         )
 
     def read_some(self) -> None:

@@ -360,21 +360,22 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         of about the same length together."""
         return by_length(np.maximum(data.source_lengths, data.target_lengths), TOKENS)
 
-    def score_pairs(self, data: PairedData, chosen_B: np.ndarray) -> Tensor:
-        """Return the log-probability (nats) of each token of these targets given their sources,
-        (T, B), 0 in padding."""
+    def score_pairs(self, data: PairedData, chosen_B: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return the log-probability (nats) of each token of these targets given their sources and
+        the tokens before, and whether it is the likeliest one, (T, B) each; 0 and False in
+        padding."""
         boundary_id = self.codec.target.boundary_id
         return self.score_tensors(*pair_tensors(data, chosen_B, boundary_id, self.device))
 
     def score_tensors(
         self, sources_SB: Tensor, lengths_1B: Tensor, inputs_TB: Tensor, targets_TB: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Score like :meth:`score_pairs`, given the result of
         :func:`rnnlm.tasks.seq2seq.batches.pair_tensors`."""
         with self.reading():
             memory, state = self.network.encode(sources_SB, lengths_1B[0])
             features_TBE, _, _ = self.network.decode(inputs_TB, memory, state)
-            return self.network.score_features(features_TBE, targets_TB)
+            return self.network.score_and_hits(features_TBE, targets_TB)
 
     def attention(self, data: PairedData, chosen_B: np.ndarray) -> list[np.ndarray]:
         """Return the attention weights of each pair, (T, S): how much each token of the target,

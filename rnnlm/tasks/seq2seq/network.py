@@ -214,9 +214,16 @@ class Seq2SeqNetwork(LayeredNetwork):
 
     def score_features(self, features_TBE: Tensor, targets_TB: Tensor) -> Tensor:
         """Return the log-probability (nats) of each target, (T, B), 0 where it is padding."""
+        return self.score_and_hits(features_TBE, targets_TB)[0]
+
+    def score_and_hits(self, features_TBE: Tensor, targets_TB: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the log-probability (nats) of each target, and whether it is the likeliest token,
+        (T, B) each; 0 and False where it is padding."""
         targets_N = self.target_words.known(targets_TB).flatten()
-        logprob_N = self.output.score(features_TBE.flatten(0, 1), targets_N, self.tied_VE)
-        return logprob_N.view(targets_TB.shape)
+        logprob_N, is_likeliest_N = self.output.score_and_hits(
+            features_TBE.flatten(0, 1), targets_N, self.tied_VE
+        )
+        return logprob_N.view(targets_TB.shape), is_likeliest_N.view(targets_TB.shape)
 
     def predict_features(self, features_TBE: Tensor) -> Tensor:
         """Return the log-probabilities (nats) of every next token, (T, B, V)."""

@@ -116,7 +116,7 @@ class Case:
             return score_spans(model, ids, whole_text(ids))
         if self.task == "seq2seq":
             model = getattr(model, "core", model)
-            return target_scores(model, encode_pairs(model.codec, parallel_text(PAIRS[:2])))
+            return target_scores(model, encode_pairs(model.codec, parallel_text(PAIRS[:2])))[0]
         scores = []
         for search in (LabelSearch(), LabelSearch(probabilities=True, nbest=2)):
             for prediction in predict(model, TEXTS, search):

@@ -80,7 +80,7 @@ def test_scores_are_those_the_model_gives(model, name):
         ids = encode([each.text]).ids[: each.tokens]
         data = PairedData(ParallelText((), "", "", ""), SOURCE.encode([source]), joined([ids]))
         assert len(ids) == each.tokens
-        expected = pytest.approx(float(model.score_pairs(data, np.array([0])).sum()), abs=1e-5)
+        expected = pytest.approx(float(model.score_pairs(data, np.array([0]))[0].sum()), abs=1e-5)
         assert each.logprob_nats == expected
         power = settings.length_power or 0
         assert each.score == pytest.approx(each.logprob_nats / ((5 + each.tokens) / 6) ** power)

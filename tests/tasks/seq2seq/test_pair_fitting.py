@@ -5,6 +5,7 @@ import random
 import warnings
 
 import pytest
+import torch
 
 from rnnlm import registry
 from rnnlm.errors import RnnlmWarning
@@ -125,3 +126,20 @@ def test_where_the_metric_cannot_move_the_loss_chooses(criterion, valid, is_tell
     assert verdict.name == (criterion if is_telling else "loss_nats")
     told = [str(each.message) for each in recwarn if "cannot tell" in str(each.message)]
     assert len(told) == (0 if is_telling else 1)
+
+
+def test_validation_counts_tokens_that_are_likeliest_after_the_right_ones():
+    # Without weights the output's bias decides: "un" has the odds e : 1 to each other token.
+    validation = trainer_of(
+        "gru", TRAIN, [("one", "un"), ("one two", "un deux")]
+    ).validation.validation
+    network, target = validation.model.network, validation.model.codec.target
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.zero_()
+        network.output.bias[target.encode(["un"]).ids[0]] = 1.0
+    verdict = validation.run(never)
+    # un </s> un deux </s>
+    assert verdict.metrics == {"token_accuracy": 2 / 5}
+    nats = math.log(target.size - 1 + math.e) - 2 / 5
+    assert verdict.loss_nats == pytest.approx(nats, abs=1e-6)

@@ -159,7 +159,13 @@ class SoftmaxOutput(OutputLayer):
     def score(
         self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None
     ) -> Tensor:
-        return log_likelihood(features_NE, self._weight(tied_VE), self.bias, targets_N)
+        return self.score_and_hits(features_NE, targets_N, tied_VE)[0]
+
+    def score_and_hits(
+        self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the result of `score`, and whether each target is the likeliest token, (N,)."""
+        return likelihood_and_hits(features_NE, self._weight(tied_VE), self.bias, targets_N)
 
     def predict(self, features_NE: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         logits_NV = linear_logits(features_NE, self._weight(tied_VE), self.bias)
@@ -180,8 +186,15 @@ def linear_logits(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor) -> Ten
 def log_likelihood(
     features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor
 ) -> Tensor:
-    """Compute log softmax(features W^T + b) (nats) at each target, 0 for padding, shape (N,); chunk
-    by chunk."""
+    """Compute log softmax(features W^T + b) (nats) at each target, 0 for padding, shape (N,)."""
+    return likelihood_and_hits(features_NE, weight_VE, bias_V, targets_N)[0]
+
+
+def likelihood_and_hits(
+    features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute :func:`log_likelihood`, and whether each target is the likeliest token, (N,), False
+    for padding; chunk by chunk."""
     # W is large: cast it once, not by autocast for every chunk.
     products = product_type(features_NE)
     features_NE, weight_VE = features_NE.to(products), weight_VE.to(products)
@@ -192,14 +205,18 @@ def log_likelihood(
     for features_nE, index_n1 in zip(features_NE.split(rows), index_N1.split(rows), strict=True):
         logits_nV = linear_logits(features_nE, weight_VE, bias_V)
         parts.append(log_softmax_at(index_n1, logits_nV))
-    return torch.cat(parts) * (targets_N != PADDING)
+    logprob_N, is_likeliest_N = map(torch.cat, zip(*parts, strict=True))
+    is_token_N = targets_N != PADDING
+    return logprob_N * is_token_N, is_likeliest_N & is_token_N
 
 
-def log_softmax_at(index_n1: Tensor, logits_nV: Tensor) -> Tensor:
-    """Compute log softmax at one place of each row, shape (n,), exactly for logits of any size."""
+def log_softmax_at(index_n1: Tensor, logits_nV: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute log softmax at one place of each row, exactly for logits of any size, and whether it
+    is the row's largest, (n,) each."""
     # log sum exp(logits) would round its small part off where the largest logit is large.
     shifted_nV = logits_nV - logits_nV.amax(dim=1, keepdim=True).detach()
-    return shifted_nV.gather(1, index_n1).squeeze(1) - shifted_nV.exp().sum(dim=1).log()
+    target_n = shifted_nV.gather(1, index_n1).squeeze(1)
+    return target_n - shifted_nV.exp().sum(dim=1).log(), target_n == 0
 
 
 # ---- The loss of a softmax over a large vocabulary: logits = features W^T + b, cross-entropy and

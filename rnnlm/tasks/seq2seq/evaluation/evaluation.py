@@ -186,8 +186,9 @@ def measure(
     """Evaluate a model on pairs. lowercase: the output is compared without upper case, as always if
     the model has none."""
     began = time.perf_counter()
-    logprob_N = target_scores(model, data)
-    assert logprob_N is not None  # nothing asked it to stop
+    scores = target_scores(model, data)
+    assert scores is not None  # nothing asked it to stop
+    logprob_N, _ = scores
     encoded = references_of(data, model.codec.target)
     references = perplexity.text_evaluation(model.decoder, logprob_N, encoded, "reset", began)
     written = _written(model, data, decoding, lowercase)
@@ -407,19 +408,23 @@ def _greedy(model: Seq2SeqModel, sources: list[np.ndarray]) -> Check:
 
 def target_scores(
     model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = never
-) -> np.ndarray | None:
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the log-probability (nats, float64) of each token of the references given their
-    sources, as `data.target.ids` has them; None if `stop`, asked before each batch, cut it off."""
+    sources, as `data.target.ids` has them, and whether it is the likeliest one there; None if
+    `stop`, asked before each batch, cut it off."""
     logprob_N = np.zeros(len(data.target.ids))
+    is_likeliest_N = np.zeros(len(logprob_N), bool)
     offsets = data.target.offsets
     for chosen_B in model.batches(data):
         if stop():
             return None
-        logprob_TB = model.score_pairs(data, chosen_B).double().cpu().numpy()
+        scores_TB, hits_TB = model.score_pairs(data, chosen_B)
+        logprob_TB, is_likeliest_TB = scores_TB.double().cpu().numpy(), hits_TB.cpu().numpy()
         for row, pair in enumerate(chosen_B.tolist()):
             start, end = offsets[pair], offsets[pair + 1]
             logprob_N[start:end] = logprob_TB[: end - start, row]
-    return logprob_N
+            is_likeliest_N[start:end] = is_likeliest_TB[: end - start, row]
+    return logprob_N, is_likeliest_N
 
 
 def references_of(data: PairedData, tokenizer: Tokenizer) -> EncodedText:
