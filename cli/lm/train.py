@@ -47,7 +47,8 @@ _several = functools.partial(options_of, TrainingRequest, multiple=True, default
 @section(
     "Model",
     options_of(TrainingRequest, "model",
-               help=f"Kind of model: {', '.join(_TRAINED)}; with --task also bag, cnn and recursive."),
+               help=f"Kind of model: {', '.join(_TRAINED)}; with --task also bag, cnn and "
+                    "recursive."),
     options_of(TrainingRequest, "recipe", shell_complete=options.complete_recipe),
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                  shell_complete=options.complete_setting,
