@@ -38,7 +38,7 @@ NBEST = (
 READING = {
     "eval": ["eval", "-m", "kn", TEXT],
     "score": ["score", "-m", "kn", "the m\u00e4n", "the man", "--words", "--json"],
-    "generate": ["generate", "-m", "kn", "--num", "9"], "count": ["count", TEXT, "--order", "2"],
+    "generate": ["generate", "-m", "kn", "--num", "9"], "count": ["count", TEXT, "--order", "2", "--keep-punctuation"],
     "compare": ["compare", "kn", "uni", "--on", TEXT], "info": ["info", "kn"],
     "doctor": ["doctor", "kn"],
 }  # fmt: skip

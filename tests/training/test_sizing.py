@@ -9,7 +9,7 @@ from rnnlm.errors import RnnlmWarning
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.training.plan import dry_plan, plan
 from rnnlm.training.request import TrainingRequest
-from rnnlm.training.sizing import REGULARISATION, SIZES, choose_size, rate_of
+from rnnlm.training.sizing import OF_BUDGET, REGULARISATION, SIZES, choose_size, rate_of
 from support.killed_runs import cut_off_after
 
 # A text of 400 words has twenty batches of this size and more: it is not small.
@@ -34,7 +34,7 @@ def settled(text, recipe=None, model=None, **flags):
 
 
 def of_budget(origins):
-    return {name for name, origin in origins.items() if origin.startswith("the budget")}
+    return {name for name, origin in origins.items() if origin == OF_BUDGET}
 
 
 def test_the_size_grows_with_the_tokens_and_dropout_with_the_passes():

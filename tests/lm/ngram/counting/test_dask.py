@@ -117,7 +117,7 @@ def test_an_interrupted_count_goes_on_elsewhere(text, cluster, small, tmp_path):
 def test_a_folder_that_is_read_only_is_said(text, cluster, small, tmp_path, monkeypatch):
     (tmp_path / "shared").mkdir()
 
-    def refusing(folder, mark, files):
+    def refusing(folder, mark):
         raise PermissionError(13, "Permission denied", folder)
 
     monkeypatch.setattr(dask_cluster, "_seen", refusing)
