@@ -14,7 +14,7 @@ from support.killed_runs import cut_off_after
 
 # A text of 400 words has twenty batches of this size and more: it is not small.
 SHORT = {"batch_rows": 2, "bptt_tokens": 5, "device": "cpu", "threads": 1}
-OF_BUDGET = {"hidden_size", "embedding_size", "dropout_input", "dropout_output"}
+CHOSEN = {"hidden_size", "embedding_size", "dropout_input", "dropout_output"}
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_budget_in_time_chooses_what_nobody_sets(text):
         values, origins = settled(text, budget="1s", dropout_input=0.35)
     # How fast the machine is decides whether more follows.
     chosen = of_budget(origins)
-    assert chosen >= OF_BUDGET - {"dropout_input"} and values["dropout_input"] == 0.35
+    assert chosen >= CHOSEN - {"dropout_input"} and values["dropout_input"] == 0.35
     assert "dropout_input" not in chosen
     assert values["hidden_size"] in {size.hidden_size for size in SIZES}
     chosen = of_budget(settled(text, budget="1s", hidden_size=8)[1])

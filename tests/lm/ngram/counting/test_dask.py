@@ -287,7 +287,7 @@ def test_workers_whose_folder_is_full_or_missing(text, small, tmp_path, processe
     elsewhere = (
         "import os, builtins\nreal = builtins.open\n"
         "def failing(file, *rest, **options):\n"
-        "    if 'shared' in str(file): raise FileNotFoundError(2, 'No such file', str(file))\n"
+        "    if '/shared/' in str(file): raise FileNotFoundError(2, 'No such file', str(file))\n"
         "    return real(file, *rest, **options)\n"
         "builtins.open = failing\nimport io\nio.open = failing"
     )
