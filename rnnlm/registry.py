@@ -198,11 +198,11 @@ def task(name: str) -> "Task":
 
 def all_tasks() -> "list[Task]":
     """Return the tasks, language modelling first, without those whose package was removed."""
-    tasks = map(_unless_removed, TASKS.values())
+    tasks = map(unless_removed, TASKS.values())
     return [task for task in tasks if task is not None]
 
 
-def _unless_removed(imported: Callable[[], T]) -> T | None:
+def unless_removed(imported: Callable[[], T]) -> T | None:
     """Return the object that a function imports; None if the package of rnnlm that holds it was
     removed."""
     try:
@@ -317,12 +317,12 @@ def library_of(name: str) -> Library | None:
     prefix, colon, _ = name.partition(":")
     if not colon or prefix not in LIBRARIES:
         return None
-    return _unless_removed(LIBRARIES[prefix])
+    return unless_removed(LIBRARIES[prefix])
 
 
 def libraries() -> list[Library]:
     """Return all libraries whose models can be read."""
-    found = map(_unless_removed, LIBRARIES.values())
+    found = map(unless_removed, LIBRARIES.values())
     return [library for library in found if library is not None]
 
 

@@ -105,3 +105,11 @@ def test_every_kind_has_what_its_modules_promise():
 def test_an_unknown_task_suggests_the_nearest():
     with pytest.raises(SettingsError, match="unknown task 'taging'; did you mean 'tagging'"):
         registry.task("taging")
+
+
+def test_a_package_that_is_not_installed_is_no_removed_task():
+    def import_what_is_missing():
+        raise ModuleNotFoundError(name="sentencepiece")
+
+    with pytest.raises(ModuleNotFoundError):
+        registry.unless_removed(import_what_is_missing)

@@ -86,9 +86,8 @@ def command(
     nodes = nodes or plot is not None
     options.refuse_if(top and nodes, "--nodes and --plot show one label of each node, not --top N.")
     options.refuse_if(plot and not texts, "--plot draws the tree of a text given as an argument.")
-    only_plot = plot is not None and output is None
+    options.check_output(output, overwrite and not (plot and output is None), source)
     options.check_plot(plot, overwrite and plot is not None)
-    options.check_output(output, overwrite and not only_plot, source)
     options.check_texts(source)
     name = options.chosen_model(model_name)
     from rnnlm.lm.base import loading

@@ -13,10 +13,9 @@ from rnnlm.amounts import plural
 from rnnlm.errors import TextError, notice
 from rnnlm.scoring.generation.sampling import GenerationSettings
 
-from .. import options, terminal
+from .. import options, task_settings, terminal
 from ..help_sections import Command, section
 from ..setting_options import IntRange, option_called, options_of
-from ..task_settings import DecodingSettings, ParallelSettings
 from ..text_options import encoding_option
 
 if TYPE_CHECKING:
@@ -41,15 +40,17 @@ input_options = section(
                  help="text (one source per line), tsv, csv, jsonl or parquet.  [default: "
                       "inferred from suffix and content]"),
     options_of(
-        ParallelSettings, "column", default_is="that of the training data, or a usual name"
+        task_settings.ParallelSettings,
+        "column",
+        default_is="that of the training data, or a usual name",
     ),
 )  # fmt: skip
 rare_input_options = section("Input", encoding_option, rare=True)
 search_options = section(
     "Search",
-    options_of(DecodingSettings, "beam", default_is="1, or as many as --nbest"),
-    options_of(DecodingSettings, "length_power", before="With --beam: ", metavar="A"),
-    options_of(DecodingSettings, "nbest", "max_length"),
+    options_of(task_settings.DecodingSettings, "beam", default_is="1, or as many as --nbest"),
+    options_of(task_settings.DecodingSettings, "length_power", before="With --beam: ", metavar="A"),
+    options_of(task_settings.DecodingSettings, "nbest", "max_length"),
 )
 sampling_options = section(
     "Sampling, instead of search",

@@ -531,8 +531,7 @@ def _decided(
     if first is None:
         raise no_text(job.names)
     settings = job.tokenizer_settings
-    is_new = job.request.shared_tokenizer is None
-    if is_new and isinstance(settings, NewTokenizerSettings):
+    if job.request.shared_tokenizer is None:
         settings = tokenizers.decided(settings, itertools.chain([first], start))
     return settings, itertools.chain(held, every)
 
