@@ -18,7 +18,7 @@ from rnnlm.evaluation.resampling import percentile_bounds
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.storage.files.reading import opened, text_lines
 from rnnlm.tabular import Table
-from rnnlm.tools.inspection.common import Inspection, Model, checked_sentence
+from rnnlm.tools.inspection.common import Inspection, Model, checked_sentence, load_model_for
 from rnnlm.tools.inspection.neighbours import briefly, described, vectors_of
 from rnnlm.tools.vectors.settings import EmbeddingSettings
 from rnnlm.tools.vectors.word_vectors import Which, WordVectors
@@ -28,9 +28,16 @@ FEWEST_RATED = 20  # pairs for an interval: a bootstrap of fewer is far too narr
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """Two lines and the cosines of their vectors. words: of the sums of their word vectors; None
-    where a line has no word with a vector. state: of the features of a network that has read them;
-    None for vectors from a file. one_hot: of the counts of their words. rating: that of people."""
+    """Two lines and the cosines of their vectors.
+
+    Attributes:
+        first: The first line.
+        second: The second line.
+        words: Cosine of the sums of their word vectors; None if a line has no word with a vector.
+        state: Cosine of the features of a network that has read them; None for vectors from a file.
+        one_hot: Cosine of the counts of their words.
+        rating: Rating of the pair by people, if there is one.
+    """
 
     first: str
     second: str
@@ -139,28 +146,31 @@ def inspect_similarity(
         TextError: the file cannot be read, or fewer than three of its pairs have vectors.
         ModelError: there is no such model.
     """
+    if not isinstance(model, WordVectors):
+        model = load_model_for("similarity", model, "cpu").model
     known = vectors_of("similarity", model, which)
     if ratings is not None:
         pairs = tuple(
-            _compared(known, first, second, rating=rating)
+            _compared(known, (first, second), ([first], [second]), rating=rating)
             for first, second, rating in read_ratings(corpora.list_named(ratings))
         )
         return Similarity(described(known), pairs, *_correlation(pairs, str(ratings)))
 
-    # The state of a network has read the line as a whole.
+    # A network splits lines into its words, and its state has read a line as a whole.
     lines = list(map(checked_sentence, several(lines, "lines")))
     if len(lines) < 2:
         raise UsageError("two lines at least are compared", hint="name a second one")
+    words = [line.split() for line in lines]
     states: Any = [None] * len(lines)
     if not isinstance(model, WordVectors):
         from rnnlm.tools.vectors.embedding import Embedder
 
-        states = Embedder(model, EmbeddingSettings()).vectors(lines)
+        embedder = Embedder(model, EmbeddingSettings())
+        words = [written[:-1] for written in embedder.reader.tokenizer.surfaces(lines)]
+        states = embedder.vectors(lines)
     pairs = tuple(
-        _compared(known, *pair, states=state_pair)
-        for pair, state_pair in zip(
-            itertools.combinations(lines, 2), itertools.combinations(states, 2), strict=True
-        )
+        _compared(known, (lines[i], lines[j]), (words[i], words[j]), (states[i], states[j]))
+        for i, j in itertools.combinations(range(len(lines)), 2)
     )
     return Similarity(described(known), pairs)
 
@@ -199,20 +209,32 @@ def rated(pairs: Sequence[ComparedPair]) -> np.ndarray:
 
 
 def _compared(
-    known: WordVectors, first: str, second: str, rating: float | None = None,
-    states: Sequence[np.ndarray | None] = (None, None),
-) -> ComparedPair:  # fmt: skip
-    """Compute the cosines of two lines. A word is looked up as it is, then in lower case."""
-    counts = [Counter(line.split()) for line in (first, second)]
+    known: WordVectors,
+    lines: tuple[str, str],
+    words: tuple[list[str], list[str]],
+    states: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
+    rating: float | None = None,
+) -> ComparedPair:
+    """Compute the cosines of two lines, given the words and the state of each. A word is looked up
+    as it is, then in lower case."""
+    # The sum of the vectors of each line's words.
     sums = []
-    for words in counts:
-        spelled = [word if word in known.numbers else word.lower() for word in words.elements()]
+    for of_line in words:
+        spelled = [word if word in known.numbers else word.lower() for word in of_line]
         rows = [known.numbers[word] for word in spelled if word in known.numbers]
         sums.append(known.unit_VE[rows].sum(axis=0))
-    shared = sum(count * counts[1][word] for word, count in counts[0].items())
-    lengths = [sum(count**2 for count in words.values()) for words in counts]
+
+    # The cosine of their counts of words.
+    first, second = map(Counter, words)
+    shared = sum(count * second[word] for word, count in first.items())
+    lengths = [sum(count**2 for count in counts.values()) for counts in (first, second)]
     return ComparedPair(
-        first, second, _cosine(*sums), _cosine(*states), shared / np.sqrt(np.prod(lengths)), rating
+        first=lines[0],
+        second=lines[1],
+        words=_cosine(*sums),
+        state=_cosine(*states),
+        one_hot=shared / np.sqrt(np.prod(lengths)),
+        rating=rating,
     )
 
 

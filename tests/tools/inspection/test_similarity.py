@@ -38,6 +38,15 @@ def test_cosines_of_lines_are_those_of_counts_of_words_and_of_states():
     assert faults_of(found.figure()) == []
 
 
+def test_lines_are_split_into_the_words_that_the_model_reads():
+    glued, apart = (
+        inspect_similarity("demo", [f"the house{mark}", f"the dog{mark}"]).pairs[0]
+        for mark in (".", " .")
+    )
+    assert (glued.words, glued.one_hot) == (apart.words, apart.one_hot)
+    assert glued.words < 0.999 and glued.one_hot == pytest.approx(2 / 3)
+
+
 def test_correlation_with_ratings_is_that_of_scipy(tmp_path):
     rows = [(*pair, (7 * n) % 11) for n, pair in enumerate(itertools.pairwise(WORDS))]
     unit = VECTORS.unit_VE
