@@ -37,7 +37,9 @@ def balanced(words: int) -> np.ndarray:
         above = range(words + len(children), words + len(children) + len(pairs))
         children += pairs
         nodes = [*above, *nodes[2 * len(pairs) :]]
-    return _nodes(words, children)
+    nodes_4N = _nodes(words, children)
+    nodes_4N.setflags(write=False)  # all texts of that length share it
+    return nodes_4N
 
 
 def _nodes(words: int, children: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -77,6 +79,12 @@ def plan(
 
     Each node is copied once, to its parent, so that time and memory grow with the number of nodes,
     however deep the trees are.
+
+    For the tree ((a b) c) alone, nodes 0 to 2 are its words, 3 is (a b) and 4 the root. The order
+    is a, b, c, (a b), root. pieces: the leaves give 2 nodes to height 1 and 1 to height 2, (a b)
+    gives 1 to height 2, the root is a root: [[(1, 2), (2, 1)], [(2, 1)], [(-1, 1)]]. Height 1 gets
+    a and b, height 2 gets c and (a b), in the order in which they were computed: children are
+    0, 1 of (a b), and 1, 0 of the root, whose left child is (a b).
     """
     B = nodes_MB.shape[1]
     parent_X, side_X, height_X, given_X = nodes_MB.reshape(ROWS, -1)  # X = N B
@@ -92,7 +100,7 @@ def plan(
     for height, given, count in zip(*steps.tolist(), counts.tolist(), strict=True):
         pieces[height].append((given, count))
 
-    # What a height is given lies in the order in which it was computed. Roots come first.
+    # The nodes that a height is given lie in the order of their computation. Roots come first.
     child_C = order_C[np.argsort(given_X[order_C], kind="stable")][B:]
     begins_G = np.searchsorted(given_X[child_C], np.arange(len(pieces)))
     child_X2 = np.zeros((len(parent_X), 2), dtype=np.int64)
