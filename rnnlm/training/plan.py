@@ -214,9 +214,12 @@ def _with_texts(
     open_texts = opener or task.open_texts
     texts = open_texts(request, resolved, kind, progress)
     _warn_of_idle_share(texts, valid)
-    usual = sizing.follow_vocabulary(texts.resolved, texts.data)
-    resolved = small_texts.follow_size(request, usual, texts.data)
-    if begun is None and resolved is usual:
+    # Sizes of the vocabulary and the text, and the time of a run that is new, settle others.
+    resolved = sizing.follow_vocabulary(texts.resolved, texts.data)
+    small = small_texts.recipe_for(request, resolved, texts.data)
+    if small is not None:
+        resolved = small_texts.follow_size(small, resolved, texts.data)
+    elif begun is None and recipe is not None:
         resolved = sizing.follow_budget(request, recipe, kind, resolved, texts.data)
     small_texts.notice_small_validation_text(texts.data, resolved, texts.holds_out)
 

@@ -20,8 +20,7 @@ from rnnlm.training.texts.small_texts import is_free
 
 # Up to so many words or characters, the full softmax costs no more than the sampled one.
 FULL_SOFTMAX_SIZE = 2000
-# A rate is that of the recipe, times the inverse ratio of the widths, and of the steps, to these
-# powers.
+# A rate is the recipe's, times the inverse ratio of the widths, and of the steps, to these powers.
 POWER_OF_WIDTH, POWER_OF_STEPS, HIGHEST_RATE = 0.5, 0.25, 0.02
 PROBE_SECONDS = 3.0
 OF_BUDGET = "the time of the run"  # origin of what it chooses
@@ -32,8 +31,11 @@ _WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
 class Size:
     """A row of the table: a network, and the budgets that it is best for.
 
-    tokens: that the recipe's own network reads within the budget, at least. speed: tokens a second,
-    relative to that network.
+    Attributes:
+        tokens: Least number of tokens that the recipe's own network reads within such a budget.
+        speed: Tokens a second, relative to the recipe's own network.
+        hidden_size: Width of its hidden layer.
+        embedding_size: Width of its word vectors.
     """
 
     tokens: float
@@ -84,27 +86,29 @@ class Choice:
 
 
 def choose_size(tokens: float, text_tokens: int, is_fixed: bool = False) -> Choice:
-    """Return what is best where a budget lets the recipe's own network read so many tokens of a
-    text of `text_tokens`. is_fixed: the network keeps its widths."""
-    size = [size for size in SIZES if size.tokens <= tokens][-1]
-    widths = {"hidden_size": size.hidden_size, "embedding_size": size.embedding_size}
-    if is_fixed:
-        widths = {}
-    else:
-        tokens *= size.speed
-    passes = tokens / text_tokens * (MILLION / text_tokens) ** 0.5
+    """Return the settings that are best where a budget lets the recipe's own network read so many
+    tokens of a text of `text_tokens`. is_fixed: the network keeps its widths."""
+    # The largest network that has the tokens it needs.
+    widths, read = {}, tokens
+    if not is_fixed:
+        size = [size for size in SIZES if size.tokens <= tokens][-1]
+        widths = {"hidden_size": size.hidden_size, "embedding_size": size.embedding_size}
+        read = tokens * size.speed
+
+    # Its passes over the text, as a text of a million tokens would need them.
+    passes = read / text_tokens * (MILLION / text_tokens) ** 0.5
     rows = [values for least, values in REGULARISATION if least <= passes]
-    return Choice(widths, rows[-1], tokens)
+    return Choice(widths, rows[-1], read)
 
 
 def rate_of(settings: Mapping[str, Any], usual: Mapping[str, Any], ratio: float) -> float:
     """Return the learning rate of a network with these settings.
 
-    usual: the settings that the recipe's rate is for. ratio: steps of the run, relative to those
-    that it is for.
+    usual: the recipe's settings. ratio: steps of the run, relative to the steps that the recipe's
+    rate is for.
     """
-    widths = settings["hidden_size"] / usual["hidden_size"]
-    factor = widths**-POWER_OF_WIDTH * ratio**-POWER_OF_STEPS
+    width_ratio = settings["hidden_size"] / usual["hidden_size"]
+    factor = width_ratio**-POWER_OF_WIDTH * ratio**-POWER_OF_STEPS
     return round(min(HIGHEST_RATE, usual["learning_rate"] * factor), 5)
 
 
@@ -112,58 +116,66 @@ def follow_vocabulary(resolved: ResolvedSettings, data: FittingData) -> Resolved
     """Return settings with the full softmax, and random word vectors, where the vocabulary is
     small."""
     size = data.tokenizer.size
+    if size > FULL_SOFTMAX_SIZE:
+        return resolved
     values: dict[str, Any] = {}
-    if size <= FULL_SOFTMAX_SIZE:
-        if resolved.values.get("loss") == "sampled" and is_free(resolved, "samples"):
-            values = {"loss": "full", "samples": resolved.defaults["samples"]}
-        if resolved.values.get("embeddings") == COUNTED:
-            values["embeddings"] = None
+    if resolved.values.get("loss") == "sampled" and is_free(resolved, "samples"):
+        values = {"loss": "full", "samples": resolved.defaults["samples"]}
+    if resolved.values.get("embeddings") == COUNTED:
+        values["embeddings"] = None
     if not all(is_free(resolved, name) for name in values):
         return resolved
     return resolved.with_found(f"the vocabulary's size: {size}", values)
 
 
 def follow_budget(
-    request: TrainingRequest,
-    recipe: str | None,
-    kind: Kind,
-    resolved: ResolvedSettings,
-    data: FittingData,
+    request: TrainingRequest, recipe: str, kind: Kind, resolved: ResolvedSettings, data: FittingData
 ) -> ResolvedSettings:
     """Return settings that suit the time of a run, and the learning rate that suits its width and
     steps. The speed of training is measured, which takes some seconds."""
-    about = recipes.load(recipe) if recipe else None
-    if about is None or about.rate_steps is None or "bptt_tokens" not in resolved.values:
+    base = recipes.load(recipe)
+    if base.rate_steps is None or "bptt_tokens" not in resolved.values:
         return resolved
     budget = Budget.parse(resolved.values["budget"])
-    of_step = resolved.values["batch_rows"] * resolved.values["bptt_tokens"] * current_rank().count
-    steps = budget.steps or about.rate_steps
-    if budget.epochs:
-        steps = budget.epochs * data.train.tokens / of_step
+    processes = current_rank().count
+    step_tokens = resolved.values["batch_rows"] * resolved.values["bptt_tokens"] * processes
 
     # A recipe that somebody names, a network that another starts, the runs of a grid and the ranks
     # of one run keep their size.
     is_named = bool(request.recipe or request.from_file or request.init_from)
-    is_alone = not request.extra_layers and current_rank().count == 1
+    is_alone = not request.extra_layers and processes == 1
     if budget.seconds and is_alone and not is_named:
-        speed = kind.tokens_per_second(resolved, data, min(PROBE_SECONDS, budget.seconds / 20))
-        is_fixed = not all(is_free(resolved, name) for name in _WIDTHS)
-        choice = choose_size(speed * budget.seconds, data.train.tokens, is_fixed)
-        values = choice.widths | choice.regularisation
-        chosen = {name: value for name, value in values.items() if is_free(resolved, name)}
-        tokens = choice.tokens
-        steps = tokens / of_step
-        resolved = resolved.with_found(OF_BUDGET, chosen)
-        as_set = ", ".join(f"{name}={value}" for name, value in chosen.items())
-        notice(
-            f"{resolved.values['budget']} is time for about {float(f'{tokens:.2g}'):,.0f} tokens "
-            f"here and now, {tokens / data.train.tokens:.2g} times the text, so: {as_set} (what "
-            "you set stays)"
-        )
+        resolved, tokens = _sized_for(budget.seconds, kind, resolved, data)
+        steps = tokens / step_tokens
+    elif budget.epochs:
+        steps = budget.epochs * data.train.tokens / step_tokens
+    else:
+        steps = budget.steps or base.rate_steps
 
     # The rule was measured for the recipe's optimizer, and layers of one width.
-    is_usual = is_free(resolved, "optimizer") and is_free(resolved, "layer_sizes")
-    if not is_usual or not is_free(resolved, "learning_rate"):
+    ruled_by = ("optimizer", "layer_sizes", "learning_rate")
+    if not all(is_free(resolved, name) for name in ruled_by):
         return resolved
-    rate = rate_of(resolved.values, about.settings, steps / about.rate_steps)
+    rate = rate_of(resolved.values, base.settings, steps / base.rate_steps)
     return resolved.with_found("the width and the steps", {"learning_rate": rate})
+
+
+def _sized_for(
+    seconds: float, kind: Kind, resolved: ResolvedSettings, data: FittingData
+) -> tuple[ResolvedSettings, float]:
+    """Return the settings of a network that suits so much time, and the tokens that it reads in it.
+    A notice says what was chosen."""
+    # Measure the recipe's own network, then choose by the table. What somebody sets stays.
+    speed = kind.tokens_per_second(resolved, data, min(PROBE_SECONDS, seconds / 20))
+    is_fixed = not all(is_free(resolved, name) for name in _WIDTHS)
+    choice = choose_size(speed * seconds, data.train.tokens, is_fixed)
+    values = choice.widths | choice.regularisation
+    chosen = {name: value for name, value in values.items() if is_free(resolved, name)}
+
+    as_set = ", ".join(f"{name}={value}" for name, value in chosen.items())
+    notice(
+        f"{resolved.values['budget']} is time for about {float(f'{choice.tokens:.2g}'):,.0f} "
+        f"tokens here and now, {choice.tokens / data.train.tokens:.2g} times the text, so: "
+        f"{as_set} (what you set stays)"
+    )
+    return resolved.with_found(OF_BUDGET, chosen), choice.tokens

@@ -38,14 +38,17 @@ def sizes() -> dict[str, dict[str, Any]]:
     return {name: tomllib.loads(text_of(name)) for name in NAMES}
 
 
-def follow_size(
+def recipe_for(
     request: TrainingRequest, resolved: ResolvedSettings, data: FittingData
-) -> ResolvedSettings:
-    """Return settings that suit a small text; for a large one, or a bundled corpus, as they are."""
+) -> str | None:
+    """Return the name of the recipe for the training text's size; None for a large text, or a
+    bundled corpus."""
+    return _size(request, data.train.sentences, data.train.tokens, resolved)
+
+
+def follow_size(name: str, resolved: ResolvedSettings, data: FittingData) -> ResolvedSettings:
+    """Return settings that suit a small text, by the recipe called `name`."""
     usual = resolved.values
-    name = _size(data.train.sentences, data.train.tokens, resolved)
-    if name is None or _is_bundled(request):
-        return resolved
     size = dict(sizes()[name])
     at_most, by_heart = size.pop("at_most"), size.pop("by_heart")
 
@@ -85,24 +88,24 @@ def keep_rare_words(
 ) -> ResolvedSettings:
     """Return settings by which words seen once are words, if there are few examples: most of their
     words are, and as unknown ones all would be alike."""
-    name = _size(examples, 0, resolved)
+    name = _size(request, examples, 0, resolved)
     has_counts = resolved.values["tokenizer"] in LIMITED
-    if name is None or not has_counts or _is_bundled(request):
+    if name is None or not has_counts:
         return resolved
     return resolved.with_found(f"recipe {name}", _free(resolved, {"min_count": 1}))
 
 
-def _is_bundled(request: TrainingRequest) -> bool:
-    """Return whether the text is a bundled corpus, by name or by file: pages quote results."""
-    named = corpora.names()
-    return all(name in named or corpora.title(name) != name for name in request.text)
-
-
-def _size(sentences: int, tokens: int, resolved: ResolvedSettings) -> str | None:
-    """Return the name of the recipe for a text of this size; None: it is not small."""
-    usual = resolved.values
-    if "batch_rows" not in usual:
+def _size(
+    request: TrainingRequest, sentences: int, tokens: int, resolved: ResolvedSettings
+) -> str | None:
+    """Return the name of the recipe for a text of this size; None: it is not small, or bundled."""
+    # Pages quote results of bundled corpora, which are known by their names and their files.
+    usual, named = resolved.values, corpora.names()
+    is_bundled = all(name in named or corpora.title(name) != name for name in request.text)
+    if is_bundled or "batch_rows" not in usual:
         return None
+
+    # Batches in one epoch.
     pieces = tokens / usual["bptt_tokens"] if "bptt_tokens" in usual else sentences
     batches = pieces / usual["batch_rows"]
     return next((name for name, size in sizes().items() if batches < size["batches"]), None)
