@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias, TypeVar
 
 from rnnlm import system
-from rnnlm.errors import RnnlmError, keyword
+from rnnlm.errors import RnnlmError, joined_message, keyword
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -423,11 +423,7 @@ def _outcome(
             "not enough memory",
             "a worker ran out of it",
             "lower "
-            + keyword("workers")
-            + ", "
-            + keyword("memory")
-            + ", "
-            + keyword("sample")
+            + joined_message(", ", map(keyword, ("workers", "memory", "sample")))
             + " or "
             + keyword("max_vocab"),
         )

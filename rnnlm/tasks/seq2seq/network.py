@@ -424,7 +424,7 @@ def read_step_by_step(
 ) -> tuple[Tensor, Tensor, State]:
     """Return a (T, B, F), the weights of attention (T, B, S) and the state after the last word. The
     layers of `body` drop nothing themselves."""
-    *layers, fed_1BF = state
+    layers, fed_1BF = state[:-1], state[-1]
     features, weights = [], []
     for t, x_BE in enumerate(x_TBE):
         if drawn.fed_TBF is None:
@@ -432,30 +432,12 @@ def read_step_by_step(
         else:
             read_1BF = fed_1BF * drawn.fed_TBF[t]
         x_1BX = torch.cat([x_BE.unsqueeze(0), read_1BF], dim=2)
-        h_1BD, layers = _layers(body, x_1BX, layers, drawn, t)
+        h_1BD, layers = one_step(body, x_1BX, layers, drawn, t)
         a_1BF, weights_1BS = attend(h_1BD, memory)
         fed_1BF = a_1BF.to(state[-1].dtype)
         features.append(a_1BF)
         weights.append(weights_1BS)
     return torch.cat(features), torch.cat(weights), (*layers, fed_1BF)
-
-
-def _layers(
-    body: RecurrentStack, x_1BX: Tensor, state: list[Tensor], drawn: DropoutMasks, t: int
-) -> tuple[Tensor, list[Tensor]]:
-    """Return the outputs of the layers for one step, and their state after it."""
-    after: list[Tensor] = []
-    masks = (None, *drawn.between_TBX)
-    for number, layer in enumerate(body.layers):
-        mask_TBX, weights = masks[number], drawn.weights[number]
-        if mask_TBX is not None:
-            x_1BX = x_1BX * mask_TBX[t]
-        end = len(after) + len(layer.state_shapes())
-        layer_state = tuple(state[len(after) : end])
-        y_1BD, layer_state = layer_step(layer, x_1BX, layer_state, weights)
-        after += layer_state
-        x_1BX = body.connect(number, x_1BX, y_1BD)
-    return x_1BX, after
 
 
 # ---- One step of a stack of layers, as decoding and input feeding take it.
@@ -465,13 +447,23 @@ def _layers(
 # over a window.
 
 
-def one_step(body: RecurrentStack, x_1BE: Tensor, state: State) -> tuple[Tensor, State]:
-    """Return the output of the stack, (1, B, H), and its state after the step. Nothing is
-    dropped."""
+def one_step(
+    body: RecurrentStack, x_1BE: Tensor, state: State, drawn: DropoutMasks | None = None, t: int = 0
+) -> tuple[Tensor, State]:
+    """Return the output of the stack, (1, B, H), and its state after the step. drawn: the dropout
+    of a window, of which this is step `t`; None: nothing is dropped."""
     after: State = ()
     for number, layer in enumerate(body.layers):
+        # The dropout of the layer's input and weights.
+        weights: dict[str, Tensor] = {}
+        if drawn is not None:
+            weights = drawn.weights[number]
+            mask_TBX = drawn.between_TBX[number - 1] if number else None
+            if mask_TBX is not None:
+                x_1BE = x_1BE * mask_TBX[t]
+
         end = len(after) + len(layer.state_shapes())
-        y_1BH, layer_state = layer_step(layer, x_1BE, state[len(after) : end], {})
+        y_1BH, layer_state = layer_step(layer, x_1BE, state[len(after) : end], weights)
         after += layer_state
         x_1BE = body.connect(number, x_1BE, y_1BH)
     return x_1BE, after

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import msgspec
 import numpy as np
 
-from rnnlm.errors import TextError, UsageError, keyword
+from rnnlm.errors import TextError, UsageError, joined_message, keyword
 from rnnlm.parallel import report_done
 from rnnlm.scoring.sentences import PREFIX
 from rnnlm.storage.files import tables
@@ -102,9 +102,7 @@ class InputShard(ABC):
                 f"{where}: the text is in column {column!r}",
                 "the output would add a column of that name",
                 "choose another name: "
-                + keyword("perplexity_column")
-                + ", "
-                + keyword("bucket_column")
+                + joined_message(", ", map(keyword, ("perplexity_column", "bucket_column")))
                 + " or "
                 + keyword("language_column"),
             )
@@ -432,6 +430,8 @@ class ParquetShard(InputShard):
             file = self._file()
             column = self.text_column(file.schema_arrow.names, self.source)
 
+            row_bytes = os.path.getsize(self.source) / max(1, file.metadata.num_rows)
+
             # Batches are collected until their text is worth a call of the model.
             batches: list[pyarrow.RecordBatch] = []
             texts: list[str | None] = []
@@ -440,7 +440,7 @@ class ParquetShard(InputShard):
             for batch in file.iter_batches(batch_size=tables.ROWS_PER_BATCH):
                 batches.append(batch)
                 rows = first + len(texts) + batch.num_rows
-                report_done(os.path.getsize(self.source) * rows / file.metadata.num_rows)
+                report_done(rows * row_bytes)
                 for value in tables.arrow_values(batch.column(column), errors):
                     where = f"{self.source}, row {first + len(texts) + 1}"
                     text = _text_in(value, where, column, errors)

@@ -58,7 +58,7 @@ def input_sums(x: Tensor, U: Tensor, b: Tensor | None) -> Tensor:
 
 def feed_forward_step(a_BH: Tensor, activation: str, norm: Callable[[Tensor], Tensor]) -> Step:
     """Take the step of Bengio et al. 2003, equation 1: h = f(a), with x the vectors of the last
-    words side by side, or the layer below. norm: of a, before f."""
+    words side by side, or the layer below. norm: normalises a before f."""
     return Step(ACTIVATIONS[activation](norm(a_BH)))
 
 
