@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnlm import events, registry
 from rnnlm.amounts import plural
-from rnnlm.errors import first_of, notice
+from rnnlm.errors import first_of, keyword, notice
 from rnnlm.registry import Kind
 from rnnlm.text.vectors import COUNTED
 from rnnlm.training.sizing import OF_BUDGET
@@ -75,8 +75,9 @@ def notice_long_run(plan: "Plan", step: events.Step) -> None:
         return
     passes = step.tokens_per_second * TRIAL_SECONDS / plan.data.train.tokens
     notice(
-        f'the run takes about {terminal.duration(step.seconds + seconds)}; `budget="10m"` would '
-        f"read about {passes:.2g} times the text"
+        f"the run takes about {terminal.duration(step.seconds + seconds)}; "
+        + keyword("budget", "10m")
+        + f" would read about {passes:.2g} times the text"
     )
 
 

@@ -58,8 +58,9 @@ def named_in_text(path: Path):
 
 
 def test_messages_hold_the_settings_that_they_name():
-    root = Path(rnnlm.__file__).parent
-    assert [text for path in root.rglob("*.py") for text in named_in_text(path)] == []
+    roots = [Path(rnnlm.__file__).parent, Path(rnnlm.cli.__file__).parent]
+    paths = [path for root in roots for path in root.rglob("*.py")]
+    assert [text for path in paths for text in named_in_text(path)] == []
 
 
 def test_a_card_quotes_the_name_of_its_folder(here, rnnlm):
