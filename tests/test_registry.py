@@ -1,5 +1,6 @@
 """Every kind of model by name, its functions found when asked for and not before."""
 
+import importlib
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -108,8 +109,5 @@ def test_an_unknown_task_suggests_the_nearest():
 
 
 def test_a_package_that_is_not_installed_is_no_removed_task():
-    def import_what_is_missing():
-        raise ModuleNotFoundError(name="sentencepiece")
-
     with pytest.raises(ModuleNotFoundError):
-        registry.unless_removed(import_what_is_missing)
+        registry.unless_removed(lambda: importlib.import_module("not_installed"))

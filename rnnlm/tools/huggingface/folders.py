@@ -36,7 +36,8 @@ LAYERS = (
     "num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "encoder_layers",
     "num_decoder_layers", "num_encoder_layers",
 )  # fmt: skip
-# What is at most as large as the longest side of a weight
+# Settings that are at most the length of the longest side of a weight, and other settings with the
+# largest value that they may have
 SIDES = (
     "vocab_size", "num_attention_heads", "num_key_value_heads", "num_heads", "n_head", "n_heads",
     "decoder_attention_heads", "encoder_attention_heads",
@@ -235,13 +236,16 @@ def _checked_weights(folder: Path) -> Shapes:
 
 def _check_settings(folder: Path, settings: dict[str, Any], most_of: dict[str, int]) -> None:
     """Refuse settings that would cost memory or time before the weights are looked at, or that
-    load code. most_of: by name."""
+    load code. most_of: the largest value that a number may have, by its name."""
     for name, value in settings.items():
+        # A number that makes weights, by itself or as experts.
         most = most_of.get(name, MOST_EXPERTS)
         is_number = type(value) is int and 0 <= value <= most
         is_counted = name in most_of or (name.endswith("experts") and type(value) is int)
         if is_counted and value is not None and not is_number:
             raise _damaged(folder, name, value, f"a number from 0 to {most:,}")
+
+        # Code for attention, by itself or for parts of the model.
         if name.endswith("attn_implementation") and not hub.trusts_remote_code():
             kinds = value.values() if isinstance(value, dict) else [value]
             for kind in kinds:

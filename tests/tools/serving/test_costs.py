@@ -14,7 +14,6 @@ from support.tiny_models import fit
 
 LONG = "a " * 49_000  # as large as a request may be
 MOST = limits_of(ServingSettings())
-MEGABYTE = 1 << 20
 
 
 @pytest.fixture(scope="module")
