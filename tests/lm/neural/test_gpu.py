@@ -22,7 +22,7 @@ from support.network_variants import VARIANTS
 from support.networks import as_stored
 
 LEARNING = {
-    "budget": "60steps", "learning_rate": 0.02, "batch_rows": 4, "bptt_tokens": 12,
+    "budget": "120steps", "learning_rate": 0.02, "batch_rows": 4, "bptt_tokens": 12,
     "hidden_size": 32, "embedding_size": 32,
 }  # fmt: skip
 LEARNED = 0.2  # nats per token, at least
