@@ -32,7 +32,8 @@ class Size:
     """A row of the table: a network, and the budgets that it is best for.
 
     Attributes:
-        tokens: Least number of tokens that the recipe's own network reads within such a budget.
+        tokens: Least number of tokens that the recipe's own network reads within such a budget, of
+            a text of a million tokens. A text of a quarter of that asks for twice as many.
         speed: Tokens a second, relative to the recipe's own network.
         hidden_size: Width of its hidden layer.
         embedding_size: Width of its word vectors.
@@ -44,25 +45,28 @@ class Size:
     embedding_size: int
 
 
+MILLION = 1e6
+USUAL_WIDTH = 512  # of the recipes' networks
 SIZES = (
     Size(tokens=0, speed=5.5, hidden_size=128, embedding_size=128),
     Size(tokens=0.25e6, speed=2.5, hidden_size=256, embedding_size=256),
     Size(tokens=0.8e6, speed=1.5, hidden_size=384, embedding_size=256),
-    Size(tokens=5e6, speed=1.0, hidden_size=512, embedding_size=300),
-    Size(tokens=10e6, speed=0.65, hidden_size=640, embedding_size=400),
+    Size(tokens=4.5e6, speed=1.0, hidden_size=USUAL_WIDTH, embedding_size=300),
+    Size(tokens=5.5e6, speed=0.65, hidden_size=640, embedding_size=400),
     Size(tokens=40e6, speed=0.45, hidden_size=800, embedding_size=400),
 )
-# What keeps a network from learning a text by heart, from so many passes over it on: over a text of
-# a million tokens. A text of a quarter of that needs it after half the passes.
-MILLION = 1e6
+# What keeps a network from learning a text by heart, by the least number of passes from which it is
+# best: over a text of a million tokens, by a network of the usual width. A text of a quarter of
+# that, or a network of twice the width, needs it after half the passes.
 REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
-    (0.0, {"dropout_input": 0.1, "dropout_output": 0.2}),
-    (2.5, {"dropout_input": 0.2, "dropout_output": 0.3}),
-    (4.5, {"dropout_input": 0.3, "dropout_output": 0.4}),
-    (7.0, {"dropout_input": 0.4, "dropout_output": 0.5}),
-    (10.0, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3}),
+    (0.0, {"dropout_input": 0.0, "dropout_output": 0.1}),
+    (2.0, {"dropout_input": 0.1, "dropout_output": 0.2}),
+    (4.2, {"dropout_input": 0.2, "dropout_output": 0.3}),
+    (6.6, {"dropout_input": 0.3, "dropout_output": 0.4}),
+    (9.5, {"dropout_input": 0.4, "dropout_output": 0.5}),
+    (11.5, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3}),
     (
-        20.0,
+        50.0,
         {
             "dropout_embedding": 0.1,
             "dropout_input": 0.5,
@@ -85,18 +89,20 @@ class Choice:
     tokens: float
 
 
-def choose_size(tokens: float, text_tokens: int, is_fixed: bool = False) -> Choice:
+def choose_size(tokens: float, text_tokens: int, width: int | None = None) -> Choice:
     """Return the settings that are best where a budget lets the recipe's own network read so many
-    tokens of a text of `text_tokens`. is_fixed: the network keeps its widths."""
+    tokens of a text of `text_tokens`. width: of a network that keeps it."""
     # The largest network that has the tokens it needs.
+    text_ratio = (text_tokens / MILLION) ** 0.5
     widths, read = {}, tokens
-    if not is_fixed:
-        size = [size for size in SIZES if size.tokens <= tokens][-1]
-        widths = {"hidden_size": size.hidden_size, "embedding_size": size.embedding_size}
+    if width is None:
+        size = [size for size in SIZES if size.tokens <= tokens * text_ratio][-1]
+        width = size.hidden_size
+        widths = {"hidden_size": width, "embedding_size": size.embedding_size}
         read = tokens * size.speed
 
-    # Its passes over the text, as a text of a million tokens would need them.
-    passes = read / text_tokens * (MILLION / text_tokens) ** 0.5
+    # Its passes over the text, as the usual network would need them for a million tokens.
+    passes = read / text_tokens / text_ratio * width / USUAL_WIDTH
     rows = [values for least, values in REGULARISATION if least <= passes]
     return Choice(widths, rows[-1], read)
 
@@ -168,7 +174,8 @@ def _sized_for(
     # Measure the recipe's own network, then choose by the table. What somebody sets stays.
     speed = kind.tokens_per_second(resolved, data, min(PROBE_SECONDS, seconds / 20))
     is_fixed = not all(is_free(resolved, name) for name in _WIDTHS)
-    choice = choose_size(speed * seconds, data.train.tokens, is_fixed)
+    width = resolved.values["hidden_size"] if is_fixed else None
+    choice = choose_size(speed * seconds, data.train.tokens, width)
     values = choice.widths | choice.regularisation
     chosen = {name: value for name, value in values.items() if is_free(resolved, name)}
 

@@ -44,11 +44,31 @@ def test_the_size_grows_with_the_tokens_and_dropout_with_the_passes():
         choose_size(3e6, text_tokens).regularisation["dropout_output"]
         for text_tokens in (10**5, 10**6, 10**7)
     ]
-    assert dropouts == [0.6, 0.4, 0.2]
-    assert choose_size(3e6, 10**6) == choose_size(3e6, 10**6)
+    assert dropouts == [0.6, 0.2, 0.1]
     narrow = choose_size(1000, 10**6)
-    fixed = choose_size(1000, 10**6, is_fixed=True)
+    fixed = choose_size(1000, 10**6, width=800)
     assert fixed.widths == {} and fixed.tokens == 1000 < narrow.tokens
+
+
+@pytest.mark.parametrize(
+    "tokens, text_tokens, width, dropout_output, weight_drop",
+    [
+        (0.42e6, 929_589, 256, 0.1, None),  # PTB: a minute, three, five, ten and ten in bf16
+        (1.1e6, 929_589, 384, 0.1, None),
+        (3.7e6, 929_589, 384, 0.3, None),
+        (5.95e6, 929_589, 640, 0.3, None),
+        (7.7e6, 929_589, 640, 0.4, None),
+        (2.1e6, 324_758, 384, 0.5, 0.3),  # the bundled text
+        (7.7e6, 324_758, 384, 0.5, 0.3),
+    ],
+)
+def test_the_table_has_the_best_of_the_runs_that_it_was_made_of(
+    tokens, text_tokens, width, dropout_output, weight_drop
+):
+    choice = choose_size(tokens, text_tokens)
+    assert choice.widths["hidden_size"] == width
+    assert choice.regularisation["dropout_output"] == dropout_output
+    assert choice.regularisation.get("weight_drop") == weight_drop
 
 
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
