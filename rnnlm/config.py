@@ -109,13 +109,13 @@ class ResolvedSettings:
     """The outcome of :func:`resolve`: every setting's value and where it came from.
 
     It never changes. Whoever learns more about a run from its text or from a model returns other
-    settings: see :meth:`with_found`.
+    settings: see :meth:`with_layer`.
     """
 
     values: Mapping[str, Any]
     origins: Mapping[str, str]
     classes: tuple[type, ...]
-    found: tuple[SettingsLayer, ...] = ()  # what texts and models brought, in order
+    added: tuple[SettingsLayer, ...] = ()  # from texts and models, in order
 
     def __post_init__(self) -> None:
         # A frozen class alone would let everyone change what its tables hold.
@@ -127,7 +127,7 @@ class ResolvedSettings:
         """Every setting's default."""
         return _defaults(self.classes)
 
-    def is_asked(self, name: str) -> bool:
+    def is_requested(self, name: str) -> bool:
         """Return whether a person asked for this value with this very run."""
         return self.origins[name] in ASKED
 
@@ -136,7 +136,7 @@ class ResolvedSettings:
         classes."""
         return _made(cls, self.values, self.classes)
 
-    def with_found(self, origin: str, values: Mapping[str, Any]) -> "ResolvedSettings":
+    def with_layer(self, origin: str, values: Mapping[str, Any]) -> "ResolvedSettings":
         """Return these settings with the `values` found in a text or a model.
 
         They are taken as they are: a column may be called "none".
@@ -147,7 +147,7 @@ class ResolvedSettings:
             self,
             values=_as_classes_spell({**self.values, **values}, self.classes),
             origins={**self.origins, **origins},
-            found=(*self.found, SettingsLayer(origin, values)),
+            added=(*self.added, SettingsLayer(origin, values)),
         )
 
 
@@ -422,8 +422,8 @@ def warn_of_idle(resolved: ResolvedSettings, config: str = "", **beside: Any) ->
     for name, needed in _needs(resolved.classes):
         # Skip what was not requested, what is switched off, and what has an effect.
         value, origin = resolved.values[name], resolved.origins[name]
-        is_asked = origin in ASKED or (origin == config and value != resolved.defaults[name])
-        if not is_asked or not value:
+        is_requested = origin in ASKED or (origin == config and value != resolved.defaults[name])
+        if not is_requested or not value:
             continue
         if any(_is_met(values.get(other), wanted) for other, wanted in needed.items()):
             continue

@@ -92,14 +92,14 @@ class RnnlmError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, why: str = "", hint: str = "") -> None:
-        self.what, self.why, self.hint = map(_cut, (what, why, hint))
+        self.what, self.why, self.hint = map(_shortened, (what, why, hint))
         super().__init__(self.what)
 
     def __str__(self) -> str:
         return "; ".join(part for part in (self.what, self.why, self.hint) if part)
 
 
-def _cut(text: str) -> str:
+def _shortened(text: str) -> str:
     if len(text) <= LONGEST_MESSAGE:
         return text
     half = LONGEST_MESSAGE // 2
@@ -171,7 +171,7 @@ def notice(message: str) -> None:
     while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
         level += 1
         frame = frame.f_back
-    warnings.warn(_cut(message), RnnlmWarning, stacklevel=level)
+    warnings.warn(_shortened(message), RnnlmWarning, stacklevel=level)
 
 
 class NoticeCollector:

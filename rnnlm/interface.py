@@ -311,7 +311,7 @@ class LanguageModel(Protocol[S]):
         """The best number of tokens to score in one call, over all rows."""
 
     @property
-    def forgets_at_boundary(self) -> bool:
+    def boundary_resets_state(self) -> bool:
         """Whether the model forgets all earlier input when it reads the boundary."""
 
     @property

@@ -982,9 +982,9 @@ class Model(ModelHandle):
         return self.core.call_tokens
 
     @property
-    def forgets_at_boundary(self) -> bool:
+    def boundary_resets_state(self) -> bool:
         """Whether the model forgets all earlier input when it reads the boundary."""
-        return self.core.forgets_at_boundary
+        return self.core.boundary_resets_state
 
     @property
     def precision(self) -> str:

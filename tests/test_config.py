@@ -119,13 +119,13 @@ def test_a_part_holds_settings_beside_the_others():
 
 def test_what_a_text_brings_makes_other_settings():
     before = resolve(CLASSES, [SettingsLayer("user", {"budget": "3m"}, is_text=True)])
-    after = before.with_found("the data", {"budget": "5m", "hidden_size": 300})
+    after = before.with_layer("the data", {"budget": "5m", "hidden_size": 300})
     assert before.values["budget"] == "3m" and before.values["hidden_size"] == 256
     assert after.values["budget"] == "5m" and after.values["hidden_size"] == 300
     assert after.origins["hidden_size"] == "the data" and after.origins["tied"] == "default"
-    assert [layer.origin for layer in after.found] == ["the data"] and not before.found
+    assert [layer.origin for layer in after.added] == ["the data"] and not before.added
     with pytest.raises(SettingsError, match="soon"):
-        before.with_found("the data", {"budget": "soon"})
+        before.with_layer("the data", {"budget": "soon"})
 
 
 @pytest.mark.parametrize(("name", "value"), [

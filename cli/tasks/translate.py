@@ -217,7 +217,7 @@ def _counted(
 ) -> "Iterator[TranslatedLine]":
     """Pass on the results; show the progress, and at the end how many lines are empty or cut off.
     kept: takes the first two lines that have words."""
-    cut = 0
+    cut_off = 0
     reasons: Counter[str] = Counter()
     with terminal.Progress() as progress:
         for number, line in enumerate(translated, start=1):
@@ -225,15 +225,15 @@ def _counted(
             if line.reason:
                 reasons[line.reason] += 1
             elif not line.hypotheses[0].complete:
-                cut += 1
+                cut_off += 1
             if line.hypotheses and len(kept) < 2:
                 kept.append(line)
             yield line
 
     # Nobody would see in a file that some of its lines are not translations.
     terminal.print_reasons(reasons, "line", "lines", "translation")
-    if cut:
-        were_cut_off = terminal.plural(cut, "line was cut off", "lines were cut off")
+    if cut_off:
+        were_cut_off = terminal.plural(cut_off, "line was cut off", "lines were cut off")
         terminal.say(f"note: {were_cut_off} at the length limit (--max-length)")
 
 

@@ -493,7 +493,7 @@ def evaluate(
             text = watched = WatchedText(text, model.tokenizer)
 
     # Where lines do not depend on each other, and are not encoded yet, threads can do both at once.
-    if isinstance(text, Text) and text.tokenizer is None and model.forgets_at_boundary:
+    if isinstance(text, Text) and text.tokenizer is None and model.boundary_resets_state:
         encoded, logprob_N = _in_parts(model, text, progress)
     else:
         encoded = text if isinstance(text, EncodedText) else text.encode(model.tokenizer, progress)
@@ -547,7 +547,7 @@ def _parts_of(blocks: Iterable[Block]) -> Iterator[Block]:
     for number, block in enumerate(blocks):
         parts = min(MOST_THREADS >> number, len(block.lines) // LINES_OF_PART)
         for left in range(parts, 1, -1):
-            part, block = block.cut(len(block.lines) // left)
+            part, block = block.split_at(len(block.lines) // left)
             yield part
         yield block
 

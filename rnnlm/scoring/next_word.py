@@ -267,8 +267,8 @@ class WordSearch:
         line, first = f"{_BEFORE} {word}", self.tokens_before
         if is_line_start:
             line, first = word, 0
-        cut = tokenizer.encode([line]).ids[first:-1]
-        if tuple(cut.tolist()) == ids and self._text(ids).startswith(begun):
+        encoded = tokenizer.encode([line]).ids[first:-1]
+        if tuple(encoded.tolist()) == ids and self._text(ids).startswith(begun):
             return word
         return None
 

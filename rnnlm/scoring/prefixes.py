@@ -242,7 +242,7 @@ def score_trie(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.n
     Models that adapt themselves, forget at a boundary (n-grams, which are fastest on a stream) or
     would read each beginning again read every span in full.
     """
-    reads_once = not (model.max_rows or model.forgets_at_boundary or model.adaptation != "none")
+    reads_once = not (model.max_rows or model.boundary_resets_state or model.adaptation != "none")
     if not reads_once or getattr(model, "rereads", False):
         return span_scoring.score_spans(model, ids, spans)
     return score_and_compare(model, ids, spans, np.full(len(spans), UNBOUNDED))[0]

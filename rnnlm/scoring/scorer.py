@@ -144,12 +144,12 @@ def score_chunks(
     """
     model = scoring_model_of(model)
     checked = items_of(sentences, Sentence, "sentences")
-    lists = cut(checked, lines_per_chunk(model, settings))
+    lists = chunks_of(checked, lines_per_chunk(model, settings))
     unseen_by = {"the model": model.tokenizer}
     return SentenceScorer(model, settings, unseen_by=unseen_by).chunks(lists, skip)
 
 
-def cut(
+def chunks_of(
     sentences: Iterable[Sentence], most_lines: int, waits: Callable[[], bool] = never
 ) -> Iterator[list[Sentence]]:
     """Cut `sentences` into lists that are read together: at so many lines or so many characters,

@@ -13,7 +13,7 @@ from rnnlm.scoring.scorer import (
     Chunk,
     ModelChunk,
     SentenceScorer,
-    cut,
+    chunks_of,
     describe_run,
     lines_per_chunk,
 )
@@ -37,7 +37,7 @@ def score_chunks_of_models(
     if not models:
         raise UsageError("no model to score with", hint="name at least one")
     most_lines = min(lines_per_chunk(model, settings) for model in models.values())
-    branches = itertools.tee(cut(sentences, most_lines, waits), len(models))
+    branches = itertools.tee(chunks_of(sentences, most_lines, waits), len(models))
     names = list(models) if len(models) > 1 else ["the model"]
 
     # The first model reports unseen marks for all of them, in one notice.

@@ -310,7 +310,7 @@ class ReadSplit:
             return
         lines = 0
         for block in blocks:
-            yield from _cut(block, self.first_lines - lines)
+            yield from _split_at(block, self.first_lines - lines)
             lines += len(block.lines)
 
     def _parts_found(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
@@ -330,16 +330,16 @@ class ReadSplit:
         self.first_lines = border.place()
         for block in waiting:
             if self.first_lines:
-                yield from _cut(block, self.first_lines - passed)
+                yield from _split_at(block, self.first_lines - passed)
             else:
                 yield block, False
             passed += len(block.lines)
 
 
-def _cut(block: Block, first_lines: int) -> Iterator[tuple[Block, bool]]:
+def _split_at(block: Block, first_lines: int) -> Iterator[tuple[Block, bool]]:
     """Yield the lines of a block before that line, and those from it on, which are held out."""
     if 0 < first_lines < len(block.lines):
-        first, second = block.cut(first_lines)
+        first, second = block.split_at(first_lines)
         yield first, False
         yield second, True
     else:

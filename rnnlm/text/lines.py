@@ -141,7 +141,7 @@ class Block:
     lines: Sequence[str]
     document_starts: list[int]
 
-    def cut(self, lines: int) -> tuple["Block", "Block"]:
+    def split_at(self, lines: int) -> tuple["Block", "Block"]:
         """Divide the block in two.
 
         Args:

@@ -471,10 +471,10 @@ def _run_grid(
         try:
             for event in _events(run_plan, stop, save):
                 yield event
-            is_asked = isinstance(event, Finished) and (event.stopped == "request" or stop())
+            is_stopped = isinstance(event, Finished) and (event.stopped == "request" or stop())
         except TrainingError as failure:
-            error, is_asked = failure, stop()
-        if is_asked:
+            error, is_stopped = failure, stop()
+        if is_stopped:
             break
 
         # Write the table after each run, so that a grid that is cut off later has one.

@@ -298,7 +298,7 @@ def _warn_of_idle_share(texts: Texts, valid: str) -> None:
     those that the request names."""
     share, resolved = texts.resolved.values["holdout"], texts.resolved
     is_named = bool(valid) or texts.data.valid is None
-    if share and resolved.is_asked("holdout") and not texts.holds_out and not is_named:
+    if share and resolved.is_requested("holdout") and not texts.holds_out and not is_named:
         notice(f"without effect: holdout = {share}; validation is on {texts.valid_is}")
 
 
@@ -306,7 +306,7 @@ def _warn_of_replaced_start(resolved: ResolvedSettings, request: TrainingRequest
     """Send a notice where one choice of initial weights replaces another."""
     idle = []
     for name in resolved.values:
-        if name.startswith("init_") and resolved.is_asked(name):
+        if name.startswith("init_") and resolved.is_requested(name):
             idle.append(name)
     if request.init_from and idle:
         notice(

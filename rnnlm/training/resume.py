@@ -254,7 +254,7 @@ def with_kept(
         is_kept = name in resolved.values and name not in MAY_CHANGE and name != BUDGET
         if is_kept and to_builtins(resolved.values[name]) != value:
             kept[name] = value
-    resolved = resolved.with_found(f"the run in {folder}", kept)
+    resolved = resolved.with_layer(f"the run in {folder}", kept)
 
     settings = resolved.values
     before, now = stored.settings.get(BUDGET), settings[BUDGET]

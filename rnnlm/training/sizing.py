@@ -131,7 +131,7 @@ def follow_vocabulary(resolved: ResolvedSettings, data: FittingData) -> Resolved
         values["embeddings"] = None
     if not all(is_free(resolved, name) for name in values):
         return resolved
-    return resolved.with_found(f"the vocabulary's size: {size}", values)
+    return resolved.with_layer(f"the vocabulary's size: {size}", values)
 
 
 def follow_budget(
@@ -163,7 +163,7 @@ def follow_budget(
     if not all(is_free(resolved, name) for name in ruled_by):
         return resolved
     rate = rate_of(resolved.values, base.settings, steps / base.rate_steps)
-    return resolved.with_found("the width and the steps", {"learning_rate": rate})
+    return resolved.with_layer("the width and the steps", {"learning_rate": rate})
 
 
 def _sized_for(
@@ -185,4 +185,4 @@ def _sized_for(
         f"tokens here and now, {choice.tokens / data.train.tokens:.2g} times the text, so: "
         f"{as_set} (what you set stays)"
     )
-    return resolved.with_found(OF_BUDGET, chosen), choice.tokens
+    return resolved.with_layer(OF_BUDGET, chosen), choice.tokens

@@ -205,7 +205,7 @@ class TestContexts:
 def test_what_is_not_normalised_is_marked(text):
     base = fit("unigram")
     kept = (
-        "tokenizer max_rows call_tokens forgets_at_boundary precision adaptation "
+        "tokenizer max_rows call_tokens boundary_resets_state precision adaptation "
         "fingerprint initial_state score"
     ).split()
     fields = {name: getattr(base, name) for name in kept}

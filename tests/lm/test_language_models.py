@@ -417,4 +417,4 @@ def test_model_forgetting_at_boundary_ignores_earlier_text(model, batch):
         score(model, boundary, targets_BT[:, :1], each)[0]
         for each in (state, model.initial_state(len(inputs_BT)))
     )
-    assert np.array_equal(after, fresh) or not model.forgets_at_boundary
+    assert np.array_equal(after, fresh) or not model.boundary_resets_state

@@ -66,22 +66,22 @@ PARTS = frozenset({"rnnlm", *(part.name for part in fields(Signature))})
 @dataclass(frozen=True)
 class EvaluatedModel:
     """The properties that decide whether a model's metrics on a text compare with another's.
-    unknown_tokens: words and white space that are unknown to it. cut: how the tokenizer changes the
-    text before it cuts it into tokens, apart from the case."""
+    unknown_tokens: words and white space that are unknown to it. changes: those that the
+    tokenizer makes to the text before it splits it, apart from the case."""
 
     name: str
     signature: Signature
     unknown_tokens: int
     keeps_text: bool
-    cut: str
+    changes: str
 
     @classmethod
     def of(
         cls, name: str, signature: Signature, tokenizer: Tokenizer, encoded: EncodedText
     ) -> "EvaluatedModel":
         """Collect the facts that decide on comparability, from a model's tokenizer and from the
-        text as the tokenizer cuts it."""
-        return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cls._cut(tokenizer))
+        text as the tokenizer splits it."""
+        return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cls._changes(tokenizer))
 
     @classmethod
     def of_stored(
@@ -94,10 +94,10 @@ class EvaluatedModel:
         if evaluation.closed_vocabulary and tokenizer.keeps_text:
             unknown = max(1, unknown)
         signature = Signature.parse(evaluation.signature)
-        return cls(name, signature, unknown, tokenizer.keeps_text, cls._cut(tokenizer))
+        return cls(name, signature, unknown, tokenizer.keeps_text, cls._changes(tokenizer))
 
     @staticmethod
-    def _cut(tokenizer: Tokenizer) -> str:
+    def _changes(tokenizer: Tokenizer) -> str:
         settings: dict[str, Any] = tokenizer.to_settings()
         changes = []
         if tokenizer.rewriting:
@@ -123,8 +123,8 @@ def find_comparable(
 
     # With several vocabularies of words, those that lack words pay for the choice among them.
     kinds = {subject.signature.tok.partition(":")[0] for subject in subjects}
-    is_one_cut = len({subject.cut for subject in subjects}) == 1
-    if kinds == {"word"} and is_one_cut and any(subject.unknown_tokens for subject in subjects):
+    is_same_text = len({subject.changes for subject in subjects}) == 1
+    if kinds == {"word"} and is_same_text and any(subject.unknown_tokens for subject in subjects):
         why = f"unknown words are other events: {_values(subjects, 'tok')}"
         others = [RefusedMetric(name, "tok", why) for name in TEXT_METRICS if name != ADJUSTED]
         return ComparableMetrics((ADJUSTED,), ADJUSTED, tuple(others), may_differ=PARTS)
@@ -151,10 +151,10 @@ def _check_same_words(subjects: Sequence[EvaluatedModel]) -> None:
     """Refuse models of different tokenizers that do not predict the same words, or do not know
     all of them."""
     what = "these models cannot be compared: their signatures differ in tok"
-    cuts = {subject.name: subject.cut for subject in subjects}
-    if len(set(cuts.values())) > 1:
-        shown_cuts = ", ".join(f"{cut} for {name}" for name, cut in cuts.items())
-        why = f"they predict different words: {shown_cuts}"
+    changes = {subject.name: subject.changes for subject in subjects}
+    if len(set(changes.values())) > 1:
+        shown_changes = ", ".join(f"{change} for {name}" for name, change in changes.items())
+        why = f"they predict different words: {shown_changes}"
         hint = "train both with one tokenizer: rnnlm train --tokenizer-from"
         raise ComparisonError(what, why, hint)
 

@@ -41,7 +41,7 @@ def score_spans(
     initial: where spans begin, such as in the states of their conditions; None: in the model's
     initial state. report: called with how many tokens were read.
     """
-    if model.forgets_at_boundary and initial is None:
+    if model.boundary_resets_state and initial is None:
         spans = _join_spans(ids, spans, model.tokenizer.boundary_id)
 
     scored = []

@@ -20,7 +20,7 @@ class AdaptedModel:
 
     kind: ClassVar[str]
     description = "a model that adapts itself already"
-    forgets_at_boundary = False
+    boundary_resets_state = False
 
     def __init__(self, model: LanguageModel, settings: AdaptationSettings) -> None:
         self.model = model

@@ -101,8 +101,8 @@ class Mixture(PickledByOrigin):
         return min(part.call_tokens for part in self.parts)
 
     @property
-    def forgets_at_boundary(self) -> bool:
-        return all(self.parts[k].forgets_at_boundary for k in self._active)
+    def boundary_resets_state(self) -> bool:
+        return all(self.parts[k].boundary_resets_state for k in self._active)
 
     @property
     def precision(self) -> str:

@@ -99,7 +99,7 @@ class NeuralCache(AdaptedModel):
         known_BT = self._known(targets_BT, hidden_BTH.device)
         share_BT, is_filled_BT = self.shares(seen.hidden_BSH, seen.words_BR, known_BT)
         mixed_BT = self._mix(logprob_BT, share_BT, is_filled_BT)
-        return mixed_BT * (known_BT != PADDING), self._cut(seen)
+        return mixed_BT * (known_BT != PADDING), self._still_needed(seen)
 
     def predict(self, inputs_BT: Array, state: NeuralCacheState) -> tuple[Tensor, NeuralCacheState]:
         """Predict as :meth:`rnnlm.LanguageModel.predict` says, in torch, on the model's device."""
@@ -119,7 +119,7 @@ class NeuralCache(AdaptedModel):
             shares.append(share_BnV.scatter_add_(2, index_BnM, weight_BnM))
             is_filled.append(is_filled_Bn[:, :, None])
         share_BTV, is_filled_BT1 = torch.cat(shares, dim=1), torch.cat(is_filled, dim=1)
-        return self._mix(logprob_BTV, share_BTV, is_filled_BT1), self._cut(seen)
+        return self._mix(logprob_BTV, share_BTV, is_filled_BT1), self._still_needed(seen)
 
     def text_shares(
         self, hidden_BTH: Tensor, inputs_BT: Array, targets_BT: Array
@@ -184,7 +184,7 @@ class NeuralCache(AdaptedModel):
             torch.ones_like(state.has_read_B),
         )
 
-    def _cut(self, seen: NeuralCacheState) -> NeuralCacheState:
+    def _still_needed(self, seen: NeuralCacheState) -> NeuralCacheState:
         """Return the state with only the entries that the cache will still need; copied, so that
         the rest leaves memory."""
         pairs = self.settings.cache_tokens

@@ -52,7 +52,7 @@ class NeuralLanguageModel(SavedModel[Network, Tokenizer]):
     normalised = True  # each output layer gives a distribution over all of V
     max_rows = None  # any number of lines is read side by side
     call_tokens = 1 << 14  # calls into torch are few then, and the arrays of one call still small
-    forgets_at_boundary = False  # the hidden state carries over past `</s>`
+    boundary_resets_state = False  # the hidden state carries over past `</s>`
     adaptation = "none"  # the weights stay as they are while it reads
 
     def new_network(self) -> Network:

@@ -132,10 +132,10 @@ def open_counts(folder: str, resolved: ResolvedSettings) -> tuple[CountedData, R
             "it needs the order of the lines, which counts do not hold",
             "leave discounts out, or train on the text itself",
         )
-    requested_order = resolved.values["order"] if resolved.is_asked("order") else None
+    requested_order = resolved.values["order"] if resolved.is_requested("order") else None
     order = within(counts, requested_order)
     if requested_order is None:
-        resolved = resolved.with_found(f"folder of counts {folder}", {"order": order})
+        resolved = resolved.with_layer(f"folder of counts {folder}", {"order": order})
     return CountedData(counts), resolved
 
 

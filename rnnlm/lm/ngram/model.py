@@ -95,7 +95,7 @@ class NgramModel(PickledByOrigin):
     max_rows = None
     precision = "fp32"
     call_tokens = 1 << 21
-    forgets_at_boundary = True
+    boundary_resets_state = True
     adaptation = "none"
     description = "an n-gram model"
     model_kind = "ngram"

@@ -46,7 +46,7 @@ class UnigramModel(PickledByOrigin):
     normalised = True
     max_rows = None
     call_tokens = 1 << 20
-    forgets_at_boundary = True
+    boundary_resets_state = True
     adaptation = "none"
     description = "an n-gram model"
     model_kind = "unigram"

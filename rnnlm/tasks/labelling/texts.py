@@ -139,9 +139,11 @@ def _with_columns(name: str, task: str, resolved: ResolvedSettings) -> ResolvedS
         "sentence_label_column": ",".join(corpus.text_columns) if words else None,
     }
     columns = {
-        name: value or None for name, value in from_corpus.items() if not resolved.is_asked(name)
+        name: value or None
+        for name, value in from_corpus.items()
+        if not resolved.is_requested(name)
     }
-    return resolved.with_found("the bundled corpus", columns)
+    return resolved.with_layer("the bundled corpus", columns)
 
 
 def _with_detected(text: LabelledText, resolved: ResolvedSettings) -> ResolvedSettings:
@@ -162,13 +164,13 @@ def _with_detected(text: LabelledText, resolved: ResolvedSettings) -> ResolvedSe
     detected = {
         name: from_text[name] for name in from_text if resolved.values[name] in (None, "auto")
     }
-    resolved = resolved.with_found("the data", detected)
+    resolved = resolved.with_layer("the data", detected)
 
     # The words of --align are letters, which have no characters themselves.
     of_characters = [name for name in resolved.origins if name.startswith("character")]
     is_default = all(resolved.origins[name] == "default" for name in of_characters)
     if resolved.values["align"] and is_default:
-        resolved = resolved.with_found("align", {"characters": None})
+        resolved = resolved.with_layer("align", {"characters": None})
     return resolved
 
 
@@ -341,4 +343,4 @@ def _tokenizer(
         made = tokenizers.train(resolved.make(TaskTokenizerSettings), [Block(lines, [])])
         return made, resolved
     tokenizer = loading.load_tokenizer(source)
-    return tokenizer, resolved.with_found(f"tokenizer of {source}", tokenizer.to_settings())
+    return tokenizer, resolved.with_layer(f"tokenizer of {source}", tokenizer.to_settings())

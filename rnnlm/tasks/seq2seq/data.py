@@ -282,7 +282,7 @@ def make_codec(
 
     # The facts that the network needs of them.
     if resolved.values["shared_vocabulary"] != codec.is_shared:
-        resolved = resolved.with_found("the tokenizer", {"shared_vocabulary": codec.is_shared})
+        resolved = resolved.with_layer("the tokenizer", {"shared_vocabulary": codec.is_shared})
     if resolved.values["tied_embeddings"] == "all" and not codec.is_shared:
         why = "both sides share word vectors, but have different vocabularies"
         raise SettingsError(
@@ -392,13 +392,13 @@ def _with_tokenizer(
             if brings:
                 _check_requested(setting, value, brings, resolved)
             differing[setting] = value
-    return resolved.with_found("the tokenizer", differing)
+    return resolved.with_layer("the tokenizer", differing)
 
 
 def _check_requested(setting: str, value: object, brings: str, resolved: ResolvedSettings) -> None:
     """Raise UsageError if a person asked for another value of a setting than a model brings."""
     requested = resolved.values[setting]
-    if requested != value and resolved.is_asked(setting):
+    if requested != value and resolved.is_requested(setting):
         raise UsageError(
             brings + f" {setting} = {as_text(value)}",
             f"{as_text(requested)} was requested",

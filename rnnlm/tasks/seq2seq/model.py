@@ -150,7 +150,7 @@ class ConditionalModel:
     normalised = True
     max_rows = None
     call_tokens = 1 << 12
-    forgets_at_boundary = False
+    boundary_resets_state = False
     adaptation = "none"
 
     def __init__(self, model: "Seq2SeqModel") -> None:

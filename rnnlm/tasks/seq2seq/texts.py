@@ -105,8 +105,8 @@ def _with_columns(text: ParallelText, resolved: ResolvedSettings) -> ResolvedSet
     if text.format == "parallel":
         return resolved
     columns = {"column": text.source_name, "target_column": text.target_name}
-    detected = {name: value for name, value in columns.items() if not resolved.is_asked(name)}
-    return resolved.with_found("the data", detected)
+    detected = {name: value for name, value in columns.items() if not resolved.is_requested(name)}
+    return resolved.with_layer("the data", detected)
 
 
 def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelText, str] | None:

@@ -158,8 +158,8 @@ class Collector:
             stop, is_full = self._end_of_shard(end_L, line)
             self._read(piece, end_L, line, stop)
             if not self.kept and stop > line:
-                before_stop, _ = piece.lines().cut(stop)
-                _, part = before_stop.cut(line)
+                before_stop, _ = piece.lines().split_at(stop)
+                _, part = before_stop.split_at(line)
                 self.parts.append(part)
                 self.tokens += len(part.ids_N)
             if is_full:

@@ -222,7 +222,7 @@ class EncodedLines:
     def _counts(self) -> dict[str, np.ndarray]:
         return {name: getattr(self, f"{name}_L") for name in COUNTS}
 
-    def cut(self, lines: int) -> tuple["EncodedLines", "EncodedLines"]:
+    def split_at(self, lines: int) -> tuple["EncodedLines", "EncodedLines"]:
         """Return the first `lines` lines, and the others."""
         return self._between(0, lines), self._between(lines, len(self))
 

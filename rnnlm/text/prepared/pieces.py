@@ -80,18 +80,18 @@ def pieces(
         for whole in whole_lines(chunks):
             if whole is None:
                 raise too_long(name, next_line)
-            for part in _cut(whole, piece_bytes or PIECE_BYTES):
+            for part in _in_pieces(whole, piece_bytes or PIECE_BYTES):
                 yield RawPiece(shown(name), next_line, next_line == 1, part)
                 next_line += line_count(part)
         # Tables report no bytes while they are read, so the end of a file counts all of them.
         position.read = before + (size or 0)
 
 
-def _cut(whole: bytes | list[str], piece_bytes: int) -> Iterator[bytes | list[str]]:
+def _in_pieces(whole: bytes | list[str], piece_bytes: int) -> Iterator[bytes | list[str]]:
     """Yield the same in parts of about `piece_bytes`: they fit a processor's caches, and many
     workers' memory."""
     if isinstance(whole, list):
-        yield from _cut_records(whole, piece_bytes)
+        yield from _records_in_pieces(whole, piece_bytes)
         return
     start = 0
     while len(whole) - start > piece_bytes:
@@ -104,7 +104,7 @@ def _cut(whole: bytes | list[str], piece_bytes: int) -> Iterator[bytes | list[st
         yield whole[start:]
 
 
-def _cut_records(records: list[str], piece_bytes: int) -> Iterator[list[str]]:
+def _records_in_pieces(records: list[str], piece_bytes: int) -> Iterator[list[str]]:
     start = characters = 0
     for number, record in enumerate(records, start=1):
         characters += len(record)

@@ -449,8 +449,8 @@ def _hashes(text: ReadText, first_lines: int, later: int) -> tuple[str, str]:
     read = 0
     for block in text.blocks():
         size = len(block.lines)
-        before = block.cut(min(max(first_lines - read, 0), size))[0]
-        after = block.cut(min(max(later - read, 0), size))[1]
+        before = block.split_at(min(max(first_lines - read, 0), size))[0]
+        after = block.split_at(min(max(later - read, 0), size))[1]
         for part, hash_of_part in ((before, first), (after, second)):
             if part.lines:
                 hash_of_part.update_block(part, as_bytes(part.lines))

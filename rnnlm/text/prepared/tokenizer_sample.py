@@ -159,7 +159,7 @@ def learn(
             bytes_read += len(piece)
             if left is not None:
                 if left < len(block.lines):
-                    block, rest = block.cut(left)
+                    block, rest = block.split_at(left)
                     bytes_read -= len(as_bytes(rest.lines))
                 left -= len(block.lines)
             if block.lines:

@@ -119,7 +119,7 @@ def resolve_request(request: FilterRequest) -> FilterJob:
         named.append(NamedModel(label, _absolute(name), fingerprint))
     if languages:
         check_languages(loaded)
-    reads_in_threads = all(model.forgets_at_boundary for model in loaded.values())
+    reads_in_threads = all(model.boundary_resets_state for model in loaded.values())
     workers = request.workers or (processors() if reads_in_threads else 1)
 
     # How shards are read, which is known before any of them is.

@@ -104,7 +104,7 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
     normalised = True
     max_rows = None
     call_tokens = 1 << 14
-    forgets_at_boundary = False
+    boundary_resets_state = False
     adaptation = "none"
     model_kind = "transformers"
     description = "a model of transformers"

@@ -212,7 +212,7 @@ class UnitsInspection(Inspection):
         correlations_FU: Correlation of each of F features with each of U units, (F, U).
         responses: Units that follow each feature most closely, closest first.
         chosen: Number, among all units, of the unit in the picture.
-        is_asked: Whether the caller chose this unit.
+        is_requested: Whether the caller chose this unit.
     """
 
     model: str
@@ -220,19 +220,19 @@ class UnitsInspection(Inspection):
     correlations_FU: np.ndarray
     responses: tuple[Response, ...]
     chosen: int
-    is_asked: bool
+    is_requested: bool
 
     @property
     def verdict(self) -> str:
         """Which unit follows which property most closely."""
-        if self.is_asked:
+        if self.is_requested:
             found = self.correlations_FU[:, self.chosen]
         else:
             found = np.array([response.correlation.estimate for response in self.responses])
         name = self.reading.name(self.chosen)
         if not len(found) or not np.abs(np.nan_to_num(found)).max() >= WEAK:
-            which = name if self.is_asked else "no unit"
-            nothing = "follows none" if self.is_asked else "follows any"
+            which = name if self.is_requested else "no unit"
+            nothing = "follows none" if self.is_requested else "follows any"
             return f"{self.model}: {which} {nothing} of these properties (|r| is below {WEAK:g})."
 
         # The feature that the chosen unit follows most closely.
@@ -263,7 +263,7 @@ class UnitsInspection(Inspection):
             )  # fmt: skip
         heads = ("property", "layer", "unit", "r", "low", "high", "meaning")
         tables = [Table(heads, tuple(rows), RESPONSES)]
-        if self.is_asked:
+        if self.is_requested:
             title = EXTREMES.format(self.reading.name(self.chosen))
             tables.append(Table(("token", "mean", "times"), tuple(self._extremes()), title))
         return tables
@@ -426,7 +426,7 @@ def inspect_units(
         correlations_FU=correlations_FU,
         responses=tuple(responses),
         chosen=chosen,
-        is_asked=unit is not None,
+        is_requested=unit is not None,
     )
 
 

@@ -203,7 +203,7 @@ def open_texts(
     elif tokenizer is None and resolved.values["split_punctuation"] == AUTO:
         new = tokenizers.decided(resolved.make(NewTokenizerSettings), text.blocks())
         found = {"split_punctuation": new.split_punctuation}
-        resolved = resolved.with_found("the training text", found)
+        resolved = resolved.with_layer("the training text", found)
     share = held_out_share(request, resolved)
     text = kind.text_to_read(text, tokenizer, share, resolved, progress)
     tokenizer = text.tokenizer or tokenizer
@@ -297,7 +297,7 @@ def _of_counts(
 ) -> Texts:
     """Open counts in place of the training text, and read the texts beside it as theirs was."""
     # Counts hold no lines, so nothing can be held out.
-    if resolved.is_asked("holdout") and resolved.values["holdout"]:
+    if resolved.is_requested("holdout") and resolved.values["holdout"]:
         raise UsageError(
             f"nothing can be held out of the counts in {folder}",
             "they hold no lines",
@@ -357,7 +357,7 @@ def _with_read(
 
     # How the text was read is long decided.
     for field in fields(SourceSettings):
-        if resolved.is_asked(field.name):
+        if resolved.is_requested(field.name):
             raise UsageError(
                 f"{folder} is {what}: {field.name} has no effect",
                 "it says how a text is read",
@@ -376,13 +376,13 @@ def _with_stored(
 ) -> ResolvedSettings:
     """Return the settings with those that come with a tokenizer or a prepared text."""
     for name, value in stored.items():
-        if resolved.is_asked(name) and resolved.values[name] not in (value, AUTO):
+        if resolved.is_requested(name) and resolved.values[name] not in (value, AUTO):
             raise UsageError(
                 brings + f" {name} = {value}",
                 f"{resolved.values[name]} was requested",
                 "leave one of them out",
             )
-    return resolved.with_found(origin, stored)
+    return resolved.with_layer(origin, stored)
 
 
 def _new_tokenizer(

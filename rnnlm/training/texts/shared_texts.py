@@ -36,8 +36,8 @@ class SharedTexts:
 
         # The texts are there already. They bring this run the settings that they brought the first.
         texts = self.found[key]
-        for layer in texts.resolved.found:
-            resolved = resolved.with_found(layer.origin, layer.values)
+        for layer in texts.resolved.added:
+            resolved = resolved.with_layer(layer.origin, layer.values)
         return replace(texts, resolved=resolved)
 
 
@@ -60,11 +60,11 @@ def _key(request: TrainingRequest, resolved: ResolvedSettings, kind: registry.Ki
         names -= {"seed"}
     for name in sorted(names):
         if name in resolved.values:
-            parts.append((name, resolved.values[name], resolved.is_asked(name)))
+            parts.append((name, resolved.values[name], resolved.is_requested(name)))
 
     # Whether the characters of words are read, too: their use is up to the network. A kind without
     # that setting reads the same as one that does not use it.
     has_characters = "characters" in resolved.values
     parts.append(bool(resolved.values.get("characters")))
-    parts.append(has_characters and resolved.is_asked("characters"))
+    parts.append(has_characters and resolved.is_requested("characters"))
     return repr(parts)

@@ -64,7 +64,7 @@ def follow_size(name: str, resolved: ResolvedSettings, data: FittingData) -> Res
     # Time and steps that a recipe gives are used up.
     if Budget.parse(usual["budget"]).epochs is None:
         del values["budget"]
-    return resolved.with_found(f"recipe {name}", _free(resolved, values))
+    return resolved.with_layer(f"recipe {name}", _free(resolved, values))
 
 
 def notice_small_validation_text(
@@ -92,7 +92,7 @@ def keep_rare_words(
     has_counts = resolved.values["tokenizer"] in LIMITED
     if name is None or not has_counts:
         return resolved
-    return resolved.with_found(f"recipe {name}", _free(resolved, {"min_count": 1}))
+    return resolved.with_layer(f"recipe {name}", _free(resolved, {"min_count": 1}))
 
 
 def _size(

@@ -17,11 +17,11 @@ def subject(
     name: str,
     unknown_tokens: int = 0,
     keeps_text: bool = True,
-    cut: str = "as it stands",
+    changes: str = "as it stands",
     **parts: str,
 ) -> EvaluatedModel:
     return EvaluatedModel(
-        name, dataclasses.replace(SIGNATURE, **parts), unknown_tokens, keeps_text, cut
+        name, dataclasses.replace(SIGNATURE, **parts), unknown_tokens, keeps_text, changes
     )
 
 
@@ -76,9 +76,9 @@ def test_other_vocabularies_of_words_compare_with_the_choice_among_unknown_words
     assert (found.names, found.main) == (("ppl_adjusted",), "ppl_adjusted")
     assert {each.figure for each in found.refused} == set(TEXT_METRICS) - {"ppl_adjusted"}
     assert "unknown words are other events: tok:word:f1,V=9 for a" in found.refused[0].why
-    cut = {"keeps_text": False, "cut": "punctuation split off"}
+    splits = {"keeps_text": False, "changes": "punctuation split off"}
     with pytest.raises(ComparisonError, match="tok"):
-        find_comparable([subject("a", 12), subject("b", tok="word:f2,V=5", **cut)])
+        find_comparable([subject("a", 12), subject("b", tok="word:f2,V=5", **splits)])
 
 
 def test_unknown_white_space_is_a_separate_character_event():
@@ -100,7 +100,7 @@ def test_words_with_and_without_punctuation_are_different_words():
         find_comparable(
             [
                 subject("a"),
-                subject("b", keeps_text=False, cut="punctuation split off", tok="word:f2,V=5"),
+                subject("b", keeps_text=False, changes="punctuation split off", tok="word:f2,V=5"),
             ]
         )
     assert "punctuation split off for b" in error.value.why

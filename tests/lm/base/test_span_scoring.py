@@ -94,7 +94,7 @@ def test_rows_read_never_exceed_the_models_limit(model, text):
     narrow.max_rows, narrow.initial_state = 2, initial_state
     span_scoring.score_spans(narrow, text.ids, spans_of(text, "reset"))
     # lines are read as one stream where that is the same
-    assert max(seen) == (1 if model.forgets_at_boundary else 2)
+    assert max(seen) == (1 if model.boundary_resets_state else 2)
 
 
 def test_training_network_is_read_without_dropout_and_continues():

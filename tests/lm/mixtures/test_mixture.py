@@ -70,9 +70,9 @@ def test_mixture_takes_its_properties_from_its_parts():
     bare = fit("ngram", smoothing="stupid")
     mixed = Mixture([lstm, ngram], [0.5, 0.5])
     assert mixed.max_rows is None and mixed.call_tokens == lstm.call_tokens
-    assert not mixed.forgets_at_boundary and mixed.precision == "fp32"
+    assert not mixed.boundary_resets_state and mixed.precision == "fp32"
     assert Mixture([uni, uni], [0.5, 0.5]).precision == "fp64"
-    assert Mixture([uni, ngram], [0.5, 0.5]).forgets_at_boundary
+    assert Mixture([uni, ngram], [0.5, 0.5]).boundary_resets_state
     assert not Mixture([ngram, bare], [0.5, 0.5]).normalised
     assert Mixture([ngram, bare], [1.0, 0.0]).normalised
     lstm.max_rows = 1

@@ -41,8 +41,8 @@ def test_lines_come_back_from_arrays_and_from_parts(settings):
     assert len(lines) == 5 and lines.document_lines.tolist() == [0, 2, 3]
     assert same(EncodedLines.from_arrays(lines.to_arrays()), lines)
     for at in range(len(lines) + 1):
-        assert same(joined(lines.cut(at)), lines)
-    first, second = (part.totals() for part in lines.cut(2))
+        assert same(joined(lines.split_at(at)), lines)
+    first, second = (part.totals() for part in lines.split_at(2))
     assert lines.totals() == {name: first[name] + second[name] for name in first}
 
 

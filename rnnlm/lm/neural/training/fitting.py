@@ -169,7 +169,7 @@ WARM_UP_STEPS, LEAST_STEPS = 2, 3  # of a measurement
 def tokens_per_second(resolved: ResolvedSettings, data: TrainingData, seconds: float) -> float:
     """Measure how fast a network of these settings trains: some steps of one that is then dropped,
     for about so many seconds."""
-    trainer = make_trainer(resolved.with_found("the measurement", {"embeddings": None}), data)
+    trainer = make_trainer(resolved.with_layer("the measurement", {"embeddings": None}), data)
     trainer.begin()
     for _ in range(WARM_UP_STEPS):
         trainer.train_step()

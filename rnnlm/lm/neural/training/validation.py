@@ -242,8 +242,8 @@ class ModelSelection(StatefulAttributes):
             )
             return
         # The default number was not requested.
-        is_asked = self.wanted != OptimizationSettings.min_validations
-        if is_asked and self.count < self.wanted and self.clock.budget.seconds is None:
+        is_requested = self.wanted != OptimizationSettings.min_validations
+        if is_requested and self.count < self.wanted and self.clock.budget.seconds is None:
             notice(f"there are at most {self.count:,} validations, not {self.wanted:,}, {why}")
 
     def _take_part(self) -> None:

@@ -152,9 +152,9 @@ def _read(edit: str) -> _Edit:
     match = _EDIT.fullmatch(edit)
     if match is None:
         raise ValueError(edit)
-    side, place, cut, text = match.groups()
+    side, place, removed, text = match.groups()
     offset = int(place or 0)
-    length = int(cut or 0)
+    length = int(removed or 0)
     inserted = _unescaped(text or "")
     if side == "^":
         return _Edit(offset, offset + length, inserted)

@@ -127,11 +127,11 @@ def with_starts(
 
 
 def _sentences(
-    source: str, examples: list[Example], begins: Sequence[bool], is_asked: bool
+    source: str, examples: list[Example], begins: Sequence[bool], names_column: bool
 ) -> list[Example]:
     """Return the sentences of a table with one word a row: those that are asked for, or that blank
     rows end. Other tables have a sentence in each row."""
-    if not is_asked:
+    if not names_column:
         if len(examples) < 2 or any(len(example.words) > 1 for example in examples):
             return examples
         if not any(begins[1:]):

@@ -231,7 +231,7 @@ def _check_last_column(source: str, rows: Rows, word: int, may_be_words: bool) -
         is_reversed = has_tags([words])
     what, way = "", (keyword("column", len(columns)) + " and " + keyword("label_column", word + 1))
     if len(of_last) == 1:
-        what = f"each word has {_cut(last[0])!r} in the last column"
+        what = f"each word has {_shortened(last[0])!r} in the last column"
         others = [place for place, column in enumerate(columns) if len(set(column)) > 1]
         way = keyword("label_column", max({*others, 1} - {word}) + 1)
     elif may_be_words and len(rows) >= MANY_WORDS and is_reversed:
@@ -254,11 +254,11 @@ def _sample(values: Iterable[str]) -> str:
     for value in values:
         different[value] = None
         if len(different) > SAMPLE:
-            return " ".join(map(_cut, list(different)[:SAMPLE])) + " ..."
-    return " ".join(map(_cut, different))
+            return " ".join(map(_shortened, list(different)[:SAMPLE])) + " ..."
+    return " ".join(map(_shortened, different))
 
 
-def _cut(value: str) -> str:
+def _shortened(value: str) -> str:
     if len(value) > LONGEST_SAMPLE:
         value = value[:LONGEST_SAMPLE] + "..."
     return visible(value)

@@ -214,7 +214,7 @@ def load_contextual(
     # The settings say which models they are, and how wide.
     models = [stored_model.load(loading.find(name), "cpu")[0] for name in names]
     frozen = FrozenModels(models, names)
-    return frozen, resolved.with_found("contextual", {"context_models": frozen.setting})
+    return frozen, resolved.with_layer("contextual", {"context_models": frozen.setting})
 
 
 def loaded(settings: TaskSettings, parts: Sequence[LanguageModel]) -> FrozenModels | None:

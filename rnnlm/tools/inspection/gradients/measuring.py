@@ -82,8 +82,8 @@ def draw(
 
     # Cut the text into streams, whose inputs lie one token before the targets.
     streams = max(1, min(MOST_STREAMS, count, len(ids) // (LAGS_PER_STREAM * (lags + 1))))
-    inputs_RN = _cut(np.concatenate(([model.tokenizer.boundary_id], ids[:-1])), streams)
-    targets_RN = _cut(ids, streams)
+    inputs_RN = _as_streams(np.concatenate(([model.tokenizer.boundary_id], ids[:-1])), streams)
+    targets_RN = _as_streams(ids, streams)
 
     # Draw offsets at which a window of lags + 1 inputs can begin, and read up to each of them.
     places = inputs_RN.shape[1] - lags
@@ -107,7 +107,7 @@ def draw(
     )
 
 
-def _cut(ids_N: np.ndarray, streams: int) -> np.ndarray:
+def _as_streams(ids_N: np.ndarray, streams: int) -> np.ndarray:
     """Cut ids into streams, (R, N // R); the rest at the end is not read."""
     length = len(ids_N) // streams
     return ids_N[: length * streams].reshape(streams, length)
