@@ -26,38 +26,36 @@ def never() -> bool:
 # ---- Work that others may interrupt: the server stops a request that nobody waits for any more,
 # and lets the requests of others take their turn.
 
-_thread = threading.local()
+
+class _Thread(threading.local):
+    check: Callable[[], None] | None = None
+
+
+_thread = _Thread()
 
 
 @contextlib.contextmanager
 def interruptible(check: Callable[[], None]) -> Iterator[None]:
-    """Call `check` at each interruption point that this thread comes to; it may wait, or raise."""
+    """Call `check`, which may wait or raise, before each of the :func:`pieces` of this thread."""
     _thread.check = check
     try:
         yield
     finally:
-        del _thread.check
-
-
-def interruption_point() -> None:
-    """Mark a place between two pieces of work."""
-    check = getattr(_thread, "check", None)
-    if check is not None:
-        check()
+        _thread.check = None
 
 
 def pieces(work: Iterable[Piece]) -> Iterator[Piece]:
-    """Yield the pieces of some work, an interruption point before each."""
+    """Yield the pieces of some work; it can be interrupted before each."""
     for piece in work:
-        interruption_point()
+        if _thread.check:
+            _thread.check()
         yield piece
 
 
 def tokens_of_a_piece(most: int, interruptible_most: int) -> int:
     """Return how many tokens a piece of work may have: `most`, and in a thread that others may
     interrupt `interruptible_most`."""
-    is_interruptible = getattr(_thread, "check", None) is not None
-    return max(1, min(most, interruptible_most)) if is_interruptible else most
+    return max(1, min(most, interruptible_most)) if _thread.check else most
 
 
 class SaveSignal:

@@ -18,6 +18,7 @@ from numbers import Integral
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
+from rnnlm.events import pieces
 from rnnlm.interface import BOUNDARY, LanguageModel, State
 from rnnlm.lm.base.distributions import predict, stepping
 from rnnlm.lm.base.span_scoring import read_on
@@ -115,7 +116,7 @@ class WordSearch:
         if state is None:
             state = self.model.initial_state(1)
         read = 0
-        for place in places:
+        for place in pieces(places):
             state = read_on(self.model, inputs_T[None, read : place + 1], state)
             read = place
             [logprob_V], after = self._predict([int(inputs_T[place])], state)
@@ -156,22 +157,24 @@ class WordSearch:
         order = _ranking(logprob_V, first)
         root = _Beginning((), log_boundary, state, 0, logprob_V, order)
 
-        # Best first: a whole word on top of the heap is likelier than all that is still to come.
         number = itertools.count()
         heap: list[_Candidate] = []
         self._push_extension(heap, root, 0, number)
         seen: set[str] = set()
         tried = 0
-        while heap and heap[0].cost_nats < math.inf:
-            if heap[0].beginning is None:
+        for _ in pieces(itertools.count()):
+            # A whole word on top of the heap is likelier than all that is still to come.
+            while heap and heap[0].beginning is None and heap[0].cost_nats < math.inf:
                 whole = heapq.heappop(heap)
                 word = self._spelling(whole.ids, is_line_start, begun)
                 if word is not None and word not in seen:
                     seen.add(word)
                     yield NextWord(word, math.exp(-whole.cost_nats))
-                continue
-            # Else extend the likeliest beginnings, many at once. When too many have been tried,
-            # the whole words found so far are the answer.
+            if not heap or heap[0].cost_nats == math.inf:
+                return
+
+            # Extend the likeliest beginnings, many at once. When too many have been tried, the
+            # whole words found so far are the answer.
             chosen = self._pop_beginnings(heap, number, begun)
             tried += len(chosen)
             self._extend(heap, chosen, number)

@@ -22,7 +22,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import notice
-from rnnlm.events import interruption_point
+from rnnlm.events import pieces
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.distributions import MOST_CELLS, predict, stepping
@@ -158,7 +158,7 @@ class CachedPrefixes:
         )
         if len(prefixes) > at_once:
             entries = []
-            for block in arrays.blocks(len(prefixes), at_once):
+            for block in pieces(arrays.blocks(len(prefixes), at_once)):
                 entries.extend(self.distributions(prefixes[block]))
             return entries
 
@@ -276,7 +276,7 @@ def score_and_compare(
         lines = order[block]
         trie = _PrefixTrie(model, ids, spans[lines], compared_S[lines], is_likeliest_N)
         # The list lets the device compute everything before the first copy waits for it.
-        for position_E, logprob_E in list(trie.read(stream)):
+        for position_E, logprob_E in list(pieces(trie.read(stream))):
             logprob_N[position_E] = arrays.as_numpy(logprob_E)
         trie.copy_shared(logprob_N)
     return logprob_N, is_likeliest_N
@@ -329,7 +329,6 @@ class _PrefixTrie:
         state = self.model.initial_state(len(rows))
         while len(rows):
             # Read up to the next depth at which a line ends, branches off or is compared.
-            interruption_point()
             end = self._next_change(rows, depth)
             position_RT = self.start_L[rows, None] + np.arange(depth, end)
             inputs_RT = stream[position_RT]

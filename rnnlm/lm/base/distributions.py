@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from rnnlm import arrays
-from rnnlm.events import interruption_point, pieces
+from rnnlm.events import pieces
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.span_scoring import check_scores
@@ -211,7 +211,6 @@ def stepping(model: LanguageModel) -> LanguageModel:
 
 def predict(model: LanguageModel, input_B: np.ndarray, state: State) -> tuple[np.ndarray, State]:
     """Return the distribution after one more token in each row, (B, V), and the state there."""
-    interruption_point()
     predicted, state = model.predict(input_B[:, None], state)
     logprob_BV = arrays.as_numpy(predicted)[:, -1]
     check_scores(logprob_BV.max(axis=1))  # the largest of a row that holds a NaN is one

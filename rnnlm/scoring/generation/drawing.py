@@ -7,15 +7,16 @@ token then has a chance of less than one in a million to be a different one, aft
 differs. The same number of samples gives the same bits on the same machine.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from rnnlm.checks import check_class
 from rnnlm.errors import SettingsError, notice
+from rnnlm.events import pieces
 from rnnlm.interface import LanguageModel, State
 from rnnlm.lm.base.distributions import predict, stepping
 from rnnlm.lm.base.loading import language_model_of
@@ -154,10 +155,10 @@ def draw_in_steps(
     chooser = _Chooser(model, starts, settings)
     drawn: list[DrawnText] = []  # a row each
     state, token_B = starts.state, np.zeros(0, dtype=np.int64)
-    while True:
+    for _ in pieces(itertools.count()):
         # Texts that have ended leave their rows to the next ones.
         kept = [row for row, text in enumerate(drawn) if not text.is_finished]
-        fresh = list(islice(waiting, rows - len(kept)))
+        fresh = list(itertools.islice(waiting, rows - len(kept)))
         if fresh or len(kept) < len(drawn):
             start_F = np.array([text.start for text in fresh], dtype=np.int64)
             states = [state.select(kept)] if kept else []
@@ -280,7 +281,7 @@ def generate_in_steps(
     beginning = _Prompt.of(model, drawing)
     shown_texts = dict.fromkeys(range(drawing.num), beginning.text)
     for drawn in beginning.steps():
-        pieces = []
+        updates = []
         for text in drawn:
             sample = beginning.sample(text)
             # A character whose bytes have not all been drawn is reported with the last of them.
@@ -290,10 +291,10 @@ def generate_in_steps(
             if shown.startswith(before):
                 added, shown_texts[text.number] = shown[len(before) :], shown
             if added or text.is_finished:
-                pieces.append(
+                updates.append(
                     SampleUpdate(text.number, added, sample if text.is_finished else None)
                 )
-        yield pieces
+        yield updates
 
 
 _NO_CHARACTER = "\ufffd"

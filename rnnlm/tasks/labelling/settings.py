@@ -5,7 +5,7 @@ A kind belongs to a task and a model: the cell of its recurrent layers, or none 
 `recursive`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -356,6 +356,15 @@ class TaskFittingSettings(OptimizationSettings):
         ),
     ] = "auto"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.unfreeze and self.cuda_graphs is True:
+            raise SettingsError(
+                "unfreeze and cuda_graphs cannot be combined",
+                "a recorded step always trains the same layers",
+                "set cuda_graphs=false",
+            )
+
     @property
     def varies_by_layer(self) -> bool:
         return self.rate_decay_by_layer != 1 or self.unfreeze is not None
@@ -363,16 +372,6 @@ class TaskFittingSettings(OptimizationSettings):
     def rate_factor(self, depth: int, epochs: float) -> float:
         is_frozen = self.unfreeze is not None and depth > int(epochs)
         return 0.0 if is_frozen else self.rate_decay_by_layer**-depth
-
-    def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
-        yield from super()._contradictions()
-        why = "a recorded step always trains the same layers"
-        yield (
-            self.unfreeze and self.cuda_graphs is True,
-            "unfreeze and cuda_graphs cannot be combined",
-            why,
-            "set cuda_graphs=false",
-        )
 
     def weights_of(self, columns: int) -> tuple[float, ...]:
         """Return the weight of the loss of each column. columns: their number."""

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 import rnnlm
-from rnnlm.events import interruptible, interruption_point
+from rnnlm.events import interruptible, pieces
 from rnnlm.lm.base.loading import load
 from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.tools.serving import work
@@ -19,10 +19,9 @@ PIECE = 0.01
 MOST_PIECE = 0.5  # seconds
 
 
-def pieces(count, done, name):
+def work_in_pieces(count, done, name):
     """Work in so many pieces; note each in `done`."""
-    for _ in range(count):
-        interruption_point()
+    for _ in pieces(range(count)):
         time.sleep(PIECE)
         done.append(name)
     return name
@@ -30,7 +29,7 @@ def pieces(count, done, name):
 
 async def ask(threads, name, count, done):
     work.client.set(name)
-    return await threads.call(lambda: pieces(count, done, name))
+    return await threads.call(lambda: work_in_pieces(count, done, name))
 
 
 def test_work_for_nobody_ends_at_its_next_piece():
@@ -110,7 +109,7 @@ def test_few_jobs_are_begun(monkeypatch):
 
         def begin(name):
             begun.append(threads._begun)
-            pieces(3, [], name)
+            work_in_pieces(3, [], name)
 
         async def one(name):
             work.client.set(name)

@@ -1,7 +1,7 @@
 """Settings for training a network, and the clock of its budget. Does not import torch."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -227,9 +227,79 @@ class OptimizationSettings:
     ] = "auto"
 
     def __post_init__(self) -> None:
-        for is_wrong, what, why, hint in self._contradictions():
-            if is_wrong:
-                raise SettingsError(what, why, hint)
+        name, why = self.optimizer, f"the optimizer is {self.optimizer}"
+        is_asgd, is_ema = name == "asgd", self.ema_decay is not None
+
+        # Settings of one optimizer.
+        if self.momentum and name not in ("sgd", "rmsprop"):
+            raise SettingsError(
+                "momentum is a setting of sgd and rmsprop", why, "set momentum=0, or optimizer=sgd"
+            )
+        if self.nesterov and name != "sgd":
+            raise SettingsError(
+                "nesterov is a setting of sgd", why, "set nesterov=false, or optimizer=sgd"
+            )
+        if self.nesterov and not self.momentum:
+            raise SettingsError(
+                "nesterov is a kind of momentum",
+                "momentum is 0",
+                "set momentum=0.9, or nesterov=false",
+            )
+        if self.asgd_start and not is_asgd:
+            raise SettingsError(
+                "asgd_start is a setting of asgd", why, "set asgd_start=0, or optimizer=asgd"
+            )
+        if self.nonmonotone_interval and not is_asgd:
+            raise SettingsError(
+                "nonmonotone_interval is a setting of asgd",
+                why,
+                "set nonmonotone_interval=none, or optimizer=asgd",
+            )
+        if self.nonmonotone_interval and self.asgd_start:
+            raise SettingsError(
+                "asgd_start and nonmonotone_interval both say when averaging begins",
+                hint="set asgd_start=0, or nonmonotone_interval=none",
+            )
+        if self.fine_tune_after and not self.nonmonotone_interval:
+            raise SettingsError(
+                "fine_tune_after needs the rule by which fine-tuning ends",
+                "nonmonotone_interval is none",
+                "set optimizer=asgd and nonmonotone_interval=5",
+            )
+
+        # Things that a CUDA graph cannot hold.
+        if self.cuda_graphs is True and name in UNRECORDABLE:
+            raise SettingsError(
+                "cuda_graphs needs an optimizer that torch can record",
+                why,
+                "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw",
+            )
+        if self.cuda_graphs is True and self.accumulation > 1:
+            raise SettingsError(
+                "cuda_graphs and accumulation cannot be combined",
+                hint="set cuda_graphs=false, or accumulation=1",
+            )
+
+        # Schedules and averages.
+        if self.return_to_best and self.schedule != "plateau":
+            raise SettingsError(
+                "return_to_best is a setting of the plateau schedule",
+                f"the schedule is {self.schedule}",
+                "set schedule=plateau, or return_to_best=false",
+            )
+        if is_asgd and is_ema:
+            raise SettingsError(
+                "ema_decay and optimizer = asgd are two averages of the weights",
+                hint="set ema_decay=none, or optimizer=sgd",
+            )
+        if (is_asgd or is_ema) and (self.return_to_best or self.schedule == "halving"):
+            back = "return_to_best" if self.return_to_best else "schedule = halving"
+            average = "optimizer = asgd" if is_asgd else "ema_decay"
+            raise SettingsError(
+                f"{back} and {average} cannot be combined",
+                "the best weights are averages, but training continues from weights that are not",
+                "leave one of them out",
+            )
 
     @property
     def follows_validations(self) -> str:
@@ -255,92 +325,6 @@ class OptimizationSettings:
         """Return the factor of the learning rate of weights with `depth` layers above them,
         `epochs` into the run; 0: they stay as they are."""
         return 1.0
-
-    def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
-        """Yield (whether it is one, the contradiction, why, the hint) for every combination that is
-        refused."""
-        name, why = self.optimizer, f"the optimizer is {self.optimizer}"
-        is_asgd, is_ema = name == "asgd", self.ema_decay is not None
-
-        # Settings of one optimizer.
-        yield (
-            self.momentum and name not in ("sgd", "rmsprop"),
-            "momentum is a setting of sgd and rmsprop",
-            why,
-            "set momentum=0, or optimizer=sgd",
-        )
-        yield (
-            self.nesterov and name != "sgd",
-            "nesterov is a setting of sgd",
-            why,
-            "set nesterov=false, or optimizer=sgd",
-        )
-        yield (
-            self.nesterov and not self.momentum,
-            "nesterov is a kind of momentum",
-            "momentum is 0",
-            "set momentum=0.9, or nesterov=false",
-        )
-        yield (
-            self.asgd_start and not is_asgd,
-            "asgd_start is a setting of asgd",
-            why,
-            "set asgd_start=0, or optimizer=asgd",
-        )
-        yield (
-            self.nonmonotone_interval and not is_asgd,
-            "nonmonotone_interval is a setting of asgd",
-            why,
-            "set nonmonotone_interval=none, or optimizer=asgd",
-        )
-        yield (
-            self.nonmonotone_interval and self.asgd_start,
-            "asgd_start and nonmonotone_interval both say when averaging begins",
-            "",
-            "set asgd_start=0, or nonmonotone_interval=none",
-        )
-        yield (
-            self.fine_tune_after and not self.nonmonotone_interval,
-            "fine_tune_after needs the rule by which fine-tuning ends",
-            "nonmonotone_interval is none",
-            "set optimizer=asgd and nonmonotone_interval=5",
-        )
-
-        # Things that a CUDA graph cannot hold.
-        yield (
-            self.cuda_graphs is True and name in UNRECORDABLE,
-            "cuda_graphs needs an optimizer that torch can record",
-            why,
-            "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw",
-        )
-        yield (
-            self.cuda_graphs is True and self.accumulation > 1,
-            "cuda_graphs and accumulation cannot be combined",
-            "",
-            "set cuda_graphs=false, or accumulation=1",
-        )
-
-        # Schedules and averages.
-        yield (
-            self.return_to_best and self.schedule != "plateau",
-            "return_to_best is a setting of the plateau schedule",
-            f"the schedule is {self.schedule}",
-            "set schedule=plateau, or return_to_best=false",
-        )
-        yield (
-            is_asgd and is_ema,
-            "ema_decay and optimizer = asgd are two averages of the weights",
-            "",
-            "set ema_decay=none, or optimizer=sgd",
-        )
-        back = "return_to_best" if self.return_to_best else "schedule = halving"
-        average = "optimizer = asgd" if is_asgd else "ema_decay"
-        yield (
-            (is_asgd or is_ema) and (self.return_to_best or self.schedule == "halving"),
-            f"{back} and {average} cannot be combined",
-            "the best weights are averages, but training continues from weights that are not",
-            "leave one of them out",
-        )
 
 
 # ---- How language models are trained: windows of a text, unknown words, and the run itself.
@@ -399,6 +383,20 @@ class FittingSettings(OptimizationSettings):
         ),
     ] = 0.5
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tokens_before < 0:
+            raise SettingsError(
+                f"bptt_lookback = {self.bptt_lookback} is shorter than a window",
+                f"bptt_tokens is {self.bptt_tokens}",
+                f"set bptt_lookback={self.bptt_tokens} or more, or lower bptt_tokens",
+            )
+        if self.cuda_graphs is True and self.tokens_before:
+            raise SettingsError(
+                "cuda_graphs and bptt_lookback cannot be combined",
+                hint="set cuda_graphs=false, or bptt_lookback=none",
+            )
+
     @property
     def draws_lengths(self) -> bool:
         """Whether windows differ in length."""
@@ -426,21 +424,6 @@ class FittingSettings(OptimizationSettings):
         if is_recorded and self.draws_lengths:
             return RECORDED_MULTIPLE
         return 1
-
-    def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
-        yield from super()._contradictions()
-        yield (
-            self.tokens_before < 0,
-            f"bptt_lookback = {self.bptt_lookback} is shorter than a window",
-            f"bptt_tokens is {self.bptt_tokens}",
-            f"set bptt_lookback={self.bptt_tokens} or more, or lower bptt_tokens",
-        )
-        yield (
-            self.cuda_graphs is True and self.tokens_before,
-            "cuda_graphs and bptt_lookback cannot be combined",
-            "",
-            "set cuda_graphs=false, or bptt_lookback=none",
-        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.events import interruption_point
+from rnnlm.events import pieces
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.layer_outputs import ends
 from rnnlm.lm.neural.layers.batch_norm import BatchNorm
@@ -401,16 +401,17 @@ class TreeComposition(Reader):
         x_TBE = self.vectors(inputs_SB, is_word(len(inputs_SB), lengths_B), context_SBC)
         if words:
             x_TBE, lengths_B = _means(x_TBE, words[0], words[1]), words[2][0]
-        words_C, pieces, *others = plan(nodes_MB.numpy())
+        words_C, heights, *others = plan(nodes_MB.numpy())
         word_C, child_X, node_X = (on_device(array, x_TBE.device) for array in (words_C, *others))
 
         # Each height takes what the lower ones gave it, and gives its own vectors to higher ones.
-        given: list[list[Tensor]] = [[] for _ in range(len(pieces) + 1)]
+        given: list[list[Tensor]] = [[] for _ in range(len(heights) + 1)]
         vectors = [self.norm(self.leaf(x_TBE.flatten(0, 1).index_select(0, word_C)))]
-        rows = child_X.split([2 * sum(count for _, count in of_height) for of_height in pieces[1:]])
-        for height, pieces_of_height in enumerate(pieces):
+        rows = child_X.split(
+            [2 * sum(count for _, count in of_height) for of_height in heights[1:]]
+        )
+        for height, pieces_of_height in pieces(enumerate(heights)):
             if height:
-                interruption_point()
                 pairs_C2H = torch.cat(given[height]).index_select(0, rows[height - 1])
                 vectors.append(self._composed(pairs_C2H.view(-1, 2 * self.width)))
             sizes = [count for _, count in pieces_of_height]
