@@ -43,9 +43,7 @@ def as_array_of(values: object, reference: Array) -> Array:
         import torch
 
         return torch.as_tensor(values, device=reference.device)
-    if hasattr(values, "detach"):
-        return as_numpy(values)
-    return np.asarray(values)
+    return as_numpy(values) if hasattr(values, "detach") else np.asarray(values)
 
 
 def blocks(length: int, size: int) -> Iterator[slice]:
@@ -73,11 +71,8 @@ def with_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 def strip_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """Return the arrays whose names begin with `prefix`, without it: undo :func:`with_prefix`."""
-    stripped = {}
-    for name, array in arrays.items():
-        if name.startswith(prefix):
-            stripped[name.removeprefix(prefix)] = array
-    return stripped
+    names = [name for name in arrays if name.startswith(prefix)]
+    return {name.removeprefix(prefix): arrays[name] for name in names}
 
 
 def same_dtype(values: Sequence[Array]) -> list[Array]:
@@ -88,14 +83,13 @@ def same_dtype(values: Sequence[Array]) -> list[Array]:
         return [value.astype(np.float64, copy=False) for value in values]
     import torch
 
-    tensors = []
-    for value in values:
+    def as_tensor(value: Array) -> Array:
         # torch warns of arrays that it could not write to
         if isinstance(value, np.ndarray):
             value = np.require(value, requirements="W")
-        tensor = torch.as_tensor(value, dtype=reference.dtype, device=reference.device)
-        tensors.append(tensor)
-    return tensors
+        return torch.as_tensor(value, dtype=reference.dtype, device=reference.device)
+
+    return list(map(as_tensor, values))
 
 
 def library(values: Array) -> Any:

@@ -10,6 +10,7 @@ and `--set name=value` needs no section.
 import dataclasses
 import functools
 import inspect
+import itertools
 import math
 import numbers
 import operator
@@ -27,7 +28,7 @@ from rnnlm.errors import ModelError, SettingsError, did_you_mean, keyword, neare
 
 Settings = TypeVar("Settings")
 
-# origins of what a person asks for with this very run
+# origins of values that a person requests with this very run
 USER, GRID = "user", "the grid"
 ASKED = (GRID, USER)
 # a setting's need of another one, met by whatever is neither zero, nor false, nor none
@@ -96,8 +97,8 @@ class ValidatedSettings:
 
 @dataclass(frozen=True)
 class SettingsLayer:
-    """Values from one place. `origin` is what messages call it; text values are parsed by the
-    field's type."""
+    """Values from one place, which messages call `origin`. Text values are parsed by the field's
+    type."""
 
     origin: str
     values: Mapping[str, Any]
@@ -118,7 +119,7 @@ class ResolvedSettings:
     added: tuple[SettingsLayer, ...] = ()  # from texts and models, in order
 
     def __post_init__(self) -> None:
-        # A frozen class alone would let everyone change what its tables hold.
+        # A frozen class alone would let everyone change the content of its tables.
         object.__setattr__(self, "values", types.MappingProxyType(dict(self.values)))
         object.__setattr__(self, "origins", types.MappingProxyType(dict(self.origins)))
 
@@ -169,12 +170,15 @@ def resolve(
             if name not in kinds:
                 is_keyword = layer.origin == USER and not layer.is_text
                 known = [*kinds, *keywords] if is_keyword else kinds
-                hint = _other_name(name, value) or nearest(name, known)
+                called, its_value = as_called_here(name, value)
+                hint = "write " + keyword(called, its_value)
+                if called == name:
+                    hint = nearest(name, known)
                 raise SettingsError(f"unknown setting {name!r}{within(layer.origin)}", hint=hint)
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin
 
-    # Where nobody gave a value, a class may know what the others require.
+    # Where nobody gave a value, a class may derive it from the others.
     for cls in classes:
         for name, value in getattr(cls, "implied", lambda values: {})(values).items():
             if origins[name] == "default":
@@ -190,15 +194,9 @@ def within(origin: str) -> str:
 
 
 def as_called_here(name: str, value: Any) -> tuple[str, Any]:
-    """Return the setting and the value for what other tools may call it."""
+    """Return the setting and the value for a name that other tools may have for it."""
     setting, unit = OTHER_NAMES.get(name, (name, ""))
     return setting, f"{value}{unit}" if unit else value
-
-
-def _other_name(name: str, value: Any) -> str:
-    """Return what to write for a name that other tools have for a setting; "" for others."""
-    setting, value = as_called_here(name, value)
-    return "" if setting == name else ("write " + keyword(setting, value))
 
 
 def _as_classes_spell(values: Mapping[str, Any], classes: Iterable[type]) -> dict[str, Any]:
@@ -261,7 +259,7 @@ def without_percent(text: str) -> float | str:
 
 
 def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
-    """Return `value` as the type `kind`. A SettingsError says what is needed instead."""
+    """Return `value` as the type `kind`, or raise a SettingsError that names valid values."""
     value = plain(value)
     try:
         converted = msgspec.convert(value, kind, strict=not is_text)
@@ -269,13 +267,11 @@ def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
         # The latter: lone surrogates, as JSON may hold them.
         schemas = _schemas(kind)
         # A list written as in TOML, for a setting that --set takes as the text 650,650,400.
-        has_pattern = any("pattern" in schema for schema in schemas)
-        if has_pattern and _is_flat_list(value):
+        if any("pattern" in schema for schema in schemas) and _is_flat_list(value):
             return _converted(name, ",".join(map(str, value)), kind, is_text)
-        needed = " or ".join(map(_in_words, schemas))
         raise SettingsError(
             f"setting {name} = {shown(value)} is not valid",
-            f"it must be {needed}",
+            f"it must be {' or '.join(map(_in_words, schemas))}",
             _EXAMPLES.get(name) or _hint(value, schemas),
         ) from None
     if isinstance(converted, float) and not math.isfinite(converted):
@@ -287,10 +283,7 @@ def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
 
 def names_of(classes: Iterable[type]) -> set[str]:
     """Return the names of all settings of these classes."""
-    names: set[str] = set()
-    for cls in classes:
-        names.update(field.name for field in _fields(cls))
-    return names
+    return {field.name for field in _all_fields(classes)}
 
 
 _PART = "part"  # in the metadata of a field: the base of the classes that it may hold
@@ -300,6 +293,10 @@ _PART = "part"  # in the metadata of a field: the base of the classes that it ma
 def _fields(cls: Any) -> tuple[dataclasses.Field, ...]:
     """Return the fields of a class that are settings: all but its parts."""
     return tuple(field for field in dataclasses.fields(cls) if _PART not in field.metadata)
+
+
+def _all_fields(classes: Iterable[type]) -> Iterator[dataclasses.Field]:
+    return itertools.chain.from_iterable(map(_fields, classes))
 
 
 @functools.cache
@@ -343,11 +340,11 @@ class Setting:
 
 
 def setting(cls: type, name: str) -> Setting:
-    """Return what a settings class says about one of its fields."""
+    """Return the declaration of one field of a settings class."""
     kind = _kinds(cls)[name]
     [field] = [field for field in _fields(cls) if field.name == name]
     choices, title = tuple(_choices(kind)), _said(kind, "title")
-    return Setting(_schemas(kind), choices, _default(field), title, _description(kind))
+    return Setting(_schemas(kind), choices, _default(field), title, _said(kind, "description"))
 
 
 def _choices(kind: Any) -> Iterator[str]:
@@ -361,16 +358,17 @@ def _choices(kind: Any) -> Iterator[str]:
 
 def describe(cls: type) -> dict[str, str]:
     """Return the description of each field of a settings class."""
-    return {name: _description(kind) for name, kind in _kinds(cls).items()}
+    return {name: _said(kind, "description") for name, kind in _kinds(cls).items()}
 
 
 Needs = Mapping[str, Collection[Any]]
 
 
 def needs(**others: Collection[Any]) -> dict[str, Needs]:
-    """Say what a setting needs to have an effect, for the `extra` of its :class:`msgspec.Meta`.
+    """Declare the needs of a setting without which it has no effect, for the `extra` of its
+    :class:`msgspec.Meta`.
 
-    others: values of another setting, one of which is needed; ANY: whatever switches it on. Of
+    others: values of another setting, one of which is needed; ANY: any that switches it on. Of
     several others, one is enough.
     """
     return {_NEEDS: others}
@@ -383,7 +381,7 @@ def belongs_to(owner: str, *choices: Any) -> dict[str, Any]:
 
 
 def needs_of(cls: type) -> dict[str, Needs]:
-    """Return what settings of the class need to have an effect, by name."""
+    """Return the needs of the settings of a class, by name: see :func:`needs`."""
     return {name: extra[_NEEDS] for name, extra in _extras(cls).items() if _NEEDS in extra}
 
 
@@ -399,8 +397,8 @@ _NEEDS, _OWNER = "needs", "owner"  # in the `extra` of a Meta
 
 @functools.cache
 def _extras(cls: type) -> dict[str, dict[str, Any]]:
-    """Return the `extra` of each setting of a class. A field redeclared without one keeps that of
-    its base class."""
+    """Return the `extra` of each setting of a class. A field redeclared without one keeps its base
+    class's."""
     extras: dict[str, dict[str, Any]] = {}
     for base in reversed(cls.__mro__):
         for name, kind in inspect.get_annotations(base).items():
@@ -413,14 +411,15 @@ def _extras(cls: type) -> dict[str, dict[str, Any]]:
 def warn_of_idle(resolved: ResolvedSettings, config: str = "", **beside: Any) -> None:
     """Send a notice that names requested settings that have no effect with the others.
 
-    Asked for are those that a person gave, by themselves or in a grid, and those of the file
-    `config` that differ from their defaults; not what is switched off. beside: values by name that
-    are no settings, but needed by some.
+    A person requests settings by giving them, one by one or in a grid, or in the file `config` with
+    values other than the defaults; a setting that is switched off is never idle. beside: values by
+    name that are no settings, but needed by some.
     """
     values = {**resolved.values, **beside}
     idle = []
-    for name, needed in _needs(resolved.classes):
-        # Skip what was not requested, what is switched off, and what has an effect.
+    needs_by_class = (needs_of(cls).items() for cls in resolved.classes)
+    for name, needed in itertools.chain.from_iterable(needs_by_class):
+        # Skip settings that were not requested, are switched off, or have an effect.
         value, origin = resolved.values[name], resolved.origins[name]
         is_requested = origin in ASKED or (origin == config and value != resolved.defaults[name])
         if not is_requested or not value:
@@ -428,7 +427,7 @@ def warn_of_idle(resolved: ResolvedSettings, config: str = "", **beside: Any) ->
         if any(_is_met(values.get(other), wanted) for other, wanted in needed.items()):
             continue
 
-        # Say what is needed, and what this model has instead.
+        # Name the values that are needed, and those that this model has instead.
         relevant = {other: wanted for other, wanted in needed.items() if other in values}
         wanted = " or ".join(
             _requirement(other, needed_value) for other, needed_value in relevant.items()
@@ -440,15 +439,8 @@ def warn_of_idle(resolved: ResolvedSettings, config: str = "", **beside: Any) ->
         notice(f"without effect: {'; '.join(idle)}")
 
 
-def _needs(classes: Iterable[type]) -> Iterator[tuple[str, Needs]]:
-    for cls in classes:
-        yield from needs_of(cls).items()
-
-
 def _is_met(value: Any, wanted: Collection[Any]) -> bool:
-    if not wanted:  # ANY
-        return bool(value)
-    return value in wanted
+    return value in wanted if wanted else bool(value)  # ANY is empty
 
 
 def _requirement(name: str, wanted: Collection[Any]) -> str:
@@ -461,9 +453,7 @@ def _requirement(name: str, wanted: Collection[Any]) -> str:
 
 def as_text(value: Any) -> str:
     """Return a setting's value as `--set` takes it."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
@@ -520,7 +510,7 @@ def _bounded_fields(cls: Any) -> dict[str, Any]:
 
 @functools.cache
 def _fields_without_text(cls: Any) -> dict[str, str]:
-    """Return what is needed, by name, in the fields that hold no text but would misread one: for
+    """Return the form needed, by name, of the fields that hold no text but would misread one: for
     true, or for a list of its letters."""
     forms = {}
     for name, kind in typing.get_type_hints(cls).items():
@@ -565,9 +555,7 @@ def plain(value: Any) -> Any:
         return value.as_py()
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
-    if isinstance(value, numbers.Real):
-        return float(value)
-    return value
+    return float(value) if isinstance(value, numbers.Real) else value
 
 
 def _is_flat_list(value: Any) -> bool:
@@ -590,7 +578,7 @@ _BOUNDS = {
 
 
 def _in_words(schema: dict[str, Any]) -> str:
-    """Say what a value must be."""
+    """Describe the values that a schema allows."""
     if "enum" in schema.get("items", {}):
         return f"a list of {', '.join(schema['items']['enum'])}"
     if "enum" in schema:
@@ -606,10 +594,7 @@ def _in_words(schema: dict[str, Any]) -> str:
         "null": "none",
         "array": "a list",
     }
-    bounds = []
-    for key, text in _BOUNDS.items():
-        if key in schema:
-            bounds.append(text.format(f"{schema[key]:,}"))
+    bounds = [text.format(f"{schema[key]:,}") for key, text in _BOUNDS.items() if key in schema]
     return f"{kinds[schema['type']]} {' and '.join(bounds)}".rstrip()
 
 
@@ -629,11 +614,7 @@ def _hint(value: Any, schemas: list[dict[str, Any]]) -> str:
 
 
 def _defaults(classes: Iterable[type]) -> dict[str, Any]:
-    defaults = {}
-    for cls in classes:
-        for field in _fields(cls):
-            defaults[field.name] = _default(field)
-    return defaults
+    return {field.name: _default(field) for field in _all_fields(classes)}
 
 
 def _default(field: dataclasses.Field) -> Any:
@@ -642,14 +623,7 @@ def _default(field: dataclasses.Field) -> Any:
     return field.default
 
 
-def _description(kind: Any) -> str:
-    return _said(kind, "description")
-
-
-def _said(kind: Any, what: str) -> str:
-    """Return what a type's Meta says: "description", or "title"."""
-    for extra in getattr(kind, "__metadata__", ()):
-        value = getattr(extra, what, None)
-        if value:
-            return str(value)
-    return ""
+def _said(kind: Any, key: str) -> str:
+    """Return the "description" or the "title" of a type's Meta; "" if it has none."""
+    values = (getattr(extra, key, None) for extra in getattr(kind, "__metadata__", ()))
+    return str(next(filter(None, values), ""))

@@ -1,9 +1,9 @@
 """The errors and warnings of the library: what happened, why, and what to do about it.
 
 Every failure a caller may expect is an :class:`RnnlmError`; the command line turns it into one line
-each for what, why and the hint, and into the exit code of its class. What is worth saying but no
-failure (a vocabulary lowered, a smaller batch chosen) is an :class:`RnnlmWarning`, sent through
-:mod:`warnings`.
+each for the fault, its cause and the hint, and into the exit code of its class. A fact that is
+worth telling but no failure (a vocabulary lowered, a smaller batch chosen) is an
+:class:`RnnlmWarning`, sent through :mod:`warnings`.
 
 A message holds the settings and parameters that it names (:func:`keyword`). In Python it names them
 in backticks: `order`, `order=5`, `output="DIR"`. The command line prints its own options in their
@@ -221,8 +221,7 @@ def given(value: object) -> str:
 def with_article(name: str) -> str:
     """Return the name of a class with "a" or "an" before it."""
     begins_with_vowel = name[0] in "AEIOUaeiou" and not name.startswith("Uni")
-    article = "an" if begins_with_vowel else "a"
-    return f"{article} {name}"
+    return f"{'an' if begins_with_vowel else 'a'} {name}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -249,10 +248,8 @@ def visible(text: str, kept: str = "") -> str:
     """
 
     def written_out(match: re.Match[str]) -> str:
-        character = match[0]
-        if character in kept:
-            return character
-        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        escaped = match[0].encode("unicode_escape", "surrogatepass").decode("ascii")
+        return match[0] if match[0] in kept else escaped
 
     return CONTROL.sub(written_out, text)
 

@@ -161,21 +161,17 @@ class Model(ModelHandle):
 
     def __repr__(self) -> str:
         called = f"{self.name}: " if self.name else ""
-        sizes = ", ".join(f"{size} {what}" for what, size in self._facts().items())
-        return f"<{called}{self._kind_in_words()}, {sizes}>"
-
-    def _kind_in_words(self) -> str:
+        kind = self.kind
         if isinstance(self.core, AdaptedModel):
-            return f"{self.kind} + {self.core.kind}"
-        return self.kind
+            kind += f" + {self.core.kind}"
 
-    def _facts(self) -> dict[str, str]:
+        # The sizes of weights and vocabularies.
         task = registry.task(self.task)
-        sizes = {"parameters": f"{self.parameters:,}"}
+        sizes = [f"{self.parameters:,} parameters"]
         for name, tokenizer in task.describe(self.core.tokenizer).tokenizers.items():
-            what = name.replace("tokenizer", UNITS.get(tokenizer.name, "tokens"))
-            sizes[what] = f"{tokenizer.size:,}"
-        return sizes
+            units = name.replace("tokenizer", UNITS.get(tokenizer.name, "tokens"))
+            sizes.append(f"{tokenizer.size:,} {units}")
+        return f"<{called}{kind}, {', '.join(sizes)}>"
 
     def __dir__(self) -> list[str]:
         """List the attributes of models of this task; the core's own methods are listed by
@@ -184,11 +180,11 @@ class Model(ModelHandle):
         useless = {name for name, command in METHODS.items() if command not in task.commands}
         return sorted({*super().__dir__()} - useless)
 
-    def _check(self, method: str) -> None:
-        """Refuse a method that models of this task do not have."""
+    def _core_for(self, method: str) -> Any:
+        """Return the underlying model; refuse a method that models of this task do not have."""
         task = registry.task(self.task)
         if METHODS[method] in task.commands:
-            return
+            return self.core
         others = [name for name, command in METHODS.items() if command in task.commands]
         raise UsageError(
             f"{self.name or 'this model'} is {task.singular}, which has no {method}()",
@@ -385,13 +381,12 @@ class Model(ModelHandle):
         """
         from rnnlm.scoring.scorer import score_sentences
 
-        self._check("score_sentences")
         settings = SentenceScoring(
             given=given, regions=regions, sources=sources, tokens=tokens, words=words,
             next_words=next_words, eos=eos, context=context, special_symbols=special_symbols,
             unscorable=unscorable, split=split, measures=measures, with_regions=with_regions,
         )  # fmt: skip
-        return score_sentences(self.core, sentences, settings)
+        return score_sentences(self._core_for("score_sentences"), sentences, settings)
 
     def logprob_nats(self, sentence: str, *, given: str = "", eos: bool = True) -> float:
         """Return the log-probability of a sentence in nats, -inf if its probability is zero.
@@ -510,13 +505,12 @@ class Model(ModelHandle):
         """
         from rnnlm.scoring.generation.drawing import generate
 
-        self._check("generate")
         settings = GenerationSettings(
             prompt, num, repetition_penalty=repetition_penalty, temperature=temperature,
             top_k=top_k, top_p=top_p, min_p=min_p, max_tokens=max_tokens, seed=seed,
             unknown=unknown, running=running,
         )  # fmt: skip
-        return RecordList(generate(self.core, settings))
+        return RecordList(generate(self._core_for("generate"), settings))
 
     def likeliest(
         self,
@@ -550,12 +544,11 @@ class Model(ModelHandle):
         """
         from rnnlm.scoring.generation.search import likeliest
 
-        self._check("likeliest")
         settings = BeamSettings(
             prompt, num, beam=beam, length_power=length_power, max_tokens=max_tokens,
             unknown=unknown,
         )  # fmt: skip
-        return likeliest(self.core, settings)
+        return likeliest(self._core_for("likeliest"), settings)
 
     def next_words(self, text: str = "", count: int = 10) -> "RecordList[NextWord]":
         """Return the likeliest next words after a text, likeliest first. If the text ends inside a
@@ -571,15 +564,13 @@ class Model(ModelHandle):
         """
         from rnnlm.scoring.generation.autocomplete import next_words
 
-        self._check("next_words")
-        return next_words(self.core, text, plain(count))
+        return next_words(self._core_for("next_words"), text, plain(count))
 
     def scorer(self) -> "WordScorer":
         """Return a scorer for lines that grow word by word, for decoders and services."""
         from rnnlm.scoring.incremental import WordScorer
 
-        self._check("scorer")
-        return WordScorer(self.core)
+        return WordScorer(self._core_for("scorer"))
 
     def adapt(
         self,
@@ -605,8 +596,7 @@ class Model(ModelHandle):
         """
         from rnnlm.lm.mixtures.adaptation import adapt
 
-        self._check("adapt")
-        return Model(adapt(self.core, kind, settings, statistics))
+        return Model(adapt(self._core_for("adapt"), kind, settings, statistics))
 
     def tune(
         self,
@@ -643,7 +633,7 @@ class Model(ModelHandle):
         """
         from rnnlm.training.derived.tuning import tune
 
-        self._check("tune")
+        self._core_for("tune")
         folder = self._stored("has no folder to keep settings in")
         *_, tuned = tune(
             folder, kind, on, given=given, statistics=statistics, tokens=tokens, overwrite=overwrite
@@ -691,8 +681,7 @@ class Model(ModelHandle):
         """
         from rnnlm.tasks.labelling.tagging import tag
 
-        self._check("tag")
-        return tag(self.core, sentences, nbest=nbest, probabilities=probabilities)
+        return tag(self._core_for("tag"), sentences, nbest=nbest, probabilities=probabilities)
 
     def classify(
         self, texts: Sequence[str | Sequence[str]], *, nodes: bool = False
@@ -711,8 +700,7 @@ class Model(ModelHandle):
         """
         from rnnlm.tasks.labelling.tagging import classify
 
-        self._check("classify")
-        return classify(self.core, texts, nodes=nodes)
+        return classify(self._core_for("classify"), texts, nodes=nodes)
 
     def translate(
         self,
@@ -742,11 +730,10 @@ class Model(ModelHandle):
         from rnnlm.tasks.seq2seq.decoding import translate
         from rnnlm.tasks.seq2seq.options import DecodingSettings
 
-        self._check("translate")
         chosen = settings or DecodingSettings(
             beam=max(beam, nbest), nbest=nbest, attention=attention
         )
-        return translate(self.core, sources, settings=chosen)
+        return translate(self._core_for("translate"), sources, settings=chosen)
 
     # ---- Inspections. Functions of the same names in rnnlm.tools.inspection take several models,
     # or word vectors, and more keywords.

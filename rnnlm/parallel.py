@@ -114,9 +114,8 @@ class WorkerPool:
 
                 # Those behind may have failed, too.
                 ended = [future for future in waiting if future.done()]
-                taken = ended
-                if order != "as they end":
-                    taken = list(itertools.takewhile(Future.done, waiting))
+                in_turn = list(itertools.takewhile(Future.done, waiting))
+                taken = ended if order == "as they end" else in_turn
                 if order == "errors at once":
                     taken += [future for future in ended[len(taken) :] if _has_failed(future)]
                 for future in taken:
@@ -151,15 +150,13 @@ def _has_failed(future: "Future[Result]") -> bool:
 # ---- The progress of running tasks.
 
 # Receives the progress of a long task. A pool that can receive it sets this.
-_say: ContextVar[Callable[[float], None] | None] = ContextVar("_say", default=None)
+_say: ContextVar[Callable[[float], None]] = ContextVar("_say", default=lambda amount: None)
 
 
 def report_done(amount: float) -> None:
     """Report, from within a task, how much of it is done, if there is a receiver. All tasks of a
     phase report in one unit, which the phase chooses."""
-    say = _say.get()
-    if say is not None:
-        say(amount)
+    _say.get()(amount)
 
 
 @contextlib.contextmanager
@@ -324,11 +321,11 @@ class WorkerProcess:
     reported = 0.0
 
     def __init__(self) -> None:
-        path = os.pathsep.join(system.import_path())
+        path = {"PYTHONPATH": os.pathsep.join(system.import_path()), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             system.python("-c", f"from {__name__} import work; work()"),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | path,
+            start_new_session=True,
         )  # fmt: skip
         assert self.process.stdin and self.process.stdout
         self.calls: IO[bytes] = self.process.stdin

@@ -198,8 +198,7 @@ def task(name: str) -> "Task":
 
 def all_tasks() -> "list[Task]":
     """Return the tasks, language modelling first, without those whose package was removed."""
-    tasks = map(unless_removed, TASKS.values())
-    return [task for task in tasks if task is not None]
+    return list(filter(None, map(unless_removed, TASKS.values())))
 
 
 def unless_removed(imported: Callable[[], T]) -> T | None:
@@ -215,8 +214,7 @@ def unless_removed(imported: Callable[[], T]) -> T | None:
 
 def kinds_of(task: str) -> dict[str, Kind]:
     """Return the kinds of models of a task, by name."""
-    kinds = (*KINDS.values(), *TASK_KINDS)
-    return {kind.name: kind for kind in kinds if kind.task == task}
+    return {kind.name: kind for kind in (*KINDS.values(), *TASK_KINDS) if kind.task == task}
 
 
 def kinds_with(need: str, of_task: str) -> list[str]:
@@ -227,7 +225,7 @@ def kinds_with(need: str, of_task: str) -> list[str]:
 
 def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
     """Return the kind of model called `name`, for a task."""
-    task(of_task)  # which there has to be
+    task(of_task)  # it has to exist
     kinds = kinds_of(of_task)
     if name in kinds:
         return kinds[name]
@@ -254,11 +252,6 @@ def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
             f"make one with {kind.made_with}",
         )
     return kind
-
-
-def adapted(model: Any, kind: str, folder: Path) -> Any:
-    """Return the model of a folder adapting itself to what it reads."""
-    return ADAPTATIONS[kind](model, kind, folder)
 
 
 # ---- Models of other libraries, which are named PREFIX:NAME.
@@ -315,15 +308,12 @@ def library_of(name: str) -> Library | None:
     """Return the library of a model called PREFIX:NAME; None for other names, and where the
     package that reads the library's models was removed."""
     prefix, colon, _ = name.partition(":")
-    if not colon or prefix not in LIBRARIES:
-        return None
-    return unless_removed(LIBRARIES[prefix])
+    return unless_removed(LIBRARIES[prefix]) if colon and prefix in LIBRARIES else None
 
 
 def libraries() -> list[Library]:
     """Return all libraries whose models can be read."""
-    found = map(unless_removed, LIBRARIES.values())
-    return [library for library in found if library is not None]
+    return list(filter(None, map(unless_removed, LIBRARIES.values())))
 
 
 # ---- Commands that do nothing with the models of a task.

@@ -67,7 +67,7 @@ def python(*arguments: str) -> list[str]:
 
 
 def import_path() -> list[str]:
-    """Return where this process finds modules, for one that it starts.
+    """Return the folders where this process finds modules, for one that it starts.
 
     The current folder, which is in it under `python -m rnnlm`, is left out unless this package is
     there.
@@ -75,10 +75,8 @@ def import_path() -> list[str]:
     here = os.path.realpath(os.curdir)
     package_parent = os.path.realpath(Path(__file__).parents[1])
     # "" is the current folder, too.
-    folders = [folder for folder in sys.path if folder]
-    if here == package_parent:
-        return folders
-    return [folder for folder in folders if os.path.realpath(folder) != here]
+    left_out = {"", here} - {package_parent}
+    return [folder for folder in sys.path if folder and os.path.realpath(folder) not in left_out]
 
 
 def processors() -> int:
@@ -91,14 +89,12 @@ def processors() -> int:
     named = str(sys._xoptions.get("cpu_count") or os.environ.get("PYTHON_CPU_COUNT"))
     if named.isdecimal() and int(named):
         return int(named)
-    affinity = _processors_of_affinity()
-    return math.ceil(min(affinity, cpu_quota()))
+    return math.ceil(min(_processors_of_affinity(), cpu_quota()))
 
 
 def _processors_of_affinity() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    is_known = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if is_known else os.cpu_count() or 1
 
 
 @functools.cache
@@ -111,11 +107,10 @@ def cpu_quota(root: Path = Path("/")) -> float:
     quota = math.inf
     with contextlib.suppress(OSError, ValueError, IndexError):  # not Linux, or another form
         # Of each hierarchy, of version 2 (without a name) or 1, the group of this process.
-        group_of = {}
+        group_of: dict[str, str] = {}
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
-            for controller in controllers.split(","):
-                group_of[controller] = path
+            group_of |= dict.fromkeys(controllers.split(","), path)
 
         # Where these are mounted, each group is a folder in the one that holds it.
         for line in (root / "proc/self/mountinfo").read_text().splitlines():
@@ -275,7 +270,7 @@ def return_freed(kept_bytes: int = 1 << 20) -> None:
 
 
 def trim() -> None:
-    """Give what was freed so far back to the system (glibc; elsewhere nothing happens)."""
+    """Give memory freed so far back to the system (glibc; elsewhere nothing happens)."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -301,9 +296,8 @@ def keep_few_caches() -> None:
 
 def _set_malloc(options: dict[int, int]) -> None:
     if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
         for option, value in options.items():
-            libc.mallopt(option, value)
+            ctypes.CDLL(None).mallopt(option, value)
 
 
 SMALLEST_BARE_SIZE = 1_000  # bytes; a smaller number without a unit is a mistake

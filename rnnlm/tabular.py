@@ -70,9 +70,7 @@ def _in_json(value: Any) -> Any:
         }
     if isinstance(value, list | tuple):
         return [item if type(item) in _LEAVES else _in_json(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Records(ABC):
@@ -141,27 +139,19 @@ class RecordList(list[T], Records):
 
 def _single_values(item: object) -> Row:
     """Return the fields of a dataclass that hold a number, a text or a truth value."""
-    values: Row = {}
-    for field in fields(cast(Any, item)):
-        value = getattr(item, field.name)
-        if value is None or isinstance(value, (str, int, float, bool)):
-            values[field.name] = value
-    return values
+    values = {field.name: getattr(item, field.name) for field in fields(cast(Any, item))}
+    return {name: value for name, value in values.items() if isinstance(value, Cell)}
 
 
 def single_value(value: object) -> Cell:
     """Return a cell as Python's own number, text or truth value, for any NumPy type."""
     made = plain(value)
-    if made is None or isinstance(made, (str, int, float, bool)):
-        return made
-    return str(value)
+    return made if isinstance(made, Cell) else str(value)
 
 
 def columns_of(rows: Sequence[Mapping[str, T]]) -> dict[str, list[T]]:
     """Turn rows with the same keys into columns."""
-    if not rows:
-        return {}
-    return {name: [row[name] for row in rows] for name in rows[0]}
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
 def identifier(name: str) -> str:
@@ -253,11 +243,13 @@ class Table(Records):
         shown = [list(map(visible, row)) for row in self.cells()]
         lines = [list(map(visible, self.columns)), *shown]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        numbers = self.numbers
         written_lines = []
         for line in lines:
-            cells = []
-            for name, cell, width in zip(self.columns, line, widths, strict=True):
-                cells.append(cell.rjust(width) if name in self.numbers else cell.ljust(width))
+            cells = [
+                cell.rjust(width) if name in numbers else cell.ljust(width)
+                for name, cell, width in zip(self.columns, line, widths, strict=True)
+            ]
             written_lines.append("   ".join(cells).rstrip())
         rule = "   ".join("-" * width for width in widths)
         titled = [self.title] if self.title else []

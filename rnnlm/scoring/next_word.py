@@ -55,11 +55,11 @@ def check_count(count: int) -> None:
 def tokens_as_words(top_K2: np.ndarray, symbols: Sequence[str]) -> tuple[NextWord, ...]:
     """Return the likeliest tokens, given by id and log-probability (nats), as words, without
     impossible ones."""
-    words = []
-    for id, logprob_nats in top_K2.tolist():
-        if logprob_nats > -math.inf:
-            words.append(NextWord(symbols[int(id)], math.exp(logprob_nats)))
-    return tuple(words)
+    return tuple(
+        NextWord(symbols[int(id)], math.exp(logprob_nats))
+        for id, logprob_nats in top_K2.tolist()
+        if logprob_nats > -math.inf
+    )
 
 
 @dataclass(frozen=True)
@@ -148,14 +148,12 @@ class WordSearch:
         """Yield words after a context, likeliest first."""
         # At the start of a line every piece begins a word; elsewhere one that does not would
         # continue the word before.
-        first = self.finder.starters
-        log_boundary = 0.0
         if is_line_start:
-            first = np.arange(len(logprob_V))
+            first, log_boundary = np.arange(len(logprob_V)), 0.0
         else:
+            first = self.finder.starters
             log_boundary = float(self.finder.log_boundary(logprob_V[None])[0])
-        order = _ranking(logprob_V, first)
-        root = _Beginning((), log_boundary, state, 0, logprob_V, order)
+        root = _Beginning((), log_boundary, state, 0, logprob_V, _ranking(logprob_V, first))
 
         number = itertools.count()
         heap: list[_Candidate] = []
@@ -219,28 +217,23 @@ class WordSearch:
         unfinished = []
         for candidate in chosen:
             if candidate.ids[-1] == boundary_id:
-                cost_nats = candidate.cost_nats
-                heapq.heappush(heap, _Candidate(cost_nats, next(number), candidate.ids))
+                whole = _Candidate(candidate.cost_nats, next(number), candidate.ids)
+                heapq.heappush(heap, whole)
             else:
                 unfinished.append(candidate)
         if not unfinished:
             return
 
-        states = []
-        last_ids = []
-        for candidate in unfinished:
-            parent = candidate.beginning
-            assert parent is not None  # no whole word is chosen
-            states.append(parent.state_B.select([parent.row]))
-            last_ids.append(candidate.ids[-1])
+        parents = [candidate.beginning for candidate in unfinished]  # no whole word is chosen
+        states = [parent.state_B.select([parent.row]) for parent in parents if parent]
+        last_ids = [candidate.ids[-1] for candidate in unfinished]
         logprob_BV, state_B = self._predict(last_ids, self.model.concat_states(states))
         log_boundary_B = self.finder.log_boundary(logprob_BV)
         for row, candidate in enumerate(unfinished):
             # White space alone is no word yet, and any piece may follow it.
             ids = candidate.ids
-            is_space = bool(self.finder.is_space_V[list(ids)].all())
             followers = self.others
-            if is_space:
+            if self.finder.is_space_V[list(ids)].all():
                 followers = np.arange(logprob_BV.shape[1])
             else:
                 cost_nats = candidate.cost_nats - float(log_boundary_B[row])
@@ -271,9 +264,8 @@ class WordSearch:
         if is_line_start:
             line, first = word, 0
         encoded = tokenizer.encode([line]).ids[first:-1]
-        if tuple(encoded.tolist()) == ids and self._text(ids).startswith(begun):
-            return word
-        return None
+        is_same = tuple(encoded.tolist()) == ids and self._text(ids).startswith(begun)
+        return word if is_same else None
 
 
 def _ranking(logprob_V: np.ndarray, candidates: np.ndarray) -> np.ndarray:

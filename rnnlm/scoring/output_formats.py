@@ -51,11 +51,7 @@ class TextForm:
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows(map(_cell, row) for row in rows)
             return text.getvalue()
-        lines = []
-        for row in rows:
-            cells = map(tables.quoted, map(_cell, row))
-            lines.append("\t".join(cells) + "\n")
-        return "".join(lines)
+        return "".join("\t".join(map(tables.quoted, map(_cell, row))) + "\n" for row in rows)
 
 
 def _cell(value: object) -> str:
@@ -64,9 +60,7 @@ def _cell(value: object) -> str:
     if type(value) is float or type(value) is int:
         return repr(value)
     text = value if type(value) is str else cell_text(value)
-    if text.isascii() and text.isprintable():
-        return text
-    return visible(text, kept="\t\n")
+    return text if text.isascii() and text.isprintable() else visible(text, kept="\t\n")
 
 
 # ---- The counts.

@@ -77,9 +77,7 @@ class PrefixScorer(Protocol[P]):
 def prefix_scorer(model: LanguageModel) -> PrefixScorer:
     """Return the fastest scorer of prefixes for `model`: its own (`incremental`), or one by its
     predictions."""
-    if hasattr(model, "incremental"):
-        return model.incremental()
-    return CachedPrefixes(model)
+    return model.incremental() if hasattr(model, "incremental") else CachedPrefixes(model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +124,8 @@ class CachedPrefixes:
         self, prefixes: Sequence[Prefix], tokens: Sequence[int]
     ) -> list[tuple[float, int, Prefix]]:
         """Extend each prefix; those that are not in the cache are read side by side."""
-        extended = []
-        for prefix, token, entry in zip(
-            prefixes, tokens, self.distributions(prefixes), strict=True
-        ):
-            extended.append(self._extension(prefix, token, *entry))
-        return extended
+        entries = zip(prefixes, tokens, self.distributions(prefixes), strict=True)
+        return [self._extension(prefix, token, *entry) for prefix, token, entry in entries]
 
     def prefix_of(self, token_ids: tuple[int, ...]) -> Prefix:
         """Return the prefix of these tokens, the boundary first and nowhere else. As many of them
@@ -174,8 +168,7 @@ class CachedPrefixes:
                 known[prefix.token_ids] = entry
         if new:
             state = self.model.concat_states([prefix.before for prefix in new.values()])
-            last_B = np.array([token_ids[-1] for token_ids in new])
-            logprob_BV, after_B = predict(self.model, last_B, state)
+            logprob_BV, after_B = predict(self.model, np.array([ids[-1] for ids in new]), state)
             for row, prefix in enumerate(new.values()):
                 after = after_B.select([row])
                 known[prefix.token_ids] = self._keep(prefix, logprob_BV[row].copy(), after)
@@ -311,10 +304,7 @@ class _PrefixTrie:
         self.length_L = spans[:, 1] - spans[:, 0]
         # The lines are sorted, so no earlier one shares more with a line than the one before it.
         lines = [ids[start:end] for start, end in spans.tolist()]
-        shared = [0]
-        for line, next_line in itertools.pairwise(lines):
-            shared.append(_common(line, next_line))
-        self.shared_L = np.array(shared)
+        self.shared_L = np.array([0, *itertools.starmap(_common, itertools.pairwise(lines))])
         self.joins_L = self.shared_L + (self.network is not None)
         self.joins_L[0] = 0
         self.compared_L = compared_L
@@ -439,6 +429,4 @@ def _common(first: np.ndarray, second: np.ndarray) -> int:
     """Return how many tokens two lines have in common at their beginnings."""
     length = min(len(first), len(second))
     differ = first[:length] != second[:length]
-    if differ.any():
-        return int(differ.argmax())
-    return length
+    return int(differ.argmax()) if differ.any() else length

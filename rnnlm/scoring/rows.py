@@ -71,17 +71,10 @@ class RowLayout:
     def types(self) -> dict[str, str | None]:
         """The types of the columns, as :func:`rnnlm.storage.files.tables.save_parquet` takes
         them."""
-        types: dict[str, str | None] = {}
-        for name in self.columns:
-            if name in self.carried:
-                types[name] = None
-            elif name == "oov" and self.by == "sentence":
-                types[name] = "string"
-            elif name == "id":
-                types[name] = None
-            else:
-                types[name] = _TYPES.get(name, "int64")
-        return types
+        types = {name: _TYPES.get(name, "int64") for name in self.columns}
+        if self.by == "sentence":
+            types["oov"] = "string"
+        return types | dict.fromkeys(("id", *self.carried))
 
     def rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
         """Yield the rows of a sentence by each of the models that have scored it."""
@@ -93,12 +86,7 @@ class RowLayout:
         """Yield the rows of one score; one with empty cells where it has no token, word or
         region."""
         carried = {name: score.columns.get(name) for name in self.carried}
-        is_empty = True
-        for cells in self._own(score):
-            yield {"id": score.id, **carried, **cells, "reason": score.reason}
-            is_empty = False
-        if is_empty:
-            cells = dict.fromkeys(self.own)
+        for cells in list(self._own(score)) or [dict.fromkeys(self.own)]:
             yield {"id": score.id, **carried, **cells, "reason": score.reason}
 
     def _own(self, score: SentenceScore) -> Iterator[Row]:
@@ -309,7 +297,7 @@ def sentence_cells(score: SentenceScore) -> Row:
 
 def word_cells(word: WordScore, measures: Sequence[str] = ()) -> Row:
     """Return the cells of a word, and those that `measures` name."""
-    cells: Row = {
+    return {
         "word_index": word.index,
         "word": word.word,
         "start": word.start,
@@ -317,10 +305,8 @@ def word_cells(word: WordScore, measures: Sequence[str] = ()) -> Row:
         "surprisal_bits": word.surprisal_bits,
         "oov": word.is_oov,
         "tokens": word.tokens,
+        **{MEASURES[name]: getattr(word, MEASURES[name]) for name in measures},
     }
-    for name in measures:
-        cells[MEASURES[name]] = getattr(word, MEASURES[name])
-    return cells
 
 
 def region_cells(region: RegionScore) -> Row:

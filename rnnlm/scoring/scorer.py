@@ -29,7 +29,7 @@ from rnnlm.scoring.rows import SentenceScores
 from rnnlm.scoring.sentence_scores import ReadSentences, SentenceScore
 from rnnlm.scoring.sentences import Sentence, line_of, of_texts
 from rnnlm.scoring.settings import ScoringSettings, SentenceScoring
-from rnnlm.scoring.word_scores import DistributionColumns, WordFrequencies, joined
+from rnnlm.scoring.word_scores import DistributionColumns, WordFrequencies, any_between, joined
 from rnnlm.storage.files.reading import undecoded
 from rnnlm.storage.files.resuming import settings_identity
 from rnnlm.storage.files.tables import SURROGATE, without_halves
@@ -154,11 +154,13 @@ def chunks_of(
 ) -> Iterator[list[Sentence]]:
     """Cut `sentences` into lists that are read together: at so many lines or so many characters,
     and before a sentence that has to be waited for."""
-
-    def characters(sentence: Sentence) -> int:
-        return len(sentence.text) + len(sentence.given)
-
-    return in_lists(sentences, most_lines, CHARACTERS_PER_CHUNK, characters, waits)
+    return in_lists(
+        sentences,
+        most_lines,
+        CHARACTERS_PER_CHUNK,
+        lambda sentence: len(sentence.text) + len(sentence.given),
+        waits,
+    )
 
 
 def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
@@ -198,9 +200,8 @@ class SentenceScorer:
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.reads_sources = reads_sources(model)
         self.state = model.initial_state(1) if settings.context == "carry" else None
-        self.frequencies = None
-        if "frequency" in settings.measures:
-            self.frequencies = WordFrequencies(model.tokenizer)
+        has_frequencies = "frequency" in settings.measures
+        self.frequencies = WordFrequencies(model.tokenizer) if has_frequencies else None
 
         # Say at once if frequencies were requested in vain.
         if self.frequencies and not self.frequencies.are_known:
@@ -236,12 +237,10 @@ class SentenceScorer:
         tell_odd_spaces(odd_spaces, self.unseen_by)
         tell_glued(self.unknown, self.tokenizer, self.name)
         if self.unknown_given:
-            lines_have = f"{self.unknown_given:,} lines have"
-            if self.unknown_given == 1:
-                lines_have = "1 line has"
+            have = "has" if self.unknown_given == 1 else "have"
             notice(
-                f"{lines_have} words in the given text that {self.name} does not know and reads "
-                "as <unk>"
+                f"{plural(self.unknown_given, 'line')} {have} words in the given text that "
+                f"{self.name} does not know and reads as <unk>"
             )
 
     def side_by_side(self, lists: Sequence[list[Sentence]]) -> list[ModelChunk]:
@@ -263,11 +262,10 @@ class SentenceScorer:
 
         # All are scored together, and dealt out again.
         scores = iter(self._score(checked, reasons, readable))
-        chunks = []
-        for sentences, signature in zip(lists, signatures, strict=True):
-            list_scores = list(itertools.islice(scores, len(sentences)))
-            chunks.append(Chunk(sentences, list_scores, signature))
-        return chunks
+        return [
+            Chunk(sentences, list(itertools.islice(scores, len(sentences))), signature)
+            for sentences, signature in zip(lists, signatures, strict=True)
+        ]
 
     def _signature_after(self, lines: LinesHash) -> Signature:
         """Return the signature once the sentences are read whose lines were hashed."""
@@ -284,8 +282,9 @@ class SentenceScorer:
         texts = _lines_given(readable)
         if not self.reads_sources:
             return texts
-        pairs = zip(readable, texts, strict=True)
-        return [f"{sentence.source}\t{text}" for sentence, text in pairs]
+        return [
+            f"{sentence.source}\t{text}" for sentence, text in zip(readable, texts, strict=True)
+        ]
 
     def _check(
         self, sentences: Sequence[Sentence]
@@ -358,7 +357,8 @@ class SentenceScorer:
         lines = [line_of(sentence) if sentence.given else sentence.text for sentence in sentences]
         encoded = tokenizer.encode(lines)
         begins = encoded.offsets[:-1] + self._given_tokens(sentences, encoded)
-        self._count_unknown_given(encoded, begins)
+        has_unknown_given = any_between(encoded.offsets[:-1], begins, encoded.oov)
+        self.unknown_given += int(has_unknown_given.sum())
         if self.glues_marks and len(self.unknown) < MOST_UNKNOWN:
             self.unknown |= dict.fromkeys(unknown_words(lines, encoded, tokenizer))
 
@@ -398,23 +398,16 @@ class SentenceScorer:
             initial=initial,
         )
 
-    def _count_unknown_given(self, encoded: Encoded, begins: np.ndarray) -> None:
-        """Count the lines whose given text holds unknown words."""
-        first_N = np.searchsorted(encoded.oov, encoded.offsets[:-1])
-        last_N = np.searchsorted(encoded.oov, begins)
-        self.unknown_given += int(np.count_nonzero(last_N > first_N))
-
     def _given_tokens(self, sentences: list[Sentence], encoded: Encoded) -> np.ndarray:
         """Return how many tokens of each line are given, (lines,). TextError: the tokenizer cuts a
         given text in another way where something follows."""
         counts = np.zeros(len(sentences), dtype=np.int64)
-        given = [sentence.given for sentence in sentences]
-        having = [index for index, text in enumerate(given) if text and not is_blank(text)]
+        having = [index for index, sentence in enumerate(sentences) if not is_blank(sentence.given)]
         if not having:
             return counts
 
         # The given text alone must be the first tokens of its line.
-        lines = [line_of(Sentence("", 0, given[index])) for index in having]
+        lines = [line_of(Sentence("", 0, sentences[index].given)) for index in having]
         alone = self.tokenizer.encode(lines)
         for index, start, end in zip(
             having, alone.offsets[:-1], alone.offsets[1:] - 1, strict=True
@@ -444,13 +437,12 @@ class SentenceScorer:
             if functions.keys() != {"log_boundary"}:
                 is_place_N = np.zeros(len(encoded.ids), dtype=bool)
                 is_place_N[shown.items.starts] = True
-            apply_all = distributions.side_by_side(list(functions.values()))
             logprob_N, columns, self.state = distributions.score_and_apply(
                 model=self.model,
                 ids=encoded.ids,
                 spans=spans,
                 is_place_N=is_place_N,
-                function=apply_all,
+                function=distributions.side_by_side(list(functions.values())),
                 state=self.state,
                 initial=initial,
             )
@@ -583,9 +575,10 @@ def _checked(sentence: Sentence, where: str, special_symbols: str) -> Sentence:
     # Where symbols were dropped or replaced, the regions are checked each by itself.
     regions = sentence.regions
     if regions and text != sentence.text:
-        parts = [checked_text(region.text, where, special_symbols) for region in regions]
-        pairs = zip(regions, parts, strict=True)
-        regions = tuple(replace(region, text=part) for region, part in pairs)
+        regions = tuple(
+            replace(region, text=checked_text(region.text, where, special_symbols))
+            for region in regions
+        )
         text = joined(regions)
     source = sentence.source and checked_text(sentence.source, where, special_symbols)
     if is_blank(text):
@@ -596,18 +589,13 @@ def _checked(sentence: Sentence, where: str, special_symbols: str) -> Sentence:
 def _is_plain(sentences: Sequence[Sentence]) -> bool:
     """Return whether nothing is wrong with any sentence: found out for all at once."""
     # Join all in one text. Line ends inside sentences show in the number of its lines.
-    texts = []
-    for sentence in sentences:
-        if sentence.given or sentence.source:
-            texts.append(f"{sentence.given}{sentence.source or ''}{sentence.text}")
-        else:
-            texts.append(sentence.text)
-    text = "\n".join(texts)
+    text = "\n".join(
+        f"{sentence.given}{sentence.source or ''}{sentence.text}" for sentence in sentences
+    )
     if "<s>" in text or "</s>" in text or text.count("\n") != len(sentences) - 1:
         return False
-    if any(sentence.reason for sentence in sentences):
-        return False
-    return text.isascii() or not SURROGATE.search(text)
+    has_reasons = any(sentence.reason for sentence in sentences)
+    return not has_reasons and (text.isascii() or not SURROGATE.search(text))
 
 
 def checked_text(text: str, where: str, special_symbols: str, hint: str = REMOVE_OR_TREAT) -> str:

@@ -1,5 +1,6 @@
 """Make the record of a scored sentence from the scores of its tokens."""
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from rnnlm.scoring.word_scores import (
     RegionScore,
     WordColumns,
     WordScore,
+    nullable,
     probability_of,
     region_scores,
 )
@@ -147,40 +149,29 @@ class ReadSentences:
         ):
             total, words, (first, last) = total_S[index], words_S[index], oov_bounds[index]
             tokens = surface.get(index, [])
-            oov: list[str] = []
-            if last > first:
-                oov = [tokens[at - begin] for at in self.encoded.oov[first:last].tolist()]
-
-            # Results that were not requested are empty.
-            token_scores: tuple[TokenScore, ...] = ()
-            word_scores: tuple[WordScore, ...] = ()
+            unknown = self.encoded.oov[first:last].tolist()
+            word_scores = columns.of(index, sentence.text, settings.eos) if columns else ()
             next_words: tuple[tuple[NextWord, ...], ...] = ()
-            of_regions: tuple[RegionScore, ...] = ()
-            if settings.tokens:
-                token_scores = self._token_scores(index, tokens)
-            if columns:
-                word_scores = columns.of(index, sentence.text, settings.eos)
             if self.shown and self.search:
                 next_words = self._next_words(index, self.shown.items, self.search)
-            if sentence.regions:
-                of_regions = region_scores(sentence.regions, word_scores)
 
-            logprob_nats, reason = total, None
-            if total == -math.inf:
-                logprob_nats, reason = None, self._why_impossible(index, tokens)
+            regions = region_scores(sentence.regions, word_scores) if sentence.regions else ()
+
+            # Results that were not requested are empty.
+            is_possible = total > -math.inf
             yield SentenceScore(
                 text=sentence.text,
-                logprob_nats=logprob_nats,
+                logprob_nats=total if is_possible else None,
                 tokens=end - begin,
                 words=words,
-                oov=tuple(oov),
+                oov=tuple(tokens[at - begin] for at in unknown),
                 ppl_word=perplexity(total, words + settings.eos),
-                token_scores=token_scores,
+                token_scores=self._token_scores(index, tokens) if settings.tokens else (),
                 word_scores=word_scores if settings.words else (),
                 next_words=next_words,
                 id=sentence.id,
-                reason=reason,
-                region_scores=of_regions,
+                reason=None if is_possible else self._why_impossible(index, tokens),
+                region_scores=regions,
                 columns=sentence.columns,
                 source=sentence.source,
             )
@@ -206,25 +197,18 @@ class ReadSentences:
         """Return how the scored tokens of these lines read."""
         given = (self.begins - self.encoded.offsets[:-1]).tolist()
         surfaces = self.tokenizer.surfaces([self.lines[index] for index in indices])
-        scored = {}
-        for index, surface in zip(indices, surfaces, strict=True):
-            scored[index] = surface[given[index] :]
-        return scored
+        read = zip(indices, surfaces, strict=True)
+        return {index: surface[given[index] :] for index, surface in read}
 
-    def _is_oov(self, start: int, end: int) -> np.ndarray:
-        first, last = np.searchsorted(self.encoded.oov, [start, end])
-        is_oov_T = np.zeros(end - start, dtype=bool)
-        is_oov_T[self.encoded.oov[first:last] - start] = True
-        return is_oov_T
+    @functools.cached_property
+    def _is_oov_N(self) -> np.ndarray:
+        return np.isin(np.arange(len(self.encoded.ids)), self.encoded.oov)
 
     def _token_scores(self, index: int, tokens: list[str]) -> tuple[TokenScore, ...]:
         start, end = int(self.begins[index]), int(self._ends[index])
         bits_T = np.maximum(0.0, -self.logprob_N[start:end] / math.log(2))
-        is_oov_T = self._is_oov(start, end)
-        scores = []
-        for token, bits, is_oov in zip(tokens, bits_T.tolist(), is_oov_T.tolist(), strict=False):
-            scores.append(TokenScore(token, bits if math.isfinite(bits) else None, is_oov))
-        return tuple(scores)
+        is_oov_T = self._is_oov_N[start:end]
+        return tuple(map(TokenScore, tokens, nullable(bits_T), is_oov_T.tolist()))
 
     def _next_words(
         self, index: int, words: WordSpans, search: WordSearch

@@ -118,7 +118,6 @@ class CarriedColumns:
 def _renamed(names: Sequence[str]) -> dict[str, str]:
     """Return the names in the result for these names, with a notice of those that differ."""
     shown: dict[str, str] = {}
-    changed = []
     for name in names:
         # Unlike ours, and unlike the other columns.
         new_name = without_halves(name)
@@ -129,8 +128,7 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
         ):
             new_name = PREFIX + new_name
         shown[name] = new_name
-        if new_name != name:
-            changed.append(f"{name} to {new_name}")
+    changed = [f"{name} to {new_name}" for name, new_name in shown.items() if new_name != name]
     if changed:
         notice(f"columns named like a score are renamed in the result: {', '.join(changed)}")
     return shown
@@ -238,11 +236,9 @@ def read_texts(
     for name in files:
         _check_encoding(name, settings)
     for name in files:
-        unit = "line"
-        if _is_dataset(name) or _is_table(tables.kind_of(name), settings):
-            unit = "row"
-        records = _read(name, settings, carried)
-        for number, record in enumerate(records, start=1):
+        has_rows = _is_dataset(name) or _is_table(tables.kind_of(name), settings)
+        unit = "row" if has_rows else "line"
+        for number, record in enumerate(_read(name, settings, carried), start=1):
             yield f"{shown_name(name)}, {unit} {number}", record.text, record.reason
 
 
@@ -260,8 +256,7 @@ def first_columns(sentences: Iterable[Sentence]) -> tuple[list[str], Iterator[Se
         read.append(sentence)
         if sentence.columns or not sentence.reason:
             break
-    columns = list(read[-1].columns) if read else []
-    return columns, itertools.chain(read, sentences)
+    return (list(read[-1].columns) if read else []), itertools.chain(read, sentences)
 
 
 def of_texts(
@@ -275,20 +270,15 @@ def of_texts(
     UsageError: it cannot separate regions."""
     if region_mark is not None:
         check_mark(region_mark)
-    # One for all, or one for each.
-    if isinstance(given, str):
-        given = itertools.repeat(given)
-    of: Iterable[str | None]
-    if sources is None or isinstance(sources, str):
-        of = itertools.repeat(sources)
-    else:
-        of = sources
-    rows = zip(texts, given, of, strict=False)
+    rows = zip(texts, _for_each(given), _for_each(sources), strict=False)
     for number, (text, before, source) in enumerate(rows, start=1):
-        regions: tuple[Region, ...] = ()
-        if region_mark:
-            text, regions = _regions(text, region_mark, f"sentence {number}")
-        yield Sentence(text, number, before, regions=regions, source=source)
+        text, regions = _regions(text, region_mark, f"sentence {number}")
+        yield Sentence(text, number, before or "", regions=regions, source=source)
+
+
+def _for_each(texts: str | Iterable[str] | None) -> Iterable[str | None]:
+    """Return one text for each sentence, where `texts` may be one for all."""
+    return itertools.repeat(texts) if texts is None or isinstance(texts, str) else texts
 
 
 def _regions(text: str, mark: str | None, where: str) -> tuple[str, tuple[Region, ...]]:
@@ -347,15 +337,7 @@ def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Itera
         before, text = map(settings.spaced, both)
         text, regions = _regions(text, settings.region_mark, f"{shown_name(file)}, line {number}")
         columns = {SOURCE: without_halves(before)}
-        yield Sentence(
-            text=text,
-            id=None,
-            given=settings.given,
-            reason=None,
-            columns=columns,
-            regions=regions,
-            source=before,
-        )
+        yield Sentence(text, given=settings.given, columns=columns, regions=regions, source=before)
 
 
 def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[Sentence]:
@@ -583,6 +565,4 @@ def line_of(sentence: Sentence) -> str:
     given = sentence.given.rstrip(WORD_SPACE)
     if is_blank(given):
         return sentence.text
-    if not sentence.text:
-        return given
-    return f"{given} {sentence.text}"
+    return f"{given} {sentence.text}" if sentence.text else given

@@ -41,8 +41,8 @@ def score_chunks_of_models(
     names = list(models) if len(models) > 1 else ["the model"]
 
     # The first model reports unseen marks for all of them, in one notice.
-    tokenizers = [model.tokenizer for model in models.values()]
-    unseen_by = dict(zip(names, tokenizers, strict=True))
+    called = zip(names, models.values(), strict=True)
+    unseen_by = {name: model.tokenizer for name, model in called}
     read = []
     for name, model, branch in zip(names, models.values(), branches, strict=True):
         read.append(SentenceScorer(model, settings, name, unseen_by).chunks(branch, skip))
@@ -52,10 +52,9 @@ def score_chunks_of_models(
 
 def _by_model(names: list[str], chunks: Sequence[ModelChunk]) -> ModelsChunk:
     """Join the scores of several models for the same sentences."""
-    scores = zip(*chunks, strict=True)
     return Chunk(
         sentences=chunks[0].sentences,
-        scores=[dict(zip(names, by_model, strict=True)) for by_model in scores],
+        scores=[dict(zip(names, by_model, strict=True)) for by_model in zip(*chunks, strict=True)],
         signature={name: chunk.signature for name, chunk in zip(names, chunks, strict=True)},
     )
 

@@ -74,18 +74,13 @@ class DistributionColumns:
         """Sort predictions side by side, under these names in their order, the likeliest tokens
         last; is_boundary: where B is needed."""
         nothing: np.ndarray = np.zeros(0)
-        log_boundary = np.zeros(np.count_nonzero(is_boundary))
-        entropy_bits, likeliest = nothing, nothing
         # The names of one column each; "likeliest" has all that are left.
-        if columns.ndim > 1:
-            for column, name in enumerate(names):
-                if name == "log_boundary":
-                    log_boundary = columns[:, column][is_boundary]
-                elif name == "entropy_bits":
-                    entropy_bits = columns[:, column]
+        named = dict(zip(names, columns.T, strict=False)) if columns.ndim > 1 else {}
+        log_boundary = named.get("log_boundary", np.zeros(len(is_boundary)))[is_boundary]
+        likeliest = nothing
         if "likeliest" in names:
             likeliest = columns[:, len(names) - 1 :].reshape(len(columns), -1, 2)
-        return cls(log_boundary, entropy_bits, likeliest)
+        return cls(log_boundary, named.get("entropy_bits", nothing), likeliest)
 
 
 class WordColumns:
@@ -101,16 +96,13 @@ class WordColumns:
     ) -> None:
         items = shown.items
         self.shown = shown
-        self.bits = _nullable(bits_W)
-        self.is_oov = _any_between(items.starts, items.ends, encoded.oov).tolist()
+        self.bits = nullable(bits_W)
+        self.is_oov = any_between(items.starts, items.ends, encoded.oov).tolist()
         self.tokens = (items.ends - items.starts).tolist()
         # Columns that were not asked for are empty.
         nothing: list[float | None] = [None] * len(self.bits)
-        self.entropy, self.frequency = nothing, nothing
-        if len(seen.entropy_bits):
-            self.entropy = _nullable(seen.entropy_bits)
-        if len(frequency_W):
-            self.frequency = _nullable(frequency_W)
+        self.entropy = nullable(seen.entropy_bits) or nothing
+        self.frequency = nullable(frequency_W) or nothing
 
     def of(self, index: int, text: str, eos: bool) -> tuple[WordScore, ...]:
         """Return the words of one line, which scores `text`; with its `</s>`, if asked for."""
@@ -143,16 +135,17 @@ class WordColumns:
         )
 
 
-def _any_between(starts_W: np.ndarray, ends_W: np.ndarray, places: np.ndarray) -> np.ndarray:
+def any_between(starts_W: np.ndarray, ends_W: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return whether any of the ascending `places` lies between each start and end."""
     return np.searchsorted(places, ends_W) > np.searchsorted(places, starts_W)
 
 
-def _nullable(values: np.ndarray) -> list[float | None]:
-    nullable: list[float | None] = values.tolist()
+def nullable(values: np.ndarray) -> list[float | None]:
+    """Return the values in a list, None in place of those that are not finite."""
+    listed: list[float | None] = values.tolist()
     for at in np.flatnonzero(~np.isfinite(values)).tolist():
-        nullable[at] = None
-    return nullable
+        listed[at] = None
+    return listed
 
 
 # ---- How often words occurred in the training text, as a covariate of reading times.
@@ -175,9 +168,7 @@ class WordFrequencies:
         counts_V = np.where(np.arange(len(counts_V)) == tokenizer.boundary_id, 0.0, counts_V)
         with np.errstate(divide="ignore", invalid="ignore"):
             log10_V = np.log10(counts_V / counts_V.sum())
-        special = [tokenizer.boundary_id]
-        if tokenizer.unk_id is not None:
-            special.append(tokenizer.unk_id)
+        special = [id for id in (tokenizer.boundary_id, tokenizer.unk_id) if id is not None]
         log10_V[special] = np.nan
         self._log10_V = np.where(np.isfinite(log10_V), log10_V, np.nan)
         is_mark = [not any(map(str.isalnum, symbol)) for symbol in tokenizer.symbols()]
@@ -329,6 +320,4 @@ def region_scores(regions: Sequence[Region], words: Sequence[WordScore]) -> tupl
 
 def _sum(bits: Sequence[float | None]) -> float | None:
     known = [value for value in bits if value is not None]
-    if len(known) < len(bits):
-        return None
-    return math.fsum(known)
+    return math.fsum(known) if len(known) == len(bits) else None

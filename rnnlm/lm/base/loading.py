@@ -53,7 +53,7 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
         registry.check_use("tune", task_of(folder), base)
     model, manifest = stored_model.load(folder, device)
     tell_unfinished(base, manifest)
-    return registry.adapted(model, kind, folder) if kind else model
+    return registry.ADAPTATIONS[kind](model, kind, folder) if kind else model
 
 
 def load_if_named(model: ScoringModel, device: str | Device = "auto") -> LanguageModel | LabelModel:

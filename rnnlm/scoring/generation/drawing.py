@@ -54,9 +54,7 @@ class TextStarts:
 
     def prompt(self, number: int) -> np.ndarray:
         """Return the tokens of one text that were read before, (T,)."""
-        if not self.prompts:
-            return np.zeros(0, dtype=np.int64)
-        return self.prompts[number]
+        return self.prompts[number] if self.prompts else np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +134,11 @@ def most_rows(model: LanguageModel) -> int:
     return min(rows, model.max_rows) if model.max_rows else rows
 
 
-def draw_texts(
-    model: LanguageModel, starts: TextStarts, texts: Iterable[DrawnText], settings: SamplingSettings
-) -> Iterator[DrawnText]:
-    """Draw the texts to their end (`</s>`, or the limit of their start). Yield each as it
-    finishes."""
-    for drawn in draw_in_steps(model, starts, texts, settings):
-        yield from (text for text in drawn if text.is_finished)
-
-
 def draw_in_steps(
     model: LanguageModel, starts: TextStarts, texts: Iterable[DrawnText], settings: SamplingSettings
 ) -> Iterator[list[DrawnText]]:
-    """Draw the texts. Yield after each step those that got a token."""
+    """Draw the texts to their end: `</s>`, or the limit of their start. Yield after each step the
+    texts that got a token."""
     model = stepping(model)
     waiting = iter(texts)
     rows = most_rows(model)
@@ -183,6 +173,11 @@ def draw_in_steps(
         yield drawn
 
 
+def _finished(steps: Iterable[list[DrawnText]]) -> Iterator[DrawnText]:
+    """Yield each text as it finishes."""
+    return (text for drawn in steps for text in drawn if text.is_finished)
+
+
 class _Chooser:
     """Chooses the next token of each active row."""
 
@@ -193,8 +188,10 @@ class _Chooser:
         self.starts = starts
         self.settings = settings
         self.forbidden = forbidden_tokens(model.tokenizer, settings.unknown)
-        prompts = map(starts.prompt, range(len(starts)))
-        self.in_prompts = [np.unique(ids[ids < self.tokenizer.size]) for ids in prompts]
+        self.in_prompts = [
+            np.unique(ids[ids < self.tokenizer.size])
+            for ids in map(starts.prompt, range(len(starts)))
+        ]
 
     def choose(
         self, texts: Sequence[DrawnText], logprob_BV: np.ndarray
@@ -258,8 +255,7 @@ def generate(
         ModelError: there is no such model, or its scores are not numbers.
     """
     beginning = _Prompt.of(model, drawing)
-    finished = (text for drawn in beginning.steps() for text in drawn if text.is_finished)
-    for text in _in_order(finished):
+    for text in _in_order(_finished(beginning.steps())):
         yield beginning.sample(text)
 
 
@@ -314,14 +310,12 @@ class _Prompt:
         check_streams(drawing.num, drawing.seed)
         model = language_model_of(model)
         prompt_ids = encoded_prompt(model, drawing.prompt)
-        text = model.tokenizer.decode(prompt_ids)
-        return cls(model, prompt_ids, drawing, text)
+        return cls(model, prompt_ids, drawing, model.tokenizer.decode(prompt_ids))
 
     def steps(self) -> Iterator[list[DrawnText]]:
         """Yield after each step the texts that got a token."""
-        seed = self.drawing.seed
-        undrawn = (DrawnText(number, stream(seed, number)) for number in range(self.drawing.num))
         start = read_prompt(self.model, self.prompt_ids, self.drawing.max_tokens)
+        undrawn = texts_to_draw(start, [0], self.drawing.num, self.drawing.seed)
         return draw_in_steps(self.model, start, undrawn, self.drawing)
 
     def sample(self, text: DrawnText) -> Sample:
@@ -387,7 +381,7 @@ def draw_samples(
     if numbers is None:
         numbers = range(len(starts))
     undrawn = texts_to_draw(starts, numbers, num, settings.seed)
-    drawn = draw_texts(model, starts, undrawn, settings)
+    drawn = _finished(draw_in_steps(model, starts, undrawn, settings))
     samples: list[list[GeneratedText]] = [[] for _ in range(len(starts))]
     for text in sorted(drawn, key=lambda text: (text.start, text.number)):
         ids, logprob_nats = tuple(text.ids), text.logprob_nats

@@ -194,11 +194,10 @@ def search(
         )
 
     # Of equal texts the shorter one is better, then the one of lower ids.
-    best = []
-    for texts in beams.found_S:
-        ranked = sorted(texts, key=lambda text: (-text.score, len(text.ids), text.ids))
-        best.append(ranked[: settings.nbest])
-    return best
+    def order(text: GeneratedText) -> tuple[object, ...]:
+        return -text.score, len(text.ids), text.ids
+
+    return [sorted(texts, key=order)[: settings.nbest] for texts in beams.found_S]
 
 
 def _check_width(name: str, wanted: int, beam: int) -> None:
@@ -329,10 +328,8 @@ def _best_texts(
         # The best beginnings that do not end continue; at the last step they count as texts.
         row_K, token_K = _likeliest_cells(total_BV, settings.beam)
         live_B = total_BV[row_K, token_K]
-        longer = []
-        for row, token in zip(row_K.tolist(), token_K.tolist(), strict=True):
-            longer.append((*texts[row], token))
-        texts = longer
+        cells = zip(row_K.tolist(), token_K.tolist(), strict=True)
+        texts = [(*texts[row], token) for row, token in cells]
         if is_last:
             for total, ids in zip(live_B.tolist(), texts, strict=True):
                 cut_off = _RankedText(total / penalty, -length, ids, total, False)
@@ -365,10 +362,8 @@ def _likeliest_cells(total_BV: np.ndarray, count: int) -> tuple[np.ndarray, np.n
 def _is_settled(heap: list[_RankedText], best_live: float, settings: BeamSettings) -> bool:
     """Return whether the heap is full, and no beginning can become better than the worst text in
     it: its log-probability only falls, and is divided by the penalty of max_tokens at most."""
-    if len(heap) < settings.beam:
-        return False
     highest = best_live / length_penalty(settings.max_tokens, settings.length_power)
-    return highest < heap[0].score
+    return len(heap) >= settings.beam and highest < heap[0].score
 
 
 # ---- The likeliest tokens of each row, found on the device where the model left its scores; only
@@ -402,21 +397,14 @@ def best_tokens(
     at_RK = np.take_along_axis(at_RK, order_RK, axis=1)
     value_RK = np.take_along_axis(value_RK, order_RK, axis=1)
 
-    # Where the lowest is tied, lower columns may not be among those taken.
+    # Where the lowest is tied, lower columns may not be among those taken: look at the whole row.
     if count < width:
         is_tied_R = (value_RK[:, -1] == lowest_R) & (lowest_R > -np.inf)
         for row in np.flatnonzero(is_tied_R).tolist():
             values_V = arrays.as_numpy(logprob_RV[row])
-            at_RK[row] = _first_largest(values_V, lowest_R[row], without, count)
+            at_V = np.setdiff1d(np.flatnonzero(values_V >= lowest_R[row]), without)
+            at_RK[row] = at_V[np.argsort(-values_V[at_V], kind="stable")[:count]]
     return at_RK, value_RK.astype(np.float64)
-
-
-def _first_largest(
-    values_V: np.ndarray, lowest: float, without: Sequence[int], count: int
-) -> np.ndarray:
-    """Return the columns of the `count` largest, none below `lowest`."""
-    candidates = np.setdiff1d(np.flatnonzero(values_V >= lowest), without)
-    return candidates[np.argsort(-values_V[candidates], kind="stable")[:count]]
 
 
 def _largest(values_RV: Array, count: int) -> tuple[Array, Array]:

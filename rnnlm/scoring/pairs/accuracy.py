@@ -136,18 +136,15 @@ def _groups(
         if by == KIND or len(groups) > 1:
             for name in sorted(groups) if by in COUNTED else groups:
                 yield by, name, groups[name]
-    kinds = {labels_of(item).kind for item in items}
-    if len(kinds) > 1:
+    if len({labels_of(item).kind for item in items}) > 1:
         yield ALL, ALL, items
 
 
 def _difference(
     by: str, group: str | int, scores: Iterable[tuple[PairScore, PairScore]]
 ) -> AccuracyDifference:
-    points = []
-    for first, second in scores:
-        if first.point is not None and second.point is not None:
-            points.append((first.point, second.point))
+    points_of_pairs = ((first.point, second.point) for first, second in scores)
+    points = [points for points in points_of_pairs if None not in points]
     if not points:
         return AccuracyDifference(
             by=by, group=group, pairs=0, difference=None, low=None, high=None, p=None
@@ -341,12 +338,11 @@ def accuracy_figure(
     kinds = _of_grouping(by_model, KIND)
     if not any(kinds.values()):
         raise UsageError("there is nothing to plot", "no pair could be scored")
-    groups: dict[str | int, None] = {}
-    for of_kind in kinds.values():
-        groups.update(dict.fromkeys(accuracy.group for accuracy in of_kind))
+    of_kinds = itertools.chain.from_iterable(kinds.values())
+    groups = list(dict.fromkeys(accuracy.group for accuracy in of_kinds))
     height = 1.7 + INCHES_PER_KIND * len(groups) * (1 + len(kinds)) / 2
     figure, axes = plotting.new_figure(HEADING, "accuracy", "", height=height)
-    _draw_kinds(axes, kinds, list(groups))
+    _draw_kinds(axes, kinds, groups)
     return _with_legend(figure, [axes])
 
 
@@ -354,11 +350,11 @@ def _of_grouping(
     by_model: Mapping[str, Sequence[PairAccuracy]], by: str
 ) -> dict[str, list[PairAccuracy]]:
     """Return the accuracies of one grouping that are known, by model."""
-    chosen = {}
-    for name, accuracies in by_model.items():
-        known = [accuracy for accuracy in accuracies if accuracy.accuracy is not None]
-        chosen[name] = [accuracy for accuracy in known if accuracy.by == by]
-    return chosen
+
+    def is_known(accuracy: PairAccuracy) -> bool:
+        return accuracy.by == by and accuracy.accuracy is not None
+
+    return {name: list(filter(is_known, accuracies)) for name, accuracies in by_model.items()}
 
 
 def _draw_counts(axes: "plotting.Axes", accuracies: Mapping[str, Sequence[PairAccuracy]]) -> None:

@@ -159,11 +159,8 @@ def has_any(columns: set[str], names: Sequence[str]) -> bool:
 
 
 def _label(values: Values, names: Sequence[str]) -> str | None:
-    for name in names:
-        value = values.get(name)
-        if value not in (None, ""):
-            return as_text(value)
-    return None
+    cells = (values.get(name) for name in names)
+    return next((as_text(cell) for cell in cells if cell not in (None, "")), None)
 
 
 def _field(values: Values) -> str | None:
@@ -267,11 +264,9 @@ def _options(values: Values) -> tuple[str, str]:
     if "options" not in values:
         return text_in(values, OPTION_1), text_in(values, OPTION_2)
     options = values["options"]
-    if not isinstance(options, list) or len(options) != 2:
+    are_two = isinstance(options, list) and len(options) == 2
+    if not are_two or not all(isinstance(option, str) and option.strip() for option in options):
         raise RowProblem("options are not two texts")
-    for option in options:
-        if not isinstance(option, str) or not option.strip():
-            raise RowProblem("options are not two texts")
     return options[0], options[1]
 
 
