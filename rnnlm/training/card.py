@@ -151,7 +151,7 @@ def changed_settings(manifest: Manifest, expected: ExpectedSettings) -> list[Cha
     stored = settings_of(manifest)
     requested = manifest.training.get("identity") or {}
     for name, value in stored.items():
-        # What was left to the text is what this text decides again.
+        # The text decides again on settings that were left to it.
         is_left = expected.values.get(name) == requested.get(name) == AUTO
         if is_left or name in _NOT_SHOWN or name not in expected.values:
             continue
@@ -166,9 +166,8 @@ def changed_settings(manifest: Manifest, expected: ExpectedSettings) -> list[Cha
 
 def where_all_are(manifest: Manifest) -> str:
     """Return where all settings of a trained model are; "" for others."""
-    if not _has_run(manifest):
-        return ""
-    return f"all {len(settings_of(manifest))} settings: config.json"
+    count = len(settings_of(manifest))
+    return f"all {count} settings: config.json" if _has_run(manifest) else ""
 
 
 def _has_run(manifest: Manifest) -> bool:
@@ -295,10 +294,8 @@ def _run_facts(training: Mapping[str, Any], example: str) -> Iterator[tuple[str,
 
     # The validation text, and overlaps that make metrics too good.
     yield "validation", training.get("validation", "none")
-    repeated = []
-    for name, share in training.get("lines_in_train", {}).items():
-        if share > MUCH_OVERLAP:
-            repeated.append(f"{name} {share:.0%}")
+    shares = training.get("lines_in_train", {})
+    repeated = [f"{name} {share:.0%}" for name, share in shares.items() if share > MUCH_OVERLAP]
     if repeated:
         yield "lines also in the training text", ", ".join(repeated)
 

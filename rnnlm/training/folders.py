@@ -29,21 +29,16 @@ def usual_folder(request: TrainingRequest, settled: ResolvedRequest) -> Path:
     """Return ./checkpoints/TEXT-KIND, or TEXT-RECIPE; of a task, TEXT-TASK-KIND, since kinds of
     several tasks have the same name."""
     task = registry.task(settled.kind.task)
-    made = settled.kind.name
-    if settled.recipe is not None and not _is_demo(request, settled):
-        made = settled.recipe
+    # The recipe of the demo is taken without being named.
+    is_demo = settled.recipe == DEMO_RECIPE and request.takes_bundled
+    made = settled.kind.name if settled.recipe is None or is_demo else settled.recipe
     if task.option:
         made = f"{task.name}-{made}"
     return CHECKPOINTS / f"{text_name(request, task)}-{made}"
 
 
-def _is_demo(request: TrainingRequest, settled: ResolvedRequest) -> bool:
-    """Return whether the recipe is the one that is taken without being named."""
-    return settled.recipe == DEMO_RECIPE and request.takes_bundled
-
-
 def text_name(request: TrainingRequest, task: Task) -> str:
-    """Return what folders call the text of a request: the first one, if it names several."""
+    """Return the name of a request's text in names of folders: of the first one of several."""
     if request.counts is not None:
         return _safe(_without_suffixes(_last_part(request.counts)))
     if not request.text:
@@ -71,10 +66,8 @@ def _last_part(path: str) -> str:
 
 def _name_of_glob(pattern: str) -> str:
     """Return how the names of the files begin, or if they begin in many ways, their folder."""
-    literal = re.split(r"[*?\[]", pattern)[0]
-    folder, beginning = os.path.split(literal)
-    beginning = beginning.rstrip("._-")
-    return _without_suffixes(beginning) or _last_part(folder)
+    folder, beginning = os.path.split(re.split(r"[*?\[]", pattern)[0])
+    return _without_suffixes(beginning.rstrip("._-")) or _last_part(folder)
 
 
 def _without_suffixes(name: str) -> str:

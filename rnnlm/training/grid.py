@@ -201,8 +201,7 @@ def _metrics(text: str, evaluation: Evaluation) -> dict[str, float]:
 
 def _name(evaluation: Evaluation, metric: Metric) -> str:
     """Return the name of a metric, after the name of its column if there are several."""
-    has_several = len(evaluation.column_names) > 1
-    return f"{metric.column}_{metric.name}" if has_several else metric.name
+    return f"{metric.column}_{metric.name}" if len(evaluation.column_names) > 1 else metric.name
 
 
 def notice_unknown_words(results: Sequence[RunResult]) -> None:
@@ -221,11 +220,8 @@ def notice_unknown_words(results: Sequence[RunResult]) -> None:
         ]
 
         # Perplexities on other texts, or with other tokenizers, do not compare.
-        measured = set()
-        for result in comparable:
-            signature = getattr(result, f"{text}_signature")
-            measured.add(signature.rpartition("|model:")[0])
-        if len(measured) != 1:
+        signatures = [getattr(result, f"{text}_signature") for result in comparable]
+        if len({signature.rpartition("|model:")[0] for signature in signatures}) != 1:
             continue
 
         # Compare the best run with unknown words and the best without them. Each must be clearly
@@ -251,9 +247,7 @@ def columns(results: Sequence[RunResult]) -> list[str]:
     on."""
     # Rows differ: runs that failed have no metrics of their labels.
     rows = [result.row() for result in results]
-    names: dict[str, Any] = {}
-    for row in rows:
-        names |= dict.fromkeys(row)
+    names: dict[str, Any] = dict.fromkeys(itertools.chain.from_iterable(rows))
     if any(result.main for result in results):
         names = _without_perplexities(names)
 
@@ -268,8 +262,7 @@ def write_table(path: Path, results: Sequence[RunResult]) -> None:
     """Write the table: a row for each run, numbers in full, empty cells where there are none."""
     names = columns(results)
     lines = [tables.tsv_line(names)]
-    for result in results:
-        row = result.row()
+    for row in map(RunResult.row, results):
         lines.append(tables.tsv_line([cell_text(row.get(name)) for name in names]))
     replace_file(path, "".join(lines).encode("utf-8", "backslashreplace"))
 
@@ -454,42 +447,36 @@ def run_grid(
 ) -> Iterator[GridEvent]:
     """Train the runs that :func:`plan_grid` has planned. Yield the events of :func:`train_grid`."""
     with lock.held(planned.folder, "grid"):
-        yield from _run_grid(planned, stop, save)
+        count = len(planned.runs)
+        results: list[RunResult] = []
+        planned_runs = zip(planned.runs, planned.plans, strict=True)
+        for number, (combination, run_plan) in enumerate(planned_runs, start=1):
+            yield GridRunStarted(number, count, combination, run_plan)
 
+            # Train. A run that diverges does not end the grid; one that is stopped by request does.
+            error = None
+            try:
+                for event in _events(run_plan, stop, save):
+                    yield event
+                is_stopped = isinstance(event, Finished) and (event.stopped == "request" or stop())
+            except TrainingError as failure:
+                error, is_stopped = failure, stop()
+            if is_stopped:
+                break
 
-def _run_grid(
-    planned: GridPlan, stop: Callable[[], bool], save: Callable[[], bool]
-) -> Iterator[GridEvent]:
-    count = len(planned.runs)
-    results: list[RunResult] = []
-    planned_runs = zip(planned.runs, planned.plans, strict=True)
-    for number, (combination, run_plan) in enumerate(planned_runs, start=1):
-        yield GridRunStarted(number, count, combination, run_plan)
+            # Write the table after each run, so that a grid that is cut off later has one.
+            result = read(combination)
+            results.append(result)
+            yield GridRunEnded(number, count, result, error)
+            with writing(planned.folder):
+                write_table(planned.folder / GRID_TABLE, results)
 
-        # Train. A run that diverges does not end the grid; one that is stopped by request does.
-        error = None
-        try:
-            for event in _events(run_plan, stop, save):
-                yield event
-            is_stopped = isinstance(event, Finished) and (event.stopped == "request" or stop())
-        except TrainingError as failure:
-            error, is_stopped = failure, stop()
-        if is_stopped:
-            break
-
-        # Write the table after each run, so that a grid that is cut off later has one.
-        result = read(combination)
-        results.append(result)
-        yield GridRunEnded(number, count, result, error)
-        with writing(planned.folder):
-            write_table(planned.folder / GRID_TABLE, results)
-
-    # The end: notices and the picture concern all runs.
-    stopped = "request" if len(results) < count else "complete"
-    table = str(planned.folder / GRID_TABLE) if results else None
-    notice_unknown_words(results)
-    curves = _draw(planned.folder, results)
-    yield GridFinished(str(planned.folder), tuple(results), stopped, table, curves)
+        # The end: notices and the picture concern all runs.
+        stopped = "request" if len(results) < count else "complete"
+        table = str(planned.folder / GRID_TABLE) if results else None
+        notice_unknown_words(results)
+        curves = _draw(planned.folder, results)
+        yield GridFinished(str(planned.folder), tuple(results), stopped, table, curves)
 
 
 def _events(
@@ -504,10 +491,8 @@ def _events(
 
 def _draw(folder: Path, results: Sequence[RunResult]) -> str | None:
     """Draw the learning curves of all runs. Return the file, or None if there are no curves."""
-    curves = []
-    for result in results:
-        if (Path(result.folder) / METRICS).is_file():
-            curves.append(learning_curve(result.folder))
+    folders = [Path(result.folder) for result in results]
+    curves = [learning_curve(folder) for folder in folders if (folder / METRICS).is_file()]
     if not any(curve.points for curve in curves):
         return None
     plotting.save(curves_figure(curves), folder / CURVES)

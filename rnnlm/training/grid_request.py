@@ -107,34 +107,33 @@ def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
     that all take from the first run."""
     _check(grid)
     folder = grid.request.output or usual_folder(grid.request)
-    chosen = []
-    for values_of_run in itertools.product(*grid.axes.values()):
-        chosen.append(dict(zip(grid.axes, values_of_run, strict=True)))
+    products = itertools.product(*grid.axes.values())
+    chosen = [dict(zip(grid.axes, values, strict=True)) for values in products]
 
     # The kind of each run, and the settings that some kind of the grid has.
     kinds = []
     for values in chosen:
         with naming(run_name(values)):
             kinds.append(_kind(grid.request, values))
-    known: set[str] = set()
-    for kind in kinds:
-        known |= names_of(kind.all_settings)
+    known = set[str]().union(*(names_of(kind.all_settings) for kind in kinds))
 
     # A setting for all runs need not suit each kind: kinds without it ignore it, as a notice says.
-    left_out = {}
-    for kind in kinds:
-        left_out[kind.name] = _without_effect(grid.request, names_of(kind.all_settings), known)
+    given = known & (grid.request.assignments.keys() | grid.request.flags.keys())
+    left_out = {kind.name: sorted(given - names_of(kind.all_settings)) for kind in kinds}
     without = [
         f"kind {name} has no {', '.join(lacking)}" for name, lacking in left_out.items() if lacking
     ]
     if without:
         notice(f"trained without a setting of the grid: {'; '.join(without)}")
 
-    # Resolve each run alone, then once more with the shared settings.
-    runs = []
-    for values, kind in zip(chosen, kinds, strict=True):
-        runs.append(_resolved(values, _request(grid.request, values, folder, left_out[kind.name])))
-    shared = _common_settings(runs)
+    # Resolve each run alone, then once more with the settings that all take from the first one
+    # that has them, where they would differ.
+    runs = [
+        _resolved(values, _request(grid.request, values, folder, left_out[kind.name]))
+        for values, kind in zip(chosen, kinds, strict=True)
+    ]
+    common = {name: values for name, values in differing(runs).items() if name in COMMON}
+    shared = {name: next(iter(values.values())) for name, values in common.items()}
     alike = [_resolved(run.values, _with(run.request, shared, run.resolved)) for run in runs]
     return alike, shared
 
@@ -148,24 +147,12 @@ def differing(runs: Sequence[Combination]) -> dict[str, dict[str, Any]]:
 
     differences = {}
     for name in names:
-        values = {}
-        for run in runs:
-            if name in run.resolved.values:
-                values[run.name] = run.resolved.values[name]
+        having = [run for run in runs if name in run.resolved.values]
+        values = {run.name: run.resolved.values[name] for run in having}
         first = next(iter(values.values()))
         if any(value != first for value in values.values()):
             differences[name] = values
     return differences
-
-
-def _common_settings(runs: Sequence[Combination]) -> dict[str, Any]:
-    """Return the settings that all runs take from the first one that has them, where they would
-    differ."""
-    shared = {}
-    for name, values in differing(runs).items():
-        if name in COMMON:
-            shared[name] = next(iter(values.values()))
-    return shared
 
 
 def run_name(values: Mapping[str, str]) -> str:
@@ -222,9 +209,7 @@ def _kind(request: TrainingRequest, values: Mapping[str, str]) -> registry.Kind:
     """Return the kind of model of a run. Other settings are left out, as they may suit only other
     kinds of the grid."""
     naming_it = {name: value for name, value in values.items() if name in ("model", "recipe")}
-    assignments = {}
-    if "model" in request.assignments:
-        assignments["model"] = request.assignments["model"]
+    assignments = {name: value for name, value in request.assignments.items() if name == "model"}
     without_settings = replace(_placed(request, naming_it), assignments=assignments, flags={})
     return resolve_request(without_settings).kind
 
@@ -237,24 +222,14 @@ def _placed(request: TrainingRequest, values: Mapping[str, str]) -> TrainingRequ
     return replace(request, recipe=recipe, extra_layers=(layer,))
 
 
-def _without_effect(
-    request: TrainingRequest, known_to_kind: set[str], known: set[str]
-) -> list[str]:
-    """Return the settings given for all runs that are `known` to another kind of the grid, but not
-    to this one."""
-    given = request.assignments.keys() | request.flags.keys()
-    return sorted(given & known - known_to_kind)
-
-
 def _request(
     request: TrainingRequest, values: dict[str, str], folder: Path, left_out: list[str]
 ) -> TrainingRequest:
     """Return the request of a run, without the settings that its kind lacks. A run that diverged is
     tried again."""
     output = folder / folder_name(run_name(values))
-    is_diverged = False
-    if is_model(output) and not request.overwrite:
-        is_diverged = read_manifest(output).training.get("stopped") == "diverged"
+    is_kept = is_model(output) and not request.overwrite
+    is_diverged = is_kept and read_manifest(output).training.get("stopped") == "diverged"
     return replace(
         _placed(request, values),
         assignments=without_names(request.assignments, left_out),

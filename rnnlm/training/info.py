@@ -89,10 +89,8 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     # Its kind and place.
     manifest = model_folder.read_manifest(folder)
     about = _described(folder, manifest)
-    if folder == loading.SHIPPED == loading.find("demo"):
-        called = "demo"
-    else:
-        called = shlex.quote(name)
+    is_demo = folder == loading.SHIPPED == loading.find("demo")
+    called = "demo" if is_demo else shlex.quote(name)
     yield "model", f"{about['model']}: {about['about']}"
     yield "folder", about["folder"]
     on_disk = f"{amount(about['bytes'], unit='bytes')} in {plural(len(manifest.files), 'file')}"
@@ -141,9 +139,7 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
 def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     """Yield how far a network was trained, and how long it took."""
     training = manifest.training
-    seconds = ""
-    if "seconds" in training:
-        seconds = f"{training['seconds']:,} s"
+    seconds = f"{training['seconds']:,} s" if "seconds" in training else ""
     if not manifest.kind.trains_in_steps:
         yield from _estimated(training.get("estimated", {}))
         if seconds:
@@ -162,20 +158,15 @@ def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
 def _differing(
     manifest: model_folder.Manifest, expected: card.ExpectedSettings, shown: Collection[str]
 ) -> list[str]:
-    """Return which settings are not the expected ones, but for those `shown` elsewhere, and where
-    all are."""
+    """Return the settings that are not the expected ones, except for those `shown` elsewhere, and
+    the place of all settings."""
     settings = []
     for change in card.changed_settings(manifest, expected):
         setting = f"{change.name}={as_text(change.value)}"
         if setting not in shown:
             settings.append(f"{setting} ({expected.source}: {as_text(change.expected)})")
-    pieces = []
-    if settings:
-        pieces.append(f"differs in: {', '.join(settings)}")
-    where = card.where_all_are(manifest)
-    if where:
-        pieces.append(where)
-    return pieces
+    differs = f"differs in: {', '.join(settings)}" if settings else ""
+    return list(filter(None, [differs, card.where_all_are(manifest)]))
 
 
 def _estimated(estimates: dict[str, Any]) -> Iterator[tuple[str, str]]:

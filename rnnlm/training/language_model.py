@@ -201,12 +201,16 @@ class LanguageModelling(BaseTask):
         from rnnlm.evaluation.comparison.comparison import EvaluatedModel, find_comparable
         from rnnlm.evaluation.perplexity import TextEvaluation
 
-        subjects = []
-        for stored_model in models:
-            evaluation = cast(TextEvaluation, stored_model.evaluation)
-            tokenizer = cast("Tokenizer", stored_model.codec)
-            subjects.append(EvaluatedModel.of_stored(stored_model.name, evaluation, tokenizer))
-        return find_comparable(subjects)
+        return find_comparable(
+            [
+                EvaluatedModel.of_stored(
+                    model.name,
+                    cast(TextEvaluation, model.evaluation),
+                    cast("Tokenizer", model.codec),
+                )
+                for model in models
+            ]
+        )
 
     def read(
         self,
@@ -221,8 +225,7 @@ class LanguageModelling(BaseTask):
         if isinstance(data, EncodedText):
             return data
         settings = None if options is None else options.text_settings
-        text = as_text(cast("Text", _named_texts(data)), settings)
-        return text.encode(model.tokenizer)
+        return as_text(cast("Text", _named_texts(data)), settings).encode(model.tokenizer)
 
     def evaluate_encoded(
         self,

@@ -87,10 +87,11 @@ class Plan:
         descriptions: dict[str, str] = {}
         for cls in self.resolved.classes:
             descriptions |= describe(cls)
-        rows: list[tuple[str, object, str, str]] = []
-        for name, value in self.resolved.values.items():
-            rows.append((name, value, self.resolved.origins[name], descriptions[name]))
-        return rows
+        origins = self.resolved.origins
+        return [
+            (name, value, origins[name], descriptions[name])
+            for name, value in self.resolved.values.items()
+        ]
 
     def sizes(self) -> dict[str, object]:
         """Return how large the model and its texts are, by name; None: known once counted."""
@@ -107,17 +108,14 @@ class Plan:
 
     def to_dict(self) -> dict[str, object]:
         """Return the sizes, and every setting with its origin, as JSON has them."""
-        settings = {}
-        for name, value, origin, _ in self.describe():
-            settings[name] = {"value": value, "origin": origin}
+        rows = self.describe()
+        settings = {name: {"value": value, "origin": origin} for name, value, origin, _ in rows}
         return {**self.sizes(), "settings": settings}
 
     def parameters(self) -> int | None:
         """Count the model's parameters without allocating them. None until n-grams are counted."""
         shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer)
-        if shapes is None:
-            return None
-        return sum(math.prod(shape) for _, shape in shapes.values())
+        return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
 
     def bytes_to_write(self) -> int:
         """Return about how many bytes a network's run has on disk at most; 0 of other models. A
@@ -138,8 +136,8 @@ def plan(
     """Plan the run of a request: a new one, or one that resumes. Of one that is done already,
     return its model; refuse a folder that holds another one.
 
-    progress: called with how far reading is. opener: reads and encodes the texts; None: as the kind
-    of model does. is_shown: nothing is trained, so that training modules need not be imported.
+    progress: called with how far reading is. opener: reads and encodes the texts; None: the kind's
+    own. is_shown: nothing is trained, so that training modules need not be imported.
     """
     settled, output = _resolve(request)
     lock.check(output)
@@ -211,12 +209,12 @@ def _with_texts(
         request = replace(request, tokenizer_from=str(output))
 
     # The texts or their tokenizer settle open settings, such as columns of labels.
-    open_texts = opener or task.open_texts
-    texts = open_texts(request, resolved, kind, progress)
+    texts = (opener or task.open_texts)(request, resolved, kind, progress)
     _warn_of_idle_share(texts, valid)
     # Sizes of the vocabulary and the text, and the time of a run that is new, settle others.
     resolved = sizing.follow_vocabulary(texts.resolved, texts.data)
-    small = small_texts.recipe_for(request, resolved, texts.data)
+    train = texts.data.train
+    small = small_texts.recipe_for(request, resolved, train.sentences, train.tokens)
     if small is not None:
         resolved = small_texts.follow_size(small, resolved, texts.data)
     elif begun is None and recipe is not None:
@@ -253,9 +251,7 @@ def _check_settings(request: TrainingRequest, settled: ResolvedRequest) -> str:
     """Refuse settings that cannot work, and point out those without effect. Return the texts that
     the request names to validate on."""
     _, kind, resolved = settled
-    valid = ", ".join(request.valid)
-    if not valid and request.takes_bundled:
-        valid = "the bundled one"
+    valid = ", ".join(request.valid) or ("the bundled one" if request.takes_bundled else "")
     warn_of_idle(
         resolved,
         request.from_file.origin if request.from_file else "",
@@ -273,12 +269,11 @@ def _check_names(request: TrainingRequest, kind: registry.Kind, resolved: Resolv
     is imported."""
     # The texts. A bundled corpus of labels or pairs is a text for its task.
     texts = (*request.text, *request.valid, *request.test)
-    beside = [*request.target, *request.valid_target, *request.test_target]
     if registry.task(kind.task).reads_lines:
         sources.check_names(texts)
     else:
         sources.check_files(texts)
-        sources.expand(tuple(beside))
+        sources.expand((*request.target, *request.valid_target, *request.test_target))
     if request.counts is not None:
         kind.check_counts(request.counts)
     vectors = resolved.values.get("embeddings")
@@ -304,10 +299,8 @@ def _warn_of_idle_share(texts: Texts, valid: str) -> None:
 
 def _warn_of_replaced_start(resolved: ResolvedSettings, request: TrainingRequest) -> None:
     """Send a notice where one choice of initial weights replaces another."""
-    idle = []
-    for name in resolved.values:
-        if name.startswith("init_") and resolved.is_requested(name):
-            idle.append(name)
+    starts = [name for name in resolved.values if name.startswith("init_")]
+    idle = list(filter(resolved.is_requested, starts))
     if request.init_from and idle:
         notice(
             f"without effect: {', '.join(idle)}; the weights are those of "

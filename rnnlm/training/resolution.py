@@ -59,8 +59,7 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
 
     # The task, and the settings that a bundled corpus recommends.
     task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
-    recommended = _settings_of_corpus(request, task)
-    values = _with_tokenizer(recommended, _topmost(chosen, "tokenizer"))
+    values = _with_tokenizer(_settings_of_corpus(request, task), _topmost(chosen, "tokenizer"))
     from_corpus = SettingsLayer("the bundled corpus", values)
 
     # The kind of model, and the settings that its weights need if they come from language models.
@@ -78,12 +77,10 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     _check_fields(request, task)
     if "task" not in names_of(kind.all_settings):
         layers = [_without(layer, {"task"}) for layer in layers]
-    named_flags = layers.pop()
-    layers.append(_without(named_flags, _ignored_flags(named_flags.values, kind)))
+    layers[-1] = _without(layers[-1], _ignored_flags(layers[-1].values, kind))
     _check_names(layers, kind)
 
-    keywords = [field.name for field in fields(request)]
-    resolved = resolve(kind.all_settings, layers, keywords)
+    resolved = resolve(kind.all_settings, layers, [field.name for field in fields(request)])
     _check_inherited(resolved, inherited)
     return ResolvedRequest(recipe, kind, resolved)
 
@@ -118,11 +115,8 @@ def _settings_of_corpus(request: TrainingRequest, task: Task) -> dict[str, Any]:
 
 def _request_layers(request: TrainingRequest) -> list[SettingsLayer]:
     """Return the settings that the request itself contains, the lowest layer first."""
-    flags = dict(request.flags)
-    if request.model:
-        flags["model"] = request.model
-    if request.task:
-        flags["task"] = request.task
+    named = {"model": request.model, "task": request.task}
+    flags = {**request.flags, **{name: value for name, value in named.items() if value}}
     from_file = [] if request.from_file is None else [request.from_file]
     assigned = SettingsLayer(USER, request.assignments, is_text=True)
     return [*from_file, *request.extra_layers, assigned, SettingsLayer(USER, flags)]
@@ -170,10 +164,7 @@ def _without_unchosen(
 
 def _topmost(layers: list[SettingsLayer], name: str) -> Any:
     """Return the value of a setting in the last layer that has it, or None."""
-    for layer in reversed(layers):
-        if name in layer.values:
-            return layer.values[name]
-    return None
+    return next((layer.values[name] for layer in reversed(layers) if name in layer.values), None)
 
 
 def _without(layer: SettingsLayer, names: set[str]) -> SettingsLayer:
@@ -213,19 +204,17 @@ def _model_to_start_from(request: TrainingRequest, task: str) -> str | None:
     if name is None:
         return None
     model = model_folder.read_manifest(loading.find(name)).model
-    kinds = registry.kinds_of(task)
-    return model if model in kinds else None
+    return model if model in registry.kinds_of(task) else None
 
 
 def _inherited_settings(request: TrainingRequest, kind: registry.Kind) -> list[_Inherited]:
     """Return the settings that a task's network takes over from language models."""
     if not any(getattr(request, name) for name in STARTS):
         return []
-    task = registry.task(kind.task)
-    inherited = []
-    for option, name, values in task.initial_settings(request, kind):
-        inherited.append(_Inherited(option, SettingsLayer(f"language model {name}", values)))
-    return inherited
+    return [
+        _Inherited(option, SettingsLayer(f"language model {name}", values))
+        for option, name, values in registry.task(kind.task).initial_settings(request, kind)
+    ]
 
 
 def _check_inherited(resolved: ResolvedSettings, inherited: list[_Inherited]) -> None:
@@ -250,11 +239,9 @@ def _check_inherited(resolved: ResolvedSettings, inherited: list[_Inherited]) ->
 
 
 def _check_fields(request: TrainingRequest, task: Task) -> None:
-    """Refuse what only other tasks can be asked for."""
+    """Refuse fields of the request that only other tasks have."""
     tasks = registry.all_tasks()
-    of_tasks = frozenset[str]()
-    for known_task in tasks:
-        of_tasks |= known_task.request_fields
+    of_tasks = frozenset[str]().union(*(known_task.request_fields for known_task in tasks))
     lacking = of_tasks - task.request_fields
 
     # Name the first in the order of the fields, and the tasks that have it. Some fields name a
@@ -287,10 +274,8 @@ def _check_names(layers: list[SettingsLayer], kind: registry.Kind) -> None:
 
 def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
     """Refuse a setting that other kinds of models have. A name that none has is reported later."""
-    owners = []
-    for known_kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
-        if known_kind.is_trained and name in names_of(known_kind.all_settings):
-            owners.append(known_kind)
+    kinds = (*registry.KINDS.values(), *registry.TASK_KINDS)
+    owners = [known for known in kinds if known.is_trained and name in names_of(known.all_settings)]
 
     # Kinds of the same task come first: --model chooses one of them.
     alike = [
@@ -323,9 +308,7 @@ _SEVERAL = (
 
 def request_of(text: Paths | None, request: dict[str, Any]) -> TrainingRequest:
     """Return the request that the text and the keywords of :func:`train` make."""
-    texts: tuple[str, ...] = ()
-    if text is not None:
-        texts = _paths(text, "text")
+    texts = () if text is None else _paths(text, "text")
     if text is not None and not texts:
         raise UsageError(
             "no text is given",
@@ -342,12 +325,9 @@ def request_of(text: Paths | None, request: dict[str, Any]) -> TrainingRequest:
     for name in _SEVERAL:
         paths = known.get(name)
         known[name] = () if paths is None else _paths(paths, name)
-    if known.get("counts") is not None:
-        known["counts"] = os.fspath(known["counts"])
-    if known.get("output") is not None:
-        known["output"] = Path(known["output"])
-    if known.get("recipe") is not None:
-        known["recipe"] = os.fspath(known["recipe"])
+    for name, convert in (("counts", os.fspath), ("recipe", os.fspath), ("output", Path)):
+        if known.get(name) is not None:
+            known[name] = convert(known[name])
     return TrainingRequest(text=texts, flags=flags, **known)
 
 

@@ -58,10 +58,8 @@ _TEXTS = {
 def identity_of(request: TrainingRequest, resolved: ResolvedSettings) -> dict[str, str]:
     """Return everything that the result of a run depends on: its settings, before its texts have
     brought any, and the signatures of the texts and models that it reads."""
-    identity = {}
-    for name, value in resolved.values.items():
-        if name not in MAY_CHANGE or name == PATIENCE:
-            identity[name] = in_one_spelling(value)
+    names = [name for name in resolved.values if name not in MAY_CHANGE - {PATIENCE}]
+    identity = {name: in_one_spelling(resolved.values[name]) for name in names}
 
     # The ranks of a run may read copies of its texts: the first one compares them for all.
     if current_rank().rank == 0:
@@ -85,12 +83,9 @@ def _signatures(request: TrainingRequest, resolved: ResolvedSettings) -> dict[st
         signatures["vectors"] = signature(vectors)
 
     # Models that the run begins with, or reads as input.
-    for field in (*STARTS, "tokenizer_from"):
-        if getattr(request, field):
-            signatures[field] = _signature_of_model(getattr(request, field))
-    for number, name in enumerate(request.contextual, start=1):
-        signatures[f"contextual {number}"] = _signature_of_model(name)
-    return signatures
+    models = {field: getattr(request, field) for field in (*STARTS, "tokenizer_from")}
+    models |= {f"contextual {n}": name for n, name in enumerate(request.contextual, start=1)}
+    return signatures | {use: _signature_of_model(name) for use, name in models.items() if name}
 
 
 def _signature_of_model(name: str) -> str:
@@ -168,10 +163,11 @@ def find_stored_run(folder: Path, wanted: Identity) -> CompletedRun | Interrupte
     if next_step(folder, ExistingWork(identity, has_ended), wanted, free=free) is NextStep.FINISHED:
         return _ended(folder, manifest)
 
-    # It resumes from its last checkpoint.
+    # It resumes from its last checkpoint. The checkpoint of another run is there where a run was
+    # killed while it overwrote that one.
     assert identity is not None
     stored = checkpoints.load(folder)
-    if stored is not None and _is_same(stored.identity, identity):
+    if stored and not differing(stored.identity, identity, free={BUDGET, PATIENCE}):
         return InterruptedRun(manifest, stored)
     _notice_start(folder, manifest)
     return None
@@ -206,12 +202,6 @@ def _has_grown(manifest: Manifest, identity: Identity, wanted: Identity) -> bool
         if getattr(now, unit) is not None:
             return getattr(now, unit) > (getattr(before, unit) or amount)
     return False
-
-
-def _is_same(stored: Identity, identity: Identity) -> bool:
-    """Return whether a checkpoint belongs to the run of the model beside it: one of another run is
-    left where a run was killed while it overwrote that one."""
-    return not differing(stored, identity, free={BUDGET, PATIENCE})
 
 
 def _notice_start(folder: Path, manifest: Manifest) -> None:

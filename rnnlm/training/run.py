@@ -130,9 +130,7 @@ class RunStorage:
                 self.waiting = _Unsaved(event.step, event.seconds, model)
                 is_due = True
 
-        if self.waiting and self.save_signal.is_retry_due:
-            is_due = True
-        if is_due:
+        if is_due or (self.waiting and self.save_signal.is_retry_due):
             state = event.state if isinstance(event, Checkpoint) else None
             yield from self._try_to_write(event.step, state)
 
@@ -205,16 +203,25 @@ class RunStorage:
             self.has_given_up = self.stop() or time.monotonic() >= give_up_at
 
         # Steps change the weights in place: keep the ones that are still to be saved.
-        changes = self.plan.kind.trains_in_steps
-        if self.waiting and not self.waiting.is_copy and changes:
-            copied = _copied(self.waiting.model)
-            self.waiting = replace(self.waiting, model=copied, is_copy=True)
+        if self.waiting and not self.waiting.is_copy and self.plan.kind.trains_in_steps:
+            self.waiting = replace(self.waiting, model=_copied(self.waiting.model), is_copy=True)
 
     def _write(self, state: TrainingState | None) -> Iterator[ModelSaved | CheckpointSaved]:
         self._check_folder()
         if self.waiting:
             step = self.waiting.step
-            self._write_model(self.waiting)
+            self.manifest = model_folder.save(
+                folder=self.folder,
+                model=self.waiting.model,
+                kind=self.plan.kind.name,
+                settings=as_stored(self.plan.resolved.values),
+                step=step,
+                training={**self.facts, "seconds": round(self.waiting.seconds, 1)},
+                parts=self._parts(),
+                bundle=True,
+                continues_run=self._is_of_the_folder(),
+            )
+            card.write(self.folder, self.manifest, self.plan.data.tokenizer)
             self.waiting = None
             self.log.write_to_folder()
             yield ModelSaved(str(self.folder), step)
@@ -232,10 +239,8 @@ class RunStorage:
 
     def _check_folder(self) -> None:
         """Make sure that the folder was not removed during training: it is not made again."""
-        is_there = self.folder.is_dir()
-        if is_there and self._is_of_the_folder():
-            is_there = model_folder.is_model(self.folder)
-        if not is_there:
+        is_there = model_folder.is_model if self._is_of_the_folder() else Path.is_dir
+        if not is_there(self.folder):
             raise OutputError(
                 f"cannot save in {self.folder}",
                 "the folder, or the model in it, has been removed during training",
@@ -255,20 +260,6 @@ class RunStorage:
         if is_ours and model_folder.is_model(self.folder):
             return part_folders(self.folder, model_folder.read_manifest(self.folder))
         return []
-
-    def _write_model(self, unsaved: _Unsaved) -> None:
-        self.manifest = model_folder.save(
-            folder=self.folder,
-            model=unsaved.model,
-            kind=self.plan.kind.name,
-            settings=as_stored(self.plan.resolved.values),
-            step=unsaved.step,
-            training={**self.facts, "seconds": round(unsaved.seconds, 1)},
-            parts=self._parts(),
-            bundle=True,
-            continues_run=self._is_of_the_folder(),
-        )
-        card.write(self.folder, self.manifest, self.plan.data.tokenizer)
 
     def _given_up(self, error: OutputError) -> OutputError:
         """Return the error to end with: it also names the files that were saved before."""
@@ -494,18 +485,12 @@ def _texts(plan: Plan) -> dict[str, Any]:
         "train_words": train.words,
         "train_sentences": train.sentences,
     }
-    return facts | _helpers(plan)
-
-
-def _helpers(plan: Plan) -> dict[str, Any]:
-    """Return the language models that the network began with or reads, by option."""
-    helpers: dict[str, Any] = {}
-    for name in STARTS:
-        if getattr(plan.request, name):
-            helpers[name] = str(getattr(plan.request, name))
+    # The language models that the network began with or reads, by option.
+    starts = {name: getattr(plan.request, name) for name in STARTS}
+    facts |= {name: str(start) for name, start in starts.items() if start}
     if plan.request.contextual:
-        helpers["contextual"] = [str(model) for model in plan.request.contextual]
-    return helpers
+        facts["contextual"] = list(map(str, plan.request.contextual))
+    return facts
 
 
 def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:

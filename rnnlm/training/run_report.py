@@ -142,11 +142,11 @@ def layers_of(event: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def points(events: Iterable[dict[str, Any]], metric: str, by: str = "step") -> Points:
     """Return (step, value) of each event that has both as finite numbers."""
-    series = []
-    for event in events:
-        if is_number(event.get(by)) and is_number(event.get(metric)):
-            series.append((event[by], event[metric]))
-    return series
+    return [
+        (event[by], event[metric])
+        for event in events
+        if is_number(event.get(by)) and is_number(event.get(metric))
+    ]
 
 
 def is_number(value: object) -> bool:
@@ -158,8 +158,7 @@ def thinned(rows: Sequence[T], most: int) -> list[T]:
     if not rows:
         return []
     stride = -(-len(rows) // most)
-    from_the_end = rows[::-1][::stride]
-    return list(from_the_end[::-1])
+    return list(rows[::-1][::stride][::-1])
 
 
 # ---- The plots of a run, as SVG: its learning curve, and by steps loss, rate, gradients, spectral
@@ -209,9 +208,8 @@ def _learning_curve_plot(curve: LearningCurve | None, by: By) -> Plot | None:
 def _of_steps(history: RunHistory) -> Iterator[Plot | None]:
     """Draw the logged values of steps."""
     for title, label, metrics, is_log, note in OF_STEPS:
-        series = {}
-        for metric in metrics:
-            series[_NAMES.get(metric, "")] = points(history.of("step"), metric)
+        steps = history.of("step")
+        series = {_NAMES.get(metric, ""): points(steps, metric) for metric in metrics}
         yield _plot(title, label, note, history, series, is_log)
 
 
@@ -222,16 +220,14 @@ def _of_layers(history: RunHistory) -> Iterator[Plot | None]:
         for layer in history.layers:
             for block, block_points in history.of_layer(layer, metric).items():
                 series[f"{layer} {block}".rstrip()] = block_points
-        is_log = metric == "gradient_norm"
-        bound = 1.0 if metric == "spectral_radius" else None  # above it gradients may explode
         yield _plot(
             title=title,
             label=label,
             note=note,
             history=history,
             series=series,
-            is_log=is_log,
-            bound=bound,
+            is_log=metric == "gradient_norm",
+            bound=1.0 if metric == "spectral_radius" else None,  # above it gradients may explode
         )
 
 
@@ -251,8 +247,7 @@ def _plot(
         return None
     figure, axes = plotting.new_figure("", "steps", label, *pages.SIZE)
 
-    shown_series = itertools.islice(drawn.items(), MOST_LINES)
-    for place, (name, series_points) in enumerate(shown_series):
+    for place, (name, series_points) in enumerate(itertools.islice(drawn.items(), MOST_LINES)):
         steps, values = zip(*series_points, strict=True)
         colours = plotting.series_style(place)
         axes.plot(
@@ -351,15 +346,9 @@ def report(
 
 def render(*runs: Run, by: By = "steps") -> str:
     """Return the page of runs as HTML."""
-    named: list[str | Path] = []
-    for run in runs:
-        named += runs_of(os.fspath(run))
-    shown_runs, curves = [], []
-    for run in named:
-        values, curve = _values(run, by)
-        shown_runs.append(values)
-        if curve and curve.points:
-            curves.append(curve)
+    named = itertools.chain.from_iterable(runs_of(os.fspath(run)) for run in runs)
+    pairs = [_values(run, by) for run in named]
+    curves = [curve for _, curve in pairs if curve and curve.points]
 
     # The curves of several runs share one plot if they show one metric.
     together = None
@@ -368,7 +357,7 @@ def render(*runs: Run, by: By = "steps") -> str:
             warnings.simplefilter("ignore", RnnlmWarning)
             figure = curves_figure(curves, by, size=pages.SIZE)
         together = Plot("Learning curves", "", plotting.as_svg(figure))
-    return pages.render("run.html", runs=shown_runs, together=together)
+    return pages.render("run.html", runs=[values for values, _ in pairs], together=together)
 
 
 def _values(run: str | Path, by: By) -> tuple[dict[str, Any], LearningCurve | None]:
@@ -427,10 +416,7 @@ def _shown_values(
 
 
 def _cells(events: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[list[str]]:
-    rows = []
-    for event in events:
-        rows.append([amount(event.get(column), None) for column in columns])
-    return rows
+    return [[amount(event.get(column), None) for column in columns] for event in events]
 
 
 def _curve(folder: Path, history: RunHistory) -> LearningCurve | None:
@@ -484,11 +470,9 @@ def _metrics(evaluations: Mapping[str, Evaluation]) -> Iterator[MetricsTable]:
             rows = [
                 (name, amount(count, None)) for name, count in evaluation.counts_of(column).items()
             ]
-            for metric in evaluation.brief:
-                if metric.column == column:
-                    rows.append((metric.name, metric.with_unit(4)))
-            for remark in evaluation.remarks:
-                rows.append(("note", remark))
+            of_column = [metric for metric in evaluation.brief if metric.column == column]
+            rows += [(metric.name, metric.with_unit(4)) for metric in of_column]
+            rows += [("note", remark) for remark in evaluation.remarks]
             signatures = [
                 metric.signature for metric in evaluation.mains if metric.column == column
             ]
@@ -499,9 +483,10 @@ def _without_plots(history: RunHistory) -> str:
     """Say why there are no plots."""
     if not history.started:
         return _NO_RUN
-    counted = []
-    for event in history.of("counted"):
-        counted.append(f"order {event.get('order')}: {amount(event.get('ngrams'), None)} n-grams")
+    counted = [
+        f"order {event.get('order')}: {amount(event.get('ngrams'), None)} n-grams"
+        for event in history.of("counted")
+    ]
     if counted:
         return f"The model was counted, not learned step by step: {', '.join(counted)}."
     return f"The {METRICS} has no step and no validation."
@@ -531,10 +516,8 @@ def _layers(history: RunHistory) -> Iterator[list[str]]:
 
 def _columns(validations: list[dict[str, Any]]) -> list[str]:
     """Return the names of the measurements of validations, apart from their layers."""
-    columns: dict[str, None] = {}
-    for event in validations:
-        columns |= dict.fromkeys(event)
-    return [key for key in columns if key not in ("event", "layers")]
+    keys = dict.fromkeys(itertools.chain.from_iterable(validations))
+    return [key for key in keys if key not in ("event", "layers")]
 
 
 # ---- The settings of a model with their origin: the default, its recipe, or the user.

@@ -101,9 +101,8 @@ class StoringRun:
     def ends_in_order(self) -> bool:
         """Whether the run can be asked to stop and store its work. During the exact evaluation at
         its end, everything is stored already."""
-        if not isinstance(self.plan, Plan) or self.is_evaluating:
-            return False
-        return self.is_started and self.plan.kind.trains_in_steps
+        is_training = self.is_started and not self.is_evaluating
+        return is_training and isinstance(self.plan, Plan) and self.plan.kind.trains_in_steps
 
     def planned(self) -> Plan | CompletedRun:
         """Return the plan of the run, which is made when it is first asked for: it reads the

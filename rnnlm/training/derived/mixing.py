@@ -178,7 +178,7 @@ def mix(
             folder=output,
             model=weighed,
             kind="mixture",
-            settings=_settings(models),
+            settings={"model": "mixture", **adaptation.stored_settings(models)},
             step=0,
             training=facts,
             parts=folders,
@@ -219,12 +219,9 @@ def mixed(
     alone: Sequence[TextEvaluation | None] = [None] * len(models)
     if evaluations is not None:
         whole, *alone = evaluations
-    parts = []
-    for name, model, weight, evaluation in zip(
-        names, models, chosen.weights_K.tolist(), alone, strict=True
-    ):
-        parts.append(MixedModel(name, model.fingerprint, weight, evaluation))
-    return MixingResult(str(output), kind, tuple(parts), chosen.iterations, whole)
+    fingerprints = [model.fingerprint for model in models]
+    parts = tuple(map(MixedModel, names, fingerprints, chosen.weights_K.tolist(), alone))
+    return MixingResult(str(output), kind, parts, chosen.iterations, whole)
 
 
 @dataclass(frozen=True)
@@ -326,10 +323,6 @@ def measure(
     scores_KN = np.stack(scores)
     span_scoring.check_scores(scores_KN)
     return ScoredText(models, text, encoded, context, scores_KN, began)
-
-
-def _settings(models: Sequence[LanguageModel]) -> dict[str, Any]:
-    return {"model": "mixture", **adaptation.stored_settings(models)}
 
 
 def _facts(names: list[str], mixture: Mixture, chosen: ChosenWeights) -> dict[str, Any]:

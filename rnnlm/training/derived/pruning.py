@@ -94,10 +94,8 @@ def prune(
         pruned, threshold = _apply_limits(model, limits)
 
         # The new model's folder keeps the limits, and the fingerprint of the model before.
-        all_limits = dataclasses.asdict(limits)
+        all_limits = {**dataclasses.asdict(limits), "threshold": threshold}
         applied = {limit: value for limit, value in all_limits.items() if value is not None}
-        if threshold is not None:
-            applied["threshold"] = threshold
         origin = {"from": manifest.fingerprint, "ngrams_before": _ngrams(model), **applied}
         training = {**manifest.training, "ngrams": _ngrams(pruned), "pruned": origin}
         settings = {**manifest.settings, "order": pruned.order}

@@ -9,6 +9,7 @@ know has probability zero there, and is in none of its contexts.
 
 import contextlib
 import dataclasses
+import itertools
 import shlex
 import time
 from collections.abc import Sequence
@@ -257,9 +258,7 @@ def _difference(first: Tokenizer, second: Tokenizer) -> str:
 
 
 def _with_all_words(tokenizers: Sequence[WordTokenizer]) -> WordTokenizer:
-    words: dict[str, None] = {}
-    for tokenizer in tokenizers:
-        words.update(dict.fromkeys(tokenizer.symbols()))
+    words = dict.fromkeys(itertools.chain(*(tokenizer.symbols() for tokenizer in tokenizers)))
     # Counts would rank words, whose ids follow the models instead.
     settings = dataclasses.replace(tokenizers[0].settings, min_count=1, max_vocab=None)
     union = WordTokenizer(settings, Vocabulary(tuple(words), None))
@@ -275,9 +274,11 @@ def _facts(
     names: Sequence[str], manifests: Sequence[Manifest], chosen: ChosenWeights, model: NgramModel
 ) -> dict[str, Any]:
     """Return the facts that are kept with the joined model: its parts."""
-    parts = []
-    for name, manifest, weight in zip(names, manifests, chosen.weights_K.tolist(), strict=True):
-        parts.append({"model": name, "fingerprint": manifest.fingerprint, "weight": weight})
+    weighed = zip(names, manifests, chosen.weights_K.tolist(), strict=True)
+    parts = [
+        {"model": name, "fingerprint": manifest.fingerprint, "weight": weight}
+        for name, manifest, weight in weighed
+    ]
     ngrams = [len(values) for values in model.values]
     return {"joined": parts, "weights": chosen.origin, "ngrams": ngrams}
 

@@ -313,8 +313,8 @@ def _identity(
     }
     identity = merged(identity, settings_identity(settings), identity_of(on))
     if statistics is not None:
-        for name, value in identity_of(as_text(statistics)).items():
-            identity[f"statistics {name}"] = value
+        of_statistics = identity_of(as_text(statistics))
+        identity |= {f"statistics {name}": value for name, value in of_statistics.items()}
     return identity
 
 
@@ -378,8 +378,7 @@ def _dynamic(
 
     def measure(settings: DynamicSettings) -> Trial:
         adapted = adapt(model, "dynamic", settings, statistics)
-        ppl = span_scoring.stream_perplexity(adapted, ids)
-        return Trial(dataclasses.asdict(settings), ppl)
+        return Trial(dataclasses.asdict(settings), span_scoring.stream_perplexity(adapted, ids))
 
     return span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), measure
 
@@ -392,8 +391,7 @@ def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheSh
     logprob_N = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
 
     def shares(settings: UnigramCacheSettings) -> np.ndarray:
-        cache = UnigramCache(model, settings)
-        return cache.shares(words_1M[:, :-1], words_1M[:, 1:])[0]
+        return UnigramCache(model, settings).shares(words_1M[:, :-1], words_1M[:, 1:])[0]
 
     return logprob_N, shares
 

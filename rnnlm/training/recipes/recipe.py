@@ -118,14 +118,12 @@ class Recipe:
 
     def options_of_figure(self) -> str:
         """Return the options of that command, after the texts."""
-        options = [f"--recipe {self.name}"]
         settings = self.measured.settings if self.measured else {}
-        for name, value in settings.items():
-            if name == "budget":
-                options.append(f"--budget {value}")
-            else:
-                options.append(f"--set {name}={value}")
-        return " ".join(options)
+        options = [
+            f"--budget {value}" if name == "budget" else f"--set {name}={value}"
+            for name, value in settings.items()
+        ]
+        return " ".join([f"--recipe {self.name}", *options])
 
     def _whole_run(self) -> str:
         """Return the time of a whole run on a CPU, in words: estimated, or the time of the run that
@@ -140,9 +138,7 @@ class Recipe:
 
     def _results(self) -> list[RecipeResult]:
         """Return our result, if there is one, then the published ones."""
-        if self.measured is None:
-            return list(self.published)
-        return [self.measured, *self.published]
+        return list(filter(None, [self.measured, *self.published]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it for JSON: results and times in words, then as numbers."""
@@ -167,9 +163,7 @@ class Recipe:
 
 
 def _facts(value: RecipeResult | None) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    return asdict(value)
+    return None if value is None else asdict(value)
 
 
 def _cores(count: int) -> str:
@@ -183,9 +177,7 @@ def time_of(minutes: float) -> str:
     if minutes <= 90:
         return f"{minutes:g} min"
     hours = minutes / 60
-    if hours < 48:
-        return f"{hours:.2g} h"
-    return f"{hours / 24:.2g} d"
+    return f"{hours:.2g} h" if hours < 48 else f"{hours / 24:.2g} d"
 
 
 @cache

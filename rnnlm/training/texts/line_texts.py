@@ -51,10 +51,11 @@ def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str,
     With a training text on disk of more than MOST_MAPPED_TOKENS, only texts that are the same as a
     whole are found.
     """
-    overlap_of = {}
-    for name, text in others.items():
-        if text.lines_hash == train.lines_hash:
-            overlap_of[name] = Overlap(text.sentences, text.sentences, True)
+    overlap_of = {
+        name: Overlap(text.sentences, text.sentences, True)
+        for name, text in others.items()
+        if text.lines_hash == train.lines_hash
+    }
     if isinstance(train.ids, ChunkedArray) and train.tokens > MOST_MAPPED_TOKENS:
         return overlap_of
 
@@ -70,9 +71,10 @@ def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str,
     # The training text is read once for all of them.
     all_wanted = np.concatenate([np.empty(0, dtype=np.uint64), *wanted.values()])
     in_train = _occurring(np.unique(all_wanted), train)
-    for name, hash_L in wanted.items():
-        overlap_of[name] = Overlap(lines[name], int(np.isin(hash_L, in_train).sum()))
-    return overlap_of
+    return overlap_of | {
+        name: Overlap(lines[name], int(np.isin(hash_L, in_train).sum()))
+        for name, hash_L in wanted.items()
+    }
 
 
 Lines = tuple[str, Sequence[str]]  # the hash of examples, and the text that models read of each
@@ -93,8 +95,7 @@ def examples_in_train(
     for name, (hashes[name], lines) in others.items():
         # The end of a line counts as one of its characters.
         counted = [line for line in read(lines) if len(line) + 1 >= LEAST_CHARACTERS]
-        repeated = sum(line in in_train for line in counted)
-        overlap_of[name] = Overlap(len(counted), repeated)
+        overlap_of[name] = Overlap(len(counted), sum(line in in_train for line in counted))
         if hashes[name] == train_hash:
             overlap_of[name] = Overlap(len(lines), len(lines), True)
     warn_of(overlap_of, hashes, holds_out)
@@ -165,8 +166,7 @@ def _hashes(text: EncodedText) -> Iterator[np.ndarray]:
         ids_N = np.asarray(text.ids[int(offsets[0]) : int(offsets[-1])])
         begins_L = offsets[:-1] - offsets[0]
         place_N = np.arange(len(ids_N)) - begins_L.repeat(np.diff(offsets))
-        factor_N = _FACTORS[place_N & (_PLACES - 1)]
-        term_N = factor_N * (ids_N.astype(np.uint64) + np.uint64(1))
+        term_N = _FACTORS[place_N & (_PLACES - 1)] * (ids_N.astype(np.uint64) + np.uint64(1))
         yield np.add.reduceat(term_N, begins_L)
         start += len(begins_L)
 
@@ -254,12 +254,9 @@ def _notice_oddities(
 ) -> dict[str, Overlap]:
     """Warn of marks and lines that make metrics worse, or better than they are: unknown marks,
     repeated lines. Return how much of the validation and the test text is in the training text."""
-    others = {}
-    marks = Counter(data.train.marks)
-    for name, encoded in (("valid", data.valid), ("test", tested)):
-        if encoded is not None:
-            others[name] = encoded
-            marks += Counter(encoded.marks)
+    texts = {"valid": data.valid, "test": tested}
+    others = {name: encoded for name, encoded in texts.items() if encoded is not None}
+    marks = sum((Counter(text.marks) for text in (data.train, *others.values())), Counter[str]())
     tell_unseen(marks, {"the model": data.tokenizer})
     overlap_of = overlaps(data.train, others)
     hashes = {name: encoded.lines_hash for name, encoded in others.items()}
@@ -283,9 +280,7 @@ def is_share_chosen(resolved: ResolvedSettings) -> bool:
 
 def _bundled(request: TrainingRequest, part: str) -> tuple[str, ...]:
     """Return the part of the bundled corpus, if no text is named."""
-    if request.text:
-        return ()
-    return (str(corpora.part(CORPUS, part)),)
+    return () if request.text else (str(corpora.part(CORPUS, part)),)
 
 
 def _open(names: tuple[str, ...], resolved: ResolvedSettings) -> Text:
@@ -314,21 +309,18 @@ def _of_counts(
     resolved = _with_read(
         counts.folder, "counted", counts.text_settings, tokenizer, request, resolved
     )
-    encoded: dict[str, EncodedText] = {}
-    for name, names in (("valid", request.valid), ("test", request.test)):
-        if names:
-            encoded[name] = _open(names, resolved).encode(tokenizer)
+    named = {"valid": request.valid, "test": request.test}
+    encoded = {
+        name: _open(names, resolved).encode(tokenizer) for name, names in named.items() if names
+    }
 
     # Warn of marks that the counted text does not have.
-    marks: Counter[str] = Counter()
-    for text in encoded.values():
-        marks += Counter(text.marks)
+    marks = sum((Counter(text.marks) for text in encoded.values()), Counter[str]())
     tell_unseen(marks, {"the model": tokenizer})
     valid_is = ", ".join(map(corpora.title, request.valid)) or "none"
     if not request.valid:
         notice("nothing can be held out of counts: name a validation text with " + keyword("valid"))
-    data = counts.with_valid(encoded.get("valid"))
-    return Texts(resolved, data, valid_is, encoded.get("test"))
+    return Texts(resolved, counts.with_valid(encoded.get("valid")), valid_is, encoded.get("test"))
 
 
 def _with_read(
@@ -364,9 +356,8 @@ def _with_read(
                 "leave it out",
             )
 
-    stored = dict(tokenizer.to_settings())
-    for field in fields(TextSettings):
-        stored[field.name] = getattr(settings, field.name)
+    read = {field.name: getattr(settings, field.name) for field in fields(TextSettings)}
+    stored = {**tokenizer.to_settings(), **read}
     origin = f"{what.removeprefix('a ')} {folder}"
     return _with_stored(stored, resolved, f"{folder} was {how} with", origin)
 

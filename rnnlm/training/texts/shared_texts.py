@@ -18,7 +18,7 @@ class SharedTexts:
 
     def __init__(self, tokenizer_from: str | None) -> None:
         self.tokenizer_from = tokenizer_from
-        self.found: dict[str, Texts] = {}
+        self.texts: dict[str, Texts] = {}
 
     def __call__(
         self,
@@ -28,14 +28,14 @@ class SharedTexts:
         progress: Progress,
     ) -> Texts:
         key = _key(request, resolved, kind)
-        if key not in self.found:
+        if key not in self.texts:
             shared = replace(request, tokenizer_from=self.tokenizer_from)
             task = registry.task(kind.task)
-            self.found[key] = task.open_texts(shared, resolved, kind, progress)
-            return self.found[key]
+            self.texts[key] = task.open_texts(shared, resolved, kind, progress)
+            return self.texts[key]
 
         # The texts are there already. They bring this run the settings that they brought the first.
-        texts = self.found[key]
+        texts = self.texts[key]
         for layer in texts.resolved.added:
             resolved = resolved.with_layer(layer.origin, layer.values)
         return replace(texts, resolved=resolved)
@@ -44,9 +44,10 @@ class SharedTexts:
 def _key(request: TrainingRequest, resolved: ResolvedSettings, kind: registry.Kind) -> str:
     """Return a text that is the same for runs that read and encode their texts in the same way."""
     task = registry.task(kind.task)
-    parts: list[object] = [kind.task, request.text, request.counts, request.valid]
-    parts += [request.test]
-    parts += [request.target, request.valid_target, request.test_target]
+    parts: list[object] = [
+        kind.task, request.text, request.counts, request.valid, request.test,
+        request.target, request.valid_target, request.test_target,
+    ]  # fmt: skip
 
     # Settings that change how a text is read. A requested one may be applied more strictly.
     names = names_of(cls for cls in task.text_settings if cls is not HoldoutSettings)
@@ -58,9 +59,8 @@ def _key(request: TrainingRequest, resolved: ResolvedSettings, kind: registry.Ki
         parts += [held_out_share(request, resolved), is_share_chosen(resolved)]
     else:
         names -= {"seed"}
-    for name in sorted(names):
-        if name in resolved.values:
-            parts.append((name, resolved.values[name], resolved.is_requested(name)))
+    for name in sorted(names & resolved.values.keys()):
+        parts.append((name, resolved.values[name], resolved.is_requested(name)))
 
     # Whether the characters of words are read, too: their use is up to the network. A kind without
     # that setting reads the same as one that does not use it.

@@ -38,14 +38,6 @@ def sizes() -> dict[str, dict[str, Any]]:
     return {name: tomllib.loads(text_of(name)) for name in NAMES}
 
 
-def recipe_for(
-    request: TrainingRequest, resolved: ResolvedSettings, data: FittingData
-) -> str | None:
-    """Return the name of the recipe for the training text's size; None for a large text, or a
-    bundled corpus."""
-    return _size(request, data.train.sentences, data.train.tokens, resolved)
-
-
 def follow_size(name: str, resolved: ResolvedSettings, data: FittingData) -> ResolvedSettings:
     """Return settings that suit a small text, by the recipe called `name`."""
     usual = resolved.values
@@ -88,17 +80,17 @@ def keep_rare_words(
 ) -> ResolvedSettings:
     """Return settings by which words seen once are words, if there are few examples: most of their
     words are, and as unknown ones all would be alike."""
-    name = _size(request, examples, 0, resolved)
-    has_counts = resolved.values["tokenizer"] in LIMITED
-    if name is None or not has_counts:
+    name = recipe_for(request, resolved, examples, 0)
+    if name is None or resolved.values["tokenizer"] not in LIMITED:
         return resolved
     return resolved.with_layer(f"recipe {name}", _free(resolved, {"min_count": 1}))
 
 
-def _size(
-    request: TrainingRequest, sentences: int, tokens: int, resolved: ResolvedSettings
+def recipe_for(
+    request: TrainingRequest, resolved: ResolvedSettings, sentences: int, tokens: int
 ) -> str | None:
-    """Return the name of the recipe for a text of this size; None: it is not small, or bundled."""
+    """Return the name of the recipe for a training text of this size; None for a large text, or a
+    bundled corpus."""
     # Pages quote results of bundled corpora, which are known by their names and their files.
     usual, named = resolved.values, corpora.names()
     is_bundled = all(name in named or corpora.title(name) != name for name in request.text)
@@ -127,8 +119,8 @@ def _validations(
     # Passes over a larger text for validation would take most of the time.
     shares = data.valid.tokens / max(1, data.train.tokens)
     every = math.ceil(size["validate_every_steps"] * max(1, shares))
-    values: dict[str, Any] = {}
-    values["validate_every_steps"] = every if is_free(resolved, "min_validations") else None
+    is_every_free = is_free(resolved, "min_validations")
+    values: dict[str, Any] = {"validate_every_steps": every if is_every_free else None}
     # Accuracy may be 0 for a while, which is no reason to stop.
     if size.get("criterion", usual.get("criterion", "loss")) != "loss":
         values["patience"] = usual["patience"]
