@@ -27,28 +27,20 @@ def test_word_model_suggests_its_likeliest_tokens_everywhere():
 
 @pytest.mark.parametrize("kind", ["ngram", "lstm"])
 def test_character_model_suggests_the_likeliest_of_all_words(kind):
-    model = fit(
-        kind,
-        TOY,
-        tokenizer="char",
-        **({"order": 3, "smoothing": "witten-bell"} if kind == "ngram" else {"budget": "60steps"}),
-    )
+    of_ngram = {"order": 3, "smoothing": "witten-bell"}
+    settings = of_ngram if kind == "ngram" else {"budget": "60steps"}
+    model = fit(kind, TOY, tokenizer="char", **settings)
     (score,) = rnnlm.Model(model).score_sentences(["ab b"], next_words=3)
-    words = [
-        "".join(word) for length in (1, 2, 3, 4) for word in itertools.product("ab", repeat=length)
-    ]
+    lengths = (itertools.product("ab", repeat=length) for length in (1, 2, 3, 4))
+    words = list(map("".join, itertools.chain.from_iterable(lengths)))
     for place, given in enumerate(["", "ab", "ab b"]):
-        rated = {
-            each.text: each.word_scores[0]
-            for each in rnnlm.Model(model).score_sentences([*words, ""], given=given, words=True)
-        }
-        p = {word or "</s>": 2**-its.surprisal_bits for word, its in rated.items()}
+        rated = rnnlm.Model(model).score_sentences([*words, ""], given=given, words=True)
+        p = {each.text or "</s>": each.word_scores[0].probability for each in rated}
         best = sorted(p, key=p.get, reverse=True)[:3]
         found = [each for each in score.next_words[place] if each.word != "<unk>"]
         assert [each.word for each in found] == best[: len(found)] and len(found) >= 2
-        assert [each.probability for each in found] == pytest.approx(
-            [p[each.word] for each in found], rel=1e-3
-        )
+        expected = pytest.approx([p[each.word] for each in found], rel=1e-3)
+        assert [each.probability for each in found] == expected
 
 
 SPACED = ["a  b", " b  a", "  a  b  a"] * 3
@@ -66,12 +58,10 @@ def test_subword_model_suggestions_are_scored_as_words(lines, text, settings):
     first, _ = text.split()
     for given, found in zip(["", first, text], score.next_words, strict=True):
         for each in found:
-            (alone,) = model.score_sentences(
-                ["" if each.word == "</s>" else each.word], given=given, words=True
-            )
-            assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(
-                each.probability, rel=1e-4
-            )
+            text = each.word.removesuffix("</s>")
+            (alone,) = model.score_sentences([text], given=given, words=True)
+            expected = pytest.approx(each.probability, rel=1e-4)
+            assert alone.word_scores[0].probability == expected
         probabilities = [each.probability for each in found]
         assert probabilities == sorted(probabilities, reverse=True)
 
@@ -82,12 +72,10 @@ def test_endless_search_returns_the_best_found_so_far(monkeypatch):
     monkeypatch.setattr("rnnlm.scoring.next_word.MOST_TRIED", 32)
     (score,) = rnnlm.Model(model).score_sentences(["the cat"], next_words=50)
     for found, best in zip(score.next_words, usual.next_words, strict=True):
-        assert 3 <= len(found) <= 32 and {each.word for each in found} & {
-            each.word for each in best
-        }
-        assert [each.probability for each in found] == sorted(
-            (each.probability for each in found), reverse=True
-        )
+        words, best_words = ({each.word for each in words} for words in (found, best))
+        assert 3 <= len(found) <= 32 and words & best_words
+        probabilities = [each.probability for each in found]
+        assert probabilities == sorted(probabilities, reverse=True)
 
 
 @pytest.mark.parametrize("at_once", [1, 5])
@@ -97,19 +85,15 @@ def test_result_is_independent_of_tries_per_batch(monkeypatch, at_once):
     monkeypatch.setattr("rnnlm.scoring.next_word.TRIED_AT_ONCE", at_once)
     (score,) = rnnlm.Model(model).score_sentences(["the cat sat"], next_words=8)
     for found, expected in zip(score.next_words, usual.next_words, strict=True):
-        assert [each.probability for each in found] == pytest.approx(
-            [each.probability for each in expected]
-        )
+        known = pytest.approx([each.probability for each in expected])
+        assert [each.probability for each in found] == known
 
 
 def test_impossible_words_are_not_told():
     model = fit("ngram", ["a b", "a c"], order=2, smoothing="mle")
     (score,) = rnnlm.Model(model).score_sentences(["a b"], next_words=4)
-    assert [[each.word for each in found] for found in score.next_words] == [
-        ["a"],
-        ["b", "c"],
-        ["</s>"],
-    ]
+    words = [[each.word for each in found] for found in score.next_words]
+    assert words == [["a"], ["b", "c"], ["</s>"]]
 
 
 def test_a_long_given_text_is_read_in_windows():
@@ -121,7 +105,6 @@ def test_a_long_given_text_is_read_in_windows():
 
 
 def test_of_pieces_in_one_stream_are_refused():
+    model = rnnlm.Model(fit("lstm", tokenizer="char"))
     with pytest.raises(UsageError, match="carry"):
-        rnnlm.Model(fit("lstm", tokenizer="char")).score_sentences(
-            ["the"], next_words=1, context="carry"
-        )
+        model.score_sentences(["the"], next_words=1, context="carry")

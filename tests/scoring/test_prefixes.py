@@ -18,11 +18,11 @@ MODELS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(
-    scope="module",
-    params=MODELS,
-    ids=lambda each: "-".join([each[0], *map(str, each[1].values())])[:30],
-)
+def name_of(case):
+    return "-".join([case[0], *map(str, case[1].values())])[:30]
+
+
+@pytest.fixture(scope="module", params=MODELS, ids=name_of)
 def model(request):
     name, settings = request.param
     return fit(name, **settings)
@@ -37,9 +37,8 @@ def test_extending_gives_what_reading_a_line_gives(model):
         logprob, _, prefix = scorer.extend(prefix, id)
         found.append(logprob)
     assert found == pytest.approx(expected.tolist(), abs=1e-5)
-    assert [
-        logprob for logprob, _ in scorer.score_tokens(scorer.begin(), ids.tolist())
-    ] == pytest.approx(expected.tolist(), abs=1e-5)
+    at_once = [logprob for logprob, _ in scorer.score_tokens(scorer.begin(), ids.tolist())]
+    assert at_once == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_branches_do_not_disturb_each_other(model):
@@ -56,9 +55,8 @@ def test_branches_do_not_disturb_each_other(model):
 
 def test_prefixes_are_equal_where_the_same_was_read():
     scorer = prefix_scorer(fit("lstm"))
-    prefixes_read = [
-        scorer.extend(scorer.extend(scorer.begin(), 3)[2], word)[2] for word in (4, 4, 5)
-    ]
+    _, _, first = scorer.extend(scorer.begin(), 3)
+    prefixes_read = [scorer.extend(first, word)[2] for word in (4, 4, 5)]
     assert prefixes_read[0] == prefixes_read[1] != prefixes_read[2]
     assert hash(prefixes_read[0]) == hash(prefixes_read[1])
     assert scorer.order == UNBOUNDED
@@ -68,9 +66,8 @@ def test_prefix_is_read_once_for_any_next_words():
     model = fit("lstm")
     scorer, asked = CachedPrefixes(model), []
     model.network.register_forward_pre_hook(lambda *_: asked.append(1))
-    prefixes_read = [
-        scorer.extend(scorer.begin(), word)[2] for word in range(2, model.tokenizer.size)
-    ]
+    words = range(2, model.tokenizer.size)
+    prefixes_read = [scorer.extend(scorer.begin(), word)[2] for word in words]
     assert len(asked) == 1
     assert scorer.extend(prefixes_read[0], 2)[0] == scorer.extend(prefixes_read[0], 2)[0]
     assert len(asked) == 2
@@ -114,10 +111,9 @@ def test_no_context_is_line_start_except_for_ngrams():
     for name in ("ngram", "unigram"):
         model = fit(name)
         scorer = prefix_scorer(model)
-        p = [
-            math.exp(scorer.extend(scorer.null(), word)[0]) for word in range(model.tokenizer.size)
-        ]
-        assert sum(p) == pytest.approx(1, abs=1e-5)
+        words = range(model.tokenizer.size)
+        p = sum(math.exp(scorer.extend(scorer.null(), word)[0]) for word in words)
+        assert p == pytest.approx(1, abs=1e-5)
 
 
 def test_scores_that_are_not_numbers_are_an_error():
@@ -134,8 +130,7 @@ def test_scores_that_are_not_numbers_are_an_error():
 # a text twice, one that another begins with, branches at the start, in the middle and at the end
 TREE = [
     "the cat sat on the mat", "the cat sat on a mat", "the cat sat", "a dog saw the cat",
-    "the cat sat on the mat", "", "the dog sat",
-    "a dog saw the dog",
+    "the cat sat on the mat", "", "the dog sat", "a dog saw the dog",
 ]  # fmt: skip
 
 
@@ -146,9 +141,8 @@ def encoded_tree(model) -> tuple[np.ndarray, np.ndarray]:
 
 def test_shared_prefixes_do_not_change_line_scores(model):
     ids, spans = encoded_tree(model)
-    assert score_trie(model, ids, spans) == pytest.approx(
-        span_scoring.score_spans(model, ids, spans), abs=1e-5
-    )
+    expected = pytest.approx(span_scoring.score_spans(model, ids, spans), abs=1e-5)
+    assert score_trie(model, ids, spans) == expected
 
 
 @pytest.mark.parametrize("call_tokens, copies", [(1, 1), (3, 2), (1 << 14, 300)])
@@ -194,15 +188,13 @@ def test_mixture_reads_each_token_once_per_successor():
     ids, spans = encoded_tree(model)
     sizes = count_inputs(model, "score")
     score_trie(model, ids, spans)
-    assert sum(sizes) == len(
-        {tuple(ids[start : at + 1].tolist()) for start, end in spans for at in range(start, end)}
-    )
+    lines = [ids[start:end].tolist() for start, end in spans]
+    distinct = {tuple(line[: at + 1]) for line in lines for at in range(len(line))}
+    assert sum(sizes) == len(distinct)
 
 
 def test_models_that_adapt_themselves_read_every_line():
     model = adapt(fit("lstm"), "cache")
     ids, spans = encoded_tree(model)
-    assert (
-        score_trie(model, ids, spans).tolist()
-        == span_scoring.score_spans(model, ids, spans).tolist()
-    )
+    expected = span_scoring.score_spans(model, ids, spans)
+    assert score_trie(model, ids, spans).tolist() == expected.tolist()

@@ -95,9 +95,8 @@ def test_next_words_of_characters_cost_their_stated_probability():
 
 def test_a_language_model_beside_scores_only_the_targets(model):
     plain = fit("unigram", TARGETS)
-    sentences = [
-        Sentence(target, number, source=source) for number, (source, target) in enumerate(PAIRS)
-    ]
+    numbers = range(len(PAIRS))
+    sentences = [Sentence(TARGETS[number], number, source=SOURCES[number]) for number in numbers]
     models = {"plain": plain, "fra": model.decoder}
     side_by_side = [each for chunk in score_chunks_of_models(models, sentences) for each in chunk]
     assert nats(each["plain"] for each in side_by_side) == nats(scores_of(plain, TARGETS))
@@ -139,9 +138,8 @@ def test_symbols_and_newlines_of_a_source_are_treated_as_asked(model):
 
 
 def read(names, targets=(), **settings):
-    found = read_sentences(
-        tuple(map(str, names)), SentenceSettings(**settings), tuple(map(str, targets))
-    )
+    settings = SentenceSettings(**settings)
+    found = read_sentences(tuple(map(str, names)), settings, tuple(map(str, targets)))
     return [(each.id, each.source, each.text, each.reason, dict(each.columns)) for each in found]
 
 

@@ -12,12 +12,8 @@ from support.tiny_models import fit
 
 @pytest.fixture(scope="module")
 def ngram():
-    return fit(
-        "ngram",
-        ["The cat sat on the mat", "a cat, the dog"] * 2,
-        lowercase=True,
-        split_punctuation=True,
-    )
+    lines = ["The cat sat on the mat", "a cat, the dog"] * 2
+    return fit("ngram", lines, lowercase=True, split_punctuation=True)
 
 
 def test_the_likeliest_words_are_those_of_predict(ngram):
@@ -32,44 +28,27 @@ def test_the_likeliest_words_are_those_of_predict(ngram):
     assert [word.probability for word in found] == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "begun"),
-    [
-        ("The c", "c"),
-        ("the ca", "ca"),
-        ("on the", "the"),
-        ("", ""),
-        ("cat,", ","),
-        ("a\tCAT", "cat"),
-    ],
-)
+@pytest.mark.parametrize(("text", "begun"), [
+    ("The c", "c"), ("the ca", "ca"), ("on the", "the"), ("", ""), ("cat,", ","), ("a\tCAT", "cat"),
+])  # fmt: skip
 def test_partial_word_is_completed(ngram, text, begun):
     found = next_words(ngram, text)
     assert found and all(word.word.startswith(begun) for word in found)
     assert next_words(ngram, "the zz") == []
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"tokenizer": "char"},
-        {"tokenizer": "byte"},
-        {"tokenizer": "sentencepiece", "vocab_size": 274},
-    ],
-)
+SUBWORDS = [{"tokenizer": name} for name in ("char", "byte")]
+SUBWORDS.append({"tokenizer": "sentencepiece", "vocab_size": 274})
+TYPED = {"the ": ("the", ""), "the c": ("the", "c"), "": ("", ""), "a  caf": ("a ", "caf"), "ca": ("", "ca")}  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", SUBWORDS)
 def test_subword_models_suggest_whole_words_with_scoring_probabilities(settings):
-    model = fit(
-        "ngram", ["the cat sat on the mat", "a caf\u00e9, the cat"] * 2, order=4, **settings
-    )
+    lines = ["the cat sat on the mat", "a caf\u00e9, the cat"] * 2
+    model = fit("ngram", lines, order=4, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for typed, before, begun in (
-            ("the ", "the", ""),
-            ("the c", "the", "c"),
-            ("", "", ""),
-            ("a  caf", "a ", "caf"),
-            ("ca", "", "ca"),
-        ):
+        for typed, (before, begun) in TYPED.items():
             found = next_words(model, typed, 3)
             assert found and all(each.word.startswith(begun) for each in found)
             for each in found:

@@ -21,30 +21,17 @@ def all_texts(
 ) -> list[tuple[float, tuple[int, ...]]]:
     """Return (log-probability, ids) of every text of at most so many tokens; those without an end
     have exactly that many."""
-    others = [
-        id
-        for id in range(model.tokenizer.size)
-        if id != model.tokenizer.boundary_id and (unknown or id != model.tokenizer.unk_id)
-    ]
-    texts = [
-        (*ids, model.tokenizer.boundary_id)
-        for length in range(most)
-        for ids in itertools.product(others, repeat=length)
-    ]
-    texts += list(itertools.product(others, repeat=most))
+    boundary = model.tokenizer.boundary_id
+    left_out = {boundary} if unknown else {boundary, model.tokenizer.unk_id}
+    others = set(range(model.tokenizer.size)) - left_out
+    texts = list(itertools.product(others, repeat=most))
+    for length in range(most):
+        texts += [(*ids, boundary) for ids in itertools.product(others, repeat=length)]
     found = []
     for ids in texts:
         whole = np.array([*prompt, *ids], dtype=np.int32)
-        found.append(
-            (
-                float(
-                    span_scoring.score_spans(model, whole, span_scoring.whole_text(whole))[
-                        len(prompt) :
-                    ].sum()
-                ),
-                ids,
-            )
-        )
+        logprob_N = span_scoring.score_spans(model, whole, span_scoring.whole_text(whole))
+        found.append((float(logprob_N[len(prompt) :].sum()), ids))
     return found
 
 
@@ -55,21 +42,15 @@ def test_wide_enough_beam_equals_exhaustive_search(name, length_power, prompt):
     model = fit(name, SHORT)
     prompt_ids = model.tokenizer.encode([prompt]).ids[:-1].tolist()
     every = all_texts(model, prompt_ids, 4, unknown=True)
-    best = sorted(
-        every, key=lambda text: -text[0] / math.pow((5 + len(text[1])) / 6, length_power)
-    )[:20]
-    widest = BeamSettings(
-        prompt, 20, beam=4**4, length_power=length_power, max_tokens=4, unknown=True
-    )
-    found = likeliest(model, widest)
-    assert [sample.logprob_nats for sample in found] == pytest.approx(
-        [logprob for logprob, _ in best], abs=1e-5
-    )
-    assert [sample.tokens for sample in found] == [len(ids) for _, ids in best]
+    every.sort(key=lambda text: -text[0] / math.pow((5 + len(text[1])) / 6, length_power))
+    logprobs, ids = zip(*every[:20], strict=True)
+    widest = {"beam": 4**4, "length_power": length_power, "max_tokens": 4, "unknown": True}
+    found = likeliest(model, BeamSettings(prompt, 20, **widest))
+    assert [sample.logprob_nats for sample in found] == pytest.approx(logprobs, abs=1e-5)
+    assert [sample.tokens for sample in found] == list(map(len, ids))
     if name == "lstm":  # without ties
-        assert [sample.text for sample in found] == [
-            model.tokenizer.decode([*prompt_ids, *ids]) for _, ids in best
-        ]
+        texts = [model.tokenizer.decode([*prompt_ids, *of_text]) for of_text in ids]
+        assert [sample.text for sample in found] == texts
 
 
 def test_wider_beams_find_nothing_worse_than_greedy_search():
@@ -84,9 +65,8 @@ def test_texts_are_ranked_and_unknown_words_left_out():
     model = fit("lstm", LINES)
     found = likeliest(model, BeamSettings(num=8, beam=8, max_tokens=6))
     assert [sample.number for sample in found] == list(range(8))
-    assert [sample.logprob_nats for sample in found] == sorted(
-        (sample.logprob_nats for sample in found), reverse=True
-    )
+    logprobs = [sample.logprob_nats for sample in found]
+    assert logprobs == sorted(logprobs, reverse=True)
     assert "<unk>" not in " ".join(sample.text for sample in found)
 
 

@@ -11,9 +11,8 @@ from rnnlm.scoring.generation.search import BLOCK, best_tokens
 @pytest.mark.parametrize("levels", [3, 40, 1 << 20])  # few levels: most numbers are tied
 @pytest.mark.parametrize("count", [1, 5, 70])
 def test_they_are_those_of_a_stable_sort(of, width, levels, count):
-    values_RV = (np.random.default_rng(width + levels).integers(0, levels, (6, width)) / 8).astype(
-        np.float32
-    )
+    levels_RV = np.random.default_rng(width + levels).integers(0, levels, (6, width))
+    values_RV = (levels_RV / 8).astype(np.float32)
     values_RV[0] = -np.inf
     values_RV[1, 2:] = -np.inf
     at_RK, value_RK = best_tokens(of(values_RV), count)

@@ -18,9 +18,8 @@ def model(request):
 
 def test_first_text_from_initial_state_matches_generate(model):
     settings = GenerationSettings(num=20, max_tokens=9, seed=3, top_p=0.95)
-    start = TextStarts(
-        model.initial_state(1), np.array([model.tokenizer.boundary_id]), np.array([9])
-    )
+    inputs = np.array([model.tokenizer.boundary_id])
+    start = TextStarts(model.initial_state(1), inputs, np.array([9]))
     [found] = draw_samples(model, start, 20, settings)
     samples = list(generate(model, settings))
     expected = [sample.text for sample in samples]
@@ -51,9 +50,8 @@ def test_samples_follow_their_initial_states_and_length_limits(model):
             assert text.ended == (text.ids[-1] == model.tokenizer.boundary_id)
             assert text.ended or len(text.ids) == EVERY_LENGTH[number]
             whole = np.array([*starts.prompt(number), *text.ids], dtype=np.int32)
-            logprob = score_spans(model, whole, whole_text(whole))[
-                len(starts.prompt(number)) :
-            ].sum()
+            logprob_N = score_spans(model, whole, whole_text(whole))
+            logprob = logprob_N[len(starts.prompt(number)) :].sum()
             assert text.score == text.logprob_nats == pytest.approx(logprob, abs=1e-4)
 
 
@@ -62,9 +60,8 @@ def test_equal_starts_differ_and_zero_temperature_is_greedy(model):
     first, second, third = draw_samples(model, starts, 5, SamplingSettings(seed=1))
     assert len({tuple(texts) for texts in (map(tuple, (first, second, third)))}) == 3
     greedy = [found[0].ids for found in search(model, starts, SearchSettings(beam=1))]
-    assert [
-        texts[0].ids for texts in draw_samples(model, starts, 1, SamplingSettings(temperature=0))
-    ] == greedy
+    drawn = draw_samples(model, starts, 1, SamplingSettings(temperature=0))
+    assert [texts[0].ids for texts in drawn] == greedy
 
 
 def test_earlier_tokens_count_as_seen(model):
@@ -76,9 +73,7 @@ def test_earlier_tokens_count_as_seen(model):
 
 
 def test_no_texts_give_nothing_but_zero_samples_fail(model):
-    none = TextStarts(
-        model.initial_state(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    )
+    none = TextStarts(model.initial_state(0), *np.zeros((2, 0), dtype=np.int64))
     assert draw_samples(model, none, 3) == []
     with pytest.raises(SettingsError, match="num = 0"):
         draw_samples(model, none, 0)

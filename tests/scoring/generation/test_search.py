@@ -28,9 +28,8 @@ def model(request):
 def next_logprobs(model, starts, number, ids, unknown=False) -> np.ndarray:
     """Return the distribution after `ids` in one text, read from its start without batching."""
     inputs = np.array([[int(starts.input_S[number]), *ids]])
-    logprob_V = arrays.as_numpy(model.predict(inputs, starts.state.select([number]))[0])[
-        0, -1
-    ].astype(np.float64)
+    predicted, _ = model.predict(inputs, starts.state.select([number]))
+    logprob_V = arrays.as_numpy(predicted)[0, -1].astype(np.float64)
     if not unknown:
         logprob_V[model.tokenizer.unk_id] = -np.inf
     return logprob_V
@@ -48,17 +47,13 @@ def plain_beam(model, starts, number, settings) -> list[tuple[float, tuple[int, 
         grown = []
         for total, ids in alive:
             logprob_V = next_logprobs(model, starts, number, ids, settings.unknown)
-            grown += [
-                (total + logprob, (*ids, token))
-                for token, logprob in enumerate(logprob_V.tolist())
-                if logprob > -np.inf
-            ]
+            possible = np.flatnonzero(logprob_V > -np.inf).tolist()
+            grown += [(total + logprob_V[token], (*ids, token)) for token in possible]
         grown = sorted(grown, key=lambda each: -each[0])[: settings.beam]
         is_last = length == starts.limits_S[number]
         over = [each for each in grown if is_last or each[1][-1] == model.tokenizer.boundary_id]
-        finished += [
-            (lengthened(total, length, settings.length_power), ids, total) for total, ids in over
-        ]
+        score = functools.partial(lengthened, tokens=length, power=settings.length_power)
+        finished += [(score(total), ids, total) for total, ids in over]
         alive = [each for each in grown if each not in over]
         if len(finished) >= settings.beam:
             break
@@ -83,41 +78,26 @@ def test_wide_enough_beam_equals_exhaustive_search(name, length_power):
     model = fit(name, SHORT)
     starts, boundary = starts_after(model, ("", "b", "a b"), (4, 3, 2)), model.tokenizer.boundary_id
     others = [id for id in range(model.tokenizer.size) if id != boundary]
-    every = search(
-        model, starts, SearchSettings(beam=4**4, nbest=20, length_power=length_power, unknown=True)
-    )
+    widest = SearchSettings(beam=4**4, nbest=20, length_power=length_power, unknown=True)
+    every = search(model, starts, widest)
     for number, (most, found) in enumerate(zip((4, 3, 2), every, strict=True)):
-        texts = [
-            (*ids, boundary)
-            for length in range(most)
-            for ids in itertools.product(others, repeat=length)
-        ]
-        best, after = (
-            [],
-            functools.cache(functools.partial(next_logprobs, model, starts, number, unknown=True)),
+        texts = list(itertools.product(others, repeat=most))
+        for length in range(most):
+            texts += [(*ids, boundary) for ids in itertools.product(others, repeat=length)]
+        after = functools.cache(
+            functools.partial(next_logprobs, model, starts, number, unknown=True)
         )
-        for ids in [*texts, *itertools.product(others, repeat=most)]:
-            logprobs = [after(ids[:at])[token] for at, token in enumerate(ids)]
-            best.append(
-                (
-                    lengthened(math.fsum(logprobs), len(ids), length_power),
-                    math.fsum(logprobs),
-                    len(ids),
-                    ids,
-                )
-            )
-        best = sorted(best, key=lambda each: -each[0])[:20]
-        assert [text.score for text in found] == pytest.approx(
-            [score for score, *_ in best], abs=1e-5
-        )
-        assert [text.logprob_nats for text in found] == pytest.approx(
-            [logprob for _, logprob, *_ in best], abs=1e-5
-        )
-        assert [text.ended for text in found] == [
-            ids[-1] == boundary for *_, ids in best
-        ] or name == "ngram"
+        best = []
+        for ids in texts:
+            total = math.fsum(after(ids[:at])[token] for at, token in enumerate(ids))
+            best.append((lengthened(total, len(ids), length_power), total, ids))
+        best.sort(key=lambda each: -each[0])
+        scores, logprobs, ids = zip(*best[:20], strict=True)
+        assert [text.score for text in found] == pytest.approx(scores, abs=1e-5)
+        assert [text.logprob_nats for text in found] == pytest.approx(logprobs, abs=1e-5)
         if name == "lstm":  # without ties
-            assert [text.ids for text in found] == [ids for *_, ids in best]
+            assert [text.ids for text in found] == list(ids)
+            assert [text.ended for text in found] == [each[-1] == boundary for each in ids]
 
 
 @pytest.mark.parametrize(
@@ -129,13 +109,12 @@ def test_batched_texts_match_a_plain_beam_for_each(settings):
     starts = starts_after(model, PROMPTS, EVERY_LENGTH)
     for number, found in enumerate(search(model, starts, settings)):
         expected = plain_beam(model, starts, number, settings)
-        assert [text.ids for text in found] == [ids for _, ids, _ in expected]
-        assert [text.score for text in found] == pytest.approx(
-            [score for score, *_ in expected], abs=1e-5
-        )
-        assert [text.ids for text in search(model, one_of(starts, number), settings)[0]] == [
-            text.ids for text in found
-        ]
+        ids = [text.ids for text in found]
+        assert ids == [ids for _, ids, _ in expected]
+        scores = [score for score, *_ in expected]
+        assert [text.score for text in found] == pytest.approx(scores, abs=1e-5)
+        [alone] = search(model, one_of(starts, number), settings)
+        assert [text.ids for text in alone] == ids
 
 
 def test_smaller_nbest_is_a_prefix_of_larger_nbest(model):
@@ -143,9 +122,8 @@ def test_smaller_nbest_is_a_prefix_of_larger_nbest(model):
     for power in (0.0, 1.0):
         more = search(model, starts, SearchSettings(beam=6, nbest=6, length_power=power))
         for nbest in (1, 3):
-            assert search(model, starts, SearchSettings(6, power, nbest)) == [
-                found[:nbest] for found in more
-            ]
+            fewer = search(model, starts, SearchSettings(6, power, nbest))
+            assert fewer == [found[:nbest] for found in more]
 
 
 def test_settled_texts_leave_the_batch_without_needless_selection():
@@ -173,11 +151,12 @@ def test_rows_form_equal_groups_per_text(monkeypatch):
     model = fit("ngram", LINES)
     starts = starts_after(model, PROMPTS, EVERY_LENGTH)
     grown = []
-    monkeypatch.setattr(
-        Beams,
-        "grow",
-        lambda self, *of: grown.append((of[0].shape[0], self.total_LP.copy())) or GROW(self, *of),
-    )
+
+    def watched(self, token_RK, logprob_RK):
+        grown.append((len(token_RK), self.total_LP.copy()))
+        return GROW(self, token_RK, logprob_RK)
+
+    monkeypatch.setattr(Beams, "grow", watched)
     found = search(model, starts, SearchSettings(beam=4, nbest=4))
     assert all(rows == total_LP.size for rows, total_LP in grown)
     idle = [np.isneginf(total_LP) for _, total_LP in grown]
@@ -204,9 +183,8 @@ def test_rows_may_be_read_in_several_calls(monkeypatch):
     whole = search(model, starts, SearchSettings(beam=4, nbest=4))
     monkeypatch.setattr(search_module, "MOST_CELLS", 5 * model.tokenizer.size)
     parts = search(model, starts, SearchSettings(beam=4, nbest=4))
-    assert [[text.ids for text in found] for found in parts] == [
-        [text.ids for text in found] for found in whole
-    ]
+    ids_of = [[[text.ids for text in found] for found in texts] for texts in (parts, whole)]
+    assert ids_of[0] == ids_of[1]
 
 
 def test_unknown_words_are_not_written(model):
@@ -218,22 +196,13 @@ def test_unknown_words_are_not_written(model):
 
 def test_no_texts_give_none():
     model = fit("lstm", LINES)
-    assert (
-        search(
-            model,
-            TextStarts(
-                model.initial_state(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-            ),
-        )
-        == []
-    )
+    none = TextStarts(model.initial_state(0), *np.zeros((2, 0), dtype=np.int64))
+    assert search(model, none) == []
 
 
 def test_what_does_not_go_together_is_an_error():
     model = fit("lstm", LINES)
-    one = TextStarts(
-        model.initial_state(1), np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64)
-    )
+    one = TextStarts(model.initial_state(1), np.array([0]), np.array([1]))
     with pytest.raises(UsageError, match="beam of 2"):
         search(model, one, SearchSettings(beam=2, nbest=3))
     with pytest.raises(UsageError, match="one text at a time"):

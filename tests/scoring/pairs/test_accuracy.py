@@ -35,23 +35,19 @@ def test_ties_count_half_and_skipped_pairs_are_separate():
     assert (y.group, y.pairs, y.accuracy, y.skipped) == ("y", 1, 1.0, 1)
     assert (both.by, both.group, both.pairs, both.accuracy) == ("all", "all", 4, 0.625)
     assert both.skipped == 2 and both.margin_bits is None
-    margins = [
-        replace(score, margin_bits=bits) for score, bits in zip(scores, [4, 2, -1], strict=False)
-    ]
+    bits = zip(scores, [4, 2, -1], strict=False)
+    margins = [replace(score, margin_bits=of_score) for score, of_score in bits]
     assert PairScores(margins).accuracies()[0].margin_bits == pytest.approx(5 / 3)
 
 
 def test_groups_come_from_labels_that_distinguish_pairs():
-    scores = [
-        *scored("x", [1, 1], field="syntax", distance=10, attractors=0),
-        *scored("y", [0], field="syntax", distance=2, attractors=1),
-        *scored("z", [1], field="syntax"),
-    ]  # fmt: skip
+    scores = scored("x", [1, 1], field="syntax", distance=10, attractors=0)
+    scores += scored("y", [0], field="syntax", distance=2, attractors=1)
+    scores += scored("z", [1], field="syntax")
     found = [(each.by, each.group, each.pairs) for each in PairScores(scores).accuracies()]
     assert found == [
         ("kind", "x", 2), ("kind", "y", 1), ("kind", "z", 1), ("distance", 2, 1),
-        ("distance", 10, 2),
-        ("attractors", 0, 2), ("attractors", 1, 1), ("all", "all", 4),
+        ("distance", 10, 2), ("attractors", 0, 2), ("attractors", 1, 1), ("all", "all", 4),
     ]  # fmt: skip
 
 

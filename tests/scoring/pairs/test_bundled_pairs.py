@@ -126,9 +126,8 @@ def test_recency_pairs_have_both_numbers_of_both_nouns_in_words_of_the_corpus(to
 
 def test_the_shipped_model_errs_in_the_lectures_sentence_and_follows_both_nouns():
     model = rnnlm.load("demo")
-    is_, are = model.score_sentences(
-        ["the food of the cats is", "the food of the cats are"], eos=False
-    )
+    lines = [f"the food of the cats {verb}" for verb in ("is", "are")]
+    is_, are = model.score_sentences(lines, eos=False)
     assert are.logprob_nats - is_.logprob_nats > 1.5
 
     # log P(is) / P(are) by X, Y, number of X, number of Y: how far the two numbers move it.

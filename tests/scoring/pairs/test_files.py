@@ -12,8 +12,7 @@ from support.tiny_models import fit
 
 BLIMP = {
     "sentence_good": "Who left?", "sentence_bad": "Left who?", "field": "syntax",
-    "linguistics_term": "order", "UID": "who_left",
-    "pairID": "0", "one_prefix_method": False,
+    "linguistics_term": "order", "UID": "who_left", "pairID": "0", "one_prefix_method": False,
 }  # fmt: skip
 
 
@@ -65,18 +64,15 @@ def test_every_kind_of_table_gives_the_same_pairs(tmp_path, name, content, packe
 
 
 def test_both_spellings_of_a_blimp_field_agree(tmp_path):
-    rows = [
-        {**BLIMP, "field": field} for field in ("syntax_semantics", "syntax/semantics", "syntax")
-    ]
+    fields = ("syntax_semantics", "syntax/semantics", "syntax")
+    rows = [{**BLIMP, "field": field} for field in fields]
     found = read(tmp_path, "x.jsonl", "\n".join(map(json.dumps, rows))).pairs
     assert [pair.field for pair in found] == ["syntax/semantics", "syntax/semantics", "syntax"]
 
 
 def test_whole_numbers_may_be_written_with_a_point(tmp_path):
-    rows = [
-        {"good": "a", "bad": "b", "distance": 3.0, "attractors": "1.0"},
-        {"good": "a", "bad": "b", "distance": 1.5},
-    ]
+    pair = {"good": "a", "bad": "b"}
+    rows = [{**pair, "distance": 3.0, "attractors": "1.0"}, {**pair, "distance": 1.5}]
     one, other = read(tmp_path, "x.jsonl", "\n".join(map(json.dumps, rows))).pairs
     assert (one.distance, one.attractors, one.problem) == (3, 1, None)
     assert other.problem == "distance is not a whole number"
@@ -153,10 +149,7 @@ def test_winogrande(tmp_path):
 def test_winograd_schemas_with_a_pronoun(tmp_path):
     text = "It rained. The cup did not fit on the tray because it was too big."
     row = {"text": text, "pronoun": "it", "options": ["The cup", "The tray"], "label": 0}
-    wanted = (
-        "It rained. The cup did not fit on the tray because the cup was too big.",
-        text.replace("because it", "because the tray"),
-    )
+    wanted = tuple(text.replace("because it", f"because the {name}") for name in ("cup", "tray"))
     assert sentences(tmp_path, "w.json", json.dumps([row])) == [wanted]
     twice = {**row, "text": f"{text} it"}
     [problem] = problems(tmp_path, "w.json", json.dumps([twice]))

@@ -19,12 +19,9 @@ def shown(figure) -> str:
 
 
 def test_distance_and_attractors_have_a_panel_each():
-    found = [
-        accuracy("kind", "x", 0.7),
-        *(accuracy("distance", n, 0.9 - n / 20) for n in (0, 2, 5)),
-        accuracy("attractors", 0, 0.8),
-    ]
-    figure = accuracy_figure([*found, accuracy("attractors", 1, 0.6)])
+    found = [accuracy("distance", n, 0.9 - n / 20) for n in (0, 2, 5)]
+    found += [accuracy("attractors", n, 0.8 - n / 5) for n in (0, 1)]
+    figure = accuracy_figure([accuracy("kind", "x", 0.7), *found])
     distance, attractors = figure.axes
     points = distance.lines[0].get_xydata()
     assert points == pytest.approx(np.array([[0, 0.9], [2, 0.8], [5, 0.65]]))
@@ -56,8 +53,7 @@ def test_models_stand_beside_each_other_with_a_legend():
     assert [x for x, _ in [*first, *second]] == pytest.approx([0.7, 0.5, 0.6])
     assert first[0][1] < 0 < second[0][1] and first[0][1] == pytest.approx(-second[0][1])
     assert all(text in shown(figure) for text in ("one", "other", "$a$"))
-    by_count = accuracy_figure(
-        {"one": [accuracy("distance", 0, 0.9)], "other": [accuracy("distance", 1, 0.8)]}
-    )
+    counted = {name: [accuracy("distance", n, 0.9)] for n, name in enumerate(("one", "other"))}
+    by_count = accuracy_figure(counted)
     assert "other" in shown(by_count) and "guessing" in shown(accuracy_figure(one))
     assert faults_of(figure) == faults_of(by_count) == faults_of(accuracy_figure(one)) == []

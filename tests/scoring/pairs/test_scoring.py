@@ -10,13 +10,11 @@ from rnnlm.scoring.pairs.pair import Pair
 from rnnlm.scoring.pairs.scoring import differing_part, score_pairs
 from support.tiny_models import LINES, fit, halves_model
 
-PAIRS = [
-    Pair("x", "the cat sat on the mat", "the dog sat on the mat"),
-    Pair("x", "the cat saw a dog", "the cats saw a dog"),
-    Pair("x", "it is hard to recognize speech", "it is hard to sat mat speech"),
-    Pair("x", "a dog", "the dog sat"),
-    Pair("x", "the cat zorp sat", "the dog sat"),
-]  # fmt: skip
+PAIRS = [Pair("x", good, bad) for good, bad in {
+    "the cat sat on the mat": "the dog sat on the mat", "the cat saw a dog": "the cats saw a dog",
+    "it is hard to recognize speech": "it is hard to sat mat speech",
+    "a dog": "the dog sat", "the cat zorp sat": "the dog sat",
+}.items()]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +71,8 @@ def tokens_of(model, text: str) -> int:
 
 
 def test_are_right_wrong_or_half_where_they_tie(halves):
-    pairs = [
-        Pair("x", "a", "b"), Pair("x", "b", "a"), Pair("x", "a b", "b a"), Pair("x", "a", "never"),
-        Pair("x", "never", "b"),
-        Pair("x", "never", "a never"),
-    ]  # fmt: skip
+    sides = [("a", "b"), ("b", "a"), ("a b", "b a"), ("a", "never"), ("never", "b")]
+    pairs = [Pair("x", *both) for both in (*sides, ("never", "a never"))]
     assert [score.point for score in score_pairs(halves, pairs)] == [1, 0, 0.5, 1, 0, 0.5]
 
 
