@@ -14,17 +14,15 @@ from rnnlm.events import Checkpoint, Fitted, ModelSaved, SaveFailed
 from rnnlm.runs import train
 from rnnlm.training import run
 from support.failing_files import failing
-from support.killed_runs import checked, outcome
+from support.killed_runs import TINY, checked, outcome
 from support.tiny_models import english_lines
 
 pytestmark = pytest.mark.processes
 
 RUN = {
-    "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32",
-    "device": "cpu", "threads": 1,
-    "validate_every_steps": 4,
-    "budget": "9steps", "save_every": "3steps", "dropout_output": 0.2, "schedule": "constant",
-    "warmup": 0.0, "unknown_words": 0.0,
+    **TINY, "bptt_tokens": 8, "validate_every_steps": 4, "budget": "9steps",
+    "save_every": "3steps", "dropout_output": 0.2, "schedule": "constant", "warmup": 0.0,
+    "unknown_words": 0.0,
 }  # fmt: skip
 FULL, QUOTA, BROKEN, READ_ONLY = errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS
 
@@ -51,10 +49,8 @@ def no_waiting(monkeypatch):
 
 FAILURES = [
     ("write", FULL, "weights"), ("fsync", BROKEN, "weights"), ("replace", READ_ONLY, "weights"),
-    ("replace", FULL, "config.json"),
-    ("write", QUOTA, "vocab"), ("write", FULL, "README"), ("write", QUOTA, "safetensors"),
-    ("fsync", BROKEN, "state"),
-    ("write", FULL, "state"),
+    ("replace", FULL, "config.json"), ("write", QUOTA, "vocab"), ("write", FULL, "README"),
+    ("write", QUOTA, "safetensors"), ("fsync", BROKEN, "state"), ("write", FULL, "state"),
     ("replace", BROKEN, ".json"), ("open", READ_ONLY, "state"), ("unlink", BROKEN, "state"),
     ("unlink", BROKEN, "weights"),
 ]  # fmt: skip
@@ -114,9 +110,7 @@ def test_full_disk_is_an_error_leaving_saves_whole(text, tmp_path, expected, par
     ):
         seen += events
     assert "No space left on device" in str(caught.value) and "free some space" in caught.value.hint
-    assert any(isinstance(event, SaveFailed) for event in seen) and any(
-        isinstance(event, Fitted) for event in seen
-    )
+    assert {SaveFailed, Fitted} <= set(map(type, seen))
     assert checked(tmp_path / "m").step in (3, 4, 8) and not list(tmp_path.rglob("*.new"))
     list(train(text, output=tmp_path / "m", **RUN))
     assert outcome(tmp_path / "m") == expected
@@ -153,30 +147,20 @@ def test_little_space_is_noticed_before_the_first_step(tmp_path):
 
 
 def test_disk_full_from_the_start_is_an_error(text, tmp_path):
-    with (
-        failing(tmp_path / "m", ("write",), FULL, "weights"),
-        pytest.raises(OutputError, match="the folder has no model of this run"),
-    ):
+    full, match = failing(tmp_path / "m", ("write",), FULL, "weights"), "has no model of this run"
+    with full, pytest.raises(OutputError, match=match):
         list(train(text, output=tmp_path / "m", **RUN))
     assert not (tmp_path / "m").exists()
 
 
 def test_slow_failing_saves_are_not_retried_at_end(text, tmp_path, monkeypatch):
     """Each try takes its time with a large model, and who sent a signal waits."""
-    tries = []
+    tries, folder = [], tmp_path / "m"
     for seconds in (60.0, -1.0):
         monkeypatch.setattr(run, "LAST_SECONDS", seconds)
-        with (
-            failing(tmp_path / "m", ("write",), FULL, "weights") as failed,
-            pytest.raises(OutputError),
-        ):
-            list(
-                train(
-                    text,
-                    output=tmp_path / "m",
-                    **{**RUN, "budget": "2steps", "save_every": "9steps"},
-                )
-            )
+        asked = {**RUN, "budget": "2steps", "save_every": "9steps"}
+        with failing(folder, ("write",), FULL, "weights") as failed, pytest.raises(OutputError):
+            list(train(text, output=folder, **asked))
         tries.append(len(failed))
     assert tries == [tries[1] + run.LAST_TRIES - 1, tries[1]]
 

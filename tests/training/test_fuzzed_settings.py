@@ -37,29 +37,24 @@ def test_any_setting_of_any_kind(data):
     is_text = data.draw(st.booleans())
     sizes = st.lists(odd_numbers | st.integers(0, 50).map(str), max_size=4).map(",".join)
     values = odd_text | odd_numbers | sizes if is_text else odd_json
-    settings = data.draw(
-        st.dictionaries(st.sampled_from(names_of[kind]) | odd_text, values, min_size=1, max_size=3)
-    )
-    resolved = value_or_error(
-        lambda: resolve(CLASSES[kind], [SettingsLayer("test", settings, is_text)])
-    )
+    names = st.sampled_from(names_of[kind]) | odd_text
+    settings = data.draw(st.dictionaries(names, values, min_size=1, max_size=3))
+    layers = [SettingsLayer("test", settings, is_text)]
+    resolved = value_or_error(lambda: resolve(CLASSES[kind], layers))
     if not isinstance(resolved, RnnlmError):
         for value in resolved.values.values():
             assert not (isinstance(value, float) and not math.isfinite(value))
 
 
-@given(
-    st.one_of(
-        damaged(TOML),
-        st.builds(
-            lambda name, value: f"{name} = {value}\n".encode(),
-            st.sampled_from(names_of["lstm"]),
-            odd_text | odd_numbers,
-        ),
-        deep_json.map(lambda deep: b"layers = " + deep),
-        deep_json.map(lambda deep: b"layers = " + deep.replace(b'"a":', b"a = ")),
-    )
-)
+def line(name, value):
+    return f"{name} = {value}\n".encode()
+
+
+LINES = st.builds(line, st.sampled_from(names_of["lstm"]), odd_text | odd_numbers)
+DEEP = deep_json | deep_json.map(lambda deep: deep.replace(b'"a":', b"a = "))
+
+
+@given(damaged(TOML) | LINES | DEEP.map(lambda deep: b"layers = " + deep))
 def test_a_toml_file(place, data):
     path = place / "settings.toml"
     path.write_bytes(data)
@@ -74,15 +69,12 @@ def test_a_plan_of_any_settings(place, data):
     thought of."""
     (place / "text.txt").write_text("the cat sat\non the mat\n" * 3)
     model = data.draw(st.sampled_from(TRAINED))
-    settings = data.draw(
-        st.dictionaries(st.sampled_from(names_of[model]), odd_text | odd_numbers, max_size=2)
-    )
+    names = st.sampled_from(names_of[model])
+    settings = data.draw(st.dictionaries(names, odd_text | odd_numbers, max_size=2))
     settings.pop("model", None)
     settings = {"device": "cpu", **settings} if "device" in names_of[model] else settings
-    output = place / "out"
-    request = TrainingRequest(
-        (str(place / "text.txt"),), model=model, assignments=settings, output=output
-    )
+    asked = {"model": model, "assignments": settings, "output": place / "out"}
+    request = TrainingRequest((str(place / "text.txt"),), **asked)
     planned = value_or_error(lambda: plan(request))
     if not isinstance(planned, RnnlmError):
         value_or_error(planned.parameters)

@@ -43,9 +43,8 @@ def test_an_interrupted_grid_resumes_and_runs_match_train(text):
     assert (cut[-1].stopped, cut[-1].results, cut[-1].table) == ("request", (), None)
     assert of_kind(cut, Fitted)[0].steps < 6
     events = grid(text, min_validations=2)
-    started, ended, finished = (
-        of_kind(events, kind) for kind in (GridRunStarted, GridRunEnded, GridFinished)
-    )
+    kinds = (GridRunStarted, GridRunEnded, GridFinished)
+    started, ended, finished = (of_kind(events, kind) for kind in kinds)
     expected = [(1, "model=gru"), (2, "model=unigram")]
     assert [(event.number, event.run.name) for event in started] == expected
     assert [event.result for event in ended] == list(finished[0].results)
@@ -63,9 +62,8 @@ def test_an_interrupted_grid_resumes_and_runs_match_train(text):
 
     with open("lesson/grid.tsv", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
-    assert [(row["run"], row["model"], float(row["test_ppl"])) for row in rows] == [(each.run,
-        each.values["model"], each.test_ppl)
-                                                                                   for each in finished[0].results]  # fmt: skip
+    expected = [(each.run, each.values["model"], each.test_ppl) for each in finished[0].results]
+    assert [(row["run"], row["model"], float(row["test_ppl"])) for row in rows] == expected
     assert "model=gru" in (text.parent / "lesson" / "curves.svg").read_text(encoding="utf-8")
 
     [axes] = plot_curves(["lesson"], "by-seconds.png", by="seconds").axes
@@ -80,10 +78,8 @@ def test_an_interrupted_grid_resumes_and_runs_match_train(text):
 
     again = grid(text, min_validations=2)
     assert of_kind(again, Validated) == [] and again[-1] == finished[0]
-    with pytest.raises(
-        OutputError,
-        match="model=gru: .*another result; `hidden_size` was 8 and is now 9; choose another",
-    ):
+    match = "model=gru: .*another result; `hidden_size` was 8 and is now 9; choose another"
+    with pytest.raises(OutputError, match=match):
         grid(text, hidden_size=9)
 
 
@@ -111,10 +107,8 @@ def test_a_grid_notes_another_best_without_unknown_words():
         return RunResult(run, run, {}, "budget", **metrics)
 
     failed = RunResult("failed", "failed", {}, "diverged")
-    with pytest.warns(
-        RnnlmWarning,
-        match="on the validation text, b is best with .*, but a without them \\(20.00 to 25.00\\)",
-    ):
+    match = r"on the validation text, b is best with .*, but a without them \(20.00 to 25.00\)"
+    with pytest.warns(RnnlmWarning, match=match):
         notice_unknown_words([result("a", 50.0, 20.0), failed, result("b", 40.0, 25.0)])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -31,10 +31,8 @@ def settings(runs, name):
 
 def test_each_combination_has_a_run_in_its_folder():
     runs = runs_of("model=rnn,gru", "hidden_size=8, 16")
-    assert [run.name for run in runs] == [
-        "model=rnn,hidden_size=8", "model=rnn,hidden_size=16", "model=gru,hidden_size=8",
-        "model=gru,hidden_size=16",
-    ]  # fmt: skip
+    kinds = [(kind, size) for kind in ("rnn", "gru") for size in (8, 16)]
+    assert [run.name for run in runs] == [f"model={kind},hidden_size={n}" for kind, n in kinds]
     assert [run.request.output for run in runs] == [Path("lesson") / run.name for run in runs]
     assert settings(runs, "model") == ["rnn", "rnn", "gru", "gru"]
     assert settings(runs, "hidden_size") == [8, 16, 8, 16]
@@ -43,10 +41,9 @@ def test_each_combination_has_a_run_in_its_folder():
 
 def test_semicolons_separate_values_that_contain_commas():
     assert parse_axes(["layer-sizes=400,400;650,650"]) == {"layer_sizes": ("400,400", "650,650")}
-    assert axes_of({"seed": [1, 2], "tied": [True, None], "model": "gru",
-                    "learning_rate": 0.5}) == {
-        "seed": ("1", "2"), "tied": ("true", "none"), "model": ("gru",), "learning_rate": ("0.5",),
-    }  # fmt: skip
+    axes = axes_of({"seed": [1, 2], "tied": [True, None], "model": "gru", "layers": 2})
+    expected = {"seed": ("1", "2"), "tied": ("true", "none"), "model": ("gru",), "layers": ("2",)}
+    assert axes == expected
 
 
 def test_shared_settings_are_those_of_the_first_run():
@@ -73,10 +70,8 @@ def test_recipe_settings_differ_unless_made_equal():
 
 
 def test_general_settings_skip_kinds_that_lack_them():
-    with pytest.warns(
-        RnnlmWarning,
-        match="trained without a setting of the grid: kind ngram has no budget, hidden_size",
-    ):
+    match = "trained without a setting of the grid: kind ngram has no budget, hidden_size"
+    with pytest.warns(RnnlmWarning, match=match):
         flags = {"budget": "5m", "order": 2}
         runs = runs_of("model=ngram,gru", assignments={"hidden_size": "8"}, flags=flags)
     assert settings(runs, "hidden_size") == [None, 8]
@@ -118,7 +113,6 @@ def test_folders_have_names_that_every_disk_takes():
 
 
 def test_a_grids_folder_defaults_to_its_text():
-    names = [(), ("data/my.corpus.txt",), ("-",), ("hf:owner/some-text@main",)]
-    assert [usual_folder(replace(ASKED, text=text)).name for text in names] == [
-        "english-grid", "my.corpus-grid", "stdin-grid", "some-text-main-grid",
-    ]  # fmt: skip
+    texts = {(): "english", ("data/my.corpus.txt",): "my.corpus", ("-",): "stdin"}
+    for text, name in {**texts, ("hf:owner/some-text@main",): "some-text-main"}.items():
+        assert usual_folder(replace(ASKED, text=text)).name == f"{name}-grid"

@@ -52,9 +52,8 @@ def killed_at_random(runs, texts, variant, seed, kills, validate_every_steps=10,
     draw, lost, folder = random.Random(seed), [], Path(tempfile.mkdtemp(dir=runs.folder))
     done = 0
     while done < kills:
-        ended = runs.run(
-            command(*texts, folder, settings, **steps), kill_after=draw.uniform(0.0, whole.seconds)
-        )
+        after = draw.uniform(0.0, whole.seconds)
+        ended = runs.run(command(*texts, folder, settings, **steps), kill_after=after)
         checked(folder)
         if ended.code == 0:
             assert outcome(folder) == expected
@@ -93,9 +92,8 @@ def kind_of(call):
 
 @pytest.mark.parametrize("variant", [FIRST, *(pytest.param(each, marks=SOAK) for each in OTHERS)])
 def test_run_killed_at_random_ends_like_uninterrupted_one(runs, texts, variant):
-    killed_at_random(
-        runs, texts, variant, seed=7, kills=1, validate_every_steps=6, **FEWER_STEPS
-    )  # nt-asgd averages from the fourth validation on
+    # nt-asgd averages from the fourth validation on
+    killed_at_random(runs, texts, variant, 7, kills=1, validate_every_steps=6, **FEWER_STEPS)
 
 
 def test_run_killed_during_save_ends_like_uninterrupted_one(runs, texts):
@@ -107,37 +105,28 @@ def test_run_killed_during_save_ends_like_uninterrupted_one(runs, texts):
         killed_within_a_save(runs, texts, settings, expected, "after", call)
 
 
+LABELLED = [tiny_tasks.columns(examples) for examples in (tiny_tasks.TRAIN, tiny_tasks.VALID)]
+NUMBERS = [tiny_translators.table(tiny_translators.numbers(n, seed)) for n, seed in ((40, 1), (7, 2))]  # fmt: skip
+OF_PAIRS = {"tokenizer": "word", "input_feeding": True, "own_words": 0.3, "dropout_input": 0.3}
 OF_TASKS = {
-    "tagging": (
-        tiny_tasks.columns,
-        {"output_layer": "crf", "dropout_input": 0.3, "ema_decay": 0.9},
-    ),
-    "seq2seq": (
-        tiny_translators.table,
-        {"tokenizer": "word", "input_feeding": True, "own_words": 0.3, "dropout_input": 0.3},
-    ),
+    "tagging": (LABELLED, {"output_layer": "crf", "dropout_input": 0.3, "ema_decay": 0.9}),
+    "seq2seq": (NUMBERS, OF_PAIRS),
 }
 
 
 @pytest.mark.parametrize("task", ["tagging", pytest.param("seq2seq", marks=SOAK)])
 def test_task_run_killed_during_save_ends_like_uninterrupted(runs, tmp_path, task):
-    write, settings = OF_TASKS[task]
-    examples = (
-        (tiny_tasks.TRAIN, tiny_tasks.VALID)
-        if task == "tagging"
-        else map(tiny_translators.numbers, (40, 7), (1, 2))
-    )
+    contents, settings = OF_TASKS[task]
     texts = tmp_path / "text", tmp_path / "valid"
-    for path, rows in zip(texts, examples, strict=True):
-        path.write_text(write(rows), encoding="utf-8")
+    for path, content in zip(texts, contents, strict=True):
+        path.write_text(content, encoding="utf-8")
     settings = {"validate_every_steps": 4, **settings}
     options = {"task": task, "budget": "9steps", "save_every": "3steps"}
     expected, whole = unbroken(runs, texts, settings, **options)
     folder = tmp_path / "killed" / "m"
     writes = [call for call in whole.operations if "weights" in call or "state" in call]
-    ended = runs.run(
-        command(*texts, folder, settings, **options), point=("after", writes[len(writes) // 2])
-    )
+    point = ("after", writes[len(writes) // 2])
+    ended = runs.run(command(*texts, folder, settings, **options), point=point)
     assert ended.code == -9 and 0 < newest_step(folder) < 9, ended.said
     assert runs.run(command(*texts, folder, settings, **options)).code == 0
     assert outcome(folder) == expected
@@ -145,11 +134,9 @@ def test_task_run_killed_during_save_ends_like_uninterrupted(runs, tmp_path, tas
 
 @pytest.mark.soak
 def test_a_hundred_kills_at_random_moments(runs, texts):
-    lost = [
-        each
-        for seed, variant in enumerate(VARIANTS)
-        for each in killed_at_random(runs, texts, variant, seed, 25, **STEPS)
-    ]
+    lost = []
+    for seed, variant in enumerate(VARIANTS):
+        lost += killed_at_random(runs, texts, variant, seed, 25, **STEPS)
     assert max(lost) <= 3 + 1  # a step may be under way, or a save
     print(f"100 kills survived, {len(lost)} of them after a step")
 
@@ -159,8 +146,6 @@ def test_a_hundred_kills_at_random_moments(runs, texts):
 def test_a_kill_at_every_step_of_every_save(runs, texts, moment):
     settings = {"validate_every_steps": 4, "ema_decay": 0.9, "weight_drop": 0.2}
     expected, whole = unbroken(runs, texts, settings, **SHORT)
-    kills = sum(
-        killed_within_a_save(runs, texts, settings, expected, moment, call)
-        for call in whole.operations
-    )
+    given = (runs, texts, settings, expected, moment)
+    kills = sum(killed_within_a_save(*given, call) for call in whole.operations)
     print(f"{kills} kills survived, {moment} each call")

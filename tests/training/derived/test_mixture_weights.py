@@ -18,9 +18,8 @@ def models():
 
 def read(models, lines=TEXT):
     ids = Lines(lines).encode(models[0].tokenizer).ids
-    return ids, np.stack(
-        [span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)) for model in models]
-    )
+    whole = span_scoring.whole_text(ids)
+    return ids, np.stack([span_scoring.score_spans(model, ids, whole) for model in models])
 
 
 def loss(weights, scores_KN) -> float:

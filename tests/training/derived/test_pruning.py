@@ -63,15 +63,12 @@ def test_the_most_frequent_words_stay(big, tmp_path):
 
 def test_the_words_of_a_file_stay(big, tmp_path):
     (tmp_path / "words").write_text("the\nof\n<s>\n</s>\nunheardof\nto\r\n")
+    vocab = str(tmp_path / "words")
     with pytest.warns(RnnlmWarning, match="words of .* that are not in the model stay unknown: 1"):
-        prune(str(big), tmp_path / "small", PruningLimits(vocab=str(tmp_path / "words")))
+        prune(str(big), tmp_path / "small", PruningLimits(vocab=vocab))
     assert set(load(tmp_path / "small").tokenizer.symbols()) == {"</s>", "<unk>", "the", "of", "to"}
     with pytest.warns(RnnlmWarning):
-        prune(
-            str(big),
-            tmp_path / "smaller",
-            PruningLimits(vocab=str(tmp_path / "words"), max_vocab=4),
-        )
+        prune(str(big), tmp_path / "smaller", PruningLimits(vocab=vocab, max_vocab=4))
     # more frequent than of
     assert load(tmp_path / "smaller").tokenizer.symbols() == ["</s>", "<unk>", "the", "to"]
 
@@ -108,18 +105,17 @@ def test_model_can_be_replaced_by_its_pruned_self(big, tmp_path):
 
 
 BAD = {
-    "no limits are given": PruningLimits(), "cannot be combined": PruningLimits(threshold=1e-8, ngrams=100_000),
-    "threshold -1.0": PruningLimits(threshold=-1.0),
-    "threshold nan": PruningLimits(threshold=float("nan")),
-    "order 0": PruningLimits(max_order=0),
-    "vocabulary of 2": PruningLimits(max_vocab=2), "10 n-grams are too few": PruningLimits(ngrams=10),
+    "no limits are given": {}, "cannot be combined": {"threshold": 1e-8, "ngrams": 100_000},
+    "threshold -1.0": {"threshold": -1.0}, "threshold nan": {"threshold": float("nan")},
+    "order 0": {"max_order": 0}, "vocabulary of 2": {"max_vocab": 2},
+    "10 n-grams are too few": {"ngrams": 10},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("what", BAD)
 def test_wrong_limits_are_said_before_anything_is_written(big, tmp_path, what):
     with pytest.raises(UsageError, match=what):
-        prune(str(big), tmp_path / "small", BAD[what])
+        prune(str(big), tmp_path / "small", PruningLimits(**BAD[what]))
     assert not (tmp_path / "small").exists()
 
 

@@ -21,11 +21,7 @@ from support.arpa_files import SMALL
 from support.tiny_models import fit, make_tokenizer, save
 
 OWN = ("--min-count", "2", "--keep-punctuation")  # as the words of foreign files are
-MODELS = (
-    ("a", "--order", "5"),
-    ("b", "--order", "3"),
-    ("c", "--order", "2", "--set", "smoothing=witten-bell"),
-)
+MODELS = {"a": ["5"], "b": ["3"], "c": ["2", "--set", "smoothing=witten-bell"]}
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +32,10 @@ def trained(tmp_path_factory):
     lines = corpora.part("english", "train").read_text(encoding="utf-8").splitlines()[:4500]
     (folder / "all.txt").write_text("\n".join(lines) + "\n")
     assert train(folder / "all.txt", folder / "words", "--model", "unigram") == 0
-    for number, (name, *options) in enumerate(MODELS):
+    for number, (name, options) in enumerate(MODELS.items()):
         text = folder / f"{name}.txt"
         text.write_text("\n".join(lines[number::3]) + "\n")
-        options += ["--model", "ngram"]
+        options = ["--model", "ngram", "--order", *options]
         assert train(text, folder / name, *options, "--tokenizer-from", folder / "words") == 0
         assert train(text, folder / f"own-{name}", *options, *OWN) == 0
     return folder

@@ -133,9 +133,8 @@ def test_descent_goes_on_where_perplexity_stays():
     def measure(settings):
         return Trial({"tokens": settings.cache_tokens}, heights.get(settings.cache_tokens, 10.0))
 
-    search = descend(
-        {"cache_tokens": (100, *heights)}, NeuralCacheSettings(cache_tokens=300), measure
-    )
+    ladders = {"cache_tokens": (100, *heights)}
+    search = descend(ladders, NeuralCacheSettings(cache_tokens=300), measure)
     assert Trial({"tokens": 1000}, 5.0) in list(search)
 
 
@@ -281,9 +280,8 @@ def test_tuning_that_was_cut_off_repeats_no_trial(saved, lstm, tmp_path, monkeyp
     measured = []
     monkeypatch.setattr(tuning, "_save_statistics", None)  # they are there
     perplexity_of = span_scoring.stream_perplexity
-    monkeypatch.setattr(
-        span_scoring, "stream_perplexity", lambda *a: measured.append(1) or perplexity_of(*a)
-    )
+    watched = lambda *given: measured.append(1) or perplexity_of(*given)  # noqa: E731
+    monkeypatch.setattr(span_scoring, "stream_perplexity", watched)
     assert tuned_of(lstm, "dynamic", statistics=Lines(LINES)) == (expected, tuned)
     assert len(measured) == len(expected) - 2
 
@@ -292,9 +290,7 @@ def test_a_damaged_journal_shows_nothing(lstm):
     tries, tuned = tuned_of(lstm, "cache")
     journal = lstm / "adapt-cache.journal"
     journal.write_bytes(journal.read_bytes().replace(b'"cache"', b'"cashe"'))
-    with pytest.raises(
-        OutputError, match="adapt-cache.json already exists; there is no record of how"
-    ):
+    with pytest.raises(OutputError, match="already exists; there is no record of how"):
         tuned_of(lstm, "cache")
     (lstm / "adapt-cache.json").unlink()
     assert tuned_of(lstm, "cache") == (tries, tuned)

@@ -29,10 +29,8 @@ def words():
     generator = np.random.default_rng(3)
 
     def lines(count: int, longest: int = 12) -> list[str]:
-        return [
-            " ".join(generator.choice(["alpha", "beta", "gamma"], generator.integers(1, longest)))
-            for _ in range(count)
-        ]
+        sizes = generator.integers(1, longest, count)
+        return [" ".join(generator.choice(["alpha", "beta", "gamma"], size)) for size in sizes]
 
     return lines
 
@@ -45,9 +43,8 @@ def test_counts_equal_those_of_sets_of_lines(tmp_path, words, monkeypatch, token
     texts = {"train": words(300, 6), "valid": words(100, 6), "test": words(50)}
     for name, lines in texts.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n")
-    made = tokenizers.train(
-        TokenizerSettings(tokenizer=tokenizer), open_text([tmp_path / "train"]).blocks()
-    )
+    settings = TokenizerSettings(tokenizer=tokenizer)
+    made = tokenizers.train(settings, open_text([tmp_path / "train"]).blocks())
     read = {name: encoded(tmp_path / name, made) for name in texts}
     found = overlaps(read["train"], {"valid": read["valid"], "test": read["test"]})
     seen = set(texts["train"])
@@ -58,19 +55,13 @@ def test_counts_equal_those_of_sets_of_lines(tmp_path, words, monkeypatch, token
 
 
 def test_short_lines_are_skipped_and_unknowns_are_new(tmp_path):
-    (tmp_path / "train").write_text(
-        "Yes , sir .\nthe dog saw the cat today\nzorp dog saw the cat today\n"
-    )
-    (tmp_path / "valid").write_text(
-        "Yes , sir .\nthe dog saw the cat today\nzarp dog saw the cat today\ntoday the cat "
-        "saw the dog\n"
-    )
-    made = tokenizers.train(
-        TokenizerSettings(min_count=2), open_text([tmp_path / "train"]).blocks()
-    )
-    assert overlaps(
-        encoded(tmp_path / "train", made), {"valid": encoded(tmp_path / "valid", made)}
-    ) == {"valid": Overlap(3, 1)}
+    both, rest = "Yes , sir .\nthe dog saw the cat today\n", " dog saw the cat today\n"
+    (tmp_path / "train").write_text(f"{both}zorp{rest}")
+    (tmp_path / "valid").write_text(f"{both}zarp{rest}today the cat saw the dog\n")
+    blocks = open_text([tmp_path / "train"]).blocks()
+    made = tokenizers.train(TokenizerSettings(min_count=2), blocks)
+    train, valid = (encoded(tmp_path / name, made) for name in ("train", "valid"))
+    assert overlaps(train, {"valid": valid}) == {"valid": Overlap(3, 1)}
 
 
 def test_a_prepared_text_is_compared_unless_too_large(tmp_path, words, monkeypatch):
@@ -94,64 +85,43 @@ def noted(request: TrainingRequest) -> list[str]:
     return [notice for notice in notices if any(part in notice for part in told)]
 
 
+OLD = [f"this is line number {number}" for number in range(40)]
+NEW = [f"that was sentence number {number}" for number in range(40)]
+SAME = "the validation text is the training text itself: its metrics say nothing about new text"
+SOME = "{} of the lines of the {} text ({}, short ones left out)"
+REPEATED = "{} are also in the training text: {} metrics say less about new text"
+OF_TEST = REPEATED.format(SOME.format("30%", "test", "3 of 10"), "its")
+SAME_TEST = "the test text is the validation text itself: its metrics add nothing"
+
+
 def test_texts_that_are_not_held_out_are_reported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    lines = [f"this is line number {number}" for number in range(40)]
-    new = [f"that was sentence number {number}" for number in range(40)]
-    some, few = [*lines[:3], *new[:7]], [*lines[:2], *new[:8]]
-    for name, its in {
-        "a": lines,
-        "copy": lines,
-        "some": some,
-        "few": few,
-        "twice": [*lines, *lines],
-    }.items():
+    texts = {"a": OLD, "copy": OLD, "some": [*OLD[:3], *NEW[:7]], "few": [*OLD[:2], *NEW[:8]]}
+    for name, its in {**texts, "twice": OLD * 2}.items():
         (tmp_path / name).write_text("\n".join(its) + "\n")
 
     def told(text, **more):
         return noted(TrainingRequest((text,), model="unigram", output=tmp_path / "m", **more))
 
-    assert told("a", valid=("copy",)) == [
-        "the validation text is the training text itself: its metrics say nothing about new text"
-    ]
-    assert told("a", valid=("few",), test=("some",)) == [
-        (
-            "30% of the lines of the test text (3 of 10, short ones left out) are also in the "
-            "training text: its metrics say less about new text"
-        )
-    ]
-    assert told("a", valid=("some",), test=("twice",)) == [
-        (
-            "30% of the lines of the validation text (3 of 10, short ones left out) and 100% of "
-            "the lines of the test text (80 of 80, short ones left out) are also in the training "
-            "text: their metrics say less about new text"
-        )
-    ]
-    expected = ["the test text is the validation text itself: its metrics add nothing"]
-    assert told("a", valid=("few",), test=("few",)) == expected
+    assert told("a", valid=("copy",)) == [SAME]
+    assert told("a", valid=("few",), test=("some",)) == [OF_TEST]
+    parts = [("30%", "validation", "3 of 10"), ("100%", "test", "80 of 80")]
+    both = " and ".join(SOME.format(*part) for part in parts)
+    assert told("a", valid=("some",), test=("twice",)) == [REPEATED.format(both, "their")]
+    assert told("a", valid=("few",), test=("few",)) == [SAME_TEST]
     held_out = (
         "100% of the lines held out for validation (20 of 20, short ones left out) are also in "
-        "the rest of the training text: "
+        "the rest of the training text: expect worse metrics on less repetitive text"
     )
-    expected = [held_out + "expect worse metrics on less repetitive text"]
-    assert told("twice", flags={"holdout": 0.25}) == expected
+    assert told("twice", flags={"holdout": 0.25}) == [held_out]
     assert told("a", flags={"holdout": 0.25}) == []
 
 
 def test_the_overlap_is_in_the_model_and_card(tmp_path):
-    (tmp_path / "a").write_text(
-        "\n".join(f"this is line number {number}" for number in range(10)) + "\n"
-    )
+    text, asked = tmp_path / "a", {"model": "unigram", "holdout": 0.0}
+    text.write_text("\n".join(OLD[:10]) + "\n")
     with pytest.warns(RnnlmWarning, match="the test text is the training text itself"):
-        list(
-            rnnlm.train(
-                tmp_path / "a",
-                test=tmp_path / "a",
-                holdout=0.0,
-                model="unigram",
-                output=tmp_path / "m",
-            )
-        )
+        list(rnnlm.train(text, test=text, output=tmp_path / "m", **asked))
     found = json.loads((tmp_path / "m" / "config.json").read_text())["training"]["lines_in_train"]
     assert found == {"test": 1.0}
     shown = (tmp_path / "m" / "README.md").read_text()
@@ -168,10 +138,8 @@ WRITTEN = {
 @pytest.mark.parametrize("task", WRITTEN)
 def test_examples_that_are_not_held_out_are_reported(tmp_path, monkeypatch, task):
     monkeypatch.chdir(tmp_path)
-    lines = [f"this is line number {number}" for number in range(40)]
-    new = [f"that was sentence number {number}" for number in range(40)]
-    texts = {"a": lines, "copy": lines, "some": [*lines[:3], *new[:7]], "new": new[:20]}
-    texts |= {"short": ["yes", "no"] * 5, "more-short": ["yes", "no"] * 4, "twice": lines * 2}
+    texts = {"a": OLD, "copy": OLD, "some": [*OLD[:3], *NEW[:7]], "new": NEW[:20]}
+    texts |= {"short": ["yes", "no"] * 5, "more-short": ["yes", "no"] * 4, "twice": OLD * 2}
     for name, its in texts.items():
         (tmp_path / name).write_text("".join(map(WRITTEN[task], its)))
 
@@ -179,21 +147,9 @@ def test_examples_that_are_not_held_out_are_reported(tmp_path, monkeypatch, task
         more.setdefault("flags", {"holdout": 0.0})
         return noted(TrainingRequest((text,), task=task, output=tmp_path / "m", **more))
 
-    assert (
-        told("a", valid=("copy",))
-        == told("short", valid=("short",))
-        == [
-            "the validation text is the training text itself: its metrics say nothing about new text"
-        ]
-    )
-    assert told("a", valid=("new",), test=("some",)) == [
-        (
-            "30% of the lines of the test text (3 of 10, short ones left out) are also in the "
-            "training text: its metrics say less about new text"
-        )
-    ]
-    expected = ["the test text is the validation text itself: its metrics add nothing"]
-    assert told("a", valid=("new",), test=("new",)) == expected
+    assert told("a", valid=("copy",)) == told("short", valid=("short",)) == [SAME]
+    assert told("a", valid=("new",), test=("some",)) == [OF_TEST]
+    assert told("a", valid=("new",), test=("new",)) == [SAME_TEST]
     assert told("a", valid=("new",)) == told("short", valid=("more-short",)) == []
     # Pairs of one source stay together.
     held_out = told("twice", flags={"holdout": 0.1})

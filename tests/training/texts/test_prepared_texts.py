@@ -12,16 +12,9 @@ from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import encoder, preparation, prepared_text
+from support.small_runs import SMALL
 
-TINY = {
-    "hidden_size": 8,
-    "embedding_size": 8,
-    "batch_rows": 4,
-    "bptt_tokens": 11,
-    "precision": "fp32",
-    "device": "cpu",
-    "seed": 3,
-}
+TINY = {**SMALL, "bptt_tokens": 11, "seed": 3, "budget": "12steps"}
 SHARD_BYTES = 6_000
 
 
@@ -36,23 +29,10 @@ def texts(tmp_path_factory):
         patched.setattr(encoder, "SHARD_BYTES", SHARD_BYTES)
         patched.setattr(preparation, "SHARD_BYTES", SHARD_BYTES)
         for blank in ("skip", "documents"):
-            list(
-                rnnlm.prepare(
-                    folder / "text.txt",
-                    folder / f"text-{blank}",
-                    min_count=2,
-                    blank_lines=blank,
-                    workers=0,
-                )
-            )
-        list(
-            rnnlm.prepare(
-                folder / "valid.txt",
-                folder / "valid-skip",
-                tokenizer=rnnlm.load_tokenizer(folder / "text-skip"),
-                workers=0,
-            )
-        )
+            asked = {"min_count": 2, "blank_lines": blank, "workers": 0}
+            list(rnnlm.prepare(folder / "text.txt", folder / f"text-{blank}", **asked))
+        asked = {"tokenizer": rnnlm.load_tokenizer(folder / "text-skip"), "workers": 0}
+        list(rnnlm.prepare(folder / "valid.txt", folder / "valid-skip", **asked))
     return folder
 
 
@@ -63,7 +43,7 @@ def weights(folder):
 
 def trained(output, text, **settings):
     """Train for a few steps. Return the weights, and the last event."""
-    events = list(rnnlm.train(text, output=output, **{"budget": "12steps", **settings}))
+    events = list(rnnlm.train(text, output=output, **{**TINY, **settings}))
     return weights(output), events[-1]
 
 
@@ -79,48 +59,35 @@ def test_prepared_and_plain_text_give_the_same_weights(tmp_path, texts, blank, v
     of_text, of_folder = {"tokenizer_from": str(prepared), "blank_lines": blank}, {}
     if validation == "named":
         of_text["valid"] = of_folder["valid"] = texts / "valid.txt"
-    one, finished = trained(tmp_path / "text", texts / "text.txt", **TINY, **of_text)
-    other, same = trained(tmp_path / "folder", prepared, **TINY, **of_folder)
+    one, finished = trained(tmp_path / "text", texts / "text.txt", **of_text)
+    other, same = trained(tmp_path / "folder", prepared, **of_folder)
     assert_equal(one, other)
-    for figure in (
-        "logprob_nats",
-        "tokens",
-        "words",
-        "oov_words",
-        "characters",
-        "bytes",
-        "sentences",
-    ):
+    for figure in "logprob_nats tokens words oov_words characters bytes sentences".split():
         assert finished.results["valid"][figure] == same.results["valid"][figure]
 
 
 def test_prepared_validation_text_keeps_the_texts_signature(tmp_path, texts):
-    runs = [
-        trained(tmp_path / name, texts / "text-skip", **TINY, valid=texts / name, test=texts / name)
-        for name in ("valid.txt", "valid-skip")
-    ]
-    (one, finished), (other, same) = runs
-    assert_equal(one, other)
-    assert (
-        finished.results["valid"]["signature"]
-        == same.results["valid"]["signature"]
-        == same.results["test"]["signature"]
-    )
+    signatures, all_weights = set(), []
+    for name in ("valid.txt", "valid-skip"):
+        asked = {"valid": texts / name, "test": texts / name}
+        found, finished = trained(tmp_path / name, texts / "text-skip", **asked)
+        signatures |= {result["signature"] for result in finished.results.values()}
+        all_weights.append(found)
+    assert_equal(*all_weights)
+    assert len(finished.results) == 2 and len(signatures) == 1
 
 
 @pytest.mark.parametrize("model", ["ngram", "unigram"])
 def test_models_of_counts_read_a_prepared_text_too(tmp_path, texts, model):
     prepared = texts / "text-skip"
-    for text, output, more in (
-        (texts / "text.txt", "text", {"tokenizer_from": str(prepared)}),
-        (prepared, "folder", {}),
-    ):
-        list(rnnlm.train(text, output=tmp_path / output, model=model, **more))
+    from_text = {"tokenizer_from": str(prepared), "output": tmp_path / "text"}
+    list(rnnlm.train(texts / "text.txt", model=model, **from_text))
+    list(rnnlm.train(prepared, model=model, output=tmp_path / "folder"))
     assert_equal(weights(tmp_path / "text"), weights(tmp_path / "folder"))
 
 
 def test_an_interrupted_run_on_prepared_text_resumes(tmp_path, texts):
-    settings = {**TINY, "validate_every_steps": 4, "schedule": "constant", "warmup": 0}
+    settings = {"validate_every_steps": 4, "schedule": "constant", "warmup": 0}
     whole, _ = trained(tmp_path / "whole", texts / "text-skip", budget="16steps", **settings)
     trained(tmp_path / "cut", texts / "text-skip", budget="8steps", **settings)
     trained(tmp_path / "cut", texts / "text-skip", budget="16steps", **settings)
@@ -136,30 +103,19 @@ def test_prepared_and_plain_text_hold_out_the_same(texts, blank, share):
     text = Corpus((str(texts / "text.txt"),), TextSettings(blank_lines=blank))
     parts = [each.split(share).encode(prepared.tokenizer) for each in (prepared, text)]
     for one, other in zip(*parts, strict=True):
-        for name in (
-            "ids",
-            "line_offsets",
-            "document_offsets",
-            "oov",
-            *LINE_COUNTS,
-            "words",
-            "oov_words",
-            "characters",
-            "bytes",
-        ):
+        names = "ids line_offsets document_offsets oov words oov_words characters bytes".split()
+        for name in (*names, *LINE_COUNTS):
             assert np.array_equal(getattr(one, name), getattr(other, name)), name
 
 
 def test_holdout_of_huge_texts_is_bounded_by_default(tmp_path, texts, monkeypatch):
     monkeypatch.setattr("rnnlm.text.prepared.prepared_text.MOST_HELD_OUT", 100)
-    events = list(rnnlm.train(texts / "text-skip", output=tmp_path / "a", budget="1steps", **TINY))
-    assert 60 < events[0].valid_tokens <= 100
-    events = list(
-        rnnlm.train(
-            texts / "text-skip", output=tmp_path / "b", budget="1steps", holdout=0.2, **TINY
-        )
-    )
-    assert events[0].valid_tokens > 500
+    tokens = []
+    for name, share in {"a": {}, "b": {"holdout": 0.2}}.items():
+        asked = {**TINY, **share, "budget": "1steps", "output": tmp_path / name}
+        started, *_ = rnnlm.train(texts / "text-skip", **asked)
+        tokens.append(started.valid_tokens)
+    assert 60 < tokens[0] <= 100 and tokens[1] > 500
 
 
 @pytest.mark.parametrize(("given", "match"), [

@@ -9,9 +9,7 @@ from rnnlm.training.texts.shared_texts import SharedTexts
 def opened(shared, path, held_out=False, **given):
     assignments = {"min_count": "1", **given}
     valid = () if held_out else (str(path),)
-    request = TrainingRequest(
-        text=(str(path),), valid=valid, task="tagging", assignments=assignments
-    )
+    request = TrainingRequest((str(path),), valid, task="tagging", assignments=assignments)
     _, kind, resolved = resolve_request(request)
     return shared(request, resolved, kind, silent)
 
@@ -34,18 +32,14 @@ def test_seeds_share_what_is_not_drawn_by_them(tmp_path):
     path.write_text("oslo B-LOC\n\n" * 20 + "is O\n\n" * 20, encoding="utf-8")
     first, second = (opened(shared, path, seed=seed) for seed in ("1", "2"))
     assert first.data is second.data
-    first, second, again = (
-        opened(shared, path, held_out=True, seed=seed) for seed in ("1", "2", "1")
-    )
+    first, second, again = (opened(shared, path, True, seed=seed) for seed in ("1", "2", "1"))
     assert again.data is first.data and second.data is not first.data
 
 
 def test_letters_have_no_characters_in_any_run(tmp_path):
     """The second run took the text of the first, but a network that reads characters."""
     path, shared = tmp_path / "sounds.tsv", SharedTexts(None)
-    path.write_text(
-        "letters\tsounds\nc a t\tK AE T\nd o g\tD AO G\na c t\tAE K T\n", encoding="utf-8"
-    )
+    path.write_text("letters\tsounds\nc a t\tK AE T\nd o g\tD AO G\na c t\tAE K T\n")
     given = {"align": "true", "format": "tsv", "column": "letters", "label_column": "sounds"}
     first, second = (opened(shared, path, seed=seed, **given) for seed in ("1", "2"))
     assert second.data is first.data

@@ -18,17 +18,14 @@ def opened(shared, text, valid=(), **settings):
 def test_pairs_too_long_for_one_run_reach_others(tmp_path):
     path, shared = tmp_path / "numbers.tsv", SharedTexts(None)
     path.write_text(table(numbers(14)), encoding="utf-8")
-    counts = {
-        longest: opened(shared, (str(path),), (str(path),), longest=longest)[0].sentences
-        for longest in ("4", "250", "4")
-    }
-    assert counts == {"4": 6, "250": 14}
+    for longest, sentences in (("4", 6), ("250", 14), ("4", 6)):
+        train, _ = opened(shared, (str(path),), (str(path),), longest=longest)
+        assert train.sentences == sentences
 
 
 def test_another_tokenizer_drops_the_bundled_corpus_settings():
-    resolved = resolve_request(TrainingRequest(task="seq2seq", assignments={"tokenizer": "byte"}))[
-        2
-    ]
+    request = TrainingRequest(task="seq2seq", assignments={"tokenizer": "byte"})
+    _, _, resolved = resolve_request(request)
     assert not resolved.values["lowercase"]
     assert resolved.values["input_feeding"]
     assert resolved.values["column"] == "phrase"

@@ -19,25 +19,10 @@ nobody saw where the ferry went last night
 please bring me a cup of black tea
 seven lamps were burning in that empty hall
 """
-TAGGED = """\
-Ada PER
-lives O
-in O
-Turin LOC
-
-the O
-Rhine LOC
-is O
-wide O
-
-Karl PER
-met O
-Ines PER
-yesterday O
-
-it O
-rains O
-"""
+TAGGED = (
+    "Ada PER\nlives O\nin O\nTurin LOC\n\nthe O\nRhine LOC\nis O\nwide O\n\n"
+    "Karl PER\nmet O\nInes PER\nyesterday O\n\nit O\nrains O\n"
+)
 NETWORKS = ("lstm", "gru", "rnn", "qrnn", "jordan", "ffnn")
 WANTED = {4: 3, 20: 5, 60: 20, 200: 60}  # perplexity by lines
 ON_CPU = {"device": "cpu", "threads": 1}
@@ -85,9 +70,10 @@ def test_four_sentences_are_tagged(tmp_path):
     assert accuracy(trained(path, tmp_path / "m", task="tagging", **NARROW)) == 1
 
 
-@pytest.mark.parametrize(
-    "times, size", [(1, "lines"), (10, "page"), (100, "pages"), (300, "chapter"), (700, None)]
-)
+SIZES = [(1, "lines"), (10, "page"), (100, "pages"), (300, "chapter"), (700, None)]
+
+
+@pytest.mark.parametrize("times, size", SIZES)
 def test_a_small_text_gets_the_recipe_of_its_size(four, times, size):
     four.write_text(FOUR * times, encoding="utf-8")
     values, origins = settled(four)
@@ -161,15 +147,13 @@ def test_nothing_follows_of_a_bundled_file(tmp_path, monkeypatch):
     assert not sizes_in(settled(file, task="classification")[1])
 
 
-@pytest.mark.parametrize(
-    "task, text",
-    [
-        (None, FOUR),
-        ("tagging", TAGGED),
-        ("classification", "text\tlabel\na b\tx\nc d\ty\na c\tx\n"),
-        ("seq2seq", "source\ttarget\na b\tx\nc d\ty\na c\tx\n"),
-    ],
-)
+ROWS = "a b\tx\nc d\ty\na c\tx\n"
+
+
+@pytest.mark.parametrize("task, text", [
+    (None, FOUR), ("tagging", TAGGED), ("classification", f"text\tlabel\n{ROWS}"),
+    ("seq2seq", f"source\ttarget\n{ROWS}"),
+])  # fmt: skip
 def test_few_lines_held_out_are_told(task, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "text.tsv"

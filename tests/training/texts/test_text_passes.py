@@ -9,17 +9,10 @@ import pytest
 import rnnlm
 from rnnlm.storage.files import reading
 from rnnlm.text.tokenizers.word import WordTokenizer
+from support.small_runs import SMALL
 from support.tiny_models import LINES
 
-SMALL = {
-    "model": "rnn",
-    "hidden_size": 4,
-    "embedding_size": 4,
-    "batch_rows": 2,
-    "bptt_tokens": 5,
-    "budget": "2steps",
-    "device": "cpu",
-}
+TINY = {**SMALL, "model": "rnn", "batch_rows": 2, "budget": "2steps"}
 
 
 @pytest.fixture
@@ -48,14 +41,14 @@ def opened(monkeypatch):
 def test_text_is_read_for_vocabulary_and_both_parts(files, opened, tmp_path, tokenizer):
     size = {"vocab_size": 300} if tokenizer == "sentencepiece" else {}
     output = tmp_path / "model"
-    *_, finished = rnnlm.train(files["text"], output=output, tokenizer=tokenizer, **size, **SMALL)
+    *_, finished = rnnlm.train(files["text"], output=output, tokenizer=tokenizer, **size, **TINY)
     assert opened == {"text.txt": 2}
     assert finished.results["valid"]["sentences"] == 5
 
 
 def test_a_given_tokenizer_needs_one_reading(files, opened, tmp_path):
     output = tmp_path / "model"
-    *_, finished = rnnlm.train(files["text"], output=output, tokenizer_from="demo", **SMALL)
+    *_, finished = rnnlm.train(files["text"], output=output, tokenizer_from="demo", **TINY)
     assert opened == {"text.txt": 1}
     assert finished.results["valid"]["sentences"] == 5
 
@@ -63,16 +56,10 @@ def test_a_given_tokenizer_needs_one_reading(files, opened, tmp_path):
 def test_no_validation_or_test_line_is_encoded_twice(files, opened, tmp_path, monkeypatch):
     encoded = []
     encode = WordTokenizer.encode
-    monkeypatch.setattr(
-        WordTokenizer, "encode", lambda self, lines: encoded.extend(lines) or encode(self, lines)
-    )
-    *_, finished = rnnlm.train(
-        files["text"], valid=files["valid"], test=files["test"], output=tmp_path / "model", **SMALL
-    )
+    watched = lambda self, lines: encoded.extend(lines) or encode(self, lines)  # noqa: E731
+    monkeypatch.setattr(WordTokenizer, "encode", watched)
+    *_, finished = rnnlm.train(**files, output=tmp_path / "model", **TINY)
     assert opened == {"text.txt": 2, "valid.txt": 1, "test.txt": 1}
-    assert len(encoded) == 2 * 20 * len(LINES)  # the training text was encoded as it was read
-    assert (
-        finished.results["valid"]["sentences"]
-        == finished.results["test"]["sentences"]
-        == 20 * len(LINES)
-    )
+    lines = 20 * len(LINES)
+    assert len(encoded) == 2 * lines  # the training text was encoded as it was read
+    assert [result["sentences"] for result in finished.results.values()] == [lines] * 2
