@@ -31,17 +31,8 @@ gc.disable()  # until the tests are collected: nothing of them is garbage
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-pytest_plugins = [
-    "support.commands",
-    "support.devices",
-    "support.hostile",
-    "support.inputs",
-    "support.networks",
-    "support.tiny_tasks",
-    "support.tiny_labellers",
-    "support.tiny_translators",
-    "support.whole_runs",
-]
+PLUGINS = "commands devices hostile inputs networks tiny_tasks tiny_labellers tiny_translators"
+pytest_plugins = [f"support.{name}" for name in [*PLUGINS.split(), "whole_runs"]]
 
 # The same few examples every time; with `-m soak`, new ones, and many.
 usual = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}

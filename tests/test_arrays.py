@@ -38,10 +38,7 @@ def test_arrays_keep_their_names_within_more():
 
 
 def test_blocks_cover_every_place_once():
-    assert [list(range(8))[block] for block in arrays.blocks(8, 3)] == [
-        [0, 1, 2],
-        [3, 4, 5],
-        [6, 7],
-    ]
+    blocks = [list(range(8))[block] for block in arrays.blocks(8, 3)]
+    assert blocks == [[0, 1, 2], [3, 4, 5], [6, 7]]
     assert list(arrays.blocks(3, 5)) == [slice(0, 3)]
     assert list(arrays.blocks(0, 5)) == []

@@ -116,9 +116,8 @@ def test_settings_take_no_text_for_true():
     ):
         with pytest.raises(rnnlm.RnnlmError, match=message):
             SamplingSettings(**wrong)
-    with pytest.raises(
-        rnnlm.RnnlmError, match="setting measures = 'entropy' is not valid; it must be a list"
-    ):
+    match = "setting measures = 'entropy' is not valid; it must be a list"
+    with pytest.raises(rnnlm.RnnlmError, match=match):
         ScoringSettings(measures="entropy")
     assert SamplingSettings(running=np.bool_(True)).running
 
@@ -176,9 +175,8 @@ def test_functions_taking_a_model_accept_its_name():
         for parameter in inspect.signature(function).parameters.values():
             if "interface.LanguageModel" in str(parameter.annotation):
                 taken[name] = str(parameter.annotation)
-    or_its_name = re.compile(
-        r"LanguageModel( \| [\w.]+\.(LabelModel|WordVectors))* \| str \| pathlib.Path"
-    )
+    others = r"( \| [\w.]+\.(LabelModel|WordVectors))*"
+    or_its_name = re.compile(rf"LanguageModel{others} \| str \| pathlib.Path")
     assert [name for name, hint in taken.items() if not or_its_name.search(hint)] == []
     assert len(taken) >= 6
 

@@ -43,17 +43,12 @@ pytestmark = pytest.mark.processes
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 SOAK = pytest.mark.soak
 SMALL = ["--budget", "3steps", "--set", "hidden_size=16", "--set", "embedding_size=16"]
-FEW = {
-    "gradients": ["--positions", "5", "--lags", "3"],
-    "memory": ["--positions", "5"],
-    "probe": ["--most-items", "200"],
-}
+FEW = {"memory": ["--positions", "5"], "probe": ["--most-items", "200"]}
+FEW["gradients"] = [*FEW["memory"], "--lags", "3"]
 COUNTED = {"unigram", "ngram", "ngram-char", "lesson-ngram"}  # models that need no budget
 # Pages that train, tune and compare for seconds: soak runs them, other runs plan their trainings
-LONG = {
-    f"docs/{name}.md"
-    for name in "install train evaluate tasks inspect lectures exercises recipes".split()
-}
+LONG_NAMES = "install train evaluate tasks inspect lectures exercises recipes"
+LONG = {f"docs/{name}.md" for name in LONG_NAMES.split()}
 OTHER_PROGRAMS = {"python", "python3", ".venv/bin/pip", ".venv/bin/python", "."}
 
 BLOCKS = {page: runnable_blocks(text) for page, text in TEXTS.items()}
@@ -63,12 +58,10 @@ CODE = "\n".join(block.code for block in ALL if block.language)
 
 # ---- Pages show what their commands print.
 
-QUICK = [
-    pytest.param(block, id=f"{page}-{block.code.splitlines()[0]}")
-    for page in PAGES
-    for block in BLOCKS[page]
-    if block.is_compared and not block.is_soak
-]
+QUICK = []
+for page in PAGES:
+    quick = [block for block in BLOCKS[page] if block.is_compared and not block.is_soak]
+    QUICK += [pytest.param(each, id=f"{page}-{each.code.splitlines()[0]}") for each in quick]
 COMPARED_IN_SOAK = [page for page in PAGES if any(block.is_soak for block in BLOCKS[page])]
 
 
@@ -162,10 +155,8 @@ def of_few(axis: str, is_first: bool) -> str:
 
 def nbest_record(number: int, line: str) -> str:
     """Return an utterance of an n-best list whose second hypothesis is the best."""
-    hypotheses = [
-        {"text": text, "score": -rank}
-        for rank, text in enumerate((" ".join(line.split()[::-1]), line))
-    ]
+    texts = (" ".join(line.split()[::-1]), line)
+    hypotheses = [{"text": text, "score": -rank} for rank, text in enumerate(texts)]
     return json.dumps({"utt": f"u{number}", "ref": line, "hypotheses": hypotheses}) + "\n"
 
 
@@ -183,9 +174,8 @@ def shorten(table: Path) -> None:
 
 
 # Words that pages look up in the shipped model, and that the tiny one called demo has to know, too
-LOOKED_UP = (
-    "winter summer spring autumn mother father sister brother two three four five walked ran went"
-)
+LOOKED_UP = "winter summer spring autumn mother father sister brother two three four five "
+LOOKED_UP += "walked ran went"
 # Models that one page trains and others use
 N_GRAMS = ["checkpoints/kn", "checkpoints/kn-demo"]
 TRANSLATOR = "checkpoints/dates"
@@ -265,10 +255,11 @@ def is_run_here(block: Block) -> bool:
     return block.language == "sh" and not is_run_elsewhere and not is_main
 
 
+EACH = [pytest.param(page, marks=[SOAK] if page in LONG else []) for page in PAGES]
+
+
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-@pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=[SOAK] if page in LONG else []) for page in PAGES]
-)
+@pytest.mark.parametrize("page", EACH)
 def test_the_examples_of_a_page_run(there, capsys, server, page):
     inspected: list[list[str]] = []
     for block in BLOCKS[page]:
@@ -310,9 +301,8 @@ def test_commands_of_a_long_page_are_understood(there, capsys, monkeypatch, page
             if {"|", ">"} & {*words}:
                 continue
             arguments = made_small(words[1:])
-            of_models = {
-                name for option, name in itertools.pairwise(words) if option in TAKES_MODEL
-            }
+            pairs = itertools.pairwise(words)
+            of_models = {name for option, name in pairs if option in TAKES_MODEL}
             with monkeypatch.context() as patched:
                 if words[1] == "train" and not made & of_models:
                     arguments = [*overwriting(arguments), "--dry-run"]
@@ -386,24 +376,21 @@ def run_command(words: list[str], capsys, server) -> None:
             for name in {*words} & {*N_GRAMS, TRANSLATOR}:
                 shutil.rmtree(name, ignore_errors=True)  # a page that makes it makes it anew
         code, printed = run(made_small(words[1:])), capsys.readouterr()
-        assert code == 0 and "internal error" not in printed.err, (
-            f"{shlex.join(words)}\n{printed.err}"
-        )
+        told = f"{shlex.join(words)}\n{printed.err}"
+        assert code == 0 and "internal error" not in printed.err, told
     else:
         assert words[0] in OTHER_PROGRAMS, words
 
 
-@pytest.mark.parametrize(
-    "code",
-    [block.code for block in ALL if block.language == "bash"],
-    ids=lambda code: code.splitlines()[0],
-)
+LOOPS = [block.code for block in ALL if block.language == "bash"]
+
+
+@pytest.mark.parametrize("code", LOOPS, ids=lambda code: code.splitlines()[0])
 def test_loops_on_the_pages_finish(there, code):
     """They go on after an error, but end with the run or at a signal; and the run can be planned."""
     for ends, tries in (("1 1 0 0", 3), ("1 143 0", 2), ("1 1 1 1 1 0", 5)):
-        command = (
-            f"ends=({ends}); tried=0; rnnlm() {{ return ${{ends[tried++]}}; }}; sleep() {{ :; }}"
-        )
+        command = f"ends=({ends}); tried=0; rnnlm() {{ return ${{ends[tried++]}}; }}"
+        command += "; sleep() { :; }"
         ended = subprocess.run(["bash", "-c", f"{command}\n{code}\nexit $tried"])
         assert ended.returncode == tries
     (line,) = re.findall(r"rnnlm (train .*) && break", code)

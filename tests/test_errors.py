@@ -25,15 +25,15 @@ def test_only_control_characters_are_escaped(text, shown):
 
 def test_missing_package_is_named_with_its_extra():
     install = r"pip install no_such_thing, or pip install -e '\.\[dask\]'"
-    with pytest.raises(
-        UsageError, match=f"beam searches need the package no_such_thing.*{install}"
-    ):
+    match = f"beam searches need the package no_such_thing.*{install}"
+    with pytest.raises(UsageError, match=match):
         require_package("no_such_thing.inside", "dask", "CTC beam searches")
 
 
-@pytest.mark.parametrize(
-    "extra, packages", [("serve", "starlette uvicorn"), ("plots", "jinja2 matplotlib")]
-)
+EXTRAS = [("serve", "starlette uvicorn"), ("plots", "jinja2 matplotlib")]
+
+
+@pytest.mark.parametrize("extra, packages", EXTRAS)
 def test_missing_half_of_an_extra_brings_the_whole(extra, packages):
     for name in packages.split():
         missing = missing_package(ModuleNotFoundError("no module", name=name))
@@ -53,10 +53,9 @@ def test_notices_of_one_kind_are_gathered():
     with pytest.warns(RnnlmWarning) as told:
         notices.send()
         notices.send()  # what was sent is not sent again
-    assert [str(each.message) for each in told] == [
-        "order 2, order 3, order 4 and 2 more: too little text",
-        "order 2: all counts are equal",
-    ]
+    first, second = (str(each.message) for each in told)
+    assert first == "order 2, order 3, order 4 and 2 more: too little text"
+    assert second == "order 2: all counts are equal"
 
 
 def test_hint_lists_the_names_only_if_none_is_near():

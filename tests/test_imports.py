@@ -111,9 +111,8 @@ def test_n_gram_models_and_wrong_names_need_the_small_install_alone(tmp_path):
 
 
 def test_no_description_imports_torch(tmp_path):
-    in_one_process(
-        tmp_path, ["train train.txt --model rnn --set hidden_size=2 --budget 1steps -o net"]
-    )
+    train = "train train.txt --model rnn --set hidden_size=2 --budget 1steps -o net"
+    in_one_process(tmp_path, [train])
     commands = DESCRIPTIONS.splitlines()
     for command, result in zip(commands, in_one_process(tmp_path, commands), strict=True):
         assert (result[0], "torch" in result[1]) == (0, False), (command, result[2])

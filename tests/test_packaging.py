@@ -17,12 +17,8 @@ import rnnlm
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = read_configuration(ROOT / "setup.cfg")["options"]
-INSTALLED_AS = {
-    "rnnlm": "rnnlm",
-    "cli": "rnnlm/cli",
-    "corpora": "rnnlm/corpora",
-    "checkpoints": "rnnlm/checkpoints",
-}
+WITHIN = ("cli", "corpora", "checkpoints")
+INSTALLED_AS = {"rnnlm": "rnnlm", **{name: f"rnnlm/{name}" for name in WITHIN}}
 # besides .py
 DATA = {
     ".toml", ".txt", ".tsv", ".conllu", ".md", ".typed", ".html", ".css", ".js", ".json",
@@ -37,12 +33,8 @@ pytestmark = pytest.mark.skipif(
 def tracked_files() -> list[str]:
     """Return the files in git. A user's own files, in checkpoints/ or corpora/, are not among
     them."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return sorted(
-        name for name in set(listed.stdout.split("\0")) if name and (ROOT / name).is_file()
-    )
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    return sorted(name for name in set(listed.split("\0")) if name and (ROOT / name).is_file())
 
 
 def installed_name(name: str) -> str | None:
@@ -86,11 +78,8 @@ def test_wheel_holds_exactly_the_trees_modules_and_data(contents):
 
 def test_the_metadata_names_project_licences_and_python(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        info = {
-            name.split("/", 1)[1]: archive.read(name).decode()
-            for name in archive.namelist()
-            if ".dist-info/" in name
-        }
+        names = [name for name in archive.namelist() if ".dist-info/" in name]
+        info = {name.split("/", 1)[1]: archive.read(name).decode() for name in names}
     assert "rnnlm = rnnlm.cli.main:main" in info["entry_points.txt"]
     told = info["METADATA"].splitlines()
     assert "Name: rnnlm-cli" in told and f"Version: {rnnlm.__version__}" in told
@@ -131,11 +120,8 @@ def test_the_installed_wheel_works(wheel, tmp_path):
 
 
 def test_every_package_of_the_tree_is_listed():
-    folders = {
-        str(Path(name).parent)
-        for name in map(installed_name, tracked_files())
-        if name and name.endswith("/__init__.py")
-    }
+    installed = filter(None, map(installed_name, tracked_files()))
+    folders = {str(Path(name).parent) for name in installed if name.endswith("/__init__.py")}
     assert set(OPTIONS["packages"]) == {folder.replace("/", ".") for folder in folders}
 
 

@@ -95,9 +95,8 @@ def test_results_come_as_they_end():
 
     found = []
     with ThreadPoolExecutor(2) as executor:
-        for done in filter(
-            None, WorkerPool(executor, 2).run(wait_or_double, range(4), "as they end")
-        ):
+        steps = WorkerPool(executor, 2).run(wait_or_double, range(4), "as they end")
+        for done in filter(None, steps):
             found.append(done)
             if len(found) == 3:
                 slow.set()

@@ -74,8 +74,7 @@ def test_the_core_goes_on_without(copied, gone):
         else:
             path.unlink()
     environment = {**os.environ, "PYTHONPATH": str(copied)}
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(copied)],
-        cwd=copied.parent, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
+    program = [sys.executable, "-c", PROGRAM, str(copied)]
+    given = {"cwd": copied.parent, "env": environment, "capture_output": True, "text": True}
+    ended = subprocess.run(program, **given)
     assert ended.returncode == 0, ended.stderr

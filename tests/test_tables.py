@@ -97,6 +97,10 @@ def compared(here, of):
     return rnnlm.compare(models, here.pairs, settings=FEW, names=["a", "b"])
 
 
+def repeated(times):
+    return rnnlm.Corpus.from_lines(LINES * times)
+
+
 WORDS = ["cat", "dog", "sat", "mat"]
 EVALUATIONS = {
     "evaluation": lambda here: evaluate(here.lstm, here.text),
@@ -111,13 +115,9 @@ COMPARISONS = {
 INSPECTIONS = {
     "gates": lambda here: here.lstm.inspect_gates(SENTENCE),
     "units": lambda here: here.lstm.inspect_units(here.text),
-    "memory": lambda here: here.lstm.inspect_memory(
-        rnnlm.Corpus.from_lines(LINES * 5), positions=8, window=101
-    ),
+    "memory": lambda here: here.lstm.inspect_memory(repeated(5), positions=8, window=101),
     "sensitivity": lambda here: here.lstm.inspect_sensitivity(SENTENCE),
-    "gradients": lambda here: here.lstm.inspect_gradients(
-        rnnlm.Corpus.from_lines(LINES * 5), lags=3, positions=4
-    ),
+    "gradients": lambda here: here.lstm.inspect_gradients(repeated(5), lags=3, positions=4),
     "spectrum": lambda here: here.lstm.inspect_spectrum(),
     "neighbours": lambda here: here.lstm.inspect_neighbours(WORDS[:1], count=3),
     "analogy": lambda here: inspect_analogy(here.lstm, WORDS[:3], count=2),
@@ -129,9 +129,7 @@ INSPECTIONS = {
     "probe": lambda here: inspect_probe(
         here.lstm, here.folder / "labels.tsv", label_column="label", level="text"
     ),
-    "gradcheck": lambda here: inspect_gradcheck(
-        here.lstm, rnnlm.Corpus.from_lines(LINES), tokens=8
-    ),
+    "gradcheck": lambda here: inspect_gradcheck(here.lstm, repeated(1), tokens=8),
 }
 OTHERS = {
     "history": lambda here: here.run.history,

@@ -1,12 +1,9 @@
 """What goes wrong is said before hours go into training."""
 
-import dataclasses
-
 import pytest
 
 import rnnlm.corpora as corpora
 from rnnlm.errors import DeviceError, SettingsError, TextError, UsageError
-from rnnlm.training import plan as planning
 from rnnlm.training.plan import TrainingRequest, plan, resolve_request
 from support.tiny_models import LINES
 
@@ -36,35 +33,28 @@ def test_a_missing_device_is_reported_before_reading(tmp_path):
 
 
 def test_another_tokenizer_drops_the_recipes_tokenizer_settings(text):
-    _, _, resolved = planning.resolve_request(
-        TrainingRequest(recipe="demo", flags={"tokenizer": "byte"})
+    byte, word = (
+        resolve_request(TrainingRequest(recipe="demo", flags={"tokenizer": name})).resolved
+        for name in ("byte", "word")
     )
-    assert resolved.values["tokenizer"] == "byte"
-    assert not resolved.values["lowercase"] and not resolved.values["split_punctuation"]
-    _, _, same = planning.resolve_request(
-        TrainingRequest(recipe="demo", flags={"tokenizer": "word"})
-    )
-    assert same.values["lowercase"] and same.origins["lowercase"] == "recipe demo"
+    assert byte.values["tokenizer"] == "byte"
+    assert not byte.values["lowercase"] and not byte.values["split_punctuation"]
+    assert word.values["lowercase"] and word.origins["lowercase"] == "recipe demo"
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        TrainingRequest(flags={"order": 3}),
-        TrainingRequest(assignments={"smoothing": "kn"}),
-        TrainingRequest(model="lstm", flags={"prune": "0,1"}),
-    ],
-)
+@pytest.mark.parametrize("request_", [
+    {"flags": {"order": 3}}, {"assignments": {"smoothing": "kn"}},
+    {"model": "lstm", "flags": {"prune": "0,1"}},
+])  # fmt: skip
 def test_a_setting_of_another_model_names_that_model(text, request_):
     with pytest.raises(SettingsError, match="a model of kind lstm has no setting") as caught:
-        plan(dataclasses.replace(request_, text=(text,)))
+        plan(TrainingRequest(text=(text,), **request_))
     assert caught.value.hint == 'add `model="ngram"`'
 
 
 def test_all_families_hold_out_the_same_lines(text):
-    plans = [
-        plan(TrainingRequest(text=(text,), model=name)) for name in ("lstm", "ngram", "unigram")
-    ]
+    kinds = ("lstm", "ngram", "unigram")
+    plans = [plan(TrainingRequest(text=(text,), model=name)) for name in kinds]
     for made in plans:
         assert made.holds_out and made.valid_is == "the last 5% of the training text, held out"
         assert made.data.valid.sentences == 1 and made.data.train.sentences == len(LINES) - 1
@@ -106,9 +96,10 @@ def test_a_schedule_that_follows_validations_needs_validation_text(text, schedul
         plan(TrainingRequest(text=(text,), model="lstm", assignments=asked))
 
 
-@pytest.mark.parametrize(
-    "content, what", [(None, "cannot read"), (b"3 5\n\0\0\0\0", "is a binary file")]
-)
+UNREADABLE = [(None, "cannot read"), (b"3 5\n\0\0\0\0", "is a binary file")]
+
+
+@pytest.mark.parametrize("content, what", UNREADABLE)
 def test_unreadable_word_vectors_are_reported_before_reading_text(text, tmp_path, content, what):
     if content is not None:
         (tmp_path / "vectors").write_bytes(content)
@@ -120,23 +111,19 @@ def test_unreadable_word_vectors_are_reported_before_reading_text(text, tmp_path
 
 @pytest.mark.parametrize("name, value, bound", [
     ("bptt_tokens", "0", "at least 1"), ("batch_rows", "0", "at least 1"),
-    ("hidden_size", "0", "at least 1"),
-    ("clip_norm", "0", "above 0"), ("clip_value", "-1", "above 0"),
-    ("learning_rate", "0", "above 0"), ("learning_rate", "-1", "above 0"),
-    ("dropout_input", "1", "below 1"), ("dropout_between", "1.0", "below 1"),
-    ("dropout_output", "-0.1", "at least 0"),
+    ("hidden_size", "0", "at least 1"), ("clip_norm", "0", "above 0"),
+    ("clip_value", "-1", "above 0"), ("learning_rate", "0", "above 0"),
+    ("learning_rate", "-1", "above 0"), ("dropout_input", "1", "below 1"),
+    ("dropout_between", "1.0", "below 1"), ("dropout_output", "-0.1", "at least 0"),
     ("momentum", "1", "below 1"), ("ema_decay", "1", "below 1"), ("rms_decay", "1", "below 1"),
-    ("l1", "-1", "at least 0"), ("l2", "-1",
-        "at least 0"),
-    ("decay_factor", "0", "above 0"), ("decay_after_epochs", "0", "at least 1"),
-    ("min_improvement", "0.9", "at least 1"),
+    ("l1", "-1", "at least 0"), ("l2", "-1", "at least 0"), ("decay_factor", "0", "above 0"),
+    ("decay_after_epochs", "0", "at least 1"), ("min_improvement", "0.9", "at least 1"),
     ("plateau_factor", "1", "below 1"), ("asgd_start", "-1", "at least 0"),
     ("patience", "0", "at least 1"),
 ])  # fmt: skip
 def test_settings_out_of_range_name_their_bound(name, value, bound):
-    with pytest.raises(
-        SettingsError, match=f"setting {name} = '{value}' is not valid.*{bound}"
-    ) as caught:
+    match = f"setting {name} = '{value}' is not valid.*{bound}"
+    with pytest.raises(SettingsError, match=match) as caught:
         resolve_request(TrainingRequest(model="lstm", assignments={name: value}))
     assert caught.value.exit_code == 2
 

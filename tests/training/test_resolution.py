@@ -133,9 +133,8 @@ def test_settings_that_are_not_valid_are_wrong_usage(request_, message):
 
 
 def test_useless_general_flags_are_ignored_with_a_notice():
-    with pytest.warns(
-        RnnlmWarning, match="ignored, without effect on a model of kind unigram: `budget`"
-    ):
+    match = "ignored, without effect on a model of kind unigram: `budget`"
+    with pytest.warns(RnnlmWarning, match=match):
         values = settled(model="unigram", flags={"budget": "3m"})
     assert "budget" not in values
 
@@ -147,15 +146,10 @@ def test_a_plan_knows_its_models_size(text):
 
 
 def test_a_width_overridden_by_layer_sizes_is_reported(text):
-    with pytest.warns(
-        RnnlmWarning,
-        match="without effect: hidden_size = 32 needs layer_sizes = none .it is 1150,1150,400",
-    ):
-        plan(
-            TrainingRequest(
-                text=(str(text),), recipe="awd-lstm-fast", assignments={"hidden_size": "32"}
-            )
-        )
+    asked = {"recipe": "awd-lstm-fast", "assignments": {"hidden_size": "32"}}
+    match = "without effect: hidden_size = 32 needs layer_sizes = none .it is 1150,1150,400"
+    with pytest.warns(RnnlmWarning, match=match):
+        plan(TrainingRequest(text=(str(text),), **asked))
 
 
 def test_the_last_lines_are_held_out_by_default(text, lines):
@@ -175,15 +169,11 @@ def test_a_vocabulary_comes_from_training_text_alone(tmp_path, monkeypatch):
 
 
 def test_nothing_is_held_out_if_unwanted_or_useless(text):
-    assert (
-        plan(TrainingRequest(text=(str(text),), flags={**SMALL, "holdout": 0.0})).data.valid is None
-    )
-    unigram = TrainingRequest(text=(str(text),), model="unigram", flags={"holdout": 0.0})
-    assert plan(unigram).data.valid is None
-    assert (
-        plan(TrainingRequest(text=(str(text),), model="unigram", valid=(str(text),))).holds_out
-        is False
-    )
+    for asked in ({"flags": SMALL}, {"model": "unigram", "flags": {}}):
+        asked["flags"] = {**asked["flags"], "holdout": 0.0}
+        assert plan(TrainingRequest(text=(str(text),), **asked)).data.valid is None
+    named = TrainingRequest(text=(str(text),), model="unigram", valid=(str(text),))
+    assert plan(named).holds_out is False
 
 
 def test_a_text_of_one_line_trains_with_notice(tmp_path, monkeypatch):
@@ -200,10 +190,8 @@ def test_without_text_the_bundled_corpus_is_read(tmp_path, monkeypatch):
     made = plan(TrainingRequest(model="unigram"))
     assert made.data.train.words > 200_000
     assert made.valid_is == "bundled corpus english, valid.txt"
-    assert (
-        made.test.lines_hash
-        == Corpus((str(corpora.part("english", "test")),)).encode(made.data.tokenizer).lines_hash
-    )
+    test = Corpus((str(corpora.part("english", "test")),))
+    assert made.test.lines_hash == test.encode(made.data.tokenizer).lines_hash
     assert made.output == Path("checkpoints/english-unigram")
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm import corpora
 from rnnlm.config import Budget
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
 from rnnlm.events import Checkpoint, Evaluating, Finished, ModelSaved, Started
@@ -20,25 +19,19 @@ from rnnlm.text.corpus import Corpus
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from rnnlm.training.resume import identity_of
-from support.killed_runs import cut_off, cut_off_after, outcome
+from support.killed_runs import TINY, cut_off, cut_off_after, outcome
 from support.small_runs import numbers
+from support.tiny_models import english_lines
 
 RUN = {
-    "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32",
-    "device": "cpu", "threads": 1,
-    "validate_every_steps": 4, "budget": "9steps", "save_every": "3steps", "dropout_output": 0.2,
-    "schedule": "constant", "warmup": 0.0,
+    **TINY, "bptt_tokens": 8, "validate_every_steps": 4, "budget": "9steps",
+    "save_every": "3steps", "dropout_output": 0.2, "schedule": "constant", "warmup": 0.0,
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("texts")
-    lines = [
-        line
-        for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
-        if line.strip()
-    ]
+    folder, lines = tmp_path_factory.mktemp("texts"), english_lines()
     for name, some in {"text": lines[:60], "valid": lines[60:80], "other": lines[80:120]}.items():
         (folder / name).write_text("\n".join(some) + "\n", encoding="utf-8")
     return folder
@@ -106,16 +99,10 @@ def test_a_finished_run_is_left_unchanged(texts, whole):
     assert times(whole) == before
 
 
-def test_a_finished_run_reads_no_text(texts, whole, monkeypatch):
+def test_a_finished_run_reads_no_text_and_needs_no_checkpoint(texts, whole, monkeypatch):
     monkeypatch.setattr("rnnlm.training.plan._with_texts", None)
+    shutil.rmtree(whole / "training")
     assert run(texts, whole).wait(progress=False).finished.steps == 9
-
-
-def test_a_run_that_is_done_needs_no_checkpoint(texts, whole):
-    for path in (whole / "training").iterdir():
-        path.unlink()
-    (finished,) = run(texts, whole)
-    assert finished.steps == 9
 
 
 def test_a_run_from_other_weights_resumes_as_begun(texts, whole, tmp_path):
@@ -129,18 +116,15 @@ def test_a_run_from_other_weights_resumes_as_begun(texts, whole, tmp_path):
 
 def test_finished_counts_are_tested_on_their_own_text(texts, tmp_path):
     def counted(**changes):
-        *_, finished = train(
-            texts / "text", output=tmp_path / "m", model="ngram", holdout=0.0, **changes
-        )
+        asked = {"output": tmp_path / "m", "model": "ngram", "holdout": 0.0, **changes}
+        *_, finished = train(texts / "text", **asked)
         return finished.results
 
     first = counted(test=texts / "valid")
     assert counted(test=texts / "valid") == first
+    match = "another result; (the test text has changed|validation text was not given)"
     for others in ({"test": texts / "other"}, {"test": texts / "valid", "valid": texts / "other"}):
-        with pytest.raises(
-            OutputError,
-            match="another result; (the test text has changed|validation text was not given)",
-        ):
+        with pytest.raises(OutputError, match=match):
             counted(**others)
 
 
@@ -294,9 +278,8 @@ def test_a_longer_run_needs_a_checkpoint(texts, cut, whole, is_done):
 
 def test_a_changed_budget_is_reported_where_it_matters(texts, tmp_path):
     list(run(texts, tmp_path / "m", budget="3steps", schedule="cosine"))
-    with pytest.warns(
-        RnnlmWarning, match="depends on the budget: earlier steps used the rates of 3steps"
-    ):
+    match = "depends on the budget: earlier steps used the rates of 3steps"
+    with pytest.warns(RnnlmWarning, match=match):
         list(run(texts, tmp_path / "m", budget="5steps", schedule="cosine"))
 
 
@@ -331,9 +314,8 @@ def test_a_text_is_told_by_its_time(texts, whole):
     time = (texts / "text").stat().st_mtime_ns
     try:
         os.utime(texts / "text", ns=(time, time + 1))
-        with pytest.raises(
-            OutputError, match="the training text has changed: changed .* before, changed"
-        ):
+        match = "the training text has changed: changed .* before, changed"
+        with pytest.raises(OutputError, match=match):
             list(run(texts, whole))
     finally:
         os.utime(texts / "text", ns=(time, time))
@@ -364,10 +346,8 @@ def test_all_that_is_read_beside_the_text_counts(texts, tmp_path, monkeypatch):
 
     vectors, counts = tmp_path / "vectors.txt", tmp_path / "counts"
     counts.mkdir()
-    read = {
-        "vectors": {"model": "lstm", "flags": {"embeddings": str(vectors)}},
-        "counts": {"model": "ngram", "counts": str(counts)},
-    }
+    read = {"counts": {"model": "ngram", "counts": str(counts)}}
+    read["vectors"] = {"model": "lstm", "flags": {"embeddings": str(vectors)}}
     seen = []
     for content in ("a 1", "a 2"):
         vectors.write_text(content)
@@ -415,10 +395,8 @@ def test_of_damaged_checkpoints_the_one_before_is_taken(texts, tmp_path, whole):
 def test_where_all_checkpoints_are_damaged_the_ways_out_are_named(texts, cut):
     for path in (cut / "training").glob("*.safetensors"):
         path.write_bytes(b"")
-    with (
-        pytest.warns(RnnlmWarning, match="is damaged"),
-        pytest.raises(ModelError, match="missing or damaged: state-.*overwrite=True"),
-    ):
+    refused = pytest.raises(ModelError, match="missing or damaged: state-.*overwrite=True")
+    with pytest.warns(RnnlmWarning, match="is damaged"), refused:
         list(run(texts, cut))
 
 
@@ -445,11 +423,7 @@ def test_a_model_that_was_not_trained_here_is_refused(texts, whole):
 
 
 def test_without_validation_the_last_weights_are_saved(texts, tmp_path):
-    asked = {
-        "budget": "5steps",
-        "holdout": 0.0,
-        **{name: RUN[name] for name in RUN if name != "budget"},
-    }
+    asked = {**RUN, "budget": "5steps", "holdout": 0.0}
     asked |= {"validate_every_steps": None, "save_every": "2steps"}
     saved = []
     for event in train(texts / "text", output=tmp_path / "m", **asked):

@@ -86,10 +86,8 @@ def test_results_are_exact_evaluations_of_the_saved_model(text, tmp_path):
 
 def test_metrics_are_json_lines_one_per_event(text):
     events = list(train(text, output="m", validate_every_steps=3, **SMALL))
-    logged = [
-        json.loads(line, parse_constant=pytest.fail)
-        for line in Path("m/metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    lines = Path("m/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    logged = [json.loads(line, parse_constant=pytest.fail) for line in lines]
     kinds = [entry["event"] for entry in logged]
     assert kinds[0] == "started" and kinds[-1] == "finished" and "step" in kinds
     others = [event.kind for event in events if not isinstance(event, Step)]
@@ -175,9 +173,8 @@ def test_a_tokenizer_is_taken_from_another_model(text, tmp_path):
 @pytest.mark.parametrize("settings", [{"loss": "sampled"}, {"characters": "cnn"}])
 def test_without_counts_in_the_tokenizer_those_of_the_text_are_taken(text, tmp_path, settings):
     words = "".join(f"-0.7\t{word}\n" for word in ("<unk>", "</s>", "line", "1", "2"))
-    arpa = write(
-        tmp_path / "u.arpa", f"\\data\\\nngram 1=6\n\n\\1-grams:\n-99\t<s>\n{words}\n\\end\\\n"
-    )
+    content = f"\\data\\\nngram 1=6\n\n\\1-grams:\n-99\t<s>\n{words}\n\\end\\\n"
+    arpa = write(tmp_path / "u.arpa", content)
     rnnlm.import_arpa(arpa, "imported")
     other = write(tmp_path / "other.txt", "line 1 zebra\n" * 30)
     flags = {**SMALL, **settings}
@@ -189,21 +186,16 @@ def test_without_counts_in_the_tokenizer_those_of_the_text_are_taken(text, tmp_p
     # "zebra" is unknown there, and as frequent as the line's end
     assert bias_V[tokenizer.unk_id] == pytest.approx(bias_V[tokenizer.boundary_id], abs=0.2)
     assert bias_V[symbols.index("1")] > bias_V[symbols.index("2")] + 3
-    assert rnnlm.load("m").core.new_network().output.needs_counts == (
-        settings != {"characters": "cnn"}
-    )
+    output = rnnlm.load("m").core.new_network().output
+    assert output.needs_counts == (settings != {"characters": "cnn"})
 
 
 def test_settings_contradicting_the_borrowed_tokenizer_are_refused(text):
     list(train(text, model="unigram", output="u"))
-    with pytest.raises(
-        UsageError, match="`tokenizer_from` has lowercase = False; True was requested"
-    ):
-        plan(
-            TrainingRequest(
-                text=(str(text),), tokenizer_from="u", flags={**SMALL, "lowercase": True}
-            )
-        )
+    asked = {"tokenizer_from": "u", "flags": {**SMALL, "lowercase": True}}
+    match = "`tokenizer_from` has lowercase = False; True was requested"
+    with pytest.raises(UsageError, match=match):
+        plan(TrainingRequest(text=(str(text),), **asked))
 
 
 def test_training_continues_from_another_models_weights(text):
@@ -266,18 +258,15 @@ def test_a_stop_before_validation_still_saves(text):
 
 
 def test_divergence_before_any_model_leaves_only_its_log(text):
-    with pytest.raises(
-        TrainingError, match="none is saved; m/metrics\\.jsonl has the log.*init_gain below 1"
-    ):
+    match = r"none is saved; m/metrics\.jsonl has the log.*init_gain below 1"
+    with pytest.raises(TrainingError, match=match):
         list(train(text, output="m", model="rnn", activation="elu", **SMALL, **WILD))
     assert os.listdir("m") == ["metrics.jsonl"]
-    told = read_events(Path("m"))
-    assert told[0]["event"] == "started"
-    assert told[-1]["event"] == "fitted"
-    assert told[-1]["stopped"] == "diverged"
+    first, *_, last = read_events(Path("m"))
+    assert (first["event"], last["event"], last["stopped"]) == ("started", "fitted", "diverged")
     list(train(text, output="m", **SMALL))
-    assert read_events(Path("m"))[-1]["event"] == "finished"
-    assert [event["event"] for event in read_events(Path("m"))].count("started") == 1
+    kinds = [event["event"] for event in read_events(Path("m"))]
+    assert kinds[-1] == "finished" and kinds.count("started") == 1
 
 
 def test_a_diverging_run_leaves_the_old_model(text):
@@ -311,12 +300,9 @@ def test_a_later_divergence_keeps_the_best_model(text, late):
 def test_divergence_without_validation_saves_the_last_good_weights(text, late, monkeypatch):
     # Each step is looked at, whatever that costs.
     monkeypatch.setattr(validation, "KEEP_STEPS", (1, 1))
-    with pytest.raises(
-        TrainingError,
-        match="not a number by step 4; rolled back 3 times, down to 0.125 of the learning "
-        "rate.*the last sound weights, of step 3, are in m.*lower "
-        "learning_rate.*overwrite=True",
-    ) as caught:
+    back = "not a number by step 4; rolled back 3 times, down to 0.125 of the learning rate.*"
+    kept = "the last sound weights, of step 3, are in m.*lower learning_rate.*overwrite=True"
+    with pytest.raises(TrainingError, match=back + kept) as caught:
         list(train(text, output="m", holdout=0.0, **late))
     assert caught.value.exit_code == 1
     manifest = model_folder.read_manifest(Path("m"))
@@ -360,8 +346,7 @@ def test_a_stop_before_the_first_step_changes_nothing(text):
     before = numbers("m")
     with pytest.raises(TrainingError, match="before the first step"):
         list(train(text, output="m", overwrite=True, stop=lambda: True, **SMALL))
-    for name, array in numbers("m").items():
-        np.testing.assert_array_equal(array, before[name])
+    assert all(np.array_equal(before[name], array) for name, array in numbers("m").items())
 
 
 def test_an_empty_text_list_is_not_bundled_data():

@@ -20,18 +20,12 @@ from rnnlm.storage.metrics_log import read_events
 from rnnlm.training import run_report
 from rnnlm.training.run_report import RunHistory, render, report, thinned
 from support.pictures import faults_of
+from support.small_runs import SMALL
 from support.tiny_models import LINES, fit, save
 
 NASTY = "<script>alert(1)</script> & \x1b[31m"
-SMALL = {
-    "hidden_size": 8, "embedding_size": 8, "batch_rows": 2, "device": "cpu",
-    "validate_every_steps": 4, "warmup": 0.0,
-}  # fmt: skip
-OF_LAYER = {
-    "spectral_radius": {"candidate": 1.234, "forget": 0.77},
-    "gradient_norm": 0.0456,
-    "saturated": 0.321,
-}
+OF_LAYER = {"spectral_radius": {"candidate": 1.234, "forget": 0.77}, "gradient_norm": 0.0456}
+OF_LAYER["saturated"] = 0.321
 LAYER = {"layer 1": OF_LAYER}
 STARTED = {
     "event": "started", "model": "lstm", "train_tokens": 1000, "parameters": 4321, "device": "cpu",
@@ -101,13 +95,9 @@ def cells(page, heading):
 def test_report_numbers_match_log_and_model(page, models):
     told = [event for event in read_events(models.lstm) if event["event"] == "validated"]
     columns, *rows = cells(page, "Validations")
-    shown = [
-        [row[columns.index(name)] for name in ("step", "ppl_token", "improved")] for row in rows
-    ]
-    assert shown == [
-        [str(event["step"]), amount(event["ppl_token"], None), "yes" if event["improved"] else "no"]
-        for event in told
-    ]
+    names = ("step", "ppl_token", "improved")
+    shown = [[row[columns.index(name)] for name in names] for row in rows]
+    assert shown == [[amount(event[name], None) for name in names] for event in told]
     (layer,) = cells(page, "Layers")[1:]
     of_layer = [event["layers"]["layer 1"] for event in told]
     last = [figures["saturated"] for figures in of_layer if "saturated" in figures][-1]
@@ -176,10 +166,8 @@ def test_diverged_run_is_reported_from_its_log_alone(log, undrawn):
 
 def test_a_run_that_really_diverged_has_one(tmp_path, undrawn):
     (tmp_path / "text.txt").write_text("\n".join(LINES * 20) + "\n", encoding="utf-8")
-    settings = SMALL | {
-        "model": "rnn", "learning_rate": 1e30, "optimizer": "sgd", "rollbacks": 0,
-        "clip_norm": None, "budget": "9steps",
-    }  # fmt: skip
+    settings = {**SMALL, "model": "rnn", "learning_rate": 1e30, "optimizer": "sgd"}
+    settings |= {"rollbacks": 0, "clip_norm": None, "warmup": 0.0, "budget": "9steps"}
     with pytest.raises(rnnlm.RnnlmError, match="diverged"):
         list(rnnlm.train(tmp_path / "text.txt", output=tmp_path / "run", holdout=0.0, **settings))
     assert "It diverged" in text_of(render(tmp_path / "run"))

@@ -146,14 +146,10 @@ def test_wrong_arguments_are_refused_at_the_call():
         rnnlm.train("text.txt", output=5)
 
 
+GRID = {"grid": {"encoding_errors": ["strict", "replace"]}, "output": "grid"}
 LAZY = {
     "train": lambda **settings: rnnlm.train("no-such-text.txt", **settings),
-    "train_grid": lambda **settings: rnnlm.train_grid(
-        "no-such-text.txt",
-        grid={"encoding_errors": ["strict", "replace"]},
-        output="grid",
-        **settings,
-    ),
+    "train_grid": lambda **settings: rnnlm.train_grid("no-such-text.txt", **GRID, **settings),
 }
 IMPOSSIBLE = [
     ({"hiden_size": 3}, "unknown setting 'hiden_size'"),

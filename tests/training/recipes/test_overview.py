@@ -27,9 +27,8 @@ def test_a_test_only_result_is_converted_to_validation():
             ratios.append(figures["PTB valid"] / figures["PTB test"])
     ratio = sum(ratios) / len(ratios)
     assert overview.valid_over_test() == pytest.approx(ratio) and 1.03 < ratio < 1.05
-    recipe = made(
-        published=(RecipeResult("PTB test", 100.0),), measured=MeasuredResult("PTB valid", 110.0)
-    )
+    theirs, ours = (RecipeResult("PTB test", 100.0),), MeasuredResult("PTB valid", 110.0)
+    recipe = made(published=theirs, measured=ours)
     share, is_estimated = overview.distance(recipe)
     assert is_estimated and share == pytest.approx(1.1 / ratio - 1)
     record, shown = overview.record(recipe), f"~{100 * share:+.1f}%"
