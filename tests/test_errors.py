@@ -2,16 +2,8 @@
 
 import pytest
 
-from rnnlm.errors import (
-    NoticeCollector,
-    RnnlmWarning,
-    UsageError,
-    did_you_mean,
-    missing_package,
-    nearest,
-    require_package,
-    visible,
-)
+from rnnlm import errors
+from rnnlm.errors import RnnlmWarning, UsageError
 
 
 @pytest.mark.parametrize(("text", "shown"), [
@@ -20,14 +12,14 @@ from rnnlm.errors import (
     ("\u202eevil\u2066\u2028", "\\u202eevil\\u2066\\u2028"), ("\udcff", "\\udcff"),
 ])  # fmt: skip
 def test_only_control_characters_are_escaped(text, shown):
-    assert visible(text) == shown
+    assert errors.visible(text) == shown
 
 
 def test_missing_package_is_named_with_its_extra():
     install = r"pip install no_such_thing, or pip install -e '\.\[dask\]'"
     match = f"beam searches need the package no_such_thing.*{install}"
     with pytest.raises(UsageError, match=match):
-        require_package("no_such_thing.inside", "dask", "CTC beam searches")
+        errors.require_package("no_such_thing.inside", "dask", "CTC beam searches")
 
 
 EXTRAS = [("serve", "starlette uvicorn"), ("plots", "jinja2 matplotlib")]
@@ -36,17 +28,17 @@ EXTRAS = [("serve", "starlette uvicorn"), ("plots", "jinja2 matplotlib")]
 @pytest.mark.parametrize("extra, packages", EXTRAS)
 def test_missing_half_of_an_extra_brings_the_whole(extra, packages):
     for name in packages.split():
-        missing = missing_package(ModuleNotFoundError("no module", name=name))
+        missing = errors.missing_package(ModuleNotFoundError("no module", name=name))
         assert missing.hint.startswith(f"pip install {packages}, or pip install -e '.[{extra}]'")
 
 
 @pytest.mark.parametrize("name", ["rnnlm.none_such", "numpy.none_such", "_lzma", "rnnlm", None])
 def test_only_packages_are_to_be_installed(name):
-    assert missing_package(ModuleNotFoundError("no module", name=name)) is None
+    assert errors.missing_package(ModuleNotFoundError("no module", name=name)) is None
 
 
 def test_notices_of_one_kind_are_gathered():
-    notices = NoticeCollector()
+    notices = errors.NoticeCollector()
     for order in (2, 3, 4, 5, 6):
         notices.add(f"order {order}", "too little text")
     notices.add("order 2", "all counts are equal")
@@ -60,6 +52,10 @@ def test_notices_of_one_kind_are_gathered():
 
 def test_hint_lists_the_names_only_if_none_is_near():
     known = ("katz", "kn", "mkn")
-    assert nearest("katx", known) == did_you_mean("katx", known) == "did you mean 'katz'?"
-    assert nearest("other", known) == "choose one of: katz, kn, mkn"
-    assert did_you_mean("other", known) == ""
+    assert (
+        errors.nearest("katx", known)
+        == errors.did_you_mean("katx", known)
+        == "did you mean 'katz'?"
+    )
+    assert errors.nearest("other", known) == "choose one of: katz, kn, mkn"
+    assert errors.did_you_mean("other", known) == ""

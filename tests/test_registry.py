@@ -1,8 +1,6 @@
 """Every kind of model by name, its functions found when asked for and not before."""
 
 import importlib
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -66,18 +64,6 @@ ALL = "ffnn, gru, jordan, lstm, mixture, ngram, qrnn, rnn, transformers, unigram
 def test_an_unknown_kind_suggests_the_nearest(name, nearest):
     with pytest.raises(SettingsError, match=f"unknown model '{name}'.*{nearest}"):
         registry.kind_of(name)
-
-
-def test_n_gram_models_are_reached_without_torch():
-    code = """
-import sys, types
-from rnnlm import registry
-for kind in map(registry.kind_of, ("unigram", "ngram")):
-    kind.settings, kind.array_shapes({}, types.SimpleNamespace(size=3)), kind.from_arrays, kind.fit
-registry.kind_of("lstm").settings
-sys.exit("torch" in sys.modules)
-"""
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_every_kind_has_what_its_modules_promise():

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from rnnlm.lm.base import stored_model
 
 SMALL = {
@@ -19,3 +21,9 @@ def numbers(folder):
     """Return the weights of the model in that folder."""
     model, _ = stored_model.load(Path(folder), "cpu")
     return model.to_arrays()
+
+
+def assert_equal(one, other):
+    """Check that weights have the same names and values."""
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(one[name], other[name]) for name in one)

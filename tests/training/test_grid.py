@@ -4,25 +4,17 @@ again."""
 import csv
 import warnings
 
-import numpy as np
 import pytest
 
 from rnnlm.errors import OutputError, RnnlmWarning, UsageError
 from rnnlm.evaluation.learning_curves import learning_curve, plot_curves
 from rnnlm.events import Fitted, Validated
 from rnnlm.runs import train
-from rnnlm.training.grid import (
-    GridFinished,
-    GridRunEnded,
-    GridRunStarted,
-    RunResult,
-    notice_unknown_words,
-    plan_grid,
-    train_grid,
-)
+from rnnlm.training import grid as grids
+from rnnlm.training.grid import RunResult, notice_unknown_words, train_grid
 from rnnlm.training.grid_request import GridRequest
 from rnnlm.training.request import TrainingRequest
-from support.small_runs import SMALL, numbers
+from support.small_runs import SMALL, assert_equal, numbers
 
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 
@@ -43,15 +35,14 @@ def test_an_interrupted_grid_resumes_and_runs_match_train(text):
     assert (cut[-1].stopped, cut[-1].results, cut[-1].table) == ("request", (), None)
     assert of_kind(cut, Fitted)[0].steps < 6
     events = grid(text, min_validations=2)
-    kinds = (GridRunStarted, GridRunEnded, GridFinished)
+    kinds = (grids.GridRunStarted, grids.GridRunEnded, grids.GridFinished)
     started, ended, finished = (of_kind(events, kind) for kind in kinds)
     expected = [(1, "model=gru"), (2, "model=unigram")]
     assert [(event.number, event.run.name) for event in started] == expected
     assert [event.result for event in ended] == list(finished[0].results)
     assert finished[0].stopped == "complete"
     *_, single = train(text, output="alone", model="gru", test=text, holdout=0.05, **SMALL)
-    for name, array in numbers("alone").items():
-        np.testing.assert_array_equal(array, numbers("lesson/model=gru")[name])
+    assert_equal(numbers("alone"), numbers("lesson/model=gru"))
     gru, unigram = finished[0].results
     assert gru.test_ppl == single.results["test"]["ppl_token"]
     assert gru.steps == 6
@@ -87,7 +78,7 @@ def test_a_diverging_run_does_not_end_the_grid(text):
     wild = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "warmup": 0.0}
     wild |= {**SMALL, "activation": "elu", "model": "rnn", "budget": "2steps"}
     events = list(train_grid(text, grid={"learning_rate": [1e30, 0.01]}, output="lesson", **wild))
-    first, second = of_kind(events, GridRunEnded)
+    first, second = of_kind(events, grids.GridRunEnded)
     assert "diverged" in first.error.what
     assert first.result.stopped == "diverged"
     assert first.result.valid_ppl is None
@@ -96,7 +87,7 @@ def test_a_diverging_run_does_not_end_the_grid(text):
 
 def test_kinds_share_one_text_given_validation_text(text):
     asked = TrainingRequest(text=(str(text),), valid=(str(text),), flags=SMALL)
-    first, second = plan_grid(GridRequest(asked, {"model": ("gru", "ngram")})).plans
+    first, second = grids.plan_grid(GridRequest(asked, {"model": ("gru", "ngram")})).plans
     assert first.data is second.data
 
 

@@ -7,22 +7,15 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
-from rnnlm.training.grid_request import (
-    GridRequest,
-    axes_of,
-    combinations,
-    differing,
-    folder_name,
-    parse_axes,
-    usual_folder,
-)
+from rnnlm.training import grid_request
+from rnnlm.training.grid_request import combinations, differing, folder_name, parse_axes
 from rnnlm.training.request import TrainingRequest
 
 ASKED = TrainingRequest(text=("my.txt",), output=Path("lesson"))
 
 
 def runs_of(*grid, **request):
-    return combinations(GridRequest(replace(ASKED, **request), parse_axes(grid)))[0]
+    return combinations(grid_request.GridRequest(replace(ASKED, **request), parse_axes(grid)))[0]
 
 
 def settings(runs, name):
@@ -41,7 +34,7 @@ def test_each_combination_has_a_run_in_its_folder():
 
 def test_semicolons_separate_values_that_contain_commas():
     assert parse_axes(["layer-sizes=400,400;650,650"]) == {"layer_sizes": ("400,400", "650,650")}
-    axes = axes_of({"seed": [1, 2], "tied": [True, None], "model": "gru", "layers": 2})
+    axes = grid_request.axes_of({"seed": [1, 2], "tied": [True, None], "model": "gru", "layers": 2})
     expected = {"seed": ("1", "2"), "tied": ("true", "none"), "model": ("gru",), "layers": ("2",)}
     assert axes == expected
 
@@ -115,4 +108,4 @@ def test_folders_have_names_that_every_disk_takes():
 def test_a_grids_folder_defaults_to_its_text():
     texts = {(): "english", ("data/my.corpus.txt",): "my.corpus", ("-",): "stdin"}
     for text, name in {**texts, ("hf:owner/some-text@main",): "some-text-main"}.items():
-        assert usual_folder(replace(ASKED, text=text)).name == f"{name}-grid"
+        assert grid_request.usual_folder(replace(ASKED, text=text)).name == f"{name}-grid"

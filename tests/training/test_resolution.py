@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm import corpora
-from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
+from rnnlm.errors import OutputError, RnnlmWarning, SettingsError
 from rnnlm.lm.base import stored_model
 from rnnlm.runs import train
 from rnnlm.storage import model_folder
@@ -105,11 +105,6 @@ def test_a_recipe_file_names_a_recipe_that_exists(tmp_path):
     file = write(tmp_path / "mine.toml", 'recipe = "gruu"\n')
     with pytest.raises(SettingsError, match="unknown recipe 'gruu'.*did you mean 'gru'"):
         TrainingRequest(recipe=str(file))
-
-
-def test_a_recipe_of_another_kind_is_refused():
-    with pytest.raises(UsageError, match="recipe gru is of kind gru, not lstm"):
-        resolve_request(TrainingRequest(recipe="gru", model="lstm"))
 
 
 @pytest.mark.parametrize("request_, message", [

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 
-import numpy as np
 import pytest
 
 import rnnlm
@@ -20,7 +19,7 @@ from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from rnnlm.training.resume import identity_of
 from support.killed_runs import TINY, cut_off, cut_off_after, outcome
-from support.small_runs import numbers
+from support.small_runs import assert_equal, numbers
 from support.tiny_models import english_lines
 
 RUN = {
@@ -272,8 +271,7 @@ def test_a_longer_run_needs_a_checkpoint(texts, cut, whole, is_done):
     with pytest.raises(OutputError, match="no checkpoint to resume from") as caught:
         list(run(texts, folder, budget="14steps"))
     assert caught.value.hint == "choose another `output`, or replace it with `overwrite=True`"
-    for name, array in numbers(folder).items():
-        assert np.array_equal(before[name], array)
+    assert_equal(before, numbers(folder))
 
 
 def test_a_changed_budget_is_reported_where_it_matters(texts, tmp_path):
@@ -431,9 +429,7 @@ def test_without_validation_the_last_weights_are_saved(texts, tmp_path):
             saved.append((event.step, model_folder.read_manifest(tmp_path / "m").step))
     assert saved == [(2, 2), (4, 4), (5, 5)]
     list(train(texts / "text", output=tmp_path / "whole", **{**asked, "save_every": "1h"}))
-    expected = numbers(tmp_path / "whole")
-    for name, array in numbers(tmp_path / "m").items():
-        assert np.array_equal(expected[name], array)
+    assert_equal(numbers(tmp_path / "whole"), numbers(tmp_path / "m"))
 
 
 def test_a_new_model_drops_the_old_adaptation_cache(texts, whole):

@@ -7,7 +7,6 @@ import pytest
 
 import rnnlm.corpora
 from rnnlm import registry
-from rnnlm.errors import SettingsError
 from rnnlm.lm.base import stored_model
 from rnnlm.runs import train
 from rnnlm.storage import model_folder
@@ -129,8 +128,3 @@ def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
         model, _ = stored_model.load(output, "cpu")
         for result in finished.results.values():
             assert 1 < result["ppl_token"] < 10 * model.tokenizer.size
-
-
-def test_an_unknown_recipe_suggests_the_nearest():
-    with pytest.raises(SettingsError, match="unknown recipe 'lstm-chr'; did you mean 'lstm-char'"):
-        recipes.load("lstm-chr")

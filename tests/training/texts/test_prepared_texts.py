@@ -12,7 +12,7 @@ from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import encoder, preparation, prepared_text
-from support.small_runs import SMALL
+from support.small_runs import SMALL, assert_equal
 
 TINY = {**SMALL, "bptt_tokens": 11, "seed": 3, "budget": "12steps"}
 SHARD_BYTES = 6_000
@@ -45,11 +45,6 @@ def trained(output, text, **settings):
     """Train for a few steps. Return the weights, and the last event."""
     events = list(rnnlm.train(text, output=output, **{**TINY, **settings}))
     return weights(output), events[-1]
-
-
-def assert_equal(one, other):
-    assert one.keys() == other.keys()
-    assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize("blank", ["skip", "documents"])
