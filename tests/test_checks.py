@@ -55,11 +55,8 @@ def folder(tmp_path_factory):
     [
         # One text where several are meant.
         (lambda model: model.score_sentences("one"), f"sentences {ONE}"),
-        (lambda model: model.score_sentences({"one": 1}),
-         "sentences must be a list, not a dict"),
-        (lambda model: model.score_sentences(Frame()),
-         "sentences must be a list, not a Frame"),
-
+        (lambda model: model.score_sentences({"one": 1}), "sentences must be a list, not a dict"),
+        (lambda model: model.score_sentences(Frame()), "sentences must be a list, not a Frame"),
         (lambda model: next(score_chunks(model, "one")), f"sentences {ONE}"),
         (lambda model: rnnlm.load("demo").embed("one"), f"lines {ONE}"),
         (lambda model: inspect_neighbours("demo", "the"), f"words {ONE}"),
@@ -89,8 +86,7 @@ def folder(tmp_path_factory):
         (lambda model: rnnlm.mix("demo"), f"names {ONE}"),
         (lambda model: inspect_memory("demo"), f"models {ONE}"),
         (lambda model: rnnlm.rescore([], {"a": 3}, {}), f"{NO_MODEL}an int"),
-        (lambda model: rnnlm.tune_weights([utterance()], model),
-         "models must be a list, not a Model"),
+        (lambda model: rnnlm.tune_weights([utterance()], model), "models must be a list, not a Mo"),
         # Settings of something else, and items that are something else.
         (lambda model: adapt(model, "unigram", BeamSettings()),
          "adapt: settings must be a UnigramCacheSettings, not a BeamSettings"),
@@ -116,8 +112,9 @@ def test_settings_take_no_text_for_true():
     ):
         with pytest.raises(rnnlm.RnnlmError, match=message):
             SamplingSettings(**wrong)
-    match = "setting measures = 'entropy' is not valid; it must be a list"
-    with pytest.raises(rnnlm.RnnlmError, match=match):
+    with pytest.raises(
+        rnnlm.RnnlmError, match="measures = 'entropy' is not valid; it must be a list"
+    ):
         ScoringSettings(measures="entropy")
     assert SamplingSettings(running=np.bool_(True)).running
 

@@ -120,13 +120,14 @@ def test_no_description_imports_torch(tmp_path):
 
 def test_completion_imports_nothing_heavy():
     program = (
-        "import sys\nfrom rnnlm.cli.main import main\n"
-        "try: main()\n"
+        "import sys; sys.argv = ['rnnlm']\nfrom rnnlm.cli.main import main\ntry: main()\n"
         f"finally: print([name for name in {sorted(HEAVY)} if name in sys.modules])"
     )
     words = {"_RNNLM_COMPLETE": "bash_complete", "COMP_WORDS": "rnnlm train --tokenizer w"}
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.argv = ['rnnlm']\n{program}"],
-        env={**os.environ, **words, "COMP_CWORD": "3"}, capture_output=True, text=True,
-    )  # fmt: skip
+    asked = {
+        "env": {**os.environ, **words, "COMP_CWORD": "3"},
+        "capture_output": True,
+        "text": True,
+    }
+    done = subprocess.run([sys.executable, "-c", program], **asked)
     assert done.stdout == "plain,word\n[]\n", done.stderr

@@ -115,10 +115,9 @@ def test_a_model_is_what_functions_take(done):
 def test_settings_are_the_door():
     """A field of these classes is an option, a field over HTTP, and a keyword, of one name."""
     options = {option.name for option in import_module("rnnlm.cli.lm.generate").command.params}
-    for settings, method in (
-        (GenerationSettings, rnnlm.Model.generate), (BeamSettings, rnnlm.Model.likeliest),
-        (SentenceScoring, rnnlm.Model.score_sentences),
-    ):  # fmt: skip
+    methods = {GenerationSettings: "generate", BeamSettings: "likeliest"}
+    for settings, name in {**methods, SentenceScoring: "score_sentences"}.items():
+        method = getattr(rnnlm.Model, name)
         described = describe(settings)
         # A method has the fields as keywords, with their defaults.
         keywords = inspect.signature(method).parameters
@@ -385,11 +384,16 @@ def test_what_is_no_text_is_refused(wrong, error, what):
 )  # fmt: skip
 def test_labelled_data_and_pairs_come_from_data_sets(tmp_path, task, data, columns, settings):
     corpus = from_dataset(datasets.Dataset.from_dict(data), columns=columns)
-    small = {"budget": "2steps", "hidden_size": 4, "embedding_size": 4, "threads": 1}
-    done = rnnlm.train(
-        corpus, task=task, valid=corpus, output=tmp_path / "m", device="cpu", precision="fp32",
-        **small, **settings,
-    ).wait(progress=False)  # fmt: skip
+    small = {
+        "budget": "2steps",
+        "hidden_size": 4,
+        "embedding_size": 4,
+        "device": "cpu",
+        "threads": 1,
+    }
+    settings = {**small, "precision": "fp32", "task": task, **settings}
+    run = rnnlm.train(corpus, valid=corpus, output=tmp_path / "m", **settings)
+    done = run.wait(progress=False)
     use = {"classification": "classify", "tagging": "tag", "seq2seq": "translate"}[task]
     rows = getattr(done.model, use)(["a b", "c"]).to_rows()
     assert len(rows) == {"classification": 2, "tagging": 3, "seq2seq": 2}[task]
@@ -477,11 +481,10 @@ def test_settings_of_other_tools_are_translated(tmp_path, setting, hint):
 def test_arguments_of_another_type_are_refused(done):
     model = done.model
     for use in (
-        lambda: model.generate(["line"]),
-        lambda: model.inspect_gates(["line"]),
+        lambda: model.generate(["line"]), lambda: model.inspect_gates(["line"]),
         lambda: rnnlm.plot_curves([done], axes="curves.svg"),
         lambda: rnnlm.rescore([], [model], {"m": 0.5}),
-    ):
+    ):  # fmt: skip
         with pytest.raises(ArgumentTypeError, match=" not a "):
             use()
 

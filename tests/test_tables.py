@@ -32,6 +32,7 @@ from rnnlm.tools.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.tools.rescoring.rescorer import gain_over, rescore, tune_weights
 from support import tiny_models, tiny_seq2seq, tiny_tasks
 from support.pictures import faults_of
+from support.small_runs import SMALL
 from support.tiny_models import LINES, Lines
 from support.tiny_translators import parallel_text
 
@@ -48,27 +49,20 @@ OF_R = {"if", "else", "repeat", "while", "function", "for", "next", "break", "in
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
     """Return small models of every task, and the folder of a run."""
-    lines = [*LINES, "the dog sat on it"] * 3
     folder = tmp_path_factory.mktemp("tables")
     for name, content in FILES.items():
         (folder / name).write_text(content, encoding="utf-8")
-    done = rnnlm.train(
-        rnnlm.Corpus.from_lines(lines), valid=rnnlm.Corpus.from_lines(lines), model="lstm",
-        output=folder / "run", hidden_size=8, embedding_size=6, budget="4steps",
-        validate_every_steps=2, threads=1, device="cpu", precision="fp32",
-    ).wait(progress=False)  # fmt: skip
-    return SimpleNamespace(
-        made={},
-        folder=folder,
-        run=done,
-        lstm=done.model,
-        ngram=tiny_models.fit("ngram", order=3),
-        tagger=tiny_tasks.fit("tagging", "lstm", budget="4steps", both=True),
-        translator=tiny_seq2seq.tiny_model(),
-        text=Lines([*LINES[:4], "a zorp sat"]),
-        labelled=tiny_tasks.labelled(tiny_tasks.VALID, "tagging", True),
-        pairs=parallel_text([("the cat sat", "le chat est assis"), ("a dog", "un chien")] * 3),
-    )
+    text = rnnlm.Corpus.from_lines([*LINES, "the dog sat on it"] * 3)
+    small = {**SMALL, "validate_every_steps": 2, "threads": 1}
+    run = rnnlm.train(text, valid=text, model="lstm", output=folder / "run", **small)
+    found = SimpleNamespace(made={}, folder=folder, run=run.wait(progress=False))
+    found.lstm, found.ngram = found.run.model, tiny_models.fit("ngram", order=3)
+    found.tagger = tiny_tasks.fit("tagging", "lstm", budget="4steps", both=True)
+    found.translator = tiny_seq2seq.tiny_model()
+    found.text = Lines([*LINES[:4], "a zorp sat"])
+    found.labelled = tiny_tasks.labelled(tiny_tasks.VALID, "tagging", True)
+    found.pairs = parallel_text([("the cat sat", "le chat est assis"), ("a dog", "un chien")] * 3)
+    return found
 
 
 def pair_scores(model):
@@ -101,7 +95,7 @@ def repeated(times):
     return rnnlm.Corpus.from_lines(LINES * times)
 
 
-WORDS = ["cat", "dog", "sat", "mat"]
+WORDS, PROBED = ["cat", "dog", "sat", "mat"], {"label_column": "label", "level": "text"}
 EVALUATIONS = {
     "evaluation": lambda here: evaluate(here.lstm, here.text),
     "with intervals": lambda here: with_intervals(evaluate(here.tagger, here.labelled)),
@@ -126,9 +120,7 @@ INSPECTIONS = {
     "step": lambda here: inspect_step(),
     "activations": lambda here: inspect_activations(),
     "cloze": lambda here: here.lstm.inspect_cloze(here.folder / "cloze.tsv"),
-    "probe": lambda here: inspect_probe(
-        here.lstm, here.folder / "labels.tsv", label_column="label", level="text"
-    ),
+    "probe": lambda here: inspect_probe(here.lstm, here.folder / "labels.tsv", **PROBED),
     "gradcheck": lambda here: inspect_gradcheck(here.lstm, repeated(1), tokens=8),
 }
 OTHERS = {
@@ -270,8 +262,7 @@ def test_html_of_words_is_escaped(here):
 PANELS = {
     "gates": 3, "units": 1, "memory": 2, "gradients": 2, "spectrum": 2, "surface": 2,
     "neighbours": 1, "analogy": 1, "similarity": 1, "gradcheck": 1, "sensitivity": 1,
-    "cloze": 1, "probe": 1,
-    "step": 1, "activations": 6,
+    "cloze": 1, "probe": 1, "step": 1, "activations": 6,
 }  # fmt: skip
 
 # Drawing takes longest; tests of these inspections draw the same.

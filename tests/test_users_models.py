@@ -122,8 +122,6 @@ def test_our_models_answer_for_themselves(trigrams, lstm):
     kinds = ["ngram", "unigram", "lstm", "mixture", "lstm"]
     assert [loading.kind_of(model) for model in models] == kinds
     assert [loading.task_of(model) for model in models] == ["language-model"] * 5
-    for cls, its_models in (
-        (NgramModel, [trigrams]), (NeuralLanguageModel, [lstm]), (HiddenStateModel, [lstm]),
-        (AdaptedModel, [adapted]),
-    ):  # fmt: skip
-        assert [model for model in models if isinstance(model, cls)] == its_models
+    classes = {NgramModel: trigrams, NeuralLanguageModel: lstm, HiddenStateModel: lstm}
+    for cls, of_class in {**classes, AdaptedModel: adapted}.items():
+        assert [model for model in models if isinstance(model, cls)] == [of_class]

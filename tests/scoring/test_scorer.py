@@ -258,16 +258,14 @@ def test_white_space_that_changes_scores_is_told_and_can_be_stripped(tmp_path, t
     table.write_text("\n".join(["sentence", *(f'"{each}"' for each in odd)]))
     for path, column in ((text, None), (table, "sentence")):
         # What is told of is what differs.
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
+        with warnings.catch_warnings(record=True, action="always") as told:
             scores = model.score_sentences(read_sentences(path, SentenceSettings(column)))
         is_told = any("3 sentences hold irregular" in str(each.message) for each in told)
         differ = len({score.logprob_nats for score in scores}) > 1
         assert is_told == differ and (differ or tokenizer == "sentencepiece")
 
         stripped = SentenceSettings(column, strip=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", RnnlmWarning)
+        with warnings.catch_warnings(action="error", category=RnnlmWarning):
             scores = model.score_sentences(read_sentences(path, stripped))
         assert len({score.logprob_nats for score in scores}) == 1
         assert {score.text for score in scores} == {"the cat sat"}
@@ -277,6 +275,5 @@ def test_words_known_with_a_mark_at_their_side_are_told():
     model = rnnlm.Model(fit("ngram", ["I am glad.", "she was sad.", "we are glad."]))
     with pytest.warns(RnnlmWarning, match="knows 'glad.', but not 'glad'.*--split-punctuation"):
         model.score_sentences(["I am glad"])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RnnlmWarning)
+    with warnings.catch_warnings(action="error", category=RnnlmWarning):
         model.score_sentences(["I am glad.", "I am zebra"])

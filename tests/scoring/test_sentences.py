@@ -41,8 +41,7 @@ def test_non_utf8_bytes_stay_in_their_line(tmp_path):
 def test_nul_bytes_concern_their_line_or_row(tmp_path):
     path = tmp_path / "text"
     path.write_bytes(b"a\nb\0c\0\nd\n")
-    reasons = [reason for *_, reason in read(path)]
-    assert reasons == [None, "it holds 2 NUL bytes", None]
+    assert [reason for *_, reason in read(path)] == [None, "it holds 2 NUL bytes", None]
     assert read(path, encoding_errors="replace")[1][2:] == ("b\0c\0", None)
     path = tmp_path / "text.csv"
     path.write_bytes(b"text\na\nb\0\n")
@@ -94,8 +93,7 @@ def test_a_line_not_json_gives_its_reason(tmp_path, errors):
     path = tmp_path / "table.jsonl"
     lines = [
         b'{"text": ', b"", b'{"id": "x", "text": "a"}', b"3", b'{"id": "y", "text": "b \xff"}',
-        b"[" * 100_000,
-        b'{"id": "z", "text": "c"}',
+        b"[" * 100_000, b'{"id": "z", "text": "c"}',
     ]  # fmt: skip
     path.write_bytes(b"\n".join(lines))
     found = read(path, encoding_errors=errors)

@@ -90,10 +90,11 @@ def test_temporarily_unwritable_log_is_written_later(text, tmp_path, expected, k
 
 
 def test_permanently_unwritable_log_is_reported_at_the_end(text, tmp_path):
-    with (
+    unwritable, lacks = (
         failing(tmp_path / "m", ("open",), FULL, "metrics"),
-        pytest.warns(RnnlmWarning, match="metrics.jsonl cannot be written: it lacks"),
-    ):
+        "cannot be written: it lacks",
+    )
+    with unwritable, pytest.warns(RnnlmWarning, match="metrics.jsonl " + lacks):
         list(train(text, output=tmp_path / "m", **RUN))
     assert checked(tmp_path / "m").training["stopped"] == "budget"
 
@@ -104,10 +105,8 @@ def test_full_disk_is_an_error_leaving_saves_whole(text, tmp_path, expected, par
     events = train(text, output=tmp_path / "m", **RUN)
     seen = [next(event for event in events if isinstance(event, Checkpoint)), next(events)]
     assert isinstance(seen[-1], ModelSaved)
-    with (
-        failing(tmp_path / "m", ("write",), FULL, part),
-        pytest.raises(OutputError, match="not saved|cannot write") as caught,
-    ):
+    full, why = failing(tmp_path / "m", ("write",), FULL, part), "not saved|cannot write"
+    with full, pytest.raises(OutputError, match=why) as caught:
         seen += events
     assert "No space left on device" in str(caught.value) and "free some space" in caught.value.hint
     assert {SaveFailed, Fitted} <= set(map(type, seen))

@@ -20,8 +20,7 @@ pytestmark = pytest.mark.soak
 
 TRAINED = [name for name, kind in registry.KINDS.items() if kind.is_trained]
 CLASSES = {
-    **{name: (*registry.KINDS[name].settings,
-              TokenizerSettings) for name in registry.KINDS},
+    **{name: (*kind.settings, TokenizerSettings) for name, kind in registry.KINDS.items()},
     **{name: (cls,) for name, cls in KINDS.items()}, "sampling": (SamplingSettings,),
 }  # fmt: skip
 TOML = b"# a comment\nhidden_size = 8\nlearning_rate = 1.5e-3\ntied = false\nbudget = \"3epochs\"\nlayer_sizes = [8, 8]\nschedule = 'linear'\n"

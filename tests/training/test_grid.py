@@ -101,8 +101,7 @@ def test_a_grid_notes_another_best_without_unknown_words():
     match = r"on the validation text, b is best with .*, but a without them \(20.00 to 25.00\)"
     with pytest.warns(RnnlmWarning, match=match):
         notice_unknown_words([result("a", 50.0, 20.0), failed, result("b", 40.0, 25.0)])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         notice_unknown_words([result("a", 50.0, 20.0), result("b", 60.0, 25.0)])
         notice_unknown_words([result("a", 50.0, 20.0), result("b", 40.0, 25.0, tokenizer="char")])
         notice_unknown_words([result("a", 50.0, 20.0), result("b", 49.9, 25.0)])

@@ -183,8 +183,7 @@ def test_a_run_that_goes_on_says_so(log, undrawn):
 def test_count_models_have_figures_and_settings_without_curves(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("\n".join(LINES) + "\n", encoding="utf-8")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rnnlm.RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=rnnlm.RnnlmWarning):
         asked = {"model": "ngram", "order": 2, "smoothing": "mle"}
         list(rnnlm.train(text, valid=text, output=tmp_path / "n", **asked))
     page = render(tmp_path / "n")

@@ -46,8 +46,7 @@ TYPED = {"the ": ("the", ""), "the c": ("the", "c"), "": ("", ""), "a  caf": ("a
 def test_subword_models_suggest_whole_words_with_scoring_probabilities(settings):
     lines = ["the cat sat on the mat", "a caf\u00e9, the cat"] * 2
     model = fit("ngram", lines, order=4, **settings)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         for typed, (before, begun) in TYPED.items():
             found = next_words(model, typed, 3)
             assert found and all(each.word.startswith(begun) for each in found)

@@ -22,8 +22,7 @@ def lstm():
 
 @pytest.fixture(scope="module")
 def pieces():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         return fit("lstm", tokenizer="sentencepiece", vocab_size=300)
 
 
@@ -82,8 +81,7 @@ def test_prompt_starts_every_sample_and_conditions_the_model(lstm):
 def test_spelled_prompt_words_come_back_unchanged():
     model = fit("unigram")
     model.tokenizer = model.tokenizer.spelling()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         (text,) = texts(model, prompt="the zebra yak zebra", max_tokens=1)
     assert text.startswith("the zebra yak zebra")
 
@@ -135,8 +133,7 @@ def test_rows_requested_never_exceed_the_models_limit():
 
 
 def test_neighbouring_seeds_differ_however_large(lstm):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         seeds = (0, 1, 1 << 63, (1 << 64) - 2, (1 << 64) - 1)
         samples = {tuple(texts(lstm, 3, seed=seed, max_tokens=10)) for seed in seeds}
     assert len(samples) == 5

@@ -147,8 +147,7 @@ def test_settings_out_of_range_are_errors(values):
 def test_extreme_temperatures_give_distributions_in_single_precision(temperature):
     logprob_BV = np.tile(np.log(np.array([0.2, 0.5, 0.3, 1.0], dtype=np.float32)), (300, 1))
     logprob_BV[:, 3] = -np.inf
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         streams = [np.random.default_rng(1)] * 300
         found = draw(logprob_BV, streams, SamplingSettings(temperature=temperature))
     assert set(found.tolist()) == ({1} if temperature < 1 else {0, 1, 2})

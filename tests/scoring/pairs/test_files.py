@@ -250,8 +250,7 @@ def test_white_space_of_pairs_is_told_and_stripped(tmp_path):
     read = read_pairs(path, strip=True)
     stripped = [(pair.good, pair.bad) for pair in read.pairs]
     assert stripped == [("the dogs bark.", "the dogs barks.")] * 2
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RnnlmWarning)
+    with warnings.catch_warnings(action="error", category=RnnlmWarning):
         score_set(model, read)
     path = tmp_path / "pairs.json"
     path.write_text('[{"good": " a  b", "bad": "a\\tc "}]')

@@ -57,8 +57,7 @@ VALID = corpora.part("english", "valid")
 
 
 def quietly(*arguments, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         return mix_static(*arguments, **options)
 
 
@@ -108,8 +107,7 @@ def test_arpa_files_hold_what_folders_do(here):
     folder = quietly(["own-a", "own-b"], output="joined", weights=[0.4, 0.6])
     file = quietly(["own-a", "own-b"], output="joined.arpa.gz", weights=[0.4, 0.6])
     assert (folder.kind, file.kind, file.folder) == ("static", "static", "joined.arpa.gz")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         rnnlm.import_arpa("joined.arpa.gz", "again", tokenizer_from="joined")
     for one, other in zip(rnnlm.load("joined").values, rnnlm.load("again").values, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -153,8 +151,7 @@ def test_weight_of_zero_leaves_a_model_out(here):
 def test_foreign_files_without_unknown_word_join(here):
     (here / "small.arpa").write_text(SMALL.replace("ngram 1=5", "ngram 1=4").replace(
         "-1\t<unk>\n", ""))  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         rnnlm.import_arpa("small.arpa", "small")
     quietly(["small", "own-a"], output="joined", weights=[0.5, 0.5])
     model = rnnlm.load("joined")

@@ -237,10 +237,8 @@ def test_models_without_hidden_states_are_refused_by_name(name, settings, words,
 def test_unwritable_folder_is_noticed_before_the_work(lstm):
     for path in lstm.glob("*.safetensors"):
         path.write_bytes(b"damaged")
-    with (
-        failing(lstm, ("open",), errno.EROFS),
-        pytest.raises(OutputError, match="cannot write to .*lstm; Read-only"),
-    ):
+    why = "cannot write to .*lstm; Read-only"
+    with failing(lstm, ("open",), errno.EROFS), pytest.raises(OutputError, match=why):
         tuned_of(lstm, "cache")
 
 
