@@ -29,8 +29,9 @@ def check_tables(model: NgramTables) -> None:
 def examine(model: NgramTables) -> tuple[str, str]:
     """Return what is wrong with the tables, "" if nothing, and what they hold."""
     ngrams = "/".join(f"{len(values):,}" for values in model.values)
-    holds = f"{ngrams} n-grams, sorted, each after one of the order below"
-    return "; ".join(disorders(model)), holds
+    return "; ".join(
+        disorders(model)
+    ), f"{ngrams} n-grams, sorted, each after one of the order below"
 
 
 def disorders(model: NgramTables) -> Iterator[str]:
@@ -94,8 +95,7 @@ def contexts(
     there is one, after which the unigrams are left alone.
     """
     numbers = [_different(split_keys(keys, model.size)[0]) for keys in model.keys]
-    if not numbers:
-        numbers = [np.zeros(0, dtype=np.int64)]
+    numbers = numbers or [np.zeros(0, dtype=np.int64)]
     alone = np.setdiff1d(np.arange(model.size), numbers[0], assume_unique=True)[:1]
     numbers[0] = np.append(alone, numbers[0])
 
@@ -105,9 +105,8 @@ def contexts(
     is_chosen = np.zeros(known, dtype=bool)
     is_chosen[generator.choice(known, min(most, known), replace=False, shuffle=False)] = True
     parts = np.split(is_chosen, np.cumsum(lengths)[:-1])
-    ids = []
-    for length, (numbers_S, part_S) in enumerate(zip(numbers, parts, strict=True), start=1):
-        ids.append(_words(model, length, numbers_S[part_S]))
+    chosen = [numbers_S[part_S] for numbers_S, part_S in zip(numbers, parts, strict=True)]
+    ids = [_words(model, length, numbers_S) for length, numbers_S in enumerate(chosen, start=1)]
     return ids, most >= known
 
 

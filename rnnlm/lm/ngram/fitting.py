@@ -30,8 +30,7 @@ from rnnlm.interface import Tokenizer
 from rnnlm.lm.base.span_scoring import stream_perplexity
 from rnnlm.lm.ngram.counting import counts_folder, memory_limit
 from rnnlm.lm.ngram.counting import plan as plans
-from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress
-from rnnlm.lm.ngram.counting.count_trie import Level, NgramCounts, joined
+from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level, NgramCounts, joined
 from rnnlm.lm.ngram.counting.counted_data import CountedData, text_to_count, within
 from rnnlm.lm.ngram.counting.memory_limit import CountingSetup, Ids, count_in, counting_setup
 from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange

@@ -68,18 +68,15 @@ class ArpaLines:
     def marker(self) -> bytes | None:
         """Look at the next line that is not blank without taking it. Return the line if it begins
         with a backslash, b"" at the end, None for any other line."""
-        while True:
-            if not self._fill():
-                return b""
+        while self._fill():
             blank = _BLANK_LINES.match(self._data, self._at)
             if blank is None:
-                break
+                end = self._data.index(b"\n", self._at)
+                is_marker = self._data.startswith(b"\\", self._at)
+                return self._data[self._at : end].strip(_BLANK) if is_marker else None
             self.number += self._data.count(b"\n", self._at, blank.end())
             self._at = blank.end()
-        if not self._data.startswith(b"\\", self._at):
-            return None
-        end = self._data.index(b"\n", self._at)
-        return self._data[self._at : end].strip(_BLANK)
+        return b""
 
     def entries(self) -> "Fields | None":
         """Return the fields of the lines up to the next that begins with a backslash, or of as many
@@ -124,8 +121,7 @@ class ArpaLines:
         return True
 
     def _too_long(self, line: int) -> ModelError:
-        what = f"longer than {LONGEST_LINE:,} bytes"
-        return self.error(line, what, "a line must fit in memory")
+        return self.error(line, f"longer than {LONGEST_LINE:,} bytes", "a line must fit in memory")
 
 
 class Fields:
@@ -213,12 +209,8 @@ def _read_fields(lines: ArpaLines, fields: Fields, n: int, is_highest: bool) -> 
     logprob_L = _numbers(lines, lines_L, fields.take(fields.first_L), "log-probability")
     if lines.allow_positive:
         logprob_L = np.minimum(logprob_L, 0)
-    what = (
-        "a positive log-probability; "
-        + keyword("allow_positive", True)
-        + " reads it as 0, as KenLM's -i does"
-    )
-    refuse(lines, lines_L, logprob_L > 0, what)
+    allowing = keyword("allow_positive", True) + " reads it as 0, as KenLM's -i does"
+    refuse(lines, lines_L, logprob_L > 0, f"a positive log-probability; {allowing}")
     at = np.flatnonzero(has_backoff_L)
     weights = fields.take(fields.first_L[at] + n + 1)
     logbackoff_L = np.zeros(len(lines_L))
@@ -226,8 +218,13 @@ def _read_fields(lines: ArpaLines, fields: Fields, n: int, is_highest: bool) -> 
     values_L2 = nats(np.stack([logprob_L, logbackoff_L], axis=1))
     refuse(lines, lines_L, np.isposinf(values_L2[:, 1]), "an infinite backoff weight")
     if is_highest:
-        what = f"a backoff weight after a {n}-gram"
-        refuse(lines, lines_L, logbackoff_L != 0, what, f"{n} is the highest order")
+        refuse(
+            lines,
+            lines_L,
+            logbackoff_L != 0,
+            f"a backoff weight after a {n}-gram",
+            f"{n} is the highest order",
+        )
 
     words = fields.take((fields.first_L[:, None] + np.arange(1, n + 1)).ravel())
     return Entries(lines_L, words, values_L2)
@@ -279,10 +276,6 @@ class ArpaTables:
         self.size = len(unigram_values_M2) - 1
         keys_M = np.arange(self.size + 1, dtype=np.uint64)
         self.levels = [BackoffLevel(self.size, keys_M, unigram_values_M2)]
-
-    def add(self, keys_M: np.ndarray, values_M2: np.ndarray) -> None:
-        """Add the next order; keys are sorted."""
-        self.levels.append(BackoffLevel(self.size, keys_M, values_M2))
 
     def numbers(self, ids_MK: np.ndarray) -> np.ndarray:
         """Return the number of each K-gram, NOWHERE where it is not there."""
@@ -375,9 +368,11 @@ def _header(lines: ArpaLines) -> list[int]:
             break
         irstlm = _IRSTLM.fullmatch(line)
         if irstlm:
-            what = f"{lines.name} is not an ARPA file"
-            why = f"{irstlm[1].decode()} is a format of IRSTLM"
-            raise ModelError(what, why, "convert it: compile-lm --text yes FILE FILE.arpa")
+            raise ModelError(
+                f"{lines.name} is not an ARPA file",
+                f"{irstlm[1].decode()} is a format of IRSTLM",
+                "convert it: compile-lm --text yes FILE FILE.arpa",
+            )
     else:
         raise ModelError(f"{lines.name} is not an ARPA file", "it has no line \\data\\")
 
@@ -394,9 +389,9 @@ def _header(lines: ArpaLines) -> list[int]:
                 "\\data\\ is followed by lines such as: ngram 1=5000",
             )
         if match:
-            if int(match[1]) != len(promised) + 1:
-                what = f"the count of {len(promised) + 1}-grams is missing"
-                raise lines.error(lines.number, what)
+            n = len(promised) + 1
+            if int(match[1]) != n:
+                raise lines.error(lines.number, f"the count of {n}-grams is missing")
             promised.append(int(match[2]))
     has_unigrams = bool(promised and promised[0])
     if not has_unigrams or len(promised) > HIGHEST_ORDER:
@@ -419,9 +414,8 @@ def _unigrams(
     number_of = _first_places(lines, np.concatenate(lines_of_words), spelled, words)
 
     # The special symbols; some programs spell <unk> in capitals.
-    unknown = UNKNOWN
-    if UNKNOWN not in number_of and CAPITAL_UNKNOWN in number_of:
-        unknown = CAPITAL_UNKNOWN
+    is_capital = UNKNOWN not in number_of and CAPITAL_UNKNOWN in number_of
+    unknown = CAPITAL_UNKNOWN if is_capital else UNKNOWN
     specials = (BOUNDARY, unknown, SENTENCE_START)
     _tell_missing(lines, [special for special in specials if special not in number_of])
     if unknown == UNKNOWN and CAPITAL_UNKNOWN in number_of:
@@ -443,10 +437,8 @@ def _first_places(
 ) -> dict[str, int]:
     """Return the place of each word among the L unigrams. ModelError: a word but `<s>` and `</s>`,
     of which the first counts, is listed twice. spelled: the words as the file has them."""
-    # Most files list each word once.
-    place_of: dict[str, int] = {}
-    for place, word in enumerate(words):
-        place_of.setdefault(word, place)
+    # The first place of a word replaces later ones. Most files list each word once.
+    place_of = dict(zip(reversed(words), reversed(range(len(words))), strict=True))
     if len(place_of) == len(words):
         return place_of
 
@@ -466,13 +458,10 @@ def _first_places(
 
 def _tell_missing(lines: ArpaLines, missing: list[str]) -> None:
     """Send a notice of the special symbols that a file lacks, and of their replacements."""
-    descriptions = []
-    for special in missing:
-        taken = f"probability is {MISSING_LOG10:.0f}"
-        if special == SENTENCE_START:
-            taken = "backoff weight is 0"
-        descriptions.append(f"{special} (its log10 {taken})")
-    if descriptions:
+    log10_of = dict.fromkeys(missing, f"probability is {MISSING_LOG10:.0f}")
+    log10_of[SENTENCE_START] = "backoff weight is 0"
+    if missing:
+        descriptions = (f"{special} (its log10 {log10_of[special]})" for special in missing)
         notice(f"{lines.name} lacks {', '.join(descriptions)}")
 
 
@@ -481,9 +470,12 @@ def _repeated(lines: ArpaLines, line: int, first: str, word: str) -> ModelError:
     the same in lower case."""
     if word == first:
         return lines.error(line, "a duplicate word", f"{word!r:.80} is listed twice")
-    why = f"{first!r:.80} and {word!r:.80}"
-    hint = "import the file without " + keyword("lowercase")
-    return lines.error(line, "two words become one in lower case", why, hint)
+    return lines.error(
+        line,
+        "two words become one in lower case",
+        f"{first!r:.80} and {word!r:.80}",
+        "import the file without " + keyword("lowercase"),
+    )
 
 
 def _add_order(
@@ -522,11 +514,12 @@ def _add_order(
         is_end_L = (ids_LN[:, :-1] == BOUNDARY_ID).any(axis=1)
         occurs_L = ~is_start_L & ~is_end_L
         if not occurs_L.all():
-            why = (
-                f"{SENTENCE_START} is not first or {BOUNDARY} not last, which no sentence contains"
-            )
             left_out = first_of(list(map(str, entries.lines_L[~occurs_L].tolist())), 1)
-            lines.notices.add(f"{lines.name}, line {left_out}", f"{why}, so it is left out")
+            lines.notices.add(
+                f"{lines.name}, line {left_out}",
+                f"{SENTENCE_START} is not first or {BOUNDARY} not last, which no sentence "
+                "contains, so it is left out",
+            )
         ids_LN = ids_LN[occurs_L]
         lines_L, values_L2 = entries.lines_L[occurs_L], entries.values_L2[occurs_L]
 
@@ -549,7 +542,7 @@ def _add_order(
         by_key = np.argsort(keys_M, kind="stable")
         keys_M, lines_M, values_M2 = keys_M[by_key], lines_M[by_key], values_M2[by_key]
         refuse(lines, lines_M[1:], keys_M[1:] == keys_M[:-1], f"a duplicate {n}-gram")
-    tables.add(keys_M, values_M2)
+    tables.levels.append(BackoffLevel(tables.size, keys_M, values_M2))
 
 
 def _end(lines: ArpaLines) -> None:

@@ -74,11 +74,11 @@ def spell_symbols(symbols: Sequence[str], form: str = "ARPA") -> list[str]:
         if spelling in taken:
             spelling = _WHITE_SPACE.sub(_by_number, symbol)
         if spelling in taken:
-            why = (
+            raise OutputError(
+                f"the symbol {symbol!r} cannot be written",
                 f"{form} allows no white space in words, and both of its replacement spellings "
-                "are taken"
+                "are taken",
             )
-            raise OutputError(f"the symbol {symbol!r} cannot be written", why)
         spellings[symbol] = spelling
         taken.add(spelling)
 

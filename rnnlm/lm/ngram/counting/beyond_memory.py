@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm.errors import TextError
-from rnnlm.lm.ngram.counting.count_trie import Level
+from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level
 from rnnlm.lm.ngram.counting.in_memory import count
 from rnnlm.lm.ngram.counting.merging import MergeSources, Merging
 from rnnlm.lm.ngram.counting.plan import CountingPlan
@@ -19,6 +19,7 @@ from rnnlm.lm.ngram.counting.store import (
     Store,
     WrittenPiece,
     read_level,
+    read_levels,
     remove_level,
     write_level,
 )
@@ -27,15 +28,6 @@ from rnnlm.lm.ngram.tables import NOWHERE
 from rnnlm.parallel import report_done
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.encoding import IdFiles, kept
-
-
-@dataclass(frozen=True)
-class CountingProgress:
-    """Progress of a phase of the work. share: of the phase, from 0 to 1."""
-
-    phase: str
-    share: float
-
 
 Ids = np.ndarray | ChunkedArray | IdFiles
 
@@ -132,16 +124,10 @@ def count_by_shards(
         yield CountingProgress("counting", min(1.0, (counted + runner.begun) / len(shards)))
 
     # A single shard is the whole already.
-    sources = _Shards(len(shards))
     if len(shards) == 1:
-        for n in range(1, order + 1):
-            whole = read_level(store, prefix_of(0), n)
-            if whole is None:
-                return
-            yield whole
-        return
-
-    yield from merge(sources, order, runner)
+        yield from read_levels(store, prefix_of(0), order)
+    else:
+        yield from merge(_Shards(len(shards)), order, runner)
 
 
 def merge(
@@ -152,13 +138,7 @@ def merge(
     merging = Merging(sources, order, runner)
     yield merging.unigrams()
     for n in range(2, order + 1):
-        steps = merging.longer(n)
-        while True:
-            try:
-                yield CountingProgress(f"merging order {n}", next(steps))
-            except StopIteration as finished:
-                merged: Level = finished.value
-                break
+        merged = yield from merging.longer(n)
         if not len(merged):
             return
         yield merged

@@ -46,14 +46,12 @@ class Level:
     @cached_property
     def contexts_M(self) -> np.ndarray:
         """Number of the first n-1 words in the order below, in memory."""
-        contexts_M, _ = split_keys(np.asarray(self.keys_M), self.size)
-        return contexts_M.astype(self.suffixes_M.dtype)
+        return split_keys(np.asarray(self.keys_M), self.size)[0].astype(self.suffixes_M.dtype)
 
     @cached_property
     def words_M(self) -> np.ndarray:
         """The last words, in memory."""
-        _, words_M = split_keys(np.asarray(self.keys_M), self.size)
-        return words_M.astype(self.suffixes_M.dtype)
+        return split_keys(np.asarray(self.keys_M), self.size)[1].astype(self.suffixes_M.dtype)
 
     def find(self, wanted_Q: np.ndarray) -> np.ndarray:
         """Return the number of each wanted key, NOWHERE where it is not; keys in any order."""
@@ -172,6 +170,14 @@ class NgramCounts:
         last."""
         # Unigrams have one context, which is empty.
         return [1, *(level.after_start for level in self.levels[:-1])]
+
+
+@dataclass(frozen=True)
+class CountingProgress:
+    """Progress of a phase of the work that yields levels. share: of the phase, from 0 to 1."""
+
+    phase: str
+    share: float
 
 
 CHECKED_TOGETHER = 1 << 20  # n-grams of a level that are checked at a time

@@ -10,8 +10,8 @@ from rnnlm.amounts import plural
 from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import counts_folder
-from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress, merge
-from rnnlm.lm.ngram.counting.count_trie import Level
+from rnnlm.lm.ngram.counting.beyond_memory import merge
+from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level
 from rnnlm.lm.ngram.counting.counts_folder import CountedSource, CountsFolder
 from rnnlm.lm.ngram.counting.memory_limit import (
     check_before_reading,
@@ -59,23 +59,10 @@ class Counted:
 class CountedText:
     """A text of which there are only counts."""
 
-    counts: CountsFolder
-
-    @property
-    def lines_hash(self) -> str:
-        return self.counts.hash
-
-    @property
-    def tokens(self) -> int:
-        return self.counts.index.source.tokens
-
-    @property
-    def words(self) -> int:
-        return self.counts.index.source.words
-
-    @property
-    def sentences(self) -> int:
-        return self.counts.index.source.lines
+    lines_hash: str
+    tokens: int
+    words: int
+    sentences: int
 
 
 @dataclass(frozen=True)
@@ -99,7 +86,8 @@ class CountedData:
 
     @property
     def train(self) -> CountedText:
-        return CountedText(self.counts)
+        source = self.counts.index.source
+        return CountedText(self.counts.hash, source.tokens, source.words, source.lines)
 
     def with_valid(self, valid: EncodedText | None) -> "CountedData":
         return replace(self, valid=valid)
@@ -178,13 +166,10 @@ def text_to_count(
 
 def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> None:
     """Make sure that no tokenizer is requested other than the tokenizer of a prepared text."""
-    prepared_tokenizer = text.tokenizer
-    if prepared_tokenizer is None or tokenizer in (TokenizerSettings(), NewTokenizerSettings()):
+    if text.tokenizer is None or tokenizer in (TokenizerSettings(), NewTokenizerSettings()):
         return
-    is_same = not isinstance(tokenizer, TokenizerSettings) and (
-        tokenizer.fingerprint == prepared_tokenizer.fingerprint
-    )
-    if not is_same:
+    is_new = isinstance(tokenizer, TokenizerSettings)
+    if is_new or tokenizer.fingerprint != text.tokenizer.fingerprint:
         raise UsageError(
             f"{text.sources[0]} was prepared with another tokenizer",
             "its words already have ids",
@@ -204,8 +189,7 @@ def of_folders(
     bounded memory: the counts of all texts together, with the words of all."""
     # The counts must be of the same kind; a folder given twice counts twice.
     several = [counts_folder.load(folder) for folder in folders]
-    places = [os.path.realpath(folder) for folder in folders]
-    if len(set(places)) < len(places):
+    if len(set(map(os.path.realpath, folders))) < len(folders):
         notice("a folder of counts is given more than once, and its counts are added each time")
     for counts in several:
         counts.check()

@@ -23,7 +23,14 @@ from rnnlm.config import as_text, from_stored
 from rnnlm.errors import ModelError, UsageError, keyword
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting.count_trie import Level, level_fault
-from rnnlm.lm.ngram.counting.store import Piece, Store, columns_of, facts_of, read_level
+from rnnlm.lm.ngram.counting.store import (
+    Piece,
+    Store,
+    columns_of,
+    facts_of,
+    read_level,
+    read_levels,
+)
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files import tensors, writing
 from rnnlm.storage.files.folder import FolderFiles, check_place, foreign_names, remove_files
@@ -62,9 +69,8 @@ class CountedSource:
 
     def with_other(self, other: "CountedSource") -> "CountedSource":
         """Return the facts of both texts as one."""
-        sums = {}
-        for name in ("lines", "words", "tokens", "new_words"):
-            sums[name] = getattr(self, name) + getattr(other, name)
+        names = ("lines", "words", "tokens", "new_words")
+        sums = {name: getattr(self, name) + getattr(other, name) for name in names}
         return CountedSource(self.text_settings, **sums)
 
 
@@ -132,8 +138,7 @@ class CountsFolder:
     @cached_property
     def _store(self) -> Store:
         store = Store(self.folder)
-        for piece in self.index.pieces:
-            store.pieces[piece.name] = piece
+        store.pieces.update({piece.name: piece for piece in self.index.pieces})
         return store
 
     def level(self, n: int) -> Level | None:
@@ -142,13 +147,7 @@ class CountsFolder:
 
     def levels(self, order: int | None = None) -> list[Level]:
         """Return the orders up to `order`; None: all."""
-        levels = []
-        for n in range(1, (order or self.index.order) + 1):
-            level = self.level(n)
-            if level is None:
-                break
-            levels.append(level)
-        return levels
+        return list(read_levels(self._store, self.index.prefix, order or self.index.order))
 
     @property
     def hash(self) -> str:
@@ -163,8 +162,7 @@ class CountsFolder:
         if not levels:
             raise self._files.error("it has no n-grams")
         pieces = [piece for piece in self.index.pieces if piece.bytes]
-        for _ in in_threads(self._check_piece, pieces, processors()):
-            pass
+        list(in_threads(self._check_piece, pieces, processors()))
         below = None
         for n, level in enumerate(levels, start=1):
             if level.size != self.index.vocabulary_size:
@@ -183,8 +181,7 @@ def load(folder: str | Path) -> CountsFolder:
     folder = Path(folder)
     if not is_counts(folder):
         why = f"there is no {COUNTS}" if folder.exists() else "there is no such folder"
-        hint = "make them with rnnlm count TEXT -o FOLDER"
-        raise ModelError(f"no counts in {folder}", why, hint)
+        raise ModelError(f"no counts in {folder}", why, "make them with rnnlm count TEXT -o FOLDER")
     index = read_json(
         folder / COUNTS,
         CountsIndex,
@@ -202,8 +199,7 @@ def load(folder: str | Path) -> CountsFolder:
     keys = set(facts_of(_NO_LEVEL))
     for piece in index.pieces:
         wanted = {"ngrams"} if piece.bytes else keys
-        numbers = piece.facts.values()
-        if piece.facts.keys() != wanted or min(numbers) < -1:
+        if piece.facts.keys() != wanted or min(piece.facts.values()) < -1:
             raise _files_of(folder).error(f"{COUNTS}: {piece.name} is not described")
     return CountsFolder(folder, index)
 
@@ -228,14 +224,11 @@ def check_alike(several: Sequence[CountsFolder]) -> None:
                 f"{first.index.order} and {other.index.order}",
                 "count both with " + keyword("order", highest),
             )
-        if other.index.source.text_settings != first.index.source.text_settings:
-            first_settings, other_settings = (
-                first.index.source.text_settings,
-                other.index.source.text_settings,
-            )
+        unlike = _difference(first.index.source.text_settings, other.index.source.text_settings)
+        if unlike:
             raise UsageError(
                 f"the texts of {first.folder} and {other.folder} were read differently",
-                _difference(first_settings, other_settings),
+                unlike,
                 "count both in the same way",
             )
         if other.index.tokenizer_fingerprint != first.index.tokenizer_fingerprint:
@@ -244,18 +237,14 @@ def check_alike(several: Sequence[CountsFolder]) -> None:
 
 def _check_tokenizers(first: CountsFolder, other: CountsFolder) -> None:
     """Make sure that two different tokenizers differ in their words alone."""
-    first_settings, other_settings = dict(first.index.tokenizer), dict(other.index.tokenizer)
-    for name in CHOOSING:
-        first_settings.pop(name, None)
-        other_settings.pop(name, None)
-    difference = _difference(first_settings, other_settings)
+    difference = _difference(first.index.tokenizer, other.index.tokenizer, left_out=CHOOSING)
     if difference:
         raise UsageError(
             f"{first.folder} and {other.folder} have different tokenizers",
             difference,
             "count both in the same way",
         )
-    kind = first_settings.get("tokenizer")
+    kind = first.index.tokenizer.get("tokenizer")
     if kind not in ("word", "char"):
         raise UsageError(
             f"{first.folder} and {other.folder} have different {kind} tokenizers",
@@ -264,14 +253,15 @@ def _check_tokenizers(first: CountsFolder, other: CountsFolder) -> None:
         )
 
 
-def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+def _difference(
+    first: Mapping[str, Any], second: Mapping[str, Any], left_out: Iterable[str] = ()
+) -> str:
     """Say in which settings two groups differ; "" if in none."""
-    differing = []
-    for name in sorted({*first, *second}):
-        if first.get(name) != second.get(name):
-            values = f"{as_text(first.get(name))} and {as_text(second.get(name))}"
-            differing.append(f"{name} is {values}")
-    return ", ".join(differing)
+    return ", ".join(
+        f"{name} is {as_text(first.get(name))} and {as_text(second.get(name))}"
+        for name in sorted({*first, *second}.difference(left_out))
+        if first.get(name) != second.get(name)
+    )
 
 
 # ---- Writing.
@@ -363,6 +353,6 @@ def _write_level(folder: Path, name: str, level: Level) -> Iterator[Piece]:
         data = list(tensors.chunks(columns))
         piece = f"{name}-{number:06d}"
         replace_file(folder / f"{piece}.safetensors", data)
-        facts = {"ngrams": len(columns["keys"])}
-        yield Piece(piece, sum(map(len, data)), writing.digest(data), facts)
+        size = sum(map(len, data))
+        yield Piece(piece, size, writing.digest(data), {"ngrams": len(columns["keys"])})
     yield Piece(name, 0, "", facts_of(level))

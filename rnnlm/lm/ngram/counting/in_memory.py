@@ -165,9 +165,7 @@ class _Counter:
         return self._level(keys_M, suffixes_M, counts_M)
 
     def _level(self, keys_M: np.ndarray, suffixes_M: np.ndarray, counts_M: np.ndarray) -> Level:
-        watched = NOWHERE
-        if self.watch != NOWHERE:
-            watched = int(self.numbers_T[self.watch])
+        watched = NOWHERE if self.watch == NOWHERE else int(self.numbers_T[self.watch])
         return Level(self.size, keys_M, suffixes_M, counts_M, self.after_start, watched)
 
     def _ranges(self, ends_H: np.ndarray) -> list[tuple[int, int]]:

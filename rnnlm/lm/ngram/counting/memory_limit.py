@@ -16,8 +16,8 @@ from rnnlm.config import as_text
 from rnnlm.errors import OutputError, SettingsError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import plan as plans
-from rnnlm.lm.ngram.counting.beyond_memory import CountingProgress, count_by_shards, prefix_of
-from rnnlm.lm.ngram.counting.count_trie import Level
+from rnnlm.lm.ngram.counting.beyond_memory import count_by_shards, prefix_of
+from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level
 from rnnlm.lm.ngram.counting.in_memory import count
 from rnnlm.lm.ngram.counting.store import Store
 from rnnlm.lm.ngram.counting.task_runner import PoolRunner, TaskRunner, WorkerContext
@@ -80,10 +80,9 @@ def counting_setup(
     allowed = memory_for_arrays(memory, size)
     system.allow_open_files()
     with contextlib.ExitStack() as held:
-        if temp is None:
-            folder = held.enter_context(_vanishing_folder())
-        else:
-            folder = held.enter_context(private.held(temp, _work(identity), "counting"))
+        folder = held.enter_context(
+            _vanishing_folder() if temp is None else private.held(temp, _work(identity), "counting")
+        )
         worker = WorkerContext(Store(folder), Workspace(allowed, threads, folder))
         runner = TaskRunner(worker)
         if pool is not None:
@@ -242,18 +241,13 @@ def measured_memory() -> Iterator[MemoryUse]:
         yield use
 
 
-def watch_nothing(ids: Ids, shards: Sequence[tuple[int, int]]) -> int:
-    """Watch no position."""
-    return NOWHERE
-
-
 def count_in(
     setup: CountingSetup,
     text: EncodedText,
     tokenizer: Tokenizer,
     order: int,
     identity: Mapping[str, Any],
-    watch: Watch = watch_nothing,
+    watch: Watch = lambda ids, shards: NOWHERE,
     thresholds: Sequence[int] | None = None,
 ) -> Iterator[CountingProgress | Level]:
     """Count a text, order by order, and release it once its shards are counted. identity: facts
@@ -273,8 +267,7 @@ def count_in(
         ids = known_ids(ids, tokenizer)
     identity = identity_of(identity, tokenizer)
     plan = _plan(ids, tokenizer, order, identity, setup, thresholds)
-    shards = [(shard.start, shard.stop) for shard in plan.shards]
-    watched = watch(ids, shards)
+    watched = watch(ids, [(shard.start, shard.stop) for shard in plan.shards])
     read: Ids | IdFiles = ids
     if isinstance(setup.runner, PoolRunner):
         if text.files is None:
@@ -309,16 +302,14 @@ def _plan(
     is_new = plan is None
     if plan is None:
         store.delete()
-        boundary_id = tokenizer.boundary_id
-        shard = runner.shard(len(ids))
         plan = plans.make(
             ids=ids,
-            boundary_id=boundary_id,
+            boundary_id=tokenizer.boundary_id,
             order=order,
             identity=identity,
             workspace=workspace,
             thresholds=thresholds or (),
-            shard=shard,
+            shard=runner.shard(len(ids)),
         )
     else:
         plans.check(plan, store.folder, ids, identity)

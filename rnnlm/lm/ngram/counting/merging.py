@@ -19,7 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
-from rnnlm.lm.ngram.counting.count_trie import Column, Level
+from rnnlm.lm.ngram.counting.count_trie import Column, CountingProgress, Level
 from rnnlm.lm.ngram.counting.store import (
     Piece,
     Store,
@@ -39,7 +39,7 @@ NARROW = 2**31 - 1  # numbers below fit into 32 bits
 PIECE_NGRAMS = 1 << 22  # whose suffixes are written together
 
 
-Steps = Generator[float, None, Level]  # the share of an order that is merged, and its level
+Steps = Generator[CountingProgress, None, Level]  # of merging an order; returns its level
 
 
 class MergeSources(Protocol):
@@ -79,10 +79,9 @@ class Merging:
             levels = [level for level in levels_of_sources if level is not None]
             size = levels[0].size
             counts_M = np.zeros(size + 1, dtype=np.int64)
-            watched = NOWHERE
             for level in levels:
                 counts_M += np.asarray(level.counts_M)
-                watched = max(watched, level.watched)
+            watched = max(level.watched for level in levels)
             keys_M = np.arange(size + 1, dtype=np.uint64)
             suffixes_M = np.zeros(size + 1, np.int32)
             merged = Level(size, keys_M, suffixes_M, counts_M, size, watched)
@@ -137,7 +136,7 @@ class Merging:
                 self.store.finish(*written)
                 share = ends[merged] / entries
                 merged += 1
-            yield share
+            yield CountingProgress(f"merging order {n}", share)
 
         # Join the pieces.
         names = self.store.names(f"{MERGED}order-{n}-")
@@ -154,16 +153,17 @@ class Merging:
         self.store.finish(note_of_level(MERGED, n, level))
         return level
 
-    def _find_suffixes(self, order: "MergedOrder") -> Iterator[float]:
+    def _find_suffixes(self, order: "MergedOrder") -> Iterator[CountingProgress]:
         """Let the suffixes of each source have their merged numbers."""
-        left = []
-        for source in range(len(self.sources)):
-            if order.suffixes_of(source) not in self.store:
-                left.append(FindSuffixes(order, source))
-        for written in self.runner.run(left, alone=True):
+        tasks = [
+            FindSuffixes(order, source)
+            for source in range(len(self.sources))
+            if order.suffixes_of(source) not in self.store
+        ]
+        for written in self.runner.run(tasks, alone=True):
             if written is not None:
                 self.store.finish(*written)
-            yield 0.0
+            yield CountingProgress(f"merging order {order.n}", 0.0)
 
     def _watched(self, n: int, levels: Sequence[Level | None]) -> int:
         """Return the merged number of the n-gram that a source watches."""
@@ -292,11 +292,9 @@ class OpenOrder:
     @functools.cached_property
     def suffixes(self) -> list[Column]:
         """The merged numbers of the suffixes of each source's n-grams."""
-        columns: list[Column] = []
-        for source in range(len(self.levels)):
-            names = self.store.names(f"{self.order.suffixes_of(source)}-")
-            columns.append(self.store.column(names, "suffixes", self.suffix_type))
-        return columns
+        prefixes = [f"{self.order.suffixes_of(source)}-" for source in range(len(self.levels))]
+        names = map(self.store.names, prefixes)
+        return [self.store.column(pieces, "suffixes", self.suffix_type) for pieces in names]
 
     def ranges(self, starts: np.ndarray | None, number: int, entries: int) -> Iterator[_Range]:
         """Yield ranges of about as many n-grams as are to be merged at a time, from where each

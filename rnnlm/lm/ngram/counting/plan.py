@@ -134,13 +134,12 @@ def make(
     for bound, (sha256, ngrams) in zip(bounds, in_threads(look, bounds, threads), strict=True):
         sampled = [_added(*both) for both in zip(sampled, ngrams, strict=True)]
         shards.append(PlannedShard(*bound, sha256, [len(hashes) << rate for hashes, _ in ngrams]))
-    kept = []
-    for n, (_, counts) in enumerate(sampled, start=2):
-        threshold = thresholds[n - 1] if n <= len(thresholds) else 0
-        kept.append(int(np.count_nonzero(counts > threshold)) << rate)
-    return CountingPlan(
-        dict(identity), shards, [len(hashes) << rate for hashes, _ in sampled], kept
-    )
+    different = [len(hashes) << rate for hashes, _ in sampled]
+    of_order = zip(sampled, thresholds[1:] or [0] * order, strict=False)
+    kept = [
+        int(np.count_nonzero(counts > threshold)) << rate for (_, counts), threshold in of_order
+    ]
+    return CountingPlan(dict(identity), shards, different, kept)
 
 
 def of_counts(levels: Sequence[Level], thresholds: Sequence[int]) -> CountingPlan:
@@ -227,14 +226,13 @@ def read(folder: Path) -> CountingPlan | None:
     if not path.is_file():
         return None
     what = f"the plan in {folder}"
-    damaged, format = f"{what} is damaged", (what, PLAN_VERSION)
     try:
         return read_json(
             path,
             CountingPlan,
             ModelError,
-            damaged,
-            format=format,
+            f"{what} is damaged",
+            format=(what, PLAN_VERSION),
             limit=LARGEST_PLAN,
             has_hash=True,
         )

@@ -159,10 +159,6 @@ class Store:
         with self._explaining():
             self._journal.append(*pieces, is_lasting=False)
 
-    def note(self, name: str, facts: Facts) -> None:
-        """Keep facts under a name, without arrays."""
-        self.finish(WrittenPiece(Piece(name, 0, "", facts)))
-
     def remove(self, names: Iterable[str]) -> None:
         """Delete pieces that are not needed any more."""
         names = list(names)
@@ -344,6 +340,15 @@ def read_level(store: Store, prefix: str, n: int) -> Level | None:
         facts["after_start"],
         facts["watched"],
     )
+
+
+def read_levels(store: Store, prefix: str, order: int) -> Iterator[Level]:
+    """Yield the orders from the unigrams to `order`, mapped; fewer where there are not so many."""
+    for n in range(1, order + 1):
+        level = read_level(store, prefix, n)
+        if level is None:
+            return
+        yield level
 
 
 def _facts_read(store: Store, name: str) -> Facts:

@@ -54,8 +54,7 @@ def count_text(
         tokenizer = tokenizers.train(tokenizer, watched(text.blocks(), report))
     ids_T = known_ids(text.encode(tokenizer, report).ids, tokenizer)
     names, number_V = _in_byte_order(tokenizer)
-    boundary = int(number_V[tokenizer.boundary_id])
-    levels = count(number_V[ids_T], boundary, tokenizer.size, order)
+    levels = count(number_V[ids_T], int(number_V[tokenizer.boundary_id]), tokenizer.size, order)
     yield from _rows(levels, names, order, highest_only, min_count, report)
 
 
@@ -70,8 +69,7 @@ def rows_of(
 ) -> Iterator[NgramCount]:
     """Yield the results of :func:`count_text` from the levels of a text up to `order`."""
     names, number_V = _in_byte_order(tokenizer)
-    reordered = _reordered(levels, number_V)
-    yield from _rows(reordered, names, order, highest_only, min_count, report)
+    yield from _rows(_reordered(levels, number_V), names, order, highest_only, min_count, report)
 
 
 def _reordered(levels: Iterable[Level], number_V: np.ndarray) -> Iterator[Level]:
@@ -130,9 +128,7 @@ def _rows(
 
 def _escape(match: re.Match[str]) -> str:
     """Return white space or a control character as it is shown."""
-    if match[0] == " ":
-        return "\\x20"
-    return match[0].encode("unicode_escape").decode("ascii")
+    return "\\x20" if match[0] == " " else match[0].encode("unicode_escape").decode("ascii")
 
 
 def _in_byte_order(tokenizer: Tokenizer) -> tuple[list[str], np.ndarray]:
@@ -159,17 +155,12 @@ LINES_AT_ONCE = 1 << 16
 
 def count_lines(counts: Iterable[NgramCount], report: Progress = silent) -> Iterator[str]:
     """Yield `counts` as lines, many at a time."""
-    written = 0
-    for batch in _batches(counts):
+    written, remaining = 0, iter(counts)
+    while batch := list(itertools.islice(remaining, LINES_AT_ONCE)):
         lines = [f"{tables.quoted(ngram)}\t{count}\n" for ngram, count in batch]
         yield "".join(lines)
         written += len(lines)
         report(f"{plural(written, 'n-gram')} written")
-
-
-def _batches(counts: Iterable[NgramCount]) -> Iterator[list[NgramCount]]:
-    remaining = iter(counts)
-    yield from iter(lambda: list(itertools.islice(remaining, LINES_AT_ONCE)), [])
 
 
 def save(path: Path, texts: Iterable[str]) -> None:

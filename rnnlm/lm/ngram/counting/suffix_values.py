@@ -44,9 +44,8 @@ class SuffixExchange:
         self.below = below
         self.workspace = workspace
         # A bucket holds a power of two of n-grams, so that its number is a shift away.
-        self.shift = min(below, workspace.lookups).bit_length() - 1
-        if below <= workspace.lookups:
-            self.shift = below.bit_length()
+        is_one = below <= workspace.lookups
+        self.shift = below.bit_length() if is_one else workspace.lookups.bit_length() - 1
         self.buckets = (max(1, below) - 1 >> self.shift) + 1
         if self.buckets > 1:
             self._write_buckets()

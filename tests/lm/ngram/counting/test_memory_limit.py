@@ -12,7 +12,7 @@ from rnnlm.errors import RnnlmWarning, SettingsError
 from rnnlm.lm.ngram.counting import counted_data, memory_limit
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting.beyond_memory import prefix_of
-from rnnlm.lm.ngram.counting.store import Store
+from rnnlm.lm.ngram.counting.store import Piece, Store, WrittenPiece
 from rnnlm.lm.ngram.counting.workspace import BYTES_PER_POSITION
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import open_text
@@ -160,7 +160,7 @@ def test_shards_too_large_for_the_memory_are_told(tmp_path):
     with pytest.warns(RnnlmWarning, match="in parts of 1,000 tokens"):
         memory_limit._tell_large_shards(plan, store, little)
     # Those that are counted need no memory.
-    store.note(prefix_of(0), {})
+    store.finish(WrittenPiece(Piece(prefix_of(0), 0, "")))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         memory_limit._tell_large_shards(plan, store, little)
