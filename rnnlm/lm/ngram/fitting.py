@@ -15,19 +15,8 @@ from rnnlm import system
 from rnnlm.amounts import plural
 from rnnlm.config import ResolvedSettings
 from rnnlm.errors import SettingsError, UsageError, keyword, notice
-from rnnlm.events import (
-    PERPLEXITY,
-    Counted,
-    Counting,
-    Estimated,
-    Event,
-    Fitted,
-    Started,
-    Validated,
-    never,
-)
+from rnnlm.events import Counted, Counting, Estimated, Event, Fitted, Started, never
 from rnnlm.interface import Tokenizer
-from rnnlm.lm.base.span_scoring import stream_perplexity
 from rnnlm.lm.ngram.counting import counts_folder, memory_limit
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level, NgramCounts, joined
@@ -42,6 +31,7 @@ from rnnlm.lm.ngram.smoothing import ESTIMATORS, check_join
 from rnnlm.lm.ngram.smoothing.estimator import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts
 from rnnlm.lm.ngram.smoothing.kneser_ney import last_read
 from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, log32, make_keys, split_keys
+from rnnlm.lm.ngram.unigram import last_events
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.corpus import Text
@@ -96,8 +86,7 @@ def pruning_thresholds(given: str | list[int], order: int) -> tuple[int, ...]:
             "unigrams are never pruned",
             "begin with 0, or use " + keyword("min_count"),
         )
-    repeated = thresholds[-1:] * (order - len(thresholds))
-    return tuple(thresholds + repeated)
+    return tuple(thresholds + thresholds[-1:] * (order - len(thresholds)))
 
 
 def text_to_read(
@@ -110,9 +99,15 @@ def text_to_read(
     """Return a training text on disk, where it does not fit in memory or workers are to read it;
     else as it is."""
     settings = resolved.make(NgramSettings)
-    made_with = tokenizer or resolved.make(TokenizerSettings)
-    limits = settings.memory, settings.temp
-    return text_to_count(text, made_with, *limits, share, _workers(settings), progress)
+    return text_to_count(
+        text=text,
+        tokenizer=tokenizer or resolved.make(TokenizerSettings),
+        memory=settings.memory,
+        temp=settings.temp,
+        share=share,
+        workers=_workers(settings),
+        report=progress,
+    )
 
 
 def check_counts(folder: str) -> None:
@@ -151,13 +146,12 @@ def fit(
     settings = resolved.make(NgramSettings)
     check(resolved, data.valid is not None)
     tokenizer, tokens, valid = data.tokenizer, data.train.tokens, data.valid
-    valid_tokens = valid.tokens if valid else 0
     yield Started(
         model="ngram",
         parameters=None,
         vocabulary_size=tokenizer.size,
         train_tokens=tokens,
-        valid_tokens=valid_tokens,
+        valid_tokens=valid.tokens if valid else 0,
         device="cpu",
         precision="fp32",
     )
@@ -175,30 +169,8 @@ def fit(
         ngrams, estimated = [len(values) for values in model.values], smoothing.report()
         size = sum(array.nbytes for array in model.to_arrays().values())
         yield Estimated(tuple(ngrams), estimated, size, system.peak_bytes(), timer.seconds())
-
-        # Validate; there is one model only, so it is the best.
-        ppl = stream_perplexity(model, valid.ids) if valid else None
-        if ppl is not None:
-            yield Validated(
-                step=1,
-                epoch=1.0,
-                figures={PERPLEXITY: ppl},
-                best=ppl,
-                improved=True,
-                seconds=timer.seconds(),
-                model=model,
-            )
     facts = {"ngrams": ngrams, "estimated": estimated}
-    yield Fitted(
-        step=1,
-        steps=1,
-        tokens=tokens,
-        seconds=timer.seconds(),
-        stopped="complete",
-        model=model,
-        best=ppl,
-        facts=facts,
-    )
+    yield from last_events(model, valid, tokens, timer.seconds, facts)
 
 
 def _count(
@@ -254,16 +226,15 @@ def _counting_setup(
     settings: NgramSettings, data: TrainingData | CountedData, tokenizer: Tokenizer
 ) -> Iterator[CountingSetup]:
     """Provide the workspace, with workers to count if any are requested."""
-    memory = memory_of(settings)
+    memory, temp = memory_of(settings), settings.temp
     identity = memory_limit.identity_of(_counted_by(settings), tokenizer)
-    with contextlib.ExitStack() as held:
-        pool = None
-        # Finished counts need no workers.
-        if not isinstance(data, CountedData):
-            pool = held.enter_context(_workers(settings).connected())
-        yield held.enter_context(
-            counting_setup(memory, settings.temp, settings.threads, tokenizer.size, identity, pool)
-        )
+    # Finished counts need no workers.
+    workers = WorkerOptions() if isinstance(data, CountedData) else _workers(settings)
+    with (
+        workers.connected() as pool,
+        counting_setup(memory, temp, settings.threads, tokenizer.size, identity, pool) as setup,
+    ):
+        yield setup
 
 
 def memory_of(settings: NgramSettings) -> str | None:
@@ -311,10 +282,9 @@ def clean_up(resolved: ResolvedSettings, data: TrainingData | CountedData) -> No
 
 def _counted_by(settings: NgramSettings) -> dict[str, Any]:
     """Return the settings that must be the same for an interrupted count to resume."""
+    means = ("threads", "memory", "temp", "workers", "dask")
     values = dataclasses.asdict(settings)
-    for name in ("threads", "memory", "temp", "workers", "dask"):
-        del values[name]
-    return values
+    return {name: value for name, value in values.items() if name not in means}
 
 
 def _levels(
@@ -325,7 +295,6 @@ def _levels(
         levels = data.counts.levels(settings.order)
         return joined(levels) if setup.store is None else iter(levels)
     tokenizer = data.tokenizer
-    identity = _counted_by(settings)
 
     def watch(ids: Ids, shards: Sequence[tuple[int, int]]) -> int:
         if settings.discounts != "lmplz":
@@ -334,15 +303,14 @@ def _levels(
             ids, shards, tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, settings.order
         )
 
-    thresholds = pruning_thresholds(settings.prune, settings.order)
     return count_in(
         setup=setup,
         text=data.train,
         tokenizer=tokenizer,
         order=settings.order,
-        identity=identity,
+        identity=_counted_by(settings),
         watch=watch,
-        thresholds=thresholds,
+        thresholds=pruning_thresholds(settings.prune, settings.order),
     )
 
 
@@ -366,9 +334,8 @@ def foresee(resolved: ResolvedSettings, data: TrainingData | CountedData) -> dic
         plan = plans.make(ids, tokenizer.boundary_id, settings.order, {}, workspace, thresholds)
 
     # Without a memory limit nothing goes to disk.
-    temporary = 0
-    if memory is not None:
-        temporary = max(plan.bytes_counting(), plan.bytes_estimating(workspace.lookups))
+    needed = max(plan.bytes_counting(), plan.bytes_estimating(workspace.lookups))
+    temporary = 0 if memory is None else needed
     return {"temporary_bytes": temporary, "model_bytes": plan.bytes_of_model(tokenizer.size)}
 
 
@@ -511,9 +478,7 @@ class _OrderJob:
 
 
 def _kept_between(kept_M: np.ndarray | None, start: int, end: int) -> int:
-    if kept_M is None:
-        return end - start
-    return int(np.count_nonzero(kept_M[start:end]))
+    return end - start if kept_M is None else int(np.count_nonzero(kept_M[start:end]))
 
 
 def _estimate_order(job: _OrderJob) -> _EstimatedOrder:
@@ -522,8 +487,7 @@ def _estimate_order(job: _OrderJob) -> _EstimatedOrder:
     job.smoothing.begin_order(job.n, job.tally())
     tables = _OrderTables(job)
     estimate_block = functools.partial(_estimate_block, job, tables)
-    for _ in in_threads(estimate_block, range(len(job.blocks)), job.workspace.threads):
-        pass
+    list(in_threads(estimate_block, range(len(job.blocks)), job.workspace.threads))
     return _EstimatedOrder(tables.keys_M, tables.prob_M, job.kept_M, tables.values_MK)
 
 

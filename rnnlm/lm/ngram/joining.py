@@ -165,8 +165,7 @@ class _Joining:
         self.size = parts[0].size
         self.bits = word_bits(self.size)
         # An empty highest order gives no n-gram, and the weights below it are recomputed.
-        filled = [sum(1 for keys in part.keys if len(keys)) for part in parts]
-        self.order = 1 + max(filled)
+        self.order = 1 + max(sum(len(keys) > 0 for keys in part.keys) for part in parts)
         self.orders: list[_Order] = []
         self.numbers: list[np.ndarray] = []
         self.most = RANGE

@@ -199,15 +199,15 @@ class NgramModel(PickledByOrigin):
         # Cut the text into pieces for the processors; each reads the N - 1 inputs before it again.
         rows, tokens = targets_BT.shape
         length = max(-(-tokens // free_processors()), SMALLEST_PIECE // max(1, rows), 1)
-        pieces = []
-        for piece in array_types.blocks(tokens, length):
-            read = slice(piece.start, piece.stop + self.order - 1)
-            pieces.append((inputs_BL[:, read], targets_BT[:, piece]))
+
+        def score(piece: slice) -> tuple[np.ndarray, list[np.ndarray]]:
+            inputs = inputs_BL[:, piece.start : piece.stop + self.order - 1]
+            return self._score(inputs, targets_BT[:, piece])
+
         with naming_damage():
-            scored = list(in_threads(lambda piece: self._score(*piece), pieces))
+            scored = list(in_threads(score, array_types.blocks(tokens, length)))
             logprob_BT = np.concatenate([logprob_BT for logprob_BT, _ in scored], axis=1)
-            _, last = scored[-1]
-            return logprob_BT, self._state(inputs_BL, last)
+            return logprob_BT, self._state(inputs_BL, scored[-1][1])
 
     def _score(
         self, inputs_BL: np.ndarray, targets_BT: np.ndarray
@@ -383,14 +383,11 @@ class NgramModel(PickledByOrigin):
         return NgramState(arrays["inputs"])
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        arrays = {
-            "facts": np.array([self.normalised, self.unseen_context_logprob], dtype=np.float64)
+        return {
+            "facts": np.array([self.normalised, self.unseen_context_logprob], dtype=np.float64),
+            **{f"keys_{n}": keys for n, keys in enumerate(self.keys, start=2)},
+            **{f"values_{n}": values for n, values in enumerate(self.values, start=1)},
         }
-        for n, keys in enumerate(self.keys, start=2):
-            arrays[f"keys_{n}"] = keys
-        for n, values in enumerate(self.values, start=1):
-            arrays[f"values_{n}"] = values
-        return arrays
 
     def drop_pages(self) -> None:
         """Drop the tables from memory if they are mapped from files: they are read again when they

@@ -55,9 +55,8 @@ def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
         return model, 0.0
     cheapest = np.partition(np.concatenate(worths), surplus - 1)[surplus - 1]
     if np.isinf(cheapest):
-        what = f"the model cannot be pruned to {plural(ngrams, 'n-gram')}"
         raise UsageError(
-            what,
+            f"the model cannot be pruned to {plural(ngrams, 'n-gram')}",
             "with fewer, words that follow a context would have probability zero",
             "ask for more n-grams",
         )
@@ -178,11 +177,12 @@ class _Stack:
 
         # A small difference has lost its digits: add up over the whole vocabulary instead.
         near = np.flatnonzero((unseen_H < NEARLY_NOTHING) & (words_H < self.size))
-
-        def lower(contexts_C: np.ndarray, words_C: np.ndarray) -> np.ndarray:
-            return self._lower(contexts_C, words_C)[0]
-
-        unseen_H[near] = sums_of_unseen(level.keys_M, near, self.size, lower)
+        unseen_H[near] = sums_of_unseen(
+            level.keys_M,
+            near,
+            self.size,
+            lower=lambda contexts_C, words_C: self._lower(contexts_C, words_C)[0],
+        )
         return unseen_H
 
     def _lower(

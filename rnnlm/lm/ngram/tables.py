@@ -216,7 +216,8 @@ def naming_damage() -> Iterator[None]:
 
 def damage_error() -> ModelError:
     """Return the error for tables that point to missing entries."""
-    why = "an n-gram refers to one that does not exist"
     return ModelError(
-        "the tables of the model are damaged", why, "rebuild it; rnnlm doctor shows what is damaged"
+        "the tables of the model are damaged",
+        "an n-gram refers to one that does not exist",
+        "rebuild it; rnnlm doctor shows what is damaged",
     )

@@ -22,7 +22,7 @@ from rnnlm.lm.base.span_scoring import stream_perplexity
 from rnnlm.lm.ngram.incremental import IncrementalScorer
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.settings import UnigramSettings
-from rnnlm.text.encoding import TrainingData, known_ids
+from rnnlm.text.encoding import EncodedText, TrainingData, known_ids
 
 
 @keeps(State)
@@ -124,26 +124,38 @@ def fit(
     counts_V = np.bincount(known_ids(data.train.ids, data.tokenizer), minlength=size)
     k = resolved.make(UnigramSettings).additive_k
     model = UnigramModel.from_counts(counts_V, k, data.tokenizer)
-    ppl = None
-    if valid:
-        ppl = stream_perplexity(model, valid.ids)
+    yield from last_events(model, valid, data.train.tokens, lambda: time.perf_counter() - began)
+
+
+def last_events(
+    model: LanguageModel,
+    valid: EncodedText | None,
+    tokens: int,
+    seconds: Callable[[], float],
+    facts: dict[str, Any] | None = None,
+) -> Iterator[Event]:
+    """Validate a model that was estimated in one step, which makes it the best, and end. tokens: of
+    the training text. seconds: returns how long the work took. facts: for the model's folder."""
+    ppl = stream_perplexity(model, valid.ids) if valid else None
+    if ppl is not None:
         yield Validated(
             step=1,
             epoch=1.0,
             figures={PERPLEXITY: ppl},
             best=ppl,
             improved=True,
-            seconds=time.perf_counter() - began,
+            seconds=seconds(),
             model=model,
         )
     yield Fitted(
         step=1,
         steps=1,
-        tokens=data.train.tokens,
-        seconds=time.perf_counter() - began,
+        tokens=tokens,
+        seconds=seconds(),
         stopped="complete",
         model=model,
         best=ppl,
+        facts=facts or {},
     )
 
 

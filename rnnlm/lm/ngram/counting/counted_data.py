@@ -125,11 +125,10 @@ def of_text(
     encoded, _ = text.split(0.0).encode(tokenizer, report)
     source = CountedSource.of(encoded, text.settings)
     identity = identity_of({"order": order}, tokenizer)
-    with contextlib.ExitStack() as held:
-        pool = held.enter_context(workers.connected())
-        setup = held.enter_context(
-            counting_setup(memory, temp, None, tokenizer.size, identity, pool)
-        )
+    with (
+        workers.connected() as pool,
+        counting_setup(memory, temp, None, tokenizer.size, identity, pool) as setup,
+    ):
         steps = count_in(setup, encoded, tokenizer, order, {"order": order})
         yield Counted(_reported(steps, report), order, source, tokenizer)
     if memory is not None and temp is not None:

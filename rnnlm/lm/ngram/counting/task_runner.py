@@ -7,7 +7,6 @@ its own there under new names; the process that owns the folder finishes them.
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -105,9 +104,14 @@ class PoolRunner(TaskRunner):
     def run(
         self, tasks: Iterable[CountingTask], alone: bool = False
     ) -> Iterator[Sequence[WrittenPiece] | None]:
-        folder = str(self.store.folder.absolute())
-        setup = WorkerSetup(folder, self.store.journal_bytes, self.store.mark, self.memory)
-        for done in self.pool.run(functools.partial(run_task, setup), tasks):
+        run = functools.partial(
+            run_task,
+            folder=str(self.store.folder.absolute()),
+            journal_bytes=self.store.journal_bytes,
+            mark=self.store.mark,
+            memory=self.memory,
+        )
+        for done in self.pool.run(run, tasks):
             yield done and done[1]
 
     @property
@@ -126,23 +130,18 @@ class PoolRunner(TaskRunner):
         return min(self.workspace.entries, max(share, LEAST_ENTRIES))
 
 
-@dataclass(frozen=True)
-class WorkerSetup:
-    """The folder of a run, as a worker finds it: the valid part of the journal, the mark that
-    exists while the run lasts, and how much memory a task may use."""
-
-    folder: str
-    journal_bytes: int
-    mark: str
-    memory: int
-
-
-def run_task(setup: WorkerSetup, task: CountingTask) -> Sequence[WrittenPiece]:
+def run_task(
+    task: CountingTask, *, folder: str, journal_bytes: int, mark: str, memory: int
+) -> Sequence[WrittenPiece]:
     """Work on a task, in a worker. Nothing of the folder stays open or mapped afterwards: its files
-    may be deleted elsewhere."""
+    may be deleted elsewhere.
+
+    journal_bytes: the valid part of the journal. mark: a file that exists while the run lasts.
+    memory: the bytes that the task may use.
+    """
     system.allow_open_files()
     system.return_freed(LARGEST_KEPT)
-    store = Store(Path(setup.folder), mark=setup.mark)
+    store = Store(Path(folder), mark=mark)
     store.check_mark()
-    store.follow(setup.journal_bytes)
-    return task.run(WorkerContext(store, Workspace(setup.memory, threads=1)))
+    store.follow(journal_bytes)
+    return task.run(WorkerContext(store, Workspace(memory, threads=1)))

@@ -48,9 +48,7 @@ def joint_tokenizer(several: Sequence[CountsFolder]) -> Tokenizer:
     vocabulary = occurrences.vocabulary(min_count=0)
 
     # Settings that limit a vocabulary have had their effect on the parts.
-    unlimited = {}
-    for name in ("min_count", "max_vocab"):
-        unlimited[name] = getattr(TokenizerSettings, name)
+    unlimited = {name: getattr(TokenizerSettings, name) for name in ("min_count", "max_vocab")}
     stored = {**several[0].index.tokenizer, **unlimited}
     return tokenizers.load(stored, {VOCABULARY_FILE: vocabulary.to_bytes()})
 
@@ -79,8 +77,7 @@ def _unigram_counts(counts: CountsFolder) -> np.ndarray:
 
 def ids_in(tokenizer: Tokenizer, id_of: Mapping[str, int]) -> np.ndarray:
     """Return the id that each symbol of `tokenizer` has in `id_of`, (V,)."""
-    ids = map(id_of.__getitem__, tokenizer.symbols())
-    return np.fromiter(ids, dtype=np.int64, count=tokenizer.size)
+    return np.fromiter(map(id_of.__getitem__, tokenizer.symbols()), np.int64, tokenizer.size)
 
 
 class Renumbering:
@@ -117,8 +114,7 @@ class Renumbering:
         before those that begin with it."""
         workspace, below_M = self.workspace, self._below_M
         blocks = level.blocks(workspace.ngrams, len(below_M))
-        blocks = [block for block in blocks if block.start < block.end]
-        ranges = [(block.start, block.end) for block in blocks]
+        ranges = [(block.start, block.end) for block in blocks if block.start < block.end]
         exchange = SuffixExchange(level.suffixes_M, ranges, len(below_M), workspace)
         suffixes_of_block = exchange.values(below_M)
 

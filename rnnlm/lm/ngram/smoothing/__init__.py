@@ -32,9 +32,9 @@ def check_join(settings: NgramSettings) -> None:
     """Make sure that the estimator mixes in or backs off to the lower order as the settings say."""
     joins = ESTIMATORS[settings.smoothing].joins
     if settings.interpolate is not None and join_named(settings) not in joins:
-        wanted = str(settings.interpolate).lower()
         raise SettingsError(
-            f"interpolate = {wanted} is not possible with smoothing {settings.smoothing}",
+            f"interpolate = {str(settings.interpolate).lower()} is not possible with smoothing "
+            f"{settings.smoothing}",
             f"it can only {joins[0]}",
             "leave " + keyword("interpolate") + " out",
         )

@@ -141,9 +141,8 @@ class Estimator:
         self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None
     ) -> None:
         self.settings = settings
-        self.join: Join = self.joins[0]
-        if settings.interpolate is not None:
-            self.join = join_named(settings)
+        is_default = settings.interpolate is None
+        self.join: Join = self.joins[0] if is_default else join_named(settings)
         self.estimated: dict[str, Any] = {}
         self.notices = NoticeCollector()  # of all orders
 

@@ -31,12 +31,13 @@ class AbsoluteDiscounting(Estimator):
     joins = ("interpolate", "back off")
 
     def begin_order(self, order: int, tally: CountsOfCounts) -> None:
-        self.discount = discount_of(tally, order, self.notices)
-        self.estimated[f"discount of order {order}"] = round(self.discount, 6)
+        discount = discount_of(tally, order, self.notices)
+        self.discounts = np.array([0.0, discount])  # of a count of 0, 1, ...; the last: or more
+        self.estimated[f"discount of order {order}"] = round(discount, 6)
 
     def shares(self, seen: OrderCounts) -> Shares:
         total_H = seen.totals()
-        discount_M = np.where(seen.counts_M > 0, self.discount, 0.0)
+        discount_M = self.discounts[np.minimum(seen.counts_M, len(self.discounts) - 1)]
         share_M = (seen.counts_M - discount_M) / total_H[seen.contexts_M]
         return Shares(share_M, seen.per_context(discount_M) / total_H)
 
@@ -97,11 +98,8 @@ FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)  # lmplz's, with --discount_fallback
 SMALLEST = 1e-9  # below that, a discount is 0 but for rounding
 
 
-class ModifiedKneserNey(Estimator):
+class ModifiedKneserNey(KneserNey):
     """Modified Kneser-Ney: adjusted counts give up one of three discounts, by their size."""
-
-    counts = "adjusted"
-    joins = ("interpolate", "back off")
 
     def begin_order(self, order: int, tally: CountsOfCounts) -> None:
         t = tally.first(4)
@@ -112,12 +110,6 @@ class ModifiedKneserNey(Estimator):
         self.discounts = discounts_of(t, order, self.notices, least)
         reported = [round(value, 6) for value in self.discounts[1:].tolist()]
         self.estimated[f"discounts of order {order}"] = reported
-
-    def shares(self, seen: OrderCounts) -> Shares:
-        total_H = seen.totals()
-        discount_M = self.discounts[np.minimum(seen.counts_M, 3)]
-        share_M = (seen.counts_M - discount_M) / total_H[seen.contexts_M]
-        return Shares(share_M, seen.per_context(discount_M) / total_H)
 
 
 def discounts_of(
@@ -203,8 +195,7 @@ def _greatest(
     last_T = lmplz_V[ids_T]
     positions = np.flatnonzero(last_T == last_T.max())
     ends = np.flatnonzero(ids_T == boundary_id)
-    sentence_starts = np.concatenate(([0], ends + 1))
-    starts = sentence_starts[np.searchsorted(ends, positions)]
+    starts = np.concatenate(([0], ends + 1))[np.searchsorted(ends, positions)]
     last_words = [int(last_T[positions[0]])]
     # Of the n-grams that are equal so far, those with the largest word further back come last.
     for back in range(1, order):

@@ -132,8 +132,7 @@ def simple_good_turing(counts_R: np.ndarray, tally_R: np.ndarray) -> tuple[np.nd
     turing_R = (r_R + 1) * next_R / t_R
     deviation_R = (r_R + 1) / t_R * np.sqrt(next_R * (1 + next_R / t_R))
     differs_R = (next_R > 0) & (np.abs(turing_R - smoothed_R) > SIGNIFICANT * deviation_R)
-    is_turing_R = np.logical_and.accumulate(differs_R)
-    return np.where(is_turing_R, turing_R, smoothed_R), smoothed_R
+    return np.where(np.logical_and.accumulate(differs_R), turing_R, smoothed_R), smoothed_R
 
 
 def _slope(r_R: np.ndarray, t_R: np.ndarray) -> float:
@@ -200,10 +199,10 @@ class JelinekMercer(Estimator):
         return Shares(share_M, 1 - weight_H)
 
     def report(self) -> dict[str, Any]:
-        by_order = {}
-        for name, weights in self.estimated.items():
-            by_order[name] = dict(sorted(weights.items(), key=lambda item: int(item[0])))
-        return by_order
+        return {
+            name: dict(sorted(weights.items(), key=lambda item: int(item[0])))
+            for name, weights in self.estimated.items()
+        }
 
 
 def bucket(counts: np.ndarray) -> np.ndarray:
@@ -433,8 +432,7 @@ class Katz(Estimator):
         self.counts_R, self.worth_R = tally.counts_R, _worth(tally, order, self.notices)
         counts, worths = self.counts_R[:REPORTED].tolist(), self.worth_R[:REPORTED].tolist()
         first = zip(counts, worths, strict=True)
-        reported = {str(count): round(worth, 6) for count, worth in first}
-        self.estimated[f"counts of order {order}"] = reported
+        self.estimated[f"counts of order {order}"] = {str(r): round(worth, 6) for r, worth in first}
 
     def shares(self, seen: OrderCounts) -> Shares:
         place_M = np.searchsorted(self.counts_R, seen.counts_M)

@@ -1,6 +1,8 @@
 """Workers elsewhere that see the same folder count as this process does, and a late one changes
 nothing."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from rnnlm.lm.ngram.counting import task_runner
 from rnnlm.lm.ngram.counting.beyond_memory import CountShard, count_by_shards
 from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.store import Store
-from rnnlm.lm.ngram.counting.task_runner import PoolRunner, WorkerContext, WorkerSetup, run_task
+from rnnlm.lm.ngram.counting.task_runner import PoolRunner, WorkerContext, run_task
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.tables import NOWHERE
 from rnnlm.parallel import InlineExecutor, ProcessExecutor, RunCancelled, WorkerPool
@@ -82,17 +84,19 @@ def test_a_worker_that_is_late_leaves_nothing(tmp_path):
     sha256 = plans.make(ids_T, END, 3, {}, Workspace(MEMORY)).shards[0].sha256
     store = Store(tmp_path)
     store.set_mark()
-    place = WorkerSetup(str(tmp_path), 0, store.mark, MEMORY)
-    twice = [run_task(place, task_of(ids, sha256)) for _ in range(2)]
+    run = functools.partial(
+        run_task, folder=str(tmp_path), journal_bytes=0, mark=store.mark, memory=MEMORY
+    )
+    twice = [run(task_of(ids, sha256)) for _ in range(2)]
     # Both have written all of it, under names of their own; only one is taken.
     assert [piece for piece, _ in twice[0]] == [piece for piece, _ in twice[1]]
     store.finish(*twice[0])
     before = sorted(path.name for path in tmp_path.iterdir())
     store.remove_mark()
     with pytest.raises(RunCancelled, match="has ended"):
-        run_task(place, task_of(ids, sha256))
+        run(task_of(ids, sha256))
     store.remove_unfinished()
-    left = [name for name in before if not name.endswith(".new") and name != place.mark]
+    left = [name for name in before if not name.endswith(".new") and not name.startswith("running")]
     assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
@@ -114,17 +118,17 @@ def test_a_run_that_ends_while_it_writes(tmp_path, monkeypatch):
 
 def test_a_worker_that_sees_another_text_says_so(tmp_path):
     ids = written_ids(ids_of(random_text(3).sentences), tmp_path, 2)
-    place = WorkerSetup(str(tmp_path), 0, "", MEMORY)
+    task, folder = task_of(ids, "0" * 64), str(tmp_path)
     with pytest.raises(TextError, match="finds another text"):
-        run_task(place, task_of(ids, "0" * 64))
+        run_task(task, folder=folder, journal_bytes=0, mark="", memory=MEMORY)
 
 
 def test_a_folder_that_is_behind_is_an_error(tmp_path):
-    place = WorkerSetup(str(tmp_path), 10, "", MEMORY)
     (tmp_path / "finished.jsonl").write_bytes(b"{}\n")
     ids = written_ids(np.zeros(3, np.uint16), tmp_path, 1)
+    task, folder = task_of(ids, ""), str(tmp_path)
     with pytest.raises(ModelError, match="is shorter here") as raised:
-        run_task(place, task_of(ids, ""))
+        run_task(task, folder=folder, journal_bytes=10, mark="", memory=MEMORY)
     assert raised.value.why == "3 bytes of 10"
 
 
