@@ -209,8 +209,14 @@ def _read_fields(lines: ArpaLines, fields: Fields, n: int, is_highest: bool) -> 
     logprob_L = _numbers(lines, lines_L, fields.take(fields.first_L), "log-probability")
     if lines.allow_positive:
         logprob_L = np.minimum(logprob_L, 0)
-    allowing = keyword("allow_positive", True) + " reads it as 0, as KenLM's -i does"
-    refuse(lines, lines_L, logprob_L > 0, f"a positive log-probability; {allowing}")
+    refuse(
+        lines,
+        lines_L,
+        logprob_L > 0,
+        "a positive log-probability; "
+        + keyword("allow_positive", True)
+        + " reads it as 0, as KenLM's -i does",
+    )
     at = np.flatnonzero(has_backoff_L)
     weights = fields.take(fields.first_L[at] + n + 1)
     logbackoff_L = np.zeros(len(lines_L))

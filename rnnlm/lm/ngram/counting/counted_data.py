@@ -167,8 +167,10 @@ def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> Non
     """Make sure that no tokenizer is requested other than the tokenizer of a prepared text."""
     if text.tokenizer is None or tokenizer in (TokenizerSettings(), NewTokenizerSettings()):
         return
-    is_new = isinstance(tokenizer, TokenizerSettings)
-    if is_new or tokenizer.fingerprint != text.tokenizer.fingerprint:
+    if (
+        isinstance(tokenizer, TokenizerSettings)
+        or tokenizer.fingerprint != text.tokenizer.fingerprint
+    ):
         raise UsageError(
             f"{text.sources[0]} was prepared with another tokenizer",
             "its words already have ids",
