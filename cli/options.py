@@ -347,8 +347,7 @@ def model_by_default(command: str, need: str = "") -> str:
         terminal.say(f"model: {name}, from $RNNLM_MODEL; use -m to choose another")
         _check_uses(command, [name])
         return _checked_model(name)
-    from rnnlm.lm.base.default import default_model
-    from rnnlm.lm.base.loading import short_name
+    from rnnlm.lm.base.loading import default_model, short_name
 
     # The one trained last, or the shipped one, which is called by its name.
     default = default_model(command, need)

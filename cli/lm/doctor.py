@@ -30,8 +30,7 @@ def command(model: str | None, model_name: str | None, device: str, as_json: boo
             "another project called rnnlm is installed, too, and has the same command and import "
             "name; run pip uninstall rnnlm, then install this one again"
         )
-    name = chosen_model(model_name, argument=model)
-    checks = list(audit(name, device=device))
+    checks = list(audit(chosen_model(model_name, argument=model), device=device))
     is_well = all(check.result != "failed" for check in checks)
     if as_json:
         terminal.print_json({"well": is_well, "checks": checks})

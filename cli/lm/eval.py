@@ -79,8 +79,7 @@ def command(
     keep_freed()  # each part of a text takes the memory of the one before
     data = task_options.data_of(task, text, given)
     evaluation_options = task_options.options_of(task, given)
-    model = loading.load(name, device)
-    evaluation = task.evaluate(model, data, evaluation_options)
+    evaluation = task.evaluate(loading.load(name, device), data, evaluation_options)
 
     # Files that only some tasks have; the others refused these options above.
     if plot:

@@ -2,27 +2,35 @@
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnlm.amounts import plural
+from rnnlm.config import as_text
 from rnnlm.errors import UsageError
+from rnnlm.events import Evaluating
+from rnnlm.training.grid import (
+    GridFinished,
+    GridPlan,
+    GridRunEnded,
+    GridRunStarted,
+    RunResult,
+    plan_grid,
+    read,
+    run_grid,
+)
+from rnnlm.training.grid_request import GridRequest, parse_axes
+from rnnlm.training.request import TrainingRequest
+from rnnlm.training.resume import CompletedRun
 
 from .. import terminal
 from ..live import announce_counting, display_for
 from ..signals import Signals, explaining, saving_ignored
 
-if TYPE_CHECKING:
-    from rnnlm.training.grid import GridFinished, GridPlan, GridRunEnded, GridRunStarted, RunResult
-    from rnnlm.training.request import TrainingRequest
-
 
 def train_grid(
-    request: "TrainingRequest", grid: tuple[str, ...], as_json: bool, dry_run: bool
+    request: TrainingRequest, grid: tuple[str, ...], as_json: bool, dry_run: bool
 ) -> int:
     """Plan and train a grid, or show the plan; return the exit code."""
-    from rnnlm.training.grid import plan_grid
-    from rnnlm.training.grid_request import GridRequest, parse_axes
-
     # Each run reads the texts again, which standard input does not allow.
     if "-" in (*request.valid, *request.test):
         raise UsageError(
@@ -49,11 +57,9 @@ def train_grid(
     return 128 + ending if ending else int(failed)
 
 
-def _differences(planned: "GridPlan") -> list[str]:
+def _differences(planned: GridPlan) -> list[str]:
     """Return lines on the common settings of the runs, and on their differences besides the
     grid."""
-    from rnnlm.config import as_text
-
     lines = []
     if planned.shared:
         settings = ", ".join(f"{name}={as_text(value)}" for name, value in planned.shared.items())
@@ -68,36 +74,28 @@ def _differences(planned: "GridPlan") -> list[str]:
     return lines
 
 
-def _by_value(planned: "GridPlan", values: dict[str, str]) -> str:
+def _by_value(planned: GridPlan, values: dict[str, str]) -> str:
     """Return each value of a setting with the runs that have it. The runs are named by the axis of
     the grid that the setting follows, if there is one."""
     having = [run for run in planned.runs if run.name in values]
     followed = None
     for axis in planned.request.axes:
         # It follows an axis if all runs at the same point of the axis have the same value.
-        value_at: dict[str, str] = {}
-        for run in having:
-            value_at.setdefault(run.values[axis], values[run.name])
-        if all(value_at[run.values[axis]] == values[run.name] for run in having):
+        pairs = {(run.values[axis], values[run.name]) for run in having}
+        if len(pairs) == len({point for point, _ in pairs}):
             followed = axis
             break
 
-    labels_by_value: dict[str, list[str]] = {}
+    labels_by_value: dict[str, dict[str, None]] = {}  # each label once, in order
     for run in having:
         label = run.name if followed is None else f"{followed}={run.values[followed]}"
-        labels = labels_by_value.setdefault(values[run.name], [])
-        if label not in labels:
-            labels.append(label)
+        labels_by_value.setdefault(values[run.name], {})[label] = None
     return "; ".join(f"{value} ({', '.join(labels)})" for value, labels in labels_by_value.items())
 
 
-def _train(planned: "GridPlan") -> "tuple[GridFinished, bool, int]":
+def _train(planned: GridPlan) -> tuple[GridFinished, bool, int]:
     """Train the grid. Return how it ended, whether a run failed, and the signal that ended it, or
     0."""
-    from rnnlm.events import Evaluating
-    from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, run_grid
-    from rnnlm.training.resume import CompletedRun
-
     # Each run listens to signals for itself: not all can end in order.
     current = [Signals()]
     display, failed = None, False
@@ -131,10 +129,8 @@ def _train(planned: "GridPlan") -> "tuple[GridFinished, bool, int]":
     raise AssertionError("run_grid ends with GridFinished")
 
 
-def _left(event: "GridRunStarted", seconds: float) -> str:
+def _left(event: GridRunStarted, seconds: float) -> str:
     """Say that a run is done already, or about how long the rest of the grid will take."""
-    from rnnlm.training.resume import CompletedRun
-
     if isinstance(event.plan, CompletedRun):
         return " is already finished"
     if event.number == 1 or seconds < 1:
@@ -144,7 +140,7 @@ def _left(event: "GridRunStarted", seconds: float) -> str:
     return f"; about {terminal.duration(seconds_per_run * runs_left)} left"
 
 
-def _say_ended(event: "GridRunEnded") -> None:
+def _say_ended(event: GridRunEnded) -> None:
     result = event.result
     if event.error:
         terminal.show_error(f"{result.run}: " + event.error.what, event.error.why, event.error.hint)
@@ -154,7 +150,7 @@ def _say_ended(event: "GridRunEnded") -> None:
         terminal.say(f"{result.run}: validation {result.main or metric.name} {metric.with_unit()}")
 
 
-def _say_how_to_resume(planned: "GridPlan") -> None:
+def _say_how_to_resume(planned: GridPlan) -> None:
     without = " without --overwrite" if planned.request.request.overwrite else ""
     terminal.say(
         f"the grid in {planned.folder} is not complete; to resume, run the same command "
@@ -162,21 +158,16 @@ def _say_how_to_resume(planned: "GridPlan") -> None:
     )
 
 
-def _show_plan(planned: "GridPlan", as_json: bool) -> None:
-    from rnnlm.training.grid import read
-    from rnnlm.training.resume import CompletedRun
-
+def _show_plan(planned: GridPlan, as_json: bool) -> None:
     records = []
     for run, plan in zip(planned.runs, planned.plans, strict=True):
-        facts: dict[str, Any] = {}
         if isinstance(plan, CompletedRun):
-            facts["parameters"] = read(run).parameters
-            facts["train_tokens"] = plan.manifest.training["train_tokens"]
-            facts["state"] = "ended"
+            parameters, tokens = read(run).parameters, plan.manifest.training["train_tokens"]
+            state = "ended"
         else:
-            facts["parameters"] = plan.parameters()
-            facts["train_tokens"] = plan.data.train.tokens
-            facts["state"] = "resumes" if plan.is_resumed else "new"
+            parameters, tokens = plan.parameters(), plan.data.train.tokens
+            state = "resumes" if plan.is_resumed else "new"
+        facts = {"parameters": parameters, "train_tokens": tokens, "state": state}
         records.append({"run": run.name, **run.values, **facts})
     if as_json:
         terminal.print_json({"folder": str(planned.folder), "runs": records, **_settings(planned)})
@@ -190,7 +181,7 @@ def _show_plan(planned: "GridPlan", as_json: bool) -> None:
         terminal.say(line)
 
 
-def _show_results(planned: "GridPlan", finished: "GridFinished", as_json: bool) -> None:
+def _show_results(planned: GridPlan, finished: GridFinished, as_json: bool) -> None:
     if finished.stopped == "request":
         _say_how_to_resume(planned)
     if as_json:
@@ -199,9 +190,8 @@ def _show_results(planned: "GridPlan", finished: "GridFinished", as_json: bool) 
         terminal.print_json({**files, "runs": results, **_settings(planned)})
     elif finished.results:
         # The same columns for all runs, though some may have failed before they were measured.
-        texts = ["valid"]
-        if any("test" in result.metrics for result in finished.results):
-            texts.append("test")
+        has_test = any("test" in result.metrics for result in finished.results)
+        texts = ["valid", "test"] if has_test else ["valid"]
         main = next((result.main for result in finished.results if result.main), "ppl")
         rows = [_row(result, texts, main) for result in finished.results]
         left = [*planned.request.axes, "stopped"]
@@ -211,13 +201,12 @@ def _show_results(planned: "GridPlan", finished: "GridFinished", as_json: bool) 
         terminal.say(f"saved in {finished.table}{curves}")
 
 
-def _row(result: "RunResult", texts: list[str], main: str) -> dict[str, str]:
+def _row(result: RunResult, texts: list[str], main: str) -> dict[str, str]:
     """Return a row of the table. main: the name of the main metric."""
     # Values in the grid, sizes and times; then each text's metric with its interval.
     digits = {"parameters": 0, "steps": 0, "seconds": 1, "tokens_per_second": 0, "stopped": 0}
     row = dict(result.values)
-    for name, fractions in digits.items():
-        row[name] = terminal.amount(getattr(result, name), fractions)
+    row |= {name: terminal.amount(getattr(result, name), digits[name]) for name in digits}
     for text in texts:
         metric = result.metrics.get(text)
         value = bounds = "-"
@@ -231,6 +220,6 @@ def _row(result: "RunResult", texts: list[str], main: str) -> dict[str, str]:
     return row
 
 
-def _settings(planned: "GridPlan") -> dict[str, Any]:
+def _settings(planned: GridPlan) -> dict[str, Any]:
     differing = {name: dict(values) for name, values in planned.differing.items()}
     return {"shared": dict(planned.shared), "differing": differing}

@@ -56,14 +56,13 @@ def command(
     )
     from rnnlm.training.derived.importing import import_arpa
 
-    settings = TokenizerSettings(
-        lowercase=bool(lowercase), split_punctuation=bool(split_punctuation)
-    )
     model = import_arpa(
         file,
         output,
         overwrite,
-        settings=settings,
+        settings=TokenizerSettings(
+            lowercase=bool(lowercase), split_punctuation=bool(split_punctuation)
+        ),
         tokenizer_from=tokenizer_from,
         allow_positive=allow_positive,
         report=terminal.Progress(),

@@ -31,10 +31,11 @@ def command(model: str | None, model_name: str | None, wants_all: bool, as_json:
     if as_json:
         terminal.print_json(info.describe(name))
     elif wants_all:
-        rows = []
-        for what, value in _flat(info.describe(name)):
-            if value not in (None, {}, []):
-                rows.append([what, terminal.amount(value, ".6g")])
+        rows = [
+            [what, terminal.amount(value, ".6g")]
+            for what, value in _flat(info.describe(name))
+            if value not in (None, {}, [])
+        ]
         terminal.print_table(terminal.Table(["what", "value"], rows))
     else:
         terminal.print_table(terminal.Table(["what", "value"], info.summary(name)), gap=2)

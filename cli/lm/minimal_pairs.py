@@ -19,7 +19,6 @@ from ..options import PATH, STANDARD_OUTPUT, one_on_stdout, own_file, refuse_if
 
 if TYPE_CHECKING:
     from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, PairScores, TestSet
-    from rnnlm.scoring.pairs.scoring import PairScore
 
     Scores = dict[str, PairScores]  # by model
     Accuracies = Mapping[str, Sequence[PairAccuracy]]
@@ -136,9 +135,10 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
 
     # The accuracies of a single model have its signature already.
     if len(models) > 1:
-        signatures = {}
-        for name, model in models.items():
-            signatures[name] = signature_of_set(model, test_set, request.scoring, request.eos)
+        signatures = {
+            name: signature_of_set(model, test_set, request.scoring, request.eos)
+            for name, model in models.items()
+        }
         terminal.say_signatures(signatures)
 
 
@@ -206,20 +206,15 @@ def _write_details(path: Path, scores: "Scores") -> None:
     from rnnlm.storage.files.outputs import save_file
 
     def lines() -> Iterator[bytes]:
-        # One record a pair and model.
-        for name, score in _in_turn(scores):
-            of_model = {"model": name} if len(scores) > 1 else {}
-            record = of_model | record_of(score)
-            line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-            yield line.encode("utf-8", "backslashreplace")  # names of files may not be UTF-8
+        # One record a pair and model: those of all models, then of the next pair.
+        for of_pair in zip(*scores.values(), strict=True):
+            for name, score in zip(scores, of_pair, strict=True):
+                of_model = {"model": name} if len(scores) > 1 else {}
+                record = of_model | record_of(score)
+                line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+                yield line.encode("utf-8", "backslashreplace")  # names of files may not be UTF-8
 
     save_file(path, lines())
-
-
-def _in_turn(scores: "Scores") -> "Iterator[tuple[str, PairScore]]":
-    """Yield the scores of each pair by all models, then of the next pair."""
-    for of_pair in zip(*scores.values(), strict=True):
-        yield from zip(scores, of_pair, strict=True)
 
 
 def _show(accuracies: "Accuracies") -> None:

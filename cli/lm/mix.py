@@ -119,9 +119,8 @@ def command(
         from rnnlm.training.derived.static_mixing import mix_static
 
         del given["bundle"], given["device"]
-        progress = terminal.Progress()
         mixed = mix_static(
-            models, corpus, output, memory=memory, temp=temp, report=progress, **given
+            models, corpus, output, memory=memory, temp=temp, report=terminal.Progress(), **given
         )
     else:
         from rnnlm.training.derived.mixing import mix
@@ -129,16 +128,15 @@ def command(
         mixed = mix(models, corpus, output, report=terminal.Progress(), **given)
     if as_json:
         # Without a text nothing was measured.
-        parts = []
-        for part in mixed.parts:
-            parts.append(
-                {
-                    "model": part.name,
-                    "fingerprint": part.fingerprint,
-                    "weight": part.weight,
-                    "ppl_token": part.evaluation.ppl_token if part.evaluation else None,
-                }
-            )
+        parts = [
+            {
+                "model": part.name,
+                "fingerprint": part.fingerprint,
+                "weight": part.weight,
+                "ppl_token": part.evaluation.ppl_token if part.evaluation else None,
+            }
+            for part in mixed.parts
+        ]
         terminal.print_json(
             {
                 "output": mixed.folder,

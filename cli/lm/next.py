@@ -61,10 +61,9 @@ def command(beginnings: tuple[str, ...], model_names: tuple[str, ...], device: s
                 terminal.say(f"{name} knows no word that begins like the last one of {text!r}")
             if as_json:
                 terminal.print_json({"model": name, "text": text, "next": list(words)})
+            about = {"model": name, "text": text}
             for word in words:
-                probability = f"{word.probability:.4g}"
-                row = {"model": name, "text": text, "word": word.word, "probability": probability}
-                rows.append(row)
+                rows.append({**about, "word": word.word, "probability": f"{word.probability:.4g}"})
 
     # Columns that are the same in all rows are left out.
     if not as_json:

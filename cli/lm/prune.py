@@ -114,12 +114,10 @@ def command(
 
 def _cells(size: "ModelSize") -> dict[str, str]:
     """Return a column of the table: counts, and perplexities where a text is named."""
-    cells = {}
-    for order, count in enumerate(size.ngrams, start=1):
-        cells[f"{order}-grams"] = terminal.amount(count)
-    cells["n-grams"] = terminal.amount(sum(size.ngrams))
-    cells["vocabulary"] = terminal.amount(size.vocabulary_size)
-    cells["bytes"] = terminal.amount(size.bytes)
+    counts = {f"{order}-grams": count for order, count in enumerate(size.ngrams, start=1)}
+    counts["n-grams"] = sum(size.ngrams)
+    counts |= {"vocabulary": size.vocabulary_size, "bytes": size.bytes}
+    cells = {name: terminal.amount(count) for name, count in counts.items()}
     if size.evaluation:
         for name in ("ppl_token", "ppl_token_no_oov"):
             metric = size.evaluation.metric(name)
@@ -129,5 +127,4 @@ def _cells(size: "ModelSize") -> dict[str, str]:
 
 
 def _as_json(size: "ModelSize") -> dict[str, Any]:
-    evaluation = size.evaluation.to_dict() if size.evaluation else None
-    return {**vars(size), "evaluation": evaluation}
+    return {**vars(size), "evaluation": size.evaluation.to_dict() if size.evaluation else None}

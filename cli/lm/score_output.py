@@ -5,27 +5,28 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from rnnlm.amounts import plural
 from rnnlm.errors import TextError, keyword
 from rnnlm.events import never
-from rnnlm.scoring.rows import MEASURES
+from rnnlm.scoring.output_formats import Scores, Tally, TextForm
+from rnnlm.scoring.rows import MEASURES, RowLayout
+from rnnlm.scoring.scorer import signature_before
+from rnnlm.scoring.sentence_scores import SentenceScore, likelihood_ratio
+from rnnlm.scoring.sentences import Sentence
+from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.scoring.several_models import ModelsChunk, describe_run_of_models, score_chunks_of_models
+from rnnlm.storage.files import lock
 from rnnlm.storage.files.reading import FEW_LINES, standard_input_waits
-from rnnlm.storage.files.tables import cell_text
+from rnnlm.storage.files.result_file import GrowingFile, next_step_of_file, whole_files
+from rnnlm.storage.files.resuming import NextStep, merged
+from rnnlm.storage.files.tables import cell_text, save_parquet
 
 from .. import terminal
 from ..signals import explaining
-
-if TYPE_CHECKING:
-    from rnnlm.scoring.output_formats import Scores
-    from rnnlm.scoring.rows import RowLayout
-    from rnnlm.scoring.sentence_scores import SentenceScore
-    from rnnlm.scoring.sentences import Sentence
-    from rnnlm.scoring.settings import ScoringSettings
-    from rnnlm.scoring.several_models import ModelsChunk
 
 
 def show(
@@ -39,9 +40,6 @@ def show(
 ) -> None:
     """Print the scores in the format `form`: records as they come, or a table, the likeliest first
     if it is `ranked`."""
-    from rnnlm.scoring.output_formats import TextForm
-    from rnnlm.scoring.several_models import score_chunks_of_models
-
     about = _About(models, settings)
     as_text = None if form == "table" else TextForm(form, settings, layout)
 
@@ -82,12 +80,6 @@ def write(
 ) -> None:
     """Write the scores to a file, chunk by chunk; after those that an interrupted run of the same
     work has written. A Parquet file appears when it is complete. identity: of the sentences."""
-    from rnnlm.scoring.output_formats import TextForm
-    from rnnlm.scoring.several_models import describe_run_of_models, score_chunks_of_models
-    from rnnlm.storage.files import lock
-    from rnnlm.storage.files.result_file import GrowingFile, next_step_of_file, whole_files
-    from rnnlm.storage.files.resuming import NextStep, merged
-
     about = _About(models, settings)
     identity = merged(identity, describe_run_of_models(models, settings))
 
@@ -131,8 +123,6 @@ def _write_parquet(
     say: Callable[[str], None],
 ) -> int:
     """Write the scores of all chunks to a Parquet file; return how many sentences they were."""
-    from rnnlm.storage.files.tables import save_parquet
-
     written = 0
 
     def batches() -> Iterator[list[dict[str, Any]]]:
@@ -153,12 +143,9 @@ class _About:
     Raises an error if no line could be scored."""
 
     def __init__(self, models: dict[str, Any], settings: "ScoringSettings") -> None:
-        from rnnlm.scoring.output_formats import Tally
-        from rnnlm.scoring.scorer import signature_before
-
-        self.signatures = {}
-        for name, model in models.items():
-            self.signatures[name] = signature_before(model, settings)
+        self.signatures = {
+            name: signature_before(model, settings) for name, model in models.items()
+        }
         self.tally = Tally()
 
     def observe(self, chunk: "ModelsChunk") -> None:
@@ -315,27 +302,23 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probabi
 
 
 def _region_rows(score: "SentenceScore") -> list[list[str]]:
-    rows = []
-    for region in score.region_scores:
-        rows.append([
+    return [
+        [
             region.name or str(region.index),
             region.text,
             str(region.words),
             terminal.amount(region.surprisal_bits),
             terminal.amount(region.next_surprisal_bits),
             "unknown words" if region.is_oov else "",
-        ])  # fmt: skip
-    return rows
+        ]
+        for region in score.region_scores
+    ]
 
 
 def odds(better: "SentenceScore", worse: "SentenceScore", eos: bool) -> str | None:
     """Say how many times likelier the first of two sentences is, in total and per word. None if one
     has no score, or their sources differ."""
-    from rnnlm.scoring.sentence_scores import likelihood_ratio
-
-    if better.source != worse.source:
-        return None
-    ratio = likelihood_ratio(better, worse, eos)
+    ratio = likelihood_ratio(better, worse, eos) if better.source == worse.source else None
     if ratio is None:
         return None
     total, per_word = ratio
@@ -343,11 +326,10 @@ def odds(better: "SentenceScore", worse: "SentenceScore", eos: bool) -> str | No
         return "Both are equally likely."
 
     # The likelier sentence may be the less likely one per word, if it is shorter.
-    per_word_direction = f"{times(per_word)} likelier"
-    if per_word < 0:
-        per_word_direction = f"{times(-per_word)} less likely"
+    direction = "less likely" if per_word < 0 else "likelier"
+    by_word = f"{times(abs(per_word))} {direction}"
     text = terminal.visible(better.text)
-    return f'"{text}" is {times(total)} likelier in total; per word, {per_word_direction}.'
+    return f'"{text}" is {times(total)} likelier in total; per word, {by_word}.'
 
 
 def times(log10: float) -> str:

@@ -172,11 +172,9 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     request = _request(given)
     with planning_together(), terminal.Progress() as progress:
         report = silent if here.rank else progress
-        plan: Plan | CompletedRun
-        if dry_run:
-            plan = dry_plan(request, report)
-        else:
-            plan = plan_of(request, report)
+        plan: Plan | CompletedRun = (
+            dry_plan(request, report) if dry_run else plan_of(request, report)
+        )
 
     # Nothing is trained in a dry run, or where the model is there.
     if isinstance(plan, CompletedRun) or dry_run:

@@ -85,9 +85,8 @@ def command(
     if as_json:
         terminal.print_json(event)
     else:
-        shown = dict(event.settings)
-        for key in ("tokens", "ppl_before", "ppl_after"):
-            shown[key] = getattr(event, key)
+        keys = ("tokens", "ppl_before", "ppl_after")
+        shown = {**event.settings, **{key: getattr(event, key) for key in keys}}
         rows = [[key, terminal.amount(value, "g", whole="d")] for key, value in shown.items()]
         terminal.print_table(terminal.Table(["what", "value"], rows, right=["value"]))
     terminal.say(

@@ -12,9 +12,8 @@ from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.lm.base.adaptation_settings import KINDS
 from rnnlm.storage.files import tensors
-from rnnlm.storage.files import writing as safe_files
 from rnnlm.storage.files.reading import read_json
-from rnnlm.storage.files.writing import replace_file, write_facts, writing
+from rnnlm.storage.files.writing import digest, replace_file, write_facts, writing
 
 STATISTICS = "adapt-dynamic.safetensors"
 FORMAT_VERSION = 1
@@ -90,7 +89,7 @@ def save_statistics(folder: Path, statistics: dict[str, np.ndarray], fingerprint
     """Write MS_g of each weight into the folder of the model with that fingerprint."""
     path = folder / STATISTICS
     owned = {**statistics, _OWNER: _as_array(fingerprint)}
-    owned[_HASH] = _as_array(_hash(owned))
+    owned[_HASH] = _as_array(digest(tensors.chunks(owned)))
     with writing(folder):
         replace_file(path, tensors.chunks(owned))
     return path
@@ -142,17 +141,13 @@ def _statistics(path: Path) -> dict[str, np.ndarray]:
             f"the gradient statistics in {path} are damaged", error.why, _AGAIN
         ) from None
     recorded = by_name.pop(_HASH, _as_array(""))
-    if recorded.tobytes() != _hash(by_name).encode():
+    if recorded.tobytes() != digest(tensors.chunks(by_name)).encode():
         raise ModelError(
             f"the gradient statistics in {path} are damaged",
             "their SHA-256 does not match the recorded one",
             _AGAIN,
         )
     return by_name
-
-
-def _hash(arrays: dict[str, np.ndarray]) -> str:
-    return safe_files.digest(tensors.chunks(arrays))
 
 
 def _as_array(text: str) -> np.ndarray:

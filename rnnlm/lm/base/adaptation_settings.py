@@ -93,12 +93,11 @@ def describe(
 ) -> str:
     """Name kind, settings and everything else that results depend on, as a signature does:
     `cache(tokens=2000,weight=0.1,flatness=0.3)`."""
-    values = {}
-    for field in fields(settings):
-        short = field.name.removeprefix("cache_").removeprefix("adaptation_")
-        values[short] = getattr(settings, field.name)
-    values |= more
-    listed = ",".join(f"{name}={value}" for name, value in values.items())
+    values = {
+        field.name.removeprefix("cache_").removeprefix("adaptation_"): getattr(settings, field.name)
+        for field in fields(settings)
+    }
+    listed = ",".join(f"{name}={value}" for name, value in {**values, **more}.items())
     return f"{kind}({listed})"
 
 

@@ -56,13 +56,10 @@ def score_and_apply(
         if chosen_BT.any():
             places.append(position_BT[chosen_BT])
             rows_M, times_M = np.nonzero(chosen_BT)
-            for distributions_MV in reader.distributions(read, rows_M, times_M):
-                seen.append(function(distributions_MV))
+            seen += map(function, reader.distributions(read, rows_M, times_M))
 
     # Spans are read by length: bring the results into the order of the text.
-    seen_M = np.zeros(0)
-    if places:
-        seen_M = np.concatenate(seen)[np.argsort(np.concatenate(places))]
+    seen_M = np.concatenate(seen)[np.argsort(np.concatenate(places))] if places else np.zeros(0)
     return logprob_N, seen_M, carried.state if carried else None
 
 
@@ -195,18 +192,14 @@ def likeliest(logprob_MV: Array, count: int) -> np.ndarray:
     ids_MK = np.argpartition(-logprob_MV, count - 1, axis=1)[:, :count]
     top_MK = np.take_along_axis(logprob_MV, ids_MK, axis=1)
     order_MK = np.lexsort((ids_MK, -top_MK), axis=1)
-    sorted_ids_MK = np.take_along_axis(ids_MK, order_MK, axis=1)
-    sorted_top_MK = np.take_along_axis(top_MK, order_MK, axis=1)
-    return np.stack([sorted_ids_MK, sorted_top_MK], axis=2)
+    both = [np.take_along_axis(values_MK, order_MK, axis=1) for values_MK in (ids_MK, top_MK)]
+    return np.stack(both, axis=2)
 
 
 def stepping(model: LanguageModel) -> LanguageModel:
     """Return a model for one caller that reads token by token: one with caches for this, if `model`
     offers it."""
-    if not hasattr(model, "stepping"):
-        return model
-    stepping_model: LanguageModel = model.stepping()
-    return stepping_model
+    return model.stepping() if hasattr(model, "stepping") else model
 
 
 def predict(model: LanguageModel, input_B: np.ndarray, state: State) -> tuple[np.ndarray, State]:

@@ -94,9 +94,10 @@ def encoded_lines(lines: Sequence[str], tokenizer: Tokenizer, with_words: bool) 
     if not with_words:
         return LayerInputs(lengths_L, (), encoded)
     spans = [word_spans(line) for line in lines]
-    words = []
-    for line, spans_of_line in zip(lines, spans, strict=True):
-        words.append([line[start:end] for start, end in spans_of_line])
+    words = [
+        [line[start:end] for start, end in spans_of_line]
+        for line, spans_of_line in zip(lines, spans, strict=True)
+    ]
     words_of_lines = line_words(lines, words, spans, lengths_L - 1, tokenizer)
     return LayerInputs(lengths_L, words_of_lines, encoded)
 

@@ -10,6 +10,7 @@ import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,13 +19,13 @@ import numpy as np
 import rnnlm.checkpoints as shipped_models
 from rnnlm import registry
 from rnnlm.checks import several
-from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, given, nearest, notice
+from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, given, keyword, nearest, notice
 from rnnlm.interface import Device, LanguageModel, Tokenizer, core_of
 from rnnlm.lm.base import stored_model
 from rnnlm.registry import LabelModel
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.compression import without_suffix
-from rnnlm.storage.manifest import Manifest, part_folders, read_manifest
+from rnnlm.storage.manifest import CONFIG, Manifest, part_folders, read_manifest
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
 
@@ -59,9 +60,7 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
 def load_if_named(model: ScoringModel, device: str | Device = "auto") -> LanguageModel | LabelModel:
     """Return a model of any task itself, or load the one of that name as :func:`load` does, each
     time."""
-    if isinstance(model, (str, os.PathLike)):
-        return load(model, device)
-    return core_of(model)
+    return load(model, device) if isinstance(model, (str, os.PathLike)) else core_of(model)
 
 
 def model_for(command: str, model: ScoringModel, device: str | Device = "auto") -> Any:
@@ -101,8 +100,7 @@ def name_if_saved(model: LanguageModel | LabelModel | str | Path) -> str | None:
 def origin_of(model: LanguageModel | LabelModel) -> tuple[str, str] | None:
     """Return the folder that a model was loaded from, and the device that was asked for; None if it
     was made in memory."""
-    origin: tuple[str, str] | None = getattr(core_of(model), "origin", None)
-    return origin
+    return getattr(core_of(model), "origin", None)
 
 
 def parameters_of(model: LanguageModel | LabelModel) -> int:
@@ -183,17 +181,15 @@ def without_adaptation(name: str) -> tuple[str, str | None]:
     """Return NAME and KIND of NAME+KIND; `name` itself and None if it names no kind of adaptation,
     or a folder has exactly that name."""
     base, _, kind = name.rpartition("+")
-    if not base or kind not in registry.ADAPTATIONS:
-        return name, None
-    if any(map(model_folder.is_model, _places(name))):
+    is_adapted = bool(base) and kind in registry.ADAPTATIONS
+    if not is_adapted or any(map(model_folder.is_model, _places(name))):
         return name, None
     return base, kind
 
 
 def base_folder(name: str | Path) -> Path:
     """Return the folder of the model called NAME, also of NAME+KIND."""
-    base, _ = without_adaptation(os.fspath(name))
-    return find(base)
+    return find(without_adaptation(os.fspath(name))[0])
 
 
 def load_tokenizer(name: str | Path) -> Tokenizer:
@@ -229,8 +225,7 @@ def load_codec(name: str | Path) -> Any:
     if is_prepared(name) or registry.library_of(os.fspath(name)):
         return load_tokenizer(name)
     folder = find(name)
-    _, codec, _ = stored_model.content(folder, model_folder.read_manifest(folder))
-    return codec
+    return stored_model.content(folder, model_folder.read_manifest(folder))[1]
 
 
 def find(name: LanguageModel | str | Path) -> Path:
@@ -250,10 +245,9 @@ def find(name: LanguageModel | str | Path) -> Path:
     if len(of_text) == 1:
         return of_text[0]
     if of_text:
-        names = [folder.name for folder in of_text]
         raise ModelError(
             f"{name} is ambiguous",
-            f"models with that prefix: {', '.join(names)}",
+            f"models with that prefix: {', '.join(folder.name for folder in of_text)}",
             "name one of them in full",
         )
     raise _not_found(name)
@@ -294,8 +288,11 @@ def _not_found(name: str) -> ModelError:
     base, _, kind = name.rpartition("+")
     if base and any(map(model_folder.is_model, _places(base))):
         if kind in registry.ADAPTATIONS:
-            why = f"only eval, score, generate, compare and mix support adaptation {kind!r}"
-            return ModelError(missing, why, f"use {base} alone")
+            return ModelError(
+                missing,
+                f"only eval, score, generate, compare and mix support adaptation {kind!r}",
+                f"use {base} alone",
+            )
         return ModelError(
             missing, f"there is no adaptation {kind!r}", nearest(kind, registry.ADAPTATIONS)
         )
@@ -303,9 +300,7 @@ def _not_found(name: str) -> ModelError:
     # A model of another program, or a name that is spelled wrong.
     folders = [*filter(model_folder.is_model, shipped()), *saved_here()]
     known = {folder.name for folder in folders}
-    hint = "train one: rnnlm train"
-    if known:
-        hint = f"available models: {', '.join(sorted(known))}"
+    hint = f"available models: {', '.join(sorted(known))}" if known else "train one: rnnlm train"
     return ModelError(missing, "there is no such folder" if is_path else "", hint)
 
 
@@ -327,8 +322,7 @@ def _places(name: str) -> list[Path]:
     path = Path(name)
     if path.name != name:
         return [path]
-    of_that_name = [folder for folder in shipped() if folder.name == name]
-    return [path, CHECKPOINTS / name, *of_that_name]
+    return [path, CHECKPOINTS / name, *(folder for folder in shipped() if folder.name == name)]
 
 
 def shipped() -> list[Path]:
@@ -357,6 +351,71 @@ def _was_trained_on(folder: Path, lines_hash: str) -> bool:
     """Return whether the model there, or one that it is made of, was trained on this text."""
     manifest = read_manifest(folder)
     parts = part_folders(folder, manifest)
-    if manifest.training.get("train_data") == lines_hash:
-        return True
-    return any(_was_trained_on(part, lines_hash) for part in parts)
+    is_own = manifest.training.get("train_data") == lines_hash
+    return is_own or any(_was_trained_on(part, lines_hash) for part in parts)
+
+
+# ---- The model when none is named: the one trained last in ./checkpoints, else the shipped one.
+
+
+@dataclass(frozen=True)
+class Default:
+    """The model of a command that names none. trained: when it was saved, in seconds since 1970;
+    None: it is the shipped one."""
+
+    folder: Path
+    trained: float | None = None
+
+
+def default_model(command: str, need: str = "") -> Default:
+    """Return the model that a command takes where none is named: the newest one that it can use.
+
+    command: as after `rnnlm`, "score". need: the ability that the model must have (`Kind.has`).
+    """
+    # A checkout has the shipped models in ./checkpoints, too.
+    of_rnnlm = {folder.resolve() for folder in shipped()}
+    saved = [
+        ((folder / CONFIG).stat().st_mtime, folder)
+        for folder in saved_here()
+        if folder.resolve() not in of_rnnlm
+    ]
+    for trained, folder in sorted(saved, reverse=True):
+        if _is_usable(folder, command, need):
+            return Default(folder, trained)
+    if _suits(read_manifest(SHIPPED), command, need):
+        return Default(SHIPPED)
+    raise UsageError(
+        "no model is given, and there is no suitable one here",
+        f"rnnlm {command} can use no finished model in ./checkpoints",
+        "name one with "
+        + keyword("model", "MODEL")
+        + f", or train one: {_training(command, need)}",
+    )
+
+
+def _is_usable(folder: Path, command: str, need: str) -> bool:
+    """Return whether a folder holds the model of a finished training run, with all its files, that
+    a command can use."""
+    try:
+        manifest = read_manifest(folder)
+        sizes = {name: (folder / name).stat().st_size for name in manifest.files}
+        is_whole = all(sizes[name] == entry.bytes for name, entry in manifest.files.items())
+        is_trained = "train_data" in manifest.training and not manifest.is_unfinished
+        return is_whole and is_trained and _suits(manifest, command, need)
+    except (ModelError, OSError):
+        return False
+
+
+def _suits(manifest: Manifest, command: str, need: str) -> bool:
+    return registry.can_use(command, manifest.task, manifest.model, need)
+
+
+def _training(command: str, need: str) -> str:
+    """Return a command line that trains a model that a command can use."""
+    for learned in registry.all_tasks():
+        kinds = registry.kinds_of(learned.name)
+        usable = [kind for kind in kinds if registry.can_use(command, learned.name, kind, need)]
+        if usable:
+            model = "" if registry.USUAL_MODEL in usable else f"--model {usable[0]}"
+            return " ".join(filter(None, ["rnnlm train TEXT", learned.option, model]))
+    return "rnnlm train TEXT"

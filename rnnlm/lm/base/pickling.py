@@ -53,10 +53,9 @@ def _unpickled(folder: str, device: str, fingerprint: str) -> LanguageModel:
     """Load the model that was pickled, unless it is another one now."""
     model, manifest = stored_model.load(Path(folder), device)
     if manifest.fingerprint != fingerprint:
-        why = f"its fingerprint was {fingerprint} and is now {manifest.fingerprint}"
         raise ModelError(
             f"the model at {folder} has changed since it was pickled",
-            why,
+            f"its fingerprint was {fingerprint} and is now {manifest.fingerprint}",
             "load it with rnnlm.load and pickle it again",
         )
     return model

@@ -60,8 +60,7 @@ def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.nd
     """Score `ids` as :func:`score_spans` does, as the next part of a stream whose last token was a
     boundary. Return the scores and the state after them."""
     carried = StatefulStep(model.score, state)
-    scored = windows(model, ids, whole_text(ids), carried.step)
-    return placed(scored, len(ids)), carried.state
+    return placed(windows(model, ids, whole_text(ids), carried.step), len(ids)), carried.state
 
 
 class StatefulStep(Generic[Result]):
@@ -174,16 +173,14 @@ def window_tokens(model: LanguageModel, call_tokens: int) -> int:
 def check_scores(logprob: np.ndarray) -> None:
     """Make sure that log-probabilities are numbers; -inf is the one of zero."""
     if np.isnan(logprob).any() or np.isposinf(logprob).any():
-        why = (
+        raise ModelError(
+            "the model's scores are not numbers",
             "its weights are damaged or were adapted too fast, or its state overflowed on a long "
-            "text"
-        )
-        hint = (
+            "text",
             "see rnnlm doctor, or try "
             + keyword("context", "reset")
-            + "; with NAME+dynamic, a smaller adaptation_rate"
+            + "; with NAME+dynamic, a smaller adaptation_rate",
         )
-        raise ModelError("the model's scores are not numbers", why, hint)
 
 
 def whole_text(ids: np.ndarray) -> np.ndarray:
@@ -230,9 +227,7 @@ def initial_states(model: LanguageModel, sources: Sequence[str | None]) -> Initi
 
     def initial(lines: np.ndarray) -> State:
         numbers: dict[str | None, int] = {}
-        rows = []
-        for line in lines.tolist():
-            rows.append(numbers.setdefault(sources[line], len(numbers)))
+        rows = [numbers.setdefault(sources[line], len(numbers)) for line in lines.tolist()]
         state: State = decoder.states(list(numbers))
         return state if len(rows) == len(numbers) else state.select(rows)
 

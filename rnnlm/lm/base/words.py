@@ -44,8 +44,7 @@ def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     in lower case, the character of an entity) have the same span.
     """
     if hasattr(tokenizer, "spans"):
-        known: list[np.ndarray] = tokenizer.spans(lines)
-        return known
+        return tokenizer.spans(lines)
     reads = tokenizer.normalise(lines)
     if tokenizer.name in _BYTE_TOKENIZERS:
         spans = _spans_by_size(reads, tokenizer)
@@ -76,8 +75,7 @@ def _map_before_rewriting(
     """
     if not read:
         return spans_T2
-    is_space_N = [character == " " for character in read]
-    begin_N = np.where(is_space_N, end_N - 1, begin_N)
+    begin_N = np.where([character == " " for character in read], end_N - 1, begin_N)
     first_T, behind_T = spans_T2[:, 0], spans_T2[:, 1]
     begin_T = begin_N[np.minimum(first_T, len(read) - 1)]
     end_T = np.where(first_T < behind_T, end_N[np.maximum(behind_T - 1, 0)], begin_T)
@@ -123,8 +121,7 @@ def _map_to_line(spans_T2: np.ndarray, origin: np.ndarray) -> np.ndarray:
     """Turn spans of the rewritten text into spans of the original line; origin: the character that
     each unit read comes from, -1 for none."""
     begin_T = np.maximum(origin[spans_T2[:, 0]], 0)
-    end_T = origin[spans_T2[:, 1] - 1] + 1
-    return np.stack([begin_T, end_T], axis=1)
+    return np.stack([begin_T, origin[spans_T2[:, 1] - 1] + 1], axis=1)
 
 
 # ---- Surprisals of whole words under models of pieces: bytes, characters, subwords (Pimentel &
@@ -365,9 +362,10 @@ def _find_written_words(places: list[Span], spans_T2: np.ndarray) -> tuple[np.nd
 
 def _replace_items(words: WordSpans, starts: dict[int, np.ndarray]) -> WordSpans:
     """Return `words` with other items in some of the lines, which begin at these tokens."""
-    by_line = []
-    for index, (first, last) in enumerate(itertools.pairwise(words.line_bounds.tolist())):
-        by_line.append(starts.get(index, words.starts[first:last]))
+    bounds = itertools.pairwise(words.line_bounds.tolist())
+    by_line = [
+        starts.get(index, words.starts[first:last]) for index, (first, last) in enumerate(bounds)
+    ]
     starts_W = np.concatenate(by_line)
     line_bounds = np.cumsum([0, *map(len, by_line)])
     ends = np.append(starts_W[1:], words.ends[-1])
@@ -395,9 +393,8 @@ class WordTokens:
             two, one, _ = np.split(encoded.ids, encoded.offsets[1:])
             self.is_spaced = two[:-1].tolist() != 2 * one[:-1].tolist()
         self._tokenizer = tokenizer
-        self._unknown: tuple[int, ...] = ()
-        if tokenizer.unk_id is not None:
-            self._unknown = (tokenizer.unk_id,)
+        unk_id = tokenizer.unk_id
+        self._unknown: tuple[int, ...] = () if unk_id is None else (unk_id,)
         self._is_plain = self.is_closed and tokenizer.keeps_text and not tokenizer.spells
         self._id_of = {symbol: id for id, symbol in enumerate(tokenizer.symbols())}
         self.of = functools.lru_cache(CACHED_WORDS)(self._of)
@@ -427,9 +424,6 @@ class WordTokens:
             return (self._unknown, False) if self.is_closed else ((), True)
 
         # Encode all other words as in a line.
-        if self.is_spaced and not is_first:
-            encoded = tokenizer.encode([f" {word}"])
-        else:
-            encoded = tokenizer.encode([word])
+        encoded = tokenizer.encode([f" {word}" if self.is_spaced and not is_first else word])
         is_unknown = len(encoded.oov) or (word == UNKNOWN and tokenizer.literal_unk == "symbol")
         return tuple(encoded.ids[:-1].tolist()), not is_unknown

@@ -22,7 +22,6 @@ from rnnlm.lm.base.adaptation_settings import (
     UnigramCacheSettings,
     describe,
 )
-from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel, with_hidden_states
 from rnnlm.storage.manifest import PART_ADAPTATIONS
 
@@ -54,7 +53,7 @@ def adapt(
     """
     settings = settings or settings_class(kind)()
     check_class(settings, settings_class(kind), "adapt: settings")
-    model = language_model_of(model)
+    model = loading.language_model_of(model)
     if isinstance(settings, UnigramCacheSettings):
         from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 
@@ -135,15 +134,13 @@ class PartAdaptation:
 
 def stored_settings(parts: Sequence[LanguageModel]) -> dict[str, Any]:
     """Return the settings of a mixture that say how its parts adapt; none if none does."""
-    adaptations: list[PartAdaptation | None] = []
-    for part in parts:
-        adaptation = None
-        if isinstance(part, AdaptedModel):
-            adaptation = PartAdaptation(part.kind, asdict(part.settings), part.digests)
-        adaptations.append(adaptation)
-    if not any(adaptations):
-        return {}
-    return {PART_ADAPTATIONS: msgspec.to_builtins(adaptations)}
+    adaptations = [
+        PartAdaptation(part.kind, asdict(part.settings), part.digests)
+        if isinstance(part, AdaptedModel)
+        else None
+        for part in parts
+    ]
+    return {PART_ADAPTATIONS: msgspec.to_builtins(adaptations)} if any(adaptations) else {}
 
 
 def adapt_parts(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> list[LanguageModel]:
@@ -164,18 +161,17 @@ def adapt_parts(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> 
             f"{PART_ADAPTATIONS} has {plural(len(adaptations), 'entry', 'entries')} for "
             f"{plural(len(parts), 'model')}",
         )
-    adapted_parts = []
-    for part, adaptation in zip(parts, adaptations, strict=True):
-        adapted_parts.append(_adapt_part(part, adaptation) if adaptation else part)
-    return adapted_parts
+    return [
+        _adapt_part(part, adaptation) if adaptation else part
+        for part, adaptation in zip(parts, adaptations, strict=True)
+    ]
 
 
 def _adapt_part(part: LanguageModel, adaptation: PartAdaptation) -> LanguageModel:
     """Make one part adapt itself, with the very statistics that it was mixed with."""
     settings = from_stored(settings_class(adaptation.kind), adaptation.settings)
     folder = loading.find(part)
-    statistics = load_statistics(folder, part, settings)
-    model = adapt(part, adaptation.kind, settings, statistics)
+    model = adapt(part, adaptation.kind, settings, load_statistics(folder, part, settings))
     assert isinstance(model, AdaptedModel)
     if model.digests != adaptation.also:
         raise ModelError(

@@ -130,13 +130,11 @@ class DynamicEvaluation(AdaptedModel):
 
     def predict(self, inputs_BT: Array, state: DynamicState) -> tuple[Tensor, DynamicState]:
         """Predict as :meth:`rnnlm.LanguageModel.predict` says, in torch, on the model's device."""
-
-        def give(
-            network: Network, features_T1E: Tensor, places: slice, next_T1: Tensor | None
-        ) -> Tensor:
-            return network.predict_features(features_T1E)
-
-        logprob_T1V, after = self._run(self.model.ids(inputs_BT), state, give)
+        logprob_T1V, after = self._run(
+            self.model.ids(inputs_BT),
+            state,
+            lambda network, features_T1E, places, next_T1: network.predict_features(features_T1E),
+        )
         return logprob_T1V.transpose(0, 1), after
 
     def concat_states(self, states: Sequence[DynamicState]) -> DynamicState:
@@ -235,9 +233,8 @@ class DynamicEvaluation(AdaptedModel):
         self.digests = {"statistics": _digest(statistics)}
 
         # sqrt(MS_g) of each weight, and its mean over all.
-        roots = []
-        for name, _ in self.model.network.named_parameters():
-            roots.append(statistics[name].to(self.start_P.device).sqrt())
+        names = [name for name, _ in self.model.network.named_parameters()]
+        roots = [statistics[name].to(self.start_P.device).sqrt() for name in names]
         mean = parameters_to_vector(roots).mean()
         rates = [rate / (root + settings.adaptation_epsilon) for root in roots]
         decays = [(decay * root / mean).clamp_(max=1) for root in roots]
@@ -309,8 +306,7 @@ def gather_statistics(
 
     # The text as streams side by side, cut into segments.
     rows = max(1, min(ROWS, len(ids) // segment_tokens))
-    bounds = stream_bounds(len(ids), rows)
-    streams = StreamWindows(bounds)
+    streams = StreamWindows(stream_bounds(len(ids), rows))
     segments = list(iter(lambda: streams.next(segment_tokens), None))
     stream = with_boundary(ids, model.tokenizer.boundary_id)
     state = network.initial_state(rows)
@@ -330,7 +326,5 @@ def gather_statistics(
 
 def gradients(loss: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
     """Compute the gradients of `loss`, zero for weights that it does not depend on."""
-    dense = []
-    for gradient in torch.autograd.grad(loss, weights, materialize_grads=True):
-        dense.append(gradient.to_dense() if gradient.is_sparse else gradient)
-    return dense
+    computed = torch.autograd.grad(loss, weights, materialize_grads=True)
+    return [gradient.to_dense() if gradient.is_sparse else gradient for gradient in computed]

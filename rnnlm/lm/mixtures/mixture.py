@@ -5,6 +5,7 @@
 A part of weight 0 is left out. Shapes: K parts, B rows, T time, V vocabulary.
 """
 
+import functools
 import math
 import shlex
 from collections.abc import Callable, Sequence
@@ -139,11 +140,9 @@ class Mixture(PickledByOrigin):
         inputs_BT = array_types.as_numpy(token_ids(inputs_BT))
         targets_BT = array_types.as_numpy(token_ids(targets_BT))
         check_shapes(inputs_BT, targets_BT)
-
-        def score(part: LanguageModel, part_state: State) -> tuple[Array, State]:
-            return part.score(inputs_BT, targets_BT, part_state)
-
-        scores_KBT, after = self._ask_parts(score, state)
+        scores_KBT, after = self._ask_parts(
+            lambda part, part_state: part.score(inputs_BT, targets_BT, part_state), state
+        )
         logprob_BT = mix_linear(scores_KBT, self.weights_K[self._active])
         is_padding_BT = array_types.as_array_of(targets_BT == PADDING, logprob_BT)
         return array_types.library(logprob_BT).where(is_padding_BT, 0.0, logprob_BT), after
@@ -152,24 +151,21 @@ class Mixture(PickledByOrigin):
         """Predict as :meth:`rnnlm.LanguageModel.predict` says, in numpy if all parts are numpy's,
         else in torch on the network's device."""
         ids_BT = array_types.as_numpy(token_ids(inputs_BT))
-
-        def predict(part: LanguageModel, part_state: State) -> tuple[Array, State]:
-            return part.predict(ids_BT, part_state)
-
-        predicted_KBTV, after = self._ask_parts(predict, state)
+        predicted_KBTV, after = self._ask_parts(
+            lambda part, part_state: part.predict(ids_BT, part_state), state
+        )
         return mix_linear(predicted_KBTV, self.weights_K[self._active]), after
 
     def concat_states(self, states: Sequence[MixtureState]) -> MixtureState:
-        joined_states = []
-        for k, part in enumerate(self.parts):
-            joined_states.append(part.concat_states([state.parts[k] for state in states]))
-        return MixtureState(tuple(joined_states))
+        states_of_parts = zip(*(state.parts for state in states), strict=True)
+        parts = zip(self.parts, states_of_parts, strict=True)
+        return MixtureState(tuple(part.concat_states(of_part) for part, of_part in parts))
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> MixtureState:
-        states = []
-        for number, part in enumerate(self.parts, start=1):
-            part_arrays = array_types.strip_prefix(_prefix(number), arrays)
-            states.append(part.state_from_arrays(part_arrays))
+        states = (
+            part.state_from_arrays(array_types.strip_prefix(_prefix(number), arrays))
+            for number, part in enumerate(self.parts, start=1)
+        )
         return MixtureState(tuple(states))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -198,10 +194,7 @@ def mix_linear(
     weighted_K = [
         logprob + math.log(weight) for logprob, weight in zip(logprobs_K, weights_K, strict=True)
     ]
-    total = weighted_K[0]
-    for logprob_M in weighted_K[1:]:
-        total = xp.logaddexp(total, logprob_M)
-    return total
+    return functools.reduce(xp.logaddexp, weighted_K)
 
 
 def check_weights(weights_K: np.ndarray, parts: int) -> None:

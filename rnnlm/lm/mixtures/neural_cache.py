@@ -112,8 +112,9 @@ class NeuralCache(AdaptedModel):
 
         # Add the weights of all pairs up by their words.
         shares, is_filled = [], []
-        for chunk in self._attend(seen.hidden_BSH, seen.words_BR, T):
-            _, weight_BnM, words_BM, is_filled_Bn = chunk
+        for _, weight_BnM, words_BM, is_filled_Bn in self._attend(
+            seen.hidden_BSH, seen.words_BR, T
+        ):
             index_BnM = words_BM.clamp(min=0)[:, None].expand_as(weight_BnM)
             share_BnV = weight_BnM.new_zeros((*weight_BnM.shape[:2], V))
             shares.append(share_BnV.scatter_add_(2, index_BnM, weight_BnM))
@@ -142,8 +143,9 @@ class NeuralCache(AdaptedModel):
         """
         share_BT = torch.zeros(targets_BT.shape, device=hidden_BSH.device)
         is_filled_BT = torch.zeros(targets_BT.shape, dtype=torch.bool, device=hidden_BSH.device)
-        for chunk in self._attend(hidden_BSH, words_BR, targets_BT.shape[1]):
-            places, weight_BnM, words_BM, is_filled_Bn = chunk
+        for places, weight_BnM, words_BM, is_filled_Bn in self._attend(
+            hidden_BSH, words_BR, targets_BT.shape[1]
+        ):
             is_same_BnM = words_BM[:, None] == targets_BT[:, places, None]
             share_BT[:, places] = (weight_BnM * is_same_BnM).sum(dim=2)
             is_filled_BT[:, places] = is_filled_Bn

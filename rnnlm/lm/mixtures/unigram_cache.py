@@ -108,10 +108,11 @@ class UnigramCache(AdaptedModel):
     def concat_states(self, states: Sequence[UnigramCacheState]) -> UnigramCacheState:
         # Padding goes to the left: the latest word of each row stays last.
         width = max(state.words_BR.shape[1] for state in states)
-        words = []
-        for state in states:
-            missing = width - state.words_BR.shape[1]
-            words.append(np.pad(state.words_BR, ((0, 0), (missing, 0)), constant_values=NO_WORD))
+        missing = [width - state.words_BR.shape[1] for state in states]
+        words = [
+            np.pad(state.words_BR, ((0, 0), (places, 0)), constant_values=NO_WORD)
+            for state, places in zip(states, missing, strict=True)
+        ]
         inner = self.model.concat_states([state.model for state in states])
         return UnigramCacheState(inner, np.concatenate(words))
 

@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.lm.base import loading
-from rnnlm.lm.base.default import Default, default_model
+from rnnlm.lm.base.loading import Default, default_model
 from rnnlm.storage.manifest import CONFIG, read_manifest, write_manifest
 from support.saved_models import save_lstm, save_unigram
 
