@@ -33,15 +33,12 @@ class Activation:
 
     def is_low(self, y: Array) -> Array:
         """Mark the values that are saturated at the lower bound; none if there is no such bound."""
-        if self.low is None:
-            return y != y  # of the right type and shape, and never true
-        return y <= self.low
+        # `y != y` has the right type and shape, and is never true.
+        return y != y if self.low is None else y <= self.low
 
     def is_high(self, y: Array) -> Array:
         """Mark the values that are saturated at the upper bound; none if there is no such bound."""
-        if self.high is None:
-            return y != y
-        return y >= self.high
+        return y != y if self.high is None else y >= self.high
 
 
 def logistic(a: np.ndarray) -> np.ndarray:

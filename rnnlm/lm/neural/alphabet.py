@@ -36,10 +36,11 @@ class Alphabet:
         """Return rows (W, L) int32, padded with -1, for words whose ids begin with `first_id`; L is
         the length of the longest."""
         # A special symbol is one character, for which a space holds the place.
-        symbols = {}
-        for id, symbol in self.symbols.items():
-            if first_id <= id < first_id + len(words):
-                symbols[id - first_id] = symbol
+        symbols = {
+            id - first_id: symbol
+            for id, symbol in self.symbols.items()
+            if first_id <= id < first_id + len(words)
+        }
         read = [word[: LONGEST - 2] for word in words]
         for at in symbols:
             read[at] = " "

@@ -30,9 +30,8 @@ def resolve_device(name: str) -> torch.device:
     # torch accepts a device that this machine lacks, and would fail at the first tensor on it.
     unavailable = f"device {name} is not available"
     if device.type == "cuda" and not torch.cuda.is_available():
-        why = "no CUDA device is visible"
-        if not torch.version.cuda:
-            why = "this torch is built without CUDA"
+        is_built = bool(torch.version.cuda)
+        why = "no CUDA device is visible" if is_built else "this torch is built without CUDA"
         raise DeviceError(unavailable, why, "use " + keyword("device") + " cpu or auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(unavailable, f"there are {torch.cuda.device_count()} CUDA devices")
@@ -108,47 +107,34 @@ def product_type(x: torch.Tensor) -> torch.dtype:
     float64."""
     device = x.device.type
     is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    if is_on and x.dtype != torch.float64:
-        return torch.get_autocast_dtype(device)
-    return x.dtype
+    return torch.get_autocast_dtype(device) if is_on and x.dtype != torch.float64 else x.dtype
 
 
 class _ExactProducts:
     """torch's switches for TF32, which belong to the whole process: the first user who needs exact
     products turns them off, the last one restores them."""
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.users = 0
-        self.before = True, True  # of cuBLAS, of cuDNN
-
-    def begin(self) -> None:
-        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-        with self.lock:
-            if not self.users:
-                self.before = matmul.allow_tf32, cudnn.allow_tf32
-                matmul.allow_tf32 = cudnn.allow_tf32 = False
-            self.users += 1
-
-    def end(self) -> None:
-        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-        with self.lock:
-            self.users -= 1
-            if not self.users:
-                matmul.allow_tf32, cudnn.allow_tf32 = self.before
-
-
-_exact = _ExactProducts()
+    lock = threading.Lock()
+    users = 0
+    before = True, True  # of cuBLAS, of cuDNN
 
 
 @contextlib.contextmanager
 def exact_products() -> Iterator[None]:
     """Multiply in IEEE fp32 in this context, without TF32 in cuBLAS or cuDNN, in any thread."""
-    _exact.begin()
+    matmul, cudnn, exact = torch.backends.cuda.matmul, torch.backends.cudnn, _ExactProducts
+    with exact.lock:
+        if not exact.users:
+            exact.before = matmul.allow_tf32, cudnn.allow_tf32
+            matmul.allow_tf32 = cudnn.allow_tf32 = False
+        exact.users += 1
     try:
         yield
     finally:
-        _exact.end()
+        with exact.lock:
+            exact.users -= 1
+            if not exact.users:
+                matmul.allow_tf32, cudnn.allow_tf32 = exact.before
 
 
 @contextlib.contextmanager

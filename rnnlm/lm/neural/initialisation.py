@@ -34,10 +34,9 @@ def initialise(
     a file later.
     """
     if name == "identity" and weight.shape[0] != blocks * weight.shape[1]:
-        shape = f"{weight.shape[0] // blocks} x {weight.shape[1]}"
         raise SettingsError(
             "initialisation identity needs square weights",
-            f"these are {shape}",
+            f"these are {weight.shape[0] // blocks} x {weight.shape[1]}",
             "choose another initialisation (init_...), or equal widths",
         )
     if weight.is_meta:  # normal numbers there would import torch's compiler

@@ -77,11 +77,10 @@ class NetworkLayers:
 
         # Where a line's outputs begin and end; the last of them has read all of it.
         begins_B, ends_B = np.minimum(lengths_B, 1), lengths_B + 1
-        outputs = []
-        for values_KBH in self._read(inputs_KB, layers):
-            part = DirectionOutput(values_KBH, False, ends_B - 1)
-            outputs.append(LayerOutputs((part,), begins_B, ends_B))
-        return outputs
+        return [
+            LayerOutputs((DirectionOutput(values_KBH, False, ends_B - 1),), begins_B, ends_B)
+            for values_KBH in self._read(inputs_KB, layers)
+        ]
 
     def _read(self, inputs_KB: Tensor, layers: Sequence[str]) -> list[Tensor]:
         """Return the values of each of `layers`, (K, B, .)."""
@@ -127,9 +126,9 @@ def ends(settings: RecurrentSettings) -> list[tuple[int, bool]]:
 
 def parts_of(settings: RecurrentSettings) -> dict[str, Parts]:
     """Return the parts of each layer of a recurrent encoder, the lowest first."""
-    parts_by_layer: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
-    for number, width in enumerate(settings.widths, start=1):
-        parts_by_layer[str(number)] = [
-            (width, is_backward) for is_backward in (False, True)[: settings.directions]
-        ]
-    return parts_by_layer | {FEATURES: ends(settings)}
+    directions = (False, True)[: settings.directions]
+    by_number = {
+        str(number): [(width, is_backward) for is_backward in directions]
+        for number, width in enumerate(settings.widths, start=1)
+    }
+    return {INPUT: [(settings.input_width, False)], **by_number, FEATURES: ends(settings)}

@@ -56,9 +56,8 @@ class Network(LayeredNetwork):
 
         # A tied output needs features as wide as the word vectors.
         width = settings.features_width
-        self.projection: nn.Module = nn.Identity()
-        if width != settings.output_width:
-            self.projection = nn.Linear(settings.output_width, width)
+        is_as_wide = width == settings.output_width
+        self.projection = nn.Identity() if is_as_wide else nn.Linear(settings.output_width, width)
         self.output = make_output(settings, tokenizer.size, width)
 
     def forward(
@@ -178,9 +177,8 @@ class Network(LayeredNetwork):
     def feedback(self) -> tuple[FedBack, ...]:
         if not isinstance(self.settings, JordanSettings):
             return ()
-        if self.settings.feedback == "embedding":
-            return (functools.partial(self._fed_back, self.input.weight),)
-        return (functools.partial(self._fed_back, None),)
+        vectors_VE = self.input.weight if self.settings.feedback == "embedding" else None
+        return (functools.partial(self._fed_back, vectors_VE),)
 
     def _fed_back(self, vectors_VE: Tensor | None, y_BH: Tensor) -> Tensor:
         """Return the vector that the output after `y_BH` feeds into the next step: its

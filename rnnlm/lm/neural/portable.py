@@ -59,26 +59,39 @@ def portable_network(
     """
     what = f"{name} cannot be exported in this form"
     if getattr(model, "adaptation", "none") != "none":
-        why = "it adapts to what it reads, which an exported network does not"
-        raise UsageError(what, why, "export the model without +KIND")
+        raise UsageError(
+            what,
+            "it adapts to what it reads, which an exported network does not",
+            "export the model without +KIND",
+        )
     if not isinstance(model, NeuralLanguageModel):
-        why = f"a model of kind {kind_of(model)} is not a network of rnnlm"
-        hint = "export an n-gram model with --arpa FILE, and each network of a mixture by itself"
-        if kind_of(model) == "transformers":
-            hint = "transformers, which stores it, exports it"
-        raise UsageError(what, why, hint)
+        raise UsageError(
+            what,
+            f"a model of kind {kind_of(model)} is not a network of rnnlm",
+            "transformers, which stores it, exports it"
+            if kind_of(model) == "transformers"
+            else "export an n-gram model with --arpa FILE, and each network of a mixture by itself",
+        )
     network, settings = model.network, model.network.settings
     if not isinstance(settings, RecurrentModelSettings):
-        why = f"a model of kind {settings.model} has no recurrent layers that read their own state"
-        raise UsageError(what, why, "rnnlm train --model lstm trains one that can be exported")
+        raise UsageError(
+            what,
+            f"a model of kind {settings.model} has no recurrent layers that read their own state",
+            "rnnlm train --model lstm trains one that can be exported",
+        )
     if settings.cell is not None and settings.cell.layer_norm:
-        why = "its layers are normalised (layer_norm), for which the form has no place"
-        raise UsageError(what, why, "rnnlm train --set layer_norm=false trains one that can be")
+        raise UsageError(
+            what,
+            "its layers are normalised (layer_norm), for which the form has no place",
+            "rnnlm train --set layer_norm=false trains one that can be",
+        )
     taken = ("softmax", "mos") if takes_mixtures else ("softmax",)
     if settings.output_layer not in taken:
-        why = f"its output layer is {settings.output_layer}, not one softmax over all words"
-        hint = "rnnlm train --set output_layer=softmax trains one that can be exported"
-        raise UsageError(what, why, hint)
+        raise UsageError(
+            what,
+            f"its output layer is {settings.output_layer}, not one softmax over all words",
+            "rnnlm train --set output_layer=softmax trains one that can be exported",
+        )
     assert isinstance(network.output, SoftmaxOutput)
 
     weights = {"embedding.weight": input_table(network.input)}
@@ -97,9 +110,8 @@ def portable_network(
         if network.tied_VE is not None:
             weights["output.weight"] = network.tied_VE
     if isinstance(settings.cell, GruCell) and settings.cell.update_gate == "renew":
-        for key in weights:
-            if key.startswith("layers."):
-                weights[key] = swap_update_gate(weights[key])
+        of_layers = [key for key in weights if key.startswith("layers.")]
+        weights |= {key: swap_update_gate(weights[key]) for key in of_layers}
     return PortableNetwork(settings, {key: _array(weight) for key, weight in weights.items()})
 
 

@@ -164,14 +164,13 @@ class InputSettings:
     def input_width(self) -> int:
         """Width of the body's input for each word: its vector, a vector made of its characters, or
         both."""
-        width = 0
-        if self.has_word_vectors:
-            width += self.embedding_size
-        if self.characters == "cnn":
-            width += sum(sizes(self.character_filters))
-        elif self.characters == "lstm":
-            width += 2 * self.character_hidden_size
-        return width
+        of_vector = self.embedding_size if self.has_word_vectors else 0
+        of_characters = {
+            None: 0,
+            "cnn": sum(sizes(self.character_filters)),
+            "lstm": 2 * self.character_hidden_size,
+        }
+        return of_vector + of_characters[self.characters]
 
     @property
     def output_width(self) -> int:
@@ -228,9 +227,7 @@ def gate_sizes(
     }
     if fed_back:
         arrays["weight_hh"] = (gates * width, fed_back)
-    for number, normalised in enumerate(norms):
-        arrays[f"norms.{number}"] = (normalised,)
-    return arrays
+    return arrays | {f"norms.{number}": (gain,) for number, gain in enumerate(norms)}
 
 
 class Cell:
@@ -439,9 +436,7 @@ class RecurrentSettings(InputSettings):
     @property
     def widths(self) -> tuple[int, ...]:
         """The width of each recurrent layer."""
-        if self.layer_sizes:
-            return sizes(self.layer_sizes)
-        return (self.hidden_size,) * self.layers
+        return sizes(self.layer_sizes) if self.layer_sizes else (self.hidden_size,) * self.layers
 
     @property
     def form(self) -> dict[str, Any]:
@@ -564,9 +559,8 @@ class NetworkSettings(InputSettings):
     def features_width(self) -> int:
         """Width of the output layer's input: the width of the word vectors it is tied to, else the
         body's. A mixture of softmaxes maps the body's width itself."""
-        if self.is_tied and self.output_layer != "mos":
-            return self.embedding_size
-        return self.output_width
+        takes_vectors = self.is_tied and self.output_layer != "mos"
+        return self.embedding_size if takes_vectors else self.output_width
 
     def _obstacle_to_tying(self) -> str:
         """Return why output weights and word vectors cannot be shared; "" if they can."""
@@ -644,9 +638,8 @@ class FeedForwardSettings(BatchNormSettings, NetworkSettings):
 
     @property
     def output_width(self) -> int:
-        if self.direct_connections:
-            return self.hidden_size + self.context_words * self.input_width
-        return self.hidden_size
+        window = self.context_words * self.input_width if self.direct_connections else 0
+        return self.hidden_size + window
 
     def _obstacle_to_tying(self) -> str:
         if self.direct_connections:

@@ -46,11 +46,10 @@ def array_shapes(
 
 def typed(arrays: Mapping[str, Size]) -> Shapes:
     """Return the (safetensors type, shape) of arrays."""
-    shapes = {}
-    for name, size in arrays.items():
-        is_whole = name.rpartition(".")[2] in INTEGERS
-        shapes[name] = ("I32" if is_whole else "F32"), size
-    return shapes
+    return {
+        name: ("I32" if name.rpartition(".")[2] in INTEGERS else "F32", size)
+        for name, size in arrays.items()
+    }
 
 
 def within(module: str, arrays: Mapping[str, Size]) -> dict[str, Size]:
@@ -93,12 +92,12 @@ def _characters(settings: InputSettings, alphabet_size: int) -> dict[str, Size]:
     # A bidirectional LSTM over the characters.
     if settings.characters == "lstm":
         hidden = settings.character_hidden_size
-        for direction in ("onwards", "backwards"):
-            arrays[f"{direction}.weight_ih_l0"] = (4 * hidden, width)
-            arrays[f"{direction}.weight_hh_l0"] = (4 * hidden, hidden)
-            arrays[f"{direction}.bias_ih_l0"] = (4 * hidden,)
-            arrays[f"{direction}.bias_hh_l0"] = (4 * hidden,)
-        return arrays
+        matrices: dict[str, Size] = {
+            "weight_ih_l0": (4 * hidden, width),
+            "weight_hh_l0": (4 * hidden, hidden),
+        }
+        layer = matrices | dict.fromkeys(("bias_ih_l0", "bias_hh_l0"), (4 * hidden,))
+        return {**arrays, **within("onwards", layer), **within("backwards", layer)}
 
     # Convolutions, one size of filter for each length of n-gram, then highways.
     counts = sizes(settings.character_filters)

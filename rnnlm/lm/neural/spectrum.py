@@ -99,8 +99,9 @@ def recurrent_matrices(network: LayeredNetwork) -> list[RecurrentMatrix]:
     matrices = []
     for layer_name, layer in named_layers(network).items():
         for name, product in layer.round_matrices().items():
-            values = _float64(product)
-            matrices.append(RecurrentMatrix(layer_name, name, values, is_state_map=False))
+            matrices.append(
+                RecurrentMatrix(layer_name, name, _float64(product), is_state_map=False)
+            )
         blocks = {name: _float64(block) for name, block in layer.recurrent_blocks().items()}
         if network.feedback:
             blocks[THROUGH_OUTPUT] = _through_output(network, layer_name)
@@ -119,12 +120,11 @@ def _through_output(network: LayeredNetwork, layer_name: str) -> np.ndarray:
     layer = named_layers(twin)[layer_name]
     assert layer.weight_hh is not None
     weight_hh = layer.weight_hh
-
-    def recurrent_part(h_H: Tensor) -> Tensor:
-        return F.linear(fed_back(h_H.unsqueeze(0)), weight_hh)[0]
-
-    zeros_H = weight_hh.new_zeros(layer.width)
-    return _float64(torch.autograd.functional.jacobian(recurrent_part, zeros_H))
+    jacobian_HH = torch.autograd.functional.jacobian(
+        lambda h_H: F.linear(fed_back(h_H.unsqueeze(0)), weight_hh)[0],
+        weight_hh.new_zeros(layer.width),
+    )
+    return _float64(jacobian_HH)
 
 
 def _float64(weight: Tensor) -> np.ndarray:

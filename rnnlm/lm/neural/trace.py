@@ -48,10 +48,8 @@ class LayerTrace:
     @property
     def gates(self) -> dict[str, Tensor]:
         """The gates by name, (T, B, H)."""
-        by_name = {}
-        for name in self.steps[0].gates:
-            by_name[name] = torch.stack([step.gates[name] for step in self.steps])
-        return by_name
+        names = self.steps[0].gates
+        return {name: torch.stack([step.gates[name] for step in self.steps]) for name in names}
 
 
 @dataclass(frozen=True)

@@ -56,13 +56,10 @@ class CharacterCNN(nn.Module):
         self.highways = nn.ModuleList(
             Highway(sum(counts)) for _ in range(settings.character_highways)
         )
-        if settings.init_input != "torch":
-            self._initialise(settings)
 
-    def _initialise(self, settings: InputSettings) -> None:
-        """Fill the weights of filters and highways as `init_input` says."""
+        # Fill the weights of filters and highways as `init_input` says.
         for module in self.modules():
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear) and settings.init_input != "torch":
                 initialise(
                     module.weight,
                     settings.init_input,
@@ -204,15 +201,12 @@ class SpelledWords(nn.Module):
         new = torch.from_numpy(self.alphabet.spell(self.tokenizer.spellings(known), known))
         new_WL = new.to(characters_WL.device, non_blocking=True)
         width = max(longest, new_WL.shape[1])
-        grown_WL = torch.cat(
-            [_pad_characters(part_WL, width) for part_WL in (characters_WL, new_WL)]
-        )
-        self.characters_WL = grown_WL
+        parts = [
+            F.pad(part_WL, (0, width - part_WL.shape[1]), value=PADDING)
+            for part_WL in (characters_WL, new_WL)
+        ]
+        self.characters_WL = grown_WL = torch.cat(parts)
         return grown_WL
-
-
-def _pad_characters(characters_WL: Tensor, width: int) -> Tensor:
-    return nn.functional.pad(characters_WL, (0, width - characters_WL.shape[1]), value=PADDING)
 
 
 # ---- The network's input for each word: its vector, its characters, or both side by side.
@@ -238,14 +232,12 @@ class WordInput(nn.Module):
         self.unk_id = tokenizer.unk_id
         self.is_shared = settings.is_tied
         self.dropout = settings.dropout_embedding
-        self.embedding: nn.Embedding | None = None
-        if settings.has_word_vectors:
-            self.embedding = _uniform_vectors(
-                self.size, settings.embedding_size, settings.init_range
-            )
-        self.characters: CharacterInput | None = None
-        if settings.characters:
-            self.characters = CharacterInput(settings, tokenizer)
+        self.embedding = (
+            _uniform_vectors(self.size, settings.embedding_size, settings.init_range)
+            if settings.has_word_vectors
+            else None
+        )
+        self.characters = CharacterInput(settings, tokenizer) if settings.characters else None
 
     @property
     def weight(self) -> Tensor | None:
@@ -292,9 +284,7 @@ class WordInput(nn.Module):
     def known(self, ids: Tensor) -> Tensor:
         """Replace unseen words by `<unk>`: their id as targets, and as inputs where nothing is
         spelled."""
-        if self.unk_id is None:
-            return ids
-        return ids.masked_fill(ids >= self.size, self.unk_id)
+        return ids if self.unk_id is None else ids.masked_fill(ids >= self.size, self.unk_id)
 
 
 class SomeUnknown(nn.Module):
@@ -347,11 +337,9 @@ class CharacterInput(nn.Module):
         them."""
         lengths_N, order_N = (characters_NL >= 0).sum(dim=1).sort()
         words = order_N.split(WORDS_OF_A_LENGTH)
-        lengths = lengths_N.split(WORDS_OF_A_LENGTH)
-        read = []
-        for words_n, length_n in zip(words, lengths, strict=True):
-            longest = int(length_n[-1])
-            read.append(self.reader(characters_NL[words_n, :longest]))
+        longest = [int(lengths_n[-1]) for lengths_n in lengths_N.split(WORDS_OF_A_LENGTH)]
+        alike = zip(words, longest, strict=True)
+        read = [self.reader(characters_NL[words_n, :length]) for words_n, length in alike]
         return torch.cat(read), order_N.argsort()
 
 
@@ -414,14 +402,11 @@ def input_rows(words: WordInput, tokenizer: Tokenizer) -> WordRows:
     as characters alone, the vector that it makes of these."""
     weight_VE = words.weight
     if weight_VE is not None:
-        note = ""
-        if words.characters is not None:
-            note = "the characters that are read beside them are left out"
-        return _rows(tokenizer, weight_VE, note)
+        left_out = "the characters that are read beside them are left out"
+        return _rows(tokenizer, weight_VE, "" if words.characters is None else left_out)
 
-    rows_VE = input_table(words)
     note = f"made of the characters of each of the {tokenizer.size:,} words of the vocabulary"
-    return _rows(tokenizer, rows_VE, note)
+    return _rows(tokenizer, input_table(words), note)
 
 
 def output_rows(output: OutputLayer, tied_VE: Tensor | None, tokenizer: Tokenizer) -> WordRows:

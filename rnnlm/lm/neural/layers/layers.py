@@ -2,6 +2,7 @@
 direction or both, and their names as people are shown them."""
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,9 +46,7 @@ def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Te
     shape = (1, *x_TBE.shape[1:]) if locked else x_TBE.shape
 
     if x_TBE.device.type != "cpu":
-        if locked:
-            return x_TBE * F.dropout(x_TBE.new_ones(shape), p)
-        return F.dropout(x_TBE, p)
+        return x_TBE * F.dropout(x_TBE.new_ones(shape), p) if locked else F.dropout(x_TBE, p)
 
     # torch's own kernel on the CPU takes ten nanoseconds an element for its mask, a tenth of a
     # training step; uniform numbers take two.
@@ -106,8 +105,7 @@ class Layer(nn.Module):
         The mask is drawn once a window, so that all its steps go through the same weights.
         Gradients reach the weights themselves.
         """
-        weights: Tensor = getattr(self, self.dropped)
-        return dropout(weights, self.weight_drop, self.training)
+        return dropout(getattr(self, self.dropped), self.weight_drop, self.training)
 
     def activations(self) -> dict[str, Activation]:
         """Return the activations by the names of their values.
@@ -169,9 +167,8 @@ class RecurrentLayer(Layer):
         self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
     ) -> tuple[Tensor, State]:
         weight_hh = self.drawn_weights() if drawn is None else drawn
-        if len(self.norms):
-            return self._read_by_steps(x_TBE, state, weight_hh)
-        return self._read_window(x_TBE, state, weight_hh)
+        read = self._read_by_steps if len(self.norms) else self._read_window
+        return read(x_TBE, state, weight_hh)
 
     def step(
         self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
@@ -257,10 +254,11 @@ class GruLayer(RecurrentLayer):
         self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
     ) -> tuple[steps.Step, State]:
         norms, of_inputs = list(self.norms), (self.weight_ih, self.bias_ih)
-        if norms:
-            a_BG = steps.normalised_gru_inputs(x_BE, *of_inputs, norms[0])
-        else:
-            a_BG = steps.input_sums(x_BE, *of_inputs)
+        a_BG = (
+            steps.normalised_gru_inputs(x_BE, *of_inputs, norms[0])
+            if norms
+            else steps.input_sums(x_BE, *of_inputs)
+        )
         W = self.weight_hh if weight_hh is None else weight_hh
         form = self.reset_gate, self.update_gate, norms
         step = steps.gru_step(a_BG, state[0][0], W, self.bias_hh, *form)
@@ -284,18 +282,16 @@ class LstmLayer(RecurrentLayer):
         self.coupled = cell.coupled_gates
         self.gate_names = self.gate_names[-self.gates :]
         self.is_launched_step_by_step = not choice.torch_has_lstm(cell.peepholes, self.coupled)
-        self.peepholes: nn.Parameter | None = None
-        if cell.peepholes:
-            self.peepholes = nn.Parameter(torch.zeros((self.gates - 1) * width))
-
+        self.peepholes = (
+            nn.Parameter(torch.zeros((self.gates - 1) * width)) if cell.peepholes else None
+        )
         if cell.layer_norm:
             self.normalise(self.gates * width, self.gates * width, width)
             self.norms.append(nn.Parameter(torch.zeros(width)))  # the bias of the cell
 
         # A forget gate that starts open (Gers et al. 2000; Jozefowicz et al. 2015).
-        forget = 0 if self.coupled else 1
         with torch.no_grad():
-            self.bias_ih.view(self.gates, width)[forget] = cell.forget_bias
+            self.bias_ih.view(self.gates, width)[0 if self.coupled else 1] = cell.forget_bias
 
     def _read_window(self, x_TBE: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
         h_BH, c_BH = state[0][0], state[1][0]
@@ -367,13 +363,10 @@ class MogrifierLayer(LstmLayer):
 
     def round_matrices(self) -> dict[str, Tensor]:
         """Return the matrix of each round; of low rank, the product of its two factors."""
-        matrices = {}
-        for number, factors in enumerate(self.factors_by_round(), start=1):
-            product = factors[0]
-            if len(factors) == 2:
-                product = factors[1].double() @ factors[0].double()
-            matrices[f"round {number}"] = product
-        return matrices
+        return {
+            f"round {number}": functools.reduce(lambda a, b: b.double() @ a.double(), factors)
+            for number, factors in enumerate(self.factors_by_round(), start=1)
+        }
 
     def factors_by_round(self) -> list[tuple[Tensor, ...]]:
         """Return the matrix of each round or, of low rank, its two factors."""
@@ -476,10 +469,7 @@ class RecurrentStack(Stack):
 
     def state_shapes(self) -> list[tuple[int, int]]:
         """Return (steps, width) of each tensor of the state."""
-        shapes = []
-        for layer in self.layers:
-            shapes += layer.state_shapes()
-        return shapes
+        return list(itertools.chain.from_iterable(layer.state_shapes() for layer in self.layers))
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """Yield the weights to be initialised, as :meth:`Layer.matrices` does."""
@@ -644,8 +634,7 @@ def mirror_places(T: int, lengths_B: Tensor) -> Tensor:
 
 def mirror(x_TBE: Tensor, places_N: Tensor) -> Tensor:
     """Turn the rows of x round, for places from :func:`mirror_places`."""
-    mirrored: Tensor = _Mirror.apply(x_TBE, places_N)
-    return mirrored
+    return _Mirror.apply(x_TBE, places_N)
 
 
 class _Mirror(torch.autograd.Function):
@@ -830,8 +819,7 @@ class QuasiRecurrentLayer(Layer):
 
     def _gates(self, inputs_SBE: Tensor, T: int, weights: Tensor) -> tuple[Tensor, ...]:
         """Return z, f, o, i of each step, after their activations."""
-        windows = [inputs_SBE[start : start + T] for start in range(self.words)]
-        windows_TBX = torch.cat(windows, dim=2)
+        windows_TBX = torch.cat([inputs_SBE[first : first + T] for first in range(self.words)], 2)
         a_TBG = F.linear(windows_TBX, weights, self.bias_ih).to(self.weight_ih.dtype)
         z_TBH, gates_TBG = a_TBG.split((self.width, (self.gates - 1) * self.width), dim=2)
         return tanh(z_TBH), *torch.sigmoid(gates_TBG).chunk(self.gates - 1, dim=2)

@@ -122,9 +122,8 @@ def normalised_gru_inputs(x_BE: Tensor, U: Tensor, b: Tensor, gain_G: Tensor) ->
     """Return LN(x U) + b, that of r and z together, that of n by itself."""
     sums_BG = F.linear(x_BE, U)
     H = len(b) // 3
-    parts = []
-    for rows in (slice(2 * H), slice(2 * H, None)):
-        parts.append(normalised(sums_BG[:, rows], gain_G[rows], b[rows]))
+    gates = (slice(2 * H), slice(2 * H, None))
+    parts = [normalised(sums_BG[:, rows], gain_G[rows], b[rows]) for rows in gates]
     return torch.cat(parts, dim=1)
 
 
@@ -157,8 +156,7 @@ def lstm_step(
     recurrent_BG = F.linear(h_BH, W)
     if norms:
         recurrent_BG = normalised(recurrent_BG, norms[1], b)
-    sums_BG = a_BG + recurrent_BG
-    a = dict(zip(names, sums_BG.chunk(len(names), dim=1), strict=True))
+    a = dict(zip(names, (a_BG + recurrent_BG).chunk(len(names), dim=1), strict=True))
     p: dict[str, Tensor | float] = dict.fromkeys("ifo", 0.0)
     if peepholes is not None:
         seeing = names.replace("g", "")

@@ -3,8 +3,8 @@
 import contextlib
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -381,8 +381,7 @@ def class_starts(mass_V: Tensor, classes: int) -> Tensor:
     shares_C = torch.arange(classes, dtype=mass_V.dtype) / classes * mass_V.sum()
     index_C = torch.arange(classes)
     surplus_C = (torch.searchsorted(before_V, shares_C) - index_C).cummax(0).values
-    ascending_C = surplus_C + index_C
-    return torch.minimum(ascending_C, len(mass_V) - classes + index_C)
+    return torch.minimum(surplus_C + index_C, len(mass_V) - classes + index_C)
 
 
 @contextlib.contextmanager
@@ -439,12 +438,7 @@ class HierarchicalSoftmax(OutputLayer):
             self.bias.copy_((children_M2[:, 0] / children_M2[:, 1]).log())
 
     def prepare(self) -> None:
-        tree_paths = paths(self.parent_M)
-        self.inner_VD = tree_paths.inner_VD
-        self.sign_VD = tree_paths.sign_VD
-        self.sign_M = tree_paths.sign_M
-        self.order_M = tree_paths.order_M
-        self.levels = tree_paths.levels
+        (self.inner_VD, self.sign_VD, self.sign_M, self.order_M, self.levels) = paths(self.parent_M)
 
     def matrices(self) -> list[nn.Parameter]:
         return [self.weight]
@@ -563,8 +557,7 @@ def huffman(counts: list[int]) -> tuple[list[int], list[int]]:
     return parents, counts
 
 
-@dataclass(frozen=True)
-class Paths:
+class Paths(NamedTuple):
     """The paths from the root to the words, D the longest; inner nodes are numbered from 0 here.
 
     inner_VD: inner nodes of each word's path, bottom up, int32, 0 where it has ended. sign_VD:

@@ -7,6 +7,8 @@ logarithm of a mixture has no such bound. Shapes: K components, F width of g, E 
 the word weights.
 """
 
+import functools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -91,10 +93,7 @@ class MixtureOfSoftmaxes(SoftmaxOutput):
             logits_NV = linear_logits(latents[k], weight_VE, self.bias)
             return torch.log_softmax(logits_NV, dim=1) + logprior_NK[:, k : k + 1]
 
-        total_NV = joint(0)
-        for k in range(1, self.components):
-            total_NV = torch.logaddexp(total_NV, joint(k))
-        return total_NV
+        return functools.reduce(torch.logaddexp, map(joint, range(self.components)))
 
     def _latents(self, features: Tensor) -> Tensor:
         """Return h_1 to h_K side by side, (..., K E)."""
@@ -132,7 +131,9 @@ class MixtureCrossEntropy(torch.autograd.Function):
         latents = latents_NKE.detach().to(products)
         weight = weight_VE.detach().to(products)
         bias = bias_V.detach().to(products)
-        share_N1 = _shares(targets_N, logprior_NK.dtype)
+        # Each target's share in the mean, 0 for padding.
+        kept_N1 = (targets_N != PADDING).to(logprior_NK.dtype).unsqueeze(1)
+        share_N1 = kept_N1 / kept_N1.sum().clamp(min=1)
         index_N1 = targets_N.clamp(min=0).unsqueeze(1)
 
         # Sums over the chunks.
@@ -168,9 +169,3 @@ class MixtureCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):
         return *scale_gradients(ctx.saved_tensors, grad), None
-
-
-def _shares(targets_N: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return each target's share in the mean, 0 for padding, (N, 1)."""
-    kept_N1 = (targets_N != PADDING).to(dtype).unsqueeze(1)
-    return kept_N1 / kept_N1.sum().clamp(min=1)

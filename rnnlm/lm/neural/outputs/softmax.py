@@ -204,19 +204,13 @@ def likelihood_and_hits(
     parts = []
     for features_nE, index_n1 in zip(features_NE.split(rows), index_N1.split(rows), strict=True):
         logits_nV = linear_logits(features_nE, weight_VE, bias_V)
-        parts.append(log_softmax_at(index_n1, logits_nV))
+        # log sum exp(logits) would round its small part off where the largest logit is large.
+        shifted_nV = logits_nV - logits_nV.amax(dim=1, keepdim=True).detach()
+        target_n = shifted_nV.gather(1, index_n1).squeeze(1)
+        parts.append((target_n - shifted_nV.exp().sum(dim=1).log(), target_n == 0))
     logprob_N, is_likeliest_N = map(torch.cat, zip(*parts, strict=True))
     is_token_N = targets_N != PADDING
     return logprob_N * is_token_N, is_likeliest_N & is_token_N
-
-
-def log_softmax_at(index_n1: Tensor, logits_nV: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute log softmax at one place of each row, exactly for logits of any size, and whether it
-    is the row's largest, (n,) each."""
-    # log sum exp(logits) would round its small part off where the largest logit is large.
-    shifted_nV = logits_nV - logits_nV.amax(dim=1, keepdim=True).detach()
-    target_n = shifted_nV.gather(1, index_n1).squeeze(1)
-    return target_n - shifted_nV.exp().sum(dim=1).log(), target_n == 0
 
 
 # ---- The loss of a softmax over a large vocabulary: logits = features W^T + b, cross-entropy and
@@ -396,9 +390,8 @@ def add_slices(
     """Add difference^T features to the gradient of W (write it there if `is_first`), and
     difference^T 1 to `sum_V`."""
     V, E = grad_weight_VE.shape
-    size = V  # on a GPU, which smaller products would leave half empty
-    if difference_NV.device.type == "cpu":
-        size = max(1, SLICE_WEIGHTS // E)
+    # A GPU gets all of V: smaller products would leave it half empty.
+    size = max(1, SLICE_WEIGHTS // E) if difference_NV.device.type == "cpu" else V
     # Adding from bf16, with gaps between rows, would take twice as long.
     wide_vE = grad_weight_VE.new_empty((min(size, V), E))
     for part in arrays.blocks(V, size):

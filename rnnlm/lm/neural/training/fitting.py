@@ -1,7 +1,10 @@
 """Train a network on text: make the first weights, and yield events."""
 
+import contextlib
 import hashlib
+import operator
 import os
+import threading
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, Literal
@@ -35,7 +38,6 @@ from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess, join, 
 from rnnlm.lm.neural.training.settings import FittingSettings, OptimizationSettings, RunSettings
 from rnnlm.lm.neural.training.step import records_steps
 from rnnlm.lm.neural.training.trainer import Trainer
-from rnnlm.lm.neural.training.turns import in_turns
 from rnnlm.lm.neural.words import counted_vectors, load_vectors
 from rnnlm.system import bind_device, processors
 from rnnlm.text.encoding import EncodedText, TrainingData
@@ -88,8 +90,8 @@ def _fit_alone(
     with ranks.together():
         ranks.check_same(*_identity(resolved, data, initial))
         trainer = maker(resolved, data, initial, ranks)
-        bptt_tokens = resolved.values.get("bptt_tokens", 0)
-        yield started(trainer, resolved.values["model"], data, bptt_tokens)
+        values = resolved.values
+        yield started(trainer, values["model"], data, values.get("bptt_tokens", 0))
 
         # A resumed run that ends at once says why.
         if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
@@ -117,12 +119,8 @@ def make_trainer(
     set."""
     run = resolved.make(RunSettings)
     device, precision = begin(run)
-    stored: TrainingState | None = None
-    weights: dict[str, np.ndarray] | None = None
-    if isinstance(initial, TrainingState):
-        stored = state.checked(initial)
-    else:
-        weights = initial
+    stored = state.checked(initial) if isinstance(initial, TrainingState) else None
+    weights = None if isinstance(initial, TrainingState) else initial
     with memory_errors(device):
         shape = resolved.make(KINDS[resolved.values["model"]])
         counts_V = data.tokenizer.counts_V
@@ -148,7 +146,6 @@ def make_trainer(
         seed_dropout(run.seed, weights, ranks)
 
         # A resumed run keeps its number of rows, even with other ranks.
-        rows = stored.facts["source"]["rows"] if stored else None
         trainer = language_model_trainer(
             network=network,
             settings=settings,
@@ -156,7 +153,7 @@ def make_trainer(
             data=data,
             precision=precision,
             ranks=ranks,
-            rows=rows,
+            rows=stored.facts["source"]["rows"] if stored else None,
         )
         if stored:
             state.load_state_dict(trainer, stored)
@@ -230,11 +227,10 @@ def take_one_thread_if_small(
     """
     if run.threads or "OMP_NUM_THREADS" in os.environ:
         return
-    multiplications = 0.0
-    for weight in network.parameters():
-        if weight.dim() > 1:
-            rows = words if len(weight) == size else len(weight)
-            multiplications += tokens * rows * weight.numel() / len(weight)
+    matrices = [weight for weight in network.parameters() if weight.dim() > 1]
+    rows = [words if len(weight) == size else len(weight) for weight in matrices]
+    width = [weight.numel() / len(weight) for weight in matrices]
+    multiplications = tokens * sum(map(operator.mul, rows, width))
     if multiplications < SMALL_STEP:
         _threads_before.append(torch.get_num_threads())
         torch.set_num_threads(1)
@@ -260,8 +256,6 @@ def language_model_trainer(
     """Make the trainer of `network` as a language model of `data`. rows: of all ranks; None:
     `batch_rows` for each."""
     tokenizer, device = data.tokenizer, next(network.parameters()).device
-    multiple = settings.multiple(records_steps(settings, network, device, ranks.count))
-    rare = RareWords.of(data.train, tokenizer, settings.unknown_words, run.seed)
     streams = TextStreams(
         text=data.train,
         boundary_id=tokenizer.boundary_id,
@@ -270,17 +264,16 @@ def language_model_trainer(
         device=device,
         ranks=ranks,
         rows=rows,
-        multiple=multiple,
-        rare=rare,
+        multiple=settings.multiple(records_steps(settings, network, device, ranks.count)),
+        rare=RareWords.of(data.train, tokenizer, settings.unknown_words, run.seed),
     )
     model = NeuralLanguageModel(network, tokenizer, precision)
-    validation = None
-    if data.valid:
-        validation = PerplexityValidation(data.valid, model, settings.bptt_tokens, ranks)
     return Trainer(
         objective=CrossEntropy(model),
         source=streams,
-        validation=validation,
+        validation=PerplexityValidation(data.valid, model, settings.bptt_tokens, ranks)
+        if data.valid
+        else None,
         settings=settings,
         run=run,
         precision=precision,
@@ -378,3 +371,78 @@ def place_vectors(
         vectors = read_vectors(settings.embeddings, tokenizer.symbols(), width, encoding_errors)
         load_vectors(weight_VE, vectors)
     weight_VE.requires_grad_(not settings.freeze_embeddings)
+
+
+# ---- Several training runs in one process, which take turns.
+#
+# torch has one stream of random numbers in a process. Runs in several threads, or iterated over
+# alternately, would draw from the same stream and get other weights each time. So one run computes
+# at a time, from one event to the next, and continues the stream where it left it.
+
+_NO_EVENT: Any = object()
+
+
+class RandomStream:
+    """The random numbers of a run. A run that is alone in its process never restores them."""
+
+    _lock = threading.RLock()
+    _current: "RandomStream | None" = None  # the stream that torch draws from now
+
+    def __init__(self) -> None:
+        self._cpu: torch.Tensor | None = None
+        self._cuda: list[torch.Tensor] = []
+        self._turns = 0  # one inside another
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Draw from this stream in this context, and keep other runs from computing."""
+        with RandomStream._lock:
+            before = RandomStream._current
+            self._take_over()
+            self._turns += 1
+            try:
+                yield
+            finally:
+                self._turns -= 1
+                # A run may be garbage-collected, and so end, in the turn of another.
+                if before is not None and before._turns:
+                    before._take_over()
+
+    def _take_over(self) -> None:
+        """Save the position of the other stream, and continue at the position of this one."""
+        if RandomStream._current is self:
+            return
+        if RandomStream._current is not None:
+            RandomStream._current._save()
+        if self._cpu is not None:
+            torch.set_rng_state(self._cpu)
+            if self._cuda:
+                torch.cuda.set_rng_state_all(self._cuda)
+        RandomStream._current = self
+
+    def _save(self) -> None:
+        self._cpu = torch.get_rng_state()
+        if torch.cuda.is_initialized():
+            self._cuda = torch.cuda.get_rng_state_all()
+
+    def end(self) -> None:
+        """Forget the stream: its run is over."""
+        with RandomStream._lock:
+            if RandomStream._current is self:
+                RandomStream._current = None
+
+
+def in_turns(events: Generator[Event, None, None]) -> Iterator[Event]:
+    """Yield the events of a run. It computes in turns with the other runs of the process."""
+    stream = RandomStream()
+    try:
+        while True:
+            with stream.turn():
+                event = next(events, _NO_EVENT)
+            if event is _NO_EVENT:
+                return
+            yield event
+    finally:
+        with stream.turn():
+            events.close()
+        stream.end()

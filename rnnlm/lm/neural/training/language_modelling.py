@@ -81,9 +81,7 @@ class CrossEntropy:
 
 def _lookback(targets_TB: Tensor, restarts: list[Tensor]) -> LookBack | None:
     """Make the look-back of a batch with this third tensor; None if it has none."""
-    if not restarts:
-        return None
-    return LookBack.make(restarts[0][0], len(targets_TB), targets_TB.device)
+    return LookBack.make(restarts[0][0], len(targets_TB), targets_TB.device) if restarts else None
 
 
 class PerplexityValidation:
@@ -131,9 +129,8 @@ class PerplexityValidation:
         return np.stack([spans[:, 0], ends], axis=1)
 
     def __str__(self) -> str:
-        how = "document by document"
-        if self.text.document_offsets is None:
-            how = f"{self.rows} streams"
+        has_documents = self.text.document_offsets is not None
+        how = "document by document" if has_documents else f"{self.rows} streams"
         return f"{how}, {self.model.precision}"
 
     def run(self, stop: Callable[[], bool]) -> ValidationResult | None:
@@ -153,8 +150,7 @@ class PerplexityValidation:
         rows = min(LOOKED_AT[0], self.text.tokens // tokens)
         targets_N = np.asarray(self.text.ids[: rows * tokens], dtype=np.int64)
         inputs_N = np.concatenate([[self.model.tokenizer.boundary_id], targets_N[:-1]])
-        inputs_BT = inputs_N.reshape(rows, tokens)
-        targets_BT = targets_N.reshape(rows, tokens)
+        inputs_BT, targets_BT = inputs_N.reshape(rows, tokens), targets_N.reshape(rows, tokens)
         self.model.score(inputs_BT, targets_BT, self.model.initial_state(rows))
 
     def _logprob(self, stop: Callable[[], bool]) -> float | None:
@@ -380,9 +376,8 @@ class TextStreams:
             fresh_1B1 = self._on_device(window.fresh_B[rows]).view(1, -1, 1)
 
         # Tokens of longer and shorter windows weigh alike (Merity et al. 2018, section 4.1).
-        rate_factor = 1.0
-        if self.settings.draws_lengths:
-            rate_factor = window.length / self.settings.bptt_tokens
+        relative_length = window.length / self.settings.bptt_tokens
+        rate_factor = relative_length if self.settings.draws_lengths else 1.0
         return Batch(tensors, window.tokens_B, rows, fresh_1B1, rate_factor)
 
     def _borders(self, epoch: int) -> list[Borders]:

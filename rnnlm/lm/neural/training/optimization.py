@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -97,15 +97,14 @@ def drop_frozen_gradients(optimizer: torch.optim.Optimizer) -> None:
 
 def gradient_norms(network: nn.Module) -> dict[nn.Parameter, Tensor]:
     """Return the norm of the gradient of each weight that has one, on their device."""
-    weights: list[nn.Parameter] = []
-    gradients: list[Tensor] = []
-    for weight in network.parameters():
-        if weight.grad is not None:
-            weights.append(weight)
-            gradients.append(weight.grad)
-    if not gradients:
-        return {}
-    return dict(zip(weights, torch._foreach_norm(gradients), strict=True))
+    gradients = _gradients_of(network.parameters())
+    norms = torch._foreach_norm(list(gradients.values())) if gradients else ()
+    return dict(zip(gradients, norms, strict=True))
+
+
+def _gradients_of(weights: Iterable[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
+    """Return the gradient of each weight that has one."""
+    return {weight: weight.grad for weight in weights if weight.grad is not None}
 
 
 def clip_gradients(
@@ -121,13 +120,14 @@ def clip_gradients(
     if norms is None:
         norms = gradient_norms(network)
     parameters = list(norms)
-    norm_before = total_norm(norms)
+    norm_before = torch.tensor(0.0)
+    if norms:
+        norm_before = torch.linalg.vector_norm(torch.stack(list(norms.values())))
     norm = norm_before
     if settings.clip_value is not None:
         nn.utils.clip_grad_value_(parameters, settings.clip_value)
         if settings.clip_norm is not None:
-            gradients = [weight.grad for weight in parameters if weight.grad is not None]
-            norm = nn.utils.get_total_norm(gradients)
+            norm = nn.utils.get_total_norm(_gradients_of(parameters).values())
     if settings.clip_norm is not None and not _is_within(norm, settings.clip_norm):
         nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, norm)
     return norm_before
@@ -137,13 +137,6 @@ def _is_within(norm: Tensor, clip_norm: float) -> bool:
     """Return whether torch would multiply all gradients by exactly 1, as far as that is known
     without waiting for a device."""
     return norm.device.type == "cpu" and bool(clip_norm / (norm + 1e-6) >= 1)
-
-
-def total_norm(norms: dict[nn.Parameter, Tensor]) -> Tensor:
-    """Return the norm of all gradients as one vector, on their device."""
-    if not norms:
-        return torch.tensor(0.0)
-    return torch.linalg.vector_norm(torch.stack(list(norms.values())))
 
 
 class Penalty:
@@ -173,17 +166,12 @@ class Penalty:
     def add_gradients(self) -> None:
         """Add l1 sign(w) + l2 w to the gradient of each penalised w (0 at w = 0), after the
         backward pass."""
-        weights: list[Tensor] = []
-        gradients: list[Tensor] = []
-        for weight in self.weights:
-            if weight.grad is not None:
-                weights.append(weight)
-                gradients.append(weight.grad)
-        if not weights:
-            return
-        if self.l2:
+        by_weight = _gradients_of(self.weights)
+        weights: list[Tensor] = list(by_weight)
+        gradients = list(by_weight.values())
+        if weights and self.l2:
             torch._foreach_add_(gradients, weights, alpha=self.l2)
-        if self.l1:
+        if weights and self.l1:
             torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=self.l1)
 
 
@@ -277,10 +265,8 @@ class LearningRate(StatefulAttributes):
         if settings.schedule in ("constant", "plateau", "halving"):
             return 1.0
         done = (progress - settings.warmup) / (1.0 - settings.warmup)
-        if settings.schedule == "linear":
-            left = 1.0 - done
-        else:
-            left = 0.5 * (1.0 + math.cos(math.pi * done))
+        cosine = 0.5 * (1.0 + math.cos(math.pi * done))
+        left = 1.0 - done if settings.schedule == "linear" else cosine
         return settings.final_rate + (1.0 - settings.final_rate) * left
 
 
@@ -300,22 +286,15 @@ class Averaging:
     """
 
     def __init__(self, settings: OptimizationSettings, network: nn.Module) -> None:
-        self.names: list[str] = []
-        self.weights: list[Tensor] = []
-        for name, weight in network.named_parameters():
-            if weight.requires_grad:
-                self.names.append(name)
-                self.weights.append(weight)
         # What batch normalisation knows belongs to the weights of the same steps.
-        statistics = running_statistics(network)
-        self.names += statistics
-        self.weights += statistics.values()
+        trained = {name: w for name, w in network.named_parameters() if w.requires_grad}
+        averaged: dict[str, Tensor] = {**trained, **running_statistics(network)}
+        self.names, self.weights = list(averaged), list(averaged.values())
 
         # Averaging begins at once, after some steps, when a validation triggers it, or never.
         self.ema_decay = settings.ema_decay
-        self.trigger: NonMonotone | None = None
-        if settings.nonmonotone_interval:
-            self.trigger = NonMonotone(settings.nonmonotone_interval)
+        interval = settings.nonmonotone_interval
+        self.trigger = NonMonotone(interval) if interval else None
         if self.ema_decay is not None:
             self.begin_after(0)
         elif settings.optimizer == "asgd" and not self.trigger:
@@ -356,9 +335,7 @@ class Averaging:
     def in_place(self) -> Iterator[None]:
         """Replace the weights by their averages in this context, and restore them exactly
         afterwards."""
-        before: list[Tensor] = []
-        if self.averages:
-            before = [weight.detach().clone() for weight in self.weights]
+        before = [weight.detach().clone() for weight in self.weights] if self.averages else []
         self.install()
         try:
             yield
@@ -368,12 +345,9 @@ class Averaging:
                     torch._foreach_copy_(self.weights, before)
 
     def state_dict(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {"start": self.start, "count": self.count, "history": None}
-        if self.trigger:
-            facts["history"] = self.trigger.history
-        if self.averages:
-            facts |= zip(self.names, self.averages, strict=True)
-        return facts
+        history = self.trigger and self.trigger.history
+        averages = zip(self.names, self.averages, strict=True) if self.averages else ()
+        return {"start": self.start, "count": self.count, "history": history, **dict(averages)}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -381,10 +355,8 @@ class Averaging:
         self.start, self.count = state["start"], state["count"]
         if self.trigger:
             self.trigger.history = list(state["history"])
-        self.averages = []
-        if self.count:
-            for name, weight in zip(self.names, self.weights, strict=True):
-                self.averages.append(state[name].to(weight.device, copy=True))
+        averaged = zip(self.names, self.weights, strict=True) if self.count else ()
+        self.averages = [state[name].to(weight.device, copy=True) for name, weight in averaged]
 
     def _share_of_new(self) -> float:
         """Return how much the weights of this step count in the average."""

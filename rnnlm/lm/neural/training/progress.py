@@ -296,9 +296,10 @@ class LayerStatistics:
         weights; a look that it cuts off stays due.
         """
         norms = self.gradient_norms() or [None] * len(self.layers)
-        statistics: dict[str, dict[str, Any]] = {}
-        for name, norm in zip(self.layers, norms, strict=True):
-            statistics[name] = {"gradient_norm": norm}
+        pairs = zip(self.layers, norms, strict=True)
+        statistics: dict[str, dict[str, Any]] = {
+            name: {"gradient_norm": norm} for name, norm in pairs
+        }
         seconds = self.clock.elapsed()
         if not self.looks.due(step, seconds):
             return statistics
@@ -324,19 +325,16 @@ class LayerStatistics:
             return self.stored
 
         # One copy to the host for all layers; a frozen layer has no gradient.
-        all_norms: list[float | None] = [None] * len(self.layers)
-        places, norms = [], []
-        for place, layer in enumerate(self.layers.values()):
+        norms: dict[str, Tensor] = {}
+        for name, layer in self.layers.items():
             layer_norms = [
                 self.norms[weight] for weight in layer.parameters() if weight in self.norms
             ]
             if layer_norms:
-                places.append(place)
-                norms.append(torch.linalg.vector_norm(torch.stack(layer_norms)))
-        if norms:
-            for place, norm in zip(places, torch.stack(norms).tolist(), strict=True):
-                all_norms[place] = _number(norm)
-        return all_norms
+                norms[name] = torch.linalg.vector_norm(torch.stack(layer_norms))
+        numbers = torch.stack(list(norms.values())).tolist() if norms else []
+        number_of = dict(zip(norms, map(_number, numbers), strict=True))
+        return [number_of.get(name) for name in self.layers]
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -370,11 +368,11 @@ class LayerStatistics:
 def watch_units(layers: dict[str, Layer]) -> Iterator[dict[str, list[tuple[float, int]]]]:
     """Watch the layers in this context: give for each, by its name, shares of saturated units and
     how many steps each share covers, :data:`STEPS` at most in all."""
-    seen: dict[str, list[tuple[float, int]]] = {}
-    hooks = []
-    for name, layer in layers.items():
-        seen[name] = []
-        hooks.append(layer.register_forward_pre_hook(partial(_watch, seen[name])))
+    seen: dict[str, list[tuple[float, int]]] = {name: [] for name in layers}
+    hooks = [
+        layer.register_forward_pre_hook(partial(_watch, seen[name]))
+        for name, layer in layers.items()
+    ]
     try:
         yield seen
     finally:
@@ -402,12 +400,13 @@ def saturated_share(layer: Layer, steps: Sequence[Step]) -> Tensor:
     for name, activation in layer.activations().items():
         if name == CELL or activation is DOUBLED:
             continue
-        if name == HIDDEN:
-            # A WordWindow with direct connections hands on more than its hidden units.
-            values = [step.hidden_BH[:, : layer.width] for step in steps]
-        else:
-            values = [step.gates[name] for step in steps]
-        y = torch.stack(values)
+        # A WordWindow with direct connections hands on more than its hidden units.
+        y = torch.stack(
+            [
+                step.hidden_BH[:, : layer.width] if name == HIDDEN else step.gates[name]
+                for step in steps
+            ]
+        )
         parts.append((activation.is_low(y) | activation.is_high(y)).flatten())
     return torch.cat(parts).float().mean()
 

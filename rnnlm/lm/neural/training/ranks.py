@@ -185,11 +185,9 @@ class ProcessGroup(SingleProcess):
         # Ranks have a row more or less: pad them to the same number for the exchange.
         most = -(-rows // self.count)
         filled = torch.nn.functional.pad(tensor.detach().cpu(), (0, 0, 0, most - tensor.shape[1]))
-        parts = []
-        for rank, gathered in enumerate(self.gather(filled)):
-            share = _share(rank, self.count, rows)
-            parts.append(gathered[:, : share.stop - share.start])
-        return torch.cat(parts, dim=1)
+        shares = [_share(rank, self.count, rows) for rank in range(self.count)]
+        parts = zip(self.gather(filled), shares, strict=True)
+        return torch.cat([part[:, : share.stop - share.start] for part, share in parts], dim=1)
 
     def share_statistics(self, network: nn.Module) -> None:
         for buffer in running_statistics(network).values():
@@ -198,9 +196,8 @@ class ProcessGroup(SingleProcess):
     def averaging(self, module: nn.Module) -> nn.Module:
         # No buffers are exchanged. The option for that was renamed in torch 2.13.
         known = inspect.signature(DistributedDataParallel).parameters
-        name = "broadcast_buffers"
-        if "forward_sync_buffers" in known:
-            name = "forward_sync_buffers"
+        is_renamed = "forward_sync_buffers" in known
+        name = "forward_sync_buffers" if is_renamed else "broadcast_buffers"
         options: dict[str, Any] = {name: False}
         return DistributedDataParallel(module, **options)
 
@@ -254,8 +251,9 @@ class ProcessGroup(SingleProcess):
     def _lost_process(self, error: BaseException) -> LostProcessError | None:
         """Return the error to raise if torch says by `error` that another rank is gone."""
         message = str(error).partition("\n")[0]
-        is_torchs = isinstance(error, distributed.DistError)
-        is_torchs = is_torchs or any(words in message.lower() for words in LOST)
+        is_torchs = isinstance(error, distributed.DistError) or any(
+            words in message.lower() for words in LOST
+        )
         if not (isinstance(error, RuntimeError) and is_torchs):
             return None
         why = f"{self.rank_info}: {message[-200:]}"

@@ -405,9 +405,7 @@ class FittingSettings(OptimizationSettings):
     @property
     def tokens_before(self) -> int:
         """The tokens before each window that are read again, for gradients to reach them."""
-        if self.bptt_lookback is None:
-            return 0
-        return self.bptt_lookback - self.bptt_tokens
+        return 0 if self.bptt_lookback is None else self.bptt_lookback - self.bptt_tokens
 
     @property
     def can_be_recorded(self) -> bool:
@@ -419,11 +417,8 @@ class FittingSettings(OptimizationSettings):
 
         is_recorded: whether steps are recorded as CUDA graphs.
         """
-        if self.bptt_multiple is not None:
-            return self.bptt_multiple
-        if is_recorded and self.draws_lengths:
-            return RECORDED_MULTIPLE
-        return 1
+        by_default = RECORDED_MULTIPLE if is_recorded and self.draws_lengths else 1
+        return by_default if self.bptt_multiple is None else self.bptt_multiple
 
 
 @dataclass(frozen=True)
@@ -541,10 +536,6 @@ class BudgetInterval:
     step: int = 0
     seconds: float = 0.0  # when it was last done
     cost: float = 0.0  # seconds that took
-
-    @classmethod
-    def parse(cls, text: str) -> "BudgetInterval":
-        return cls(Budget.parse(text))
 
     def begin(self, step: int, seconds: float) -> None:
         """Count the next time from here."""

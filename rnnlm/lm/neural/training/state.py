@@ -137,10 +137,8 @@ class CarryOfRanks:
     ranks: SingleProcess
 
     def state_dict(self) -> dict[str, Tensor]:
-        tensors = {}
-        for number, tensor in enumerate(self.carry):
-            tensors[str(number)] = self.ranks.gather_rows(tensor, self.rows)
-        return tensors
+        gathered = (self.ranks.gather_rows(tensor, self.rows) for tensor in self.carry)
+        return {str(number): tensor for number, tensor in enumerate(gathered)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for number, tensor in enumerate(self.carry):
@@ -216,18 +214,14 @@ def _storable(value: object) -> object:
     """Return `value` as JSON can hold it: infinity and NaN as a text."""
     if isinstance(value, list):
         return [_storable(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(stored: object) -> object:
     """Undo :func:`_storable`."""
     if isinstance(stored, list):
         return [_number(item) for item in stored]
-    if stored in ("inf", "-inf", "nan"):
-        return float(stored)
-    return stored
+    return float(stored) if stored in ("inf", "-inf", "nan") else stored
 
 
 def _damage_error(why: str) -> ModelError:

@@ -129,11 +129,8 @@ class SharedStep(TrainingStep):
 
             # Only the last part's backward pass averages over the ranks.
             is_last = len(losses) == parts - 1
-            if is_last:
-                averaging: contextlib.AbstractContextManager = contextlib.nullcontext()
-            else:
-                averaging = self.ranks.without_averaging(self.weighted_loss)
-            with averaging:
+            apart = self.ranks.without_averaging(self.weighted_loss)
+            with contextlib.nullcontext() if is_last else apart:
                 with training_products(self.precision, tensors[0].device):
                     minimised, loss, carried = self.weighted_loss(tensors, before, *shares)
                 # The mean over ranks will divide by their number.
@@ -185,9 +182,7 @@ def make_step(
 
 def restart_rows(carry: Carry, fresh: Tensor | None) -> Carry:
     """Put zeros into the rows of `carry` that start from the initial state."""
-    if fresh is None:
-        return carry
-    return tuple(tensor.masked_fill(fresh, 0.0) for tensor in carry)
+    return carry if fresh is None else tuple(tensor.masked_fill(fresh, 0.0) for tensor in carry)
 
 
 # ---- Training steps as CUDA graphs: the kernels of a whole step, recorded once for each shape of
@@ -269,8 +264,8 @@ class GraphedStep:
         tensors = tuple(tensor.clone() for tensor in batch.tensors)
         before = tuple(tensor.clone() for tensor in carry)
         rate = torch.zeros((), device=tensors[0].device)
-        recorded = replace(batch, tensors=tensors)
-        replay = self.recorder.record(partial(self.plain, recorded, before, rate))
+        take_step = partial(self.plain, replace(batch, tensors=tensors), before, rate)
+        replay = self.recorder.record(take_step)
         return Graph([*tensors, *before], rate, replay, self.plain.norms)
 
 

@@ -9,7 +9,7 @@ last good state.
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from torch import Tensor
@@ -120,7 +120,7 @@ class Trainer(state.StatefulParts):
         self.rollbacks = Rollbacks(settings)
         self.checking, self.keeping = work_intervals(self.network, self.device)
         self.resumable = run.keep_checkpoints > 0
-        self.saving = BudgetInterval.parse(run.save_every)
+        self.saving = BudgetInterval(Budget.parse(run.save_every))
 
         # The place in the run.
         self.step_count = 0
@@ -163,8 +163,7 @@ class Trainer(state.StatefulParts):
             yield from self.report_if_due()
             self.check_if_due()
 
-        is_resumable = self.resumable and self.step_count > began_at
-        yield from self.finish(reason, stop, is_resumable)
+        yield from self.finish(reason, stop, self.resumable and self.step_count > began_at)
 
     def begin(self) -> None:
         """Start to count and time from here."""
@@ -176,15 +175,14 @@ class Trainer(state.StatefulParts):
 
     def validate_if_due(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """Validate where it is time for it, for the run to follow or for its learning curve."""
-        if self.validation_due():
+        step, epochs = self.step_count, self.source.epochs
+        self.validation.ration(step, epochs, self.source.tokens)
+        if not self.divergence.fault and self.validation.due(step, epochs):
             yield from self.pending_reports()
             was_sound = self.is_sound()  # asked before averages go in
-            with self.averaging.in_place():
-                verdict = self.validate(stop)
-                if verdict is not None:
-                    yield self.validation_event(verdict, stop)
+            verdict = yield from self.validate_averages(stop)
             self.after_validation(verdict, was_sound)
-        elif self.curve.due(self.step_count, self.source.epochs):
+        elif self.curve.due(step, epochs):
             yield from self.curve_point(stop)
 
     def save_if_due(self, save: Callable[[], bool]) -> Iterator[Event]:
@@ -214,19 +212,19 @@ class Trainer(state.StatefulParts):
         elif self.checking.due(step, tokens):
             self.check()
 
-    def validation_due(self) -> bool:
-        """Return whether it is time for a validation that steers the run."""
-        step, epochs = self.step_count, self.source.epochs
-        self.validation.ration(step, epochs, self.source.tokens)
-        return not self.divergence.fault and self.validation.due(step, epochs)
-
-    def validate(self, stop: Callable[[], bool], steers: bool = True) -> ValidationResult | None:
-        """Validate the weights as they are; return None if `stop` cut it off, or the run has
-        diverged."""
+    def validate_averages(
+        self, stop: Callable[[], bool], steers: bool = True
+    ) -> Generator[Event, None, ValidationResult | None]:
+        """Validate the weights, or their averages if there are some; return None if `stop` cut it
+        off, or the run has diverged."""
         if self.divergence.fault:
             return None
-        self.ranks.share_statistics(self.network)
-        return self.validation.run(self.step_count, stop, steers)
+        with self.averaging.in_place():
+            self.ranks.share_statistics(self.network)
+            verdict = self.validation.run(self.step_count, stop, steers)
+            if verdict is not None:
+                yield self.validation_event(verdict, stop)
+        return verdict
 
     def validation_event(
         self, verdict: ValidationResult, stop: Callable[[], bool] = never
@@ -250,11 +248,9 @@ class Trainer(state.StatefulParts):
         """Validate for the learning curve and the choice of weights; the run does not follow it."""
         yield from self.pending_reports()
         self.check()
-        with self.averaging.in_place():
-            verdict = self.validate(stop, steers=False)
-            if verdict is not None:
-                self.curve.observe(self.step_count, self.source.epochs)
-                yield self.validation_event(verdict, stop)
+        verdict = yield from self.validate_averages(stop, steers=False)
+        if verdict is not None:
+            self.curve.observe(self.step_count, self.source.epochs)
         self.meter.restart(self.source.tokens)
 
     def after_validation(self, verdict: ValidationResult | None, was_sound: bool) -> None:
@@ -516,18 +512,14 @@ class Trainer(state.StatefulParts):
         # A last validation that is cut off is made up for when the run is resumed.
         is_unvalidated = self.validation.outdated(self.step_count)
         if reason == "budget" and not self.divergence.fault and is_unvalidated:
-            with self.averaging.in_place():
-                verdict = self.validate(stop)
-                if verdict is not None:
-                    yield self.validation_event(verdict, stop)
-                    self.divergence.observe_validation(verdict.loss_nats, self.step_count)
+            verdict = yield from self.validate_averages(stop)
             if verdict is None:
                 reason = "request"
+            else:
+                self.divergence.observe_validation(verdict.loss_nats, self.step_count)
         self.validation.tell_stuck()
-        goes_back = bool(self.divergence.fault)
-        if reason == "request" and not is_sound and self.rollbacks.step:
-            goes_back = True
-        yield self.end_event(reason, kept, goes_back)
+        is_undone = reason == "request" and not is_sound and bool(self.rollbacks.step)
+        yield self.end_event(reason, kept, is_undone or bool(self.divergence.fault))
 
     def end_event(self, reason: str, kept: TrainingState | None, goes_back: bool) -> Fitted:
         """Put the best weights back into the network, and make the event that ends the run.
@@ -537,9 +529,7 @@ class Trainer(state.StatefulParts):
         """
         steps, tokens = self.step_count, self.source.tokens
         best, rollbacks = self.best, self.rollbacks
-        facts: dict[str, Any] = {}
-        if rollbacks.count:
-            facts["rollbacks"] = rollbacks.count
+        facts: dict[str, Any] = {"rollbacks": rollbacks.count} if rollbacks.count else {}
 
         # A run that is back at step 0 when its budget ends has diverged, too: all its steps failed.
         fault = self.divergence.fault

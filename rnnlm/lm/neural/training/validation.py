@@ -53,8 +53,7 @@ def ration(text: int, affordable: int, ends: int, wanted: int) -> tuple[int, int
     if required * text <= affordable:
         return text, affordable // max(1, text)
     # Rather a part of the text than too few validations, but not too small a part.
-    good = min(GOOD_PART, affordable // ends)
-    part = min(text, max(affordable // required, good, LEAST_PART))
+    part = min(text, max(affordable // required, min(GOOD_PART, affordable // ends), LEAST_PART))
     return part, max(ends, affordable // part)
 
 
@@ -276,10 +275,8 @@ class ModelSelection(StatefulAttributes):
         # Only validations that steer count for patience. A metric that never moved cannot decide,
         # so the loss does. Once it has moved, a tie is no gain. The budget sets time aside for one
         # more of them at the end.
-        if self.moved[0]:
-            self.gained = verdict.cost < self.least[0]
-        else:
-            self.gained = verdict.order < self.least
+        has_moved = self.moved[0]
+        self.gained = verdict.cost < self.least[0] if has_moved else verdict.order < self.least
         self.least = min(self.least, verdict.order)
         self.without_improvement = 0 if self.gained else self.without_improvement + 1
         self.step, self.read_at = step, ended

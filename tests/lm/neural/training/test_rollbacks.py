@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from rnnlm.config import Budget
 from rnnlm.events import Checkpoint, Fitted, RolledBack, Step, TrainingState, Validated, never
 from rnnlm.lm.neural.training import state as state_module
 from rnnlm.lm.neural.training.settings import BudgetInterval
@@ -223,7 +224,7 @@ def test_weights_exploding_in_the_last_step_are_discarded(make):
 @pytest.mark.parametrize("fault", [lost_weight, exploded])
 def test_no_state_is_stored_that_is_not_good(make, fault):
     trainer = make(rollbacks=0)
-    trainer.saving = BudgetInterval.parse("2steps")
+    trainer.saving = BudgetInterval(Budget.parse("2steps"))
     events = broken_by(trainer, fault, after=7).train(never)
     told = [event for event in events if isinstance(event, Checkpoint)]
     assert [event.step for event in told] == [2, 4, 6]
@@ -234,7 +235,7 @@ def test_no_state_is_stored_that_is_not_good(make, fault):
 
 def test_a_fault_goes_back_to_the_stored_state(make):
     trainer = make()
-    trainer.saving = BudgetInterval.parse("5steps")
+    trainer.saving = BudgetInterval(Budget.parse("5steps"))
     _, (rollback,), _ = run(broken_by(trainer, lost_loss, after=13))
     assert rollback.to_step == 10
 

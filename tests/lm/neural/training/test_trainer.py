@@ -217,7 +217,7 @@ def test_ties_and_moves_survive_a_stored_state():
     trainer.validation.validation = Scripted([(0.5, 1.0), (0.9, 0.9), (0.9, 0.8), (0.9, 0.7)])
     for _ in range(3):
         trainer.step_count += 1
-        trainer.validate(never)
+        list(trainer.validate_averages(never))
     state = state_module.state_dict(trainer)
     again = make()
     facts = json.loads(json.dumps(state.facts))

@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm import registry
 from rnnlm.events import Fitted, Step, never
-from rnnlm.lm.neural.training.turns import RandomStream
+from rnnlm.lm.neural.training.fitting import RandomStream
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.tokenizer_settings import TokenizerSettings

@@ -38,8 +38,8 @@ def elman(
     """Return y_TBH; the last state is y_TBH[-1]."""
     weights = weight_ih_HE, weight_hh_HH, bias_H
     if torch_has_elman(activation) and _torch_is_quicker("elman", x_TBE, h_BH):
-        layer = TORCHS_ELMAN[activation]
-        return torchs_layer(layer, x_TBE, (h_BH,), (*weights, None))[0]
+        of_torch = (*weights, torch.zeros_like(bias_H))
+        return torchs_layer(TORCHS_ELMAN[activation], x_TBE, (h_BH,), of_torch)[0]
     settings = activation, product_type(x_TBE), torch.is_grad_enabled()
     return ScheduledElman.apply(x_TBE, h_BH, *weights, *settings)
 
@@ -89,7 +89,8 @@ def lstm(
     """Return y_TBH and the last cell."""
     weights = weight_ih, weight_hh, bias
     if torch_has_lstm(peepholes is not None, coupled) and _torch_is_quicker("lstm", x_TBE, h_BH):
-        y_TBH, last_BH = torchs_layer(torch.lstm, x_TBE, (h_BH, c_BH), (*weights, None))
+        of_torch = (*weights, torch.zeros_like(bias))
+        y_TBH, last_BH = torchs_layer(torch.lstm, x_TBE, (h_BH, c_BH), of_torch)
         return y_TBH, last_BH
     settings = product_type(x_TBE), torch.is_grad_enabled()
     return ScheduledLSTM.apply(x_TBE, h_BH, c_BH, *weights, peepholes, *settings)
@@ -147,8 +148,7 @@ WHOLE = 8
 CUDNN_WITH_BF16 = 91300  # 9.13, with torch 2.10: before, torch works bf16 layers out step by step
 TORCH_WITH_BF16 = "2.10"  # torch compares versions by their numbers
 
-# For inputs, for states, biases of both; None: zeros.
-Weights = tuple[Tensor, Tensor, Tensor, Tensor | None]
+Weights = tuple[Tensor, Tensor, Tensor, Tensor]  # for inputs, for states, biases of both
 
 
 def torchs_layer(
@@ -159,10 +159,7 @@ def torchs_layer(
     if x_TBE.device.type == "cuda":
         return cudnns_layer(layer, x_TBE, states, weights)
     kept = states[0].dtype
-    weight_ih, weight_hh, bias_ih, bias_hh = weights
-    if bias_hh is None:
-        bias_hh = torch.zeros_like(bias_ih)
-    y_TBH, *after = _run(layer, x_TBE, states, [weight_ih, weight_hh, bias_ih, bias_hh])
+    y_TBH, *after = _run(layer, x_TBE, states, list(weights))
     return y_TBH.to(kept), *(state_1BH[0].to(kept) for state_1BH in after[1:])
 
 
@@ -192,16 +189,11 @@ def flat_weights(weights: Weights, units: int, E: int, H: int, kind: torch.dtype
     They are in cuDNN's order: matrices for inputs and for states, both biases, without gaps. They
     are widened with zeros to `E` inputs and `H` units, gate by gate.
     """
-    weight_ih, weight_hh, bias_ih, bias_hh = weights
-    if bias_hh is None:
-        bias_hh = torch.zeros_like(bias_ih)
-    gates = len(bias_ih) // units
-    given = weight_ih, weight_hh, bias_ih, bias_hh
+    gates = len(weights[2]) // units
     shapes = (gates, H, E), (gates, H, H), (gates, H), (gates, H)
-    wide = []
-    for weight, shape in zip(given, shapes, strict=True):
-        by_gate = weight.to(kind).unflatten(0, (gates, units))
-        wide.append(_pad_with_zeros(by_gate, *shape).flatten())
+    by_gate = [weight.to(kind).unflatten(0, (gates, units)) for weight in weights]
+    padded = zip(by_gate, shapes, strict=True)
+    wide = [_pad_with_zeros(weight, *shape).flatten() for weight, shape in padded]
     parts = torch.cat(wide).split([len(weight) for weight in wide])
     return [part.view(gates * H, *shape[2:]) for part, shape in zip(parts, shapes, strict=True)]
 
@@ -215,9 +207,7 @@ def kernel_type(x: Tensor) -> torch.dtype:
     """Return the type of the products, or fp32 (in which torch lets cuDNN take TF32) where cuDNN's
     layers have no bf16."""
     wanted = product_type(x)
-    if wanted == torch.bfloat16 and not _cudnn_has_bf16():
-        return torch.float32
-    return wanted
+    return torch.float32 if wanted == torch.bfloat16 and not _cudnn_has_bf16() else wanted
 
 
 def _cudnn_has_bf16() -> bool:

@@ -22,16 +22,12 @@ def tanh(a: Tensor) -> Tensor:
     A CPU computes it as 2 s(2a) - 1: torch's logistic function takes an eighth of the time of its
     tanh there. A GPU would launch four kernels for that, so it gets the one that it has.
     """
-    if a.device.type == "cpu":
-        return 2 * torch.sigmoid(2 * a) - 1
-    return torch.tanh(a)
+    return 2 * torch.sigmoid(2 * a) - 1 if a.device.type == "cpu" else torch.tanh(a)
 
 
 def tanh_(a: Tensor) -> Tensor:
     """Replace `a` by tanh(a), in the way of :func:`tanh`."""
-    if a.device.type == "cpu":
-        return a.mul_(2).sigmoid_().mul_(2).sub_(1)
-    return a.tanh_()
+    return a.mul_(2).sigmoid_().mul_(2).sub_(1) if a.device.type == "cpu" else a.tanh_()
 
 
 def input_gradients(
@@ -379,9 +375,7 @@ class ScheduledLSTM(torch.autograd.Function):
         dx, dU = input_gradients(da_TBG, x_TBE, weight_ih, ctx.needs_input_grad[0])
         dW = recurrent_gradient(da_TBG, before_TBH, weight_hh)
         db = bias_gradient(da_TBG, bias)
-        dp = None
-        if peepholes is not None:
-            dp = peephole_gradient(da_TBG, c_BH, c_TBH).to(peepholes.dtype)
+        dp = peephole_gradient(da_TBG, c_BH, c_TBH, peepholes)
         return dx, back.to(dc.dtype), dc, dU, dW, db, dp, None, None
 
 
@@ -467,19 +461,21 @@ def lstm_step_backward(
 
 def _peepholes(peepholes: Tensor | None, H: int) -> tuple[Tensor | None, Tensor | None]:
     """Return the peepholes of o, (H,), and of the gates that see c', (K, H)."""
+    return (None, None) if peepholes is None else (peepholes[-H:], peepholes[:-H].view(-1, H))
+
+
+def peephole_gradient(
+    da_TBG: Tensor, c_BH: Tensor, c_TBH: Tensor, peepholes: Tensor | None
+) -> Tensor | None:
+    """Sum da * c over steps and rows, with c' for i and f and the new c for o; None without
+    peepholes."""
     if peepholes is None:
-        return None, None
-    return peepholes[-H:], peepholes[:-H].view(-1, H)
-
-
-def peephole_gradient(da_TBG: Tensor, c_BH: Tensor, c_TBH: Tensor) -> Tensor:
-    """Sum da * c over steps and rows, with c' for i and f and the new c for o."""
+        return None
     H = c_BH.shape[1]
     before_TBH = torch.cat((c_BH[None], c_TBH[:-1]))
     *da_i_and_f, _, da_o = da_TBG.split(H, dim=2)  # g has no peepholes
     sums = [(da_TBH * before_TBH).sum((0, 1)) for da_TBH in da_i_and_f]
-    sums.append((da_o * c_TBH).sum((0, 1)))
-    return torch.cat(sums)
+    return torch.cat([*sums, (da_o * c_TBH).sum((0, 1))]).to(peepholes.dtype)
 
 
 # ---- c_t = f_t * c_t-1 + b_t, element by element: the one thing that waits for the step before in
@@ -509,9 +505,8 @@ class LinearRecurrence(torch.autograd.Function):
 
 
 def _recur(f_TBH: Tensor, b_TBH: Tensor, c_BH: Tensor) -> Tensor:
-    if f_TBH.device.type == "cpu":
-        return step_by_step(f_TBH, b_TBH, c_BH)
-    return by_doubling(f_TBH, b_TBH, c_BH)
+    compute = step_by_step if f_TBH.device.type == "cpu" else by_doubling
+    return compute(f_TBH, b_TBH, c_BH)
 
 
 def step_by_step(f_TBH: Tensor, b_TBH: Tensor, c_BH: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ of h'. A matrix of low rank is the product of two. As in the paper's equations, 
 biases.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -62,9 +63,10 @@ class MutualGating:
         for i in range(len(rounds)):
             self.values.append(torch.empty_like(self.values[i]))
         self.gates = [torch.empty_like(array) for array in self.values[2:]]
-        self.read: list[list[Tensor]] = []
-        for factors in rounds:
-            self.read.append([_steps(slots, h_BH, factor.shape[1], factor) for factor in factors])
+        self.read = [
+            [_steps(slots, h_BH, factor.shape[1], factor) for factor in factors]
+            for factors in rounds
+        ]
 
     def step(self, slot: int, x_BE: Tensor, h_BH: Tensor) -> tuple[Tensor, Tensor]:
         """Return the LSTM's inputs in the places of x and h'."""
@@ -75,16 +77,15 @@ class MutualGating:
                 product = torch.mm(read[slot].copy_(product), factor.t())
             gate = self.gates[i][slot].copy_(product).sigmoid_().mul_(2)
             v.append(torch.mul(gate, v[-2], out=self.values[i + 2][slot]))
-        if len(v) % 2 == 0:
-            return v[-2], v[-1]
-        return v[-1], v[-2]
+        return (v[-2], v[-1]) if len(v) % 2 == 0 else (v[-1], v[-2])
 
     def start_backward(self) -> None:
         """Make the arrays that :meth:`step_backward` writes gradients into."""
         slots, like_BH = len(self.values[1]), self.values[1][0]
-        self.d: list[list[Tensor]] = []
-        for factors in self.rounds:
-            self.d.append([_steps(slots, like_BH, factor.shape[0], factor) for factor in factors])
+        self.d = [
+            [_steps(slots, like_BH, factor.shape[0], factor) for factor in factors]
+            for factors in self.rounds
+        ]
 
     def step_backward(self, t: int, dx_BE: Tensor, dh_BH: Tensor) -> None:
         """Turn the gradients of the LSTM's inputs into the gradients of x and h', in place."""
@@ -100,11 +101,8 @@ class MutualGating:
 
     def weight_gradients(self) -> list[Tensor]:
         """Return the gradients of all factors, each a product over all steps at once."""
-        gradients = []
-        for of_round, read_in_round in zip(self.d, self.read, strict=True):
-            for d_TBO, read_TBI in zip(of_round, read_in_round, strict=True):
-                gradients.append(torch.mm(d_TBO.flatten(0, 1).t(), read_TBI.flatten(0, 1)))
-        return gradients
+        pairs = zip(itertools.chain(*self.d), itertools.chain(*self.read), strict=True)
+        return [torch.mm(d.flatten(0, 1).t(), read.flatten(0, 1)) for d, read in pairs]
 
 
 class MogrifierLSTM(torch.autograd.Function):
@@ -173,9 +171,7 @@ class MogrifierLSTM(torch.autograd.Function):
 
         # Each gradient of a weight is one product over all steps.
         dUW_GX = torch.mm(da_TBG.flatten(0, 1).t(), joined_TBX.flatten(0, 1)).to(weight_ih.dtype)
-        dp = None
-        if peepholes is not None:
-            dp = peephole_gradient(da_TBG, c_BH, c_TBH).to(peepholes.dtype)
+        dp = peephole_gradient(da_TBG, c_BH, c_TBH, peepholes)
         of_weights = dUW_GX[:, :E], dUW_GX[:, E:], bias_gradient(da_TBG, bias), dp
         pairs = zip(gating.weight_gradients(), factors, strict=True)
         of_factors = [gradient.to(factor.dtype) for gradient, factor in pairs]

@@ -64,15 +64,14 @@ def test_weights_lie_gapless_in_cudnns_order():
     assert storage.nbytes() == 4 * starts[-1]
 
 
-def test_blocks_are_widened_per_gate_missing_biases_zero():
+def test_blocks_are_widened_per_gate():
     # two gates, one unit, one input
     weight_ih, weight_hh = torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]])
-    ih, hh, bias_ih, bias_hh = flat_weights(
-        (weight_ih, weight_hh, torch.tensor([5.0, 6.0]), None), 1, 3, 2, torch.float32
-    )
+    weights = (weight_ih, weight_hh, torch.tensor([5.0, 6.0]), torch.tensor([7.0, 8.0]))
+    ih, hh, bias_ih, bias_hh = flat_weights(weights, 1, 3, 2, torch.float32)
     assert ih.tolist() == [[1, 0, 0], [0, 0, 0], [2, 0, 0], [0, 0, 0]]
     assert hh.tolist() == [[3, 0], [0, 0], [4, 0], [0, 0]]
-    assert (bias_ih.tolist(), bias_hh.tolist()) == ([5, 0, 6, 0], [0, 0, 0, 0])
+    assert (bias_ih.tolist(), bias_hh.tolist()) == ([5, 0, 6, 0], [7, 0, 8, 0])
 
 
 @pytest.mark.parametrize("width, expected", [(1, 8), (8, 8), (400, 400), (650, 656), (1150, 1152)])
