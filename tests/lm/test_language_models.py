@@ -405,8 +405,7 @@ def test_a_saved_model_scores_the_same(case, tmp_path):
 
 
 def test_two_models_of_one_text_share_their_vocabulary():
-    sizes = {name: fit(name).tokenizer.fingerprint for name in TRAINED}
-    assert len(set(sizes.values())) == 1
+    assert len(set({name: fit(name).tokenizer.fingerprint for name in TRAINED}.values())) == 1
 
 
 def test_model_forgetting_at_boundary_ignores_earlier_text(model, batch):

@@ -60,15 +60,12 @@ def test_unusable_models_are_passed_over():
     assert default_model("inspect", "memory").folder == unigram
 
 
-@pytest.mark.parametrize(
-    ("command", "need", "way_out"),
-    [
-        ("tag", "", "rnnlm train TEXT --task tagging"),
-        ("translate", "", "rnnlm train TEXT --task seq2seq"),
-        ("score", "sources", "rnnlm train TEXT --task seq2seq"),
-        ("prune", "n-grams", "rnnlm train TEXT --model ngram"),
-    ],
-)
+@pytest.mark.parametrize("command, need, way_out", [
+    ("tag", "", "rnnlm train TEXT --task tagging"),
+    ("translate", "", "rnnlm train TEXT --task seq2seq"),
+    ("score", "sources", "rnnlm train TEXT --task seq2seq"),
+    ("prune", "n-grams", "rnnlm train TEXT --model ngram"),
+])  # fmt: skip
 def test_an_error_says_what_to_train(command, need, way_out):
     trained("unigram", 1)
     with pytest.raises(UsageError) as caught:

@@ -78,15 +78,11 @@ def test_missing_model_error_lists_the_available_ones(tmp_path, monkeypatch):
         loading.find("mine+cache")  # as `rnnlm export` looks for its model
 
 
-@pytest.mark.parametrize(
-    "name, why",
-    [
-        ("empty", "holds no config.json"),
-        ("file", "it is a file"),
-        ("w" * 5000, "no model named 'www"),
-        ("no/where", "no model at no/where; there is no such folder"),
-    ],
-)
+@pytest.mark.parametrize("name, why", [
+    ("empty", "holds no config.json"), ("file", "it is a file"),
+    ("w" * 5000, "no model named 'www"),
+    ("no/where", "no model at no/where; there is no such folder"),
+])  # fmt: skip
 def test_non_model_is_reported_as_such(tmp_path, monkeypatch, name, why):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()

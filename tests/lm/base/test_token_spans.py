@@ -9,12 +9,9 @@ from rnnlm.text.lines import split_words
 from support.tiny_models import LINES, make_tokenizer
 
 HARD = [
-    "The DOG's (ran), \u0130'x  said \u201cHi!\u201d <unk>",
-    " two  \t spaces ",
-    "na\u00efve \U0001f600\u2581 \u0130\u0130 \u03a3\u0391\u03a3",
-    "",
-    "a",
-]
+    "The DOG's (ran), \u0130'x  said \u201cHi!\u201d <unk>", " two  \t spaces ",
+    "na\u00efve \U0001f600\u2581 \u0130\u0130 \u03a3\u0391\u03a3", "", "a",
+]  # fmt: skip
 TOKENIZERS = [
     {}, {"lowercase": True}, {"split_punctuation": True},
     {"split_punctuation": True, "lowercase": True}, {"tokenizer": "char"},

@@ -18,16 +18,9 @@ from support.tiny_models import LINES, fit
 
 TOY = ["a b", "ab b a", "b ab", "ba a b", "aab b"]
 SENTENCES = [
-    "the cat sat on the mat",
-    "",
-    "a",
-    "the  cat   sat",
-    "  the cat",
-    "the cat  ",
-    " it's hard ",
-    "x zebra saw",
-    "the <unk> sat",
-]
+    "the cat sat on the mat", "", "a", "the  cat   sat", "  the cat", "the cat  ", " it's hard ",
+    "x zebra saw", "the <unk> sat",
+]  # fmt: skip
 PIECES = [
     ("lstm", {"tokenizer": "char"}), ("lstm", {"tokenizer": "byte"}),
     ("lstm", {"tokenizer": "sentencepiece", "vocab_size": 280}),
@@ -244,11 +237,9 @@ def test_written_word_starts_with_unknown_white_space():
 
 
 MESSY = [
-    "The \u201ccat\u201d &amp; a\u00a0dog \u2014 \u2026",
-    "\u2014 \u2014",
-    "  10\u00a0km,\u200b  caf\u0065\u0301 \u2014",
-    "\u00a0\t",
-]
+    "The \u201ccat\u201d &amp; a\u00a0dog \u2014 \u2026", "\u2014 \u2014",
+    "  10\u00a0km,\u200b  caf\u0065\u0301 \u2014", "\u00a0\t",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("settings", [
@@ -338,15 +329,9 @@ def test_frequencies_are_shares_of_training_words():
         ["The ,dog. barked dog,barked , zebra. <unk>"], words=True, measures=["frequency"]
     )
     expected = [
-        math.log10(3 / 8),
-        math.log10(1 / 8),
-        math.log10(1 / 8),
-        None,
-        math.log10(1 / 8),
-        None,
-        None,
-        None,
-    ]
+        math.log10(3 / 8), math.log10(1 / 8), math.log10(1 / 8), None, math.log10(1 / 8), None,
+        None, None,
+    ]  # fmt: skip
     assert [word.log10_frequency for word in score.word_scores] == [
         share and pytest.approx(share) for share in expected
     ]
@@ -379,8 +364,7 @@ def test_pieces_that_begin_with_a_space_by_hand():
     model = rnnlm.Model(UnigramModel(logprob_V, tokenizer))
     (score,) = model.score_sentences(["a cat's"], words=True)
     assert [word.word for word in score.word_scores] == ["a", "cat's", "</s>"]
-    bits = [word.surprisal_bits for word in score.word_scores]
-    assert bits == pytest.approx([3, 5, 2], abs=1e-6)
+    assert [word.surprisal_bits for word in score.word_scores] == pytest.approx([3, 5, 2], abs=1e-6)
 
 
 def test_a_word_with_an_unknown_character_is_unknown():

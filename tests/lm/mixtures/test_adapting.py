@@ -44,8 +44,7 @@ def test_no_score_depends_on_later_tokens(kind, name):
 def test_weights_and_rates_of_zero_leave_the_model(kind, name):
     make, _, nothing = ADAPTING[kind]
     model = fitted(name)
-    adapted = make(model, nothing)
-    found_1T, expected_1T = (read(each, *text_of(model)) for each in (adapted, model))
+    found_1T, expected_1T = (read(each, *text_of(model)) for each in (make(model, nothing), model))
     np.testing.assert_allclose(found_1T, expected_1T, atol=1e-5 if "dynamic" in kind else 0)
 
 

@@ -120,12 +120,9 @@ def test_a_lost_weight_triggers_a_rollback(
     make_data, make_trainer, sentences, eager_snapshots, graphs_on_cpu, cuda_graphs, device
 ):
     settings = {
-        "budget": "30steps",
-        "batch_rows": 4,
-        "bptt_tokens": 12,
-        "clip_norm": None,
+        "budget": "30steps", "batch_rows": 4, "bptt_tokens": 12, "clip_norm": None,
         "cuda_graphs": cuda_graphs,
-    }
+    }  # fmt: skip
     trainer = make_trainer(make_data(sentences[:60], sentences[60:80]), device=device, **settings)
     step = trainer.step
 

@@ -144,14 +144,9 @@ def test_autocast_to_bf16_never_runs_layers_in_fp16(
 
 
 EVERYTHING = {
-    "layers": 2,
-    "dropout_input": 0.1,
-    "dropout_between": 0.1,
-    "dropout_output": 0.1,
-    "clip_value": 1.0,
-    "l1": 1e-6,
-    "l2": 1e-6,
-}
+    "layers": 2, "dropout_input": 0.1, "dropout_between": 0.1, "dropout_output": 0.1,
+    "clip_value": 1.0, "l1": 1e-6, "l2": 1e-6,
+}  # fmt: skip
 STEPS = [(EVERYTHING | {"optimizer": name, "ema_decay": None if name == "asgd" else 0.9}, False)
          for name in ("adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop")]  # fmt: skip
 STEPS += [(AWD | more, graphs) for more in ({}, {"optimizer": "asgd", "ema_decay": None},
@@ -187,16 +182,10 @@ def test_a_training_step_never_waits_for_the_device(
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        {"optimizer": "sgd", "momentum": 0.9},
-        {"optimizer": "asgd"},
-        {"optimizer": "adam"},
-        {"optimizer": "adamw"},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("optimizer", [
+    {"optimizer": "sgd", "momentum": 0.9}, {"optimizer": "asgd"}, {"optimizer": "adam"},
+    {"optimizer": "adamw"},
+], ids=str)  # fmt: skip
 def test_recorded_training_equals_plain_training(
     make_data, make_trainer, sentences, graphs_on_cpu, optimizer, precision, device
 ):
@@ -251,12 +240,9 @@ def test_our_own_cells_are_recorded_and_learn(
     make_data, make_trainer, sentences, graphs_on_cpu, eager_snapshots, device
 ):
     own = {
-        "budget": "40steps",
-        "bptt_tokens": 20,
-        "bptt_deviation": 4.0,
-        "batch_rows": 8,
+        "budget": "40steps", "bptt_tokens": 20, "bptt_deviation": 4.0, "batch_rows": 8,
         "learning_rate": 0.02,
-    }
+    }  # fmt: skip
     trainer = make_trainer(
         make_data(sentences[:60]), device=device, model="rnn", activation="sigmoid", **own
     )

@@ -106,8 +106,7 @@ def test_output_bias_from_counts_gives_a_unigram_model():
     counts_V = torch.arange(V) * 10
     network = begun(counts_V.numpy())
     logprob_V = network.output.predict(torch.zeros(1, 4), network.tied_VE)[0]
-    expected = (counts_V + 0.5) / (counts_V + 0.5).sum()
-    torch.testing.assert_close(logprob_V.exp(), expected)
+    torch.testing.assert_close(logprob_V.exp(), (counts_V + 0.5) / (counts_V + 0.5).sum())
 
 
 @pytest.mark.parametrize("where", ["dropout_input", "dropout_between", "dropout_output"])
@@ -145,11 +144,9 @@ def test_torchs_initialisation_follows_each_layers_width(model, settings, layers
         assert weights[name].abs().max().item() == pytest.approx(width**-0.5, rel=0.02), name
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"tied": False}, {"loss": "sampled", "samples": 5}, {"output_layer": "mos"}],
-    ids=str,
-)
+@pytest.mark.parametrize("settings", [
+    {}, {"tied": False}, {"loss": "sampled", "samples": 5}, {"output_layer": "mos"},
+], ids=str)  # fmt: skip
 def test_output_biases_start_at_unigram_or_zero(settings):
     counts_V = 100 * torch.arange(V)
     expected_V = ((counts_V + 0.5) / (counts_V + 0.5).sum()).log()

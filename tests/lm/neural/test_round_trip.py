@@ -51,11 +51,9 @@ from support.tiny_models import HELD_OUT, LINES, Lines
 from support.tiny_translators import parallel_text
 
 MAKERS = {
-    LANGUAGE_MODEL: fitting.make_trainer,
-    "seq2seq": seq2seq_fitting.make_trainer,
-    "tagging": label_fitting.make_trainer,
-    "classification": label_fitting.make_trainer,
-}
+    LANGUAGE_MODEL: fitting.make_trainer, "seq2seq": seq2seq_fitting.make_trainer,
+    "tagging": label_fitting.make_trainer, "classification": label_fitting.make_trainer,
+}  # fmt: skip
 FEW_OPERATIONS = 4  # more for each token of a window; a sigmoid cell has 8, a Mogrifier a hundred
 
 DROPOUT = {"dropout_input": 0.2, "dropout_between": 0.2, "dropout_output": 0.2}
@@ -142,20 +140,15 @@ class Case:
 PENALTIES = {"activation_penalty": 2.0, "temporal_penalty": 1.0}
 AWD = {"layers": 2, "weight_drop": 0.3, "locked_dropout": True, **PENALTIES, **DROPOUT}
 CELLS = {
-    "tanh": ("rnn", {}),
-    "sigmoid": ("rnn", {"activation": "sigmoid"}),
-    "relu": ("rnn", {"activation": "relu"}),
-    "jordan": ("jordan", {}),
-    "ffnn": ("ffnn", {}),
+    "tanh": ("rnn", {}), "sigmoid": ("rnn", {"activation": "sigmoid"}),
+    "relu": ("rnn", {"activation": "relu"}), "jordan": ("jordan", {}), "ffnn": ("ffnn", {}),
     "gru, reset after": ("gru", {"reset_gate": "after"}),
-    "gru, reset before": ("gru", {"reset_gate": "before"}),
-    "lstm": ("lstm", DROPOUT),
+    "gru, reset before": ("gru", {"reset_gate": "before"}), "lstm": ("lstm", DROPOUT),
     "peepholes": ("lstm", {"peepholes": True, "connections": "highway", "layers": 2}),
     "coupled gates": ("lstm", {"coupled_gates": True}),
-    "mogrifier": ("lstm", {"mogrifier_rounds": 2}),
-    "qrnn": ("qrnn", {"layers": 2}),
+    "mogrifier": ("lstm", {"mogrifier_rounds": 2}), "qrnn": ("qrnn", {"layers": 2}),
     "awd": ("lstm", AWD),
-}
+}  # fmt: skip
 OUTPUTS = {
     "adaptive": {"output_layer": "adaptive", "cutoffs": "4,9", "tied": None},
     "class": {"output_layer": "class"},
@@ -237,8 +230,7 @@ def goes_round(case: Case, device: str, tmp_path: Path) -> None:
     # there, weights alone.
     cut = case.trainer(device)
     *_, half = cut.train(lambda: cut.step_count >= CUT)
-    resumed = case.trainer(device, through_a_file(half.state))
-    *_, whole = resumed.train(never)
+    *_, whole = case.trainer(device, through_a_file(half.state)).train(never)
     assert (half.steps, whole.steps) == (CUT, STEPS)
     assert whole.state.arrays.keys() == fitted.state.arrays.keys()
     before, after = half.state.arrays, fitted.state.arrays
@@ -325,24 +317,20 @@ def reads_a_number_in_the_backward_pass(x_TBE):
     "kind, settings", [("unigram", UnigramCacheSettings()), ("cache", NeuralCacheSettings())]
 )
 def test_a_model_that_adapts_stays_on_its_device(kind, settings, fake_device):
-    model = CASE["lstm"].trainer(fake_device.name).objective.model()
-    adapted = adapt(model, kind, settings)
+    adapted = adapt(CASE["lstm"].trainer(fake_device.name).objective.model(), kind, settings)
     assert np.isfinite(CASE["lstm"].scores(adapted)).all()
 
 
 FAULTS = {
     "host": (lambda x: x + torch.ones(x.shape), "two devices, lazy:1 and cpu"),
-    "other device": (
-        lambda x: x + torch.ones(x.shape, device="lazy:0"),
-        "two devices, lazy:1 and lazy:0",
-    ),
+    "other device": (lambda x: x + torch.ones(x.shape, device="lazy:0"), "two devices, lazy:1 and lazy:0"),
     "item": (lambda x: x * x.sum().item(), "waits for the device: a number is read"),
     "if": (lambda x: x if x.sum() > 0 else -x, "waits for the device: a number is read"),
     "backward": (reads_a_number_in_the_backward_pass, "waits for the device: a number is read"),
     "to numpy": (lambda x: x * float(as_numpy(x)[0, 0, 0]), "waits for the device: a copy to the"),
     "from the host": (lambda x: x * torch.tensor(2.0, device=x.device), "a copy from the host"),
     "mask": (lambda x: x * x[x > 0].sum(), "nonzero"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("fault, message", FAULTS.values(), ids=FAULTS)
@@ -380,5 +368,4 @@ def test_cells_whose_operations_grow_with_windows_are_recorded(name):
     case = CASE[name]
     per_token = (operations_of_a_step(case, 48) - operations_of_a_step(case, 16)) / (48 - 16)
     layers = named_layers(case.trainer("cpu").network).values()
-    is_launch_bound = any(layer.is_launched_step_by_step for layer in layers)
-    assert is_launch_bound == (per_token > FEW_OPERATIONS)
+    assert any(layer.is_launched_step_by_step for layer in layers) == (per_token > FEW_OPERATIONS)

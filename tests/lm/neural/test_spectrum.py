@@ -31,6 +31,5 @@ def test_matrices_of_a_known_spectrum_have_it():
     )
     # All its eigenvalues are as large: Arnoldi's method does not converge, and all are computed.
     assert spectral_radius(1.1 * rotation) == pytest.approx(1.1, rel=1e-6)
-    nilpotent = torch.triu(torch.ones(8, 8), diagonal=1)
-    assert spectral_radius(nilpotent) == 0.0
+    assert spectral_radius(torch.triu(torch.ones(8, 8), diagonal=1)) == 0.0
     assert math.isnan(spectral_radius(torch.full((wide, wide), math.nan)))

@@ -121,5 +121,4 @@ def test_rare_words_are_more_often_read_as_unknown_in_training():
     assert torch.equal(drawing(ends), ends)
     assert torch.equal(drawing.eval()(ids), ids)
     assert torch.equal(SomeUnknown(0.0, tokenizer)(ids), ids)
-    byte = make_tokenizer(["b"], tokenizer="byte")
-    assert torch.equal(SomeUnknown(1.0, byte)(ids), ids)
+    assert torch.equal(SomeUnknown(1.0, make_tokenizer(["b"], tokenizer="byte"))(ids), ids)

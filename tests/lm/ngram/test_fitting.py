@@ -225,8 +225,7 @@ def limited() -> Iterator[Any]:
 @pytest.mark.usefixtures("little_memory")
 def test_a_memory_limit_does_not_change_the_model(temp, settings, memory):
     # A third of the text is enough for the least memory to cut everything into pieces.
-    text = TEXT[::3] if memory == "9k" else TEXT
-    data = data_of(text, TEXT[::9])
+    data = data_of(TEXT[::3] if memory == "9k" else TEXT, TEXT[::9])
     *_, expected = events_of(data, **settings)
     *_, found = events_of(data, memory=memory, **settings)
     same_arrays(found.model, expected.model)

@@ -107,8 +107,7 @@ def test_the_longest_ngram_equals_a_naive_search(order, seed):
         for at in range(1, len(line) + 1):
             found = [gram for gram in ngrams_ending(["<s>", *line], at, order) if gram in grams]
             expected.append(max(map(len, found), default=1))
-    ids_N = np.concatenate(seen)
-    keys = [level.keys_M for level in list(count(ids_N, END, SIZE, order))[1:]]
+    keys = [level.keys_M for level in list(count(np.concatenate(seen), END, SIZE, order))[1:]]
     assert longest_matches(np.concatenate(asked), keys, SIZE, END).tolist() == expected
 
 

@@ -159,8 +159,7 @@ def test_higher_thresholds_leave_subsets_and_zero_leaves_all():
 def probabilities(model: NgramModel, symbols: list[str]) -> dict[tuple, float]:
     """Map n-grams in words to their log-probabilities."""
     names = [*symbols, "<s>"]
-    values = Table(model).values.items()
-    return {tuple(names[id] for id in gram): row[0] for gram, row in values}
+    return {tuple(names[id] for id in gram): row[0] for gram, row in Table(model).values.items()}
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9, 1.5])
@@ -169,8 +168,7 @@ def test_a_target_is_hit_and_its_threshold_agrees(share):
     total = sum(map(len, model.values))
     wanted = max(int(share * total), len(model.values[0]))
     pruned, threshold = pruning.to_size(model, wanted)
-    found = sum(map(len, pruned.values))
-    assert 0.97 * min(wanted, total) <= found <= wanted
+    assert 0.97 * min(wanted, total) <= sum(map(len, pruned.values)) <= wanted
     assert Table(pruned).values == Table(pruning.by_entropy(model, threshold)).values
 
 

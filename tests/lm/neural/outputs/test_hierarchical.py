@@ -29,8 +29,7 @@ def test_a_words_probability_is_its_paths_decisions():
 
 def test_only_nodes_on_the_targets_paths_get_gradients():
     layer = make("hierarchical", 50)
-    target = torch.tensor([7])
-    layer.loss(torch.randn(1, 6), target).backward()
+    layer.loss(torch.randn(1, 6), torch.tensor([7])).backward()
     on_path = set(layer.inner_VD[7][layer.sign_VD[7] != 0].tolist())
     assert set(layer.weight.grad.abs().sum(dim=1).nonzero()[:, 0].tolist()) == on_path
     assert len(on_path) < 12

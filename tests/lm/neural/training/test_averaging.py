@@ -57,8 +57,7 @@ def test_the_average_of_asgd_is_torchs(network, start):
 
 def test_average_before_its_start_is_the_current_weights(network):
     averaging = Averaging(FittingSettings(optimizer="asgd", asgd_start=5), network)
-    seen = walk(network, 5, averaging)
-    assert torch.equal(averaged(averaging, network), seen[-1])
+    assert torch.equal(averaged(averaging, network), walk(network, 5, averaging)[-1])
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3, 0.9])
@@ -202,8 +201,7 @@ def test_fine_tuning_restarts_averaging_from_the_best_weights(make_data, make_tr
     trainer = make_trainer(data, budget="50steps", fine_tune_after=0.5, **NT_ASGD)
     # step   5     10    15    20    25 begins  30    35    40
     #     45: worse than the best of those before the last two
-    perplexities = [90.0, 80.0, 85.0, 84.0, 81.0, 79.0, 78.0, 78.5, 80.0, 78.2]
-    script_validations(trainer, perplexities)
+    script_validations(trainer, [90.0, 80.0, 85.0, 84.0, 81.0, 79.0, 78.0, 78.5, 80.0, 78.2])
     after = recorded(trainer)
     for event in trainer.train(never):
         if isinstance(event, Validated) and event.step == 10:

@@ -78,8 +78,11 @@ def wild(make_data, make_trainer, sentences):
 
 def test_a_sound_run_has_no_rollback_under_any_clock(memory):
     runs = [train(memory(), clock) for clock in CLOCKS]
-    last = [event.step for event in runs[0][0] if isinstance(event, Validated)]
-    assert last == [13, 26, 30]  # two of them right after the short window
+    assert [event.step for event in runs[0][0] if isinstance(event, Validated)] == [
+        13,
+        26,
+        30,
+    ]  # two of them right after the short window
     for _, rollbacks, found in runs:
         assert not rollbacks and found == runs[0][2]
 

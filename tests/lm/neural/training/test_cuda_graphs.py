@@ -84,13 +84,9 @@ def test_run_with_drawn_lengths_is_unchanged_by_graphs(
 ):
     def weights_after(**more):
         settings = {
-            "bptt_tokens": 8,
-            "bptt_deviation": 2.0,
-            "bptt_multiple": 4,
-            "batch_rows": 4,
-            "budget": "40steps",
-            "dropout_output": 0.2,
-        }
+            "bptt_tokens": 8, "bptt_deviation": 2.0, "bptt_multiple": 4, "batch_rows": 4,
+            "budget": "40steps", "dropout_output": 0.2,
+        }  # fmt: skip
         trainer = make_trainer(
             make_data(sentences, sentences[:20]), **settings, validate_every_steps=15, **more
         )
@@ -150,8 +146,7 @@ def test_auto_records_cells_without_a_torch_kernel(
 def test_auto_records_nothing_unrecordable(
     make_data, make_trainer, sentences, graphs_on_cpu, settings
 ):
-    trainer = make_trainer(make_data(sentences[:20]), model="jordan", **settings)
-    assert not trainer.is_recorded
+    assert not make_trainer(make_data(sentences[:20]), model="jordan", **settings).is_recorded
 
 
 def test_several_processes_record_nothing(make_data, make_trainer, sentences, graphs_on_cpu):
@@ -262,13 +257,10 @@ def cuda(monkeypatch):
     fake = Cuda()
     functions = {
         "Stream": lambda device: Cuda.Stream("side", fake),
-        "current_stream": lambda device: fake.current,
-        "stream": lambda stream: stream,
-        "device": lambda device: contextlib.nullcontext(),
-        "graph_pool_handle": lambda: "pool",
-        "CUDAGraph": fake.CUDAGraph,
-        "graph": fake.graph,
-    }
+        "current_stream": lambda device: fake.current, "stream": lambda stream: stream,
+        "device": lambda device: contextlib.nullcontext(), "graph_pool_handle": lambda: "pool",
+        "CUDAGraph": fake.CUDAGraph, "graph": fake.graph,
+    }  # fmt: skip
     for name, function in functions.items():
         monkeypatch.setattr(torch.cuda, name, function)
     return fake

@@ -166,8 +166,7 @@ def test_metrics_hold_metrics_with_null_for_non_finite(make, tmp_path):
     assert json.loads(log.pending[0])["layers"] == event.layers
     with torch.no_grad():
         trainer.network.body.layers[0].weight_hh[0] = float("nan")
-    infinite = torch.tensor(float("inf"))
-    trainer.layers.norms = dict.fromkeys(trainer.network.parameters(), infinite)
+    trainer.layers.norms = dict.fromkeys(trainer.network.parameters(), torch.tensor(float("inf")))
     told = trainer.layers.measure(trainer.step_count)["layer 1"]
     assert told["spectral_radius"]["input"] is None and told["spectral_radius"]["forget"] > 0
     assert told["gradient_norm"] is None

@@ -72,8 +72,7 @@ def check_gradients(trainer, data, steps):
 def test_gradients_reach_back_over_the_lookback(make_data, make_trainer, sentences, settings):
     data = make_data(sentences[:3])
     tokens = {"batch_rows": 2, "bptt_tokens": 3, "bptt_lookback": 8}
-    trainer = make_trainer(data, **tokens, **settings)
-    check_gradients(trainer, data, steps=8)
+    check_gradients(make_trainer(data, **tokens, **settings), data, steps=8)
 
 
 @pytest.mark.parametrize("window, lookback", [(1, 7), (4, 6), (14, 16)])
@@ -85,8 +84,7 @@ def test_at_borders_of_all_kinds_gradients_stop(
     data = make_data(lines, documents=True)
     settings = {"state_reset": 0.2, "line_starts": 0.3, "bptt_deviation": 2.0, "accumulation": 2}
     settings |= {"bptt_tokens": window, "bptt_lookback": lookback, "batch_rows": 3}
-    trainer = make_trainer(data, model="gru", **settings)
-    check_gradients(trainer, data, steps=14)
+    check_gradients(make_trainer(data, model="gru", **settings), data, steps=14)
 
 
 def weights_after(trainer):

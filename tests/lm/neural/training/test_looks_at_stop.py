@@ -30,8 +30,7 @@ def test_pieces_give_the_scores_of_the_whole(reads_singly):
 
 
 def test_a_validation_looks_once_a_second(make_data, make_trainer, sentences, reads_singly):
-    data = make_data(sentences[:20], sentences * 3)
-    validation = make_trainer(data).validation.whole
+    validation = make_trainer(make_data(sentences[:20], sentences * 3)).validation.whole
     looks = []
 
     def stop():

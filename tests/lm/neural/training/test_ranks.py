@@ -48,13 +48,9 @@ COUNTS = (2, pytest.param(3, marks=pytest.mark.soak))
 
 ROWS = 6  # of all ranks
 LSTM = {
-    "model": "lstm",
-    "layers": 1,
-    "embedding_size": 6,
-    "hidden_size": 8,
-    "tied": True,
+    "model": "lstm", "layers": 1, "embedding_size": 6, "hidden_size": 8, "tied": True,
     "init_range": 0.1,
-}
+}  # fmt: skip
 NO_DROPOUT = {"dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
 FITTING = {
     "bptt_tokens": 9, "optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 0.3,
@@ -460,11 +456,9 @@ def test_meetings_are_as_rare_as_time_lets_them():
     assert 90 <= gaps[-1] <= 110  # a tenth of a second, at a thousandth each
 
 
-@pytest.mark.parametrize(
-    "error",
-    [None, RuntimeError("Connection closed by peer"), KeyboardInterrupt()],
-    ids=["well", "lost", "interrupted"],
-)
+@pytest.mark.parametrize("error", [
+    None, RuntimeError("Connection closed by peer"), KeyboardInterrupt(),
+], ids=["well", "lost", "interrupted"])  # fmt: skip
 def test_rank_leaves_only_after_torch_releases_exchanged_tensors(monkeypatch, error):
     """Torch does so in threads of its own, here after a while: they need an interpreter that is not
     ending, and its lock."""

@@ -214,8 +214,7 @@ def test_too_high_a_rate_is_lowered_until_right(make):
 
 
 def test_weights_exploding_in_the_last_step_are_discarded(make):
-    trainer = broken_by(make(valid=False, lines=60), exploded, after=19)
-    _, (rollback,), fitted = run(trainer)
+    _, (rollback,), fitted = run(broken_by(make(valid=False, lines=60), exploded, after=19))
     assert (rollback.step, rollback.to_step) == (20, 0)
     assert "nats per token by step 20" in rollback.why and fitted.stopped == "budget"
     assert all(weight.abs().max() < 100 for weight in weights(fitted))

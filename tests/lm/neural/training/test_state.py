@@ -99,8 +99,7 @@ def test_raising_a_spent_budget_continues_the_rate(make_data, make_trainer, sent
 
 def test_a_time_budget_counts_from_the_runs_start(make_data, make_trainer, sentences):
     data = make_data(sentences[:40])
-    trainer = make(make_trainer, data, {"validate_every_steps": None}, "60s")
-    state = cut_after(trainer, 3).state
+    state = cut_after(make(make_trainer, data, {"validate_every_steps": None}, "60s"), 3).state
     later = make(make_trainer, data, {"validate_every_steps": None}, "60s")
     facts = {**state.facts, "clock": {"seconds": 59.0, "set_aside": 0.0}}
     state_module.load_state_dict(later, TrainingState(facts, state.arrays))
@@ -122,8 +121,7 @@ def test_an_output_layers_word_order_is_restored(make_data, make_trainer, senten
     state_module.load_state_dict(trainer, state)
     rank_V = trainer.network.output.rank_V
     assert torch.equal(rank_V, cut.network.output.rank_V)
-    other = make(make_trainer, data, settings).network.output
-    assert not torch.equal(rank_V, other.rank_V)
+    assert not torch.equal(rank_V, make(make_trainer, data, settings).network.output.rank_V)
 
 
 def test_memory_that_runs_out_is_no_damage(make_data, make_trainer, sentences):

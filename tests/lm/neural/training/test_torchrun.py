@@ -123,8 +123,7 @@ def test_two_ranks_make_the_model_of_one_process(rnnlm, ranks, models):
     assert "in 1 process instead of 2" in resumed.err
 
     # Both ranks find what is done.
-    again = ranks("train", *longer, "--json")
-    codes, (out, other), (err, _) = ends(again)
+    codes, (out, other), (err, _) = ends(ranks("train", *longer, "--json"))
     assert codes == [0, 0] and "two is finished" in err
     assert (json.loads(out)["steps"], other) == (30, "")
 

@@ -106,8 +106,7 @@ def make(**settings):
     objective = Classification()
     fitting = FittingSettings(**{**FITTING, **settings})
     run = RunSettings(budget="40steps", save_every="10steps")
-    accuracy = Accuracy(objective.network)
-    return Trainer(objective, Points(), accuracy, fitting, run, "fp32")
+    return Trainer(objective, Points(), Accuracy(objective.network), fitting, run, "fp32")
 
 
 class Scripted:
@@ -122,8 +121,7 @@ class Scripted:
 
 
 def test_a_classifiers_best_has_the_highest_accuracy(tmp_path):
-    trainer = make()
-    *events, fitted = trainer.train(never)
+    *events, fitted = make().train(never)
     validated = [event for event in events if isinstance(event, Validated)]
     found = [event.figures["accuracy"] for event in validated]
     assert len(found) == 8 and fitted.best == max(found) > 0.9 > found[0] - 0.1
@@ -139,11 +137,9 @@ def test_a_classifiers_best_has_the_highest_accuracy(tmp_path):
     assert "errors" in told and "ppl_token" not in told
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"ema_decay": 0.5}, {"schedule": "plateau"}, {"optimizer": "adamw", "accumulation": 3}],
-    ids=str,
-)
+@pytest.mark.parametrize("settings", [
+    {}, {"ema_decay": 0.5}, {"schedule": "plateau"}, {"optimizer": "adamw", "accumulation": 3},
+], ids=str)  # fmt: skip
 def test_its_run_goes_on_bit_by_bit(settings):
     *_, expected = make(**settings).train(never)
     cut = make(**settings)
@@ -194,8 +190,7 @@ def test_best_weights_are_the_maximum_in_the_order_of_metric_loss_and_time(seed)
 
 
 def test_a_tie_with_a_lower_loss_is_kept_and_does_not_renew_patience():
-    found = [(0.5, 1.0), (0.9, 0.9), (0.9, 0.8), (0.9, 0.7), (0.9, 0.6)]
-    fitted, _ = scripted(found, patience=2)
+    fitted, _ = scripted([(0.5, 1.0), (0.9, 0.9), (0.9, 0.8), (0.9, 0.7), (0.9, 0.6)], patience=2)
     assert (fitted.stopped, fitted.steps, fitted.step) == ("early", 20, 20)
 
 

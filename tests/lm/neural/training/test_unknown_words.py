@@ -30,8 +30,7 @@ def read(data, trainer, epochs):
 def test_each_epoch_draws_other_words(make_data, make_trainer):
     data = make_data(LINES)
     once = {data.tokenizer.symbols().index(word) for word in ONCE}
-    trainer = make_trainer(data, unknown_words=0.5, batch_rows=2)
-    epochs = read(data, trainer, 12)
+    epochs = read(data, make_trainer(data, unknown_words=0.5, batch_rows=2), 12)
     hidden = []
     for ids in epochs:
         is_hidden = ids != data.train.ids

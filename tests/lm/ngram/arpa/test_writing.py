@@ -74,8 +74,7 @@ def test_blocks_join_without_a_seam(seed, tmp_path, monkeypatch):
 
 
 def test_each_number_reads_back_as_the_same_float32(tmp_path):
-    chance = np.random.default_rng(0)
-    numbers = -(10 ** chance.uniform(-12, 2.3, 20000)).astype(np.float32)
+    numbers = -(10 ** np.random.default_rng(0).uniform(-12, 2.3, 20000)).astype(np.float32)
     size = len(numbers)
     tokenizer = make_tokenizer([" ".join(f"w{number}" for number in range(size - 2))])
     logprob = np.append(numbers, np.float32(0))

@@ -47,8 +47,7 @@ def levels_by_shards(
 ) -> list[Level]:
     ids_T = ids_of(text.sentences)
     # Two threads that share work on many small shards mostly wait for each other.
-    threads = 1 if number > 3 else 2
-    workspace = small_workspace(folder, memory, -(-len(ids_T) // number), threads)
+    workspace = small_workspace(folder, memory, -(-len(ids_T) // number), 1 if number > 3 else 2)
     plan = plans.read(folder) or plans.make(ids_T, END, text.order, IDENTITY, workspace)
     plans.write(folder, plan)
     store = Store(folder)
@@ -166,10 +165,8 @@ def test_a_changed_digit_of_plan_or_journal_is_a_clear_error(tmp_path):
 
 
 def test_another_text_or_setting_is_refused(tmp_path):
-    text = random_text(1)
-    ids_T = ids_of(text.sentences)
-    workspace = small_workspace(tmp_path, 3000, shard=50)
-    plan = plans.make(ids_T, END, 3, IDENTITY, workspace)
+    ids_T = ids_of(random_text(1).sentences)
+    plan = plans.make(ids_T, END, 3, IDENTITY, small_workspace(tmp_path, 3000, shard=50))
     plans.check(plan, tmp_path, ids_T, IDENTITY)
     with pytest.raises(OutputError, match="already holds another result") as raised:
         plans.check(plan, tmp_path, ids_T, {"order": "4"})
@@ -191,8 +188,7 @@ def test_too_little_disk_is_said_before_the_work(tmp_path):
 
 
 def test_the_plan_foresees_the_number_of_ngrams(tmp_path):
-    chance = np.random.default_rng(1)
-    ids_T = np.minimum(chance.zipf(1.3, 600_000), 5000)
+    ids_T = np.minimum(np.random.default_rng(1).zipf(1.3, 600_000), 5000)
     ids_T[::17] = END
     ids_T[-1] = END
     workspace = small_workspace(tmp_path, 10**8, shard=100_000)

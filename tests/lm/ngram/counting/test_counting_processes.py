@@ -64,8 +64,7 @@ def test_a_count_goes_on_after_a_killed_process(text, expected, small, tmp_path,
     left = [path.name for path in (tmp_path / "shared").rglob("*") if path.is_file()]
     assert not [name for name in left if name.endswith(".new") or name.startswith("running-")]
     assert all(process.process.poll() is not None for process in made)
-    output = tmp_path / "model"
-    rnnlm.train(text, output=output, model="ngram", order=4, **settings).wait()
+    rnnlm.train(text, output=tmp_path / "model", model="ngram", order=4, **settings).wait()
     assert model_files(tmp_path / "model") == expected
     assert not (tmp_path / "shared").exists()
 
@@ -89,7 +88,6 @@ def test_an_interrupted_count_leaves_no_process(text, expected, small, tmp_path)
 
 
 def test_a_text_in_memory_counts_as_a_file(text, expected, small, tmp_path):
-    lines = text.read_text(encoding="utf-8").splitlines()
-    held = rnnlm.Corpus.from_lines(lines)
+    held = rnnlm.Corpus.from_lines(text.read_text(encoding="utf-8").splitlines())
     rnnlm.train(held, output=tmp_path / "model", model="ngram", order=4, workers=2).wait()
     assert model_files(tmp_path / "model") == expected

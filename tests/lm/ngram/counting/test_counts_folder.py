@@ -30,8 +30,7 @@ KEEP = TextSettings(blank_lines="keep")
 def saved(folder: Path, lines, tokenizer, order=3, settings=KEEP, memory=None) -> CountsFolder:
     """Count lines into a folder."""
     folder.mkdir(exist_ok=True)
-    text = Corpus.from_lines(lines, settings)
-    with of_text(text, tokenizer, order, memory) as counted:
+    with of_text(Corpus.from_lines(lines, settings), tokenizer, order, memory) as counted:
         return counts_folder.save(folder, counted.levels, order, counted.source, tokenizer, WORK)
 
 
@@ -112,8 +111,7 @@ def test_rows_are_those_of_the_text(seed, tmp_path):
     options = {"highest_only": chance.random() < 0.3, "min_count": chance.choice([1, 1, 2])}
     corpus = Corpus.from_lines(text.lines(), KEEP)
     expected = list(strings.count_text(corpus, tokenizer, text.order, **options))
-    found = strings.rows_of(counts.levels(), tokenizer, text.order, **options)
-    assert list(found) == expected
+    assert list(strings.rows_of(counts.levels(), tokenizer, text.order, **options)) == expected
 
 
 def test_counts_that_differ_are_not_added(tmp_path):
@@ -257,8 +255,7 @@ def test_facts_that_do_not_fit_the_arrays_are_refused(name, tmp_path):
 
 def test_newer_formats_are_refused(tmp_path):
     saved(tmp_path / "a", ["a b"], make_tokenizer(["a b"]))
-    index = tmp_path / "a" / counts_folder.COUNTS
-    change(index, '"format_version": 1', '"format_version": 2')
+    change(tmp_path / "a" / counts_folder.COUNTS, '"format_version": 1', '"format_version": 2')
     with pytest.raises(ModelError, match="has format 2"):
         counts_folder.load(tmp_path / "a")
 

@@ -260,8 +260,7 @@ def test_a_worker_without_rnnlm_or_another_version(text, small, tmp_path, proces
         ):
             if isinstance(event, Counting) and event.phase == "counting":
                 processes.worker("import rnnlm; rnnlm.__version__ = '0.0'")
-    left = list((tmp_path / "shared").rglob("*.new"))
-    assert not left
+    assert not list((tmp_path / "shared").rglob("*.new"))
 
 
 @SOAK

@@ -49,8 +49,7 @@ def task_of(ids: IdFiles, sha256: str, order: int = 3) -> CountShard:
 
 
 def test_ids_are_read_from_their_files(tmp_path):
-    ids_T = np.arange(100, dtype=np.uint16)
-    ids = written_ids(ids_T, tmp_path, 7)
+    ids = written_ids(np.arange(100, dtype=np.uint16), tmp_path, 7)
     for start in range(0, 100, 3):
         for stop in range(start + 1, 101, 5):
             near = ids.around(start, stop)
@@ -69,8 +68,7 @@ def test_workers_elsewhere_find_the_same_levels(pools, kind, seed, tmp_path, mon
     store.set_mark()
     worker = WorkerContext(store, Workspace(MEMORY, threads=2, folder=tmp_path))
     runner = PoolRunner(worker, pools[kind], MEMORY)
-    shard = runner.shard(len(ids_T))
-    plan = plans.make(ids_T, END, text.order, {}, worker.workspace, (), shard)
+    plan = plans.make(ids_T, END, text.order, {}, worker.workspace, (), runner.shard(len(ids_T)))
     ids = written_ids(ids_T, tmp_path, 5)
     steps = count_by_shards(ids, END, text.size, text.order, plan, runner)
     found = [step for step in steps if isinstance(step, Level)]

@@ -175,8 +175,7 @@ def test_pieces_are_not_joined(tmp_path):
     shared = [names[0], counted(tmp_path / "shared", lines[1::2], 2, made[0])]
     with of_folders(shared) as found:
         [*levels] = found.levels
-    expected = counts_folder.load(counted(tmp_path / "whole", lines, 2, made[0])).levels()
-    assert_same(levels, expected)
+    assert_same(levels, counts_folder.load(counted(tmp_path / "whole", lines, 2, made[0])).levels())
 
 
 @pytest.mark.parametrize("memory", [1000, 30_000, None])
@@ -186,8 +185,7 @@ def test_renumbered_counts_are_those_of_the_renumbered_text(seed, memory, tmp_pa
     chance = random.Random(seed)
     size = text.size + chance.choice([0, 1, 30])
     number_V = [0, *chance.sample(range(1, size), text.size - 1)]
-    workspace = Workspace(memory, 1, tmp_path)
-    renumbering = Renumbering(np.array(number_V), size, workspace)
+    renumbering = Renumbering(np.array(number_V), size, Workspace(memory, 1, tmp_path))
     levels = counts_of(text.sentences, text.size, text.order).levels
     found = [renumbering.unigrams(levels[0]), *map(renumbering.longer, levels[1:])]
     moved = [[number_V[word] for word in sentence] for sentence in text.sentences]

@@ -118,8 +118,7 @@ def test_after_unknown_words_versatile_words_beat_frequent_ones():
 
 def test_a_count_discounted_to_nothing_counts_as_unseen():
     # bigrams 1 2 and 2 </s>: three times, t_4 = 0, so D_3 = 3
-    text = [[1, 2], [1, 2], [1, 2], [1, 3], [1, 3], [4]]
-    model = fit("mkn", text, 6, interpolate=False)
+    model = fit("mkn", [[1, 2], [1, 2], [1, 2], [1, 3], [1, 3], [4]], 6, interpolate=False)
     assert model.smoothing.report()["discounts of order 2"][2] == 3
     assert model.p(2, (1,)) == pytest.approx(np.exp(model.logbackoff[1,]) * model.p(2))
 

@@ -107,5 +107,4 @@ def test_an_order_without_held_out_words_mixes_half():
 
 def test_a_context_reaching_beyond_the_start_is_skipped():
     counts = counts_of([[A, A, A]], 2, 3)
-    heldout = heldout_counts(counts, ids_of([[A]]), END)
-    assert heldout.contexts_NT[:, 0].tolist() == [4, 1, 0]
+    assert heldout_counts(counts, ids_of([[A]]), END).contexts_NT[:, 0].tolist() == [4, 1, 0]
