@@ -57,7 +57,8 @@ def test_the_average_of_asgd_is_torchs(network, start):
 
 def test_average_before_its_start_is_the_current_weights(network):
     averaging = Averaging(FittingSettings(optimizer="asgd", asgd_start=5), network)
-    assert torch.equal(averaged(averaging, network), walk(network, 5, averaging)[-1])
+    seen = walk(network, 5, averaging)
+    assert torch.equal(averaged(averaging, network), seen[-1])
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3, 0.9])
