@@ -15,15 +15,13 @@ OF_KINDS = {
 
 
 def features(case: tuple) -> set[Hashable]:
-    """Return the features of a case: its kind of model, the wrapper around it, the names of its
-    settings, and its choices."""
-    around, name, settings = case
-    choices = {(key, value) for key, value in settings.items() if str(value).isidentifier()}
-    return features_of_kind(case) | {*choices, *settings}
+    """Return the features of a case: those of its kind, the names of its settings, its choices."""
+    choices = {(key, value) for key, value in case[2].items() if str(value).isidentifier()}
+    return features_of_kind(case) | {*choices, *case[2]}
 
 
 def features_of_kind(case: tuple) -> set[Hashable]:
-    """Return the features of a case without its settings."""
+    """Return the features of a case without its settings: its kind of model, the wrapper."""
     around, name, _ = case
     return {("around", around), ("model", name), ("both", around, name)}
 
@@ -42,16 +40,12 @@ def covering(items: list[pytest.Item], first: int) -> Iterator[pytest.Item]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    of_models = [
-        item
-        for item in items
-        if item.path.name == "test_language_models.py" and hasattr(item, "callspec")
-    ]
+    own = (item for item in items if item.path.name == "test_language_models.py")
+    of_models = [item for item in own if hasattr(item, "callspec")]
     of_models.sort(key=lambda item: item.originalname)
     taken: set[pytest.Item] = set()
-    for number, (_, of_one) in enumerate(
-        itertools.groupby(of_models, key=lambda item: item.originalname)
-    ):
+    promises = itertools.groupby(of_models, key=lambda item: item.originalname)
+    for number, (_, of_one) in enumerate(promises):
         tests = list(of_one)
         taken.update(covering(tests, SPREAD * number % len(tests)))
     for item in of_models:

@@ -9,6 +9,11 @@ from rnnlm.lm.base import loading
 from support.saved_models import save_unigram
 
 
+def refuse(name, what, look=loading.find):
+    with pytest.raises(ModelError, match=what):
+        look(name)
+
+
 def test_models_are_found_by_path_and_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_unigram(tmp_path / "checkpoints" / "mine")
@@ -29,21 +34,11 @@ def test_a_text_stands_for_its_model(tmp_path, monkeypatch):
     assert loading.find("my") == Path("checkpoints/my-unigram")
     assert loading.base_folder("my+unigram") == Path("checkpoints/my-unigram")
     for name in ("m", "my-", "my-uni", "checkpoints/my"):
-        with pytest.raises(ModelError, match=f"no model (at|named) .*{name}"):
-            loading.find(name)
+        refuse(name, f"no model (at|named) .*{name}")
     save_unigram(tmp_path / "checkpoints" / "my-gru")
-    with pytest.raises(
-        ModelError, match="my is ambiguous; models with that prefix: my-gru, my-unigram"
-    ):
-        loading.find("my")
+    refuse("my", "my is ambiguous; models with that prefix: my-gru, my-unigram")
     save_unigram(tmp_path / "checkpoints" / "my")
     assert loading.find("my") == Path("checkpoints/my")
-
-
-def test_shipped_models_are_found_by_name(shipped):
-    folder = shipped("shipped", "tiny")
-    save_unigram(folder / "tiny")
-    assert loading.find("tiny") == folder / "tiny"
 
 
 def test_run_beside_shipped_models_is_not_shipped(tmp_path, monkeypatch, shipped):
@@ -52,30 +47,20 @@ def test_run_beside_shipped_models_is_not_shipped(tmp_path, monkeypatch, shipped
     folder = shipped("shipped", "demo")
     save_unigram(folder / "demo")
     save_unigram(folder / "english")
-    with pytest.raises(ModelError, match="available models: demo$"):
-        loading.find("english")
+    assert loading.find("demo") == folder / "demo"
+    refuse("english", "available models: demo$")
 
 
 def test_missing_model_error_lists_the_available_ones(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_unigram(tmp_path / "checkpoints" / "mine")
-    with pytest.raises(ModelError, match="no model named 'yours'; .*available models: .*mine"):
-        loading.find("yours")
-    with pytest.raises(
-        ModelError, match="holds no config.json; name one of the models in it: checkpoints/mine"
-    ):
-        loading.find("./checkpoints")
-    with pytest.raises(
-        ModelError,
-        match="no model named 'mine\\+cach'; there is no adaptation 'cach'; did you mean 'cache'",
-    ):
-        loading.load("mine+cach")
-    with pytest.raises(
-        ModelError,
-        match="no model named 'mine\\+cache'; only eval, score, .* support adaptation 'cache'; use "
-        "mine alone",
-    ):
-        loading.find("mine+cache")  # as `rnnlm export` looks for its model
+    refuse("yours", "no model named 'yours'; .*available models: .*mine")
+    refuse("./checkpoints", "holds no config.json; name one of the models in it: checkpoints/mine")
+    what = "no model named 'mine\\+cach'; there is no adaptation 'cach'; did you mean 'cache'"
+    refuse("mine+cach", what, loading.load)
+    # as `rnnlm export` looks for its model
+    what = "'mine\\+cache'; only eval, score, .* support adaptation 'cache'; use mine alone"
+    refuse("mine+cache", what)
 
 
 @pytest.mark.parametrize("name, why", [
@@ -87,8 +72,7 @@ def test_non_model_is_reported_as_such(tmp_path, monkeypatch, name, why):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    with pytest.raises(ModelError, match=why):
-        loading.find(name)
+    refuse(name, why)
 
 
 def test_the_shortest_name_is_one_that_is_found(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,19 +22,20 @@ def model(request):
 
 @pytest.fixture(scope="module")
 def text(model):
-    import dataclasses
-
     encoded = TEXT.encode(model.tokenizer)
     documents = np.append(encoded.line_offsets[list(TEXT.document_starts)], encoded.tokens)
-    return dataclasses.replace(encoded, document_offsets=documents)
+    return replace(encoded, document_offsets=documents)
+
+
+def scored(model, text, context: str) -> np.ndarray:
+    return span_scoring.score_spans(model, text.ids, spans_of(text, context))
 
 
 def spans_of(text, context: str) -> np.ndarray:
     if context == "carry":
         return span_scoring.whole_text(text.ids)
-    return span_scoring.spans_between(
-        text.line_offsets if context == "reset" else text.document_offsets
-    )
+    offsets = text.line_offsets if context == "reset" else text.document_offsets
+    return span_scoring.spans_between(offsets)
 
 
 def slow_scores(model, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
@@ -50,38 +52,27 @@ def slow_scores(model, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("context", ["carry", "reset", "documents"])
 def test_scores_equal_a_slow_loop_token_by_token(model, text, context):
-    spans = spans_of(text, context)
-    scored = span_scoring.score_spans(model, text.ids, spans)
-    np.testing.assert_allclose(scored, slow_scores(model, text.ids, spans), atol=1e-5)
+    expected = slow_scores(model, text.ids, spans_of(text, context))
+    np.testing.assert_allclose(scored(model, text, context), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("call_tokens", "tokens_per_row"), [(1, 1), (7, 3), (12, 5), (40, 1), (1000, 64)]
-)
+@pytest.mark.parametrize("tokens, row_tokens", [(1, 1), (7, 3), (12, 5), (40, 1), (1000, 64)])
 @pytest.mark.parametrize("context", ["carry", "reset", "documents"])
-def test_scores_do_not_depend_on_batches_and_windows(
-    model, text, context, call_tokens, tokens_per_row, monkeypatch
-):
-    spans = spans_of(text, context)
-    usual = span_scoring.score_spans(model, text.ids, spans)
+def test_batches_and_windows_leave_scores(model, text, context, tokens, row_tokens, monkeypatch):
+    usual = scored(model, text, context)
     model = copy.copy(model)
-    model.call_tokens = call_tokens
-    monkeypatch.setattr(span_scoring, "TOKENS_PER_ROW", tokens_per_row)
-    np.testing.assert_allclose(span_scoring.score_spans(model, text.ids, spans), usual, atol=1e-5)
+    model.call_tokens = tokens
+    monkeypatch.setattr(span_scoring, "TOKENS_PER_ROW", row_tokens)
+    np.testing.assert_allclose(scored(model, text, context), usual, atol=1e-5)
 
 
-def test_scores_are_independent_of_span_order(model, text):
+def test_spans_of_any_order_score_and_no_token_outside_them(model, text):
     spans = spans_of(text, "reset")
     shuffled = spans[np.random.default_rng(1).permutation(len(spans))]
-    usual = span_scoring.score_spans(model, text.ids, spans)
-    np.testing.assert_allclose(
-        span_scoring.score_spans(model, text.ids, shuffled), usual, atol=1e-5
-    )
-
-
-def test_tokens_outside_the_spans_score_zero(model, text):
-    scored = span_scoring.score_spans(model, text.ids, np.array([[3, 9]]))
-    assert (scored[3:9] < 0).all() and not scored[:3].any() and not scored[9:].any()
+    found = span_scoring.score_spans(model, text.ids, shuffled)
+    np.testing.assert_allclose(found, scored(model, text, "reset"), atol=1e-5)
+    inside = span_scoring.score_spans(model, text.ids, np.array([[3, 9]]))
+    assert (inside[3:9] < 0).all() and not inside[:3].any() and not inside[9:].any()
 
 
 def test_rows_read_never_exceed_the_models_limit(model, text):
@@ -92,34 +83,25 @@ def test_rows_read_never_exceed_the_models_limit(model, text):
         return model.initial_state(rows)
 
     narrow.max_rows, narrow.initial_state = 2, initial_state
-    span_scoring.score_spans(narrow, text.ids, spans_of(text, "reset"))
+    scored(narrow, text, "reset")
     # lines are read as one stream where that is the same
     assert max(seen) == (1 if model.boundary_resets_state else 2)
 
 
-def test_training_network_is_read_without_dropout_and_continues():
+def test_reading_leaves_training_and_training_leaves_reading():
+    """Of this network, which is read without dropout, and of another."""
     model = fit("lstm", dropout_input=0.5, dropout_output=0.5)
-    ids = TEXT.encode(model.tokenizer).ids
-    usual = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
-    model.network.train()
-    np.testing.assert_array_equal(
-        span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), usual
-    )
-    assert model.network.training
-
-
-def test_reading_another_model_does_not_change_training():
-    model = fit("lstm", dropout_output=0.5)
-    ids = TEXT.encode(model.tokenizer).ids
-    usual = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
+    encoded = TEXT.encode(model.tokenizer)
+    usual = scored(model, encoded, "carry")
     with ThreadPoolExecutor(1) as pool:
-        trained = pool.submit(fit, "lstm", dropout_output=0.5)
+        trained = pool.submit(fit, "lstm", dropout_input=0.5, dropout_output=0.5)
         while not trained.done():
-            np.testing.assert_array_equal(
-                span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), usual
-            )
+            np.testing.assert_array_equal(scored(model, encoded, "carry"), usual)
     for name, array in trained.result().to_arrays().items():
         np.testing.assert_array_equal(array, model.to_arrays()[name])
+    model.network.train()
+    np.testing.assert_array_equal(scored(model, encoded, "carry"), usual)
+    assert model.network.training
 
 
 def test_spans_start_from_initial_states_requested_by_number():
@@ -130,20 +112,15 @@ def test_spans_start_from_initial_states_requested_by_number():
     encoded = model.tokenizer.encode(lines)
     spans = span_scoring.spans_between(encoded.offsets)
     conditions = [model.tokenizer.encode([line]).ids for line in reversed(lines)]
-    boundary = model.tokenizer.boundary_id
 
     def initial(numbers: np.ndarray):
-        read = [
-            span_scoring.score_on(model, conditions[number], model.initial_state(1))[1]
-            for number in numbers
-        ]
+        start = model.initial_state(1)
+        read = [span_scoring.score_on(model, conditions[number], start)[1] for number in numbers]
         return model.concat_states(read)
 
     found = span_scoring.score_spans(model, encoded.ids, spans, initial=initial)
     for (start, end), condition in zip(spans, conditions, strict=True):
         both = np.concatenate([condition, encoded.ids[start:end]])
-        assert both[len(condition) - 1] == boundary
-        expected = span_scoring.score_spans(model, both, span_scoring.whole_text(both))[
-            len(condition) :
-        ]
-        assert found[start:end] == pytest.approx(expected, abs=1e-5)
+        assert both[len(condition) - 1] == model.tokenizer.boundary_id
+        expected = span_scoring.score_spans(model, both, span_scoring.whole_text(both))
+        assert found[start:end] == pytest.approx(expected[len(condition) :], abs=1e-5)

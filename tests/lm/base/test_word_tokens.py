@@ -4,16 +4,14 @@ from rnnlm.errors import TextError
 from rnnlm.lm.base.words import WordTokens
 from support.tiny_models import LINES, make_tokenizer
 
-SETTINGS = [{}, {"lowercase": True, "split_punctuation": True}, {"tokenizer": "char"},
-            {"tokenizer": "byte"},
-            {"tokenizer": "sentencepiece", "vocab_size": 290},
-            {"tokenizer": "huggingface"}]  # fmt: skip
+SETTINGS = [
+    {}, {"lowercase": True, "split_punctuation": True}, {"tokenizer": "char"}, {"tokenizer": "byte"},
+    {"tokenizer": "sentencepiece", "vocab_size": 290}, {"tokenizer": "huggingface"},
+]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-@pytest.mark.parametrize(
-    "settings", SETTINGS, ids=lambda settings: settings.get("tokenizer", f"word{len(settings)}")
-)
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_words_keep_the_tokens_of_their_line(settings):
     tokenizer = make_tokenizer([*LINES, "don't stop."], **settings)
     words = WordTokens(tokenizer)

@@ -1,5 +1,4 @@
-"""Mixtures as a model: hand-worked numbers, zeros and weights of zero, what they take from their
-parts."""
+"""Mixtures as a model: numbers worked out by hand, zeros, what they take from their parts."""
 
 import math
 
@@ -49,6 +48,8 @@ def test_mixture_of_a_model_with_itself_is_unchanged(name):
     model = fit(name)
     mixed = Mixture([model, model, model], [0.2, 0.3, 0.5])
     np.testing.assert_allclose(scores(mixed), scores(model), atol=1e-5)
+    low = np.array([-1000.0, -2000.0])  # nothing is lost far from zero
+    assert mix_linear([low, low], [0.5, 0.5]) == pytest.approx(low)
 
 
 def test_mixture_gives_numpy_if_all_parts_do():
@@ -97,11 +98,6 @@ def test_words_one_part_spells_are_unknown_to_others(tmp_path):
     assert not np.array_equal(scores(mixed, lines), scores(mixed, others))
     ngram_alone = Mixture([fit("ngram"), spelled], [1.0, 0.0])
     np.testing.assert_allclose(scores(ngram_alone, lines), scores(fit("ngram"), lines))
-
-
-def test_far_from_zero_nothing_is_lost():
-    low = np.array([-1000.0, -2000.0])
-    assert mix_linear([low, low], [0.5, 0.5]) == pytest.approx(low)
 
 
 @pytest.mark.parametrize(("weights", "what"), [

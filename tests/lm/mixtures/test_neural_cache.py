@@ -29,9 +29,7 @@ def transcribed(model, inputs_T, tokens: int, weight: float, flatness: float) ->
 @pytest.mark.parametrize(
     "tokens, weight, flatness", [(1, 0.5, 0.3), (5, 0.2, 2.0), (1000, 0.3, 0.7), (1000, 0.3, 0.0)]
 )
-def test_it_is_the_papers_equations_pair_by_pair(
-    model, tokens, weight, flatness, cells, monkeypatch
-):
+def test_it_is_the_papers_equations(model, tokens, weight, flatness, cells, monkeypatch):
     monkeypatch.setattr(neural_cache, "CHUNK_CELLS", cells)
     inputs_1T, targets_1T = text_of(model)
     cache = NeuralCache(model, NeuralCacheSettings(tokens, weight, flatness))

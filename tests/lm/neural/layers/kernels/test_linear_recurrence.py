@@ -11,18 +11,13 @@ ways = pytest.mark.parametrize("way", [step_by_step, by_doubling])
 
 def example(T, B=3, H=4):
     generator = torch.Generator().manual_seed(T)
-    f_TBH = torch.rand(T, B, H, dtype=torch.float64, generator=generator)
-    return f_TBH, *(
-        torch.randn(shape, dtype=torch.float64, generator=generator)
-        for shape in ((T, B, H), (B, H))
-    )
+    asked = {"dtype": torch.float64, "generator": generator}
+    return torch.rand(T, B, H, **asked), torch.randn(T, B, H, **asked), torch.randn(B, H, **asked)
 
 
 @ways
 def test_numbers_worked_out_by_hand(way):
-    f_TBH, b_TBH = (
-        torch.tensor(values).view(3, 1, 1) for values in ([0.5, 0.0, 2.0], [1.0, 5.0, -1.0])
-    )
+    f_TBH, b_TBH = torch.tensor([[0.5, 0.0, 2.0], [1.0, 5.0, -1.0]]).view(2, 3, 1, 1)
     assert way(f_TBH, b_TBH, torch.tensor([[4.0]])).flatten().tolist() == [3.0, 5.0, 9.0]
 
 
@@ -46,6 +41,5 @@ def test_gates_long_shut_or_open_stay_finite(way):
 
 @pytest.mark.parametrize("T", [1, 5])
 def test_gradients_equal_finite_differences(T):
-    assert torch.autograd.gradcheck(
-        LinearRecurrence.apply, [part.requires_grad_() for part in example(T)]
-    )
+    given = [part.requires_grad_() for part in example(T)]
+    assert torch.autograd.gradcheck(LinearRecurrence.apply, given)

@@ -1,5 +1,4 @@
-"""The Mogrifier LSTM against its equations in numpy, finite differences, and the LSTM it is without
-rounds of gating."""
+"""The Mogrifier LSTM against its equations in numpy."""
 
 import numpy as np
 import pytest
@@ -18,17 +17,14 @@ all_forms = pytest.mark.parametrize("peepholes, coupled", FORMS)
 def example(rounds, rank, peepholes=False, coupled=False, dtype=torch.float64, sizes=(T, B, E, H)):
     """Return x, h, c, weights; peepholes or None; factors."""
     (T, B, E, H), count = sizes, 4 - coupled
-    shapes = [(T, B, E), (B, H), (B, H), (count * H, E), (count * H, H), (count * H,)] + [
-        ((count - 1) * H,)
-    ] * peepholes
+    shapes = [(T, B, E), (B, H), (B, H), (count * H, E), (count * H, H), (count * H,)]
+    shapes += [((count - 1) * H,)] * peepholes
     for i in range(rounds):
         rows, columns = (E, H) if i % 2 == 0 else (H, E)
         shapes += [(rows, columns)] if rank is None else [(rank, columns), (rows, rank)]
     generator = torch.Generator().manual_seed(4)
-    tensors = [
-        torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
-        for shape in shapes
-    ]
+    drawn = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    tensors = [tensor.to(dtype).requires_grad_() for tensor in drawn]
     return tensors[:6], tensors[6] if peepholes else None, tensors[6 + peepholes :]
 
 
