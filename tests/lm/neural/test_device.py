@@ -11,20 +11,10 @@ import torch
 
 from rnnlm.errors import DeviceError, RnnlmWarning, SettingsError, TrainingError
 from rnnlm.lm.neural import device as devices
-from rnnlm.lm.neural.device import (
-    exact_products,
-    has_native_bf16,
-    memory_errors,
-    resolve_device,
-    resolve_precision,
-    training_products,
-)
+from rnnlm.lm.neural.device import exact_products, memory_errors, resolve_device, resolve_precision
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
-
-
-# ---- what is asked for
 
 
 @without_cuda
@@ -41,12 +31,6 @@ def test_an_invalid_device_is_an_error(name):
         resolve_device(name)
 
 
-def test_a_gpu_that_is_not_there_is_an_error(two_gpus):
-    assert resolve_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(DeviceError, match="there are 2 CUDA devices"):
-        resolve_device("cuda:2")
-
-
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="an MPS device is here")
 def test_missing_mps_is_an_error():
     with pytest.raises(DeviceError, match="device mps is not available"):
@@ -60,17 +44,21 @@ def test_auto_takes_the_fastest_device_here(monkeypatch, mps, expected):
     assert resolve_device("auto").type == expected
 
 
-def test_auto_takes_a_gpu_before_all_others(two_gpus):
+def test_gpus_come_before_other_devices_and_take_bf16(two_gpus):
     assert resolve_device("auto").type == "cuda"
-
-
-def test_auto_precision_is_bf16_where_it_is_fast(two_gpus):
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(DeviceError, match="there are 2 CUDA devices"):
+        resolve_device("cuda:2")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert resolve_precision("auto", torch.device("cuda")) == "bf16"
         assert resolve_precision("auto", MPS) == "fp32"
-        assert resolve_precision("auto", CPU) == ("bf16" if has_native_bf16(CPU) else "fp32")
+        assert resolve_precision("auto", CPU) == (
+            "bf16" if devices.has_native_bf16(CPU) else "fp32"
+        )
         assert resolve_precision("fp32", CPU) == "fp32"
+    with pytest.warns(RnnlmWarning, match="bf16 will be slow"):
+        assert resolve_precision("bf16", MPS) == "bf16"
 
 
 # On a processor without AVX-512, or under oneDNN's own limit: an LSTM trains in bf16, if asked to.
@@ -96,47 +84,40 @@ def test_processors_without_bf16_kernels_take_fp32_or_the_loops():
     subprocess.run([sys.executable, "-c", WITHOUT_KERNELS], env=os.environ | limits, check=True)
 
 
-def test_slow_bf16_is_taken_with_a_notice():
-    with pytest.warns(RnnlmWarning, match="bf16 will be slow"):
-        assert resolve_precision("bf16", MPS) == "bf16"
-
-
 def test_only_bf16_products_run_under_autocast():
     a = torch.ones(2, 2)
-    with training_products("bf16", CPU):
+    with devices.training_products("bf16", CPU):
         assert (a @ a).dtype == torch.bfloat16
-    with training_products("fp32", CPU):
+    with devices.training_products("fp32", CPU):
         assert (a @ a).dtype == torch.float32
 
 
+@pytest.fixture
+def products():
+    """Return those of torch's settings that allow TF32, and restore them."""
+    settings = torch.backends.cuda.matmul, torch.backends.cudnn
+    kept = [each.allow_tf32 for each in settings]
+    yield settings
+    for each, allowed in zip(settings, kept, strict=True):
+        each.allow_tf32 = allowed
+
+
 @pytest.mark.parametrize("before", [True, False])
-def test_exact_products_switch_tf32_off_for_a_while(before, monkeypatch):
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    kept = matmul.allow_tf32, cudnn.allow_tf32
-    try:
-        matmul.allow_tf32 = cudnn.allow_tf32 = before
-        with pytest.raises(ZeroDivisionError), exact_products():
-            assert not matmul.allow_tf32 and not cudnn.allow_tf32
-            raise ZeroDivisionError
-        assert matmul.allow_tf32 == cudnn.allow_tf32 == before
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = kept
+def test_exact_products_switch_tf32_off_for_a_while(before, products):
+    products[0].allow_tf32 = products[1].allow_tf32 = before
+    with pytest.raises(ZeroDivisionError), exact_products():
+        assert not any(each.allow_tf32 for each in products)
+        raise ZeroDivisionError
+    assert [each.allow_tf32 for each in products] == [before, before]
 
 
-def test_products_stay_exact_until_the_last_thread_ends():
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    kept = matmul.allow_tf32, cudnn.allow_tf32
-    try:
-        matmul.allow_tf32 = cudnn.allow_tf32 = True
-        one, other = exact_products(), exact_products()
-        one.__enter__()
-        other.__enter__()
-        one.__exit__(None, None, None)
-        assert not matmul.allow_tf32 and not cudnn.allow_tf32
-        other.__exit__(None, None, None)
-        assert matmul.allow_tf32 and cudnn.allow_tf32
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = kept
+def test_products_stay_exact_until_the_last_thread_ends(products):
+    products[0].allow_tf32 = products[1].allow_tf32 = True
+    one, other = exact_products(), exact_products()
+    one.__enter__(), other.__enter__(), one.__exit__(None, None, None)
+    assert not any(each.allow_tf32 for each in products)
+    other.__exit__(None, None, None)
+    assert all(each.allow_tf32 for each in products)
 
 
 def test_running_out_of_memory_gives_a_hint():

@@ -5,11 +5,7 @@ import pytest
 import torch
 
 from rnnlm.events import RolledBack
-from rnnlm.lm.base.adaptation_settings import (
-    DynamicSettings,
-    NeuralCacheSettings,
-    UnigramCacheSettings,
-)
+from rnnlm.lm.base import adaptation_settings as adapting
 from rnnlm.lm.base.span_scoring import score_spans, whole_text
 from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.lm.mixtures.dynamic_evaluation import gather_statistics
@@ -29,34 +25,39 @@ LEARNED = 0.2  # nats per token, at least
 KINDS = [("rnn", "tanh"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh")]
 
 
+@pytest.fixture
+def data(make_data, sentences):
+    return make_data(sentences)
+
+
+@pytest.fixture
+def few(make_data, sentences):
+    return make_data(sentences[:20])
+
+
 def never() -> bool:
     return False
 
 
-def loss_of_training_text(trainer, data):
-    """Return the exact nats per token of the training text.
+def host_and_there(network, data, device):
+    """Return the model of a network on the CPU, and on a device."""
+    host, settings = NeuralLanguageModel(network, data.tokenizer), as_stored(network.settings)
+    return host, from_arrays(settings, data.tokenizer, host.to_arrays(), device, None)
 
-    A network starts at the frequencies of the words, and a few lines are soon learned by heart: on
-    other text, the start may stay its best.
-    """
-    return (
-        PerplexityValidation(data.train, trainer.objective.reader, trainer.settings.bptt_tokens)
-        .run(never)
-        .loss_nats
-    )
+
+def loss_of_training_text(trainer, data):
+    """Return the exact nats per token: on text that is not learned by heart, the start, which
+    has the frequencies of the words, may stay the best."""
+    reader, tokens = trainer.objective.reader, trainer.settings.bptt_tokens
+    return PerplexityValidation(data.train, reader, tokens).run(never).loss_nats
 
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("model, activation", KINDS)
-def test_scores_equal_those_of_the_cpu_in_fp32(
-    make_data, make_trainer, sentences, model, activation, device
-):
-    data = make_data(sentences)
-    network = make_trainer(
-        data, model=model, activation=activation, layers=2, hidden_size=256, init_range=1.0
-    ).network
-    host = NeuralLanguageModel(network, data.tokenizer)
-    there = from_arrays(as_stored(network.settings), data.tokenizer, host.to_arrays(), device, None)
+def test_scores_equal_those_of_the_cpu_in_fp32(data, make_trainer, model, activation, device):
+    settings = {"model": model, "activation": activation, "layers": 2, "hidden_size": 256}
+    network = make_trainer(data, init_range=1.0, **settings).network
+    host, there = host_and_there(network, data, device)
     ids_BT = np.random.default_rng(1).integers(data.tokenizer.size, size=(8, 200))
     inputs_BT, targets_BT = ids_BT[:, :-1], ids_BT[:, 1:]
     expected, state = host.score(inputs_BT, targets_BT, host.initial_state(8))
@@ -74,19 +75,15 @@ def test_scores_equal_those_of_the_cpu_in_fp32(
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
-def test_every_variant_learns_and_scores_as_on_cpu(
-    make_data, make_trainer, sentences, settings, device
-):
-    data = make_data(sentences[:20])
+def test_every_variant_learns_and_scores_as_on_cpu(few, make_trainer, settings, device):
     rate = 0.05 if settings.get("model") == "jordan" else LEARNING["learning_rate"]
-    trainer = make_trainer(data, device=device, **LEARNING | {"learning_rate": rate}, **settings)
-    before = loss_of_training_text(trainer, data)
+    trainer = make_trainer(few, device=device, **LEARNING | {"learning_rate": rate}, **settings)
+    before = loss_of_training_text(trainer, few)
     *_, fitted = trainer.train(never)
-    assert loss_of_training_text(trainer, data) < before - LEARNED
-    host = from_arrays(
-        as_stored(trainer.network.settings), data.tokenizer, fitted.model.to_arrays(), "cpu", None
-    )
-    ids_BT = np.random.default_rng(1).integers(data.tokenizer.size, size=(4, 30))
+    assert loss_of_training_text(trainer, few) < before - LEARNED
+    weights, stored = fitted.model.to_arrays(), as_stored(trainer.network.settings)
+    host = from_arrays(stored, few.tokenizer, weights, "cpu", None)
+    ids_BT = np.random.default_rng(1).integers(few.tokenizer.size, size=(4, 30))
     found, expected = (
         each.score(ids_BT[:, :-1], ids_BT[:, 1:], each.initial_state(4))[0]
         for each in (fitted.model, host)
@@ -97,20 +94,12 @@ def test_every_variant_learns_and_scores_as_on_cpu(
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("model, activation", KINDS)
-def test_training_runs_and_learns(
-    make_data, make_trainer, sentences, model, activation, precision, device
-):
-    data = make_data(sentences[:20])
-    own = LEARNING | {
-        "learning_rate": 0.05,
-        "precision": precision,
-        "model": model,
-        "activation": activation,
-    }
-    trainer = make_trainer(data, device=device, **own)
-    before = loss_of_training_text(trainer, data)
+def test_training_runs_and_learns(few, make_trainer, model, activation, precision, device):
+    own = {"learning_rate": 0.05, "precision": precision, "model": model, "activation": activation}
+    trainer = make_trainer(few, device=device, **LEARNING | own)
+    before = loss_of_training_text(trainer, few)
     *_, fitted = trainer.train(never)
-    assert fitted.stopped == "budget" and loss_of_training_text(trainer, data) < before - LEARNED
+    assert fitted.stopped == "budget" and loss_of_training_text(trainer, few) < before - LEARNED
     assert all(parameter.device.type == device for parameter in trainer.network.parameters())
 
 
@@ -141,19 +130,15 @@ def test_a_lost_weight_triggers_a_rollback(
 
 
 @ON_EACH_DEVICE
-@pytest.mark.parametrize(
-    "settings", [{}, {"loss": "sampled", "samples": 9}, {"loss": "nce", "samples": 9}], ids=str
-)
-def test_the_seed_fixes_weights_under_deterministic_algorithms(
-    make_data, make_trainer, sentences, monkeypatch, settings, device
-):
+@pytest.mark.parametrize("settings", [
+    {}, {"loss": "sampled", "samples": 9}, {"loss": "nce", "samples": 9},
+], ids=str)  # fmt: skip
+def test_the_seed_fixes_weights(data, make_trainer, monkeypatch, settings, device):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    data = make_data(sentences)
+    own = {"budget": "10steps", "dropout_output": 0.2, **settings}
 
     def train():
-        trainer = make_trainer(
-            data, device=device, budget="10steps", dropout_output=0.2, **settings
-        )
+        trainer = make_trainer(data, device=device, **own)
         list(trainer.train(never))
         return trainer.network.state_dict()
 
@@ -167,48 +152,38 @@ def test_the_seed_fixes_weights_under_deterministic_algorithms(
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("kind, settings", [
-    ("unigram", UnigramCacheSettings(cache_tokens=50)),
-    ("cache", NeuralCacheSettings(cache_tokens=50)),
-    ("dynamic", DynamicSettings()),
-    ("dynamic", DynamicSettings(adaptation_rule="rms", adaptation_rate=0.001)),
+    ("unigram", adapting.UnigramCacheSettings(cache_tokens=50)),
+    ("cache", adapting.NeuralCacheSettings(cache_tokens=50)),
+    ("dynamic", adapting.DynamicSettings()),
+    ("dynamic", adapting.DynamicSettings(adaptation_rule="rms", adaptation_rate=0.001)),
 ])  # fmt: skip
-def test_models_that_adapt_score_as_on_the_cpu(
-    make_data, make_trainer, sentences, kind, settings, device
-):
-    data = make_data(sentences)
+def test_models_that_adapt_score_as_on_the_cpu(data, make_trainer, kind, settings, device):
     network = make_trainer(data, hidden_size=64, init_range=0.5).network
-    host = NeuralLanguageModel(network, data.tokenizer)
-    there = from_arrays(as_stored(network.settings), data.tokenizer, host.to_arrays(), device, None)
-    inputs_BT = data.train.ids[None, :300].astype(np.int64)
-    targets_BT = data.train.ids[None, 1:301].astype(np.int64)
-    found = []
-    for model in (host, there):
-        statistics = (
-            gather_statistics(model, data.train.ids[:2000], 5) if kind == "dynamic" else None
-        )
+    ids_T, found = data.train.ids[:301].astype(np.int64), []
+    inputs_BT, targets_BT = ids_T[None, :-1], ids_T[None, 1:]
+    for model in host_and_there(network, data, device):
+        is_dynamic = kind == "dynamic"
+        statistics = gather_statistics(model, data.train.ids[:2000], 5) if is_dynamic else None
         adapted = adapt(model, kind, settings, statistics)
-        logprob_BT, state = adapted.score(
-            inputs_BT[:, :200], targets_BT[:, :200], adapted.initial_state(1)
-        )
-        rest_BT, _ = adapted.score(
-            inputs_BT[:, 200:], targets_BT[:, 200:], adapted.state_from_arrays(state.to_arrays())
-        )
-        assert logprob_BT.device.type == model.device.type
-        found.append(torch.cat([logprob_BT, rest_BT], dim=1).cpu())
+        state, parts = adapted.initial_state(1), []
+        for part in (slice(200), slice(200, 300)):
+            logprob_BT, state = adapted.score(inputs_BT[:, part], targets_BT[:, part], state)
+            assert logprob_BT.device.type == model.device.type
+            parts.append(logprob_BT.cpu())
+            state = adapted.state_from_arrays(state.to_arrays())
+        found.append(torch.cat(parts, dim=1))
     torch.testing.assert_close(found[1], found[0], atol=1e-3, rtol=0)
 
 
 @ON_EACH_DEVICE
-def test_a_mixture_scores_as_on_cpu(make_data, make_trainer, sentences, device):
-    data = make_data(sentences)
+def test_a_mixture_scores_as_on_cpu(data, make_trainer, device):
     network = make_trainer(data, hidden_size=64, init_range=0.5).network
-    host = NeuralLanguageModel(network, data.tokenizer)
-    there = from_arrays(as_stored(network.settings), data.tokenizer, host.to_arrays(), device, None)
     counts = UnigramModel.from_counts(data.tokenizer.counts_V, 0.5, data.tokenizer)
-    ids, span = data.train.ids[:500], whole_text(data.train.ids[:500])
-    expected, found = (Mixture([each, counts], [0.25, 0.75]) for each in (host, there))
+    ids = data.train.ids[:500]
+    expected, found = (
+        Mixture([each, counts], [0.25, 0.75]) for each in host_and_there(network, data, device)
+    )
     inputs_BT = ids[None, :20].astype(np.int64)
     assert found.predict(inputs_BT, found.initial_state(1))[0].device.type == device
-    np.testing.assert_allclose(
-        score_spans(found, ids, span), score_spans(expected, ids, span), atol=1e-3
-    )
+    one, other = (score_spans(each, ids, whole_text(ids)) for each in (found, expected))
+    np.testing.assert_allclose(one, other, atol=1e-3)

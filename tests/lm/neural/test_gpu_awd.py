@@ -1,5 +1,4 @@
-"""AWD-LSTM, steps that wait for nothing and CUDA graphs, on each device: on the CPU, where a
-stand-in records, and, with `pytest -m gpu`, on a CUDA device."""
+"""AWD-LSTM, steps that wait for nothing and CUDA graphs, on each device: on the CPU, recorded."""
 
 import warnings
 
@@ -23,15 +22,19 @@ AWD = {
     "activation_penalty": 2.0, "temporal_penalty": 1.0, "optimizer": "sgd", "clip_norm": 0.25,
     "weight_decay": 1.2e-6,
 }  # fmt: skip
-WITHOUT_DROPPING = AWD | dict.fromkeys(
-    [name for name in AWD if name.startswith("dropout_")] + ["weight_drop"], 0.0
-)
+DROPPING = ["weight_drop", *(name for name in AWD if name.startswith("dropout_"))]
+WITHOUT_DROPPING = AWD | dict.fromkeys(DROPPING, 0.0)
+
+
+@pytest.fixture
+def data(make_data, sentences):
+    return make_data(sentences)
 
 
 @pytest.fixture
 def same_masks(monkeypatch):
-    """Make dropout draw masks that depend only on the number of earlier calls: the same ones on
-    each device. Return a function that starts over."""
+    """Make dropout draw masks by the number of earlier calls: the same ones on each device. Return
+    a function that starts over."""
     calls = [0]
 
     def dropout(x_TBE, p, training, locked=False):
@@ -61,10 +64,8 @@ def weights_of(trainer):
 
 
 @ON_EACH_DEVICE
-def test_awd_steps_equal_the_cpus_given_equal_masks(
-    make_data, make_trainer, sentences, same_masks, device
-):
-    data, found = make_data(sentences), []
+def test_awd_steps_equal_the_cpus_given_equal_masks(data, make_trainer, same_masks, device):
+    found = []
     for name in ("cpu", device):
         same_masks()
         trainer = make_trainer(data, device=name, **AWD)
@@ -75,8 +76,8 @@ def test_awd_steps_equal_the_cpus_given_equal_masks(
 
 
 @ON_EACH_DEVICE
-def test_awd_in_bf16_is_near_fp32(make_data, make_trainer, sentences, same_masks, device):
-    data, losses = make_data(sentences), {}
+def test_awd_in_bf16_is_near_fp32(data, make_trainer, same_masks, device):
+    losses = {}
     for precision in ("fp32", "bf16"):
         same_masks()
         losses[precision] = steps(make_trainer(data, device=device, precision=precision, **AWD), 10)
@@ -90,9 +91,8 @@ def test_awd_in_bf16_is_near_fp32(make_data, make_trainer, sentences, same_masks
 def test_cudnn_takes_the_flat_weights_as_they_are(kind, E, H, precision, device):
     gates = {"lstm": 4, "gru": 3}.get(kind, 1)
     shapes = [(7, 4, E), (4, H), (gates * H, E), (gates * H, H), (gates * H,)]
-    x_TBE, h_BH, *weights = [
-        torch.randn(shape, device=device, requires_grad=True) for shape in shapes
-    ]
+    drawn = (torch.randn(shape, device=device, requires_grad=True) for shape in shapes)
+    x_TBE, h_BH, *weights = drawn
     with warnings.catch_warnings(), training_products(precision, torch.device(device)):
         warnings.simplefilter("error")
         if kind == "lstm":
@@ -107,21 +107,16 @@ def test_cudnn_takes_the_flat_weights_as_they_are(kind, E, H, precision, device)
 
 @ON_EACH_DEVICE
 def test_bf16_products_are_cudnns_where_it_has_them(device):
-    has_bf16 = (
-        device == "cuda" and torch.__version__ >= "2.10" and torch.backends.cudnn.version() >= 91300
-    )
+    has_bf16 = torch.__version__ >= "2.10" and device == "cuda"
+    has_bf16 = has_bf16 and torch.backends.cudnn.version() >= 91300
     with training_products("bf16", torch.device(device)):
-        assert kernel_type(torch.ones(1, device=device)) == (
-            torch.bfloat16 if has_bf16 else torch.float32
-        )
+        expected = torch.bfloat16 if has_bf16 else torch.float32
+        assert kernel_type(torch.ones(1, device=device)) == expected
 
 
 @pytest.mark.parametrize("device", [pytest.param("cpu", marks=NEEDS_BF16), CUDA])
-def test_autocast_to_bf16_never_runs_layers_in_fp16(
-    make_data, make_trainer, sentences, monkeypatch, device
-):
-    """torch's own autocast of cuDNN's layers takes fp16, whatever it is asked for; there is no loss
-    scaling here."""
+def test_autocast_to_bf16_never_runs_layers_in_fp16(data, make_trainer, monkeypatch, device):
+    """As torch's own autocast of cuDNN's layers does: there is no loss scaling here."""
     types, torchs_lstm = [], torch.lstm
 
     def watched(x_TBE, *rest):
@@ -130,14 +125,8 @@ def test_autocast_to_bf16_never_runs_layers_in_fp16(
         return torchs_lstm(x_TBE, *rest)
 
     monkeypatch.setattr(torch, "lstm", watched)
-    trainer = make_trainer(
-        make_data(sentences[:20]),
-        device=device,
-        precision="bf16",
-        characters="lstm",
-        characters_beside=True,
-    )
-    steps(trainer, 1)
+    own = {"precision": "bf16", "characters": "lstm", "characters_beside": True}
+    steps(make_trainer(data, device=device, **own), 1)
     assert len(types) >= 3  # two readers of characters and the layer
     assert {is_cast for _, is_cast in types} == {False}
     assert torch.float16 not in {dtype for dtype, _ in types}
@@ -158,16 +147,10 @@ STEPS += [(AWD | more, graphs) for more in ({}, {"optimizer": "asgd", "ema_decay
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("settings, cuda_graphs", STEPS, ids=str)
 def test_a_training_step_never_waits_for_the_device(
-    make_data, make_trainer, sentences, graphs_on_cpu, precision, settings, cuda_graphs, device
+    data, make_trainer, graphs_on_cpu, precision, settings, cuda_graphs, device
 ):
-    trainer = make_trainer(
-        make_data(sentences),
-        device=device,
-        precision=precision,
-        cuda_graphs=cuda_graphs,
-        state_reset=0.2,
-        **settings,
-    )
+    own = {"precision": precision, "cuda_graphs": cuda_graphs, "state_reset": 0.2, **settings}
+    trainer = make_trainer(data, device=device, **own)
     steps(trainer, PLAIN_USES + 2)  # kernels are loaded, and the iteration is recorded
     state = trainer.network.initial_state(trainer.source.rows)
     windows = [window for _, (_, window) in zip(range(4), trainer.source.windows(), strict=False)]
@@ -175,9 +158,6 @@ def test_a_training_step_never_waits_for_the_device(
         for window in windows:
             loss, state = trainer.step(trainer.source.batch(window), state, 0.01)
     assert loss.isfinite()
-
-
-# ---- CUDA graphs
 
 
 @ON_EACH_DEVICE
@@ -190,20 +170,10 @@ def test_recorded_training_equals_plain_training(
     make_data, make_trainer, sentences, graphs_on_cpu, optimizer, precision, device
 ):
     data, found = make_data(sentences, sentences[:20]), {}
+    own = {"bptt_tokens": 6, "validate_every_steps": 15, "learning_rate": 0.01, "budget": "45steps"}
+    settings = WITHOUT_DROPPING | optimizer | own | {"precision": precision, "device": device}
     for cuda_graphs in (False, True):
-        settings = (
-            WITHOUT_DROPPING
-            | optimizer
-            | {"bptt_tokens": 6, "validate_every_steps": 15, "learning_rate": 0.01}
-        )
-        trainer = make_trainer(
-            data,
-            device=device,
-            precision=precision,
-            cuda_graphs=cuda_graphs,
-            budget="45steps",
-            **settings,
-        )
+        trainer = make_trainer(data, cuda_graphs=cuda_graphs, **settings)
         *_, fitted = trainer.train(lambda: False)
         found[cuda_graphs] = fitted.best_ppl_token, weights_of(trainer)
     assert isinstance(trainer.update, GraphedStep) and trainer.update.graphs
@@ -211,26 +181,19 @@ def test_recorded_training_equals_plain_training(
 
 
 @ON_EACH_DEVICE
-def test_masks_are_drawn_anew_in_each_replay(
-    make_data, make_trainer, sentences, graphs_on_cpu, device
-):
-    trainer = make_trainer(make_data(sentences), device=device, cuda_graphs=True, **AWD)
+def test_masks_are_drawn_anew_in_each_replay(data, make_trainer, graphs_on_cpu, device):
+    trainer = make_trainer(data, device=device, cuda_graphs=True, **AWD)
     _, window = next(trainer.source.windows())
-    state = trainer.network.initial_state(trainer.source.rows)
-    losses = [
-        float(trainer.step(trainer.source.batch(window), state, 0.0)[0])
-        for _ in range(PLAIN_USES + 5)
-    ]
+    state, batch = trainer.network.initial_state(trainer.source.rows), trainer.source.batch(window)
+    losses = [float(trainer.step(batch, state, 0.0)[0]) for _ in range(PLAIN_USES + 5)]
     assert len(set(losses)) == len(losses)
 
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
-def test_every_variant_can_be_recorded(
-    make_data, make_trainer, sentences, graphs_on_cpu, settings, device
-):
+def test_every_variant_can_be_recorded(data, make_trainer, graphs_on_cpu, settings, device):
     own = {"cuda_graphs": True, "budget": "12steps", "bptt_tokens": 6, "dropout_output": 0.1}
-    trainer = make_trainer(make_data(sentences[:60]), device=device, **own, **settings)
+    trainer = make_trainer(data, device=device, **own, **settings)
     *_, fitted = trainer.train(lambda: False)
     assert trainer.update.graphs and fitted.stopped == "budget"
 
@@ -241,23 +204,16 @@ def test_our_own_cells_are_recorded_and_learn(
 ):
     own = {
         "budget": "40steps", "bptt_tokens": 20, "bptt_deviation": 4.0, "batch_rows": 8,
-        "learning_rate": 0.02,
+        "learning_rate": 0.02, "model": "rnn", "activation": "sigmoid",
     }  # fmt: skip
-    trainer = make_trainer(
-        make_data(sentences[:60]), device=device, model="rnn", activation="sigmoid", **own
-    )
+    trainer = make_trainer(make_data(sentences[:60]), device=device, **own)
     first, *_, last = (event for event in trainer.train(lambda: False) if isinstance(event, Step))
     assert trainer.update.graphs and last.loss_nats < first.loss_nats - 0.1
 
 
-# ---- memory
-
-
 @ON_EACH_DEVICE
 def test_running_out_of_memory_gives_a_hint(device):
-    with (
-        pytest.raises(TrainingError, match=f"out of memory on {device}.*lower hidden_size"),
-        memory_errors(torch.device(device)),
-    ):
+    hint = f"out of memory on {device}.*lower hidden_size"
+    with pytest.raises(TrainingError, match=hint), memory_errors(torch.device(device)):
         torch.empty(1 << 50, device=device)
     assert torch.ones(1, device=device).item() == 1

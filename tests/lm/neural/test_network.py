@@ -1,5 +1,4 @@
-"""The whole network: its parameters, its unigram start, dropout, and its loss against a numpy
-transcription."""
+"""The whole network: its parameters, its start, dropout, its loss against a transcription."""
 
 from types import SimpleNamespace
 
@@ -86,27 +85,12 @@ def test_loss_and_state_equal_the_numpy_transcription(model, variant, tying):
     inputs_TB, targets_TB = text()
     state = tuple(torch.randn_like(part) for part in network.initial_state(B))
     loss, _, after = network.loss(inputs_TB, targets_TB, state)
-    weights = {
-        name: value.detach().numpy().astype(np.float64)
-        for name, value in network.state_dict().items()
-    }
-    expected, expected_after = recurrent_network.network_loss(
-        network.settings,
-        weights,
-        inputs_TB.numpy(),
-        targets_TB.numpy(),
-        [part.double().numpy() for part in state],
-    )
+    weights = {name: value.double().numpy() for name, value in network.state_dict().items()}
+    given = inputs_TB.numpy(), targets_TB.numpy(), [part.double().numpy() for part in state]
+    expected, expected_after = recurrent_network.network_loss(network.settings, weights, *given)
     assert loss.item() == pytest.approx(expected, abs=1e-5)
     for ours, theirs in zip(after, expected_after, strict=True):
         np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-5)
-
-
-def test_output_bias_from_counts_gives_a_unigram_model():
-    counts_V = torch.arange(V) * 10
-    network = begun(counts_V.numpy())
-    logprob_V = network.output.predict(torch.zeros(1, 4), network.tied_VE)[0]
-    torch.testing.assert_close(logprob_V.exp(), (counts_V + 0.5) / (counts_V + 0.5).sum())
 
 
 @pytest.mark.parametrize("where", ["dropout_input", "dropout_between", "dropout_output"])
@@ -128,12 +112,9 @@ def test_dropout_acts_in_training_and_not_in_evaluation(where, locked):
 
 
 @pytest.mark.parametrize("model, settings, layers", [
-    ("lstm", {"layers": 2, "layer_sizes": "64,32"},
-     {"body.layers.0.weight_ih": 64, "body.layers.1.weight_ih": 32}),
-    ("gru", {"layers": 2, "layer_sizes": "64,32"},
-     {"body.layers.0.weight_hh": 64, "body.layers.1.weight_hh": 32}),
-    ("qrnn", {"layers": 2, "layer_sizes": "64,32"},
-     {"body.layers.0.weight_ih": 64, "body.layers.1.weight_ih": 32}),
+    *((model, {"layers": 2, "layer_sizes": "64,32"},
+       {f"body.layers.0.weight_{kind}": 64, f"body.layers.1.weight_{kind}": 32})
+      for model, kind in (("lstm", "ih"), ("gru", "hh"), ("qrnn", "ih"))),
     ("ffnn", {"hidden_size": 64}, {"body.weight_ih": 64}),
     ("jordan", {"hidden_size": 64}, {"body.weight_hh": 64}),
 ])  # fmt: skip
@@ -182,13 +163,9 @@ def test_each_weight_kind_follows_its_own_setting(model, chosen):
     kinds = {f"init_{kind}": "uniform" for kind in WEIGHTS_OF}
     kinds[f"init_{chosen}"] = "orthogonal"
     network = make_network(model, **kinds, init_range=1e-4, tied=False)
-    large, expected = set(), set()
-    for name, weight in network.named_parameters():
-        if weight.dim() > 1 and weight.abs().max() > 1e-3:
-            large.add(name)
-        if name.endswith(WEIGHTS_OF[chosen]):
-            expected.add(name)
-    assert large == expected
+    weights = {name: each for name, each in network.named_parameters() if each.dim() > 1}
+    large = {name for name, weight in weights.items() if weight.abs().max() > 1e-3}
+    assert large == {name for name in weights if name.endswith(WEIGHTS_OF[chosen])}
     assert large or (model, chosen) in (("ffnn", "recurrent"), ("qrnn", "recurrent"))
 
 

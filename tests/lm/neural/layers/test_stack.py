@@ -43,9 +43,8 @@ def make_stack(model, dtype=torch.float32, **settings):
 
 
 def random_state(stack, rows, dtype=torch.float32):
-    return tuple(
-        torch.randn(places, rows, width, dtype=dtype) for places, width in stack.state_shapes()
-    )
+    shapes = stack.state_shapes()
+    return tuple(torch.randn(places, rows, width, dtype=dtype) for places, width in shapes)
 
 
 @pytest.mark.parametrize("model, variant, shape", CASES, ids=str)
@@ -63,24 +62,15 @@ def test_outputs_and_states_equal_the_equations(model, variant, shape):
         np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-5)
 
 
-def test_a_single_layer_has_nothing_to_drop_between():
-    stack = make_stack("lstm", dropout_between=0.5).train()
-    x_TBE, state = torch.randn(4, 2, 5), random_state(stack, 2)
-    assert torch.equal(stack(x_TBE, state)[0], stack(x_TBE, state)[0])
-
-
 @pytest.mark.parametrize("coupled", [False, True])
 def test_forget_gate_biases_start_as_asked_others_zero(coupled):
     settings = {"hidden_size": 7, "forget_bias": 1.5, "coupled_gates": coupled}
-    for layer in RecurrentStack(network_settings("lstm", layers=2, **settings)).layers:
+    stack = RecurrentStack(network_settings("lstm", layers=2, connections="highway", **settings))
+    for layer in stack.layers:
         blocks = list(layer.bias_ih.detach().split(7))
         assert torch.equal(blocks.pop(0 if coupled else 1), torch.full((7,), 1.5))
         assert not any(block.any() for block in blocks)
-
-
-def test_a_highway_starts_by_carrying_its_input():
-    stack = RecurrentStack(network_settings("gru", layers=2, connections="highway"))
-    assert (stack.highways[0].bias < 0).all()
+    assert (stack.highways[0].bias < 0).all()  # a highway starts by carrying its input
 
 
 def test_only_the_first_qrnn_layer_reads_several_words():
@@ -89,12 +79,11 @@ def test_only_the_first_qrnn_layer_reads_several_words():
     assert stack.state_shapes() == [(1, 7), (2, 5), (1, 4), (1, 6)]
 
 
-@pytest.mark.parametrize(
-    "model, settings, weight",
-    [("qrnn", {}, "weight_ih"), ("lstm", {"mogrifier_rounds": 2}, "weight_hh")],
-)
+@pytest.mark.parametrize("model, settings, weight", [
+    ("qrnn", {}, "weight_ih"), ("lstm", {"mogrifier_rounds": 2}, "weight_hh"),
+])  # fmt: skip
 def test_weight_drop_acts_only_in_training(model, settings, weight):
-    stack = make_stack(model, weight_drop=0.5, **settings)
+    stack = make_stack(model, weight_drop=0.5, dropout_between=0.5, **settings)
     x_TBE, state = torch.randn(4, 2, 5), random_state(stack, 2)
     stack.train()
     first, second = stack(x_TBE, state)[0], stack(x_TBE, state)[0]
@@ -102,24 +91,19 @@ def test_weight_drop_acts_only_in_training(model, settings, weight):
     gradient = torch.autograd.grad(first.sum(), getattr(stack.layers[0], weight))[0]
     assert 0.2 < (gradient == 0).double().mean() < 0.8  # those that were dropped
     stack.eval()
+    # and a single layer has nothing to drop between
     assert torch.equal(stack(x_TBE, state)[0], stack(x_TBE, state)[0])
 
 
-def test_low_rank_mogrifier_gates_have_two_thin_matrices():
-    full, thin = (
-        make_stack("lstm", mogrifier_rounds=3, mogrifier_rank=rank).layers[0].mogrifier
-        for rank in (None, 2)
-    )
-    assert [tuple(factor.shape) for factor in full] == [(5, 7), (7, 5), (5, 7)]
-    thin_shapes = [(2, 7), (5, 2), (2, 5), (7, 2), (2, 7), (5, 2)]
-    assert [tuple(factor.shape) for factor in thin] == thin_shapes
-
-
-@pytest.mark.parametrize("rank, expected", [
-    (None, ["recurrent", "input"]), (2, ["recurrent", "recurrent", "input", "input"]),
+@pytest.mark.parametrize("rank, shapes", [
+    (None, [(5, 7), (7, 5), (5, 7)]), (2, [(2, 7), (5, 2), (2, 5), (7, 2), (2, 7), (5, 2)]),
 ])  # fmt: skip
-def test_a_mogrifiers_matrices_start_by_what_they_read(rank, expected):
-    stack = make_stack("lstm", mogrifier_rounds=2, mogrifier_rank=rank)
+def test_a_mogrifiers_matrices_are_thin_at_low_rank(rank, shapes):
+    stack = make_stack("lstm", mogrifier_rounds=3, mogrifier_rank=rank)
+    assert [tuple(factor.shape) for factor in stack.layers[0].mogrifier] == shapes
+    # and start by what they read
+    each = len(shapes) // 3
+    expected = ["recurrent"] * each + ["input"] * each + ["recurrent"] * each
     assert [kind for _, kind, _ in stack.matrices()] == ["input", "recurrent", *expected]
     weights = {id(each) for each in stack.parameters() if each.dim() > 1}
     assert {id(each) for each, _, _ in stack.matrices()} == weights

@@ -56,16 +56,15 @@ def test_cutoffs_not_ascending_within_the_vocabulary_are_errors(cutoffs):
 def zipf_columns(size, cutoffs, shrink):
     """Return how many columns of full width a token costs on average, with Zipf's counts."""
     p = [1 / rank for rank in range(1, size + 1)]
-    tails = zip(pairwise((*cutoffs, size)), range(1, 9), strict=False)
-    return cutoffs[0] + sum(
-        sum(p[start:end]) / sum(p) * (end - start) / shrink**i for (start, end), i in tails
-    )
+    cost = cutoffs[0]
+    for i, (start, end) in enumerate(pairwise((*cutoffs, size)), start=1):
+        cost += sum(p[start:end]) / sum(p) * (end - start) / shrink**i
+    return cost
 
 
-@pytest.mark.parametrize(
-    "size, cutoffs",
-    [(2, ()), (11, ()), (4096, ()), (10_000, (2048, 4525)), (250_000, (5028, 35454))],
-)
+@pytest.mark.parametrize("size, cutoffs", [
+    (2, ()), (11, ()), (4096, ()), (10_000, (2048, 4525)), (250_000, (5028, 35454)),
+])  # fmt: skip
 def test_default_cutoffs(size, cutoffs):
     assert default_cutoffs(size, 4.0) == cutoffs
 

@@ -1,24 +1,12 @@
-"""What all output layers promise: normalised, score equals predict, loss and gradients, the start,
-storing, devices."""
+"""What all output layers promise."""
 
 import pytest
 import torch
 
 from rnnlm.lm.neural.outputs import classes, softmax
 from rnnlm.lm.neural.outputs.softmax import unigram
-from support.output_layers import (
-    EXACT,
-    LAYERS,
-    NOISY,
-    TIED,
-    E,
-    counts_of,
-    gradients,
-    in_chunks,
-    make,
-    plain_loss,
-    window,
-)
+from support import output_layers as outputs
+from support.output_layers import EXACT, LAYERS, NOISY, TIED, E, counts_of, gradients, make, window
 
 SIZES = [2, 11]
 PIECES = [(softmax, "CHUNK_LOGITS"), (classes, "CHUNK_LOGITS"), (classes, "CHUNK_NUMBERS")]
@@ -29,7 +17,7 @@ def chunked(request, monkeypatch):
     """Compute everything at once, in the smallest pieces, or in the smallest pieces without asking
     the device for numbers."""
     if request.param != "whole":
-        in_chunks(monkeypatch, 1)
+        outputs.in_chunks(monkeypatch, 1)
         for module, name in PIECES:
             monkeypatch.setattr(module, name, 1)
     if request.param == "as on a GPU":
@@ -69,7 +57,7 @@ def test_loss_and_gradients_are_those_of_cross_entropy(kind, size, tied, chunked
     tied_VE = tied_matrix(size, tied and kind in TIED, torch.float64)
     inputs = [features_NE] if tied_VE is None else [features_NE, tied_VE]
     ours = layer.loss(features_NE, targets_N, tied_VE)
-    plain = plain_loss(layer, features_NE, targets_N, tied_VE)
+    plain = outputs.plain_loss(layer, features_NE, targets_N, tied_VE)
     torch.testing.assert_close(ours, plain)
     total = -layer.score(features_NE, targets_N, tied_VE).sum()
     torch.testing.assert_close(ours, total / (targets_N >= 0).sum())
@@ -80,7 +68,8 @@ def test_loss_and_gradients_are_those_of_cross_entropy(kind, size, tied, chunked
 @pytest.mark.parametrize("kind", EXACT)
 def test_fp32_loss_matches_cross_entropy_to_a_millionth(kind):
     layer, (features_NE, targets_N) = make(kind, 50), window(50)
-    ours, plain = layer.loss(features_NE, targets_N), plain_loss(layer, features_NE, targets_N)
+    ours = layer.loss(features_NE, targets_N)
+    plain = outputs.plain_loss(layer, features_NE, targets_N)
     torch.testing.assert_close(ours, plain, atol=1e-6, rtol=1e-6)
     found, expected = (gradients(loss, layer, features_NE) for loss in (ours, plain))
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
@@ -113,6 +102,8 @@ def test_training_starts_at_the_unigram_distribution(kind, size):
     assert not any(parameter.any() for parameter in layer.parameters() if parameter.dim() == 1)
     layer.arrange(counts_V)
     layer.prepare()
+    # MPS has no float64: moving such a buffer there is an error
+    assert torch.float64 not in {each.dtype for each in [*layer.parameters(), *layer.buffers()]}
     with torch.no_grad():
         for matrix in layer.matrices():
             matrix.normal_()
@@ -120,15 +111,6 @@ def test_training_starts_at_the_unigram_distribution(kind, size):
     expected_V = unigram(counts_V)
     torch.testing.assert_close(predicted_NV[1], expected_V.log().float(), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(expected_V, (counts_V + 0.5).double() / (counts_V + 0.5).sum())
-
-
-@pytest.mark.parametrize("kind", LAYERS)
-def test_what_moves_to_a_device_needs_no_float64(kind):
-    """MPS has none: moving such a buffer there is an error."""
-    layer = LAYERS[kind](50, False, E)
-    layer.arrange(counts_of(50))
-    layer.prepare()
-    assert torch.float64 not in {each.dtype for each in [*layer.parameters(), *layer.buffers()]}
 
 
 @pytest.mark.parametrize("kind", LAYERS)

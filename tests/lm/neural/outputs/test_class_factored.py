@@ -1,28 +1,21 @@
-"""Class-factored softmax: words in order of their counts, how classes are cut, and its
-probabilities from the definition."""
+"""Class-factored softmax from its definition: the order of words, how classes are cut."""
 
 import pytest
 import torch
 
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.lm.neural.outputs.classes import (
-    ClassSoftmax,
-    Slices,
-    class_starts,
-    order_by_count,
-    ranks,
-    rows_by_group,
-)
+from rnnlm.lm.neural.outputs import classes
+from rnnlm.lm.neural.outputs.classes import ClassSoftmax, Slices, order_by_count, ranks
 from support.operations import Operations
 from support.output_layers import counts_of, make, ready
 
 
-@pytest.mark.parametrize("mass, classes, starts", [
+@pytest.mark.parametrize("mass, count, starts", [
     ([4, 2, 1, 1], 2, [0, 1]), ([2, 2, 2, 1, 1], 4, [0, 1, 2, 3]), ([10, 1, 1, 1], 3, [0, 1, 2]),
     ([1, 1, 1, 20], 2, [0, 3]), ([3, 2, 1], 1, [0]), ([3, 2, 1], 3, [0, 1, 2]),
 ])  # fmt: skip
-def test_classes_are_cut_at_equal_mass_never_empty(mass, classes, starts):
-    assert class_starts(torch.tensor(mass, dtype=torch.float64), classes).tolist() == starts
+def test_classes_are_cut_at_equal_mass_never_empty(mass, count, starts):
+    assert classes.class_starts(torch.tensor(mass, dtype=torch.float64), count).tolist() == starts
 
 
 def test_classes_share_square_root_frequency_about_equally():
@@ -64,21 +57,13 @@ def test_training_computes_only_the_targets_classes():
     layer = make("class", 50)
     rarest, commonest = layer.order_V[-1], layer.order_V[0]
     targets_N = torch.stack([rarest, commonest, rarest, rarest, torch.tensor(-1)]).long()
-    with Operations() as operations:
-        layer.loss(torch.randn(5, 6), targets_N)
-    probabilities = [tuple(p_nC.shape) for p_nC in operations.results("_softmax")]
-    assert probabilities == [(5, 7), (1, layer.sizes[0]), (3, layer.sizes[-1])]
-
-
-def test_products_within_classes_ignore_autocast():
-    """Of a few rows each, and of ever other shapes, they took three times as long in bf16 on a
-    CPU."""
-    layer = make("class", 50)
     features_NE = torch.randn(5, 6, dtype=torch.bfloat16, requires_grad=True)
     with torch.autocast("cpu", dtype=torch.bfloat16), Operations() as operations:
-        layer.loss(features_NE, torch.tensor([1, 2, 3, 4, 5])).backward()
+        layer.loss(features_NE, targets_N).backward()
     of_classes, *within = operations.results("_softmax")
-    assert of_classes.dtype == torch.bfloat16
+    assert tuple(of_classes.shape) == (5, 7) and of_classes.dtype == torch.bfloat16
+    assert [tuple(p_nC.shape) for p_nC in within] == [(1, layer.sizes[0]), (3, layer.sizes[-1])]
+    # products of a few rows each, and of ever other shapes, took three times as long in bf16
     assert {p_nC.dtype for p_nC in within} == {torch.float32}
     assert features_NE.grad.dtype == torch.bfloat16
 
@@ -105,14 +90,11 @@ def test_words_descend_by_count_then_ascend_by_id():
     order_V = order_by_count(torch.tensor([0, 7, 3, 7, 3]))
     assert order_V.tolist() == [1, 3, 2, 4, 0] and order_V.dtype == torch.int32
     assert ranks(order_V).tolist() == [4, 0, 2, 1, 3]
+    order_N, counts = classes.rows_by_group(torch.tensor([3, 0, 1, 3, 0]), 3)
+    assert order_N.tolist() == [1, 4, 2, 0, 3] and counts == [2, 1, 0, 2]
 
 
 @pytest.mark.parametrize("order", [[0, 0, 2], [0, 1, 3], [-1, 0, 1]])
 def test_an_order_not_a_permutation_is_an_error(order):
     with pytest.raises(ModelError, match="order of words is damaged"):
         ranks(torch.tensor(order, dtype=torch.int32))
-
-
-def test_rows_of_a_group_come_together():
-    order_N, counts = rows_by_group(torch.tensor([3, 0, 1, 3, 0]), 3)
-    assert order_N.tolist() == [1, 4, 2, 0, 3] and counts == [2, 1, 0, 2]

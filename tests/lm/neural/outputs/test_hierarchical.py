@@ -1,5 +1,4 @@
-"""Hierarchical softmax: a worked example and its cost; Huffman's tree: a textbook's example,
-optimality, damaged trees."""
+"""Hierarchical softmax by an example worked out; Huffman's tree: optimal, or damaged."""
 
 import numpy as np
 import pytest
@@ -41,8 +40,7 @@ def lengths(counts):
 
 
 def least_cost(counts):
-    """Return the sum of all joined counts, the length of the codes of all words, by sorting again
-    each time."""
+    """Return the sum of all joined counts, the length of all codes, by sorting each time."""
     counts, cost = sorted(counts), 0
     while len(counts) > 1:
         joined = counts[0] + counts[1]
@@ -51,13 +49,10 @@ def least_cost(counts):
     return cost
 
 
-def test_code_lengths_of_a_textbook_example():
-    assert lengths([45, 13, 12, 16, 9, 5]) == [1, 3, 3, 3, 4, 4]  # Cormen et al., figure 16.3
-
-
-def test_parents_and_counts_of_a_tree_by_hand():
+def test_trees_and_their_code_lengths_by_hand():
     assert huffman([3, 1, 1]) == ([4, 3, 3, 4], [3, 1, 1, 2, 5])
     assert huffman([1, 1]) == ([2, 2], [1, 1, 2])
+    assert lengths([45, 13, 12, 16, 9, 5]) == [1, 3, 3, 3, 4, 4]  # Cormen et al., figure 16.3
 
 
 def test_paths_of_a_tree_by_hand():

@@ -1,5 +1,4 @@
-"""Mixture of softmaxes: one component is a softmax, K are a slow transcription, latent dropout,
-what a chunk holds."""
+"""Mixture of softmaxes: its formula in numpy, latent dropout, what a chunk holds."""
 
 import numpy as np
 import pytest
@@ -79,27 +78,19 @@ def test_a_word_ruled_out_everywhere_stays_finite():
         assert gradient.isfinite().all()
 
 
-def drawn_latents(monkeypatch, locked, T=6, B=4, K=3):
-    """Return what each softmax reads in a step of training, (T, B, K, E), and the same without
-    dropout."""
-    layer = make(K, dropout_latent=0.5, locked=locked).train()
-    seen = []
-    original = mixture_of_softmaxes.MixtureCrossEntropy.apply
-    monkeypatch.setattr(
-        mixture_of_softmaxes.MixtureCrossEntropy,
-        "apply",
-        lambda *given: seen.append(given[0]) or original(*given),
-    )
-    features_TBF = torch.randn(T, B, F, dtype=torch.float64)
-    targets_TB = torch.randint(V, (T, B))
-    layer.window_loss(features_TBF, targets_TB)
-    layer.eval().window_loss(features_TBF, targets_TB)
-    return [part.detach().view(T, B, K, E) for part in seen]
-
-
 @pytest.mark.parametrize("locked", [False, True])
 def test_latent_dropout_acts_in_training_locked_per_row(monkeypatch, locked):
-    dropped, whole = drawn_latents(monkeypatch, locked)
+    T, B, K = 6, 4, 3
+    layer = make(K, dropout_latent=0.5, locked=locked).train()
+    seen, cross_entropy = [], mixture_of_softmaxes.MixtureCrossEntropy
+    original = cross_entropy.apply
+    monkeypatch.setattr(
+        cross_entropy, "apply", lambda *given: seen.append(given[0]) or original(*given)
+    )
+    features_TBF, targets_TB = torch.randn(T, B, F, dtype=torch.float64), torch.randint(V, (T, B))
+    layer.window_loss(features_TBF, targets_TB)
+    layer.eval().window_loss(features_TBF, targets_TB)
+    dropped, whole = (part.detach().view(T, B, K, E) for part in seen)
     kept = dropped != 0
     assert 0.2 < kept.double().mean() < 0.8
     torch.testing.assert_close(dropped, 2 * whole * kept)

@@ -1,18 +1,12 @@
-"""Training on noise words: they come by their frequency, the rarest too; both losses against
-transcriptions, sampled softmax against the full one with all words, the gradient of
-noise-contrastive estimation against that of maximum likelihood."""
+"""Training on noise words: how they are drawn, and both losses against transcriptions."""
 
 import numpy as np
 import pytest
 import torch
 
 from rnnlm.errors import ModelError
-from rnnlm.lm.neural.outputs.sampled import (
-    NoiseContrastiveSoftmax,
-    SampledSoftmax,
-    alias_table,
-    inclusion,
-)
+from rnnlm.lm.neural.outputs import sampled
+from rnnlm.lm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax
 from rnnlm.lm.neural.outputs.softmax import unigram
 from support.operations import Operations
 from support.output_layers import LAYERS, counts_of, gradients, plain_loss, ready, window
@@ -24,11 +18,11 @@ def make(kind, samples, dtype=torch.float64):
     return ready(kind(V, 6, False, samples), counts_of(V), dtype)
 
 
-@pytest.mark.parametrize(
-    "p", [[1.0], [0.5, 0.5], [0.1, 0.2, 0.7], [0.0, 0.25, 0.75], [1e-9, 1 - 2e-9, 1e-9]]
-)
+@pytest.mark.parametrize("p", [
+    [1.0], [0.5, 0.5], [0.1, 0.2, 0.7], [0.0, 0.25, 0.75], [1e-9, 1 - 2e-9, 1e-9],
+])  # fmt: skip
 def test_columns_hold_each_words_probability(p):
-    keep, alias = alias_table(p)
+    keep, alias = sampled.alias_table(p)
     mass = list(keep)
     for share, other in zip(keep, alias, strict=True):
         mass[other] += 1 - share
@@ -49,7 +43,10 @@ def test_contrastive_noise_follows_the_unigram_distribution():
 @pytest.mark.parametrize("samples", [1, 4, 40, 48, 49])
 def test_sampled_words_are_distinct_with_expected_frequency(samples):
     layer = ready(SampledSoftmax(50, 6, False, samples), counts_of(50))
-    draws = torch.stack([layer.draw() for _ in range(1000)])
+    with Operations() as operations:
+        draws = torch.stack([layer.draw() for _ in range(1000)])
+    # running sums are integers, as deterministic CUDA needs
+    assert {given[0].dtype for given in operations.arguments("cumsum")} == {torch.int64}
     assert all(len(row.unique()) == samples for row in draws)
     expected_V = layer.expected_V
     drawn_V = torch.bincount(draws.flatten(), minlength=50) / 1000
@@ -57,19 +54,12 @@ def test_sampled_words_are_distinct_with_expected_frequency(samples):
     assert ((drawn_V - expected_V).abs() <= 5 * deviation_V + 1e-12).all()
 
 
-def test_running_sums_are_integers_as_deterministic_cuda_needs():
-    layer = ready(SampledSoftmax(50, 6, False, 9), counts_of(50))
-    with Operations() as operations:
-        layer.draw()
-    assert [given[0].dtype for given in operations.arguments("cumsum")] == [torch.int64]
-
-
-@pytest.mark.parametrize(
-    "size, count", [(3, 1), (50, 4), (50, 49), (50, 50), (10_000, 1024), (10_000, 9999)]
-)
+@pytest.mark.parametrize("size, count", [
+    (3, 1), (50, 4), (50, 49), (50, 50), (10_000, 1024), (10_000, 9999),
+])  # fmt: skip
 def test_inclusion_below_one_is_proportional_to_frequency(size, count):
     p_V = unigram(counts_of(size))
-    pi_V = inclusion(p_V, count)
+    pi_V = sampled.inclusion(p_V, count)
     assert pi_V.sum().item() == pytest.approx(count, rel=1e-12)
     below = pi_V < 1
     factor = (pi_V / p_V)[below]
@@ -85,9 +75,9 @@ def test_the_rarest_words_keep_their_probability(kind):
     torch.testing.assert_close(layer.expected_V.log(), expected_V, atol=1e-4, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "name, value", [("alias_V", 11), ("alias_V", -1), ("keep_V", 1.5), ("keep_V", float("nan"))]
-)
+@pytest.mark.parametrize("name, value", [
+    ("alias_V", 11), ("alias_V", -1), ("keep_V", 1.5), ("keep_V", float("nan")),
+])  # fmt: skip
 def test_a_damaged_table_is_an_error(name, value):
     layer = ready(LAYERS["nce"](11, False, 6), counts_of(11))
     getattr(layer, name)[3] = value
