@@ -1,5 +1,4 @@
-"""Settings name the output layer; the shapes of what is stored follow from settings and
-vocabulary."""
+"""Settings name the output layer; shapes of what is stored follow from them and the vocabulary."""
 
 import pytest
 import torch
@@ -25,17 +24,6 @@ def test_settings_name_the_layer(settings, name):
     assert type(untied) is type(layer) and any(matrix.shape[1] == 8 for matrix in untied.matrices())
 
 
-def shapes(settings, size):
-    """Return the shapes of the floats that a layer stores, and of its integers."""
-    with torch.device("meta"):
-        layer = make_output(network_settings("lstm", **settings, tied=False), size, 64)
-    floats, integers = {}, {}
-    for name, tensor in layer.state_dict().items():
-        assert tensor.dtype in (torch.float32, torch.int32)
-        (floats if tensor.is_floating_point() else integers)[name] = tuple(tensor.shape)
-    return floats, integers
-
-
 @pytest.mark.parametrize("settings, floats, integers", [
     ({"output_layer": "adaptive", "cutoffs": "10, 20"},
      {"head_weight": (12, 64), "head_bias": (12,), "projections.0": (16, 64),
@@ -51,13 +39,17 @@ def shapes(settings, size):
     ({"loss": "nce"}, {"weight": (50, 64), "bias": (50,), "keep_V": (50,)}, {"alias_V": (50,)}),
 ])  # fmt: skip
 def test_shapes_of_what_is_stored(settings, floats, integers):
-    assert shapes(settings, 50) == (floats, integers)
+    with torch.device("meta"):
+        layer = make_output(network_settings("lstm", **settings, tied=False), 50, 64)
+    stored = layer.state_dict()
+    kinds = {torch.float32: floats, torch.int32: integers}
+    assert {name: tuple(each.shape) for name, each in stored.items()} == {**floats, **integers}
+    assert all(name in kinds[each.dtype] for name, each in stored.items())
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{"output_layer": "adaptive", "cutoffs": "30,20"}, {"output_layer": "class", "classes": 51}],
-)
+@pytest.mark.parametrize("settings", [
+    {"output_layer": "adaptive", "cutoffs": "30,20"}, {"output_layer": "class", "classes": 51},
+])  # fmt: skip
 def test_settings_not_fitting_the_vocabulary_are_an_error(settings):
     with pytest.raises(SettingsError):
         make_output(network_settings("lstm", **settings), 50, 8)

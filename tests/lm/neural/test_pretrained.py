@@ -29,10 +29,8 @@ def read(tmp_path, content, name="vectors.txt", width=3, symbols=SYMBOLS, **opti
         found = read_vectors(path, symbols, width, **options)
     assert found.ids_K.dtype == np.int64 and found.values_KE.dtype == np.float32
     assert found.values_KE.shape == (len(found.ids_K), width)
-    vectors = {
-        symbols[id]: value.tolist()
-        for id, value in zip(found.ids_K, found.values_KE.astype(float).round(6), strict=True)
-    }
+    rows = zip(found.ids_K, found.values_KE.astype(float).round(6), strict=True)
+    vectors = {symbols[id]: value.tolist() for id, value in rows}
     return vectors, [str(warning.message) for warning in caught]
 
 
@@ -48,9 +46,6 @@ def test_vectors_of_glove_and_of_word2vec(tmp_path):
     assert vectors == {"the": [0.1, -0.2, 0.3], "m\u00e4t": [1, 2, 3]}
     assert notice.endswith("vectors for 2 of 6 words (33.3%); the others start at random")
     assert read(tmp_path, WORD2VEC)[0] == {"</s>": [0, 0, 0.5], "dog": [-1, -2, -3]}
-
-
-def test_vectors_for_few_words_give_a_notice(tmp_path):
     _, (notice,) = read(tmp_path, "the 0.1 -0.2 0.3\nThe 1 2 3\n")
     assert "vectors for 1 of 6 words (16.7%); the others start at random, so that" in notice
     assert notice.endswith("its words may be written in another case (see `lowercase`)")
@@ -85,13 +80,10 @@ def test_line_ends_do_not_matter(tmp_path, change):
     assert read(tmp_path, changed)[0] == read(tmp_path, GLOVE)[0]
 
 
-def test_the_first_of_repeated_vectors_counts(tmp_path):
+def test_repeated_words_and_words_with_spaces_are_left_out_with_a_notice(tmp_path):
     vectors, notices = read(tmp_path, "cat 1 1 1\ncat 2 2 2\nzebra 1 1 1\nzebra 2 2 2\ncat 3 3 3\n")
     assert vectors == {"cat": [1, 1, 1]}
     assert len(notices) == 2 and "2 lines with a word that occurred before" in notices[0]
-
-
-def test_words_with_spaces_are_left_out_with_a_notice(tmp_path):
     vectors, notices = read(tmp_path, "4 3\ncat 7 8 9\n  1 2 3\nmy cat 1 2 3\ndog 4 5 6\n")
     assert vectors["cat"] == [7, 8, 9]
     assert "2 words with spaces inside left out (first: line 3)" in notices[0]
@@ -111,10 +103,9 @@ def test_a_file_for_other_words_is_an_error(tmp_path):
         read(tmp_path, "The 1 2 3\nCAT 4 5 6\ncat\u00a0 4 5 6\n")
 
 
-@pytest.mark.parametrize(
-    ("content", "line"),
-    [("the 1 2 3 4 5\ncat 1 2 3 4 5\n", 1), ("2 5\nthe 1 2 3 4 5\n", 1), ("\nthe 1 2 3 4 5\n", 2)],
-)
+@pytest.mark.parametrize("content, line", [
+    ("the 1 2 3 4 5\ncat 1 2 3 4 5\n", 1), ("2 5\nthe 1 2 3 4 5\n", 1), ("\nthe 1 2 3 4 5\n", 2),
+])  # fmt: skip
 @pytest.mark.parametrize("width", [3, 6])
 def test_another_width_says_what_to_set(tmp_path, content, line, width):
     message = failing(tmp_path, content, SettingsError, width=width)
@@ -123,9 +114,9 @@ def test_another_width_says_what_to_set(tmp_path, content, line, width):
 
 
 @pytest.mark.parametrize("word", ["cat", "zebra"])
-@pytest.mark.parametrize(
-    ("numbers", "found"), [("1 2", 2), ("1", 1), ("", 0), ("1 2 3 4", 4), ("1 2 3 4 5 6 7", 7)]
-)
+@pytest.mark.parametrize("numbers, found", [
+    ("1 2", 2), ("1", 1), ("", 0), ("1 2 3 4", 4), ("1 2 3 4 5 6 7", 7),
+])  # fmt: skip
 def test_a_line_of_wrong_width_is_named(tmp_path, word, numbers, found):
     lines = f"the 1 2 3\n{word} {numbers}\n"
     for line, content in ((2, lines), (3, f"2 3\n{lines}")):
@@ -140,10 +131,8 @@ def test_bad_utf8_is_named_or_replaced(tmp_path):
 
 
 def test_many_vectors_are_skipped_fast(tmp_path):
-    numbers = " ".join(["0.12345"] * 100)
-    (tmp_path / "v.txt").write_text(
-        "".join(f"word{number} {numbers}\n" for number in range(20_000))
-    )
+    line = " ".join(["", *["0.12345"] * 100, "\n"])
+    (tmp_path / "v.txt").write_text("".join(f"word{number}{line}" for number in range(20_000)))
     began = time.process_time()
     with pytest.warns(RnnlmWarning, match="2 of 2 words"):
         found = read_vectors(tmp_path / "v.txt", ["word19999", "word7"], 100)

@@ -1,10 +1,6 @@
-"""Every kind of network, from its first training step to samples of the saved model.
-
-For each kind of cell, output layer, character input and task: a few training steps, scores beside
-those of the CPU, saving and loading, samples, and a run that is resumed. They run on the CPU with
-all other tests, and on a GPU with `-m gpu`. On a device that computes nothing
-(tests/support/fake_device.py), all of it stays on the device, and no training step waits for it.
-"""
+"""Every kind of network, from its first training step to samples of the saved model: on the CPU, on
+a GPU with `-m gpu`, and on a device that computes nothing (support/fake_device.py), which all of it
+stays on, and which no training step waits for."""
 
 import json
 import warnings
@@ -151,17 +147,13 @@ CELLS = {
 }  # fmt: skip
 OUTPUTS = {
     "adaptive": {"output_layer": "adaptive", "cutoffs": "4,9", "tied": None},
-    "class": {"output_layer": "class"},
+    "class": {"output_layer": "class"}, "nce": {"loss": "nce", "samples": 5},
     "hierarchical": {"output_layer": "hierarchical", "tied": None},
     "mos": {"output_layer": "mos", "mixture_components": 2, "dropout_latent": 0.2},
     "sampled": {"loss": "sampled", "samples": 5},
-    "nce": {"loss": "nce", "samples": 5},
-}
-CHARACTERS = {
-    "characters cnn": {"characters": "cnn", "character_filters": "0,6"},
-    "characters lstm": {"characters": "lstm", "character_hidden_size": 4},
-}
-FROM_CHARACTERS = {"tied": None, "character_size": 4}
+    "characters cnn": {"characters": "cnn", "character_filters": "0,6", "tied": None, "character_size": 4},
+    "characters lstm": {"characters": "lstm", "character_hidden_size": 4, "tied": None, "character_size": 4},
+}  # fmt: skip
 TASKS = [
     Case("tags", "tagging", "lstm"),
     Case("tags, crf", "tagging", "lstm", {"output_layer": "crf", "characters": None}),
@@ -179,10 +171,6 @@ TASKS = [
 CASES = [
     *(Case(name, LANGUAGE_MODEL, model, settings) for name, (model, settings) in CELLS.items()),
     *(Case(name, LANGUAGE_MODEL, "lstm", settings) for name, settings in OUTPUTS.items()),
-    *(
-        Case(name, LANGUAGE_MODEL, "lstm", FROM_CHARACTERS | CHARACTERS[name])
-        for name in CHARACTERS
-    ),
     *TASKS,
 ]
 CASE = {case.name: case for case in CASES}
@@ -196,17 +184,8 @@ def through_a_file(state: TrainingState) -> TrainingState:
 
 
 @every_case
-def test_a_network_goes_round_on_the_cpu(case, tmp_path):
-    goes_round(case, "cpu", tmp_path)
-
-
-@every_case
-@pytest.mark.parametrize("device", [CUDA])
+@pytest.mark.parametrize("device", ["cpu", CUDA])
 def test_a_network_trains_scores_saves_and_resumes(case, device, tmp_path):
-    goes_round(case, device, tmp_path)
-
-
-def goes_round(case: Case, device: str, tmp_path: Path) -> None:
     """Train, score, save, load, sample and resume, and check that nothing is lost on the way."""
     trainer = case.trainer(device)
     *events, fitted = trainer.train(never)
@@ -238,14 +217,10 @@ def goes_round(case: Case, device: str, tmp_path: Path) -> None:
     if device == "cpu":
         for name in after:
             np.testing.assert_array_equal(whole.state.arrays[name], after[name], err_msg=name)
+    rounding = {"rtol": 1e-3, "atol": 2 * SMALL["learning_rate"]}
     for name in weights:
-        np.testing.assert_allclose(
-            whole.state.arrays[name],
-            after[name],
-            rtol=1e-3,
-            atol=2 * SMALL["learning_rate"],
-            err_msg=name,
-        )
+        found = whole.state.arrays[name]
+        np.testing.assert_allclose(found, after[name], err_msg=name, **rounding)
     assert any(not np.array_equal(before[name], after[name]) for name in weights)
 
 
@@ -263,9 +238,6 @@ def test_no_training_step_waits_for_a_gpu(case, precision, cuda_graphs, device):
             trainer.train_step()
 
 
-# ---- on a device that computes nothing
-
-
 @pytest.fixture
 def fake_device(monkeypatch):
     """Have the device in this test, and train on it where a setting has its name."""
@@ -277,13 +249,12 @@ def fake_device(monkeypatch):
         yield device
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, id=case.name, marks=[pytest.mark.soak] if number % 4 else [])
-        for number, case in enumerate(CASES)
-    ],
-)
+FOR_SOAK = {number: [pytest.mark.soak] if number % 4 else [] for number in range(len(CASES))}
+
+
+@pytest.mark.parametrize("case", [
+    pytest.param(case, id=case.name, marks=FOR_SOAK[number]) for number, case in enumerate(CASES)
+])  # fmt: skip
 def test_a_network_stays_on_its_device_and_no_step_waits(case, fake_device):
     few = {"bptt_tokens": 2} if case.task == LANGUAGE_MODEL else {}
     trainer = case.trainer(fake_device.name, **few)
@@ -313,9 +284,9 @@ def reads_a_number_in_the_backward_pass(x_TBE):
 
 
 # Not by gradients: torch copies a network of this device to the first one of its kind.
-@pytest.mark.parametrize(
-    "kind, settings", [("unigram", UnigramCacheSettings()), ("cache", NeuralCacheSettings())]
-)
+@pytest.mark.parametrize("kind, settings", [
+    ("unigram", UnigramCacheSettings()), ("cache", NeuralCacheSettings()),
+])  # fmt: skip
 def test_a_model_that_adapts_stays_on_its_device(kind, settings, fake_device):
     adapted = adapt(CASE["lstm"].trainer(fake_device.name).objective.model(), kind, settings)
     assert np.isfinite(CASE["lstm"].scores(adapted)).all()
@@ -342,9 +313,6 @@ def test_a_step_that_mixes_devices_or_waits_is_noticed(fault, message, fake_devi
         trainer.train_step()
 
 
-# ---- which cells are recorded on a GPU
-
-
 def operations_of_a_step(case: Case, tokens: int) -> int:
     """Count the operations of a training step over so many tokens."""
     trainer = case.trainer("cpu", bptt_tokens=tokens, budget="20steps")
@@ -361,10 +329,8 @@ CUDNNS = {"tanh", "relu", "gru, reset after"}
 
 @pytest.mark.parametrize("name", sorted(CELLS.keys() - CUDNNS))
 def test_cells_whose_operations_grow_with_windows_are_recorded(name):
-    """A GPU's host would launch each step of such a cell by itself, forward and backward.
-
-    torch's LSTM is one operation a window; the QRNN's are as many as doublings reach over it.
-    """
+    """A GPU's host would launch each step of such a cell by itself, not torch's LSTM, nor the QRNN's
+    doublings."""
     case = CASE[name]
     per_token = (operations_of_a_step(case, 48) - operations_of_a_step(case, 16)) / (48 - 16)
     layers = named_layers(case.trainer("cpu").network).values()

@@ -1,6 +1,9 @@
 """Words as rows of character numbers."""
 
+import time
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,9 +22,8 @@ def make(lines=(" ".join(WORDS),)):
 
 def spelled(tokenizer, words):
     ids = torch.from_numpy(tokenizer.encode([" ".join(words)]).ids[:-1]).long()
-    return [
-        [number for number in row if number >= 0] for row in SpelledWords(tokenizer)(ids).tolist()
-    ]
+    rows = SpelledWords(tokenizer)(ids).tolist()
+    return [[number for number in row if number >= 0] for row in rows]
 
 
 def test_words_are_their_characters_between_two_marks():
@@ -29,15 +31,11 @@ def test_words_are_their_characters_between_two_marks():
     assert Alphabet(tokenizer).size == 5 + 5  # a b c ä 😀
     rows = spelled(tokenizer, ["abc", "b", "\u00e4c\U0001f600"])
     assert rows == [[0, 5, 6, 7, 1], [0, 6, 1], [0, 8, 7, 9, 1]]
-
-
-def test_special_symbols_are_characters_of_their_own():
+    # the special symbols are characters of their own
     table = SpelledWords(make())(torch.tensor([0, 1])).tolist()
     assert [row[:3] for row in table] == [[0, 3, 1], [0, 4, 1]]
     assert not {"<", "u", "s"} & set(map(chr, Alphabet(make()).code_points))
-
-
-def test_unseen_words_are_spelled_and_new_characters_unknown():
+    # unseen words are spelled, new characters unknown
     rows = spelled(make(), ["cab", "xa", "</s>x"])
     assert rows == [[0, 7, 5, 6, 1], [0, 2, 5, 1], [0, 2, 2, 2, 2, 2, 1]]
 
@@ -84,25 +82,18 @@ def test_the_table_grows_with_words_that_come():
     assert (after[:, before.shape[1] :] == -1).all()
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_pieces_of_sentencepiece_are_spelled():
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tokenizer = make_tokenizer(
-            ["the cat sat on the mat"] * 5, tokenizer="sentencepiece", vocab_size=280
-        ).spelling()
+    settings = {"tokenizer": "sentencepiece", "vocab_size": 280}
+    tokenizer = make_tokenizer(["the cat sat on the mat"] * 5, **settings).spelling()
     encoded = tokenizer.encode(["the zebra"])
     assert encoded.ids.max() < tokenizer.size == tokenizer.input_size and not tokenizer.spells
     number = tokenizer.symbols().index("\u2581")
     assert (SpelledWords(tokenizer)(torch.tensor([number]))[0] >= 0).sum() == 3
 
 
-words = st.lists(
-    st.text(st.sampled_from("abc\u00e4\u20ac\U0001f600'"), min_size=1, max_size=6),
-    min_size=1,
-    max_size=6,
-)
+word = st.text(st.sampled_from("abc\u00e4\u20ac\U0001f600'"), min_size=1, max_size=6)
+words = st.lists(word, min_size=1, max_size=6)
 
 
 @given(known=words, unseen=words)
@@ -113,8 +104,6 @@ def test_spelling_equals_a_slow_reference(known, unseen):
 
 
 def test_a_large_vocabulary_is_spelled_at_once():
-    import time
-
     tokenizer = make_tokenizer([" ".join(f"word{number}" for number in range(100_000))])
     began = time.process_time()
     rows = Alphabet(tokenizer).spell(tokenizer.spellings(), 0)

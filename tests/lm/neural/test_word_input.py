@@ -17,12 +17,11 @@ LINES = ["the tam <unk> dog", "", "god tam sat the"]
 
 def make(characters, tokenizer, **options):
     torch.manual_seed(2)
-    own = {
-        "cnn": {"character_size": 4, "character_filters": "3,4,5"},
-        "lstm": {"character_size": 4, "character_hidden_size": 5},
-        None: {},
-    }
-    own = {"characters": characters, "embedding_size": 7, "init_range": 0.7, **own[characters]}
+    own = {"character_size": 4} if characters else {}
+    own |= {"cnn": {"character_filters": "3,4,5"}, "lstm": {"character_hidden_size": 5}}.get(
+        characters, {}
+    )
+    own |= {"characters": characters, "embedding_size": 7, "init_range": 0.7}
     settings = network_settings("lstm", **own, **options)
     return WordInput(settings, tokenizer), settings
 
@@ -50,19 +49,17 @@ def test_numbers_equal_those_of_numpy(characters, beside):
     tokenizer = make_tokenizer(TEXT).spelling()
     module, settings = make(characters, tokenizer, characters_beside=beside)
     x_TBE = module(ids_of(tokenizer, LINES)).detach().numpy()
+    prefix = "characters.reader."
     weights = {
-        name.removeprefix("characters.reader."): value.numpy()
-        for name, value in module.state_dict().items()
+        name.removeprefix(prefix): part.numpy() for name, part in module.state_dict().items()
     }
     rows = reference.alphabet("".join(TEXT).replace(" ", ""))
     words = ["the", "tam", "<unk>", "dog", "</s>", "</s>", "god", "tam", "sat", "the", "</s>"]
     symbols = tokenizer.symbols()
     for word, found in zip(words, x_TBE[:, 0], strict=True):
         spelled = reference.rows_of(word, rows, {"</s>": 3, "<unk>": 4}.get(word))
-        if characters == "cnn":
-            expected = reference.cnn(weights, spelled, 1)
-        else:
-            expected = reference.lstm(weights, spelled)
+        own = (reference.cnn, 1) if characters == "cnn" else (reference.lstm,)
+        expected = own[0](weights, spelled, *own[1:])
         if beside:
             known = word if word in symbols else "<unk>"
             own = weights["embedding.weight"][symbols.index(known)]
@@ -77,9 +74,8 @@ def test_an_unseen_word_reads_like_a_known_one(characters):
     (module, _), (other, _) = (make(characters, each) for each in (tokenizer, wider))
     other.load_state_dict(module.state_dict())
     assert "tam" in wider.symbols() and "tam" not in tokenizer.symbols()
-    torch.testing.assert_close(
-        vector(module, tokenizer, "tam"), vector(other, wider, "tam"), rtol=0, atol=1e-6
-    )
+    found, expected = vector(module, tokenizer, "tam"), vector(other, wider, "tam")
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("characters", KINDS)

@@ -30,11 +30,8 @@ def train(trainer, clock=1e-6, stop=never, save=never):
     tick(trainer, clock)
     events = list(trainer.train(stop, save))
     rollbacks = [(event.step, event.to_step) for event in events if isinstance(event, RolledBack)]
-    return events, rollbacks, weights(trainer)
-
-
-def weights(trainer):
-    return [weight.detach().numpy().tobytes() for weight in trainer.network.parameters()]
+    weights = [weight.detach().numpy().tobytes() for weight in trainer.network.parameters()]
+    return events, rollbacks, weights
 
 
 @pytest.fixture
@@ -78,11 +75,8 @@ def wild(make_data, make_trainer, sentences):
 
 def test_a_sound_run_has_no_rollback_under_any_clock(memory):
     runs = [train(memory(), clock) for clock in CLOCKS]
-    assert [event.step for event in runs[0][0] if isinstance(event, Validated)] == [
-        13,
-        26,
-        30,
-    ]  # two of them right after the short window
+    validated = [event.step for event in runs[0][0] if isinstance(event, Validated)]
+    assert validated == [13, 26, 30]  # two of them right after the short window
     for _, rollbacks, found in runs:
         assert not rollbacks and found == runs[0][2]
 
@@ -120,13 +114,9 @@ def test_stored_states_are_not_what_a_run_goes_back_to(wild):
 @pytest.mark.parametrize("settings", [
     {}, {"bptt_lookback": 9}, {"state_reset": 0.5}, {"accumulation": 2},
 ], ids=str)  # fmt: skip
-def test_a_batch_is_read_again_from_the_state_it_began_with(
-    make_data, make_trainer, sentences, settings
-):
-    data = make_data(sentences[:9])
-    trainer = make_trainer(
-        data, batch_rows=4, bptt_tokens=6, learning_rate=1e-30, init_range=1.0, **settings
-    )
+def test_a_batch_is_read_again_from_where_it_began(make_data, make_trainer, sentences, settings):
+    settings = {"batch_rows": 4, "bptt_tokens": 6, "init_range": 1.0, **settings}
+    trainer = make_trainer(make_data(sentences[:9]), learning_rate=1e-30, **settings)
     trainer.begin()
     for _ in range(9):
         trainer.train_step()

@@ -1,5 +1,4 @@
-"""Recorded iterations equal plain ones: shown with a stand-in that, like a graph, knows only the
-arrays of its recording."""
+"""Recorded iterations equal plain ones, with a stand-in that knows only its recording's arrays."""
 
 import contextlib
 
@@ -33,16 +32,15 @@ def windows(trainer):
         start_B = start_B + length
 
 
+@pytest.fixture
+def few(make_data, sentences):
+    return make_data(sentences[:20])
+
+
 def trained(make_data, make_trainer, sentences, recorder=None, **settings):
     """Return the trainer after a step for each of LENGTHS, and the losses."""
-    trainer = make_trainer(
-        make_data(sentences[:40]),
-        batch_rows=ROWS,
-        layers=2,
-        dropout_output=0.3,
-        weight_drop=0.3,
-        **settings,
-    )
+    settings = {"layers": 2, "dropout_output": 0.3, "weight_drop": 0.3, **settings}
+    trainer = make_trainer(make_data(sentences[:40]), batch_rows=ROWS, **settings)
     if recorder is not None:
         trainer.update = GraphedStep(trainer.update, recorder)
     state, losses = trainer.network.initial_state(ROWS), []
@@ -50,10 +48,8 @@ def trained(make_data, make_trainer, sentences, recorder=None, **settings):
         rate = 0.01 * (1 + number % 5)
         loss, state = trainer.step(trainer.source.batch(window), state, rate)
         losses.append(float(loss))
-        assert (
-            trainer.optimizer.param_groups[0]["lr"] == rate
-            and type(trainer.optimizer.param_groups[0]["lr"]) is float
-        )
+        own = trainer.optimizer.param_groups[0]["lr"]
+        assert own == rate and type(own) is float
     return trainer, losses, [tensor.clone() for tensor in state]
 
 
@@ -69,10 +65,8 @@ def test_recorded_iterations_match_plain_ones(make_data, make_trainer, sentences
     torch.testing.assert_close(state_found, state)
     torch.testing.assert_close(graphed.network.state_dict(), plain.network.state_dict())
     torch.testing.assert_close(graphed.averaging.averages, plain.averaging.averages)
-    assert (graphed.step_count, graphed.averaging.count) == (
-        plain.step_count,
-        plain.averaging.count,
-    )
+    assert graphed.step_count == plain.step_count
+    assert graphed.averaging.count == plain.averaging.count
     plain_uses = 2 * PLAIN_USES + LENGTHS.count(3)
     assert (recorder.warm_ups, recorder.replays) == (plain_uses, len(LENGTHS) - plain_uses)
     # the frequent ones, once each
@@ -87,9 +81,8 @@ def test_run_with_drawn_lengths_is_unchanged_by_graphs(
             "bptt_tokens": 8, "bptt_deviation": 2.0, "bptt_multiple": 4, "batch_rows": 4,
             "budget": "40steps", "dropout_output": 0.2,
         }  # fmt: skip
-        trainer = make_trainer(
-            make_data(sentences, sentences[:20]), **settings, validate_every_steps=15, **more
-        )
+        data = make_data(sentences, sentences[:20])
+        trainer = make_trainer(data, **settings, validate_every_steps=15, **more)
         return trainer, list(trainer.train(lambda: False))[-1].model.to_arrays()
 
     _, expected = weights_after(cuda_graphs=False)
@@ -100,67 +93,52 @@ def test_run_with_drawn_lengths_is_unchanged_by_graphs(
 
 
 @pytest.mark.parametrize("cuda_graphs", [True, "auto"])
-def test_graphs_are_skipped_without_cuda(make_data, make_trainer, sentences, cuda_graphs):
-    trainer = make_trainer(
-        make_data(sentences[:20]), model="rnn", activation="sigmoid", cuda_graphs=cuda_graphs
-    )
+def test_graphs_are_skipped_without_cuda(few, make_trainer, cuda_graphs):
+    own = {"model": "rnn", "activation": "sigmoid", "cuda_graphs": cuda_graphs}
+    trainer = make_trainer(few, **own)
     assert type(trainer.update) is TrainingStep and not trainer.is_recorded
 
 
-# ---- auto: recorded where the host would launch every step of a window
-
+# auto: recorded where the host would launch every step of a window
 OF_TORCH = [
     {"model": "ffnn"}, {"model": "qrnn"}, {"model": "rnn", "activation": "tanh"},
-    {"model": "rnn", "activation": "relu"},
-    {"model": "gru", "reset_gate": "after"}, {"model": "lstm"},
-    {"model": "lstm", "weight_drop": 0.5, "layers": 2},
+    {"model": "rnn", "activation": "relu"}, {"model": "gru", "reset_gate": "after"},
+    {"model": "lstm"}, {"model": "lstm", "weight_drop": 0.5, "layers": 2},
 ]  # fmt: skip
 OF_OURS = [
     {"model": "jordan"}, {"model": "rnn", "activation": "sigmoid"},
-    {"model": "rnn", "activation": "elu"},
-    {"model": "gru", "reset_gate": "before"}, {"model": "lstm", "peepholes": True},
-    {"model": "lstm", "coupled_gates": True},
+    {"model": "rnn", "activation": "elu"}, {"model": "gru", "reset_gate": "before"},
+    {"model": "lstm", "peepholes": True}, {"model": "lstm", "coupled_gates": True},
     {"model": "lstm", "mogrifier_rounds": 2},
+]  # fmt: skip
+NEVER = [
+    {"optimizer": "rmsprop"}, {"optimizer": "adagrad"}, {"accumulation": 2}, {"cuda_graphs": False},
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [(each, False) for each in OF_TORCH] + [(each, True) for each in OF_OURS],
-    ids=str,
-)
-def test_auto_records_cells_without_a_torch_kernel(
-    make_data, make_trainer, sentences, graphs_on_cpu, settings, expected
-):
-    trainer = make_trainer(make_data(sentences[:20]), **settings)
-    assert (
-        trainer.settings.cuda_graphs == "auto"
-        and trainer.is_recorded == isinstance(trainer.update, GraphedStep) == expected
-    )
-    assert started(trainer, "x", make_data(sentences[:20])).cuda_graphs == expected
+@pytest.mark.parametrize("settings", OF_TORCH + OF_OURS, ids=str)
+def test_auto_records_cells_without_a_torch_kernel(few, make_trainer, graphs_on_cpu, settings):
+    trainer = make_trainer(few, **settings)
+    assert trainer.settings.cuda_graphs == "auto"
+    assert trainer.is_recorded == isinstance(trainer.update, GraphedStep) == (settings in OF_OURS)
+    assert started(trainer, "x", few).cuda_graphs == trainer.is_recorded
 
 
-@pytest.mark.parametrize("settings", [
-    {"optimizer": "rmsprop"}, {"optimizer": "adagrad"}, {"accumulation": 2}, {"cuda_graphs": False},
-], ids=str)  # fmt: skip
-def test_auto_records_nothing_unrecordable(
-    make_data, make_trainer, sentences, graphs_on_cpu, settings
-):
-    assert not make_trainer(make_data(sentences[:20]), model="jordan", **settings).is_recorded
+@pytest.mark.parametrize("settings", NEVER, ids=str)
+def test_auto_records_nothing_unrecordable(few, make_trainer, graphs_on_cpu, settings):
+    assert not make_trainer(few, model="jordan", **settings).is_recorded
 
 
-def test_several_processes_record_nothing(make_data, make_trainer, sentences, graphs_on_cpu):
-    trainer = make_trainer(make_data(sentences[:20]), model="jordan")
+def test_several_processes_record_nothing(few, make_trainer, graphs_on_cpu):
+    trainer = make_trainer(few, model="jordan")
     assert records_steps(trainer.settings, trainer.network, trainer.device, 1)
     assert not records_steps(trainer.settings, trainer.network, trainer.device, 2)
 
 
-def test_tasks_with_varying_lengths_record_only_on_demand(graphs_on_cpu):
-    for asked, expected in (("auto", False), (True, True)):
-        trainer = tiny_pairs.trainer_of(
-            "lstm", input_feeding=True, peepholes=True, cuda_graphs=asked
-        )
-        assert trainer.is_recorded is expected
+@pytest.mark.parametrize("asked, expected", [("auto", False), (True, True)])
+def test_tasks_with_varying_lengths_record_only_on_demand(graphs_on_cpu, asked, expected):
+    own = {"input_feeding": True, "peepholes": True, "cuda_graphs": asked}
+    assert tiny_pairs.trainer_of("lstm", **own).is_recorded is expected
 
 
 DRAWN = {"model": "jordan", "bptt_tokens": 30, "bptt_deviation": 5.0, "batch_rows": 2}
@@ -170,9 +148,7 @@ def lengths_of(trainer, count):
     return {trainer.source.next().tensors[0].shape[0] for _ in range(count)}
 
 
-def test_recorded_windows_have_few_distinct_lengths(
-    make_data, make_trainer, sentences, graphs_on_cpu
-):
+def test_recorded_windows_have_few_lengths(make_data, make_trainer, sentences, graphs_on_cpu):
     data = make_data(sentences)
     found = lengths_of(make_trainer(data, **DRAWN), 40)
     assert len(found) <= 6 and {length % RECORDED_MULTIPLE for length in found} == {0}
@@ -181,9 +157,7 @@ def test_recorded_windows_have_few_distinct_lengths(
     assert lengths_of(make_trainer(data, **{**DRAWN, "bptt_deviation": 0.0}), 5) == {30}
 
 
-def test_resumed_run_keeps_its_stored_windows(
-    make_data, make_trainer, sentences, graphs_on_cpu, monkeypatch
-):
+def test_resumed_run_keeps_its_windows(make_data, make_trainer, sentences, graphs_on_cpu):
     data = make_data(sentences)
     recorded = make_trainer(data, **DRAWN)
     expected = [recorded.source.next().tensors[0] for _ in range(4)]
@@ -193,114 +167,83 @@ def test_resumed_run_keeps_its_stored_windows(
     torch.testing.assert_close([plain.source.next().tensors[0] for _ in range(4)], expected)
 
 
-@pytest.mark.parametrize(("text", "expected"), [("auto", "auto"), ("true", True), ("false", False)])
-def test_graphs_are_asked_for_by_a_word(text, expected):
-    assert (
-        resolve(
-            [FittingSettings], [SettingsLayer("user", {"cuda_graphs": text}, is_text=True)]
-        ).values["cuda_graphs"]
-        == expected
-    )
+def asked_for(text):
+    layer = SettingsLayer("user", {"cuda_graphs": text}, is_text=True)
+    return resolve([FittingSettings], [layer]).values["cuda_graphs"]
 
 
-def test_unknown_graph_option_error_lists_the_valid_ones():
+def test_graphs_are_asked_for_by_a_word():
+    assert [asked_for(text) for text in ("auto", "true", "false")] == ["auto", True, False]
     with pytest.raises(SettingsError) as caught:
-        resolve([FittingSettings], [SettingsLayer("user", {"cuda_graphs": "always"}, is_text=True)])
-    assert (
-        str(caught.value)
-        == "setting cuda_graphs = 'always' is not valid; it must be true or false or auto"
-    )
+        asked_for("always")
+    what = "setting cuda_graphs = 'always' is not valid; it must be true or false or auto"
+    assert str(caught.value) == what
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop"])
 def test_an_optimizer_that_cannot_be_recorded_is_refused(optimizer):
-    with pytest.raises(
-        SettingsError, match=f"cuda_graphs.*the optimizer is {optimizer}.*cuda_graphs=false"
-    ):
+    what = f"cuda_graphs.*the optimizer is {optimizer}.*cuda_graphs=false"
+    with pytest.raises(SettingsError, match=what):
         FittingSettings(optimizer=optimizer, cuda_graphs=True)
 
 
-class Cuda:
-    """torch.cuda's streams and graphs, as far as recordings need them; `told` is what they were
-    asked for, in order."""
-
-    def __init__(self):
-        self.told = []
-        cuda, self.current = self, self.Stream("current", self)
-
-        class CUDAGraph:
-            def replay(self):
-                cuda.told.append("replay")
-
-        self.CUDAGraph = CUDAGraph
+@pytest.fixture
+def told(monkeypatch):
+    """Stand in for torch.cuda's streams and graphs. Return what they were asked for, in order."""
+    told = []
 
     class Stream:
-        def __init__(self, name, cuda):
-            self.name, self.cuda = name, cuda
+        def __init__(self, name):
+            self.name = name
 
         def wait_stream(self, other):
-            self.cuda.told.append(f"{self.name} waits for {other.name}")
+            told.append(f"{self.name} waits for {other.name}")
 
         def __enter__(self):
-            self.cuda.told.append(f"on {self.name}")
+            told.append(f"on {self.name}")
 
         def __exit__(self, *_):
-            self.cuda.told.append(f"off {self.name}")
+            told.append(f"off {self.name}")
 
-    def graph(self, graph, pool, stream):
-        assert pool == "pool"
-        return stream
+    class CUDAGraph:
+        def replay(self):
+            told.append("replay")
 
-
-@pytest.fixture
-def cuda(monkeypatch):
-    fake = Cuda()
     functions = {
-        "Stream": lambda device: Cuda.Stream("side", fake),
-        "current_stream": lambda device: fake.current, "stream": lambda stream: stream,
+        "Stream": lambda device: Stream("side"), "CUDAGraph": CUDAGraph,
+        "current_stream": lambda device: Stream("current"), "stream": lambda stream: stream,
         "device": lambda device: contextlib.nullcontext(), "graph_pool_handle": lambda: "pool",
-        "CUDAGraph": fake.CUDAGraph, "graph": fake.graph,
+        "graph": lambda graph, pool, stream: {"pool": stream}[pool],
     }  # fmt: skip
     for name, function in functions.items():
         monkeypatch.setattr(torch.cuda, name, function)
-    return fake
+    return told
 
 
-def test_warm_up_is_ordered_with_surrounding_work(cuda):
-    results = CudaRecorder(torch.device("cuda")).warm_up(
-        lambda: cuda.told.append("run") or "results"
-    )
-    assert results == "results"
-    assert cuda.told == [
-        "side waits for current",
-        "on side",
-        "run",
-        "off side",
-        "current waits for side",
-    ]
+def test_warm_up_is_ordered_with_surrounding_work(told):
+    recorder = CudaRecorder(torch.device("cuda"))
+    assert recorder.warm_up(lambda: told.append("run") or "results") == "results"
+    own = ["on side", "run", "off side"]
+    assert told == ["side waits for current", *own, "current waits for side"]
 
 
-def test_recording_happens_once_on_side_stream_then_replays(cuda):
-    replay = CudaRecorder(torch.device("cuda")).record(lambda: cuda.told.append("run") or "results")
-    assert cuda.told == ["on side", "run", "off side"]
+def test_recording_happens_once_on_side_stream_then_replays(told):
+    replay = CudaRecorder(torch.device("cuda")).record(lambda: told.append("run") or "results")
+    assert told == ["on side", "run", "off side"]
     assert [replay(), replay()] == ["results", "results"]
-    assert cuda.told[3:] == ["replay", "replay"]
+    assert told[3:] == ["replay", "replay"]
 
 
-def test_unrecordable_step_error_suggests_a_remedy(cuda):
+REMEDY = "CUDA graph; operation not permitted when stream is capturing; set cuda_graphs=false"
+
+
+@pytest.mark.parametrize("error, kind, what", [
+    (RuntimeError("operation not permitted when stream is capturing\nmore"), TrainingError, REMEDY),
+    (torch.OutOfMemoryError(), torch.OutOfMemoryError, ""),
+])  # fmt: skip
+def test_an_error_of_a_recording_has_a_remedy_unless_memory_is_out(told, error, kind, what):
     def run():
-        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+        raise error
 
-    with pytest.raises(
-        TrainingError,
-        match="CUDA graph; operation not permitted when stream is capturing; set cuda_graphs=false",
-    ):
-        CudaRecorder(torch.device("cuda")).record(run)
-
-
-def test_out_of_memory_while_recording_stays_that_error(cuda):
-    def run():
-        raise torch.OutOfMemoryError
-
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(kind, match=what):
         CudaRecorder(torch.device("cuda")).record(run)

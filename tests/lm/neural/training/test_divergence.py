@@ -10,9 +10,8 @@ V = 1000  # a uniform guess has 6.9 nats; the limit is 18.8
 
 
 def check(loss, tokens=TELLING_TOKENS):
-    return {
-        "step": 7, "tokens": tokens, "loss_nats": loss, "gradient_norm": 1.0, "weight_norm": 1.0,
-    }  # fmt: skip
+    figures = {"loss_nats": loss, "gradient_norm": 1.0, "weight_norm": 1.0}
+    return {"step": 7, "tokens": tokens, **figures}
 
 
 def judge(losses, is_exact=True):
@@ -40,9 +39,7 @@ def test_nan_or_stuck_high_loss_loses_the_run(losses, is_exact, fault):
     assert judge(losses, is_exact).fault == fault
 
 
-FAR_IN_VALIDATION = (
-    "the validation text has {:.1f} nats per token by step {}; a uniform guess has 6.9"
-)
+IN_VALIDATION = "the validation text has {:.1f} nats per token by step {}; a uniform guess has 6.9"
 
 
 @pytest.mark.parametrize("is_exact", [True, False])
@@ -54,7 +51,7 @@ def test_validations_are_exact_on_any_loss_scale(is_exact, found, is_lost):
     divergence = Divergence(math.log(V), is_exact)
     for step, nats in enumerate(found, start=1):
         divergence.observe_validation(nats, step)
-    assert divergence.fault == (FAR_IN_VALIDATION.format(found[-1], len(found)) if is_lost else "")
+    assert divergence.fault == (IN_VALIDATION.format(found[-1], len(found)) if is_lost else "")
 
 
 @pytest.mark.parametrize("reports, last, tokens, is_exact, fault", [
@@ -72,10 +69,9 @@ def test_a_run_ending_far_above_uniform_is_lost(reports, last, tokens, is_exact,
     assert fault in found.fault and bool(fault) == bool(found.fault)
 
 
-@pytest.mark.parametrize(
-    "losses, sound",
-    [([6.0], True), ([6.0, 30.0], False), ([6.0, 30.0, 7.0], True), ([math.nan], False)],
-)
+@pytest.mark.parametrize("losses, sound", [
+    ([6.0], True), ([6.0, 30.0], False), ([6.0, 30.0, 7.0], True), ([math.nan], False),
+])  # fmt: skip
 def test_the_last_check_tells_whether_all_is_well(losses, sound):
     assert judge(losses).is_sound == sound
 

@@ -71,8 +71,7 @@ def test_a_time_budget_ends_with_a_validation(data, make_trainer):
 
 
 def test_a_long_time_budget_validates_within_minutes(data, make_trainer):
-    """The first validation is the first time a model is saved: a night's run is not to lose
-    hours."""
+    """So that a model is saved: a night's run is not to lose hours."""
     trainer = make_trainer(data, budget="10h", batch_rows=4)
     tick(trainer, 1)
     first = next(event for event in trainer.train(never) if isinstance(event, Validated))
@@ -80,9 +79,8 @@ def test_a_long_time_budget_validates_within_minutes(data, make_trainer):
 
 
 def test_early_stopping_ends_after_validations_without_improvement(scripted):
-    trainer, _ = scripted(
-        [90.0, 80.0, 85.0, 80.0, 79.0], budget="100steps", validate_every_steps=3, patience=2
-    )
+    settings = {"budget": "100steps", "validate_every_steps": 3, "patience": 2}
+    trainer, _ = scripted([90.0, 80.0, 85.0, 80.0, 79.0], **settings)
     *events, fitted = trainer.train(never)
     validated = [event for event in events if isinstance(event, Validated)]
     assert [event.step for event in validated] == [3, 6, 9, 12]
@@ -105,12 +103,9 @@ def test_a_stop_request_returns_the_best_weights(scripted):
      {"budget": "100steps", "schedule": "halving", "optimizer": "sgd"},
      [8] * 6 + [4] * 2 + [2] * 2, ("early", 10)),
 ], ids=["plateau", "halving"])  # fmt: skip
-def test_the_rate_is_lowered_by_what_validations_find(
-    scripted, perplexities, settings, rates, ending
-):
-    trainer, found = scripted(
-        perplexities, validate_every_steps=2, warmup=0.0, learning_rate=0.008, **settings
-    )
+def test_validations_lower_the_rate(scripted, perplexities, settings, rates, ending):
+    settings = {"validate_every_steps": 2, "warmup": 0.0, "learning_rate": 0.008, **settings}
+    trainer, found = scripted(perplexities, **settings)
     *_, fitted = trainer.train(never)
     assert found == [rate / 1000 for rate in rates] and (fitted.stopped, fitted.steps) == ending
 
@@ -128,9 +123,8 @@ def test_step_lowers_the_rate_epoch_by_epoch(scripted):
     ({"schedule": "halving"}, True),
 ])  # fmt: skip
 def test_the_best_weights_are_returned_and_optionally_resumed(scripted, settings, goes_back):
-    trainer, _ = scripted(
-        [90.0, 95.0, 80.0, 85.0], budget="8steps", validate_every_steps=2, warmup=0.0, **settings
-    )
+    settings = {"budget": "8steps", "validate_every_steps": 2, "warmup": 0.0, **settings}
+    trainer, _ = scripted([90.0, 95.0, 80.0, 85.0], **settings)
     at_validation, before_step, step = {}, {}, trainer.step
 
     def recording(batch, carry, rate):

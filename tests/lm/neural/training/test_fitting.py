@@ -1,5 +1,4 @@
-"""The training loop against loops written by hand, and what it promises of streams, seeds and
-validation."""
+"""The training loop against loops written by hand: streams, seeds and validation."""
 
 import dataclasses
 import itertools
@@ -59,18 +58,14 @@ def amplify(trainer):
     return trainer
 
 
-# ---- against loops written by hand
-
-
 def tbptt_by_hand(network, stream, rows, length, steps, peak, clip_norm):
     """Train by truncated BPTT as in any tutorial: streams in columns, windows down, AdamW, cosine
     decay, clipping by norm."""
     columns = len(stream) // rows
     inputs = torch.tensor([0, *stream[:-1]]).view(rows, columns).t()  # token 0 is the boundary
     targets = torch.tensor(stream).view(rows, columns).t()
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=0.0, foreach=False
-    )
+    adam = {"betas": (0.9, 0.99), "weight_decay": 0.0, "foreach": False}
+    optimizer = torch.optim.AdamW(network.parameters(), lr=peak, **adam)
     losses, state = [], None
     for step in range(steps):
         # The window, from a fresh state where the text begins again.
@@ -111,33 +106,27 @@ def test_training_equals_a_tbptt_loop_written_by_hand(make_data, make_trainer, s
         torch.testing.assert_close(trainer.network.state_dict()[name], value, rtol=1e-3, atol=1e-4)
 
 
-# ---- every token once, from the right state
-
-
 @pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize(
-    "starts, settings", [("stream", {}), ("document", {}), ("line", {"line_starts": 1.0})], ids=str
-)
+@pytest.mark.parametrize("starts", ["stream", "document", "line"])
 def test_state_is_carried_within_streams_and_reset_between(
-    make_data, make_trainer, sentences, rows, starts, settings
+    make_data, make_trainer, sentences, rows, starts
 ):
-    """At each stream, document or line: what is trained on is what is scored in spans between these
-    places."""
+    """At each stream, document or line: what is trained on is what is scored in spans between."""
     lines = []
     for at, sentence in enumerate(sentences[:15]):
         lines += [sentence, ""] if at % 4 == 3 else [sentence]
     data = make_data(lines, documents=starts == "document")
     offsets = {"document": data.train.document_offsets, "line": data.train.line_offsets}
     places = offsets.get(starts, [])
-    settings = {**KEEP_WEIGHTS, **settings, "budget": "2epochs"}
+    settings = {**KEEP_WEIGHTS, "line_starts": float(starts == "line"), "budget": "2epochs"}
     trainer = amplify(make_trainer(data, batch_rows=rows, bptt_tokens=7, **settings))
     losses, counts, _ = record(trainer)
     model = NeuralLanguageModel(trainer.network, data.tokenizer)
 
     def nats(cuts):
-        return -span_scoring.score_spans(
-            model, data.train.ids, span_scoring.spans_between(cuts)
-        ).sum(dtype=np.float64)
+        spans = span_scoring.spans_between(cuts)
+        scored = span_scoring.score_spans(model, data.train.ids, spans)
+        return -scored.sum(dtype=np.float64)
 
     streams = stream_bounds(data.train.tokens, rows)
     expected = nats(np.unique(np.concatenate([streams, places])).astype(np.int64))
@@ -167,13 +156,11 @@ def test_line_starts_differ_by_epoch_but_follow_seed(make_data, make_trainer, se
 
     def starts(seed, epochs_done=0.0):
         trainer = make_trainer(data, batch_rows=4, bptt_tokens=9, seed=seed, line_starts=0.25)
-        windows = itertools.takewhile(
-            lambda each: each[0] <= 2, trainer.source.windows(epochs_done)
-        )
-        first, second = set(), set()
-        for done, window in windows:
-            (first if done <= 1 else second).update(window.start_B[window.fresh_B].tolist())
-        return first, second
+        found = set(), set()
+        windows = trainer.source.windows(epochs_done)
+        for done, window in itertools.takewhile(lambda each: each[0] <= 2, windows):
+            found[done > 1].update(window.start_B[window.fresh_B].tolist())
+        return found
 
     first, second = starts(1)
     assert first != second and (first, second) == starts(1) and starts(2)[0] != first
@@ -219,9 +206,6 @@ def test_a_short_text_gives_fewer_rows_with_notice(make_data, make_trainer, line
     assert fitted.tokens == 10 * tokens and fitted.stopped == "budget"
 
 
-# ---- validation, and what is reported
-
-
 def test_validation_equals_a_slow_loop_through_predict(make_data, make_trainer, sentences):
     data = make_data(sentences[:40], sentences[40:60])
     trainer = make_trainer(data, batch_rows=4, bptt_tokens=10)
@@ -252,8 +236,7 @@ def test_validation_leaves_weights_and_later_steps_unchanged(make_data, make_tra
 
 
 def test_documents_are_validated_one_by_one(make_data, make_trainer, sentences):
-    """As the exact evaluation reads them, so that the best weights are chosen on the same
-    events."""
+    """As the exact evaluation reads them, so that the best weights are chosen on the same ones."""
     data = make_data(sentences[:40], sentences[40:60])
     offsets = np.append(data.valid.line_offsets[::4][:-1], len(data.valid.ids))
     documents = dataclasses.replace(data.valid, document_offsets=offsets)
@@ -281,9 +264,6 @@ def test_reported_losses_are_means_per_token(make_data, make_trainer, sentences)
     assert steps[-1].epoch == pytest.approx(2.0)
 
 
-# ---- threads
-
-
 def test_a_small_step_has_one_thread_and_the_next_run_as_many_as_before(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("PYTHON_CPU_COUNT", "2")
@@ -291,13 +271,11 @@ def test_a_small_step_has_one_thread_and_the_next_run_as_many_as_before(monkeypa
     torch.set_num_threads(2)
     threads = []
     small, large = torch.nn.LSTM(64, 64), torch.nn.LSTM(512, 512)
+    usual, wide = RunSettings(), torch.nn.Linear(64, 7000)
     for run, network, tokens in [
-        (RunSettings(), small, 700),
-        (RunSettings(), large, 700),
-        (RunSettings(), large, 8),
-        (RunSettings(threads=2), small, 700),
-        (RunSettings(), torch.nn.Linear(64, 7000), 700),
-    ]:
+        (usual, small, 700), (usual, large, 700), (usual, large, 8),
+        (RunSettings(threads=2), small, 700), (usual, wide, 700),
+    ]:  # fmt: skip
         fitting.begin(run)
         fitting.take_one_thread_if_small(run, network, tokens, size=7000, words=512)
         threads.append(torch.get_num_threads())
