@@ -1,8 +1,8 @@
-"""What validations tell of recurrent layers is what one finds by hand, changes nothing, and comes
-again when a run goes on."""
+"""What validations tell of recurrent layers equals what one finds by hand, and changes nothing."""
 
 import itertools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,25 +28,23 @@ OWN = {
 
 @pytest.fixture
 def make(make_data, make_trainer, sentences, eager_snapshots):
-    """Return a function that makes a trainer which computes all metrics of layers at each
-    validation, whatever they cost."""
+    """Return a function that makes a trainer with all metrics of layers at each validation."""
     data = make_data(sentences[:20], sentences[20:40])
     return lambda **settings: make_trainer(data, **{**OWN, **settings})
-
-
-def iter_validated(trainer):
-    return (event for event in trainer.train(never) if isinstance(event, Validated))
 
 
 def validated(events):
     return [event for event in events if isinstance(event, Validated)]
 
 
+def first_validation(trainer):
+    return next(event for event in trainer.train(never) if isinstance(event, Validated))
+
+
 BLOCKS = {
-    "rnn": ["recurrent"],
-    "gru": ["reset", "update", "candidate"],
+    "rnn": ["recurrent"], "gru": ["reset", "update", "candidate"],
     "lstm": ["input", "forget", "candidate", "output"],
-}
+}  # fmt: skip
 
 
 def shares_of(traced, names):
@@ -63,7 +61,8 @@ def shares_of(traced, names):
 def test_metrics_equal_those_found_by_hand(model, make):
     trainer = make(model=model, clip_norm=0.01, layers=2, learning_rate=0.2)
     # The third validation; the trainer is as it was then.
-    event = next(itertools.islice(iter_validated(trainer), 2, None))
+    events = (event for event in trainer.train(never) if isinstance(event, Validated))
+    event = next(itertools.islice(events, 2, None))
     assert event.step == 9 and list(event.layers) == ["layer 1", "layer 2"]
     ids = np.asarray(trainer.validation.validation.text.ids[:127], dtype=np.int64)
     boundary = trainer.objective.reader.tokenizer.boundary_id
@@ -97,9 +96,8 @@ def test_weights_and_random_numbers_are_as_without_them(make):
     without = make(**settings)
     without.layers.measure = lambda step, stop: {}
     *_, plain = without.train(never)
-    assert torch.equal(torch.get_rng_state(), random) and all(
-        event.layers for event in validated(events)
-    )
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(event.layers for event in validated(events))
     weights = zip(fitted.model.network.parameters(), plain.model.network.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in weights)
 
@@ -122,26 +120,13 @@ def test_a_run_that_goes_on_tells_the_same(steps, make):
         state_module.load_state_dict(make(), state)
 
 
-class Clock:
-    """A clock that a test sets, in the place of a run's and of this process's."""
-
-    now = 0.0
-
-    def elapsed(self):
-        return self.now
-
-    perf_counter = elapsed
-
-
-@pytest.mark.parametrize(
-    ("cost", "looks"),
-    [(0.0, [True] * 5), (0.5, [True, False, True, False, True]), (9.0, [True] + [False] * 4)],
-)
-def test_looks_are_spaced_by_100_times_their_cost(
-    cost, looks, make_data, make_trainer, sentences, monkeypatch
-):
-    clock, network = Clock(), make_trainer(make_data(sentences[:20])).network
-    monkeypatch.setattr(progress.time, "perf_counter", clock.perf_counter)
+@pytest.mark.parametrize("cost, looks", [
+    (0.0, [True] * 5), (0.5, [True, False, True, False, True]), (9.0, [True] + [False] * 4),
+])  # fmt: skip
+def test_looks_cost_a_hundredth(cost, looks, make_data, make_trainer, sentences, monkeypatch):
+    clock = SimpleNamespace(now=0.0, elapsed=lambda: clock.now)
+    network = make_trainer(make_data(sentences[:20])).network
+    monkeypatch.setattr(progress.time, "perf_counter", clock.elapsed)
 
     def radius(weight_HH):
         clock.now += cost / 4  # of each of an LSTM's four blocks
@@ -160,7 +145,7 @@ def test_looks_are_spaced_by_100_times_their_cost(
 
 def test_metrics_hold_metrics_with_null_for_non_finite(make, tmp_path):
     trainer = make()
-    event = next(iter_validated(trainer))
+    event = first_validation(trainer)
     log = MetricsLog(tmp_path)
     log.add(event)
     assert json.loads(log.pending[0])["layers"] == event.layers
@@ -172,30 +157,18 @@ def test_metrics_hold_metrics_with_null_for_non_finite(make, tmp_path):
     assert told["gradient_norm"] is None
 
 
-class Recorder:
-    """What a recording does, on the CPU: it runs the step once, and gives that again."""
+def test_each_recorded_step_keeps_its_own_norms():
+    def plain(batch, carry, rate):
+        """Take a step whose one norm is the number of tokens of its batch."""
+        plain.norms = {"weight": batch.tensors[0].sum()}
+        return torch.zeros(()), torch.zeros(()), ()
 
-    def warm_up(self, run):
-        return run()
-
-    def record(self, run):
+    def record(run):
         results = run()
         return lambda: results
 
-
-class Norms:
-    """A step whose one norm is the number of tokens of its batch."""
-
-    def __call__(self, batch, carry, rate):
-        self.norms = {"weight": batch.tensors[0].sum()}
-        return torch.zeros(()), torch.zeros(()), ()
-
-    def set_rate(self, rate):
-        pass
-
-
-def test_each_recorded_step_keeps_its_own_norms():
-    step = GraphedStep(Norms(), Recorder())
+    plain.set_rate = lambda rate: None
+    step = GraphedStep(plain, SimpleNamespace(warm_up=lambda run: run(), record=record))
     found = []
     for count in [3] * 5 + [7] * 5 + [3]:
         step(Batch((torch.ones(count),), np.ones(1), slice(0, 1)), (), 0.1)
@@ -207,7 +180,7 @@ def test_each_recorded_step_keeps_its_own_norms():
     ({"model": "ffnn"}, 1), ({"model": "jordan"}, 1), ({"model": "qrnn", "layers": 2}, 2),
 ])  # fmt: skip
 def test_layers_without_square_recurrent_weights_have_no_spectrum(settings, names, make):
-    told = next(iter_validated(make(**settings))).layers
+    told = first_validation(make(**settings)).layers
     assert len(told) == names
     for layer in told.values():
         assert layer["spectral_radius"] is None and layer["gradient_norm"] > 0
@@ -217,12 +190,10 @@ def test_layers_without_square_recurrent_weights_have_no_spectrum(settings, name
 @pytest.mark.parametrize("settings", [{"coupled_gates": True}, {"mogrifier_rounds": 2}])
 def test_variant_lstms_have_the_blocks_of_inspect_spectrum(make, settings):
     network = make(model="lstm", **settings).network
-    expected, found = {}, {}
-    for matrix in recurrent_matrices(network):
-        if matrix.is_state_map:
-            expected[matrix.name] = np.abs(np.linalg.eigvals(matrix.values)).max()
-    for name, weight_HH in network.body.layers[0].recurrent_blocks().items():
-        found[name] = spectral_radius(weight_HH)
+    matrices = (matrix for matrix in recurrent_matrices(network) if matrix.is_state_map)
+    expected = {each.name: np.abs(np.linalg.eigvals(each.values)).max() for each in matrices}
+    blocks = network.body.layers[0].recurrent_blocks()
+    found = {name: spectral_radius(weight_HH) for name, weight_HH in blocks.items()}
     assert found == pytest.approx(expected)
 
 
@@ -240,22 +211,18 @@ def test_saturation_is_judged_by_the_activation(make):
 
 
 @pytest.mark.usefixtures("eager_snapshots")
-def test_taggers_and_classifiers_have_layers_of_both_directions():
-    valid = tiny_tasks.labelled(tiny_tasks.TRAIN[:20], "tagging")
-    events = tiny_tasks.run("tagging", "lstm", valid=valid, budget="4steps", validate_every_steps=2)
+@pytest.mark.parametrize("settings", [{"input_feeding": True}, {"attention": None}, None], ids=str)
+def test_taggers_and_encoder_decoders_have_layers_of_both_sides(settings):
+    own = {"budget": "4steps", "validate_every_steps": 2}
+    if settings is None:
+        valid = tiny_tasks.labelled(tiny_tasks.TRAIN[:20], "tagging")
+        events = tiny_tasks.run("tagging", "lstm", valid=valid, **own)
+    else:
+        events = tiny_pairs.trainer_of("lstm", **own, **settings).train(never)
     told = validated(events)[-1].layers
-    assert list(told) == ["layer 1 forward", "layer 1 backward"]
-    for layer in told.values():
-        assert layer["saturated"] is not None and layer["gradient_norm"] > 0
-
-
-@pytest.mark.usefixtures("eager_snapshots")
-@pytest.mark.parametrize(
-    "settings", [{"input_feeding": True}, {"attention": None}], ids=["fed", "plain"]
-)
-def test_encoder_decoders_have_layers_of_both_sides(settings):
-    trainer = tiny_pairs.trainer_of("lstm", budget="4steps", validate_every_steps=2, **settings)
-    told = validated(trainer.train(never))[-1].layers
-    assert {name.split()[0] for name in told} == {"encoder", "decoder"}
+    if settings is None:
+        assert list(told) == ["layer 1 forward", "layer 1 backward"]
+    else:
+        assert {name.split()[0] for name in told} == {"encoder", "decoder"}
     for layer in told.values():
         assert layer["saturated"] is not None and layer["gradient_norm"] > 0

@@ -77,8 +77,13 @@ def test_every_validation_takes_part_in_the_choice(data, make_trainer, cheap, bu
 
 
 def test_an_interrupted_run_has_the_same_points(data, make_trainer, cheap):
-    settings = {**TINY, "bptt_tokens": 8, "batch_rows": 2, "min_validations": 10}
-    settings["budget"] = "45steps"
+    settings = {
+        **TINY,
+        "bptt_tokens": 8,
+        "batch_rows": 2,
+        "min_validations": 10,
+        "budget": "45steps",
+    }
     *expected, _ = make_trainer(data, **settings).train(never)
     found, state = [], None
     # they are due after 5, 9, 14, 18 ... steps: that of 9 is cut off, and made up for
@@ -86,9 +91,7 @@ def test_an_interrupted_run_has_the_same_points(data, make_trainer, cheap):
         trainer = make_trainer(data, **settings)
         if state:
             state_module.load_state_dict(trainer, state)
-        *events, fitted = trainer.train(
-            lambda trainer=trainer, steps=steps: trainer.step_count >= steps
-        )
+        *events, fitted = trainer.train(lambda now=trainer, steps=steps: now.step_count >= steps)
         found, state = [*found, *points(events)], fitted.state
     expected = [(event.step, event.ppl_token) for event in points(expected)]
     assert [(event.step, event.ppl_token) for event in found] == expected

@@ -1,9 +1,6 @@
-"""A run of several processes with only one of them, on each device: the path over gloo and, on a
-GPU, over NCCL.
-
-Several GPUs are rarely at hand. One shows whether the group opens, whether gradients go through
-NCCL and come back as they were, and whether what is exchanged over gloo is copied from the device.
-"""
+"""A run of several processes with only one of them, on each device: over gloo and, on a GPU, over
+NCCL. Several GPUs are rarely at hand. One shows whether the group opens, whether gradients come
+back as they were, and whether what is exchanged over gloo is copied from the device."""
 
 import pytest
 import torch
@@ -21,16 +18,13 @@ from support.devices import ON_EACH_DEVICE
 
 NO_DROPOUT = {"dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
 NETWORK = network_settings("lstm", hidden_size=16, embedding_size=16, **NO_DROPOUT)
-FITTING = FittingSettings(
-    batch_rows=4, bptt_tokens=12, optimizer="sgd", learning_rate=1.0, validate_every_steps=6
-)
+FITTING = FittingSettings(4, 12, optimizer="sgd", learning_rate=1.0, validate_every_steps=6)
 RUN = RunSettings(budget="12steps", save_every="4steps")
 
 
 @pytest.fixture
 def group(monkeypatch):
-    """Yield a function that opens a group of one process on a device. Close the group after the
-    test."""
+    """Yield a function that opens a group of one process on a device, and close it afterwards."""
     monkeypatch.setattr(ranks_module, "farewell", lambda *_: None)  # there is nobody to wait for
 
     def open_on(device):
@@ -62,8 +56,10 @@ def test_one_rank_trains_as_a_process_without_ranks(make_data, sentences, group,
     torch.testing.assert_close(shared.network.state_dict(), weights, atol=1e-4, rtol=1e-4)
     for events in (expected, found):
         assert sum(isinstance(event, Checkpoint) for event in events) == 2
-    best = [event.best for event in expected if isinstance(event, Validated)]
-    best_found = [event.best for event in found if isinstance(event, Validated)]
+    best, best_found = (
+        [event.best for event in events if isinstance(event, Validated)]
+        for events in (expected, found)
+    )
     assert len(best) == 2 and best_found == pytest.approx(best, rel=1e-4)
 
 

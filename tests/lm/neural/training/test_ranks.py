@@ -1,5 +1,4 @@
-"""Several ranks take the steps of one process that has all their rows: losses, weights and
-perplexities are the same, to rounding."""
+"""Several ranks take the steps of one process that has all their rows, to rounding."""
 
 import functools
 import itertools
@@ -13,14 +12,7 @@ import pytest
 import torch
 from torch import distributed
 
-from rnnlm.errors import (
-    DeviceError,
-    LostProcessError,
-    RnnlmError,
-    SettingsError,
-    TrainingError,
-    UsageError,
-)
+from rnnlm import errors
 from rnnlm.events import Checkpoint, RolledBack, Step, TrainingState, Validated
 from rnnlm.lm.neural.layers.batch_norm import BatchNorm
 from rnnlm.lm.neural.settings import stored
@@ -62,16 +54,11 @@ CASES = {
              "bptt_deviation": 3.0, "state_reset": 0.3},
     "documents": {"documents": True, "output_layer": "class", "bptt_tokens": 14,
                   "activation_penalty": 2.0, "budget": "12steps", "validate_every_steps": 4},
-    "averaged": {
-        "optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5,
-        "output_layer": "mos", "mixture_components": 2,
-        "accumulation": 3, "unknown_words": 0.5, "bptt_lookback": 25,
-    },
-    "gru": {
-        "model": "gru", "layers": 2, "optimizer": "adamw", "learning_rate": 0.01,
-        "output_layer": "hierarchical", "tied": None,
-        "ema_decay": 0.9,
-    },
+    "averaged": {"optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5,
+                 "output_layer": "mos", "mixture_components": 2, "accumulation": 3,
+                 "unknown_words": 0.5, "bptt_lookback": 25},
+    "gru": {"model": "gru", "layers": 2, "optimizer": "adamw", "learning_rate": 0.01,
+            "output_layer": "hierarchical", "tied": None, "ema_decay": 0.9},
     "tagging": {"task": "tagging", "model": "gru", "output_layer": "crf", "both": True,
                 "characters": "lstm", "tokenizer": "word", "budget": "12steps",
                 "validate_every_steps": 4},
@@ -93,9 +80,6 @@ ALL_CASES = CASES | FURTHER_CASES
 FURTHER = [pytest.param(case, marks=pytest.mark.soak) for case in FURTHER_CASES]
 
 
-# ---- Runs of one process, or of one rank of several.
-
-
 def data_of(documents: bool) -> TrainingData:
     """Return training data of the bundled validation text, with documents of one to three lines."""
     settings = TextSettings(blank_lines="documents" if documents else "skip")
@@ -110,21 +94,14 @@ def data_of(documents: bool) -> TrainingData:
     return TrainingData(tokenizer, train.encode(tokenizer), text(lines[60:]).encode(tokenizer))
 
 
-def trainer_of(
-    settings: dict,
-    ranks=SINGLE_PROCESS,
-    budget: str = "20steps",
-    initial: TrainingState | None = None,
-) -> Trainer:
+def trainer_of(settings, ranks=SINGLE_PROCESS, budget="20steps", initial=None) -> Trainer:
     """Make the trainer of a case, with ROWS rows over all ranks. A budget among its settings goes
     before `budget`."""
     budget = settings.get("budget", budget)
     settings = {name: value for name, value in settings.items() if name != "budget"}
     if "task" in settings:
-        rows = ROWS // ranks.count
-        return task_trainer_of(
-            **{**OF_TASKS, **settings}, ranks=ranks, batch_rows=rows, budget=budget, initial=initial
-        )
+        own = {"ranks": ranks, "batch_rows": ROWS // ranks.count, "initial": initial}
+        return task_trainer_of(**{**OF_TASKS, **settings}, **own, budget=budget)
     settings = {**LSTM, **NO_DROPOUT, **FITTING, **settings}
     data = data_of(settings.pop("documents", False))
     torch.manual_seed(1)
@@ -139,16 +116,12 @@ def trainer_of(
     return trainer
 
 
-def task_trainer_of(
-    task: str, model: str, ranks, initial, both: bool = False, **settings
-) -> Trainer:
+def task_trainer_of(task, model, ranks, initial, both=False, **settings) -> Trainer:
     """Make a trainer on 19 examples. ROWS does not divide them: the last batch of an epoch has
     fewer."""
     if task == "seq2seq":
-        pairs = tiny_pairs.TRAIN[:19]
-        return tiny_pairs.trainer_of(
-            model, pairs, ranks=ranks, initial=initial, **NO_DROPOUT, **settings
-        )
+        settings |= {"ranks": ranks, "initial": initial, **NO_DROPOUT}
+        return tiny_pairs.trainer_of(model, tiny_pairs.TRAIN[:19], **settings)
     tokenizer = settings.pop("tokenizer")
     resolved = tiny_tasks.settings_of(task, model, **settings)
     train = tiny_tasks.labelled(tiny_tasks.TRAIN[:19], task, both)
@@ -176,18 +149,13 @@ def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, o
 
     reports = [event for event in events if isinstance(event, Step)]
     tokens = np.diff([before, *(event.tokens for event in reports)])
-    # however often it was
-    found["told"] = sum(
-        event.loss_nats * count for event, count in zip(reports, tokens, strict=True)
-    )
-    found["rollbacks"] = [
-        (event.step, event.to_step) for event in events if isinstance(event, RolledBack)
-    ]
-    found["ppls"] = np.array([
-        event.ppl_token or math.exp(event.figures["loss_nats"])
-        for event in events
-        if isinstance(event, Validated)
-    ])  # fmt: skip
+    told = zip(reports, tokens, strict=True)
+    found["told"] = sum(event.loss_nats * count for event, count in told)  # however often it was
+    rollbacks = [event for event in events if isinstance(event, RolledBack)]
+    found["rollbacks"] = [(event.step, event.to_step) for event in rollbacks]
+    validated = [event for event in events if isinstance(event, Validated)]
+    ppls = [event.ppl_token or math.exp(event.figures["loss_nats"]) for event in validated]
+    found["ppls"] = np.array(ppls)
     saved = sum(isinstance(event, Checkpoint) for event in events)
     found["counts"] = (fitted.step, fitted.steps, fitted.tokens, trainer.source.rows, saved)
     found["state"] = fitted.state
@@ -247,7 +215,7 @@ def cases_of_rank(ranks, earlier: dict[int, TrainingState]) -> dict:
     reading = trainer_of({}, ranks)
     reading.ranks.exchange_signals(lambda: is_last, lambda: False)
     found["stopped validation"] = reading.validation.run(1, lambda: False) is None
-    with pytest.raises(RnnlmError) as raised:
+    with pytest.raises(errors.RnnlmError) as raised:
         ranks.check_same("the text", bytes([is_last]))
     found["differing"] = str(raised.value)
     return found
@@ -287,9 +255,8 @@ def together(count: int, function=cases_of_rank) -> dict:
     earlier = {before: cut_off(before) for before in range(1, count)}
     port = free_port()
     with ProcessPoolExecutor(count, FORK) as pool:
-        found = [
-            pool.submit(as_rank, rank, count, port, function, earlier) for rank in range(count)
-        ]
+        given = [(rank, count, port, function, earlier) for rank in range(count)]
+        found = [pool.submit(as_rank, *each) for each in given]
         results = [each.result() for each in found]
     assert len({result["timed"] for result in results if "timed" in result}) <= 1
     return results[0]
@@ -318,9 +285,8 @@ def assert_same(found, expected, since=0, atol=2e-6):
 def assert_same_weights(found, expected, atol):
     for name in expected:
         if name.startswith(("weight.", "last.")):
-            np.testing.assert_allclose(
-                found[name], expected[name], rtol=1e-4, atol=atol, err_msg=name
-            )
+            own = {"rtol": 1e-4, "atol": atol, "err_msg": name}
+            np.testing.assert_allclose(found[name], expected[name], **own)
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -350,10 +316,10 @@ def test_fault_in_one_rank_rolls_all_back_alike(count):
     assert_same_weights(found, expected, atol=2e-5)
 
 
-@pytest.mark.parametrize(
-    ("count", "before"),
-    [(2, 1), *(pytest.param(3, before, marks=pytest.mark.soak) for before in (1, 2))],
-)
+MORE = [pytest.param(3, before, marks=pytest.mark.soak) for before in (1, 2)]
+
+
+@pytest.mark.parametrize("count, before", [(2, 1), *MORE])
 def test_it_goes_on_with_another_number_of_ranks(count, before):
     assert_same(together(count)[f"resumed from {before}"], alone("lstm"), since=CUT)
 
@@ -376,29 +342,25 @@ def test_ranks_draw_separately_and_resume_the_same_draws(count):
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_running_statistics_are_the_mean_of_all_ranks(count):
-    assert together(count)["statistics"] == (count - 1) / 2
-
-
-@pytest.mark.parametrize("count", COUNTS)
-def test_request_to_one_rank_is_followed_by_all(count):
+def test_what_one_rank_is_asked_or_finds_applies_to_all(count):
     found = together(count)
+    assert found["statistics"] == (count - 1) / 2  # running ones are the mean of all ranks
     *_, steps, _, _, saved = found["asked"]["counts"]
     assert (steps, saved) == (5, 1)  # stopped after 5 steps; saved once on the way
     assert found["timed"] > 0
     assert found["stopped validation"]
-    assert (
-        f"process {count} of {count} differs from that of the first process" in found["differing"]
-    )
+    what = f"process {count} of {count} differs from that of the first process"
+    assert what in found["differing"]
 
 
-FURTHER_PARTS = [("documents", 2), ("documents", 100), ("lstm", 4)]
+OF_SUITE, FURTHER_PARTS = (
+    [("documents", 4), ("lstm", 2), ("lstm", 100)], [("documents", 2), ("documents", 100), ("lstm", 4)],
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("case", "parts"),
-    [("documents", 4), ("lstm", 2), ("lstm", 100)]
-    + [pytest.param(*given, marks=pytest.mark.soak) for given in FURTHER_PARTS],
+    "case, parts",
+    OF_SUITE + [pytest.param(*each, marks=pytest.mark.soak) for each in FURTHER_PARTS],
 )
 def test_accumulated_gradients_give_the_step_of_all_rows(case, parts):
     """More parts than rows are as many as rows."""
@@ -411,12 +373,8 @@ def test_rows_without_targets_still_count_in_the_penalty():
     """In the parts of a window in which some rows have come to their end."""
     trainer = trainer_of({**CASES["documents"], "accumulation": ROWS})
     _, window = next(trainer.source.windows())
-    short = type(window)(
-        window.start_B,
-        np.where(np.arange(ROWS) == 2, window.start_B, window.end_B),
-        window.fresh_B,
-        window.length,
-    )
+    ends = np.where(np.arange(ROWS) == 2, window.start_B, window.end_B)
+    short = type(window)(window.start_B, ends, window.fresh_B, window.length)
     whole = trainer_of(CASES["documents"])
     for one in (trainer, whole):
         one.step(one.source.batch(short), one.network.initial_state(ROWS), 0.5)
@@ -426,7 +384,7 @@ def test_rows_without_targets_still_count_in_the_penalty():
 
 def test_more_ranks_than_streams_are_refused():
     ranks = ProcessGroup(Rank(0, ROWS + 1), "60s")
-    with pytest.raises(TrainingError, match="7 processes are too many; there are 6 streams"):
+    with pytest.raises(errors.TrainingError, match="7 processes are too many; there are 6 streams"):
         trainer_of({}, ranks)
 
 
@@ -434,11 +392,8 @@ def test_shares_are_in_order_and_even():
     for count in (1, 2, 3, 7):
         shares = [ProcessGroup(Rank(rank, count), "60s").share(20) for rank in range(count)]
         assert [row for share in shares for row in range(20)[share]] == list(range(20))
-        assert (
-            max(share.stop - share.start for share in shares)
-            - min(share.stop - share.start for share in shares)
-            <= 1
-        )
+        sizes = [share.stop - share.start for share in shares]
+        assert max(sizes) - min(sizes) <= 1
     assert SINGLE_PROCESS.share(20) == slice(0, 20)
 
 
@@ -450,9 +405,8 @@ def test_meetings_are_as_rare_as_time_lets_them():
         ranks.synchronize_periodically(step)
         clock[0] += 0.001
     gaps = np.diff(met)
-    assert met[:2] == [0, 1] and all(
-        later <= 2 * max(1, gap) for gap, later in itertools.pairwise(gaps)
-    )
+    assert met[:2] == [0, 1]
+    assert all(later <= 2 * max(1, gap) for gap, later in itertools.pairwise(gaps))
     assert 90 <= gaps[-1] <= 110  # a tenth of a second, at a thousandth each
 
 
@@ -460,8 +414,7 @@ def test_meetings_are_as_rare_as_time_lets_them():
     None, RuntimeError("Connection closed by peer"), KeyboardInterrupt(),
 ], ids=["well", "lost", "interrupted"])  # fmt: skip
 def test_rank_leaves_only_after_torch_releases_exchanged_tensors(monkeypatch, error):
-    """Torch does so in threads of its own, here after a while: they need an interpreter that is not
-    ending, and its lock."""
+    """Torch does so in threads of its own: they need an interpreter that is not ending."""
     ranks, held, held_at_end = ProcessGroup(Rank(0, 2), "60s"), [], []
 
     def exchanged(found, own):
@@ -478,7 +431,7 @@ def test_rank_leaves_only_after_torch_releases_exchanged_tensors(monkeypatch, er
     try:
         with ranks.together():
             totals = ranks.totals(1.0, 2.0)
-    except (LostProcessError, KeyboardInterrupt):
+    except (errors.LostProcessError, KeyboardInterrupt):
         held_at_end.append(len(held))
     else:
         assert totals == [2.0, 4.0]
@@ -504,7 +457,7 @@ def test_the_environment_says_which_rank_this_is(monkeypatch):
 @pytest.mark.parametrize(("rank", "count"), [("2", "2"), ("-1", "2"), ("0", "x"), ("0", "0")])
 def test_nonsense_in_the_environment_is_an_error(monkeypatch, rank, count):
     environment(monkeypatch, RANK=rank, WORLD_SIZE=count, MASTER_ADDR="here")
-    with pytest.raises(UsageError, match="RANK, WORLD_SIZE"):
+    with pytest.raises(errors.UsageError, match="RANK, WORLD_SIZE"):
         current_rank()
 
 
@@ -516,20 +469,19 @@ def test_without_gpus_each_rank_is_on_the_cpu(monkeypatch):
 
 def test_each_rank_has_a_gpu_of_its_own(two_gpus, monkeypatch):
     environment(monkeypatch, RANK="5", WORLD_SIZE="8", LOCAL_RANK="1", MASTER_ADDR="here")
-    assert (bind_device("auto"), bind_device("cuda"), bind_device("cpu")) == (
-        "cuda:1",
-        "cuda:1",
-        "cpu",
-    )
-    with pytest.raises(UsageError, match="8 processes cannot share the device cuda:0"):
+    found = [bind_device(asked) for asked in ("auto", "cuda", "cpu")]
+    assert found == ["cuda:1", "cuda:1", "cpu"]
+    with pytest.raises(errors.UsageError, match="8 processes cannot share the device cuda:0"):
         bind_device("cuda:0")
     environment(monkeypatch, RANK="6", WORLD_SIZE="8", LOCAL_RANK="2", MASTER_ADDR="here")
-    with pytest.raises(DeviceError, match="no GPU for process 3 of this machine"):
+    with pytest.raises(errors.DeviceError, match="no GPU for process 3 of this machine"):
         bind_device("auto")
 
 
 def test_graphs_and_accumulation_are_refused_with_ranks():
-    with pytest.raises(SettingsError, match="cuda_graphs and accumulation cannot be combined"):
+    with pytest.raises(
+        errors.SettingsError, match="cuda_graphs and accumulation cannot be combined"
+    ):
         FittingSettings(cuda_graphs=True, accumulation=2)
-    with pytest.raises(SettingsError, match="rank_timeout"):
+    with pytest.raises(errors.SettingsError, match="rank_timeout"):
         RunSettings(rank_timeout="5steps")

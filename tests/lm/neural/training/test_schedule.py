@@ -25,8 +25,7 @@ def test_warm_up_rises_linearly_to_the_peak(schedule):
 
 
 def rates_after(schedule, *found):
-    """Return the rates after these validations, and whether each one goes back to the best
-    weights."""
+    """Return the rates after these validations, and whether each goes back to the best weights."""
     back, rates = [], []
     for nats, improved in found:
         back.append(schedule.after_validation(nats, improved))
@@ -63,9 +62,9 @@ def test_other_schedules_do_not_care_about_validations(schedule):
     assert learning_rate.at(0.3) == before and not learning_rate.is_used_up
 
 
-@pytest.mark.parametrize(
-    "epochs, expected", [(0.0, 2.0), (2.99, 2.0), (3.0, 1.0), (3.5, 1.0), (4.0, 0.5), (6.2, 0.125)]
-)
+@pytest.mark.parametrize("epochs, expected", [
+    (0.0, 2.0), (2.99, 2.0), (3.0, 1.0), (3.5, 1.0), (4.0, 0.5), (6.2, 0.125),
+])  # fmt: skip
 def test_step_lowers_the_rate_after_its_first_epochs(epochs, expected):
     """Zaremba et al.: after 4 epochs halved with each; here 3, so the fourth epoch is the first at
     a lower rate."""

@@ -160,9 +160,7 @@ BESIDE = "set characters_beside=true"
     ({"characters": "cnn", "embeddings": "svd"}, BESIDE),
     ({"characters": "cnn", "freeze_embeddings": True}, BESIDE),
 ])  # fmt: skip
-def test_word_vectors_not_fitting_the_network_are_refused(
-    make_data, sentences, vectors, settings, what
-):
+def test_vectors_not_fitting_are_refused(make_data, sentences, vectors, settings, what):
     if settings.get("embeddings") == "vectors":
         settings = {**settings, "embeddings": vectors}
     with pytest.raises(SettingsError, match=what):
