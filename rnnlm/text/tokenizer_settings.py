@@ -95,9 +95,8 @@ class TokenizerSettings:
         idle = [name for name in limits if getattr(self, name) != getattr(type(self), name)]
         if idle:
             names = " and ".join(idle)
-            hint = f"leave {names} out"
-            if self.tokenizer == "sentencepiece":
-                hint = "set vocab_size instead"
+            is_sentencepiece = self.tokenizer == "sentencepiece"
+            hint = "set vocab_size instead" if is_sentencepiece else f"leave {names} out"
             raise SettingsError(
                 f"{names}: not for the {self.tokenizer} tokenizer",
                 "these are settings of the word and char tokenizers",

@@ -68,10 +68,7 @@ def decided(settings: TokenizerSettings, blocks: Iterable[Block]) -> TokenizerSe
 def reader(settings: TokenizerSettings) -> "TokenizerBuilder | None":
     """Return an object that makes the tokenizer while the text is encoded, in one reading; None if
     it must be there before."""
-    is_plain = settings == TokenizerSettings(
-        min_count=settings.min_count, max_vocab=settings.max_vocab
-    )
-    if not is_plain:
+    if settings != TokenizerSettings(min_count=settings.min_count, max_vocab=settings.max_vocab):
         return None
     from rnnlm.text.tokenizers.word import WordTokenizerBuilder
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from rnnlm.errors import ModelError
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
+from rnnlm.text.lines import as_bytes
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
     Vocabulary,
@@ -53,9 +54,8 @@ class CharTokenizer(VocabularyTokenizer):
         }
         counts_by_point[[ord("\n"), ord(_LITERAL_UNK)]] = 0
 
-        seen: Counter[str] = Counter()
-        for point in np.flatnonzero(counts_by_point):
-            seen[chr(point)] = int(counts_by_point[point])
+        points = np.flatnonzero(counts_by_point).tolist()
+        seen = Counter({chr(point): int(counts_by_point[point]) for point in points})
         vocabulary = Vocabulary.from_counts(seen, specials, settings.min_count, settings.max_vocab)
         return cls(settings, vocabulary)
 
@@ -81,7 +81,7 @@ class CharTokenizer(VocabularyTokenizer):
         ids = self._ids[_code_points(lines, self.settings)]
         oov = np.flatnonzero(ids < 0)
         ids[oov] = self.unk_id
-        return cut_into_lines(ids, oov, self.boundary_id, lines)
+        return cut_into_lines(ids, self.boundary_id, lines, oov)
 
     def _surfaces(self, lines: Sequence[str]) -> list[list[str]]:
         surfaces = []
@@ -93,8 +93,8 @@ class CharTokenizer(VocabularyTokenizer):
 
     def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
         symbols = self.vocabulary.symbols
-        characters = ["\n" if id == self.boundary_id else symbols[id] for id in ids]
-        return "".join(characters).removesuffix("\n")
+        text = "".join("\n" if id == self.boundary_id else symbols[id] for id in ids)
+        return text.removesuffix("\n")
 
 
 def _code_points(lines: Sequence[str], settings: TokenizerSettings) -> np.ndarray:
@@ -150,9 +150,7 @@ class ByteTokenizer(VocabularyTokenizer):
         return [b"\n", *(bytes([byte]) for byte in range(256))]
 
     def encode(self, lines: Sequence[str]) -> Encoded:
-        nothing_unknown = np.zeros(0, dtype=np.int64)
-        ids = _ids(self.normalise(lines))
-        return cut_into_lines(ids, nothing_unknown, self.boundary_id, lines)
+        return cut_into_lines(_ids(self.normalise(lines)), self.boundary_id, lines)
 
     def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
         data = bytes(_NEWLINE if id == self.boundary_id else int(id) - 1 for id in ids)
@@ -161,6 +159,5 @@ class ByteTokenizer(VocabularyTokenizer):
 
 def _ids(lines: Sequence[str]) -> np.ndarray:
     """Return each byte plus one, and the boundary for the newline after each line."""
-    text = "".join(f"{line}\n" for line in lines)
-    bytes_N = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+    bytes_N = np.frombuffer(as_bytes(lines), dtype=np.uint8)
     return np.where(bytes_N == _NEWLINE, 0, bytes_N.astype(np.int32) + 1).astype(np.int32)

@@ -142,15 +142,13 @@ class SentencePieceTokenizer(VocabularyTokenizer):
             encoded = list(map(self._encode_line, prepared))
         else:
             # By itself it would take all processors, also the ones of other threads.
-            threads = free_processors()
-            encoded = self._processor.encode(prepared, out_type=int, num_threads=threads)
+            encoded = self._processor.encode(prepared, out_type=int, num_threads=free_processors())
 
         for ids in encoded:
             ids.append(self.boundary_id)
         total = sum(map(len, encoded))
         joined = np.fromiter(itertools.chain.from_iterable(encoded), dtype=np.int32, count=total)
-        nothing_unknown = np.zeros(0, dtype=np.int64)
-        return cut_into_lines(joined, nothing_unknown, self.boundary_id, lines)
+        return cut_into_lines(joined, self.boundary_id, lines)
 
     def _encode_line(self, line: str) -> list[int]:
         ids: list[int] = []
@@ -173,9 +171,7 @@ def _prepared(line: str, settings: TokenizerSettings) -> str:
     any other."""
     if not line:
         return ""
-    if settings.lowercase:
-        line = line.lower()
-    return " " + line
+    return " " + (line.lower() if settings.lowercase else line)
 
 
 def _train(settings: TokenizerSettings, lines: Iterable[str]) -> bytes:
@@ -335,6 +331,4 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 def _piece_bytes(piece: str) -> bytes:
     byte = re.fullmatch(r"<0x([0-9A-F]{2})>", piece)
-    if byte:
-        return bytes([int(byte[1], 16)])
-    return piece.replace(_SPACE, " ").encode("utf-8")
+    return bytes([int(byte[1], 16)]) if byte else piece.replace(_SPACE, " ").encode("utf-8")

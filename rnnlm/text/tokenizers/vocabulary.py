@@ -1,15 +1,14 @@
 """The base of all tokenizers: settings, a vocabulary with special symbols first, its file, the
 fingerprint, and the offsets of lines."""
 
-import dataclasses
 import functools
 import hashlib
 import itertools
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import repeat
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +86,8 @@ class Vocabulary:
         Raises:
             SettingsError: the tokenizer would take more memory.
         """
-        most = None if max_size is None else max(0, max_size - len(specials))
-        best = _Symbols([], [_NO_COUNTS])
+        most = sys.maxsize if max_size is None else max(0, max_size - len(specials))
+        best = _Symbols([], [_NOTHING])
         occurrences = 0
         # How many symbols occur so often; the last number is of all that are more frequent.
         symbols_by_count = np.zeros(1 << 10, dtype=np.int64)
@@ -110,8 +109,7 @@ class Vocabulary:
         counts_S = np.concatenate(best.counts)
         order = np.argsort(-counts_S, kind="stable")[:most]
         if room is not None:
-            wanted = int(symbols_by_count.sum())
-            wanted = wanted if most is None else min(wanted, most)
+            wanted = min(int(symbols_by_count.sum()), most)
             fitting = best.fitting(order, room)
             if fitting < wanted:
                 raise _no_room(wanted, fitting, symbols_by_count, len(specials), room)
@@ -131,15 +129,15 @@ class Vocabulary:
     def to_bytes(self) -> bytes:
         """Return one line per symbol: count (`?` where it is not known), tab, symbol (backslash,
         tab, CR, LF and NUL escaped)."""
-        counts: Iterable[object] = repeat(_NOT_KNOWN, len(self.symbols))
+        counts: Iterable[object] = itertools.repeat(_NOT_KNOWN, len(self.symbols))
         if self.counts_V is not None:
             counts = self.counts_V.tolist()
-        lines = []
-        for symbol, count in zip(self.symbols, counts, strict=True):
-            # Few symbols hold characters that are escaped.
-            if _ESCAPED.search(symbol):
-                symbol = symbol.translate(_ESCAPES)
-            lines.append(f"{count}\t{symbol}\n")
+        # Few symbols hold characters that are escaped.
+        symbols = [
+            symbol.translate(_ESCAPES) if _ESCAPED.search(symbol) else symbol
+            for symbol in self.symbols
+        ]
+        lines = [f"{count}\t{symbol}\n" for count, symbol in zip(counts, symbols, strict=True)]
         return "".join(lines).encode("utf-8")
 
     @classmethod
@@ -161,8 +159,7 @@ class Vocabulary:
             different = set(counts)
             if different != {_NOT_KNOWN}:
                 # Most symbols are rare, so few counts differ.
-                value_of = {count: int(count) for count in different}
-                values = map(value_of.__getitem__, counts)
+                values = map({count: int(count) for count in different}.__getitem__, counts)
                 counts_V = np.fromiter(values, dtype=np.int64, count=len(counts))
         except (ValueError, OverflowError) as error:
             raise ModelError("the vocabulary is damaged", str(error)) from None
@@ -203,7 +200,7 @@ def _unescape(symbol: str) -> str:
 
 # ---- The most frequent symbols, where memory is limited.
 
-_NO_COUNTS = np.zeros(0, dtype=np.int64)
+_NOTHING = np.zeros(0, dtype=np.int64)
 
 
 # Raises SettingsError where a vocabulary of at least so many symbols, from so many tokens that
@@ -247,7 +244,7 @@ class _Symbols:
     counts: list[np.ndarray]
     bytes: int = 0
 
-    def drop_rare(self, most: int | None, room: int) -> None:
+    def drop_rare(self, most: int, room: int) -> None:
         """Drop all but the `most` frequent that fit, if many others are here. An entry needs a
         quarter of the memory it will need in the tokenizer."""
         if self.bytes <= 2 * room + MOST_WAITING:
@@ -261,8 +258,7 @@ class _Symbols:
 
     def fitting(self, order: np.ndarray, room: int) -> int:
         """Return how many of the symbols fit, in that order."""
-        lengths = map(len, self.symbols)
-        length_S = np.fromiter(lengths, dtype=np.int64, count=len(self.symbols))
+        length_S = np.array([len(symbol) for symbol in self.symbols], dtype=np.int64)
         ends = np.cumsum(SYMBOL_BYTES + LETTER_BYTES * length_S[order])
         return int(np.searchsorted(ends, room, side="right"))
 
@@ -338,12 +334,10 @@ class VocabularyTokenizer:
 
     @property
     def rewriting(self) -> str:
-        forms = []
-        if self.settings.normalise:
-            forms.append(f"normalise={self.settings.normalise.replace(',', '+')}")
-        if self.settings.remove_punctuation:
-            forms.append("punctuation=removed")
-        return ",".join(forms)
+        forms = (self.settings.normalise or "").replace(",", "+")
+        normalised = f"normalise={forms}" if forms else ""
+        removed = "punctuation=removed" if self.settings.remove_punctuation else ""
+        return ",".join(filter(None, (normalised, removed)))
 
     @functools.cached_property
     def seen_text(self) -> tuple[str, bytes]:
@@ -404,10 +398,7 @@ class VocabularyTokenizer:
 
     def _surfaces(self, lines: Sequence[str]) -> list[list[str]]:
         symbols = self.vocabulary.symbols
-        surfaces = []
-        for line in lines:
-            surfaces.append([symbols[id] for id in self.encode([line]).ids])
-        return surfaces
+        return [[symbols[id] for id in self.encode([line]).ids] for line in lines]
 
     def symbols(self) -> list[str]:
         return list(self.vocabulary.symbols)
@@ -431,7 +422,7 @@ class VocabularyTokenizer:
         return {VOCABULARY_FILE: self.vocabulary.to_bytes()}
 
     def to_settings(self) -> dict[str, Any]:
-        return dataclasses.asdict(self.settings)
+        return asdict(self.settings)
 
 
 def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Vocabulary:
@@ -482,8 +473,7 @@ def check_ids(ids: Sequence[int] | np.ndarray) -> None:
     """Check that the ids of tokens are whole numbers in one row."""
     wrong = ""
     if isinstance(ids, np.ndarray):
-        are_whole = ids.dtype.kind in "iu" or not ids.size
-        if ids.ndim != 1 or not are_whole:
+        if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
             wrong = f"a {ids.ndim}-d array of {ids.dtype}"
     elif not isinstance(ids, Iterable):
         wrong = given(ids)
@@ -502,7 +492,7 @@ def newline_error() -> TextError:
 
 
 def cut_into_lines(
-    ids: np.ndarray, oov: np.ndarray, boundary_id: int, lines: Sequence[str]
+    ids: np.ndarray, boundary_id: int, lines: Sequence[str], oov: np.ndarray = _NOTHING
 ) -> Encoded:
     """Return `ids` with the offsets of `lines`, each of which ends in `boundary_id`."""
     ends = np.flatnonzero(ids == boundary_id) + 1

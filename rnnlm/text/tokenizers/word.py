@@ -14,9 +14,8 @@ import threading
 import unicodedata
 import weakref
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +24,7 @@ from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.parallel import in_threads
 from rnnlm.system import processors
 from rnnlm.text.encoding import MOST_THREADS
-from rnnlm.text.lines import Lines
+from rnnlm.text.lines import as_bytes
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
     MemoryLimit,
@@ -41,6 +40,11 @@ if TYPE_CHECKING:
 
 # ---- Words outside a vocabulary, numbered as they are met, for models that read words by their
 # characters.
+
+
+def _values(numbers: Mapping[bytes, int], words: Sequence[bytes]) -> np.ndarray:
+    """Return the number of each word, int32."""
+    return np.fromiter(map(numbers.__getitem__, words), dtype=np.int32, count=len(words))
 
 
 class UnseenWords:
@@ -60,8 +64,7 @@ class UnseenWords:
                 if word not in self._numbers:
                     self._numbers[word] = len(self.words)
                     self.words.append(word.decode("utf-8"))
-            numbers = map(self._numbers.__getitem__, words)
-            return np.fromiter(numbers, dtype=np.int32, count=len(words))
+            return _values(self._numbers, words)
 
     def forget(self) -> None:
         """Forget all words. The caller makes sure that no text is computed from their ids."""
@@ -155,8 +158,7 @@ class WordCounts:
                 self._runs = self._runs or Runs(self.limit.folder)
                 self._runs.add(self._taken())
         before = len(self._numbers)
-        numbers = map(self._numbers.__getitem__, words)
-        number_W = np.fromiter(numbers, dtype=np.int32, count=len(words))
+        number_W = _values(self._numbers, words)
         size = len(self._numbers)
         if size > len(self._counts):
             grown = np.zeros(max(size, 2 * len(self._counts)), dtype=np.int64)
@@ -190,9 +192,7 @@ class WordCounts:
             if number is not None:
                 self.specials[special] += int(self._counts[number])
         words = sorted(self._numbers)
-        numbers = map(self._numbers.__getitem__, words)
-        number_W = np.fromiter(numbers, dtype=np.int32, count=len(words))
-        counts_W = self._counts[number_W]
+        counts_W = self._counts[_values(self._numbers, words)]
         self._numbers = defaultdict(itertools.count().__next__)
         self._counts = np.zeros(0, dtype=np.int64)
         self._text_bytes = 0
@@ -284,12 +284,12 @@ class WordTokenizer(VocabularyTokenizer):
         unseen = list(itertools.compress(words, is_unseen_W))
         ids_W[is_unseen_W] = self._unseen_ids(unseen)
         oov = np.flatnonzero(is_unseen_W[numbers])
-        encoded = cut_into_lines(ids_W[numbers], oov, self.boundary_id, lines)
+        encoded = cut_into_lines(ids_W[numbers], self.boundary_id, lines, oov)
         return replace(encoded, unseen=hashes_of(unseen))
 
     def ids_of(self, words: Sequence[bytes]) -> np.ndarray:
         """Return the ids of words, int32; -1 for those that are not in the vocabulary."""
-        ids = map(self._ids.get, words, repeat(-1))
+        ids = map(self._ids.get, words, itertools.repeat(-1))
         return np.fromiter(ids, dtype=np.int32, count=len(words))
 
     def _unseen_ids(self, words: list[bytes]) -> np.ndarray | int:
@@ -317,8 +317,7 @@ class WordTokenizer(VocabularyTokenizer):
         return self.vocabulary.symbols[id]
 
     def spelling(self) -> "SpellingWordTokenizer":
-        unseen = unseen_words(self.fingerprint)
-        return SpellingWordTokenizer(self.settings, self.vocabulary, unseen)
+        return SpellingWordTokenizer(self.settings, self.vocabulary, unseen_words(self.fingerprint))
 
 
 def hashes_of(words: Sequence[bytes]) -> np.ndarray:
@@ -337,8 +336,7 @@ class WordTokenizerBuilder:
     def split(self, lines: Sequence[str]) -> tuple[list[bytes], Encoded]:
         words, numbers = _split(lines, self.settings)
         numbers = numbers.copy()  # Arrow's memory is larger
-        none = np.zeros(0, dtype=np.int64)
-        return words, cut_into_lines(numbers, none, words.index(_LINE_END), lines)
+        return words, cut_into_lines(numbers, words.index(_LINE_END), lines)
 
     def add(self, words: list[bytes], counts_W: np.ndarray) -> np.ndarray:
         return self.counts.add(words, counts_W)
@@ -379,9 +377,7 @@ class SpellingWordTokenizer(WordTokenizer):
         return self._unseen.times_forgotten
 
     def spellings(self, start: int = 0) -> list[str]:
-        seen = self.vocabulary.symbols[start:]
-        unseen = self._unseen.words[max(0, start - self.size) :]
-        return [*seen, *unseen]
+        return super().spellings(start) + self._unseen.words[max(0, start - self.size) :]
 
     def spelling(self) -> "SpellingWordTokenizer":
         return self
@@ -390,9 +386,7 @@ class SpellingWordTokenizer(WordTokenizer):
         return self.size + self._unseen.numbers(words)
 
     def _word(self, id: int) -> str:
-        if id < self.size:
-            return super()._word(id)
-        return self._unseen.words[id - self.size]
+        return super()._word(id) if id < self.size else self._unseen.words[id - self.size]
 
 
 def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[bytes], np.ndarray]:
@@ -402,7 +396,7 @@ def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[byte
     if not lines:
         return [], np.zeros(0, dtype=np.int32)
     # The whole block at once: functions of bytes and strings are faster than a loop over lines.
-    data = lines.data if isinstance(lines, Lines) else ("\n".join(lines) + "\n").encode("utf-8")
+    data = as_bytes(lines)
     if settings.lowercase or settings.split_punctuation:
         text = data.decode("utf-8")
         if settings.lowercase:
@@ -451,11 +445,7 @@ def split_punctuation(text: str) -> str:
         others = sorted(character for character in set(text) if character > "\x7f")
         marks = "".join(mark for mark in others if unicodedata.category(mark)[0] in "PS")
     # A function replaces matches faster than a template.
-    return _punctuation(marks).sub(_spaced, text)
-
-
-def _spaced(match: re.Match[str]) -> str:
-    return f" {match[0]} "
+    return _punctuation(marks).sub(lambda match: f" {match[0]} ", text)
 
 
 @functools.lru_cache(maxsize=256)
@@ -476,14 +466,11 @@ def _join_punctuation(text: str) -> str:
     them, opening ones next to the word after them."""
     # Every line begins with a space for now.
     text = " " + text.replace("\n", "\n ")
-    # Quotation marks look alike, so they are taken in pairs.
-    text = re.sub(r' "((?: ?[^"\n])*?) ?(?="|$|\n)"?', _in_quotation_marks, text)
+    # Quotation marks look alike, so they are taken in pairs. Only a space parts words: a character
+    # that is white space elsewhere stays.
+    text = re.sub(
+        r' "((?: ?[^"\n])*?) ?(?="|$|\n)"?', lambda match: f' "{match[1].strip(" ")}"', text
+    )
     text = re.sub(r"([(\[{\u201c\u2018]) ", r"\1", text)
     text = re.sub(r" ([.,;:!?%)\]}\u201d\u2026]+)", r"\1", text)
     return re.sub(r"^ | ?\n ", lambda match: "\n" if "\n" in match[0] else "", text)
-
-
-def _in_quotation_marks(match: re.Match[str]) -> str:
-    # Only a space parts words: one that is white space elsewhere stays.
-    quoted = match[1].strip(" ")
-    return f' "{quoted}"'

@@ -2,6 +2,7 @@
 memory."""
 
 import contextlib
+import itertools
 import tempfile
 from bisect import bisect_right
 from collections import defaultdict
@@ -43,7 +44,7 @@ class Runs:
 
     def merged(self) -> Iterator[Counted]:
         """Yield the words of all runs in ascending order."""
-        return merged_runs([run for runs in self.levels for run in runs])
+        return merged_runs(itertools.chain.from_iterable(self.levels))
 
     def __del__(self) -> None:
         for runs in self.levels:
@@ -77,8 +78,7 @@ class _Run:
         lengths = np.fromiter(map(len, words), dtype=np.int64, count=len(words)) + 1
         chunk_W = np.cumsum(lengths) // CHUNK_BYTES
         starts = np.flatnonzero(np.diff(chunk_W, prepend=-1)).tolist()
-        stops = [*starts, len(words)][1:]
-        for start, stop in zip(starts, stops, strict=True):
+        for start, stop in itertools.pairwise([*starts, len(words)]):
             data = b"\n".join([*words[start:stop], b""])
             self.file.write(np.array([stop - start, len(data)], dtype=np.int64).tobytes())
             self.file.write(data)
