@@ -97,8 +97,8 @@ class DrawnLineBorders:
     def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
         part_B = self.random.uniform(*self.parts, len(position_B))
         earliest_B = position_B + np.floor(length * (1 - part_B)).astype(np.int64)
-        borders = map(self._first_beyond, range(len(earliest_B)), earliest_B.tolist())
-        return np.array(list(borders))
+        earliest = enumerate(earliest_B.tolist())
+        return np.array([self._first_beyond(row, position) for row, position in earliest])
 
     def _first_beyond(self, row: int, position: int) -> int:
         """Return the first end of a line beyond `position`, from the one that `row` has reached."""
@@ -139,9 +139,8 @@ class StreamWindows:
         if not (start_B < stop_B).any():
             return None
         # A row ends at the nearest border, at the end of its stream, or when it is long enough.
-        border_B = np.full_like(stop_B, NO_BORDER)
-        for borders in self.borders:
-            border_B = np.minimum(border_B, borders.after(start_B, length))
+        borders = [borders.after(start_B, length) for borders in self.borders]
+        border_B = np.minimum.reduce([np.full_like(stop_B, NO_BORDER), *borders])
         end_B = np.minimum.reduce([start_B + length, stop_B, border_B])
         window = Window(start_B.copy(), end_B, self.fresh_B, length)
         self.fresh_B = end_B == border_B
@@ -172,15 +171,12 @@ class SpanBatch:
         """
         length_B = self.end_B - self.start_B
         offset = 0
-        rows = int((length_B > offset).sum())
-        while rows:
+        while rows := int((length_B > offset).sum()):
             left_B = length_B[:rows] - offset
-            most = max(1, cells // rows)
-            end = offset + _window_length(np.minimum(left_B, most))
+            end = offset + _window_length(np.minimum(left_B, max(1, cells // rows)))
             start_B = self.start_B[:rows] + offset
             yield start_B, np.minimum(self.start_B[:rows] + end, self.end_B[:rows])
             offset = end
-            rows = int((length_B > offset).sum())
 
 
 def _window_length(length_B: np.ndarray) -> int:
@@ -213,8 +209,7 @@ def gather(
         window = slice(int(start_B[0]), int(end_B[0]))
         return stream[None, window].astype(np.int64), ids[None, window].astype(np.int64)
 
-    length = int((end_B - start_B).max(initial=0))
-    position_BT = start_B[:, None] + np.arange(length)
+    position_BT = start_B[:, None] + np.arange((end_B - start_B).max(initial=0))
     inside_BT = position_BT < end_B[:, None]
     position_BT = np.minimum(position_BT, len(ids) - 1)
     inputs_BT = stream[position_BT].astype(np.int64)
@@ -247,8 +242,7 @@ def is_surely_short(*texts: str) -> bool:
 
 def can_be_read(lengths_N: np.ndarray) -> np.ndarray:
     """Return which lines of these lengths, in tokens, can be read as wholes."""
-    is_readable: np.ndarray = lengths_N <= LONGEST_WHOLE
-    return is_readable
+    return np.asarray(lengths_N <= LONGEST_WHOLE)
 
 
 def tell_too_long(count: int, total: int, what: str) -> None:

@@ -193,8 +193,7 @@ class Corpus(BlockText):
             ArgumentTypeError: The argument is not a data set.
             TextError: A column does not exist, or the data set cannot be read.
         """
-        path = in_memory.write_dataset(dataset, column, columns)
-        return cls._written(path, settings)
+        return cls._written(in_memory.write_dataset(dataset, column, columns), settings)
 
     @classmethod
     def _written(cls, path: Path, settings: TextSettings) -> "Corpus":
@@ -283,35 +282,31 @@ class ReadSplit:
         return f"{self.share:.0%}"
 
     def blocks(self) -> Iterator[Block]:
-        for block, is_held_out in self._parts(self.text.blocks()):
-            if not is_held_out:
-                yield block
+        return (block for block, is_held_out in self._parts(silent) if not is_held_out)
 
     def encode(
         self, tokenizer: Tokenizer, progress: Progress = silent
     ) -> tuple[EncodedText, EncodedText | None]:
-        parts = self._parts(watched(self.text.blocks(), progress))
-        return encode_parts(self.text, parts, tokenizer)
+        return encode_parts(self.text, self._parts(progress), tokenizer)
 
     def encode_once(
         self, reader: TokenizerBuilder, progress: Progress = silent
     ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
-        parts = self._parts(watched(self.text.blocks(), progress))
-        return encode_once(self.text, parts, reader)
+        return encode_once(self.text, self._parts(progress), reader)
 
-    def _parts(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
+    def _parts(self, progress: Progress) -> Iterator[tuple[Block, bool]]:
         """Yield the blocks, each of one part alone, and whether it is held out."""
+        blocks = watched(self.text.blocks(), progress)
         if self.first_lines is None:
             yield from self._parts_found(blocks)
-            return
-        if self.first_lines == 0:
+        elif self.first_lines == 0:
             for block in blocks:
                 yield block, False
-            return
-        lines = 0
-        for block in blocks:
-            yield from _split_at(block, self.first_lines - lines)
-            lines += len(block.lines)
+        else:
+            lines = 0
+            for block in blocks:
+                yield from _split_at(block, self.first_lines - lines)
+                lines += len(block.lines)
 
     def _parts_found(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
         """Yield the same while looking for the place where the second part begins."""
@@ -358,10 +353,9 @@ class Border:
         self.documents: list[int] = []
 
     def read(self, block: Block) -> None:
-        for start in block.document_starts:
-            # The first document of a text is no border.
-            if self.lines + start > 0:
-                self.documents.append(self.lines + start)
+        # The first document of a text is no border.
+        starts = (self.lines + start for start in block.document_starts)
+        self.documents += filter(None, starts)
         self.lines += len(block.lines)
 
     def earliest(self) -> int:
@@ -371,11 +365,8 @@ class Border:
             return max(0, wanted)
 
         # The last document that begins before the wanted line may be the nearest, none before it.
-        too_early = max(0, bisect_right(self.documents, wanted) - 1)
-        del self.documents[:too_early]
-        if self.documents and self.documents[0] <= wanted:
-            return self.documents[0]
-        return 0
+        del self.documents[: max(0, bisect_right(self.documents, wanted) - 1)]
+        return self.documents[0] if self.documents and self.documents[0] <= wanted else 0
 
     def place(self) -> int:
         """Return the border of a text that ends here; 0 if it has a single line or document."""

@@ -175,9 +175,7 @@ LINE_COUNTS = ("words_L", "oov_words_L", "characters_L", "bytes_L")
 
 def total(counts: IntArray) -> int:
     """Return the sum of natural numbers."""
-    if isinstance(counts, ChunkedArray):
-        return counts.sum()
-    return int(counts.sum(dtype=np.int64))
+    return counts.sum() if isinstance(counts, ChunkedArray) else int(counts.sum(dtype=np.int64))
 
 
 class ReadText(Protocol):
@@ -277,10 +275,7 @@ def encode_once(
         encoded[is_held_out].append(counted)
     if not encoded[0]:
         raise no_text(text.sources)
-    marks: Counter[str] = Counter()
-    for counted in encoded[0]:
-        marks.update(counted.marks)
-    tell_mixed(marks, plain, reader.settings)
+    tell_mixed(_total_marks(encoded[0]), plain, reader.settings)
 
     # All words are counted: replace their ids, block by block.
     tokenizer, id_of = reader.finish()
@@ -322,37 +317,35 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
     # The last offset of each part is the first one of the next.
     starts = [0, *itertools.accumulate(part.tokens for part in parts)]
     lines = [part.line_offsets[:-1] for part in parts]
-    line_offsets = _shifted([*lines, _ZERO], starts)
-
     document_offsets = None
     if blank_lines == "documents":
-        documents = []
-        for part in parts:
-            if part.document_offsets is not None:
-                documents.append(part.document_offsets[:-1])
-        document_offsets = _shifted([*documents, _ZERO], starts)
+        borders = (part.document_offsets for part in parts)
+        documents = [offsets[:-1] for offsets in borders if offsets is not None]
+        document_offsets = shifted([*documents, _ZERO], starts)
 
-    marks: Counter[str] = Counter()
-    for part in parts:
-        marks.update(part.marks)
     unseen = [part.unseen for part in parts if part.unseen is not None]
-    counts: dict[str, Any] = {}
-    for name in LINE_COUNTS:
-        counts[name] = np.concatenate([getattr(part, name) for part in parts])
+    counts: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS
+    }
     return EncodedText(
         ids=np.concatenate([part.ids for part in parts]),
-        line_offsets=line_offsets,
+        line_offsets=shifted([*lines, _ZERO], starts),
         document_offsets=document_offsets,
-        oov=_shifted([part.oov for part in parts], starts),
+        oov=shifted([part.oov for part in parts], starts),
         **counts,
         lines_hash=lines_hash,
         blank_lines=blank_lines,
-        marks=marks,
+        marks=_total_marks(parts),
         unseen=np.unique(np.concatenate(unseen)) if len(unseen) == len(parts) else None,
     )
 
 
-def _shifted(parts: Sequence[np.ndarray], by: Sequence[int]) -> np.ndarray:
+def _total_marks(parts: Iterable[EncodedText]) -> Counter[str]:
+    """Return how often each mark occurs in all parts."""
+    return sum((Counter(part.marks) for part in parts), Counter())
+
+
+def shifted(parts: Sequence[np.ndarray], by: Sequence[int]) -> np.ndarray:
     """Join the offsets of all parts in one int64 array. Add by[i] to the offsets of part i. `by`
     may be longer than `parts`: it may end in the length of the whole."""
     joined_values = np.empty(sum(map(len, parts)), dtype=np.int64)
@@ -369,13 +362,10 @@ def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText
     encoded = tokenizer.encode(lines)
 
     # Count the words. A word tokenizer has done so: each word of a line is one of its tokens.
-    is_word_a_token = tokenizer.name == "word" and tokenizer.keeps_text
-    if is_word_a_token:
+    if tokenizer.name == "word" and tokenizer.keeps_text:
         words_L = np.diff(encoded.offsets) - 1
-    elif tokenizer.rewriting:
-        words_L = words_between_newlines(as_bytes(lines))
     else:
-        words_L = words_between_newlines(data)
+        words_L = words_between_newlines(as_bytes(lines) if tokenizer.rewriting else data)
     oov_words_L = _oov_words(lines, words_L, encoded, tokenizer)
     encoded = replace(encoded, ids=encoded.ids.astype(compact_type(tokenizer)))
     return counted_block(block, data, encoded, words_L, oov_words_L)
@@ -389,9 +379,7 @@ def counted_block(
     # Characters and bytes of the text itself, for any tokenizer.
     end_L = block.lines.ends if isinstance(block.lines, Lines) else Lines(data).ends
     bytes_L = np.diff(end_L, prepend=0)
-    characters_L = bytes_L
-    if not data.isascii():
-        characters_L = bytes_L - _continuing_bytes(data, end_L)
+    characters_L = bytes_L if data.isascii() else bytes_L - _continuing_bytes(data, end_L)
     return EncodedText(
         ids=encoded.ids,
         line_offsets=encoded.offsets,
@@ -408,8 +396,7 @@ def counted_block(
 
 def compact_type(tokenizer: Tokenizer) -> type[np.integer]:
     """Return the type that the ids of a text are kept in."""
-    fits = tokenizer.size <= 1 << 16 and not tokenizer.spells
-    return np.uint16 if fits else np.int32
+    return np.uint16 if tokenizer.size <= 1 << 16 and not tokenizer.spells else np.int32
 
 
 def smallest(counts: np.ndarray) -> np.ndarray:
@@ -423,8 +410,7 @@ def words_between_newlines(data: bytes) -> np.ndarray:
     bytes_N = np.frombuffer(data, dtype=np.uint8)
     is_space_N = _IS_SPACE[bytes_N]
     word_ends = np.flatnonzero(is_space_N[1:] & ~is_space_N[:-1]) + 1
-    newlines = np.flatnonzero(bytes_N == _NEWLINE)
-    words_before = np.searchsorted(word_ends, newlines, side="right")
+    words_before = np.searchsorted(word_ends, np.flatnonzero(bytes_N == _NEWLINE), side="right")
     return np.diff(words_before, prepend=0)
 
 
@@ -440,8 +426,7 @@ def _oov_words(
 
     # Otherwise encode each word of the lines with unknown tokens as a separate line.
     touched = np.unique(line_of_oov)
-    words = split_words("\n".join(lines[line] for line in touched))
-    alone = tokenizer.encode(words)
+    alone = tokenizer.encode(split_words("\n".join(lines[line] for line in touched)))
     unknown = np.unique(np.searchsorted(alone.offsets, alone.oov, side="right") - 1)
     line_of_word = touched.repeat(words_L[touched])
     return np.bincount(line_of_word[unknown], minlength=len(lines))
@@ -449,10 +434,8 @@ def _oov_words(
 
 def _continuing_bytes(data: bytes, end_L: np.ndarray) -> np.ndarray:
     """Return how many bytes of each line are not the first of a character in UTF-8."""
-    bytes_N = np.frombuffer(data, dtype=np.uint8)
-    continuing = np.flatnonzero((bytes_N & 0xC0) == 0x80)
-    line_of = np.searchsorted(end_L, continuing, side="right")
-    return np.bincount(line_of, minlength=len(end_L))
+    continuing = np.flatnonzero((np.frombuffer(data, dtype=np.uint8) & 0xC0) == 0x80)
+    return np.bincount(np.searchsorted(end_L, continuing, side="right"), minlength=len(end_L))
 
 
 def known_ids(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:

@@ -106,8 +106,7 @@ def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) ->
     # index to the former; anything else is read row by row.
     if hasattr(dataset, "columns") and hasattr(dataset, "iloc"):
         frame = cast(Mapping[str, Iterable[object]], dataset)
-        column_names = list(frame.columns)  # type: ignore[attr-defined]
-        names = _names_of(column_names, wanted)
+        names = _names_of(list(frame.columns), wanted)  # type: ignore[attr-defined]
         for cells in zip(*(frame[name] for name in names), strict=True):
             yield _row(dict(zip(names.values(), cells, strict=True)))
         return

@@ -123,9 +123,7 @@ class Lines(Sequence[str]):
 
 def as_bytes(lines: Iterable[str]) -> bytes:
     """Return the lines in UTF-8, each with its newline."""
-    if isinstance(lines, Lines):
-        return lines.data
-    return "\n".join([*lines, ""]).encode("utf-8")
+    return lines.data if isinstance(lines, Lines) else "\n".join([*lines, ""]).encode("utf-8")
 
 
 @dataclass(frozen=True)
@@ -209,9 +207,7 @@ def read_block(
     if not isinstance(whole, bytes):
         lines = lines_of(whole, source, first_line, settings.encoding_errors)
         return to_block(source, first_line, lines, settings, starts_document)
-    data = whole
-    if first_line == 1:
-        data = data.removeprefix(codecs.BOM_UTF8)
+    data = whole.removeprefix(codecs.BOM_UTF8) if first_line == 1 else whole
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
     if not data.endswith(b"\n"):
@@ -266,12 +262,10 @@ def _without_reserved(
     text = "\n".join(lines)
     if "<s>" not in text and "</s>" not in text:
         return lines
-    checked = []
-    for number, line in enumerate(lines, start=first_line):
-        checked.append(
-            check_reserved(line, f"{shown_name(source)}, line {number}", settings.special_symbols)
-        )
-    return checked
+    return [
+        check_reserved(line, f"{shown_name(source)}, line {number}", settings.special_symbols)
+        for number, line in enumerate(lines, start=first_line)
+    ]
 
 
 def is_blank(line: str) -> bool:
@@ -333,8 +327,7 @@ def lines_of(
             text = text.removeprefix("\ufeff")
     else:
         text = "\n".join(whole) + "\n"
-    text = text.replace("\r\n", "\n")
-    lines = text.split("\n")
+    lines = text.replace("\r\n", "\n").split("\n")
     if text.endswith("\n"):
         lines.pop()
     return lines
@@ -420,7 +413,7 @@ def side_by_side(
     Raise TextError if one file has fewer lines than another. what: content of the other files, for
     messages.
     """
-    streams = [map(_text_of, lines_with_ends(file, errors)) for file in files]
+    streams = [(without_end(line) for _, line in lines_with_ends(file, errors)) for file in files]
     for number, lines in enumerate(zip_longest(*streams), start=1):
         if None in lines:
             shorter = files[lines.index(None)]
@@ -431,7 +424,3 @@ def side_by_side(
                 f"look at line {number:,} of {longer}",
             )
         yield number, lines
-
-
-def _text_of(line: Line) -> str:
-    return without_end(line[1])

@@ -10,7 +10,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +18,7 @@ from rnnlm.errors import keyword, notice
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.text.lines import WORD_SPACE, Block, Lines, as_bytes, split_words
 from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
-
-if TYPE_CHECKING:
-    from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizer_settings import FORMS, TokenizerSettings
 
 # A notice is sent only if the rarer form occurs LEAST_COUNT times or more, and makes up LEAST_SHARE
 # of both forms or more.
@@ -68,19 +65,14 @@ def _accented(text: str) -> dict[str, int]:
     codes = points[places].astype(np.int64) << 32 | points[places + 1]
     different, counts = np.unique(codes, return_counts=True)
 
-    accented = {}
-    for code, count in zip(different.tolist(), counts.tolist(), strict=True):
-        pair = chr(code >> 32) + chr(code & 0xFFFFFFFF)
-        if not unicodedata.is_normalized("NFC", pair):
-            accented[pair] = count
-    return accented
+    pairs = [chr(code >> 32) + chr(code & 0xFFFFFFFF) for code in different.tolist()]
+    counted = zip(pairs, counts.tolist(), strict=True)
+    return {pair: count for pair, count in counted if not unicodedata.is_normalized("NFC", pair)}
 
 
 def form_of(mark: str) -> str:
     """Return the form of :mod:`rnnlm.text.normalisation` that reads a mark as its plain form."""
-    if mark in _CHARACTERS:
-        return _CHARACTERS[mark]
-    return "entities" if mark[0] == "&" else "nfc"
+    return _CHARACTERS.get(mark) or ("entities" if mark[0] == "&" else "nfc")
 
 
 def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -> None:
@@ -92,11 +84,12 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
     unseen: Counter[str] = Counter()
     models = []
     for name, tokenizer in tokenizers.items():
-        unseen_marks: Counter[str] = Counter()
-        for mark, count in marks.items():
-            if not _is_read(mark, tokenizer) and not _is_known(mark, tokenizer):
-                unseen_marks[mark] = count
-        unseen |= unseen_marks
+        unseen_marks = {
+            mark: count
+            for mark, count in marks.items()
+            if not _is_read(mark, tokenizer) and not _is_known(mark, tokenizer)
+        }
+        unseen |= Counter(unseen_marks)
         if unseen_marks:
             models.append(name)
     if not unseen:
@@ -166,11 +159,10 @@ def unknown_words(lines: Sequence[str], encoded: Encoded, tokenizer: Tokenizer) 
     touched = np.unique(line_of)[:MOST_UNKNOWN].tolist()
     surfaces = tokenizer.surfaces([lines[line] for line in touched])
     surface_of = dict(zip(touched, surfaces, strict=True))
-    words = []
-    for line, at in zip(line_of.tolist(), encoded.oov.tolist(), strict=True):
-        if line in surface_of:
-            words.append(surface_of[line][at - encoded.offsets[line]])
-    return words
+    places = zip(line_of.tolist(), encoded.oov.tolist(), strict=True)
+    return [
+        surface_of[line][at - encoded.offsets[line]] for line, at in places if line in surface_of
+    ]
 
 
 def tell_glued(words: Iterable[str], tokenizer: Tokenizer, name: str) -> None:
@@ -231,9 +223,8 @@ def _is_read(mark: str, tokenizer: Tokenizer) -> bool:
     """Return whether a tokenizer reads the mark as another character."""
     settings = tokenizer.to_settings()
     form = form_of(mark)
-    if settings.get("remove_punctuation") and form in ("quotes", "dashes"):
-        return True
-    return form in (settings.get("normalise") or "").split(",")
+    is_removed = settings.get("remove_punctuation") and form in ("quotes", "dashes")
+    return is_removed or form in (settings.get("normalise") or "").split(",")
 
 
 def _is_known(mark: str, tokenizer: Tokenizer) -> bool:
@@ -243,10 +234,8 @@ def _is_known(mark: str, tokenizer: Tokenizer) -> bool:
     mark = tokenizer.normalise([mark])[0].strip(" ")
     if not tokenizer.keeps_case:
         mark = mark.lower()
-    if mark in text:
-        return True
     if tokenizer.name == "word":
-        return False
+        return mark in text
     return all(part in text or set(part.encode("utf-8")) <= set(data) for part in mark)
 
 
@@ -273,8 +262,7 @@ def tell_mixed(
     """Send a notice of characters that a training text writes in two forms, if there are any.
     marks, plain: results of :func:`count_marks` and :func:`count_plain`."""
     # The forms that the tokenizer's settings leave as they are: it would learn both.
-    apart = {"dashes", "entities", "nfc", "quotes", "spaces"}
-    apart.difference_update((settings.normalise or "").split(","))
+    apart = {*FORMS} - {*(settings.normalise or "").split(",")}
     if settings.remove_punctuation:
         apart -= {"dashes", "quotes"}
 
@@ -306,27 +294,20 @@ def _by_plain_form(marks: Iterable[str]) -> dict[str, list[str]]:
     by their kind."""
     by: dict[str, list[str]] = {}
     for mark in marks:
-        plain = QUOTES.get(mark) or DASHES.get(mark) or form_of(mark)
-        by.setdefault(plain, []).append(mark)
+        by.setdefault(QUOTES.get(mark) or DASHES.get(mark) or form_of(mark), []).append(mark)
     return by
 
 
 def _counts_in_words(counts: Counter[str]) -> str:
     """Return the most frequent marks with how often they occur."""
-    shown = []
-    for mark, count in counts.most_common(MOST_SHOWN):
-        shown.append(f"{_mark_in_words(mark)} {plural(count, 'time')}")
-    listed = ", ".join(shown)
+    most_common = counts.most_common(MOST_SHOWN)
+    shown = [f"{_mark_in_words(mark)} {plural(count, 'time')}" for mark, count in most_common]
     others = len(counts) - len(shown)
-    if others:
-        listed += f" and {plural(others, 'other')}"
-    return listed
+    return ", ".join(shown) + (f" and {plural(others, 'other')}" if others else "")
 
 
 def _mark_in_words(mark: str) -> str:
     form = form_of(mark)
     if form == "spaces":
         return f"U+{ord(mark):04X} ({unicodedata.name(mark, 'a control character').lower()})"
-    if form == "nfc":
-        return f"{mark[0]} + U+{ord(mark[1]):04X}"
-    return mark
+    return f"{mark[0]} + U+{ord(mark[1]):04X}" if form == "nfc" else mark

@@ -103,7 +103,7 @@ def open_table(
 
     # Check them as they come, and take pairs out of their object.
     if unreadable == "raise":
-        rows = map(_checked, rows)
+        rows = map(check_length, rows)
     if has_languages:
         rows = (row._replace(values=dict(languages_of(row.values, named))) for row in rows)
     return table_of(source, rows)
@@ -116,11 +116,6 @@ def table_of(source: str, rows: Iterator[tables.Row]) -> InputTable:
     names = dict.fromkeys(itertools.chain.from_iterable(row.values for row in sample))
     names.pop(None, None)
     return InputTable(source, list(map(str, names)), sample, itertools.chain(sample, rows))
-
-
-def _checked(row: tables.Row) -> tables.Row:
-    check_length(row)
-    return row
 
 
 def languages_of(values: Values, requested: Sequence[str]) -> Values:
@@ -154,13 +149,14 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def check_length(row: tables.Row) -> None:
-    """Refuse a row with more cells than columns."""
+def check_length(row: tables.Row) -> tables.Row:
+    """Return a row; refuse one with more cells than columns."""
     if row.is_too_long:
         raise TextError(
             f"{row.where}: {tables.TOO_LONG}",
             hint="a text that holds the delimiter needs quotation marks around it",
         )
+    return row
 
 
 # ---- Rows without text: those whose cell is null, empty or NaN. Commands that answer row by row
@@ -301,8 +297,7 @@ def is_header(
     # An unclear row is a header only if no column is named by number.
     evidence = header_in(first, others, requested)
     reads_names = evidence == "surely" or (evidence == "perhaps" and not requested)
-    is_unclear = evidence == "perhaps" or (evidence == "perhaps not" and not requested)
-    if is_unclear:
+    if evidence == "perhaps" or (evidence == "perhaps not" and not requested):
         says = "as data; a name, such as " + keyword("column", first[0]) + ", reads it as a header"
         if reads_names:
             says = (
@@ -328,14 +323,13 @@ def header_in(
     are_known = len(named) > 0 and all(tables.folded(cell) in _KNOWN_NAMES for cell in named)
     # pandas numbers columns without a name from 0, behind an index without one.
     are_known = are_known or named == list(map(str, range(len(named))))
-    evidence = []
-    for place, cell in enumerate(first):
-        below = [row[place] for row in others if place < len(row)]
-        evidence.append(_evidence(cell, below, str(place + 1)))
+    evidence = [
+        _evidence(cell, [row[place] for row in others if place < len(row)], str(place + 1))
+        for place, cell in enumerate(first)
+    ]
 
     # One cell that cannot be a name rules a header out, one that must be shows it.
-    are_different = len(set(first)) == len(first)
-    if "no" in evidence or not (are_different or are_known):
+    if "no" in evidence or not (are_known or len(set(first)) == len(first)):
         return "no"
     if "surely" in evidence or are_known or evidence.count("known") > 1:
         return "surely"
@@ -350,8 +344,7 @@ def header_in(
     # A word above sentences in the only column may be a short sentence.
     if is_usual or ("perhaps" in evidence and len(first) > 1):
         return "perhaps"
-    may_be = len(others) > 0 and all(map(_NAME.fullmatch, first))
-    return "perhaps not" if may_be else "no"
+    return "perhaps not" if others and all(map(_NAME.fullmatch, first)) else "no"
 
 
 def _evidence(cell: str, below: Sequence[str], number: str) -> str:
@@ -384,12 +377,11 @@ def _evidence(cell: str, below: Sequence[str], number: str) -> str:
     is_long = 1 < len(cell.split()) and words < 3 * len(cell.split())
     if not is_known and (is_long or not _NAME.fullmatch(cell)):
         return "unlikely"
-    different = len(set(held))
     differs = len(cell.split()) == 1 and all(len(text.split()) > 1 for text in held)
     if differs and (is_known or len(held) > 1):
         return "surely" if is_known else "perhaps"
     # Or a unique word above few that recur.
-    if len(held) >= 20 and different <= len(held) / 5:
+    if len(held) >= 20 and len(set(held)) <= len(held) / 5:
         return "surely" if is_known else "perhaps"
     return "known" if is_known else ""
 
@@ -435,8 +427,7 @@ class Content:
     @property
     def may_be_labels(self) -> bool:
         """Whether there are few different short values."""
-        recurs = self.filled > 3 and 1 < self.different <= self.filled / 2
-        return recurs and self.words <= 3
+        return self.words <= 3 and self.filled > 3 and 1 < self.different <= self.filled / 2
 
 
 def content_of(column: str, sample: Iterable[tables.Row]) -> Content:

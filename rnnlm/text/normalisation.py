@@ -96,10 +96,7 @@ def trace(line: str, forms: str | None) -> Traced:
     # Entities are decoded in the rest of the line, whose characters know their origins.
     if "entities" in form_names:
         decoded = _trace_entities(_text_of(traced), drops_soft_hyphens)
-        origins = traced
-        traced = []
-        for character, start, end in decoded:
-            traced.append((character, origins[start][1], origins[end - 1][2]))
+        traced = [(part, traced[start][1], traced[end - 1][2]) for part, start, end in decoded]
         if "nfc" in form_names:
             traced = _trace_nfc(traced)
 
@@ -163,17 +160,18 @@ def _normalised(text: str, forms: str) -> str:
 
 def _in_lines_with(character: str, text: str, function: Callable[[str], str]) -> str:
     """Return `text` with the lines that hold `character` passed through `function`."""
-    lines = [function(line) if character in line else line for line in text.split("\n")]
-    return "\n".join(lines)
+    return "\n".join([function(line) if character in line else line for line in text.split("\n")])
 
 
 def _composed(text: str) -> str:
     """Return `text` in NFC."""
     # Most lines are ASCII, and those would take longest.
-    lines = []
-    for line in text.split("\n"):
-        lines.append(line if line.isascii() else unicodedata.normalize("NFC", line))
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            line if line.isascii() else unicodedata.normalize("NFC", line)
+            for line in text.split("\n")
+        ]
+    )
 
 
 @functools.lru_cache(1 << 12)
@@ -192,8 +190,9 @@ def _decoded(line: str) -> str:
 def _trace_soft_hyphens(line: str) -> Traced:
     """Return the line without its soft hyphens. A special symbol that results gets an entity: it
     was text."""
-    kept = [piece for piece in _untouched(line) if piece[0] != SOFT_HYPHEN]
-    return _with_special_symbols_as_text(kept)
+    return _with_special_symbols_as_text(
+        [piece for piece in _untouched(line) if piece[0] != SOFT_HYPHEN]
+    )
 
 
 def _without_entities(line: str, drops_soft_hyphens: bool) -> str:
@@ -262,8 +261,7 @@ def _trace_nfc(traced: Traced) -> Traced:
     done: Traced = []
     group: Traced = []  # characters that may be composed with each other
     for piece in [*traced, ("", 0, 0)]:
-        continues = bool(piece[0]) and _is_joined(piece[0])
-        if group and not continues:
+        if group and not _is_joined(piece[0]):
             text = _text_of(group)
             composed = unicodedata.normalize("NFC", text)
             if composed != text:
@@ -278,9 +276,9 @@ def _trace_nfc(traced: Traced) -> Traced:
 def _is_joined(character: str) -> bool:
     """Return whether NFC may join a character with the one before it: a mark, or a vowel or final
     consonant of Hangul."""
-    if character < "\u0300":
-        return False
-    return unicodedata.category(character)[0] == "M" or "\u1160" <= character <= "\u11ff"
+    return character >= "\u0300" and (
+        unicodedata.category(character)[0] == "M" or "\u1160" <= character <= "\u11ff"
+    )
 
 
 def _trace_spaces(traced: Traced) -> Traced:
@@ -298,8 +296,7 @@ def _covering(traced: Traced, length: int) -> Traced:
     belong to the character before them, else to the first."""
     covering = []
     for place, (character, start, end) in enumerate(traced):
-        is_last = place == len(traced) - 1
-        next_start = length if is_last else traced[place + 1][1]
+        next_start = traced[place + 1][1] if place + 1 < len(traced) else length
         covering.append((character, start if place else 0, max(end, next_start)))
     return covering
 
@@ -354,8 +351,7 @@ def _spaced(match: re.Match[str]) -> str:
 
     # An apostrophe inside a word belongs to it.
     if mark in _APOSTROPHES:
-        is_inside = _is_in_word(text[at - 1 : at]) and _is_in_word(text[at + 1 : at + 2])
-        return "'" if is_inside else " "
+        return "'" if _is_in_word(text[at - 1 : at]) and _is_in_word(text[at + 1 : at + 2]) else " "
 
     # So does the word <unk>.
     if mark in "<>":
@@ -366,8 +362,7 @@ def _spaced(match: re.Match[str]) -> str:
         return mark if text[start:end] == UNKNOWN and begins_word and ends_word else " "
 
     # Beyond the first plane, the pattern matches characters of any class.
-    is_no_mark = mark > _LAST_PLAIN and unicodedata.category(mark)[0] not in "PS"
-    return mark if is_no_mark else " "
+    return mark if mark > _LAST_PLAIN and unicodedata.category(mark)[0] not in "PS" else " "
 
 
 def _is_in_word(character: str) -> bool:

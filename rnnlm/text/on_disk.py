@@ -17,7 +17,7 @@ from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import Progress
 from rnnlm.text.prepared import prepared_text, writer
 from rnnlm.text.prepared.index import PREPARED_TEXT
-from rnnlm.text.prepared.pieces import size_of
+from rnnlm.text.prepared.pieces import Position
 from rnnlm.text.prepared.prepared_text import PreparedText
 from rnnlm.text.sources import is_plain
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -29,13 +29,11 @@ TIMES_ITS_SIZE = 8  # largest memory of a text while it is read and encoded (mea
 def fits(text: Corpus, memory: str) -> bool:
     """Return whether a text can be read and encoded in so much memory; False where its size is not
     known."""
-    sizes = []
-    for name in sources.expand(text.sources):
-        if not is_plain(name, text.source_settings):
-            return False
-        sizes.append(size_of(name))
-    known = [size for size in sizes if size is not None]
-    return len(known) == len(sizes) and TIMES_ITS_SIZE * sum(known) <= system.parse_size(memory)
+    names = sources.expand(text.sources)
+    total = Position(names).total
+    if total is None or not all(is_plain(name, text.source_settings) for name in names):
+        return False
+    return TIMES_ITS_SIZE * total <= system.parse_size(memory)
 
 
 def _work(text: Corpus, tokenizer: Tokenizer | TokenizerSettings, held_out: float) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import glob
 import hashlib
+import itertools
 import os
 import re
 import shlex
@@ -108,8 +109,7 @@ def check_names(names: Iterable[str | os.PathLike[str]]) -> None:
 
 def check_files(names: Iterable[str]) -> None:
     """Make sure that there are files of these names, apart from names of bundled corpora."""
-    bundled = corpora.names()
-    expand(tuple(name for name in names if name not in bundled))
+    expand(tuple(name for name in names if name not in corpora.names()))
 
 
 def _address_refused(name: str) -> TextError:
@@ -129,7 +129,6 @@ def expand_files(names: Iterable[str | os.PathLike[str]], what: str, suffix: str
                 f"{name}: {what} cannot be read from data sets of the hub",
                 hint="save it as Parquet or JSON lines",
             )
-    for name in sources:
         if Path(name).is_dir():
             raise TextError(f"{name} is a directory", hint=f"name its files: '{name}/*{suffix}'")
     return sources
@@ -223,14 +222,14 @@ def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) ->
 
 
 def _has_columns(source: str) -> bool:
-    is_data_set = source.startswith(HUB) or os.path.isdir(source)
-    return is_data_set or tables.kind_of(source) is not None
+    return source.startswith(HUB) or os.path.isdir(source) or tables.kind_of(source) is not None
 
 
 def _texts_of_file(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[str]:
     """Yield the text of each row of a table; of a Parquet file, its column alone is read."""
-    is_named = settings.column is not None
-    table = open_table(source, kind, errors, [settings.column], only_asked=is_named)
+    table = open_table(
+        source, kind, errors, [settings.column], only_asked=settings.column is not None
+    )
     if not table.sample:
         return
     column = text_column(table.names, table.sample, table.where, settings.column)
@@ -371,10 +370,8 @@ def _holds_data(folder: str) -> bool:
     """Return whether a folder holds files of a data set. A .json alone may be anything, such as a
     model's config.json."""
     suffixes = {*tables.SUFFIXES, ".arrow"} - {".json"}
-    for _, _, names in os.walk(folder):
-        if any(Path(without_suffix(name)).suffix in suffixes for name in names):
-            return True
-    return False
+    names = itertools.chain.from_iterable(names for _, _, names in os.walk(folder))
+    return any(Path(without_suffix(name)).suffix in suffixes for name in names)
 
 
 def _texts_of(table: InputTable, column: str) -> Iterator[str]:
@@ -465,8 +462,7 @@ def repeated(sources: Iterable[str]) -> list[list[str]]:
     alike = _alike([[file for file, size in size_of.items() if size]], size_of.__getitem__)
     if sum(map(len, alike)) <= MOST_COMPARED:
         for pieces in (1, PIECES):
-            digest = functools.partial(_digest, files, size_of, pieces)
-            alike = _alike(alike, digest)
+            alike = _alike(alike, functools.partial(_digest, files, size_of, pieces))
         for first, *others in alike:
             for file in others:
                 files[first] += files.pop(file)
@@ -491,8 +487,8 @@ def _file(name: str) -> tuple[Hashable, int]:
         status = os.stat(name)
     except (OSError, ValueError):  # standard input, a data set of the hub
         return name, 0
-    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-    return (status.st_dev, status.st_ino), size
+    identity = status.st_dev, status.st_ino
+    return identity, status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 def _digest(
@@ -509,10 +505,8 @@ def _digest(
     is_small = size <= PIECES * PIECE_BYTES
     with contextlib.suppress(OSError), open(path, "rb") as stream:
         for number in range(pieces):
-            if is_small:
-                start = number * PIECE_BYTES
-            else:
-                start = number * (size - PIECE_BYTES) // (PIECES - 1)
+            spread = number * (size - PIECE_BYTES) // (PIECES - 1)
+            start = number * PIECE_BYTES if is_small else spread
             stream.seek(start)
             hashed.update(stream.read(PIECE_BYTES))
         return hashed.digest()
