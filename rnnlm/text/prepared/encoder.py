@@ -137,10 +137,8 @@ class Collector:
 
     def passes_over(self, piece: EncodedPiece) -> bool:
         """Return whether all of `piece` is in shards that exist."""
-        if not self.kept:
-            return False
         left = sum(shard.counts.bytes for shard in self.kept) - self.bytes
-        return left >= len(piece.data)
+        return bool(self.kept) and left >= len(piece.data)
 
     def add(self, piece: EncodedPiece) -> Iterator[FullShard]:
         """Yield the shards that become full with the lines of `piece`, which has ids unless it is

@@ -1,6 +1,7 @@
 """index.json of a prepared text, and unfinished.json, which has the same form until the work is
 done."""
 
+import itertools
 import os
 import re
 import shlex
@@ -10,14 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from rnnlm.errors import ModelError
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.reading import read_json
 from rnnlm.storage.files.writing import FileEntry, whole_name, write_facts
-from rnnlm.text.encoding import smallest
+from rnnlm.text.encoding import shifted, smallest
 
 FORMAT_VERSION = 1
 INDEX, JOURNAL = "index.json", "unfinished.json"
@@ -44,10 +44,8 @@ class TextCounts:
     bytes: int = 0
 
     def __add__(self, other: "TextCounts") -> "TextCounts":
-        sums = {}
-        for name in TextCounts.__dataclass_fields__:
-            sums[name] = getattr(self, name) + getattr(other, name)
-        return TextCounts(**sums)
+        names = TextCounts.__dataclass_fields__
+        return TextCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True)
@@ -163,13 +161,10 @@ def _disorder(index: PreparedIndex) -> str:
     if strange:
         return f"unexpected file name: {strange[0]!r}"
 
-    for number, shard in enumerate(index.shards):
-        if shard.name != shard_name(number):
-            return "its shards are not in order"
-    for shard in index.shards:
-        # Counts of zero are not written.
-        if min(msgspec.to_builtins(shard.counts).values(), default=0) < 0:
-            return "a count is below zero"
+    if any(shard.name != shard_name(number) for number, shard in enumerate(index.shards)):
+        return "its shards are not in order"
+    if any(count < 0 for shard in index.shards for count in vars(shard.counts).values()):
+        return "a count is below zero"
     totals = index.with_shards(index.shards)
     if (totals.counts, totals.lines_hash) != (index.counts, index.lines_hash):
         return "its totals are not those of its shards"
@@ -212,12 +207,11 @@ class EncodedLines:
         """The place in `ids_N` where each line ends."""
         return np.cumsum(self.tokens_L, dtype=np.int64)
 
-    def totals(self, start: int = 0, stop: int | None = None) -> dict[str, int]:
-        """Return the sums over the lines from `start` to `stop`, by name."""
-        sums = {}
-        for name, counts_L in self._counts().items():
-            sums[name] = int(counts_L[start:stop].sum(dtype=np.int64))
-        return sums
+    def totals(self) -> dict[str, int]:
+        """Return the sums over all lines, by name."""
+        return {
+            name: int(counts_L.sum(dtype=np.int64)) for name, counts_L in self._counts().items()
+        }
 
     def _counts(self) -> dict[str, np.ndarray]:
         return {name: getattr(self, f"{name}_L") for name in COUNTS}
@@ -230,13 +224,12 @@ class EncodedLines:
         first = int(self.ends_L[start - 1]) if start else 0
         last = int(self.ends_L[stop - 1]) if stop else 0
         first_oov, last_oov = np.searchsorted(self.oov, [first, last])
-        borders = self.document_lines
-        borders = borders[(borders >= start) & (borders < stop)]
+        is_inside = (self.document_lines >= start) & (self.document_lines < stop)
         counts = {f"{name}_L": counts_L[start:stop] for name, counts_L in self._counts().items()}
         return EncodedLines(
             ids_N=self.ids_N[first:last],
             oov=self.oov[first_oov:last_oov] - first,
-            document_lines=borders - start,
+            document_lines=self.document_lines[is_inside] - start,
             **counts,
         )
 
@@ -287,24 +280,14 @@ class EncodedLines:
 def joined(parts: Sequence[EncodedLines]) -> EncodedLines:
     """Return lines that follow one upon the other as one."""
     # Positions of unknown tokens and of documents are counted from the beginning of all lines.
-    oov = []
-    document_lines = []
-    tokens = lines = 0
-    for part in parts:
-        oov.append(part.oov + tokens)
-        document_lines.append(part.document_lines + lines)
-        tokens += len(part.ids_N)
-        lines += len(part)
-
-    counts = {}
-    for name in COUNTS:
-        name_L = f"{name}_L"
-        counts[name_L] = np.concatenate([getattr(part, name_L) for part in parts])
+    tokens_before = [0, *itertools.accumulate(len(part.ids_N) for part in parts)]
+    lines_before = [0, *itertools.accumulate(map(len, parts))]
+    names = [f"{name}_L" for name in COUNTS]
     return EncodedLines(
         ids_N=np.concatenate([part.ids_N for part in parts]),
-        oov=np.concatenate(oov),
-        document_lines=np.concatenate(document_lines),
-        **counts,
+        oov=shifted([part.oov for part in parts], tokens_before),
+        document_lines=shifted([part.document_lines for part in parts], lines_before),
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
     )
 
 

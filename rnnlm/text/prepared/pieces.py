@@ -24,9 +24,8 @@ class RawPiece:
     whole: bytes | list[str]
 
     def __len__(self) -> int:
-        if isinstance(self.whole, bytes):
-            return len(self.whole)
-        return sum(map(len, self.whole))
+        whole = self.whole
+        return len(whole) if isinstance(whole, bytes) else sum(map(len, whole))
 
 
 class Position:
@@ -43,9 +42,7 @@ class Position:
 
     @property
     def share(self) -> float | None:
-        if not self.total:
-            return None
-        return min(1.0, self.read / self.total)
+        return min(1.0, self.read / self.total) if self.total else None
 
 
 def shown(name: str) -> str:
@@ -76,8 +73,7 @@ def pieces(
         before = position.read
         next_line = 1
         # A text that is prepared may be too large to be kept.
-        chunks = sources.read(name, settings, errors, position.add, is_kept=False)
-        for whole in whole_lines(chunks):
+        for whole in whole_lines(sources.read(name, settings, errors, position.add, is_kept=False)):
             if whole is None:
                 raise too_long(name, next_line)
             for part in _in_pieces(whole, piece_bytes or PIECE_BYTES):

@@ -130,7 +130,13 @@ class PreparationJob:
 def resolve_request(request: PreparationRequest) -> PreparationJob:
     """Return the request with every setting resolved and its sources found. An error names the
     fault."""
-    _check_request(request)
+    # The request must not contradict itself.
+    if not request.text:
+        raise UsageError("there is no text to prepare", hint="name files, -, or hf:OWNER/NAME")
+    if request.workers is not None and not 0 <= request.workers <= MOST_WORKERS:
+        raise SettingsError(
+            f"workers = {request.workers} is not valid", f"it must be from 1 to {MOST_WORKERS}"
+        )
     layers = [
         SettingsLayer(USER, request.assignments, is_text=True),
         SettingsLayer(USER, request.flags),
@@ -152,9 +158,8 @@ def resolve_request(request: PreparationRequest) -> PreparationJob:
     source = resolved.make(SourceSettings)
     sources.tell_of_text_files(names, source)
 
-    sample = request.sample
-    if sample is None:
-        sample = SAMPLES.get(settings.tokenizer, SAMPLE)
+    default_sample = SAMPLES.get(settings.tokenizer, SAMPLE)
+    sample = default_sample if request.sample is None else request.sample
     is_all = sample == ALL
     if is_all:
         _check_read_again(names)
@@ -167,16 +172,6 @@ def resolve_request(request: PreparationRequest) -> PreparationJob:
         sample_bytes=None if is_all else system.parse_size(sample, "sample"),
         workers=processors() if request.workers is None else request.workers,
     )
-
-
-def _check_request(request: PreparationRequest) -> None:
-    """Make sure that the request does not contradict itself, before any setting is looked at."""
-    if not request.text:
-        raise UsageError("there is no text to prepare", hint="name files, -, or hf:OWNER/NAME")
-    if request.workers is not None and not 0 <= request.workers <= MOST_WORKERS:
-        raise SettingsError(
-            f"workers = {request.workers} is not valid", f"it must be from 1 to {MOST_WORKERS}"
-        )
 
 
 def _check_read_again(names: Sequence[str]) -> None:
@@ -357,16 +352,17 @@ def prepare(
     """
     given = [text] if isinstance(text, (str, os.PathLike)) else several(text, "text")
     names = tuple(os.fspath(name) for name in given)
-    flags: dict[str, Any] = dict(settings)
-    shared = None
-    if isinstance(tokenizer, str):
-        flags["tokenizer"] = tokenizer
-    else:
-        shared = tokenizer
+    kind = {"tokenizer": tokenizer} if isinstance(tokenizer, str) else {}
     request = PreparationRequest(
-        names, Path(output), flags=flags, shared_tokenizer=shared, tokenizer_name=tokenizer_name,
-        sample=sample, workers=workers, overwrite=overwrite,
-    )  # fmt: skip
+        names,
+        Path(output),
+        flags={**settings, **kind},
+        shared_tokenizer=None if isinstance(tokenizer, str) else tokenizer,
+        tokenizer_name=tokenizer_name,
+        sample=sample,
+        workers=workers,
+        overwrite=overwrite,
+    )
     yield from run(request)
 
 
@@ -379,8 +375,7 @@ def _run(job: PreparationJob) -> Iterator[Event]:
     began = time.perf_counter()
     request = job.request
     with lock.held(request.output, "preparation"):
-        names_of_others = functools.partial(foreign, request.output)
-        check_place(request.output, "prepared text", names_of_others)
+        check_place(request.output, "prepared text", functools.partial(foreign, request.output))
         step = next_step(request.output, found(request.output), job.identity, request.overwrite)
         if step is NextStep.FINISHED:
             index = read_index(request.output)
@@ -389,7 +384,22 @@ def _run(job: PreparationJob) -> Iterator[Event]:
                 tell_finished(request.output, plural(index.counts.tokens, "token"))
         else:
             index = yield from _finish(job, step, began)
-    yield _prepared(request.output, index, began)
+    counts = index.counts
+    yield Prepared(
+        folder=str(request.output),
+        lines=counts.lines,
+        documents=counts.documents,
+        tokens=counts.tokens,
+        words=counts.words,
+        oov_words=counts.oov_words,
+        characters=counts.characters,
+        bytes=counts.bytes,
+        shards=len(index.shards),
+        file_bytes=sum(shard.file_bytes for shard in index.shards),
+        vocabulary_size=index.vocabulary_size,
+        lines_hash=index.lines_hash,
+        seconds=time.perf_counter() - began,
+    )
 
 
 # ---- All of a text in bounded memory.
@@ -433,8 +443,7 @@ def resource_limits(memory: int, folder: Path) -> ResourceLimits:
     counting = max(0, free - threads * thread_bytes)
     # Encoding needs 2/3 of the memory that training the tokenizer needs.
     vocabulary = min(free, 3 * max(0, counting - SHARDS_BYTES) // 2)
-    limit = MemoryLimit(counting, vocabulary, folder, threads)
-    return ResourceLimits(threads, piece_bytes, limit)
+    return ResourceLimits(threads, piece_bytes, MemoryLimit(counting, vocabulary, folder, threads))
 
 
 def prepare_exactly(
@@ -543,8 +552,7 @@ def _sample_of(
     if job.sample_bytes is None:
         return (), every
     if not any(map(is_read_once, job.names)):
-        sample = FileSample(job.names, job.source, job.text, _how(job), job.sample_bytes)
-        return sample, every
+        return FileSample(job.names, job.source, job.text, _how(job), job.sample_bytes), every
 
     # Of a text that can be read only once, the sample is kept in memory to be encoded later.
     assert job.sample_bytes is not None
@@ -626,16 +634,14 @@ def _learn_all(
                 border.read(block_of(piece, job.text)[0])
                 border.earliest()
             lines = border.place() or None
-        limit = job.bounds.limit if job.bounds else None
-        return learn(read(), job.text, settings, limit, lines)
+        return learn(read(), job.text, settings, job.bounds.limit if job.bounds else None, lines)
 
     with thread_pool(1) as pool:
         future = pool.submit(made)
         try:
             while not wait([future], TICK_SECONDS).done:
-                share = None
-                if position.total:
-                    share = min(1.0, position.read / position.total / readings)
+                total = position.total
+                share = min(1.0, position.read / total / readings) if total else None
                 seconds = time.perf_counter() - began
                 yield CountingWords(
                     share, seconds, seconds * (1 - share) / share if share else None
@@ -669,7 +675,17 @@ def _encode(
             is_skipping = not collector.wants_ids()
             for shard in collector.add(encoded):
                 writing = _next_shard(job, writer, writing, shard)
-            yield _encoding(collector, position.share, began, is_skipping)
+            share, seconds = position.share, time.perf_counter() - began
+            yield Encoding(
+                text_bytes=collector.text_bytes,
+                tokens=collector.tokens,
+                shards=collector.shards,
+                share=share,
+                seconds=seconds,
+                bytes_per_second=collector.text_bytes / seconds,
+                seconds_left=seconds * (1 - share) / share if share else None,
+                is_skipping=is_skipping,
+            )
 
         for shard in collector.rest():
             writing = _next_shard(job, writer, writing, shard)
@@ -698,39 +714,3 @@ def _next_shard(
 ) -> "Future[PreparedIndex]":
     """Write `shard` once the one before is written."""
     return writer.submit(add_shard, job.request.output, writing.result(), shard)
-
-
-def _encoding(
-    collector: Collector, share: float | None, began: float, is_skipping: bool
-) -> Encoding:
-    """Return how far the work is, its speed, and the time that it will still take."""
-    seconds = time.perf_counter() - began
-    return Encoding(
-        text_bytes=collector.text_bytes,
-        tokens=collector.tokens,
-        shards=collector.shards,
-        share=share,
-        seconds=seconds,
-        bytes_per_second=collector.text_bytes / seconds,
-        seconds_left=seconds * (1 - share) / share if share else None,
-        is_skipping=is_skipping,
-    )
-
-
-def _prepared(folder: Path, index: PreparedIndex, began: float) -> Prepared:
-    counts = index.counts
-    return Prepared(
-        folder=str(folder),
-        lines=counts.lines,
-        documents=counts.documents,
-        tokens=counts.tokens,
-        words=counts.words,
-        oov_words=counts.oov_words,
-        characters=counts.characters,
-        bytes=counts.bytes,
-        shards=len(index.shards),
-        file_bytes=sum(shard.file_bytes for shard in index.shards),
-        vocabulary_size=index.vocabulary_size,
-        lines_hash=index.lines_hash,
-        seconds=time.perf_counter() - began,
-    )

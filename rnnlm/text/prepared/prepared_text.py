@@ -4,7 +4,7 @@ it."""
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from rnnlm.text.prepared.index import (
     files_of,
     index_name,
     read_index,
+    shard_name,
 )
 
 # Tokens, unless a share is requested: as many as WikiText-103 has for validation
@@ -74,8 +75,7 @@ def load(folder: Path) -> "PreparedText":
 def tokenizer_files(folder: Path, index: PreparedIndex) -> dict[str, bytes]:
     """Return the tokenizer's files by their role, as :func:`rnnlm.text.tokenizers.load` takes
     them."""
-    files = files_of(folder)
-    return {entry.role: files.read(name, entry) for name, entry in index.files.items()}
+    return {entry.role: files_of(folder).read(name, entry) for name, entry in index.files.items()}
 
 
 def load_tokenizer(folder: Path, index: PreparedIndex) -> Tokenizer:
@@ -110,10 +110,8 @@ class Shards:
 
     def within(self, tokens: int) -> list[str]:
         """Return the names of the shards that hold none but the first `tokens`."""
-        ends = self.token_starts[1:].tolist()
-        return [
-            shard.name for shard, end in zip(self.index.shards, ends, strict=True) if end <= tokens
-        ]
+        ends = zip(self.index.shards, self.token_starts[1:].tolist(), strict=True)
+        return [shard.name for shard, end in ends if end <= tokens]
 
     def check(self) -> None:
         """Map each shard once; :meth:`_arrays` checks its header."""
@@ -159,31 +157,29 @@ class Shards:
 
     def line_offsets(self) -> ChunkedArray:
         """Return a zero, then where each line ends, (lines + 1,)."""
-
-        def chunk(part: int) -> np.ndarray:
-            if part == 0:
-                return np.zeros(1, dtype=np.int64)
-            return self._line_ends(part - 1)
-
-        return ChunkedArray([0, *(self.line_starts + 1)], chunk, np.int64)
+        return ChunkedArray(
+            [0, *(self.line_starts + 1)],
+            lambda part: self._line_ends(part - 1) if part else np.zeros(1, dtype=np.int64),
+            np.int64,
+        )
 
     def oov(self) -> ChunkedArray:
-        tokens = int(self.token_starts[-1])
         return ChunkedArray(
             self.oov_starts,
             lambda number: self.arrays(number)["oov"] + self.token_starts[number],
             np.int64,
-            tokens,
+            below=int(self.token_starts[-1]),
         )
 
     def document_starts(self) -> np.ndarray:
         """Return the lines that begin documents, int64; they must be lines of the text, in
         order."""
         none = np.zeros(0, dtype=np.int64)
-        stored = [none]
-        for number, start in enumerate(self.line_starts[:-1]):
-            stored.append(self.arrays(number).get("document_lines", none) + start)
-        starts = np.concatenate(stored)
+        stored = [
+            self.arrays(number).get("document_lines", none) + start
+            for number, start in enumerate(self.line_starts[:-1])
+        ]
+        starts = np.concatenate([none, *stored])
         if (np.diff(starts) <= 0).any() or starts.max(initial=-1) >= self.line_starts[-1]:
             raise self.files.error("its documents are not in order")
         return starts
@@ -207,15 +203,13 @@ class Shards:
     def oov_before(self, token: int) -> int:
         """Return how many unknown tokens come before that one."""
         number = self._shard_of(token)
-        oov = self.arrays(number)["oov"]
-        within = np.searchsorted(oov, token - self.token_starts[number])
+        within = np.searchsorted(self.arrays(number)["oov"], token - self.token_starts[number])
         return int(self.oov_starts[number] + within)
 
     def line_from(self, token: int) -> int:
         """Return the first line that begins with that token or after it."""
         number = self._shard_of(token)
-        first = self.token_starts[number : number + 1]
-        starts = np.concatenate([first, self._line_ends(number)])
+        starts = np.append(self.token_starts[number], self._line_ends(number))
         return int(self.line_starts[number] + np.searchsorted(starts, token))
 
     def _shard_of(self, token: int) -> int:
@@ -224,21 +218,19 @@ class Shards:
 
     def line_counts(self, name: str) -> ChunkedArray:
         """Return the counts of each line by that name: words, oov_words, characters or bytes."""
-
-        def chunk(number: int) -> np.ndarray:
-            counts_L: np.ndarray = getattr(self.lines(number), f"{name}_L")
-            return counts_L
-
-        sums = [getattr(shard.counts, name) for shard in self.index.shards]
-        return ChunkedArray(self.line_starts, chunk, np.int64, sums=sums)
+        return ChunkedArray(
+            self.line_starts,
+            lambda number: getattr(self.lines(number), f"{name}_L"),
+            np.int64,
+            sums=[getattr(shard.counts, name) for shard in self.index.shards],
+        )
 
     def _line_ends(self, number: int) -> np.ndarray:
         start = self.token_starts[number]
         ends = np.cumsum(self.arrays(number)["tokens"], dtype=np.int64) + start
         last = ends[-1] if len(ends) else start
         if last != self.token_starts[number + 1]:
-            name = self.index.shards[number].name
-            raise self.files.error(f"the lines of {name} do not add up to its tokens")
+            raise self.files.error(f"the lines of {shard_name(number)} do not add up to its tokens")
         return ends
 
 
@@ -284,12 +276,12 @@ class PreparedText:
             UsageError: `tokenizer` is another one, or needs the words' spelling.
         """
         mapped = self.mapped(tokenizer)
-        read: dict[str, Any] = {"files": None}
-        for field in fields(mapped):
-            value = getattr(mapped, field.name)
-            if isinstance(value, ChunkedArray):
-                read[field.name] = np.asarray(value)
-        return replace(mapped, **read)
+        arrays: dict[str, Any] = {
+            name: np.asarray(value)
+            for name, value in vars(mapped).items()
+            if isinstance(value, ChunkedArray)
+        }
+        return replace(mapped, files=None, **arrays)
 
     def split(self, share: float, is_chosen: bool = True) -> "PreparedSplit":
         return PreparedSplit(self, share, None if is_chosen else MOST_HELD_OUT)
@@ -327,9 +319,10 @@ class PreparedText:
         ids: IntArray = shards.ids().until(last)
         offsets: IntArray = shards.line_offsets().until(self.stop + 1)
         oov: IntArray = shards.oov().until(shards.oov_before(last))
-        counts: dict[str, IntArray] = {}
-        for name in LINE_COUNTS:
-            counts[name] = shards.line_counts(name.removesuffix("_L")).until(self.stop)
+        counts: dict[str, IntArray] = {
+            name: shards.line_counts(name.removesuffix("_L")).until(self.stop)
+            for name in LINE_COUNTS
+        }
 
         # The end of a text fits into memory, and counts its tokens from its own beginning.
         if self.start:
@@ -466,12 +459,10 @@ def describe(folder: Path) -> dict[str, Any]:
     where it is not finished."""
     name = index_name(folder)
     index = read_index(folder, name)
-    progress = "finished"
-    if name == JOURNAL:
-        progress = "interrupted: run the same rnnlm prepare to resume it"
+    interrupted = "interrupted: run the same rnnlm prepare to resume it"
     return {
         "folder": str(folder),
-        "prepared text": progress,
+        "prepared text": interrupted if name == JOURNAL else "finished",
         "format_version": index.format_version,
         "text": index.text,
         "tokenizer": f"{index.tokenizer.get('tokenizer')}:{index.tokenizer_fingerprint}",
@@ -503,13 +494,10 @@ def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
     shards = Shards(folder, index, compact_type(tokenizer))
     numbers = range(len(index.shards))
     wrong = list(filter(None, (_problem(index, shards, number) for number in numbers)))
-    for problem in wrong:
-        yield "shard", problem, ""
+    yield from (("shard", problem, "") for problem in wrong)
     if not wrong:
-        outcome = (
-            f"{plural(len(index.shards), 'file')}, SHA-256 as recorded, counts as in the index"
-        )
-        yield "shards", "", outcome
+        files = plural(len(index.shards), "file")
+        yield "shards", "", f"{files}, SHA-256 as recorded, counts as in the index"
 
 
 def _problem(index: PreparedIndex, shards: Shards, number: int) -> str:

@@ -61,8 +61,8 @@ def start_of(every: Iterator[RawPiece], wanted: int) -> Iterator[RawPiece]:
 def even_stretches(names: Sequence[str], wanted: int) -> Iterator[RawPiece]:
     """Yield stretches of whole lines at even distances over all these files, together about
     `wanted` bytes."""
-    sizes = [size or 0 for size in Position(names).sizes]
-    starts = list(itertools.accumulate(sizes, initial=0))
+    sizes = Position(names).sizes
+    starts = list(itertools.accumulate((size or 0 for size in sizes), initial=0))
     total = starts.pop()
     length = max(1, wanted // STRETCHES)
     for number in range(STRETCHES):
@@ -85,8 +85,7 @@ def _lines_from(name: str, start: int, length: int) -> bytes:
             stream.seek(max(0, start - 1))
             if start:
                 stream.readline(LONGEST_LINE)
-            data = stream.read(length)
-            return data + stream.readline(LONGEST_LINE)
+            return stream.read(length) + stream.readline(LONGEST_LINE)
     except OSError as error:
         raise TextError(f"cannot read {name}", error.strerror or str(error)) from None
 
@@ -109,9 +108,7 @@ class FileSample:
         if self.how == "even":
             return even_stretches(self.names, self.wanted)
         every = pieces(self.names, self.source, self.text.encoding_errors, Position(self.names))
-        if self.how == "all":
-            return every
-        return start_of(every, self.wanted)
+        return every if self.how == "all" else start_of(every, self.wanted)
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,16 @@ So a reader, and a run that resumes after a kill, see only whole files.
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from rnnlm.errors import ModelError
 from rnnlm.storage.files import tensors
-from rnnlm.storage.files import writing as safe_files
 from rnnlm.storage.files.folder import foreign_names, remove_files
 from rnnlm.storage.files.resuming import ExistingWork
-from rnnlm.storage.files.writing import FileEntry, replace_file, writing
+from rnnlm.storage.files.writing import FileEntry, digest, replace_file, sha256, writing
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.encoder import FullShard
 from rnnlm.text.prepared.index import (
@@ -92,12 +92,10 @@ def begun(folder: Path, identity: dict[str, str], text: TextSettings) -> Prepare
     the work now, which may differ in free facts."""
     index = replace(read_index(folder, JOURNAL), identity=identity, text_settings=asdict(text))
     # A kill may have left the last shards in part; those before them count.
-    whole: list[Shard] = []
-    for shard in index.shards:
-        if safe_files.sha256(folder / shard.name) != shard.sha256:
-            break
-        whole.append(shard)
-    return index.with_shards(whole)
+    whole = itertools.takewhile(
+        lambda shard: sha256(folder / shard.name) == shard.sha256, index.shards
+    )
+    return index.with_shards(list(whole))
 
 
 def begin(
@@ -110,9 +108,7 @@ def begin(
 ) -> PreparedIndex:
     """Write the tokenizer, and a journal without shards, in place of our earlier files there.
     Return the index."""
-    files = {}
-    for role, data in tokenizer.files.items():
-        files[role] = FileEntry(role, len(data), safe_files.digest([data]))
+    files = tokenizer.files.items()
     index = PreparedIndex(
         identity=identity,
         text=names,
@@ -120,14 +116,14 @@ def begin(
         tokenizer=tokenizer.settings,
         tokenizer_fingerprint=tokenizer.fingerprint,
         vocabulary_size=tokenizer.size,
-        files=files,
+        files={role: FileEntry(role, len(data), digest([data])) for role, data in files},
         sample=sample,
     )
     with writing(folder):
         # The journal first: if nothing can be written, the old files stay.
         write_index(folder, index, JOURNAL)
         remove(folder)
-        for role, data in tokenizer.files.items():
+        for role, data in files:
             replace_file(folder / role, data)
         write_index(folder, index, JOURNAL)
     return index
@@ -145,7 +141,7 @@ def add_shard(folder: Path, index: PreparedIndex, shard: FullShard) -> PreparedI
     pieces = list(tensors.chunks(shard.lines.to_arrays()))
     with writing(folder):
         size = sum(map(len, pieces))
-        entry = Shard(name, size, safe_files.digest(pieces), shard.lines_hash, counts)
+        entry = Shard(name, size, digest(pieces), shard.lines_hash, counts)
         replace_file(folder / name, pieces)
         index = index.with_shards([*index.shards, entry])
         write_index(folder, index, JOURNAL)
