@@ -9,7 +9,7 @@ used.
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,9 @@ import numpy as np
 
 from rnnlm.errors import ModelError, OutputError, keyword, notice
 from rnnlm.storage.files import tensors
-from rnnlm.storage.files import writing as safe_files
 from rnnlm.storage.files.reading import decode_json, read_small
 from rnnlm.storage.files.resuming import WAYS_OUT, Identity
-from rnnlm.storage.files.writing import replace_file, writing
+from rnnlm.storage.files.writing import digest, replace_file, sha256, writing
 
 if TYPE_CHECKING:
     from rnnlm.events import TrainingState
@@ -60,7 +59,7 @@ def save(folder: Path, checkpoint: LoadedCheckpoint, keep: int = 1) -> None:
     state = checkpoint.state
     pieces = list(tensors.chunks(state.arrays))
     stored = _CheckpointFacts(
-        dict(checkpoint.identity), dict(checkpoint.settings), state.facts, safe_files.digest(pieces)
+        dict(checkpoint.identity), dict(checkpoint.settings), state.facts, digest(pieces)
     )
     data = json.dumps(asdict(stored), allow_nan=False).encode("utf-8", "backslashreplace")
     step = f"state-{state.facts['step']:08d}"
@@ -114,11 +113,10 @@ def load(folder: Path) -> LoadedCheckpoint | None:
             _report_damaged(folder, error.why)
             continue
         file = path.with_suffix(".safetensors")
-        if safe_files.sha256(file) != stored.sha256:
+        if sha256(file) != stored.sha256:
             _report_damaged(folder, f"{file.name} is missing or damaged")
             continue
-        mapped = tensors.mapped(file)
-        arrays = {name: np.array(array) for name, array in mapped.items()}
+        arrays = {name: np.array(array) for name, array in tensors.mapped(file).items()}
         return LoadedCheckpoint(
             stored.identity, stored.settings, TrainingState(stored.facts, arrays)
         )
@@ -154,24 +152,24 @@ def _read(path: Path) -> _CheckpointFacts:
     except ValueError as error:
         raise ModelError(what, f"{path.name} is damaged: {error}") from None
     if stored.format_version != FORMAT_VERSION:
-        version = stored.format_version
-        why = f"{path.name} has format {version}; this rnnlm reads format {FORMAT_VERSION}"
-        raise ModelError(what, why)
+        raise ModelError(
+            what,
+            f"{path.name} has format {stored.format_version}; this rnnlm reads format "
+            f"{FORMAT_VERSION}",
+        )
     return stored
 
 
 def _short(data: bytes) -> str:
     """Return the part of the hash of a checkpoint's facts that is in its name."""
-    return safe_files.digest([data])[:8]
+    return digest([data])[:8]
 
 
-def _remove(place: Path, but: list[Path] | None = None) -> None:
+def _remove(place: Path, but: Iterable[Path] = ()) -> None:
     """Delete checkpoints, facts first: arrays without them are no checkpoint."""
-    stay = set()
-    for path in but or []:
-        stay |= {path.with_suffix(".json"), path.with_suffix(".safetensors")}
+    stay = {path.stem for path in but}
     for suffix in (".json*", ".safetensors*"):
         for path in place.glob(f"state*{suffix}"):
-            if path not in stay:
+            if path.stem not in stay:
                 with contextlib.suppress(OSError):
                     path.unlink()

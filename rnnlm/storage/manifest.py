@@ -2,16 +2,15 @@
 each other model that it is made of, with hashes."""
 
 import contextlib
-import dataclasses
-import hashlib
+import itertools
 import json
 import math
 import os
 import re
 from collections.abc import Iterator, Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -31,6 +30,7 @@ DATA = re.compile(  # our files beside config.json; other files are the user's
     r"(weights-\d{8,}(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|"
     r"tokenizer(-ids)?(-[0-9a-f]{8})?\.(model|json)|labels(-[0-9a-f]{8})?\.json)"
 )
+REWRITING = ("normalise", "remove_punctuation")  # settings of a tokenizer that change its text
 # The ways in which finished training runs ended.
 ENDED = ("budget", "early", "complete")
 # A mixture may name one small folder again and again, level below level, and each of its parts
@@ -52,16 +52,11 @@ class PartEntry:
 
 
 class PartFacts(TypedDict):
-    """A model that another was made of, as the card shows it."""
+    """A model that another was made of, as the card shows it; a part of a mixture may adapt."""
 
     model: str
     weight: float
-
-
-class MixedPart(PartFacts, total=False):
-    """A part of a mixture."""
-
-    adaptation: str
+    adaptation: NotRequired[str]
 
 
 class JoinedPart(PartFacts):
@@ -91,7 +86,7 @@ class RunFacts(TypedDict, total=False):
     init_encoder_from: str
     init_decoder_from: str
     contextual: list[str]
-    mixed: list[MixedPart]
+    mixed: list[PartFacts]
     joined: list[JoinedPart]
     weights: str
     imported_from: str
@@ -132,23 +127,19 @@ class Manifest:
 
         The run was stopped, killed or diverged, or is still running.
         """
-        is_of_a_run = "train_data" in self.training
-        return is_of_a_run and self.training.get("stopped") not in ENDED
+        return "train_data" in self.training and self.training.get("stopped") not in ENDED
 
     @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits over the hashes of the model's files, and over its tokenizer's
         rewriting; of a combination also over its settings and parts, wherever these lie."""
         hashed = sorted(f"{entry.role}:{entry.sha256}" for entry in self.files.values())
-        for name in ("normalise", "remove_punctuation"):
-            value = self.tokenizer.get(name)
-            if value:
-                hashed.append(f"{name}={value}")
+        rewriting = {name: self.tokenizer.get(name) for name in REWRITING}
+        hashed += [f"{name}={value}" for name, value in rewriting.items() if value]
         if self.parts:
             hashed.append(json.dumps(self.settings, sort_keys=True))
             hashed += [f"part:{part.fingerprint}" for part in self.parts]
-        text = "\n".join(hashed).encode("utf-8", "surrogatepass")
-        return hashlib.sha256(text).hexdigest()[:12]
+        return writing.digest(["\n".join(hashed).encode("utf-8", "surrogatepass")])[:12]
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -161,9 +152,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise ModelError(f"no model at {folder}", "it is a file, not a model folder")
     if not path.is_file():
         inner = sorted(str(config_path.parent) for config_path in folder.glob(f"*/{CONFIG}"))
-        hint = ""
-        if inner:
-            hint = f"name one of the models in it: {first_of(inner)}"
+        hint = f"name one of the models in it: {first_of(inner)}" if inner else ""
         raise ModelError(f"no model at {folder}", f"the folder holds no {CONFIG}", hint)
 
     # Nothing outside the folder is read.
@@ -189,8 +178,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise ModelError(damaged, f"{CONFIG}: training: {error}", HINT) from None
     for what, listed in _lists_of(manifest):
         if len(listed) > MOST_LISTED:
-            why = f"{CONFIG} lists {len(listed):,} {what}, of {MOST_LISTED} at most"
-            raise ModelError(damaged, why, HINT)
+            raise ModelError(
+                damaged, f"{CONFIG} lists {len(listed):,} {what}, of {MOST_LISTED} at most", HINT
+            )
     if not is_task(manifest.task):
         raise ModelError(damaged, f"{shown(manifest.task)} is not a task")
     return manifest
@@ -220,10 +210,10 @@ def file_faults(folder: Path, manifest: Manifest, most_hashed: float = math.inf)
     """Return the faults of the files of a model. Files of more than `most_hashed` bytes are not
     hashed."""
     files = files_of(folder)
-    faults = []
-    for name, entry in manifest.files.items():
-        recorded_hash = entry.sha256 if entry.bytes <= most_hashed else None
-        faults.append(files.fault(name, entry.bytes, recorded_hash))
+    faults = (
+        files.fault(name, entry.bytes, entry.sha256 if entry.bytes <= most_hashed else None)
+        for name, entry in manifest.files.items()
+    )
     return list(filter(None, faults))
 
 
@@ -263,19 +253,17 @@ def referenced(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
     """Return the parts of the combination in `folder`, left where they are."""
     for source in sources:
         if folder.resolve() in _all_folders(source):
-            what = f"the mixture cannot replace {folder}, which is one of its parts"
             raise UsageError(
-                what,
+                f"the mixture cannot replace {folder}, which is one of its parts",
                 hint="choose another folder with "
                 + keyword("output")
                 + ", or copy its parts with "
                 + keyword("bundle", True),
             )
-    entries = []
-    for source in sources:
-        fingerprint = read_manifest(source).fingerprint
-        entries.append(PartEntry(_path_from(folder, source), fingerprint))
-    return entries
+    return [
+        PartEntry(_path_from(folder, source), read_manifest(source).fingerprint)
+        for source in sources
+    ]
 
 
 def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
@@ -325,15 +313,19 @@ def check_number(what: str, parts: Sequence[Path]) -> None:
     for _ in range(DEEPEST):
         total += len(level)
         if total > MOST_PARTS:
-            why = f"it has {total:,} or more, with the parts of its parts; {MOST_PARTS} at most"
-            raise ModelError(f"{what} has too many parts", why, hint)
-        below = []
-        for part in level:
-            below += _parts_there(part, read_manifest(part))
-        level = below
+            raise ModelError(
+                f"{what} has too many parts",
+                f"it has {total:,} or more, with the parts of its parts; {MOST_PARTS} at most",
+                hint,
+            )
+        below = (_parts_there(part, read_manifest(part)) for part in level)
+        level = list(itertools.chain.from_iterable(below))
     if level:
-        why = f"its parts are nested more than {DEEPEST} levels deep"
-        raise ModelError(f"{what} is nested too deep", why, hint)
+        raise ModelError(
+            f"{what} is nested too deep",
+            f"its parts are nested more than {DEEPEST} levels deep",
+            hint,
+        )
 
 
 def _parts_there(folder: Path, manifest: Manifest) -> list[Path]:
@@ -365,11 +357,12 @@ def _checked(folder: Path, number: int, part: PartEntry) -> Path:
         )
     fingerprint = read_manifest(path).fingerprint
     if fingerprint != part.fingerprint:
-        why = (
+        raise ModelError(
+            f"part {number} of the mixture at {folder} has changed",
             f"the model at {path} is now {fingerprint}; it was {part.fingerprint} when the mixture "
-            "was made"
+            "was made",
+            hint,
         )
-        raise ModelError(f"part {number} of the mixture at {folder} has changed", why, hint)
     return path
 
 
@@ -397,12 +390,11 @@ def remove_unnamed(folder: Path) -> None:
     """Delete the copies of parts in `folder` that config.json does not name now; a user's files
     stay."""
     try:
-        named = set()
-        if is_model(folder):
-            named = {part.path for part in read_manifest(folder).parts}
+        parts = read_manifest(folder).parts if is_model(folder) else []
         entries = list(folder.iterdir())
     except (ModelError, OSError):
         return  # leave all: the model's own files are not known
+    named = {part.path for part in parts}
     for entry in entries:
         # The model that a link leads to is not ours.
         if COPY.fullmatch(entry.name) and not entry.is_symlink() and entry.name not in named:
@@ -418,10 +410,8 @@ def _path_from(folder: Path, source: Path) -> str:
 
 def _all_folders(folder: Path) -> set[Path]:
     """Return `folder`, and the folders of all the models that it is made of."""
-    folders = {folder.resolve()}
-    for part in part_folders(folder, read_manifest(folder)):
-        folders |= _all_folders(part)
-    return folders
+    parts = part_folders(folder, read_manifest(folder))
+    return {folder.resolve()}.union(*map(_all_folders, parts))
 
 
 def _is_copy(folder: Path, manifest: Manifest) -> bool:
@@ -440,15 +430,18 @@ def _is_copy(folder: Path, manifest: Manifest) -> bool:
 def _copy(source: Path, target: Path, manifest: Manifest) -> None:
     """Copy the model; its config.json comes last."""
     if target.is_symlink():
-        why = "it is a link, and rnnlm does not write through links"
-        raise OutputError(f"cannot write to {target}", why, "remove the link")
+        raise OutputError(
+            f"cannot write to {target}",
+            "it is a link, and rnnlm does not write through links",
+            "remove the link",
+        )
     target.mkdir(parents=True, exist_ok=True)
     for name in manifest.files:
         _copy_file(source / name, target / name)
     with contextlib.suppress(FileNotFoundError):
         _copy_file(source / CARD, target / CARD)
     parts = bundled(target, part_folders(source, manifest))
-    write_manifest(target, dataclasses.replace(manifest, parts=parts))
+    write_manifest(target, replace(manifest, parts=parts))
 
 
 def _copy_file(source: Path, target: Path) -> None:

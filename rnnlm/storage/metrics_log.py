@@ -156,17 +156,13 @@ def _plain(event: "Event") -> dict[str, Any]:
     """Return the fields that JSON can hold: no model, no state of training."""
     from rnnlm.events import Validated
 
-    if isinstance(event, Validated):
-        record = event.record()
-    else:
-        record = vars(event)
+    record = event.record() if isinstance(event, Validated) else vars(event)
     fields = {}
     for name, value in record.items():
         # An event of a network has a model in memory, others its kind.
         if name == "state" or (name == "model" and not isinstance(value, str)):
             continue
         # JSON has no infinity and no NaN.
-        if isinstance(value, float) and not math.isfinite(value):
-            value = None
-        fields[name] = value
+        is_number = not isinstance(value, float) or math.isfinite(value)
+        fields[name] = value if is_number else None
     return fields

@@ -22,11 +22,18 @@ from rnnlm.interface import LanguageModel, Shapes
 from rnnlm.storage import checkpoints
 from rnnlm.storage import manifest as manifests  # the module; `manifest` is a Manifest here
 from rnnlm.storage.files import lock, tensors
-from rnnlm.storage.files import writing as safe_files
 from rnnlm.storage.files.folder import check_place, remove_files
 from rnnlm.storage.files.reading import read_json
 from rnnlm.storage.files.tensors import BF16
-from rnnlm.storage.files.writing import STANDARD_OUTPUT, replace_file, write_facts, writing
+from rnnlm.storage.files.writing import (
+    STANDARD_OUTPUT,
+    digest,
+    replace_file,
+    sha256,
+    whole_name,
+    write_facts,
+    writing,
+)
 from rnnlm.storage.manifest import (
     COMPANION,
     CONFIG,
@@ -89,10 +96,7 @@ def save(
             # All files first, then config.json, which makes them the model.
             for role, path, pieces in _files_to_write(folder, model, step, in_8_bits):
                 _write(role, path, pieces, files, before)
-            if bundle:
-                entries = manifests.bundled(folder, parts)
-            else:
-                entries = manifests.referenced(folder, parts)
+            enter = manifests.bundled if bundle else manifests.referenced
             manifest = Manifest(
                 model=kind,
                 family=family,
@@ -101,7 +105,7 @@ def save(
                 files=files,
                 step=step,
                 training=training,
-                parts=entries,
+                parts=enter(folder, parts),
                 made_by=made_now(),
             )
             write_manifest(folder, manifest)
@@ -114,12 +118,10 @@ def save(
 
         # Delete the files of the model before, and the files of writers that were killed.
         listed = {UNFINISHED_FILES, *before}
-        left = []
-        for file in os.listdir(folder):
-            if manifests.is_data(file) or safe_files.whole_name(file) in listed:
-                left.append(file)
+        names = os.listdir(folder)
+        left = [name for name in names if manifests.is_data(name) or whole_name(name) in listed]
         _remove_unnamed(folder, left)
-        _remove_unfinished(folder)
+        remove_files(folder, manifests.is_unfinished)
         if not continues_run:
             # The companions of a model that is no longer there: settings tuned for it, the log of
             # its training.
@@ -134,9 +136,7 @@ def _files_to_write(
     folder: Path, model: LanguageModel | manifests.ModelArrays, step: int, in_8_bits: bool
 ) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
     """Yield (role, wanted path, content in pieces) of the files of a model, weights first."""
-    arrays = model.to_arrays()
-    if in_8_bits:
-        arrays = scaled(arrays)
+    arrays = scaled(model.to_arrays()) if in_8_bits else model.to_arrays()
     yield "weights", folder / f"weights-{step:08d}.safetensors", list(tensors.chunks(arrays))
     for role, data in model.tokenizer.to_files().items():
         yield role, folder / role, [data]
@@ -157,15 +157,15 @@ def _write(
     # A file of the same name belongs to the model before, which stays whole until config.json is
     # replaced: take another name if the contents differ. A link is replaced: the file that it leads
     # to is not ours.
-    digest = safe_files.digest(_dropping_pages(pieces))
-    existing_digest = None if path.is_symlink() else safe_files.sha256(path)
-    if existing_digest != digest and path.exists() and not path.is_symlink():
-        path = path.with_stem(f"{path.stem}-{digest[:8]}")
-        existing_digest = safe_files.sha256(path)
-    files[path.name] = FileEntry(role, sum(map(len, pieces)), digest)
+    new_hash = digest(_dropping_pages(pieces))
+    existing_hash = None if path.is_symlink() else sha256(path)
+    if existing_hash != new_hash and path.exists() and not path.is_symlink():
+        path = path.with_stem(f"{path.stem}-{new_hash[:8]}")
+        existing_hash = sha256(path)
+    files[path.name] = FileEntry(role, sum(map(len, pieces)), new_hash)
     if not is_model(path.parent):
         write_facts(path.parent / UNFINISHED_FILES, {"files": sorted({*files, *before})})
-    if existing_digest != digest:
+    if existing_hash != new_hash:
         replace_file(path, _dropping_pages(pieces))
 
 
@@ -189,7 +189,7 @@ def save_results(
     manifest = dataclasses.replace(manifest, results=results, training=training)
     with writing(folder):
         write_manifest(folder, manifest)
-        _remove_unfinished(folder)
+        remove_files(folder, manifests.is_unfinished)
     return manifest
 
 
@@ -247,10 +247,7 @@ def holds_leftovers(folder: Path) -> bool:
     expected = {lock.OWNER, checkpoints.FOLDER}
     if METRICS in names and is_of_a_run(folder):
         expected.add(METRICS)
-    rest = []
-    for name in names:
-        if name not in expected and safe_files.whole_name(name) not in listed:
-            rest.append(name)
+    rest = [name for name in names if name not in expected and whole_name(name) not in listed]
     is_begun = any(name.startswith("weights-") for name in names)
     return all(map(manifests.is_ours, rest)) and (is_begun or not rest)
 
@@ -280,12 +277,6 @@ def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
     manifests.remove_unnamed(folder)
 
 
-def _remove_unfinished(folder: Path) -> None:
-    """Delete files that writers that were killed had not put in place: of the model, and kept
-    beside it."""
-    remove_files(folder, manifests.is_unfinished)
-
-
 def _dropping_pages(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     """Yield the pieces; release the memory pages of mapped ones once they are used."""
     for piece in pieces:
@@ -297,12 +288,12 @@ def _dropping_pages(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | me
 def checked_files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]:
     """Return the files with that role, at least one, their lengths checked."""
     checked = files_of(folder)
-    files = {}
-    for name, entry in manifest.files.items():
-        if entry.role != role:
-            continue
-        # Lengths are compared before hashes: that takes no time.
-        files[checked.plain_file(name, entry.bytes)] = entry
+    # Lengths are compared before hashes: that takes no time.
+    files = {
+        checked.plain_file(name, entry.bytes): entry
+        for name, entry in manifest.files.items()
+        if entry.role == role
+    }
     if not files:
         raise ModelError(checked.damaged, f"{CONFIG} names no {role}")
     return files
@@ -429,10 +420,14 @@ def _multiplied(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     for name in [name for name in arrays if name.endswith(SCALE)]:
         scaled_name = name.removesuffix(SCALE)
         scale, wholes = arrays.pop(name), arrays.get(scaled_name)
-        why = f"array {name!r} is not the scale of another array"
-        if wholes is None or wholes.dtype != np.int8:
-            raise ModelError("the weights cannot be read", why)
-        if scale.dtype != np.float32 or scale.shape != wholes.shape[:1]:
-            raise ModelError("the weights cannot be read", why)
+        if (
+            wholes is None
+            or wholes.dtype != np.int8
+            or scale.dtype != np.float32
+            or scale.shape != wholes.shape[:1]
+        ):
+            raise ModelError(
+                "the weights cannot be read", f"array {name!r} is not the scale of another array"
+            )
         arrays[scaled_name] = wholes * scale.reshape(-1, *[1] * (wholes.ndim - 1))
     return arrays

@@ -70,10 +70,8 @@ def made_by_command(arguments: Sequence[str] | None) -> Iterator[None]:
 def shown_command(arguments: Sequence[str]) -> str:
     """Return a command line for a shell, without paths outside the working folder or addresses of
     other machines, which are private to the user."""
-    words = ["rnnlm"]
-    for argument in arguments:
-        words.append(",".join(map(_without_places, argument.split(","))))
-    return shlex.join(words)
+    words = [",".join(map(_without_places, argument.split(","))) for argument in arguments]
+    return shlex.join(["rnnlm", *words])
 
 
 def _without_places(part: str) -> str:

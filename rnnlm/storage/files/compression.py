@@ -9,7 +9,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, cast
 
 from rnnlm.storage.files.first_bytes import ENOUGH, compression_of
 
@@ -63,16 +63,9 @@ def compressed(pieces: Iterable[bytes | memoryview], suffix: str) -> Iterator[by
     yield made.flush()
 
 
-class Compressor(Protocol):
-    """A compressor of one file, piece by piece."""
-
-    def compress(self, data: bytes | memoryview, /) -> bytes: ...
-
-    def flush(self) -> bytes: ...
-
-
-def compressor(suffix: str) -> Compressor | None:
-    """Return a compressor for a file with this suffix; None if it is not compressed."""
+def compressor(suffix: str) -> Any:
+    """Return a compressor for a file with this suffix, which has `compress` and `flush`; None if
+    the file is not compressed."""
     suffix = suffix.lower()
     if suffix not in SUFFIXES:
         return None
@@ -82,17 +75,13 @@ def compressor(suffix: str) -> Compressor | None:
         return zstandard.ZstdCompressor().compressobj()
     if suffix == ".gz":
         return zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
-    if suffix == ".xz":
-        return lzma.LZMACompressor()
-    return bz2.BZ2Compressor()
+    return lzma.LZMACompressor() if suffix == ".xz" else bz2.BZ2Compressor()
 
 
 def without_suffix(path: str) -> str:
     """Return `path` without its suffix of compression."""
     suffix = Path(path).suffix
-    if suffix.lower() not in SUFFIXES:
-        return path
-    return path.removesuffix(suffix)
+    return path.removesuffix(suffix) if suffix.lower() in SUFFIXES else path
 
 
 class _Frames(io.RawIOBase):
@@ -160,7 +149,6 @@ class _Frames(io.RawIOBase):
             raise OSError(f"{why}: {error}") from None
 
         # The bytes after the frame's end begin the next one.
-        taken = len(piece) - len(self.frame.unused_data)
-        self.rest = self.rest[taken:]
+        self.rest = self.rest[len(piece) - len(self.frame.unused_data) :]
         if self.frame.eof:
             self.frame = None

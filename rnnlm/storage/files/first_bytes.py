@@ -92,19 +92,17 @@ _NO_TEXT = ("Cc", "Cn", "Co", "Cs")  # control characters, and those that are un
 
 def compression_of(start: bytes) -> str:
     """Return the suffix of the compression of a file that begins so; "" for none."""
-    for pattern, suffix in COMPRESSED.items():
-        if re.match(pattern, start):
-            return suffix
-    return ""
+    suffixes = (suffix for pattern, suffix in COMPRESSED.items() if re.match(pattern, start))
+    return next(suffixes, "")
 
 
 def binary_of(start: bytes) -> tuple[str, str] | None:
     """Return the kind of a file that begins so and holds no text, and a hint."""
     if compression_of(start):
         return "compressed twice", "decompress it once"
-    for pattern, (what, hint) in _BINARIES.items():
+    for pattern, kind_and_hint in _BINARIES.items():
         if re.match(pattern, start, re.DOTALL):
-            return what, hint
+            return kind_and_hint
     # A header of tar has a checksum.
     try:
         tarfile.TarInfo.frombuf(start[:512], "utf-8", "surrogateescape")
@@ -115,10 +113,8 @@ def binary_of(start: bytes) -> tuple[str, str] | None:
 
 def marked_encoding(start: bytes) -> str | None:
     """Return the encoding given by the byte order mark, except for UTF-8."""
-    for mark, encoding in _MARKED.items():
-        if start.startswith(mark):
-            return encoding
-    return None
+    encodings = (encoding for mark, encoding in _MARKED.items() if start.startswith(mark))
+    return next(encodings, None)
 
 
 def unmarked_encoding(start: bytes) -> str | None:

@@ -96,10 +96,16 @@ def check(folder: Path) -> None:
 @contextlib.contextmanager
 def _owned(target: Path, path: Path, work: str) -> Iterator[None]:
     """Own the folder or file `target` in this context; the file at `path` names its owner."""
+
+    # A single step of the work may take hours, so a thread touches the file now and then.
+    def touch() -> None:
+        with contextlib.suppress(OSError):  # the folder may come back
+            os.utime(path)
+
     with writing(target):
         stream = _take_lock(target, path, work)
     try:
-        with _touching(path):
+        with repeating(touch, TOUCH_SECONDS, "run lock"):
             yield
     finally:
         with contextlib.suppress(OSError), stream:
@@ -195,17 +201,6 @@ def _seconds_since_touched(stream: IO[bytes]) -> float:
             return os.fstat(now.fileno()).st_mtime - os.fstat(stream.fileno()).st_mtime
     finally:
         probe.unlink(missing_ok=True)
-
-
-def _touching(path: Path) -> contextlib.AbstractContextManager[None]:
-    """Touch the file now and then in this context, in a thread: a single step of the work may take
-    hours."""
-
-    def touch() -> None:
-        with contextlib.suppress(OSError):  # the folder may come back
-            os.utime(path)
-
-    return repeating(touch, TOUCH_SECONDS, "run lock")
 
 
 def _machine() -> str:

@@ -95,9 +95,7 @@ def _fault(folder: Path) -> str:
     mode = stat.S_IMODE(status.st_mode)
     if status.st_uid != os.geteuid():
         return "it belongs to another user"
-    if mode & 0o077:
-        return f"other users may open it: its mode is {mode:04o}"
-    return ""
+    return f"other users may open it: its mode is {mode:04o}" if mode & 0o077 else ""
 
 
 def _user() -> str:
@@ -132,8 +130,7 @@ def temporary(parent: Path | None = None) -> "tempfile.TemporaryDirectory[str]":
 
 def _remove_leftover(folder: Path) -> None:
     with contextlib.suppress(OSError):
-        is_young = abs(time.time() - folder.lstat().st_mtime) < YOUNG_SECONDS
-        if is_young or _fault(folder):
+        if abs(time.time() - folder.lstat().st_mtime) < YOUNG_SECONDS or _fault(folder):
             return
         descriptor = _locked(folder)
         if descriptor is not None:

@@ -76,32 +76,22 @@ def opened(
     messages. is_kept: whether standard input or a pipe can be read again. errors: as for
     :func:`decode`; "replace" reads UTF-16 without a mark, too.
     """
-    with naming_errors(source, error):
-        try:
-            with _open(source, on_read, is_kept) as raw, decompressed(raw) as stream:
-                start = stream.peek(START_BYTES)[:START_BYTES]  # type: ignore[attr-defined]
-                _check_start(source, start, error, wanted, errors)
-                if stream is raw and start and without_suffix(source) != source:
-                    notice(f"{source} is not compressed: it is read as is")
-                yield stream
-        except IsADirectoryError:
-            raise error(
-                f"{source} is a directory", hint=f"name its files: '{source}/*.txt'"
-            ) from None
-
-
-@contextlib.contextmanager
-def naming_errors(source: str, kind: type[RnnlmError]) -> Iterator[None]:
-    """Turn errors of reading in this context into an error of that kind, which names the file."""
     what = f"cannot read {shown_name(source)}"
     try:
-        yield
+        with _open(source, on_read, is_kept) as raw, decompressed(raw) as stream:
+            start = stream.peek(START_BYTES)[:START_BYTES]  # type: ignore[attr-defined]
+            _check_start(source, start, error, wanted, errors)
+            if stream is raw and start and without_suffix(source) != source:
+                notice(f"{source} is not compressed: it is read as is")
+            yield stream
+    except IsADirectoryError:
+        raise error(f"{source} is a directory", hint=f"name its files: '{source}/*.txt'") from None
     except EOFError:
-        raise kind(what, "the compressed file is truncated") from None
-    except OSError as error:
-        raise kind(what, error.strerror or str(error)) from None
-    except zlib.error as error:
-        raise kind(what, f"it is damaged: {error}") from None
+        raise error(what, "the compressed file is truncated") from None
+    except OSError as failure:
+        raise error(what, failure.strerror or str(failure)) from None
+    except zlib.error as failure:
+        raise error(what, f"it is damaged: {failure}") from None
 
 
 def _check_start(
@@ -134,12 +124,11 @@ def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str
     errors: treatment of bad bytes, as Python names it; None: "strict", if no other can be
     requested.
     """
-    has_nul = errors in (None, "strict") and b"\0" in data
     try:
         text = data.decode("utf-8", errors or "strict")
     except UnicodeDecodeError as error:
         raise not_utf8(data, error, source, first_line, errors) from None
-    if has_nul:
+    if errors in (None, "strict") and b"\0" in data:
         raise _nul(data, source, first_line, errors)
     return text
 
@@ -229,15 +218,14 @@ def _place(data: bytes, at: int, source: str, first_line: int) -> str:
     """Return the place of a byte of `data` for messages; see :func:`decode`."""
     before = data[:at]
     line = first_line + before.count(b"\n")
-    byte = at - (before.rfind(b"\n") + 1) + 1
+    byte = at - before.rfind(b"\n")
     return f"{shown_name(source)}, line {line}, byte {byte}"
 
 
 def undecoded(text: str, place: int) -> str:
     """Say for messages which byte is at a place of `text` that was read with "surrogateescape"."""
     before = text[:place].encode("utf-8", "surrogateescape")
-    byte = ord(text[place]) - 0xDC00
-    return f"byte {len(before) + 1} is 0x{byte:02x}"
+    return f"byte {len(before) + 1} is 0x{ord(text[place]) - 0xDC00:02x}"
 
 
 def text_lines(source: str, stream: IO[bytes], errors: str | None) -> Iterator[str]:
@@ -330,9 +318,8 @@ class StandardInput:
 
     def has_more(self) -> bool:
         """Return whether `take` would not wait."""
-        if self.descriptor is None:
-            return True
-        return bool(select.select([self.descriptor], [], [], 0)[0])
+        descriptor = self.descriptor
+        return descriptor is None or bool(select.select([descriptor], [], [], 0)[0])
 
 
 class ArrivingBytes(io.BufferedIOBase):
@@ -560,9 +547,7 @@ def _check_extent(text: str) -> None:
     for line in bare.splitlines():
         # A key ends at an equals sign or a colon; the name of a table is in brackets.
         *before, rest = re.split("[=:]", line)
-        names = before
-        if line.lstrip().startswith("["):
-            names = [*before, rest]
+        names = [*before, rest] if line.lstrip().startswith("[") else before
         keys += len(names)
         for name in names:
             dots = re.split("[,{]", name)[-1].count(".")

@@ -138,11 +138,9 @@ def _kept(path: Path, record: Record) -> list[RowsWritten]:
 def _hash_of_start(path: Path, length: int) -> "hashlib._Hash":
     hashed = hashlib.sha256()
     with open(path, "rb") as stream:
-        piece = stream.read(min(length, CHUNK_BYTES))
-        while piece:
+        while piece := stream.read(min(length, CHUNK_BYTES)):
             hashed.update(piece)
             length -= len(piece)
-            piece = stream.read(min(length, CHUNK_BYTES))
     return hashed
 
 

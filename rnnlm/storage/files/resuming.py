@@ -7,13 +7,12 @@ and the signatures of its texts.
 """
 
 import contextlib
-import dataclasses
 import enum
 import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from rnnlm.errors import OutputError, TextError, first_of, keyword, notice
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.lock import OWNER
 from rnnlm.storage.files.reading import STANDARD_INPUT
-from rnnlm.storage.files.writing import sha256
+from rnnlm.storage.files.writing import digest, sha256
 
 Identity = Mapping[str, str]  # of work: the facts that its result depends on, by name
 
@@ -84,9 +83,10 @@ def next_step(
     # Finished files had no such errors.
     if existing.identity.get(ENCODING_ERRORS) == STRICT:
         free = {*free, ENCODING_ERRORS}
-    differences = []
-    for name in differing(existing.identity, wanted, free):
-        differences.append(_difference(name, existing.identity.get(name), wanted.get(name)))
+    differences = [
+        _difference(name, existing.identity.get(name), wanted.get(name))
+        for name in differing(existing.identity, wanted, free)
+    ]
     if differences:
         why = first_of(differences, MOST_DIFFERENCES, "; ")
         raise OutputError(f"{place} already holds another result", why, ways_out)
@@ -96,12 +96,12 @@ def next_step(
 def differing(before: Identity, now: Identity, free: Collection[str]) -> list[str]:
     """Return the names of the parts that differ. Where the kind of model does, it comes first, and
     settings that only one of the two kinds has are left out."""
-    names = []
-    for name in {**before, **now}:
-        if name not in free and not _are_equal(before.get(name), now.get(name)):
-            names.append(name)
-    has_other_kind = MODEL in names and MODEL in before and MODEL in now
-    if not has_other_kind:
+    names = [
+        name
+        for name in {**before, **now}
+        if name not in free and not _are_equal(before.get(name), now.get(name))
+    ]
+    if not (MODEL in names and MODEL in before and MODEL in now):
         return names
     names = [name for name in names if name in before and name in now]
     return sorted(names, key=lambda name: name != MODEL)
@@ -149,7 +149,7 @@ def settings_identity(*settings: Any, without: Collection[str] = ()) -> dict[str
     names of settings that the result does not depend on, or that another class has too."""
     parts = []
     for group in settings:
-        names = [field.name for field in dataclasses.fields(group) if field.name not in without]
+        names = [field.name for field in fields(group) if field.name not in without]
         parts.append({name: in_one_spelling(getattr(group, name)) for name in names})
     return merged(*parts)
 
@@ -179,10 +179,10 @@ def in_one_spelling(value: object) -> str:
 def text_signatures(names: Iterable[str], role: str = "text") -> dict[str, str]:
     """Return the signatures of texts, in their order, as part of an identity. role: their use.
     Their names count for nothing."""
-    signatures = {}
-    for number, name in enumerate(names, start=1):
-        signatures[role if number == 1 else f"{role} {number}"] = signature(name)
-    return signatures
+    return {
+        role if number == 1 else f"{role} {number}": signature(name)
+        for number, name in enumerate(names, start=1)
+    }
 
 
 # Files that hold a program's data: they are new each time, so only content counts.
@@ -217,8 +217,7 @@ def signature(name: str) -> str:
     except OSError as error:
         raise TextError(f"cannot read {name}", error.strerror or str(error)) from None
     changed = datetime.fromtimestamp(status.st_mtime_ns // 10**9, UTC).strftime("%F %T")
-    nanoseconds = status.st_mtime_ns % 10**9
-    when = f"{changed}.{nanoseconds:09d} UTC"
+    when = f"{changed}.{status.st_mtime_ns % 10**9:09d} UTC"
     return f"{status.st_size:,} bytes, changed {when}{SIGNED}{ends}{_format(name)}"
 
 
@@ -241,17 +240,14 @@ def _hash_of_ends(name: str, size: int) -> str:
 
 def _folder_signature(folder: Path) -> str:
     lines = {}
-    visited: dict[str, Path] = {}
-    for path, target in _below(folder, visited):
+    for path, target in _below(folder, visited={}):
         if target is not None:
             lines[path] = f"{path.relative_to(folder)} -> {target.relative_to(folder)}\n"
         elif path.is_file() and path.name != OWNER:
             status = path.stat()
             lines[path] = f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n"
-    hashed = hashlib.sha256()
-    for path in sorted(lines):
-        hashed.update(lines[path].encode("utf-8", "surrogatepass"))
-    return f"{len(lines):,} files{SIGNED}{hashed.hexdigest()[:SIGNATURE_DIGITS]}"
+    hashed = digest(lines[path].encode("utf-8", "surrogatepass") for path in sorted(lines))
+    return f"{len(lines):,} files{SIGNED}{hashed[:SIGNATURE_DIGITS]}"
 
 
 def _below(folder: Path, visited: dict[str, Path]) -> Iterator[tuple[Path, Path | None]]:

@@ -54,16 +54,12 @@ def csv_line(cells: Iterable[str]) -> str:
 def quoted(cell: str) -> str:
     """Return `cell` as it is written."""
     needs_it = '"' in cell or "\t" in cell or "\n" in cell or "\r" in cell
-    if not needs_it:
-        return cell
-    return '"' + cell.replace('"', '""') + '"'
+    return '"' + cell.replace('"', '""') + '"' if needs_it else cell
 
 
 def unquoted(cell: str) -> str:
     """Return the text that was written as `cell`."""
-    if not _QUOTED.fullmatch(cell):
-        return cell
-    return cell[1:-1].replace('""', '"')
+    return cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell
 
 
 def json_text(value: Any) -> str:
@@ -85,14 +81,10 @@ def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple
     number = 1
     for first in stream:
         # Few lines hold a quotation mark, so all others are split and no more.
-        taken = 1
-        cells = _split(first)
+        taken, cells = 1, _split(first)
         if '"' in first:
-            spanning = _spanning(first, stream, columns)
-            if spanning:
-                taken, cells = spanning
-            else:
-                cells = [unquoted(cell) for cell in cells]
+            by_itself = 1, list(map(unquoted, cells))
+            taken, cells = _spanning(first, stream, columns) or by_itself
         if first.strip("\r\n"):
             columns = columns or len(cells)
             yield number, cells
@@ -110,9 +102,7 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        if self._again:
-            return self._again.pop()
-        return next(self._lines)
+        return self._again.pop() if self._again else next(self._lines)
 
     def give_back(self, lines: list[str]) -> None:
         self._again.extend(reversed(lines))
@@ -180,8 +170,7 @@ def is_gap(value: object) -> bool:
     if value is None or type(value).__name__ == "NAType":
         return True
     # NaN and pandas' NaT differ from themselves.
-    is_number = isinstance(value, float) or type(value).__name__ == "NaTType"
-    return is_number and value != value
+    return (isinstance(value, float) or type(value).__name__ == "NaTType") and value != value
 
 
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
@@ -288,8 +277,7 @@ def rows(
     with opened(source, errors=errors) as stream:
         lines = text_lines(source, stream, errors)
         if kind == CSV:
-            cells = _csv(source, lines, columns)
-            yield from _named(source, cells, has_header)
+            yield from _named(source, _csv(source, lines, columns), has_header)
         elif kind == TSV:
             yield from _named(source, tsv_rows(lines), has_header)
         elif kind == JSON_LINES:
@@ -408,10 +396,10 @@ def save_parquet(
             values = [row[name] for row in rows]
             parts_of[name] += [pyarrow.array(values, type_name)] if type_name else values
 
-    columns = []
-    for name, type_name in types.items():
-        parts = parts_of[name]
-        columns.append(pyarrow.chunked_array(parts, type_name) if type_name else _column(parts))
+    columns = [
+        pyarrow.chunked_array(parts_of[name], type_name) if type_name else _column(parts_of[name])
+        for name, type_name in types.items()
+    ]
     file = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(columns, list(types)), file)
     save_file(path, [memoryview(file.getvalue())])
@@ -425,8 +413,9 @@ def _column(values: list[object]) -> "pyarrow.Array":
         return pyarrow.array(values)
     except (pyarrow.ArrowException, OverflowError):
         # There are numbers and texts, or numbers that are too large.
-        texts = [None if value is None else cell_text(value) for value in values]
-        return pyarrow.array(texts, "string")
+        return pyarrow.array(
+            [None if value is None else cell_text(value) for value in values], "string"
+        )
 
 
 def cell_text(value: object) -> str:
@@ -629,8 +618,7 @@ def _named(
         if names.count("") > 1:
             names = list(names)
             for place, column_number in enumerate(numbers):
-                is_filled = any(cells[place : place + 1] > [""] for _, cells in sample)
-                if not names[place] and is_filled:
+                if not names[place] and any(cells[place : place + 1] > [""] for _, cells in sample):
                     names[place] = column_number
     else:
         table = itertools.chain([first], table)
@@ -663,11 +651,8 @@ def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:
     columns = list(map(folded, columns))
     for delimiter, names_of_delimiter in cells.items():
         names = list(map(folded, names_of_delimiter))
-        if columns:
-            has_them = all(name in names for name in columns)
-        else:
-            has_them = any(name in names for name in USUAL_COLUMNS)
-        if has_them:
+        has_usual = not columns and not {*names}.isdisjoint(USUAL_COLUMNS)
+        if has_usual or (columns and {*columns} <= {*names}):
             return delimiter
     return max(DELIMITERS, key=lambda delimiter: len(cells[delimiter]))
 

@@ -13,6 +13,7 @@ import json
 import math
 import mmap
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BufferedReader
 from pathlib import Path
@@ -92,8 +93,7 @@ def mapped(path: Path) -> dict[str, np.ndarray]:
     arrays = {}
     for name, entry in entries.items():
         start, end = entry.data_offsets
-        array = np.asarray(data[start:end]).view(DTYPES[entry.dtype])
-        arrays[name] = array.reshape(entry.shape)
+        arrays[name] = np.asarray(data[start:end]).view(DTYPES[entry.dtype]).reshape(entry.shape)
     return arrays
 
 
@@ -185,9 +185,8 @@ def _fits(entry: _Entry, file_bytes: int, data_bytes: int) -> bool:
     if not 0 <= start <= end <= data_bytes or entry.dtype not in DTYPES:
         return False
     # A shape of many or huge dimensions would take long to multiply.
-    if len(entry.shape) > MOST_DIMENSIONS:
-        return False
-    if not all(0 <= size <= file_bytes for size in entry.shape):
+    is_huge = any(not 0 <= size <= file_bytes for size in entry.shape)
+    if is_huge or len(entry.shape) > MOST_DIMENSIONS:
         return False
     return math.prod(entry.shape) * DTYPES[entry.dtype].itemsize == end - start
 
@@ -245,8 +244,7 @@ class ChunkedArray:
         # The first piece begins somewhere inside its chunk, each later one at the start of its own.
         while done < len(target):
             at = start + done - int(self.starts[number])
-            missing = len(target) - done
-            piece = self.chunk(number)[at : at + missing]
+            piece = self.chunk(number)[at : at + len(target) - done]
             self._check(piece)
             target[done : done + len(piece)] = piece
             done += len(piece)
@@ -266,36 +264,32 @@ class ChunkedArray:
 
     def chunks(self) -> Iterator[np.ndarray]:
         """Yield the chunks, one after the other."""
-        for number in range(len(self.starts) - 1):
-            yield self.chunk(number)
+        return map(self.chunk, range(len(self.starts) - 1))
 
     def searchsorted(self, value: int | np.integer, side: Literal["left", "right"] = "left") -> int:
         """Return where `value` belongs among the items, which ascend, as numpy's function of that
         name does. Few items are read."""
         # Find the last chunk that begins before it; chunks hold one item at least.
-        low, high = 0, len(self.starts) - 1
-        while low < high:
-            middle = (low + high) // 2
-            if self.chunk(middle)[:1].searchsorted(value, side):
-                low = middle + 1
-            else:
-                high = middle
-        if not low:
+        chunks = range(len(self.starts) - 1)
+        number = bisect_left(
+            chunks, True, key=lambda number: not self.chunk(number)[:1].searchsorted(value, side)
+        )
+        if not number:
             return 0
-        number = low - 1
-        return int(self.starts[number] + self.chunk(number).searchsorted(value, side))
+        return int(self.starts[number - 1] + self.chunk(number - 1).searchsorted(value, side))
 
     def until(self, stop: int) -> "ChunkedArray":
         """Return the items before `stop`."""
         starts = self.starts[self.starts < stop]
         # Sums are known of the chunks that stay whole.
         whole = int((self.starts[1:] <= stop).sum())
-        sums = self.sums[: min(len(starts), whole)]
-
-        def chunk(number: int) -> np.ndarray:
-            return self.chunk(number)[: stop - int(self.starts[number])]
-
-        return ChunkedArray([*starts, stop], chunk, self.dtype, self.below, sums)
+        return ChunkedArray(
+            [*starts, stop],
+            lambda number: self.chunk(number)[: stop - int(self.starts[number])],
+            self.dtype,
+            self.below,
+            self.sums[: min(len(starts), whole)],
+        )
 
     def sum(self) -> int:
         """Return the sum of all items; the chunks whose sums are known are not read."""

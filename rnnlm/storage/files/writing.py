@@ -140,9 +140,7 @@ def short_name(path: Path) -> str:
     """Return the name of the file at `path`, short enough for an ending; of a very long one a
     hash."""
     name = os.fsencode(path.name)
-    if len(name) <= LONGEST_NAME:
-        return path.name
-    return digest([name])[:32]
+    return path.name if len(name) <= LONGEST_NAME else digest([name])[:32]
 
 
 def unfinished_path(path: Path) -> Path:
@@ -215,11 +213,7 @@ def write_facts(path: Path, facts: object, indent: int = 1) -> None:
 
 def check_facts(content: Any) -> None:
     """Remove the hash from the facts read from a file. Raise ValueError where it is not theirs."""
-    is_whole = False
-    if isinstance(content, dict):
-        stored_hash = content.pop(HASH, None)
-        is_whole = stored_hash == hash_of_facts(content)
-    if not is_whole:
+    if not isinstance(content, dict) or content.pop(HASH, None) != hash_of_facts(content):
         raise ValueError("it was changed after it was written")
 
 
