@@ -106,13 +106,12 @@ class Command(click.Command):
             formatter.write_text(text or "")
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        options = []
-        for parameter in self.get_params(context):
-            if isinstance(parameter, click.Option) and not parameter.hidden:
-                options.append(parameter)
-        shown = options
-        if not self._shows_all(context):
-            shown = [option for option in options if self._is_shown(option, context)]
+        options = [
+            parameter
+            for parameter in self.get_params(context)
+            if isinstance(parameter, click.Option) and not parameter.hidden
+        ]
+        shown = [option for option in options if self._is_shown(option, context)]
 
         # Those without a title come last, whichever options are declared first.
         places = [self.sections.get(option.name) for option in shown]
@@ -134,7 +133,7 @@ class Command(click.Command):
     def _is_shown(self, option: click.Option, context: click.Context) -> bool:
         """Return whether `--help` shows an option beside those on the command line."""
         place = self.sections.get(option.name)
-        if place is None:
+        if place is None or self._shows_all(context):
             return True
         if place.goes_with:
             return not _pairs_of(context).isdisjoint(place.goes_with)
@@ -144,9 +143,8 @@ class Command(click.Command):
         self, hidden: list[click.Option], context: click.Context, formatter: click.HelpFormatter
     ) -> None:
         """Say how the options are seen that are not shown."""
-        goes_with: dict[str, None] = {}
-        for option in hidden:
-            goes_with |= dict.fromkeys(self.sections[option.name].goes_with)
+        hints = (self.sections[option.name].goes_with for option in hidden)
+        goes_with = dict.fromkeys(itertools.chain.from_iterable(hints))
         formatter.write_paragraph()
         if goes_with:
             *others, last = goes_with
@@ -164,9 +162,8 @@ _ARGUMENTS, _WANTS_ALL = f"{__name__}.arguments", f"{__name__}.wants_all"
 
 def _pairs_of(context: click.Context) -> set[str]:
     """Return each word of the command line with the next one, `--name=value` as two words."""
-    words: list[str] = []
-    for argument in context.meta.get(_ARGUMENTS, ()):
-        words += argument.split("=", 1)
+    arguments = context.meta.get(_ARGUMENTS, ())
+    words = itertools.chain.from_iterable(argument.split("=", 1) for argument in arguments)
     return {f"{first} {second}" for first, second in itertools.pairwise(words)}
 
 
@@ -224,17 +221,17 @@ class CommandGroup(click.Group):
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         # The width that the names and the gap between the columns leave for the short helps.
         width = formatter.width - max(map(len, self.names)) - 6
-        sections = {}
-        for title, names in self.groups.items():
-            sections[title] = [(name, self.load(name).get_short_help_str(width)) for name in names]
+        sections = {
+            title: [(name, self.load(name).get_short_help_str(width)) for name in names]
+            for title, names in self.groups.items()
+        }
         sections["Options"] = records_of(self.get_params(context), context)
         write_sections(formatter, sections)
 
     def resolve_command(
         self, context: click.Context, arguments: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        is_known = not arguments or arguments[0] in self.names
-        if not is_known and not context.resilient_parsing:
+        if arguments and arguments[0] not in self.names and not context.resilient_parsing:
             raise UsageError(
                 f"{self.unknown} {arguments[0]!r}", hint=nearest(arguments[0], self.names)
             )
@@ -243,12 +240,8 @@ class CommandGroup(click.Group):
 
 def records_of(parameters: Iterable[click.Parameter], context: click.Context) -> list[Record]:
     """Return names and descriptions of the parameters that `--help` shows."""
-    records = []
-    for parameter in parameters:
-        record = parameter.get_help_record(context)
-        if record is not None:  # arguments are in the usage line
-            records.append(record)
-    return records
+    records = (parameter.get_help_record(context) for parameter in parameters)
+    return [record for record in records if record is not None]  # arguments have none
 
 
 def write_sections(

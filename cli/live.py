@@ -216,9 +216,8 @@ class CountingDisplay:
         if isinstance(event, events.Started):
             self.progress.say(started_line(event))
         elif isinstance(event, events.Counting):
-            left = ""
-            if event.seconds_left is not None:
-                left = f", {terminal.duration(event.seconds_left)} left"
+            seconds = event.seconds_left
+            left = "" if seconds is None else f", {terminal.duration(seconds)} left"
             self.progress(f"{event.phase}: {event.share:.0%}{left}")
         elif isinstance(event, events.Counted):
             self.progress(f"order {event.order}: {plural(event.ngrams, 'n-gram')}")
@@ -271,8 +270,7 @@ class LiveDisplay:
 
         if self.step is None:
             return Text("starting ...")
-        narrow = self.console.width < terminal.NARROW_COLUMNS
-        lines = self._lines(self.step, narrow)
+        lines = self._lines(self.step, narrow=self.console.width < terminal.NARROW_COLUMNS)
         return terminal.bar_panel(self.console, self.step.progress, lines)
 
     def _lines(self, step: events.Step, narrow: bool) -> list[str]:
@@ -353,9 +351,8 @@ def rare_event_line(event: events.Event) -> str:
     if isinstance(event, events.Started):
         return started_line(event)
     if isinstance(event, events.RolledBack):
-        attempts = "1 more attempt is left"
-        if event.left != 1:
-            attempts = f"{event.left} more attempts are left"
+        several = f"{event.left} more attempts are left"
+        attempts = "1 more attempt is left" if event.left == 1 else several
         rate = f"{event.rate_factor:g} times the learning rate"
         return f"{event.why}; back to step {event.to_step:,} at {rate} ({attempts})"
     if isinstance(event, events.SaveFailed) and event.failures > 1:
@@ -378,13 +375,10 @@ def training_metric(event: events.Step, loss_is_of_text: bool = True) -> str:
     """Return the perplexity since the last report; the loss itself for labels or noise words."""
     if not (event.is_exact and loss_is_of_text):
         return f"loss {event.loss_nats:.3f}"
-    perplexity = math.inf
-    if event.loss_nats < 700:  # the largest argument whose exp is a float
-        perplexity = math.exp(event.loss_nats)
-    return f"perplexity {perplexity:.1f}"
+    is_finite = event.loss_nats < 700  # the largest argument whose exp is a float
+    return f"perplexity {math.exp(event.loss_nats) if is_finite else math.inf:.1f}"
 
 
 def seconds_left(event: events.Step) -> float:
-    if event.progress <= 0:
-        return 0.0
-    return event.seconds * (1 - event.progress) / event.progress
+    rest = 1 - event.progress
+    return event.seconds * rest / event.progress if event.progress > 0 else 0.0

@@ -271,8 +271,7 @@ def _show_refusal(error: click.ClickException, arguments: Sequence[str]) -> None
         return
     what, hint = error.format_message(), ""
     if isinstance(error, click.UsageError):
-        command = (error.ctx or context_of(arguments)).command_path
-        hint = f"see {command} --help"
+        hint = f"see {(error.ctx or context_of(arguments)).command_path} --help"
     if isinstance(error, click.NoSuchOption):
         from .options import setting_instead
 
@@ -305,9 +304,8 @@ def context_of(arguments: Sequence[str]) -> click.Context:
     """Return a context of the command that these arguments name."""
     context = click.Context(cli, info_name="rnnlm")
     for word in arguments:
-        subcommand = None
-        if isinstance(context.command, click.Group):
-            subcommand = context.command.get_command(context, word)
+        group = context.command
+        subcommand = group.get_command(context, word) if isinstance(group, click.Group) else None
         if subcommand is None:
             break
         context = click.Context(subcommand, context, info_name=word)
@@ -317,9 +315,7 @@ def context_of(arguments: Sequence[str]) -> click.Context:
 def _take_flags(arguments: Sequence[str]) -> tuple[list[str], frozenset[str]]:
     """Return the arguments without the flags that are accepted anywhere, and these flags (before
     any `--`)."""
-    end = len(arguments)
-    if "--" in arguments:
-        end = arguments.index("--")
+    end = arguments.index("--") if "--" in arguments else len(arguments)
     options = [argument for argument in arguments[:end] if argument not in ANYWHERE]
     return [*options, *arguments[end:]], ANYWHERE.intersection(arguments[:end])
 

@@ -154,11 +154,8 @@ def _set_names() -> set[str]:
     from rnnlm import registry
     from rnnlm.config import names_of
 
-    names: set[str] = set()
-    for kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
-        if kind.is_trained:
-            names |= names_of(kind.all_settings)
-    return names
+    kinds = (*registry.KINDS.values(), *registry.TASK_KINDS)
+    return set().union(*(names_of(kind.all_settings) for kind in kinds if kind.is_trained))
 
 
 class _ModelOption(click.Option):
@@ -174,11 +171,9 @@ class _ModelOption(click.Option):
 def _only_one(
     context: click.Context, option: click.Parameter, names: tuple[str, ...]
 ) -> str | None:
-    if not names:
-        return None
     if len(names) > 1:
         raise _one_model_taken(context, ", ".join(names))
-    return names[0]
+    return names[0] if names else None
 
 
 def _one_model_taken(context: click.Context, given: str) -> click.UsageError:
@@ -263,12 +258,9 @@ def flags_given(names: Collection[str]) -> list[str]:
     """Return the flags of the options with these parameter names that are on the command line."""
     context = click.get_current_context()
     flags = {option.name: option.opts[-1] for option in context.command.params}
-    given = []
-    for name in names:
-        source = context.get_parameter_source(name)
-        if name in flags and source is ParameterSource.COMMANDLINE:
-            given.append(flags[name])
-    return given
+    sources = {name: context.get_parameter_source(name) for name in names if name in flags}
+    given = ParameterSource.COMMANDLINE
+    return [flags[name] for name, source in sources.items() if source is given]
 
 
 def without_none(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,10 +294,8 @@ def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> "Text":
 
 def lines_of(source: str) -> list[str]:
     """Return the lines of a text that are not blank, all at once."""
-    lines: list[str] = []
-    for block in corpus_of((source,), {}).blocks():
-        lines += block.lines
-    return lines
+    blocks = corpus_of((source,), {}).blocks()
+    return list(itertools.chain.from_iterable(block.lines for block in blocks))
 
 
 def checked_utf8(text: str, what: str) -> str:
@@ -395,10 +385,8 @@ def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
     from rnnlm.evaluation.comparison.pairing import names_of
     from rnnlm.lm.base.loading import scoring_model_of
 
-    loaded = {}
-    for short, name in zip(names_of(names, None), names, strict=True):
-        loaded[short] = scoring_model_of(name, device)
-    return loaded
+    called = zip(names_of(names, None), names, strict=True)
+    return {short: scoring_model_of(name, device) for short, name in called}
 
 
 def _checked_model(model_name: str) -> str:

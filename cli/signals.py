@@ -50,8 +50,7 @@ def explaining(say: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        is_signal = not isinstance(error, Exception)  # Ctrl-C, or another one
-        if is_signal:
+        if not isinstance(error, Exception):  # Ctrl-C, or another signal
             say()
         raise
 

@@ -3,6 +3,7 @@ control characters escaped. A piped table is TSV (:mod:`rnnlm.storage.files.tabl
 ends inside its cells are kept, in quotes."""
 
 import contextlib
+import itertools
 import re
 import shlex
 import sys
@@ -256,31 +257,27 @@ class Bar(Progress):
 
     def _panel(self) -> "RenderableType":
         assert self.console is not None  # it draws this
-        passed = duration(self.clock() - self.began)
-        lines = [f"{self.share:.0%} done, after {passed}", self.message]
-        return bar_panel(self.console, self.share, lines)
+        done = f"{self.share:.0%} done, after {duration(self.clock() - self.began)}"
+        return bar_panel(self.console, self.share, [done, self.message])
 
     def _share(self, message: str) -> float:
         """Return how much of the whole a message says to be done."""
-        percent, counts = _PERCENT.search(message), _OF.search(message)
-        share = 0.0
+        percent, counts = _PERCENT.search(message), _done_and_wanted(message)
+        share = None
         if percent:
             share = int(percent[1]) / 100
         elif counts:
-            done, wanted = (int(number.replace(",", "")) for number in counts.groups())
-            share = done / max(1, wanted)
+            share = counts[0] / max(1, counts[1])
         for place, phase in enumerate(self.phases):
             if message.startswith(phase):
-                return (place + (share if percent or counts else 1.0)) / len(self.phases)
-        return 0.0 if self.phases else share
+                return (place + (1.0 if share is None else share)) / len(self.phases)
+        return 0.0 if self.phases else share or 0.0
 
 
 def counting_phases(order: int) -> list[str]:
     """Return how the messages of each part of counting n-grams begin."""
-    phases = ["counting:", "order 1:"]
-    for n in range(2, order + 1):
-        phases += [f"merging order {n}:", f"order {n}:"]
-    return phases
+    later = [(f"merging order {n}:", f"order {n}:") for n in range(2, order + 1)]
+    return ["counting:", "order 1:", *itertools.chain.from_iterable(later)]
 
 
 class Estimate:
@@ -293,10 +290,7 @@ class Estimate:
         self.began = self.done_before = 0.0
 
     def __call__(self, message: str) -> None:
-        match = _OF.search(message)
-        done = wanted = 0
-        if match:
-            done, wanted = (int(number.replace(",", "")) for number in match.groups())
+        done, wanted = _done_and_wanted(message) or (0, 0)
         if not wanted:
             self.progress(message)
             return
@@ -307,6 +301,12 @@ class Estimate:
         if rate and done < wanted:
             message += f", {duration((wanted - done) / rate)} left"
         self.progress(message)
+
+
+def _done_and_wanted(message: str) -> tuple[int, int] | None:
+    """Return the numbers of "1,479 of 2,958" in a message; None where there is no such pair."""
+    pair = _OF.search(message)
+    return pair and (int(pair[1].replace(",", "")), int(pair[2].replace(",", "")))
 
 
 def _is_complete(message: str) -> bool:

@@ -132,8 +132,8 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
         order = order or DEFAULT_ORDER
         to_count = _text_and_tokenizer(text, given)
         identity = _identity_of_text(*to_count)
-    for name, value in {"order": order, **shown}.items():
-        identity[name] = in_one_spelling(value)
+    shaping = {"order": order, **shown}
+    identity |= {name: in_one_spelling(value) for name, value in shaping.items()}
     table = output if not target else None
     progress = terminal.Bar(_phases(order or DEFAULT_ORDER, bool(target)))
     memory_use = None
@@ -207,7 +207,9 @@ def _check(
     if folders:
         _check_folders(text, folders, target, given)
     else:
-        _check_limits(target, given)
+        refuse_if(_is_limited(given) and not target, f"{LIMITS} need a folder: add -o DIR.")
+        needs_memory = given["temp"] and not (given["memory"] or _has_workers(given))
+        refuse_if(needs_memory, "--temp needs --memory.")
     if target:
         outputs.check_apart([target], folders)
     elif output:
@@ -228,13 +230,6 @@ def _has_workers(given: dict[str, Any]) -> bool:
 
 def _is_limited(given: dict[str, Any]) -> bool:
     return bool(given["memory"] or given["temp"] or _has_workers(given))
-
-
-def _check_limits(target: Path | None, given: dict[str, Any]) -> None:
-    """Refuse limits that have no effect on counting a text."""
-    refuse_if(_is_limited(given) and not target, f"{LIMITS} need a folder: add -o DIR.")
-    needs_memory = given["temp"] and not (given["memory"] or _has_workers(given))
-    refuse_if(needs_memory, "--temp needs --memory.")
 
 
 def _check_folders(

@@ -137,12 +137,9 @@ def _list_corpora(as_json: bool) -> None:
     if as_json:
         terminal.print_json(*rows)
         return
-    records = []
-    for row in rows:
-        records.append({name: terminal.amount(value) for name, value in row.items()})
+    records = [{name: terminal.amount(value) for name, value in row.items()} for row in rows]
     if not sys.stdout.isatty():
-        left = ["corpus", "file", "path"]
-        terminal.print_table(terminal.Table.of_records(records, left))
+        terminal.print_table(terminal.Table.of_records(records, ["corpus", "file", "path"]))
         return
 
     # On a terminal, details that would not fit into the table are said once for each corpus below

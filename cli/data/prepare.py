@@ -122,9 +122,8 @@ def _announcement(event: object) -> str | None:
         return f"building the vocabulary from {ways[event.how].format(size)} ..."
     if isinstance(event, Sampled):
         # A shared tokenizer was made of no sample: how says whose it is.
-        of = event.how
-        if of in ways:
-            of = ways[of].format(terminal.amount(event.bytes, unit="bytes"))
+        size = terminal.amount(event.bytes, unit="bytes")
+        of = ways[event.how].format(size) if event.how in ways else event.how
         return (
             f"tokenizer {event.tokenizer}, {event.vocabulary_size:,} symbols, from {of}, "
             f"{terminal.duration(event.seconds)}"
