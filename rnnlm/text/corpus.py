@@ -25,7 +25,7 @@ from rnnlm.storage.files.resuming import (
 )
 from rnnlm.storage.files.writing import digest
 from rnnlm.text import in_memory, sources
-from rnnlm.text.encoding import EncodedText, ReadText, TokenizerBuilder, encode_once, encode_parts
+from rnnlm.text.encoding import EncodedText, ReadText, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
 from rnnlm.text.marks import (
     MOST_UNKNOWN,
@@ -37,6 +37,8 @@ from rnnlm.text.marks import (
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizers.word import encode_once
 
 
 def identity_of(text: "Text") -> dict[str, str]:
@@ -99,13 +101,13 @@ class Split(Protocol):
         """
 
     def encode_once(
-        self, reader: TokenizerBuilder, progress: Progress = silent
+        self, settings: TokenizerSettings, progress: Progress = silent
     ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
         """Make a tokenizer of the first part while the text is read, and return it with both parts,
         as :meth:`encode` does.
 
         Args:
-            reader: Builder of the tokenizer.
+            settings: Settings of the tokenizer.
             progress: Callback for the progress of reading.
         """
 
@@ -290,9 +292,9 @@ class ReadSplit:
         return encode_parts(self.text, self._parts(progress), tokenizer)
 
     def encode_once(
-        self, reader: TokenizerBuilder, progress: Progress = silent
+        self, settings: TokenizerSettings, progress: Progress = silent
     ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
-        return encode_once(self.text, self._parts(progress), reader)
+        return encode_once(self.text, self._parts(progress), settings)
 
     def _parts(self, progress: Progress) -> Iterator[tuple[Block, bool]]:
         """Yield the blocks, each of one part alone, and whether it is held out."""

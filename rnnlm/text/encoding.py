@@ -18,8 +18,7 @@ from rnnlm.storage.files import tensors
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.system import processors
 from rnnlm.text.lines import WORD_SPACE, Block, Lines, TextSettings, as_bytes, no_text, split_words
-from rnnlm.text.marks import count_marks, count_plain, tell_mixed
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.marks import count_marks
 
 # One thread reads, and cannot keep more than these busy. Each holds a block in memory.
 MOST_THREADS = 4
@@ -213,91 +212,10 @@ def encode_parts(
         hashes[is_held_out].update_block(block, data)
         encoded[is_held_out].append(encoded_block)
 
-    return _joined_parts(text, encoded, hashes)
+    return joined_parts(text, encoded, hashes)
 
 
-class TokenizerBuilder(Protocol):
-    """A word tokenizer that is made while a text is read once. Each word is a token."""
-
-    settings: TokenizerSettings
-
-    def split(self, lines: Sequence[str]) -> tuple[list[bytes], Encoded]:
-        """Return the different words of `lines`, and the lines with the number among them of each
-        word as its id; threads may ask at the same time."""
-
-    def add(self, words: list[bytes], counts_W: np.ndarray) -> np.ndarray:
-        """Count words, each as often as `counts_W` says. Return their provisional ids."""
-
-    def hashes_of(self, words: Sequence[bytes]) -> np.ndarray:
-        """Return the hash of each word, as :attr:`rnnlm.interface.Encoded.unseen` has them."""
-
-    def finish(self) -> tuple[Tokenizer, np.ndarray]:
-        """Return the tokenizer, and its id for each provisional one; -1: an unknown word."""
-
-
-def encode_once(
-    text: ReadText, parts: Iterable[tuple[Block, bool]], reader: TokenizerBuilder
-) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
-    """Make a tokenizer of the parts for training while all are read, and return it with the result
-    of :func:`encode_parts`. Each word is a token.
-
-    Words have provisional ids, by the order in which they are met, until all are counted.
-    """
-
-    def read(
-        part: tuple[Block, bool],
-    ) -> tuple[Block, bool, bytes, list[bytes], EncodedText, dict[str, int]]:
-        block, is_held_out = part
-        data = as_bytes(block.lines)
-        words, numbered = reader.split(block.lines)
-        words_L = np.diff(numbered.offsets) - 1
-        counted = counted_block(block, data, numbered, words_L, np.zeros_like(words_L))
-        return block, is_held_out, data, words, counted, count_plain(data)
-
-    encoded: tuple[list[EncodedText], list[EncodedText]] = [], []
-    provisional: tuple[list[np.ndarray], list[np.ndarray]] = [], []  # ids of each block's words
-    word_hashes: tuple[list[np.ndarray], list[np.ndarray]] = [], []
-    hashes = LinesHash(), LinesHash()
-    plain: Counter[str] = Counter()
-    threads = min(processors(), MOST_THREADS)
-    for block, is_held_out, data, words, counted, plain_of_block in in_threads(
-        read, parts, threads
-    ):
-        counts_W = np.bincount(counted.ids, minlength=len(words))
-        # The held-out part is not in the vocabulary.
-        if is_held_out:
-            counts_W[:] = 0
-        else:
-            plain.update(plain_of_block)
-        provisional[is_held_out].append(reader.add(words, counts_W))
-        word_hashes[is_held_out].append(reader.hashes_of(words))
-        hashes[is_held_out].update_block(block, data)
-        encoded[is_held_out].append(counted)
-    if not encoded[0]:
-        raise no_text(text.sources)
-    tell_mixed(_total_marks(encoded[0]), plain, reader.settings)
-
-    # All words are counted: replace their ids, block by block.
-    tokenizer, id_of = reader.finish()
-    for blocks, words_of, hashes_of in zip(encoded, provisional, word_hashes, strict=True):
-        for number, counted in enumerate(blocks):
-            id_W = id_of[words_of[number]]
-            ids = id_W[counted.ids]
-            oov = np.flatnonzero(ids < 0)
-            ids[oov] = tokenizer.unk_id
-            line_of_oov = np.searchsorted(counted.line_offsets, oov, side="right") - 1
-            oov_words_L = np.bincount(line_of_oov, minlength=counted.sentences)
-            blocks[number] = replace(
-                counted,
-                ids=ids.astype(compact_type(tokenizer), copy=False),
-                oov=oov,
-                oov_words_L=smallest(oov_words_L),
-                unseen=hashes_of[number][id_W < 0],
-            )
-    return tokenizer, *_joined_parts(text, encoded, hashes)
-
-
-def _joined_parts(
+def joined_parts(
     text: ReadText,
     encoded: tuple[list[EncodedText], list[EncodedText]],
     hashes: tuple[LinesHash, LinesHash],
@@ -335,12 +253,12 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
         **counts,
         lines_hash=lines_hash,
         blank_lines=blank_lines,
-        marks=_total_marks(parts),
+        marks=total_marks(parts),
         unseen=np.unique(np.concatenate(unseen)) if len(unseen) == len(parts) else None,
     )
 
 
-def _total_marks(parts: Iterable[EncodedText]) -> Counter[str]:
+def total_marks(parts: Iterable[EncodedText]) -> Counter[str]:
     """Return how often each mark occurs in all parts."""
     return sum((Counter(part.marks) for part in parts), Counter())
 

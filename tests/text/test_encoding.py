@@ -69,7 +69,7 @@ def test_one_reading_gives_what_two_give(tmp_path_factory, lines, limits, share,
         return tokenizer, *split.encode(tokenizer)
 
     def once():
-        found = corpus.split(share).encode_once(tokenizers.reader(settings))
+        found = corpus.split(share).encode_once(settings)
         tokenizers.tell_empty(found[0], settings)
         return found
 
@@ -96,12 +96,12 @@ def outcome(read):
 
 
 def test_only_plain_words_are_read_once():
-    assert tokenizers.reader(TokenizerSettings(min_count=3, max_vocab=10)) is not None
+    assert tokenizers.is_made_on_the_way(TokenizerSettings(min_count=3, max_vocab=10))
     for setting in (
         {"lowercase": True}, {"split_punctuation": True},
         {"normalise": "quotes"}, {"remove_punctuation": True}, {"tokenizer": "char"},
     ):  # fmt: skip
-        assert tokenizers.reader(TokenizerSettings(**setting)) is None
+        assert not tokenizers.is_made_on_the_way(TokenizerSettings(**setting))
 
 
 def test_the_hash_covers_lines_rather_than_files(tmp_path):

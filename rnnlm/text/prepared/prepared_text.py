@@ -431,7 +431,7 @@ class PreparedSplit:
         return replace(train, release=release), held_out.encode(tokenizer)
 
     def encode_once(
-        self, reader: object, progress: Progress = silent
+        self, settings: object, progress: Progress = silent
     ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
         return self.text.tokenizer, *self.encode(self.text.tokenizer)
 

@@ -16,7 +16,6 @@ from rnnlm.text.marks import share_of_glued
 from rnnlm.text.tokenizer_settings import AUTO, NewTokenizerSettings, TokenizerSettings
 
 if TYPE_CHECKING:
-    from rnnlm.text.encoding import TokenizerBuilder
     from rnnlm.text.tokenizers.characters import ByteTokenizer, CharTokenizer
     from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
     from rnnlm.text.tokenizers.vocabulary import MemoryLimit
@@ -65,14 +64,9 @@ def decided(settings: TokenizerSettings, blocks: Iterable[Block]) -> TokenizerSe
     return TokenizerSettings(**values)
 
 
-def reader(settings: TokenizerSettings) -> "TokenizerBuilder | None":
-    """Return an object that makes the tokenizer while the text is encoded, in one reading; None if
-    it must be there before."""
-    if settings != TokenizerSettings(min_count=settings.min_count, max_vocab=settings.max_vocab):
-        return None
-    from rnnlm.text.tokenizers.word import WordTokenizerBuilder
-
-    return WordTokenizerBuilder(settings)
+def is_made_on_the_way(settings: TokenizerSettings) -> bool:
+    """Return whether the tokenizer can be made while the text is encoded, in one reading."""
+    return settings == TokenizerSettings(min_count=settings.min_count, max_vocab=settings.max_vocab)
 
 
 def tell_empty(tokenizer: Tokenizer, settings: TokenizerSettings) -> None:

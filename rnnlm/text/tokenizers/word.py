@@ -13,7 +13,7 @@ import string
 import threading
 import unicodedata
 import weakref
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,8 +23,19 @@ import numpy as np
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.parallel import in_threads
 from rnnlm.system import processors
-from rnnlm.text.encoding import MOST_THREADS
-from rnnlm.text.lines import as_bytes
+from rnnlm.text.encoding import (
+    MOST_THREADS,
+    EncodedText,
+    LinesHash,
+    ReadText,
+    compact_type,
+    counted_block,
+    joined_parts,
+    smallest,
+    total_marks,
+)
+from rnnlm.text.lines import Block, as_bytes, no_text
+from rnnlm.text.marks import count_plain, tell_mixed
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
     MemoryLimit,
@@ -325,32 +336,6 @@ def hashes_of(words: Sequence[bytes]) -> np.ndarray:
     return np.fromiter(map(hash, words), dtype=np.int64, count=len(words))
 
 
-class WordTokenizerBuilder:
-    """A word tokenizer that is made while its text is encoded, see
-    :class:`rnnlm.text.encoding.TokenizerBuilder`."""
-
-    def __init__(self, settings: TokenizerSettings) -> None:
-        self.settings = settings
-        self.counts = WordCounts()
-
-    def split(self, lines: Sequence[str]) -> tuple[list[bytes], Encoded]:
-        words, numbers = _split(lines, self.settings)
-        numbers = numbers.copy()  # Arrow's memory is larger
-        return words, cut_into_lines(numbers, words.index(_LINE_END), lines)
-
-    def add(self, words: list[bytes], counts_W: np.ndarray) -> np.ndarray:
-        return self.counts.add(words, counts_W)
-
-    def hashes_of(self, words: Sequence[bytes]) -> np.ndarray:
-        return hashes_of(words)
-
-    def finish(self) -> tuple[WordTokenizer, np.ndarray]:
-        words = self.counts.words()
-        vocabulary = self.counts.vocabulary(self.settings.min_count, self.settings.max_vocab)
-        tokenizer = WordTokenizer(self.settings, vocabulary)
-        return tokenizer, tokenizer.ids_of(words)
-
-
 class SpellingWordTokenizer(WordTokenizer):
     """The word tokenizer of models that read characters: an unseen word gets an id from V on, in
     the order of reading.
@@ -474,3 +459,74 @@ def _join_punctuation(text: str) -> str:
     text = re.sub(r"([(\[{\u201c\u2018]) ", r"\1", text)
     text = re.sub(r" ([.,;:!?%)\]}\u201d\u2026]+)", r"\1", text)
     return re.sub(r"^ | ?\n ", lambda match: "\n" if "\n" in match[0] else "", text)
+
+
+# ---- A tokenizer that is made while its text is encoded, in one reading.
+
+
+def encode_once(
+    text: ReadText, parts: Iterable[tuple[Block, bool]], settings: TokenizerSettings
+) -> tuple[WordTokenizer, EncodedText, EncodedText | None]:
+    """Make a tokenizer of the parts for training while all are read, and return it with the result
+    of :func:`rnnlm.text.encoding.encode_parts`. Each word is a token.
+
+    Words have provisional ids, by the order in which they are met, until all are counted.
+    """
+
+    def read(
+        part: tuple[Block, bool],
+    ) -> tuple[Block, bool, bytes, list[bytes], EncodedText, dict[str, int]]:
+        block, is_held_out = part
+        data = as_bytes(block.lines)
+        words, numbers = _split(block.lines, settings)
+        # A copy, as Arrow's memory is larger
+        numbered = cut_into_lines(numbers.copy(), words.index(_LINE_END), block.lines)
+        words_L = np.diff(numbered.offsets) - 1
+        counted = counted_block(block, data, numbered, words_L, np.zeros_like(words_L))
+        return block, is_held_out, data, words, counted, count_plain(data)
+
+    encoded: tuple[list[EncodedText], list[EncodedText]] = [], []
+    provisional: tuple[list[np.ndarray], list[np.ndarray]] = [], []  # ids of each block's words
+    word_hashes: tuple[list[np.ndarray], list[np.ndarray]] = [], []
+    hashes = LinesHash(), LinesHash()
+    counts = WordCounts()
+    plain: Counter[str] = Counter()
+    threads = min(processors(), MOST_THREADS)
+    for block, is_held_out, data, words, counted, plain_of_block in in_threads(
+        read, parts, threads
+    ):
+        counts_W = np.bincount(counted.ids, minlength=len(words))
+        # The held-out part is not in the vocabulary.
+        if is_held_out:
+            counts_W[:] = 0
+        else:
+            plain.update(plain_of_block)
+        provisional[is_held_out].append(counts.add(words, counts_W))
+        word_hashes[is_held_out].append(hashes_of(words))
+        hashes[is_held_out].update_block(block, data)
+        encoded[is_held_out].append(counted)
+    if not encoded[0]:
+        raise no_text(text.sources)
+    tell_mixed(total_marks(encoded[0]), plain, settings)
+
+    # All words are counted: replace their ids, block by block.
+    all_words = counts.words()
+    vocabulary = counts.vocabulary(settings.min_count, settings.max_vocab)
+    tokenizer = WordTokenizer(settings, vocabulary)
+    id_of = tokenizer.ids_of(all_words)
+    for blocks, words_of, hashes_by_block in zip(encoded, provisional, word_hashes, strict=True):
+        for number, counted in enumerate(blocks):
+            id_W = id_of[words_of[number]]
+            ids = id_W[counted.ids]
+            oov = np.flatnonzero(ids < 0)
+            ids[oov] = tokenizer.unk_id
+            line_of_oov = np.searchsorted(counted.line_offsets, oov, side="right") - 1
+            oov_words_L = np.bincount(line_of_oov, minlength=counted.sentences)
+            blocks[number] = replace(
+                counted,
+                ids=ids.astype(compact_type(tokenizer), copy=False),
+                oov=oov,
+                oov_words_L=smallest(oov_words_L),
+                unseen=hashes_by_block[number][id_W < 0],
+            )
+    return tokenizer, *joined_parts(text, encoded, hashes)

@@ -238,9 +238,8 @@ def _encode(
     # Words are numbered while the text is encoded; others need two readings.
     settings = resolved.make(TokenizerSettings)
     spells = bool(resolved.values.get("characters"))
-    reader = None if tokenizer or spells else tokenizers.reader(settings)
-    if reader:
-        data = TrainingData(*split.encode_once(reader, progress))
+    if not tokenizer and not spells and tokenizers.is_made_on_the_way(settings):
+        data = TrainingData(*split.encode_once(settings, progress))
         tokenizers.tell_empty(data.tokenizer, settings)
     else:
         made = tokenizer or _new_tokenizer(settings, split, text, progress)
