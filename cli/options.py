@@ -122,10 +122,13 @@ def complete_model(
         folders = [path for path in sorted(glob.glob(f"{begin}*")) if os.path.isdir(path)]
         return [CompletionItem(f"{HUB}{folder}") for folder in folders]
     names = {folder.name for folder in (*loading.saved_here(), *loading.shipped())}
-    offered = [name for name in (*sorted(names), HUB) if name.startswith(incomplete)]
-    if not offered:
-        return [CompletionItem(incomplete, type="dir")]  # which the shell itself completes
-    return list(map(CompletionItem, offered))
+    return _completions((*sorted(names), HUB), incomplete, otherwise="dir")
+
+
+def _completions(names: Iterable[str], incomplete: str, otherwise: str) -> list[CompletionItem]:
+    """Return the names of that beginning; without any, let the shell offer a "file" or "dir"."""
+    offered = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return offered or [CompletionItem(incomplete, type=otherwise)]
 
 
 def complete_recipe(
@@ -134,19 +137,15 @@ def complete_recipe(
     """Return the recipes of that beginning, or else let the shell offer files."""
     from rnnlm.training.recipes import recipe
 
-    offered = [name for name in recipe.names() if name.startswith(incomplete)]
-    if not offered:
-        return [CompletionItem(incomplete, type="file")]
-    return list(map(CompletionItem, offered))
+    return _completions(recipe.names(), incomplete, otherwise="file")
 
 
 def complete_setting(
     context: click.Context, option: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Return the settings of that beginning, each with its equals sign."""
-    return [
-        CompletionItem(f"{name}=") for name in sorted(_set_names()) if name.startswith(incomplete)
-    ]
+    names = sorted(_set_names())
+    return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete)]
 
 
 def _set_names() -> set[str]:

@@ -440,8 +440,8 @@ def _copy(source: Path, target: Path, manifest: Manifest) -> None:
         _copy_file(source / name, target / name)
     with contextlib.suppress(FileNotFoundError):
         _copy_file(source / CARD, target / CARD)
-    parts = bundled(target, part_folders(source, manifest))
-    write_manifest(target, replace(manifest, parts=parts))
+    copies = bundled(target, part_folders(source, manifest))
+    write_manifest(target, replace(manifest, parts=copies))
 
 
 def _copy_file(source: Path, target: Path) -> None:

@@ -132,10 +132,8 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
 def fitted(folder: Path) -> dict[str, Any]:
     """Return the last event in the file of `folder` that says how the training ended; empty where
     there is none."""
-    for event in reversed(read_events(folder)):
-        if event.get("event") == "fitted":
-            return event
-    return {}
+    events = reversed(read_events(folder))
+    return next((event for event in events if event.get("event") == "fitted"), {})
 
 
 def is_of_a_run(folder: Path) -> bool:

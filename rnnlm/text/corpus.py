@@ -356,8 +356,7 @@ class Border:
 
     def read(self, block: Block) -> None:
         # The first document of a text is no border.
-        starts = (self.lines + start for start in block.document_starts)
-        self.documents += filter(None, starts)
+        self.documents += filter(None, (self.lines + start for start in block.document_starts))
         self.lines += len(block.lines)
 
     def earliest(self) -> int:

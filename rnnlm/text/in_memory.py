@@ -215,11 +215,9 @@ def _names_of(columns: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str,
             raise TextError(f"the data set has no column {name!r}", hint=nearest(name, columns))
     if wanted:
         return wanted
-    for name in (TEXT, "sentence"):
-        if name in columns:
-            return {name: TEXT}
-    if len(columns) == 1:
-        return {columns[0]: TEXT}
+    usual = [name for name in tables.USUAL_COLUMNS if name in columns]
+    if usual or len(columns) == 1:
+        return {(usual or columns)[0]: TEXT}
     raise TextError(
         "the data set has no column 'text'",
         f"it has {', '.join(map(str, columns))}",

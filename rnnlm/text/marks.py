@@ -84,11 +84,7 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
     unseen: Counter[str] = Counter()
     models = []
     for name, tokenizer in tokenizers.items():
-        unseen_marks = {
-            mark: count
-            for mark, count in marks.items()
-            if not _is_read(mark, tokenizer) and not _is_known(mark, tokenizer)
-        }
+        unseen_marks = {mark: count for mark, count in marks.items() if _is_unseen(mark, tokenizer)}
         unseen |= Counter(unseen_marks)
         if unseen_marks:
             models.append(name)
@@ -219,24 +215,21 @@ def share_of_glued(blocks: Iterable[Block]) -> float:
     return glued / len(words) if glued > alone else 0.0
 
 
-def _is_read(mark: str, tokenizer: Tokenizer) -> bool:
-    """Return whether a tokenizer reads the mark as another character."""
+def _is_unseen(mark: str, tokenizer: Tokenizer) -> bool:
+    """Return whether a tokenizer reads the mark as it is, and it is neither part of a symbol that
+    occurs in the training text, nor made of pieces that do."""
     settings = tokenizer.to_settings()
     form = form_of(mark)
     is_removed = settings.get("remove_punctuation") and form in ("quotes", "dashes")
-    return is_removed or form in (settings.get("normalise") or "").split(",")
-
-
-def _is_known(mark: str, tokenizer: Tokenizer) -> bool:
-    """Return whether the mark, as the tokenizer reads it, is part of a symbol that occurs in the
-    training text, or is made of pieces that do."""
+    if is_removed or form in (settings.get("normalise") or "").split(","):
+        return False
     text, data = tokenizer.seen_text
     mark = tokenizer.normalise([mark])[0].strip(" ")
     if not tokenizer.keeps_case:
         mark = mark.lower()
     if tokenizer.name == "word":
-        return mark in text
-    return all(part in text or set(part.encode("utf-8")) <= set(data) for part in mark)
+        return mark not in text
+    return any(part not in text and not set(part.encode("utf-8")) <= set(data) for part in mark)
 
 
 def watch_forms(blocks: Iterable[Block], settings: "TokenizerSettings") -> Iterator[Block]:

@@ -60,22 +60,20 @@ def columns_of(table: InputTable, settings: ParallelSettings) -> Columns:
     if source and target:
         return source, target
 
-    candidates = []
-    for usual in USUAL_PAIRS:
-        columns = usual_among(names, usual)
-        if len(columns) == 2:
-            candidates.append((columns[0], columns[1]))
-    if len(names) == 2:
-        first, second = names
-        candidates.append((first, second))
-        # Where one of the two is named, the other one is the other side.
-        if source is not None or target is not None:
-            candidates.append((second, first))
-    for first, second in candidates:
-        if source in (None, first) and target in (None, second):
-            return first, second
-    others = [name for name in names if name not in (source, target)]
-    others = likely_texts(others, table.sample)
+    candidates = [usual_among(names, usual) for usual in USUAL_PAIRS]
+    candidates.append([*names])
+    # Where one of two columns is named, the other one is the other side.
+    if source is not None or target is not None:
+        candidates.append([*reversed(names)])
+    for candidate in candidates:
+        if (
+            len(candidate) == 2
+            and source in (None, candidate[0])
+            and target in (None, candidate[1])
+        ):
+            return candidate[0], candidate[1]
+    unnamed = [name for name in names if name not in (source, target)]
+    others = likely_texts(unnamed, table.sample)
     ways = [
         (keyword("column", source or first) + " and " + keyword("target_column", target or second))
         for first, second in permutations(others[:2], 2)

@@ -163,8 +163,7 @@ def check_is_text_file(path: str) -> None:
     """Refuse a binary file of vectors. Read only its beginning, so that a large one is refused at
     once."""
     with opened(path) as stream:
-        start = stream.read(_FIRST_BYTES)
-        if b"\0" in start:
+        if b"\0" in stream.read(_FIRST_BYTES):
             raise TextError(
                 f"{path} is a binary file",
                 "vectors are read from text files, as written by word2vec and GloVe",

@@ -234,8 +234,7 @@ def text_lines(source: str, stream: IO[bytes], errors: str | None) -> Iterator[s
 
     Raise TextError as :func:`decode` does, and for a line longer than LONGEST_LINE.
     """
-    lines = iter(lambda: stream.readline(LONGEST_LINE + 1), b"")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), start=1):
         if len(line) > LONGEST_LINE:
             raise too_long(source, number)
         text = decode(line, source, number, errors)

@@ -86,10 +86,14 @@ def pieces(
 def _in_pieces(whole: bytes | list[str], piece_bytes: int) -> Iterator[bytes | list[str]]:
     """Yield the same in parts of about `piece_bytes`: they fit a processor's caches, and many
     workers' memory."""
+    start = characters = 0
     if isinstance(whole, list):
-        yield from _records_in_pieces(whole, piece_bytes)
+        for number, record in enumerate(whole, start=1):
+            characters += len(record)
+            if characters >= piece_bytes or number == len(whole):
+                yield whole[start:number]
+                start, characters = number, 0
         return
-    start = 0
     while len(whole) - start > piece_bytes:
         end = whole.find(b"\n", start + piece_bytes) + 1
         if not end:
@@ -98,12 +102,3 @@ def _in_pieces(whole: bytes | list[str], piece_bytes: int) -> Iterator[bytes | l
         start = end
     if start < len(whole):
         yield whole[start:]
-
-
-def _records_in_pieces(records: list[str], piece_bytes: int) -> Iterator[list[str]]:
-    start = characters = 0
-    for number, record in enumerate(records, start=1):
-        characters += len(record)
-        if characters >= piece_bytes or number == len(records):
-            yield records[start:number]
-            start, characters = number, 0
