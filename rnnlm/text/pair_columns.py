@@ -65,13 +65,10 @@ def columns_of(table: InputTable, settings: ParallelSettings) -> Columns:
     # Where one of two columns is named, the other one is the other side.
     if source is not None or target is not None:
         candidates.append([*reversed(names)])
-    for candidate in candidates:
-        if (
-            len(candidate) == 2
-            and source in (None, candidate[0])
-            and target in (None, candidate[1])
-        ):
-            return candidate[0], candidate[1]
+    for columns in candidates:
+        sides = zip((source, target), columns, strict=False)
+        if len(columns) == 2 and all(side in (None, column) for side, column in sides):
+            return columns[0], columns[1]
     unnamed = [name for name in names if name not in (source, target)]
     others = likely_texts(unnamed, table.sample)
     ways = [
