@@ -25,25 +25,16 @@ def test_cuda_without_a_cuda_device(rnnlm, models, copied, command):
     assert fingerprint(copied) == before
 
 
-@pytest.mark.parametrize(
-    "name, what, why",
-    [
-        ("nothere", "no model named 'nothere'", ""),
-        ("no/where", "no model at no/where", "there is no such folder"),
-        ("empty", "no model at empty", "holds no config.json"),
-        ("a.txt", "no model at a.txt", "it is a file"),
-    ],
-)
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["score", "x"],
-        ["info"],
-        ["generate"],
-        ["eval", "a.txt"],
-        ["train", "a.txt", "--tokenizer-from"],
-    ],
-)
+@pytest.mark.parametrize("name, what, why", [
+    ("nothere", "no model named 'nothere'", ""),
+    ("no/where", "no model at no/where", "there is no such folder"),
+    ("empty", "no model at empty", "holds no config.json"),
+    ("a.txt", "no model at a.txt", "it is a file"),
+])  # fmt: skip
+@pytest.mark.parametrize("command", [
+    ["score", "x"], ["info"], ["generate"], ["eval", "a.txt"],
+    ["train", "a.txt", "--tokenizer-from"],
+])  # fmt: skip
 def test_models_that_are_none(rnnlm, here, name, what, why, command):
     (here / "empty").mkdir()
     (here / "a.txt").write_text("the man\n")

@@ -34,11 +34,9 @@ FREE_IN_TRAINING = {
 REPLACE = "--encoding-errors replace"
 CSV = f"data.csv --column text {REPLACE}"
 TOKENIZING = {
-    "lowercase": "--lowercase",
-    "normalise": "--normalise nfc",
-    "split_punctuation": "--split-punctuation",
-    "remove_punctuation": "--remove-punctuation",
-}
+    "lowercase": "--lowercase", "normalise": "--normalise nfc",
+    "split_punctuation": "--split-punctuation", "remove_punctuation": "--remove-punctuation",
+}  # fmt: skip
 COLUMNS = {"column": "--column other", "encoding_errors": "--encoding-errors strict"}
 READING = COLUMNS | {"special_symbols": "--special-symbols drop"}
 OF_TEXTS = READING | {"blank_lines": "--blank-lines keep", "split": "--split test"}
@@ -224,20 +222,14 @@ def test_each_option_of_a_command_is_changed_above_or_does_not_matter(name):
     assert parameters - FREE - WITHOUT.get(name, set()) == changed
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "score -m UNI --input data.txt -o OUT.tsv",
-        "embed -m LSTM --input data.txt -o OUT.jsonl",
-        "vectors data.txt --width 2 --min-count 1 -o OUT.vec",
-        "count data.txt -o OUT.tsv",
-        "count data.txt -o OUT",
-        "prepare data.txt -o OUT --workers 1",
-        "train data.txt --model unigram --holdout 0 -o OUT",
-        "train text.txt --model unigram --valid data.txt -o OUT",
-        "train text.txt --model unigram --test data.txt -o OUT",
-    ],
-)
+@pytest.mark.parametrize("line", [
+    "score -m UNI --input data.txt -o OUT.tsv", "embed -m LSTM --input data.txt -o OUT.jsonl",
+    "vectors data.txt --width 2 --min-count 1 -o OUT.vec",
+    "count data.txt -o OUT.tsv", "count data.txt -o OUT", "prepare data.txt -o OUT --workers 1",
+    "train data.txt --model unigram --holdout 0 -o OUT",
+    "train text.txt --model unigram --valid data.txt -o OUT",
+    "train text.txt --model unigram --test data.txt -o OUT",
+])  # fmt: skip
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".jsonl"])
 def test_a_text_of_another_format_is_another_text(run, place, line, suffix):
     data = place / ("data.jsonl" if suffix == ".jsonl" else "data.csv")
@@ -273,14 +265,11 @@ def test_all_files_of_a_list_are_signed(run, place, kind):
     assert run(line).code == 0
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "score -m COPY+unigram --input text.txt -o OUT.tsv",
-        "rescore -m COPY+unigram --tune list.tsv -o OUT.txt",
-        "filter text.txt -m COPY+unigram --max-perplexity 900 -o OUT",
-    ],
-)
+@pytest.mark.parametrize("line", [
+    "score -m COPY+unigram --input text.txt -o OUT.tsv",
+    "rescore -m COPY+unigram --tune list.tsv -o OUT.txt",
+    "filter text.txt -m COPY+unigram --max-perplexity 900 -o OUT",
+])  # fmt: skip
 def test_what_was_tuned_for_a_model_is_signed(run, models, place, line):
     shutil.copytree(models.unigram, "COPY")
     (place / "repeated.txt").write_text("the man was here\n" * 20)

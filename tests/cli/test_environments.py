@@ -206,16 +206,11 @@ def test_standard_output_that_is_full(place, name):
     assert "error: cannot read or write standard output\n  why: No space left on device" in shown
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        READING["generate"],
-        ["--help"],
-        pytest.param(READING["count"], marks=pytest.mark.soak),
-        pytest.param(["eval", "--help"], marks=pytest.mark.soak),
-    ],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("arguments", [
+    READING["generate"], ["--help"],
+    pytest.param(READING["count"], marks=pytest.mark.soak),
+    pytest.param(["eval", "--help"], marks=pytest.mark.soak),
+], ids=" ".join)  # fmt: skip
 def test_standard_output_that_nobody_reads_ends_silently(place, arguments):
     reader, writer = os.pipe()
     os.close(reader)
@@ -244,15 +239,10 @@ def run_there(place, arguments, err, limit=None):
 
 
 @FULL
-@pytest.mark.parametrize(
-    "arguments, code",
-    [
-        (WRITING["train"], 0),
-        (WRITING["mix"], 0),
-        (["eval", "-m", "nothing", TEXT], 1),
-        (["eval", "--nonsense"], 2),
-    ],
-)
+@pytest.mark.parametrize("arguments, code", [
+    (WRITING["train"], 0), (WRITING["mix"], 0), (["eval", "-m", "nothing", TEXT], 1),
+    (["eval", "--nonsense"], 2),
+])  # fmt: skip
 def test_messages_that_cannot_be_written_cost_no_work(place, arguments, code):
     process = FORK.Process(target=run_there, args=(place, arguments, Path("/dev/full")))
     process.start()
@@ -291,13 +281,9 @@ def test_training_continues_after_its_output_reader_leaves(place, kind):
 
 
 OUTPUT = {
-    "train": "made",
-    "export": "made.arpa",
-    "count -o": "made.counts",
-    "mix": "mixed",
-    "rescore": "best.txt",
-    "prepare": "prepared",
-}
+    "train": "made", "export": "made.arpa", "count -o": "made.counts", "mix": "mixed",
+    "rescore": "best.txt", "prepare": "prepared",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OUTPUT)

@@ -144,10 +144,9 @@ def test_ranks_that_torchrun_starts_listen_on_loopback(text, monkeypatch):
     assert watched([(command, {})], b"step ") == {LOOPBACK}
 
 
-@pytest.mark.parametrize(
-    ("local_size", "chosen", "expected"),
-    [("2", None, "lo"), ("1", None, None), (None, None, None), ("2", "eth9", "eth9")],
-)
+@pytest.mark.parametrize(("local_size", "chosen", "expected"), [
+    ("2", None, "lo"), ("1", None, None), (None, None, None), ("2", "eth9", "eth9"),
+])  # fmt: skip
 def test_gloo_is_kept_on_one_machine(monkeypatch, local_size, chosen, expected):
     for name, value in (("LOCAL_WORLD_SIZE", local_size), ("GLOO_SOCKET_IFNAME", chosen)):
         monkeypatch.setenv(name, value or "")

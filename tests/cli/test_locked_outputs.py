@@ -43,13 +43,12 @@ FILES = {
     "eval": "eval -m fra numbers.tsv -o OUT.txt",
     "eval, a plot": "eval -m classifier labelled.tsv --plot OUT.svg",
     "compare": "compare uni kn --on valid.txt --plot OUT.svg",
-    "report": "report tagger -o OUT.html",
-    "report, curves": "report tagger -o OUT.svg",
+    "report": "report tagger -o OUT.html", "report, curves": "report tagger -o OUT.svg",
     "inspect": "inspect spectrum -m tagger --plot OUT.svg",
     "mix": "mix kn kn --weights 0.5,0.5 --static -o OUT.arpa",
     "export, ARPA": "export -m kn --arpa OUT.arpa",
     "export, vectors": "export -m tagger --vectors OUT.vec",
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")

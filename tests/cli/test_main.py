@@ -107,10 +107,9 @@ def test_the_shell_can_complete_models_recipes_and_settings(here, models, words,
     assert [item.value for item in completion.get_completions(given, incomplete)] == offered
 
 
-@pytest.mark.parametrize(
-    "shell, begins",
-    [("bash", "_rnnlm_completion()"), ("zsh", "#compdef rnnlm"), ("fish", "function _rnnlm")],
-)
+@pytest.mark.parametrize("shell, begins", [
+    ("bash", "_rnnlm_completion()"), ("zsh", "#compdef rnnlm"), ("fish", "function _rnnlm"),
+])  # fmt: skip
 def test_the_script_for_completion_is_printed(capsys, monkeypatch, shell, begins):
     monkeypatch.setenv("_RNNLM_COMPLETE", f"{shell}_source")
     monkeypatch.setattr(sys, "argv", ["rnnlm"])

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 COMMANDS = {
-    "count to a file": "count text.txt -o OUT.tsv",
-    "count to a folder": "count text.txt -o OUT",
+    "count to a file": "count text.txt -o OUT.tsv", "count to a folder": "count text.txt -o OUT",
     "count, added up": "count a b -o OUT",
     "embed": "embed -m {lstm} --input text.txt -o OUT.npy",
     "embed words": "embed -m {lstm} --input text.txt --words -o OUT.npy",
@@ -17,7 +16,7 @@ COMMANDS = {
     "score": "score -m {unigram} --input text.txt -o OUT.tsv",
     "score, Parquet": "score -m {unigram} --input text.txt -o OUT.parquet",
     "vectors": "vectors text.txt --width 2 --min-count 1 -o OUT.vec",
-}
+}  # fmt: skip
 LIST = """u\tREF\t\tthe man was here
 u\t1\t-3\tthe men was here
 u\t2\t-4\tthe man was here
@@ -62,16 +61,12 @@ def test_the_same_command_finds_its_result(rnnlm, models, here, name):
     assert rnnlm(line).code == 0
 
 
-@pytest.mark.parametrize(
-    "command, more, why",
-    [
-        ("embed", "--pooling last --layer features", None),
-        ("embed", "--pooling mean", "--pooling was last and is now mean"),
-        ("score", "--words", "--words differs"),
-        ("rescore", "--no-oov", "--no-oov differs"),
-        ("filter", "--column content", "--column was none and is now content"),
-    ],
-)
+@pytest.mark.parametrize("command, more, why", [
+    ("embed", "--pooling last --layer features", None),
+    ("embed", "--pooling mean", "--pooling was last and is now mean"),
+    ("score", "--words", "--words differs"), ("rescore", "--no-oov", "--no-oov differs"),
+    ("filter", "--column content", "--column was none and is now content"),
+])  # fmt: skip
 def test_what_differs_is_named_as_it_is_given(rnnlm, models, here, command, more, why):
     (here / "text.txt").write_text("the man was here\nthe boy was there\n" * 20)
     (here / "list.tsv").write_text(LIST)

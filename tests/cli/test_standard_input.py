@@ -37,15 +37,11 @@ def test_gates_of_a_sentence_that_is_read(rnnlm, models):
     )
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "compare {lstm} {lstm}+unigram --on {}",
-        "tune -m {unigram}+unigram --on {} --overwrite",
-        "count {}",
-        "inspect memory -m {lstm} --on {}",
-    ],
-)
+@pytest.mark.parametrize("command", [
+    "compare {lstm} {lstm}+unigram --on {}",
+    "tune -m {unigram}+unigram --on {} --overwrite",
+    "count {}", "inspect memory -m {lstm} --on {}",
+])  # fmt: skip
 def test_a_hyphen_for_a_file_is_read(rnnlm, models, here, command):
     (here / "lines").write_bytes(LINES)
     for folder in (models.lstm, models.unigram):

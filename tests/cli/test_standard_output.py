@@ -15,17 +15,14 @@ def inputs(here):
     return here
 
 
-@pytest.mark.parametrize(
-    ("command", "name"),
-    [
-        ("score the,man -o", "s.jsonl"),
-        ("rescore --tune nbest.tsv --lowercase -o", "best.txt"),
-        ("rescore --tune nbest.tsv --lowercase --nbest-output", "n.jsonl"),
-        ("rescore --tune nbest.tsv --lowercase --weights-output", "w.json"),
-        ("score --pairs pairs.tsv -o", "p.jsonl"),
-        ("score -m {0} --pairs pairs.tsv -o", "both.jsonl"),
-    ],
-)
+@pytest.mark.parametrize(("command", "name"), [
+    ("score the,man -o", "s.jsonl"),
+    ("rescore --tune nbest.tsv --lowercase -o", "best.txt"),
+    ("rescore --tune nbest.tsv --lowercase --nbest-output", "n.jsonl"),
+    ("rescore --tune nbest.tsv --lowercase --weights-output", "w.json"),
+    ("score --pairs pairs.tsv -o", "p.jsonl"),
+    ("score -m {0} --pairs pairs.tsv -o", "both.jsonl"),
+])  # fmt: skip
 def test_dash_writes_the_files_bytes_to_standard_output(rnnlm, models, inputs, command, name):
     verb, *options = command.format(models.lstm).split()
     arguments = (verb, "-m", models.unigram, *options)

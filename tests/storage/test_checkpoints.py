@@ -123,11 +123,10 @@ DAMAGES = {
     "arrays of another checkpoint": arrays_of_another,
     "a bit of the facts": instead(".json", lambda data: data.replace(b'"step": 9', b'"step": 8')),
     "facts cut short": instead(".json", lambda data: data[:-9]),
-    "no facts": instead(".json", lambda data: b""),
-    "a folder instead": a_folder,
+    "no facts": instead(".json", lambda data: b""), "a folder instead": a_folder,
     "a newer format": newer,
     "facts too large": instead(".json", lambda data: b" " * (reading.MOST_SMALL_BYTES + 1)),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

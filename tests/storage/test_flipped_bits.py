@@ -236,12 +236,10 @@ def rest_filtered(folder: Path) -> Any:
 
 
 KINDS = {
-    "unigram": model_of("unigram"),
-    "ngram": model_of("ngram", order=2),
+    "unigram": model_of("unigram"), "ngram": model_of("ngram", order=2),
     "sentencepiece": model_of("ngram", **PIECES),
     "characters": model_of("ngram", order=2, tokenizer="char"),
-    "lstm": model_of("lstm", **NETWORK),
-    "mixture": model_of("mixture", **PARTS),
+    "lstm": model_of("lstm", **NETWORK), "mixture": model_of("mixture", **PARTS),
     "adapted": Kind(make_adapted, adapted_scores),
     "classifier": Kind(make_classifier, arrays_of_model),
     "tagger": Kind(make_tagger, arrays_of_model),
@@ -252,7 +250,7 @@ KINDS = {
     "half written": Kind(make_half_written, rest_written, resumes=True),
     "half trained": Kind(make_half_trained, rest_trained, resumes=True),
     "half filtered": Kind(make_half_filtered, rest_filtered, resumes=True),
-}
+}  # fmt: skip
 
 
 def flips(folder: Path, most: int) -> Iterator[tuple[Path, int, int]]:

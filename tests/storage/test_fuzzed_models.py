@@ -131,9 +131,8 @@ def test_damaged_numbers_are_scored_or_refused(folders, name, data):
 
 ARRAYS = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),
-    "b": np.zeros(0, dtype=np.int64),
-    "c": np.ones((), dtype=np.uint8),
-}
+    "b": np.zeros(0, dtype=np.int64), "c": np.ones((), dtype=np.uint8),
+}  # fmt: skip
 ENTRIES = {
     "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
     "c": {"dtype": "BF16", "shape": [2], "data_offsets": [24, 28]},

@@ -163,9 +163,8 @@ MIXTURE = {
     "a part that has changed": part(fingerprint="0" * 12),
     "a part whose weights are cut off": in_a_part(cut("weights", -10)),
     "a part that is a pickle": in_a_part(write("weights", PICKLE)),
-    "weights that are negative": filled(-1.0),
-    "weights of NaN": filled(NAN),
-}
+    "weights that are negative": filled(-1.0), "weights of NaN": filled(NAN),
+}  # fmt: skip
 SUBWORDS = {
     "missing": remove("tokenizer.model"),
     "cut off": edited("tokenizer.model", lambda data: data[: len(data) // 2]),
@@ -215,13 +214,10 @@ def test_a_damaged_model_is_not_described_either(there, here, name):
 
 
 COMMANDS = {
-    "score": "score -m m 'the man'",
-    "generate": "generate -m m",
-    "eval": "eval -m m {valid}",
+    "score": "score -m m 'the man'", "generate": "generate -m m", "eval": "eval -m m {valid}",
     "compare": "compare {unigram} m --on {valid}",
     "mix": "mix {unigram} m --weights 0.5,0.5 --bundle -o out",
-    "tune": "tune -m m+unigram --on {valid}",
-    "rescore": "rescore -m m --tune {nbest}",
+    "tune": "tune -m m+unigram --on {valid}", "rescore": "rescore -m m --tune {nbest}",
     "export": "export -m m --vectors out",
     "train": "train {text} --init-from m --model lstm -o out",
     "serve": "serve -m m --port 0",
@@ -231,7 +227,7 @@ COMMANDS = {
     "count": "count {text} -m m -o out",
     "import": "import {arpa} -o out --tokenizer-from m",
     "info": "info m",
-}
+}  # fmt: skip
 WITHOUT_WEIGHTS = ("mix, static", "prune", "train, tokenizer", "count", "import", "info")
 
 
@@ -248,12 +244,9 @@ def test_each_command_refuses_a_damaged_model(refused, there, here, how):
 
 
 SHOWN = [
-    "a name with terminal escapes",
-    "an array too many",
-    "an unknown escape",
-    "config.json without end",
-    "numbers that overflow",
-]
+    "a name with terminal escapes", "an array too many", "an unknown escape",
+    "config.json without end", "numbers that overflow",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -274,13 +267,10 @@ def test_doctor_describes_a_damaged_model(harmless, there, here, name):
 
 
 NAMES = {
-    "nothere": "no model named 'nothere'",
-    "a.txt": "no model at a.txt",
-    "itself": "no model named 'itself'",
-    "m" * 300: "no model named 'mmm",
-    "\x1b[31mm": "no model named '\\x1b[31mm'",
-    "a\0b": "no model named 'a\\x00b'",
-}
+    "nothere": "no model named 'nothere'", "a.txt": "no model at a.txt",
+    "itself": "no model named 'itself'", "m" * 300: "no model named 'mmm",
+    "\x1b[31mm": "no model named '\\x1b[31mm'", "a\0b": "no model named 'a\\x00b'",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "what"), NAMES.items(), ids=map(ascii, NAMES))

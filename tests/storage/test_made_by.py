@@ -30,26 +30,23 @@ def in_a_folder(tmp_path, monkeypatch):
     NOW["seconds"] = 1795654923.7
 
 
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        ("train my.txt --budget 3m", "train my.txt --budget 3m"),
-        ("train 'my text.txt' -o 'a;b'", "train 'my text.txt' -o 'a;b'"),
-        ("train data/my.txt ./x.txt", "train data/my.txt ./x.txt"),
-        ("train {work}/data/my.txt", "train data/my.txt"),
-        ("train data/../my.txt", "train my.txt"),
-        ("train ../my.txt --valid /data/secret/valid.txt", "train my.txt --valid valid.txt"),
-        ("train a --valid=/data/v.txt -o/data/m -o../m", "train a --valid=v.txt -om -om"),
-        ("train ~/texts/my.txt", "train my.txt"),
-        ("filter x -m good=/data/m,bad=/data/n", "filter x -m good=m,bad=n"),
-        ("mix /data/a,/data/b,c", "mix a,b,c"),
-        ("train hf:org/set --set lr=0.5", "train hf:org/set --set lr=0.5"),
-        ("rescore x -m nbest:/data/m", "rescore x -m nbest:m"),
-        ("train a --dask tcp://10.0.0.1:8786", "train a --dask tcp://..."),
-        ("train a --dask=tcp://10.0.0.1:8786", "train a --dask=tcp://..."),
-        ("train / ..", "train '' {parent}"),
-    ],
-)
+@pytest.mark.parametrize(("given", "told"), [
+    ("train my.txt --budget 3m", "train my.txt --budget 3m"),
+    ("train 'my text.txt' -o 'a;b'", "train 'my text.txt' -o 'a;b'"),
+    ("train data/my.txt ./x.txt", "train data/my.txt ./x.txt"),
+    ("train {work}/data/my.txt", "train data/my.txt"),
+    ("train data/../my.txt", "train my.txt"),
+    ("train ../my.txt --valid /data/secret/valid.txt", "train my.txt --valid valid.txt"),
+    ("train a --valid=/data/v.txt -o/data/m -o../m", "train a --valid=v.txt -om -om"),
+    ("train ~/texts/my.txt", "train my.txt"),
+    ("filter x -m good=/data/m,bad=/data/n", "filter x -m good=m,bad=n"),
+    ("mix /data/a,/data/b,c", "mix a,b,c"),
+    ("train hf:org/set --set lr=0.5", "train hf:org/set --set lr=0.5"),
+    ("rescore x -m nbest:/data/m", "rescore x -m nbest:m"),
+    ("train a --dask tcp://10.0.0.1:8786", "train a --dask tcp://..."),
+    ("train a --dask=tcp://10.0.0.1:8786", "train a --dask=tcp://..."),
+    ("train / ..", "train '' {parent}"),
+])  # fmt: skip
 def test_commands_name_no_place_elsewhere(tmp_path, given, told):
     places = {"work": tmp_path / "work", "parent": tmp_path.name}
     assert shown_command(shlex.split(given.format(**places))) == f"rnnlm {told.format(**places)}"

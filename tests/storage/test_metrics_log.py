@@ -77,17 +77,10 @@ def test_forgotten_validation_is_logged_once(log, tmp_path):
     assert told(tmp_path) == [("validated", 4), ("saved", 5), ("validated", 5)]
 
 
-@pytest.mark.parametrize(
-    "torn",
-    [
-        b'{"event": "sav',
-        b'{"event": "saved", "step": 3}',
-        b"\xff\n",
-        b"[]\n",
-        b"3\n",
-        b'{"step": []}\n',
-    ],
-)
+@pytest.mark.parametrize("torn", [
+    b'{"event": "sav', b'{"event": "saved", "step": 3}', b"\xff\n", b"[]\n", b"3\n",
+    b'{"step": []}\n',
+])  # fmt: skip
 def test_a_line_cut_short_or_damaged_goes(log, tmp_path, torn):
     log.add(saved(1))
     with open(tmp_path / "metrics.jsonl", "ab") as stream:

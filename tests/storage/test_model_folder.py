@@ -166,17 +166,10 @@ def test_existing_model_is_refused_unless_overwriting(tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
-@pytest.mark.parametrize(
-    "name",
-    [
-        "thesis.tex",
-        "README.md",
-        "vocab.txt",
-        "metrics.jsonl",
-        "weights.safetensors",
-        "config.json.bak",
-    ],
-)
+@pytest.mark.parametrize("name", [
+    "thesis.tex", "README.md", "vocab.txt", "metrics.jsonl", "weights.safetensors",
+    "config.json.bak",
+])  # fmt: skip
 def test_a_folder_of_other_things_is_refused(tmp_path, name, overwrite):
     (tmp_path / name).write_text("mine")
     with pytest.raises(OutputError, match="is not empty and holds no model") as caught:
@@ -272,15 +265,10 @@ def test_all_files_of_a_replaced_model_go(tmp_path):
     assert {"metrics.jsonl", "pairs.json"} <= set(names(tmp_path))
 
 
-@pytest.mark.parametrize(
-    ("part", "change"),
-    [
-        ("settings", {"activation": "relu"}),
-        ("tokenizer", {"lowercase": True}),
-        ("tokenizer", {"split_punctuation": True}),
-    ],
-    ids=["activation", "lowercase", "split_punctuation"],
-)
+@pytest.mark.parametrize(("part", "change"), [
+    ("settings", {"activation": "relu"}), ("tokenizer", {"lowercase": True}),
+    ("tokenizer", {"split_punctuation": True}),
+], ids=["activation", "lowercase", "split_punctuation"])  # fmt: skip
 def test_a_changed_setting_is_noticed(tmp_path, part, change):
     save(tmp_path, fit("rnn"), "rnn")
     path = tmp_path / "config.json"

@@ -95,13 +95,10 @@ def word_ends(lines: Iterable[str] = TEXT) -> bytes:
 
 
 KINDS = {
-    "byte-level": (byte_level, GPT2_END),
-    "llama": (llama, "</s>"),
-    "unigram": (unigram, "</s>"),
-    "word-piece": (word_piece, "[SEP]"),
-    "word-level": (word_level, "</s>"),
+    "byte-level": (byte_level, GPT2_END), "llama": (llama, "</s>"), "unigram": (unigram, "</s>"),
+    "word-piece": (word_piece, "[SEP]"), "word-level": (word_level, "</s>"),
     "word-ends": (word_ends, "</s>"),
-}
+}  # fmt: skip
 
 
 @functools.cache  # training is not deterministic

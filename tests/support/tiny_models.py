@@ -24,12 +24,9 @@ from rnnlm.text.lines import Block, TextSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 LINES = (
-    "the cat sat on the mat",
-    "a dog saw the cat",
-    "the dog sat",
-    "it is hard to recognize speech",
+    "the cat sat on the mat", "a dog saw the cat", "the dog sat", "it is hard to recognize speech",
     "the <unk> sat on a cat",
-)
+)  # fmt: skip
 HELD_OUT = ("the cat saw a dog", "it is hard")
 _SMALL = {
     "embedding_size": 8, "hidden_size": 12, "batch_rows": 2, "bptt_tokens": 4, "budget": "6steps",

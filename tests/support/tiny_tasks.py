@@ -31,11 +31,8 @@ from support.commands import train as train_command
 PLACES = ("oslo", "rome", "new york", "san jose", "rio de janeiro")
 TIMES = ("noon", "ten", "half past six")
 VERBS = {
-    "show flights": "flight",
-    "fly me": "flight",
-    "what costs it": "fare",
-    "tell the fare": "fare",
-}
+    "show flights": "flight", "fly me": "flight", "what costs it": "fare", "tell the fare": "fare",
+}  # fmt: skip
 SMALL = {
     "hidden_size": 8, "embedding_size": 8, "batch_rows": 8, "learning_rate": 0.1,
     "device": "cpu", "precision": "fp32",

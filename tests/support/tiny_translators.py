@@ -13,13 +13,8 @@ from rnnlm.tasks.seq2seq.pairs import ParallelPair, ParallelText
 from support.commands import Trained, train
 
 NUMBERS = {
-    "one": "un",
-    "two": "deux",
-    "three": "trois",
-    "four": "quatre",
-    "five": "cinq",
-    "seven": "sept",
-}
+    "one": "un", "two": "deux", "three": "trois", "four": "quatre", "five": "cinq", "seven": "sept",
+}  # fmt: skip
 TINY = {
     "tokenizer": "word", "hidden_size": 16, "embedding_size": 12, "batch_rows": 16,
     "learning_rate": 0.02, "device": "cpu",

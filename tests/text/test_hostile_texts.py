@@ -14,11 +14,8 @@ TINY = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 2st
 GOOD = b"the man was here\nand the day was long\n" * 20
 LONG = b"a" * (1 << 20)  # of it, a line that does not end is made
 COMPRESS = {
-    ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
-    ".zst": zstandard.compress,
-}
+    ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstandard.compress,
+}  # fmt: skip
 ENCODINGS = {
     "empty": (b"", "no text in text"),
     "NUL": (b"good\nthe\0man\0\n", "text, line 2, byte 4: a NUL byte"),
@@ -47,16 +44,13 @@ READERS = {
     "prune": "prune -m {ngram} --threshold 1e-7 --on text -o out",
 }
 ODD = {
-    "a byte order mark": b"\xef\xbb\xbfthe man\n",
-    "NULs part words": b"the\0man\0\0\n",
-    "bad UTF-8, replaced": b"the \xff\xfe man\n",
-    "no newline at the end": b"the man",
+    "a byte order mark": b"\xef\xbb\xbfthe man\n", "NULs part words": b"the\0man\0\0\n",
+    "bad UTF-8, replaced": b"the \xff\xfe man\n", "no newline at the end": b"the man",
     "old line ends": b"the man\rthe day\r\n",
     **{f"{suffix} without its suffix": compress(GOOD) for suffix, compress in COMPRESS.items()},
-}
+}  # fmt: skip
 MISSING = {
-    "missing": ("text", "no such file: text"),
-    "a directory": (".", ". is a directory"),
+    "missing": ("text", "no such file: text"), "a directory": (".", ". is a directory"),
     "no match": ("*.nope", "no file matches *.nope"),
     "a name that is too long": ("n" * 300, "no such file: nnn"),
     "a name with NUL": ("a\0b", "no such file: a\\x00b"),
@@ -65,7 +59,7 @@ MISSING = {
     "nothing on stdin": ("-", "no text in -"),
     "blank lines without end": ("blank.gz", "no text in blank.gz"),
     "a dictionary of 4 GB": ("dictionary.xz", "cannot read dictionary.xz"),
-}
+}  # fmt: skip
 BOMBS = {suffix: lambda compress=compress: compress(LONG) * 160
          for suffix, compress in COMPRESS.items()}  # fmt: skip
 BOMBS[".zst"] = lambda: zstandard.compress(b"a" * (200 << 20))

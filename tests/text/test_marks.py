@@ -20,10 +20,9 @@ from support.failures import notices_of
 from support.tiny_models import LINES, make_tokenizer
 
 MESSY = [
-    "it\u2019s \u201ca\u201d \u2013 b\u00a0c",
-    "it\u2019s e\u0301 &amp; x\u0301",
+    "it\u2019s \u201ca\u201d \u2013 b\u00a0c", "it\u2019s e\u0301 &amp; x\u0301",
     "it's - plain & &bogus; \u00e9",
-]
+]  # fmt: skip
 
 
 def test_marks_are_counted_by_hand():

@@ -18,15 +18,13 @@ WRITERS = {
     "prepare": "prepare {text} -o OUT --workers 1",
 }
 FILES = {
-    "count": "count {text} -o OUT",
-    "ARPA": "export -m {ngram} --arpa OUT",
-    "report": "report {unigram} -o OUT",
-    "scores": "score -m {unigram} the -o OUT",
+    "count": "count {text} -o OUT", "ARPA": "export -m {ngram} --arpa OUT",
+    "report": "report {unigram} -o OUT", "scores": "score -m {unigram} the -o OUT",
     "pairs": "score -m {unigram} --pairs {pairs} -o OUT",
     "1-best": "rescore -m {unigram} --tune {nbest} --output OUT",
     "n-best": "rescore -m {unigram} --tune {nbest} --nbest-output OUT",
     "weights": "rescore -m {unigram} --tune {nbest} --weights-output OUT",
-}
+}  # fmt: skip
 FOLDERS = {  # where a folder cannot be written, and what is said
     "mine": "mine is not empty",
     "file": "",

@@ -25,30 +25,21 @@ TABLES = {
     "no JSON": ("t.jsonl", b"the man\n", "t.jsonl, line 1: not JSON"),
     "cut off": ("t.jsonl", b'{"text": "a"}\n{"text": "the', "t.jsonl, line 2: not JSON"),
     "an array of numbers": ("t.jsonl", b"[1, 2]\n", "t.jsonl, element 1: not a JSON object"),
-    "a number as text": (
-        "t.jsonl",
-        b'{"text": 3}\n',
-        "t.jsonl, line 1: column 'text' holds an int",
-    ),
+    "a number as text": ("t.jsonl", b'{"text": 3}\n',
+        "t.jsonl, line 1: column 'text' holds an int"),
     "null": ("t.jsonl", b'{"text": null}\n', "no text in t.jsonl"),
     "a column too few": ("t.jsonl", b'{"text": "a"}\n{"b": "c"}\n', "t.jsonl, line 2: no column"),
     "a nest of arrays": ("t.jsonl", b'{"text": "a"}\n' + DEEP_ROW, "t.jsonl, line 2: not JSON"),
     "a nest of objects": ("t.jsonl", NEST_OF_OBJECTS, "t.jsonl, line 1: not JSON"),
     "half a nest of arrays": ("t.jsonl", DEEP, "t.jsonl, line 1: not JSON"),
     "JSON not UTF-8": ("t.jsonl", b'{"text": "\xff"}\n', "t.jsonl, line 1, byte 11: not UTF-8"),
-    "half a surrogate pair": (
-        "t.jsonl",
-        b'{"text": "\\ud800"}\n',
-        "t.jsonl, line 1, column 'text': not UTF-8",
-    ),
+    "half a surrogate pair": ("t.jsonl", b'{"text": "\\ud800"}\n',
+        "t.jsonl, line 1, column 'text': not UTF-8"),
     "NaN": ("t.jsonl", b'{"text": NaN}\n', "no text in t.jsonl"),
     "JSON in UTF-16": ("t.jsonl", '{"text": "a"}'.encode("utf-16"), "t.jsonl is in UTF-16"),
     "no JSON-lines": ("t.jsonl", b"", "no text in t.jsonl"),
-    "a reserved symbol behind a newline": (
-        "t.jsonl",
-        b'{"text": "the\\nman"}\n{"text": "</s>"}\n',
-        "t.jsonl, line 3: the text holds </s>",
-    ),
+    "a reserved symbol behind a newline": ("t.jsonl", b'{"text": "the\\nman"}\n{"text": "</s>"}\n',
+        "t.jsonl, line 3: the text holds </s>"),
     "no header": ("t.csv", b"", "no text in t.csv"),
     "no such column": ("t.csv", b"a,b\nx,y\n", "t.csv, line 2: no column 'text'"),
     "a column twice": ("t.csv", b"text,text\na,b\n", "t.csv, line 1: column 'text' appears twice"),
@@ -61,17 +52,14 @@ TABLES = {
     "no Parquet": ("t.parquet", b"the man\n", "cannot read t.parquet"),
     "Parquet, cut off": ("t.parquet", MANY[:-20], "cannot read t.parquet"),
     "a footer of 4 GB": ("t.parquet", MANY[:-8] + b"\xf0\xff\xff\xffPAR1", "cannot read t.parquet"),
-    "Parquet not UTF-8": (
-        "t.parquet",
-        MANY[:25] + bytes([MANY[25] ^ 0xFF]) + MANY[26:],
-        "t.parquet, after row 0: not UTF-8",
-    ),
+    "Parquet not UTF-8": ("t.parquet", MANY[:25] + bytes([MANY[25] ^ 0xFF]) + MANY[26:],
+        "t.parquet, after row 0: not UTF-8"),
     "numbers": ("t.parquet", parquet([1, 2]), "t.parquet, row 1: column 'text' holds an int"),
     "bytes": ("t.parquet", parquet([b"\xff"]), "t.parquet, row 1: column 'text' holds bytes that"),
     "missing texts": ("t.parquet", parquet([None, ""]), "no text in t.parquet"),
     "another column": ("t.parquet", parquet(["x"], "a"), "t.parquet, row 1: no column 'text'"),
     "no rows": ("t.parquet", parquet(pa.array([], pa.string())), "no text in t.parquet"),
-}
+}  # fmt: skip
 COMMANDS = {  # a table, what reads it, and what is said
     "trained on": ("t.jsonl", b"x", "train t.jsonl --model unigram -o out", "t.jsonl, line 1: not"),
     "no columns": (
@@ -119,15 +107,13 @@ COMMANDS = {  # a table, what reads it, and what is said
     ),
 }
 SCORED = {
-    "lines that are none": (
-        "t.jsonl",
-        b'{"text": "a"}\n' + DEEP_ROW + b'\xff\n{"text": "\xff"}\n{"text": "\\ud800"}\nx\n',
-    ),
+    "lines that are none": ("t.jsonl",
+        b'{"text": "a"}\n' + DEEP_ROW + b'\xff\n{"text": "\xff"}\n{"text": "\\ud800"}\nx\n'),
     "a nest of objects": ("t.jsonl", NEST_OF_OBJECTS + b'{"text": "b"}\n'),
     "open quotations": ("t.tsv", b'id\ttext\n1\t"the man\n"2\n3\t"\n' * 99),
     "a quotation without end": ("t.tsv", b'text\tid\n"' + (b"a" * 9_999 + b"\n") * 300),
     "a formula of a spreadsheet": ("t.csv", b"text\n\"=cmd|'/C calc'!A0\"\n"),
-}
+}  # fmt: skip
 LINE = b"a" * (1 << 20)
 WORDS = (b"a man " * 999 + b"\n") * 200
 ROWS = b'{"text": "a"},' * 100_000 + b"\n"

@@ -23,15 +23,9 @@ def test_no_more_than_the_bound_is_read(tmp_path):
     assert len(read_small(tmp_path / "a")) == MOST_SMALL_BYTES
 
 
-@pytest.mark.parametrize(
-    "old, new, is_whole",
-    [
-        (b" ", b"\t", True),
-        (b"12", b"13", False),
-        (b'"name"', b'"Name"', False),
-        (b"{", b"[", False),
-    ],
-)
+@pytest.mark.parametrize("old, new, is_whole", [
+    (b" ", b"\t", True), (b"12", b"13", False), (b'"name"', b'"Name"', False), (b"{", b"[", False),
+])  # fmt: skip
 def test_a_file_of_facts_notices_any_change_of_its_content(tmp_path, old, new, is_whole):
     path = tmp_path / "facts.json"
     facts = {"name": "\udce4 and ä", "bytes": 12, "share": 0.1}

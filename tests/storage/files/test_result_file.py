@@ -97,26 +97,15 @@ def change_the_record(path):
     record.write_bytes(record.read_bytes().replace(b'"rows": 3', b'"rows": 4'))
 
 
-@pytest.mark.parametrize(
-    "change, run, why",
-    [
-        (None, {**RUN, "model": "xyz"}, "`model` was abc and is now xyz"),
-        (shorten, RUN, "it is shorter than before"),
-        (change_a_byte, RUN, "its existing rows have been changed"),
-        (change_the_record, RUN, "line 3 of .scores.tsv.run was changed"),
-        (
-            lambda path: journal_beside(path).path.unlink(),
-            RUN,
-            "there is no record of how it was made",
-        ),
-        (lambda path: journal_beside(path).write([]), RUN, "does not record what was started"),
-        (
-            lambda path: journal_beside(path).append(RowsWritten(-1, 9, "")),
-            RUN,
-            "Expected 'int' >= 0",
-        ),
-    ],
-)
+@pytest.mark.parametrize("change, run, why", [
+    (None, {**RUN, "model": "xyz"}, "`model` was abc and is now xyz"),
+    (shorten, RUN, "it is shorter than before"),
+    (change_a_byte, RUN, "its existing rows have been changed"),
+    (change_the_record, RUN, "line 3 of .scores.tsv.run was changed"),
+    (lambda path: journal_beside(path).path.unlink(), RUN, "there is no record of how it was made"),
+    (lambda path: journal_beside(path).write([]), RUN, "does not record what was started"),
+    (lambda path: journal_beside(path).append(RowsWritten(-1, 9, "")), RUN, "Expected 'int' >= 0"),
+])  # fmt: skip
 def test_anything_else_is_kept_and_refused(path, change, run, why):
     write(begin(path), CHUNKS[:2])
     if change:

@@ -49,14 +49,11 @@ def test_whatever_else_is_there_is_named_with_both_ways_out(found, why):
     assert "`output`" in caught.value.hint and "`overwrite=True`" in caught.value.hint
 
 
-@pytest.mark.parametrize(
-    "before, now, why",
-    [
-        (b"a b", b"a b c", r"the text has changed: 3 bytes before, 5 bytes now"),
-        (b"a b", b"a c", r"the text has changed: changed 2.* before, changed 1970-.* now"),
-        (b"a b", None, "the text comes from standard input or a pipe, so it cannot be checked"),
-    ],
-)
+@pytest.mark.parametrize("before, now, why", [
+    (b"a b", b"a b c", r"the text has changed: 3 bytes before, 5 bytes now"),
+    (b"a b", b"a c", r"the text has changed: changed 2.* before, changed 1970-.* now"),
+    (b"a b", None, "the text comes from standard input or a pipe, so it cannot be checked"),
+])  # fmt: skip
 def test_the_difference_of_two_texts_is_a_sentence(tmp_path, before, now, why):
     path = tmp_path / "text"
     path.write_bytes(before)

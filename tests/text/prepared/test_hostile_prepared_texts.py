@@ -84,11 +84,9 @@ def vocabulary_outside(folder):
 
 
 DAMAGES = {
-    "a digit of the index": lambda folder: write(
-        "index.json", (folder / "index.json").read_bytes().replace(b'"words": ', b'"words": 1', 1)
-    )(folder),
-    "index cut off": cut("index.json", 200),
-    "index a pickle": write("index.json", PICKLE),
+    "a digit of the index": lambda folder: write("index.json",
+        (folder / "index.json").read_bytes().replace(b'"words": ', b'"words": 1', 1))(folder),
+    "index cut off": cut("index.json", 200), "index a pickle": write("index.json", PICKLE),
     "index of 65 MB": write("index.json", b" " * (65 << 20)),
     "a format of terminal escapes": index(format_version=ESCAPE),
     "a shard's path that leads out": first_shard(name=f"../{FIRST}"),
@@ -100,12 +98,10 @@ DAMAGES = {
     "shards out of order": index(lambda content: content["shards"].reverse()),
     "20,000 shards": index(lambda content: content.update(shards=content["shards"][:1] * 20_000)),
     "no shards": index(shards=[], counts={}, lines_hash=""),
-    "10^15 tokens": more("tokens", 10**15),
-    "10^15 lines": more("lines", 10**15),
+    "10^15 tokens": more("tokens", 10**15), "10^15 lines": more("lines", 10**15),
     "10^18 unknown tokens": more("oov_tokens", 10**18),
     "a vocabulary of 10^30": index(vocabulary_size=10**30),
-    "a shard missing": remove(SECOND),
-    "a shard cut off": cut(SECOND, 100),
+    "a shard missing": remove(SECOND), "a shard cut off": cut(SECOND, 100),
     "a shard a link to a device": link(FIRST, "/dev/zero"),
     "a shard a link out of the folder": link(FIRST),
     "shards exchanged": exchange_shards,
@@ -115,12 +111,11 @@ DAMAGES = {
     "ids too few": array("ids", lambda ids: ids[1:]),
     "unknown tokens too many": array("oov", lambda oov: np.resize(oov, len(oov) + 1)),
     "vocabulary missing": remove("vocab.txt"),
-    "vocabulary changed": lambda folder: write(
-        "vocab.txt", (folder / "vocab.txt").read_bytes().replace(b"the", b"teh")
-    )(folder),
+    "vocabulary changed": lambda folder: write("vocab.txt",
+        (folder / "vocab.txt").read_bytes().replace(b"the", b"teh"))(folder),
     "vocabulary a link to a device": link("vocab.txt", "/dev/zero"),
     "another tokenizer": index(lambda content: content["tokenizer"].update(tokenizer=ESCAPE)),
-}
+}  # fmt: skip
 
 
 def last_byte(folder):
@@ -139,11 +134,10 @@ DAMAGES |= CONTENT
 DAMAGED = "the prepared text in d is damaged"
 TINY = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 2steps"
 READERS = [
-    "train d --model unigram -o out",
-    f"train d --model lstm {TINY} -o out",
+    "train d --model unigram -o out", f"train d --model lstm {TINY} -o out",
     "train {text} --valid d --model unigram -o out",
     f"train d --test d --model lstm {TINY} -o out",
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", DAMAGES)

@@ -164,12 +164,10 @@ def test_a_model_that_rewrites_text_is_refused(tmp_path, times):
 
 # As protobuf merges messages, what comes last counts.
 REWRITING = {
-    "a space first": b"\x1a\x02\x18\x01",
-    "spaces dropped": b"\x1a\x02\x20\x01",
-    "spaces as they are": b"\x1a\x02\x28\x00",
-    "characters mapped": b"\x1a\x03\x12\x01x",
+    "a space first": b"\x1a\x02\x18\x01", "spaces dropped": b"\x1a\x02\x20\x01",
+    "spaces as they are": b"\x1a\x02\x28\x00", "characters mapped": b"\x1a\x03\x12\x01x",
     "characters mapped in the answer": b"\x2a\x03\x12\x01x",
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", REWRITING)
