@@ -93,13 +93,8 @@ def trees(tmp_path_factory):
     (folder / "train.txt").write_text("\n".join(lines * 8) + "\n")
     asked = ("--task", "classification", "--model", "recursive", "--budget", "80steps")
     small = (
-        "--set",
-        "hidden_size=8",
-        "--set",
-        "embedding_size=8",
-        "--set",
-        "validate_every_steps=80",
-    )
+        "--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "validate_every_steps=80",
+    )  # fmt: skip
     train(folder / "train.txt", *asked, *small, "-o", folder / "model")
     return folder
 

@@ -20,13 +20,10 @@ def test_the_rest_is_estimated_for_each_text():
     watched = Watched()
     estimate = Estimate(watched)
     for seconds, message in [
-        (5, "valid: 100 of 1,100 tokens scored"),
-        (15, "valid: 600 of 1,100 tokens scored"),
-        (25, "valid: 1,100 of 1,100 tokens scored"),
-        (30, "test: 10 of 100 tokens scored"),
-        (40, "test: 20 of 100 tokens scored"),
-        (50, "test: done"),
-    ]:
+        (5, "valid: 100 of 1,100 tokens scored"), (15, "valid: 600 of 1,100 tokens scored"),
+        (25, "valid: 1,100 of 1,100 tokens scored"), (30, "test: 10 of 100 tokens scored"),
+        (40, "test: 20 of 100 tokens scored"), (50, "test: done"),
+    ]:  # fmt: skip
         watched.now = seconds
         estimate(message)
     lefts = [message.partition("scored")[2] for message in watched.told]

@@ -96,16 +96,9 @@ def test_options_of_settings_are_described():
 def test_train_options_are_sectioned_most_used_first(rnnlm):
     shown = sections_of(rnnlm("train", "--help-all").out)
     assert list(shown) == [
-        "Text",
-        "Model",
-        "Labels",
-        "Pairs",
-        "Tokenizer",
-        "N-grams",
-        "Run",
-        "Saving",
+        "Text", "Model", "Labels", "Pairs", "Tokenizer", "N-grams", "Run", "Saving",
         "Other options",
-    ]
+    ]  # fmt: skip
     assert [words[0].rstrip(",") for words in shown.values()] == [
         "--valid", "--model", "--label-column", "--target", "--tokenizer", "--order", "--budget",
         "-o", "-h",

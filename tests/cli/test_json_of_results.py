@@ -34,12 +34,8 @@ from support.tiny_models import LINES
 
 EXPECTED = Path(__file__).with_name("json_of_results.jsonl")
 TEXT = [
-    "the cat sat on the mat",
-    "it is a dog",
-    "the dog saw a cat",
-    "hard to recognize",
-    "a bird sat",
-] * 2
+    "the cat sat on the mat", "it is a dog", "the dog saw a cat", "hard to recognize", "a bird sat",
+] * 2  # fmt: skip
 PAIRS = [
     ("the cat sat", "le chat est assis"),
     ("a dog", "un chien"),

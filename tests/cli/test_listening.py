@@ -110,20 +110,10 @@ def test_commands_with_workers_listen_nowhere(text, models):
     commands = [
         ("count", text, "--order", "3", "-o", "counts", "--workers", "2"),
         ("prepare", text, "-o", "prepared", "--workers", "2"),
-        (
-            "filter",
-            text,
-            "-m",
-            models.unigram,
-            "-o",
-            "filtered",
-            "--workers",
-            "2",
-            "--cutoffs",
-            "10,20",
-        ),
+        ("filter", text, "-m", models.unigram, "-o", "filtered", "--workers", "2", "--cutoffs",
+         "10,20"),
         ("train", text, "--model", "ngram", "-o", "kn", "--workers", "2"),
-    ]
+    ]  # fmt: skip
     for arguments in commands:
         assert watched([(program(*arguments), {})], b"") == set(), arguments
 

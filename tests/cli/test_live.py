@@ -82,13 +82,8 @@ def test_at_20_columns_each_metric_has_its_line():
     lines = drawn(20, STARTED, STEP, VALIDATED)
     at = lines.index("25% done")
     assert lines[at : at + 6] == [
-        "25% done",
-        "2m 00s left",
-        "12,345 tokens/s",
-        "train 148.4",
-        "valid 150.12",
-        "best 149.50",
-    ]
+        "25% done", "2m 00s left", "12,345 tokens/s", "train 148.4", "valid 150.12", "best 149.50",
+    ]  # fmt: skip
 
 
 def test_no_color_has_no_colours():

@@ -84,12 +84,8 @@ def test_the_shell_can_complete_commands_and_options(spawn):
     assert completed("tr") == ["train", "translate"]
     assert completed("train --rec") == ["--recipe"]
     assert completed("train --tokenizer ") == [
-        "word",
-        "char",
-        "byte",
-        "sentencepiece",
-        "huggingface",
-    ]
+        "word", "char", "byte", "sentencepiece", "huggingface",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("words, offered", [

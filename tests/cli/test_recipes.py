@@ -36,13 +36,10 @@ def test_one_recipe_is_shown_with_settings_and_source(rnnlm, name):
     assert dict(line.split("\t") for line in table.splitlines()) == settings
     shown = dict(line.split(": ", 1) for line in facts.splitlines())
     expected = {
-        "about": recipe.description,
-        "published": record["published"],
-        "ours": record["measured"],
-        "off by": record["off_by"],
-        "source": recipe.source or None,
+        "about": recipe.description, "published": record["published"], "ours": record["measured"],
+        "off by": record["off_by"], "source": recipe.source or None,
         "differences": recipe.differs or None,
-    }
+    }  # fmt: skip
     assert {fact: shown.get(fact) for fact in expected} == expected
     assert shown["on your text"].endswith(f"--recipe {name}")
 

@@ -24,13 +24,10 @@ def test_text_vectors_are_written_and_inspected(rnnlm, models, here):
     assert found["source"].startswith("my.vec.gz: ") and "lies nearest" in found["verdict"]
     for command, code, what in (
         (f"{models.text} --method svd -o my.vec.gz", 1, "my.vec.gz already holds another result"),
-        (
-            f"{models.text} --method svd --epochs 2 -o x.vec",
-            2,
-            "--epochs: not valid with --method svd",
-        ),
+        (f"{models.text} --method svd --epochs 2 -o x.vec", 2,
+         "--epochs: not valid with --method svd"),
         ("absent.txt -o x.vec", 1, "no such file: absent.txt"),
-    ):
+    ):  # fmt: skip
         checked_error(rnnlm(f"vectors {command}"), code, what)
 
 
@@ -77,18 +74,9 @@ def test_training_reports_counting_word_vectors_unless_resumed(rnnlm, models, he
     assert "once is finished" in ended.err and said not in ended.err
     assert said not in rnnlm("train", models.text, "--model", "unigram", "-o", "u").err
     grid = (
-        "train",
-        models.text,
-        "--embeddings",
-        "svd",
-        *small[:4],
-        "--budget",
-        "2steps",
-        "--grid",
-        "hidden_size=3,4",
-        "-o",
-        "g",
-    )
+        "train", models.text, "--embeddings", "svd", *small[:4], "--budget", "2steps", "--grid",
+        "hidden_size=3,4", "-o", "g",
+    )  # fmt: skip
     lines = [
         line for line in rnnlm(*grid).err.splitlines() if line.startswith("run ") or line == said
     ]

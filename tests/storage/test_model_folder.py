@@ -110,13 +110,10 @@ def test_failing_write_leaves_a_complete_model_without_litter(tmp_path, kind, ca
 def test_killed_writers_leftovers_are_removed_by_next_save(tmp_path):
     save_unigram(tmp_path, 0.5, 1)
     for name in (
-        "weights-00000002.safetensors",
-        f"weights-00000003.safetensors.{'3' * 16}.new",
-        "vocab-0a1b2c3d.txt",
-        f"config.json.{'0' * 16}.new",
-        f"README.md.{'1' * 16}.new",
+        "weights-00000002.safetensors", f"weights-00000003.safetensors.{'3' * 16}.new",
+        "vocab-0a1b2c3d.txt", f"config.json.{'0' * 16}.new", f"README.md.{'1' * 16}.new",
         f"adapt-unigram.json.{'2' * 16}.new",
-    ):
+    ):  # fmt: skip
         (tmp_path / name).write_text("cut off")
     manifest = save_unigram(tmp_path, 2.0, 4)
     assert names(tmp_path) == sorted([*manifest.files, "config.json"])
