@@ -1,9 +1,6 @@
 """Whatever is wrong with what a person gives: the right exit code, a line each for what, why and
 the way out, no traceback, and nothing that was there before is lost."""
 
-import io
-import zipfile
-
 import pytest
 
 from rnnlm.storage.files.reading import LONGEST_LINE
@@ -53,33 +50,6 @@ def test_score_fails_without_any_score(rnnlm, models, here, name, data, reason):
         shown = rnnlm("score", "-m", models.unigram, "--input", name, *asked)
         assert shown.code == 1 and shown.errors[0] == "error: no line could be scored"
         assert reason in shown.errors[1]
-
-
-def workbook() -> bytes:
-    """Return the beginning of an .xlsx file."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for part in ("[Content_Types].xml", "_rels/.rels", "xl/workbook.xml"):
-            archive.writestr(part, f"<{part}>" * 50)
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("name", ["stimuli.xlsx", "stimuli.csv", "stimuli.xls"])
-def test_spreadsheets_are_named_everywhere(rnnlm, models, here, name):
-    data, what = workbook(), "a spreadsheet"
-    if name.endswith(".xls"):
-        data, what = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet or another document"
-    (here / name).write_bytes(data)
-    for command in (
-        ("score", "-m", models.unigram, "--input", name),
-        ("eval", "-m", models.unigram, name, "--column", "text"),
-        ("train", name, "--column", "text"),
-        ("train", name, "--task", "tagging"),
-        ("rescore", "--tune", name, "-m", models.unigram),
-    ):
-        checked_error(rnnlm(*command), 1, f"{name} is {what}, not a text")
-    shown = rnnlm("score", "-m", models.unigram, stdin=data)
-    checked_error(shown, 1, f"standard input is {what}, not a text")
 
 
 def test_names_of_no_model_say_why(rnnlm, here):

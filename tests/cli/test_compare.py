@@ -58,12 +58,6 @@ def test_different_tokens_compare_per_character_only(rnnlm, parts):
     assert "\nppl_token\t" not in shown.out and "\nbits_per_char\t" in shown.out
 
 
-def test_standard_input_is_read_once_for_all_models(rnnlm, parts):
-    data = (parts / "train.txt").read_bytes()
-    piped = rnnlm("compare", "chars", "bytes", "--on", "-", "--json", stdin=data)
-    assert piped.json["lines"] == 240
-
-
 def test_comparing_on_training_text_is_reported(rnnlm, parts):
     note = "note: kn and kn+unigram were trained on this very text: metrics found on it"
     shown = rnnlm("compare kn kn+unigram --on train.txt")

@@ -10,10 +10,7 @@ def trigrams(models, tmp_path_factory):
     from rnnlm.cli.main import run
 
     folder = tmp_path_factory.mktemp("export") / "tri"
-    assert (
-        run(["train", str(models.text), "--model", "ngram", "--set", "order=3", "-o", str(folder)])
-        == 0
-    )
+    assert run(f"train {models.text} --model ngram --set order=3 -o {folder}".split()) == 0
     return folder
 
 
@@ -34,18 +31,9 @@ def test_a_dash_is_stdout(rnnlm, trigrams, here):
 
 
 def test_one_thing_is_exported_at_a_time(rnnlm, models, trigrams, here):
-    checked_error(
-        rnnlm("export", "-m", models.lstm, "--arpa", "m.arpa", "--vectors", "m.vec"),
-        2,
-        "give one of --arpa FILE, --vectors FILE, --hf DIR, --onnx DIR",
-    )
-    checked_error(
-        rnnlm("export", "-m", models.lstm),
-        2,
-        "give one of --arpa FILE, --vectors FILE, --hf DIR, --onnx DIR",
-    )
-    checked_error(
-        rnnlm("export", "-m", models.lstm, "-m", trigrams, "--arpa", "m.arpa"),
-        2,
-        "rnnlm export takes one model",
-    )
+    one = "give one of --arpa FILE, --vectors FILE, --hf DIR, --onnx DIR"
+    for options, what in (
+        ("--arpa m.arpa --vectors m.vec", one), ("", one),
+        (f"-m {trigrams} --arpa m.arpa", "rnnlm export takes one model"),
+    ):  # fmt: skip
+        checked_error(rnnlm(f"export -m {models.lstm} {options}"), 2, what)

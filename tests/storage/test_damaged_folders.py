@@ -15,23 +15,6 @@ def damage(path, change):
     path.write_bytes(change(data))
 
 
-@pytest.mark.parametrize("version", [0, 2])
-def test_another_format_is_refused_in_one_line(tmp_path, version):
-    save_lstm(tmp_path)
-    edit_config(tmp_path, lambda content: content.update(format_version=version))
-    with pytest.raises(ModelError) as raised:
-        stored_model.load(tmp_path, "cpu")
-    said = f"the model at {tmp_path} has format {version}; this rnnlm reads format 1"
-    assert str(raised.value) == said
-
-
-def test_a_model_without_a_format_is_damaged(tmp_path):
-    save_lstm(tmp_path)
-    edit_config(tmp_path, lambda content: content.pop("format_version"))
-    with pytest.raises(ModelError, match="is damaged; config.json: it has no format_version"):
-        stored_model.load(tmp_path, "cpu")
-
-
 def flip_a_bit(path):
     damage(path, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
 

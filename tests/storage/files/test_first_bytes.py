@@ -31,6 +31,8 @@ from rnnlm.storage.files.first_bytes import (
     legacy_encoding,
     unmarked_encoding,
 )
+from rnnlm.tasks.labelling.formats.example import LabelledSettings
+from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, lines_with_ends
 from rnnlm.text.prepared.encoder import block_of
@@ -61,6 +63,7 @@ READERS = {
     "sentences": lambda path: list(read_sentences(path)),
     "pieces": blocks_in_pieces, "vectors": read_all_vectors, "n-best list": read_nbest,
     "pairs": read_pairs, "ARPA": read_arpa,
+    "labels": lambda path: read_labelled([path], LabelledSettings(), "word"),
 }  # fmt: skip
 
 
@@ -114,6 +117,7 @@ BINARIES = {
     "zip": (zipped("a.txt"), "a zip archive"),
     "docx": (zipped("word/document.xml"), "an office document"),
     "xlsx": (zipped("xl/workbook.xml"), "a spreadsheet"),
+    "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet or another document"),
     "7z": (b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive"),
     "rar": (b"Rar!\x1a\x07\1\0", "a rar archive"),
     "lz4": (b"\x04\x22\x4d\x18\x64\x40\xa7", "compressed with lz4"),

@@ -18,10 +18,6 @@ def held(folder):
     return lock.held(folder, "training")
 
 
-def check(folder):
-    lock.check(folder)
-
-
 def owned(folder, owner: Owner, seconds_ago: float = 0.0):
     """Make a lock left by `owner`, last touched so long ago."""
     path = folder / "owner.json"
@@ -38,11 +34,11 @@ def test_second_run_is_refused_and_shown_the_owner(tmp_path):
     folder = tmp_path / "m"
     shown = f"another process is writing .*m; process {os.getpid()} on {Owner.this().host}"
     with held(folder):
-        for attempt in (lambda: held(folder).__enter__(), lambda: check(folder)):
+        for attempt in (lambda: held(folder).__enter__(), lambda: lock.check(folder)):
             with pytest.raises(OutputError, match=shown) as caught:
                 attempt()
             assert caught.value.exit_code == 1
-    check(folder)
+    lock.check(folder)
 
 
 def test_run_that_wrote_nothing_leaves_nothing(tmp_path):
@@ -59,7 +55,7 @@ def test_run_that_wrote_nothing_leaves_nothing(tmp_path):
 def test_stale_lock_of_this_machine_is_taken_over(tmp_path):
     gone = replace(Owner.this(), process=4711)
     owned(tmp_path, gone)
-    check(tmp_path)
+    lock.check(tmp_path)
     with warnings.catch_warnings(action="error"), held(tmp_path):
         assert json.loads((tmp_path / "owner.json").read_bytes())["process"] == os.getpid()
     assert not (tmp_path / "training").exists()
@@ -68,7 +64,7 @@ def test_stale_lock_of_this_machine_is_taken_over(tmp_path):
 def test_remote_lock_is_respected_while_heard_from(tmp_path):
     path = owned(tmp_path, ELSEWHERE, 30)
     shown = "process 4711 on far-away, since 2026-01-01.*last heard of (29|30|31) s ago; wait"
-    for attempt in (lambda: held(tmp_path).__enter__(), lambda: check(tmp_path)):
+    for attempt in (lambda: held(tmp_path).__enter__(), lambda: lock.check(tmp_path)):
         with pytest.raises(OutputError, match=shown):
             attempt()
     assert [each.name for each in path.parent.iterdir()] == ["owner.json"]
@@ -119,7 +115,7 @@ def test_a_link_as_lock_is_refused(tmp_path):
     (tmp_path / "theirs").write_text("theirs")
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "owner.json").symlink_to(tmp_path / "theirs")
-    for attempt in (lambda: held(tmp_path / "m").__enter__(), lambda: check(tmp_path / "m")):
+    for attempt in (lambda: held(tmp_path / "m").__enter__(), lambda: lock.check(tmp_path / "m")):
         with pytest.raises(OutputError, match="cannot lock .*m; .*owner.json is a link"):
             attempt()
     assert (tmp_path / "theirs").read_text() == "theirs"
