@@ -1,4 +1,3 @@
-import json
 import os
 import shutil
 
@@ -19,8 +18,8 @@ def test_the_bundled_corpus_is_listed_with_its_counts(rnnlm):
 
 
 def test_labels_ids_and_tags_are_no_words(rnnlm):
-    words = {(each["corpus"], each["file"]): each["words"]
-             for each in map(json.loads, rnnlm("list", "corpora", "--json").out.splitlines())}  # fmt: skip
+    records = rnnlm("list corpora --json").records
+    words = {(each["corpus"], each["file"]): each["words"] for each in records}
     conllu = corpora.part("words-and-tags", "test").read_text().splitlines()
     expected = sum(line.partition("\t")[0].isdigit() for line in conllu)
     assert words["words-and-tags", "test.conllu"] == expected
@@ -45,13 +44,9 @@ def test_user_text_beside_bundled_corpora_is_not_listed(rnnlm, tmp_path, monkeyp
     for added in ("english/notes.txt", "mine/train.txt"):
         (tmp_path / added).parent.mkdir(exist_ok=True)
         (tmp_path / added).write_text("my own\n")
-    before = [
-        json.loads(line)["file"] for line in rnnlm("list", "corpora", "--json").out.splitlines()
-    ]
+    before = [record["file"] for record in rnnlm("list corpora --json").records]
     monkeypatch.setattr(corpora, "FOLDER", tmp_path)
-    assert [
-        json.loads(line)["file"] for line in rnnlm("list", "corpora", "--json").out.splitlines()
-    ] == before
+    assert [record["file"] for record in rnnlm("list corpora --json").records] == before
 
 
 def test_terminal_shows_folder_once_without_folded_lines(rnnlm, terminal_of):

@@ -32,10 +32,6 @@ def options_of(command: click.Command) -> list[click.Option]:
     return [option for option in command.params if isinstance(option, click.Option)]
 
 
-def sectioned_names(command: click.Command) -> set[str | None]:
-    return set(command.sections) if isinstance(command, Command) else set()
-
-
 def sections_of(shown: str) -> dict[str, list[str]]:
     """Return the first words of the lines below each title."""
     found = re.findall(r"^([A-Z][^\n:]*):\n((?:  .*\n)+)", shown, re.MULTILINE)
@@ -63,29 +59,16 @@ def test_commands_are_shown_by_group_each_in_one(rnnlm):
     assert re.findall(r"(\w+) \([^)]+\)", paragraph) == list(entry.GROUPS[more])
     paths = Path(entry.__file__).parent.glob("*/[a-z]*.py")
     files = [path.stem for path in paths if "\ndef command(" in path.read_text(encoding="utf-8")]
-    assert (
-        sorted(name for names in entry.GROUPS.values() for name in names)
-        == sorted(files)
-        == list(entry.COMMANDS)
-    )
+    named = sorted(itertools.chain.from_iterable(entry.GROUPS.values()))
+    assert named == sorted(files) == list(entry.COMMANDS)
 
 
 def test_long_option_lists_have_sections_without_gaps():
-    sectioned = {
-        name: [option for option in options_of(command) if option.name in sectioned_names(command)]
-        for name, command in COMMANDS.items()
-    }
-    assert [
-        name
-        for name, found in sectioned.items()
-        if len(options_of(COMMANDS[name])) > LONG and not found
-    ] == []
-    gaps = {
-        name: [each.opts[0] for each in options_of(COMMANDS[name]) if each not in found]
-        for name, found in sectioned.items()
-        if found
-    }
-    assert {name: without for name, without in gaps.items() if without} == {}
+    for name, command in COMMANDS.items():
+        options = options_of(command)
+        sections = command.sections if isinstance(command, Command) else {}
+        sectioned = [option for option in options if option.name in sections]
+        assert sectioned == options or (len(options) <= LONG and not sectioned), name
 
 
 def test_options_of_settings_are_described():

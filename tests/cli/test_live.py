@@ -23,16 +23,7 @@ from rnnlm.events import (
 from rnnlm.registry import kind_of
 
 STARTED = Started("[red]lstm", 13536, 1440, 4350, 359, "cpu", "bf16", 32, 35, "5 streams, bf16")
-STEP = Step(
-    step=1200,
-    epoch=2.5,
-    tokens=1000,
-    loss_nats=5.0,
-    learning_rate=0.001,
-    tokens_per_second=12345,
-    progress=0.25,
-    seconds=40,
-)
+STEP = Step(1200, 2.5, 1000, 5.0, 0.001, 12345, progress=0.25, seconds=40)
 VALIDATED = Validated(1190, 2.4, {"ppl_token": 150.123}, 149.5, False, 39.0, None)
 BETTER = replace(VALIDATED, step=1200, figures={"ppl_token": 149.5})
 SAVED = ModelSaved("checkpoints/x", 1100)

@@ -22,13 +22,9 @@ def at(step: int) -> LoadedCheckpoint:
 
 
 def state(step: int) -> TrainingState:
-    return TrainingState(
-        {"step": step, "seconds": step / 3},
-        {
-            "network.weight": np.full((3, 2), step, np.float32),
-            "random.cpu": np.arange(9, dtype=np.uint8),
-        },
-    )
+    weight, random = np.full((3, 2), step, np.float32), np.arange(9, dtype=np.uint8)
+    arrays = {"network.weight": weight, "random.cpu": random}
+    return TrainingState({"step": step, "seconds": step / 3}, arrays)
 
 
 @pytest.fixture
@@ -40,9 +36,8 @@ def folder(tmp_path):
 
 
 def steps(folder):
-    return [
-        int(path.name.split("-")[1]) for path in sorted((folder / "training").glob("state-*.json"))
-    ]
+    paths = sorted((folder / "training").glob("state-*.json"))
+    return [int(path.name.split("-")[1]) for path in paths]
 
 
 def newest(folder, suffix):
@@ -132,9 +127,8 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_checkpoint_falls_back_to_the_previous_one(folder, damage):
     DAMAGES[damage](folder)
-    with pytest.warns(
-        RnnlmWarning, match="is damaged; trying the one before it: state-00000009"
-    ) as said:
+    note = "is damaged; trying the one before it: state-00000009"
+    with pytest.warns(RnnlmWarning, match=note) as said:
         found = checkpoints.load(folder).state
     assert found.facts == state(6).facts and len(said) == 1
     np.testing.assert_array_equal(found.arrays["network.weight"], state(6).arrays["network.weight"])
@@ -146,14 +140,8 @@ def test_where_all_are_damaged_that_is_an_error(tmp_path, damage):
     if damage == "arrays of another checkpoint":
         pytest.skip("there is none")
     DAMAGES[damage](tmp_path)
-    with (
-        pytest.raises(
-            ModelError,
-            match="cannot resume the run of .*all its checkpoints are missing or damaged.*another "
-            "`output`, or replace it with `overwrite=True`",
-        ),
-        pytest.warns(RnnlmWarning),
-    ):
+    what = "cannot resume the run of .*all its checkpoints are missing or damaged.*`overwrite=True`"
+    with pytest.raises(ModelError, match=what), pytest.warns(RnnlmWarning):
         checkpoints.load(tmp_path)
 
 

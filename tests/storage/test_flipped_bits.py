@@ -79,12 +79,11 @@ def adapted_scores(folder: Path) -> Any:
     return [repr(score) for score in rnnlm.load(f"{folder}+cache").score_sentences(SENTENCES)]
 
 
-def make_classifier(folder: Path) -> None:
-    tiny_tasks.save(folder, tiny_tasks.fit("classification", "lstm"))
+def labeller(task: str) -> Kind:
+    def make(folder: Path) -> None:
+        tiny_tasks.save(folder, tiny_tasks.fit(task, "lstm"))
 
-
-def make_tagger(folder: Path) -> None:
-    tiny_tasks.save(folder, tiny_tasks.fit("tagging", "lstm"))
+    return Kind(make, arrays_of_model)
 
 
 def arrays_of_model(folder: Path) -> Any:
@@ -188,10 +187,6 @@ def rest_written(folder: Path) -> Any:
     return path.read_bytes()
 
 
-def make_half_trained(folder: Path) -> None:
-    cut_off_after(training(folder), step=6)
-
-
 def training(folder: Path) -> Iterator[Any]:
     settings = {"batch_rows": 2, "bptt_tokens": 4, "precision": "fp32", "device": "cpu"}
     return train(
@@ -241,14 +236,16 @@ KINDS = {
     "characters": model_of("ngram", order=2, tokenizer="char"),
     "lstm": model_of("lstm", **NETWORK), "mixture": model_of("mixture", **PARTS),
     "adapted": Kind(make_adapted, adapted_scores),
-    "classifier": Kind(make_classifier, arrays_of_model),
-    "tagger": Kind(make_tagger, arrays_of_model),
+    "classifier": labeller("classification"),
+    "tagger": labeller("tagging"),
     "seq2seq": Kind(tiny_seq2seq.saved, arrays_of_model),
     "prepared": Kind(make_prepared, prepared_content),
     "counts": Kind(make_counts, counts_read),
     "half counted": Kind(make_half_counted, count_below, resumes=True),
     "half written": Kind(make_half_written, rest_written, resumes=True),
-    "half trained": Kind(make_half_trained, rest_trained, resumes=True),
+    "half trained": Kind(
+        lambda folder: cut_off_after(training(folder), step=6), rest_trained, resumes=True
+    ),
     "half filtered": Kind(make_half_filtered, rest_filtered, resumes=True),
 }  # fmt: skip
 

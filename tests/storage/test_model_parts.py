@@ -28,13 +28,8 @@ SETTINGS = {"model": "mixture"}
 def parts(tmp_path):
     """Save two models in one folder each."""
     for name, smoothing in (("a", "mkn"), ("b", "witten-bell")):
-        save(
-            tmp_path / name,
-            fit("ngram", order=2, smoothing=smoothing),
-            "ngram",
-            order=2,
-            smoothing=smoothing,
-        )
+        settings = {"order": 2, "smoothing": smoothing}
+        save(tmp_path / name, fit("ngram", **settings), "ngram", **settings)
     return [tmp_path / "a", tmp_path / "b"]
 
 
@@ -79,12 +74,9 @@ def test_a_part_is_found_through_links(tmp_path, parts):
 
 
 def test_fingerprint_covers_parts_weights_and_kind_without_places(tmp_path, parts):
-    first = mixed(tmp_path / "one", parts)
-    assert (
-        mixed(tmp_path / "x" / "y", parts).fingerprint
-        == mixed(tmp_path / "z", parts, bundle=True).fingerprint
-        == first.fingerprint
-    )
+    first, again = (mixed(tmp_path / place, parts) for place in ("one", "x/y"))
+    bundle = mixed(tmp_path / "z", parts, bundle=True)
+    assert first.fingerprint == again.fingerprint == bundle.fingerprint
     others = [
         mixed(tmp_path / "two", parts, (0.4, 0.6)),
         mixed(tmp_path / "three", parts[::-1]),
@@ -223,14 +215,8 @@ def test_lists_of_a_config_are_limited(tmp_path, parts, where):
 
 
 def test_parts_in_another_kinds_config_are_ignored(tmp_path, parts):
-    edit_config(
-        parts[0],
-        lambda config: config.update(
-            parts=[
-                {"path": "../b", "fingerprint": model_folder.read_manifest(parts[1]).fingerprint}
-            ]
-        ),
-    )
+    entry = {"path": "../b", "fingerprint": model_folder.read_manifest(parts[1]).fingerprint}
+    edit_config(parts[0], lambda config: config.update(parts=[entry]))
     assert score(parts[0]) < 0
 
 

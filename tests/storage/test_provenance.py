@@ -15,16 +15,9 @@ def folders(tmp_path):
     found = {name: tmp_path / name for name in ("one", "other", "both")}
     for name, text in (("one", "a"), ("other", "b")):
         model_folder.save(found[name], fit("unigram"), "unigram", {}, 0, {"train_data": text})
-    parts = [("unigram", {})] * 2
-    model_folder.save(
-        found["both"],
-        mixture(parts, [0.5, 0.5]),
-        "mixture",
-        {},
-        0,
-        {},
-        [found["one"], found["other"]],
-    )
+    both = mixture([("unigram", {})] * 2, [0.5, 0.5])
+    parts = [found["one"], found["other"]]
+    model_folder.save(found["both"], both, "mixture", {}, 0, {}, parts)
     return found
 
 

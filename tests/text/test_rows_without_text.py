@@ -73,17 +73,10 @@ def test_what_answers_row_by_row_says_why(tmp_path, kind):
 
 
 ANSWERING = {
-    "score": lambda path: [(each.text, each.reason) for each in read_sentences(path)],
-    "tag": lambda path: [
-        (each.text or "", each.reason)
-        for each in read_table(path, LabelledSettings(), "jsonl", "jsonl")
-    ],
-    "classify": lambda path: [
-        (each.text, each.reason) for each in read_texts(path, "jsonl", TextFileSettings())
-    ],
-    "translate": lambda path: [
-        (line, getattr(line, "reason", None)) for line in read_sources(path, TextFileSettings())
-    ],
+    "score": read_sentences,
+    "tag": lambda path: read_table(path, LabelledSettings(), "jsonl", "jsonl"),
+    "classify": lambda path: read_texts(path, "jsonl", TextFileSettings()),
+    "translate": lambda path: read_sources(path, TextFileSettings()),
 }
 
 
@@ -92,9 +85,11 @@ def test_each_row_that_cannot_be_read_has_its_reason(tmp_path, answers):
     path = tmp_path / "a.jsonl"
     bad = ['{"id": 1}', '{"text": null}', '{"text": []}', '{"text": {}}', '{"text": ', "[3]"]
     path.write_text("\n".join([*bad, '{"text": "a hen", "more": 1}', *bad]))
-    found = answers(str(path))
-    assert [text for text, _ in found] == [*[""] * 6, "a hen", *[""] * 6]
-    assert [reason is None for _, reason in found] == [*[False] * 6, True, *[False] * 6]
+    found = list(answers(str(path)))
+    texts = [getattr(row, "text", row) or "" for row in found]
+    assert texts == [*[""] * 6, "a hen", *[""] * 6]
+    has_reason = [getattr(row, "reason", None) is not None for row in found]
+    assert has_reason == [*[True] * 6, False, *[True] * 6]
 
 
 def test_halves_of_characters_are_written_as_text(tmp_path):

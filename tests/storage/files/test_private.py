@@ -50,20 +50,14 @@ def test_a_folder_is_made_for_its_user_alone(tmp_path):
     assert private.folder_in(tmp_path / "temp", "counts-1") == folder
 
 
-def plant_link(folder, victim):
-    folder.symlink_to(victim, target_is_directory=True)
+PLANTS = {
+    "link": lambda folder, victim: folder.symlink_to(victim, target_is_directory=True),
+    "open": lambda folder, victim: (folder.mkdir(), folder.chmod(0o777)),
+    "file": lambda folder, victim: folder.write_text(""),
+}
 
 
-def plant_open(folder, victim):
-    folder.mkdir()
-    folder.chmod(0o777)
-
-
-def plant_file(folder, victim):
-    folder.write_text("")
-
-
-@pytest.mark.parametrize("plant", [plant_link, plant_open, plant_file])
+@pytest.mark.parametrize("plant", PLANTS)
 @pytest.mark.filterwarnings("ignore")
 def test_what_others_have_planted_is_not_touched(text, tmp_path, monkeypatch, small, plant):
     temp, victim = tmp_path / "temp", tmp_path / "victim"
@@ -74,12 +68,12 @@ def test_what_others_have_planted_is_not_touched(text, tmp_path, monkeypatch, sm
             path.write_text("precious")
         shutil.rmtree(temp, ignore_errors=True)  # the text of the refused count before
         temp.mkdir()
-        plant(folder, victim)
+        PLANTS[plant](folder, victim)
         with pytest.raises(OutputError, match="cannot work in .*rnnlm-.*`temp`"):
             count(text, temp)
         assert [path.read_text() for path in precious] == ["precious"] * 2
         assert len(list(victim.iterdir())) == 2
-        folder.rmdir() if plant is plant_open else folder.unlink()
+        folder.rmdir() if plant == "open" else folder.unlink()
 
 
 def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):

@@ -84,24 +84,16 @@ def test_a_truncated_file_goes_on_from_an_earlier_entry(path, whole):
     assert path.read_bytes() == whole
 
 
-def shorten(path):
-    path.write_bytes(b"head")
-
-
-def change_a_byte(path):
-    path.write_bytes(path.read_bytes().replace(b"a 1", b"a 7"))
-
-
-def change_the_record(path):
-    record = journal_beside(path).path
-    record.write_bytes(record.read_bytes().replace(b'"rows": 3', b'"rows": 4'))
+def replace(path, old, new):
+    path.write_bytes(path.read_bytes().replace(old, new))
 
 
 @pytest.mark.parametrize("change, run, why", [
     (None, {**RUN, "model": "xyz"}, "`model` was abc and is now xyz"),
-    (shorten, RUN, "it is shorter than before"),
-    (change_a_byte, RUN, "its existing rows have been changed"),
-    (change_the_record, RUN, "line 3 of .scores.tsv.run was changed"),
+    (lambda path: path.write_bytes(b"head"), RUN, "it is shorter than before"),
+    (lambda path: replace(path, b"a 1", b"a 7"), RUN, "its existing rows have been changed"),
+    (lambda path: replace(journal_beside(path).path, b'"rows": 3', b'"rows": 4'), RUN,
+        "line 3 of .scores.tsv.run was changed"),
     (lambda path: journal_beside(path).path.unlink(), RUN, "there is no record of how it was made"),
     (lambda path: journal_beside(path).write([]), RUN, "does not record what was started"),
     (lambda path: journal_beside(path).append(RowsWritten(-1, 9, "")), RUN, "Expected 'int' >= 0"),
