@@ -75,7 +75,7 @@ def _is_small(activation: Activation, share: float, a: float) -> bool:
 GRID = 481
 SHOWN = 13  # places in the table of values
 _PER_ROW = 3
-HEIGHTS = (-1.15, 2.15)  # drawn of each function: all of those that have bounds
+HEIGHTS = (-1.15, 2.15)  # drawn of each function: all of a function that has bounds
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,10 +89,11 @@ class Activations(Inspection):
     @property
     def verdict(self) -> str:
         """Where each function saturates, and the part of a gradient that ten in a row leave."""
-        sentences = []
-        for curve in self.curves:
-            at_most = f"ten in a row leave at most {curve.longest_chain:.2g} of a gradient"
-            sentences.append(f"{curve.name} {_places(curve)}; {at_most}.")
+        sentences = [
+            f"{curve.name} {_places(curve)}; ten in a row leave at most {curve.longest_chain:.2g} "
+            "of a gradient."
+            for curve in self.curves
+        ]
         rule = f"Saturated: the derivative is below {self.share:.3g} of its maximum."
         return "\n".join([rule, *sentences])
 
@@ -102,11 +103,10 @@ class Activations(Inspection):
             "activation", "largest derivative", "saturated below a =", "saturated above a =",
             "ten in a row",
         )  # fmt: skip
-        rows = []
-        for curve in self.curves:
-            ends = (curve.below, curve.above)
-            rows.append((curve.name, curve.largest, *ends, curve.longest_chain))
-        tables = [Table(heads, tuple(rows))]
+        rows = tuple(
+            (curve.name, curve.largest, curve.below, curve.above, curve.longest_chain)
+            for curve in self.curves
+        )
 
         # Some of the places: of the whole range if it has few numbers.
         places = np.linspace(0, GRID - 1, SHOWN).round().astype(int)
@@ -115,26 +115,25 @@ class Activations(Inspection):
             names += [curve.name, f"{curve.name}'"]
             columns += [curve.value_N[places].tolist(), curve.slope_N[places].tolist()]
         values = tuple(zip(*columns, strict=True))
-        return [*tables, Table(tuple(names), values, "Values f(a) and derivatives f'(a)")]
+        title = "Values f(a) and derivatives f'(a)"
+        return [Table(heads, rows), Table(tuple(names), values, title)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all curves in JSON's types."""
-        curves = []
-        for curve in self.curves:
-            curves.append(
-                {
-                    "activation": curve.name,
-                    "largest_derivative": curve.largest,
-                    "saturated_below": curve.below,
-                    "saturated_above": curve.above,
-                    "ten_in_a_row": curve.longest_chain,
-                    "a": curve.a_N,
-                    "values": curve.value_N,
-                    "derivatives": curve.slope_N,
-                }
-            )
-        shown: dict[str, Any] = to_builtins({"share": self.share, "activations": curves})
-        return shown
+        curves = [
+            {
+                "activation": curve.name,
+                "largest_derivative": curve.largest,
+                "saturated_below": curve.below,
+                "saturated_above": curve.above,
+                "ten_in_a_row": curve.longest_chain,
+                "a": curve.a_N,
+                "values": curve.value_N,
+                "derivatives": curve.slope_N,
+            }
+            for curve in self.curves
+        ]
+        return dict(to_builtins({"share": self.share, "activations": curves}))
 
     def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw each function and its derivative, grey where it saturates."""
@@ -183,10 +182,9 @@ def _short_places(curve: ActivationCurve) -> str:
     """Say so in a title."""
     if curve.below is not None and curve.above == -curve.below:
         return f"saturated beyond \u00b1{curve.above:.3g}"
-    summary = _places(curve).replace("saturates", "saturated")
     if curve.below is not None and curve.above is None:
-        summary = f"saturated below {curve.below:.3g}"
-    return plotting.with_minus(summary)
+        return plotting.with_minus(f"saturated below {curve.below:.3g}")
+    return plotting.with_minus(_places(curve).replace("saturates", "saturated"))
 
 
 def inspect_activations(

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-import rnnlm.corpora as corpora
-from rnnlm import arrays
+from rnnlm import arrays, corpora
 from rnnlm.errors import TextError, first_of
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.resampling import LEVEL
@@ -77,9 +76,11 @@ def _item(row: tables.Row) -> ClozeItem:
             raise no_column(row.where, column, columns)
     text = text_of(columns[TEXT], row.where, TEXT)
     answer = text_of(columns[ANSWER], row.where, ANSWER)
-    rival = None
-    if columns.get(RIVAL) not in (None, ""):
-        rival = text_of(columns[RIVAL], row.where, RIVAL).strip()
+    rival, kind = (
+        None if columns.get(column) in (None, "") else text_of(columns[column], row.where, column)
+        for column in (RIVAL, KIND)
+    )
+    rival = rival and rival.strip()
 
     # One gap, and one word for it.
     gaps = list(_GAP.finditer(text))
@@ -102,10 +103,7 @@ def _item(row: tables.Row) -> ClozeItem:
 
     context = text[: gaps[0].start()].strip(WORD_SPACE)
     distance = _distance(row, columns.get(DISTANCE))
-    kind = columns.get(KIND)
-    if kind in (None, ""):
-        return ClozeItem(context, answer.strip(), distance, rival=rival)
-    return ClozeItem(context, answer.strip(), distance, text_of(kind, row.where, KIND), rival)
+    return ClozeItem(context, answer.strip(), distance, kind, rival)
 
 
 def _distance(row: tables.Row, value: object) -> int | None:
@@ -171,29 +169,25 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
     )
     scored = score_sentences(model, answers, settings)
 
-    ranks: list[int | None] = []
-    likeliest: list[list[str]] = []
+    # The rank of each answer, and the likeliest words.
+    ranks: list[tuple[int | None, list[str]]] = []
     if tokens_are_words:
-        for rank, words in _ranks(model, items):
-            ranks.append(rank)
-            likeliest.append(words)
+        ranks += _ranks(model, items)
     else:
         for item, sentence_score in zip(items, scored, strict=True):
             words = [next_word.word for next_word in sentence_score.next_words[0]]
-            ranks.append(_place(model, item.answer, words))
-            likeliest.append(words[:NAMED])
+            ranks.append((_place(model, item.answer, words), words[:NAMED]))
 
     # An answer that is not in the vocabulary, or that the tokenizer splits into several words, has
     # neither rank nor surprisal.
     rivals = _rivals(model, items)
     cloze_scores = []
     for place, (item, sentence_score) in enumerate(zip(items, scored, strict=True)):
-        more = (rivals.get(place), tuple(likeliest[place]))
-        if _is_unknown(sentence_score):
-            cloze_scores.append(ClozeScore(item, None, None, True, *more))
-        else:
-            bits = sentence_score.word_scores[0].surprisal_bits
-            cloze_scores.append(ClozeScore(item, ranks[place], bits, False, *more))
+        rank, likeliest = ranks[place]
+        is_unknown = _is_unknown(sentence_score)
+        shown = (None, None) if is_unknown else (rank, sentence_score.word_scores[0].surprisal_bits)
+        more = (rivals.get(place), tuple(likeliest))
+        cloze_scores.append(ClozeScore(item, *shown, is_unknown, *more))
     return cloze_scores
 
 
@@ -204,21 +198,17 @@ def _is_unknown(scored: SentenceScore) -> bool:
 def _rivals(model: LanguageModel, items: Sequence[ClozeItem]) -> dict[int, float | None]:
     """Return the surprisals of the rivals that are known, by the number of the item."""
     # Rivals are scored as the only words after their contexts.
-    places, words, contexts = [], [], []
-    for place, item in enumerate(items):
-        if item.rival is not None:
-            places.append(place)
-            words.append(item.rival)
-            contexts.append(item.context)
-    if not places:
+    rivals = {place: item.rival for place, item in enumerate(items) if item.rival is not None}
+    if not rivals:
         return {}
+    contexts = [items[place].context for place in rivals]
     settings = SentenceScoring(words=True, eos=False, split="tokens", given=contexts)
-    scored = score_sentences(model, words, settings)
-    bits_by_place = {}
-    for place, sentence_score in zip(places, scored, strict=True):
-        if not _is_unknown(sentence_score):
-            bits_by_place[place] = sentence_score.word_scores[0].surprisal_bits
-    return bits_by_place
+    scored = score_sentences(model, list(rivals.values()), settings)
+    return {
+        place: sentence_score.word_scores[0].surprisal_bits
+        for place, sentence_score in zip(rivals, scored, strict=True)
+        if not _is_unknown(sentence_score)
+    }
 
 
 def _ranks(model: LanguageModel, items: Sequence[ClozeItem]) -> Iterator[tuple[int, list[str]]]:
@@ -252,9 +242,7 @@ def _place(model: LanguageModel, answer: str, words: Sequence[str]) -> int | Non
     """Return the place of the answer, as the model's tokenizer writes it, among the words, from
     1; None where it is not among them."""
     written = model.tokenizer.decode(model.tokenizer.encode([answer]).ids[:-1]).strip()
-    if written not in words:
-        return None
-    return words.index(written) + 1
+    return words.index(written) + 1 if written in words else None
 
 
 # ---- The results of models on a cloze test: shares of answers among the likeliest words, by
@@ -342,14 +330,13 @@ class ModelCloze:
 
 def metrics_of(scores: Sequence[ClozeScore]) -> tuple[ClozeMetrics, ...]:
     """Return the results on all items, by distance and by kind. Items without a distance, or a
-    kind, are in no group of that."""
+    kind, are in no group of distances, or kinds."""
     groups = [(ALL, ALL, list(scores))]
 
     # By distance, in fixed ranges.
     placed = [(score, score.item.distance) for score in scores if score.item.distance is not None]
     for low, high in DISTANCES:
-        farthest = math.inf if high is None else high
-        chosen = [score for score, distance in placed if low <= distance <= farthest]
+        chosen = [score for score, distance in placed if low <= distance <= (high or math.inf)]
         groups.append((DISTANCE, f"{low}-{high}" if high else f"{low}+", chosen))
 
     # By kind, in the order of the file.
@@ -424,26 +411,19 @@ class Cloze(Inspection):
     def _rows(self) -> Iterator[tuple[object, ...]]:
         for model in self.models:
             for metrics in model.figures:
-                row: list[object] = [
-                    model.model,
-                    metrics.by,
-                    metrics.group,
-                    metrics.items,
-                    metrics.unknown,
-                ]
-                for share in metrics.accuracy:
-                    row += [share.share, share.low, share.high]
-                yield (*row, metrics.median_rank, metrics.mean_bits)
+                group = (model.model, metrics.by, metrics.group, metrics.items, metrics.unknown)
+                shares = [(share.share, share.low, share.high) for share in metrics.accuracy]
+                ends = (metrics.median_rank, metrics.mean_bits)
+                yield (*group, *itertools.chain.from_iterable(shares), *ends)
 
     def _rows_of_items(self) -> Iterator[tuple[object, ...]]:
         for model in self.models:
             for score in model.scores:
                 item = score.item
-                before = _end_of(item.context)
+                gap = (item.kind, item.distance, _end_of(item.context))
                 answer = (item.answer, score.rank, score.surprisal_bits)
                 rival = (item.rival, score.rival_bits)
-                expected = " ".join(score.likeliest)
-                yield model.model, item.kind, item.distance, before, *answer, *rival, expected
+                yield model.model, *gap, *answer, *rival, " ".join(score.likeliest)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results in JSON types, with every item, whether tables list it or not."""
@@ -459,10 +439,10 @@ class Cloze(Inspection):
             axes: Draw there instead of in a new figure.
         """
         groupings = [by for by in (DISTANCE, KIND) if self.models[0].by(by)] or [ALL]
-        labels = []
-        for by in groupings:
-            label = "words between cue and gap" if by == DISTANCE else by
-            labels.append((TITLES[by], label, "share of answers"))
+        labels = [
+            (TITLES[by], "words between cue and gap" if by == DISTANCE else by, "share of answers")
+            for by in groupings
+        ]
         figure, panels = plotting.new_panels(labels, height=4.4, axes=axes, heading=HEADING)
 
         # A colour for each model, with two lines: among the first ten words, and the first one.
@@ -471,14 +451,13 @@ class Cloze(Inspection):
             series = itertools.product(enumerate(self.models), (-1, 0))
             last = 2 * len(self.models) - 1
             for place, ((number, model), which) in enumerate(series):
-                shift = DODGE * (place - last / 2)
                 _draw(
                     axes=panel,
                     model=model,
                     by=by,
                     which=which,
                     groups=groups,
-                    shift=shift,
+                    shift=DODGE * (place - last / 2),
                     style=plotting.series_style(number),
                 )
             rotation = 90 if by == KIND else 0
@@ -495,22 +474,16 @@ def _draw(
 ) -> None:  # fmt: skip
     """Draw one share of each of the `groups` with its interval. Only distances, which have an
     order, are joined by lines. shift: how far beside the places of the groups."""
-    label, line = "the likeliest", "--"
-    if which:
-        label, line = f"among the {FIRST[-1]} likeliest", "-"
     metrics = model.by(by)
     shares = [group_metrics.accuracy[which] for group_metrics in metrics]
-    share_N, bars_2N = plotting.with_bars(
-        [(share.share, share.low, share.high) for share in shares]
-    )
+    label = f"among the {FIRST[-1]} likeliest" if which else "the likeliest"
     axes.errorbar(
         [groups.index(group_metrics.group) + shift for group_metrics in metrics],
-        share_N,
-        bars_2N,
+        *plotting.with_bars([(share.share, share.low, share.high) for share in shares]),
         color=style.colour,
         marker=style.marker,
         capsize=3,
-        linestyle=line if by == DISTANCE else "",
+        linestyle="" if by != DISTANCE else "-" if which else "--",
         fillstyle="full" if which else "none",
         label=f"{plotting.short_name(model.model)}, {label}",
     )
@@ -519,12 +492,12 @@ def _draw(
 def _sentence(model: ModelCloze) -> str:
     (whole,) = model.by(ALL)
     first, ten = whole.accuracy[0], whole.accuracy[-1]
-    top_one = (
-        f"{first.share:.0%} of {whole.items:,} answers are its likeliest word (95 % "
-        f"interval {first.low:.0%} to {first.high:.0%})"
+    return (
+        f"{model.model}: {first.share:.0%} of {whole.items:,} answers are its likeliest word (95 % "
+        f"interval {first.low:.0%} to {first.high:.0%}), and {ten.share:.0%} are among its "
+        f"{ten.first} likeliest ({ten.low:.0%} to {ten.high:.0%})."
+        f"{_by_distance(model.by(DISTANCE))}"
     )
-    among = f"{ten.share:.0%} are among its {ten.first} likeliest ({ten.low:.0%} to {ten.high:.0%})"
-    return f"{model.model}: {top_one}, and {among}.{_by_distance(model.by(DISTANCE))}"
 
 
 def _against_rivals(model: ModelCloze) -> str:
@@ -554,10 +527,9 @@ def _by_distance(groups: Sequence[ClozeMetrics]) -> str:
     if len(groups) < 2:
         return ""
     near, far = groups[0], groups[-1]
-    first, ten = _change(near, far, 0), _change(near, far, -1)
     return (
         f" With {far.group} words between cue and gap instead of {near.group}, the first share "
-        f"{first}, and the second {ten}."
+        f"{_change(near, far, 0)}, and the second {_change(near, far, -1)}."
     )
 
 
@@ -572,26 +544,23 @@ def _change(near: ClozeMetrics, far: ClozeMetrics, which: int) -> str:
     change = f"from {before:.0%} to {after:.0%}"
 
     # Fisher's table: how many items of each group were right, and how many were not.
-    table = []
-    for share, items in ((before, near.items), (after, far.items)):
-        hits = round(share * items)
-        table.append([hits, items - hits])
-    if fisher_exact(table).pvalue >= 1 - LEVEL:
+    hits = [round(before * near.items), round(after * far.items)]
+    misses = [near.items - hits[0], far.items - hits[1]]
+    if fisher_exact([hits, misses]).pvalue >= 1 - LEVEL:
         return f"goes {change}, which may be chance"
-    if after < before:
-        return f"falls {change}"
-    return f"rises {change}"
+    return f"falls {change}" if after < before else f"rises {change}"
 
 
 def _unknown(model: ModelCloze) -> str:
     unknown = [score.item.answer for score in model.scores if score.unknown]
     if not unknown:
         return ""
-    are = "answers are not in its vocabulary and count"
-    if len(unknown) == 1:
-        are = "answer is not in its vocabulary and counts"
+    are, count = ("answer is", "counts") if len(unknown) == 1 else ("answers are", "count")
     words = first_of(list(dict.fromkeys(unknown)), 10)
-    return f"{model.model}: {len(unknown):,} {are} as missed: {words}."
+    return (
+        f"{model.model}: {len(unknown):,} {are} not in its vocabulary and {count} as missed: "
+        f"{words}."
+    )
 
 
 # ---- The cloze test (Taylor 1953) for language models: predict the word in a gap.

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import rnnlm.corpora as corpora
-from rnnlm import registry
+from rnnlm import corpora, registry
 from rnnlm.checks import check_class, several
 from rnnlm.errors import TextError, UsageError, keyword, nearest
 from rnnlm.evaluation.comparison.pairing import names_of
@@ -20,7 +19,6 @@ from rnnlm.evaluation.plotting import Axes, Figure
 from rnnlm.interface import Device, LanguageModel, core_of
 from rnnlm.lm.base import loading
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
-from rnnlm.registry import LabelModel
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.tabular import Records, Result, Row, Table, html_note
 from rnnlm.text.corpus import Text
@@ -112,13 +110,12 @@ class Inspection(Records, Result):
         return f"<{type(self).__name__}: {self.verdict}>"
 
     def _repr_html_(self) -> str:
-        tables = [table._repr_html_() for table in self.tables()]
-        return "".join(tables) + html_note(self.verdict)
+        return "".join(map(Table._repr_html_, self.tables())) + html_note(self.verdict)
 
 
 # ---- The models to inspect: loaded, named, and checked for having the inspected parts.
 
-Model = LanguageModel | LabelModel | str | Path  # a model, or the name of one
+Model = LanguageModel | registry.LabelModel | str | Path  # a model, or the name of one
 # Inspections that need probabilities only, which a model that adapts itself gives, too
 OF_PROBABILITIES = ("memory", "cloze")
 
@@ -183,11 +180,8 @@ def open_source(text: Source | None, settings: TextSettings | None = None) -> Te
     """Return a text, given itself or by its sources."""
     if isinstance(text, Text):
         return text
-    if text is None:
-        text = ()
-    elif isinstance(text, (str, os.PathLike)):
-        text = (text,)
-    return as_text(sources_of(text), settings)
+    names = (text,) if isinstance(text, (str, os.PathLike)) else text or ()
+    return as_text(sources_of(names), settings)
 
 
 def checked_sentence(sentence: str) -> str:
@@ -216,6 +210,11 @@ def check_range(name: str, ends: Sequence[float]) -> None:
         )
 
 
+def percent(share: float | None) -> float | None:
+    """Return a share in percent; None for None."""
+    return None if share is None else 100 * share
+
+
 def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
     """Return the sources behind names of texts. The name of a bundled corpus of plain text means
     its test part, unless there is a file of that name; no names mean the bundled English."""
@@ -239,13 +238,12 @@ LACKS = {  # the parts that an inspection shows and other models do not have
 
 
 def check_applies(what: str, name: str, task: str, kind: str) -> None:
-    """Refuse a model that the inspection `what` does not apply to, naming the kinds that it does
-    apply to."""
-    learned = registry.task(task)
+    """Refuse a model that the inspection `what` does not apply to, naming the kinds of model that
+    it applies to."""
     kinds = registry.kinds_with(what, task)
     if kind in kinds:
         return
-    model = f"a model of kind {kind}" if kinds else learned.singular
+    model = f"a model of kind {kind}" if kinds else registry.task(task).singular
     taken = []
     for known_task in registry.all_tasks():
         kinds = registry.kinds_with(what, known_task.name)

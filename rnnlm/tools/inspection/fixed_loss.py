@@ -58,17 +58,14 @@ def _of_labels(
     words_E = np.diff(examples.words_encoded.word_offsets)
     chosen_B, device = _first(words_E, tokens), _device(network)
     inputs = tuple(
-        _wide(tensor) for tensor in batch_tensors(examples.words_encoded, chosen_B, device)
+        tensor.double() if tensor.is_floating_point() else tensor
+        for tensor in batch_tensors(examples.words_encoded, chosen_B, device)
     )
     labels = label_tensors(examples, chosen_B, device)
-    if model.codec.word_columns:
-        count = int(words_E[chosen_B].sum())
-    else:
-        count = len(chosen_B)
+    count = int(words_E[chosen_B].sum()) if model.codec.word_columns else len(chosen_B)
 
     def compute() -> Tensor:
-        losses = torch.stack(list(network.losses(network(inputs), labels)))
-        return losses.sum() / count
+        return torch.stack(list(network.losses(network(inputs), labels))).sum() / count
 
     return compute, count
 
@@ -95,12 +92,6 @@ def _first(lengths_E: np.ndarray, tokens: int) -> np.ndarray:
     """Return the numbers of the first examples, as many as reach `tokens`, or all."""
     enough = int(np.searchsorted(np.cumsum(lengths_E), tokens)) + 1
     return np.arange(min(len(lengths_E), enough))
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    if tensor.is_floating_point():
-        return tensor.double()
-    return tensor
 
 
 def _device(network: nn.Module) -> torch.device:

@@ -54,8 +54,10 @@ class ActivationStatistics:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values by name."""
-        names = [f"{quantile:g}" for quantile in QUANTILES]
-        quantiles = dict(zip(names, self.derivative_quantiles, strict=True))
+        quantiles = {
+            f"{quantile:g}": value
+            for quantile, value in zip(QUANTILES, self.derivative_quantiles, strict=True)
+        }
         return {
             "gate": self.gate,
             "activation": self.activation,
@@ -118,20 +120,15 @@ def activity_of(
     """Summarise the values of a layer from its trace. units: which to draw; if empty, the
     `unit_count` whose state varies most, in ascending order."""
     hidden_TH = _array(traced.layer.hidden_TBH)
-    cell_TH = None
-    if traced.layer.cell_TBH is not None:
-        cell_TH = _array(traced.layer.cell_TBH)
+    cell_TBH = traced.layer.cell_TBH
+    cell_TH = None if cell_TBH is None else _array(cell_TBH)
     gates = {name: _array(values) for name, values in traced.layer.gates.items()}
     state_TH = hidden_TH if cell_TH is None else cell_TH
 
     # Everything that has an activation function: gates, the hidden state, and the tanh of a cell.
     values = gates | {HIDDEN: hidden_TH}
-    if isinstance(layer, LstmLayer):
-        assert traced.layer.cell_TBH is not None
-        values[CELL] = np.tanh(_array(layer.normalised(traced.layer.cell_TBH)))
-    statistics = []
-    for name, activation in layer.activations().items():
-        statistics.append(_activation_statistics(name, activation, values[name]))
+    if isinstance(layer, LstmLayer) and cell_TBH is not None:
+        values[CELL] = np.tanh(_array(layer.normalised(cell_TBH)))
 
     return LayerActivity(
         traced.name,
@@ -140,7 +137,10 @@ def activity_of(
         gates,
         rewritten_T=layer.given_up({name: values.mean(axis=1) for name, values in gates.items()}),
         changed_T=changed(state_TH, is_backward=traced.name.endswith(BACKWARD)),
-        activations=tuple(statistics),
+        activations=tuple(
+            _activation_statistics(name, activation, values[name])
+            for name, activation in layer.activations().items()
+        ),
         units=tuple(units) or most_varied(state_TH, unit_count),
     )
 
@@ -148,8 +148,7 @@ def activity_of(
 def most_varied(values_TH: np.ndarray, count: int) -> tuple[int, ...]:
     """Return the `count` columns with the largest variance over words, in ascending order; of
     equal ones the first."""
-    order = np.argsort(-values_TH.var(axis=0), kind="stable")
-    return tuple(sorted(order[:count].tolist()))
+    return tuple(sorted(np.argsort(-values_TH.var(axis=0), kind="stable")[:count].tolist()))
 
 
 def changed(state_TH: np.ndarray, is_backward: bool = False) -> np.ndarray:
@@ -226,20 +225,16 @@ class GatesInspection(Inspection):
         """Say how much of its state a layer rewrites, or how far the state moves."""
         if layer.rewritten_T is not None:
             top = int(layer.rewritten_T.argmax())
-            most = f"and most at '{self.tokens[top]}' ({layer.rewritten_T[top]:.0%})"
             return (
                 f"rewrites {layer.rewritten_T.mean():.0%} of its state at each token on average, "
-                f"{most}"
+                f"and most at '{self.tokens[top]}' ({layer.rewritten_T[top]:.0%})"
             )
         if len(self.tokens) == 1:
             return "has no gate that keeps its state"
         top = int(layer.changed_T[1:].argmax()) + 1  # the first token always changes all
-        average = (
-            f"{layer.changed_T[1:].mean():.2f} at each token on average (0: not at all, "
-            "1: altogether)"
-        )
         return (
-            f"has no gate that keeps its state, which changes by {average}, most at "
+            f"has no gate that keeps its state, which changes by {layer.changed_T[1:].mean():.2f} "
+            "at each token on average (0: not at all, 1: altogether), most at "
             f"'{self.tokens[top]}'"
         )
 
@@ -256,16 +251,10 @@ class GatesInspection(Inspection):
         by_token = Table(tuple(names), tuple(zip(self.tokens, *columns, strict=True)), STATE)
 
         # A row for each activation of each layer.
-        heads = [
-            "layer",
-            "gate",
-            "activation",
-            "saturated low",
-            "saturated high",
-            "mean derivative",
-        ]
-        for quantile in QUANTILES:
-            heads.append("median" if quantile == 0.5 else f"{100 * quantile:g} %")
+        heads = (
+            *("layer", "gate", "activation", "saturated low", "saturated high", "mean derivative"),
+            *("median" if quantile == 0.5 else f"{100 * quantile:g} %" for quantile in QUANTILES),
+        )
         rows = []
         for layer in self.layers:
             for statistics in layer.activations:
@@ -274,14 +263,12 @@ class GatesInspection(Inspection):
                 rows.append(
                     (layer.name, statistics.gate, statistics.activation, *saturated, *slopes)
                 )
-        return [by_token, Table(tuple(heads), tuple(rows), ACTIVATIONS)]
+        return [by_token, Table(heads, tuple(rows), ACTIVATIONS)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values of all units."""
-        content: dict[str, Any] = to_builtins(
-            vars(self) | {"layers": [layer.to_dict() for layer in self.layers]}
-        )
-        return content
+        layers = [layer.to_dict() for layer in self.layers]
+        return dict(to_builtins(vars(self) | {"layers": layers}))
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw heat maps of the chosen units, a row for each layer.
@@ -330,41 +317,36 @@ def inspect_gates(
                 f"name units from 0 to {width - 1}",
             )
 
-    activities = []
-    for traced in line.layers:
-        activities.append(activity_of(traced, layers[traced.name], units, unit_count))
-    tokens = tuple(line.tokens)
+    activities = [
+        activity_of(traced, layers[traced.name], units, unit_count) for traced in line.layers
+    ]
     return GatesInspection(
-        inspected.name, inspected.task, inspected.kind, tokens, tuple(activities)
+        inspected.name, inspected.task, inspected.kind, tuple(line.tokens), tuple(activities)
     )
 
 
 def _saturation(layer: LayerActivity) -> str:
-    """Name the activation of a layer that is saturated most often, or the derivatives of those
-    that cannot be."""
+    """Name the activation of a layer that is saturated most often, or the derivatives of
+    activations that cannot be."""
     # Only activations with two bounds can be saturated at both.
     bounded = []
     for stats in layer.activations:
         if stats.above is not None and stats.below is not None:
             bounded.append((stats.above + stats.below, stats))
     if not bounded:
-        derivatives = []
-        for stats in layer.activations:
-            derivatives.append(
-                f"the mean derivative of its {stats.activation} is {stats.derivative_mean:.2g}"
-            )
-        return ", ".join(derivatives)
+        return ", ".join(
+            f"the mean derivative of its {stats.activation} is {stats.derivative_mean:.2g}"
+            for stats in layer.activations
+        )
 
     saturated, most = max(bounded, key=lambda pair: pair[0])
     if not saturated:
         return "nothing in it is saturated"
-    shares = f"{most.below:.0%} at the lower end of its range, {most.above:.0%} at the upper"
-    name = most.gate
-    if name in ("input", "forget", "output", "reset", "update"):
-        name = f"{name} gate"
+    is_gate = most.gate in ("input", "forget", "output", "reset", "update")
     return (
-        f"its {name} is saturated most often ({shares}), with a mean derivative "
-        f"of {most.derivative_mean:.2g}"
+        f"its {most.gate}{' gate' if is_gate else ''} is saturated most often ({most.below:.0%} at "
+        f"the lower end of its range, {most.above:.0%} at the upper), with a mean derivative of "
+        f"{most.derivative_mean:.2g}"
     )
 
 
@@ -393,8 +375,7 @@ def draw(
     rows = []
     for layer in layers:
         panels = _panels(layer)
-        for start in range(0, len(panels), in_row):
-            rows.append(panels[start : start + in_row])
+        rows += [panels[start : start + in_row] for start in range(0, len(panels), in_row)]
 
     # A row with fewer panels than others leaves its last places empty.
     columns = max(map(len, rows))
@@ -413,8 +394,7 @@ def draw(
         on_a_slide = (TALLEST - AROUND) / len(rows) - ABOVE_MAP
         map_inches = max(min(map_inches, on_a_slide), LOWEST_MAP)
     height = AROUND + len(rows) * (ABOVE_MAP + map_inches)
-    said_of_units = _describe_units(layers)
-    heading = f"What units of {short_name(model)} do at each token: {said_of_units}"
+    heading = f"What units of {short_name(model)} do at each token: {_describe_units(layers)}"
     figure, places = new_panels(labels, width, height, columns, axes, heading=heading)
 
     # The words are written once, below the last row.
@@ -422,21 +402,18 @@ def draw(
     drawn = list(itertools.chain.from_iterable(rows))
     for number, (place, panel) in enumerate(zip(places, drawn, strict=True)):
         _, values_TH, units, colours, (lowest, highest), quantity = panel
-        values_UT = values_TH[:, list(units)].T
         is_last = number >= len(drawn) - columns
-        below = words_below if is_last else 0
         place.set_xlabel("token read" if is_last else "")
-        names = list(map(str, units))
         draw_heat_map(
             place,
-            values_UT,
+            values_TH[:, list(units)].T,
             tokens,
-            names,
+            list(map(str, units)),
             colours,
             lowest=lowest,
             highest=highest,
             label=quantity,
-            most=below,
+            most=words_below if is_last else 0,
             most_down=units_beside,
         )
     return figure

@@ -116,14 +116,17 @@ def check(loss: "FixedLoss", step: float) -> Iterator[CheckedMatrix]:
         )
         gradient = gradient.to_dense()
         place = int(gradient.abs().argmax())
-        largest = _quotient(loss, parameter, place, step, float(gradient.flatten()[place]))
-        zeros = int((gradient == 0).sum())
-        called = name.removeprefix("network.")
-        yield CheckedMatrix(called, tuple(parameter.shape), is_right, zeros, largest)
+        yield CheckedMatrix(
+            name=name.removeprefix("network."),
+            shape=tuple(parameter.shape),
+            is_right=is_right,
+            zeros=int((gradient == 0).sum()),
+            largest=_quotient(loss, parameter, place, step, float(gradient.flatten()[place])),
+        )
 
 
 def _loss_with(loss: "FixedLoss", name: str, weights: Tensor) -> Tensor:
-    """Compute the loss with other weights in the place of those called `name`."""
+    """Compute the loss with other weights in the place of the ones called `name`."""
     given = weights.clone()
     if given.requires_grad:
         given.register_hook(Tensor.to_dense)  # gradients of word vectors are sparse
@@ -246,10 +249,8 @@ class GradientCheck(Inspection):
         rows = []
         for checked in self.matrices:
             shape = " x ".join(map(str, checked.shape))
-            largest = checked.largest
-            right = "yes" if checked.is_right else "no"
-            numbers = checked.zeros, largest.gradient, largest.difference
-            rows.append((checked.name, shape, right, *numbers))
+            numbers = checked.zeros, checked.largest.gradient, checked.largest.difference
+            rows.append((checked.name, shape, "yes" if checked.is_right else "no", *numbers))
 
         worked = {name: format(value, form) for name, (value, form) in self._steps().items()}
         title = f"One weight, step by step: {self.worked.label}"
@@ -269,8 +270,7 @@ class GradientCheck(Inspection):
             "matrices": list(map(CheckedMatrix.to_dict, self.matrices)),
             "worked": {"matrix": self.worked.name} | self.worked.largest.to_dict(),
         }
-        shown: dict[str, Any] = to_builtins(content)
-        return shown
+        return dict(to_builtins(content))
 
     def to_rows(self, table: int | str = 0) -> list[Row]:
         """Return the rows of a table, with the numbers of the one weight as they are.
@@ -301,10 +301,16 @@ class GradientCheck(Inspection):
         title = f"{plotting.short_name(self.model)}: gradients left of the line are right"
         label = "relative difference between backward pass and difference quotient"
         figure, axes = plotting.new_figure(title, label, "", height=height, axes=axes)
-        style: dict[str, Any] = {"marker": "o", "markersize": 4, "linestyle": "none"}
-        style |= {"color": plotting.COLOURS[0], "label": "the largest gradient of a matrix"}
         shown = [max(matrix.largest.difference, SMALLEST_SHOWN) for matrix in self.matrices]
-        axes.plot(shown, range(len(shown)), **style)
+        axes.plot(
+            shown,
+            range(len(shown)),
+            linestyle="none",
+            marker="o",
+            markersize=4,
+            color=plotting.COLOURS[0],
+            label="the largest gradient of a matrix",
+        )
         axes.axvline(TOLERANCE, color=plotting.COLOURS[1], label="tolerance")
         axes.set_yticks(range(len(self.matrices)), [matrix.name for matrix in self.matrices])
         axes.invert_yaxis()
@@ -335,8 +341,7 @@ def inspect_gradcheck(
     """
     check_positive(step=step, tokens=tokens)
     [checked] = load_models_for("gradcheck", (model,), device)
-    data = _bundled(checked) if text is None else text
-    loss = loss_of(checked, data, tokens, seed)
+    loss = loss_of(checked, _bundled(checked) if text is None else text, tokens, seed)
     matrices = tuple(check(loss, step))
     return GradientCheck(checked.name, loss().item(), loss.targets, matrices)
 
@@ -349,7 +354,8 @@ def _bundled(subject: InspectedModel) -> Data:
     try:
         return trained_corpus(subject.model)
     except UsageError:
-        why = f"{subject.name} was not trained on a bundled corpus"
         raise UsageError(
-            "no data to compute the loss on", why, "name a file: " + keyword("text", "FILE")
+            "no data to compute the loss on",
+            f"{subject.name} was not trained on a bundled corpus",
+            "name a file: " + keyword("text", "FILE"),
         ) from None

@@ -1,5 +1,5 @@
 """Measure how far back a language model remembers: its perplexity where it sees the last tokens
-alone, or those further back in another order."""
+alone, or the tokens further back in another order."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -10,9 +10,8 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import UsageError
-from rnnlm.evaluation import perplexity as evaluation
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.perplexity import Context
+from rnnlm.evaluation.perplexity import Context, check_context, spans_of
 from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.interface import Device, HiddenStateModel, LanguageModel
 from rnnlm.lm.base import span_scoring
@@ -21,17 +20,18 @@ from rnnlm.tabular import Row, Table
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
-from rnnlm.tools.inspection import common
 from rnnlm.tools.inspection.common import (
     InspectedModel,
     Inspection,
     Models,
     Source,
     load_models_for,
+    open_source,
+    percent,
 )
 
 # ---- Log-probabilities of tokens after a part of the tokens before them: the last tokens alone, or
-# all with those further back shuffled.
+# all of them, with the tokens further back shuffled.
 #
 # The inputs before a target are the tokens from where reading began, and the boundary `</s>` before
 # the first of them. The last k of them are read from the initial state without a boundary before
@@ -69,11 +69,9 @@ def draw_places(
     read from the initial state, as from :func:`rnnlm.evaluation.perplexity.spans_of`."""
     at_P = np.arange(len(ids_N))
     if count < len(ids_N):
-        generator = np.random.default_rng(seed)
-        at_P = np.sort(generator.choice(len(ids_N), count, replace=False))
+        at_P = np.sort(np.random.default_rng(seed).choice(len(ids_N), count, replace=False))
     span_P = np.searchsorted(spans_S2[:, 0], at_P, side="right") - 1
-    begin_P = spans_S2[span_P, 0]
-    return Places(ids_N, with_boundary(ids_N, boundary_id), at_P, begin_P)
+    return Places(ids_N, with_boundary(ids_N, boundary_id), at_P, spans_S2[span_P, 0])
 
 
 def with_last(model: LanguageModel, places: Places, length: int) -> np.ndarray:
@@ -128,11 +126,10 @@ def _last(model: LanguageModel, inputs_BT: np.ndarray, target_B: np.ndarray) -> 
     """Score the target behind the last input of each row. A network computes its output layer
     there alone."""
     rows, length = inputs_BT.shape
-    step = max(1, model.call_tokens // rows)
     targets_BT = np.concatenate([inputs_BT[:, 1:], target_B[:, None]], axis=1)
     state = model.initial_state(rows)
     network = model if isinstance(model, HiddenStateModel) else None
-    for read in arrays.blocks(length, step):
+    for read in arrays.blocks(length, max(1, model.call_tokens // rows)):
         if network is not None:
             last_BTH, state = network.hidden(inputs_BT[:, read], state)
         else:
@@ -146,7 +143,7 @@ def _last(model: LanguageModel, inputs_BT: np.ndarray, target_B: np.ndarray) -> 
 # a sentence.
 
 HEADING = "Where a line meets its dashed line, more of the past makes no difference"
-CLOSE = 0.01  # a perplexity higher by this share is as good as that with all tokens
+CLOSE = 0.01  # a perplexity higher by this share is as good as the one with all tokens
 _COLUMNS = (
     "perplexity",
     "low",
@@ -165,8 +162,8 @@ class Remembered:
 
     Attributes:
         tokens: Number of tokens that the model sees; None: all of them.
-        affected: Number of positions with more tokens than that before them; at the others it makes
-            no difference.
+        affected: Number of positions with more tokens before them; at the others it makes no
+            difference.
         perplexity: Perplexity per token.
         low: Lower bound of its 95 % interval (bootstrap over positions).
         high: Upper bound of its 95 % interval.
@@ -191,7 +188,7 @@ class Remembered:
 
     @property
     def is_close(self) -> bool:
-        """Whether the perplexity is as good as that with all tokens."""
+        """Whether the perplexity is as good as with all tokens."""
         return self.increase is not None and self.increase <= CLOSE
 
 
@@ -206,8 +203,7 @@ class ModelMemory:
         positions: Number of positions of `seen`.
         seen: Perplexities with the last tokens alone.
         shuffled_positions: Number of positions of `shuffled`.
-        shuffled: Perplexities with the last `window` tokens, of which those further back are in
-            random order.
+        shuffled: Perplexities with the last `window` tokens, the ones further back in random order.
     """
 
     model: str
@@ -231,10 +227,7 @@ class ModelMemory:
 
 
 def _least(rows: Sequence[Remembered]) -> int | None:
-    for row in rows[:-1]:
-        if row.is_close:
-            return row.tokens
-    return None
+    return next((row.tokens for row in rows[:-1] if row.is_close), None)
 
 
 @dataclass(frozen=True, repr=False)
@@ -281,15 +274,9 @@ class MemoryInspection(Inspection):
             for row in getattr(model, kind):
                 tokens = "all" if row.tokens is None else row.tokens
                 perplexities = (row.perplexity, row.low, row.high)
-                increases = map(_percent, (row.increase, row.increase_low, row.increase_high))
-                yield (
-                    model.model,
-                    tokens,
-                    row.affected,
-                    *perplexities,
-                    *increases,
-                    row.increase_bits,
-                )
+                increases = map(percent, (row.increase, row.increase_low, row.increase_high))
+                seen = (model.model, tokens, row.affected)
+                yield (*seen, *perplexities, *increases, row.increase_bits)
 
     def to_rows(self, table: int | str = 0) -> list[Row]:
         """Return the rows of a table; `k` is None if all tokens are seen.
@@ -335,30 +322,27 @@ class MemoryInspection(Inspection):
         for panel in panels:
             panel.set_ylim(min(ends), max(ends))
             plotting.log_y(panel)
-        style: dict[str, Any] = {"color": plotting.REFERENCE, "linestyle": "--", "linewidth": 1}
-        panels[0].plot([], [], label="with all tokens", **style)
+        panels[0].plot(
+            [], [], color=plotting.REFERENCE, linestyle="--", linewidth=1, label="with all tokens"
+        )
         plotting.legend_below(figure, panels[0])
         return figure
 
 
 def _draw(axes: "plotting.Axes", name: str, rows: Sequence[Remembered], number: int) -> None:
-    """Draw the perplexities of a model by k, and a dashed line at that with all tokens."""
+    """Draw the perplexities of a model by k, and a dashed line at the one with all tokens."""
     style = plotting.series_style(number)
-    tokens, perplexities = [], []
-    for row in rows[:-1]:
-        if row.tokens is not None and row.perplexity is not None:
-            tokens.append(row.tokens)
-            perplexities.append(row.perplexity)
-    marker_style: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markersize": 4}
-    axes.plot(tokens, perplexities, label=name, linestyle=style.line, **marker_style)
+    points = [(row.tokens, row.perplexity) for row in rows[:-1] if row.perplexity is not None]
+    axes.plot(
+        *np.array(points).reshape(-1, 2).T,
+        label=name,
+        linestyle=style.line,
+        color=style.colour,
+        marker=style.marker,
+        markersize=4,
+    )
     if rows[-1].perplexity is not None:
         axes.axhline(rows[-1].perplexity, color=style.colour, linestyle="--", linewidth=1)
-
-
-def _percent(share: float | None) -> float | None:
-    if share is None:
-        return None
-    return 100 * share
 
 
 def _sentence(model: ModelMemory) -> str:
@@ -404,12 +388,13 @@ def _fewer(model: ModelMemory) -> str:
 
 
 def _compared(row: Remembered, full: Remembered) -> str:
-    """Say by how much the perplexity of a row differs from that with all, with the interval."""
+    """Say by how much the perplexity of a row differs from the one with all, with the interval."""
     rise, low, high = row.increase, row.increase_low, row.increase_high
     assert rise is not None and low is not None and high is not None
-    side = "below" if rise < 0 else "above"
-    change = f"{abs(rise):.1%} {side} the {full.perplexity:.1f} with all"
-    return f"{change} (95 % interval {low:+z.1%} to {high:+z.1%})"
+    return (
+        f"{abs(rise):.1%} {'below' if rise < 0 else 'above'} the {full.perplexity:.1f} with all "
+        f"(95 % interval {low:+z.1%} to {high:+z.1%})"
+    )
 
 
 def _order(model: ModelMemory) -> str:
@@ -448,7 +433,7 @@ def inspect_memory(
     progress: Progress = silent,
 ) -> MemoryInspection:
     """Measure the perplexity of language models where only the last k tokens are seen, and where
-    those further back than k are shuffled, for k of 1, 2, 5, 10, 20, 50, 100 and all; differences
+    tokens further back than k are shuffled, for k of 1, 2, 5, 10, 20, 50, 100 and all; differences
     to all on the same positions, with 95 % intervals.
 
     The last k tokens alone are read from the initial state, without a boundary before them; where
@@ -471,20 +456,20 @@ def inspect_memory(
     """
     _check(positions, window, context)
     inspected = list(map(_with_rows, load_models_for("memory", models, device)))
-    read = common.open_source(text, text_settings)
+    read = open_source(text, text_settings)
     if len(inspected) > 1 and read.tokenizer is None:
         read = TextInMemory.read(read, progress)  # standard input is read once
     drawn = positions, window, seed
-    remembered = []
-    for subject in inspected:
-        model_progress = prefixed(progress, subject.name)
-        remembered.append(_memory(subject, read, context, drawn, model_progress))
-    return MemoryInspection(tuple(remembered), context, window, seed)
+    remembered = tuple(
+        _memory(subject, read, context, drawn, prefixed(progress, subject.name))
+        for subject in inspected
+    )
+    return MemoryInspection(remembered, context, window, seed)
 
 
 def _check(positions: int, window: int, context: str) -> None:
     """Refuse settings that cannot be measured with, before anything is read."""
-    evaluation.check_context(context)
+    check_context(context)
     if positions < 2:
         raise UsageError(f"{positions} positions are not enough", hint="intervals need 2 or more")
     if window <= LENGTHS[-1]:
@@ -518,7 +503,7 @@ def _memory(
     model = subject.model
     positions, window, seed = drawn
     encoded = text.encode(model.tokenizer, progress)
-    ids_N, spans_S2 = np.asarray(encoded.ids), evaluation.spans_of(encoded, context)
+    ids_N, spans_S2 = np.asarray(encoded.ids), spans_of(encoded, context)
     places = draw_places(ids_N, spans_S2, model.tokenizer.boundary_id, positions, seed)
 
     # The references: all tokens, and at some of the positions the whole window in order.
@@ -532,10 +517,9 @@ def _memory(
         seen.append(with_last(model, places, length))
         shuffled.append(with_shuffled(model, fewer, length, window, seed))
 
-    tokenizer = model.tokenizer
     return ModelMemory(
         subject.name,
-        f"{tokenizer.name}:{tokenizer.fingerprint}",
+        f"{model.tokenizer.name}:{model.tokenizer.fingerprint}",
         model.normalised,
         positions=len(places.at_P),
         seen=tuple(_rows(seen, in_full_P, places)),
@@ -550,23 +534,20 @@ def _rows(
     """Yield the result for each length, then for all tokens."""
     for length, logprob_P in zip((*LENGTHS, None), (*by_length, with_all_P), strict=True):
         span_scoring.check_scores(logprob_P)
-        affected = 0 if length is None else int((places.inputs_P > length).sum())
         ppl, low, high = _interval(-logprob_P, np.exp)
         with np.errstate(invalid="ignore"):  # a probability of zero both times
             rise, rise_low, rise_high = _interval(with_all_P - logprob_P, np.expm1)
-        bits = None if rise is None else math.log2(1 + rise)
-        zeros = int(np.isneginf(logprob_P).sum())
         yield Remembered(
             tokens=length,
-            affected=affected,
+            affected=0 if length is None else int((places.inputs_P > length).sum()),
             perplexity=ppl,
             low=low,
             high=high,
             increase=rise,
             increase_low=rise_low,
             increase_high=rise_high,
-            increase_bits=bits,
-            zeros=zeros,
+            increase_bits=None if rise is None else math.log2(1 + rise),
+            zeros=int(np.isneginf(logprob_P).sum()),
         )
 
 

@@ -58,16 +58,14 @@ class Neighbours(Inspection):
     @property
     def verdict(self) -> str:
         """Which word is nearest, and how that compares with chance."""
-        sentences = []
-        for word, nearest_words in zip(self.words, self.neighbours, strict=True):
-            nearest = nearest_words[0]
-            sentences.append(
-                f'"{word}" lies nearest to "{nearest.word}" (cosine {nearest.cosine:z.2f})'
-            )
-        chance = (
-            f"{self.random_mean:z.2f} on average (standard deviation {self.random_deviation:.2f})"
+        nearest = "; ".join(
+            f'"{word}" lies nearest to "{first.word}" (cosine {first.cosine:z.2f})'
+            for word, (first, *_) in zip(self.words, self.neighbours, strict=True)
         )
-        return f"{'; '.join(sentences)}. The cosine of two words drawn at random is {chance}."
+        return (
+            f"{nearest}. The cosine of two words drawn at random is {self.random_mean:z.2f} on "
+            f"average (standard deviation {self.random_deviation:.2f})."
+        )
 
     def tables(self) -> Sequence[Table]:
         """Return the neighbours of each word, the nearest first."""
@@ -126,10 +124,7 @@ def inspect_neighbours(
     if not words or count < 1:
         raise UsageError("nothing to look up", "ask for at least one word and one neighbour")
     rows = list(map(known.number, words))
-    neighbours = []
-    for row in rows:
-        nearest = known.nearest(known.unit_VE[row], count, [row])
-        neighbours.append(tuple(Neighbour(*word_and_cosine) for word_and_cosine in nearest))
+    neighbours = [_nearest(known, known.unit_VE[row], count, [row]) for row in rows]
     if not all(neighbours):
         raise UsageError(f"{known.source}: there are no other words")
 
@@ -141,6 +136,13 @@ def inspect_neighbours(
     chance = cosine_N[first_N != second_N].astype(np.float64)
     mean, deviation = float(chance.mean()), float(chance.std())
     return Neighbours(described(known), tuple(words), tuple(neighbours), mean, deviation)
+
+
+def _nearest(
+    known: WordVectors, target_E: np.ndarray, count: int, without: Sequence[int] = ()
+) -> tuple[Neighbour, ...]:
+    """Return the words nearest to a vector, the nearest first. without: rows to leave out."""
+    return tuple(Neighbour(*found) for found in known.nearest(target_E, count, without))
 
 
 def draw_cosines(axes: "plotting.Axes", neighbours: Sequence[Neighbour]) -> None:
@@ -199,11 +201,11 @@ class Analogy(Inspection):
 
     def tables(self) -> Sequence[Table]:
         """Return the answers, the best first."""
-        rows = []
-        for rank, answer in enumerate(self.answers, start=1):
-            rows.append((rank, answer.word, answer.cosine))
+        rows = tuple(
+            (rank, answer.word, answer.cosine) for rank, answer in enumerate(self.answers, start=1)
+        )
         title = f"{self.a} - {self.b} + {self.c}; {self.source}"
-        return [Table(("rank", "word", "cosine"), tuple(rows), title)]
+        return [Table(("rank", "word", "cosine"), rows, title)]
 
     def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the cosines of the answers as bars.
@@ -241,12 +243,10 @@ def inspect_analogy(
         )
     a, b, c = map(known.number, words)
     target_E = known.unit_VE[a] - known.unit_VE[b] + known.unit_VE[c]
-    answers = tuple(
-        Neighbour(*word_and_cosine) for word_and_cosine in known.nearest(target_E, count, [a, b, c])
-    )
+    answers = _nearest(known, target_E, count, [a, b, c])
     if not answers:
         raise UsageError(f"{known.source}: there are no other words")
-    unfiltered = Neighbour(*known.nearest(target_E, 1)[0])
+    unfiltered = _nearest(known, target_E, 1)[0]
     return Analogy(described(known), words[0], words[1], words[2], answers, unfiltered)
 
 
@@ -268,7 +268,6 @@ def described(vectors: WordVectors) -> str:
 
 
 def briefly(source: str) -> str:
-    """Shorten a description of vectors to whose they are, for the title of a picture."""
+    """Shorten a description of vectors to the name of their source, for the title of a picture."""
     without_counts = source.rpartition(": ")[0] or source
-    without_note = without_counts.partition(" (")[0]
-    return plotting.short_name(without_note, 40)
+    return plotting.short_name(without_counts.partition(" (")[0], 40)

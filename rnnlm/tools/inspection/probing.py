@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-import rnnlm.corpora as corpora
+from rnnlm import corpora
 from rnnlm.amounts import plural
 from rnnlm.config import USER, SettingsLayer, resolve
 from rnnlm.errors import UsageError, keyword
@@ -24,7 +24,7 @@ from rnnlm.tabular import Table
 from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, Level
 from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.text.lines import Progress, silent
-from rnnlm.tools.inspection.common import Inspection, Model, load_models_for
+from rnnlm.tools.inspection.common import Inspection, Model, load_models_for, percent
 
 # ---- The probe: multinomial logistic regression on standardised vectors, its L2 penalty chosen on
 # held-out training data.
@@ -88,8 +88,7 @@ def fit_probe(
             if right > most_right:
                 chosen, most_right, best_start = l2, right, start
 
-    fitted = _minimum(x_NH, labels_N, count, chosen, best_start)
-    weight_KH, bias_K = _unpacked(fitted, count)
+    weight_KH, bias_K = _unpacked(_minimum(x_NH, labels_N, count, chosen, best_start), count)
     return LinearProbe(
         weight_KH.astype(np.float32), bias_K.astype(np.float32), mean_H, scale_H, chosen
     )
@@ -127,13 +126,10 @@ def _minimum(
         weight_KH = both_KX[:, :-1]
         gradient_KX = (p_NK.T @ x_NX).double() / len(gold_N)
         gradient_KX[:, :-1] += l2 * weight_KH
-        penalty = l2 / 2 * float((weight_KH**2).sum())
-        return nll + penalty, gradient_KX.ravel().numpy()
+        return nll + l2 / 2 * float((weight_KH**2).sum()), gradient_KX.ravel().numpy()
 
     options = {"maxiter": ITERATIONS, "gtol": 1e-4}
-    optimum = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
-    parameters: np.ndarray = optimum.x
-    return parameters
+    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x)
 
 
 # ---- The words or texts that a probe labels, read like training data of taggers and classifiers: a
@@ -208,8 +204,10 @@ def read_items(
     else:
         order = random.permutation(len(examples))
         count = round(len(examples) * TEST_SHARE)
-        held_out = tuple(train.examples[number] for number in sorted(order[:count]))
-        examples = tuple(train.examples[number] for number in sorted(order[count:]))
+        held_out, examples = (
+            tuple(train.examples[number] for number in sorted(chosen))
+            for chosen in (order[:count], order[count:])
+        )
     if not examples or not held_out:
         raise UsageError(
             f"{data} has too few sentences",
@@ -240,11 +238,11 @@ def _of_bundled(
     columns = corpus.word_columns if level == "word" else corpus.text_columns
     column = column or next(iter(columns), None)
     if column is None or column not in columns:
-        why = f"it has no labels of {level}s"
-        if columns:
-            why = f"labels of {level}s are {', '.join(columns)}"
         raise UsageError(
-            f"the bundled corpus {name} has no column {column!r} of labels of {level}s", why
+            f"the bundled corpus {name} has no column {column!r} of labels of {level}s",
+            f"labels of {level}s are {', '.join(columns)}"
+            if columns
+            else f"it has no labels of {level}s",
         )
     return level, column
 
@@ -253,8 +251,8 @@ def _read(
     paths: Sequence[str], level: Level, column: str | None, values: Mapping[str, Any]
 ) -> LabelledText:
     """Read labelled files, which must have one column of labels or name it."""
-    layer = SettingsLayer(USER, dict(values))
-    settings = resolve([LabelledSettings], [layer]).make(LabelledSettings)
+    resolved = resolve([LabelledSettings], [SettingsLayer(USER, dict(values))])
+    settings = resolved.make(LabelledSettings)
     text = read_labelled(paths, replace(settings, label_column=column), level)
     names = text.word_columns if level == "word" else text.text_columns
     if len(names) != 1:
@@ -268,14 +266,15 @@ def _read(
 
 def _items(examples: Sequence[Example], level: Level) -> LabelledItems:
     """Collect the labels of examples, with the numbers of their sentences."""
-    labels: list[str] = []
-    counts = []
-    for example in examples:
-        item_labels = example.word_labels[0] if level == "word" else example.text_labels[:1]
-        labels += item_labels
-        counts.append(len(item_labels))
-    texts = tuple(example.words for example in examples)
-    return LabelledItems(texts, tuple(labels), np.repeat(np.arange(len(examples)), counts))
+    labels = [
+        example.word_labels[0] if level == "word" else example.text_labels[:1]
+        for example in examples
+    ]
+    return LabelledItems(
+        texts=tuple(example.words for example in examples),
+        labels=tuple(itertools.chain.from_iterable(labels)),
+        sentences_N=np.repeat(np.arange(len(examples)), list(map(len, labels))),
+    )
 
 
 def _draw_examples(
@@ -286,8 +285,7 @@ def _draw_examples(
     order = random.permutation(len(examples))
     counts = [len(examples[number].words) if level == "word" else 1 for number in order]
     fitting = int(np.searchsorted(np.cumsum(counts), most, side="right"))
-    chosen = sorted(order[: max(1, fitting)])
-    return [examples[number] for number in chosen]
+    return [examples[number] for number in sorted(order[: max(1, fitting)])]
 
 
 # ---- The results of probes: how well the vectors of each layer predict the labels, compared with
@@ -295,6 +293,7 @@ def _draw_examples(
 
 TRAINED, UNTRAINED = "trained", "untrained"
 EMBEDDINGS = "embeddings"
+_EMBEDDINGS = (TRAINED, EMBEDDINGS)
 
 
 @dataclass(frozen=True)
@@ -370,8 +369,9 @@ class ProbeInspection(Inspection):
     def verdict(self) -> str:
         """Which layer knows most, by how much, and whether the control supports it."""
         best = self.best
-        gain = "no layer is better than they are"
-        if self.gain is not None:
+        if self.gain is None:
+            gain = "no layer is better than they are"
+        else:
             gain = f"{_points(self.gain)} than from the embeddings"
         sentence = (
             f"{self.column} is predicted best from {_called(best.layer)} of {self.model}: "
@@ -386,22 +386,22 @@ class ProbeInspection(Inspection):
 
     def _of_control(self, selectivity: Interval) -> str:
         """Say whether the selectivity of the best layer supports its knowledge."""
-        size, low, high = (
-            100 * bound for bound in (selectivity.estimate, selectivity.low, selectivity.high)
-        )
-        points = f"the selectivity, {size:.1f} points,"
+        points = f"the selectivity, {100 * selectivity.estimate:.1f} points,"
         if selectivity.low <= 0:
-            why = (
-                "labels drawn at random for each word are learned just as well, so the probe "
-                "itself may have memorised them"
-            )
-            return f"{points} is not clearly above zero ({low:+z.1f} to {high:+z.1f}): {why}."
-
-        of_embeddings = _selectivity(self.probes, EMBEDDINGS)
-        if of_embeddings is not None and of_embeddings > selectivity.estimate:
             return (
-                f"{points} is less than the {100 * of_embeddings:.1f} of the embeddings: part may "
-                "come from memorised words."
+                f"{points} is not clearly above zero ({100 * selectivity.low:+z.1f} to "
+                f"{100 * selectivity.high:+z.1f}): labels drawn at random for each word are "
+                "learned just as well, so the probe itself may have memorised them."
+            )
+
+        embeddings = next(
+            (probe for probe in self.probes if (probe.network, probe.layer) == _EMBEDDINGS), None
+        )
+        of_embeddings = embeddings.selectivity if embeddings else None
+        if of_embeddings is not None and of_embeddings.estimate > selectivity.estimate:
+            return (
+                f"{points} is less than the {100 * of_embeddings.estimate:.1f} of the embeddings: "
+                "part may come from memorised words."
             )
         return (
             f"{points} supports it: labels drawn at random for each word are learned that much "
@@ -422,7 +422,7 @@ class ProbeInspection(Inspection):
         rows: list[tuple[object, ...]] = []
         for probe in self.probes:
             probed = (probe.network, probe.layer, probe.width, probe.l2)
-            control = _percent_of(probe.control_accuracy)
+            control = percent(probe.control_accuracy)
             rows.append((*probed, *_percent(probe.accuracy), control, *_percent(probe.selectivity)))
 
         # Baselines have an accuracy, but neither vectors nor an interval.
@@ -430,7 +430,7 @@ class ProbeInspection(Inspection):
         if self.by_word is not None:
             baselines["most frequent label of the word"] = self.by_word
         for name, share in baselines.items():
-            rows.append(("-", name, None, None, _percent_of(share), *[None] * 6))
+            rows.append(("-", name, None, None, percent(share), *[None] * 6))
         return [Table(columns, tuple(rows), "\n".join((title, *self.notes)))]
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
@@ -450,15 +450,10 @@ class ProbeInspection(Inspection):
 
             # The accuracies, with their intervals.
             accuracies = [probe.accuracy for probe in network_probes]
-            percent_N, bars_2N = plotting.with_bars(
-                [
-                    (100 * accuracy.estimate, 100 * accuracy.low, 100 * accuracy.high)
-                    for accuracy in accuracies
-                ]
+            bars = plotting.with_bars(
+                [(100 * found.estimate, 100 * found.low, 100 * found.high) for found in accuracies]
             )
-            line = axes.errorbar(
-                places, percent_N, bars_2N, marker=marker, capsize=3, label=network
-            )
+            line = axes.errorbar(places, *bars, marker=marker, capsize=3, label=network)
 
             # The control, in the same colour.
             if self.level == "word":
@@ -466,8 +461,9 @@ class ProbeInspection(Inspection):
                 colour = line[0].get_color()
                 label = f"{network}, control"
                 axes.plot(places, controls, ":", marker=marker, color=colour, label=label)
-        style: dict[str, Any] = {"color": plotting.REFERENCE, "linestyle": "--"}
-        axes.axhline(100 * self.majority, label="most frequent label", **style)
+        axes.axhline(
+            100 * self.majority, color=plotting.REFERENCE, ls="--", label="most frequent label"
+        )
         plotting.name_intervals(axes)
         axes.set_xticks(range(len(layers)), layers)
         plotting.legend_below(figure, axes)
@@ -481,25 +477,15 @@ def best_of(probes: Sequence[LayerProbe], network: str) -> LayerProbe:
 
 
 def _called(layer: str) -> str:
-    if layer in (EMBEDDINGS, FEATURES):
-        return f"the {layer}"
-    return layer
-
-
-def _selectivity(probes: Sequence[LayerProbe], layer: str) -> float | None:
-    for probe in probes:
-        if (probe.network, probe.layer) == (TRAINED, layer) and probe.selectivity is not None:
-            return probe.selectivity.estimate
-    return None
+    return f"the {layer}" if layer in (EMBEDDINGS, FEATURES) else layer
 
 
 def _points(difference: Interval) -> str:
-    size = abs(100 * difference.estimate)
     bounds = f"{100 * difference.low:+z.1f} to {100 * difference.high:+z.1f}"
     more = "more" if difference.estimate >= 0 else "less"
     if difference.low <= 0 <= difference.high:
         return f"not clearly {more} ({bounds} points)"
-    return f"{size:.1f} points {more} ({bounds})"
+    return f"{abs(100 * difference.estimate):.1f} points {more} ({bounds})"
 
 
 def _percent(interval: Interval | None) -> tuple[float | None, ...]:
@@ -508,30 +494,24 @@ def _percent(interval: Interval | None) -> tuple[float | None, ...]:
     return tuple(100 * bound for bound in (interval.estimate, interval.low, interval.high))
 
 
-def _percent_of(share: float | None) -> float | None:
-    if share is None:
-        return None
-    return 100 * share
-
-
 # ---- Linear probes (Alain & Bengio 2016) of each layer, and the baselines to compare them with:
 #
 # * the embeddings, which know the word but not its context, and an untrained network of the same
 #   settings, whose states mix words at random;
 # * the control task (Hewitt & Liang 2019): each word type has one label, drawn from the
 #   distribution of the labels. A probe can only memorise it; selectivity is the accuracy on the
-#   labels minus that on the control.
+#   labels minus the accuracy on the control.
 #
-# A language model's state at a word has read the words up to that one, and nothing behind it; a
-# tagger has read the sentence.
+# A language model's state at a word has read the words up to it, and nothing behind it; a tagger
+# has read the sentence.
 
 MOST_ITEMS = 5000  # of each part
 
 
 @dataclass(frozen=True)
 class _ProbeResult:
-    """The answers of one probe: which of the test items are right, and the same for its control,
-    where there is one."""
+    """The answers of one probe: for each test item, whether it is right; and the same for its
+    control, where there is one."""
 
     probe_layer: tuple[str, str]
     width: int
@@ -582,10 +562,10 @@ def inspect_probe(
     coded = _CodedLabels.of(probe_data, seed)
 
     # The same probes of the network as it is, and as it was before training.
+    networks = {TRAINED: inspected.model, UNTRAINED: untrained(inspected.model, seed)}
     answers: list[_ProbeResult] = []
-    answers += _probe_layers(TRAINED, inspected.model.layer_reader(), probe_data, coded, progress)
-    start = untrained(inspected.model, seed)
-    answers += _probe_layers(UNTRAINED, start.layer_reader(), probe_data, coded, progress)
+    for network, subject in networks.items():
+        answers += _probe_layers(network, subject.layer_reader(), probe_data, coded, progress)
     return _inspection(inspected.name, probe_data, coded, answers, seed)
 
 
@@ -621,18 +601,18 @@ class _CodedLabels:
         share_K = np.array([count for _, count in counts]) / len(train_N)
         drawn_W = np.random.default_rng(seed).choice(len(labels), len(types), p=share_K)
         label_of = dict(zip(types, drawn_W.tolist(), strict=True))
-        control_train_N = np.array([label_of[word] for word in data.train.words])
-        control_test_N = np.array([label_of[word] for word in data.test.words])
-        return cls(len(labels), train_N, test_N, control_train_N, control_test_N)
+        control = [
+            np.array([label_of[word] for word in items.words]) for items in (data.train, data.test)
+        ]
+        return cls(len(labels), train_N, test_N, *control)
 
 
 def _probe_layers(
     network: str, reader: LayerReader, data: ProbeData, coded: _CodedLabels, progress: Progress
 ) -> Iterable[_ProbeResult]:
     """Yield the answers of a probe of each layer of a network."""
-    layers = list(reader.layers)
-    if data.level != "text":
-        layers = [layer for layer in layers if layer not in reader.text_layers]
+    left_out = () if data.level == "text" else reader.text_layers
+    layers = [layer for layer in reader.layers if layer not in left_out]
     train = _vectors(reader, data.train, layers, data.level)
     test = _vectors(reader, data.test, layers, data.level)
     sentences_N = data.train.sentences_N
@@ -684,29 +664,14 @@ def _inspection(
         if answer.control_N is not None:
             control = float(answer.control_N.mean())
             selectivity = interval(answer.right_N.astype(float) - answer.control_N)
-        layer_probe = LayerProbe(
-            *answer.probe_layer,
-            answer.width,
-            answer.l2,
-            interval(answer.right_N),
-            control,
-            selectivity,
-        )
-        probes.append(layer_probe)
+        accuracy = interval(answer.right_N)
+        probed = (*answer.probe_layer, answer.width, answer.l2)
+        probes.append(LayerProbe(*probed, accuracy, control, selectivity))
 
     # Compare the best layer with the embeddings, and with the best layer before training.
     best, start = _best(answers, TRAINED), _best(answers, UNTRAINED)
     right_N = best.right_N.astype(float)
-    embeddings = next(answer for answer in answers if answer.probe_layer == (TRAINED, EMBEDDINGS))
-    gain = None if best is embeddings else interval(right_N - embeddings.right_N)
-    over_untrained = interval(right_N - start.right_N)
-
-    notes = []
-    for part, count in data.drawn.items():
-        notes.append(
-            f"the {part} part has {count:,} {data.level}s, of which a random sample of "
-            f"sentences was used (seed {seed})"
-        )
+    embeddings = next(answer for answer in answers if answer.probe_layer == _EMBEDDINGS)
     return ProbeInspection(
         name,
         data.name,
@@ -718,9 +683,13 @@ def _inspection(
         majority=float((coded.test_N == 0).mean()),
         by_word=_by_word(data, coded),
         probes=tuple(probes),
-        gain=gain,
-        over_untrained=over_untrained,
-        notes=tuple(notes),
+        gain=None if best is embeddings else interval(right_N - embeddings.right_N),
+        over_untrained=interval(right_N - start.right_N),
+        notes=tuple(
+            f"the {part} part has {count:,} {data.level}s, of which a random sample of "
+            f"sentences was used (seed {seed})"
+            for part, count in data.drawn.items()
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-import rnnlm.corpora as corpora
+from rnnlm import corpora
 from rnnlm.amounts import plural
 from rnnlm.checks import several
 from rnnlm.errors import TextError, UsageError
@@ -72,7 +72,7 @@ class Similarity(Inspection):
 
     @property
     def verdict(self) -> str:
-        """What the cosines tell beside those of one-hot vectors, or the correlation."""
+        """What the cosines tell beside the cosines of one-hot vectors, or the correlation."""
         if self.spearman is None:
             return (
                 "One-hot vectors find two lines alike as far as they share words; vectors of words "
@@ -97,7 +97,7 @@ class Similarity(Inspection):
         return [Table(("line", "other line", "one-hot", "words", "state"), rows, self.source)]
 
     def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
-        """Draw the cosines by ratings, or as bars beside those of one-hot vectors.
+        """Draw the cosines by ratings, or as bars beside the cosines of one-hot vectors.
 
         Args:
             axes: Axes to draw into; None makes a figure.
@@ -106,8 +106,8 @@ class Similarity(Inspection):
             The figure.
         """
         if self.spearman is not None:
-            name = briefly(self.source)
-            title = f"Spearman {plotting.with_minus(f'{self.spearman:.2f}')}: {name}"
+            spearman = plotting.with_minus(f"{self.spearman:.2f}")
+            title = f"Spearman {spearman}: {briefly(self.source)}"
             figure, axes = plotting.new_figure(title, "rating of people", "cosine", axes=axes)
             ratings_N, cosines_N = rated(self.pairs).T
             axes.scatter(ratings_N, cosines_N, s=12, color=plotting.COLOURS[0])
@@ -115,15 +115,19 @@ class Similarity(Inspection):
 
         # Three bars for each pair, the first pair on top.
         height = 1.2 + 0.75 * len(self.pairs)
-        title = "Cosines of lines"
-        figure, axes = plotting.new_figure(title, "cosine", "", height=height, axes=axes)
+        figure, axes = plotting.new_figure(
+            "Cosines of lines", "cosine", "", height=height, axes=axes
+        )
         for number, kind in enumerate(("one_hot", "words", "state")):
             values = [getattr(pair, kind) for pair in self.pairs]
             if any(value is not None for value in values):
-                places = np.arange(len(values)) + 0.25 * (number - 1)
-                widths = [value or 0.0 for value in values]
-                label, colour = kind.replace("_", "-"), plotting.COLOURS[number]
-                axes.barh(places, widths, height=0.22, label=label, color=colour)
+                axes.barh(
+                    np.arange(len(values)) + 0.25 * (number - 1),
+                    [value or 0.0 for value in values],
+                    height=0.22,
+                    label=kind.replace("_", "-"),
+                    color=plotting.COLOURS[number],
+                )
         names = [f"{pair.first}\n{pair.second}" for pair in self.pairs]
         axes.set_yticks(range(len(names)), names, parse_math=False)
         axes.invert_yaxis()
@@ -242,8 +246,7 @@ def _cosine(first: np.ndarray | None, second: np.ndarray | None) -> float | None
     """Return the cosine of two vectors; None where there is none, or one is zero."""
     if first is None or second is None or not (first.any() and second.any()):
         return None
-    lengths = np.linalg.norm(first) * np.linalg.norm(second)
-    return float(first @ second / lengths)
+    return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
 
 
 def _correlation(

@@ -57,9 +57,7 @@ class MatrixSpectrum(Result):
     @property
     def spectral_radius(self) -> float | None:
         """The largest absolute eigenvalue."""
-        if self.eigenvalues is None:
-            return None
-        return float(abs(self.eigenvalues[0]))
+        return None if self.eigenvalues is None else float(abs(self.eigenvalues[0]))
 
     @property
     def name(self) -> str:
@@ -112,7 +110,8 @@ class SpectrumInspection(Inspection):
             largest, smallest = float(matrix.singular_values[0]), float(matrix.singular_values[-1])
             rows.append((*names, shape, matrix.spectral_radius, largest, smallest))
             if matrix.power_norms:
-                norms.append((*names, *map(_finite, matrix.power_norms.values())))
+                sizes = [norm if norm < math.inf else None for norm in matrix.power_norms.values()]
+                norms.append((*names, *sizes))
         power_columns = ("model", "layer", "matrix", *(f"k = {k}" for k in POWERS))
         return [
             Table(columns, tuple(rows), "Recurrent weights W"),
@@ -158,8 +157,7 @@ def inspect_spectrum(
                 "the size of its matrix",
                 "see rnnlm inspect gradients",
             )
-        for matrix in matrices:
-            spectra.append(spectrum_of(matrix, subject.name))
+        spectra += [spectrum_of(matrix, subject.name) for matrix in matrices]
     return SpectrumInspection(tuple(spectra))
 
 
@@ -167,9 +165,10 @@ def spectrum_of(matrix: RecurrentMatrix, model: str) -> MatrixSpectrum:
     """Compute the spectrum of one matrix of the model called `model`."""
     W = matrix.values
     if not np.isfinite(W).all():
-        what = f"{model}: the weights of {matrix.layer}, {matrix.name}, are not all finite"
         raise ModelError(
-            what, "its training diverged, or the model is damaged", "check it with rnnlm doctor"
+            f"{model}: the weights of {matrix.layer}, {matrix.name}, are not all finite",
+            "its training diverged, or the model is damaged",
+            "check it with rnnlm doctor",
         )
     singular_values = np.linalg.svd(W, compute_uv=False)
 
@@ -196,15 +195,7 @@ def _norm_of_power(W: np.ndarray, k: int) -> float:
     """Return the 2-norm of W^k; infinity where a float cannot hold it."""
     with np.errstate(over="ignore", invalid="ignore"):
         power = np.linalg.matrix_power(W, k)
-    if not np.isfinite(power).all():
-        return math.inf
-    return float(np.linalg.norm(power, 2))
-
-
-def _finite(value: float) -> float | None:
-    if not math.isfinite(value):
-        return None
-    return value
+    return float(np.linalg.norm(power, 2)) if np.isfinite(power).all() else math.inf
 
 
 def _sentence(model: str, matrices: Sequence[MatrixSpectrum]) -> str:
@@ -214,15 +205,11 @@ def _sentence(model: str, matrices: Sequence[MatrixSpectrum]) -> str:
     if largest.steepest is not None:
         return f"{model}: {'; '.join(map(_of_plain_layer, maps))}."
     smallest = min(maps, key=lambda matrix: matrix.spectral_radius or 0.0)
-    between = (
-        f"lies between {smallest.spectral_radius:.3g} ({smallest.name}) and "
-        f"{largest.spectral_radius:.3g} ({largest.name})"
-    )
     return (
-        f"{model}: the spectral radius of its recurrent weights {between}; its state also passes "
-        "through its gates, so "
-        "these numbers alone do not tell whether gradients vanish; rnnlm inspect gradients "
-        "measures that."
+        f"{model}: the spectral radius of its recurrent weights lies between "
+        f"{smallest.spectral_radius:.3g} ({smallest.name}) and {largest.spectral_radius:.3g} "
+        f"({largest.name}); its state also passes through its gates, so these numbers alone do not "
+        "tell whether gradients vanish; rnnlm inspect gradients measures that."
     )
 
 
@@ -235,10 +222,9 @@ def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
     # The implications of the spectral radius for high powers, and the norms of lower ones.
     kind, _, way = spectrum.matrix.partition(", ")
     weights = f"{kind} weights {way}".rstrip()
-    course = "shrink" if radius < 1 else "do not shrink"
     text = (
-        f"in {spectrum.layer} powers of the {weights} {course}, as the spectral radius is "
-        f"{radius:.3g}"
+        f"in {spectrum.layer} powers of the {weights} "
+        f"{'shrink' if radius < 1 else 'do not shrink'}, as the spectral radius is {radius:.3g}"
     )
     peak = max(spectrum.power_norms, key=spectrum.power_norms.__getitem__)
     if radius < 1 < spectrum.power_norms[peak]:
@@ -252,9 +238,8 @@ def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
             "state"
         )
     largest = f"the largest singular value, {norm:.3g}, is"
-    limit = "1"
-    if bound != 1:
-        limit = f"{bound:g}, one over the largest derivative of the activation"
+    why = "" if bound == 1 else ", one over the largest derivative of the activation"
+    limit = f"{bound:g}{why}"
     if norm < bound:
         return f"{text}; gradients vanish, whatever it reads: {largest} below {limit}"
     return f"{text}; whether gradients vanish depends on what it reads: {largest} not below {limit}"
@@ -305,14 +290,21 @@ def _draw_plane(
     """Draw eigenvalues, and the unit circle."""
     turn = np.linspace(0, 2 * math.pi, 200)
     # Above the eigenvalues, of which there may be hundreds inside.
-    circle: dict[str, Any] = {"color": "black", "linewidth": 1.5, "zorder": 3}
-    axes.plot(np.cos(turn), np.sin(turn), label="unit circle", **circle)
+    axes.plot(
+        np.cos(turn), np.sin(turn), label="unit circle", color="black", linewidth=1.5, zorder=3
+    )
     for matrix in matrices:
-        values = matrix.eigenvalues
+        values, style = matrix.eigenvalues, styles[matrix.matrix]
         assert values is not None
-        matrix_style = styles[matrix.matrix]
-        style: dict[str, Any] = {"markersize": 3, "alpha": 0.6, "color": matrix_style.colour}
-        axes.plot(values.real, values.imag, matrix_style.marker, label=matrix.matrix, **style)
+        axes.plot(
+            values.real,
+            values.imag,
+            style.marker,
+            label=matrix.matrix,
+            markersize=3,
+            alpha=0.6,
+            color=style.colour,
+        )
     axes.set_aspect("equal", adjustable="datalim")
 
 
@@ -324,14 +316,15 @@ def _draw_powers(
     """Draw the norms of powers, and a line where they neither grow nor shrink."""
     axes.axhline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":", label="norm 1")
     for matrix in matrices:
-        norms = matrix.power_norms
+        norms, style = matrix.power_norms, styles[matrix.matrix]
         powers = [k for k, norm in norms.items() if 0 < norm < math.inf]
         if powers:
-            matrix_style = styles[matrix.matrix]
-            style: dict[str, Any] = {
-                "marker": matrix_style.marker,
-                "markersize": 4,
-                "color": matrix_style.colour,
-            }
-            logs = [math.log10(norms[k]) for k in powers]
-            axes.plot(powers, logs, linestyle=matrix_style.line, label=matrix.matrix, **style)
+            axes.plot(
+                powers,
+                [math.log10(norms[k]) for k in powers],
+                linestyle=style.line,
+                label=matrix.matrix,
+                marker=style.marker,
+                markersize=4,
+                color=style.colour,
+            )

@@ -100,18 +100,16 @@ class Lesson:
         network = self.network
         names = network.vocabulary
         labels = {} if network.outputs == names else {"labels": " ".join(network.outputs)}
-        content: dict[str, Any] = to_builtins(
-            {
-                "words": " ".join(names[word] for word in self.words_T),
-                "targets": " ".join(network.outputs[target] for target in self.targets),
-                **labels,
-                "activation": network.activation.name,
-                **network.weights,
-                "initial": network.initial_H,
-                "vectors": dict(zip(names, network.vectors_VE, strict=True)),
-            }
-        )
-        return content
+        content = {
+            "words": " ".join(names[word] for word in self.words_T),
+            "targets": " ".join(network.outputs[target] for target in self.targets),
+            **labels,
+            "activation": network.activation.name,
+            **network.weights,
+            "initial": network.initial_H,
+            "vectors": dict(zip(names, network.vectors_VE, strict=True)),
+        }
+        return dict(to_builtins(content))
 
 
 def read_lesson(
@@ -191,7 +189,7 @@ def _written(name: str, content: Mapping[str, object]) -> LessonFile:
 
 
 def _words_and_targets(name: str, written: LessonFile) -> tuple[list[str], list[str]]:
-    """Return the words that are read, and those that are to be predicted."""
+    """Return the words to read, and the words or labels to predict."""
     words, targets = written.words.split(), (written.targets or "").split()
     if written.targets is None and written.labels is None:
         targets = words[1:]
@@ -209,7 +207,7 @@ def _words_and_targets(name: str, written: LessonFile) -> tuple[list[str], list[
 
 
 def _labels(name: str, written: LessonFile, targets: Sequence[str]) -> list[str]:
-    """Return the labels that are predicted; none where words are."""
+    """Return the labels to predict; none where words are predicted."""
     if written.labels is None:
         return []
     labels = written.labels.split()
@@ -224,13 +222,14 @@ def _labels(name: str, written: LessonFile, targets: Sequence[str]) -> list[str]
 
 
 def _vectors(name: str, written: LessonFile, words: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Return the vocabulary and the vector of each word of it. words: that need one."""
+    """Return the vocabulary and the vector of each of its words. words: the words that need a
+    vector."""
     vocabulary = list(written.vectors or dict.fromkeys(words))
     _check_sizes(name, {"words with vectors": len(vocabulary)})
-    if written.vectors is None:
-        vectors_VE = np.eye(len(vocabulary))
-    else:
-        vectors_VE = _array(name, "vectors", list(written.vectors.values()))
+    given = written.vectors
+    vectors_VE = (
+        np.eye(len(vocabulary)) if given is None else _array(name, "vectors", [*given.values()])
+    )
     for word in words:
         if word not in vocabulary:
             raise TextError(f"{name} has no vector for {word!r}", hint=nearest(word, vocabulary))
@@ -242,8 +241,7 @@ def _matrices(
 ) -> dict[str, np.ndarray]:
     """Return the weights and the initial state, whose sizes must go together. V: how many words or
     labels are predicted."""
-    units = len(written.W)
-    E = vectors_VE.shape[1]
+    units, E = len(written.W), vectors_VE.shape[1]
     output = "word" if written.labels is None else "label"
     _check_sizes(name, {"units": units, "numbers of a vector": E})
     given = {
@@ -280,9 +278,10 @@ def _array(name: str, part: str, values: Sequence[float] | Sequence[list[float]]
     if not values or values[0] == []:
         raise TextError(f"{name}: {part} is empty")
     rows = [row for row in values if isinstance(row, list)]
-    if len({len(row) for row in rows}) > 1:
-        lengths = ", ".join(str(len(row)) for row in rows[:MOST])
-        raise TextError(f"{name}: the rows of {part} have different lengths", lengths)
+    lengths = [len(row) for row in rows]
+    if len(set(lengths)) > 1:
+        why = ", ".join(map(str, lengths[:MOST]))
+        raise TextError(f"{name}: the rows of {part} have different lengths", why)
     array = np.array(values, dtype=np.float64)
     if not np.isfinite(array).all():
         raise TextError(f"{name}: {part} holds nan or inf", hint="write finite numbers")
@@ -458,15 +457,12 @@ class StepInspection(Inspection):
             f"guessing among {choices} {self.unit}s would give {guess:.4g}."
         )
         last = count - 1
-        near, far = (
-            float(self.backward.reach_TT[last, last]),
-            float(self.backward.reach_TT[last, 0]),
-        )
         if last:
-            back = plural(last, "word")
+            reach_T = self.backward.reach_TT[last]
             summary += (
-                f' Of the loss at "{self.words[last]}", a gradient of norm {near:.4g} arrives at '
-                f'its own state, and {far:.4g} at that of "{self.words[0]}", {back} before.'
+                f' Of the loss at "{self.words[last]}", a gradient of norm {reach_T[last]:.4g} '
+                f"arrives at its own state, and {reach_T[0]:.4g} at the state of "
+                f'"{self.words[0]}", {plural(last, "word")} before.'
             )
         change = "lowers" if self.loss_after < self.loss_nats else "does not lower"
         return (
@@ -484,11 +480,11 @@ class StepInspection(Inspection):
         # Forward, a row for each word.
         rows = []
         for t, word in enumerate(self.words):
-            target = self.targets[t]
-            x_E, before_H = read.x_TE[t], read.before_TH[t]
-            products = (x_E @ network.U_EH, before_H @ network.W_HH, read.a_TH[t], read.h_TH[t])
-            ends = (target or NOTHING, losses[t])
-            rows.append((t + 1, word, *map(vector, (x_E, *products)), *ends))
+            x_E, recurrent_H = read.x_TE[t], read.before_TH[t] @ network.W_HH
+            vectors = map(
+                vector, (x_E, x_E @ network.U_EH, recurrent_H, read.a_TH[t], read.h_TH[t])
+            )
+            rows.append((t + 1, word, *vectors, self.targets[t] or NOTHING, losses[t]))
         heads: tuple[str, ...] = ("step", "word", "x", "x U", "h' W", "a", "h", "target", "loss")
         tables = [Table(heads, tuple(rows), FORWARD)]
 
@@ -511,8 +507,7 @@ class StepInspection(Inspection):
         for t in range(len(self.lesson.targets)):
             reach = [float(back.reach_TT[t, k]) if k <= t else None for k in range(len(self.words))]
             rows.append((f"loss at {t + 1}, {self.words[t]}", *reach))
-        heads = tuple(f"h{k}" for k in steps)
-        tables.append(Table(("", *heads), tuple(rows), REACH))
+        tables.append(Table(("", *(f"h{k}" for k in steps)), tuple(rows), REACH))
 
         # Every single weight, with its gradient.
         rows = []
@@ -546,19 +541,17 @@ class StepInspection(Inspection):
                     "loss_by_state": back.reach_TT[t, : t + 1] if has_target else None,
                 }
             )
-        content: dict[str, Any] = to_builtins(
-            {
-                "lesson": self.lesson.to_dict(),
-                "vocabulary": self.lesson.network.outputs,
-                "steps": steps,
-                "loss_nats": self.loss_nats,
-                "mean_loss_nats": self.loss_nats / len(read.losses),
-                "gradients": back.weights,
-                "rate": self.rate,
-                "loss_after_nats": self.loss_after,
-            }
-        )
-        return content
+        content = {
+            "lesson": self.lesson.to_dict(),
+            "vocabulary": self.lesson.network.outputs,
+            "steps": steps,
+            "loss_nats": self.loss_nats,
+            "mean_loss_nats": self.loss_nats / len(read.losses),
+            "gradients": back.weights,
+            "rate": self.rate,
+            "loss_after_nats": self.loss_after,
+        }
+        return dict(to_builtins(content))
 
     def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the network unfolded over its first words: inputs below, states in the middle,
@@ -605,10 +598,9 @@ def _write(panel: "plotting.Axes", place: tuple[float, float], text: str, colour
 
 def brief(values: np.ndarray) -> str:
     """Write a vector with two digits, or the first numbers of a long one."""
-    shown = values if len(values) <= 3 else values[:2]
-    numbers = [f"{value + 0.0:.2g}" for value in shown.tolist()]
-    more = ", ..." * (len(values) > len(numbers))
-    return plotting.with_minus(f"({', '.join(numbers)}{more})")
+    numbers = [f"{value + 0.0:.2g}" for value in values.tolist()]
+    shown = numbers if len(numbers) <= 3 else [*numbers[:2], "..."]
+    return plotting.with_minus(f"({', '.join(shown)})")
 
 
 def vector(values: np.ndarray) -> str:

@@ -69,8 +69,7 @@ class Descent:
     @property
     def longest_step(self) -> float:
         """The length of its longest step; 0 where it has none."""
-        lengths = np.hypot(np.diff(self.weight_U), np.diff(self.bias_U))
-        return float(lengths.max(initial=0.0))
+        return float(np.hypot(np.diff(self.weight_U), np.diff(self.bias_U)).max(initial=0.0))
 
 
 def descend(
@@ -92,9 +91,7 @@ def descend(
         if not np.isfinite([weight, bias, error, norm]).all():
             break
         met.append((weight, bias, error, norm))
-        step = rate
-        if clip is not None and norm > clip:
-            step = rate * (clip / norm)
+        step = rate if clip is None or norm <= clip else rate * (clip / norm)
         weight, bias = weight - step * by_weight, bias - step * by_bias
     return Descent(name, *np.array(met).reshape(-1, 4).T)
 
@@ -136,12 +133,11 @@ class Surface(Inspection):
             f"{highest:,.4g} at its largest, at w = {weight:.4g}, b = {bias:.4g}."
         )
         for path in self.descents:
-            end = f"w = {path.weight_U[-1]:.4g}, b = {path.bias_U[-1]:.4g}"
-            errors = f"{path.error_U[-1]:.3g} (lowest on the way: {path.error_U.min():.3g})"
             summary += (
                 f" {path.name.capitalize()}, gradient path meets gradients of up to "
                 f"{path.gradient_U.max():,.4g}, takes steps of up to {path.longest_step:.3g} and "
-                f"ends at {end}, where the error is {errors}."
+                f"ends at w = {path.weight_U[-1]:.4g}, b = {path.bias_U[-1]:.4g}, where the error "
+                f"is {path.error_U[-1]:.3g} (lowest on the way: {path.error_U.min():.3g})."
             )
         return summary
 
@@ -151,32 +147,34 @@ class Surface(Inspection):
             "path", "updates", "largest gradient", "longest step", "final w", "final b",
             "final error", "lowest error",
         )  # fmt: skip
-        rows = []
-        for descent in self.descents:
-            updates, largest = len(descent.error_U) - 1, float(descent.gradient_U.max())
-            end = (
+        rows = tuple(
+            (
+                descent.name,
+                len(descent.error_U) - 1,
+                float(descent.gradient_U.max()),
+                descent.longest_step,
                 float(descent.weight_U[-1]),
                 float(descent.bias_U[-1]),
                 float(descent.error_U[-1]),
+                float(descent.error_U.min()),
             )
-            lowest = float(descent.error_U.min())
-            rows.append((descent.name, updates, largest, descent.longest_step, *end, lowest))
-        return (Table(columns, tuple(rows)),)
+            for descent in self.descents
+        )
+        return (Table(columns, rows),)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole grid and both paths in JSON's types."""
-        descents = []
-        for descent in self.descents:
-            descents.append(
-                {
-                    "name": descent.name,
-                    "weights": descent.weight_U,
-                    "biases": descent.bias_U,
-                    "errors": descent.error_U,
-                    "gradients": descent.gradient_U,
-                    "longest_step": descent.longest_step,
-                }
-            )
+        descents = [
+            {
+                "name": descent.name,
+                "weights": descent.weight_U,
+                "biases": descent.bias_U,
+                "errors": descent.error_U,
+                "gradients": descent.gradient_U,
+                "longest_step": descent.longest_step,
+            }
+            for descent in self.descents
+        ]
         weight, bias, highest = self.steepest
         content = {
             "steps": self.unit.steps,
@@ -191,8 +189,7 @@ class Surface(Inspection):
             "steepest": {"weight": weight, "bias": bias, "gradient": highest},
             "descents": descents,
         }
-        shown: dict[str, Any] = to_builtins(content)
-        return shown
+        return dict(to_builtins(content))
 
     def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the surface by colour, with both paths on it, and the error along them."""
@@ -203,13 +200,7 @@ class Surface(Inspection):
         figure, (over, along) = plotting.new_panels(labels, height=4.4, axes=axes)
         self._draw_surface(figure, over)
         for number, descent in enumerate(self.descents):
-            colours = plotting.series_style(number)
-            style: dict[str, Any] = {
-                "color": colours.colour,
-                "linewidth": 1.0,
-                "zorder": 3 - number,
-            }
-            along.plot(descent.error_U, label=descent.name, **style)
+            along.plot(descent.error_U, label=descent.name, **_path_style(number))
         if min(descent.error_U.min() for descent in self.descents) > 0:
             plotting.log_y(along)
         plotting.legend_below(figure, over)
@@ -221,33 +212,26 @@ class Surface(Inspection):
 
         # The surface as an image of the grid.
         axes.grid(False)
-        extent = (self.weight_G[0], self.weight_G[-1], self.bias_G[0], self.bias_G[-1])
+        left, right, low, high = *self.weight_G[[0, -1]], *self.bias_G[[0, -1]]
         colours = axes.imshow(
             self.error_GG,
             origin="lower",
-            extent=extent,
+            extent=(left, right, low, high),
             aspect="auto",
             interpolation="none",
             cmap=LinearSegmentedColormap.from_list("errors", ("white", DARKEST)),
             vmin=0,
         )
-        label = "error (squared)"
-        figure.colorbar(colours, ax=axes, label=label, location="bottom", shrink=0.9)
+        figure.colorbar(colours, ax=axes, label="error (squared)", location="bottom", shrink=0.9)
 
         # The paths with their ends, and their common start. A path may leave the grid, which the
         # axes must not.
         for number, descent in enumerate(self.descents):
-            series_style = plotting.series_style(number)
             weight, bias = descent.weight_U[-1], descent.bias_U[-1]
             label = descent.name
-            if not self._has(weight, bias):
+            if not (left <= weight <= right and low <= bias <= high):
                 label += f" (leaves the picture, to w = {weight:.3g}, b = {bias:.3g})"
-            path: dict[str, Any] = {
-                "color": series_style.colour,
-                "linewidth": 1.0,
-                "zorder": 3 - number,
-            }
-            axes.plot(descent.weight_U, descent.bias_U, label=label, **path)
+            axes.plot(descent.weight_U, descent.bias_U, label=label, **_path_style(number))
         mark: dict[str, Any] = {
             "linestyle": "",
             "zorder": 4,
@@ -258,13 +242,14 @@ class Surface(Inspection):
         axes.plot(first.weight_U[:1], first.bias_U[:1], "o", markersize=8, label="start", **mark)
         ends = np.array([(descent.weight_U[-1], descent.bias_U[-1]) for descent in self.descents])
         axes.plot(*ends.T, "X", markersize=8, label="end", **mark)
-        axes.set_xlim(self.weight_G[0], self.weight_G[-1])
-        axes.set_ylim(self.bias_G[0], self.bias_G[-1])
+        axes.set_xlim(left, right)
+        axes.set_ylim(low, high)
 
-    def _has(self, weight: float, bias: float) -> bool:
-        """Return whether a point lies on the grid."""
-        is_across = self.weight_G[0] <= weight <= self.weight_G[-1]
-        return bool(is_across and self.bias_G[0] <= bias <= self.bias_G[-1])
+
+def _path_style(number: int) -> dict[str, Any]:
+    """Return the style of a path, the first one on top."""
+    colour = plotting.series_style(number).colour
+    return {"color": colour, "linewidth": 1.0, "zorder": 3 - number}
 
 
 def inspect_surface(

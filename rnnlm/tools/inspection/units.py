@@ -16,7 +16,6 @@ from rnnlm.tabular import Table, to_builtins
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, is_blank, silent
 from rnnlm.tools.inspection.common import Inspection, Model, Source, load_model_for, open_source
-from rnnlm.tools.inspection.heat_maps import letters_on
 
 # ---- Features to compare units with: properties of the text, a number for each token of a line.
 #
@@ -153,14 +152,12 @@ def correlation_interval(x_T: np.ndarray, y_T: np.ndarray, starts: Sequence[int]
     """Return a correlation with its 95 % interval: lines are drawn with replacement, as tokens of
     one line depend on each other."""
     x_T, y_T = x_T - x_T.mean(), y_T - y_T.mean()
-    sums = []
-    for product_T in (np.ones_like(x_T), x_T, y_T, x_T * x_T, y_T * y_T, x_T * y_T):
-        sums.append(np.add.reduceat(product_T, starts))
+    products = (np.ones_like(x_T), x_T, y_T, x_T * x_T, y_T * y_T, x_T * y_T)
+    sums = tuple(np.add.reduceat(product_T, starts) for product_T in products)
     estimate = float(_correlation(*sums))
-    low = high = estimate
-    if len(starts) > 1:
-        low, high = percentile_bounds(tuple(sums), _correlation)
-    return Interval(estimate, low, high)
+    if len(starts) == 1:
+        return Interval(estimate, estimate, estimate)
+    return Interval(estimate, *percentile_bounds(sums, _correlation))
 
 
 def _correlation(
@@ -225,15 +222,14 @@ class UnitsInspection(Inspection):
     @property
     def verdict(self) -> str:
         """Which unit follows which property most closely."""
-        if self.is_requested:
-            found = self.correlations_FU[:, self.chosen]
-        else:
-            found = np.array([response.correlation.estimate for response in self.responses])
         name = self.reading.name(self.chosen)
-        if not len(found) or not np.abs(np.nan_to_num(found)).max() >= WEAK:
-            which = name if self.is_requested else "no unit"
-            nothing = "follows none" if self.is_requested else "follows any"
-            return f"{self.model}: {which} {nothing} of these properties (|r| is below {WEAK:g})."
+        if self.is_requested:
+            found, nothing = list(self.correlations_FU[:, self.chosen]), f"{name} follows none"
+        else:
+            found = [response.correlation.estimate for response in self.responses]
+            nothing = "no unit follows any"
+        if np.abs(np.nan_to_num(found)).max(initial=0) < WEAK:
+            return f"{self.model}: {nothing} of these properties (|r| is below {WEAK:g})."
 
         # The feature that the chosen unit follows most closely.
         feature = int(np.nanargmax(np.abs(self.correlations_FU[:, self.chosen])))
@@ -252,15 +248,11 @@ class UnitsInspection(Inspection):
     def tables(self) -> Sequence[Table]:
         """Return the units that follow each feature and, for a unit that the caller chose, the
         tokens after which it is lowest and highest."""
-        rows: list[tuple[object, ...]] = []
+        rows = []
         for response in self.responses:
-            layer, number = self.reading.units[response.place]
-            interval = response.correlation
-            meaning = FEATURES[response.feature]
-            rows.append(
-                (response.feature, layer, number, interval.estimate, interval.low, interval.high,
-                 meaning)
-            )  # fmt: skip
+            unit, interval = self.reading.units[response.place], response.correlation
+            numbers = (interval.estimate, interval.low, interval.high)
+            rows.append((response.feature, *unit, *numbers, FEATURES[response.feature]))
         heads = ("property", "layer", "unit", "r", "low", "high", "meaning")
         tables = [Table(heads, tuple(rows), RESPONSES)]
         if self.is_requested:
@@ -293,21 +285,19 @@ class UnitsInspection(Inspection):
                 {"property": response.feature, "layer": of_layer, "unit": of_number,
                  "correlation": interval.estimate, "low": interval.low, "high": interval.high}
             )  # fmt: skip
-        content: dict[str, Any] = to_builtins(
-            {
-                "model": self.model,
-                "tokens": len(self.reading.tokens),
-                "responses": responses,
-                "correlations": layers,
-                "unit": {
-                    "layer": layer,
-                    "unit": number,
-                    "tokens": self.reading.tokens,
-                    "values": self.reading.values_TU[:, self.chosen],
-                },
-            }
-        )
-        return content
+        content = {
+            "model": self.model,
+            "tokens": len(self.reading.tokens),
+            "responses": responses,
+            "correlations": layers,
+            "unit": {
+                "layer": layer,
+                "unit": number,
+                "tokens": self.reading.tokens,
+                "values": self.reading.values_TU[:, self.chosen],
+            },
+        }
+        return dict(to_builtins(content))
 
     def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the beginning of the text, coloured by the chosen unit.
@@ -332,13 +322,14 @@ class UnitsInspection(Inspection):
         for row, tokens in enumerate(rows):
             for column, place in tokens:
                 token = visible(self.reading.tokens[place])
+                # The letters are black on light colours, and white on dark ones.
                 colour = colours.to_rgba(values_T[place])
-                box = Rectangle((column, row - 0.45), len(token), 0.9, facecolor=colour)
-                panel.add_patch(box)
+                is_light = np.dot(colour[:3], (0.299, 0.587, 0.114)) > 0.5
+                panel.add_patch(Rectangle((column, row - 0.45), len(token), 0.9, facecolor=colour))
                 panel.text(
                     column + len(token) / 2, row, token, ha="center", va="center",
-                    color=letters_on(colour), fontsize=plotting.SMALL, family="monospace",
-                    parse_math=False,
+                    color="black" if is_light else "white", fontsize=plotting.SMALL,
+                    family="monospace", parse_math=False,
                 )  # fmt: skip
         panel.set(xlim=(0, CHARACTERS_ACROSS), ylim=(len(rows) - 0.5, -0.5))
         panel.set_axis_off()
@@ -406,18 +397,17 @@ def inspect_units(
 
     # The closest units of each property, but for properties that the text does not have.
     responses = []
-    of_features = zip(FEATURES, reading.features_TF.T, np.abs(correlations_FU), strict=True)
-    for feature, features_T, found_U in of_features:
-        places = np.argsort(-np.nan_to_num(found_U, nan=-1), kind="stable")[:most]
-        for place in places.tolist():
-            if not np.isnan(found_U[place]):
+    closeness_FU = np.nan_to_num(np.abs(correlations_FU), nan=-1)
+    of_features = zip(FEATURES, reading.features_TF.T, closeness_FU, strict=True)
+    for feature, features_T, closeness_U in of_features:
+        for place in np.argsort(-closeness_U, kind="stable")[:most].tolist():
+            if closeness_U[place] >= 0:
                 values_T = reading.values_TU[:, place]
                 interval = correlation_interval(values_T, features_T, reading.starts)
                 responses.append(Response(feature, place, interval))
 
     if unit is None:
-        closest_U = np.nan_to_num(np.abs(correlations_FU)).max(axis=0)
-        chosen = int(closest_U.argmax())
+        chosen = int(closeness_FU.max(axis=0).argmax())
     else:
         chosen = _place_of(reading, layer, unit)
     return UnitsInspection(

@@ -1,6 +1,7 @@
 """Make a network with the same settings as it was before training."""
 
 import copy
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,8 @@ UNTRAINED = ", untrained"  # after the name of a model
 
 def with_starts(subjects: Sequence[InspectedModel]) -> list[InspectedModel]:
     """Return each subject followed by the same network before training."""
-    models = []
-    for subject in subjects:
-        models += [subject, at_start(subject)]
-    return models
+    pairs = [(subject, at_start(subject)) for subject in subjects]
+    return list(itertools.chain.from_iterable(pairs))
 
 
 def at_start(subject: InspectedModel) -> InspectedModel:
@@ -30,8 +29,7 @@ def at_start(subject: InspectedModel) -> InspectedModel:
     origin = loading.origin_of(subject.model)
     seed = RunSettings.seed
     if origin is not None:
-        stored = read_manifest(Path(origin[0])).settings
-        seed = int(stored.get("seed", seed))
+        seed = int(read_manifest(Path(origin[0])).settings.get("seed", seed))
     start = untrained(subject.model, seed)
     return InspectedModel(f"{subject.name}{UNTRAINED}", start, subject.task, subject.kind)
 

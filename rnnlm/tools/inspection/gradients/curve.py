@@ -53,17 +53,13 @@ class Trend:
             return "vanishes"
         if self.low > bound:
             return "explodes"
-        if -bound <= self.low and self.high <= bound:
-            return "holds"
-        return "undecided"
+        return "holds" if -bound <= self.low and self.high <= bound else "undecided"
 
     @property
     def half_life(self) -> float | None:
-        """The number of tokens in which the size halves; negative for one that explodes: those
+        """The number of tokens in which the size halves; if it explodes, minus the number of tokens
         in which it doubles. None where the size stays as it is."""
-        if not self.slope:
-            return None
-        return -math.log(2) / self.slope
+        return -math.log(2) / self.slope if self.slope else None
 
 
 @dataclass(frozen=True)
@@ -118,8 +114,8 @@ def curve(squares_KB: np.ndarray, first_lag: int, seed: int) -> Curve:
 
 
 def _trend(squares_KB: np.ndarray, at_0_B: np.ndarray, seed: int) -> Trend:
-    """Find the rate over lags from 1 on. Where the size has vanished after one of them, it is
-    that from lag 0 to lag 1."""
+    """Find the rate over lags from 1 on. Where the size has vanished after one of them, it is the
+    rate from lag 0 to lag 1."""
     largest_lag, rows = squares_KB.shape
     vanished = np.flatnonzero(squares_KB.mean(1) < SMALLEST_SQUARE)
     if len(vanished):

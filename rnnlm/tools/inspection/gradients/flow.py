@@ -1,10 +1,9 @@
 """Measure how far gradients flow back through recurrent language models: of each layer, of its
 cell, and of the loss, by lag."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,8 @@ from rnnlm.evaluation import plotting
 from rnnlm.interface import Device, Tokenizer
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Table, to_builtins
-from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
-from rnnlm.tools.inspection.common import (
-    InspectedModel,
-    Inspection,
-    Models,
-    Source,
-    load_models_for,
-    open_source,
-)
+from rnnlm.tools.inspection.common import Inspection, Models, Source, load_models_for, open_source
 from rnnlm.tools.inspection.gradients.curve import Curve, Trend
 from rnnlm.tools.inspection.gradients.jacobians import JacobianBounds
 from rnnlm.tools.inspection.gradients.measuring import LayerGradients, Settings, draw, measure
@@ -57,9 +48,7 @@ class ModelGradients:
     def curves(self) -> list[tuple[str, Curve]]:
         """Return all curves with their names."""
         named = [(f"{layer.name}, state", layer.state) for layer in self.layers]
-        for layer in self.layers:
-            if layer.cell is not None:
-                named.append((f"{layer.name}, cell", layer.cell))
+        named += [(f"{layer.name}, cell", layer.cell) for layer in self.layers if layer.cell]
         named += [(f"loss by h of {layer.name}", layer.loss) for layer in self.layers]
         return [*named, (f"loss by {self.unit} read", self.loss)]
 
@@ -80,10 +69,9 @@ class GradientFlow(Inspection):
     def verdict(self) -> str:
         """For each model and each of its layers, whether gradients vanish, hold or explode, and how
         fast."""
-        lines = [
+        return "\n".join(
             verdict_of(model.model, model.layers, model.loss, model.unit) for model in self.models
-        ]
-        return "\n".join(lines)
+        )
 
     def tables(self) -> Sequence[Table]:
         """Return sizes at some lags, their rates, and predictions from the weights alone."""
@@ -158,55 +146,40 @@ def inspect_gradients(
     given = load_models_for("gradients", models, device)
     settings = Settings(probes, exponents, seed)
     measured = []
-    for model in with_starts(given) if untrained else given:
-        model_progress = prefixed(progress, model.name)
-        measured.append(_measure_model(model, source, lags, positions, settings, model_progress))
+    for subject in with_starts(given) if untrained else given:
+        tokenizer = subject.model.tokenizer
+        drawn = draw(subject.model, source.encode(tokenizer).ids, lags, positions, seed)
+        layers, loss = measure(subject.model, drawn, settings, prefixed(progress, subject.name))
+        measured.append(
+            ModelGradients(
+                model=subject.name,
+                kind=subject.kind,
+                lags=drawn.lags,
+                positions=drawn.rows,
+                layers=layers,
+                loss=loss,
+                unit=unit_of(tokenizer),
+            )
+        )
     return GradientFlow(tuple(measured))
 
 
-def _measure_model(
-    subject: InspectedModel,
-    text: Text,
-    lags: int,
-    count: int,
-    settings: Settings,
-    progress: Progress,
-) -> ModelGradients:
-    """Measure the gradients of one model."""
-    tokenizer = subject.model.tokenizer
-    drawn = draw(subject.model, text.encode(tokenizer).ids, lags, count, settings.seed)
-    layers, loss = measure(subject.model, drawn, settings, progress)
-    return ModelGradients(
-        model=subject.name,
-        kind=subject.kind,
-        lags=drawn.lags,
-        positions=drawn.rows,
-        layers=layers,
-        loss=loss,
-        unit=unit_of(tokenizer),
-    )
-
-
 def _model_dict(model: ModelGradients) -> dict[str, Any]:
-    layers = []
-    for layer in model.layers:
-        bounds = None
-        if layer.bounds is not None:
-            bounds = _bounds_dict(layer.bounds, layer.state.lags.tolist())
-        layers.append(
-            {
-                "name": layer.name,
-                "width": layer.width,
-                "state_parts": layer.parts,
-                "probes": layer.probes,
-                "is_exact": layer.probes is None,
-                "state": _curve_dict(layer.state),
-                "cell": None if layer.cell is None else _curve_dict(layer.cell),
-                "loss": _curve_dict(layer.loss),
-                "bounds": bounds,
-                "lyapunov_exponents_nats_per_token": layer.exponents,
-            }
-        )
+    layers = [
+        {
+            "name": layer.name,
+            "width": layer.width,
+            "state_parts": layer.parts,
+            "probes": layer.probes,
+            "is_exact": layer.probes is None,
+            "state": _curve_dict(layer.state),
+            "cell": layer.cell and _curve_dict(layer.cell),
+            "loss": _curve_dict(layer.loss),
+            "bounds": layer.bounds and _bounds_dict(layer.bounds, layer.state.lags.tolist()),
+            "lyapunov_exponents_nats_per_token": layer.exponents,
+        }
+        for layer in model.layers
+    ]
     content = {
         "model": model.model,
         "kind": model.kind,
@@ -215,8 +188,7 @@ def _model_dict(model: ModelGradients) -> dict[str, Any]:
         "layers": layers,
         "loss": _curve_dict(model.loss),
     }
-    shown: dict[str, Any] = to_builtins(content)
-    return shown
+    return dict(to_builtins(content))
 
 
 def _bounds_dict(bounds: JacobianBounds, lags: list[int]) -> dict[str, Any]:
@@ -273,16 +245,12 @@ Shown = tuple[str, list[tuple[str, Curve]], Sequence[LayerGradients]]
 
 def unit_of(tokenizer: Tokenizer) -> str:
     """Return the name of a tokenizer's tokens: words, if they are words."""
-    if tokenizer.name == "word":
-        return "word"
-    return "token"
+    return "word" if tokenizer.name == "word" else "token"
 
 
 def common(units: Sequence[str]) -> str:
     """Return the name of several models' tokens."""
-    if set(units) == {"word"}:
-        return "word"
-    return "token"
+    return "word" if set(units) == {"word"} else "token"
 
 
 def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
@@ -291,8 +259,7 @@ def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
     layers: list[tuple[str, LayerGradients]] = []
     for name, _, layers_of_model in models:
         layers += [(name, layer) for layer in layers_of_model]
-    bounds = [(name, layer.name, layer.bounds) for name, layer in layers if layer.bounds]
-    is_bounded = bool(bounds)
+    is_bounded = any(layer.bounds for _, layer in layers)
 
     # The curves of all models, and their rates.
     sizes: list[tuple[object, ...]] = []
@@ -314,12 +281,13 @@ def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
         for number in range(1, most + 1):
             columns += [f"exponent {number}", f"std. error {number}"]
         rows = tuple((name, layer.name, *_exponent_cells(layer, most)) for name, layer in layers)
-        title = "Largest Lyapunov exponents, in nats per token"
-        tables.append(Table(tuple(columns), rows, title))
+        tables.append(Table(tuple(columns), rows, "Largest Lyapunov exponents, in nats per token"))
 
     if is_bounded:
         rows = tuple(
-            (name, layer, *_bound_cells(layer_bounds)) for name, layer, layer_bounds in bounds
+            (name, layer.name, *_bound_cells(layer.bounds))
+            for name, layer in layers
+            if layer.bounds
         )
         title = "Bounds on the factor by which each token multiplies the size"
         tables.append(Table(BOUND_COLUMNS, rows, title))
@@ -329,10 +297,10 @@ def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
 def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve, unit: str) -> str:
     """Say in a sentence whether gradients vanish, hold or explode in one model. unit: the unit it
     reads, "word" or "token"."""
-    parts = []
-    for layer in layers:
-        course = f"{_course(layer.state)}{_of_bounds(layer)}"
-        parts.append(f"the gradient of the state of {layer.name} {course}")
+    parts = [
+        f"the gradient of the state of {layer.name} {_course(layer.state)}{_of_bounds(layer)}"
+        for layer in layers
+    ]
     return (
         f"{name}: {'; '.join(parts)}; that of the loss with respect to the {unit} read "
         f"{_course(loss)}."
@@ -347,13 +315,11 @@ def _course(curve: Curve) -> str:
 
     # A size of zero vanishes at once: its trend has no slope.
     if trend.course == "vanishes":
-        half_life = "0"
-        if trend.half_life is not None and math.isfinite(trend.slope):
-            half_life = f"{trend.half_life:.3g}"
-        return f"vanishes with a half-life of {half_life} tokens ({_interval(trend)}{sizes})"
+        half_life = (trend.half_life or 0.0) if math.isfinite(trend.slope) else 0.0
+        return f"vanishes with a half-life of {half_life:.3g} tokens ({_interval(trend)}{sizes})"
     if trend.course == "explodes":
-        doubling = f"{-(trend.half_life or 0):.3g}"
-        return f"explodes, doubling every {doubling} tokens ({_interval(trend)}{sizes})"
+        doubling = -(trend.half_life or 0.0)
+        return f"explodes, doubling every {doubling:.3g} tokens ({_interval(trend)}{sizes})"
     if trend.course == "holds":
         return f"holds, changing by less than a factor of 2 over {last} tokens ({sizes})"
     return (
@@ -365,9 +331,7 @@ def _course(curve: Curve) -> str:
 def _interval(trend: Trend) -> str:
     """Write the interval of a half-life, or of the time in which a size doubles."""
     low, high = sorted(math.log(2) / abs(slope) for slope in (trend.low, trend.high))
-    if high <= 0:
-        return ""
-    return f"95 % interval {low:.3g} to {high:.3g}; "
+    return f"95 % interval {low:.3g} to {high:.3g}; " if high > 0 else ""
 
 
 def _of_bounds(layer: LayerGradients) -> str:
@@ -486,8 +450,8 @@ def draw_curves(
         panel.locator_params(axis="x", integer=True)
     plotting.name_bands(losses, "the middle 80 % of positions")
     if has_bounds:
-        dotted: dict[str, Any] = {"color": plotting.REFERENCE, "linestyle": ":", "linewidth": 1}
-        losses.plot([], [], label="bounds from the weights alone", **dotted)
+        label = "bounds from the weights alone"
+        losses.plot([], [], label=label, color=plotting.REFERENCE, linestyle=":", linewidth=1)
     plotting.legend_below(figure, *panels)
     return figure
 
@@ -513,7 +477,8 @@ def _new_panels(
 
 
 def _label(model: str, layer: LayerGradients, layers: Sequence[LayerGradients]) -> str:
-    """Return the name of a layer in the legend: its model, where that has no other."""
+    """Return the name of a layer in the legend: the name of its model, where it has no other
+    layer."""
     label = plotting.short_name(model)
     return f"{label}, {layer.name}" if len(layers) > 1 else label
 
@@ -531,21 +496,27 @@ def _series_styles(
             number = colours.setdefault((trained, layer.name), len(colours))
             style = plotting.series_style(number)
             if trained != name:
-                broken = "--" if style.line == "-" else "-."
-                style = dataclasses.replace(style, line=broken)
+                style = replace(style, line="--" if style.line == "-" else "-.")
             styles[name, layer.name] = style
     return styles
 
 
 def _draw(axes: "plotting.Axes", curve: Curve, label: str, style: plotting.SeriesStyle) -> None:
     """Draw a curve, with a marker now and then, and the band of most positions."""
-    marker_style: dict[str, Any] = {"marker": style.marker, "markersize": 4, "color": style.colour}
-    mean = np.where(curve.mean > 0, curve.mean, np.nan)
-    every = max(1, len(mean) // 5)
-    axes.plot(curve.lags, mean, style.line, markevery=every, label=label, **marker_style)
-    low, high = (np.where(values > 0, values, np.nan) for values in (curve.low, curve.high))
-    marker_style = {"color": style.colour, "alpha": plotting.BAND, "linewidth": 0}
-    axes.fill_between(curve.lags, low, high, **marker_style)
+    mean, low, high = (
+        np.where(values > 0, values, np.nan) for values in (curve.mean, curve.low, curve.high)
+    )
+    axes.plot(
+        curve.lags,
+        mean,
+        style.line,
+        markevery=max(1, len(mean) // 5),
+        label=label,
+        marker=style.marker,
+        markersize=4,
+        color=style.colour,
+    )
+    axes.fill_between(curve.lags, low, high, color=style.colour, alpha=plotting.BAND, linewidth=0)
 
 
 def _draw_bounds(axes: "plotting.Axes", curve: Curve, bounds: JacobianBounds, colour: str) -> None:
@@ -577,13 +548,16 @@ def draw_maps(
     columns = min(2, len(maps))
     if longest > words_below:
         columns, words_below = 1, int((plotting.WIDEST - BESIDE_MAP) / INCHES_PER_LABEL)
-    labels = []
-    for name, unit, *_ in maps:
-        title = f"{plotting.short_name(name)}: what each prediction depends on"
-        labels.append((title, f"{unit} read", f"{unit} predicted"))
+    labels = [
+        (
+            f"{plotting.short_name(name)}: what each prediction depends on",
+            f"{unit} read",
+            f"{unit} predicted",
+        )
+        for name, unit, *_ in maps
+    ]
 
-    words = min(longest, words_below)
-    inches = max(SMALLEST_MAP, INCHES_PER_LABEL * words)
+    inches = max(SMALLEST_MAP, INCHES_PER_LABEL * min(longest, words_below))
     width = max(NARROWEST, min(plotting.WIDEST, columns * (inches + BESIDE_MAP)))
     rows = -(-len(maps) // columns)
     figure, panels = plotting.new_panels(labels, width, rows * (inches + 1.5), columns, axes)
@@ -591,9 +565,14 @@ def draw_maps(
     # One scale of colours, so that models compare.
     highest = robust_highest(np.concatenate([norms_TT.ravel() for *_, norms_TT in maps]))
     for panel, (_, _, read, predicted, norms_TT) in zip(panels, maps, strict=True):
-        label = "norm of the gradient (nats)"
         draw_heat_map(
-            panel, norms_TT, read, predicted, highest=highest, label=label,
-            most=words_below, most_down=words_below,
-        )  # fmt: skip
+            panel,
+            norms_TT,
+            read,
+            predicted,
+            highest=highest,
+            label=LOSS,
+            most=words_below,
+            most_down=words_below,
+        )
     return figure

@@ -26,17 +26,12 @@ from rnnlm.lm.neural.network import Network
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A layer, its inputs, (T, B, .), and its states: those before each step and the one after
-    the last."""
+    """A layer, its inputs, (T, B, .), and its states: before each step, and after the last."""
 
     layer: Layer
     inputs_TBE: Tensor
     states: Sequence[State]
     feedback: tuple = ()
-
-    @property
-    def state_width(self) -> int:
-        return self.layer.width * len(self.layer.parts)
 
     @property
     def steps(self) -> int:
@@ -69,8 +64,7 @@ class Trajectory:
             _, after = self.layer.step(self.inputs_TBE[step], whole, *self.feedback)
             outputs = [part[0] for part in after[:parts]]
         vectors = vectors_MBS.chunk(parts, dim=2)
-        pulled = torch.autograd.grad(outputs, before, vectors, is_grads_batched=True)
-        return torch.cat(pulled, dim=2)
+        return torch.cat(torch.autograd.grad(outputs, before, vectors, is_grads_batched=True), 2)
 
 
 def trajectories(network: Network, inputs_TB: Tensor, state: State) -> Iterator[Trajectory]:
@@ -124,7 +118,7 @@ class SquaredSizes:
 def squared_sizes(
     trajectory: Trajectory, lags: int, probes: int, generator: torch.Generator
 ) -> SquaredSizes:
-    """Measure the Jacobians of the state after the last step with respect to those 1 to `lags`
+    """Measure the Jacobians of the state after the last step with respect to the states 1 to `lags`
     steps before. probes: random vectors, shared out over the parts of the state."""
     H, parts = trajectory.layer.width, len(trajectory.layer.parts)
     probes = probes_for(trajectory, probes)
@@ -166,9 +160,8 @@ def _vectors(trajectory: Trajectory, probes: int, generator: torch.Generator) ->
     like = trajectory.states[0][0]
     vectors_MBS = like.new_zeros((parts * probes, rows, parts * H))
     for part in range(parts):
-        part_vectors = slice(part * probes, (part + 1) * probes)
-        part_units = slice(part * H, (part + 1) * H)
-        block_PBH = vectors_MBS[part_vectors, :, part_units]
+        first_vector, first_unit = part * probes, part * H
+        block_PBH = vectors_MBS[first_vector:, :, first_unit : first_unit + H][:probes]
         if probes == H:
             block_PBH[:] = torch.eye(H, dtype=like.dtype, device=like.device).unsqueeze(1)
         else:
@@ -182,10 +175,9 @@ def _shortened(
     vectors_MBS: Tensor, length_MB: Tensor, log_length_MB: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Bring vectors back to length 1, so that they neither vanish nor explode in fp32, and add the
-    logarithms of their lengths to those of earlier steps."""
+    logarithms of their lengths to the sums of earlier steps."""
     safe_MB = torch.where(length_MB > 0, length_MB, 1.0)
-    shortened_MBS = vectors_MBS / safe_MB.to(vectors_MBS.dtype).unsqueeze(2)
-    return shortened_MBS, log_length_MB + safe_MB.log()
+    return vectors_MBS / safe_MB.to(vectors_MBS.dtype).unsqueeze(2), log_length_MB + safe_MB.log()
 
 
 # ---- The largest Lyapunov exponents of a layer, driven by the text: by how much, in nats per
@@ -217,15 +209,15 @@ class Exponent:
 def growth(trajectory: Trajectory, steps: int, count: int, generator: torch.Generator) -> Tensor:
     """Return the `count` largest exponents of each row, (M, B), float64, over the last `steps`
     steps; -inf where all of the past is forgotten."""
-    S, rows, like = trajectory.state_width, trajectory.rows, trajectory.states[0][0]
+    S = trajectory.layer.width * len(trajectory.layer.parts)
+    rows, like = trajectory.rows, trajectory.states[0][0]
     drawn_BSM = torch.randn((rows, S, min(count, S)), generator=generator, dtype=torch.float64)
     vectors_BSM = torch.linalg.qr(drawn_BSM).Q.to(like)
     settling = int(SETTLING * steps)
     sum_BM = torch.zeros(rows, vectors_BSM.shape[2], dtype=torch.float64, device=like.device)
     for number in range(1, steps + 1):
         vectors_MBS = vectors_BSM.permute(2, 0, 1)
-        pulled_MBS = trajectory.pull_back(trajectory.steps - number, vectors_MBS)
-        vectors_BSM = pulled_MBS.permute(1, 2, 0)
+        vectors_BSM = trajectory.pull_back(trajectory.steps - number, vectors_MBS).permute(1, 2, 0)
 
         # Orthogonalise every few steps, and at both ends of the time that counts.
         if number in (settling, steps) or (number - settling) % STEPS_BETWEEN == 0:
@@ -243,10 +235,10 @@ def exponents(growth_MB: Tensor) -> tuple[Exponent, ...]:
     if rows == 1:
         return tuple(Exponent(value, None) for value in mean_M)
     error_M = (growth_MB.std(1) / math.sqrt(rows)).tolist()
-    lyapunov = []
-    for value, error in zip(mean_M, error_M, strict=True):
-        lyapunov.append(Exponent(value, error if math.isfinite(error) else None))
-    return tuple(lyapunov)
+    return tuple(
+        Exponent(value, error if math.isfinite(error) else None)
+        for value, error in zip(mean_M, error_M, strict=True)
+    )
 
 
 # ---- Bounds on the Jacobian of an Elman layer from the singular values of W alone (after Pascanu,
@@ -344,19 +336,16 @@ def loss_gradients_by_state(
     network: Network, inputs_TB: Tensor, targets_B: Tensor, state: State
 ) -> list[Tensor]:
     """Return for each layer, the lowest first, the norms of the gradient of the loss after the last
-    step by the layer's hidden state after each step, (T, B), float64. Of a layer whose hidden state
-    is not fed back, they are those by its cell. state: before the first step."""
+    step by the layer's hidden state after each step, (T, B), float64; by its cell, if its hidden
+    state is not fed back. state: before the first step."""
     remembered: list[Tensor] = []
     with torch.enable_grad():
         trace = network.trace(inputs_TB, state)
         for layer, traced in zip(named_layers(network).values(), trace.layers, strict=True):
             for step in traced.steps:
-                if step.cell_BH is not None and "h" not in layer.parts:
-                    remembered.append(step.cell_BH)
-                else:
-                    remembered.append(step.hidden_BH)
-        features_1BE = trace.features_TBE[-1:]
-        loss_B = -network.score_features(features_1BE, targets_B.unsqueeze(0))[0]
+                cell_BH = None if "h" in layer.parts else step.cell_BH
+                remembered.append(step.hidden_BH if cell_BH is None else cell_BH)
+        loss_B = -network.score_features(trace.features_TBE[-1:], targets_B.unsqueeze(0))[0]
         gradients = torch.autograd.grad(loss_B.sum(), remembered, materialize_grads=True)
     norms_LTB = torch.stack([gradient_BH.double().norm(dim=1) for gradient_BH in gradients])
     return list(norms_LTB.split(len(inputs_TB)))

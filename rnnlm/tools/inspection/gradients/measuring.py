@@ -97,13 +97,11 @@ def draw(
     windows_TSR = np.stack([inputs_RN[:, starts_S + step].T for step in range(lags + 1)])
     targets_SR = targets_RN[:, starts_S + lags].T
     kept_B = np.sort(random.permutation(targets_SR.size)[:count])
-    inputs_TB = windows_TSR.reshape(lags + 1, -1)[:, kept_B]
-    targets_B = targets_SR.ravel()[kept_B]
     rows_B = torch.from_numpy(kept_B).to(model.device)
     return Positions(
-        model.ids(inputs_TB),
-        model.ids(targets_B[np.newaxis])[0],
-        tuple(tensor[:, rows_B] for tensor in state),
+        inputs_TB=model.ids(windows_TSR.reshape(lags + 1, -1)[:, kept_B]),
+        targets_B=model.ids(targets_SR.reshape(1, -1)[:, kept_B])[0],
+        state=tuple(tensor[:, rows_B] for tensor in state),
     )
 
 
@@ -191,25 +189,33 @@ def measure(
     accumulators: list[_Layer] = []
     losses: list[Tensor] = []
     generator = torch.Generator().manual_seed(settings.seed)
-    done = 0
+    network, done = model.network, 0
 
     # All layers of some positions before the next ones, so that only sizes stay in memory.
-    at_once = rows_at_once(model.network, positions.lags, settings.probes)
+    at_once = rows_at_once(network, positions.lags, settings.probes)
     with model.reading():
         for part in positions.parts(at_once):
-            losses.append(_by_lag(model.network, part))
+            # The gradient of the loss with respect to the word read 0, 1, ... tokens before.
+            x_TBE, last_B = network.input.vectors(part.inputs_TB), part.lags + 0 * part.targets_B
+            norms_TB, _ = loss_gradients(network, x_TBE, last_B, part.targets_B, part.state)
+            losses.append(norms_TB.flip(0))
+
+            # The Jacobians of each layer.
             rows_left = max(0, EXPONENT_POSITIONS - done)  # for exponents
-            read = trajectories(model.network, part.inputs_TB, part.state)
+            read = trajectories(network, part.inputs_TB, part.state)
             for number, trajectory in enumerate(read):
                 if number == len(accumulators):
                     accumulators.append(_Layer(trajectory))
                 _add(accumulators[number], trajectory, rows_left, settings, generator)
-            # The graph of all steps takes more memory than the steps alone.
+
+            # The gradient of the loss with respect to each layer's hidden state, also by lag. The
+            # graph of all steps takes more memory than the steps alone.
             for piece in part.parts(max(1, at_once // GRAPH_SHARE)):
-                for accumulator, norms_KB in zip(
-                    accumulators, _by_state(model.network, piece), strict=True
-                ):
-                    accumulator.loss_squares.append(norms_KB.square())
+                norms = loss_gradients_by_state(
+                    network, piece.inputs_TB, piece.targets_B, piece.state
+                )
+                for accumulator, norms_TB in zip(accumulators, norms, strict=True):
+                    accumulator.loss_squares.append(norms_TB.flip(0).square())
             done += part.rows
             progress(f"{done:,} of {positions.rows:,} positions")
 
@@ -220,29 +226,6 @@ def measure(
     return layers, curve(squares_KB, 0, settings.seed)
 
 
-def _by_lag(network: Network, positions: Positions) -> Tensor:
-    """Return the norm of the gradient of the loss at each position with respect to the word read 0,
-    1, ... tokens before, (lags + 1, B)."""
-    last_B = torch.full_like(positions.targets_B, positions.lags)
-    norms_TB, _ = loss_gradients(
-        network,
-        network.input.vectors(positions.inputs_TB),
-        last_B,
-        positions.targets_B,
-        positions.state,
-    )
-    return norms_TB.flip(0)
-
-
-def _by_state(network: Network, positions: Positions) -> list[Tensor]:
-    """Return for each layer the norm of the gradient of the loss at each position with respect to
-    the hidden state 0, 1, ... tokens before, (lags + 1, B)."""
-    norms = loss_gradients_by_state(
-        network, positions.inputs_TB, positions.targets_B, positions.state
-    )
-    return [norms_TB.flip(0) for norms_TB in norms]
-
-
 def rows_at_once(network: Network, lags: int, probes: int) -> int:
     """Return how many positions fit into memory side by side."""
     layers = network.body.layers if isinstance(network.body, RecurrentStack) else [network.body]
@@ -251,17 +234,12 @@ def rows_at_once(network: Network, lags: int, probes: int) -> int:
     read = sum(layer.weight_ih.shape[1] + 8 * layer.width for layer in layers) * (lags + 1)
 
     # Vectors go back through one layer at a time, as many as random probes, or units where exact.
-    pulled = []
-    for layer in layers:
-        exact = layer.width if layer.width <= EXACT_UNITS else 0
-        pulled.append(16 * 2 * max(probes, exact) * layer.width)
+    vectors = [max(probes, layer.width if layer.width <= EXACT_UNITS else 0) for layer in layers]
+    pulled = [32 * count * layer.width for count, layer in zip(vectors, layers, strict=True)]
 
     # Feeding the output back keeps a distribution over the vocabulary at each step and for each
     # vector.
-    distributions = 1
-    if network.feedback:
-        exact = layers[0].width if layers[0].width <= EXACT_UNITS else 0
-        distributions = lags + 2 * max(probes, exact)
+    distributions = lags + 2 * vectors[0] if network.feedback else 1
     kept = read + max(pulled) + 4 * distributions * network.input.size
     return max(1, NUMBERS_AT_ONCE // kept)
 
@@ -293,9 +271,7 @@ def _layer(number: int, accumulator: _Layer, settings: Settings) -> LayerGradien
     """Summarise the measurements of a layer."""
     layer = accumulator.trajectory.layer
     probes = probes_for(accumulator.trajectory, settings.probes)
-    cell = None
-    if accumulator.cell_squares and len(layer.parts) > 1:
-        cell = curve(_array(accumulator.cell_squares), 1, settings.seed)
+    has_cell = bool(accumulator.cell_squares) and len(layer.parts) > 1
     bounds = None
     if isinstance(layer, ElmanLayer) and not len(layer.norms):
         bounds = elman_bounds(layer, accumulator.flattest)
@@ -305,7 +281,7 @@ def _layer(number: int, accumulator: _Layer, settings: Settings) -> LayerGradien
         parts=layer.parts,
         probes=None if probes == layer.width else probes,
         state=curve(_array(accumulator.squares), 1, settings.seed),
-        cell=cell,
+        cell=curve(_array(accumulator.cell_squares), 1, settings.seed) if has_cell else None,
         loss=curve(_array(accumulator.loss_squares), 0, settings.seed),
         bounds=bounds,
         exponents=exponents(torch.cat(accumulator.growths, dim=1)) if accumulator.growths else (),

@@ -2,7 +2,7 @@
 4.1 and 4.4).
 
 A cell is ||dloss(t)/dx(s)||: how much the surprisal of the token predicted after step t changes
-with the vector of the one read at step s.
+with the vector of the token read at step s.
 """
 
 import math
@@ -80,14 +80,12 @@ class SentenceSensitivity(Inspection):
     @property
     def verdict(self) -> str:
         """How much of the sensitivity goes to near tokens."""
-        lines = []
-        for model in self.models:
-            last, near, far = model.share(0, 0), model.share(1, FAR), model.share(FAR + 1)
-            lines.append(
-                f"{model.model}: {last:.0%} of the sensitivity of predictions is to the token read "
-                f"last, {near:.0%} to the {FAR} before it, {far:.0%} to earlier ones."
-            )
-        return "\n".join(lines)
+        return "\n".join(
+            f"{model.model}: {model.share(0, 0):.0%} of the sensitivity of predictions is to the "
+            f"token read last, {model.share(1, FAR):.0%} to the {FAR} before it, "
+            f"{model.share(FAR + 1):.0%} to earlier ones."
+            for model in self.models
+        )
 
     def tables(self) -> Sequence[Table]:
         """Return the map of each model: a row for each predicted token, a column for each token
@@ -104,23 +102,22 @@ class SentenceSensitivity(Inspection):
         Raises:
             UsageError: The table does not exist.
         """
-        tables = self.tables()
-        sensitivity = self.models[tables.index(self.table(table))]
+        sensitivity = self.models[self.tables().index(self.table(table))]
         norms, surprisals = sensitivity.norms.tolist(), sensitivity.surprisal_nats.tolist()
         rows: list[Row] = []
         for place, predicted in enumerate(sensitivity.predicted):
-            for read_place in range(place + 1):
-                rows.append(
-                    {
-                        "model": sensitivity.model,
-                        "place": place,
-                        "predicted": predicted,
-                        "surprisal_nats": surprisals[place],
-                        "read_place": read_place,
-                        "read": sensitivity.read[read_place],
-                        "norm": norms[place][read_place],
-                    }
-                )
+            rows += [
+                {
+                    "model": sensitivity.model,
+                    "place": place,
+                    "predicted": predicted,
+                    "surprisal_nats": surprisals[place],
+                    "read_place": read_place,
+                    "read": sensitivity.read[read_place],
+                    "norm": norms[place][read_place],
+                }
+                for read_place in range(place + 1)
+            ]
         return rows
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
@@ -181,8 +178,7 @@ def _map(name: str, model: NeuralLanguageModel, sentence: str) -> SensitivityMap
         norms_TT, surprisal_T = loss_gradients(model.network, x_TTE, at_T, targets_T, state)
 
     # Rows are predictions, and later tokens were not read.
-    is_read_TT = np.tri(T, dtype=bool)
-    norms = np.where(is_read_TT, norms_TT.t().cpu().numpy(), np.nan)
+    norms = np.where(np.tri(T, dtype=bool), norms_TT.t().cpu().numpy(), np.nan)
     words = tokenizer.surfaces([sentence])[0]
     boundary = tokenizer.symbols()[tokenizer.boundary_id]
     return SensitivityMap(
@@ -198,13 +194,14 @@ def _map(name: str, model: NeuralLanguageModel, sentence: str) -> SensitivityMap
 def _table(sensitivity: SensitivityMap) -> Table:
     """Return a map as a table. Columns are numbered, so that a word read twice has two different
     ones."""
-    columns = ["predicted", "surprisal (nats)"]
-    columns += [f"{place} {word}" for place, word in enumerate(sensitivity.read)]
-    rows = []
+    read = [f"{place} {word}" for place, word in enumerate(sensitivity.read)]
     surprisals, all_norms = sensitivity.surprisal_nats.tolist(), sensitivity.norms.tolist()
-    for word, surprisal, norms_T in zip(sensitivity.predicted, surprisals, all_norms, strict=True):
-        cells = [None if math.isnan(norm) else norm for norm in norms_T]
-        rows.append((word, surprisal, *cells))
+    rows = tuple(
+        (word, surprisal, *(None if math.isnan(norm) else norm for norm in norms_T))
+        for word, surprisal, norms_T in zip(
+            sensitivity.predicted, surprisals, all_norms, strict=True
+        )
+    )
     gradient = f"d(surprisal)/d(vector of the {sensitivity.unit} read)"
     title = f"{sensitivity.model}: norm of {gradient}, in nats"
-    return Table(tuple(columns), tuple(rows), title)
+    return Table(("predicted", "surprisal (nats)", *read), rows, title)
