@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnlm.amounts import plural
 from rnnlm.errors import UsageError
 from rnnlm.tools.rescoring.settings import ListSettings, RescoreSettings, TextMapping
 
@@ -194,13 +193,10 @@ def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]
     """Return the files to write, by option; refuse one that is read, too."""
     from rnnlm.storage.files.outputs import check_apart
 
-    outputs = {}
-    for name in ("output", "nbest_output", "weights_output"):
-        if given[name]:
-            outputs[name] = given[name]
-    inputs = [given["tune_on"], given["apply_to"], weights_file]
-    inputs += [*given["references"], *given["sources"]]
-    check_apart(outputs.values(), [path for path in inputs if path])
+    names = ("output", "nbest_output", "weights_output")
+    outputs = {name: given[name] for name in names if given[name]}
+    lists = (given["tune_on"], given["apply_to"], weights_file)
+    check_apart(outputs.values(), [*filter(None, lists), *given["references"], *given["sources"]])
     return outputs
 
 
@@ -257,10 +253,9 @@ def _identities(
 def _read(source: str, given: dict[str, Any]) -> "list[Utterance]":
     from rnnlm.tools.rescoring.files import check_names, read_nbest
 
-    settings = settings_of(ListSettings, given)
     utterances = read_nbest(
         source,
-        settings,
+        settings_of(ListSettings, given),
         score_files=given["score_files"],
         references=given["references"],
         sources=given["sources"],
@@ -273,36 +268,27 @@ def _read(source: str, given: dict[str, Any]) -> "list[Utterance]":
 def _say_written(outputs: dict[str, Path], utterances: int) -> None:
     """Print where results were written, the last lines of a log."""
     for name, path in outputs.items():
-        if path == STANDARD_OUTPUT:
-            continue
-        what = terminal.plural(utterances, "utterance")
-        if name == "weights_output":
-            what = "weights"
-        terminal.say(f"{what} written to {path}")
-
-
-def _fixed_weights(path: str, given: dict[str, Any]) -> "Weights":
-    """Return the weights in a file, which say how the text is treated; refuse options that say
-    otherwise."""
-    from rnnlm.tools.rescoring.mert import read_weights
-
-    weights = read_weights(path)
-    if settings_of(TextMapping, given) not in (TextMapping(), weights.mapping):
-        raise UsageError(
-            f"the text options differ from those with which {path} was tuned",
-            "weights need text that is read as in tuning",
-            "leave them out, or tune again",
-        )
-    return weights
+        if path != STANDARD_OUTPUT:
+            is_of_weights = name == "weights_output"
+            what = "weights" if is_of_weights else terminal.plural(utterances, "utterance")
+            terminal.say(f"{what} written to {path}")
 
 
 def _applied(
     weights_file: str, models: dict[str, Any], given: dict[str, Any]
 ) -> "tuple[Weights, Rescored]":
     """Return the weights in the file, and the list rescored with them."""
+    from rnnlm.tools.rescoring.mert import read_weights
     from rnnlm.tools.rescoring.rescorer import rescore
 
-    weights = _fixed_weights(weights_file, given)
+    # The weights say how the text is read; refuse options that say otherwise.
+    weights = read_weights(weights_file)
+    if settings_of(TextMapping, given) not in (TextMapping(), weights.mapping):
+        raise UsageError(
+            f"the text options differ from those with which {weights_file} was tuned",
+            "weights need text that is read as in tuning",
+            "leave them out, or tune again",
+        )
     utterances = _read(given["apply_to"], given)
     seed = 1 if given["seed"] is None else given["seed"]
     return weights, rescore(utterances, models, weights, seed=seed, report=terminal.Progress())
@@ -392,8 +378,8 @@ def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
         if tuned and stages:
             words = max(1, tuned.words)
             terminal.say(
-                f"tuned on {plural(tuned.utterances, 'utterance')}, "
-                f"{plural(tuned.words, 'word')}: WER "
+                f"tuned on {terminal.plural(tuned.utterances, 'utterance')}, "
+                f"{terminal.plural(tuned.words, 'word')}: WER "
                 f"{tuned.errors_before / words:.2%} before, {tuned.errors_after / words:.2%} after"
             )
 
@@ -408,17 +394,15 @@ def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
     for name in ("first", "rescored", "oracle"):
         record[name] = _rate(getattr(rates, name)) if rates else None
     record["gain"] = rates.gain if rates else None
-    record["stages"] = []
-    for stage in stages:
-        stage_rates = stage.rescored.rates
-        record["stages"].append(
-            {
-                "models": stage.models,
-                "rescored": _rate(stage_rates.rescored) if stage_rates else None,
-                "gain": stage.gain,
-                "weights": stage.weights.weights,
-            }
-        )
+    record["stages"] = [
+        {
+            "models": stage.models,
+            "rescored": _rate(stage.rescored.rates.rescored) if stage.rescored.rates else None,
+            "gain": stage.gain,
+            "weights": stage.weights.weights,
+        }
+        for stage in stages
+    ]
     # The hashes of the utterances are for later runs.
     record["weights"] = to_builtins(weights)
     if weights and weights.tuned:

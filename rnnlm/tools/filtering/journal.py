@@ -1,7 +1,7 @@
 """Keep the journal of a filter, in its output folder, from which a killed run resumes.
 
 .filter.run is a journal: first the identity of the filter, then the shards that were started and
-those that are finished, each with its counts. An entry is added when a shard's files are in their
+the finished ones, each with its counts. An entry is added when a shard's files are in their
 places. At the end it is rewritten with the shards in the order of their names. Its name is hidden,
 so that the visible files of the folder are results alone: DIR/*.jsonl can be the input of another
 filter.
@@ -111,6 +111,11 @@ class FilterState:
             self.done[entry.shard] = entry
             self.started.discard(entry.shard)
 
+    def _files(self, shard: str) -> list[tuple[Path, WrittenFile]]:
+        """Return the paths of a finished shard's files, and what is known of them."""
+        paths = self.begun.layout.paths(self.folder, shard)
+        return [(paths[group], written) for group, written in self.done[shard].files.items()]
+
     def write(self) -> None:
         """Rewrite all entries as if the shards had been processed one after the other."""
         known: list[JobEntry | Entry] = [self.begun]
@@ -124,29 +129,27 @@ class FilterState:
     def existing_work(self, shards: Iterable[str]) -> ExistingWork:
         """Return the existing part of these shards, for the rule of resuming."""
         # Finished shards must be whole: their files are there, of their lengths and hashes.
-        identity: dict[str, str] = {}
-        left = set(self.started)
+        wanted = set(shards)
+        identity = dict(self.begun.identity)
         fault = ""
-        for name in shards:
-            done = self.done.get(name)
-            if done is None:
-                left.add(name)
-                continue
-            identity[f"text {name}"] = done.signature
-            paths = self.begun.layout.paths(self.folder, name)
-            for group, written in done.files.items():
-                path = paths[group]
-                if not path.is_file() or path.stat().st_size != written.bytes:
-                    fault = fault or f"{path} is missing, or its length has changed"
-                elif not fault and sha256(path) != written.sha256:
-                    fault = f"{path} {OTHER_HASH}"
-        return ExistingWork(self.begun.identity | identity, is_finished=not left, fault=fault)
+        for name, done in self.done.items():
+            if name in wanted:
+                identity[f"text {name}"] = done.signature
+                for path, written in self._files(name):
+                    if not path.is_file() or path.stat().st_size != written.bytes:
+                        fault = fault or f"{path} is missing, or its length has changed"
+                    elif not fault and sha256(path) != written.sha256:
+                        fault = f"{path} {OTHER_HASH}"
+        left = self.started | (wanted - self.done.keys())
+        return ExistingWork(identity, is_finished=not left, fault=fault)
 
     def identity_with(self, identity: Identity, shards: Mapping[str, str]) -> dict[str, str]:
         """Return the identity of a request: its own, and the signatures of its finished shards, as
         others may be added at any time."""
-        finished = {f"text {name}": shards[name] for name in shards if name in self.done}
-        return {**identity, **finished}
+        return {
+            **identity,
+            **{f"text {name}": shards[name] for name in shards if name in self.done},
+        }
 
     def check_apart(self, names: Iterable[str]) -> None:
         """Make sure that the results of these shards replace no foreign file."""
@@ -187,7 +190,7 @@ class FilterState:
             (self.folder / JOURNAL).unlink(missing_ok=True)
 
 
-def read(folder: Path) -> FilterState | None:
+def read_state(folder: Path) -> FilterState | None:
     """Return the state of the filter in a folder; None where there is none. Make sure that without
     one the folder holds nothing else, and that no name leads out of it."""
     # Without a journal, the folder must be empty.
@@ -203,8 +206,9 @@ def read(folder: Path) -> FilterState | None:
         if not isinstance(begun, JobEntry) or len(entries) < len(rest):
             raise ValueError("its first line, and no other, must describe the filter")
         if begun.format_version != FORMAT_VERSION:
-            version = f"it has format {begun.format_version}"
-            raise ValueError(f"{version}; this rnnlm reads format {FORMAT_VERSION}")
+            raise ValueError(
+                f"it has format {begun.format_version}; this rnnlm reads format {FORMAT_VERSION}"
+            )
         state = FilterState(folder, begun)
         for entry in entries:
             state._note(entry)

@@ -132,8 +132,7 @@ class Judge:
         self, scored: Sequence[tuple[np.ndarray, np.ndarray]]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the number of each document's language, and its perplexity under that model."""
-        logprob_KD = np.stack([logprob_D for logprob_D, _ in scored])
-        tokens_KD = np.stack([tokens_D for _, tokens_D in scored])
+        logprob_KD, tokens_KD = map(np.stack, zip(*scored, strict=True))
         group_D = logprob_KD.argmax(axis=0)
         columns_D = np.arange(len(group_D))
         best_D = logprob_KD[group_D, columns_D]

@@ -10,7 +10,7 @@ from rnnlm.errors import ArgumentTypeError, TextError, given, nearest
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.storage.files.tables import is_gap
-from rnnlm.tools.filtering.judging import Documents, Judge
+from rnnlm.tools.filtering.judging import Documents, Judge, Verdicts
 from rnnlm.tools.filtering.settings import FilterRule, FilterSettings, rule_of
 from rnnlm.tools.filtering.shards import added_columns
 
@@ -53,16 +53,15 @@ class TextFilter:
     def __call__(self, row: str) -> bool: ...
 
     def __call__(self, row: Row | str) -> bool | list[bool]:
-        """Return whether a row is kept; of a batch, whose columns are lists, a list of that. A text
-        alone is a row, too.
+        """Return whether a row is kept; for a batch, whose columns are lists, whether each of its
+        rows is. A text alone is a row, too.
 
         Raises:
             TextError: there is no such column, or it holds something else than text.
         """
-        texts, is_one = self._texts(row)
+        verdicts, is_one = self._judged(row)
         kept = [self.rule.groups.index(name) for name in self.rule.kept]
-        group_D = Judge(self.models, self.rule)(Documents.of_texts(texts, "replace")).group_D
-        is_kept = np.isin(group_D, kept).tolist()
+        is_kept = np.isin(verdicts.group_D, kept).tolist()
         return is_kept[0] if is_one else is_kept
 
     def columns(self, row: Row | str) -> dict[str, object]:
@@ -75,15 +74,14 @@ class TextFilter:
         Raises:
             TextError: As for a call.
         """
-        texts, is_one = self._texts(row)
-        verdicts = Judge(self.models, self.rule)(Documents.of_texts(texts, "replace"))
+        verdicts, is_one = self._judged(row)
         added = added_columns(verdicts, self.rule, self.perplexity_column)
         return {name: values[0] if is_one else values for name, values in added.items()}
 
-    def _texts(self, row: Row | str) -> tuple[list[str | None], bool]:
-        """Return the texts of a row or a batch, and whether it is a row."""
+    def _judged(self, row: Row | str) -> tuple[Verdicts, bool]:
+        """Return the verdicts on a row or a batch, and whether it is a row."""
         if isinstance(row, str):
-            return [row], True
+            row = {self.column: row}
         if not isinstance(row, Mapping):
             raise ArgumentTypeError(f"a row must be a mapping of columns, not {given(row)}")
         if self.column not in row:
@@ -98,7 +96,7 @@ class TextFilter:
         for text in texts:
             if text is not None and not isinstance(text, str):
                 raise TextError(f"column {self.column!r} holds {given(text)}, not text")
-        return texts, is_one
+        return Judge(self.models, self.rule)(Documents.of_texts(texts, "replace")), is_one
 
 
 def filter(

@@ -33,13 +33,14 @@ from rnnlm.storage.files.writing import remove_unfinished
 from rnnlm.system import processors
 from rnnlm.text.lines import Progress, TextSettings, no_text, silent
 from rnnlm.text.sources import expand_files
-from rnnlm.tools.filtering import journal as journals
 from rnnlm.tools.filtering.journal import (
     CutoffsEntry,
     FilterState,
     JobEntry,
     ShardFinished,
     ShardStarted,
+    is_plain,
+    read_state,
 )
 from rnnlm.tools.filtering.judging import check_languages
 from rnnlm.tools.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
@@ -105,7 +106,7 @@ def resolve_request(request: FilterRequest) -> FilterJob:
     rule = rule_of(settings, languages, has_buckets)
 
     for label in languages:
-        if not journals.is_plain(label):
+        if not is_plain(label):
             raise UsageError(
                 f"{label!r} cannot be the name of a language", "the name is used for a folder"
             )
@@ -113,37 +114,41 @@ def resolve_request(request: FilterRequest) -> FilterJob:
     # Models: they are loaded here, so that a wrong one is an error before any work.
     loaded, named = {}, []
     for label, name in request.models.items():
-        model = loading.language_model_of(name, request.device)
-        fingerprint = loading.identity_of(model)
-        loaded[label] = model
-        named.append(NamedModel(label, _absolute(name), fingerprint))
+        loaded[label] = loading.language_model_of(name, request.device)
+        base, kind = loading.without_adaptation(name)
+        # Processes in other folders find a model by its absolute path.
+        absolute = f"{loading.find(base).absolute()}{f'+{kind}' if kind else ''}"
+        named.append(NamedModel(label, absolute, loading.identity_of(loaded[label])))
     if languages:
         check_languages(loaded)
     reads_in_threads = all(model.boundary_resets_state for model in loaded.values())
     workers = request.workers or (processors() if reads_in_threads else 1)
 
     # How shards are read, which is known before any of them is.
-    added = [settings.perplexity_column]
-    if rule.column is not None:
-        added.append(rule.column)
-    if len(set(added)) < len(added):
-        raise SettingsError(f"two columns are called {added[0]!r}", hint="choose different names")
-    reading = ShardReadSettings(request.column, request.text, tuple(added))
+    if rule.column == settings.perplexity_column:
+        raise SettingsError(
+            f"two columns are called {rule.column!r}", hint="choose different names"
+        )
+    added = tuple(filter(None, (settings.perplexity_column, rule.column)))
+    reading = ShardReadSettings(request.column, request.text, added)
     for source in (*shards.values(), *references):
         open_shard(source, reading)
 
     work = FilterSetup(tuple(named), request.device, rule, reading, settings.perplexity_column)
-    signatures = {name: signature(source) for name, source in shards.items()}
-    identity = _identity(request, references, named)
     return FilterJob(
         request=request,
         shards=shards,
-        signatures=signatures,
+        signatures={name: signature(source) for name, source in shards.items()},
         references=references,
         work=work,
         workers=workers,
         reads_in_threads=reads_in_threads,
-        identity=identity,
+        identity=merged(
+            {f"model {model.label}".strip(): model.fingerprint for model in named},
+            settings_identity(request.settings, request.text),
+            {"column": in_one_spelling(request.column)},
+            text_signatures(references, "reference"),
+        ),
         has_buckets=has_buckets,
     )
 
@@ -186,32 +191,10 @@ def _by_name(sources: Iterable[str]) -> dict[str, str]:
                 f"{paths[name]} and {source}",
                 "filter them into different folders, or rename one",
             )
-        if not journals.is_plain(name):
+        if not is_plain(name):
             raise UsageError(f"{name} cannot be the name of a filtered file", hint="rename it")
         paths[name] = source
     return paths
-
-
-def _absolute(name: str) -> str:
-    """Return the name of a model so that processes in other folders find it."""
-    base, kind = loading.without_adaptation(name)
-    folder = str(loading.find(base).absolute())
-    return f"{folder}+{kind}" if kind else folder
-
-
-def _identity(
-    request: FilterRequest, references: list[str], models: Iterable[NamedModel]
-) -> dict[str, str]:
-    """Return the facts that must be the same for the work to be resumed, by name."""
-    identity = {}
-    for model in models:
-        identity[f"model {model.label}".strip()] = model.fingerprint
-    return merged(
-        identity,
-        settings_identity(request.settings, request.text),
-        {"column": in_one_spelling(request.column)},
-        text_signatures(references, "reference"),
-    )
 
 
 # ---- Events.
@@ -227,8 +210,8 @@ class BordersFound:
 
 @dataclass(frozen=True)
 class ShardFiltered:
-    """A shard is finished. done, shards: how many of how many; share: of all bytes on disk, those
-    of the reference included."""
+    """A shard is finished. done, shards: how many of how many; share: of all bytes on disk, the
+    reference included."""
 
     shard: str
     done: int
@@ -259,8 +242,8 @@ class DocumentGroup:
 
 @dataclass(frozen=True)
 class FilterFinished:
-    """All shards are finished but those that `failed`. shards_before: those that were finished
-    before this run, of which `text_bytes` and `seconds` say nothing. cutoffs: the borders between
+    """All shards are finished but the ones that `failed`. shards_before: how many were finished
+    before this run, which `text_bytes` and `seconds` do not count. cutoffs: the borders between
     buckets; reference_documents: of how many documents they are quantiles."""
 
     output: str
@@ -298,16 +281,15 @@ def run(request: FilterRequest, progress: Progress = silent) -> Iterator[Event]:
     job = resolve_request(request)
     with lock.held(request.output, "filtering"):
         # All objections to the folder come before anything is written there.
-        state = journals.read(request.output)
+        state = read_state(request.output)
         step = _next_step(job, state)
         if step is NextStep.FINISHED and state is not None:
             # A run that was killed at its very end may have left something.
             state.clean()
             state.write()
             result = _filtered(job, state, [], time.perf_counter() - began)
-            files = plural(result.shards, "file")
-            documents = plural(result.documents, "document")
-            tell_finished(request.output, f"{files}, {documents}")
+            what = f"{plural(result.shards, 'file')}, {plural(result.documents, 'document')}"
+            tell_finished(request.output, what)
             yield result
             return
 
@@ -411,18 +393,17 @@ def _reading_progress(job: FilterJob, state: FilterState, report: Progress) -> R
 def _find_borders(job: FilterJob, state: FilterState, reading: ReadingProgress) -> Iterator[Event]:
     """Find the borders between buckets, unless they are known, and take note of them."""
     settings = job.request.settings
-    if settings.cutoffs is not None:
-        if state.borders is None:
-            low, high = map(float, settings.cutoffs)
-            state.add(CutoffsEntry((low, high), 0))
-        return
-    if state.borders is None:
+    if state.borders is None and settings.cutoffs is not None:
+        low, high = map(float, settings.cutoffs)
+        state.add(CutoffsEntry((low, high), 0))
+    elif state.borders is None:
         perplexity_D = _reference_perplexities(job, reading)
         low, high = borders_of(perplexity_D, settings.quantiles, job.references)
         state.add(CutoffsEntry((low, high), len(perplexity_D)))
     borders = state.borders
     assert borders is not None
-    yield BordersFound(borders.cutoffs, borders.documents)
+    if settings.cutoffs is None:
+        yield BordersFound(borders.cutoffs, borders.documents)
 
 
 def borders_of(
@@ -483,11 +464,12 @@ def _reference_perplexities(job: FilterJob, reading: ReadingProgress) -> np.ndar
     work = replace(job.work, reading=replace(job.work.reading, added=()))
     target = job.request.output / REFERENCE
     perplexities = functools.partial(reference_perplexities, target=str(target))
-    parts: dict[str, np.ndarray] = {}
+    count = len(job.references)
     try:
-        count = len(job.references)
-        for source, name in _results(job, perplexities, work, job.references, count, reading):
-            parts[source] = np.frombuffer(target.with_name(name).read_bytes())
+        parts = {
+            source: np.frombuffer(target.with_name(name).read_bytes())
+            for source, name in _results(job, perplexities, work, job.references, count, reading)
+        }
     finally:
         remove_unfinished(target)
     return np.concatenate([parts[source] for source in job.references])
@@ -530,10 +512,10 @@ def _filter(
                 notice(message)
                 sent_notices.add(message)
         text_bytes += counts.text_bytes
-        seconds = time.perf_counter() - began
-        finished = len(state.done.keys() & job.shards.keys())
+        speed = text_bytes / (time.perf_counter() - began)
+        finished += 1
         reading.stage = f"{finished:,} of {len(job.shards):,} files filtered"
-        yield ShardFiltered(name, finished, len(job.shards), reading.share(), text_bytes / seconds)
+        yield ShardFiltered(name, finished, len(job.shards), reading.share(), speed)
 
 
 def _filtered(
@@ -552,14 +534,17 @@ def _filtered(
         documents.update(dict(zip(names, entry.documents, strict=True)))
         words.update(dict(zip(names, entry.words, strict=True)))
     total = documents.total()
-    groups = []
-    for name in names:
-        # By language, nothing is outside: it is in none of them.
-        if name == OUTSIDE and rule.languages:
-            continue
-        share = documents[name] / total if total else None
-        is_kept = name in rule.kept
-        groups.append(DocumentGroup(name, documents[name], words[name], share, is_kept))
+    groups = [
+        DocumentGroup(
+            name=name,
+            documents=documents[name],
+            words=words[name],
+            share=documents[name] / total if total else None,
+            kept=name in rule.kept,
+        )
+        for name in names
+        if not (name == OUTSIDE and rule.languages)  # by language, it is in none of them
+    ]
     text_bytes = sum(entry.text_bytes for entry in now)
     borders = state.borders
     return FilterFinished(

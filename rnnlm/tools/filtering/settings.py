@@ -3,7 +3,7 @@ adds."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from rnnlm.config import NonNegative, ValidatedSettings, about
 from rnnlm.errors import SettingsError, UsageError, keyword, nearest
@@ -146,13 +146,11 @@ def rule_of(
     languages: names of the models, if there are several. has_buckets: whether there are buckets;
     their cutoffs may not be known yet.
     """
-    limits = {}
-    for name in ("min_perplexity", "max_perplexity"):
-        value = getattr(settings, name)
-        if value is not None:
-            limits[name] = value
+    names = ("min_perplexity", "max_perplexity")
+    values: dict[str, Any] = {name: getattr(settings, name) for name in names}
+    limits = {name: value for name, value in values.items() if value is not None}
 
-    # By language: all but documents in none of them have a group of that language.
+    # By language: each document has the group of its language, or of none.
     if languages:
         if has_buckets:
             raise UsageError(

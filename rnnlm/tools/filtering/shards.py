@@ -7,6 +7,7 @@ blank lines separate documents, all lines between them. The output has the forma
 compression of the shard.
 """
 
+import itertools
 import json
 import math
 import os
@@ -123,8 +124,7 @@ def open_shard(source: str, reading: ShardReadSettings) -> InputShard:
             "write it to a file",
         )
     kind = tables.kind_of(source)
-    has_column = reading.column is not None
-    if kind == tables.CSV or (kind == tables.TSV and has_column):
+    if kind == tables.CSV or (kind == tables.TSV and reading.column is not None):
         raise UsageError(
             f"{source}: delimited tables cannot be filtered",
             "JSON lines, Parquet and plain text can",
@@ -132,9 +132,7 @@ def open_shard(source: str, reading: ShardReadSettings) -> InputShard:
         )
     if kind == tables.PARQUET:
         return ParquetShard(source, reading)
-    if kind == tables.JSON_LINES:
-        return JsonShard(source, reading)
-    return LinesShard(source, reading)
+    return (JsonShard if kind == tables.JSON_LINES else LinesShard)(source, reading)
 
 
 class _Bytes(ShardOutput):
@@ -205,7 +203,10 @@ class LinesShard(InputShard):
             # Each line is a document.
             if not has_documents:
                 kept = [line for line in lines if line.strip(WORD_SPACE)]
-                read = self._read(kept, where, b"<s>" in data or b"</s>" in data)
+                may_be_reserved = b"<s>" in data or b"</s>" in data
+                read = (
+                    lines_read(kept, settings.special_symbols, where) if may_be_reserved else kept
+                )
                 yield LinesChunk(Documents(read, np.arange(len(kept) + 1)), kept, "\n")
                 continue
 
@@ -223,16 +224,10 @@ class LinesShard(InputShard):
             yield self._chunk([held], self.source)
 
     def _chunk(self, documents: list[list[str]], where: str) -> LinesChunk:
-        lines = [line for document in documents for line in document]
+        lines = list(itertools.chain.from_iterable(documents))
+        read = lines_read(lines, self.reading.text.special_symbols, where)
         starts_D = np.cumsum([0, *map(len, documents)])
-        texts = ["\n".join(document) for document in documents]
-        return LinesChunk(Documents(self._read(lines, where), starts_D), texts, "\n\n")
-
-    def _read(self, lines: list[str], where: str, may_be_reserved: bool = True) -> list[str]:
-        """Return lines that have words as models read them."""
-        if not may_be_reserved:
-            return lines
-        return lines_read(lines, self.reading.text.special_symbols, where)
+        return LinesChunk(Documents(read, starts_D), list(map("\n".join, documents)), "\n\n")
 
 
 def _documents(lines: Sequence[str]) -> list[list[str]]:
@@ -263,9 +258,10 @@ class JsonChunk(DocumentChunk):
         written = []
         for number in numbers.tolist():
             row = self.rows[number].rstrip()
-            added = []
-            for key, values in zip(keys, columns.values(), strict=True):
-                added.append(key + json.dumps(values[number], ensure_ascii=False))
+            added = [
+                key + json.dumps(values[number], ensure_ascii=False)
+                for key, values in zip(keys, columns.values(), strict=True)
+            ]
             if added:
                 row = "".join([row[:-1].rstrip(), *added, "}"])
             written.append(row + "\n")
@@ -414,8 +410,7 @@ class TableChunk(DocumentChunk):
             chosen_rows = pyarrow.concat_tables(slices)
         for name, values in columns.items():
             taken = [values[number] for number in numbers.tolist()]
-            has_text = any(isinstance(value, str) for value in values)
-            kind = "string" if has_text else "double"
+            kind = "string" if any(isinstance(value, str) for value in values) else "double"
             chosen_rows = chosen_rows.append_column(name, pyarrow.array(taken, kind))
         return chosen_rows
 
@@ -439,8 +434,7 @@ class ParquetShard(InputShard):
             errors = self.reading.text.encoding_errors
             for batch in file.iter_batches(batch_size=tables.ROWS_PER_BATCH):
                 batches.append(batch)
-                rows = first + len(texts) + batch.num_rows
-                report_done(rows * row_bytes)
+                report_done((first + len(texts) + batch.num_rows) * row_bytes)
                 for value in tables.arrow_values(batch.column(column), errors):
                     where = f"{self.source}, row {first + len(texts) + 1}"
                     text = _text_in(value, where, column, errors)
@@ -468,10 +462,8 @@ class ParquetShard(InputShard):
         )
         table = pyarrow.Table.from_batches(batches)
         renamed = new_names(table.column_names, self.reading.added)
-        metadata = table.schema.metadata
-        table = table.rename_columns([renamed[name] for name in table.column_names])
-        table = table.replace_schema_metadata(metadata)
-        return TableChunk(documents, table)
+        columns = table.rename_columns([renamed[name] for name in table.column_names])
+        return TableChunk(documents, columns.replace_schema_metadata(table.schema.metadata))
 
     def output(self, stream: BinaryIO) -> ShardOutput:
         with tables.reading_parquet(self.source):
@@ -536,7 +528,7 @@ def added_columns(verdicts: Verdicts, rule: FilterRule, perplexity_column: str) 
 def shown_perplexities(perplexity_D: np.ndarray) -> list[float | None]:
     """Return perplexities to six digits, as columns of tables have them; None where there is none
     or it is infinite, which JSON cannot say."""
-    shown: list[float | None] = []
-    for value in perplexity_D.tolist():
-        shown.append(float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None)
-    return shown
+    return [
+        float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+        for value in perplexity_D.tolist()
+    ]

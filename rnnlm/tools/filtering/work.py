@@ -62,8 +62,8 @@ class FilterSetup:
 @dataclass(frozen=True)
 class ShardCounts:
     """The counts of a shard. files: by group, the names of the written files, until they are put in
-    their places. documents, words: by group; those outside the thresholds and the empty ones come
-    last. notices: for people."""
+    their places. documents, words: by group; the ones outside the thresholds and the empty ones
+    come last. notices: for people."""
 
     files: dict[str, str]
     documents: tuple[int, ...]
@@ -189,16 +189,14 @@ def _models(work: FilterSetup) -> dict[str, LanguageModel]:
 def load_all(models: tuple[NamedModel, ...], device: str) -> tuple[LanguageModel, ...]:
     """Load the models of a run, once in each process, which keeps the models of the last run alone.
     ModelError: there is another model of that name."""
-    return tuple(_load(model, device) for model in models)
-
-
-def _load(named: NamedModel, device: str) -> LanguageModel:
-    model = loading.scoring_model_of(named.name, device)
-    fingerprint = loading.identity_of(model)
-    if fingerprint != named.fingerprint:
-        raise ModelError(
-            f"a worker finds another model in {named.name}",
-            f"its fingerprint is {fingerprint} there, {named.fingerprint} here",
-            "all workers must see the same folder; it must not change while they work",
-        )
-    return model
+    loaded = []
+    for named in models:
+        loaded.append(loading.scoring_model_of(named.name, device))
+        fingerprint = loading.identity_of(loaded[-1])
+        if fingerprint != named.fingerprint:
+            raise ModelError(
+                f"a worker finds another model in {named.name}",
+                f"its fingerprint is {fingerprint} there, {named.fingerprint} here",
+                "all workers must see the same folder; it must not change while they work",
+            )
+    return tuple(loaded)

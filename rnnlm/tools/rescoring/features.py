@@ -10,8 +10,13 @@ import numpy as np
 
 from rnnlm.errors import TextError, UsageError, keyword, notice
 from rnnlm.interface import LanguageModel
-from rnnlm.lm.base import span_scoring
-from rnnlm.lm.base.span_scoring import initial_states, reads_sources, score_spans
+from rnnlm.lm.base.span_scoring import (
+    check_scores,
+    initial_states,
+    reads_sources,
+    score_spans,
+    spans_between,
+)
 from rnnlm.scoring.prefixes import score_trie
 from rnnlm.scoring.scorer import check
 from rnnlm.scoring.sentences import Sentence
@@ -77,8 +82,7 @@ def feature_table(
     # The texts that models read.
     texts: list[str] = []
     for utterance in utterances:
-        for hypothesis in utterance.hypotheses:
-            texts.append(mapping.mapped(hypothesis.text, hypothesis.where))
+        texts += [mapping.mapped(one.text, one.where) for one in utterance.hypotheses]
     _warn_of_empty(utterances, texts)
     distinct = list(dict.fromkeys(texts))
 
@@ -86,9 +90,8 @@ def feature_table(
     columns: dict[str, np.ndarray] = {}
     oov = {}
     for name, model in models.items():
-        sources: Sequence[str | None] = [None] * len(texts)
-        if reads_sources(model):
-            sources = _sources(utterances, mapping, name)
+        reads = reads_sources(model)
+        sources = _sources(utterances, mapping, name) if reads else [None] * len(texts)
         logprob_nats, unknown = _scored(model, list(zip(texts, sources, strict=True)), name, report)
         columns[LM + name] = np.where(np.isneginf(logprob_nats), np.nan, logprob_nats)
         vocabulary = model.tokenizer.fingerprint
@@ -107,10 +110,9 @@ def _sources(utterances: Sequence[Utterance], mapping: TextMapping, name: str) -
     sources: list[str] = []
     for utterance in utterances:
         if utterance.source is None:
-            why = f"{name} is an encoder-decoder, which scores a target given its source"
             raise TextError(
                 f"{utterance.where}: utterance {utterance.utt!r} has no source",
-                why,
+                f"{name} is an encoder-decoder, which scores a target given its source",
                 "name a file of sources: " + keyword("sources"),
             )
         sources += [mapping.mapped(utterance.source, utterance.where)] * len(utterance.hypotheses)
@@ -129,15 +131,15 @@ def _scored(
         sentences = [Sentence(text, number, source=source) for number, (text, source) in numbered]
         checked, _ = check(sentences, "error", nulls=False)
         encoded = model.tokenizer.encode([sentence.text for sentence in checked])
-        spans = span_scoring.spans_between(encoded.offsets)
+        spans = spans_between(encoded.offsets)
 
-        # Hypotheses have beginnings in common, but not those that begin in several states.
+        # Hypotheses share beginnings, except where they begin in several states.
         initial = initial_states(model, [sentence.source for sentence in checked])
         if initial:
             logprob_N = score_spans(model, encoded.ids, spans, initial)
         else:
             logprob_N = score_trie(model, encoded.ids, spans)
-        span_scoring.check_scores(logprob_N)
+        check_scores(logprob_N)
         totals += np.add.reduceat(logprob_N, encoded.offsets[:-1]).tolist()
         unknown += np.diff(np.searchsorted(encoded.oov, encoded.offsets)).tolist()
         report(f"{name}: {len(totals):,} of {len(distinct):,} texts scored")
@@ -167,9 +169,7 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
 def _warn_of_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> None:
     """Give notice of hypotheses without words. texts: the texts that models read for the hypotheses
     of all utterances, one after the other."""
-    names: list[str] = []
-    for utterance in utterances:
-        names += [utterance.utt] * len(utterance.hypotheses)
+    names = itertools.chain.from_iterable([one.utt] * len(one.hypotheses) for one in utterances)
     empty = [utt for utt, text in zip(names, texts, strict=True) if is_blank(text)]
     if empty:
         notice(

@@ -1,7 +1,6 @@
 """Read and write n-best lists: TSV, JSON, and the formats of Kaldi and ESPnet."""
 
 import dataclasses
-import functools
 import itertools
 import json
 import math
@@ -81,18 +80,12 @@ def read_nbest(
         )
     # First the content of the list, then the content of other files about its utterances.
     builder = ListBuilder(source, settings)
+    readers = {"espnet": read_espnet, "tsv": _read_tsv, "nemo": _read_nemo, "json": _read_json}
     if kind == "kaldi":
         read_kaldi(builder, score_files)
-    elif kind == "espnet":
-        read_espnet(builder)
-    elif kind == "tsv":
-        _read_tsv(builder)
-    elif kind == "nemo":
-        _read_nemo(builder)
     else:
-        _read_json(builder)
-    reference_files = [str(file) for file in several(references, "references")]
-    source_files = [str(file) for file in several(sources, "sources")]
+        readers[kind](builder)
+    reference_files, source_files = several(references, "references"), several(sources, "sources")
     utterances = builder.finished()
     utterances = _with_lines(utterances, reference_files, "reference", "references", settings)
     return _with_lines(utterances, source_files, "source", "sources", settings)
@@ -127,10 +120,9 @@ def _read_tsv(builder: ListBuilder) -> None:
             if not "".join(fields).strip() or (number == 1 and fields == _HEADER):
                 continue
             if len(fields) != len(_HEADER):
-                why = f"it has {len(fields)} of the fields utt, rank, score, text"
                 raise TextError(
                     f"{where}: not a line of an n-best list",
-                    why,
+                    f"it has {len(fields)} of the fields utt, rank, score, text",
                     f"fields are separated by one tab; {_MIXED}",
                 )
             utt, rank, score, text = fields
@@ -236,11 +228,11 @@ def _read_json(builder: ListBuilder) -> None:
             score = parse_score(number, where, settings.costs)
             builder.add(str(utt), rank, Hypothesis(text, score, where))
             rescored += "first_pass_score" in hypothesis
-        builder.add_empty(str(utt), row.where)  # unless it has hypotheses
+        builder.draft(str(utt), row.where)  # also of an utterance without hypotheses
     if rescored:
         notice(
-            f"{builder.source} was rescored before: its scores already include those of language "
-            "models"
+            f"{builder.source} was rescored before: its scores already include the scores of "
+            "language models"
         )
 
 
@@ -300,16 +292,12 @@ def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:
     :func:`save_best`."""
     for utterance in utterances:
         if re.search(r"\s", utterance.utt):
-            why, hint = (
-                "white space ends a name in that format",
-                (
-                    "rename it, or write a list: "
-                    + keyword("nbest_output")
-                    + " FILE.tsv or FILE.jsonl"
-                ),
-            )
             raise OutputError(
-                f"the name {utterance.utt!r} of an utterance holds white space", why, hint
+                f"the name {utterance.utt!r} of an utterance holds white space",
+                "white space ends a name in that format",
+                "rename it, or write a list: "
+                + keyword("nbest_output")
+                + " FILE.tsv or FILE.jsonl",
             )
 
 
@@ -320,11 +308,11 @@ def save_best(rescored: Rescored, path: str | Path) -> None:
         OutputError: it cannot be written; a name holds white space.
     """
     check_names(rescored.utterances)
-    lines = []
-    for utterance in rescored.utterances:
-        words = [utterance.utt, *split_words(utterance.hypotheses[0].text)]
-        lines.append(f"{' '.join(words)}\n".encode())
-    save_file(Path(path), lines)
+    lines = [
+        " ".join([utterance.utt, *split_words(utterance.hypotheses[0].text)]) + "\n"
+        for utterance in rescored.utterances
+    ]
+    save_file(Path(path), map(str.encode, lines))
 
 
 def save_nbest(rescored: Rescored, path: str | Path) -> None:
@@ -339,8 +327,7 @@ def save_nbest(rescored: Rescored, path: str | Path) -> None:
         OutputError: The file cannot be written.
     """
     is_tsv = Path(without_suffix(str(path))).suffix == ".tsv"
-    written = map(_tsv if is_tsv else _json, rescored.utterances)
-    lines = itertools.chain.from_iterable(written)
+    lines = itertools.chain.from_iterable(map(_tsv if is_tsv else _json, rescored.utterances))
     save_file(Path(path), map(str.encode, lines))
 
 
@@ -360,16 +347,17 @@ def _json(utterance: RescoredUtterance) -> Iterator[str]:
 
 def record(utterance: RescoredUtterance) -> dict[str, Any]:
     """Return an utterance in its new order, in JSON's types."""
-    hypotheses = []
-    for hypothesis in utterance.hypotheses:
-        hypotheses.append({
+    hypotheses = [
+        {
             "text": hypothesis.text,
             "score": hypothesis.score,
             "first_pass_rank": hypothesis.rank,
             "first_pass_score": hypothesis.first_pass,
             "features": hypothesis.features,
             "word_errors": hypothesis.edits and hypothesis.edits.errors,
-        })  # fmt: skip
+        }
+        for hypothesis in utterance.hypotheses
+    ]
     source = {} if utterance.source is None else {"source": utterance.source}
     return {
         "utt": utterance.utt, **source, "ref": utterance.reference, "hypotheses": hypotheses,
@@ -400,12 +388,11 @@ def keyed_lines(source: str, errors: str = "strict") -> Iterator[tuple[str, str,
 
 
 def read_kaldi(builder: ListBuilder, score_files: Sequence[str]) -> None:
-    """Read a Kaldi text (or the folder it is in) and the scores beside it, or the sum of those in
-    `score_files`. TextError: a file is missing; a hypothesis lacks its score, or a score its
+    """Read a Kaldi text (or the folder it is in) and the scores beside it, or the sum of the scores
+    in `score_files`. TextError: a file is missing; a hypothesis lacks its score, or a score its
     hypothesis."""
     text = _text_in(builder.source)
-    scores = _sum_of_scores(builder, text.parent, score_files)
-    _add_scored(builder, text, scores, _utt_and_rank)
+    _add_scored(builder, text, _sum_of_scores(builder, text.parent, score_files), _utt_and_rank)
 
     # References may be beside it, too.
     beside = text.parent / KALDI_REFERENCES
@@ -473,9 +460,7 @@ def _text_in(source: str) -> Path:
 def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> dict[str, float]:
     """Return the score of each hypothesis by its name `utt-N`."""
     settings = builder.settings
-    parts = [_scaled(name, folder) for name in names]
-    if not parts:
-        parts = _usual(folder, settings.costs)
+    parts = [_scaled(name, folder) for name in names] or _usual(folder, settings.costs)
     total: dict[str, float] = {}
     for number, (scale, path, costs) in enumerate(parts):
         # Add the file's numbers to the sum; each hypothesis is in it once.
@@ -504,24 +489,17 @@ def _scaled(name: str, folder: Path) -> tuple[float, Path, bool | None]:
     """Return the factor, the path, and whether they are costs (None: as the settings say), of a
     file of scores."""
     # A factor may come before the name, which is one beside the list or a path.
-    scale = "1"
     match = _SCALED.fullmatch(name)
-    if match:
-        scale, name = match[1], match[2]
-    path = folder / name
-    costs = True if KNOWN_COSTS.fullmatch(path.name) else None
-    if not path.is_file():
-        path = Path(name)
-    return parse_score(scale, f"the factor before {name}", False), path, costs
+    factor, name = match.groups() if match else ("1", name)
+    scale = parse_score(factor, f"the factor before {name}", False)
+    path = folder / name if (folder / name).is_file() else Path(name)
+    return scale, path, True if KNOWN_COSTS.fullmatch(path.name) else None
 
 
 def _usual(folder: Path, costs: bool) -> list[tuple[float, Path, bool | None]]:
-    for name in SCORES:
+    for name in SCORES + COSTS:
         if (folder / name).is_file():
-            return [(1.0, folder / name, costs)]
-    for name in COSTS:
-        if (folder / name).is_file():
-            return [(1.0, folder / name, True)]
+            return [(1.0, folder / name, costs or name in COSTS)]
     raise TextError(
         f"no scores in {folder}",
         f"a text that is neither TSV nor JSON is read as Kaldi's, with {', '.join(SCORES + COSTS)} "
@@ -537,10 +515,9 @@ def _utt_and_rank(key: str, where: str) -> tuple[str, int]:
     utt, _, number = key.rpartition("-")
     rank = parse_rank(number)
     if not utt or rank is None:
-        why = "a line of a Kaldi list begins with the utterance, a hyphen and the rank"
         raise TextError(
             f"{where}: {key[:80]!r} is not the name of a hypothesis",
-            why,
+            "a line of a Kaldi list begins with the utterance, a hyphen and the rank",
             "name another format with " + keyword("format"),
         )
     return utt, rank
@@ -551,19 +528,15 @@ def espnet_folders(source: str) -> list[tuple[int, Path]]:
     rank."""
     folders_found = []
     for place, folders, _ in os.walk(source):
-        for name in folders:
-            match = _BEST.fullmatch(name)
-            if match:
-                folders_found.append(
-                    (_natural_order(place), place, int(match[1]), Path(place, name))
-                )
+        for match in filter(None, map(_BEST.fullmatch, folders)):
+            order = (_natural_order(place), place, int(match[1]))
+            folders_found.append((*order, Path(place, match[0])))
     return [(rank, path) for _, _, rank, path in sorted(folders_found, key=lambda entry: entry[:3])]
 
 
 def _natural_order(place: str) -> list[int]:
     """Return a key that sorts output.2 before output.10."""
-    parts = re.split(r"(\d+)", place)
-    return [int(part) if part.isdecimal() else 0 for part in parts]
+    return [int(part) if part.isdecimal() else 0 for part in re.split(r"(\d+)", place)]
 
 
 def read_espnet(builder: ListBuilder) -> None:
@@ -578,8 +551,4 @@ def read_espnet(builder: ListBuilder) -> None:
     for rank, folder in folders:
         rows = _scores_in(builder, folder / "score", builder.settings.costs)
         scores = {utt: score for utt, score, _ in rows}
-        _add_scored(builder, folder / "text", scores, functools.partial(_of_folder, rank))
-
-
-def _of_folder(rank: int, utt: str, where: str) -> tuple[str, int]:
-    return utt, rank
+        _add_scored(builder, folder / "text", scores, lambda utt, _: (utt, rank))

@@ -14,10 +14,9 @@ score the earlier one counts. Such ties lie at corners, not in intervals; so the
 if its corner has fewer errors than the best interval, and no end is worse than its start.
 """
 
-import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -62,8 +61,7 @@ class Candidates:
 
     def errors(self, weights_K: np.ndarray) -> int:
         """Return the errors of the hypotheses chosen with these weights."""
-        best_S = self.best_S(weights_K)
-        return int(np.take_along_axis(self.errors_SN, best_S[:, None], axis=1).sum())
+        return int(self.errors_SN[np.arange(len(self.errors_SN)), self.best_S(weights_K)].sum())
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,7 @@ def best_on_line(steps: Steps, lowest: float, unit: float, stay: float) -> float
             return stay
         return lowest + OPEN_UNITS * unit / 2
 
-    # The intervals, without those between equal corners.
+    # The intervals, without the empty ones between equal corners.
     start = lowest if np.isfinite(lowest) else corners[0] - OPEN_UNITS * unit
     edges = np.concatenate([[start], corners, [corners[-1] + OPEN_UNITS * unit]])
     real = np.flatnonzero(np.diff(edges) > 0)
@@ -169,8 +167,7 @@ def minimise_errors(
     starts = [np.zeros(len(units_K))]
     if len(varying) > 1:
         random = np.random.default_rng(seed)
-        shape = (RESTARTS, len(units_K))
-        drawn = random.uniform(-LARGEST_START, LARGEST_START, shape) * units_K
+        drawn = random.uniform(-LARGEST_START, LARGEST_START, (RESTARTS, len(units_K))) * units_K
         starts += list(np.where(drawn < lowest_K, -drawn, drawn))
     ends = [_descend(candidates, start_K, varying, units_K, lowest_K) for start_K in starts]
     return min(ends, key=lambda end: end[1])
@@ -277,7 +274,7 @@ def save_weights(weights: Weights, path: str | Path) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    text = json.dumps(dataclasses.asdict(weights), indent=2, allow_nan=False)
+    text = json.dumps(asdict(weights), indent=2, allow_nan=False)
     save_file(Path(path), [text.encode() + b"\n"])
 
 
@@ -304,8 +301,7 @@ def read_weights(path: str | Path) -> Weights:
     known = {WORDS, *needed, *(OOV + name for name in weights.models)}
     without_model = sorted(weights.weights.keys() - known)
     if without_model:
-        why = f"{without_model[0]!r} is a feature of no model in it"
-        raise TextError(what, why, "tune again")
+        raise TextError(what, f"{without_model[0]!r} is a feature of no model in it", "tune again")
     missing = sorted(needed - weights.weights.keys())
     if missing:
         raise TextError(what, f"the weight of {missing[0]!r} is missing", "tune again")
@@ -332,10 +328,10 @@ def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, 
     for name, fingerprint in weights.models.items():
         # Models that were never saved have no fingerprint: only the name identifies them.
         same = [
-            model_name for model_name, model in left.items() if model.fingerprint == fingerprint
+            model_name
+            for model_name, model in left.items()
+            if model.fingerprint == fingerprint and (fingerprint or model_name == name)
         ]
-        if not fingerprint:
-            same = [model_name for model_name in same if model_name == name]
         if not same:
             given = ", ".join(
                 f"{model_name} ({model.fingerprint})" for model_name, model in models.items()

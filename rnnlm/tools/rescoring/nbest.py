@@ -10,6 +10,7 @@ any score.
 import itertools
 import math
 import numbers
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -19,7 +20,6 @@ from rnnlm.config import plain
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, keyword, notice
 from rnnlm.tools.rescoring.settings import ListSettings
 
-LONGEST_RANK = 9  # digits
 Line = Literal["reference", "source"]  # parts of an utterance besides hypotheses
 
 
@@ -112,8 +112,7 @@ def check_score(value: float, where: str) -> None:
 
 def parse_rank(text: str) -> int | None:
     """Return the rank that `text` writes; None where it is not one."""
-    is_number = text.isascii() and text.isdecimal() and len(text) <= LONGEST_RANK
-    return int(text) if is_number else None
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> list[Utterance]:
@@ -141,8 +140,8 @@ def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> l
 
 
 def even_and_odd(utterances: Sequence[Utterance]) -> tuple[list[Utterance], list[Utterance]]:
-    """Return the utterances at even places, counted from 0, and those at odd ones. UsageError:
-    there are fewer than two."""
+    """Return the utterances at even places, counted from 0, and the utterances at odd ones.
+    UsageError: there are fewer than two."""
     if len(utterances) < 2:
         raise UsageError(
             "one utterance cannot be split",
@@ -170,7 +169,7 @@ class ListBuilder:
 
     def add(self, utt: str, rank: int, hypothesis: Hypothesis) -> None:
         """Add the hypothesis of this rank (1: the best). TextError: there is one already."""
-        ranked = self._draft(utt, hypothesis.where).ranked
+        ranked = self.draft(utt, hypothesis.where).ranked
         if rank in ranked:
             raise TextError(
                 f"{hypothesis.where}: utterance {utt!r} already has a hypothesis {rank}",
@@ -180,7 +179,7 @@ class ListBuilder:
 
     def add_line(self, utt: str, what: Line, text: str, where: str) -> None:
         """Add the reference or the source of an utterance. TextError: it has one already."""
-        draft = self._draft(utt, where)
+        draft = self.draft(utt, where)
         if getattr(draft, what) is not None:
             raise TextError(
                 f"{where}: utterance {utt!r} already has a {what}",
@@ -188,9 +187,9 @@ class ListBuilder:
             )
         setattr(draft, what, text)
 
-    def add_empty(self, utt: str, where: str) -> None:
-        """Add an utterance without hypotheses."""
-        self._draft(utt, where)
+    def draft(self, utt: str, where: str) -> _UtteranceDraft:
+        """Return the draft of an utterance; add an empty one if there is none."""
+        return self._drafts.setdefault(utt, _UtteranceDraft(where))
 
     def knows(self, utt: str) -> bool:
         return utt in self._drafts
@@ -198,17 +197,7 @@ class ListBuilder:
     def finished(self) -> list[Utterance]:
         """Return the utterances. TextError: there is none, or one has no hypothesis and is not to
         be left out."""
-        drafts = self._with_hypotheses()
-        _warn_of_missing_best(self.source, drafts)
-        _warn_of_gaps(drafts)
-        utterances = []
-        for utt, draft in drafts.items():
-            ranked = tuple(draft.ranked[rank] for rank in sorted(draft.ranked))
-            utterances.append(Utterance(utt, ranked, draft.reference, draft.where, draft.source))
-        _warn_of_disorder(self.source, utterances)
-        return utterances
-
-    def _with_hypotheses(self) -> dict[str, _UtteranceDraft]:
+        # Leave out utterances without hypotheses, if the settings say so.
         empty = {utt: draft for utt, draft in self._drafts.items() if not draft.ranked}
         if len(empty) == len(self._drafts):
             raise TextError(
@@ -218,22 +207,26 @@ class ListBuilder:
         if empty:
             first, draft = next(iter(empty.items()))
             if not self.settings.skip_incomplete:
-                why = (
-                    "where the first pass found nothing, an empty hypothesis counts every "
-                    "word as deleted"
-                )
                 raise TextError(
                     f"{draft.where}: utterance {first!r} has no hypotheses",
-                    why,
+                    "where the first pass found nothing, an empty hypothesis counts every "
+                    "word as deleted",
                     "add one, or leave out such utterances: " + keyword("skip_incomplete", True),
                 )
             notice(
                 f"{len(empty):,} utterances without hypotheses are left out; the first is {first!r}"
             )
-        return {utt: draft for utt, draft in self._drafts.items() if draft.ranked}
+        drafts = {utt: draft for utt, draft in self._drafts.items() if draft.ranked}
 
-    def _draft(self, utt: str, where: str) -> _UtteranceDraft:
-        return self._drafts.setdefault(utt, _UtteranceDraft(where))
+        # Order the hypotheses by rank.
+        _warn_of_missing_best(self.source, drafts)
+        _warn_of_gaps(drafts)
+        utterances = []
+        for utt, draft in drafts.items():
+            ranked = tuple(draft.ranked[rank] for rank in sorted(draft.ranked))
+            utterances.append(Utterance(utt, ranked, draft.reference, draft.where, draft.source))
+        _warn_of_disorder(self.source, utterances)
+        return utterances
 
 
 def _warn_of_missing_best(source: str, drafts: dict[str, _UtteranceDraft]) -> None:
@@ -250,24 +243,15 @@ def _warn_of_gaps(drafts: dict[str, _UtteranceDraft]) -> None:
     """Give notice of missing ranks: if a line was lost, it may be the best of all."""
     gaps = []
     for utt, draft in drafts.items():
-        gap = _first_gap(sorted(draft.ranked))
-        if gap:
-            gaps.append((utt, draft, *gap))
+        ranks = itertools.pairwise(sorted(draft.ranked))
+        gaps += [(utt, draft, *pair) for pair in ranks if pair[1] != pair[0] + 1][:1]
     if gaps:
         utt, draft, before, rank = gaps[0]
-        why = f"utterance {utt!r} has a hypothesis of rank {rank}, but none of rank {before + 1}"
         notice(
-            f"{draft.ranked[rank].where}: {why}; {len(gaps):,} of {len(drafts):,} utterances "
-            "lack such ranks"
+            f"{draft.ranked[rank].where}: utterance {utt!r} has a hypothesis of rank {rank}, but "
+            f"none of rank {before + 1}; {len(gaps):,} of {len(drafts):,} utterances lack such "
+            "ranks"
         )
-
-
-def _first_gap(ranks: list[int]) -> tuple[int, int] | None:
-    """Return the first two ranks that do not follow each other."""
-    for before, rank in itertools.pairwise(ranks):
-        if rank != before + 1:
-            return before, rank
-    return None
 
 
 def _warn_of_disorder(source: str, lists: list[Utterance]) -> None:
@@ -279,10 +263,9 @@ def _warn_of_disorder(source: str, lists: list[Utterance]) -> None:
         not_best += scores[0] < max(scores)
         worst += scores[0] == min(scores) < max(scores)
     if 2 * worst > len(lists):
-        count = f"{worst:,} of {len(lists):,} utterances"
         notice(
-            f"{source}: the first hypothesis has the lowest score in {count}: if lower "
-            "scores are better, add " + keyword("costs")
+            f"{source}: the first hypothesis has the lowest score in {worst:,} of {len(lists):,} "
+            "utterances: if lower scores are better, add " + keyword("costs")
         )
     elif not_best:
         notice(

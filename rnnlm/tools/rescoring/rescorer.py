@@ -7,8 +7,9 @@ weight of a language model is never negative.
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 
@@ -107,16 +108,7 @@ def count_edits(reference: str, hypothesis: str) -> Edits:
 def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
     """Return the rate over utterances, with its interval (see
     :mod:`rnnlm.evaluation.resampling`)."""
-    kinds = [
-        (
-            edit_counts.substitutions,
-            edit_counts.deletions,
-            edit_counts.insertions,
-            edit_counts.words,
-        )
-        for edit_counts in edits
-    ]
-    counts_S4 = np.array(kinds, dtype=np.float64).reshape(-1, 4)
+    counts_S4 = np.array(list(map(astuple, edits)), dtype=np.float64).reshape(-1, 4)
     errors_S, words_S = counts_S4[:, :3].sum(axis=1), counts_S4[:, 3]
     substitutions, deletions, insertions, words = counts_S4.sum(axis=0).astype(int).tolist()
     interval = ratio_interval(errors_S, words_S, seed=seed) if words else None
@@ -235,10 +227,8 @@ class Rescored(Records):
     def to_rows(self) -> list[Row]:
         """Return a row for each hypothesis, the best of each utterance first: its new rank and its
         rank in the first pass, both from 1, its scores, edits and features."""
-        names: dict[str, None] = {}
-        for utterance in self.utterances:
-            for hypothesis in utterance.hypotheses:
-                names |= dict.fromkeys(hypothesis.features)
+        hypotheses = itertools.chain.from_iterable(one.hypotheses for one in self.utterances)
+        names = dict.fromkeys(itertools.chain.from_iterable(one.features for one in hypotheses))
         columns = identifiers(names)
         rows: list[Row] = []
         for utterance in self.utterances:
@@ -354,8 +344,7 @@ def tune_and_rescore(
 
     # A list that is both is scored once.
     models = models_by_name(models)
-    dev = feature_table(references, models, settings.mapping, report)
-    test = dev
+    dev = test = feature_table(references, models, settings.mapping, report)
     if apply_to is not tune_on or len(dev.utterances) != len(tune_on):
         test = feature_table(apply_to, models, settings.mapping, report)
     stages: list[Stage] = []
@@ -376,9 +365,8 @@ def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
     Raises:
         UsageError: they are not of the same list, or without references.
     """
-    names_before = [utterance.utt for utterance in before.utterances]
-    names_after = [utterance.utt for utterance in after.utterances]
-    if names_before != names_after or not after.rates:
+    names = [[utterance.utt for utterance in result.utterances] for result in (before, after)]
+    if names[0] != names[1] or not after.rates:
         raise UsageError("a gain compares results of the same list, with its references")
     return _gain(_best(before), _best(after), seed)
 
@@ -420,7 +408,7 @@ def _tell_of_tuned(utterances: Sequence[Utterance], hashes: Iterable[str]) -> No
 def _tuned(
     table: FeatureTable, models: Mapping[str, LanguageModel], settings: RescoreSettings
 ) -> Weights:
-    """Tune the weights of those features in the table that belong to these models and that the
+    """Tune the weights of the features in the table that belong to these models and that the
     settings ask for."""
     names = [name for name in table.names if _is_wanted(name, models, settings)]
     table = table.columns(names)
@@ -430,8 +418,7 @@ def _tuned(
         errors_SN[row, : len(edits_of_utterance)] = [edit.errors for edit in edits_of_utterance]
 
     # A language model must not count against a hypothesis.
-    is_model_K = [name.startswith(LM) for name in names]
-    lowest_K = np.where(is_model_K, 0.0, -np.inf)
+    lowest_K = np.where([name.startswith(LM) for name in names], 0.0, -np.inf)
     candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, errors_SN)
     weights_K, errors = minimise_errors(candidates, lowest_K, seed=settings.seed)
     weights = dict(zip(names, weights_K.tolist(), strict=True))
@@ -443,9 +430,12 @@ def _tuned(
             "always score highest, or are impossible under a model"
         )
     hashes = tuple(map(_hash_of, table.utterances))
-    tuned = Tuned(len(edits), words, before, errors, settings.seed, hashes)
-    fingerprints = {name: model.fingerprint for name, model in models.items()}
-    return Weights(weights, fingerprints, settings.mapping, tuned)
+    return Weights(
+        weights,
+        models={name: model.fingerprint for name, model in models.items()},
+        mapping=settings.mapping,
+        tuned=Tuned(len(edits), words, before, errors, settings.seed, hashes),
+    )
 
 
 def _is_wanted(name: str, models: Mapping[str, LanguageModel], settings: RescoreSettings) -> bool:
@@ -457,11 +447,10 @@ def _is_wanted(name: str, models: Mapping[str, LanguageModel], settings: Rescore
 
 def _edits(utterance: Utterance, mapping: TextMapping) -> list[Edits]:
     reference = mapping.for_wer(utterance.reference or "", utterance.where)
-    edits = []
-    for hypothesis in utterance.hypotheses:
-        text = mapping.for_wer(hypothesis.text, hypothesis.where)
-        edits.append(count_edits(reference, text))
-    return edits
+    return [
+        count_edits(reference, mapping.for_wer(hypothesis.text, hypothesis.where))
+        for hypothesis in utterance.hypotheses
+    ]
 
 
 def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:
@@ -477,7 +466,7 @@ def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:
 
 def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]:
     """Return the utterances with their hypotheses in the order of `weights`."""
-    # The score of each hypothesis; those that are not usable, or not there, come last.
+    # The score of each hypothesis; places that are not usable, or not there, come last.
     table = table.columns(list(weights.weights))
     no_errors_SN = np.zeros(table.first_SN.shape, dtype=np.int64)
     candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, no_errors_SN)
@@ -494,23 +483,20 @@ def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]
         for at in order_SN[row].tolist():
             if at >= len(utterance.hypotheses):  # a place that other utterances have
                 continue
-            features = dict(zip(table.names, table.features_KSN[:, row, at].tolist(), strict=True))
             hypothesis, total = utterance.hypotheses[at], float(total_SN[row, at])
+            values = table.features_KSN[:, row, at].tolist()
             hypotheses.append(
                 RescoredHypothesis(
                     text=hypothesis.text,
                     rank=at + 1,
                     score=total if np.isfinite(total) else None,
                     first_pass=hypothesis.score,
-                    features=features,
+                    features=dict(zip(table.names, values, strict=True)),
                     edits=edits[at],
                 )
             )
-        reordered.append(
-            RescoredUtterance(
-                utterance.utt, utterance.reference, tuple(hypotheses), utterance.source
-            )
-        )
+        named = (utterance.utt, utterance.reference, tuple(hypotheses), utterance.source)
+        reordered.append(RescoredUtterance(*named))
     return reordered
 
 

@@ -94,9 +94,7 @@ class TextMapping(ValidatedSettings):
         Raises:
             TextError: As for :meth:`mapped`.
         """
-        if not self.normalise_wer:
-            return text
-        return self.mapped(text, where)
+        return self.mapped(text, where) if self.normalise_wer else text
 
 
 @dataclass(frozen=True)

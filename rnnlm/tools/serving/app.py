@@ -6,7 +6,6 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
-from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -77,8 +76,7 @@ def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
 async def _page(request: Request) -> Response:
     """Answer with the page, which may do nothing but run itself and ask this server."""
     html = server_page()
-    policy = {"Content-Security-Policy": content_security_policy(html)}
-    return HTMLResponse(html, headers=policy)
+    return HTMLResponse(html, headers={"Content-Security-Policy": content_security_policy(html)})
 
 
 def endpoints_of(handlers: Handlers) -> list[Endpoint]:
@@ -146,7 +144,7 @@ def _posted(kind: type[Asked], answer: Callable[[Asked], Awaitable[schemas.Reply
 def _streamed(
     kind: type[schemas.GenerateRequest],
     answer: Callable[[schemas.GenerateRequest], Awaitable[schemas.Reply]],
-    stream: Callable[[schemas.GenerateRequest], AsyncIterator[Struct]],
+    stream: Callable[[schemas.GenerateRequest], AsyncIterator[msgspec.Struct]],
 ) -> HttpFunction:
     """Return the endpoint of a POST that is answered at once, or event by event."""
     decoder = msgspec.json.Decoder(kind)
@@ -167,17 +165,12 @@ def _streamed(
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    what = Refusal(404, "not found", hint="/openapi.json lists all endpoints")
-    return refused(what)
+    return refused(Refusal(404, "not found", hint="/openapi.json lists all endpoints"))
 
 
 async def _not_allowed(request: Request, error: Exception) -> Response:
-    what = Refusal(
-        405,
-        f"{request.method} is not allowed here",
-        hint="/openapi.json lists the methods that are",
-    )
-    response = refused(what)
+    what = f"{request.method} is not allowed here"
+    response = refused(Refusal(405, what, hint="/openapi.json lists the methods that are"))
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)  # the methods that do
     return response

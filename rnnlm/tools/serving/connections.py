@@ -7,10 +7,9 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rnnlm.tools.serving import settings as limits
-from rnnlm.tools.serving.settings import ServingSettings
 
 
-def limited_protocol(settings: ServingSettings) -> type[H11Protocol]:
+def limited_protocol(settings: limits.ServingSettings) -> type[H11Protocol]:
     """Return uvicorn's protocol with limits on the connections of each address, unless all come
     from a proxy's."""
     open_by_address: Counter[str] = Counter()

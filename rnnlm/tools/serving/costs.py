@@ -75,8 +75,11 @@ class Cost:
     @property
     def is_small(self) -> bool:
         """Whether the request is soon answered."""
-        are_few = self.texts <= FEW_TEXTS and self.characters <= FEW_CHARACTERS
-        return are_few and self.numbers <= FEW_NUMBERS
+        return (
+            self.texts <= FEW_TEXTS
+            and self.characters <= FEW_CHARACTERS
+            and self.numbers <= FEW_NUMBERS
+        )
 
 
 def limits_of(settings: ServingSettings) -> Cost:
@@ -123,12 +126,10 @@ def cost_of(demand: Demand, limits: Cost) -> Cost:
 
 
 def _cost_by_tokens(demand: Demand, texts: int, characters: int, tokens: int) -> Cost:
-    numbers = demand.numbers(tokens)
-    drawn = demand.drawn(tokens)
+    numbers, drawn = demand.numbers(tokens), demand.drawn(tokens)
     answer_bytes = numbers * demand.bytes_of_a_number + drawn * BYTES_OF_A_NUMBER
     answer_bytes += characters * BYTES_OF_A_CHARACTER
-    read_and_drawn = tokens * demand.models + drawn
-    return Cost(texts, characters, read_and_drawn, numbers, answer_bytes)
+    return Cost(texts, characters, tokens * demand.models + drawn, numbers, answer_bytes)
 
 
 def _fits(cost: Cost, limits: Cost) -> bool:

@@ -23,9 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rnnlm.tools.serving import schemas, work
 from rnnlm.tools.serving import settings as limits
-from rnnlm.tools.serving.refusals import Refusal, error_record, refusal_of
+from rnnlm.tools.serving.refusals import Refusal, error_record
 from rnnlm.tools.serving.responses import refused
-from rnnlm.tools.serving.settings import ServingSettings
 
 log = logging.getLogger("rnnlm.tools.serving.access")
 
@@ -48,7 +47,9 @@ SAFETY = {
 }
 
 
-def guarded(app: Starlette, settings: ServingSettings, tokens: Sequence[str] = ()) -> ASGIApp:
+def guarded(
+    app: Starlette, settings: limits.ServingSettings, tokens: Sequence[str] = ()
+) -> ASGIApp:
     """Return the application behind its guards. tokens: clients must have
     one of these; none: they need none."""
     guarding: ASGIApp = _Guard(app, settings, tokens)
@@ -65,7 +66,7 @@ def guarded(app: Starlette, settings: ServingSettings, tokens: Sequence[str] = (
     return _Envelope(guarding, {route.path for route in app.routes if isinstance(route, Route)})
 
 
-def hosts_of(settings: ServingSettings) -> list[str]:
+def hosts_of(settings: limits.ServingSettings) -> list[str]:
     """Return the names that the server goes by, as starlette takes them.
 
     On this machine, a page of the internet whose name is made to lead here (DNS rebinding) could
@@ -143,6 +144,12 @@ class _Answer:
 # ---- Inside: conditions on a request.
 
 _ENDS = Refusal(503, "the server is shutting down", retry_after=RETRY_SECONDS)
+_LATE = Refusal(503, "the answer took too long", hint="ask for less", retry_after=RETRY_SECONDS)
+
+
+def _too_large() -> Refusal:
+    why = f"the limit is {limits.MAX_BODY:,} bytes"
+    return Refusal(413, "the request is too large", why, "split it into several requests")
 
 
 class _Left(Exception):
@@ -152,7 +159,9 @@ class _Left(Exception):
 class _Guard:
     """An application, and the conditions on requests that reach it."""
 
-    def __init__(self, app: ASGIApp, settings: ServingSettings, tokens: Sequence[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: limits.ServingSettings, tokens: Sequence[str]
+    ) -> None:
         self.app = app
         self.settings = settings
         self.tokens = [token.encode() for token in tokens]
@@ -182,7 +191,8 @@ class _Guard:
         except Exception as error:
             # Once the answer has begun, an error can only cut it off.
             if not has_begun:
-                await refused(_refusal(error))(scope, receive, send)
+                refusal = _LATE if isinstance(error, TimeoutError) else error
+                await refused(refusal)(scope, receive, send)
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -230,11 +240,7 @@ class _Guard:
             hint = "send the header Content-Type: application/json"
             raise Refusal(415, "only JSON in UTF-8 is accepted", hint=hint)
         if int(headers.get("content-length", "0")) > limits.MAX_BODY:
-            raise self._too_large()
-
-    def _too_large(self) -> Refusal:
-        why = f"the limit is {limits.MAX_BODY:,} bytes"
-        return Refusal(413, "the request is too large", why, "split it into several requests")
+            raise _too_large()
 
     async def _body(self, receive: Receive) -> bytes:
         """Receive the body, within its time."""
@@ -250,7 +256,7 @@ class _Guard:
                     part = message.get("body", b"")
                     size += len(part)
                     if size > limits.MAX_BODY:
-                        raise self._too_large()
+                        raise _too_large()
                     parts.append(part)
                     if not message.get("more_body", False):
                         return b"".join(parts)
@@ -274,22 +280,13 @@ class _Guard:
             self.in_work -= Counter([client])  # which forgets clients without a request
 
 
-def _refusal(error: Exception) -> Refusal:
-    if isinstance(error, TimeoutError):
-        what = "the answer took too long"
-        return Refusal(503, what, hint="ask for less", retry_after=RETRY_SECONDS)
-    return refusal_of(error)
-
-
 def _receive_again(body: bytes, receive: Receive) -> Receive:
     """Return the messages that an application receives: the body, and later that the client has
     left."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def received() -> Message:
-        if waiting:
-            return waiting.pop()
-        return await receive()
+        return waiting.pop() if waiting else await receive()
 
     return received
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Any, cast
 
-from msgspec import Struct
+import msgspec
 
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
@@ -22,16 +22,9 @@ from rnnlm.scoring.sentences import Sentence, of_texts
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.tools.serving import costs, line_inspection, schemas
 from rnnlm.tools.serving import settings as limits
-from rnnlm.tools.serving.costs import (
-    BYTES_OF_A_NUMBER,
-    FEW_CHARACTERS,
-    Demand,
-    check_texts,
-    cost_of,
-)
+from rnnlm.tools.serving.costs import BYTES_OF_A_NUMBER, Demand
 from rnnlm.tools.serving.refusals import Refusal
 from rnnlm.tools.serving.served import ServedModel, ServedModels
-from rnnlm.tools.serving.settings import ServingSettings
 
 MOST_BEAMS = 64
 NUMBERS_OF_A_SENTENCE = 5
@@ -41,7 +34,7 @@ NUMBERS_OF_A_WORD = 6
 class Handlers:
     """The handlers of one server."""
 
-    def __init__(self, models: ServedModels, settings: ServingSettings) -> None:
+    def __init__(self, models: ServedModels, settings: limits.ServingSettings) -> None:
         self.models = models
         self.settings = settings
         self.most = costs.limits_of(settings)
@@ -155,9 +148,8 @@ class Handlers:
             drawn=lambda tokens: drawing.num * drawing.max_tokens,
         )
         if not self._is_small(demand):
-            await model.run(lambda: cost_of(demand, self.most))
-        steps = generate_in_steps(cast(LanguageModel, model.core), drawing)
-        return model.steps(steps)
+            await model.run(lambda: costs.cost_of(demand, self.most))
+        return model.steps(generate_in_steps(cast(LanguageModel, model.core), drawing))
 
     # ---- N-best lists.
 
@@ -172,11 +164,9 @@ class Handlers:
         for number, each in enumerate(asked.utterances, start=1):
             beside = (each.source or "", each.ref or "")
             readings += [(hypothesis.text, *beside) for hypothesis in each.hypotheses]
-            hypotheses = [Hypothesis(one.text, one.score) for one in each.hypotheses]
-            name = str(each.utt) or str(number)
-            utterances.append(
-                Utterance(name, tuple(hypotheses), each.ref, f"utterance {number}", each.source)
-            )
+            hypotheses = tuple(Hypothesis(one.text, one.score) for one in each.hypotheses)
+            named = (str(each.utt) or str(number), hypotheses, each.ref, f"utterance {number}")
+            utterances.append(Utterance(*named, each.source))
 
         # The models that the weights were tuned for, under any name here.
         weights = asked.weights
@@ -190,7 +180,7 @@ class Handlers:
             raise Refusal(
                 400,
                 "the weights were tuned for other models",
-                f"for {', '.join(weights.models)}; GET /models lists those that are served",
+                f"for {', '.join(weights.models)}; GET /models lists the models here",
             )
         first = self.models.named(next(iter(models)))
 
@@ -230,10 +220,8 @@ class Handlers:
             )
 
         # A sequence of labels for each column; their probabilities, of all labels of each word.
-        label_counts = _label_counts(model)
-        of_a_word = len(label_counts) * nbest
-        if asked.probabilities:
-            of_a_word += sum(label_counts)
+        counts = _label_counts(model)
+        of_a_word = len(counts) * nbest + (sum(counts) if asked.probabilities else 0)
         demand = Demand(
             readings=[(each if isinstance(each, str) else " ".join(each),) for each in sentences],
             tokenizer=model.tokenizer,
@@ -290,8 +278,7 @@ class Handlers:
         def numbers(tokens: int) -> int:
             if not settings.attention:
                 return 2 * settings.nbest * len(sources)
-            of_the_longest = settings.limit(int(tokens * longest_share))
-            return settings.nbest * tokens * of_the_longest
+            return settings.nbest * tokens * settings.limit(int(tokens * longest_share))
 
         demand = Demand(
             readings=[(source,) for source in sources],
@@ -306,13 +293,13 @@ class Handlers:
     def _is_small(self, demand: Demand) -> bool:
         """Return whether a request is soon answered; refuse one that is too large. A request that
         is not small may still be too large: `cost_of` says so, in a thread."""
-        check_texts(demand, self.most)
-        if demand.characters > FEW_CHARACTERS:
+        costs.check_texts(demand, self.most)
+        if demand.characters > costs.FEW_CHARACTERS:
             return False
-        return cost_of(demand, self.most).is_small
+        return costs.cost_of(demand, self.most).is_small
 
     async def _computed(
-        self, model: ServedModel, demand: Demand, answer: Callable[[], Struct],
+        self, model: ServedModel, demand: Demand, answer: Callable[[], msgspec.Struct],
         is_long: bool = False,
     ) -> schemas.Reply:  # fmt: skip
         """Compute an answer in a thread, unless the request is too large. is_long: it takes long,
@@ -322,7 +309,7 @@ class Handlers:
 
         # Large answers are written in the thread, too.
         def encoded() -> bytes:
-            cost_of(demand, self.most)
+            costs.cost_of(demand, self.most)
             return schemas.encode(answer())
 
         return await model.run(encoded)
@@ -349,14 +336,11 @@ def _demand_of_scores(
             count += tokens
         if settings.words:
             words = sum(len(text.split()) + 1 for text in asked.sentences)
-            of_a_word = NUMBERS_OF_A_WORD + settings.next_words
-            count += words * of_a_word
+            count += words * (NUMBERS_OF_A_WORD + settings.next_words)
         return count
 
     # Next words are written out, so each number needs more room.
-    width = BYTES_OF_A_NUMBER
-    if settings.next_words:
-        width += model.longest_symbol
+    width = BYTES_OF_A_NUMBER + (model.longest_symbol if settings.next_words else 0)
     assert model.scoring is not None  # `score` is for models that give probabilities
     return Demand(
         readings=[(text, *beside) for text in asked.sentences],

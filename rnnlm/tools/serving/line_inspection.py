@@ -4,7 +4,7 @@ earlier words on each prediction, the orders at which n-grams were found, and th
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,14 +27,12 @@ _KINDS = {"gates": "gates", "influence": "gradients"}
 
 def inspections_of(core: LanguageModel | LabelModel) -> list[str]:
     """Return the names of the inspections that apply to a model."""
-    its = kind_of(loading.kind_of(core), loading.task_of(core))
-    names = []
-    for name, inspection in _KINDS.items():
-        if inspection in its.has and not isinstance(core, AdaptedModel):
-            names.append(name)
     if isinstance(core, NgramModel):
-        names.append("orders")
-    return names
+        return ["orders"]
+    if isinstance(core, AdaptedModel):
+        return []
+    kind = kind_of(loading.kind_of(core), loading.task_of(core))
+    return [name for name, inspection in _KINDS.items() if inspection in kind.has]
 
 
 def gates(core: LanguageModel | LabelModel, text: str) -> schemas.GatesAnswer:
@@ -44,11 +42,14 @@ def gates(core: LanguageModel | LabelModel, text: str) -> schemas.GatesAnswer:
     found = inspect_gates(core, text)
     layers = []
     for number, layer in enumerate(found.layers, start=1):
-        shown = []
-        for name, values_TH in layer.gates.items():
-            mean = values_TH.mean(axis=1).round(DECIMALS).tolist()
-            units = values_TH[:, :FIRST_UNITS].round(DECIMALS).tolist()
-            shown.append(schemas.GateRecord(gate=name, mean=mean, units=units))
+        shown = [
+            schemas.GateRecord(
+                gate=name,
+                mean=values_TH.mean(axis=1).round(DECIMALS).tolist(),
+                units=values_TH[:, :FIRST_UNITS].round(DECIMALS).tolist(),
+            )
+            for name, values_TH in layer.gates.items()
+        ]
         layers.append(schemas.LayerRecord(layer=number, name=layer.name, gates=shown))
     return schemas.GatesAnswer(words=list(found.tokens), layers=layers)
 
@@ -58,9 +59,7 @@ def influence(core: LanguageModel | LabelModel, text: str) -> schemas.InfluenceA
     from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 
     [found] = inspect_sensitivity({"": core}, text).models
-    rows = []
-    for place, norms in enumerate(found.norms.tolist()):
-        rows.append(norms[: place + 1])
+    rows = [norms[: place + 1] for place, norms in enumerate(found.norms.tolist())]
     return schemas.InfluenceAnswer(
         words=list(found.predicted), read=list(found.read), influence=rows
     )
@@ -84,10 +83,8 @@ def orders(core: LanguageModel | LabelModel, text: str) -> schemas.OrdersAnswer:
         for ids, nats in lookup.given_up:
             names = [SENTENCE_START if symbols[id] == BOUNDARY else symbols[id] for id in ids]
             backoffs.append(schemas.BackoffRecord(context=" ".join(names), nats=_finite(nats)))
-        logprob_nats = _finite(lookup.logprob_nats)
-        words.append(schemas.OrderRecord(
-            word=word, order=lookup.order, logprob_nats=logprob_nats, backoffs=backoffs
-        ))  # fmt: skip
+        found = (lookup.order, _finite(lookup.logprob_nats), backoffs)
+        words.append(schemas.OrderRecord(word, *found))
     return schemas.OrdersAnswer(words=words)
 
 
@@ -107,24 +104,16 @@ class Inspection:
 def _gate_numbers(core: Any, tokens: int) -> int:
     from rnnlm.lm.neural.layers.layers import named_layers
 
-    of_a_token = 0
-    for layer in named_layers(core.network).values():
-        of_a_token += max(1, layer.gates) * (1 + min(layer.width, FIRST_UNITS))
-    return tokens * of_a_token
-
-
-def _influence_numbers(core: Any, tokens: int) -> int:
-    return tokens * (tokens + 1) // 2
-
-
-def _order_numbers(core: Any, tokens: int) -> int:
-    return 2 * tokens * core.order
+    return tokens * sum(
+        max(1, layer.gates) * (1 + min(layer.width, FIRST_UNITS))
+        for layer in named_layers(core.network).values()
+    )
 
 
 INSPECTIONS = {
     "gates": Inspection(gates, _gate_numbers),
-    "influence": Inspection(influence, _influence_numbers),
-    "orders": Inspection(orders, _order_numbers),
+    "influence": Inspection(influence, lambda core, tokens: tokens * (tokens + 1) // 2),
+    "orders": Inspection(orders, lambda core, tokens: 2 * tokens * cast(NgramModel, core).order),
 }
 
 
@@ -139,8 +128,7 @@ def word_ranks(
     if not model.tokenizer.starts_word_V.all():
         return [[None] * len(score.word_scores) for score in scores]
     read = [each for each, score in zip(sentences, scores, strict=True) if score.is_read]
-    lines = [line_of(each) if each.given else each.text for each in read]
-    encoded = model.tokenizer.encode(lines)
+    encoded = model.tokenizer.encode([line_of(each) if each.given else each.text for each in read])
     spans = span_scoring.spans_between(encoded.offsets)
     initial = span_scoring.initial_states(model, [each.source for each in read])
     rank_N = distributions.ranks(model, encoded.ids, spans, initial)
@@ -155,7 +143,6 @@ def word_ranks(
         begin = next(ends) - score.tokens - (not eos)
         tokens = [word.tokens for word in score.word_scores]
         places = begin + np.cumsum([0, *tokens[:-1]], dtype=np.int64)[: len(tokens)]
-        its_ranks = rank_N[places].tolist()
-        pairs = zip(its_ranks, tokens, strict=True)
+        pairs = zip(rank_N[places].tolist(), tokens, strict=True)
         ranks.append([rank if count == 1 else None for rank, count in pairs])
     return ranks

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from rnnlm.tools.serving import settings as limits
 from rnnlm.tools.serving.costs import limits_of
 from rnnlm.tools.serving.schemas import ErrorAnswer, Reply
-from rnnlm.tools.serving.settings import ServingSettings
 
 REFERENCES = "#/components/schemas/{name}"
 OF_EVERY_REQUEST = ("401", "429", "503")
 SECURITY = {"token": {"type": "http", "scheme": "bearer"}}
 
 
-def limits_in_words(settings: ServingSettings) -> dict[str, int | float]:
+def limits_in_words(settings: limits.ServingSettings) -> dict[str, int | float]:
     """Return the limits of a request, by name."""
     most = limits_of(settings)
     return {
@@ -37,7 +35,7 @@ def limits_in_words(settings: ServingSettings) -> dict[str, int | float]:
     }
 
 
-def _refusals(settings: ServingSettings) -> dict[str, str]:
+def _refusals(settings: limits.ServingSettings) -> dict[str, str]:
     """Return why requests are refused, by status."""
     most = limits_of(settings)
     return {
@@ -64,9 +62,9 @@ class Endpoint:
 
     path: str
     answer: Callable[..., Awaitable[Reply]]
-    asked: type[Struct] | None
-    gives: tuple[type[Struct], ...]
-    events: tuple[type[Struct], ...] = ()
+    asked: type[msgspec.Struct] | None
+    gives: tuple[type[msgspec.Struct], ...]
+    events: tuple[type[msgspec.Struct], ...] = ()
 
     @property
     def method(self) -> str:
@@ -74,10 +72,10 @@ class Endpoint:
         return "GET" if self.asked is None else "POST"
 
 
-def document(endpoints: Sequence[Endpoint], settings: ServingSettings) -> dict[str, Any]:
+def document(endpoints: Sequence[Endpoint], settings: limits.ServingSettings) -> dict[str, Any]:
     """Return the description of the endpoints, in JSON's types (OpenAPI 3.1)."""
     # A type that several endpoints share is described once, and referred to.
-    types: list[type[Struct]] = [ErrorAnswer]
+    types: list[type[msgspec.Struct]] = [ErrorAnswer]
     for each in endpoints:
         types += [*each.gives, *each.events]
         if each.asked:
@@ -113,7 +111,9 @@ def document(endpoints: Sequence[Endpoint], settings: ServingSettings) -> dict[s
     }
 
 
-def _answer(endpoint: Endpoint, schema_of: dict[type[Struct], dict[str, Any]]) -> dict[str, Any]:
+def _answer(
+    endpoint: Endpoint, schema_of: dict[type[msgspec.Struct], dict[str, Any]]
+) -> dict[str, Any]:
     """Describe the answers of an endpoint."""
     content = {"application/json": {"schema": _any_of(endpoint.gives, schema_of)}}
     if endpoint.events:
@@ -122,7 +122,7 @@ def _answer(endpoint: Endpoint, schema_of: dict[type[Struct], dict[str, Any]]) -
 
 
 def _any_of(
-    types: Sequence[type[Struct]], schema_of: dict[type[Struct], dict[str, Any]]
+    types: Sequence[type[msgspec.Struct]], schema_of: dict[type[msgspec.Struct], dict[str, Any]]
 ) -> dict[str, Any]:
     schemas = [schema_of[each] for each in types]
     return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}

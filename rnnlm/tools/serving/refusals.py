@@ -58,8 +58,7 @@ def _place(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return "an unknown place"
-    parts = PurePath(frames[-1].filename).parts[-3:]
-    return f"{'/'.join(parts)}:{frames[-1].lineno}"
+    return f"{'/'.join(PurePath(frames[-1].filename).parts[-3:])}:{frames[-1].lineno}"
 
 
 def error_record(refusal: Refusal) -> dict[str, dict[str, str]]:

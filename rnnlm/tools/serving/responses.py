@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,13 +14,15 @@ from rnnlm.errors import nearest
 from rnnlm.tools.serving import schemas
 from rnnlm.tools.serving.refusals import Refusal, error_record, refusal_of
 
-Asked = TypeVar("Asked", bound=Struct)
+Asked = TypeVar("Asked", bound=msgspec.Struct)
 Result = TypeVar("Result")
 SOON_SECONDS = 0.02
 HttpFunction = Callable[[Request], Awaitable[Response]]
 
 
-async def server_sent(first: Struct, rest: AsyncIterator[Struct]) -> AsyncIterator[bytes]:
+async def server_sent(
+    first: msgspec.Struct, rest: AsyncIterator[msgspec.Struct]
+) -> AsyncIterator[bytes]:
     """Yield events as a stream of server-sent ones; an error is the last of them."""
     yield b"data: " + schemas.encode(first) + b"\n\n"
     try:
@@ -52,9 +53,8 @@ async def unless_left(request: Request, answer: Awaitable[Result]) -> Result:
 
 async def _left(request: Request) -> None:
     """Wait until the client leaves."""
-    message = await request.receive()
-    while message["type"] != "http.disconnect":
-        message = await request.receive()
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def decoded(body: bytes, decoder: msgspec.json.Decoder[Asked]) -> Asked:
@@ -63,7 +63,11 @@ def decoded(body: bytes, decoder: msgspec.json.Decoder[Asked]) -> Asked:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _misfit(str(error), decoder.type) from None
+        # Suggest a field where one is unknown.
+        unknown = _UNKNOWN_FIELD.search(str(error))
+        hint = nearest(unknown[1], _fields_of(decoder.type)) if unknown else ""
+        what = "the request does not match the schema"
+        raise Refusal(422, what, str(error), hint) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal(400, "the body is not JSON", str(error)) from None
 
@@ -85,18 +89,8 @@ def refused(error: Exception) -> Response:
 _UNKNOWN_FIELD = re.compile(r"unknown field `(.*?)`")
 
 
-def _misfit(why: str, kind: type[Struct]) -> Refusal:
-    """Refuse a request that does not match its schema; suggest a field where one is unknown."""
-    unknown = _UNKNOWN_FIELD.search(why)
-    hint = nearest(unknown[1], _fields_of(kind)) if unknown else ""
-    return Refusal(422, "the request does not match the schema", why, hint)
-
-
 @functools.cache
-def _fields_of(kind: type[Struct]) -> set[str]:
+def _fields_of(kind: type[msgspec.Struct]) -> set[str]:
     """Return the fields of a request and of the objects in it."""
     _, components = msgspec.json.schema_components([kind])
-    names: set[str] = set()
-    for schema in components.values():
-        names.update(schema.get("properties", ()))
-    return names
+    return set().union(*(schema.get("properties", ()) for schema in components.values()))

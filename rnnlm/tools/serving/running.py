@@ -38,8 +38,12 @@ def tokens_from(file: str | None) -> list[str]:
         tokens = [os.environ[TOKEN_VARIABLE]]
     else:
         where = file
-        tokens = _read_token(file).split("\n")
-        tokens = [token.strip() for token in tokens if token.strip()] or [""]
+        try:
+            with open(file, "rb") as stream:
+                lines = stream.read(1 << 16).decode("ascii", "replace").split("\n")
+        except OSError as error:
+            raise UsageError(f"cannot read the token from {file}", error.strerror or "") from None
+        tokens = [token.strip() for token in lines if token.strip()] or [""]
     for token in tokens:
         _check_token(token, where)
     return tokens
@@ -50,20 +54,11 @@ def _check_token(token: str, where: str) -> None:
         why = f"it has {len(token)} characters; at least {FEWEST_CHARACTERS} are needed"
         raise UsageError(f"the token in {where} is too short", why, f"make one: {MAKE_TOKEN}")
     if not all("!" <= character <= "~" for character in token):
-        why = "use only letters, digits and symbols of ASCII"
         raise UsageError(
             f"the token in {where} holds characters that HTTP headers cannot carry",
-            why,
+            "use only letters, digits and symbols of ASCII",
             f"make one: {MAKE_TOKEN}",
         )
-
-
-def _read_token(file: str) -> str:
-    try:
-        with open(file, "rb") as stream:
-            return stream.read(1 << 16).decode("ascii", "replace")
-    except OSError as error:
-        raise UsageError(f"cannot read the token from {file}", error.strerror or "") from None
 
 
 def check_access(settings: ServingSettings, tokens: Sequence[str] = ()) -> None:
@@ -152,17 +147,13 @@ def _bound(settings: ServingSettings) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        hint = ""
-        if error.errno == errno.EADDRINUSE:
-            hint = (
-                "choose another "
-                + keyword("port")
-                + "; "
-                + keyword("port", 0)
-                + " takes any free one"
-            )
+        other = (
+            "choose another " + keyword("port") + "; " + keyword("port", 0) + " takes any free one"
+        )
         raise UsageError(
-            f"cannot listen at {host}, port {port}", error.strerror or "", hint
+            f"cannot listen at {host}, port {port}",
+            error.strerror or "",
+            other if error.errno == errno.EADDRINUSE else "",
         ) from None
     return listener
 

@@ -34,10 +34,11 @@ def takes(settings: type, *names: str) -> Callable[[type[S]], type[S]]:
 
     def apply(request: type[S]) -> type[S]:
         hints = typing.get_type_hints(settings, include_extras=True)
-        fields = []
-        for field in dataclasses.fields(settings):
-            if field.name in (names or hints):
-                fields.append((field.name, hints[field.name], field.default))
+        fields = [
+            (field.name, hints[field.name], field.default)
+            for field in dataclasses.fields(settings)
+            if field.name in (names or hints)
+        ]
         made = msgspec.defstruct(
             request.__name__,
             fields,

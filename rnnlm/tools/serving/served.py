@@ -22,7 +22,6 @@ from rnnlm.evaluation.metrics import stored_evaluations
 from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.registry import LabelModel
 from rnnlm.scoring.scorer import ModelChunk, SentenceScorer
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
@@ -31,7 +30,6 @@ from rnnlm.tools.serving import costs, work
 from rnnlm.tools.serving.line_inspection import inspections_of
 from rnnlm.tools.serving.refusals import Refusal
 from rnnlm.tools.serving.schemas import ModelRecord
-from rnnlm.tools.serving.work import FairScheduler, Outcome, finish, tell
 
 Result = TypeVar("Result")
 
@@ -92,7 +90,7 @@ class _Waiting:
                     batch.add(fitting)
                     served[client] = None
                     is_full = False
-        # Those who were served come last next time.
+        # The clients who were served come last next time.
         for client in served:
             scorings = self.by_client.pop(client)
             if scorings:
@@ -128,8 +126,8 @@ class Threads:
     """The threads that all models share, however many they are: processors are few."""
 
     def __init__(self) -> None:
-        self.small = FairScheduler(SMALL_WORK_AT_ONCE)
-        self.long = FairScheduler(LONG_WORK_AT_ONCE)
+        self.small = work.FairScheduler(SMALL_WORK_AT_ONCE)
+        self.long = work.FairScheduler(LONG_WORK_AT_ONCE)
 
 
 class ServedModel:
@@ -140,14 +138,13 @@ class ServedModel:
     """
 
     def __init__(
-        self, name: str, core: LanguageModel | LabelModel, threads: Threads | None = None
+        self, name: str, core: LanguageModel | registry.LabelModel, threads: Threads | None = None
     ) -> None:
         self.name = name
         self.core = core
         self.task = registry.task(loading.task_of(core))
-        self.scoring: LanguageModel | None = None
-        if "score" in self.task.commands:
-            self.scoring = loading.scoring_model_of(core)
+        is_scoring = "score" in self.task.commands
+        self.scoring = loading.scoring_model_of(core) if is_scoring else None
         self.record = record_of(name, core)
         self.tokenizer = _tokenizer_of(core)
         self.longest_symbol = max(map(len, self.tokenizer.symbols()))
@@ -197,10 +194,10 @@ class ServedModel:
     def _compute(self) -> None:
         while True:
             batch = self._waiting.take()
-            tell(batch[0].done.get_loop(), self._score(batch))
+            work.tell(batch[0].done.get_loop(), self._score(batch))
 
     def _score_soon(self) -> None:
-        finish(self._score(self._soon.take_some()))
+        work.finish(self._score(self._soon.take_some()))
         # One call a turn of the loop.
         if self._soon.by_client:
             asyncio.get_running_loop().call_soon(self._score_soon)
@@ -210,7 +207,7 @@ class ServedModel:
         [chunk] = self._scorer_of(settings).side_by_side([sentences])
         return chunk
 
-    def _score(self, batch: list[_Scoring]) -> "list[Outcome[ModelChunk]]":
+    def _score(self, batch: list[_Scoring]) -> "list[work.Outcome[ModelChunk]]":
         """Score the requests taken together. Return the results of each one that still waits."""
         batch = [each for each in batch if not each.done.cancelled()]
         if not batch:
@@ -248,10 +245,9 @@ class ServedModels:
     def load(cls, names: Sequence[str], device: str = "auto") -> "ServedModels":
         """Load models, each to be called by the last part of its folder, or by as many as
         distinguish it from the others."""
-        called = names_of(names, None)
         threads = Threads()
         models = []
-        for name, given in zip(called, names, strict=True):
+        for name, given in zip(names_of(names, None), names, strict=True):
             core = loading.load(given, device)
             models.append(ServedModel(name, core, threads))
             # Messages name a model by its origin, which is private.
@@ -266,7 +262,7 @@ class ServedModels:
             return self.first
         model = self.by_name.get(name)
         if model is None:
-            hint = nearest(name, self.by_name) or "GET /models lists those that are served"
+            hint = nearest(name, self.by_name) or "GET /models lists the models here"
             raise Refusal(404, f"no model {name!r} is served", hint=hint)
         return model
 
@@ -277,7 +273,7 @@ class ServedModels:
         return model
 
 
-def _tokenizer_of(core: LanguageModel | LabelModel) -> Tokenizer:
+def _tokenizer_of(core: LanguageModel | registry.LabelModel) -> Tokenizer:
     """Return the tokenizer of the texts that a model reads; models of other tasks have it in their
     codec."""
     found: Any = core.tokenizer
@@ -289,15 +285,19 @@ def _tokenizer_of(core: LanguageModel | LabelModel) -> Tokenizer:
 # ---- The entry of GET /models for a model.
 
 
-def record_of(name: str, core: LanguageModel | LabelModel) -> ModelRecord:
+def record_of(name: str, core: LanguageModel | registry.LabelModel) -> ModelRecord:
     """Describe a loaded model."""
     task, kind = registry.task(loading.task_of(core)), loading.kind_of(core)
     tokenizers = list(task.describe(core.tokenizer).tokenizers.values())
-    is_counted = registry.kind_of(kind, task.name).is_counted
+
+    # The endpoints and inspections that the model has answers for.
+    does = [command for command in COMMANDS if command in task.commands]
+    if "generate" in does:
+        does.insert(does.index("generate"), "next")
     return ModelRecord(
         name=name,
         kind=kind,
-        family="ngram" if is_counted else "network",
+        family="ngram" if registry.kind_of(kind, task.name).is_counted else "network",
         task=task.name,
         tokenizer=tokenizers[-1].name,
         vocabulary=tokenizers[-1].size,
@@ -305,11 +305,11 @@ def record_of(name: str, core: LanguageModel | LabelModel) -> ModelRecord:
         order=core.order if isinstance(core, NgramModel) else None,
         test_ppl=_test_perplexity(core),
         fingerprint=core.fingerprint,
-        can=_abilities(core),
+        can=[*does, *inspections_of(core)],
     )
 
 
-def _test_perplexity(core: LanguageModel | LabelModel) -> float | None:
+def _test_perplexity(core: LanguageModel | registry.LabelModel) -> float | None:
     """Return the perplexity per token of the test text, where the folder of the model has it."""
     origin = loading.origin_of(core)
     if origin is None:
@@ -317,12 +317,3 @@ def _test_perplexity(core: LanguageModel | LabelModel) -> float | None:
     evaluation = stored_evaluations(read_manifest(loading.base_folder(origin[0]))).get("test")
     metric = evaluation.metric("ppl_token") if evaluation else None
     return metric.value if metric else None
-
-
-def _abilities(core: LanguageModel | LabelModel) -> list[str]:
-    """Return the endpoints and inspections that the model has answers for."""
-    task = registry.task(loading.task_of(core))
-    does = [command for command in COMMANDS if command in task.commands]
-    if "generate" in does:
-        does.insert(does.index("generate"), "next")
-    return [*does, *inspections_of(core)]

@@ -209,7 +209,7 @@ computing = Computing()
 
 
 def finish(outcomes: Sequence[Outcome[Any]]) -> None:
-    """Give those who wait their results, in the thread of the event loop."""
+    """Give their results to the requests that wait, in the thread of the event loop."""
     for done, result in outcomes:
         if done.done():  # who waited has left
             continue
