@@ -213,18 +213,16 @@ def _show_event(event: "Event", progress: terminal.Progress) -> None:
 
 def _show(result: "FilterFinished") -> None:
     """Print the results, by group."""
-    records = []
-    for group in result.groups:
-        share = "-" if group.share is None else f"{group.share:.2%}"
-        records.append(
-            {
-                "group": group.name,
-                "documents": f"{group.documents:,}",
-                "share": share,
-                "words": f"{group.words:,}",
-                "written": "yes" if group.kept else "no",
-            }
-        )
+    records = [
+        {
+            "group": group.name,
+            "documents": f"{group.documents:,}",
+            "share": "-" if group.share is None else f"{group.share:.2%}",
+            "words": f"{group.words:,}",
+            "written": "yes" if group.kept else "no",
+        }
+        for group in result.groups
+    ]
     terminal.print_table(terminal.Table.of_records(records, left=["group", "written"]))
 
     # Below the table: how to sort other texts in the same way, and how much was read.
@@ -236,8 +234,7 @@ def _show(result: "FilterFinished") -> None:
     files = terminal.plural(result.shards, "file")
     if result.shards_before:
         files += f", {result.shards_before:,} of them finished earlier"
-    documents = terminal.plural(result.documents, "document")
-    line = f"{files}; {documents} in {result.output}"
+    line = f"{files}; {terminal.plural(result.documents, 'document')} in {result.output}"
     if result.text_bytes >= LEAST_BYTES:
         speed = terminal.amount(result.text_bytes_per_second, unit="bytes")
         line += (

@@ -85,8 +85,7 @@ def inspection_command(
             elif examines == "models":
                 given["models"] = chosen_models(given.pop("model_names"), name)
             elif examines == "vectors":
-                file = given.pop("vectors_file")
-                given["model"] = _vectors(given.pop("model_name"), file, name)
+                given["model"] = _vectors(given.pop("model_name"), given.pop("vectors_file"), name)
             show(find(**given), as_json, plot)
 
         # click shows the docstring of the command's function as its help.
@@ -241,7 +240,7 @@ def find_spectrum(**given: Any) -> "Inspection":
         "--units",
         metavar="N,...",
         callback=list_of(int, "numbers, such as 3,17"),
-        help="Units to draw, numbered from 0.  [default: those that vary most]",
+        help="Units to draw, numbered from 0.  [default: the units that vary most]",
     ),
     number_option("--unit-count", default=16, help="Number of units to draw."),
 )
@@ -320,7 +319,7 @@ def find_units(text: tuple[str, ...], **given: Any) -> "Inspection":
         number_option(
             "--window",
             default=200,
-            help="Number of tokens read when those further back than k are shuffled.",
+            help="Number of tokens read when the tokens further back than k are shuffled.",
             least=101,
         ),
         number_option("--seed", default=0, help="Random seed of positions and shuffling.", least=0),
@@ -506,11 +505,8 @@ def find_probe(model: str, data: str, texts: bool, device: str, **given: Any) ->
     options.check_texts(data, *given["test_data"])
     from rnnlm.tools.inspection.probing import Level, inspect_probe
 
-    reading = {}
-    for name in ("format", "column", "encoding_errors"):
-        value = given.pop(name)
-        if value is not None:
-            reading[name] = value
+    names = ("format", "column", "encoding_errors")
+    reading = options.without_none({name: given.pop(name) for name in names})
     level: Level | None = "text" if texts else None
     with terminal.Progress() as say:
         return inspect_probe(

@@ -87,11 +87,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
         outputs.check_apart([output], sources.expand(names))
 
     # A prepared text keeps its own tokenizer, which none of these options may change.
-    words = {}
-    for name in _OF_WORDS:
-        value = given.pop(name)
-        if value is not None:
-            words[name] = value
+    words = without_none({name: given.pop(name) for name in _OF_WORDS})
 
     # The same vectors may be there already.
     opened = corpus_of(names, flags)

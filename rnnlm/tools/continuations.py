@@ -10,6 +10,7 @@ words, with a notice.
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -43,7 +44,7 @@ class _PairReader:
 
     tokenizer: Tokenizer
     special_symbols: str
-    unknown: dict[str, int] = field(default_factory=dict)
+    unknown: Counter[str] = field(default_factory=Counter)
     tokens: int = 0
     cut_words: int = 0
 
@@ -52,23 +53,19 @@ class _PairReader:
         there."""
         lines = [line.removesuffix("\r") for line in text.split("\n")]
         hint = "remove it, or give special_symbols=drop or replace"
-        kept = []
-        for line in lines:
-            if not is_blank(line):
-                kept.append(check_reserved(line, "the text", self.special_symbols, hint))
+        kept = [
+            check_reserved(line, "the text", self.special_symbols, hint)
+            for line in lines
+            if not is_blank(line)
+        ]
         encoded = self.tokenizer.encode(kept)
 
         # A tokenizer that spells reads unknown words by their characters: nothing is lost.
         if len(encoded.oov) and not self.tokenizer.spells:
-            surface: list[str] = []
-            for line in kept:
-                surface += self.tokenizer.surface(line)
-            for at in encoded.oov:
-                self.unknown[surface[at]] = self.unknown.get(surface[at], 0) + 1
+            surface = list(itertools.chain.from_iterable(map(self.tokenizer.surface, kept)))
+            self.unknown.update(surface[at] for at in encoded.oov)
 
-        ids = encoded.ids
-        if not is_blank(lines[-1]):
-            ids = ids[:-1]
+        ids = encoded.ids if is_blank(lines[-1]) else encoded.ids[:-1]
         self.tokens += len(ids)
         return ids
 
@@ -99,11 +96,9 @@ class _PairReader:
     def warn(self) -> None:
         """Send notices of unknown tokens and of words that were cut."""
         if self.unknown:
-            names = first_of(list(self.unknown), UNKNOWN_SHOWN)
-            count = sum(self.unknown.values())
             notice(
-                f"{count:,} of {self.tokens:,} tokens are unknown to the model, read as <unk>: "
-                f"{names}"
+                f"{self.unknown.total():,} of {self.tokens:,} tokens are unknown to the model, "
+                f"read as <unk>: {first_of(list(self.unknown), UNKNOWN_SHOWN)}"
             )
         if self.cut_words:
             notice(
@@ -121,25 +116,22 @@ def score_continuations(
     is the start of a text; an empty continuation has probability one.
     """
     reader = _PairReader(model.tokenizer, special_symbols)
-    texts, begins = [], []
-    for context, continuation in pairs:
-        text, begin = reader.pair(context, continuation)
-        texts.append(text)
-        begins.append(begin)
+    read = [reader.pair(context, continuation) for context, continuation in pairs]
     reader.warn()
 
     # Read all of them, and compare only where continuations are.
-    ids, spans = _side_by_side(texts, model.tokenizer.boundary_id)
-    begin_S = np.array(begins, dtype=np.int64)
+    ids, spans = _side_by_side([text for text, _ in read], model.tokenizer.boundary_id)
+    begin_S = np.array([begin for _, begin in read], dtype=np.int64)
     logprob_N, is_likeliest_N = prefixes.score_and_compare(model, ids, spans, begin_S)
     span_scoring.check_scores(logprob_N)
-
-    scores = []
-    for (start, end), begin in zip(spans.tolist(), begins, strict=True):
-        logprob = math.fsum(logprob_N[start + begin : end])
-        is_greedy = bool(is_likeliest_N[start + begin : end].all())
-        scores.append(ContinuationScore(logprob, is_greedy, tokens=end - start - begin))
-    return scores
+    return [
+        ContinuationScore(
+            logprob_nats=math.fsum(logprob_N[start + begin : end]),
+            is_greedy=bool(is_likeliest_N[start + begin : end].all()),
+            tokens=end - start - begin,
+        )
+        for (start, end), begin in zip(spans.tolist(), begin_S.tolist(), strict=True)
+    ]
 
 
 def score_texts(
@@ -175,10 +167,9 @@ def continue_texts(
     written = [""] * len(read)
     for first in range(0, len(read), rows):
         numbers = by_length[first : first + rows]
-        texts = _continue_batch(
-            model, [read[number] for number in numbers], numbers, stops, settings
-        )
-        for number, text in zip(numbers, texts, strict=True):
+        texts = [read[number] for number in numbers]
+        continued = _continue_batch(model, texts, numbers, stops, settings)
+        for number, text in zip(numbers, continued, strict=True):
             written[number] = text
     return written
 
@@ -229,16 +220,16 @@ def _continue_batch(
         for text in drawn:
             new_tokens = text.ids[:-1] if text.ended else text.ids
             shown = _added_text(model.tokenizer, lines[text.number], new_tokens)
-            continuations[text.number], is_stopped = _cut_at_stop(shown, stops)
-            text.is_finished |= is_stopped
+            places = [place for place in map(shown.find, stops) if place >= 0]
+            continuations[text.number] = shown[: min(places)] if places else shown
+            text.is_finished |= bool(places)
     return continuations
 
 
 def _last_line(ids: np.ndarray, boundary_id: int) -> list[int]:
     """Return the tokens after the last boundary."""
     ends = np.flatnonzero(ids == boundary_id)
-    start = ends[-1] + 1 if len(ends) else 0
-    return ids[start:].tolist()
+    return ids[ends[-1] + 1 if len(ends) else 0 :].tolist()
 
 
 def _added_text(tokenizer: Tokenizer, line: list[int], new_tokens: list[int]) -> str:
@@ -247,14 +238,4 @@ def _added_text(tokenizer: Tokenizer, line: list[int], new_tokens: list[int]) ->
     # differently then.
     before = tokenizer.decode(line)
     whole = tokenizer.decode([*line, *new_tokens])
-    if whole.startswith(before):
-        return whole[len(before) :]
-    return tokenizer.decode(new_tokens)
-
-
-def _cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """Cut `text` before the first of `stops`. Return it, and whether it was cut."""
-    places = [place for place in map(text.find, stops) if place >= 0]
-    if not places:
-        return text, False
-    return text[: min(places)], True
+    return whole[len(before) :] if whole.startswith(before) else tokenizer.decode(new_tokens)

@@ -14,10 +14,11 @@ tokens has the product of their probabilities; sentences are words with one spac
 
 import copy
 import functools
+import itertools
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,10 +166,8 @@ class Model:
         Raises:
             TextError: `<s>` is one of the words.
         """
-        tokens: list[int] = []
-        for ids, _ in self._tokens(sentence, eos):
-            tokens += ids
-        return LOG10_PER_NAT * math.fsum(logprob for logprob, _ in self._line(tokens, bos))
+        answers = self._line(self._tokens(sentence, eos), bos)
+        return LOG10_PER_NAT * math.fsum(logprob for logprob, _ in answers)
 
     def full_scores(
         self, sentence: str | bytes, bos: bool = True, eos: bool = True
@@ -181,18 +180,14 @@ class Model:
         """
         # The model reads the line at once, token by token.
         words = list(self._tokens(sentence, eos))
-        tokens: list[int] = []
-        for ids, _ in words:
-            tokens += ids
-        answers = self._line(tokens, bos)
+        answers = self._line(words, bos)
 
         # A word has the probability of its tokens; its n-gram is the n-gram of the last one.
         start = 0
         for ids, is_known in words:
             end = start + len(ids)
             log10_p = LOG10_PER_NAT * math.fsum(logprob for logprob, _ in answers[start:end])
-            _, length = answers[end - 1]
-            yield log10_p, length, not is_known
+            yield log10_p, answers[end - 1][1], not is_known
             start = end
 
     def perplexity(self, sentence: str | bytes) -> float:
@@ -221,8 +216,7 @@ class Model:
             UsageError: no model, or another one, wrote `in_state`.
             TextError: the word is `<s>`.
         """
-        log10_p, _, _ = self._advance(in_state, word, out_state)
-        return log10_p
+        return self._advance(in_state, word, out_state)[0]
 
     def BaseFullScore(self, in_state: State, word: str, out_state: State) -> FullScoreReturn:
         """Do as :meth:`BaseScore`, and also return the length of the n-gram and whether the word is
@@ -231,10 +225,7 @@ class Model:
 
     def __contains__(self, word: str | bytes) -> bool:
         word = _text(word)
-        if word == SENTENCE_START:
-            return True
-        _, is_known = self._words.of(word)
-        return is_known
+        return word == SENTENCE_START or self._words.of(word)[1]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} from {os.path.basename(os.fsdecode(self.path))}>"
@@ -259,9 +250,13 @@ class Model:
         if eos:
             yield self._words.of(BOUNDARY)
 
-    def _line(self, tokens: list[int], bos: bool) -> list[tuple[float, int]]:
+    def _line(
+        self, words: Iterable[tuple[tuple[int, ...], bool]], bos: bool
+    ) -> list[tuple[float, int]]:
+        """Return log p and the n-gram length of each token of these words."""
         start = self._scorer.begin() if bos else self._scorer.null()
-        return self._scorer.score_tokens(start, tokens)
+        tokens = itertools.chain.from_iterable(ids for ids, _ in words)
+        return self._scorer.score_tokens(start, list(tokens))
 
     def _advance(self, in_state: State, word: str, out_state: State) -> tuple[float, int, bool]:
         if not isinstance(in_state, State):

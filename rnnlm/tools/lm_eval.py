@@ -147,19 +147,17 @@ def generation_settings(
     until = given.get("until") or []
     stops = [until] if isinstance(until, str) else list(until)
     lengths = [given[name] for name in LENGTHS if given.get(name) is not None]
-    max_tokens = int(lengths[0]) if lengths else MOST_TOKENS
 
     # How to draw: of do_sample and temperature, one may be missing.
     temperature = float(given.get("temperature", 1.0 if given.get("do_sample") else 0.0))
     is_drawn = given.get("do_sample", temperature > 0)
-    settings = SamplingSettings(
+    return stops, SamplingSettings(
         temperature=temperature if is_drawn else 0.0,
         top_k=given.get("top_k") or None,
         top_p=given.get("top_p"),
-        max_tokens=max_tokens,
+        max_tokens=int(lengths[0]) if lengths else MOST_TOKENS,
         seed=seed,
     )
-    return stops, settings
 
 
 def main() -> None:

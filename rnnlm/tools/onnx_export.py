@@ -14,6 +14,7 @@ minus itself: so forms of cells that ONNX lacks are written as forms that it has
 """
 
 import codecs
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,8 +91,7 @@ def _contents(
     tokenizer = model.tokenizer
     # Without the file of a recogniser, the ids are our own.
     symbols = spell_symbols(tokenizer.symbols(), TOKENS)
-    lines = [f"{symbol} {id}\n" for id, symbol in enumerate(symbols)]
-    token_file = "".join(lines).encode()
+    token_file = "".join(f"{symbol} {id}\n" for id, symbol in enumerate(symbols)).encode()
     size, boundary_id = tokenizer.size, tokenizer.boundary_id
     own_ids = None
     if tokens is not None:
@@ -105,7 +105,15 @@ def _contents(
         metadata |= {"boundary_id": boundary_id, "unk_id": tokenizer.unk_id}
     else:
         models = {SHERPA: _sherpa_model(network, own_ids)}
-        metadata |= _sherpa_metadata(network, boundary_id)
+        metadata |= {
+            "model_type": "rnnlm",
+            "version": 1,
+            "comment": "for shallow fusion only",
+            "sos_id": boundary_id,
+            "eos_id": boundary_id,
+            "num_layers": network.settings.layers,
+            "hidden_size": network.settings.widths[0],
+        }
 
     files = {name: [_encoded(graph, metadata)] for name, graph in models.items()}
     files[TOKENS] = [token_file]
@@ -179,8 +187,7 @@ class _Graph:
     def linear(self, name: str, network: PortableNetwork, x_TBE: str) -> str:
         """Add the product with a matrix of the network, and its bias."""
         weight, bias = f"{name}.weight", f"{name}.bias"
-        self.weight(weight, network.arrays[weight].T)
-        product = self.node("MatMul", x_TBE, weight)
+        product = self.node("MatMul", x_TBE, self.weight(weight, network.arrays[weight].T))
         return self.node("Add", product, self.weight(bias, network.arrays[bias]))
 
 
@@ -194,16 +201,16 @@ def _encoded(graph: _Graph, metadata: Mapping[str, object]) -> bytes:
 
     # Describe inputs and outputs, add the weights, and put the graph together.
     onnx = _onnx()
-    sides = []
-    for values in (graph.inputs, graph.outputs):
-        side = []
-        for name, shape in values.items():
-            type_ = onnx.TensorProto.INT64 if name in INTEGERS else onnx.TensorProto.FLOAT
-            side.append(onnx.helper.make_tensor_value_info(name, type_, shape))
-        sides.append(side)
-    weights = []
-    for name, array in graph.weights.items():
-        weights.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+
+    def described(name: str, shape: Sequence[int | str]) -> Any:
+        kind = onnx.TensorProto.INT64 if name in INTEGERS else onnx.TensorProto.FLOAT
+        return onnx.helper.make_tensor_value_info(name, kind, shape)
+
+    sides = [itertools.starmap(described, side.items()) for side in (graph.inputs, graph.outputs)]
+    weights = [
+        onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
+        for name, array in graph.weights.items()
+    ]
     model = onnx.helper.make_model(
         onnx.helper.make_graph(graph.nodes, "language_model", *sides, weights),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
@@ -216,8 +223,7 @@ def _encoded(graph: _Graph, metadata: Mapping[str, object]) -> bytes:
     facts = {name: str(value) for name, value in metadata.items() if value is not None}
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
-    content: bytes = model.SerializeToString()
-    return content
+    return bytes(model.SerializeToString())
 
 
 # ---- Layers as operators.
@@ -273,11 +279,11 @@ def _add_layer(
         return np.concatenate([sign * blocks[place] for place, sign in order])[np.newaxis]
 
     # The fifth input is the rows' lengths, which are all T.
-    inputs = [x_TBE]
-    for name in ("weight_ih", "weight_hh"):
-        inputs.append(graph.weight(f"layers.{number}.{name}", arranged(name, order)))
+    matrices = {name: arranged(name, order) for name in ("weight_ih", "weight_hh")}
     biases = [arranged(name, order) for name in ("bias_ih", "bias_hh")]
-    inputs += [graph.weight(f"layers.{number}.bias", np.concatenate(biases, axis=1)), "", *states]
+    matrices["bias"] = np.concatenate(biases, axis=1)
+    inputs = [graph.weight(f"layers.{number}.{name}", array) for name, array in matrices.items()]
+    inputs = [x_TBE, *inputs, "", *states]
     if f"layers.{number}.peepholes" in network.arrays:
         seen = arranged("peepholes", peephole_order)
         inputs.append(graph.weight(f"layers.{number}.peepholes", seen))
@@ -299,8 +305,7 @@ def _add_connection(
     if connections == "residual":
         return graph.node("Add", x_TBE, y_TBH)
     t_TBH = graph.node("Sigmoid", graph.linear(f"highways.{number - 1}", network, x_TBE))
-    difference_TBH = graph.node("Sub", y_TBH, x_TBE)
-    return graph.node("Add", x_TBE, graph.node("Mul", t_TBH, difference_TBH))
+    return graph.node("Add", x_TBE, graph.node("Mul", t_TBH, graph.node("Sub", y_TBH, x_TBE)))
 
 
 # ---- Networks as graphs.
@@ -345,8 +350,7 @@ def _add_softmax(graph: _Graph, network: PortableNetwork, x_NE: str, name: str) 
 def _add_last(graph: _Graph, network: PortableNetwork, x_TBE: str, name: str) -> str:
     """Add the log-probabilities (B, V) of the token after the last id, of that name."""
     last_1BE = graph.node("Gather", x_TBE, graph.integers(-1))
-    last_BE = graph.node("Squeeze", last_1BE, graph.integers(0))
-    return _add_softmax(graph, network, last_BE, name)
+    return _add_softmax(graph, network, graph.node("Squeeze", last_1BE, graph.integers(0)), name)
 
 
 def _with_states(network: PortableNetwork, *inputs: str) -> tuple[_Graph, str]:
@@ -417,18 +421,6 @@ def _sherpa_model(network: PortableNetwork, own_ids: Sequence[int] | None) -> _G
         graph.node("Concat", *after[place::2], names=[name], axis=0)
         graph.outputs[name] = shape
     return graph
-
-
-def _sherpa_metadata(network: PortableNetwork, boundary_id: int) -> dict[str, object]:
-    return {
-        "model_type": "rnnlm",
-        "version": 1,
-        "comment": "for shallow fusion only",
-        "sos_id": boundary_id,
-        "eos_id": boundary_id,
-        "num_layers": network.settings.layers,
-        "hidden_size": network.settings.widths[0],
-    }
 
 
 def _read_tokens(path: Path) -> tuple[bytes, list[str]]:
@@ -545,8 +537,8 @@ the first output for the score of a whole line, which it is not.
 def _readme(models: Mapping[str, _Graph], tokenizer: Tokenizer, boundary_id: int) -> str:
     """Return the facts that a person needs to run the models."""
     settings = not_defaults(tokenizer.to_settings(), TokenizerSettings)
-    settings = [f"tokenizer={tokenizer.name}", *settings]
-    text = _README.format(settings=", ".join(settings), boundary=boundary_id)
+    shown = ", ".join([f"tokenizer={tokenizer.name}", *settings])
+    text = _README.format(settings=shown, boundary=boundary_id)
     for name, graph in models.items():
         text += _TABLE.format(name=name, about=_ABOUT[name])
         for side, values in (("input", graph.inputs), ("output", graph.outputs)):

@@ -4,7 +4,7 @@ mixtures, models that adapt themselves.
     decoder = BeamSearchDecoderCTC(Alphabet.build_alphabet(labels),
     rnnlm.tools.pyctcdecode.LanguageModel("demo"))
 
-On an ARPA file, beams and scores equal those of pyctcdecode's own class, which needs KenLM. A
+On an ARPA file, beams and scores are the same as with pyctcdecode's own class, which needs KenLM. A
 network is called once for each beam that the search extends. Importing this module needs the
 package pyctcdecode (the extra of that name).
 """
@@ -58,14 +58,16 @@ class LanguageModel(package.AbstractLanguageModel):
         Raises:
             ModelError: there is no such model, or it is damaged.
         """
-        self.model = _kenlm_model(model)
+        if isinstance(model, str | Path):
+            self.model = kenlm.Model(model)
+        else:
+            self.model = model if isinstance(model, kenlm.Model) else kenlm.Model.of(model)
 
         # The known words. With them the search sees whether a partial word can still become one.
         if unigrams is None and self.model.is_closed:
             unigrams = {*self.model.model.tokenizer.symbols()} - {BOUNDARY, UNKNOWN}
-        self._unigrams: set[str] | None = None
-        if unigrams is not None:
-            self._unigrams = {word for word in unigrams if word in self.model}
+        known = filter(self.model.__contains__, unigrams or ())
+        self._unigrams = None if unigrams is None else set(known)
         self._sorted = sorted(self._unigrams or ())
 
         self.alpha = alpha
@@ -87,13 +89,12 @@ class LanguageModel(package.AbstractLanguageModel):
         """
         for name, kind in self.SETTINGS.items():
             value = params.get(name)
-            if value is None:
-                continue
-            if not isinstance(value, kind):
+            if not isinstance(value, kind | None):
                 raise SettingsError(
                     f"{name} = {value!r} is not valid", f"it is not a {kind.__name__}"
                 )
-            setattr(self, name, value)
+            if value is not None:
+                setattr(self, name, value)
 
     def get_start_state(self) -> kenlm.State:
         """Return the state before the first word."""
@@ -107,7 +108,11 @@ class LanguageModel(package.AbstractLanguageModel):
     def score_partial_token(self, partial_token: str) -> float:
         """Return the score of an incomplete word: 0, or a penalty that grows with its length if no
         known word begins with it."""
-        if self._unigrams is None or self._begins_a_word(partial_token):
+        place = bisect_left(self._sorted, partial_token)
+        begins_a_word = any(
+            word.startswith(partial_token) for word in self._sorted[place : place + 1]
+        )
+        if self._unigrams is None or begins_a_word:
             return 0.0
         return self.unk_score_offset * max(1.0, len(partial_token) / constants.AVG_TOKEN_LEN)
 
@@ -160,15 +165,3 @@ class LanguageModel(package.AbstractLanguageModel):
         made = cls(paths["kenlm"], words.split("\n")[:-1])
         made.reset_params(**settings)
         return made
-
-    def _begins_a_word(self, letters: str) -> bool:
-        place = bisect_left(self._sorted, letters)
-        return place < len(self._sorted) and self._sorted[place].startswith(letters)
-
-
-def _kenlm_model(model: str | Path | AnyModel | kenlm.Model) -> kenlm.Model:
-    if isinstance(model, kenlm.Model):
-        return model
-    if isinstance(model, str | Path):
-        return kenlm.Model(model)
-    return kenlm.Model.of(model)

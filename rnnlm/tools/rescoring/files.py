@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -392,7 +392,7 @@ def read_kaldi(builder: ListBuilder, score_files: Sequence[str]) -> None:
     in `score_files`. TextError: a file is missing; a hypothesis lacks its score, or a score its
     hypothesis."""
     text = _text_in(builder.source)
-    _add_scored(builder, text, _sum_of_scores(builder, text.parent, score_files), _utt_and_rank)
+    _add_scored(builder, text, _sum_of_scores(builder, text.parent, score_files))
 
     # References may be beside it, too.
     beside = text.parent / KALDI_REFERENCES
@@ -413,13 +413,12 @@ def files_beside(source: str, settings: ListSettings, score_files: Sequence[str]
 
 
 def _add_scored(
-    builder: ListBuilder, text: Path, scores: dict[str, float],
-    utt_and_rank: Callable[[str, str], tuple[str, int]],
-) -> None:  # fmt: skip
+    builder: ListBuilder, text: Path, scores: dict[str, float], rank_of_all: int | None = None
+) -> None:
     """Add the hypotheses of a file, each of which has a score, and every score a hypothesis.
-    utt_and_rank: of the name of a hypothesis, and its place."""
+    rank_of_all: their rank; None: it is in the name of each."""
     for key, words, where in keyed_lines(str(text), builder.settings.encoding_errors):
-        utt, rank = utt_and_rank(key, where)
+        utt, rank = (key, rank_of_all) if rank_of_all else _utt_and_rank(key, where)
         if key not in scores:
             raise TextError(f"{where}: {key!r} has no score", "every hypothesis needs one")
         builder.add(utt, rank, Hypothesis(words, scores.pop(key), where))
@@ -551,4 +550,4 @@ def read_espnet(builder: ListBuilder) -> None:
     for rank, folder in folders:
         rows = _scores_in(builder, folder / "score", builder.settings.costs)
         scores = {utt: score for utt, score, _ in rows}
-        _add_scored(builder, folder / "text", scores, lambda utt, _: (utt, rank))
+        _add_scored(builder, folder / "text", scores, rank)

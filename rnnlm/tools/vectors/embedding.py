@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rnnlm.checks import items_of
 from rnnlm.errors import ModelError, TextError, UsageError, keyword, notice
@@ -24,7 +23,6 @@ from rnnlm.lm.base.layer_outputs import (
     LayerReader,
     LineWords,
 )
-from rnnlm.lm.base.loading import ScoringModel
 from rnnlm.text.batches import by_length, why_too_long
 from rnnlm.text.lines import by_kind, check_reserved, is_blank
 from rnnlm.text.sources import in_lists
@@ -35,13 +33,13 @@ from rnnlm.tools.vectors.settings import EmbeddingSettings, Pooling
 # Shapes: T places, B lines, H width of the layer, W words of all lines together.
 
 
-def of_lines(outputs: LayerOutputs, pooling: Pooling) -> Tensor:
+def of_lines(outputs: LayerOutputs, pooling: Pooling) -> torch.Tensor:
     """Return (B, H) float32, on the layer's device. Pooling "last" takes each direction where it
     has read all of the line, the others the mean or the largest number over the line's tokens."""
     return torch.cat([_pooled(part, outputs, pooling) for part in outputs.parts], dim=1).float()
 
 
-def _pooled(part: DirectionOutput, outputs: LayerOutputs, pooling: Pooling) -> Tensor:
+def _pooled(part: DirectionOutput, outputs: LayerOutputs, pooling: Pooling) -> torch.Tensor:
     values_TBH = part.values_TBH
     device = values_TBH.device
     if pooling == "last":
@@ -56,7 +54,7 @@ def _pooled(part: DirectionOutput, outputs: LayerOutputs, pooling: Pooling) -> T
     return values_TBH.masked_fill(~is_token_TB1, 0).sum(dim=0) / (ends_B - begins_B).unsqueeze(1)
 
 
-def of_words(outputs: LayerOutputs, tokens: Sequence[np.ndarray]) -> Tensor:
+def of_words(outputs: LayerOutputs, tokens: Sequence[np.ndarray]) -> torch.Tensor:
     """Return (W, H) float32, the words of the first line first, each direction where it has read
     all of the word. tokens: for each line the first token of each word and the one past its last,
     (W, 2)."""
@@ -94,11 +92,11 @@ class EmbeddedLines:
 
 
 class Embedder:
-    """Makes vectors of lines. layer, pooling: those that are chosen."""
+    """Makes vectors of lines, from the chosen layer and pooling."""
 
     def __init__(
         self,
-        model: ScoringModel,
+        model: loading.ScoringModel,
         settings: EmbeddingSettings = EmbeddingSettings(),
         device: str | Device = "auto",
     ) -> None:
@@ -110,8 +108,7 @@ class Embedder:
                 f"unknown pooling {settings.pooling!r}", hint=f"choose {', '.join(_POOLINGS)}"
             )
         if settings.pooling and settings.words:
-            what = "words are not pooled: pooling has no effect"
-            raise UsageError(what, hint="leave it out")
+            raise UsageError("words are not pooled: pooling has no effect", hint="leave it out")
         if settings.pooling and self.layer in self.reader.text_layers:
             raise UsageError(
                 f"layer {self.layer} of this model has one vector per text: pooling has no effect",
@@ -138,8 +135,7 @@ class Embedder:
         first = 1
         without: Counter[str] = Counter()
         most_characters = CHARACTERS_PER_CHUNK[with_words]
-        each_line = items_of(lines, str, "lines")
-        for chunk in in_lists(each_line, LINES_PER_CHUNK, most_characters, len):
+        for chunk in in_lists(items_of(lines, str, "lines"), LINES_PER_CHUNK, most_characters, len):
             reasons = [getattr(line, "reason", None) for line in chunk]
             checked = [self._checked(line, first + place) for place, line in enumerate(chunk)]
             encoded = self.reader.encode(checked, with_words=with_words)
@@ -153,9 +149,7 @@ class Embedder:
                 encoded = self.reader.encode(checked, with_words=with_words)
 
             # One vector per word, or one per line.
-            words: tuple[LineWords, ...] = ()
             if with_words:
-                words = encoded.words
                 [vectors_NH] = words_of_layers(self.reader, encoded, [self.layer])
             else:
                 vectors_NH = self._lines(encoded)
@@ -169,6 +163,7 @@ class Embedder:
             # Lines without a vector have NaN, so that rows stay aligned.
             if any(reasons) and not with_words:
                 vectors_NH[[reason is not None for reason in reasons]] = np.nan
+            words = encoded.words if with_words else ()
             yield EmbeddedLines(first, tuple(checked), words, vectors_NH, tuple(reasons))
             first += len(chunk)
             without.update(filter(None, reasons))
@@ -176,7 +171,7 @@ class Embedder:
             notice(f"{count:,} of {first - 1:,} lines have no vector: {reason}")
 
     def _checked(self, line: str, number: int) -> str:
-        """Return the line as it is read; its words refer to that."""
+        """Return the line as it is read; its words refer to this text."""
         if "\n" in line:
             raise TextError(f"line {number} holds a newline", hint="give each line separately")
         if is_blank(line):
@@ -231,16 +226,14 @@ def words_of_layers(
     return vectors_of_layers
 
 
-def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader:
+def reader_of(model: loading.ScoringModel, device: str | Device = "auto") -> LayerReader:
     """Return a reader of lines with the layers of a network. UsageError: it has no layers
     itself."""
     core = loading.load_if_named(model, device)
     if not hasattr(core, "layer_reader"):
-        name = loading.name_if_saved(model) or "this model"
-        why = "n-gram models, mixtures and adapted models have no layers"
         raise UsageError(
-            f"{name} has no vectors of text",
-            why,
+            f"{loading.name_if_saved(model) or 'this model'} has no vectors of text",
+            "n-gram models, mixtures and adapted models have no layers",
             "name a network, such as demo or a part of the mixture",
         )
     return core.layer_reader()

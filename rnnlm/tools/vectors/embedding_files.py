@@ -70,8 +70,7 @@ def save_vectors(
         if kind == PARQUET:
             _write_parquet(stream, counted(), embedder)
         elif embedder.settings.words:
-            beside = words_path(path)
-            with replacing(beside) as words:
+            with replacing(words_path(path)) as words:
                 _write_npy(stream, _with_words(words, counted()), embedder.width)
         else:
             _write_npy(stream, counted(), embedder.width)
@@ -82,9 +81,8 @@ def check_path(path: Path, words: bool, overwrite: bool) -> str:
     """Return the format that the suffix of a file names; make sure that it may be written."""
     if path == STANDARD_OUTPUT:
         return JSON_LINES
-    suffix = path.suffix.lower()
-    if Path(without_suffix(path.name)).suffix.lower() == JSON_LINES:
-        suffix = JSON_LINES
+    is_of_json = Path(without_suffix(path.name)).suffix.lower() == JSON_LINES
+    suffix = JSON_LINES if is_of_json else path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(
             f"{path} does not have the suffix of a vectors file",
@@ -118,9 +116,7 @@ def _json_lines(chunk: "EmbeddedLines") -> bytes:
     written = []
     for row, vector in zip(rows(chunk), chunk.vectors_NH.tolist(), strict=True):
         reason = row.pop("reason", None)
-        row["vector"] = None if reason else vector
-        if reason:
-            row["reason"] = reason
+        row |= {"vector": None, "reason": reason} if reason else {"vector": vector}
         written.append(encode(row) + b"\n")
     return b"".join(written)
 
@@ -161,12 +157,8 @@ def _write_parquet(
     # The columns of the rows, and then the vector, which has the same length in all.
     width, of_words = embedder.width, embedder.settings.words
     names = _WORD_COLUMNS if of_words else ("line", "text", "reason")
-    columns = []
-    for name in names:
-        kind = pyarrow.int64() if name in _NUMBERS else pyarrow.string()
-        columns.append((name, kind))
-    columns.append(("vector", pyarrow.list_(pyarrow.float32(), width)))
-    schema = pyarrow.schema(columns)
+    columns = {name: pyarrow.int64() if name in _NUMBERS else pyarrow.string() for name in names}
+    schema = pyarrow.schema(columns | {"vector": pyarrow.list_(pyarrow.float32(), width)})
 
     # Vectors are arrays already: they do not go through lists of Python as the other columns do.
     with pyarrow.parquet.ParquetWriter(stream, schema) as writer:

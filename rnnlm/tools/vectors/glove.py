@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.vectors import Matrix
@@ -48,11 +47,11 @@ class Adagrad:
     number's sum of squared gradients comes near 1 / rate^2.
     """
 
-    def __init__(self, values: Tensor, rate: float) -> None:
+    def __init__(self, values: torch.Tensor, rate: float) -> None:
         self.values = values
         self.squares = torch.full_like(values, rate**-2)
 
-    def step(self, rows_M: Tensor, gradient_M: Tensor) -> None:
+    def step(self, rows_M: torch.Tensor, gradient_M: torch.Tensor) -> None:
         """Take a step by gradients of the rows; rows that occur several times add up."""
         self.squares.index_add_(0, rows_M, gradient_M.square())
         scaled_M = gradient_M / self.squares[rows_M].sqrt()

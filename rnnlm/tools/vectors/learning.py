@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-import rnnlm.corpora as corpora
+from rnnlm import corpora
 from rnnlm.errors import TextError, UsageError, keyword, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Tokenizer
@@ -79,12 +79,8 @@ def learn_vectors(
     )
 
     # Open the text, which may be given in several ways.
-    if text is None:
-        text = named_text(())
-    elif isinstance(text, (str, Path)):
-        text = named_text([text])
-    elif not isinstance(text, Text):
-        text = named_text(text)
+    if not isinstance(text, Text):
+        text = named_text([text] if isinstance(text, (str, Path)) else text or ())
     opened = as_text(text, text_settings)
     if tokenizer is not None and opened.tokenizer is not None:
         raise UsageError(
@@ -99,9 +95,8 @@ def learn_vectors(
         f"{len(stream.ids_N):,} words of text, {len(stream.words):,} different ones, read in "
         f"{time.monotonic() - began:.0f}s"
     )
-    vectors_VE = _learned(stream, settings, progress)
     source = f"{method} vectors of {', '.join(map(corpora.title, opened.sources))}"
-    return WordVectors(stream.words, vectors_VE, source)
+    return WordVectors(stream.words, _learned(stream, settings, progress), source)
 
 
 def named_text(names: Sequence[str | Path]) -> tuple[str, ...]:
@@ -146,10 +141,9 @@ def word_stream(
     order = np.argsort(-counts_V, kind="stable")
     kept = order[: int((counts_V >= min_count).sum())]
     if len(kept) < 2:
-        why = f"{len(kept)} of its words occur {min_count} times or more"
         raise TextError(
             f"too little text in {', '.join(map(shown_name, text.sources))}",
-            why,
+            f"{len(kept)} of its words occur {min_count} times or more",
             "lower " + keyword("min_count") + ", or name more text",
         )
 

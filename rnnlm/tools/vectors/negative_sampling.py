@@ -27,7 +27,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rnnlm import arrays
 from rnnlm.text.lines import Progress, silent
@@ -52,10 +51,10 @@ class Windows:
     word around is in the window of a word, else 0.0. noise_RK: words drawn as noise.
     """
 
-    words_RL: Tensor
-    around_RS: Tensor
-    is_pair_RLS: Tensor
-    noise_RK: Tensor
+    words_RL: torch.Tensor
+    around_RS: torch.Tensor
+    is_pair_RLS: torch.Tensor
+    noise_RK: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,9 @@ class Gradient:
     learning rate each takes, summed over its pairs; the curvature of the loss grows with it.
     """
 
-    rows: Tensor
-    values: Tensor
-    pairs: Tensor
+    rows: torch.Tensor
+    values: torch.Tensor
+    pairs: torch.Tensor
 
 
 def predicted_vectors(
@@ -128,8 +127,7 @@ class _CorpusReader:
         self.ids_N = torch.from_numpy(np.ascontiguousarray(ids_N, dtype=np.int64))
         line_N = np.repeat(np.arange(len(line_offsets) - 1), np.diff(line_offsets))
         self.line_N = torch.from_numpy(line_N)
-        self.window = window
-        self.draw = draw
+        self.window, self.draw = window, draw
         self.rows = min(ROWS, max(1, len(ids_N) // (ROW_WORDS * LEAST_STEPS)))
 
         # An occurrence of a word that is a share f of the text stays with this probability.
@@ -191,7 +189,7 @@ class _CorpusReader:
 
 
 def _skipgram(
-    input_VE: Tensor, output_VE: Tensor, step: Windows, negative: int, rate: float
+    input_VE: torch.Tensor, output_VE: torch.Tensor, step: Windows, negative: int, rate: float
 ) -> tuple[list[Gradient], list[Gradient]]:
     """Compute one step of skip-gram: gradients of the input and of the output vectors, times the
     rate."""
@@ -220,7 +218,7 @@ def _skipgram(
 
 
 def _cbow(
-    input_VE: Tensor, output_VE: Tensor, step: Windows, negative: int, rate: float
+    input_VE: torch.Tensor, output_VE: torch.Tensor, step: Windows, negative: int, rate: float
 ) -> tuple[list[Gradient], list[Gradient]]:
     """Compute one step of CBOW: gradients of the input and of the output vectors, times the
     rate."""
@@ -255,7 +253,7 @@ def _cbow(
     )
 
 
-def _add(vectors_VE: Tensor, gradients: list[Gradient]) -> None:
+def _add(vectors_VE: torch.Tensor, gradients: list[Gradient]) -> None:
     """Add gradients to the vectors; scale the gradients of a word down whose pairs in this step
     would take it further than LARGEST_STEP."""
     rows_M = torch.cat([gradient.rows.flatten() for gradient in gradients])

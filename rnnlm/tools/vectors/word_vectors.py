@@ -52,11 +52,9 @@ class WordVectors(Records):
 
     def to_rows(self) -> list[Row]:
         """Return one row per word: the word, then its numbers as `v1`, `v2` and so on."""
-        names = self._columns
-        rows: list[Row] = []
-        for word, vector in zip(self.words, self.matrix_VE.tolist(), strict=True):
-            rows.append({"word": word} | dict(zip(names, vector, strict=True)))
-        return rows
+        names = ["word", *self._columns]
+        vectors = zip(self.words, self.matrix_VE.tolist(), strict=True)
+        return [dict(zip(names, [word, *vector], strict=True)) for word, vector in vectors]
 
     def to_columns(self, table: int | str | None = None) -> dict[str, list[Cell]]:
         """Return the columns by name: the words, and each dimension of their vectors.
@@ -69,10 +67,8 @@ class WordVectors(Records):
         """
         if table is not None:
             return super().to_columns(table)
-        columns: dict[str, list[Cell]] = {"word": list(self.words)}
-        for name, numbers_V in zip(self._columns, self.matrix_VE.T, strict=True):
-            columns[name] = numbers_V.tolist()
-        return columns
+        columns = zip(self._columns, self.matrix_VE.T, strict=True)
+        return {"word": list(self.words)} | {name: of_V.tolist() for name, of_V in columns}
 
     @property
     def _columns(self) -> list[str]:
@@ -115,14 +111,13 @@ class WordVectors(Records):
             return number
         from rapidfuzz import fuzz, process
 
-        similar = process.extractOne(word, self.words, scorer=fuzz.ratio, score_cutoff=_LIKE)
-        hint = ""
-        if word.lower() in self.numbers:
-            hint = f"did you mean {word.lower()!r}?"
-        elif similar:
-            hint = f"did you mean {similar[0]!r}?"
-        what = f"unknown word {word!r}"
-        raise UsageError(what, f"{self.source}: {plural(len(self.words), 'word')}", hint)
+        found = process.extractOne(word, self.words, scorer=fuzz.ratio, score_cutoff=_LIKE)
+        similar = word.lower() if word.lower() in self.numbers else found and found[0]
+        raise UsageError(
+            f"unknown word {word!r}",
+            f"{self.source}: {plural(len(self.words), 'word')}",
+            f"did you mean {similar!r}?" if similar else "",
+        )
 
     def nearest(
         self, vector_E: np.ndarray, count: int, without: Sequence[int] = ()
@@ -171,10 +166,10 @@ class WordVectors(Records):
             )
         left = len(self.words) - len(rows)
         if left:
-            which = f"{left:,} symbols with white space inside are"
-            if left == 1:
-                which = "1 symbol with white space inside is"
-            notice(f"{which} left out: files of word2vec cannot hold them")
+            what, are = plural(left, "symbol"), "is" if left == 1 else "are"
+            notice(
+                f"{what} with white space inside {are} left out: files of word2vec cannot hold them"
+            )
         outputs.save_file(path, _pieces(self, rows))
         return len(rows)
 
@@ -217,8 +212,11 @@ def word_vectors(
     saved = loading.name_if_saved(model)
     name = "this model" if saved is None else Path(saved).name
     if not hasattr(core, "word_vectors"):
-        why = "only networks have them; n-gram models, mixtures and adapted models do not"
-        raise UsageError(f"{name} has no word vectors", why, "name a network")
+        raise UsageError(
+            f"{name} has no word vectors",
+            "only networks have them; n-gram models, mixtures and adapted models do not",
+            "name a network",
+        )
     rows = core.word_vectors(which)
     return WordVectors(tuple(rows.symbols), rows.rows_VE, f"{which} vectors of {name}", rows.note)
 
