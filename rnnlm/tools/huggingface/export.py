@@ -98,8 +98,10 @@ def _pad(arrays: dict[str, np.ndarray], rows: int) -> None:
 
 def weights_of(network: PortableNetwork) -> dict[str, np.ndarray]:
     """Return the weights, by the names of network_rnnlm.py."""
-    names = {"output.bias": "output_bias.0"}
-    return {names.get(key, key): array for key, array in network.arrays.items()}
+    return {
+        "output_bias.0" if key == "output.bias" else key: array
+        for key, array in network.arrays.items()
+    }
 
 
 def config_of(network: PortableNetwork, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -144,5 +146,5 @@ def _card(name: str | Path, folder: Path, tokenizer: Tokenizer) -> str:
     manifest = read_manifest(loading.find(name))
     shown = folder.resolve().name
     usage = _USAGE.format(folder=json.dumps(shown, ensure_ascii=False))
-    text = card.text(shown, manifest, tokenizer, usage)
-    return _CARD_HEADER.format(kind=manifest.model) + text
+    header = _CARD_HEADER.format(kind=manifest.model)
+    return header + card.text(shown, manifest, tokenizer, usage)

@@ -70,7 +70,11 @@ class TransformersFolders:
 
     def folder(self, name: str, needs_model: bool = True) -> Path:
         folder = hub.folder_of(name, needs_model)
-        _check_regular_files(folder)
+
+        # Reading a pipe or a device may never end.
+        for path in folder.iterdir():
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise ModelError(f"{path} is no regular file", "it may have no end", "remove it")
         is_described = (folder / CONFIG).is_file() or any(folder.glob(f"*/{CONFIG}"))
         if needs_model and not is_described:
             raise ModelError(
@@ -89,10 +93,9 @@ class TransformersFolders:
         # Code may be anywhere in the folder; it is run where the user trusts it.
         code = sorted(filter(Path.is_file, folder.rglob("*.py"))) if config.get("auto_map") else []
         for path in [*described, *code, *sorted(folder.glob(hub.WEIGHTS))]:
-            name = path.relative_to(folder).as_posix()
-            role = "weights" if path.match(hub.WEIGHTS) else name
-            stat = path.stat()
+            name, stat = path.relative_to(folder).as_posix(), path.stat()
             digest = _sha256(path, stat.st_size, stat.st_mtime_ns)
+            role = "weights" if path.match(hub.WEIGHTS) else name
             files[name] = FileEntry(role, stat.st_size, digest)
         names = _architectures(folder, config) or [str(config.get("model_type"))]
         return Manifest(
@@ -156,8 +159,7 @@ def _check_folder(folder: Path) -> None:
 
     # The class must be a causal language model, with its own weights in full precision.
     names = _architectures(folder, config)
-    causal = [name for name in names if name.endswith(ENDS_OF_CAUSAL)]
-    if names and not causal:
+    if names and not any(name.endswith(ENDS_OF_CAUSAL) for name in names):
         raise ModelError(
             f"the model at {folder} is no causal language model",
             f"it is a {names[0]}",
@@ -177,15 +179,8 @@ def _check_folder(folder: Path) -> None:
     # Then the weights and the settings themselves.
     shapes = _checked_weights(folder)
     widest = max((size for _, shape in shapes.values() for size in shape), default=0)
-    most_of = dict.fromkeys(LAYERS, len(shapes)) | dict.fromkeys(SIDES, widest)
-    _check_settings(folder, config, {**most_of, **MOST_OF})
-
-
-def _check_regular_files(folder: Path) -> None:
-    """Refuse a folder that holds pipes or devices: reading one may never end."""
-    for path in folder.iterdir():
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise ModelError(f"{path} is no regular file", "it may have no end", "remove it")
+    most_of = dict.fromkeys(LAYERS, len(shapes)) | dict.fromkeys(SIDES, widest) | MOST_OF
+    _check_settings(folder, config, most_of)
 
 
 def _architectures(folder: Path, config: dict[str, Any]) -> list[str]:
@@ -197,8 +192,8 @@ def _architectures(folder: Path, config: dict[str, Any]) -> list[str]:
 
 
 def _damaged(folder: Path, name: str, value: object, wanted: str) -> ModelError:
-    found = json.dumps(value)[:40]
-    return ModelError(f"{folder / CONFIG} is damaged", f"{name} is {found}, not {wanted}")
+    why = f"{name} is {json.dumps(value)[:40]}, not {wanted}"
+    return ModelError(f"{folder / CONFIG} is damaged", why)
 
 
 def _checked_weights(folder: Path) -> Shapes:
@@ -208,10 +203,9 @@ def _checked_weights(folder: Path) -> Shapes:
     paths = sorted(folder.glob(hub.WEIGHTS))
     if not paths:
         others = sorted(path.name for path in folder.glob("*.bin"))
-        why = f"{others[0]} runs code when it is loaded" if others else "there are none"
         raise ModelError(
             f"the model at {folder} has no weights in safetensors",
-            why,
+            f"{others[0]} runs code when it is loaded" if others else "there are none",
             "save it again with save_pretrained of transformers",
         )
 
@@ -247,8 +241,7 @@ def _check_settings(folder: Path, settings: dict[str, Any], most_of: dict[str, i
 
         # Code for attention, by itself or for parts of the model.
         if name.endswith("attn_implementation") and not hub.trusts_remote_code():
-            kinds = value.values() if isinstance(value, dict) else [value]
-            for kind in kinds:
+            for kind in value.values() if isinstance(value, dict) else [value]:
                 if kind not in PLAIN_ATTENTION:
                     raise ModelError(
                         f"the model at {folder} names code of its own for attention",

@@ -102,5 +102,4 @@ class ShallowFusion:
         special = np.flatnonzero(self._is_special_V[known])
         if len(special):
             known = known[special[-1] + 1 :]
-        text = known[self._is_text_V[known]]
-        return (self.model.tokenizer.boundary_id, *text.tolist())
+        return (self.model.tokenizer.boundary_id, *known[self._is_text_V[known]].tolist())

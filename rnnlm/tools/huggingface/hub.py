@@ -1,5 +1,5 @@
-"""Find the folders of `hf:NAME`: local ones, those in the cache of Hugging Face's hub, and, only
-where the user allows it, those that must be downloaded."""
+"""Find the folders of `hf:NAME`: local ones, folders in the cache of Hugging Face's hub, and, only
+where the user allows it, folders that must be downloaded."""
 
 import contextlib
 import re

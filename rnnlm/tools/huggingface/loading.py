@@ -207,11 +207,9 @@ def _check_ways_of_reading(model: HuggingFaceModel, folder: Path, refused: str) 
             model.forward(_some_text(model, 1, model.window), 1)
     if bool(whole_RNV.isnan().any()):
         raise ModelError(f"the model at {folder} is damaged", "its predictions are not numbers")
-    difference = _difference(part_RNV, whole_RNV[:, :part])
-    if difference is not None:
+    if difference := _difference(part_RNV, whole_RNV[:, :part]):
         raise ModelError(refused, f"later tokens change earlier predictions, {difference}")
-    difference = _difference_step_by_step(model, ids_RN, whole_RNV)
-    if difference is not None:
+    if difference := _difference_step_by_step(model, ids_RN, whole_RNV):
         raise ModelError(refused, f"read token by token its predictions differ, {difference}")
 
 

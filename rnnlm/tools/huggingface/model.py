@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.events import pieces
@@ -80,8 +79,8 @@ class WindowState:
 
 @dataclass(frozen=True)
 class Window:
-    """A window to read: the tokens of `row`, of which those from `first` on are new. time: of the
-    first new one, among the inputs of the row."""
+    """A window to read: the tokens of `row`, new from `first` on. time: of the first new one, among
+    the inputs of the row."""
 
     row: int
     ids_N: np.ndarray
@@ -154,7 +153,7 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
 
     def score(
         self, inputs_BT: Array, targets_BT: Array, state: WindowState
-    ) -> tuple[Tensor, WindowState]:
+    ) -> tuple[torch.Tensor, WindowState]:
         """Score as :meth:`rnnlm.LanguageModel.score` says: in torch, float32, on the model's
         device, without gradients."""
         inputs_BT = self._inputs(inputs_BT, state)
@@ -174,7 +173,7 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
             logprob_BT[places.row_M, places.time_M] = logprob_M.masked_fill(is_padding_M, 0.0)
         return logprob_BT, after
 
-    def predict(self, inputs_BT: Array, state: WindowState) -> tuple[Tensor, WindowState]:
+    def predict(self, inputs_BT: Array, state: WindowState) -> tuple[torch.Tensor, WindowState]:
         """Predict as :meth:`rnnlm.LanguageModel.predict` says: in torch, float32, on the model's
         device, without gradients."""
         inputs_BT = self._inputs(inputs_BT, state)
@@ -225,7 +224,7 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
             after.append(ids_N)
         return windows, WindowState(tuple(after))
 
-    def _read(self, windows: Iterable[Window]) -> "Iterator[tuple[_Places, Tensor]]":
+    def _read(self, windows: Iterable[Window]) -> "Iterator[tuple[_Places, torch.Tensor]]":
         """Read the windows, windows of about the same length side by side. Yield where the logits
         of their new tokens belong, and the logits (R, T, V) of the last T tokens."""
         longest_first = sorted(windows, key=lambda window: -len(window.ids_N))
@@ -236,7 +235,8 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
             ids_RN = np.zeros((len(batch), longest), dtype=np.int64)
             for ids_N, window in zip(ids_RN, batch, strict=True):
                 ids_N[: len(window.ids_N)] = window.ids_N
-            yield _Places.of(batch, longest - last, self.device), self._logits(ids_RN, last)
+            logits_RTV = self.forward(torch.as_tensor(ids_RN, device=self.device), last).logits
+            yield _Places.of(batch, longest - last, self.device), logits_RTV
 
     def _batches(self, windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
         """Yield the windows, longest first, in batches that fit in memory."""
@@ -249,11 +249,7 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
             yield windows[begin : begin + rows]
             begin += rows
 
-    def _logits(self, ids_RN: np.ndarray, last: int) -> Tensor:
-        """Return the logits after the last tokens, (R, last, V)."""
-        return self.forward(torch.as_tensor(ids_RN, device=self.device), last).logits
-
-    def forward(self, ids_RN: Tensor, last: int, **options: Any) -> Any:
+    def forward(self, ids_RN: torch.Tensor, last: int, **options: Any) -> Any:
         """Call the network; the output has the logits after the `last` tokens, float32."""
         if self._keeps_last:
             options["logits_to_keep"] = last
@@ -268,10 +264,10 @@ class HuggingFaceModel(SavedModel[Any, HuggingFaceTokenizer]):
 class _Places:
     """Where M new tokens are in the logits of a batch of windows, and in the inputs."""
 
-    window_M: Tensor
-    place_M: Tensor
-    row_M: Tensor
-    time_M: Tensor
+    window_M: torch.Tensor
+    place_M: torch.Tensor
+    row_M: torch.Tensor
+    time_M: torch.Tensor
 
     @classmethod
     def of(cls, batch: Sequence[Window], dropped: int, device: torch.device) -> "_Places":
@@ -316,7 +312,7 @@ class SteppingModel(HuggingFaceModel):
     def stepping(self) -> "SteppingModel":
         return self
 
-    def predict(self, inputs_BT: Array, state: WindowState) -> tuple[Tensor, WindowState]:
+    def predict(self, inputs_BT: Array, state: WindowState) -> tuple[torch.Tensor, WindowState]:
         ids_BT = self._inputs(inputs_BT, state)
         if self.cache_name is None or ids_BT.shape[1] != 1:
             return super().predict(ids_BT, state)

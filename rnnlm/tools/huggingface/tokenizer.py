@@ -236,12 +236,10 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
 
     @property
     def rewriting(self) -> str:
-        changing = []
-        for step in self._file.normalisers:
-            # Canonical composition: nearly all text has it already, and means the same.
-            keeps = step.type in ("ByteLevel", "Lowercase", "NFC", "Prepend", "Strip")
-            if not keeps and not _is_about_spaces(step):
-                changing.append(step.type)
+        # Canonical composition (NFC): nearly all text has it already, and means the same.
+        keeping = ("ByteLevel", "Lowercase", "NFC", "Prepend", "Strip")
+        steps = [step for step in self._file.normalisers if step.type not in keeping]
+        changing = [step.type for step in steps if not _is_about_spaces(step)]
         return f"normaliser={'+'.join(changing)}" if changing else ""
 
     @property
@@ -410,9 +408,10 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         symbols = self.vocabulary.symbols
         surfaces = []
         for line, encoding in zip(lines, self._encodings(lines, with_offsets=True), strict=True):
-            tokens = []
-            for id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
-                tokens.append(line[start:end] if id == self.unk_id else symbols[id])
+            tokens = [
+                line[start:end] if id == self.unk_id else symbols[id]
+                for id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+            ]
             surfaces.append([*tokens, BOUNDARY])
         return surfaces
 

@@ -44,11 +44,16 @@ def tokenizer_files(tokenizer: Tokenizer) -> tuple[dict[str, bytes], int]:
     """
     assert isinstance(tokenizer, VocabularyTokenizer)
     if isinstance(tokenizer, HuggingFaceTokenizer):
+        import tokenizers
+
+        # Add padding, unless the other model has some.
         content: Step = json.loads(tokenizer.to_files()[TOKENIZER_FILE])
         content["model"].pop("dropout", None)
-        boundary = tokenizer.end_token
-        content, padding_id = _with_padding(content)
-        padding = PADDING
+        theirs = tokenizers.Tokenizer.from_str(json.dumps(content))
+        theirs.add_special_tokens([PADDING])
+        content = json.loads(theirs.to_str())
+        boundary, padding, padding_id = tokenizer.end_token, PADDING, theirs.token_to_id(PADDING)
+        assert padding_id is not None  # it was added
     else:
         _check_expressible(tokenizer.settings)
         boundary, padding, padding_id = BOUNDARY, PADDING, tokenizer.size
@@ -59,8 +64,8 @@ def tokenizer_files(tokenizer: Tokenizer) -> tuple[dict[str, bytes], int]:
             _special(boundary, tokenizer.boundary_id, normalized=True),
             _special(padding, padding_id, normalized=False),
         ]
-        content = {"version": "1.0", "added_tokens": added}
-        content |= _PARTS[tokenizer.name](tokenizer)
+        parts = _PARTS[tokenizer.name](tokenizer)
+        content = {"version": "1.0", "added_tokens": added, **parts}
 
     # The boundary comes before a text, and between two.
     first = {"SpecialToken": {"id": boundary, "type_id": 0}}
@@ -85,25 +90,13 @@ def tokenizer_files(tokenizer: Tokenizer) -> tuple[dict[str, bytes], int]:
         # No unk_token: transformers would find <unk> inside words, too, and leave it out of texts
         # that are shown without special tokens.
     }
-    files = {TOKENIZER_FILE: _json(content), "tokenizer_config.json": _json(config)}
-    return files, padding_id
+    return {TOKENIZER_FILE: _json(content), "tokenizer_config.json": _json(config)}, padding_id
 
 
 def _special(symbol: str, id: int, normalized: bool) -> Step:
     """Return a special symbol. normalized: it is found in the text as rewritten."""
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
     return {"id": id, "content": symbol, **flags, "normalized": normalized, "special": True}
-
-
-def _with_padding(content: Step) -> tuple[Step, int]:
-    """Add padding to a tokenizer of another model, unless it has some. Return it with the id."""
-    import tokenizers
-
-    tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content))
-    tokenizer.add_special_tokens([PADDING])
-    id = tokenizer.token_to_id(PADDING)
-    assert id is not None  # it was added
-    return json.loads(tokenizer.to_str()), id
 
 
 def _json(value: Step) -> bytes:
@@ -155,7 +148,7 @@ def _steps(settings: TokenizerSettings) -> list[Step]:
 
 
 def _form_steps(forms: str) -> list[Step]:
-    """Return the steps of `normalise`; those that depend on each other are in its order."""
+    """Return the steps of `normalise`; steps that depend on each other are in its order."""
     steps = []
     if "spaces" in forms:
         # Soft hyphens go first. A text that is a special symbol without them stays text.
@@ -302,12 +295,10 @@ def _sentencepiece_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
     # No piece goes beyond a space, so words are looked up one by one, which is faster. The names of
     # bytes are not names in a text.
     cuts = [_split("<(?=0x[0-9A-F]{2}>)", "MergedWithPrevious"), _split(" ", "MergedWithNext")]
-    if tokenizer.literal_unk == "symbol":
-        cuts.insert(0, _split(UNKNOWN, "Isolated"))
-    else:
-        cuts.insert(0, _split("<(?=unk>)", "MergedWithPrevious"))
-    steps = _steps(tokenizer.settings)
-    steps.append(_replace(rf"(?:\A|(?<={BOUNDARY}))(?!{BOUNDARY}|\z)", " "))
+    is_symbol = tokenizer.literal_unk == "symbol"
+    unknown = (UNKNOWN, "Isolated") if is_symbol else ("<(?=unk>)", "MergedWithPrevious")
+    cuts.insert(0, _split(*unknown))
+    first_space = _replace(rf"(?:\A|(?<={BOUNDARY}))(?!{BOUNDARY}|\z)", " ")
 
     # The likeliest pieces, or pairs joined by their scores; bytes for characters that no piece has.
     if tokenizer.settings.sentencepiece_model == "unigram":
@@ -336,7 +327,7 @@ def _sentencepiece_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
         {"type": "Strip", "content": " ", "start": 1, "stop": 0},
     ]
     return {
-        "normalizer": _sequence("normalizers", steps),
+        "normalizer": _sequence("normalizers", [*_steps(tokenizer.settings), first_space]),
         "pre_tokenizer": _sequence("pretokenizers", cuts),
         "model": model,
         "decoder": _sequence("decoders", joins),
@@ -347,9 +338,8 @@ def _merges(scores: dict[str, float]) -> list[tuple[str, str]]:
     """Return the pairs of pieces that make a piece, in the order in which they are joined."""
     merges = []
     for piece in sorted(scores, key=lambda piece: -scores[piece]):
-        for at in range(1, len(piece)):
-            if piece[:at] in scores and piece[at:] in scores:
-                merges.append((piece[:at], piece[at:]))
+        pairs = [(piece[:at], piece[at:]) for at in range(1, len(piece))]
+        merges += [pair for pair in pairs if pair[0] in scores and pair[1] in scores]
     return merges
 
 

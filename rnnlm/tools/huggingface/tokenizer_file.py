@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 TOKENIZER_FILE = "tokenizer.json"
 DAMAGED = "the tokenizer is damaged"
 SPACE = "\u2581"
-# The steps that known models have, and how many characters each makes of one at most. Those of
-# replacements and maps are counted.
+# The steps that known models have, and how many characters each makes of one at most. The growth by
+# replacements and maps is counted.
 STEPS = {
     "BertNormalizer": 3, "ByteLevel": 4, "Lowercase": 3, "NFC": 3, "NFD": 4, "NFKC": 18,
     "NFKD": 18, "Nmt": 1, "Precompiled": 1, "Prepend": 1, "Replace": 1, "Strip": 1,
@@ -176,8 +176,7 @@ def _steps_of(part: Any, inner: str) -> list[Step]:
             return steps
         step = waiting.pop()
         if isinstance(step, dict) and step.get("type") == "Sequence":
-            first = as_type(step.get(inner), list[Any])[: MOST_STEPS + 1]
-            waiting += reversed(first)
+            waiting += reversed(as_type(step.get(inner), list[Any])[: MOST_STEPS + 1])
             continue
         steps.append(as_type(step, Step))
         if steps[-1].type not in STEPS:
@@ -192,10 +191,9 @@ def _check_growth(steps: list[Step]) -> None:
     for step in steps:
         growth *= STEPS[step.type]
         # Regular expressions other than a class may match what is between two characters.
-        text = step.pattern.get("String", "")
-        if _CLASS.fullmatch(step.pattern.get("Regex", "")):
-            text = "x"
-        growth *= max(1.0, len(step.content) / len(text)) if text else 1 + len(step.content)
+        is_class = _CLASS.fullmatch(step.pattern.get("Regex", ""))
+        matched = 1 if is_class else len(step.pattern.get("String", ""))
+        growth *= max(1.0, len(step.content) / matched) if matched else 1 + len(step.content)
         # The map of sentencepiece: the size of its index, the index, and texts that end in NUL
         if step.precompiled_charsmap:
             start = 4 + int.from_bytes(step.precompiled_charsmap[:4], "little")
@@ -212,8 +210,7 @@ def _begin_of(processor: Processor | None) -> tuple[int, ...]:
     if processor.cls:
         return (processor.cls[1],)
     # Each step puts its own around what the one before it made.
-    inner = [_begin_of(step) for step in reversed(processor.processors)]
-    begin = list(itertools.chain.from_iterable(inner))
+    begin = list(itertools.chain.from_iterable(map(_begin_of, reversed(processor.processors))))
     for part in processor.single:
         if "Sequence" in part:
             return tuple(begin)

@@ -15,7 +15,7 @@ from rnnlm.tools.huggingface.tokenizer_file import (
     naming_failures,
 )
 
-LARGEST_TOKENIZER = 1 << 27  # bytes: those of 260,000 pieces take 34 MB
+LARGEST_TOKENIZER = 1 << 27  # bytes: 260,000 pieces take 34 MB
 # Names that end tokens usually have, where no file names the end token
 _ENDS = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "<|im_end|>", "[EOS]", "[SEP]")
 
@@ -50,7 +50,7 @@ def tokenizer_in(folder: Path) -> HuggingFaceTokenizer:
 
 def padding_rows(config: dict[str, Any]) -> int:
     """Return how many rows at the end of the model's vocabulary are padding, which is no part of V:
-    those of `rnnlm export --hf`, unless words were added behind them."""
+    the rows that `rnnlm export --hf` adds, unless words were added behind them."""
     predicted, size = config.get("predicted_size"), config.get("vocab_size")
     if not (isinstance(predicted, int) and isinstance(size, int)):
         return 0
@@ -91,7 +91,7 @@ def _json_in(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _named(config: dict[str, Any], name: str) -> Any:
-    """Return a setting of a model; of one that also reads pictures or sound, that of its text."""
+    """Return a setting of a model; if it also reads pictures or sound, the setting for its text."""
     of_text = config.get("text_config")
     if config.get(name) is None and isinstance(of_text, dict):
         return of_text.get(name)
@@ -100,7 +100,7 @@ def _named(config: dict[str, Any], name: str) -> Any:
 
 def beginning_in(folder: Path, tokenizer: HuggingFaceTokenizer) -> tuple[tuple[int, ...], bool]:
     """Return the ids that the model in a folder reads before a text, and whether its tokenizer puts
-    them there: those of its template, else what the settings name as the first token. () where
+    them there: the ids of its template, else the first token that the settings name. () where
     nothing says it."""
     in_template = tokenizer.template_begin
     if in_template and max(in_template) < tokenizer.size:
@@ -110,10 +110,8 @@ def beginning_in(folder: Path, tokenizer: HuggingFaceTokenizer) -> tuple[tuple[i
     named = tokenizer.special_tokens.get(_name_in(about, "bos_token"))
     if named is not None and about.get("add_bos_token") is True:
         return (named,), True
-    in_settings = [
-        _named(_json_in(folder, name), "bos_token_id")
-        for name in ("config.json", "generation_config.json")
-    ]
+    files = ("config.json", "generation_config.json")
+    in_settings = [_named(_json_in(folder, name), "bos_token_id") for name in files]
     # The default of a family may be any token of this tokenizer.
     for id in (*in_settings, named):
         if type(id) is int and id in tokenizer.special_ids:
@@ -124,9 +122,8 @@ def beginning_in(folder: Path, tokenizer: HuggingFaceTokenizer) -> tuple[tuple[i
 def _name_in(settings: dict[str, Any], token: str) -> str:
     """Return the name of a token in tokenizer_config.json; "" if there is none."""
     named = settings.get(token)
-    if isinstance(named, dict):
-        named = named.get("content")
-    return named if isinstance(named, str) else ""
+    name = named.get("content") if isinstance(named, dict) else named
+    return name if isinstance(name, str) else ""
 
 
 def _end_of(folder: Path, config: dict[str, Any], data: bytes) -> int:
