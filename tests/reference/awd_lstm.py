@@ -44,14 +44,12 @@ def awd_loss(weights, layers, inputs, targets, state, masks, alpha, beta):
                 weight_ih, bias = weights[f"{name}.weight_ih"], weights[f"{name}.bias_ih"]
                 cells[layer] = lstm_step(x, *cells[layer], weight_ih, dropped, bias)
                 x, _ = cells[layer]
-
             # TAR: how much the output changes, before dropout. AR: how large it is, after dropout.
             if before is not None:
                 changes.append((x - before) ** 2)
             before = x
             features = x * masks["output"][row]
             squares.append(features**2)
-
             # The softmax, tied to the word vectors.
             products = torch.stack([sum_of(vector, features) for vector in vectors])
             logits = products + weights["output.bias"]

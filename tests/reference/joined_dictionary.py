@@ -57,7 +57,6 @@ def join(parts: Sequence[Backoff], weights: Sequence[float]) -> Backoff:
     for word in joined.words:
         joined.prob[word,] /= total
     joined.prob[SENTENCE_START,] = 1.0
-
     # From the shortest contexts up, since each needs the weights of the shorter ones.
     seen: dict[Gram, list[str]] = {}
     for gram in grams:

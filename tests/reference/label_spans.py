@@ -13,12 +13,10 @@ Counted = tuple[Counter, Counter, Counter]  # of types: right, predicted, gold
 def conlleval(gold: list[list[str]], predicted: list[list[str]]) -> Counted:
     right, found, there = Counter(), Counter(), Counter()
     last_gold, last_guess, in_correct = ("O", ""), ("O", ""), False
-
     # The lines of the file. An "O" represents the blank line after each sentence.
     lines = []
     for sentence in zip(gold, predicted, strict=True):
         lines += [*zip(*sentence, strict=True), ("O", "O")]
-
     for line in lines:
         # A span is right if both sides end it at the same line, with the same type all along.
         correct, guess = map(parsed, line)
@@ -29,7 +27,6 @@ def conlleval(gold: list[list[str]], predicted: list[list[str]]) -> Counted:
                 right[last_gold[1]] += 1
             elif ends[0] != ends[1] or correct[1] != guess[1]:
                 in_correct = False
-
         # It may be right if both sides start it at the same line, with the same type.
         starts = started(last_gold, correct), started(last_guess, guess)
         if all(starts) and correct[1] == guess[1]:

@@ -281,7 +281,6 @@ class JelinekMercer(Interpolated):
                         places.append(place)
                         parts.append(remaining * self.weights[place] * found)
                         remaining *= 1 - self.weights[place]
-
                 # The word came to an order unless a higher one had drawn it.
                 probability = sum(parts) + remaining / self.size
                 for i, place in enumerate(places):
@@ -299,7 +298,6 @@ class JelinekMercer(Interpolated):
         known = sorted(each for order, each in self.weights if order == n)
         if not known:
             return 0.5
-
         # The nearest buckets on either side, or the nearest one.
         low = max((each for each in known if each <= bucket), default=known[0])
         high = min((each for each in known if each >= bucket), default=known[-1])

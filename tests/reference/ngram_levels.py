@@ -33,7 +33,6 @@ def levels_of(sentences: Sequence[Sequence[int]], size: int, order: int) -> list
     adjusted = adjusted_counts(counts, order)
     adjusted[BEGIN,] = 0
     bits = len(f"{size:b}")
-
     # All words are unigrams, whether they occur or not. Each has the empty context and suffix.
     levels = []
     number_of: dict[Gram, int] = {(): 0}

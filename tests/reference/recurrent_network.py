@@ -28,7 +28,6 @@ def stack(settings, weights, x_TBE, state):
         for name, value in weights.items():
             if name.startswith(layer):
                 part[name.removeprefix(layer)] = value
-
         # A quasi-recurrent layer reads all steps at once. The first one may look back at inputs of
         # the window before.
         if settings.model == "qrnn":
@@ -43,7 +42,6 @@ def stack(settings, weights, x_TBE, state):
                 after.append(np.stack(before))
             x_TBE = connect(settings, weights, number, x_TBE, y)
             continue
-
         # Any other goes step by step, from its own part of the state.
         count = 2 if settings.model == "lstm" else 1
         own = [state.pop(0)[0] for _ in range(count)]

@@ -70,7 +70,6 @@ def test_one_step_equals_a_slow_transcription(trainer, masks):
     batch = dataclasses.replace(trainer.source.batch(window), fresh=None)
     inputs_TB, targets_TB = batch.tensors
     loss, after = trainer.step(batch, state, 30.0)
-
     # The transcription wants (h, c) of each row, by layer; ours are all in a row.
     rows = []
     for layer in range(3):
@@ -80,7 +79,6 @@ def test_one_step_equals_a_slow_transcription(trainer, masks):
     nats, penalty, expected_after = awd_loss(
         weights, 3, inputs, targets, rows, by_name(masks), alpha=2.0, beta=1.0
     )
-
     # The same loss and states.
     assert loss.item() == pytest.approx(nats.item(), rel=1e-5)
     for layer in range(3):
@@ -88,7 +86,6 @@ def test_one_step_equals_a_slow_transcription(trainer, masks):
             ours = after[2 * layer][0, row], after[2 * layer + 1][0, row]
             for our, their in zip(ours, expected_after[layer][row], strict=True):
                 torch.testing.assert_close(our.double(), their.detach(), atol=1e-5, rtol=0)
-
     # The same clipped gradients, and the same weights after SGD with weight decay.
     gradients = torch.autograd.grad(nats + penalty, list(weights.values()))
     scale = min(1.0, 0.25 / torch.sqrt(sum((gradient**2).sum() for gradient in gradients)).item())

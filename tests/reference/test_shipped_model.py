@@ -80,7 +80,6 @@ def test_the_program_of_its_page_writes_weights_in_8_bits(tmp_path, monkeypatch)
     list(train(text, output="checkpoints/demo-tuned", budget="4steps", **settings))
     page = (checkpoints.FOLDER / "README.md").read_text(encoding="utf-8")
     exec(page.split("```python\n")[1].split("```")[0], {})
-
     whole, small = Path("checkpoints/demo-tuned"), Path("checkpoints/demo")
     sizes = [next(each.glob("weights-*")).stat().st_size for each in (whole, small)]
     assert sizes[1] < 0.4 * sizes[0]

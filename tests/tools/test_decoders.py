@@ -73,7 +73,6 @@ class Automaton:
             step, penalty = next(steps)
             state, price = self.arcs[step][label]
             cost += penalty + price
-
             following = defaultdict(lambda: math.inf)
             for before, so_far in paths.items():
                 for step, penalty in self.backed_off(before):
@@ -96,7 +95,6 @@ def test_kaldilm_makes_a_grammar_with_our_scores(words, tmp_path):
         str(arpa), disambig_symbol=BACKOFF, write_symbol_table=str(symbols), max_arpa_warnings=0
     )
     automaton = Automaton(grammar, symbols.read_text())
-
     known = model.core.tokenizer.symbols()
     lines = TEST_LINES[:400]
     ours = [score.logprob_nats for score in model.score_sentences(lines)]
@@ -125,7 +123,6 @@ def test_bigram_of_pieces_scores_the_same_in_lodr(tmp_path):
     text = tmp_path / "pieces.txt"
     lines = [" ".join(table), *(" ".join(pieces(line)) for line in train if line)]
     text.write_text("".join(f"{line}\n" for line in lines))
-
     model = exported(tmp_path, str(text), "--order", "2")
     grammar = kaldilm.arpa2fst(
         str(tmp_path / "kn.arpa"), disambig_symbol=BACKOFF, max_order=2,
@@ -180,13 +177,11 @@ def test_two_commands_decode_in_two_stages(words, tmp_path, monkeypatch):
     np.savez("logits.npz", **dict(zip(utterances, arrays, strict=True)))
     transcripts = zip(utterances, lines, strict=True)
     (tmp_path / "transcripts.txt").write_text("".join(f"{u} {line}\n" for u, line in transcripts))
-
     # The program of the page.
     written_files((ROOT / "docs" / "rescoring.md").read_text(encoding="utf-8"))
     monkeypatch.setattr(sys, "argv", ["decode.py", "logits.npz", "nbest.jsonl"])
     with contextlib.redirect_stdout(None):
         runpy.run_path("decode.py")
-
     nbest = rnnlm.read_nbest("nbest.jsonl")
     demo = [rnnlm.load("demo")]
     weights = rnnlm.tune_weights(nbest[::2], demo)

@@ -117,19 +117,16 @@ def test_both_models_equal_torch(tmp_path, model, values):
     step, score = session(tmp_path / "step.onnx"), session(tmp_path / "score.onnx")
     random = np.random.default_rng(0)
     V = ours.tokenizer.size
-
     for rows, length in itertools.product((1, 2, 5), (1, 4, 13)):
         ids = random.integers(0, V, (rows, length))
         targets = random.integers(-1, V, (rows, length))
         _, state = ours.predict(random.integers(0, V, (rows, 3)), ours.initial_state(rows))
         wanted, after = ours.score(ids, targets, state)
         all_wanted, _ = ours.predict(ids, state)
-
         for loaded, names in ((step, ["ids"]), (score, ["ids", "targets"])):
             given = dict.fromkeys(names, ids) | states_of(loaded, state, len(names))
             with pytest.raises(Exception, match="(?i)out of (data )?bounds"):
                 loaded.run(None, given | {"ids": np.where(ids == ids[0, 0], -1, ids)})
-
         given = {"ids": ids, "targets": targets, **states_of(score, state, 2)}
         scored, *scored_states = score.run(None, given)
         np.testing.assert_allclose(scored, wanted, atol=1e-4)
@@ -180,7 +177,6 @@ def test_the_folder_has_tokens_and_a_readme_whose_example_runs(tmp_path, monkeyp
     tokens = [line.split(" ") for line in (tmp_path / "tokens.txt").read_text().splitlines()]
     assert tokens == [[symbol, str(id)] for id, symbol in enumerate(ours.tokenizer.symbols())]
     assert (tmp_path / "tokenizer.model").read_bytes() == ours.tokenizer.to_files()[files[3]]
-
     readme = (tmp_path / "README.md").read_text()
     assert "| input | `h_1` | float32 | (1, B, 12) |" in readme
     example = readme.split("```python\n")[1].split("```")[0]
@@ -242,7 +238,6 @@ def test_calls_of_sherpa_by_position(tmp_path):
     assert facts["model_type"] == "rnnlm" and facts["version"] == "1"
     assert int(facts["vocab_size"]) == ours.tokenizer.size
     assert facts["sos_id"] == facts["eos_id"] == str(ours.tokenizer.boundary_id)
-
     zeros = np.zeros((int(facts["num_layers"]), 1, int(facts["hidden_size"])), np.float32)
     states, state = [zeros, zeros], ours.initial_state(1)
     for id in (int(facts["sos_id"]), 3, 5, 2):
@@ -360,7 +355,6 @@ def test_sherpa_adds_our_log_probabilities(tmp_path):
     with pytest.warns(RnnlmWarning, match="<blk>, <sos/eos>: tokens that are <unk>"):
         export_onnx(ours, tmp_path / "lm", target="sherpa", tokens=tokens)
     assert (tmp_path / "lm" / "tokens.txt").read_bytes() == tokens.read_bytes()
-
     recogniser = sherpa_onnx.OnlineRecognizer.from_transducer(
         tokens=str(tokens), **transducer(tmp_path, len(theirs)), num_threads=1, model_type="lstm",
         decoding_method="modified_beam_search", lm=str(tmp_path / "lm" / "lm.onnx"), lm_scale=0.5,
@@ -373,7 +367,6 @@ def test_sherpa_adds_our_log_probabilities(tmp_path):
         recogniser.decode_stream(stream)
     words = recogniser.tokens(stream)
     assert len(words) > 5
-
     known = {symbol: id for id, symbol in enumerate(symbols)}
     unk_id, boundary_id = ours.tokenizer.unk_id, ours.tokenizer.boundary_id
     ids = [boundary_id, *(known.get(word, unk_id) for word in words)]

@@ -66,7 +66,6 @@ def main(arguments=None):
     parser.add_argument("--lmplz-memory", default="400M", help="lmplz's -S [400M]")
     parser.add_argument("--rounds", type=int, default=3, help="medians are shown [3]")
     options = parser.parse_args(arguments)
-
     ours, theirs = [], []
     with tempfile.TemporaryDirectory() as name:
         # lmplz refuses a literal <unk>.
@@ -78,7 +77,6 @@ def main(arguments=None):
             for run, results in sides if number % 2 == 0 else reversed(sides):
                 with tempfile.TemporaryDirectory(dir=name) as work:
                     results.append(run(options, text, Path(work)))
-
     print(f"{'':12}{'rnnlm':>10}{'KenLM':>10}{'ratio':>8}")
     for place, what in enumerate(("train", "eval")):
         our_seconds = statistics.median(row[place] for row in ours)

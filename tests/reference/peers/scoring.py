@@ -38,7 +38,6 @@ def plain_loop(model):
     settings = ours.settings
     if settings.model != "lstm" or not is_in_torch(replace(settings, weight_drop=0.0)):
         raise RnnlmError("the plain loop takes LSTMs with plain layers and a softmax")
-
     # Give torch's own modules the weights. Ours has one bias a layer, torch's have two.
     theirs = PlainNetwork(settings, tokenizer.size).eval()
     with torch.no_grad():
@@ -124,7 +123,6 @@ def main(arguments=None):
     parser.add_argument("--lines", type=int, default=1000, help="the first ones of the text [1000]")
     parser.add_argument("--rounds", type=int, default=3, help="after the one to warm up [3]")
     options = parser.parse_args(arguments)
-
     text = options.text or corpora.part("english", "test")
     lines = [line for line in text.read_text(encoding="utf-8").splitlines() if line.strip()]
     model = rnnlm.load(options.model).core

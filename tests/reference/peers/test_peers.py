@@ -81,7 +81,6 @@ def test_weight_drop_network_without_dropping_is_ours(training):
             layer.weight_hh.copy_(other.raw)
             layer.bias_ih.copy_(other.kernel.bias_ih_l0 + other.kernel.bias_hh_l0)
     ours.eval()
-
     inputs_TB = torch.randint(V, (5, 3))
     states, state = None, ours.initial_state(3)
     for _ in range(2):

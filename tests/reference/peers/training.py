@@ -53,7 +53,6 @@ def is_in_torch(settings):
         return False
     if settings.characters or settings.connections != "plain":
         return False
-
     # torch's layers have one width; with weight-drop, each layer is a kernel by itself.
     if len(set(settings.widths)) > 1 and settings.weight_drop <= 0:
         return False
@@ -130,7 +129,6 @@ class WeightDropNetwork(PlainNetwork):
             x_TBE = self.drop(y_TBH, settings.dropout_between) if number else y_TBH
             y_TBH, state = layer(x_TBE, states[number] if states else None)
             after.append(state)
-
         # AR penalizes large activations, TAR large changes from step to step.
         y_TBE = self.projection(y_TBH)
         dropped_TBE = self.drop(y_TBE, settings.dropout_output)
@@ -175,7 +173,6 @@ def make_plain_loop(settings, size, learning_rate, batches, precision, device):
             (loss + penalty).backward()
             nn.utils.clip_grad_norm_(network.parameters(), 0.25)
             optimizer.step()
-
             # Truncated back-propagation: the next window starts from the state, without its past.
             state = tree_map(torch.Tensor.detach, state)
             tokens += targets_TB.numel()
@@ -191,7 +188,6 @@ def make_our_loop(planned, steps):
     """Return the trainer, and a function that trains for `steps` steps and returns how many tokens
     they read."""
     trainer = make_trainer(planned.resolved, replace(planned.data, valid=None))
-
     # Neither validations nor checkpoints are timed. At the end of its budget, a run reads the last
     # batch once more, to see whether its weights are sound: with one step more it never gets there.
     trainer.clock.budget = Budget(steps=steps + 1)
@@ -265,7 +261,6 @@ def main(arguments=None):
     parser.add_argument("--steps", type=int, default=50, help="of each loop in a round [50]")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
-
     text, assignments = tuple(options.text), parse_assignments(options.set)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder)

@@ -92,7 +92,6 @@ def test_three_languages_are_told_apart(languages):
     rule = rule_of(FilterSettings(), tuple(languages))
     groups, verdicts = judged(languages, rule, texts)
     assert groups == expected
-
     # By another way: each text's probability by each model, as `rnnlm score` has it, and what each
     # character costs that the model does not know.
     for text, name, perplexity in zip(texts, groups, verdicts.perplexity_D, strict=True):

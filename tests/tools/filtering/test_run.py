@@ -144,7 +144,6 @@ def test_buckets_agree_with_scores_of_sentences(texts, model, lines):
     expected = np.quantile(second_opinion(model, lines[300:400]), (0.25, 0.7))
     assert isinstance(borders, BordersFound) and borders.documents == 100
     assert borders.cutoffs == pytest.approx(expected) == result.cutoffs
-
     # Sort the documents again.
     rows = [json.loads(row) for row in (texts / "rows.jsonl").read_text().splitlines()]
     sorted_rows = {"head": [], "middle": [], "tail": []}
@@ -155,7 +154,6 @@ def test_buckets_agree_with_scores_of_sentences(texts, model, lines):
             row |= {"perplexity": float(f"{perplexity:.6g}"), "bucket": bucket}
             sorted_rows[bucket].append(row)
     assert all(len(rows) > 5 for rows in sorted_rows.values())
-
     out = texts / "out"
     for bucket, of_bucket in sorted_rows.items():
         found = (out / bucket / "rows.jsonl").read_text(encoding="utf-8").splitlines()
@@ -165,13 +163,11 @@ def test_buckets_agree_with_scores_of_sentences(texts, model, lines):
         assert [row["perplexity"] for row in got] == pytest.approx(perplexities, rel=2e-6)
         assert [row["bucket"] for row in got] == [bucket] * len(of_bucket)
         assert pyarrow.parquet.read_table(out / bucket / "rows.parquet").to_pylist() == got
-
     # The plain shard has the same documents but for those that were emptied or made longer.
     plain = {name: (out / name / "plain.txt").read_text().splitlines() for name in sorted_rows}
     assert sum(map(len, plain.values())) == 60
     kept = [row["text"] for row in sorted_rows["head"] if row["id"] != 9]
     assert set(kept) <= set(plain["head"])
-
     # What is said of it.
     counts = {group.name: group for group in result.groups}
     assert counts["empty"].documents == 4 and not counts["empty"].kept
@@ -254,7 +250,6 @@ def test_filter_that_is_killed_ends_like_uninterrupted(texts, model, monkeypatch
         patched.setattr(running, "processes_and_threads", lambda *arguments: (1, 1))
         patched.setattr(running, "inline_pool", lambda: killed)
         filtered(texts, model, *names, **request)
-
     # What is finished is not filtered again.
     *events, result = filtered(texts, model, *names, **request)
     finished = max(0, tasks - 1)
@@ -359,7 +354,6 @@ def test_bad_files_do_not_end_the_run(texts, model, lines, workers):
     assert {failure.shard: failure.why for failure in result.failed} == failed
     written = ["plain.txt", "rows.jsonl", "rows.parquet"]
     assert sorted(files_in(texts / "out")) == [JOURNAL, *written]
-
     # The same files again, one of them repaired.
     (texts / "first.txt").write_bytes(large)
     with pytest.raises(TextError, match="^1 of 5 files could not be filtered; .*last.jsonl"):

@@ -25,7 +25,6 @@ def check(folder: Path) -> None:
     assert {tokenizer.bos_token_id, tokenizer.eos_token_id} == {boundary}
     assert tokenizer.pad_token_id not in [id for facts in texts for id in facts["ids"]]
     assert model.config.pad_token_id == tokenizer.pad_token_id < model.config.vocab_size
-
     check_tokenizer(tokenizer, texts)
     for facts in texts:
         check_alone(model, facts, boundary)
@@ -96,11 +95,9 @@ def check_alone(model, facts, boundary) -> None:
     torch.testing.assert_close(last, whole.logits[:, -1:])
     vectors = model.get_input_embeddings()(ids_1T)
     torch.testing.assert_close(model(inputs_embeds=vectors).logits, whole.logits)
-
     # transformers shifts the labels itself.
     joined = torch.cat((ids_1T, targets_1T[:, -1:]), dim=1)
     torch.testing.assert_close(model(joined, labels=joined).loss, -ours_1T.mean(), **CLOSE)
-
     name = "cache" if "cache" in whole else "past_key_values"
     cache = None
     for t in range(ids_1T.shape[1]):
@@ -135,7 +132,6 @@ def check_generation(model, tokenizer, texts) -> None:
     rows = model.generate(**batch, do_sample=False, **options)[:, length:].tolist()
     for facts, row in zip(texts, rows, strict=True):
         assert row[: len(facts["greedy"])] == facts["greedy"], facts["text"]
-
     same = []
     for use_cache in (True, False):
         torch.manual_seed(3)
@@ -155,7 +151,6 @@ def check_generation(model, tokenizer, texts) -> None:
         :, alone["input_ids"].shape[1] :
     ]
     assert beams[2:4, length:][:, : one.shape[1]].tolist() == one.tolist()
-
     # Stop at a string, here one that is made of several tokens.
     shortest = {"do_sample": False, "min_new_tokens": 6}
     row = model.generate(**alone, **shortest, **options)[0].tolist()

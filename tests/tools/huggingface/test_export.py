@@ -67,7 +67,6 @@ def test_transformers_computes_what_ours_does(name, tmp_path):
     spec.loader.exec_module(module)
     exported_models.export_all(tmp_path, [name])
     module.check(tmp_path / name)
-
     # The way back: V has no padding, and the probabilities are ours.
     ours = load(tmp_path / "ours" / name)
     with hub.allowing(trust_remote_code=True):

@@ -164,7 +164,6 @@ def test_a_search_equals_rescoring_by_hand(make, search, model, tokenizer):
     assert torch.equal(plain.sequences, nothing.sequences)
     assert torch.equal(fused.sequences, again.sequences)
     assert not torch.equal(plain.sequences, fused.sequences)
-
     # Score each hypothesis by hand; in a greedy search no other token would have scored higher.
     several = search.get("num_return_sequences", 1)
     for number, sequence in enumerate(fused.sequences.tolist()):

@@ -233,7 +233,6 @@ def test_every_use_begins_a_text_alike(beginning_with_bos):
     theirs = AutoModelForCausalLM.from_pretrained(beginning_with_bos)
     with torch.no_grad():
         logprob_V = theirs(torch.tensor([[BOS, *ids]])).logits[0, -1].log_softmax(0).numpy()
-
     prefixes = CachedPrefixes(model)
     of_prefix_V, _ = prefixes.distribution(prefixes.prefix_of((0, *ids)))
     np.testing.assert_allclose(of_prefix_V, logprob_V, atol=1e-5)

@@ -67,7 +67,6 @@ def test_it_computes_what_the_model_does(name, settings):
     ids_BT = torch.randint(model.tokenizer.size, (3, 6))
     ours, _ = model.predict(ids_BT.numpy(), model.initial_state(3))
     torch.testing.assert_close(logprobs(network, ids_BT)[0], ours, rtol=1e-5, atol=1e-5)
-
     # Rows of 6, 4 and 1 tokens, with padding before, behind, or on both sides.
     for shifts in ((0, 2, 5), (0, 0, 0), (0, 1, 3)):
         mask_BT, padded_BT = torch.zeros(3, 6, dtype=torch.int64), torch.zeros_like(ids_BT)
@@ -81,7 +80,6 @@ def test_it_computes_what_the_model_does(name, settings):
             _, alone = logprobs(network, ids_BT[row : row + 1, :length])
             for part_BH, alone_1H in zip(after, alone, strict=True):
                 torch.testing.assert_close(part_BH[row : row + 1], alone_1H)
-
     # Step by step; a state is a value.
     state = None
     for t in range(6):

@@ -202,7 +202,6 @@ def test_harness_has_our_accuracy_but_for_ties(harness, pairs, endless, tmp_path
     ties_right = sum(math.ceil(point) for point in points) / len(points)
     print("accuracy:", sum(points) / len(points), "ties right:", ties_right)
     assert results("pairs")["acc,none"] == pytest.approx(ties_right, abs=1e-9)
-
     rolled = results("rolling", add_bos_token=False)
     words = sum(len(line.split()) for line in LINES)
     size = sum(len(line.encode()) for line in LINES)
@@ -293,7 +292,6 @@ def test_babylm_gives_the_surprisals_of_words_of_one_token(babylm, demo, tmp_pat
         random = Random(1)
         for row in rows:
             table.writerow(row | {name: random.random() for name in READ})
-
     answers, _ = babylm("reading", data)
     same, other = 0, []
     for row, answer in zip(rows, answers["reading"]["predictions"], strict=True):

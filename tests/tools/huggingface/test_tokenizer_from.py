@@ -38,7 +38,6 @@ def test_models_and_mixtures_share_its_ids(folder, rnnlm):
     words = rnnlm("score", "-m", "lstm", "--words", "the cat's mat").out
     assert "cat's" in words and "mat" in words
     assert rnnlm("doctor", "-m", "ours").code == 0
-
     # A command that is finished says so; another tokenizer is another run.
     assert "ours is finished" in rnnlm(*ngram).err
     foreign.save(folder, "llama")

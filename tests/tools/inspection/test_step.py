@@ -96,7 +96,6 @@ def test_losses_and_gradients_are_those_of_torch(activation, targets):
         if t < len(targets):
             logy = torch.log_softmax(h @ tensor["V"] + tensor["c"], dim=0)
             losses.append(-logy[names.index(targets[t])])
-
     np.testing.assert_allclose(found.forward.losses, [loss.item() for loss in losses], rtol=1e-12)
     weights = [tensor[name] for name in found.backward.weights]
     expected = torch.autograd.grad(sum(losses), weights, retain_graph=True)

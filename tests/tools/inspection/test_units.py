@@ -47,7 +47,6 @@ def test_correlations_are_those_of_numpy():
     expected = np.corrcoef(features_TF.T, values_TU[:, :2].T)[:2, 2:]
     assert found[:, :2] == pytest.approx(expected)
     assert np.isnan(found[:, 2]).all()
-
     interval = correlation_interval(values_TU[:, 0], features_TF[:, 0], range(0, 50, 5))
     assert interval.estimate == pytest.approx(expected[0, 0])
     assert interval.low < interval.estimate < interval.high
@@ -64,14 +63,12 @@ def test_units_are_cells_and_the_closest_come_first(lstm):
     width = cell_TH.shape[1]
     assert found.reading.values_TU[:count, :width] == pytest.approx(cell_TH.cpu().numpy())
     assert found.reading.units[width] == ("layer 2", 0)
-
     of_position = [each for each in found.responses if each.feature == "position"]
     sizes = [abs(each.correlation.estimate) for each in of_position]
     assert len(sizes) == 2 and sizes[0] >= sizes[1]
     row = list(FEATURES).index("position")
     assert sizes[0] == pytest.approx(np.nanmax(np.abs(found.correlations_FU[row])))
     assert not any(each.feature in ("quotes", "brackets") for each in found.responses)  # none here
-
     stored = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert len(stored["correlations"]["layer 2"]["position"]) == width
     assert stored["correlations"]["layer 1"]["quotes"] == [None] * width

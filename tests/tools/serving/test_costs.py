@@ -79,7 +79,6 @@ def test_costs_are_sums_over_texts():
     cost = cost_of(demand, MOST)
     assert (cost.texts, cost.characters) == (2, 11 + 5 + 5 + 5)
     assert cost.tokens >= 3 * 7 + 7 and cost.is_small
-
     # Where the characters leave it open, tokens are counted: 5 words, 2 contexts, and line ends.
     exact = dataclasses.replace(MOST, tokens=3 * 11 + 7)
     assert cost_of(demand, exact) == costs.Cost(2, 26, 3 * 11 + 7, 22, 22 * 64 + 7 * 64 + 26 * 8)

@@ -247,12 +247,10 @@ def test_a_client_has_a_share_of_the_queue(lower):
     assert asyncio.run(all_ask(app, one, two)) == ([200, 200, 429, 429, 429], 200)
     refused = asyncio.run(all_ask(app, one, one))
     assert refused == ([200, 200, 429, 429, 429], 429)
-
     # Tokens of their own tell clients apart, whatever their address.
     app = guarded(Echo(wait=0.05), settings, [TOKEN, "another" + TOKEN])
     one, two = ({"authorization": f"Bearer {each}"} for each in (TOKEN, "another" + TOKEN))
     assert asyncio.run(all_ask(app, one, two)) == ([200, 200, 429, 429, 429], 200)
-
     # Behind a proxy, all have one address.
     app = guarded(Echo(wait=0.05), ServingSettings(trusted_proxy=True))
     assert asyncio.run(all_ask(app, {}, {})) == ([200] * 5, 200)
@@ -296,7 +294,6 @@ def test_pages_of_other_origins_ask_only_if_allowed():
         assert answered.headers.get("access-control-allow-origin") == expected
     other = answer(allowed, origin="https://example.org.attacker.example")
     assert "access-control-allow-origin" not in other.headers
-
     asked = answer(allowed, token=TOKEN, origin=origin, **PREFLIGHT)
     assert (asked.status, asked.headers["access-control-allow-origin"]) == (200, origin)
     assert "Authorization" in asked.headers["access-control-allow-headers"]
@@ -304,7 +301,6 @@ def test_pages_of_other_origins_ask_only_if_allowed():
     assert (refused.status, refused.error["what"]) == (400, "Disallowed CORS origin")
     assert "access-control-allow-origin" not in refused.headers
     assert answer(allowed, host="a.example", origin=origin, **PREFLIGHT).status == 400
-
     # A page that may ask sees why it is refused; without --cors nobody is told that it may.
     unknown = answer(allowed, token=TOKEN, origin=origin)
     assert (unknown.status, unknown.headers["access-control-allow-origin"]) == (401, origin)

@@ -106,7 +106,6 @@ def test_lists_are_rescored_as_by_the_command(client, here, rnnlm):
         rnnlm("rescore", "-m", "demo", "--weights", "w.json", "--apply", "list.jsonl",
               "--nbest-output", "-")
     )[: len(lists)]  # fmt: skip
-
     # Other models than those of the weights.
     others = {**weights, "models": {"kn": "0" * 12}, "weights": {"lm:kn": 1.0}}
     answer = client.http.post("/rescore", json={"utterances": lists, "weights": others})

@@ -211,7 +211,6 @@ def test_unseen_words_of_models_of_characters_are_forgotten(monkeypatch, tmp_pat
         for words, logprob_nats in zip(parts, expected, strict=True):
             assert await score(words) == logprob_nats
             assert core.tokenizer.input_size - core.tokenizer.size <= 80
-
         # Words whose ids are in use stay; more of them are refused.
         with work.computing, pytest.raises(Refusal, match="overloaded"):
             for part in range(9):

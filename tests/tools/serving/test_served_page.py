@@ -190,7 +190,6 @@ def test_a_word_is_explained_by_all_models(browser, server, models):
         rows = [row.text for row in article.find_elements("css selector", ".bars .w")]
         likely = [each.word for each in score.next_words[1]]
         assert rows[:5] == [word.replace("</s>", "⏎") for word in likely]
-
     # Bars of all models have one scale.
     pixels_of_one = browser.execute_script(
         "return [...document.querySelectorAll('#read-cards .bars li:first-child .bar')].map("
@@ -239,14 +238,12 @@ def test_everything_is_reached_by_keyboard(browser, server):
     waited(
         lambda: browser.find_element("id", "sentence").get_property("value").endswith(f"{taken} ")
     )
-
     # The words of a sentence are one stop, walked by arrows; what is said of them follows.
     waited(lambda: "word" in (press(Keys.TAB).get_attribute("class") or ""))
     press(Keys.HOME)
     word = press(Keys.ARROW_RIGHT)
     assert word.find_element("css selector", ".t").text == "dog"
     assert browser.find_element("css selector", "#read-cards .facts b").text == "dog"
-
     # Tabs open by arrows.
     browser.find_element("id", "tab-read").send_keys(Keys.ARROW_RIGHT)
     assert browser.find_element("id", "pair").is_displayed()
@@ -308,7 +305,6 @@ def test_a_look_inside_shows_gates_weights_and_orders(browser, server):
             "Rows are predicted words" in browser.find_element("css selector", "#read-cards").text
         )
     )
-
     # The first word is predicted from nothing but the boundary, the next one from two words.
     rows = browser.find_elements("css selector", "#read-cards article:first-child .heat tbody tr")
     shares = [row.text.split() for row in rows[:2]]
@@ -372,7 +368,6 @@ def test_the_page_asks_for_the_servers_token(browser, tmp_path):
             if given != token:
                 trouble = browser.find_element("id", "token-trouble")
                 waited(lambda trouble=trouble: "another token" in trouble.text)
-
         # All that the model holds is text: its name, its words, those that it expects.
         words = waited(lambda: shown_words(browser, 0))
         assert [word for word, _ in words[:-1]] == hostile.split(" ")

@@ -220,7 +220,6 @@ def test_hostile_requests_are_refused(server, chapter):
     with ThreadPoolExecutor(AT_ONCE) as pool:
         faults = list(pool.map(lambda request: fault_of(server, *request), CHAPTERS[chapter]))
     assert [fault for fault in faults if fault] == []
-
     # The server goes on, and answers what it answered.
     asked = {"sentences": ["the cat sat down"], "words": True}
     status, _, answer = server.request("POST", "/score", asked)

@@ -125,7 +125,6 @@ def test_a_server_for_others_asks_for_a_token(rnnlm, ngrams, tmp_path):
     assert refused.code == 2
     assert "is reachable from other machines, but no token is set" in refused.errors[0]
     assert "--no-auth" in refused.errors[-1]
-
     file = tmp_path / "token"
     file.write_text(TOKEN + "\n")
     options = ("--host", "0.0.0.0", "--token-file", file, "--allow-host", "models.example")

@@ -185,7 +185,6 @@ def test_pieces_of_labelling_are_short(task, slot_tagger, classifier):
     count, seconds = longest_piece(function)
     assert count >= 10
     assert seconds < MOST_PIECE
-
     with interruptible(lambda: None):
         parts = function()
     assert parts[0].labels == whole[0].labels

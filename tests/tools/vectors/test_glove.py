@@ -32,7 +32,6 @@ def test_one_step_is_adagrad_on_equation_eight(monkeypatch):
     cells = Cells(np.array([0, 1, 1]), np.array([1, 0, 2]), np.array([3.0, 3.0, 200.0]))
     rate, size, width = 0.05, 3, 4
     found = glove_vectors(cells, size, width=width, epochs=1, learning_rate=rate, seed=2)
-
     draw = torch.Generator().manual_seed(2)
     values = ((torch.rand(2 * size, width, generator=draw) - 0.5) / width).requires_grad_()
     squares = torch.full_like(values, 1 / rate**2)
