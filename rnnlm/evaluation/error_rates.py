@@ -26,6 +26,8 @@ def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> 
             f"there are references for {plural(len(references), 'word')} and predictions for "
             f"{len(predicted):,}"
         )
+    from rapidfuzz.distance import Levenshtein
+
     nearest = []
     for number, (expected, predicted_unit) in enumerate(
         zip(references, predicted, strict=True), start=1
@@ -34,9 +36,14 @@ def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> 
             raise UsageError(
                 f"word {number:,} has no reference", hint="give each word at least one"
             )
-        nearest.append(_nearest(expected, predicted_unit))
-    edits_N, symbols_N = np.array(nearest, dtype=np.int64).reshape(-1, 2).T
-    return SentenceCounts.of_numbers(edits_N, symbols_N, edits_N > 0, np.ones(len(nearest)))
+        nearest.append(
+            min(
+                (Levenshtein.distance(symbols, predicted_unit), -len(symbols))
+                for symbols in expected
+            )
+        )
+    edits_N, less_symbols_N = np.array(nearest, dtype=np.int64).reshape(-1, 2).T
+    return SentenceCounts.of_numbers(edits_N, -less_symbols_N, edits_N > 0, np.ones(len(nearest)))
 
 
 def symbol_error_rate(sums_KRC: np.ndarray) -> np.ndarray:
@@ -48,14 +55,3 @@ def symbol_error_rate(sums_KRC: np.ndarray) -> np.ndarray:
 def word_error_rate(sums_KRC: np.ndarray) -> np.ndarray:
     """Divide wrong words by words."""
     return ratio(sums_KRC[2:])
-
-
-def _nearest(references: Sequence[Sequence[str]], predicted: Sequence[str]) -> tuple[int, int]:
-    """Return the edit distance to the nearest reference, and how many symbols that has."""
-    from rapidfuzz.distance import Levenshtein
-
-    candidates = [
-        (Levenshtein.distance(reference, predicted), -len(reference)) for reference in references
-    ]
-    distance, less_symbols = min(candidates)
-    return distance, -less_symbols

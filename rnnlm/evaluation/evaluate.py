@@ -82,9 +82,8 @@ def compare(
     models = several(models, "models")
     check_no_dataset(text, "text")
     # Models of different tasks are refused where they are compared.
-    task = registry.task(registry.LANGUAGE_MODEL)
-    for model in models:
-        task = registry.task(loading.task_of(model))
+    tasks = [registry.LANGUAGE_MODEL, *map(loading.task_of, models)]
+    task = registry.task(tasks[-1])
     given = _given({
         "text_settings": text_settings, "train": train, "progress": progress, "target": target,
         "decoding": decoding, "reading": reading,
@@ -126,12 +125,10 @@ def _options(task: Task, given: Mapping[str, object]) -> object:
 
 def _check_settings(task: Task, settings: ComparisonSettings) -> None:
     """Refuse settings of comparisons that have no effect on those of a task."""
-    usual = ComparisonSettings()
-    without_effect = []
-    for setting in fields(settings):
-        is_changed = getattr(settings, setting.name) != getattr(usual, setting.name)
-        if is_changed and setting.name not in task.compares_by:
-            without_effect.append(setting.name)
+    others = [setting for setting in fields(settings) if setting.name not in task.compares_by]
+    without_effect = [
+        other.name for other in others if getattr(settings, other.name) != other.default
+    ]
     if without_effect:
         raise UsageError(
             f"{', '.join(without_effect)}: settings for comparing language models only",

@@ -1,6 +1,7 @@
 """Read learning curves, the validations during the training of models, from their folders, and
 plot several together."""
 
+import itertools
 import math
 import os
 import re
@@ -60,9 +61,7 @@ class CurvePoint:
     @property
     def ppl_token(self) -> float | None:
         """Perplexity per token; None if another metric was measured."""
-        if self.criterion != PERPLEXITY:
-            return None
-        return self.value
+        return self.value if self.criterion == PERPLEXITY else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the point in JSON's types, with the value under the name of its metric."""
@@ -165,9 +164,7 @@ def learning_curve(run: str | os.PathLike[str]) -> LearningCurve:
 
 def folder_of(run: str | Path) -> Path:
     """Return the folder of a run, which need not hold a model yet, or of a model."""
-    if (Path(run) / METRICS).is_file():
-        return Path(run)
-    return loading.find(run)
+    return Path(run) if (Path(run) / METRICS).is_file() else loading.find(run)
 
 
 def _criterion(events: Sequence[dict[str, Any]]) -> str:
@@ -238,10 +235,8 @@ def runs_of(name: str | Path) -> list[str | Path]:
 
 def curves_of(runs: Sequence[str | os.PathLike[str]]) -> list[LearningCurve]:
     """Return the curves of runs, and of all runs of the grids among them."""
-    curves: list[LearningCurve] = []
-    for name in runs:
-        curves += map(learning_curve, runs_of(os.fspath(name)))
-    return curves
+    folders = itertools.chain.from_iterable(runs_of(os.fspath(name)) for name in runs)
+    return list(map(learning_curve, folders))
 
 
 def plot_curves(
@@ -304,9 +299,7 @@ def curves_figure(
         label = "perplexity per token"
     else:
         label = "validation perplexity per token"
-    title = ""
-    if criterion == PERPLEXITY:
-        title = "The lower, the better"
+    title = "The lower, the better" if criterion == PERPLEXITY else ""
     if len(drawn) == 1:
         name = plotting.short_name(Path(drawn[0].folder).resolve().name, _LONGEST_NAME)
         title = f"{name}. {title}" if title else name
@@ -319,8 +312,7 @@ def curves_figure(
         colours = plotting.series_style(number)
         style: dict[str, Any] = {"color": colours.colour, "linestyle": colours.line}
         if curve.is_counted:
-            level = curve.points[-1].value
-            axes.axhline(level, linewidth=1, label=f"{name} (counted)", **style)
+            axes.axhline(curve.points[-1].value, linewidth=1, label=f"{name} (counted)", **style)
             continue
         marked: dict[str, Any] = {"marker": colours.marker, "markersize": 3}
         if len(curve.points) > _MARKED:

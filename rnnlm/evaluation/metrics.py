@@ -99,9 +99,7 @@ class Metric:
     @property
     def label(self) -> str:
         """The name of the metric, preceded by its column."""
-        if not self.column:
-            return self.name
-        return f"{self.column} {self.name}"
+        return f"{self.column} {self.name}" if self.column else self.name
 
     def shown(self, digits: int = 2) -> str:
         """Format the value for people.
@@ -118,10 +116,8 @@ class Metric:
         Args:
             digits: Decimal places of a perplexity or another plain number.
         """
-        written = self.shown(digits)
-        if self.unit == "share" and self.value is not None:
-            written += " %"
-        return written
+        is_percentage = self.unit == "share" and self.value is not None
+        return self.shown(digits) + (" %" if is_percentage else "")
 
     def to_row(self, interval: Interval | None) -> Row:
         """Return the metric as a row of a table.
@@ -159,13 +155,8 @@ Part: TypeAlias = Table | Remark | str
 
 def text_of(parts: Iterable[Part]) -> str:
     """Write the printed parts of a result as plain text, with aligned tables."""
-    lines = []
-    for part in parts:
-        if isinstance(part, Table):
-            lines.append(str(part))
-        else:
-            lines.append(visible(part.text if isinstance(part, Remark) else part))
-    return "\n".join(lines)
+    shown = (part.text if isinstance(part, Remark) else part for part in parts)
+    return "\n".join(str(part) if isinstance(part, Table) else visible(part) for part in shown)
 
 
 # ---- All numbers of a model on one text.
@@ -239,8 +230,7 @@ class Evaluation(Records, Result):
         numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.repr}
         for name in ("signature", "seconds"):
             numbers[name] = numbers.pop(name)
-        shown: dict[str, Any] = to_builtins(numbers)
-        return shown
+        return dict(to_builtins(numbers))
 
     @classmethod
     @abstractmethod
@@ -289,15 +279,15 @@ class Evaluation(Records, Result):
     def brief(self) -> tuple[Metric, ...]:
         """The metrics worth printing, which are those with a value or a note. Variants without
         unknown tokens are included only if there are unknown tokens."""
-        has_unknown = bool(self.counts_of().get("oov_words"))
-        shown_metrics = []
-        for metric in self.metrics:
-            definition = metric.definition
-            is_of_unknown = definition.without_unknown or definition.is_adjusted
-            repeats_another = is_of_unknown and not has_unknown
-            if (metric.value is not None or metric.note) and not repeats_another:
-                shown_metrics.append(metric)
-        return tuple(shown_metrics)
+        metrics = [metric for metric in self.metrics if metric.value is not None or metric.note]
+        if self.counts_of().get("oov_words"):
+            return tuple(metrics)
+        variants = {"without_unknown", "is_adjusted"}  # which repeat another metric here
+        return tuple(
+            metric
+            for metric in metrics
+            if not any(getattr(metric.definition, variant) for variant in variants)
+        )
 
     @property
     def summary(self) -> tuple[Metric, ...]:
@@ -310,14 +300,8 @@ class Evaluation(Records, Result):
         Args:
             column: Name of the column; "" if there are no labels.
         """
-        parts = []
-        for metric in self.summary:
-            if metric.column != column:
-                continue
-            part = f"{metric.name} {metric.shown()}"
-            if metric.note:
-                part += f" ({metric.note})"
-            parts.append(part)
+        metrics = (metric for metric in self.summary if metric.column == column)
+        parts = [f"{metric.name} {_with_note(metric)}" for metric in metrics]
         counts = self.counts_of(column)
         parts += [f"{name} {counts[name]:,}" for name in self.summary_counts if counts.get(name)]
         return ", ".join(parts)
@@ -332,10 +316,10 @@ class Evaluation(Records, Result):
         columns = self.column_names
         if not column and len(columns) == 1:
             column = columns[0]
-        for metric in self.metrics:
-            if (metric.column, metric.name) == (column, name):
-                return metric
-        return None
+        matching = (
+            metric for metric in self.metrics if (metric.column, metric.name) == (column, name)
+        )
+        return next(matching, None)
 
     # Type checkers must not rely on this.
     if not TYPE_CHECKING:
@@ -378,14 +362,7 @@ class Evaluation(Records, Result):
             note = f" ({self.count_notes[name]})" if name in self.count_notes else ""
             rows.append([name, *(amount(counts_of.get(name)) + note for counts_of in counts)])
         for name in dict.fromkeys(metric.name for metric in self.brief):
-            cells = []
-            for column in columns:
-                metric = self.metric(name, column)
-                written = "-" if metric is None else metric.shown(4)
-                if metric is not None and metric.note:
-                    written += f" ({metric.note})"
-                cells.append(written)
-            rows.append([name, *cells])
+            rows.append([name, *(_with_note(self.metric(name, column), 4) for column in columns)])
 
         # Facts hold for all columns together.
         for name, value in self.facts.items():
@@ -451,23 +428,26 @@ class Evaluation(Records, Result):
         rows = []
         for text, evaluation in evaluations.items():
             for column in evaluation.column_names:
-                cells = [text]
-                if has_columns:
-                    cells.append(column)
                 counts = evaluation.counts_of(column)
-                cells += [f"{counts.get(name) or 0:,}" for name in counted]
-                for name in names:
-                    metric = evaluation.metric(name, column)
-                    cells.append("-" if metric is None else metric.shown())
-                rows.append(cells)
+                metrics = (evaluation.metric(name, column) for name in names)
+                rows.append([
+                    *((text, column) if has_columns else (text,)),
+                    *(f"{counts.get(name) or 0:,}" for name in counted),
+                    *("-" if metric is None else metric.shown() for metric in metrics),
+                ])  # fmt: skip
 
         # The cells have no space for percent signs.
-        shares = list(dict.fromkeys(metric.name for metric in summaries if metric.unit == "share"))
-        remark = ""
-        if shares:
-            remark = f"In percent: {', '.join(shares)}."
+        shares = dict.fromkeys(metric.name for metric in summaries if metric.unit == "share")
+        remark = f"In percent: {', '.join(shares)}." if shares else ""
         numbers = [*counted, *names]
         return Table([*heads, *numbers], rows, remark=remark, right=numbers)
+
+
+def _with_note(metric: Metric | None, digits: int = 2) -> str:
+    """Format a metric with its note; a dash where there is none."""
+    if metric is None:
+        return "-"
+    return metric.shown(digits) + (f" ({metric.note})" if metric.note else "")
 
 
 def stored_evaluations(manifest: "Manifest") -> dict[str, Evaluation]:
@@ -480,11 +460,8 @@ def stored_evaluations(manifest: "Manifest") -> dict[str, Evaluation]:
 def with_intervals(evaluation: E) -> E:
     """Return the evaluation with the 95 % interval of each main metric."""
     drawn = intervals_of(evaluation.mains, Resampling())
-    intervals: dict[tuple[str, str], Interval | None] = {}
-    for metric in evaluation.mains:
-        key = (metric.column, metric.name)
-        intervals[key] = drawn.get(key)
-    return replace(evaluation, intervals=intervals)
+    keys = [(metric.column, metric.name) for metric in evaluation.mains]
+    return replace(evaluation, intervals={key: drawn.get(key) for key in keys})
 
 
 def restored(numbers: type[N], stored: Mapping[str, Any], **known: Any) -> N:
@@ -509,9 +486,8 @@ def interval_of(stored: Mapping[str, Any], name: str, prefix: str = "") -> Inter
 
 def bounds(interval: Interval | None, prefix: str = "") -> dict[str, float | None]:
     """Return the bounds of an interval as they are stored beside its metric."""
-    if interval is None:
-        return {f"{prefix}low": None, f"{prefix}high": None}
-    return {f"{prefix}low": interval.low, f"{prefix}high": interval.high}
+    low, high = (None, None) if interval is None else (interval.low, interval.high)
+    return {f"{prefix}low": low, f"{prefix}high": high}
 
 
 def intervals_of(
@@ -537,21 +513,15 @@ class MetricSignature:
     metric: str
 
     def __str__(self) -> str:
-        written = [_escaped(self.metric)]
-        for part in fields(self)[1:]:
-            value = getattr(self, part.name)
-            if value:
-                written.append(f"{part.name}:{_escaped(value)}")
-        return "|".join(written)
+        values = {part.name: getattr(self, part.name) for part in fields(self)[1:]}
+        parts = (f"{name}:{_escaped(value)}" for name, value in values.items() if value)
+        return "|".join([_escaped(self.metric), *parts])
 
 
 def signature_parts(parts: Iterable[str]) -> dict[str, str]:
     """Return the values of parts of a signature, each written name:value, by name."""
-    values = {}
-    for part in parts:
-        name, _, value = part.partition(":")
-        values[name] = value
-    return values
+    named_values = (part.partition(":") for part in parts)
+    return {name: value for name, _, value in named_values}
 
 
 def _escaped(value: str) -> str:

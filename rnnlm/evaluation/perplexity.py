@@ -74,11 +74,8 @@ class Signature:
     window: str = ""  # the most tokens that the model reads at once, where it has such a limit
 
     def __str__(self) -> str:
-        parts = []
-        for part in fields(self):
-            value = getattr(self, part.name)
-            if value != part.default:
-                parts.append(f"{part.name}:{value}")
+        values = [(part, getattr(self, part.name)) for part in fields(self)]
+        parts = (f"{part.name}:{value}" for part, value in values if value != part.default)
         return "|".join([f"rnnlm:{VERSION}", *parts])
 
     @classmethod
@@ -272,8 +269,7 @@ class PerEvent:
             resampling: Number of resamples, blocks and seed.
         """
         lines = self.block_lines or lines_per_block(len(self.sums.tokens_S), resampling.block_lines)
-        sums = self.sums.blocks(lines)
-        logprob_S, counts_S = sums.parts_of(self.metric)
+        logprob_S, counts_S = self.sums.blocks(lines).parts_of(self.metric)
 
         # Without unknown tokens, a line of nothing else has nothing to count.
         held = counts_S > 0
@@ -289,9 +285,7 @@ class PerEvent:
                 resamples=resampling.resamples or RESAMPLES,
                 seed=resampling.seed,
             )
-        if not math.isfinite(interval.high):
-            return None
-        return interval
+        return interval if math.isfinite(interval.high) else None
 
     def difference(
         self, other: "PerEvent", resampling: Resampling = Resampling()
@@ -421,16 +415,14 @@ class TextEvaluation(Evaluation):
 
     def _note(self, name: str) -> str:
         """Return a note that a reader of a metric needs, to be printed beside it."""
-        notes = []
         definition = TEXT_METRICS[name]
         is_of_all_tokens = definition.per == "token" and not definition.without_unknown
-        if definition.per == "word" and self.closed_vocabulary:
-            notes.append("closed vocabulary")
-        if is_of_all_tokens and self.zero_probability_tokens:
-            notes.append("a token has probability zero")
-        if is_of_all_tokens and not self.normalised:
-            notes.append("not normalised")
-        return ", ".join(notes)
+        notes = {
+            "closed vocabulary": definition.per == "word" and self.closed_vocabulary,
+            "a token has probability zero": is_of_all_tokens and self.zero_probability_tokens,
+            "not normalised": is_of_all_tokens and not self.normalised,
+        }
+        return ", ".join(note for note, applies in notes.items() if applies)
 
     @property
     def mains(self) -> tuple[Metric, ...]:

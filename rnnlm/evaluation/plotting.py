@@ -223,9 +223,7 @@ def short_name(name: str, longest: int = LONGEST_NAME) -> str:
     """Shorten a model's name to fit into a plot: keep the end of a long path, `longest`
     characters at most."""
     name = visible(name)
-    if len(name) > longest:
-        name = "\u2026" + name[1 - longest :]
-    return name
+    return name if len(name) <= longest else "\u2026" + name[1 - longest :]
 
 
 def legend_below(figure: "Figure", *panels: "Axes") -> None:
@@ -266,8 +264,7 @@ def with_bars(intervals: Sequence[tuple[float, float, float]]) -> "tuple[np.ndar
 
 def name_intervals(axes: "Axes") -> None:
     """Add the bars of intervals to the series that a legend names."""
-    name = "95 % interval"
-    axes.errorbar([], [], yerr=[], fmt="none", ecolor=REFERENCE, capsize=3, label=name)
+    axes.errorbar([], [], yerr=[], fmt="none", ecolor=REFERENCE, capsize=3, label="95 % interval")
 
 
 def name_bands(axes: "Axes", name: str) -> None:
@@ -311,9 +308,7 @@ def _as_power(value: float) -> str:
 
 
 def _on_log_axis(value: float, _: float | None = None) -> str:
-    if 0 < value < SMALLEST_BETWEEN_POWERS:
-        return _as_power(value)
-    return written(value)
+    return _as_power(value) if 0 < value < SMALLEST_BETWEEN_POWERS else written(value)
 
 
 def _in_millions(value: float, _: float | None = None) -> str:
@@ -380,23 +375,15 @@ def save(figure: "Figure", path: Path) -> None:
 
 def _rendered(figure: "Figure", kind: str, dpi: int = DPI) -> bytes:
     # Leave the date out, so that the same figure gives the same file.
-    metadata: dict[str, None] = {}
-    if kind == "svg":
-        metadata["Date"] = None
-    elif kind == "pdf":
-        metadata["CreationDate"] = None
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     stream = io.BytesIO()
     with _styled():
         figure.savefig(stream, format=kind, dpi=dpi, metadata=metadata)
-    if kind == "svg":
-        return _PLACES.sub(_rounded, stream.getvalue())
-    return stream.getvalue()
+    if kind != "svg":
+        return stream.getvalue()
+
+    # Hundredths of a point are invisible; without them a file is smaller by up to a fifth.
+    return _PLACES.sub(lambda place: _DIGITS.sub(rb"\1", place[0]), stream.getvalue())
 
 
-# Hundredths of a point are invisible; without them a file is smaller by up to a fifth.
 _PLACES, _DIGITS = re.compile(rb' (?:d|x|y)="[^"]*"'), re.compile(rb"(\.\d\d)\d+")
-
-
-def _rounded(match: "re.Match[bytes]") -> bytes:
-    """Return places of a drawing, cut to hundredths."""
-    return _DIGITS.sub(rb"\1", match[0])

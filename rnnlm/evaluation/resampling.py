@@ -63,18 +63,16 @@ class SentenceCounts:
         ordered = sorted(places)
         rows_E = [sentence for sentence, _ in ordered]
         columns_E = [number_of[name] for _, name in ordered]
-        kinds_E = []
-        for counter in counters:
-            kinds_E.append([counter[place] for place in ordered])
+        kinds_E = ([counter[place] for place in ordered] for counter in counters)
         return cls.of_places(sentences, classes, rows_E, columns_E, *kinds_E)
 
     @classmethod
     def of_numbers(cls, *kinds_N: FloatArrayLike) -> "SentenceCounts":
         """Make counts of a single class from one number for each sentence and kind."""
         sentences = len(kinds_N[0])
-        rows_N = np.arange(sentences)
-        columns_N = np.zeros(sentences, dtype=np.int64)
-        return cls.of_places(sentences, ("all",), rows_N, columns_N, *kinds_N)
+        return cls.of_places(
+            sentences, ("all",), np.arange(sentences), np.zeros(sentences), *kinds_N
+        )
 
     @classmethod
     def of_places(
@@ -91,10 +89,9 @@ class SentenceCounts:
 
         places = (np.asarray(rows_E, dtype=np.int64), np.asarray(columns_E, dtype=np.int64))
         shape = (sentences, len(classes))
-        by_kind = []
-        for values_E in kinds_E:
-            by_kind.append(csr_array((np.asarray(values_E, dtype=np.float64), places), shape=shape))
-        return cls(tuple(classes), tuple(by_kind))
+        values = (np.asarray(values_E, dtype=np.float64) for values_E in kinds_E)
+        by_kind = tuple(csr_array((values_E, places), shape=shape) for values_E in values)
+        return cls(tuple(classes), by_kind)
 
     @property
     def sentences(self) -> int:
@@ -116,11 +113,11 @@ class SentenceCounts:
         number_of = {name: number for number, name in enumerate(classes)}
         to_C = np.array([number_of[name] for name in self.classes], dtype=np.int64)
         shape = (self.sentences, len(classes))
-        by_kind = []
-        for table in self.by_kind:
-            parts = (table.data, to_C[table.indices], table.indptr)
-            by_kind.append(csr_array(parts, shape=shape))
-        return SentenceCounts(tuple(classes), tuple(by_kind))
+        by_kind = tuple(
+            csr_array((table.data, to_C[table.indices], table.indptr), shape=shape)
+            for table in self.by_kind
+        )
+        return SentenceCounts(tuple(classes), by_kind)
 
 
 @dataclass(frozen=True)
@@ -169,9 +166,7 @@ class CountedMetric:
     def value(self) -> float | None:
         """The metric over all sentences; None if nothing was counted."""
         value = float(self.statistic(self.counts.sums())[0])
-        if not np.isfinite(value):
-            return None
-        return value
+        return value if np.isfinite(value) else None
 
     def interval(self, resampling: Resampling = Resampling()) -> Interval | None:
         """Return the 95 % interval of the metric; None if it has no value.
@@ -269,8 +264,7 @@ def percentile_bounds(
     drawn = []
     with np.errstate(all="ignore"):
         for start in range(0, resamples, batch):
-            rows = min(batch, resamples - start)
-            places_RN = generator.integers(0, units, (rows, units))
+            places_RN = generator.integers(0, units, (min(batch, resamples - start), units))
             drawn.append(statistic(*(each_N[places_RN] for each_N in values), axis=-1))
 
     drawn_R = np.concatenate(drawn)
@@ -390,9 +384,8 @@ def bootstrap_interval(
     estimate = measure.value
     if estimate is None or not measure.counts.sentences:
         return None
-    drawn = []
-    for weights_RN in _draws(measure.counts, resamples, seed):
-        drawn.append(measure.statistic(measure.counts.sums(weights_RN)))
+    draws = _draws(measure.counts, resamples, seed)
+    drawn = [measure.statistic(measure.counts.sums(weights_RN)) for weights_RN in draws]
     return _interval(estimate, np.concatenate(drawn), level)
 
 
@@ -420,11 +413,10 @@ def paired_difference(
     theirs = second.counts.with_classes(classes)
 
     # Both systems get the same draws, which makes the bootstrap a paired one.
-    drawn = []
-    for weights_RN in _draws(ours, resamples, seed):
-        gap_R = first.statistic(theirs.sums(weights_RN)) - first.statistic(ours.sums(weights_RN))
-        drawn.append(gap_R)
-    drawn_R = np.concatenate(drawn)
+    drawn_R = np.concatenate([
+        first.statistic(theirs.sums(weights_RN)) - first.statistic(ours.sums(weights_RN))
+        for weights_RN in _draws(ours, resamples, seed)
+    ])  # fmt: skip
 
     interval = _interval(second.value - first.value, drawn_R, level)
     p = _randomisation_p(first, ours, theirs, permutations, seed)
@@ -440,8 +432,8 @@ def _draws(counts: SentenceCounts, resamples: int, seed: int) -> Iterator[np.nda
         drawn_RN = generator.integers(0, sentences, (trials, sentences))
         # One bincount serves all trials: each gets a range of numbers to itself.
         places = (drawn_RN + sentences * np.arange(trials)[:, None]).ravel()
-        times = np.bincount(places, minlength=drawn_RN.size)
-        yield times.reshape(drawn_RN.shape).astype(np.float64)
+        times = np.bincount(places, minlength=drawn_RN.size).reshape(drawn_RN.shape)
+        yield times.astype(np.float64)
 
 
 def _batches(counts: SentenceCounts, trials: int) -> Iterator[tuple[int, int]]:
@@ -478,10 +470,7 @@ def _randomisation_p(
     sentences can be tried; otherwise one is added to both counts, for the way that was observed."""
     # Only sentences on which the systems differ are swapped: the others would change nothing.
     changes = [b - a for a, b in zip(first.by_kind, second.by_kind, strict=True)]
-    change_N = np.zeros(first.sentences)
-    for change in changes:
-        change_N = change_N + abs(change).sum(axis=1)
-    differing = np.flatnonzero(change_N)
+    differing = np.flatnonzero(sum(abs(change).sum(axis=1) for change in changes))
     count = len(differing)
     if count < 2:  # swapped or not, a single one is as far from zero
         return 1.0
@@ -502,9 +491,8 @@ def _randomisation_p(
             swapped_RN = generator.integers(0, 2, (stop - start, count))
         gap_R = _gap(measure, totals, moved.sums(swapped_RN.astype(np.float64)))
         as_far += int(np.count_nonzero(abs(gap_R) >= observed - ROUNDING))
-    if is_exact:
-        return as_far / trials
-    return (as_far + 1) / (trials + 1)
+    added = 0 if is_exact else 1
+    return (as_far + added) / (trials + added)
 
 
 def _gap(measure: CountedMetric, totals: np.ndarray, moved_KRC: np.ndarray | float) -> np.ndarray:

@@ -162,9 +162,8 @@ def _numbers(stored: dict[str, np.ndarray], is_counted: bool) -> Check:
     zeros = 0
     for name, array in stored.items():
         values = array.reshape(-1)
-        is_zero = np.zeros(len(values), dtype=bool)
-        if is_counted and values.dtype.kind == "f":
-            is_zero = np.isneginf(values)
+        has_logarithms = is_counted and values.dtype.kind == "f"
+        is_zero = np.isneginf(values) if has_logarithms else np.zeros(len(values), dtype=bool)
         zeros += int(is_zero.sum())
 
         # The first wrong number is enough to refuse the model.
@@ -173,10 +172,8 @@ def _numbers(stored: dict[str, np.ndarray], is_counted: bool) -> Check:
             first = odd[0]
             what = f"array {name} holds {values[first]} at {first:,}, {len(odd):,} in all"
             return Check("numbers", "failed", what)
-    what = "all finite"
-    if zeros:
-        what += f", except for {zeros:,} logarithms of zero"
-    return Check("numbers", "ok", what)
+    exception = f", except for {zeros:,} logarithms of zero" if zeros else ""
+    return Check("numbers", "ok", f"all finite{exception}")
 
 
 def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generator) -> Check:

@@ -77,10 +77,11 @@ class EvaluatedModel:
 
     @classmethod
     def of(
-        cls, name: str, signature: Signature, tokenizer: Tokenizer, encoded: EncodedText
+        cls, name: str, model: LanguageModel, encoded: EncodedText, context: perplexity.Context
     ) -> "EvaluatedModel":
-        """Collect the facts that decide on comparability, from a model's tokenizer and from the
-        text as the tokenizer splits it."""
+        """Collect the facts that decide on comparability, from a model and from the text as its
+        tokenizer splits it."""
+        signature, tokenizer = perplexity.sign(model, encoded, context), model.tokenizer
         return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cls._changes(tokenizer))
 
     @classmethod
@@ -99,11 +100,8 @@ class EvaluatedModel:
     @staticmethod
     def _changes(tokenizer: Tokenizer) -> str:
         settings: dict[str, Any] = tokenizer.to_settings()
-        changes = []
-        if tokenizer.rewriting:
-            changes.append(tokenizer.rewriting)
-        if settings.get("split_punctuation"):
-            changes.append("punctuation split off")
+        splits = "punctuation split off" if settings.get("split_punctuation") else ""
+        changes = filter(None, [tokenizer.rewriting, splits])
         return ", ".join(changes) or "the text unchanged"
 
 
@@ -159,10 +157,11 @@ def _check_same_words(subjects: Sequence[EvaluatedModel]) -> None:
         raise ComparisonError(what, why, hint)
 
     # An unknown word is one event to one model, and several to another.
-    unknown = []
-    for subject in subjects:
-        if subject.unknown_tokens:
-            unknown.append(f"{plural(subject.unknown_tokens, 'token')} to {subject.name}")
+    unknown = [
+        f"{plural(subject.unknown_tokens, 'token')} to {subject.name}"
+        for subject in subjects
+        if subject.unknown_tokens
+    ]
     if unknown:
         why = f"{_values(subjects, 'tok')}; parts of the text are unknown ({', '.join(unknown)})"
         why += ", so nothing compares per word, character or byte"
@@ -180,10 +179,9 @@ def _differ(subjects: Sequence[EvaluatedModel], part: str) -> bool:
 
 def _values(subjects: Sequence[EvaluatedModel], part: str) -> str:
     """Write the values of this part of their signatures."""
-    values = []
-    for subject in subjects:
-        values.append(f"{part}:{getattr(subject.signature, part)} for {subject.name}")
-    return ", ".join(values)
+    return ", ".join(
+        f"{part}:{getattr(subject.signature, part)} for {subject.name}" for subject in subjects
+    )
 
 
 # ---- The effect of unknown words on a comparison.
@@ -291,12 +289,10 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
     def comparable(self, sides: Sequence[_Side]) -> ComparableMetrics:
         data = sides[0].data
         tell_unseen(data.marks, {side.name: side.model.tokenizer for side in sides})
-        subjects = []
-        for side in sides:
-            signature = perplexity.sign(side.model, side.data, self.settings.context)
-            subjects.append(
-                EvaluatedModel.of(side.name, signature, side.model.tokenizer, side.data)
-            )
+        subjects = [
+            EvaluatedModel.of(side.name, side.model, side.data, self.settings.context)
+            for side in sides
+        ]
 
         # How <unk> is read matters only where the text has it.
         lines = itertools.chain.from_iterable(block.lines for block in self.text.blocks())
@@ -334,9 +330,7 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         tokenizers = [side.model.tokenizer for side in sides]
         encoded = [side.data for side in sides]
         main = TEXT_METRICS[self.main]
-        scores = self.scores
-        if main.is_adjusted:
-            scores = list(map(_adjusted, self.scores, encoded))
+        scores = list(map(_adjusted, self.scores, encoded)) if main.is_adjusted else self.scores
         units = difference_tables.units_of(self.text, tokenizers, encoded, scores)
         if units.unaligned_lines:
             notice(
@@ -347,11 +341,8 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
 
         # The lines and words on which each model differs most from the first.
         lines = list(itertools.chain.from_iterable(block.lines for block in self.text.blocks()))
-        bits = []
-        for evaluation in evaluations:
-            if evaluation.lines:
-                logprob_S, _ = evaluation.lines.parts_of(main)
-                bits.append(logprob_S / -math.log(2))
+        sums = (evaluation.lines.parts_of(main) for evaluation in evaluations if evaluation.lines)
+        bits = [logprob_S / -math.log(2) for logprob_S, _ in sums]
         top = self.settings.top
         of_lines, of_words = [], []
         for k, side in enumerate(sides[1:], start=1):

@@ -175,10 +175,7 @@ class Difference:
     ) -> "Difference":
         """Make the difference of two models by a metric from the result of resampling."""
         definition = metric.definition
-        first, second = names
-        difference = cls(
-            first, second, metric.name, metric.column, definition.difference_unit, None
-        )
+        difference = cls(*names, metric.name, metric.column, definition.difference_unit, None)
         if paired is None:
             return difference
         interval = paired.interval
@@ -224,10 +221,11 @@ class Difference:
                 )
         return Contrast(self.first, self.second, unit, interval, higher_is_better)
 
-    def cells(self, label: str) -> list[str]:
+    def cells(self, with_column: bool) -> list[str]:
         """Return the difference as cells of a table: the models, the metric (bits instead of a
-        perplexity), by how much they differ, the ratio of perplexities, and p. label: the name of
-        the metric."""
+        perplexity), by how much they differ, the ratio of perplexities, and p. with_column: the
+        column of labels comes before the metric."""
+        label = f"{self.column} {self.metric}" if with_column else self.metric
         form, scale = "+.2f", 100 if self.unit == "share" else 1
         if self.unit.startswith("bits"):
             without = ", no unknown tokens" if self.metric.endswith(NO_OOV) else ""
@@ -298,27 +296,31 @@ class Comparison(Records, Result):
     def contrasts(self) -> tuple[Contrast, ...]:
         """The differences of all pairs in `figure`, for the first column of labels. Stored metrics
         have none: without the lines, their uncertainty is unknown."""
-        if self.validation is not None:
-            return ()
         evaluation = self.models[0].evaluation
-        column = evaluation.column_names[0]
-        main = evaluation.metric(self.figure, column)
-        contrasts = []
-        for difference in self.differences:
-            if main is not None and (difference.column, difference.metric) == (column, self.figure):
-                contrasts.append(difference.contrast(main.definition.higher_is_better))
-        return tuple(contrasts)
+        key = (evaluation.column_names[0], self.figure)
+        main = evaluation.metric(self.figure, key[0])
+        if self.validation is not None or main is None:
+            return ()
+        return tuple(
+            difference.contrast(main.definition.higher_is_better)
+            for difference in self.differences
+            if (difference.column, difference.metric) == key
+        )
 
     # ---- As tables, and as people read it.
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison in JSON types, with the metrics of each model and a summary in
         sentences. The details of language models are at the same level as the other fields."""
-        models = []
-        for model in self.models:
-            evaluation = model.evaluation.to_dict()
-            entry = {"name": model.name, "folder": model.folder, "evaluation": evaluation}
-            models.append(entry | {"metrics": self._metrics(model)})
+        models = [
+            {
+                "name": model.name,
+                "folder": model.folder,
+                "evaluation": model.evaluation.to_dict(),
+                "metrics": self._metrics(model),
+            }
+            for model in self.models
+        ]
         comparison = vars(self) | {
             "models": models,
             "verdicts": [contrast.verdict for contrast in self.contrasts],
@@ -326,8 +328,7 @@ class Comparison(Records, Result):
         details = comparison.pop("details")
         if details is not None:
             comparison |= vars(details)
-        shown: dict[str, Any] = to_builtins(comparison)
-        return shown
+        return dict(to_builtins(comparison))
 
     def to_rows(self, table: Literal["differences", "metrics"] = "differences") -> list[Row]:
         """Return one table of the comparison as rows.
@@ -344,11 +345,9 @@ class Comparison(Records, Result):
             return [dict(vars(difference)) for difference in self.differences]
         if table not in TABLES:
             raise UsageError(f"a comparison has no table {table!r}", hint=nearest(table, TABLES))
-        rows = []
+        rows: list[Row] = []
         for model in self.models:
-            for metric in self._metrics(model):
-                row: Row = {"model": model.name}
-                rows.append(row | metric)
+            rows += [{"model": model.name, **metric} for metric in self._metrics(model)]
         return rows
 
     def _metrics(self, model: ComparedModel[Any]) -> list[Row]:
@@ -361,20 +360,20 @@ class Comparison(Records, Result):
         ]
 
     def _rows_of(self, table: int | str | None) -> list[Row]:
-        which = "differences" if table is None else str(table)
-        return self.to_rows(cast(Literal["differences", "metrics"], which))
+        return self.to_rows(cast(Literal["differences", "metrics"], str(table or "differences")))
 
     def overview(self) -> Table:
         """Return counts and metrics of each model, each metric with its interval."""
         models = self.models
         names = [model.name for model in models]
         columns = models[0].evaluation.column_names
-        rows = []
 
         # The text is the same for all columns of labels: the counts of the first one are shown.
         counts = [model.evaluation.counts_of(columns[0]) for model in models]
-        for name in dict.fromkeys(itertools.chain.from_iterable(counts)):
-            rows.append([name, *(amount(counts_of.get(name)) for counts_of in counts)])
+        rows = [
+            [name, *(amount(counts_of.get(name)) for counts_of in counts)]
+            for name in dict.fromkeys(itertools.chain.from_iterable(counts))
+        ]
         for column, name in self.keys:
             label = f"{column} {name}" if len(columns) > 1 else name
             rows.append([label, *(_with_interval(model, column, name) for model in models)])
@@ -383,13 +382,7 @@ class Comparison(Records, Result):
     def difference_table(self) -> Table:
         """Return the differences of all pairs as rows."""
         has_columns = len(self.models[0].evaluation.column_names) > 1
-        rows = []
-        for difference in self.differences:
-            rows.append(
-                difference.cells(
-                    f"{difference.column} {difference.metric}" if has_columns else difference.metric
-                )
-            )
+        rows = [difference.cells(has_columns) for difference in self.differences]
         columns = ["difference", "measure", "by", "perplexity", "p"]
 
         # Only perplexities have a ratio.
@@ -405,8 +398,7 @@ class Comparison(Records, Result):
         Args:
             top: Number of lines and words to list for each model.
         """
-        for contrast in self.contrasts:
-            yield contrast.verdict
+        yield from (contrast.verdict for contrast in self.contrasts)
         if self.contrasts:
             yield ""
         yield self.overview()
@@ -591,9 +583,10 @@ def _differences(
 ) -> Iterator[Difference]:
     """Yield by how much the metrics that both models have differ."""
     names = (first.name, second.name)
-    theirs = {}
-    for second_metric in (*second.evaluation.metrics, *second.evaluation.joint):
-        theirs[second_metric.column, second_metric.name] = second_metric
+    theirs = {
+        (metric.column, metric.name): metric
+        for metric in (*second.evaluation.metrics, *second.evaluation.joint)
+    }
     for metric in (*first.evaluation.metrics, *first.evaluation.joint):
         counterpart = theirs.get((metric.column, metric.name))
         if metric.name not in comparable.differing or counterpart is None:
@@ -626,10 +619,11 @@ def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> lis
             f"{plural(len(names), 'name')} for {plural(len(models), 'model')}",
             hint="give one for each",
         )
-    given = list(names or ())
-    if not given:
-        for number, model in enumerate(models, start=1):
-            given.append(loading.name_if_saved(model) or f"model {number}")
+    of_models = (
+        loading.name_if_saved(model) or f"model {number}"
+        for number, model in enumerate(models, start=1)
+    )
+    given = list(names or of_models)
 
     # Names that the caller chose stay as they are; paths are cut to their distinct parts.
     if names is None:
@@ -644,7 +638,6 @@ def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> lis
     unique = []
     for place, name in enumerate(given):
         if given.count(name) > 1:
-            occurrence = given[: place + 1].count(name)
-            name = f"{name} ({occurrence})"
+            name = f"{name} ({given[: place + 1].count(name)})"
         unique.append(name)
     return unique

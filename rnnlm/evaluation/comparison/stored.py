@@ -17,13 +17,11 @@ from rnnlm.evaluation.comparison.pairing import (
     ComparedModel,
     Comparison,
     Difference,
-    Key,
     check_signatures,
     checked_names,
     lines_of,
 )
 from rnnlm.evaluation.metrics import Evaluation, signature_parts, stored_evaluations
-from rnnlm.evaluation.resampling import Interval
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.loading import ScoringModel
 from rnnlm.storage.manifest import read_manifest
@@ -67,10 +65,11 @@ def compare_stored(
     # Each metric with its interval, where its model's run has stored one.
     compared = []
     for stored_model in stored:
-        intervals: dict[Key, Interval] = {}
-        for metric in stored_model.evaluation.metrics:
-            if metric.interval is not None:
-                intervals[metric.column, metric.name] = metric.interval
+        intervals = {
+            (metric.column, metric.name): metric.interval
+            for metric in stored_model.evaluation.metrics
+            if metric.interval is not None
+        }
         compared.append(
             ComparedModel(
                 stored_model.name, str(stored_model.folder), stored_model.evaluation, intervals

@@ -63,25 +63,17 @@ def units_of(
 ) -> ScoredUnits:
     """Return the units of `text`, in reading order. used, encoded, scores: for each model its
     tokenizer, the text as that tokenizer cuts it, and the nats of each token."""
-    # One tokenizer: the units are its tokens.
-    if len({tokenizer.fingerprint for tokenizer in used}) == 1:
-        known = [tokenizer.counts_V for tokenizer in used if tokenizer.counts_V is not None]
-        counts_V = known[0] if known else None
+    # One tokenizer: the units are its tokens. Several: words, of a model whose tokens are words if
+    # there is one. starts: for each model, where units begin among its own tokens.
+    name: Literal["token", "word"] = "word"
+    words = next((k for k, known in enumerate(used) if known.name == "word"), None)
+    if len({known.fingerprint for known in used}) == 1:
+        name, tokenizer, reading = "token", used[0], encoded[0]
+        counts_V = next((known.counts_V for known in used if known.counts_V is not None), None)
         starts = [np.ones(encoded[0].tokens, dtype=bool)] * len(used)
-        return _units(
-            name="token",
-            tokenizer=used[0],
-            counts_V=counts_V,
-            reading=encoded[0],
-            encoded=encoded,
-            starts=starts,
-            scores=scores,
-        )
-
-    # Several: the units are words, of a model whose tokens are words if there is one.
-    words = next((k for k, tokenizer in enumerate(used) if tokenizer.name == "word"), None)
-    if words is not None:
-        reference, reading, counts_V = used[words], encoded[words], used[words].counts_V
+    elif words is not None:
+        tokenizer, reading, counts_V = used[words], encoded[words], used[words].counts_V
+        starts = list(map(_word_starts, encoded, used))
     else:
         tokenizer_settings = used[0].to_settings()  # all read the text alike
         settings = TokenizerSettings(
@@ -89,38 +81,21 @@ def units_of(
             normalise=tokenizer_settings["normalise"],
             remove_punctuation=tokenizer_settings["remove_punctuation"],
         )
-        reference = tokenizers.train(settings, text.blocks())
-        reading, counts_V = text.encode(reference), None
-    starts = list(map(_word_starts, encoded, used))
-    return _units(
-        name="word",
-        tokenizer=reference,
-        counts_V=counts_V,
-        reading=reading,
-        encoded=encoded,
-        starts=starts,
-        scores=scores,
-    )
+        tokenizer = tokenizers.train(settings, text.blocks())
+        reading, counts_V = text.encode(tokenizer), None
+        starts = list(map(_word_starts, encoded, used))
 
-
-def _units(
-    name: Literal["token", "word"], tokenizer: Tokenizer, counts_V: np.ndarray | None,
-    reading: EncodedText, encoded: Sequence[EncodedText],
-    starts: Sequence[np.ndarray], scores: Sequence[np.ndarray],
-) -> ScoredUnits:  # fmt: skip
-    """Make units from the tokens of `reading`. starts: for each model, where they begin among
-    its own tokens."""
     # A line is aligned if every model's tokenizer begins as many units in it as the reference does.
     units_S = np.diff(reading.line_offsets)
     is_aligned_S = np.ones(len(units_S), dtype=bool)
-    for is_start_N, text in zip(starts, encoded, strict=True):
-        begun_S = np.add.reduceat(is_start_N, text.line_offsets[:-1], dtype=np.int64)
+    for is_start_N, read in zip(starts, encoded, strict=True):
+        begun_S = np.add.reduceat(is_start_N, read.line_offsets[:-1], dtype=np.int64)
         is_aligned_S &= begun_S == units_S
 
     # Add up the tokens of each model from one unit to the next.
     logprobs = []
-    for is_start_N, text, logprob_N in zip(starts, encoded, scores, strict=True):
-        begins_N = _whole_lines(is_start_N, text.line_offsets, is_aligned_S)
+    for is_start_N, read, logprob_N in zip(starts, encoded, scores, strict=True):
+        begins_N = _whole_lines(is_start_N, read.line_offsets, is_aligned_S)
         logprobs.append(np.add.reduceat(logprob_N, np.flatnonzero(begins_N)))
 
     # The units: tokens of the reference, or lines if that is not possible.
@@ -326,8 +301,7 @@ def by_ngram_in(units: ScoredUnits, train: EncodedText) -> tuple[GroupRow, ...]:
     levels = list(count(known_ids(train.ids, tokenizer), boundary_id, size, ORDER_SEEN))
     longer = [np.asarray(level.keys_M) for level in levels[1:]]
     matched_U = longest_matches(units.ids_U, longer, size, boundary_id)
-    is_seen_V = np.asarray(levels[0].counts_M)[:size] > 0
-    return _by_match(units, matched_U, len(levels), is_seen_V)
+    return _by_match(units, matched_U, len(levels), np.asarray(levels[0].counts_M)[:size] > 0)
 
 
 def counts_in(units: ScoredUnits, train: EncodedText) -> np.ndarray:
@@ -352,9 +326,7 @@ def _rows(
 ) -> tuple[GroupRow, ...]:
     """Make a row for each group that has units, in the order of `labels`."""
     units_G = np.bincount(groups_U, minlength=len(labels))
-    by_model = []
-    for logprob_U in logprob_KU:
-        by_model.append(np.bincount(groups_U, logprob_U, minlength=len(labels)))
+    by_model = [np.bincount(groups_U, logprob_U, minlength=len(labels)) for logprob_U in logprob_KU]
     logprob_GK = np.stack(by_model, axis=1).tolist()
 
     rows = []
@@ -400,13 +372,15 @@ def _apart(
     order = possible[np.argsort(difference_I[possible], kind="stable")]
 
     def items(chosen: np.ndarray) -> tuple[DifferingItem, ...]:
-        differing = []
-        for at in chosen.tolist():
-            bits = float(bits_2I[0, at]), float(bits_2I[1, at])
-            differing.append(
-                DifferingItem(texts[at], int(numbers_I[at]), bits, float(difference_I[at]))
+        return tuple(
+            DifferingItem(
+                texts[at],
+                int(numbers_I[at]),
+                (float(bits_2I[0, at]), float(bits_2I[1, at])),
+                float(difference_I[at]),
             )
-        return tuple(differing)
+            for at in chosen.tolist()
+        )
 
     # Positive differences lie at the end, negative ones at the beginning, if there are any.
     for_first = order[::-1][:top]

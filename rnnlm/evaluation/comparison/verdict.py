@@ -67,33 +67,27 @@ def figure_of(
     if not known:
         return None
     label = f"difference in {known[0].unit}\n(bars: 95 % intervals)"
-    side = "Right" if known[0].higher_is_better else "Left"
-    title = f"{side} of 0, the model named first is better"
+    title = (
+        "Right" if known[0].higher_is_better else "Left"
+    ) + " of 0, the model named first is better"
     height = 1.2 + 0.45 * len(known)
     labels = (title if axes else "", label, "")
     figure, (axes,) = plotting.new_panels([labels], height=height, axes=axes, heading=title)
 
-    # A row for each pair, the first on top.
+    # A row for each pair, the first on top, with its numbers: an interval may be narrower than its
+    # mark.
+    names = []
     for row, contrast in enumerate(known):
         difference = contrast.difference
         assert difference is not None
         arms = [[difference.estimate - difference.low], [difference.high - difference.estimate]]
         axes.errorbar(difference.estimate, row, xerr=arms, fmt="o", capsize=4, color=INK)
-    axes.axvline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":")
-
-    # Each pair with its numbers, as an interval may be narrower than its mark.
-    names = []
-    for contrast in known:
+        form = "+.2f" if difference.high - difference.low >= NARROW else "+.4f"
+        interval = bounds(difference.low, difference.high, form)
+        numbers = plotting.with_minus(f"{amount(difference.estimate, form)} {interval}")
         pair = short_name(f"{contrast.second} \u2212 {contrast.first}", LONGEST)
-        names.append(f"{pair}\n{_numbers(contrast.difference)}")
+        names.append(f"{pair}\n{numbers}")
+    axes.axvline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(known)), names, parse_math=False)
     axes.set_ylim(len(known) - 0.5, -0.5)
     return figure
-
-
-def _numbers(difference: Interval | None) -> str:
-    """Write a difference with its interval."""
-    assert difference is not None
-    form = "+.2f" if difference.high - difference.low >= NARROW else "+.4f"
-    text = f"{amount(difference.estimate, form)} {bounds(difference.low, difference.high, form)}"
-    return plotting.with_minus(text)

@@ -6,7 +6,7 @@ from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.comparison import EvaluatedModel, find_comparable
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import TEXT_METRICS, Signature
-from support.tiny_models import Lines, make_tokenizer
+from support.tiny_models import Lines, fit
 
 SIGNATURE = Signature(
     "d1", "word:f1,V=9", "kept", "carry", "skip", "literal", "yes", "fp32", "none", "m1"
@@ -82,17 +82,15 @@ def test_other_vocabularies_of_words_compare_with_the_choice_among_unknown_words
 
 
 def test_unknown_white_space_is_a_separate_character_event():
-    text, seen = Lines(["the\tcat"]), make_tokenizer(["the\tcat"], tokenizer="char")
-    unseen = make_tokenizer(["the cat"], tokenizer="char")
+    text = Lines(["the\tcat"])
+    seen, unseen = (fit("unigram", [line], tokenizer="char") for line in ("the\tcat", "the cat"))
     subjects = [
-        EvaluatedModel.of(name, SIGNATURE, its, text.encode(its))
-        for name, its in (("seen", seen), ("unseen", unseen))
+        EvaluatedModel.of(name, model, text.encode(model.tokenizer), "carry")
+        for name, model in (("seen", seen), ("unseen", unseen))
     ]
     assert [each.unknown_tokens for each in subjects] == [0, 1]
-    signature = dataclasses.replace(SIGNATURE, tok="char:f2,V=7")
-    other = dataclasses.replace(subjects[1], signature=signature)
     with pytest.raises(ComparisonError, match="tok"):
-        find_comparable([subjects[0], other])
+        find_comparable(subjects)
 
 
 def test_words_with_and_without_punctuation_are_different_words():

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import cast
 
 from rnnlm.errors import ComparisonError, keyword
-from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.comparison import (
     PARTS,
     EvaluatedModel,
@@ -94,8 +93,7 @@ class PairComparer(Comparer[Seq2SeqModel, PairedData, PairEvaluation]):
         self.lowercase = not all(side.model.codec.target.keeps_case for side in sides)
         comparable = self._perplexities(sides)
         unknown = len(references_of(sides[0].data, sides[0].model.codec.target).oov)
-        sources = len(sides[0].data.groups)
-        notice_single_block(sources, 1)
+        notice_single_block(len(sides[0].data.groups), 1)
         differing = (*differing_by(comparable.main, unknown), *TRANSLATION_METRICS)
         return replace(_with_written(comparable), differing=differing, block_lines=1)
 
@@ -104,10 +102,7 @@ class PairComparer(Comparer[Seq2SeqModel, PairedData, PairEvaluation]):
         subjects = []
         for side in sides:
             encoded = references_of(side.data, side.model.codec.target)
-            signature = perplexity.sign(side.model.decoder, encoded, "reset")
-            subjects.append(
-                EvaluatedModel.of(side.name, signature, side.model.codec.target, encoded)
-            )
+            subjects.append(EvaluatedModel.of(side.name, side.model.decoder, encoded, "reset"))
         _, references = lines_of(sides[0].data.text)
         has_unknown = any(UNKNOWN in reference.lower() for reference in references)
         return _comparable_perplexities(subjects, has_unknown)
