@@ -1,18 +1,22 @@
-"""The parts of data that are not lines of text: their files, and the part held out for
-validation."""
+"""The parts of data that are not lines of text: their files, the part held out for validation, and
+the settings for reading more of them with a trained model."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
+from rnnlm.config import SettingsLayer, from_stored, resolve
 from rnnlm.errors import UsageError, keyword, notice
+from rnnlm.storage.manifest import read_manifest
 from rnnlm.text.corpus import Examples
+from rnnlm.text.sources import settings_for
 from rnnlm.training.request import Overlap, TrainingRequest
 from rnnlm.training.texts.line_texts import examples_in_train
 
+S = TypeVar("S")  # settings for reading
 T = TypeVar("T", bound=Examples)
 
 
@@ -91,3 +95,19 @@ def with_held_out(
         return Parts(train, others, "none: there are too few examples")
     kept, held, how = drawn
     return Parts(kept, {"valid": held, **others}, f"{how}, held out", holds_out=True)
+
+
+def stored_reading(folder: str, kind: type[S], files: Sequence[str]) -> dict[str, Any]:
+    """Return how the training data of the model in `folder` were read, as it suits `files`."""
+    stored: Any = from_stored(kind, read_manifest(Path(folder)).settings)
+    return settings_for(files, asdict(stored))
+
+
+def resolved_reading(kind: type[S], stored: Mapping[str, Any], requested: Mapping[str, Any]) -> S:
+    """Make the settings for reading data with a model. stored: how its training data were read.
+    requested: what is asked for instead."""
+    # Columns of another format have other names.
+    if requested.get("format", stored.get("format")) != stored.get("format"):
+        stored = {name: value for name, value in stored.items() if "column" not in name}
+    layers = [SettingsLayer("the model", stored), SettingsLayer("what is asked for", requested)]
+    return resolve([kind], layers).make(kind)

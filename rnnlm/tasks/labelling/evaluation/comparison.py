@@ -24,12 +24,10 @@ def comparable_stored(models: Sequence[StoredModel]) -> ComparableMetrics:
 
 def check_alike(codecs: Mapping[str, Codec]) -> None:
     """Refuse models, by their names, that have not learned the same columns of labels."""
-    columns = set()
-    learned = []
+    columns, learned = set(), []
     for name, codec in codecs.items():
         columns.add(tuple((column.name, column.level, column.form) for column in codec.columns))
-        names = ", ".join(column.name for column in codec.columns)
-        learned.append(f"{name} predicts {names}")
+        learned.append(f"{name} predicts {', '.join(column.name for column in codec.columns)}")
     if len(columns) > 1:
         raise ComparisonError(
             "models of different labels cannot be compared",

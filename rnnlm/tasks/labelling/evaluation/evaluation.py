@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -83,13 +82,10 @@ def columns_of(
     model: TaskModel, data: LabelledData, predicted: LabelPredictions
 ) -> list[Predictions]:
     """Return gold and predicted labels of each column."""
-    predictions = []
-    for number, column in enumerate(model.codec.columns):
-        if column.level == WORD:
-            predictions.append(_of_words(model, data, predicted, number))
-        else:
-            predictions.append(_of_texts(model, data, predicted, number))
-    return predictions
+    return [
+        (_of_words if column.level == WORD else _of_texts)(model, data, predicted, number)
+        for number, column in enumerate(model.codec.columns)
+    ]
 
 
 def measure(model: TaskModel, data: LabelledData) -> LabelEvaluation:
@@ -101,9 +97,10 @@ def measure(model: TaskModel, data: LabelledData) -> LabelEvaluation:
     # Each column is measured by itself.
     predictions = columns_of(model, data, predicted)
     by_column = [measures(column) for column in predictions]
-    columns = []
-    for number, (column, counted) in enumerate(zip(predictions, by_column, strict=True)):
-        columns.append(_metrics(number, column, counted, model, data))
+    columns = tuple(
+        _metrics(number, column, counted, model, data)
+        for number, (column, counted) in enumerate(zip(predictions, by_column, strict=True))
+    )
 
     # Of several columns, an example is right where all of them are.
     joint = columns[0].exact_match
@@ -116,7 +113,7 @@ def measure(model: TaskModel, data: LabelledData) -> LabelEvaluation:
         sentences=data.sentences,
         words=data.words,
         loss_nats=_mean_loss(model, data, predicted) if has_loss else None,
-        columns=tuple(columns),
+        columns=columns,
         exact_match=joint,
         signature=columns[0].signature,
         seconds=time.perf_counter() - began,
@@ -139,18 +136,13 @@ def _metrics(
         metrics = replace(metrics, macro_f1=None, by_type={})
 
     main = next(name for name in MAIN if getattr(metrics, name) is not None)
-    spans = {}
-    if metrics.mode is not None:
-        spans = {"mode": metrics.mode, "scheme": column.scheme}
-    fingerprint = ""
-    if model.fingerprint:
-        fingerprint = loading.fingerprint_in_signature(model)
     signature = LabelSignature(
         main,
         column.column if len(model.codec.columns) > 1 else "",
-        **spans,
+        mode=metrics.mode or "",
+        scheme=column.scheme if metrics.mode else "",
         data=data.content_hash,
-        model=fingerprint,
+        model=loading.fingerprint_in_signature(model) if model.fingerprint else "",
     )
     return ColumnMetrics(**vars(metrics), main=main, signature=str(signature))
 
@@ -204,20 +196,19 @@ def verdict(
     has_several = len(predictions) > 1
     for number, column in enumerate(predictions):
         # A column that lacks the criterion is judged by its main metric.
-        values = {}
-        for name, metric in measures(column).items():
-            if name in (*MAIN, criterion):
-                values[name] = metric.value or 0.0
-        main = criterion
-        if main not in values:
-            main = next(name for name in MAIN if name in values)
+        values = {
+            name: metric.value or 0.0
+            for name, metric in measures(column).items()
+            if name in (*MAIN, criterion)
+        }
+        main = next(name for name in (criterion, *MAIN) if name in values)
 
         # In a mean, where higher is better, errors count negatively.
         is_error = not LABEL_METRICS[main].higher_is_better
         if number in telling:
             chosen.append(-values[main] if is_error and has_several else values[main])
-        for name, value in values.items():
-            metrics[f"{column.column}_{name}" if has_several else name] = value
+        prefix = f"{column.column}_" if has_several else ""
+        metrics |= {prefix + name: value for name, value in values.items()}
     if not chosen:
         return ValidationResult(loss, loss, "loss_nats", metrics=metrics)
     return ValidationResult(
@@ -283,18 +274,17 @@ def _of_sounds(
     """Return the sounds of each word. Rows of the same letters are pronunciations of one word; the
     nearest of them counts."""
     references = defaultdict(list)
-    labels_of = {}
+    symbols = {}
     for example, sounds, labels in zip(data.examples, gold, predicted, strict=True):
         references[example.words].append(join(sounds))
-        labels_of[example.words] = join(labels)
-    words = list(references)
+        symbols[example.words] = join(labels)
     return Predictions(
         "word",
         [],
         [],
         column.name,
-        references=[references[word] for word in words],
-        symbols=[labels_of[word] for word in words],
+        references=list(references.values()),
+        symbols=list(symbols.values()),
     )
 
 
@@ -314,10 +304,10 @@ def _of_texts(
         gold = [(label,) for label in gold_labels]
         predicted = [(label,) for label in found_labels]
         # Calibration compares how sure the model was with how often it was right.
-        probabilities = []
-        for prediction in predicted_labels.predictions:
-            highest = cast(np.ndarray, prediction[number].p_TK).max()
-            probabilities.append([float(np.nan_to_num(highest))])
+        probabilities = [
+            [float(np.nan_to_num(_p(prediction[number]).max()))]
+            for prediction in predicted_labels.predictions
+        ]
 
     # The nodes of trees, where the model predicts their labels.
     nodes: list[tuple[Sequence[str], Sequence[str]]] = []
@@ -381,12 +371,11 @@ def checks(model: TaskModel, sample: int | None, seed: int) -> Iterator[Check]:
 
 def _texts(tokenizer: Tokenizer, count: int, generator: np.random.Generator) -> list[list[str]]:
     """Make up `count` sentences of different lengths."""
-    pieces = []
-    for symbol in tokenizer.symbols():
-        if symbol not in (BOUNDARY, UNKNOWN) and len(symbol.split()) == 1:
-            pieces.append(symbol)
-    if not pieces:
-        pieces = ["a"]
+    pieces = [
+        symbol
+        for symbol in tokenizer.symbols()
+        if symbol not in (BOUNDARY, UNKNOWN) and len(symbol.split()) == 1
+    ] or ["a"]
 
     def draw(number: int) -> list[str]:
         return [pieces[choice] for choice in generator.integers(len(pieces), size=number)]
@@ -444,14 +433,13 @@ def _padding(model: TaskModel, texts: list[list[str]], together: list[Prediction
     worst = 0.0
     for text, before in zip(texts, together, strict=True):
         [alone] = predict(model, [text], _SEARCH)
-        differences = []
-        for separate, batched in zip(alone, before, strict=True):
-            differences.append(np.abs(_p(separate) - _p(batched)).max())
+        pairs = zip(alone, before, strict=True)
+        differences = [np.abs(_p(separate) - _p(batched)).max() for separate, batched in pairs]
         worst = max(worst, float(np.nan_to_num(max(differences), nan=np.inf)))
     detail = f"probabilities of a sentence alone and in a batch differ by at most {worst:.1e}"
     return Check("padding", "ok" if worst <= TOLERANCE else "failed", detail)
 
 
 def _p(prediction: ColumnPrediction) -> np.ndarray:
-    assert prediction.p_TK is not None  # they were asked for
+    assert prediction.p_TK is not None  # they were asked for, or are of a text
     return prediction.p_TK

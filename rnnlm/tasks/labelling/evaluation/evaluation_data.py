@@ -4,15 +4,14 @@ otherwise."""
 import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rnnlm.corpora as corpora
-from rnnlm.config import SettingsLayer, from_stored, resolve
 from rnnlm.errors import UsageError, first_of, keyword, notice
-from rnnlm.storage.manifest import read_manifest
+from rnnlm.tasks.example_texts import resolved_reading, stored_reading
 from rnnlm.tasks.labelling import sounds
 from rnnlm.tasks.labelling.data import (
     EDIT,
@@ -27,7 +26,6 @@ from rnnlm.tasks.labelling.data import (
 from rnnlm.tasks.labelling.formats import schemes
 from rnnlm.tasks.labelling.formats.alignment import join
 from rnnlm.tasks.labelling.formats.example import (
-    Example,
     LabelledSettings,
     LabelledText,
     Tree,
@@ -35,7 +33,6 @@ from rnnlm.tasks.labelling.formats.example import (
     labels_of_nodes,
 )
 from rnnlm.tasks.labelling.formats.reading import read_labelled
-from rnnlm.text.sources import settings_for
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labelling.model import TaskModel
@@ -66,9 +63,25 @@ def labelled_data(codec: Codec, text: LabelledText, name: str, called: str = "")
     if called:
         name += f", {called}"
     notice_unseen_labels(codec, text, name)
-    if codec.columns[0].form == SOUNDS:
-        return _of_sounds(codec, text, name)
-    return encode_examples(codec, text, text)
+    if codec.columns[0].form != SOUNDS:
+        return encode_examples(codec, text, text)
+
+    # The alignment of letters and sounds is unknown. No letter has more sounds than one did in
+    # training.
+    most = max(len(join([symbol])) for symbol in codec.columns[0].symbols)
+    beyond = sum(
+        len(example.word_labels[0]) > most * len(example.words) for example in text.examples
+    )
+    if beyond:
+        notice(
+            f"{name}: {beyond:,} of {len(text.examples):,} words need more than {most} sounds per "
+            "letter; they count as wrong"
+        )
+    unaligned = tuple(
+        replace(example, word_labels=((sounds.UNALIGNED,) * len(example.words),))
+        for example in text.examples
+    )
+    return encode_examples(codec, text, replace(text, examples=unaligned))
 
 
 def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
@@ -76,7 +89,9 @@ def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
     how many there are."""
     unseen: Counter[str] = Counter()
     for column, labels in _labels(codec, text):
-        seen = _seen(column)
+        # The labels that the column can write.
+        is_of_sounds = column.form == SOUNDS
+        seen = set(join(column.symbols)) if is_of_sounds else column.labels_in(column.scheme)
         unseen.update(label for label in labels if label not in seen)
     if unseen:
         named = [f"{label!r} ({count:,})" for label, count in unseen.most_common()]
@@ -101,9 +116,7 @@ def _files(paths: Paths) -> list[str]:
     files = []
     for path in paths:
         # A folder with the name of a corpus is no data, but perhaps a model.
-        corpus = None
-        if not Path(path).is_file():
-            corpus = corpora.labelled(str(path))
+        corpus = None if Path(path).is_file() else corpora.labelled(str(path))
         files.append(fspath(path) if corpus is None else str(corpus.test))
     return files
 
@@ -113,16 +126,9 @@ def _settings(model: "TaskModel", overrides: Mapping[str, Any], paths: Paths) ->
     # A model in memory does not know how its data were read, but whether its labels are sounds.
     stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}
     if model.origin is not None:
-        manifest = read_manifest(Path(model.origin[0]))
-        stored = asdict(from_stored(LabelledSettings, manifest.settings))
-        stored = settings_for(_files(paths), stored)
-
-    # Columns of another format have other names.
+        stored = stored_reading(model.origin[0], LabelledSettings, _files(paths))
     requested = {name: value for name, value in overrides.items() if value is not None}
-    if requested.get("format", stored.get("format")) != stored.get("format"):
-        stored = {name: value for name, value in stored.items() if "column" not in name}
-    layers = [SettingsLayer("the model", stored), SettingsLayer("what is asked for", requested)]
-    return resolve([LabelledSettings], layers).make(LabelledSettings)
+    return resolved_reading(LabelledSettings, stored, requested)
 
 
 def _in_schemes(codec: Codec, text: LabelledText) -> LabelledText:
@@ -139,18 +145,18 @@ def _in_schemes(codec: Codec, text: LabelledText) -> LabelledText:
         )
 
     # The scheme of each column in the data, and the model's.
-    from_to = []
-    for name, column in zip(text.word_columns, codec.word_columns, strict=True):
-        from_to.append((text.scheme.get(name, schemes.NONE), column.scheme))
+    from_to = [
+        (text.scheme.get(name, schemes.NONE), column.scheme)
+        for name, column in zip(text.word_columns, codec.word_columns, strict=True)
+    ]
     if all(before == after or schemes.NONE in (before, after) for before, after in from_to):
         return text
 
     examples = []
     for example in text.examples:
-        rows = []
-        for row, (before, after) in zip(example.word_labels, from_to, strict=True):
-            rows.append(tuple(schemes.convert(row, before, after)))
-        examples.append(replace(example, word_labels=tuple(rows)))
+        rows = zip(example.word_labels, from_to, strict=True)
+        word_labels = tuple(tuple(schemes.convert(row, *schemes_of)) for row, schemes_of in rows)
+        examples.append(replace(example, word_labels=word_labels))
     return replace(text, examples=tuple(examples))
 
 
@@ -169,30 +175,3 @@ def _labels(codec: Codec, text: LabelledText) -> Iterable[tuple[LabelColumn, Ite
             yield column, itertools.chain.from_iterable(map(labels_in, labels))
         else:
             yield column, labels
-
-
-def _seen(column: LabelColumn) -> set[str]:
-    """Return the labels that a column can write."""
-    if column.form == SOUNDS:
-        return set(join(column.symbols))
-    return column.labels_in(column.scheme)
-
-
-def _of_sounds(codec: Codec, text: LabelledText, name: str) -> LabelledData:
-    """Encode letters and sounds, whose alignment is unknown."""
-    # No letter has more sounds than one did in training.
-    most = max(len(join([symbol])) for symbol in codec.columns[0].symbols)
-    beyond = sum(
-        len(example.word_labels[0]) > most * len(example.words) for example in text.examples
-    )
-    if beyond:
-        notice(
-            f"{name}: {beyond:,} of {len(text.examples):,} words need more than {most} sounds per "
-            "letter; they count as wrong"
-        )
-    learned = replace(text, examples=tuple(map(_unaligned, text.examples)))
-    return encode_examples(codec, text, learned)
-
-
-def _unaligned(example: Example) -> Example:
-    return replace(example, word_labels=((sounds.UNALIGNED,) * len(example.words),))

@@ -46,11 +46,11 @@ class ColumnMetrics(LabelMetrics):
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """Restore the metrics from their stored form."""
-        by_type = {}
-        for name, metrics in stored["by_type"].items():
-            by_type[name] = restored(ClassMetrics, metrics)
-        signature = stored["signature"]
-        return restored(cls, stored, main=stored["main"], signature=signature, by_type=by_type)
+        types = stored["by_type"].items()
+        by_type = {name: restored(ClassMetrics, metrics) for name, metrics in types}
+        return restored(
+            cls, stored, main=stored["main"], signature=stored["signature"], by_type=by_type
+        )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -82,15 +82,12 @@ class LabelEvaluation(Evaluation):
 
     def _metric(self, number: int, name: str) -> Metric:
         column = self.columns[number]
-        counts = None  # of a stored evaluation
-        if self.measures:
-            counts = self.measures[number][name]
         return Metric(
             LABEL_METRICS[name],
             getattr(column, name),
             column.signature_of(name),
             column.column,
-            counts=counts,
+            counts=self.measures[number][name] if self.measures else None,  # None: it is stored
             interval=self.intervals.get((column.column, name)),
         )
 
@@ -104,14 +101,10 @@ class LabelEvaluation(Evaluation):
     def joint(self) -> tuple[Metric, ...]:
         if len(self.columns) < 2:
             return ()
-        counts = None  # of a stored evaluation
-        if self.predictions:
-            counts = joint_exact_match(self.predictions)
-        return (
-            Metric(
-                LABEL_METRICS["exact_match"], self.exact_match, column=ALL_COLUMNS, counts=counts
-            ),
-        )
+        # A stored evaluation has no counts.
+        counts = joint_exact_match(self.predictions) if self.predictions else None
+        definition = LABEL_METRICS["exact_match"]
+        return (Metric(definition, self.exact_match, column=ALL_COLUMNS, counts=counts),)
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
         metrics = next(
@@ -127,12 +120,8 @@ class LabelEvaluation(Evaluation):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        facts: dict[str, Any] = {}
-        if self.loss_nats is not None:
-            facts["loss_nats"] = self.loss_nats
-        for metric in self.joint:
-            facts[f"{metric.column} right"] = metric.shown()
-        return facts
+        loss = {} if self.loss_nats is None else {"loss_nats": self.loss_nats}
+        return {**loss, **{f"{metric.column} right": metric.shown() for metric in self.joint}}
 
     @property
     def signatures(self) -> Mapping[str, str]:
@@ -153,10 +142,11 @@ class LabelEvaluation(Evaluation):
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         columns = tuple(map(ColumnMetrics.from_dict, stored["columns"]))
-        intervals = {}
-        for column in stored["columns"]:
-            if "low" in column:
-                intervals[column["column"], column["main"]] = interval_of(column, column["main"])
+        intervals = {
+            (column["column"], column["main"]): interval_of(column, column["main"])
+            for column in stored["columns"]
+            if "low" in column
+        }
         return restored(
             cls, stored, signature=stored["signature"], columns=columns, intervals=intervals
         )
@@ -169,10 +159,8 @@ class LabelEvaluation(Evaluation):
                 yield _types(column, of)
 
             # A stored evaluation has no predictions.
-            rows = []
-            if self.predictions:
-                for gold, predicted, times in self.confusion(number).most_frequent(most):
-                    rows.append([gold, predicted, f"{times:,}"])
+            confused = self.confusion(number).most_frequent(most) if self.predictions else ()
+            rows = [[gold, predicted, f"{times:,}"] for gold, predicted, times in confused]
             if rows:
                 yield Table([f"gold{of}", "predicted", "times"], rows, right=["times"])
 
@@ -198,11 +186,11 @@ class LabelEvaluation(Evaluation):
     def plots(self) -> "dict[str, Figure]":
         """Draw the confusions of each column of labels. Sounds that are not aligned to letters
         have none."""
-        figures = {}
-        for number, column in enumerate(self.columns):
-            if self.predictions[number].gold:
-                figures[column.column] = plot(self.confusion(number), column.column)
-        return figures
+        return {
+            column.column: plot(self.confusion(number), column.column)
+            for number, column in enumerate(self.columns)
+            if self.predictions[number].gold
+        }
 
 
 def _types(column: ColumnMetrics, of: str) -> Table:
@@ -210,15 +198,11 @@ def _types(column: ColumnMetrics, of: str) -> Table:
     types = sorted(column.by_type.items(), key=lambda pair: (-pair[1].gold, pair[0]))
     rows = []
     for name, metrics in types[:MOST_TYPES]:
-        shares = [
-            amount(share, unit="share") for share in (metrics.precision, metrics.recall, metrics.f1)
-        ]
-        counts = [f"{count:,}" for count in (metrics.right, metrics.predicted, metrics.gold)]
+        shares = [amount(getattr(metrics, share), unit="share") for share in OF_TYPES]
+        counts = [f"{getattr(metrics, count):,}" for count in COUNTS_OF_TYPES]
         rows.append([name, *shares, *counts])
-    remark = ""
     more = len(types) - MOST_TYPES
-    if more > 0:
-        remark = f"and {more:,} rarer ones, which are not shown"
+    remark = f"and {more:,} rarer ones, which are not shown" if more > 0 else ""
     what = "type" if column.mode else "label"
     numbers = [*OF_TYPES, *COUNTS_OF_TYPES]
     return Table([f"{what}{of}", *numbers], rows, remark=remark, right=numbers)

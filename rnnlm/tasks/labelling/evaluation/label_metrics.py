@@ -1,7 +1,6 @@
 """Measure labels: accuracy, spans, confusions, error rates and calibration, with the signatures
 of these metrics."""
 
-import dataclasses
 import itertools
 import operator
 from collections import Counter
@@ -58,8 +57,8 @@ def recall(sums_KRC: np.ndarray) -> np.ndarray:
 
 def f1(sums_KRC: np.ndarray) -> np.ndarray:
     """Return the harmonic mean of precision and recall, all classes together (micro average)."""
-    either_RC = sums_KRC[PREDICTED] + sums_KRC[GOLD]
-    return share(2 * sums_KRC[RIGHT].sum(axis=-1), either_RC.sum(axis=-1))
+    either_R = (sums_KRC[PREDICTED] + sums_KRC[GOLD]).sum(axis=-1)
+    return share(2 * sums_KRC[RIGHT].sum(axis=-1), either_R)
 
 
 def macro_f1(sums_KRC: np.ndarray) -> np.ndarray:
@@ -71,20 +70,17 @@ def macro_f1(sums_KRC: np.ndarray) -> np.ndarray:
 
 def by_class(counts: SentenceCounts) -> dict[str, ClassMetrics]:
     """Return the metrics of each class, in the order of the counts' classes."""
-    right_C, predicted_C, gold_C = counts.sums()[:, 0]
-    shares = (
+    sums_3C = right_C, predicted_C, gold_C = counts.sums()[:, 0]
+    shares_3C = (
         share(right_C, predicted_C),
         share(right_C, gold_C),
         share(2 * right_C, predicted_C + gold_C),
     )
-    metrics = {}
-    for number, name in enumerate(counts.classes):
-        precision, recall, f1 = (float(share_C[number]) for share_C in shares)
-        right, predicted, gold = (
-            int(count_C[number]) for count_C in (right_C, predicted_C, gold_C)
-        )
-        metrics[name] = ClassMetrics(precision, recall, f1, right, predicted, gold)
-    return metrics
+    shares_C3, sums_C3 = np.transpose(shares_3C).tolist(), sums_3C.T.astype(np.int64).tolist()
+    return {
+        name: ClassMetrics(*shares, *sums)
+        for name, shares, sums in zip(counts.classes, shares_C3, sums_C3, strict=True)
+    }
 
 
 def check_lengths(gold: Labels, predicted: Labels, of_words: bool = True) -> None:
@@ -137,14 +133,9 @@ def accuracy_counts(
 def label_counts(gold: Labels, predicted: Labels) -> SentenceCounts:
     """Count by sentence how often each label was right, predicted and gold."""
     check_lengths(gold, predicted)
-    right, predicted_events, gold_events = [], [], []
-    for number, both in enumerate(zip(gold, predicted, strict=True)):
-        for expected, guessed in zip(*both, strict=True):
-            gold_events.append((number, expected))
-            predicted_events.append((number, guessed))
-            if expected == guessed:
-                right.append((number, expected))
-    return SentenceCounts.of_events(len(gold), [right, predicted_events, gold_events])
+    of_gold, of_predicted = list(_events(gold)), list(_events(predicted))
+    right = [event for event, guess in zip(of_gold, of_predicted, strict=True) if event == guess]
+    return SentenceCounts.of_events(len(gold), [right, of_predicted, of_gold])
 
 
 # ---- Expected calibration error of labels: whether a label predicted with probability 0.8 is right
@@ -211,12 +202,12 @@ class Confusion:
         how often."""
         wrong_KK = self.counts_KK * (1 - np.eye(len(self.labels), dtype=np.int64))
         order = np.argsort(-wrong_KK, axis=None, kind="stable")[:most]
-        confusions = []
-        for gold, predicted in zip(*np.unravel_index(order, wrong_KK.shape), strict=True):
-            times = int(wrong_KK[gold, predicted])
-            if times:
-                confusions.append((self.labels[gold], self.labels[predicted], times))
-        return confusions
+        places = zip(*np.unravel_index(order, wrong_KK.shape), strict=True)
+        return [
+            (self.labels[gold], self.labels[predicted], int(wrong_KK[gold, predicted]))
+            for gold, predicted in places
+            if wrong_KK[gold, predicted]
+        ]
 
     def joined(self, most: int) -> "Confusion":
         """Return the matrix with at most `most` labels: the rarest are joined into one,
@@ -280,7 +271,7 @@ def plot(matrix: Confusion, title: str = "") -> "plotting.Figure":
         style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": plotting.SMALL}
         for row, column in np.argwhere(matrix.counts_KK):
             colour = "white" if share_KK[row, column] > 0.6 else "black"
-            count = f"{matrix.counts_KK[row, column]}"
+            count = str(matrix.counts_KK[row, column])
             axes.text(column + 0.5, row + 0.5, count, color=colour, **style)
     return figure
 
@@ -306,11 +297,10 @@ def exact_match_counts(columns: Sequence[tuple[Labels, Labels]]) -> SentenceCoun
             "the label columns have different sentences", f"they have {numbers} sentences"
         )
 
-    right = [True] * sentences[0]
-    for gold, predicted in columns:
-        for number, (expected, guessed) in enumerate(zip(gold, predicted, strict=True)):
-            if list(expected) != list(guessed):
-                right[number] = False
+    right_CN = [
+        list(map(operator.eq, map(list, gold), map(list, predicted))) for gold, predicted in columns
+    ]
+    right = np.all(right_CN, axis=0)
     return SentenceCounts.of_numbers(right, [1] * len(right))
 
 
@@ -323,26 +313,21 @@ def label_set_counts(gold: Labels, predicted: Labels) -> SentenceCounts:
     labels makes no difference."""
     check_lengths(gold, predicted, of_words=False)
     gold_sets, predicted_sets = list(map(set, gold)), list(map(set, predicted))
-    right = map(set.intersection, gold_sets, predicted_sets)
-    return SentenceCounts.of_events(
-        len(gold), [_events(right), _events(predicted_sets), _events(gold_sets)]
-    )
+    kinds = map(set.intersection, gold_sets, predicted_sets), predicted_sets, gold_sets
+    return SentenceCounts.of_events(len(gold), list(map(_events, kinds)))
 
 
 def _events(classes_of: Iterable[Iterable[str]]) -> Iterator[tuple[int, str]]:
     """Yield each class with the number of its sentence or text."""
     for number, classes in enumerate(classes_of):
-        for name in classes:
-            yield number, name
+        yield from ((number, name) for name in classes)
 
 
 def set_match_counts(gold: Labels, predicted: Labels) -> SentenceCounts:
     """Count texts whose set of labels is right, and all texts: exact match (subset accuracy) is
     the `ratio` of the two."""
     check_lengths(gold, predicted, of_words=False)
-    right = [
-        set(expected) == set(guessed) for expected, guessed in zip(gold, predicted, strict=True)
-    ]
+    right = list(map(operator.eq, map(set, gold), map(set, predicted)))
     return SentenceCounts.of_numbers(right, [1] * len(right))
 
 
@@ -595,11 +580,11 @@ def measures(predictions: Predictions) -> dict[str, CountedMetric]:
     """Return the metrics that apply, ready to be resampled (:mod:`rnnlm.evaluation.resampling`),
     by name."""
     counts = counts_of(predictions)
-    measured = {}
-    for name, definition in LABEL_METRICS.items():
-        if definition.counts in counts:
-            measured[name] = CountedMetric(counts[definition.counts], definition.statistic)
-    return measured
+    return {
+        name: CountedMetric(counts[definition.counts], definition.statistic)
+        for name, definition in LABEL_METRICS.items()
+        if definition.counts in counts
+    }
 
 
 def counts_of(predictions: Predictions) -> dict[str, SentenceCounts]:
@@ -648,32 +633,25 @@ def report(
     """Compute the metrics of a column of labels. measured: the result of :func:`measures`, if it
     is known already."""
     counted = measures(predictions) if measured is None else measured
-    names = [field.name for field in dataclasses.fields(LabelMetrics)]
-    values: dict[str, Any] = dict.fromkeys(names)
-
-    # The metrics that apply; the others stay None.
-    for name, measure in counted.items():
-        values[name] = measure.value
-    values["by_type"] = by_class(counted["macro_f1"].counts) if "macro_f1" in counted else {}
-
-    # The labelled units.
-    values["task"] = _LEARNED[predictions.level]
-    values["column"] = predictions.column
-    values["scheme"] = predictions.scheme
-    if predictions.has_spans:
-        values["mode"] = MODE
-    values["sentences"] = len(predictions.gold) or len(predictions.references or ())
-    if predictions.level == "word":
-        values["words"] = sum(map(len, predictions.gold))
-
-    # Words and labels that training did not see.
-    if predictions.known is not None:
-        known = Counter(map(bool, itertools.chain(*predictions.known)))
-        values["words_unknown"] = known[False]
+    is_of_words, known = predictions.level == "word", predictions.known
     unseen = _unseen(predictions)
-    if unseen is not None:
-        values["unseen_labels"] = unseen
-        values["unseen_count"] = sum(unseen.values())
+    values: dict[str, Any] = {
+        # The metrics that apply; the others are None.
+        **dict.fromkeys(LABEL_METRICS),
+        **{name: measure.value for name, measure in counted.items()},
+        "by_type": by_class(counted["macro_f1"].counts) if "macro_f1" in counted else {},
+        # The labelled units.
+        "task": _LEARNED[predictions.level],
+        "column": predictions.column,
+        "scheme": predictions.scheme,
+        "mode": MODE if predictions.has_spans else None,
+        "sentences": len(predictions.gold) or len(predictions.references or ()),
+        "words": sum(map(len, predictions.gold)) if is_of_words else None,
+        # Words and labels that training did not see.
+        "words_unknown": None if known is None else [*itertools.chain(*known)].count(False),
+        "unseen_labels": unseen,
+        "unseen_count": None if unseen is None else sum(unseen.values()),
+    }
     return LabelMetrics(**values)
 
 
@@ -690,7 +668,6 @@ def _unseen(predictions: Predictions) -> dict[str, int] | None:
     None where the training labels are unknown."""
     if predictions.training_labels is None:
         return None
-    times = Counter(itertools.chain(*predictions.gold))
-    for label in predictions.training_labels:
-        times.pop(label, None)
+    known = predictions.training_labels
+    times = Counter(label for label in itertools.chain(*predictions.gold) if label not in known)
     return dict(times.most_common())

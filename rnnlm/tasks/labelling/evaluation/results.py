@@ -1,5 +1,6 @@
 """The results of tagging a sentence and of classifying a text."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -66,8 +67,7 @@ class TaggedSentence:
         for name in ("reason", "probabilities", "sentence_probabilities"):
             if not sentence[name]:
                 del sentence[name]
-        shown: dict[str, Any] = to_builtins(sentence)
-        return shown
+        return dict(to_builtins(sentence))
 
 
 @dataclass(frozen=True)
@@ -195,12 +195,10 @@ def of_words(
     before = schemes.OUTSIDE  # the label of the word before, which IOB1 needs
     for p_K, word, label in zip(p_TK, words, labels, strict=False):
         # Several symbols may be the same label of this word.
-        pairs = []
-        for symbol in np.flatnonzero(p_K >= LEAST).tolist():
-            pairs.append(
-                (_written(column, column.symbols[symbol], word, before), float(p_K[symbol]))
-            )
-        probabilities = highest_first(pairs)
+        likely = np.flatnonzero(p_K >= LEAST).tolist()
+        symbols = (column.symbols[number] for number in likely)
+        labels_of_word = [_written(column, symbol, word, before) for symbol in symbols]
+        probabilities = highest_first(zip(labels_of_word, p_K[likely].tolist(), strict=True))
         probabilities.setdefault(label, 0.0)
         by_word.append(probabilities)
         before = label
@@ -210,9 +208,9 @@ def of_words(
 def highest_first(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
     """Return labels and their probabilities, highest first; probabilities of the same label are
     added up."""
-    totals: dict[str, float] = {}
+    totals: defaultdict[str, float] = defaultdict(float)
     for label, p in pairs:
-        totals[label] = totals.get(label, 0.0) + p
+        totals[label] += p
     rounded = {label: round(p, 6) for label, p in totals.items()}
     return dict(sorted(rounded.items(), key=lambda pair: -pair[1]))
 
@@ -249,15 +247,15 @@ class TaggedSentences(RecordList[TaggedSentence]):
         word, and its label in each column."""
         rows: list[Row] = []
         for sentence_number, sentence in enumerate(self, start=1):
-            of_sentence = {"sentence": sentence_number}
+            sentence_labels = {
+                identifier(column): label for column, label in sentence.sentence_labels.items()
+            }
             for place, word in enumerate(sentence.words):
-                row: Row = {**of_sentence, "word_index": place + 1, "word": word}
+                row: Row = {"sentence": sentence_number, "word_index": place + 1, "word": word}
                 for column, labels in sentence.labels.items():
                     # A model of letters writes sounds, of which there may be fewer or more.
                     row[identifier(column)] = labels[place] if place < len(labels) else None
-                for column, label in sentence.sentence_labels.items():
-                    row[identifier(column)] = label
-                rows.append(row)
+                rows.append(row | sentence_labels)
         return rows
 
 

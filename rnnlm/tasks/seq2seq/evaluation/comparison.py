@@ -99,10 +99,11 @@ class PairComparer(Comparer[Seq2SeqModel, PairedData, PairEvaluation]):
 
     def _perplexities(self, sides: Sequence[_Side]) -> ComparableMetrics:
         """Return which perplexities compare."""
-        subjects = []
-        for side in sides:
-            encoded = references_of(side.data, side.model.codec.target)
-            subjects.append(EvaluatedModel.of(side.name, side.model.decoder, encoded, "reset"))
+        read = [references_of(side.data, side.model.codec.target) for side in sides]
+        subjects = [
+            EvaluatedModel.of(side.name, side.model.decoder, encoded, "reset")
+            for side, encoded in zip(sides, read, strict=True)
+        ]
         _, references = lines_of(sides[0].data.text)
         has_unknown = any(UNKNOWN in reference.lower() for reference in references)
         return _comparable_perplexities(subjects, has_unknown)

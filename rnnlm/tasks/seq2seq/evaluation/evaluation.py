@@ -1,9 +1,10 @@
 """Evaluate encoder-decoders: perplexity of the target, metrics of their outputs, and checks for
 `rnnlm doctor`."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import numpy as np
 import rnnlm.corpora as corpora
 from rnnlm import arrays
 from rnnlm.checks import several
-from rnnlm.config import SettingsLayer, from_stored, resolve
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import LineSums
@@ -24,7 +24,7 @@ from rnnlm.lm.base import loading
 from rnnlm.scoring.generation.drawing import TextStarts
 from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import SearchSettings
-from rnnlm.storage.manifest import read_manifest
+from rnnlm.tasks.example_texts import resolved_reading, stored_reading
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs, lines_of
 from rnnlm.tasks.seq2seq.decoding import Translator
 from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import (
@@ -50,7 +50,6 @@ from rnnlm.text.encoding import EncodedText, encode_block, joined
 from rnnlm.text.lines import Block, as_bytes
 from rnnlm.text.marks import count_marks, tell_unseen
 from rnnlm.text.pair_columns import ParallelSettings
-from rnnlm.text.sources import settings_for
 
 # ---- Pairs that a model is evaluated on: read as its training data were, unless requested
 # otherwise.
@@ -89,9 +88,7 @@ def open_pairs(
     files: list[Pathname] = []
     bundled = None
     for path in paths:
-        corpus = None
-        if not Path(path).is_file():
-            corpus = corpora.paired(str(path))
+        corpus = None if Path(path).is_file() else corpora.paired(str(path))
         files.append(path if corpus is None else corpus.test)
         bundled = bundled or corpus
     settings = _settings(model, [] if target else files, overrides or {}, bundled)
@@ -123,9 +120,7 @@ def _settings(
     # A model in memory does not know how its data were read.
     stored: dict[str, Any] = {}
     if model.origin is not None:
-        manifest = read_manifest(Path(model.origin[0]))
-        stored = asdict(from_stored(ParallelSettings, manifest.settings))
-        stored = settings_for([fspath(name) for name in tables], stored)
+        stored = stored_reading(model.origin[0], ParallelSettings, list(map(fspath, tables)))
     if bundled is not None:
         stored |= {
             "format": "auto",
@@ -138,12 +133,7 @@ def _settings(
     requested = {name: value for name, value in overrides.items() if value is not None}
     if not tables or stored.get("format") == PARALLEL:
         requested.setdefault("format", "auto" if tables else PARALLEL)
-
-    # Columns of another format have other names.
-    if requested.get("format", stored.get("format")) != stored.get("format"):
-        stored = {name: value for name, value in stored.items() if "column" not in name}
-    layers = [SettingsLayer("the model", stored), SettingsLayer("what is asked for", requested)]
-    return resolve([ParallelSettings], layers).make(ParallelSettings)
+    return resolved_reading(ParallelSettings, stored, requested)
 
 
 # ---- Lines that a model writes for the sources that it is measured on.
@@ -191,13 +181,12 @@ def measure(
     logprob_N, _ = scores
     encoded = references_of(data, model.codec.target)
     references = perplexity.text_evaluation(model.decoder, logprob_N, encoded, "reset", began)
-    written = _written(model, data, decoding, lowercase)
     return PairEvaluation(
         signature=references.signature,
         seconds=time.perf_counter() - began,
         sources=len(data.groups),
         references=replace(references, lines=source_sums(data, encoded, logprob_N), block_lines=1),
-        written=written,
+        written=_written(model, data, decoding, lowercase),
     )
 
 
@@ -271,10 +260,8 @@ def _main(codec: PairCodec, translations: Translations) -> str:
     """Return the name of the main metric: BLEU, unless references have too few words for it."""
     if codec.spelled:
         return "word_error_rate"
-    longest = 0
-    for references in translations.references:
-        for reference in references:
-            longest = max(longest, len(translations.words(reference)))
+    references = itertools.chain.from_iterable(translations.references)
+    longest = max(len(translations.words(reference)) for reference in references)
     return "bleu" if longest >= BLEU_ORDER else "exact_match"
 
 
@@ -337,11 +324,11 @@ def checks(model: Seq2SeqModel, sample: int | None, seed: int) -> Iterator[Check
     targets_BT[:, 0] = target.boundary_id
 
     # The probabilities of some sources at a time.
-    parts = []
-    for start in range(0, count, SOURCES_PER_CALL):
-        end = start + SOURCES_PER_CALL
-        parts.append(_probabilities(model, sources[start:end], targets_BT[start:end]))
-    together_BTV = np.concatenate(parts)
+    starts = range(0, count, SOURCES_PER_CALL)
+    parts = [slice(start, start + SOURCES_PER_CALL) for start in starts]
+    together_BTV = np.concatenate(
+        [_probabilities(model, sources[part], targets_BT[part]) for part in parts]
+    )
     yield _sums(together_BTV)
     yield _padding(model, sources, targets_BT, together_BTV)
     yield _greedy(model, sources)
@@ -389,8 +376,7 @@ def _padding(
 def _greedy(model: Seq2SeqModel, sources: list[np.ndarray]) -> Check:
     """Check that the tokens that a beam of 1 takes are the likeliest ones."""
     boundary = model.codec.target.boundary_id
-    inputs_B = np.full(len(sources), boundary)
-    limits_B = np.full(len(sources), LONGEST)
+    inputs_B, limits_B = (np.full(len(sources), value) for value in (boundary, LONGEST))
     starts = TextStarts(model.states_of(sources), inputs_B, limits_B)
     lines = search(model.decoder, starts, SearchSettings(1, 0.0, unknown=True))
     worst = 0.0
@@ -442,8 +428,8 @@ def source_sums(data: PairedData, encoded: EncodedText, logprob_N: np.ndarray) -
     sources, _ = lines_of(data.text)
     source_P = [number_of[source] for source in sources]
     of_pairs = LineSums.of(encoded, logprob_N)
-    sums = {}
-    for field in fields(LineSums):
-        of_each_P = getattr(of_pairs, field.name)
-        sums[field.name] = np.bincount(source_P, of_each_P, minlength=len(number_of))
+    sums = {
+        field.name: np.bincount(source_P, getattr(of_pairs, field.name), minlength=len(number_of))
+        for field in fields(LineSums)
+    }
     return LineSums(**sums)

@@ -66,20 +66,21 @@ class TranslationEvaluation:
         of_tokenizer = None
         if self.of_tokenizer is not None:
             of_tokenizer = {name: getattr(self.of_tokenizer, name) for name in TRANSLATION_METRICS}
-        evaluation: dict[str, Any] = to_builtins(
-            {
-                "main": self.main,
-                **values,
-                "lowercase": self.figures.lowercase,
-                "spelled": self.figures.spelled,
-                "signatures": self.signatures,
-                "sacrebleu_signatures": self.sacrebleu_signatures,
-                "decoding": self.decoding,
-                "by_length": self.by_length,
-                "of_tokenizer": of_tokenizer,
-            }
+        return dict(
+            to_builtins(
+                {
+                    "main": self.main,
+                    **values,
+                    "lowercase": self.figures.lowercase,
+                    "spelled": self.figures.spelled,
+                    "signatures": self.signatures,
+                    "sacrebleu_signatures": self.sacrebleu_signatures,
+                    "decoding": self.decoding,
+                    "by_length": self.by_length,
+                    "of_tokenizer": of_tokenizer,
+                }
+            )
         )
-        return evaluation
 
     @property
     def sacrebleu_signatures(self) -> dict[str, str]:
@@ -91,18 +92,16 @@ class TranslationEvaluation:
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """Restore the metrics from their stored form."""
         known: dict[str, Any] = {"sentences": stored["sources"], "references": stored["sentences"]}
-        for name, signature in stored["sacrebleu_signatures"].items():
-            known[f"{name}_signature"] = signature
+        signatures = stored["sacrebleu_signatures"]
+        known |= {f"{name}_signature": signature for name, signature in signatures.items()}
         has_bleu = stored.get("bleu") is not None
         if not has_bleu:
             known["bleu"] = 0.0
         metrics = restored(TranslationMetrics, stored, **known)
         of_tokenizer = None
         if stored["of_tokenizer"] is not None:
-            values = stored["of_tokenizer"]
-            of_tokenizer = replace(
-                metrics, **{name: values.get(name) for name in TRANSLATION_METRICS}
-            )
+            values = {name: stored["of_tokenizer"].get(name) for name in TRANSLATION_METRICS}
+            of_tokenizer = replace(metrics, **values)
         return cls(
             figures=metrics,
             main=stored["main"],
@@ -132,11 +131,11 @@ class PairEvaluation(Evaluation):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        metrics = []
-        for metric in self.references.metrics:
-            metrics.append(replace(metric, interval=self.intervals.get(("", metric.name))))
-        metrics += map(self._written, self.written.names)
-        return tuple(metrics)
+        of_references = (
+            replace(metric, interval=self.intervals.get(("", metric.name)))
+            for metric in self.references.metrics
+        )
+        return (*of_references, *map(self._written, self.written.names))
 
     def _written(self, name: str) -> Metric:
         return Metric(
@@ -197,11 +196,10 @@ class PairEvaluation(Evaluation):
             )
         bound = self.written.of_tokenizer
         if bound is not None:
-            values = []
-            for name in self.written.names:
-                values.append(
-                    f"{name} {Metric(TRANSLATION_METRICS[name], getattr(bound, name)).shown()}"
-                )
+            values = [
+                f"{name} {Metric(TRANSLATION_METRICS[name], getattr(bound, name)).shown()}"
+                for name in self.written.names
+            ]
             remarks.append(
                 "the target tokenizer is lossy: references, encoded and decoded, score "
                 f"{', '.join(values)}"
@@ -225,19 +223,20 @@ class PairEvaluation(Evaluation):
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers by name, in JSON types; the numbers of the references as for language
         models."""
-        evaluation: dict[str, Any] = {"task": self.task, "sources": self.sources}
-        evaluation |= self.references.to_dict()
-        evaluation |= self.written.to_dict()
-        evaluation["seconds"] = self.seconds
+        evaluation = {
+            "task": self.task,
+            "sources": self.sources,
+            **self.references.to_dict(),
+            **self.written.to_dict(),
+            "seconds": self.seconds,
+        }
         for (_, name), interval in self.intervals.items():
             evaluation |= bounds(interval, self._prefix(name))
         return evaluation
 
     def _prefix(self, name: str) -> str:
         """Return the prefix that the bounds of a metric are stored with; the main one has none."""
-        if name == self.main:
-            return ""
-        return f"{name}_"
+        return "" if name == self.main else f"{name}_"
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
@@ -250,9 +249,8 @@ class PairEvaluation(Evaluation):
         )
         if "low" not in stored:
             return evaluation
-        intervals = {}
-        for metric in evaluation.mains:
-            intervals["", metric.name] = interval_of(
-                stored, metric.name, evaluation._prefix(metric.name)
-            )
+        names = [metric.name for metric in evaluation.mains]
+        intervals = {
+            ("", name): interval_of(stored, name, evaluation._prefix(name)) for name in names
+        }
         return replace(evaluation, intervals=intervals)

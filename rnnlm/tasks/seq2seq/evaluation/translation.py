@@ -57,9 +57,7 @@ class LengthMetrics(Result):
     @property
     def name(self) -> str:
         """The name of the bucket in a table: 6-10, 51+."""
-        if self.longest is None:
-            return f"{self.shortest}+"
-        return f"{self.shortest}-{self.longest}"
+        return f"{self.shortest}+" if self.longest is None else f"{self.shortest}-{self.longest}"
 
 
 def by_length(
@@ -90,15 +88,17 @@ def by_length(
     bucket_N = np.searchsorted(bounds, lengths_N)
     buckets, size_R = np.unique(bucket_N, return_counts=True)
     is_in_RN = (bucket_N == buckets[:, None]).astype(np.float64)
-    metrics = {}
-    for name, measure in measures.items():
-        metrics[name] = measure.statistic(measure.counts.sums(is_in_RN)).tolist()
+    metrics = {
+        name: measure.statistic(measure.counts.sums(is_in_RN)).tolist()
+        for name, measure in measures.items()
+    }
 
     length_metrics = []
     for row, (bucket, size) in enumerate(zip(buckets.tolist(), size_R.tolist(), strict=True)):
-        values: dict[str, Any] = {}
-        for name, values_R in metrics.items():
-            values[name] = values_R[row] if np.isfinite(values_R[row]) else None
+        values: dict[str, Any] = {
+            name: values_R[row] if np.isfinite(values_R[row]) else None
+            for name, values_R in metrics.items()
+        }
         shortest = bounds[bucket - 1] + 1 if bucket else int(lengths_N.min() > 0)
         longest = bounds[bucket] if bucket < len(bounds) else None
         length_metrics.append(LengthMetrics(shortest, longest, size, **values))
@@ -168,9 +168,7 @@ class Translations:
 
     def words(self, text: str) -> list[str]:
         """Split a text at white space, lower-cased if the settings say so."""
-        if self.settings.lowercase:
-            text = text.lower()
-        return split_words(text)
+        return split_words(text.lower() if self.settings.lowercase else text)
 
 
 # ---- The metrics of a model's outputs, as `rnnlm eval` prints them, and the counts that they are
@@ -275,9 +273,7 @@ def measures(translations: Translations) -> dict[str, CountedMetric]:
 def _of_edits(translations: Translations) -> dict[str, CountedMetric]:
     """Return exact match and error rates."""
     found_words = list(map(translations.words, translations.hypotheses))
-    words = []
-    for references in translations.references:
-        words.append(list(map(translations.words, references)))
+    words = [list(map(translations.words, references)) for references in translations.references]
     is_exact = [written in expected for written, expected in zip(found_words, words, strict=True)]
     by_word = error_counts(words, found_words)
 
@@ -353,8 +349,9 @@ def bleu_measure(translations: Translations) -> CountedMetric:
     """Return BLEU with the contributions of each sentence."""
     metric = bleu_metric(translations.settings)
     rows = []
-    pairs = zip(translations.hypotheses, translations.references, strict=True)
-    for hypothesis, references in pairs:
+    for hypothesis, references in zip(
+        translations.hypotheses, translations.references, strict=True
+    ):
         score = metric.corpus_score([hypothesis], [[reference] for reference in references])
         length_by_order = [score.ref_len] + [0] * (BLEU_ORDER - 1)
         rows.append([score.counts, score.totals, length_by_order])
@@ -386,10 +383,8 @@ def bleu(sums_KRC: np.ndarray) -> np.ndarray:
 
     right_RC, of_RC = sums_KRC[MATCHING].tolist(), sums_KRC[HYPOTHESIS].tolist()
     length_R, expected_R = sums_KRC[HYPOTHESIS, :, 0], sums_KRC[REFERENCE, :, 0]
-    scores = []
-    for right, of, length, expected in zip(right_RC, of_RC, length_R, expected_R, strict=True):
-        scores.append(BLEU.compute_bleu(right, of, int(length), int(expected), "exp").score)
-    return np.array(scores)
+    counts = zip(right_RC, of_RC, length_R.astype(int), expected_R.astype(int), strict=True)
+    return np.array([BLEU.compute_bleu(*of_one, "exp").score for of_one in counts])
 
 
 def chrf(sums_KRC: np.ndarray) -> np.ndarray:
@@ -408,15 +403,14 @@ def _matches(hypothesis: str, reference: str, lowercase: bool) -> list[list[int]
 
     if lowercase:
         hypothesis, reference = hypothesis.lower(), reference.lower()
-    matching, of_hypothesis, of_reference = [], [], []
+    by_order = []
     for order in range(1, CHRF_ORDER + 1):
         written = extract_char_ngrams(hypothesis, order)
         expected = extract_char_ngrams(reference, order)
-        matching.append((written & expected).total())
         # Like sacrebleu, leave out an order that the reference is too short for.
-        of_hypothesis.append(written.total() if expected else 0)
-        of_reference.append(expected.total())
-    return [matching, of_hypothesis, of_reference]
+        of_hypothesis = written.total() if expected else 0
+        by_order.append(((written & expected).total(), of_hypothesis, expected.total()))
+    return list(map(list, zip(*by_order, strict=True)))
 
 
 def _by_order(rows: Sequence[Sequence[Sequence[int]]]) -> SentenceCounts:
@@ -490,7 +484,6 @@ def tokenizer_metrics(
     """
     lines = list(itertools.chain(*references))
     encoded = tokenizer.encode(lines)
-    decoded = []
-    for start, end in itertools.pairwise(encoded.offsets.tolist()):
-        decoded.append(tokenizer.decode(encoded.ids[start : end - 1]))  # without </s>
+    bounds = itertools.pairwise(encoded.offsets.tolist())
+    decoded = [tokenizer.decode(encoded.ids[start : end - 1]) for start, end in bounds]  # no </s>
     return measure(Translations(decoded, [[line] for line in lines], settings))
