@@ -247,7 +247,7 @@ class TaggedSentences(RecordList[TaggedSentence]):
         word, and its label in each column."""
         rows: list[Row] = []
         for sentence_number, sentence in enumerate(self, start=1):
-            sentence_labels = {
+            sentence_labels: Row = {
                 identifier(column): label for column, label in sentence.sentence_labels.items()
             }
             for place, word in enumerate(sentence.words):

@@ -9,7 +9,7 @@ symbols a letter have no alignment.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,9 +63,7 @@ def best_units(lattice: Lattice, logprob_U: np.ndarray) -> np.ndarray:
 
     Of equally likely alignments, it is the one whose symbols come first.
     """
-    N = lattice.letters
-    M = lattice.symbols
-    B = len(lattice.pairs_B)
+    N, M, B = lattice.letters, lattice.symbols, len(lattice.pairs_B)
 
     # Forwards: how many symbols each letter takes at best, by the place where these end.
     score = _start(lattice)
@@ -185,8 +183,9 @@ def units_of(pairs: Sequence[Pair], most: int) -> AlignmentUnits:
     batches = []
     key_parts = [np.zeros(0, dtype=np.int64)]
     for (N, M), numbers in sorted(alike.items()):
-        for batch in _batches(numbers, M):
-            pairs_B = np.array(batch)
+        rows = max(_CELLS // (M + 1), 1)
+        for start in range(0, len(numbers), rows):
+            pairs_B = np.array(numbers[start : start + rows])
             keys, places = _distinct(_keys(pairs_B, N, M, letters, labels))
             batches.append((pairs_B, M, keys, places))
             key_parts.append(keys)
@@ -197,19 +196,15 @@ def units_of(pairs: Sequence[Pair], most: int) -> AlignmentUnits:
         lattices.append(Lattice(pairs_B, tuple(unit_of[place] for place in places), M))
 
     letter_U, label_U = np.divmod(key_U, labels.size)
-    names = []
-    for letter, label in zip(letter_U.tolist(), label_U.tolist(), strict=True):
-        names.append((letters.names[letter], labels.name(label)))
+    units = zip(letter_U.tolist(), label_U.tolist(), strict=True)
+    names = [(letters.names[letter], labels.name(label)) for letter, label in units]
     return AlignmentUnits(names, labels.symbols_L[label_U], lattices, tuple(skipped))
 
 
 def _check(pairs: Sequence[Pair]) -> None:
     """Refuse symbols that cannot be part of a label."""
-    known: set[str] = set()
     for number, (_, symbols) in enumerate(pairs, start=1):
         for symbol in symbols:
-            if symbol in known:
-                continue
             if symbol in ("", NOTHING) or PLUS in symbol:
                 raise TextError(
                     f"pair {number:,} holds the symbol {symbol!r}, which cannot be part of a label",
@@ -217,7 +212,6 @@ def _check(pairs: Sequence[Pair]) -> None:
                     "several",
                     "write it as another symbol",
                 )
-            known.add(symbol)
 
 
 class _Row:
@@ -233,8 +227,7 @@ class _Row:
     def places(self, pairs_B: np.ndarray, length: int) -> np.ndarray:
         """Return the places in the row of the sequences of `pairs_B`, all of one length: (length,
         B)."""
-        places: np.ndarray = self.start_P[pairs_B] + np.arange(length)[:, None]
-        return places
+        return np.asarray(self.start_P[pairs_B] + np.arange(length)[:, None])
 
 
 class _Labels(_Row):
@@ -268,21 +261,13 @@ class _Labels(_Row):
         return PLUS.join(self.names[number] for number in self.number_S[places])
 
 
-def _batches(numbers: list[int], symbols: int) -> Iterator[list[int]]:
-    rows = max(_CELLS // (symbols + 1), 1)
-    for start in range(0, len(numbers), rows):
-        yield numbers[start : start + rows]
-
-
 def _keys(pairs_B: np.ndarray, N: int, M: int, letters: _Row, labels: _Labels) -> list[np.ndarray]:
     """Return letter and label of all units, in one number each, shaped as in a lattice."""
     letter_NB = letters.number_S[letters.places(pairs_B, N)] * labels.size
     label_KMB = labels.label_KS[:, labels.places(pairs_B, M)]
-    keys = [letter_NB[:, None]]
     # A label of several symbols cannot end before as many have come.
-    for count, label_MB in enumerate(label_KMB[:M]):
-        keys.append(letter_NB[:, None] + label_MB[count:])
-    return keys
+    longer = (label_MB[count:] for count, label_MB in enumerate(label_KMB[:M]))
+    return [letter_NB[:, None], *(letter_NB[:, None] + label_mB for label_mB in longer)]
 
 
 def _distinct(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -290,13 +275,9 @@ def _distinct(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
     among them."""
     everything = np.concatenate([array.ravel() for array in arrays])
     distinct, place_of = np.unique(everything, return_inverse=True)
-    places = []
-    start = 0
-    for array in arrays:
-        end = start + array.size
-        places.append(place_of[start:end].reshape(array.shape).astype(np.int32))
-        start = end
-    return distinct, places
+    ends = np.cumsum([array.size for array in arrays])
+    parts = np.split(place_of.astype(np.int32), ends[:-1])
+    return distinct, [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
 
 # ---- Learning alignments, and aligning by the learned units.
@@ -367,11 +348,8 @@ def align_more(alignment: Alignment, pairs: Sequence[Pair]) -> Alignment:
 
 def join(labels: Iterable[str]) -> list[str]:
     """Return the symbols that `labels` hold, in order."""
-    symbols: list[str] = []
-    for label in labels:
-        if label != NOTHING:
-            symbols += label.split(PLUS)
-    return symbols
+    parts = (label.split(PLUS) for label in labels if label != NOTHING)
+    return list(itertools.chain.from_iterable(parts))
 
 
 def _log_shares(weights_U: np.ndarray) -> np.ndarray:

@@ -48,19 +48,14 @@ class ConlluSentence:
 
     def comment(self, key: str) -> str | None:
         """Return the value of a comment `# key = value`."""
-        for comment in self.comments:
-            value = comment_of(comment, key)
-            if value is not None:
-                return value
-        return None
+        values = (comment_of(comment, key) for comment in self.comments)
+        return next((value for value in values if value is not None), None)
 
 
 def comment_of(line: str, key: str) -> str | None:
     """Return the value of a comment `# key = value`; None where the line is another comment."""
     name, equals, value = line[1:].partition("=")
-    if not equals or name.strip() != key:
-        return None
-    return value.strip()
+    return value.strip() if equals and name.strip() == key else None
 
 
 def sentences(source: str, lines: Iterable[Line]) -> Iterator[tuple[list[Line], ConlluSentence]]:
@@ -151,12 +146,10 @@ def columns_of(source: str, settings: LabelledSettings) -> tuple[int, tuple[int,
     """Return the places among FIELDS of the words and of each label column, which have numbers,
     too."""
     names = [settings.column or "form", *(settings.label_columns or (DEFAULT_LABEL,))]
-    named = []
     for name in names:
         if name in ("1", FIELDS[0]):
             raise no_column(source, name, FIELDS[1:])
-        named.append(FIELDS.index(column_named(name, FIELDS, source)))
-    words, *labels = named
+    words, *labels = (FIELDS.index(column_named(name, FIELDS, source)) for name in names)
     return words, tuple(labels)
 
 
@@ -167,9 +160,8 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
     text_columns = settings.sentence_label_columns
     examples = []
     for _, sentence in sentences(source, lines_with_ends(source, settings.encoding_errors)):
-        rows = sentence.cells
-        words = column_at(rows, word_column)
-        labels = tuple(column_at(rows, place) for place in label_columns)
+        words = column_at(sentence.cells, word_column)
+        labels = tuple(column_at(sentence.cells, place) for place in label_columns)
         text_labels = tuple(_commented(source, sentence, key) for key in text_columns)
         for place, cells in zip(sentence.places, zip(words, *labels, strict=True), strict=True):
             if not all(cells):
@@ -182,10 +174,8 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
     # An empty column cannot be the one that is meant.
     names = tuple(FIELDS[column] for column in label_columns)
     for place, name in enumerate(names):
-        seen: set[str] = set()
-        for example in examples:
-            seen.update(example.word_labels[place])
-        if seen == {EMPTY}:
+        rows = (example.word_labels[place] for example in examples)
+        if examples and set(itertools.chain.from_iterable(rows)) == {EMPTY}:
             raise TextError(
                 f"{source}: column {name!r} holds {EMPTY} alone",
                 "it has no labels",

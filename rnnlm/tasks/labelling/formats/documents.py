@@ -143,8 +143,9 @@ class _ConlluWriter:
                 old = start + of_name.index(True)
                 lines[old] = comment + end_of(lines[old])
             else:
-                end = end_of(lines[first_word]) or "\n"
-                lines[first_word] = comment + end + lines[first_word]
+                lines[first_word] = (
+                    comment + (end_of(lines[first_word]) or "\n") + lines[first_word]
+                )
         return "".join(lines)
 
 
@@ -254,30 +255,22 @@ class _RawWriter:
         return "".join("\t".join(map(on_one_line, row)) + "\n" for row in rows) + "\n"
 
     def _json(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
-        row: dict[str, object] = {"text": self.text, "words": self.words}
-        for name, labels in word_labels.items():
-            row[name] = list(labels)
-        row |= text_labels
+        row = {"text": self.text, "words": self.words, **word_labels, **text_labels}
         return json.dumps(row, ensure_ascii=False) + "\n"
 
     def _table(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         # Beside labels of words, the text is their words.
-        row = {"text": joined(self.words) if word_labels else self.text}
-        for name, labels in word_labels.items():
-            row[name] = joined(labels)
-        row |= text_labels
-        line = LINE_OF[self.output]
-        header = line(row) if self.is_first else ""
-        return header + line(map(tables.cell_text, row.values()))
+        text = joined(self.words) if word_labels else self.text
+        return _RowWriter(("text",), {"text": text}, LINE_OF[self.output], self.is_first)(
+            word_labels, text_labels
+        )
 
     def _conllu(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         # CoNLL-U has no sentence without words: a comment takes its place.
         if not self.words:
             return f"# blank = {self.line}\n"
         lines = [f"# text = {self.text.translate(_UNWRITTEN).strip()}"]
-        for name, label in text_labels.items():
-            lines.append(f"# {name} = {on_one_line(label)}")
-
+        lines += [f"# {name} = {on_one_line(label)}" for name, label in text_labels.items()]
         for place, word in enumerate(self.words):
             row = [str(place + 1), word, *[conllu.EMPTY] * 8]
             for name, labels in word_labels.items():
@@ -309,9 +302,9 @@ def read_table(
 
     # Which column holds the text, and whether its rows are words of one sentence.
     column = text_column(table.names, table.sample, table.where, settings.column, USUAL_SPLIT)
-    sentence = settings.sentence_column
-    if sentence:
-        sentence = column_named(sentence, table.names, table.where)
+    sentence = settings.sentence_column and column_named(
+        settings.sentence_column, table.names, table.where
+    )
     starts = [is_start for _, is_start in with_starts(table.sample, None)]
     have_one_word = all(len(words) < 2 for words in tokens_of(column, table.sample))
     is_joined = sentence or (have_one_word and any(starts[1:]))
@@ -386,15 +379,13 @@ class _RowsWriter:
 def is_list(cell: object) -> bool:
     """Return whether a cell holds a list of words, written as text: one that begins with a bracket
     which is no word itself."""
-    if not isinstance(cell, str) or not cell.startswith(('["', "['")):
-        return False
-    return json_list(cell) is not None
+    is_in_brackets = isinstance(cell, str) and cell.startswith(('["', "['"))
+    return is_in_brackets and json_list(cell) is not None
 
 
 def joined(labels: Sequence[str]) -> str:
     """Return the labels of words as one cell."""
-    can_be_split = all(split_words(label) == [label] for label in labels)
-    if can_be_split:
+    if all(split_words(label) == [label] for label in labels):
         return " ".join(labels)
     return json.dumps(list(labels), ensure_ascii=False)
 
@@ -407,16 +398,11 @@ class _PredictedNames:
     write: Callable[[WordLabels, TextLabels], str]
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
-        return self.write(
-            _with_predicted_names(word_labels, self.text),
-            _with_predicted_names(text_labels, self.text),
-        )
+        def renamed(labels: Mapping[str, T]) -> dict[str, T]:
+            predicted = {self.text: f"predicted_{self.text}"}
+            return {predicted.get(name, name): value for name, value in labels.items()}
 
-
-def _with_predicted_names(labels: Mapping[str, T], text: str) -> Mapping[str, T]:
-    if text not in labels:
-        return labels
-    return {f"predicted_{name}" if name == text else name: value for name, value in labels.items()}
+        return self.write(renamed(word_labels), renamed(text_labels))
 
 
 @dataclass(frozen=True)
@@ -424,12 +410,12 @@ class _JsonWriter:
     row: dict[str, object]
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
-        row = dict(self.row)
-        for name, labels in word_labels.items():
-            # A column of texts stays one.
-            row[name] = joined(labels) if isinstance(row.get(name), str) else list(labels)
-        row.update(text_labels)
-        return json.dumps(row, ensure_ascii=False) + "\n"
+        # A column of texts stays one.
+        added = {
+            name: joined(labels) if isinstance(self.row.get(name), str) else labels
+            for name, labels in word_labels.items()
+        }
+        return json.dumps({**self.row, **added, **text_labels}, ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True)
@@ -441,10 +427,8 @@ class _RowWriter:
     blank: int = 0  # lines above it
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
-        row = dict(self.row)
-        for name, labels in word_labels.items():
-            row[name] = joined(labels)
-        row.update(text_labels)
+        added = {name: joined(labels) for name, labels in word_labels.items()}
+        row = {**self.row, **added, **text_labels}
         names = list(dict.fromkeys([*self.names, *word_labels, *text_labels]))
         header = self.line(names) if self.is_first else "\n" * self.blank
         return header + self.line(tables.cell_text(row.get(name)) for name in names)

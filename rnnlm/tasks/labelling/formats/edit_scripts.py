@@ -53,15 +53,9 @@ class _Edit(NamedTuple):
 def script(form: str, lemma: str) -> str:
     """Return the script with the fewest edits that turn `form` into `lemma`, which :func:`apply`
     gives exactly."""
-    best: tuple[int, str, str, list[_Edit]] | None = None
-    for casing, cased in _CASINGS.items():
-        word = cased(form)
-        edits = _edits(word, lemma)
-        cost = sum(edit.cost for edit in edits)
-        if best is None or cost < best[0]:
-            best = cost, casing, word, edits
-    assert best is not None
-    _, casing, word, edits = best
+    words = {casing: cased(form) for casing, cased in _CASINGS.items()}
+    scripts = [(casing, word, _edits(word, lemma)) for casing, word in words.items()]
+    casing, word, edits = min(scripts, key=lambda script: sum(edit.cost for edit in script[2]))
 
     # Edits that keep little of the word say nothing about other words.
     kept = len(word) - sum(edit.end - edit.start for edit in edits)
@@ -97,41 +91,28 @@ def _edits(word: str, lemma: str) -> list[_Edit]:
     if word == lemma:
         return []
     if max(len(word), len(lemma)) <= _LONGEST:
-        edits = []
         changes = SequenceMatcher(None, word, lemma, autojunk=False).get_opcodes()
-        for kind, start, end, first, last in changes:
-            if kind != "equal":
-                edits.append(_Edit(start, end, lemma[first:last]))
-        return edits
+        return [
+            _Edit(start, end, lemma[first:last])
+            for kind, start, end, first, last in changes
+            if kind != "equal"
+        ]
 
     # The search takes time in square of the length, so very long words keep only both ends.
-    before = _shared(word, lemma)
-    after = _shared(word[before:][::-1], lemma[before:][::-1])
+    from rapidfuzz.distance import Postfix, Prefix
+
+    before = Prefix.similarity(word, lemma)
+    after = Postfix.similarity(word[before:], lemma[before:])
     return [_Edit(before, len(word) - after, lemma[before : len(lemma) - after])]
-
-
-def _shared(first: str, second: str) -> int:
-    """Return how many characters both begin with."""
-    length = 0
-    for character, counterpart in zip(first, second, strict=False):
-        if character != counterpart:
-            break
-        length += 1
-    return length
 
 
 def _written(edit: _Edit, length: int) -> str:
     """Return an edit of a word of `length` characters, its place counted from the nearer end."""
     after = length - edit.end
-    if edit.start < after:
-        written = f"^{edit.start or ''}"
-    else:
-        written = f"${after or ''}"
-    if edit.end > edit.start:
-        written += f"-{edit.end - edit.start}"
-    if edit.text:
-        written += f"+{_escaped(edit.text)}"
-    return written
+    side, place = ("^", edit.start) if edit.start < after else ("$", after)
+    cut = f"-{edit.end - edit.start}" if edit.end > edit.start else ""
+    inserted = f"+{_escaped(edit.text)}" if edit.text else ""
+    return f"{side}{place or ''}{cut}{inserted}"
 
 
 @lru_cache(_CACHED)
@@ -153,9 +134,7 @@ def _read(edit: str) -> _Edit:
     if match is None:
         raise ValueError(edit)
     side, place, removed, text = match.groups()
-    offset = int(place or 0)
-    length = int(removed or 0)
-    inserted = _unescaped(text or "")
+    offset, length, inserted = int(place or 0), int(removed or 0), _unescaped(text or "")
     if side == "^":
         return _Edit(offset, offset + length, inserted)
     return _Edit(-offset - length, -offset, inserted, from_end=True)

@@ -201,8 +201,7 @@ class LabelledSettings:
 
 def names_in(joined: str | None) -> tuple[str, ...]:
     """Return the names that are joined by commas."""
-    names = map(str.strip, (joined or "").split(","))
-    return tuple(filter(None, names))
+    return tuple(filter(None, map(str.strip, (joined or "").split(","))))
 
 
 # ---- The lines of a file, sentence by sentence, and the errors for words without labels.

@@ -83,15 +83,9 @@ class LabelFormat:
 
 
 def _has_words_of_conllu(sample: Sample) -> bool:
-    return any(map(_is_word_of_conllu, sample.lines))
-
-
-def _is_word_of_conllu(line: str) -> bool:
-    """Return whether the line describes a word in CoNLL-U."""
-    cells = line.split("\t")
-    if len(cells) != len(conllu.FIELDS):
-        return False
-    return re.fullmatch(r"[0-9]+([-.][0-9]+)?", cells[0]) is not None
+    rows = [line.split("\t") for line in sample.lines]
+    whole = [cells for cells in rows if len(cells) == len(conllu.FIELDS)]
+    return any(re.fullmatch(r"[0-9]+([-.][0-9]+)?", cells[0]) for cells in whole)
 
 
 def _fits_fasttext(sample: Sample) -> bool:
@@ -104,14 +98,13 @@ def _fits_trees(sample: Sample) -> bool:
 
 
 def _fits_tsv(sample: Sample) -> bool:
-    if "\t" not in sample.lines[0]:
-        return False
-    return sample.level == "text" or _is_table(sample.lines, sample.settings)
+    return "\t" in sample.lines[0] and (
+        sample.level == "text" or _is_table(sample.lines, sample.settings)
+    )
 
 
 def _fits_document_of_tsv(sample: Sample) -> bool:
-    is_tsv = tables.kind_of(sample.source) == tables.TSV
-    return is_tsv and _is_table(sample.lines, sample.settings)
+    return tables.kind_of(sample.source) == tables.TSV and _is_table(sample.lines, sample.settings)
 
 
 def _is_table(lines: list[str], settings: LabelledSettings) -> bool:
@@ -125,9 +118,8 @@ def _is_table(lines: list[str], settings: LabelledSettings) -> bool:
 
     # Without a header: words, and as many labels.
     names = [str(number) for number in range(1, len(first) + 1)]
-    sample = []
-    for cells in (first, *others):
-        sample.append(tables.Row("", dict(zip(names, cells, strict=False))))
+    rows = (first, *others)
+    sample = [tables.Row("", dict(zip(names, cells, strict=False))) for cells in rows]
     tokens = {name: tokens_of(name, sample) for name in names}
     for words, tags in permutations(names, 2):
         if are_tags(tokens, words, tags):
@@ -138,9 +130,9 @@ def _is_table(lines: list[str], settings: LabelledSettings) -> bool:
 def _fits_columns(sample: Sample) -> bool:
     """Return whether each line is a word and its labels. These are sentences of them, or a word a
     line."""
-    if sample.level != "word":
-        return False
-    return "\t" in sample.lines[0] or line_formats.has_columns(sample.lines)
+    return sample.level == "word" and (
+        "\t" in sample.lines[0] or line_formats.has_columns(sample.lines)
+    )
 
 
 LABELLED = 0.9  # the share of words with known labels that shows columns
@@ -150,18 +142,16 @@ def _has_known_labels(sample: Sample) -> bool:
     """Return whether nearly all (LABELLED) of the words have a known label in one of the columns
     behind them, of which most lines have as many."""
     layout, numbered = line_formats.layout_of(sample.source, enumerate(sample.lines, start=1))
-    rows = []
-    for _, line in numbered:
-        if not line_formats.is_document_start(line) and not layout.is_comment(line):
-            rows.append(layout.split(line))
-    # A single line does not show columns.
-    if len(rows) < 2:
-        return False
+    rows = [
+        layout.split(line)
+        for _, line in numbered
+        if not line_formats.is_document_start(line) and not layout.is_comment(line)
+    ]
     alike = [row for row in rows if len(row) == layout.count]
-    for column in list(zip(*alike, strict=True))[1:]:
-        if sum(cell in sample.known_labels for cell in column) >= LABELLED * len(rows):
-            return True
-    return False
+    _, *columns = zip(*alike, strict=True) if alike else ((),)
+    known = [sum(cell in sample.known_labels for cell in column) for column in columns]
+    # A single line does not show columns.
+    return len(rows) > 1 and max(known, default=0) >= LABELLED * len(rows)
 
 
 # ---- The table.

@@ -71,16 +71,13 @@ def read(
     if not table.sample:
         return LabelledText((), (), (), kind)
     columns = columns_of(table, settings, level)
-    sentence = settings.sentence_column
-    if sentence:
-        sentence = column_named(sentence, table.names, table.where)
+    sentence = settings.sentence_column and column_named(
+        settings.sentence_column, table.names, table.where
+    )
 
     # A row is an example, or the next word of one.
-    examples = []
-    begins = []
-    needed = [columns.text, *columns.words]
-    if not settings.multi_label:
-        needed += columns.texts
+    examples, begins = [], []
+    needed = [columns.text, *columns.words, *(() if settings.multi_label else columns.texts)]
     rows = list(table.rows)
     is_next = False  # whether a sentence begins with a row that is left out
     filled = 0
@@ -97,8 +94,8 @@ def read(
         sentences = _sentences(source, examples, begins, bool(sentence))
     # Empty rows between sentences lack nothing.
     count = len(rows) if sentences is examples else filled
-    what = "lack the text or a label and are left out"
-    tell_of_empty(source, count - len(examples), count, what)
+    empty = count - len(examples)
+    tell_of_empty(source, empty, count, "lack the text or a label and are left out")
     return LabelledText(tuple(sentences), columns.words, columns.texts, kind)
 
 
@@ -160,10 +157,8 @@ def columns_of(table: InputTable, settings: LabelledSettings, level: Level) -> C
     """Return which columns to read from a table: the named ones, those of usual names, else those
     with the wanted content. A guess that the cells contradict is an error."""
     names, where = table.names, table.where
-    labels = tuple(column_named(name, names, where) for name in settings.label_columns)
-    sentence_labels = tuple(
-        column_named(name, names, where) for name in settings.sentence_label_columns
-    )
+    labels = [column_named(name, names, where) for name in settings.label_columns]
+    sentence_labels = [column_named(name, names, where) for name in settings.sentence_label_columns]
     taken = {*labels, *sentence_labels}
     if settings.sentence_column:
         taken.add(column_named(settings.sentence_column, names, where))
@@ -175,14 +170,11 @@ def columns_of(table: InputTable, settings: LabelledSettings, level: Level) -> C
     if not needs_labels:
         usual = USUAL_SPLIT if level == "word" else USUAL_TEXT + USUAL_WORDS
         text = text_column(names, table.sample, where, text, usual, others=list(taken))
-    elif level == "word":
-        text, label = _words_and_tags(table, free, text)
-        labels = (label,)
     else:
-        text, label = _text_and_label(table, free, text)
-        labels = (label,)
+        find = _words_and_tags if level == "word" else _text_and_label
+        text, *labels = find(table, free, text)
     if level == "word":
-        return Columns(text, labels, sentence_labels)
+        return Columns(text, tuple(labels), tuple(sentence_labels))
     return Columns(text, (), (*labels, *sentence_labels))
 
 
@@ -195,8 +187,7 @@ def _text_and_label(
     usual_labels = usual_among(
         [name for name in free if name != given_column], USUAL_LABELS["text"]
     )
-    usual_texts = usual_among(free, USUAL_TEXT + USUAL_WORDS)
-    text = given_column or next(iter(usual_texts), None)
+    text = given_column or next(iter(usual_among(free, USUAL_TEXT + USUAL_WORDS)), None)
     if text is None:
         candidates = [name for name in free if name not in usual_labels[:1]]
         text = text_among({name: contents[name] for name in candidates})
@@ -235,20 +226,18 @@ def _words_and_tags(
     usual_labels = usual_among(
         [name for name in free if name != given_column], USUAL_LABELS["word"]
     )
-    usual_texts = usual_among(free, USUAL_SPLIT)
-    words = given_column or next(iter(usual_texts), None)
+    words = given_column or next(iter(usual_among(free, USUAL_SPLIT)), None)
     label = next((name for name in usual_labels if name != words), None)
 
     # Else there is one pair of columns with as many words as labels.
     if words is None or label is None:
-        pairs = []
-        for first, second in permutations(free, 2):
-            if (
-                words in (None, first)
-                and label in (None, second)
-                and are_tags(tokens, first, second)
-            ):
-                pairs.append((first, second))
+        pairs = [
+            (first, second)
+            for first, second in permutations(free, 2)
+            if words in (None, first)
+            and label in (None, second)
+            and are_tags(tokens, first, second)
+        ]
         others = [name for name in free if name != words]
         if len(pairs) == 1:
             words, label = pairs[0]
@@ -278,10 +267,10 @@ def are_tags(tokens: dict[str, list[list[str]]], words: str, labels: str) -> boo
     """Return whether one column holds a label for each word of another one."""
     if not any(tokens[words]) or list(map(len, tokens[words])) != list(map(len, tokens[labels])):
         return False
-    different = [len(set(chain.from_iterable(tokens[name]))) for name in (words, labels)]
     if has_tags(tokens[words]) != has_tags(tokens[labels]):
         return has_tags(tokens[labels])
-    return different[1] < different[0]
+    of_words, of_labels = (set(chain.from_iterable(tokens[name])) for name in (words, labels))
+    return len(of_labels) < len(of_words)
 
 
 def has_tags(rows: Iterable[Sequence[str]]) -> bool:
@@ -304,10 +293,9 @@ def _unclear(
     if label is not None:
         ways = [keyword("column", name) for name in others[:2]]
         return unclear(table.where, table.names, "the text", ways)
-    pairs = list(permutations(others[:2], 2))
     ways = [
         (keyword("column", first) + " and " + keyword("label_column", second))
-        for first, second in pairs
+        for first, second in permutations(others[:2], 2)
     ]
     return unclear(table.where, table.names, "the text, and which the labels", ways)
 
@@ -348,13 +336,11 @@ def json_list(text: str) -> list[object] | None:
 def _example(
     row: tables.Row, columns: Columns, settings: LabelledSettings, source: str, aligned: bool
 ) -> Example:
-    where = row.where
-    text = row.values[columns.text]
-    label_cells = [row.values[name] for name in columns.words]
+    where, label_cells = row.where, [row.values[name] for name in columns.words]
 
     # A text in brackets is a list of words only beside a list of labels.
     lists = any(isinstance(cell, str) and json_list(cell) is not None for cell in label_cells)
-    words = words_of(text, where, columns.text, lists)
+    words = words_of(row.values[columns.text], where, columns.text, lists)
     if not words:
         raise no_words(where)
 
@@ -364,13 +350,10 @@ def _example(
         if aligned and len(labels) != len(words):
             raise unequal(where, len(labels), len(words), name)
         word_labels.append(tuple(map(intern, labels)))
-    text_labels = []
-    for name in columns.texts:
-        value = cell(row.values, name, where)
-        text_labels.append(text_label(value, where, name, settings))
-    return Example(
-        tuple(map(intern, words)), tuple(word_labels), tuple(text_labels), row.number, source
+    text_labels = tuple(
+        text_label(cell(row.values, name, where), where, name, settings) for name in columns.texts
     )
+    return Example(tuple(map(intern, words)), tuple(word_labels), text_labels, row.number, source)
 
 
 def text_label(value: object, where: str, column: str, settings: LabelledSettings) -> str:
@@ -391,8 +374,7 @@ def text_label(value: object, where: str, column: str, settings: LabelledSetting
     # A text holds one label, or several with the separator between them.
     label = text_of(value, where, column).strip()
     if settings.multi_label:
-        parts = map(str.strip, label.split(LABEL_SEPARATOR))
-        return intern(joined_labels(filter(None, parts)))
+        return intern(joined_labels(filter(None, map(str.strip, label.split(LABEL_SEPARATOR)))))
     if not label:
         raise TextError(f"{where}: no label in {column!r}")
     return intern(label)

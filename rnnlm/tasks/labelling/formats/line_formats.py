@@ -64,9 +64,9 @@ class ColumnLayout:
         """Return the cells of a line, which must be as many as in most lines."""
         cells = self.split(line)
         if len(cells) != self.count:
-            columns = plural(len(cells), "column")
             raise TextError(
-                f"{self.source}, line {number}: {columns}", f"line {self.line:,} has {self.count:,}"
+                f"{self.source}, line {number}: {plural(len(cells), 'column')}",
+                f"line {self.line:,} has {self.count:,}",
             )
         return cells
 
@@ -78,8 +78,8 @@ class ColumnLayout:
         cells = self.split(line)
         if len(cells) != self.count:
             return True
-        is_word = self.count == 1 or cells[-1] in self.last_cells
-        return not is_word and (cells[0] == "#" or "=" in line)
+        has_label = self.count == 1 or cells[-1] in self.last_cells
+        return not has_label and (cells[0] == "#" or "=" in line)
 
 
 def layout_of(source: str, lines: Iterable[Line]) -> tuple[ColumnLayout, Iterator[Line]]:
@@ -87,11 +87,8 @@ def layout_of(source: str, lines: Iterable[Line]) -> tuple[ColumnLayout, Iterato
     # Look at the first lines: words without comments, unless all lines look like comments.
     rest = iter(lines)
     sample = list(itertools.islice(rest, SAMPLE_LINES))
-    filled = []
-    for number, line in sample:
-        line = without_end(line)
-        if not is_blank(line) and not is_document_start(line):
-            filled.append((number, line))
+    whole = [(number, without_end(line)) for number, line in sample]
+    filled = [line for line in whole if not is_blank(line[1]) and not is_document_start(line[1])]
     words = [(number, line) for number, line in filled if not line.startswith("#")] or filled
 
     has_tabs = sum("\t" in line for _, line in words) > len(words) / 2
@@ -107,14 +104,9 @@ def layout_of(source: str, lines: Iterable[Line]) -> tuple[ColumnLayout, Iterato
 
 def _counts_words(cells: Sequence[str]) -> bool:
     """Return whether a column numbers the words of each sentence, from 0 or 1 on."""
-    if "2" not in cells:
-        return False
-    number = 0
-    for cell in cells:
-        if cell not in ("0", "1", str(number + 1)):
-            return False
-        number = int(cell)
-    return True
+    # Only numbers get as far as to be the cell before.
+    pairs = itertools.pairwise(["0", *cells])
+    return "2" in cells and all(cell in ("0", "1", str(int(before) + 1)) for before, cell in pairs)
 
 
 def has_columns(lines: Sequence[str]) -> bool:
@@ -122,8 +114,7 @@ def has_columns(lines: Sequence[str]) -> bool:
     have the same number of columns."""
     layout, numbered = layout_of("", enumerate(lines, start=1))
     rows = [layout.split(line) for _, line in numbered if not is_blank(line)]
-    alike = sum(len(row) == layout.count for row in rows)
-    return layout.count > 1 and alike >= 2 / 3 * len(rows)
+    return layout.count > 1 and [*map(len, rows)].count(layout.count) >= 2 / 3 * len(rows)
 
 
 @dataclass(frozen=True)
@@ -185,15 +176,16 @@ def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
         raise TextError(f"{where}: one column", "words need labels beside them")
 
     # Too long a sentence means that blank lines are missing.
-    if len(all_sentences) == 1 and len(all_sentences[0].rows) >= MANY_WORDS:
-        words = len(all_sentences[0].rows)
-        notice(f"{source}: all {words:,} words are one sentence; separate sentences by blank lines")
+    rows = list(itertools.chain.from_iterable(sentence.rows for sentence in all_sentences))
+    if len(all_sentences) == 1 and len(rows) >= MANY_WORDS:
+        notice(
+            f"{source}: all {len(rows):,} words are one sentence; separate sentences by blank lines"
+        )
 
     # The columns of words and labels, by name or by their usual places.
     word_column = place_of(settings.column or layout.word, count, where)
     names = settings.label_columns
     if not names:
-        rows = list(itertools.chain.from_iterable(sentence.rows for sentence in all_sentences))
         _check_last_column(source, rows, word_column, settings.column is None)
         names = (str(count),)
     places = [place_of(name, count, where) for name in names]
@@ -250,18 +242,14 @@ def _check_last_column(source: str, rows: Rows, word: int, may_be_words: bool) -
 
 def _sample(values: Iterable[str]) -> str:
     """Return the first different values of a column, for a message."""
-    different: dict[str, None] = {}
-    for value in values:
-        different[value] = None
-        if len(different) > SAMPLE:
-            return " ".join(map(_shortened, list(different)[:SAMPLE])) + " ..."
-    return " ".join(map(_shortened, different))
+    different = list(dict.fromkeys(values))
+    more = " ..." if len(different) > SAMPLE else ""
+    return " ".join(map(_shortened, different[:SAMPLE])) + more
 
 
 def _shortened(value: str) -> str:
-    if len(value) > LONGEST_SAMPLE:
-        value = value[:LONGEST_SAMPLE] + "..."
-    return visible(value)
+    more = "..." if len(value) > LONGEST_SAMPLE else ""
+    return visible(value[:LONGEST_SAMPLE] + more)
 
 
 # ---- Lines that hold a text and its labels, as fastText has them: `__label__x text`.
@@ -272,8 +260,7 @@ PREFIX = "__label__"
 
 def label_column(settings: LabelledSettings) -> tuple[str, ...]:
     """Return the name of the one label column: the first requested one, or the usual one."""
-    names = (*settings.label_columns, *settings.sentence_label_columns, LABEL_COLUMN)
-    return names[:1]
+    return (*settings.label_columns, *settings.sentence_label_columns, LABEL_COLUMN)[:1]
 
 
 def read_fasttext(source: str, settings: LabelledSettings) -> LabelledText:
@@ -282,8 +269,7 @@ def read_fasttext(source: str, settings: LabelledSettings) -> LabelledText:
     names = label_column(settings)
     examples = []
     for number, line in lines_with_ends(source, settings.encoding_errors):
-        tokens = split_words(line)
-        where = f"{source}, line {number}"
+        tokens, where = split_words(line), f"{source}, line {number}"
         if not tokens:
             continue
         labels = [token.removeprefix(PREFIX) for token in tokens if token.startswith(PREFIX)]

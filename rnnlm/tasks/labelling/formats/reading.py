@@ -4,7 +4,7 @@ labels into them."""
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
 
@@ -37,9 +37,8 @@ def _read(source: str, settings: LabelledSettings, level: Level, aligned: bool) 
     format = FORMATS[detect_format(source, settings, level)]
     _check_columns(source, format, settings, level)
     if level not in format.levels:
-        task, other = ("classification", "tagging")
-        if level == "word":
-            task, other = other, task
+        tasks = ("tagging", "classification")
+        task, other = tasks if level == "word" else reversed(tasks)
         raise UsageError(
             f"{source}: format {format.name} labels {format.levels[0]}s",
             f"{task} learns labels of {level}s",
@@ -90,9 +89,7 @@ def _joined(
                 hint="name them with " + keyword("label_column"),
             )
 
-    examples: list[Example] = []
-    for _, part in filled:
-        examples.extend(part.examples)
+    examples = list(chain.from_iterable(part.examples for _, part in filled))
     schemes = {}
     for place, name in enumerate(first.word_columns):
         scheme = settings.scheme or NONE
@@ -113,9 +110,7 @@ def _without_strays(examples: list[Example], place: int, scheme: str) -> list[Ex
     """Return the examples with O for the few labels of a column that write no spans, where nearly
     all others do; a notice names them."""
     # Find the odd labels, if they are few enough to be slips.
-    counts: Counter[str] = Counter()
-    for example in examples:
-        counts.update(example.word_labels[place])
+    counts = Counter(chain.from_iterable(example.word_labels[place] for example in examples))
     odd, is_few = strays(counts, scheme)
     if not odd or (not is_few and scheme != "auto"):
         return examples
@@ -130,9 +125,8 @@ def _without_strays(examples: list[Example], place: int, scheme: str) -> list[Ex
             continue
         word = [label in odd for label in labels].index(True)
         first = first or f"{example.where_of(word)}: {shown(labels[word])}"
-        labels = tuple(OUTSIDE if label in odd else label for label in labels)
         columns = list(example.word_labels)
-        columns[place] = labels
+        columns[place] = tuple(OUTSIDE if label in odd else label for label in labels)
         changed.append(replace(example, word_labels=tuple(columns)))
 
     # Report them: either they were replaced, or the labels are taken as they are.
@@ -165,10 +159,9 @@ def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
             # For an empty file any format will do: reading it reports that it is empty.
             return "fasttext" if level == "text" else "columns"
         sample = Sample(source, first_lines, settings, level)
-        for name, format in FORMATS.items():
-            if format.fits(sample):
-                return name
-
+        fitting = next((name for name, format in FORMATS.items() if format.fits(sample)), None)
+        if fitting is not None:
+            return fitting
         which = "format columns has a word and its labels on each line"
         if level == "text":
             which = "in a table, a tab separates a text from its label"
@@ -195,13 +188,13 @@ def detect_document_format(
     """
 
     def by_lines(lines: Iterator[str]) -> str:
+        usual = "tsv" if tables.kind_of(source) == tables.TSV else RAW
         first_lines = list(islice(lines, SAMPLE_LINES))
-        if first_lines:
-            sample = Sample(source, first_lines, settings, known_labels=labels)
-            for name, format in FORMATS.items():
-                if format.fits_document(sample):
-                    return name
-        return "tsv" if tables.kind_of(source) == tables.TSV else RAW
+        if not first_lines:
+            return usual
+        sample = Sample(source, first_lines, settings, known_labels=labels)
+        fitting = (name for name, format in FORMATS.items() if format.fits_document(sample))
+        return next(fitting, usual)
 
     return named_columns.detect_format(source, settings.encoding_errors, by_lines, _BY_NAME)
 

@@ -61,10 +61,8 @@ def spans(labels: Sequence[str], scheme: str) -> list[Span]:
 def written(spans_of_text: Iterable[Span], length: int, scheme: str) -> list[str]:
     """Return the labels by which a scheme writes spans that do not overlap, in order, for a
     sentence of `length` words."""
-    labels = [OUTSIDE] * length
-    letters = LETTERS[scheme]
-    end_before = 0
-    kind_before = None
+    labels, letters = [OUTSIDE] * length, LETTERS[scheme]
+    end_before, kind_before = -1, ""
     for start, end, kind in spans_of_text:
         # The letter of the first word is written last: a span may have one word only.
         suffix = f"-{kind}" if kind else ""
@@ -81,9 +79,8 @@ def written(spans_of_text: Iterable[Span], length: int, scheme: str) -> list[str
 def convert(labels: Sequence[str], from_: str, to: str) -> list[str]:
     """Return the `labels` of a sentence in another scheme, with the same spans. Labels that are no
     spans ("none") stay as they are."""
-    if NONE in (from_, to):
-        return list(labels)
-    return written(spans(labels, from_), len(labels), to)
+    is_kept = NONE in (from_, to)
+    return list(labels) if is_kept else written(spans(labels, from_), len(labels), to)
 
 
 def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
@@ -111,21 +108,17 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
 
     # Letters beside B and I identify the scheme.
     if not inside <= {"B", "I"}:
-        for name, all_letters in LETTERS.items():
-            if inside <= set(all_letters):
-                return name
-        return NONE
+        fitting = (name for name, all_letters in LETTERS.items() if inside <= set(all_letters))
+        return next(fitting, NONE)
 
     # IOB1 or BIO: see how spans begin that do not touch another of their type.
-    begun = {"B": 0, "I": 0}
+    begun: Counter[str] = Counter()
     for (before, label), count in pairs.items():
-        if label[0] in begun and not _continues(before, label):
+        if not _continues(before, label):
             begun[label[0]] += count
     by_b, by_i = begun["B"], begun["I"]
     if by_i and by_b:
-        rarer, name = by_b, "IOB1"
-        if by_b >= by_i:
-            rarer, name = by_i, "BIO"
+        rarer, name = (by_b, "IOB1") if by_b < by_i else (by_i, "BIO")
         notice(
             f"{rarer:,} of {by_i + by_b:,} spans do not begin as in {name}; they are still read "
             "as spans, as conlleval does"
@@ -187,9 +180,7 @@ def allowed(symbols: Sequence[str], scheme: str) -> tuple[np.ndarray, np.ndarray
         return np.ones(K, bool), np.ones(K, bool), np.ones((K, K), bool)
 
     # S: the labels, and before them the O that surrounds a sentence.
-    parsed = [(OUTSIDE, "")]
-    for symbol in symbols:
-        parsed.append(parse(symbol) if _letter(symbol) else (OUTSIDE, ""))
+    parsed = [parse(symbol if _letter(symbol) else OUTSIDE) for symbol in (OUTSIDE, *symbols)]
     letters, letter_S = np.unique([letter for letter, _ in parsed], return_inverse=True)
     _, kind_S = np.unique([kind for _, kind in parsed], return_inverse=True)
     is_same_type_SS = kind_S[:, None] == kind_S
@@ -216,17 +207,14 @@ def _may_follow(letter_before: str, letter: str, is_same_type: bool, scheme: str
     # A span that is open must be continued, and only an open one can be.
     is_open = letter_before in LETTERS[scheme][:_END]
     continues = letter in LETTERS[scheme][_INSIDE:_SINGLE]
-    if is_open:
-        return continues and is_same_span
-    return not continues
+    return (continues and is_same_span) if is_open else not continues
 
 
 def _letter(label: str) -> str | None:
     """Return the letter of a label as a scheme writes it, None for any other label."""
     has_type = len(label) > 2 and label[1] == "-" and label[0] != OUTSIDE
-    if len(label) != 1 and not has_type:
-        return None
-    return label[0] if label[0] in _ALL_LETTERS else None
+    is_letter = (len(label) == 1 or has_type) and label[0] in _ALL_LETTERS
+    return label[0] if is_letter else None
 
 
 def _continues(before: str, label: str) -> bool:

@@ -72,8 +72,7 @@ def parse(line: str, where: str) -> Tree:
                 children.append((number, other))
                 number = -len(children)
                 labels_and_places[number] = ("", node.place)
-            label = node.label or labels_and_places[number][0]
-            labels_and_places[number] = (label, node.place)
+            labels_and_places[number] = (node.label or labels_and_places[number][0], node.place)
             open_nodes.pop()
             open_nodes[-1].children.append(number)
     if len(open_nodes) > 1:

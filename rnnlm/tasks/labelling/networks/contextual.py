@@ -61,11 +61,9 @@ class FrozenModels:
     def setting(self) -> str:
         """The value of the setting `context_models`: of each model its fingerprint, and the widths
         of the words and of all layers."""
-        described = []
-        for model in self.models:
-            widths = "+".join(map(str, _widths(model.network)))
-            described.append(f"{model.fingerprint}:{widths}")
-        return ",".join(described)
+        widths = ["+".join(map(str, _widths(model.network))) for model in self.models]
+        pairs = zip(self.models, widths, strict=True)
+        return ",".join(f"{model.fingerprint}:{of_model}" for model, of_model in pairs)
 
     def to(self, device: torch.device) -> "FrozenModels":
         """Move the networks to `device`."""
@@ -86,10 +84,8 @@ class FrozenModels:
     def read(self, encoded: Sequence[EncodedWords], chosen_B: np.ndarray) -> Tensor:
         """Return (T, B, X): at each word of the chosen texts the states after its last token;
         zeros in padding."""
-        states = []
-        for model, words in zip(self.models, encoded, strict=True):
-            states.append(_read(model, words, chosen_B))
-        return torch.cat(states, dim=2)
+        pairs = zip(self.models, encoded, strict=True)
+        return torch.cat([_read(model, words, chosen_B) for model, words in pairs], dim=2)
 
 
 @dataclass(frozen=True)
@@ -142,11 +138,9 @@ def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarra
     for text in chosen_B:
         first, end = encoded.word_offsets[text], encoded.word_offsets[text + 1]
         offsets = encoded.token_offsets[first : end + 1]
-        ids = encoded.ids[offsets[0] : offsets[-1]]
-        offsets = offsets - offsets[0]
-        # A word's state is that after its last token, and `</s>` comes before all tokens.
-        places.append(offsets[1:])
-        rows.append(np.concatenate((boundary, ids)))
+        # A word's state is the one after its last token, and `</s>` comes before all tokens.
+        places.append(offsets[1:] - offsets[0])
+        rows.append(np.concatenate((boundary, encoded.ids[offsets[0] : offsets[-1]])))
 
     inputs_KB = torch.from_numpy(padded(rows, 0)).to(model.device)
     at_TB = torch.from_numpy(padded(places, 0)).to(model.device)
@@ -154,8 +148,7 @@ def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarra
         layers = [layer.float() for layer in of_network(model.network, inputs_KB)[0]]
         states_KBX = torch.cat(layers, dim=2)
         at_TBX = at_TB.unsqueeze(2).expand(-1, -1, states_KBX.shape[2])
-        states_TBX = states_KBX.gather(0, at_TBX)
-        return states_TBX * (at_TB > 0).unsqueeze(2)
+        return states_KBX.gather(0, at_TBX) * (at_TB > 0).unsqueeze(2)
 
 
 class LayerMixture(nn.Module):
@@ -174,10 +167,10 @@ class LayerMixture(nn.Module):
         self.scores = nn.ParameterList(torch.zeros(len(widths)) for widths in self.widths)
         self.gammas = nn.Parameter(torch.ones(len(self.widths)))
         size = settings.context_size
-        self.projections = nn.ModuleList()
-        for widths in self.widths:
-            layers = [nn.Linear(width, size, bias=False) for width in widths]
-            self.projections.append(nn.ModuleList(layers))
+        self.projections = nn.ModuleList(
+            nn.ModuleList(nn.Linear(width, size, bias=False) for width in widths)
+            for widths in self.widths
+        )
 
     def forward(self, states_TBX: Tensor) -> Tensor:
         """Return the sums, (T, B, C)."""
@@ -202,13 +195,13 @@ def load_contextual(
     """Load the language models of `--contextual`. Return them, None where there are none, and the
     settings, which name them."""
     names = list(request.contextual)
+    if not names and resolved.values["context_models"]:
+        raise UsageError(
+            "context_models cannot be set directly",
+            "the language models are missing",
+            "name them with " + keyword("contextual"),
+        )
     if not names:
-        if resolved.values["context_models"]:
-            raise UsageError(
-                "context_models cannot be set directly",
-                "the language models are missing",
-                "name them with " + keyword("contextual"),
-            )
         return None, resolved
 
     # The settings say which models they are, and how wide.
@@ -221,10 +214,8 @@ def loaded(settings: TaskSettings, parts: Sequence[LanguageModel]) -> FrozenMode
     """Return the language models that a stored network reads."""
     if not parts and not settings.context_models:
         return None
-    frozen = None
-    if parts:
-        frozen = FrozenModels(parts, [f"part {number}" for number in range(1, len(parts) + 1)])
-    if frozen is None or frozen.setting != settings.context_models:
+    frozen = FrozenModels(parts, [f"part {number}" for number in range(1, len(parts) + 1)])
+    if frozen.setting != settings.context_models:
         raise ModelError(
             "its language models are not those of its settings",
             "the settings and the stored parts differ",
@@ -244,6 +235,6 @@ def cached(data: TaskData) -> TaskData:
         left -= part.words * beside.models.width * dtype.itemsize
         if left < 0:
             break
-        words = replace(words, beside=beside.kept(words, dtype))
-        cached_parts[name] = replace(part, words_encoded=words)
+        kept = replace(words, beside=beside.kept(words, dtype))
+        cached_parts[name] = replace(part, words_encoded=kept)
     return replace(data, **cached_parts)

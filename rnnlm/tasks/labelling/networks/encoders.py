@@ -51,10 +51,7 @@ class Reader(nn.Module):
         """Return the vectors of words, (T, B, E), after dropout; further inputs beside the words
         come last. The ids of padding, which may be any, are read as `</s>`."""
         inputs_TB = inputs_TB.masked_fill(~is_word_TB, self.padding_id)
-        if self.forms is None:
-            vector_ids_TB = self.input.known(inputs_TB)
-        else:
-            vector_ids_TB = self.forms(inputs_TB)
+        vector_ids_TB = (self.forms or self.input.known)(inputs_TB)
         x_TBE = self.input(inputs_TB, self.some_unknown(vector_ids_TB))
         if context_TBC is not None:
             x_TBE = torch.cat([x_TBE, context_TBC.to(x_TBE.dtype)], dim=2)
@@ -97,8 +94,7 @@ class WordEncoder(Reader):
     ) -> Tensor:
         """Return the features before dropout."""
         x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
-        boundaries = len(x_SBE) - len(inputs_TB)
-        y_SBH, _ = self.body.read(x_SBE, lengths_B + boundaries)
+        y_SBH, _ = self.body.read(x_SBE, lengths_B + len(x_SBE) - len(inputs_TB))
         return self._at_words(y_SBH, len(inputs_TB), lengths_B)
 
     def layers(
@@ -107,8 +103,7 @@ class WordEncoder(Reader):
         """Return the input vectors of each word, the outputs of each layer, [forward; backward],
         the lowest first, and the features."""
         x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
-        boundaries = len(x_SBE) - len(inputs_TB)
-        y_SBH, layers = self.body.read(x_SBE, lengths_B + boundaries)
+        y_SBH, layers = self.body.read(x_SBE, lengths_B + len(x_SBE) - len(inputs_TB))
         return [
             self._at_words(output, len(inputs_TB), lengths_B) for output in (x_SBE, *layers, y_SBH)
         ]
@@ -164,6 +159,7 @@ class LowerCasedForms(nn.Module):
         for id, word in enumerate(tokenizer.symbols()):  # the most frequent come first
             if id not in self.specials:
                 self.form_of.setdefault(word.lower(), id)
+        # Networks are made without memory, to be filled; this array is not among those that are.
         form_V = torch.from_numpy(np.zeros(0, dtype=np.int64))
         self.register_buffer("form_V", form_V, persistent=False)
         self.times_forgotten = 0
@@ -187,12 +183,13 @@ class LowerCasedForms(nn.Module):
         unknown = self.tokenizer.unk_id
         if unknown is None:
             unknown = self.tokenizer.boundary_id
-        new = []
-        for id, word in enumerate(self.tokenizer.spellings(known), start=known):
-            new.append(id if id in self.specials else self.form_of.get(word.lower(), unknown))
+        spellings = enumerate(self.tokenizer.spellings(known), start=known)
+        new = [
+            id if id in self.specials else self.form_of.get(word.lower(), unknown)
+            for id, word in spellings
+        ]
         new_V = torch.from_numpy(np.array(new, dtype=np.int64))
-        new_V = new_V.to(self.form_V.device, non_blocking=True)
-        self.form_V = torch.cat([self.form_V, new_V])
+        self.form_V = torch.cat([self.form_V, new_V.to(self.form_V.device, non_blocking=True)])
         return self.form_V
 
 
@@ -229,18 +226,17 @@ class Pooling(nn.Module):
             weight_TB1 = score_TB1.masked_fill(~is_word_TB1, -torch.inf).softmax(dim=0)
             return (weight_TB1 * features_TBH).sum(dim=0)
         sum_BH = (features_TBH * is_word_TB1).sum(dim=0)
-        if self.kind == "mean":
-            return sum_BH / lengths_B.unsqueeze(1)
-        return sum_BH
+        return sum_BH / lengths_B.unsqueeze(1) if self.kind == "mean" else sum_BH
 
     def _last(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         at_1BH = (lengths_B - 1).view(1, -1, 1).expand(1, -1, features_TBH.shape[2])
         widths = [width for width, _ in self.ends]
         last = features_TBH.gather(0, at_1BH)[0].split(widths, dim=1)
         first = features_TBH[0].split(widths, dim=1)
-        parts = []
-        for part, (_, is_backward) in enumerate(self.ends):
-            parts.append(first[part] if is_backward else last[part])
+        parts = [
+            (first if is_backward else last)[number]
+            for number, (_, is_backward) in enumerate(self.ends)
+        ]
         return torch.cat(parts, dim=1)
 
 
@@ -338,9 +334,8 @@ class WordFilters(Reader):
         is_word_TB = is_word(len(inputs_TB), lengths_B)
         x_TBE = self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)
         x_BET = x_TBE.permute(1, 2, 0)
-        best = []
-        for w, linear in zip(self.widths, self.filters, strict=True):
-            best.append(_best(w, linear, x_BET, lengths_B))
+        filters = zip(self.widths, self.filters, strict=True)
+        best = [_best(w, linear, x_BET, lengths_B) for w, linear in filters]
         return self.drop(torch.relu(self.norm(torch.cat(best, dim=1))))
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
@@ -432,9 +427,8 @@ class TreeComposition(Reader):
         return torch.tanh(y_CH)
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        for linear in (self.leaf, self.compose):
-            if isinstance(linear, nn.Linear):
-                yield linear.weight, "input", 1
+        linears = (self.leaf, self.compose)
+        return ((linear.weight, "input", 1) for linear in linears if isinstance(linear, nn.Linear))
 
     def levels(self) -> list[list[nn.Module]]:
         return [[self.leaf, self.compose, self.tensor, self.norm]]

@@ -68,15 +68,6 @@ def widened(scores: Tensor) -> Tensor:
     return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
-def constraint_chain(constraints: Constraints | None, like: Tensor) -> Chain | None:
-    """Return the chain of labels that are independent but for `constraints`, of the type and on the
-    device of `like`; None without any: it would have K^2 zeros, and K may be thousands."""
-    if constraints is None:
-        return None
-    free = Chain(*(like.new_zeros(mask.shape) for mask in constraints))
-    return free.constrained(constraints)
-
-
 @torch.no_grad()
 def nbest_paths(
     scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None, n: int
@@ -284,7 +275,12 @@ class SoftmaxHead(TaggingHead):
             labels_TB = labels_TB.masked_fill(is_padding_TB, PADDING)
             logprob_TB = logprob_TB.masked_fill(is_padding_TB, 0)
             return LabelPaths(labels_TB.unsqueeze(0), logprob_TB.sum(0, keepdim=True))
-        chain = constraint_chain(constraints, logprob_TBK)
+        # Labels are independent but for constraints. Without any, a chain would have K^2 zeros, and
+        # K may be thousands.
+        chain = None
+        if constraints is not None:
+            free = Chain(*(logprob_TBK.new_zeros(mask.shape) for mask in constraints))
+            chain = free.constrained(constraints)
         return LabelPaths(*nbest_paths(logprob_TBK, lengths_B, chain, nbest))
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
@@ -375,9 +371,7 @@ class TextHead(nn.Module):
         """Return the probability of each label, (..., K) for features (..., H): they sum to one
         over the labels, or with `multi_label` each label's is independent."""
         scores_BK = _scores(self.output, features_BH)
-        if self.multi_label:
-            return torch.sigmoid(scores_BK)
-        return torch.softmax(scores_BK, dim=-1)
+        return torch.sigmoid(scores_BK) if self.multi_label else torch.softmax(scores_BK, dim=-1)
 
     def output_matrices(self) -> list[Tensor]:
         """Return the weights of the output layer, to be initialised."""
@@ -399,8 +393,7 @@ def _loss(scores: Tensor, labels: Tensor, has_margin: bool) -> Tensor:
     label_N1 = labels_N.clamp(min=0).unsqueeze(1)
     right_N = scores_NK.gather(1, label_N1).squeeze(1)
     best_other_N = scores_NK.scatter(1, label_N1, -torch.inf).amax(1)
-    hinge_N = F.relu(1 - right_N + best_other_N)
-    return hinge_N.masked_fill(labels_N == PADDING, 0).sum()
+    return F.relu(1 - right_N + best_other_N).masked_fill(labels_N == PADDING, 0).sum()
 
 
 # ---- The linear-chain conditional random field (Lafferty, McCallum & Pereira 2001; with start and
@@ -441,7 +434,7 @@ class LinearChain(nn.Module):
             score_B = self.score(scores_TBK, labels_TB, lengths_B)
             return score_B - self.log_partition(scores_TBK, lengths_B)
 
-        # The sum over the label sequences that fit, divided by that over all.
+        # The sum over the label sequences that fit, divided by the sum over all of them.
         labels_K = torch.arange(scores_TBK.shape[2], device=labels_TB.device)
         is_other_TBK = labels_K != labels_TB.unsqueeze(2)
         fitting_TBK = scores_TBK.masked_fill(is_other_TBK & ~is_unknown_TB.unsqueeze(2), -torch.inf)

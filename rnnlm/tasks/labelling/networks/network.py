@@ -5,6 +5,7 @@ Shapes: S tokens and T words of the longest text, B rows, H width of the feature
 column.
 """
 
+import itertools
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -86,21 +87,17 @@ class TaskNetwork(LayeredNetwork):
         # From tokens to words, where these may have several.
         y_TBH = encoder.read(inputs_SB, lengths_B, context_SBC)
         if len(inputs) > 2:
-            first_TB, last_TB, words_1B = inputs[2:]
-            lengths_B = words_1B[0]
+            first_TB, last_TB, (lengths_B,) = inputs[2:]
             y_TBH = at_words(y_TBH, first_TB, last_TB, lengths_B, settings)
 
         # Each kind of label has its own dropout.
         text_BH = None
         if self.pooling is not None:
             text_BH = encoder.drop(self.pooling(y_TBH, lengths_B))
-        words_TBH = encoder.drop(y_TBH) if self.has_word_labels else None
-        return Features(words_TBH, text_BH, lengths_B)
+        return Features(encoder.drop(y_TBH) if self.has_word_labels else None, text_BH, lengths_B)
 
     def bodies(self) -> dict[str, nn.Module]:
-        if isinstance(self.encoder, WordEncoder):
-            return {"": self.encoder.body}
-        return {}
+        return {"": self.encoder.body} if isinstance(self.encoder, WordEncoder) else {}
 
     def layers(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         """Return the input vectors of each token, (S, B, E), and, for a recurrent network, the
@@ -140,11 +137,10 @@ class TaskNetwork(LayeredNetwork):
         if self.context is not None:
             words.append(self.context)
         levels = [words, *self.encoder.levels()]
-        depths = {}
+        depths: dict[nn.Parameter, int] = {}
         for number, modules in enumerate(levels):
-            for module in modules:
-                for parameter in module.parameters():
-                    depths[parameter] = len(levels) - number
+            parameters = itertools.chain.from_iterable(module.parameters() for module in modules)
+            depths |= dict.fromkeys(parameters, len(levels) - number)
         return depths
 
     def losses(self, features: Features, labels: tuple[Tensor, ...]) -> list[Tensor]:
@@ -158,11 +154,11 @@ class TaskNetwork(LayeredNetwork):
 def make_network(settings: TaskSettings, codec: Codec) -> TaskNetwork:
     """Make a network with random weights as the settings ask for."""
     network = TaskNetwork(settings, codec)
-    hidden = list(network.encoder.matrices())
     outputs: list[Tensor] = []
     for head in network.heads:
-        outputs += _checked(head).output_matrices()
-    start_weights(settings, hidden, outputs, network.encoder.input.weight)
+        assert isinstance(head, TaggingHead | TextHead)
+        outputs += head.output_matrices()
+    start_weights(settings, network.encoder.matrices(), outputs, network.encoder.input.weight)
     return network
 
 
@@ -186,8 +182,3 @@ def _loss(head: nn.Module, features: Features, labels: Tensor) -> Tensor:
         return head.loss(features.text_BH, labels.t() if head.multi_label else labels[0])[0]
     assert isinstance(head, TaggingHead) and features.words_TBH is not None
     return head.loss(features.words_TBH, labels, features.lengths_B)[0]
-
-
-def _checked(head: nn.Module) -> TaggingHead | TextHead:
-    assert isinstance(head, TaggingHead | TextHead)
-    return head

@@ -120,7 +120,8 @@ def _settings(
     # A model in memory does not know how its data were read.
     stored: dict[str, Any] = {}
     if model.origin is not None:
-        stored = stored_reading(model.origin[0], ParallelSettings, list(map(fspath, tables)))
+        names = [fspath(table) for table in tables]
+        stored = stored_reading(model.origin[0], ParallelSettings, names)
     if bundled is not None:
         stored |= {
             "format": "auto",

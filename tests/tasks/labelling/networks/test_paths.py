@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from rnnlm.tasks.labelling.networks import heads
-from rnnlm.tasks.labelling.networks.heads import Chain, constraint_chain, nbest_paths
+from rnnlm.tasks.labelling.networks.heads import Chain, nbest_paths
 
 T, B, K = 5, 3, 3
+INDEPENDENT = Chain(torch.zeros(K), torch.zeros(K), torch.zeros(K, K))
 LENGTHS = torch.tensor([5, 2, 3])
 ALLOWED = (
     np.array([1, 1, 0], bool),
@@ -50,9 +51,9 @@ def by_score(scores_TK, chain) -> list[tuple[float, tuple[int, ...]]]:
 @pytest.mark.parametrize("independent", [False, True], ids=["chain", "independent"])
 @pytest.mark.parametrize("n", [1, 4, 30])
 def test_n_best_equal_a_list_of_all_paths(scores_TBK, chain, constraints, independent, n):
-    chain = (
-        constraint_chain(constraints, scores_TBK) if independent else chain.constrained(constraints)
-    )
+    chain = (INDEPENDENT if independent else chain).constrained(constraints)
+    if independent and constraints is None:
+        chain = None
     labels_nTB, score_nB = nbest_paths(scores_TBK, LENGTHS, chain, n)
     for row, length in enumerate(LENGTHS.tolist()):
         expected = by_score(scores_TBK[:length, row], chain)[:n]
@@ -74,7 +75,7 @@ def test_equal_scores_give_different_sequences():
 
 def test_a_row_allowing_no_sequence_has_no_paths(scores_TBK):
     forbidding = (np.zeros(K, bool), np.ones(K, bool), np.ones((K, K), bool))
-    chain = constraint_chain(forbidding, scores_TBK)
+    chain = INDEPENDENT.constrained(forbidding)
     (labels_TB,), (score_B,) = nbest_paths(scores_TBK, LENGTHS, chain, 1)
     assert torch.isneginf(score_B).all() and (labels_TB == -1).all()
 
