@@ -97,9 +97,9 @@ def trainer_of_examples(
 
         # Weights are the same on all ranks, dropout is not.
         ranks.seed_per_rank(run.seed)
-        rows = task.settings.batch_rows * ranks.count
-        if stored:
-            rows = stored.facts["source"]["rows"]  # on however many ranks the run began
+        # A run goes on with its rows, on however many ranks it began.
+        new_rows = task.settings.batch_rows * ranks.count
+        rows = stored.facts["source"]["rows"] if stored else new_rows
         objective, batches, validation = task.parts(network, rows, precision, device)
         trainer = Trainer(
             objective=objective,

@@ -18,10 +18,9 @@ def settings_of(name: str, option: str) -> InputSettings:
     """Return the settings of the neural language model called `name`, which `option` asks for."""
     manifest = model_folder.read_manifest(loading.find(name))
     if manifest.task != registry.LANGUAGE_MODEL:
-        what = f"it is {registry.task(manifest.task).singular}"
         raise UsageError(
             keyword(option) + f" {name}: it is not a language model",
-            what,
+            f"it is {registry.task(manifest.task).singular}",
             "a task's network starts from a language model",
         )
     if not manifest.kind.trains_in_steps:
@@ -39,14 +38,13 @@ def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> Re
     model_settings = settings_of(name, option)
     if model_settings.model not in CELLS or model_settings.model != (kind or model_settings.model):
         cells = ", ".join(CELLS)
-        if model_settings.model in CELLS:
-            hint = "use " + keyword("model", model_settings.model)
-        else:
-            hint = "train one with " + keyword("model") + f" {cells}"
+        is_recurrent = model_settings.model in CELLS
         raise UsageError(
             keyword(option) + f" {name}: its layers do not fit",
             f"it is of kind {model_settings.model}, not {kind or f'one of {cells}'}",
-            hint,
+            "use " + keyword("model", model_settings.model)
+            if is_recurrent
+            else "train one with " + keyword("model") + f" {cells}",
         )
     assert isinstance(model_settings, RecurrentSettings)
     return model_settings
@@ -71,9 +69,10 @@ def arrays_of(name: str, option: str, tokenizer: Tokenizer) -> dict[str, np.ndar
     tokenizer."""
     _, model_tokenizer, arrays = stored_model.load_arrays(loading.find(name))
     if model_tokenizer.fingerprint != tokenizer.fingerprint:
-        hint = "leave out " + keyword("tokenizer_from") + f", or name {name}"
         raise UsageError(
-            keyword(option) + f" {name}: its weights do not fit", "its tokenizer differs", hint
+            keyword(option) + f" {name}: its weights do not fit",
+            "its tokenizer differs",
+            "leave out " + keyword("tokenizer_from") + f", or name {name}",
         )
     return arrays
 
@@ -99,18 +98,16 @@ class TakenLayers:
         place = "onwards" if self.shape.directions == 2 else "layers"
         placed = {}
         for name, array in arrays.items():
-            if not name.startswith("body."):
-                continue
-            _, what, number, *rest = name.split(".")
-            if what == "layers":
+            if name.startswith("body.layers."):
+                _, _, number, *rest = name.split(".")
                 target = ".".join((f"{self.part}.body", place, number, *rest))
-                columns = self._columns(int(number))
-                placed[target] = self._placed(array, target, columns, 0.0)
-            elif what == "highways":
+                placed[target] = self._placed(array, target, self._columns(int(number)), 0.0)
+            elif name.startswith("body.highways."):
                 # The highway between this layer and the next has the same input as the next one.
-                target = f"{self.part}.{name}"
-                start = HIGHWAY_BIAS if rest == ["bias"] else 0.0
+                _, _, number, kind = name.split(".")
                 columns = self._columns(int(number) + 1)
+                start = HIGHWAY_BIAS if kind == "bias" else 0.0
+                target = f"{self.part}.{name}"
                 placed[target] = self._placed(array, target, columns, start)
         return placed
 
@@ -129,8 +126,7 @@ class TakenLayers:
             return np.concatenate([words, *(self.shape.input_width + part for part in parts)])
         if not number:
             return words
-        begin = end - self.shape.directions * self.shape.widths[number - 1]
-        return parts[-1] - begin
+        return parts[-1] - end + self.shape.directions * self.shape.widths[number - 1]
 
     def _placed(
         self, array: np.ndarray, target: str, columns: np.ndarray, start: float
@@ -147,7 +143,6 @@ class TakenLayers:
                 places.append(np.arange(size_there))
             else:
                 times = size_there // len(columns)
-                blocks = here // times * np.arange(times)[:, None]
-                places.append((columns + blocks).ravel())
+                places.append((columns + here // times * np.arange(times)[:, None]).ravel())
         result[np.ix_(*places)] = array
         return result

@@ -132,3 +132,15 @@ def parts_of(settings: RecurrentSettings) -> dict[str, Parts]:
         for number, width in enumerate(settings.widths, start=1)
     }
     return {INPUT: [(settings.input_width, False)], **by_number, FEATURES: ends(settings)}
+
+
+def side_by_side(values_TBH: Tensor, parts: Parts, lengths_B: np.ndarray) -> LayerOutputs:
+    """Return the outputs of a layer of these parts, which reads rows of these lengths."""
+    # Where each direction has read all of a row.
+    first_B, last_B = np.zeros_like(lengths_B), lengths_B - 1
+    pieces = values_TBH.split([width for width, _ in parts], dim=2)
+    outputs = tuple(
+        DirectionOutput(piece, is_backward, first_B if is_backward else last_B)
+        for piece, (_, is_backward) in zip(pieces, parts, strict=True)
+    )
+    return LayerOutputs(outputs, first_B, lengths_B)

@@ -71,8 +71,7 @@ def batch_tensors(
         inputs.append(encoded.beside.states(encoded, chosen_B, device))
     if encoded.trees is not None:
         nodes = zip(*(encoded.trees[text] for text in chosen_B), strict=True)
-        rows = [padded(row, PADDING) for row in nodes]
-        inputs.append(torch.from_numpy(np.concatenate(rows)))
+        inputs.append(torch.from_numpy(np.concatenate([padded(row, PADDING) for row in nodes])))
     return tuple(inputs)
 
 

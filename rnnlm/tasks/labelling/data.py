@@ -91,19 +91,15 @@ class LabelColumn:
         as `scheme` writes them."""
         if scheme == schemes.NONE:
             return set(self.symbols)
-        labels = {schemes.OUTSIDE}
-        for symbol in self.symbols:
-            if symbol != schemes.OUTSIDE:
-                _, kind = schemes.parse(symbol)
-                labels.update(_all_labels(kind, scheme))
-        return labels
+        kinds = {schemes.parse(symbol)[1] for symbol in self.symbols if symbol != schemes.OUTSIDE}
+        labels = itertools.chain.from_iterable(_all_labels(kind, scheme) for kind in kinds)
+        return {schemes.OUTSIDE, *labels}
 
     @cached_property
     def constraints(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Which symbols may begin, end and follow each other; None where all may."""
-        if self.inner == schemes.NONE:
-            return None
-        return schemes.allowed(self.symbols, self.inner)
+        is_free = self.inner == schemes.NONE
+        return None if is_free else schemes.allowed(self.symbols, self.inner)
 
 
 def column_of(
@@ -124,18 +120,11 @@ def column_of(
 
     # Spans of several words may have any length: add labels that training happened not to need.
     if level == WORD and inner != schemes.NONE:
-        single = ""
-        if inner == schemes.BIOES:
-            single = schemes.LETTERS[inner][-1]
-        kinds = set()
-        for symbol in symbols:
-            letter, kind = schemes.parse(symbol)
-            if symbol != schemes.OUTSIDE and letter != single:
-                kinds.add(kind)
-        for kind in sorted(kinds):
-            symbols += [symbol for symbol in _all_labels(kind, inner) if symbol not in counts]
-        if schemes.OUTSIDE not in counts:
-            symbols.append(schemes.OUTSIDE)
+        single = schemes.LETTERS[inner][-1] if inner == schemes.BIOES else ""
+        parsed = [schemes.parse(symbol) for symbol in symbols if symbol != schemes.OUTSIDE]
+        kinds = sorted({kind for letter, kind in parsed if letter != single})
+        possible = itertools.chain.from_iterable(_all_labels(kind, inner) for kind in kinds)
+        symbols += [symbol for symbol in (*possible, schemes.OUTSIDE) if symbol not in counts]
     return LabelColumn(name, level, tuple(symbols), scheme, inner, form)
 
 
@@ -186,8 +175,9 @@ class Codec:
     def spelling(self) -> "Codec":
         """Return the codec for a network that reads characters: its tokenizer gives each word a
         separate id."""
-        spelling = self.tokenizer.spelling()
-        return Codec(spelling, self.columns, self.details, self.beside, self.node_loss)
+        return Codec(
+            self.tokenizer.spelling(), self.columns, self.details, self.beside, self.node_loss
+        )
 
     @property
     def name(self) -> str:
@@ -259,10 +249,7 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> Codec:
         for column in columns:
             _check(column)
     except (ValueError, TextError) as error:
-        if isinstance(error, TextError):
-            why = error.what
-        else:
-            why = str(error)
+        why = error.what if isinstance(error, TextError) else str(error)
         raise ModelError(f"{FILE} is damaged", why) from None
     if not columns or len({(column.level, column.name) for column in columns}) < len(columns):
         raise ModelError(f"{FILE} is damaged", "it has no columns, or a duplicate")
@@ -362,12 +349,9 @@ class TaskData:
 
 def encode_texts(codec: Codec, texts: Sequence[Sequence[str]]) -> EncodedWords:
     """Encode the words of texts as a task's network reads them."""
-    encoded = encode_words(codec.tokenizer, texts)
-    if codec.node_loss is not None:
-        encoded = replace(encoded, trees=tuple(map(trees.nodes_of, texts)))
-    if codec.beside is None:
-        return encoded
-    return replace(encoded, beside=codec.beside.encode(texts))
+    nodes = None if codec.node_loss is None else tuple(map(trees.nodes_of, texts))
+    beside = None if codec.beside is None else codec.beside.encode(texts)
+    return replace(encode_words(codec.tokenizer, texts), beside=beside, trees=nodes)
 
 
 def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> EncodedWords:
@@ -377,15 +361,11 @@ def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> Encode
     different = dict.fromkeys(itertools.chain.from_iterable(texts))
     numbers = {word: number for number, word in enumerate(different)}
     encoded = tokenizer.encode([one_token(word) for word in numbers])
-    if tokenizer.unk_id is None:
-        unknown_id = tokenizer.boundary_id
-    else:
-        unknown_id = tokenizer.unk_id
+    unknown_id = tokenizer.boundary_id if tokenizer.unk_id is None else tokenizer.unk_id
     unknown = np.array([unknown_id], dtype=np.int32)
-    pieces = []
-    for start, end in itertools.pairwise(encoded.offsets):
-        piece = encoded.ids[start : end - 1]  # without </s>
-        pieces.append(piece if len(piece) else unknown)
+    bounds = itertools.pairwise(encoded.offsets)
+    without_end = (encoded.ids[start : end - 1] for start, end in bounds)
+    pieces = [piece if len(piece) else unknown for piece in without_end]
     is_known_D = np.ones(len(numbers), dtype=bool)
     is_known_D[np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1] = False
 
@@ -393,9 +373,8 @@ def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> Encode
     all_words = itertools.chain.from_iterable(texts)
     order = np.fromiter((numbers[word] for word in all_words), dtype=np.int64)
     lengths_W = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))[order]
-    ids = np.zeros(0, dtype=np.int32)
-    if len(order):
-        ids = np.concatenate([pieces[number] for number in order.tolist()])
+    in_order = [pieces[number] for number in order.tolist()]
+    ids = np.concatenate(in_order) if in_order else np.zeros(0, dtype=np.int32)
     words_E = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     return EncodedWords(ids, _offsets(lengths_W), _offsets(words_E), is_known_D[order])
 
@@ -403,9 +382,7 @@ def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> Encode
 def one_token(word: str) -> str:
     """Return the word without white space at which a tokenizer would split it, as in 10 000."""
     parts = [] if word.isalnum() else word.split()
-    if len(parts) > 1:
-        return "\u00a0".join(parts)
-    return word.strip("\n")
+    return "\u00a0".join(parts) if len(parts) > 1 else word.strip("\n")
 
 
 def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> LabelledData:
@@ -427,8 +404,7 @@ def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> 
 def every(codec: Codec, data: LabelledData, step: int) -> LabelledData:
     """Return every `step`-th example of the data."""
     examples = data.examples[::step]
-    lengths_E = [len(example.words) for example in data.examples]
-    bounds = np.cumsum([0, *lengths_E])
+    bounds = np.cumsum([0, *(len(example.words) for example in data.examples)])
     labels = []
     for column, column_labels in zip(codec.columns, data.labels, strict=True):
         # Labels of words lie end to end; a text has one row.
@@ -448,10 +424,11 @@ def encode_labels(codec: Codec, examples: Sequence[Example]) -> tuple[np.ndarray
     labels: list[np.ndarray] = []
     for column, place in zip(codec.columns, codec.places, strict=True):
         if column.level == WORD:
-            ids: list[int] = []
-            for example in examples:
-                ids += column.encode_words(example.word_labels[place], example.words)
-            labels.append(np.array(ids, dtype=np.int64))
+            ids = [
+                column.encode_words(example.word_labels[place], example.words)
+                for example in examples
+            ]
+            labels.append(np.fromiter(itertools.chain.from_iterable(ids), dtype=np.int64))
         else:
             labels.append(_labels_of_texts(codec, column, examples))
     return tuple(labels)

@@ -136,11 +136,13 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
 
 def _known_labels(codec: Codec) -> set[str]:
     """Return the labels of words, in all schemes. A file with some of them is not raw text."""
-    labels = set()
-    for column in codec.word_columns:
-        if column.form == PLAIN:
-            labels |= column.labels_in(NONE if column.scheme == NONE else BIOES)
-    return labels
+    return set[str]().union(
+        *(
+            column.labels_in(NONE if column.scheme == NONE else BIOES)
+            for column in codec.word_columns
+            if column.form == PLAIN
+        )
+    )
 
 
 def _not_empty(sentences: Iterable[DocumentSentence], source: str) -> Iterator[DocumentSentence]:
@@ -176,9 +178,7 @@ def written(
     they were asked for. is_table: whether it is a row of a table, which says why it has none."""
 
     def number(p: float) -> float | str:
-        if format == "jsonl":
-            return round(p, DIGITS)
-        return f"{p:.{DIGITS}f}"
+        return round(p, DIGITS) if format == "jsonl" else f"{p:.{DIGITS}f}"
 
     word_labels: dict[str, Sequence[Any]] = {}
     text_labels: dict[str, Any] = {}
@@ -212,11 +212,9 @@ def written(
 
 def _converted(sentences: Iterable[DocumentSentence], output: str) -> Iterator[DocumentSentence]:
     """Prepare the sentences for another format. It keeps their words and text."""
-    is_first = True
-    for sentence in sentences:
+    for number, sentence in enumerate(sentences):
         text = sentence.text or " ".join(sentence.words)
-        yield raw_sentence(text, sentence.words, output, sentence.line, is_first)
-        is_first = False
+        yield raw_sentence(text, sentence.words, output, sentence.line, is_first=number == 0)
 
 
 def _spelled(
@@ -228,10 +226,9 @@ def _spelled(
             yield sentence
             continue
         if len(sentence.words) > 1:
-            why = "the model transcribes single words; spaces may separate their letters"
             raise TextError(
                 f"{source}, line {sentence.line}: {plural(len(sentence.words), 'word')}",
-                why,
+                "the model transcribes single words; spaces may separate their letters",
                 "write one word per row",
             )
         yield DocumentSentence(
@@ -313,8 +310,7 @@ def labelled_rows(
 def _rows_of_nodes(row: Row, predicted: ClassifiedText, names: Sequence[str]) -> Iterator[Row]:
     by_node = zip(*(predicted.nodes[name] for name in names), strict=True)
     for nodes in sorted(by_node, key=lambda nodes: (nodes[0].start, -nodes[0].end)):
-        span = slice(nodes[0].start, nodes[0].end)
-        added: dict[str, Any] = {"node": " ".join(predicted.words[span])}
+        added: dict[str, Any] = {"node": " ".join(predicted.words[nodes[0].start : nodes[0].end])}
         for name, node in zip(names, nodes, strict=True):
             added |= {name: node.label, name + PROBABILITY: node.probability}
         yield {**row, **added}
@@ -330,9 +326,10 @@ def writer(format: str) -> Callable[[Row, bool], str]:
     def write(row: Row, is_first: bool) -> str:
         header = line(map(str, row)) if is_first else ""
         # Numbers that are not ours keep their digits.
-        texts = []
-        for name, value in row.items():
-            texts.append(cell(value) if name.endswith(PROBABILITY) else tables.cell_text(value))
+        texts = (
+            (cell if name.endswith(PROBABILITY) else tables.cell_text)(value)
+            for name, value in row.items()
+        )
         return header + line(texts)
 
     return write
@@ -364,15 +361,14 @@ def _label(predicted: ClassifiedText, name: str, rank: int) -> tuple[str | None,
 
 
 def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[RowText]:
-    for _, line in lines_with_ends(source, settings.encoding_errors):
-        yield RowText(without_end(line), {"text": without_end(line)})
+    lines = (without_end(line) for _, line in lines_with_ends(source, settings.encoding_errors))
+    return (RowText(line, {"text": line}) for line in lines)
 
 
 def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[RowText]:
     # Find the column of the text by its name, or by the content of the first rows.
-    columns = [settings.column]
     table = open_table(
-        source, KINDS[format], settings.encoding_errors, columns, unreadable="report"
+        source, KINDS[format], settings.encoding_errors, [settings.column], unreadable="report"
     )
     if not table.sample:
         return
@@ -386,8 +382,8 @@ def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[RowT
         value = row.values.get(column)
         if isinstance(value, list) and tables.has_text(value):
             text, reason = words_of(value, row.where, column), None
-        cells: dict[str, Any] = dict.fromkeys(table.names)
-        for name, content in row.values.items():
-            if name is not None:
-                cells[name] = tables.in_json(content)
+        named = {name: value for name, value in row.values.items() if name is not None}
+        cells = dict.fromkeys(table.names) | {
+            name: tables.in_json(value) for name, value in named.items()
+        }
         yield RowText(text, cells, reason)

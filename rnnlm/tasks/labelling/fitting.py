@@ -54,9 +54,10 @@ class LabelFitting(Fitting[TaskNetwork, TaskData]):
 
         batches = ExampleBatches(data.train, codec, rows, seed, device, self.ranks)
         model = TaskModel(network, codec, precision)
-        validation = None
-        if data.valid:
-            validation = TaskValidation(data.valid, model, self.settings.criterion, self.ranks)
+        criterion = self.settings.criterion
+        validation = (
+            TaskValidation(data.valid, model, criterion, self.ranks) if data.valid else None
+        )
         return JointLoss(model, weights), batches, validation
 
 
@@ -79,9 +80,8 @@ class JointLoss(ExampleLoss[TaskModel]):
         self.weights = tuple(weights)
         self.columns = len(model.codec.columns)  # whose labels are a batch's last tensors
         self.is_exact = model.network.settings.loss == "cross-entropy"
-        self.uniform_nats = 0.0
-        for weight, column in zip(self.weights, model.codec.columns, strict=True):
-            self.uniform_nats += weight * _uniform_nats(column)
+        pairs = zip(self.weights, model.codec.columns, strict=True)
+        self.uniform_nats = sum(weight * _uniform_nats(column) for weight, column in pairs)
 
     def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss:
         features = self.network(tensors[: -self.columns])
@@ -110,9 +110,7 @@ def _uniform_nats(column: LabelColumn) -> float:
     """Return the loss of a blind guess at one place: over K labels log K; where a text has any
     number of them, log 2 for each."""
     labels = len(column.symbols)
-    if column.form == MULTI:
-        return labels * math.log(2)
-    return math.log(max(2, labels))
+    return labels * math.log(2) if column.form == MULTI else math.log(max(2, labels))
 
 
 class TaskValidation(ExampleValidation[TaskModel, LabelledData]):
@@ -141,6 +139,6 @@ class TaskValidation(ExampleValidation[TaskModel, LabelledData]):
         """Read the first texts, one after the other, so that there is no padding."""
         for number in range(min(LOOKED_AT, self.data.sentences)):
             chosen = np.array([number])
+            inputs = batch_tensors(self.data.words_encoded, chosen, self.model.device)
             with self.model.reading():
-                inputs = batch_tensors(self.data.words_encoded, chosen, self.model.device)
                 self.model.network(inputs)

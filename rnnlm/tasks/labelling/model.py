@@ -14,7 +14,6 @@ from rnnlm.interface import LanguageModel, keeps
 from rnnlm.lm.base.layer_outputs import (
     FEATURES,
     INPUT,
-    DirectionOutput,
     LayerInputs,
     LayerOutputs,
     LayerReader,
@@ -22,7 +21,7 @@ from rnnlm.lm.base.layer_outputs import (
 )
 from rnnlm.lm.base.words import Span
 from rnnlm.lm.neural.device import resolve_device
-from rnnlm.lm.neural.layer_outputs import Parts, parts_of
+from rnnlm.lm.neural.layer_outputs import Parts, parts_of, side_by_side
 from rnnlm.lm.neural.saved_model import SavedModel, filled
 from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.words import WordRows, input_rows
@@ -58,16 +57,14 @@ class TaskLayers:
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> LayerInputs:
         texts = [split_text(self.model.codec, line) for line in lines]
-        spans = None
-        if with_words:
-            spans = [places_of(line, words) for line, words in zip(lines, texts, strict=True)]
+        pairs = zip(lines, texts, strict=True)
+        spans = [places_of(line, words) for line, words in pairs] if with_words else None
         return self._encoded(texts, spans)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> LayerInputs:
         """Encode texts that are split into words already; the words' places are those in a line
         with a space between two words."""
-        spans = [places_of(" ".join(words), words) for words in texts]
-        return self._encoded(texts, spans)
+        return self._encoded(texts, [places_of(" ".join(words), words) for words in texts])
 
     def _encoded(
         self, texts: Sequence[Sequence[str]], spans: Sequence[tuple[Span, ...]] | None
@@ -77,11 +74,11 @@ class TaskLayers:
         codec = self.model.codec
         encoded = with_boundaries(encode_texts(codec, texts), codec.tokenizer.boundary_id)
         if encoded.beside is not None:
-            beside = []
-            models = encoded.beside.models.models
-            for seen, model in zip(encoded.beside.encoded, models, strict=True):
-                beside.append(with_boundaries(seen, model.tokenizer.boundary_id))
-            encoded = replace(encoded, beside=replace(encoded.beside, encoded=tuple(beside)))
+            pairs = zip(encoded.beside.encoded, encoded.beside.models.models, strict=True)
+            beside = tuple(
+                with_boundaries(seen, model.tokenizer.boundary_id) for seen, model in pairs
+            )
+            encoded = replace(encoded, beside=replace(encoded.beside, encoded=beside))
         if spans is None:
             return LayerInputs(encoded.token_lengths, (), encoded)
 
@@ -109,20 +106,10 @@ class TaskLayers:
             # A classifier's features are one vector of each text.
             if set(layers) & set(self.text_layers):
                 text_BH = self.model.network(inputs).text_BH
-                parts = [(text_BH.shape[1], False)]
-                one_B = np.ones_like(lengths_B)
-                outputs[FEATURES] = side_by_side(text_BH.unsqueeze(0), parts, one_B)
+                outputs[FEATURES] = side_by_side(
+                    text_BH.unsqueeze(0), [(text_BH.shape[1], False)], np.ones_like(lengths_B)
+                )
         return [outputs[layer] for layer in layers]
-
-
-def side_by_side(values_TBH: Tensor, parts: Parts, lengths_B: np.ndarray) -> LayerOutputs:
-    """Return the outputs of a layer of these parts, which reads rows of these lengths."""
-    first_B, last_B = np.zeros_like(lengths_B), lengths_B - 1
-    widths = [width for width, _ in parts]
-    pieces = []
-    for piece, (_, is_backward) in zip(values_TBH.split(widths, dim=2), parts, strict=True):
-        pieces.append(DirectionOutput(piece, is_backward, first_B if is_backward else last_B))
-    return LayerOutputs(tuple(pieces), first_B, lengths_B)
 
 
 def with_boundaries(encoded: EncodedWords, boundary_id: int) -> EncodedWords:
@@ -211,10 +198,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
     ) -> Iterator[BatchFeatures]:
         """Yield the features of texts, each a list of words, batch by batch, texts of about the
         same length together. End early if `stop`, called before each batch, returns True."""
-        if isinstance(texts, EncodedWords):
-            encoded = texts
-        else:
-            encoded = encode_texts(self.codec, texts)
+        encoded = texts if isinstance(texts, EncodedWords) else encode_texts(self.codec, texts)
         for chosen in pieces(by_length(encoded.token_lengths, TOKENS)):
             if stop():
                 return
@@ -233,9 +217,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
             inputs = batch_tensors(encoded, np.zeros(1, dtype=np.int64), self.device)
             layers = self.network.trace(inputs)
         symbols = self.codec.tokenizer.symbols()
-        tokens = words
-        if not encoded.is_by_word:
-            tokens = tuple(symbols[id] for id in encoded.ids)
+        tokens = words if encoded.is_by_word else tuple(symbols[id] for id in encoded.ids)
         # A network that reads boundaries has a step for each.
         if len(layers) and len(layers[0].layer.steps) > len(tokens):
             boundary = symbols[self.codec.tokenizer.boundary_id]
@@ -312,30 +294,16 @@ def predict(
 ) -> list[Prediction]:
     """Return the prediction for each text, a list of words, in order. It does not depend on the
     other texts."""
-    in_order: list[Prediction | None] = [None] * len(texts)
-    encoded = encode_texts(model.codec, texts)
-    for place, prediction in predictions(model, texts, encoded, search or LabelSearch()):
-        in_order[place] = prediction
-    return [prediction for prediction in in_order if prediction is not None]
-
-
-def predictions(
-    model: TaskModel,
-    texts: Sequence[Sequence[str]],
-    encoded: EncodedWords,
-    search: LabelSearch,
-    stop: Callable[[], bool] = never,
-) -> Iterator[tuple[int, Prediction]]:
-    """Yield (place of the text, its prediction), texts of about the same length together; `encoded`
-    are the words of `texts`."""
-    for reading in model.read(encoded, stop):
-        yield from of_reading(model, reading, texts, search)
+    by_place: dict[int, Prediction] = {}
+    for reading in model.read(texts):
+        by_place |= of_reading(model, reading, texts, search or LabelSearch())
+    return [by_place[place] for place in range(len(texts))]
 
 
 def of_reading(
     model: TaskModel, reading: BatchFeatures, texts: Sequence[Sequence[str]], search: LabelSearch
-) -> Iterator[tuple[int, Prediction]]:
-    """Yield the predictions of the texts that were read together."""
+) -> dict[int, Prediction]:
+    """Return the predictions of the texts that were read together, by the place of the text."""
     read_texts = [texts[text] for text in reading.chosen]
     constrained = model.is_constrained
     # Each column has a head, which predicts for all texts at once.
@@ -354,8 +322,7 @@ def of_reading(
             else:
                 assert isinstance(head, TaggingHead)
                 columns.append(_of_words(column, head, reading, read_texts, search, constrained))
-    for number, place in enumerate(reading.chosen.tolist()):
-        yield place, tuple(column[number] for column in columns)
+    return dict(zip(reading.chosen.tolist(), zip(*columns, strict=True), strict=True))
 
 
 def _of_words(
@@ -375,8 +342,7 @@ def _of_words(
     logprob_nB = _numpy(paths.logprob_nB.double())
     p_BTK = None
     if search.probabilities:
-        p_TBK = head.label_probabilities(features_TBH, lengths_B)
-        p_BTK = _numpy(p_TBK.transpose(0, 1))
+        p_BTK = _numpy(head.label_probabilities(features_TBH, lengths_B).transpose(0, 1))
 
     # The values of each text, without padding.
     predictions_of_column = []
@@ -385,8 +351,7 @@ def _of_words(
         for rank in range(len(labels_nBT)):
             # A text has a best one even if weights are no numbers, but perhaps fewer than n.
             if rank == 0 or np.isfinite(logprob_nB[rank, row]):
-                ids = labels_nBT[rank, row, : len(words)].tolist()
-                labels = column.decode_words(ids, words)
+                labels = column.decode_words(labels_nBT[rank, row, : len(words)].tolist(), words)
                 best.append(WordLabels(labels, float(logprob_nB[rank, row])))
         p_TK = None if p_BTK is None else p_BTK[row, : len(words)]
         predictions_of_column.append(

@@ -113,13 +113,9 @@ class TaskSettings(InputSettings):
     @property
     def context_widths(self) -> list[list[int]]:
         """The widths of the layers of each language model that is read beside the words."""
-        if not self.context_models:
-            return []
-        widths_of_models = []
-        for model in self.context_models.split(","):
-            _, _, widths = model.partition(":")
-            widths_of_models.append(list(map(int, widths.split("+"))))
-        return widths_of_models
+        models = filter(None, (self.context_models or "").split(","))
+        widths_of_models = (model.split(":")[1] for model in models)
+        return [list(map(int, widths.split("+"))) for widths in widths_of_models]
 
     @property
     def input_width(self) -> int:
@@ -381,9 +377,9 @@ class TaskFittingSettings(OptimizationSettings):
         if not any(weights):
             raise SettingsError(f"loss_weights = {self.loss_weights} leaves nothing to learn")
         if len(weights) != columns:
-            why = f"{columns} label column{' is' if columns == 1 else 's are'} learned"
-            hint = "give each label column one, those of words first"
             raise SettingsError(
-                f"loss_weights = {self.loss_weights} has {len(weights)} weights", why, hint
+                f"loss_weights = {self.loss_weights} has {len(weights)} weights",
+                f"{columns} label column{' is' if columns == 1 else 's are'} learned",
+                "give each label column one, those of words first",
             )
         return weights

@@ -26,13 +26,16 @@ def array_shapes(settings: Mapping[str, Any], codec: Codec, stored: Shapes | Non
     has."""
     shape = task_settings.stored(settings["task"], settings)
     if bool(codec.word_columns) != (shape.task == "tagging"):
-        why = "taggers have labels of words, and classifiers have none"
-        raise ModelError(f"the labels are not those of a model for {shape.task}", why)
+        raise ModelError(
+            f"the labels are not those of a model for {shape.task}",
+            "taggers have labels of words, and classifiers have none",
+        )
     arrays = within("encoder.input", words(shape, codec.tokenizer)) | within(
         "encoder", _encoder(shape)
     )
-    if isinstance(shape, RecurrentTaskSettings) and codec.text_columns:
-        arrays |= _pooling(shape)
+    pooling = shape.sentence_pooling if isinstance(shape, RecurrentTaskSettings) else None
+    if pooling == "attention" and codec.text_columns:
+        arrays["pooling.query"] = (shape.output_width,)
     for number, column in enumerate(codec.columns):
         arrays |= within(f"heads.{number}", _head(shape, column))
     return typed(arrays | within("context", _context(shape)))
@@ -64,12 +67,6 @@ def _encoder(settings: TaskSettings) -> dict[str, Size]:
     return arrays | (batch_norm("norm", settings.output_width) if settings.batch_norm else {})
 
 
-def _pooling(settings: RecurrentTaskSettings) -> dict[str, Size]:
-    if settings.sentence_pooling != "attention":
-        return {}
-    return {"pooling.query": (settings.output_width,)}
-
-
 def _head(settings: TaskSettings, column: LabelColumn) -> dict[str, Size]:
     check_loss(settings, column)
     labels = len(column.symbols)
@@ -89,8 +86,9 @@ def _context(settings: TaskSettings) -> dict[str, Size]:
     for model, widths in enumerate(settings.context_widths):
         arrays[f"scores.{model}"] = (len(widths),)
         for layer, width in enumerate(widths):
-            name = f"projections.{model}.{layer}"
-            arrays |= linear(name, width, settings.context_size, bias=False)
+            arrays |= linear(
+                f"projections.{model}.{layer}", width, settings.context_size, bias=False
+            )
     if arrays:
         arrays["gammas"] = (len(settings.context_widths),)
     return arrays

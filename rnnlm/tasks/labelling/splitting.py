@@ -38,6 +38,5 @@ def words_in(text: str) -> list[str]:
     """Return the words whose letters a model reads; several letters with spaces between them, as in
     training data, are one word."""
     words = split_words(text)
-    if len(words) > 1 and all(len(word) == 1 for word in words):
-        return ["".join(words)]
-    return words
+    are_letters = len(words) > 1 and all(len(word) == 1 for word in words)
+    return ["".join(words)] if are_letters else words

@@ -101,10 +101,9 @@ def _why_not_read(model: TaskModel, words: Sequence[str]) -> str | None:
 def _check_single_words(sentences: Sequence[str | Sequence[str]]) -> None:
     for place, sentence in enumerate(sentences):
         if isinstance(sentence, str) and len(words_in(sentence)) > 1:
-            why = "the model transcribes single words"
             raise UsageError(
                 f"tag: sentences[{place}] has {plural(len(sentence.split()), 'word')}",
-                why,
+                "the model transcribes single words",
                 "give each word separately",
             )
 
@@ -137,30 +136,23 @@ class Tagger:
         """How many of the network's label sequences are searched for each requested one, as several
         may be written alike."""
         if is_of_letters(self.model.codec):
-            if self.nbest > 1 or self.probabilities:
-                return ALIGNMENTS
-            return 1
+            return ALIGNMENTS if self.nbest > 1 or self.probabilities else 1
         is_constrained = self.model.is_constrained
-        are_alike = False
-        for column in self.model.codec.word_columns:
-            if column.form == EDIT or (column.scheme != NONE and not is_constrained):
-                are_alike = True
+        are_alike = any(
+            column.form == EDIT or (column.scheme != NONE and not is_constrained)
+            for column in self.model.codec.word_columns
+        )
         return 2 if are_alike and self.nbest > 1 else 1
 
     def _tagged(
         self, text: str | None, words: tuple[str, ...], prediction: Prediction | str
     ) -> TaggedSentence:
-        columns = self.model.codec.columns
+        codec = self.model.codec
         if isinstance(prediction, str):
-            nothing: dict[str, tuple[()]] = {}
-            without: dict[str, dict[str, float]] = {}
-            for column in columns:
-                if column.level == TEXT:
-                    without[column.name] = {}
-                else:
-                    nothing[column.name] = ()
-            no_probabilities = nothing if self.probabilities else {}
-            no_text_probabilities = without if self.probabilities or self.nbest > 1 else {}
+            nothing: dict[str, tuple[()]] = {column.name: () for column in codec.word_columns}
+            of_texts: dict[str, dict[str, float]] = {
+                column.name: {} for column in codec.text_columns
+            }
             return TaggedSentence(
                 text=text,
                 words=(),
@@ -168,8 +160,8 @@ class Tagger:
                 sentence_labels={},
                 reason=prediction,
                 nbest=nothing,
-                probabilities=no_probabilities,
-                sentence_probabilities=no_text_probabilities,
+                probabilities=nothing if self.probabilities else {},
+                sentence_probabilities=of_texts if self.probabilities or self.nbest > 1 else {},
             )
 
         # Labels of words, and of the whole sentence.
@@ -177,7 +169,7 @@ class Tagger:
         probabilities: dict[str, tuple[Mapping[str, float], ...]] = {}
         sentence_labels: dict[str, str] = {}
         sentence_probabilities: dict[str, Mapping[str, float]] = {}
-        for column, predicted in zip(columns, prediction, strict=True):
+        for column, predicted in zip(codec.columns, prediction, strict=True):
             name = column.name
             if column.level == TEXT:
                 sentence_labels[name] = predicted.label
@@ -189,8 +181,9 @@ class Tagger:
             # The probabilities of a letter's sounds are no probabilities of the word's.
             if self.probabilities and column.form != SOUNDS:
                 assert predicted.p_TK is not None  # they were asked for
-                labels = predicted.best[0].labels
-                probabilities[name] = results.of_words(column, predicted.p_TK, words, labels)
+                probabilities[name] = results.of_words(
+                    column, predicted.p_TK, words, predicted.best[0].labels
+                )
         return TaggedSentence(
             text=text,
             words=words,

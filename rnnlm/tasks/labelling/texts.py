@@ -3,6 +3,7 @@ it as numbers."""
 
 import functools
 import itertools
+import operator
 from collections import Counter
 from dataclasses import asdict, replace
 
@@ -12,12 +13,11 @@ import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.amounts import plural
 from rnnlm.config import ResolvedSettings
-from rnnlm.errors import SettingsError, keyword, notice
+from rnnlm.errors import SettingsError, TextError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.tasks.example_texts import files_of_parts, with_held_out
 from rnnlm.tasks.labelling import data as codecs
-from rnnlm.tasks.labelling import sounds
 from rnnlm.tasks.labelling.data import (
     LEVELS,
     Codec,
@@ -28,6 +28,7 @@ from rnnlm.tasks.labelling.data import (
 )
 from rnnlm.tasks.labelling.evaluation.evaluation_data import MOST_NAMED, notice_unseen_labels
 from rnnlm.tasks.labelling.formats import schemes, trees
+from rnnlm.tasks.labelling.formats.alignment import UNALIGNED, align, align_more
 from rnnlm.tasks.labelling.formats.example import (
     Example,
     LabelledSettings,
@@ -70,10 +71,9 @@ def open_texts(
 
     # The other parts. Without validation data, a share of the training data is held out for it.
     others = {}
-    for part in ("valid", "test"):
-        if files[part]:
-            fitted = settings_for(files[part], asdict(settings))
-            others[part] = _read(files[part], LabelledSettings(**fitted), kind)
+    for part in filter(files.get, ("valid", "test")):
+        fitted = settings_for(files[part], asdict(settings))
+        others[part] = _read(files[part], LabelledSettings(**fitted), kind)
     share = resolved.make(HoldoutSettings).holdout
     draw = functools.partial(_held_out, settings=settings, seed=resolved.values["seed"])
     parts = with_held_out(train, others, files["valid"], share, draw)
@@ -82,7 +82,7 @@ def open_texts(
     train = learned = parts.train
     gold = labelled = parts.others
     if settings.align:
-        train, learned, labelled = sounds.with_labels(train, gold, progress)
+        train, learned, labelled = _with_sounds(train, gold, progress)
 
     # Words and labels as numbers.
     tokenizer, resolved = _tokenizer(request, resolved, learned)
@@ -107,20 +107,16 @@ def _lines(text: LabelledText) -> list[str]:
 
 
 def _check_task(settings: LabelledSettings, task: str) -> None:
-    if settings.multi_label and task == "tagging":
-        why = "a word has one label per column"
-        raise SettingsError(
-            keyword("multi_label") + " is not for tagging",
-            why,
-            "leave it out, or use " + keyword("task", "classification"),
-        )
-    if settings.align and task == "classification":
-        why = "it aligns the letters of a word with its sounds"
-        raise SettingsError(
-            keyword("align") + " is not for classification",
-            why,
-            "leave it out, or use " + keyword("task", "tagging"),
-        )
+    for setting, without_it, why, with_it in (
+        ("multi_label", "tagging", "a word has one label per column", "classification"),
+        ("align", "classification", "it aligns the letters of a word with its sounds", "tagging"),
+    ):
+        if getattr(settings, setting) and task == without_it:
+            raise SettingsError(
+                keyword(setting) + f" is not for {task}",
+                why,
+                "leave it out, or use " + keyword("task", with_it),
+            )
 
 
 def _read(files: tuple[str, ...], settings: LabelledSettings, kind: registry.Kind) -> LabelledText:
@@ -150,9 +146,8 @@ def _with_detected(text: LabelledText, resolved: ResolvedSettings) -> ResolvedSe
     """Return the settings with the format, columns and scheme that were detected in the training
     data, so that all parts are read alike."""
     # Columns of different schemes are detected one by one in each part.
-    scheme = "auto"
-    if len(set(text.scheme.values())) <= 1:
-        scheme = next(iter(text.scheme.values()), schemes.NONE)
+    schemes_used = set(text.scheme.values()) or {schemes.NONE}
+    scheme = "auto" if len(schemes_used) > 1 else schemes_used.pop()
     words, texts = ",".join(text.word_columns), ",".join(text.text_columns)
     from_text = {
         "format": text.format,
@@ -160,9 +155,10 @@ def _with_detected(text: LabelledText, resolved: ResolvedSettings) -> ResolvedSe
         "sentence_label_column": texts if words and texts else None,
         "scheme": scheme,
     }
-    from_text = {name: value for name, value in from_text.items() if value is not None}
     detected = {
-        name: from_text[name] for name in from_text if resolved.values[name] in (None, "auto")
+        name: value
+        for name, value in from_text.items()
+        if value is not None and resolved.values[name] in (None, "auto")
     }
     resolved = resolved.with_layer("the data", detected)
 
@@ -219,14 +215,10 @@ def _held_out(
             "nothing about that"
         )
 
-    kept: list[Example] = []
-    held: list[Example] = []
-    for place, example in enumerate(text.examples):
-        if place in drawn:
-            held.append(example)
-        else:
-            kept.append(example)
-    return replace(text, examples=tuple(kept)), replace(text, examples=tuple(held)), how
+    is_drawn = [place in drawn for place in range(len(text.examples))]
+    kept = tuple(itertools.compress(text.examples, map(operator.not_, is_drawn)))
+    held = tuple(itertools.compress(text.examples, is_drawn))
+    return replace(text, examples=kept), replace(text, examples=held), how
 
 
 MOST_TRIED = 100  # examples, to find one of a kind
@@ -239,11 +231,9 @@ def _kinds(example: Example, text: LabelledText, settings: LabelledSettings) -> 
     for name, labels in zip(text.word_columns, example.word_labels, strict=True):
         if settings.align or name == "lemma":
             continue
-        if text.scheme.get(name, schemes.NONE) != schemes.NONE:
-            spans = schemes.spans(labels, text.scheme[name])
-            kinds.update((name, kind) for _, _, kind in spans)
-        else:
-            kinds.update((name, label) for label in labels)
+        scheme = text.scheme.get(name, schemes.NONE)
+        types = [kind for _, _, kind in schemes.spans(labels, scheme)]
+        kinds.update((name, kind) for kind in (labels if scheme == schemes.NONE else types))
     for name, label in zip(text.text_columns, example.text_labels, strict=True):
         single_labels = labels_in(label) if settings.multi_label else (label,)
         kinds.update((name, label_name) for label_name in single_labels)
@@ -252,8 +242,7 @@ def _kinds(example: Example, text: LabelledText, settings: LabelledSettings) -> 
 
 def _missing(times: Counter[Kind], kinds_E: list[set[Kind]], drawn: set[int]) -> list[Kind]:
     """Return the labels that no drawn example has, the most frequent first."""
-    covered: set[Kind] = set()
-    covered = covered.union(*(kinds_E[place] for place in drawn))
+    covered = set[Kind]().union(*(kinds_E[place] for place in drawn))
     return [kind for kind, _ in times.most_common() if kind not in covered]
 
 
@@ -301,17 +290,15 @@ def _codec(
 
     # BIOES encodes most about how spans continue, so it is learned where labels depend on each
     # other.
-    layer, constrained = map(resolved.values.get, ("output_layer", "constrained"))
-    is_chained = layer in ("crf", "memm") or constrained
+    has_chain = resolved.values.get("output_layer") in ("crf", "memm")
+    is_chained = has_chain or resolved.values.get("constrained")
     for place, name in enumerate(train.word_columns):
         scheme = inner = train.scheme.get(name, schemes.NONE)
         if is_chained and scheme != schemes.NONE:
             inner = schemes.BIOES
-        form = codecs.PLAIN
+        form = codecs.EDIT if name == "lemma" else codecs.PLAIN
         if settings.align:
             form = codecs.SOUNDS
-        elif name == "lemma":
-            form = codecs.EDIT
         rows = [(example.word_labels[place], example.words) for example in train.examples]
         columns.append(codecs.column_of(name, codecs.WORD, rows, scheme, inner, form))
 
@@ -327,8 +314,65 @@ def _codec(
                 sets += map(labels_of_nodes, train.examples)
         rows = [(label_set, ()) for label_set in sets]
         columns.append(codecs.column_of(name, codecs.TEXT, rows, schemes.NONE, schemes.NONE, form))
-    details = {codecs.FORMAT: train.format}
-    return Codec(tokenizer, columns, details, node_loss=resolved.values.get("node_loss"))
+    return Codec(
+        tokenizer,
+        columns,
+        {codecs.FORMAT: train.format},
+        node_loss=resolved.values.get("node_loss"),
+    )
+
+
+def _with_sounds(
+    train: LabelledText, others: dict[str, LabelledText], progress: Progress
+) -> tuple[LabelledText, LabelledText, dict[str, LabelledText]]:
+    """Align letters with sounds, so that each letter has a label: the training text, and `others`
+    by the units learned from it.
+
+    Return the training text without the words that cannot be aligned, first with its sounds, then
+    with a label for each letter; and `others` with such labels. A notice says how many words were
+    left out.
+    """
+    if len(train.word_columns) != 1:
+        raise TextError(
+            f"{len(train.word_columns)} columns of labels cannot be aligned at once",
+            hint="name one with " + keyword("label_column"),
+        )
+    learned = align(_letters_and_sounds(train), progress=progress)
+    if learned.skipped:
+        notice(
+            f"{len(learned.skipped):,} of {len(train.examples):,} words need more than "
+            f"{learned.max_symbols} sounds per letter and are left out"
+        )
+
+    # A network cannot learn from a word without a label for each letter.
+    pairs = zip(train.examples, learned.labels, strict=True)
+    kept = [(example, labels) for example, labels in pairs if labels is not None]
+    if not kept:
+        raise TextError(
+            "no word can be aligned", f"all need more than {learned.max_symbols} sounds per letter"
+        )
+
+    # But such a word is evaluated, and counts as wrong.
+    aligned_others = {}
+    for name, text in others.items():
+        labels_E = align_more(learned, _letters_and_sounds(text)).labels
+        examples = tuple(
+            replace(example, word_labels=(labels or (UNALIGNED,) * len(example.words),))
+            for example, labels in zip(text.examples, labels_E, strict=True)
+        )
+        aligned_others[name] = replace(text, examples=examples)
+    return (
+        replace(train, examples=tuple(example for example, _ in kept)),
+        replace(
+            train,
+            examples=tuple(replace(example, word_labels=(labels,)) for example, labels in kept),
+        ),
+        aligned_others,
+    )
+
+
+def _letters_and_sounds(text: LabelledText) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    return [(example.words, example.word_labels[0]) for example in text.examples]
 
 
 def _tokenizer(

@@ -69,10 +69,9 @@ def weights(
     # The words and the forward layers.
     shape = resolved.make(KINDS[resolved.values["task"], resolved.values["model"]])
     arrays = arrays_of(request.init_from, INIT, data.tokenizer.tokenizer)
-    start_weights = {}
-    for name, array in arrays.items():
-        if name.startswith("input."):
-            start_weights[f"encoder.{name}"] = array
+    start_weights = {
+        f"encoder.{name}": array for name, array in arrays.items() if name.startswith("input.")
+    }
     if isinstance(shape, RecurrentTaskSettings):
         model_settings = recurrent_settings_of(request.init_from, INIT)
         taken = TakenLayers(

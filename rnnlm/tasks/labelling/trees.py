@@ -104,7 +104,8 @@ def plan(
     child_C = order_C[np.argsort(given_X[order_C], kind="stable")][B:]
     begins_G = np.searchsorted(given_X[child_C], np.arange(len(pieces)))
     child_X2 = np.zeros((len(parent_X), 2), dtype=np.int64)
-    rows_C = np.arange(len(child_C)) - begins_G[given_X[child_C]]
-    child_X2[parent_X[child_C], side_X[child_C]] = rows_C
+    child_X2[parent_X[child_C], side_X[child_C]] = (
+        np.arange(len(child_C)) - begins_G[given_X[child_C]]
+    )
     leaves_C, inner_C = np.split(order_C, [np.count_nonzero(height_X == 0)])
     return leaves_C, pieces, child_X2[inner_C].ravel(), row_X

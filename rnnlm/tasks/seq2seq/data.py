@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,10 +88,10 @@ class PairCodec:
         """Return the files from which :func:`codec` restores it, by role."""
         files = dict(self.source.to_files())
         if not self.is_shared:
-            for name, data in self.target.to_files().items():
-                files[TARGET + name] = data
-        target = self.target.to_settings()
-        stored = {"shared": self.is_shared, "target": target, **self.details}
+            files |= {TARGET + name: data for name, data in self.target.to_files().items()}
+        stored = {
+            "shared": self.is_shared, "target": self.target.to_settings(), **self.details
+        }  # fmt: skip
         files[FILE] = msgspec.json.format(msgspec.json.encode(stored), indent=1)
         return files
 
@@ -117,10 +118,9 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> PairCodec:
         return PairCodec(tokenizer, None, details)
 
     # The target's tokenizer has files with a prefix.
-    of_target = {}
-    for name, data in files.items():
-        if name.startswith(TARGET):
-            of_target[name.removeprefix(TARGET)] = data
+    of_target = {
+        name.removeprefix(TARGET): data for name, data in files.items() if name.startswith(TARGET)
+    }
     return PairCodec(tokenizer, tokenizers.load(stored.target, of_target), details)
 
 
@@ -168,11 +168,8 @@ class PairedData:
     @property
     def words(self) -> int:
         """How many words both sides have, split at white space."""
-        count = 0
-        for pair in self.text.pairs:
-            for line in (pair.source, *pair.references):
-                count += len(line.split())
-        return count
+        pairs = ((pair.source, *pair.references) for pair in self.text.pairs)
+        return sum(len(line.split()) for line in itertools.chain.from_iterable(pairs))
 
     @property
     def sentences(self) -> int:
@@ -229,10 +226,7 @@ def lines_of(text: ParallelText) -> tuple[list[str], list[str]]:
 def joined(lines: Sequence[np.ndarray]) -> Encoded:
     """Join lines that are given as the tokens of each. Which of them are unknown is not kept."""
     offsets = np.append(0, np.cumsum(list(map(len, lines)), dtype=np.int64))
-    if lines:
-        ids = np.concatenate(lines)
-    else:
-        ids = np.zeros(0, dtype=np.int32)
+    ids = np.concatenate(lines) if lines else np.zeros(0, dtype=np.int32)
     return Encoded(ids, offsets, np.zeros(0, dtype=np.int64))
 
 
@@ -284,10 +278,9 @@ def make_codec(
     if resolved.values["shared_vocabulary"] != codec.is_shared:
         resolved = resolved.with_layer("the tokenizer", {"shared_vocabulary": codec.is_shared})
     if resolved.values["tied_embeddings"] == "all" and not codec.is_shared:
-        why = "both sides share word vectors, but have different vocabularies"
         raise SettingsError(
             "tied_embeddings = all needs one vocabulary",
-            why,
+            "both sides share word vectors, but have different vocabularies",
             "set shared_vocabulary=true, or tied_embeddings=target",
         )
     return codec, resolved
@@ -323,10 +316,10 @@ def _made(
         if shared is None:
             shared, brings = target, target_brings
         elif target is not None and shared.fingerprint != target.fingerprint:
-            both = f"{request.init_encoder_from} and {request.init_decoder_from}"
             raise UsageError(
                 "shared_vocabulary=true needs one tokenizer",
-                f"{both} have different tokenizers",
+                f"{request.init_encoder_from} and {request.init_decoder_from} have different "
+                "tokenizers",
                 "train one with the tokenizer of the other: " + keyword("tokenizer_from"),
             )
         if shared is None:
@@ -354,10 +347,7 @@ def _of_target(resolved: ResolvedSettings) -> dict[str, Any]:
     for field in dataclasses.fields(TargetTokenizerSettings):
         plain, value = field.name.removeprefix(OF_TARGET), resolved.values[field.name]
         if value is None:
-            if is_same:
-                value = resolved.values[plain]
-            else:
-                value = getattr(TokenizerSettings, plain)
+            value = resolved.values[plain] if is_same else getattr(TokenizerSettings, plain)
         target_settings[plain] = value
     return target_settings | {"tokenizer": kind}
 
@@ -368,10 +358,9 @@ def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCode
     if isinstance(codec, PairCodec):
         return PairCodec(codec.source, None if codec.is_shared else codec.target, details)
     if not is_shared:
-        why = "it has one tokenizer, and each side needs its own"
         raise SettingsError(
             keyword("tokenizer_from") + f" {name} has a tokenizer for one side only",
-            why,
+            "it has one tokenizer, and each side needs its own",
             "set " + keyword("shared_vocabulary", True),
         )
     # A tagger's codec holds labels, too.

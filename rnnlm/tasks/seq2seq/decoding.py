@@ -16,7 +16,7 @@ from rnnlm.scoring.generation.sampling import SamplingSettings
 from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import SearchSettings
 from rnnlm.storage.files.reading import shown_name
-from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
+from rnnlm.tasks.seq2seq.data import PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.pairs import ParallelText, on_one_line
@@ -56,21 +56,6 @@ def attended(
     return [weights_of[number] for number in range(len(sources))]
 
 
-class AttentionReader:
-    """Makes attention weights readable: source and target tokens as text."""
-
-    def __init__(self, codec: PairCodec) -> None:
-        self.codec = codec
-        self.symbols = codec.target.symbols()
-
-    def attention(
-        self, source: str, ids: Sequence[int], weights_TS: np.ndarray
-    ) -> AttentionWeights:
-        """Return the attention of a line's tokens."""
-        tokens = tuple(self.symbols[id] for id in ids)
-        return AttentionWeights(tuple(self.codec.source.surface(source)), tokens, weights_TS)
-
-
 # ---- Translation of lines: in batches by length within windows, results in the order of the lines.
 
 BATCH_LINES, BATCH_ROWS = 64, 256  # rows: beams of all lines
@@ -95,9 +80,10 @@ class Translator:
                 "leave one of them out",
             )
         if self.settings.attention and self.model.network.settings.attention is None:
-            why = "the model was trained with attention=none"
             raise UsageError(
-                f"{self.model.name} has no attention", why, "train one with attention=general"
+                f"{self.model.name} has no attention",
+                "the model was trained with attention=none",
+                "train one with attention=general",
             )
 
     def translate(self, sources: Iterable[str], first: int = 1) -> Iterator[TranslatedLine]:
@@ -151,16 +137,12 @@ class Translator:
             found_B = draw_samples(self.model.decoder, starts, self.num, sampling, numbers=numbers)
 
         # Attention is computed afterwards, for the chosen lines alone.
-        attention: dict[tuple[int, int], AttentionWeights] = {}
-        if self.settings.attention:
-            attention = self._attention(lines, sources, found_B)
-        translations = []
-        for row, texts in enumerate(found_B):
-            line_translations = [
-                self._hypothesis(text, attention.get((row, n))) for n, text in enumerate(texts)
-            ]
-            translations.append(line_translations)
-        return translations
+        wanted = self.settings.attention
+        attention = self._attention(lines, sources, found_B) if wanted else {}
+        return [
+            [self._hypothesis(text, attention.get((row, n))) for n, text in enumerate(texts)]
+            for row, texts in enumerate(found_B)
+        ]
 
     def _hypothesis(
         self, generated: GeneratedText, attention: AttentionWeights | None
@@ -186,24 +168,23 @@ class Translator:
         # All lines of the batch are read again at once.
         wanted = []
         for row, texts in enumerate(found_B):
-            for rank, text in enumerate(texts):
-                wanted.append((row, rank, text.ids))
+            wanted += [(row, rank, text.ids) for rank, text in enumerate(texts)]
         read = [sources[row] for row, _, _ in wanted]
-        written = [np.array(ids) for _, _, ids in wanted]
-        weights = attended(self.model, read, written)
+        weights = attended(self.model, read, [np.array(ids) for _, _, ids in wanted])
         attention = {}
         for (row, rank, ids), weights_TS in zip(wanted, weights, strict=True):
-            attention[row, rank] = self._reader.attention(lines[row].source, ids, weights_TS)
+            source = tuple(self.model.codec.source.surface(lines[row].source))
+            target = tuple(self._target_symbols[id] for id in ids)
+            attention[row, rank] = AttentionWeights(source, target, weights_TS)
         return attention
 
     @cached_property
-    def _reader(self) -> AttentionReader:
-        return AttentionReader(self.model.codec)
+    def _target_symbols(self) -> Sequence[str]:
+        return self.model.codec.target.symbols()
 
     @property
     def _search(self) -> SearchSettings:
-        settings = self.settings
-        return SearchSettings(settings.width, settings.power, settings.nbest)
+        return SearchSettings(self.settings.width, self.settings.power, self.settings.nbest)
 
 
 def translate(
@@ -250,19 +231,15 @@ def read_sources(
     """Yield the sources of a file, each as one line, lines without words included. usual: usual
     names of their column if none is named."""
     form = detect_text_format(file, settings)
+    sources = _cells(file, form, settings, usual)
     if form == TEXT_LINES:
-        sources = _lines(file, settings)
-    else:
-        sources = _cells(file, form, settings, usual)
+        lines = lines_with_ends(file, settings.encoding_errors)
+        sources = (without_end(line) for _, line in lines)
     source = None
     for source in sources:
         yield source
     if source is None:
         raise TextError(f"no lines in {shown_name(file)}", "it is empty")
-
-
-def _lines(file: str, settings: TextFileSettings) -> Iterator[str]:
-    return (without_end(line) for _, line in lines_with_ends(file, settings.encoding_errors))
 
 
 def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str]) -> Iterator[str]:

@@ -49,9 +49,10 @@ class PairFitting(Fitting[Seq2SeqNetwork, PairTrainingData]):
         data, codec, seed = self.data, self.data.tokenizer, self.resolved.values["seed"]
         batches = PairBatches(data.train, codec.target.boundary_id, rows, seed, device, self.ranks)
         model = Seq2SeqModel(network, codec, precision)
-        validation = None
-        if data.valid:
-            validation = PairValidation(data.valid, model, self.settings.criterion, self.ranks)
+        criterion = self.settings.criterion
+        validation = (
+            PairValidation(data.valid, model, criterion, self.ranks) if data.valid else None
+        )
         return TargetLoss(model, self.settings), batches, validation
 
 
@@ -152,14 +153,11 @@ class PairValidation(ExampleValidation[Seq2SeqModel, PairedData]):
 
     def read_some(self) -> None:
         """Read the first pairs, one after the other, so that there is no padding."""
-        boundary = self.model.codec.target.boundary_id
+        network, boundary = self.model.network, self.model.codec.target.boundary_id
         for number in range(min(LOOKED_AT, self.data.sentences)):
-            tensors = pair_tensors(self.data, np.array([number]), boundary, self.model.device)
-            self._read(*tensors[:3])
-
-    def _read(self, sources_SB: Tensor, lengths_1B: Tensor, inputs_TB: Tensor) -> None:
-        # With gradients no kernel takes a layer's place.
-        network = self.model.network
-        with self.model.reading(), torch.enable_grad():
-            memory, state = network.encode(sources_SB, lengths_1B[0])
-            network.decode(inputs_TB, memory, state)
+            sources_SB, lengths_1B, inputs_TB, _ = pair_tensors(
+                self.data, np.array([number]), boundary, self.model.device
+            )
+            # With gradients no kernel takes a layer's place.
+            with self.model.reading(), torch.enable_grad():
+                network.decode(inputs_TB, *network.encode(sources_SB, lengths_1B[0]))

@@ -13,15 +13,9 @@ from torch.nn import functional as F
 
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.interface import PADDING, Array, HiddenStateModel, State, Tokenizer, keeps
-from rnnlm.lm.base.layer_outputs import (
-    DirectionOutput,
-    LayerInputs,
-    LayerOutputs,
-    LayerReader,
-    encoded_lines,
-)
+from rnnlm.lm.base.layer_outputs import LayerInputs, LayerOutputs, LayerReader, encoded_lines
 from rnnlm.lm.neural.device import exact_products, resolve_device
-from rnnlm.lm.neural.layer_outputs import parts_of
+from rnnlm.lm.neural.layer_outputs import parts_of, side_by_side
 from rnnlm.lm.neural.saved_model import SavedModel, filled
 from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
@@ -67,17 +61,7 @@ class EncoderLayers:
             outputs = self.model.network.source_layers(sources_SB, lengths_1B[0])
             values = dict(zip(self.layers, outputs, strict=True))
             lengths_B = encoded.lengths_L[chosen_B]
-            return [self._outputs(layer, values[layer], lengths_B) for layer in layers]
-
-    def _outputs(self, layer: str, values_SBH: Tensor, lengths_B: np.ndarray) -> LayerOutputs:
-        # Where each direction has read all of a source.
-        first_B, last_B = np.zeros_like(lengths_B), lengths_B - 1
-        layout = self._parts[layer]
-        pieces = values_SBH.split([width for width, _ in layout], dim=2)
-        parts = []
-        for piece, (_, is_backward) in zip(pieces, layout, strict=True):
-            parts.append(DirectionOutput(piece, is_backward, first_B if is_backward else last_B))
-        return LayerOutputs(tuple(parts), first_B, lengths_B)
+            return [side_by_side(values[layer], self._parts[layer], lengths_B) for layer in layers]
 
 
 # ---- A decoder given its sources, as a :class:`rnnlm.interface.LanguageModel`: sampling, beam
@@ -130,9 +114,7 @@ def _grouped(source_B: np.ndarray) -> np.ndarray:
         return source_B
     starts = np.flatnonzero(np.append(True, source_B[1:] != source_B[:-1]))
     sizes = np.diff(np.append(starts, len(source_B)))
-    if (sizes == sizes[:1]).all():
-        return source_B[starts]
-    return source_B
+    return source_B[starts] if (sizes == sizes[:1]).all() else source_B
 
 
 def _sources(memory: EncoderMemory, chosen_M: np.ndarray) -> EncoderMemory:
@@ -192,8 +174,7 @@ class ConditionalModel:
     def states(self, sources: Sequence[str]) -> ConditionalState:
         """Return the states in which targets of these sources begin, a row for each; the boundary
         is the first input."""
-        state: ConditionalState = self.model.states(sources)
-        return state
+        return self.model.states(sources)
 
     def why_unread(self, sources: Sequence[str]) -> list[str | None]:
         """Return why each source cannot be read; None where it can."""
@@ -252,10 +233,12 @@ class ConditionalModel:
         states_SMH = torch.cat(
             [_lengthened(memory.states_SMH, longest) for memory in memories], dim=1
         )
-        keys = [memory.keys_SMA for memory in memories if memory.keys_SMA is not None]
-        keys_SMA = None
-        if keys:
-            keys_SMA = torch.cat([_lengthened(layer_keys, longest) for layer_keys in keys], dim=1)
+        keys = [
+            _lengthened(memory.keys_SMA, longest)
+            for memory in memories
+            if memory.keys_SMA is not None
+        ]
+        keys_SMA = torch.cat(keys, dim=1) if keys else None
         lengths_M = torch.cat([memory.lengths_M for memory in memories])
 
         places = zip(*(state.tensors for state in states), strict=True)
@@ -275,8 +258,7 @@ class ConditionalModel:
         return ConditionalState(tensors, EncoderMemory(**memory))  # type: ignore[arg-type]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        arrays: dict[str, np.ndarray] = self.model.to_arrays()
-        return arrays
+        return self.model.to_arrays()
 
     def _ids(self, ids: Array) -> Tensor:
         return torch.as_tensor(token_ids(ids), dtype=torch.int64, device=self.device)

@@ -123,8 +123,9 @@ class Seq2SeqNetwork(LayeredNetwork):
         self.target_words = WordInput(settings.target_words, target)
         self.decoder = Decoder(settings)
         self.bridge = Bridge(settings, self.decoder.body.layers)
-        is_tied = bool(settings.tied_embeddings)
-        self.output = SoftmaxOutput(target.size, settings.features_width, tied=is_tied)
+        self.output = SoftmaxOutput(
+            target.size, settings.features_width, tied=bool(settings.tied_embeddings)
+        )
 
     def bodies(self) -> dict[str, nn.Module]:
         return {"encoder ": self.encoder.body, "decoder ": self.decoder.body}
@@ -160,10 +161,7 @@ class Seq2SeqNetwork(LayeredNetwork):
         return trace_stack(self.encoder.body, self._source_vectors(source_S1), "encoder ")
 
     def _source_vectors(self, sources_SM: Tensor) -> Tensor:
-        if self.source_words is None:
-            words = self.target_words
-        else:
-            words = self.source_words
+        words = self.source_words or self.target_words
         vector_ids_SM = self.some_unknown(words.known(sources_SM))
         return self._drop_input(words(sources_SM, vector_ids_SM))
 
@@ -204,9 +202,7 @@ class Seq2SeqNetwork(LayeredNetwork):
         # On a GPU looking for padding would wait.
         if targets_N.device.type == "cpu":
             features_NE, targets_N = without_padding(features_NE, targets_N)
-        weight_VE: Tensor = self.output.weight
-        if self.tied_VE is not None:
-            weight_VE = self.tied_VE
+        weight_VE = self.output.weight if self.tied_VE is None else self.tied_VE
         loss: Tensor = LinearCrossEntropy.apply(
             features_NE, weight_VE, self.output.bias, targets_N, label_smoothing
         )
@@ -233,9 +229,7 @@ class Seq2SeqNetwork(LayeredNetwork):
     @property
     def tied_VE(self) -> Tensor | None:
         """The target's word vectors where the output layer uses them, too."""
-        if self.settings.tied_embeddings:
-            return self.target_words.weight
-        return None
+        return self.target_words.weight if self.settings.tied_embeddings else None
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """Yield (weights, their operand, blocks stacked in them), to be initialised, without word
@@ -427,10 +421,7 @@ def read_step_by_step(
     layers, fed_1BF = state[:-1], state[-1]
     features, weights = [], []
     for t, x_BE in enumerate(x_TBE):
-        if drawn.fed_TBF is None:
-            read_1BF = fed_1BF
-        else:
-            read_1BF = fed_1BF * drawn.fed_TBF[t]
+        read_1BF = fed_1BF if drawn.fed_TBF is None else fed_1BF * drawn.fed_TBF[t]
         x_1BX = torch.cat([x_BE.unsqueeze(0), read_1BF], dim=2)
         h_1BD, layers = one_step(body, x_1BX, layers, drawn, t)
         a_1BF, weights_1BS = attend(h_1BD, memory)

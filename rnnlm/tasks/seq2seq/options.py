@@ -138,8 +138,7 @@ def _target_fields() -> list[tuple[str, object, object]]:
     fields: list[tuple[str, object, object]] = []
     for field in dataclasses.fields(TokenizerSettings):
         name = OF_TARGET + field.name
-        description = f"of the target's lines: {descriptions[field.name]}; none: as the source's"
-        meta = about(description)
+        meta = about(f"of the target's lines: {descriptions[field.name]}; none: as the source's")
         fields.append((name, Annotated[hints[field.name] | None, meta], None))
     return fields
 

@@ -172,11 +172,8 @@ def _merged(pairs: Sequence[ParallelPair]) -> ParallelPair:
     signature gives the number of references of a line.
     """
     first, *others = pairs
-    more: dict[str, None] = {}
-    for pair in others:
-        for reference in pair.references:
-            if reference not in first.references:
-                more[reference] = None
+    of_others = chain.from_iterable(pair.references for pair in others)
+    more = dict.fromkeys(text for text in of_others if text not in first.references)
     return replace(first, references=(*first.references, *more))
 
 
@@ -213,11 +210,8 @@ def _texts(
     for name in columns:
         value = values.get(name) if settings.skip_empty else cell(values, name, where)
         # A list of texts is several references; a source is one.
-        references = [value]
-        if isinstance(value, list) and texts:
-            references = value
-        for reference in references:
-            texts.append(text_of(reference, where, name) if tables.has_text(reference) else "")
+        of_column = value if isinstance(value, list) and texts else [value]
+        texts += [text_of(text, where, name) if tables.has_text(text) else "" for text in of_column]
     return texts
 
 

@@ -156,8 +156,7 @@ def plot_attention(
     image = axes.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     for axis, tokens in ((axes.xaxis, source), (axes.yaxis, target)):
         stride = -(-len(tokens) // int(longest / INCHES_PER_TOKEN))
-        named = tokens[::stride]
-        axis.set_ticks(range(0, len(tokens), stride), named, parse_math=False)
+        axis.set_ticks(range(0, len(tokens), stride), tokens[::stride], parse_math=False)
     # Letters are upright; longer tokens are rotated.
     for label in axes.get_xticklabels():
         label.set_rotation(90 if len(label.get_text()) > 1 else 0)
@@ -187,7 +186,7 @@ class TranslatedLines(RecordList[TranslatedLine]):
         rows: list[Row] = []
         for line in self:
             for rank, hypothesis in enumerate(line.hypotheses, start=1):
-                row: Row = {
+                rows.append({
                     "line": line.number,
                     "source": line.source,
                     "rank": rank,
@@ -196,6 +195,5 @@ class TranslatedLines(RecordList[TranslatedLine]):
                     "score": hypothesis.score,
                     "tokens": hypothesis.tokens,
                     "complete": hypothesis.complete,
-                }
-                rows.append(row)
+                })  # fmt: skip
         return rows

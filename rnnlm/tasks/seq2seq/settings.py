@@ -128,45 +128,39 @@ class Seq2SeqSettings(RecurrentSettings):
 
     def __post_init__(self) -> None:
         if self.characters:
-            why = "the network has a vector for each token on either side"
             raise SettingsError(
                 "characters is not possible with task = seq2seq",
-                why,
+                "the network has a vector for each token on either side",
                 "set tokenizer=char to read characters",
             )
         super().__post_init__()
 
         # The decoder has to learn something of its source.
         if not self.attention and not self.bridge:
-            what = "attention = none and bridge = none hide the source from the decoder"
-            raise SettingsError(what, hint="set bridge=last or mean, or attention=general")
+            raise SettingsError(
+                "attention = none and bridge = none hide the source from the decoder",
+                hint="set bridge=last or mean, or attention=general",
+            )
         if self.input_feeding and not self.attention:
-            why = "attention is none: there is no attentional vector to feed"
             raise SettingsError(
                 "input_feeding needs attention",
-                why,
+                "attention is none: there is no attentional vector to feed",
                 "set attention=general, or input_feeding=false",
             )
 
         # Vectors that are compared or shared have one width.
         if self.attention == "dot" and self.decoder.output_width != self.output_width:
-            why = (
-                f"the encoder gives {self.output_width} numbers for each token, the "
-                f"decoder {self.decoder.output_width}"
-            )
             raise SettingsError(
                 "attention = dot needs equal widths",
-                why,
+                f"the encoder gives {self.output_width} numbers for each token, the "
+                f"decoder {self.decoder.output_width}",
                 "set attention=general, or decoder_hidden_size=none",
             )
         if self.tied_embeddings == "all" and self.target_width != self.embedding_size:
-            why = (
-                f"embedding_size is {self.embedding_size}, target_embedding_size is "
-                f"{self.target_embedding_size}"
-            )
             raise SettingsError(
                 "tied_embeddings = all needs word vectors of equal width",
-                why,
+                f"embedding_size is {self.embedding_size}, target_embedding_size is "
+                f"{self.target_embedding_size}",
                 "set target_embedding_size=none",
             )
 

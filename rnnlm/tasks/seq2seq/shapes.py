@@ -21,13 +21,12 @@ def array_shapes(
     arrays: dict[str, Size] = {}
     if shape.tied_embeddings != "all":
         arrays |= within("source_words", words(shape, codec.source))
-    is_tied = bool(shape.tied_embeddings)
     arrays |= within("target_words", words(shape.target_words, codec.target))
     arrays |= within("encoder.body", stack(shape))
     arrays |= within("decoder", _decoder(shape))
     arrays |= within("bridge", _bridge(shape))
-    arrays |= within("output", softmax(codec.target.size, shape.features_width, is_tied))
-    return typed(arrays)
+    output = softmax(codec.target.size, shape.features_width, bool(shape.tied_embeddings))
+    return typed(arrays | within("output", output))
 
 
 def _decoder(settings: Seq2SeqSettings) -> dict[str, Size]:

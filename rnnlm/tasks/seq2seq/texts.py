@@ -1,6 +1,7 @@
 """Read the data of an encoder-decoder's training run: pairs, those held out, and all of them as
 numbers."""
 
+import itertools
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -30,15 +31,17 @@ def open_texts(
     """
     # The training data say how the others are read, which may be in another format.
     files, _ = files_of_parts(request, kind.task)
-    train = read_pairs(files["train"], resolved.make(ParallelSettings), _targets(request.target))
+    # The target files of the training text, one for each of its files.
+    targets = [request.target] if request.target else []
+    train = read_pairs(files["train"], resolved.make(ParallelSettings), targets)
     resolved = _with_columns(train, resolved)
     settings = resolved.make(ParallelSettings)
     if train.format == "parallel":
         settings = replace(settings, format="auto")
     others = {}
-    for part, targets in (("valid", request.valid_target), ("test", request.test_target)):
+    for part, references in (("valid", request.valid_target), ("test", request.test_target)):
         if files[part]:
-            others[part] = _read(files[part], settings, targets)
+            others[part] = _read(files[part], settings, references)
 
     # Without validation data, a share of the training data is held out for it.
     share = resolved.make(HoldoutSettings).holdout
@@ -76,15 +79,8 @@ def _sources(text: ParallelText) -> list[str]:
 
 def is_spelled(text: ParallelText) -> bool:
     """Return whether the sources are spelled: letters split by spaces."""
-    for pair in text.pairs:
-        if any(len(word) > 1 for word in pair.source.split()):
-            return False
-    return any(" " in pair.source for pair in text.pairs)
-
-
-def _targets(files: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """Return the target files of the training text, one for each of its files."""
-    return (files,) if files else ()
+    words = itertools.chain.from_iterable(pair.source.split() for pair in text.pairs)
+    return all(len(word) == 1 for word in words) and any(" " in pair.source for pair in text.pairs)
 
 
 def _read(

@@ -39,12 +39,9 @@ def settings(
     taken_over = []
     encoder, decoder = request.init_encoder_from, request.init_decoder_from
     if encoder is not None:
-        encoder_settings = _model(encoder, ENCODER, kind.name)
-        settings_taken = {
-            "embedding_size": encoder_settings.embedding_size,
-            **stack_settings(encoder_settings),
-        }
-        taken_over.append((ENCODER, encoder, settings_taken))
+        lm_settings = _model(encoder, ENCODER, kind.name)
+        of_encoder = {"embedding_size": lm_settings.embedding_size, **stack_settings(lm_settings)}
+        taken_over.append((ENCODER, encoder, of_encoder))
     if decoder is not None:
         taken_over.append((DECODER, decoder, _of_decoder(decoder, kind)))
     return taken_over
@@ -75,13 +72,10 @@ def _model(name: str, option: str, kind: str | None = None) -> RecurrentSettings
     """Return the settings of a language model that a side may start from."""
     lm_settings = settings_of(name, option)
     if lm_settings.characters:
-        why = (
-            f"it reads words as characters (characters = {lm_settings.characters}), and an "
-            "encoder-decoder has a vector for each token"
-        )
         raise UsageError(
             keyword(option) + f" {name}: its words do not fit",
-            why,
+            f"it reads words as characters (characters = {lm_settings.characters}), and an "
+            "encoder-decoder has a vector for each token",
             "train one with characters=none",
         )
     return recurrent_settings_of(name, option, kind)
@@ -93,20 +87,16 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
     lm_settings = _model(name, DECODER)
     assert isinstance(lm_settings, NetworkSettings)
     if lm_settings.output_layer != "softmax":
-        why = (
-            f"it is output_layer = {lm_settings.output_layer}; that of an encoder-decoder is "
-            "softmax"
-        )
         raise UsageError(
             keyword(DECODER) + f" {name}: its output layer does not fit",
-            why,
+            f"it is output_layer = {lm_settings.output_layer}; that of an encoder-decoder is "
+            "softmax",
             "train one with output_layer=softmax",
         )
     if len(set(lm_settings.widths)) > 1:
-        why = f"layer_sizes = {lm_settings.layer_sizes}; those of a decoder are of one width"
         raise UsageError(
             keyword(DECODER) + f" {name}: its layers do not fit",
-            why,
+            f"layer_sizes = {lm_settings.layer_sizes}; those of a decoder are of one width",
             "train one with layer_sizes=none",
         )
 
@@ -116,14 +106,10 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
         usual = RecurrentSettings(lm_settings.model).form
         for setting, value in cell.items():
             if value != usual[setting]:
-                decoder_value, usual_value = as_text(value), as_text(usual[setting])
-                why = (
-                    f"{setting} is {decoder_value} there; beside an encoder of {kind.name} it is "
-                    f"{usual_value}"
-                )
                 raise UsageError(
                     keyword(DECODER) + f" {name}: its cells do not fit",
-                    why,
+                    f"{setting} is {as_text(value)} there; beside an encoder of {kind.name} it is "
+                    f"{as_text(usual[setting])}",
                     "use " + keyword("model", lm_settings.model),
                 )
         cell = {}
@@ -149,9 +135,7 @@ def _encoder(
     # Word vectors and forward layers.
     arrays = arrays_of(name, ENCODER, codec.source)
     layers = TakenLayers("encoder", shape, recurrent_settings_of(name, ENCODER), shapes)
-    words = "source_words"
-    if shape.tied_embeddings == "all":
-        words = "target_words"
+    words = "target_words" if shape.tied_embeddings == "all" else "source_words"
     encoder_weights = {
         f"{words}.embedding.weight": arrays["input.embedding.weight"],
         **layers.arrays(arrays),
@@ -168,10 +152,9 @@ def _decoder(
     lm_settings = recurrent_settings_of(name, DECODER)
     assert isinstance(lm_settings, NetworkSettings)
     if lm_settings.is_tied and not shape.tied_embeddings:
-        why = "the output weights are the word vectors there"
         raise UsageError(
             "tied_embeddings = none does not fit " + keyword(DECODER) + f" {name}",
-            why,
+            "the output weights are the word vectors there",
             "leave tied_embeddings out",
         )
 
@@ -187,10 +170,10 @@ def _decoder(
             decoder_weights[f"decoder.{key}"] = array
     for key, array in decoder_weights.items():
         if array.shape != shapes[key][1]:
-            why = f"{key} is {_size(array.shape)} there and {_size(shapes[key][1])} here"
+            there, here = (" x ".join(map(str, size)) for size in (array.shape, shapes[key][1]))
             raise UsageError(
                 keyword(DECODER) + f" {name}: its weights do not fit",
-                why,
+                f"{key} is {there} there and {here} here",
                 "train one with connections=plain, or with tied=true",
             )
 
@@ -204,18 +187,12 @@ def _check_one_vocabulary(
     ones."""
     for name in encoder_weights.keys() & taken.keys():
         if not np.array_equal(encoder_weights[name], taken[name]):
-            why = (
-                f"{encoder} and {decoder} have different word vectors, and both sides share one set"
-            )
             raise UsageError(
                 "tied_embeddings = all does not fit "
                 + keyword(ENCODER)
                 + " and "
                 + keyword(DECODER),
-                why,
+                f"{encoder} and {decoder} have different word vectors, and both sides share one "
+                "set",
                 "set tied_embeddings=target, or name one",
             )
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

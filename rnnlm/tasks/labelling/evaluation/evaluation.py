@@ -65,17 +65,17 @@ def predict_with_loss(
     """Return the loss and the predictions of all examples; None if `stop`, asked before each batch,
     cut it off."""
     texts = [example.words for example in data.examples]
-    predictions: list[Prediction] = [()] * len(texts)
+    predictions: dict[int, Prediction] = {}
     losses = np.zeros(len(model.codec.columns))
     for reading in model.read(data.words_encoded, stop):
         labels = label_tensors(data, reading.chosen, model.device)
         with model.reading():
             losses += [float(loss) for loss in model.network.losses(reading.features, labels)]
-        for place, prediction in of_reading(model, reading, texts, search or LabelSearch()):
-            predictions[place] = prediction
+        predictions |= of_reading(model, reading, texts, search or LabelSearch())
     if stop():
         return None
-    return LabelPredictions(tuple(losses.tolist()), tuple(predictions))
+    in_order = tuple(predictions[place] for place in range(len(texts)))
+    return LabelPredictions(tuple(losses.tolist()), in_order)
 
 
 def columns_of(

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError, first_of, keyword, notice
 from rnnlm.tasks.example_texts import resolved_reading, stored_reading
-from rnnlm.tasks.labelling import sounds
 from rnnlm.tasks.labelling.data import (
     EDIT,
     LEVELS,
@@ -24,7 +23,7 @@ from rnnlm.tasks.labelling.data import (
     encode_examples,
 )
 from rnnlm.tasks.labelling.formats import schemes
-from rnnlm.tasks.labelling.formats.alignment import join
+from rnnlm.tasks.labelling.formats.alignment import UNALIGNED, join
 from rnnlm.tasks.labelling.formats.example import (
     LabelledSettings,
     LabelledText,
@@ -78,7 +77,7 @@ def labelled_data(codec: Codec, text: LabelledText, name: str, called: str = "")
             "letter; they count as wrong"
         )
     unaligned = tuple(
-        replace(example, word_labels=((sounds.UNALIGNED,) * len(example.words),))
+        replace(example, word_labels=((UNALIGNED,) * len(example.words),))
         for example in text.examples
     )
     return encode_examples(codec, text, replace(text, examples=unaligned))

@@ -141,6 +141,8 @@ def _posteriors(lattice: Lattice, logprob_U: np.ndarray) -> tuple[list[np.ndarra
 
 # the label of a letter that takes no symbol, and the mark that joins several
 NOTHING, PLUS = "_", "+"
+# The label of the letters of a word that needs more sounds a letter than labels hold
+UNALIGNED = ""
 # Pairs times symbols that are computed at once: they stay in the processor's cache
 _CELLS = 1 << 14
 _LONGEST = 1000  # letters, or symbols, of a pair that is aligned

@@ -379,8 +379,9 @@ class _RowsWriter:
 def is_list(cell: object) -> bool:
     """Return whether a cell holds a list of words, written as text: one that begins with a bracket
     which is no word itself."""
-    is_in_brackets = isinstance(cell, str) and cell.startswith(('["', "['"))
-    return is_in_brackets and json_list(cell) is not None
+    if not isinstance(cell, str) or not cell.startswith(('["', "['")):
+        return False
+    return json_list(cell) is not None
 
 
 def joined(labels: Sequence[str]) -> str:
