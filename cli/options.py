@@ -369,16 +369,6 @@ def is_standard_input(arguments: tuple[str, ...]) -> bool:
     return arguments == ("-",)
 
 
-def or_standard_input(
-    texts: tuple[str, ...], source: str | None
-) -> tuple[tuple[str, ...], str | None]:
-    """Return texts and the file of --input; `-` in place of texts is the same as `--input -`."""
-    if not is_standard_input(texts):
-        return texts, source
-    refuse_if(source is not None, "- already means standard input: leave out --input.")
-    return (), "-"
-
-
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
     """Load the chosen models, by the names that results call them."""
     from rnnlm.evaluation.comparison.pairing import names_of

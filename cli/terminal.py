@@ -6,8 +6,8 @@ import contextlib
 import itertools
 import re
 import shlex
+import shutil
 import sys
-import textwrap
 import threading
 import time
 from collections import Counter
@@ -18,7 +18,7 @@ import click
 
 from rnnlm.amounts import ago, amount, bounds, duration, plural  # noqa: F401 for commands
 from rnnlm.errors import Keyword, RnnlmWarning, parts_of, visible
-from rnnlm.tabular import Table
+from rnnlm.tabular import GAP, Table
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 NARROW_COLUMNS = 50
 BAR_COLUMNS = 60
 BAR_SECONDS = 1.0  # before a bar is drawn
-GAP = 3  # characters between the columns of a table
-FOLDED = 24  # letters to which text is folded before columns of numbers move below
 PROGRESS_SECONDS, MOST_PROGRESS_SECONDS = 5.0, 30.0  # between lines: at first, and of long work
 SILENT_SECONDS = 60.0
 _NUMBERS = re.compile(r"\d+[smh]\b|[\d.,\s]+")
@@ -389,85 +387,22 @@ def tsv_line(cells: Iterable[str]) -> str:
     return tables.tsv_line(visible(cell, kept="\t\n") for cell in cells)
 
 
-def print_table(table: Table, gap: int | None = None) -> None:
-    """Print a table on a terminal, TSV elsewhere; on a narrow terminal one cell a line. Where a
-    terminal has no room for all columns, text is folded, and columns of numbers move to a table
-    below that begins with the same columns of text. gap: spaces between columns without edges."""
+def print_table(table: Table, gap: int = GAP) -> None:
+    """Print a table as aligned text on a terminal, TSV elsewhere; on a narrow terminal one cell a
+    line. gap: spaces between columns."""
+    is_terminal, width = sys.stdout.isatty(), shutil.get_terminal_size().columns
+    if is_terminal and width >= NARROW_COLUMNS:
+        click.echo(table.text(width, gap))
+        return
     if table.title:
         click.echo(visible(table.title))
-    cells = table.cells()
-    if not sys.stdout.isatty():
-        for row in [table.columns, *cells]:
+    if not is_terminal:
+        for row in [table.columns, *table.cells()]:
             click.echo(tsv_line(row), nl=False)
         return
-    from rich.console import Console
-
-    console = Console()
-    heads = list(map(visible, table.columns))
-    shown = [list(map(visible, row)) for row in cells]
 
     # Too narrow for columns: the cells of a row below each other, a blank line between rows.
-    if console.width < NARROW_COLUMNS:
-        for row in shown:
-            for head, cell in zip(heads, row, strict=True):
-                click.echo(f"{head}: {cell}".strip())
-            click.echo()
-        return
-
-    # The room that each column needs: the longest cell of numbers, some letters of text, and the
-    # longest word of the heading.
-    is_right = [name in table.numbers for name in table.columns]
-    whole, least = [], []
-    for place, head in enumerate(heads):
-        longest = max((len(row[place]) for row in shown), default=0)
-        whole.append(max(len(head), longest))
-        if not is_right[place]:
-            longest = min(longest, FOLDED)
-        least.append(max(longest, *map(len, head.split()), 0))
-    keys = is_right.index(True) if True in is_right else len(heads)
-    blocks = [list(range(len(heads)))]
-    if True in is_right and sum(whole) + GAP * len(whole) > console.width:
-        blocks = _blocks(least, keys, console.width)
-
-    for block in blocks:
-        named = [heads[place] for place in block]
-        if len(blocks) > 1:
-            # Room that is left over goes to headings of several words.
-            spare = (console.width - sum(least[place] + GAP for place in block)) // len(block)
-            for column, place in enumerate(block):
-                width = least[place] + max(0, spare)
-                named[column] = textwrap.fill(heads[place], width, break_on_hyphens=False)
-        rows = [[row[place] for place in block] for row in shown]
-        console.print(_rich_table(named, rows, [is_right[place] for place in block], gap))
-
-
-def _blocks(widths: Sequence[int], keys: int, width: int) -> list[list[int]]:
-    """Return the places of columns with these widths in tables of `width` characters, the first
-    `keys` columns in each."""
-    blocks = [list(range(keys))]
-    for place in range(keys, len(widths)):
-        # A block has one column beside the keys, even if that is too wide.
-        block = blocks[-1]
-        needed = sum(widths[column] + GAP for column in (*block, place))
-        if needed > width and len(block) > keys:
-            block = list(range(keys))
-            blocks.append(block)
-        block.append(place)
-    return blocks
-
-
-def _rich_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], gap: int | None
-) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    # rich itself puts one space between columns, beside the padding.
-    padding = (0, 1) if gap is None else (0, gap - 1, 0, 0)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=padding, show_edge=gap is None)
-    for column, is_right in zip(columns, right, strict=True):
-        table.add_column(Text(column), justify="right" if is_right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
+    for row in table.cells():
+        for head, cell in zip(table.columns, row, strict=True):
+            click.echo(f"{visible(head)}: {visible(cell)}".strip())
+        click.echo()

@@ -5,9 +5,12 @@ A table has one observation a row. Its columns are names that Python and R accep
 """
 
 import html
+import itertools
 import keyword
 import math
 import re
+import textwrap
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -26,6 +29,8 @@ Cell = str | int | float | bool | None
 Row = dict[str, Cell]
 T = TypeVar("T")
 MOST_SHOWN = 20  # rows in HTML
+GAP = 3  # characters between the columns of a table
+FOLDED = 24  # letters to which text is folded before columns of numbers move below
 _NO_NAME = re.compile(r"\W+", re.ASCII)
 _WORDS_OF_R = {"function", "next", "repeat", "null", "inf", "nan"}  # and those that Python has, too
 
@@ -240,25 +245,98 @@ class Table(Records):
 
     def __str__(self) -> str:
         """Write the table as aligned text, regardless of the width of the screen."""
-        shown = [list(map(visible, row)) for row in self.cells()]
-        lines = [list(map(visible, self.columns)), *shown]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        numbers = self.numbers
-        written_lines = []
-        for line in lines:
-            cells = [
-                cell.rjust(width) if name in numbers else cell.ljust(width)
-                for name, cell, width in zip(self.columns, line, widths, strict=True)
-            ]
-            written_lines.append("   ".join(cells).rstrip())
-        rule = "   ".join("-" * width for width in widths)
-        titled = [self.title] if self.title else []
-        return "\n".join([*titled, written_lines[0], rule, *written_lines[1:]])
+        return self.text()
+
+    def text(self, width: int | None = None, gap: int = GAP) -> str:
+        """Write the table as aligned text.
+
+        Args:
+            width: Most characters of a line: longer text is folded, and columns of numbers that
+                have no room move to a table below, which begins with the same columns of text.
+                None: any number.
+            gap: Number of spaces between columns.
+        """
+        lines = [list(map(visible, row)) for row in (self.columns, *self.cells())]
+        is_right = [name in self.numbers for name in self.columns]
+
+        # The room that each column takes, and needs: the longest cell of numbers, some letters of
+        # text, and the longest word of the heading.
+        whole, least = [], []
+        for place, (head, *cells) in enumerate(zip(*lines, strict=True)):
+            longest = max(map(_letters, cells), default=0)
+            whole.append(max(_letters(head), longest))
+            needed = longest if is_right[place] else min(longest, FOLDED)
+            least.append(max(needed, *map(_letters, head.split()), 0))
+        blocks = [list(range(len(whole)))]
+        if width is not None and True in is_right and sum(whole) + gap * len(whole) > width:
+            blocks = _blocks(least, is_right.index(True), width, gap)
+
+        # Of each block, the widest column that has room to give gives it.
+        tables = []
+        for block in blocks:
+            widths = {place: whole[place] for place in block}
+            while width is not None and sum(widths.values()) + gap * (len(block) - 1) > width:
+                rest = {place: least[place] if is_right[place] else 1 for place in block}
+                giving = [place for place in block if widths[place] > rest[place]]
+                if not giving:
+                    break
+                widths[max(giving, key=widths.__getitem__)] -= 1
+            tables.append(_aligned(lines, widths, is_right, " " * gap))
+        return "\n".join([*([visible(self.title)] if self.title else []), "\n\n".join(tables)])
 
     def _repr_html_(self) -> str:
         left = len(self.rows) - MOST_SHOWN
         note = f"... and {left:,} more rows" if left > 0 else ""
         return html_table(self.title, self.columns, self.cells()[:MOST_SHOWN], note)
+
+
+def _blocks(widths: Sequence[int], keys: int, width: int, gap: int) -> list[list[int]]:
+    """Return the places of columns with these widths in tables of `width` characters, the first
+    `keys` columns in each."""
+    blocks = [list(range(keys))]
+    for place in range(keys, len(widths)):
+        # A block has one column beside the keys, even if that is too wide.
+        needed = sum(widths[column] + gap for column in (*blocks[-1], place))
+        if needed > width and len(blocks[-1]) > keys:
+            blocks.append(list(range(keys)))
+        blocks[-1].append(place)
+    return blocks
+
+
+def _aligned(
+    lines: Sequence[Sequence[str]], widths: Mapping[int, int], is_right: Sequence[bool], gap: str
+) -> str:
+    """Write the columns of a table that have `widths`, by their places, with a rule below the
+    headings. Longer cells are folded."""
+    written = []
+    for line in lines:
+        folded = [_folded(line[place], width) for place, width in widths.items()]
+        for parts in itertools.zip_longest(*folded, fillvalue=""):
+            cells = []
+            for part, (place, width) in zip(parts, widths.items(), strict=True):
+                space = " " * (width - _letters(part))
+                cells.append(space + part if is_right[place] else part + space)
+            written.append(gap.join(cells).rstrip())
+        if line is lines[0]:
+            written.append(gap.join("-" * width for width in widths.values()))
+    return "\n".join(written)
+
+
+def _folded(cell: str, width: int) -> list[str]:
+    if _letters(cell) <= width:
+        return [cell]
+    # Letters that take two places each are counted as such.
+    places = width if _letters(cell) <= len(cell) else width // 2
+    return textwrap.wrap(cell, max(1, places), break_on_hyphens=False)
+
+
+def _letters(text: str) -> int:
+    """Return how many places of a line a text takes: two for each letter that is as wide as it is
+    high, none for an accent."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
 
 
 def html_table(

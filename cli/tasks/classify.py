@@ -1,24 +1,23 @@
 """`rnnlm classify`: labels of whole texts, with probabilities."""
 
 import itertools
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnlm.errors import TextError, notice
+from rnnlm.errors import notice
 
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..setting_options import IntRange
 from ..text_options import encoding_option
+from .given_texts import check_arguments, file_or_terminal, texts_or_file
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.labelling.files import Row, RowText
+    from rnnlm.tasks.labelling.files import RowText
 
-_ABOUT_INPUT = ("form", "column", "encoding_errors")
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
@@ -73,12 +72,7 @@ def command(
 
     --json prints the labels of each text and the probabilities of all labels, or of the --top N.
     """
-    texts, source = options.or_standard_input(texts, source)
-    options.refuse_if(texts and source is not None, "give either texts or --input, not both.")
-    if texts:
-        options.refuse_given(
-            _ABOUT_INPUT, "only valid with --input, not for texts given as arguments."
-        )
+    texts, source = texts_or_file(texts, source, "text")
     options.refuse_if(
         output and output.suffix.lower() == ".parquet",
         "the name after -o must end in .csv, .tsv or .jsonl; Parquet is not supported.",
@@ -139,7 +133,10 @@ def command(
         for text, prediction in classified
     )
     if texts and not output:
-        _show(list(rows))
+        shown = list(rows)
+        cells = [list(map(files.cell, row.values())) for row in shown]
+        right = [name for name in shown[0] if name == "rank" or name.endswith("_probability")]
+        terminal.print_table(terminal.Table(list(shown[0]), cells, right=right))
         return
     write = files.writer(form)
     options.put((write(row, number == 0) for number, row in enumerate(rows)), output)
@@ -148,10 +145,7 @@ def command(
 def _of_arguments(texts: tuple[str, ...]) -> "Iterator[RowText]":
     from rnnlm.tasks.labelling.files import RowText
 
-    for number, text in enumerate(texts, start=1):
-        if not options.checked_utf8(text, f"text {number}").split():
-            raise TextError(f"text {number} has no words", "it is empty")
-    options.notice_file(texts, "classified as a text", "to classify its texts: --input {file}")
+    check_arguments(texts, "text", "classified as a text", "to classify its texts: --input {file}")
     return (RowText(text, {"text": text}) for text in texts)
 
 
@@ -161,23 +155,10 @@ def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[
     from rnnlm.tasks.labelling.files import read_texts
     from rnnlm.tasks.text_files import TEXT_LINES, TextFileSettings, detect_text_format
 
-    if source is None:
-        source = "-"
-        if sys.stdin is not None and sys.stdin.isatty():
-            terminal.say("reading texts from the terminal, one per line; press Ctrl-D to end")
+    source = file_or_terminal(source, "texts from the terminal, one per line")
     settings = TextFileSettings(
         given["form"], given["column"], given["encoding_errors"] or "strict"
     )
     form = detect_text_format(source, settings)
     texts = read_texts(source, form, settings)
     return form if form in ("csv", "jsonl") else "tsv", texts, form != TEXT_LINES
-
-
-def _show(rows: "list[Row]") -> None:
-    from rnnlm.tasks.labelling.files import cell
-
-    columns = [*rows[0]]
-    right = [name for name in columns if name == "rank" or name.endswith("_probability")]
-    terminal.print_table(
-        terminal.Table(columns, [list(map(cell, row.values())) for row in rows], right=right)
-    )

@@ -1,18 +1,17 @@
 """`rnnlm tag`: labels of words, in a table or written into the file they came from."""
 
-import sys
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnlm.errors import TextError
-
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..setting_options import IntRange
 from ..text_options import encoding_option
+from .given_texts import check_arguments, file_or_terminal, texts_or_file
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labelling.data import Codec
@@ -29,7 +28,7 @@ _SUFFIXES = {
     ".ndjson": "jsonl",
 }
 
-_ABOUT_INPUT = ("form", "column", "sentence_column", "encoding_errors")
+
 input_options = section(
     "Input",
     click.option("--input", "source", metavar="FILE",
@@ -93,14 +92,7 @@ def command(
     --probabilities.
     """
     # Check options and texts before torch is imported.
-    sentences, source = options.or_standard_input(sentences, source)
-    options.refuse_if(
-        sentences and source is not None, "give either sentences or --input, not both."
-    )
-    if sentences:
-        options.refuse_given(
-            _ABOUT_INPUT, "only valid with --input, not for sentences given as arguments."
-        )
+    sentences, source = texts_or_file(sentences, source, "sentence")
     is_shown = sentences and not output
     options.refuse_if(
         nbest > 1 and not as_json and not is_shown,
@@ -154,17 +146,11 @@ def _document(
         given["sentence_column"],
     )
     if not sentences:
-        if source is None:
-            source = "-"
-            if sys.stdin is not None and sys.stdin.isatty():
-                terminal.say(
-                    "reading sentences from the terminal, one per line; press Ctrl-D to end"
-                )
+        source = file_or_terminal(source, "sentences from the terminal, one per line")
         return files.of_file(codec, source, settings)
-    for number, sentence in enumerate(sentences, start=1):
-        if not options.checked_utf8(sentence, f"sentence {number}").split():
-            raise TextError(f"sentence {number} has no words", "it is empty")
-    options.notice_file(sentences, "tagged as a sentence", "to tag its lines: --input {file}")
+    check_arguments(
+        sentences, "sentence", "tagged as a sentence", "to tag its lines: --input {file}"
+    )
     return files.of_texts(codec, sentences, settings)
 
 
@@ -180,14 +166,14 @@ def show(
     has no number."""
     from rnnlm.tasks.labelling.splitting import is_of_letters
 
-    make = _words
+    make = _nbest if is_nbest else _words
     if is_of_letters(codec):
         make = _of_letters
-    elif is_nbest:
-        make = _nbest
-    rows = []
-    for number, sentence in enumerate(sentences, start=1):
-        rows += make(sentence, number, with_probabilities, is_nbest)
+    made = [
+        make(sentence, number, with_probabilities, is_nbest)
+        for number, sentence in enumerate(sentences, start=1)
+    ]
+    rows = list(itertools.chain.from_iterable(made))
 
     # A column of a file without a header has a number for a name.
     headings = {name: name for name in rows[0]}
@@ -204,10 +190,11 @@ def show(
     if make is _nbest and len(codec.columns) == 1:
         dropped.add("column")
     columns = [name for name in rows[0] if name not in dropped]
-    left = []
-    for name in columns:
-        if name not in ("sentence", "rank") and not name.endswith("probability"):
-            left.append(name)
+    left = [
+        name
+        for name in columns
+        if name not in ("sentence", "rank") and not name.endswith("probability")
+    ]
     terminal.print_table(terminal.Table.of_records(rows, left, columns))
 
 
@@ -216,18 +203,15 @@ def _words(
 ) -> list[dict[str, str]]:
     rows = []
     for place, word in enumerate(sentence.words):
-        row = {"sentence": str(number), "word": word}
-        for name, labels in sentence.labels.items():
-            row[name] = labels[place]
-            if with_probabilities:
-                probability = sentence.probabilities[name][place][labels[place]]
-                row[f"{name}_probability"] = _probability_in_words(probability)
         # Labels of the sentence are repeated beside each word.
-        for name, label in sentence.sentence_labels.items():
+        of_word = {name: labels[place] for name, labels in sentence.labels.items()}
+        known = {name: by_word[place] for name, by_word in sentence.probabilities.items()}
+        known |= sentence.sentence_probabilities
+        row = {"sentence": str(number), "word": word}
+        for name, label in (of_word | sentence.sentence_labels).items():
             row[name] = label
             if with_probabilities:
-                probability = sentence.sentence_probabilities[name].get(label, 0.0)
-                row[f"{name}_probability"] = _probability_in_words(probability)
+                row[f"{name}_probability"] = _probability_in_words(known[name].get(label, 0.0))
         rows.append(row)
     return rows
 
@@ -245,9 +229,8 @@ def _nbest(
     # Of labels of the sentence, no more than there are label sequences.
     for name, probabilities in sentence.sentence_probabilities.items():
         most = max(map(len, sentence.nbest.values()))
-        likeliest = list(probabilities.items())[:most]
-        for rank, (label, probability) in enumerate(likeliest, start=1):
-            rows.append(_ranked(number, name, rank, probability, label))
+        likeliest = enumerate(itertools.islice(probabilities.items(), most), start=1)
+        rows += [_ranked(number, name, rank, p, label) for rank, (label, p) in likeliest]
     return rows
 
 
@@ -279,6 +262,5 @@ def _of_letters(
 
 
 def _probability_in_words(probability: float) -> str:
-    if probability < 10**-DIGITS:
-        return f"{probability:.2g}"
-    return terminal.amount(probability, DIGITS)
+    is_tiny = probability < 10**-DIGITS
+    return f"{probability:.2g}" if is_tiny else terminal.amount(probability, DIGITS)

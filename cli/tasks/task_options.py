@@ -51,17 +51,14 @@ def check(task: "Task", name: str, comparing: bool = False, common: Collection[s
 
 def _taken_by(task: "Task", comparing: bool) -> set[str]:
     """Return the parameters that a task takes for its models and their data."""
-    taken = {field.name for field in fields(task.options)} | task.offers
-    for cls in task.reading:
-        taken.update(field.name for field in fields(cls))
+    from rnnlm.config import names_of
+
+    taken = names_of([task.options, *task.reading]) | task.offers
     if comparing:
         taken |= task.compares_by
 
     # A setting of the task may have another name on the command line, or several.
-    parameters: set[str] = set()
-    for name in taken:
-        parameters.update(_SAID_BY.get(name, (name,)))
-    return parameters
+    return set[str]().union(*(_SAID_BY.get(name, (name,)) for name in taken))
 
 
 def data_of(
@@ -80,11 +77,15 @@ def data_of(
 
 def options_of(task: "Task", given: Mapping[str, Any]) -> object:
     """Make the options of a task from the parameters of a command."""
+    from rnnlm.config import names_of
+
     values: dict[str, Any] = {}
     for field in fields(task.options):
         # Some are made of several parameters, or of one with another name.
         if field.name == "reading":
-            values["reading"] = _reading(task, given)
+            # Settings that were given replace those of the training data.
+            reading = {name: given.get(name) for name in names_of(task.reading)}
+            values["reading"] = options.without_none(reading)
         elif field.name == "decoding":
             from rnnlm.tasks.seq2seq.options import DecodingSettings
 
@@ -94,13 +95,3 @@ def options_of(task: "Task", given: Mapping[str, Any]) -> object:
         elif field.name in given:
             values[field.name] = given[field.name]
     return task.options(**values)
-
-
-def _reading(task: "Task", given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of reading that were given, to replace those of the training data."""
-    values = {}
-    for cls in task.reading:
-        for field in fields(cls):
-            if given.get(field.name) is not None:
-                values[field.name] = given[field.name]
-    return values

@@ -1,6 +1,6 @@
 """`rnnlm translate`: write a line for each line with an encoder-decoder."""
 
-import sys
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -10,25 +10,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.amounts import plural
-from rnnlm.errors import TextError, notice
-from rnnlm.scoring.generation.sampling import GenerationSettings
+from rnnlm.errors import notice
+from rnnlm.scoring.generation.sampling import GenerationSettings, SamplingSettings
 
 from .. import options, task_settings, terminal
 from ..help_sections import Command, section
 from ..setting_options import IntRange, option_called, options_of
 from ..text_options import encoding_option
+from .given_texts import check_arguments, file_or_terminal, texts_or_file
 
 if TYPE_CHECKING:
-    from rnnlm.scoring.generation.sampling import SamplingSettings
     from rnnlm.tasks.seq2seq.data import PairCodec
     from rnnlm.tasks.seq2seq.decoding import Translator
-    from rnnlm.tasks.seq2seq.options import DecodingSettings
     from rnnlm.tasks.seq2seq.results import TranslatedLine
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 # Each of these asks for samples
 _SAMPLING = ("sample", "num", "seed", "temperature")
-_ABOUT_INPUT = ("form", "column", "encoding_errors")
+
 
 input_options = section(
     "Input",
@@ -111,14 +110,17 @@ def command(
     --json prints all outputs of each source with their log-probabilities, as rnnlm rescore reads
     them.
     """
-    lines, source = options.or_standard_input(lines, source)
-    _check(lines, source, given)
+    lines, source = texts_or_file(lines, source, "line")
+    is_drawn = _check_search(given)
     _check_outputs(output, plot, overwrite, source)
     options.check_texts(source)
     name = options.chosen_model(model_name)
-    settings, sampling = _settings(given)
     from rnnlm.lm.base import loading
     from rnnlm.storage.files.tables import json_text
+    from rnnlm.tasks.seq2seq.options import DecodingSettings
+
+    sampling = options.settings_of(SamplingSettings, given) if is_drawn else None
+    settings = options.settings_of(DecodingSettings, given)
     from rnnlm.tasks.seq2seq.decoding import Translator
 
     model = loading.model_for("translate", name, device)
@@ -133,33 +135,24 @@ def command(
     elif settings.nbest == translator.num == 1:
         options.put((f"{line.text}\n" for line in translated), output)
     elif lines and not output:
-        show([*translated], sampling is not None)
+        show([*translated], is_drawn)
     else:
-        options.put(as_rows(translated, sampling is not None), output)
+        options.put(as_rows(translated, is_drawn), output)
     if plot:
         _draw(translator, kept, plot)
 
 
-def _check(lines: tuple[str, ...], source: str | None, given: dict[str, Any]) -> None:
-    options.refuse_if(lines and source is not None, "give either lines or --input, not both.")
-    if lines:
-        options.refuse_given(
-            _ABOUT_INPUT, "only valid with --input, not for lines given as arguments."
-        )
-
-    # Lines are either searched for or drawn.
+def _check_search(given: dict[str, Any]) -> bool:
+    """Return whether lines are drawn, instead of searched for; refuse options of both."""
     searched = [name for name in ("beam", "length_power", "nbest") if given[name] is not None]
-    drawn = _sampling_options(given)
+    # A seed of 0 asks for samples, too.
+    drawn = [name for name in _SAMPLING if given[name] is not None and given[name] is not False]
     if searched and drawn:
         flags = [", ".join(map(option_called, names)) for names in (searched, drawn)]
         raise click.UsageError(
             f"{' and '.join(flags)}: give options for search or for sampling, not both."
         )
-
-
-def _sampling_options(given: dict[str, Any]) -> list[str]:
-    """Return the parameters that ask for samples; a seed of 0 does, too."""
-    return [name for name in _SAMPLING if given[name] is not None and given[name] is not False]
+    return bool(drawn)
 
 
 def _check_outputs(
@@ -169,31 +162,14 @@ def _check_outputs(
     from rnnlm.storage.files import outputs
 
     if plot:
-        written = [plot, output] if output else [plot]
-        outputs.check_apart(written, [source] if source else [])
+        outputs.check_apart([plot, output] if output else [plot], [source] if source else [])
     # Without -o, --overwrite is for the plot.
     options.check_output(output, overwrite and not (plot and output is None), source)
     options.check_plot(plot, overwrite and plot is not None)
 
 
-def _settings(given: dict[str, Any]) -> "tuple[DecodingSettings, SamplingSettings | None]":
-    """Return the settings of the search, and the settings of samples, or None if there are to be
-    none."""
-    from rnnlm.scoring.generation.sampling import SamplingSettings
-    from rnnlm.tasks.seq2seq.options import DecodingSettings
-
-    sampling = None
-    if _sampling_options(given):
-        sampling = options.settings_of(SamplingSettings, given)
-    decoding = options.settings_of(DecodingSettings, given)
-    return decoding, sampling
-
-
 def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
-        if not options.checked_utf8(line, f"line {number}").split():
-            raise TextError(f"line {number} has no words", "it is empty")
-    options.notice_file(lines, "translated as a line", "to translate its lines: --input {file}")
+    check_arguments(lines, "line", "translated as a line", "to translate its lines: --input {file}")
     return iter(lines)
 
 
@@ -201,10 +177,7 @@ def _of_file(codec: "PairCodec", source: str | None, given: dict[str, Any]) -> I
     from rnnlm.tasks.seq2seq.decoding import USUAL_COLUMNS, read_sources
     from rnnlm.tasks.text_files import TextFileSettings
 
-    if source is None:
-        source = "-"
-        if sys.stdin is not None and sys.stdin.isatty():
-            terminal.say("reading lines from the terminal; press Ctrl-D to end")
+    source = file_or_terminal(source, "lines from the terminal")
     settings = TextFileSettings(
         given["form"], given["column"], given["encoding_errors"] or "strict"
     )
@@ -270,9 +243,8 @@ def show(translated: "Sequence[TranslatedLine]", is_drawn: bool) -> None:
     """Print the rows of :func:`as_rows` as a table; a single source has no number."""
     first = 0 if len(translated) > 1 else 1
     columns = _columns(is_drawn)[first:]
-    rows = []
-    for line in translated:
-        rows += [row[first:] for row in _rows(line, is_drawn)]
+    all_rows = itertools.chain.from_iterable(_rows(line, is_drawn) for line in translated)
+    rows = [row[first:] for row in all_rows]
     terminal.print_table(terminal.Table(columns, rows, right=columns[:-1]))
 
 
@@ -290,7 +262,4 @@ def _rows(line: "TranslatedLine", is_drawn: bool) -> list[list[str]]:
         )
         shown = [f"{value:z.{DIGITS}f}" for value in numbers]
         rows.append([str(line.number), str(number), *shown, hypothesis.text])
-    if not rows:
-        empty = [""] * (len(_columns(is_drawn)) - 1)
-        rows.append([str(line.number), *empty])
-    return rows
+    return rows or [[str(line.number), *[""] * (len(_columns(is_drawn)) - 1)]]

@@ -53,5 +53,5 @@ def test_terminal_shows_folder_once_without_folded_lines(rnnlm, terminal_of):
     terminal_of(80)
     lines = rnnlm("list", "corpora").plain.splitlines()
     expected = list(corpora.FILES["english"])
-    assert [line.split()[1] for line in lines if line.startswith(" english ")] == expected
+    assert [line.split()[1] for line in lines if line.startswith("english  ")] == expected
     assert f"english (language-model, CC0-1.0) is in {corpora.FOLDER / 'english'}" in lines
