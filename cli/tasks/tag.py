@@ -208,7 +208,7 @@ def _words(
         known = {name: by_word[place] for name, by_word in sentence.probabilities.items()}
         known |= sentence.sentence_probabilities
         row = {"sentence": str(number), "word": word}
-        for name, label in (of_word | sentence.sentence_labels).items():
+        for name, label in {**of_word, **sentence.sentence_labels}.items():
             row[name] = label
             if with_probabilities:
                 row[f"{name}_probability"] = _probability_in_words(known[name].get(label, 0.0))

@@ -17,25 +17,16 @@ NGRAM = [{"event": "started", "model": "ngram", "train_tokens": 1000}, {"event":
 
 def validated(step, ppl, **more):
     return {
-        "event": "validated",
-        "step": step,
-        "epoch": step / 10,
-        "ppl_token": ppl,
-        "seconds": step / 2,
-        **more,
-    }
+        "event": "validated", "step": step, "epoch": step / 10, "ppl_token": ppl,
+        "seconds": step / 2, **more,
+    }  # fmt: skip
 
 
 def loss(step, nats, **more):
     return {
-        "event": "step",
-        "step": step,
-        "epoch": step / 10,
-        "tokens": 95 * step,
-        "seconds": step / 2,
-        "loss_nats": nats,
-        **more,
-    }
+        "event": "step", "step": step, "epoch": step / 10, "tokens": 95 * step, "seconds": step / 2,
+        "loss_nats": nats, **more,
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -145,15 +145,9 @@ def test_zero_probability_gives_null_and_is_counted(text):
     record = nonzero_none(result)
     nulls = {name for name, value in record.items() if value is None}
     assert nulls == {
-        "logprob_nats",
-        "ppl_token",
-        "ppl_token_no_oov",
-        "ppl_adjusted",
-        "ppl_word",
-        "ppl_word_no_oov",
-        "bits_per_char",
-        "bits_per_byte",
-    }
+        "logprob_nats", "ppl_token", "ppl_token_no_oov", "ppl_adjusted", "ppl_word",
+        "ppl_word_no_oov", "bits_per_char", "bits_per_byte",
+    }  # fmt: skip
     # zero for the unknown word alone: what leaves it out is finite
     unknown = evaluate(model, text("a x\n"))
     assert unknown.ppl_token is None and unknown.ppl_token_no_oov == pytest.approx(2)

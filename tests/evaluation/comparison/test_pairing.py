@@ -9,29 +9,26 @@ from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.pairing import ComparableMetrics, check_signatures
 from rnnlm.evaluation.metrics import Metric
 from rnnlm.evaluation.resampling import Resampling
-from rnnlm.tasks.labelling.evaluation.label_metrics import (
-    LABEL_METRICS,
-    LabelSignature,
-    Predictions,
-    measures,
-)
+from rnnlm.tasks.labelling.evaluation import label_metrics
 from rnnlm.tasks.seq2seq.evaluation.translation import TRANSLATION_METRICS, TranslationSignature
 
 GOLD = [["B-X", "O"], ["O", "B-Y"], ["B-X", "I-X"]] * 4
-FIRST = Predictions("word", GOLD, [["O", "O"], *GOLD[1:-1], ["O", "O"]], scheme="bio")
-SECOND = Predictions("word", GOLD, GOLD, scheme="bio", probabilities=[[0.9, 0.9]] * 12)
-F1 = LabelSignature("f1", mode="conlleval", scheme="bio", data="d1", model="m1")
+FIRST = label_metrics.Predictions("word", GOLD, [["O", "O"], *GOLD[1:-1], ["O", "O"]], scheme="bio")
+SECOND = label_metrics.Predictions(
+    "word", GOLD, GOLD, scheme="bio", probabilities=[[0.9, 0.9]] * 12
+)
+F1 = label_metrics.LabelSignature("f1", mode="conlleval", scheme="bio", data="d1", model="m1")
 BLEU = TranslationSignature("bleu", case="kept", data="d1", beam="1", model="m1")
 NAMES = ("a", "b")
 
 
 def metric(signature) -> Metric:
-    definition = {**LABEL_METRICS, **TRANSLATION_METRICS}[signature.metric]
+    definition = {**label_metrics.LABEL_METRICS, **TRANSLATION_METRICS}[signature.metric]
     return Metric(definition, 0.5, str(signature))
 
 
 def test_metric_difference_is_second_minus_first():
-    ours, theirs = measures(FIRST), measures(SECOND)
+    ours, theirs = label_metrics.measures(FIRST), label_metrics.measures(SECOND)
     found = {name: ours[name].difference(theirs[name], Resampling(50)) for name in ours}
     assert found["accuracy"].interval.estimate == pytest.approx(3 / 24)
     assert found["exact_match"].interval.estimate == pytest.approx(2 / 12)

@@ -16,13 +16,9 @@ from support.tiny_models import make_tokenizer
 from support.tiny_tasks import fit, save
 
 COLUMN = {
-    "name": "slots",
-    "level": "word",
-    "symbols": ["O", "B-x", "I-x"],
-    "scheme": "bio",
-    "inner": "bio",
-    "form": "plain",
-}
+    "name": "slots", "level": "word", "symbols": ["O", "B-x", "I-x"], "scheme": "bio",
+    "inner": "bio", "form": "plain",
+}  # fmt: skip
 EDITS = {**COLUMN, "form": "edit", "scheme": "none", "inner": "none"}
 TEXTS = {"name": "intent", "level": "text", "symbols": ["buy", "sell"]}
 

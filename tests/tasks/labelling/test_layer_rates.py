@@ -8,14 +8,9 @@ from rnnlm.tasks.labelling.fitting import make_trainer
 from support.tiny_tasks import TRAIN, data_of, labelled, settings_of
 
 SGD = {
-    "optimizer": "sgd",
-    "schedule": "constant",
-    "warmup": 0.0,
-    "clip_norm": None,
-    "layers": 2,
-    "unknown_words": 0.0,
-    "dropout_between": 0.0,
-}
+    "optimizer": "sgd", "schedule": "constant", "warmup": 0.0, "clip_norm": None, "layers": 2,
+    "unknown_words": 0.0, "dropout_between": 0.0,
+}  # fmt: skip
 
 
 def changes(steps=1, task="tagging", model="lstm", **settings):

@@ -21,14 +21,9 @@ from support.pictures import faults_of
 from support.tiny_seq2seq import SOURCE, TARGET, tiny_model, tiny_network, varied_model
 
 LINES = [
-    "the cat sat",
-    "dog",
-    "a dog sat on the mat",
-    "   ",
-    "the the cat on mat a dog",
-    "the cow sat",
+    "the cat sat", "dog", "a dog sat on the mat", "   ", "the the cat on mat a dog", "the cow sat",
     "mat",
-]
+]  # fmt: skip
 SETTINGS = {
     "greedy": (DecodingSettings(), None, 1),
     "n best": (DecodingSettings(nbest=3, beam=4, length_power=3), None, 1),

@@ -20,12 +20,9 @@ from support.tiny_pairs import TRAIN, fit, trainer_of
 # ---- copying and reversing strings
 
 LEARNING = {
-    "learning_rate": 0.005,
-    "batch_rows": 64,
-    "dropout_input": 0.0,
-    "dropout_output": 0.0,
+    "learning_rate": 0.005, "batch_rows": 64, "dropout_input": 0.0, "dropout_output": 0.0,
     "label_smoothing": 0.0,
-}
+}  # fmt: skip
 
 
 def strings(count, letters, lengths, seed, turn):
@@ -64,12 +61,9 @@ def test_long_strings_are_learned_only_with_attention(turn):
     letters, lengths = "abcdefgh", range(1, 21)
     train = strings(20000, letters, lengths, 1, turn)
     own = {
-        **LEARNING,
-        "hidden_size": 64,
-        "embedding_size": 32,
-        "budget": "3000steps",
+        **LEARNING, "hidden_size": 64, "embedding_size": 32, "budget": "3000steps",
         "ema_decay": 0.995,
-    }
+    }  # fmt: skip
     models = [fit("gru", train, attention=kind, **own) for kind in ("additive", None)]
     found = [
         [exact(model, strings(100, letters, [length], 2, turn)) for length in lengths]
@@ -94,13 +88,9 @@ def test_long_strings_are_learned_only_with_attention(turn):
 )
 def test_defaults_of_every_kind_learn_to_translate(name, tmp_path):
     flags = {
-        "budget": "2steps",
-        "device": "cpu",
-        "precision": "fp32",
-        "threads": 1,
-        "embedding_size": 16,
-        "hidden_size": 16,
-    }
+        "budget": "2steps", "device": "cpu", "precision": "fp32", "threads": 1,
+        "embedding_size": 16, "hidden_size": 16,
+    }  # fmt: skip
     text = ("answers",)
     request = TrainingRequest(
         text=text, task="seq2seq", model=name, flags=flags, output=tmp_path / "m"

@@ -37,12 +37,9 @@ def started(task="seq2seq", **given) -> Started:
     """Start a model from the language models that a request names, before any training. Their
     folders are given as paths."""
     flags = {
-        "device": "cpu",
-        "precision": "fp32",
-        "threads": 1,
-        "batch_rows": 4,
+        "device": "cpu", "precision": "fp32", "threads": 1, "batch_rows": 4,
         **given.pop("flags", {}),
-    }
+    }  # fmt: skip
     request = TrainingRequest(
         text=("pairs.tsv",),
         task=task,

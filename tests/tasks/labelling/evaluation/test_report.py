@@ -4,28 +4,23 @@ import math
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.tasks.labelling.evaluation.label_metrics import (
-    Predictions,
-    joint_exact_match,
-    measures,
-    report,
-)
+from rnnlm.tasks.labelling.evaluation import label_metrics
 
-SLOTS = Predictions(
+SLOTS = label_metrics.Predictions(
     "word", gold=["B-city I-city O".split(), "O B-day".split()],
     predicted=["B-city I-city O".split(), "O B-city".split()],
     column="slots", scheme="bio", known=[[True, True, True], [True, False]],
     training_labels=["O", "B-city", "I-city"],
     probabilities=[[0.9, 0.9, 0.9], [0.9, 0.9]],
 )  # fmt: skip
-INTENT = Predictions(
+INTENT = label_metrics.Predictions(
     "text", gold=[["flight"], ["fare"]], predicted=[["flight"], ["flight"]], column="intent"
 )
-TOPICS = Predictions(
+TOPICS = label_metrics.Predictions(
     "text", gold=[["a", "b"], ["a"], []], predicted=[["b", "a"], ["a", "c"], []],
     multi_label=True, training_labels=["b", "c"]
 )  # fmt: skip
-SOUNDS = Predictions(
+SOUNDS = label_metrics.Predictions(
     "word",
     [],
     [],
@@ -34,9 +29,9 @@ SOUNDS = Predictions(
 )
 
 
-def figures(predictions: Predictions) -> dict:
+def figures(predictions: label_metrics.Predictions) -> dict:
     """Return what is printed, as strict JSON, without what does not apply."""
-    found = json.loads(json.dumps(report(predictions).to_dict(), allow_nan=False))
+    found = json.loads(json.dumps(label_metrics.report(predictions).to_dict(), allow_nan=False))
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -59,14 +54,8 @@ def test_single_label_texts_have_accuracy_and_macro_f1():
     found = figures(INTENT)
     assert (found["accuracy"], found["macro_f1"]) == pytest.approx((1 / 2, (2 / 3 + 0) / 2))
     assert {
-        "f1",
-        "exact_match",
-        "words",
-        "mode",
-        "ece",
-        "unseen_labels",
-        "word_error_rate",
-    }.isdisjoint(found)
+        "f1", "exact_match", "words", "mode", "ece", "unseen_labels", "word_error_rate",
+    }.isdisjoint(found)  # fmt: skip
     assert found["sentences"] == 2 and list(found["by_type"]) == ["fare", "flight"]
 
 
@@ -84,7 +73,7 @@ def test_letters_to_sounds_have_error_rates():
         "by_type": {},
         "word_error_rate": 1 / 2, "symbol_error_rate": 1 / 5,
     }  # fmt: skip
-    aligned = Predictions(
+    aligned = label_metrics.Predictions(
         "word",
         [["K", "AE", "T"]],
         [["K", "_", "T"]],
@@ -95,14 +84,14 @@ def test_letters_to_sounds_have_error_rates():
 
 
 def test_joint_exact_match_requires_slots_and_intent_right():
-    assert joint_exact_match([SLOTS, INTENT]).value == 1 / 2
-    assert math.isclose(measures(SLOTS)["exact_match"].value, 1 / 2)
-    swapped = Predictions("text", INTENT.gold[::-1], INTENT.predicted)
-    assert joint_exact_match([SLOTS, swapped]).value == 0
+    assert label_metrics.joint_exact_match([SLOTS, INTENT]).value == 1 / 2
+    assert math.isclose(label_metrics.measures(SLOTS)["exact_match"].value, 1 / 2)
+    swapped = label_metrics.Predictions("text", INTENT.gold[::-1], INTENT.predicted)
+    assert label_metrics.joint_exact_match([SLOTS, swapped]).value == 0
     with pytest.raises(UsageError, match="columns have different sentences"):
-        joint_exact_match([SLOTS, TOPICS])
+        label_metrics.joint_exact_match([SLOTS, TOPICS])
     with pytest.raises(UsageError, match="needs a column"):
-        joint_exact_match([])
+        label_metrics.joint_exact_match([])
 
 
 @pytest.mark.parametrize("given, message", [
@@ -112,4 +101,4 @@ def test_joint_exact_match_requires_slots_and_intent_right():
 ])  # fmt: skip
 def test_what_does_not_fit_together_is_an_error(given, message):
     with pytest.raises(UsageError, match=message):
-        Predictions(gold=[], predicted=[], **given)
+        label_metrics.Predictions(gold=[], predicted=[], **given)

@@ -120,14 +120,8 @@ def test_overlong_pairs_are_skipped_without_effect():
 
 def test_long_words_do_not_underflow():
     pairs = [
-        ("a", "A"),
-        ("b", "B"),
-        ("c", "C"),
-        ("cd", "C"),
-        ("ab", "AB"),
-        ("x", "XY"),
-        ("dc", "C"),
-    ]
+        ("a", "A"), ("b", "B"), ("c", "C"), ("cd", "C"), ("ab", "AB"), ("x", "XY"), ("dc", "C"),
+    ]  # fmt: skip
     learned = align(pairs * 3)
     letters, symbols = "abcdx" * 60, "ABCXY" * 60
     assert align_more(learned, [(letters, symbols)]).labels[0] == ("A", "B", "C", "_", "X+Y") * 60

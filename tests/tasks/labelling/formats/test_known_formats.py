@@ -7,15 +7,10 @@ import pytest
 
 from rnnlm.cli.tasks import tag
 from rnnlm.errors import TextError
+from rnnlm.tasks.labelling.formats import reading
 from rnnlm.tasks.labelling.formats.documents import RAW, WRITTEN, DocumentSentence
 from rnnlm.tasks.labelling.formats.example import Example, Format, LabelledSettings, LabelledText
 from rnnlm.tasks.labelling.formats.known_formats import FORMATS, LabelFormat
-from rnnlm.tasks.labelling.formats.reading import (
-    detect_document_format,
-    detect_format,
-    open_document,
-    read_labelled,
-)
 from rnnlm.text.lines import lines_with_ends
 
 NOT_TAGGED: set[str] = set()  # formats of words that `rnnlm tag` cannot write labels into
@@ -64,9 +59,9 @@ def test_a_fault_is_an_error_and_not_another_format(tmp_path, name):
     file = tmp_path / "labels.txt"
     file.write_text(content)
     settings = LabelledSettings()
-    assert detect_format(str(file), settings, level) == name
+    assert reading.detect_format(str(file), settings, level) == name
     with pytest.raises(TextError, match=message):
-        read_labelled([file], settings, level)
+        reading.read_labelled([file], settings, level)
 
 
 # ---- A format that is only entered in the table: `word/TAG`, as in the Brown corpus.
@@ -117,11 +112,11 @@ def test_a_format_works_once_it_is_in_the_table(tmp_path, monkeypatch):
 
     file = tmp_path / "pos.txt"
     file.write_text("the/AT dog/NN\na/AT cat/NN\n")
-    text = read_labelled([file], LabelledSettings(), "word")
+    text = reading.read_labelled([file], LabelledSettings(), "word")
     assert text.format == "slashes"
     assert [example.word_labels for example in text.examples] == [(("AT", "NN"),)] * 2
 
-    assert detect_document_format(str(file), LabelledSettings()) == "slashes"
-    first, _ = open_document(str(file), "slashes", LabelledSettings())
+    assert reading.detect_document_format(str(file), LabelledSettings()) == "slashes"
+    first, _ = reading.open_document(str(file), "slashes", LabelledSettings())
     assert first.words == ("the", "dog")
     assert first.with_labels({"tag": ["X", "Y"]}) == "the/X dog/Y\n"

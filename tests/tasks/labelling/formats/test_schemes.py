@@ -9,14 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.tasks.labelling.formats.schemes import (
-    LETTERS,
-    allowed,
-    convert,
-    detect_scheme,
-    spans,
-    written,
-)
+from rnnlm.tasks.labelling.formats import schemes
 
 BY_HAND = {  # two names side by side, one of three words, one of another type behind it
     "iob1": "I-P B-P O I-L I-L I-L I-P O",
@@ -41,24 +34,24 @@ def some_spans(draw):
     return found, length
 
 
-@pytest.mark.parametrize("scheme", LETTERS)
+@pytest.mark.parametrize("scheme", schemes.LETTERS)
 def test_a_sentence_by_hand(scheme):
     labels = BY_HAND[scheme].split()
-    assert spans(labels, scheme) == SPANS
-    assert detect_scheme([labels]) == scheme
-    for other in LETTERS:
-        assert convert(labels, scheme, other) == BY_HAND[other].split()
-    assert convert(labels, scheme, "none") == labels
+    assert schemes.spans(labels, scheme) == SPANS
+    assert schemes.detect_scheme([labels]) == scheme
+    for other in schemes.LETTERS:
+        assert schemes.convert(labels, scheme, other) == BY_HAND[other].split()
+    assert schemes.convert(labels, scheme, "none") == labels
 
 
-@given(some_spans(), st.sampled_from(list(LETTERS)), st.sampled_from(list(LETTERS)))
+@given(some_spans(), st.sampled_from(list(schemes.LETTERS)), st.sampled_from(list(schemes.LETTERS)))
 def test_converting_keeps_the_spans_and_comes_back(drawn, one, other):
     found, length = drawn
-    labels = written(found, length, one)
-    assert spans(labels, one) == found
-    converted = convert(labels, one, other)
-    assert spans(converted, other) == found
-    assert convert(converted, other, one) == labels
+    labels = schemes.written(found, length, one)
+    assert schemes.spans(labels, one) == found
+    converted = schemes.convert(labels, one, other)
+    assert schemes.spans(converted, other) == found
+    assert schemes.convert(converted, other, one) == labels
 
 
 @given(some_spans(), st.sampled_from(["iob1", "bio", "bioes", "bilou", "bmes"]))
@@ -66,43 +59,43 @@ def test_what_a_scheme_allows_is_what_it_writes(drawn, scheme):
     """Labels that are allowed to follow each other are those that a conversion leaves as they
     are."""
     found, length = drawn
-    others = written([(0, 3, "X"), (3, 4, "X"), (4, 6, "X")], 6, scheme)
-    symbols = sorted({"O", *written(found, length, scheme), *others})
-    start, end, transitions = allowed(symbols, scheme)
+    others = schemes.written([(0, 3, "X"), (3, 4, "X"), (4, 6, "X")], 6, scheme)
+    symbols = sorted({"O", *schemes.written(found, length, scheme), *others})
+    start, end, transitions = schemes.allowed(symbols, scheme)
     for ids in itertools.islice(itertools.product(range(len(symbols)), repeat=3), 400):
         labels = [symbols[id] for id in ids]
         follows = all(transitions[pair] for pair in itertools.pairwise(ids))
         is_allowed = start[ids[0]] and end[ids[-1]] and follows
-        assert is_allowed == (convert(labels, scheme, scheme) == labels), labels
+        assert is_allowed == (schemes.convert(labels, scheme, scheme) == labels), labels
 
 
 @pytest.mark.parametrize(
     "labels", ["NN VB", "O O", "B I N", "S M L", "B AW T", "B-", "O B-X -", "I"]
 )
 def test_other_labels_are_no_spans(labels):
-    assert detect_scheme([labels.split()]) == "none"
-    assert spans(labels.split(), "none") == []
-    assert all(mask.all() for mask in allowed(labels.split(), "none"))
+    assert schemes.detect_scheme([labels.split()]) == "none"
+    assert schemes.spans(labels.split(), "none") == []
+    assert all(mask.all() for mask in schemes.allowed(labels.split(), "none"))
 
 
 def test_names_of_one_kind_need_no_type():
-    assert detect_scheme(["B I O".split()]) == "bio"
-    assert convert("B I O B".split(), "bio", "bioes") == "B E O S".split()
+    assert schemes.detect_scheme(["B I O".split()]) == "bio"
+    assert schemes.convert("B I O B".split(), "bio", "bioes") == "B E O S".split()
 
 
 def test_the_majority_decides_the_scheme_despite_unopened_spans():
     rows = [label.split() for label in ("B-X I-X O", "B-X O B-X", "O I-X O")]
     with pytest.warns(RnnlmWarning, match="1 of 4 spans do not begin as in BIO"):
-        assert detect_scheme(rows) == "bio"
-    assert spans(rows[2], "bio") == [(1, 2, "X")]
-    assert convert(rows[2], "bio", "bio") == ["O", "B-X", "O"]
-    assert detect_scheme(["I-X I-X B-X O I-Y".split()]) == "iob1"
-    found = spans("B-X I-Y E-Y I-Y O E-Z S-Z".split(), "bioes")
+        assert schemes.detect_scheme(rows) == "bio"
+    assert schemes.spans(rows[2], "bio") == [(1, 2, "X")]
+    assert schemes.convert(rows[2], "bio", "bio") == ["O", "B-X", "O"]
+    assert schemes.detect_scheme(["I-X I-X B-X O I-Y".split()]) == "iob1"
+    found = schemes.spans("B-X I-Y E-Y I-Y O E-Z S-Z".split(), "bioes")
     assert found == [(0, 1, "X"), (1, 3, "Y"), (3, 4, "Y"), (5, 6, "Z"), (6, 7, "Z")]
 
 
 def test_symbols_foreign_to_the_scheme_mean_outside():
-    start, end, transitions = allowed(["<unk>", "I-X", "B-X"], "bio")
+    start, end, transitions = schemes.allowed(["<unk>", "I-X", "B-X"], "bio")
     assert start.tolist() == [True, False, True] and end.all()
     np.testing.assert_array_equal(
         transitions, [[True, False, True], [True, True, True], [True, True, True]]
@@ -131,4 +124,4 @@ def test_labels_breaking_their_scheme_follow_conlleval(drawn, data):
     scheme, letters = drawn
     symbols = ["O", *(f"{letter}-{kind}" for letter in letters for kind in "XY")]
     labels = data.draw(st.lists(st.sampled_from(symbols), max_size=12))
-    assert spans(labels, scheme) == by_the_rules_of_conlleval(labels)
+    assert schemes.spans(labels, scheme) == by_the_rules_of_conlleval(labels)

@@ -7,13 +7,7 @@ import pytest
 import torch
 
 from rnnlm.errors import SettingsError
-from rnnlm.tasks.labelling.networks.heads import (
-    CrfHead,
-    MarkovHead,
-    SoftmaxHead,
-    TaggingHead,
-    TextHead,
-)
+from rnnlm.tasks.labelling.networks import heads
 from rnnlm.tasks.labelling.settings import network_settings
 
 T, B, H, K = 3, 3, 4, 3
@@ -26,9 +20,11 @@ ALLOWED = (
 )
 
 
-def make_head(name: str, dtype=torch.float64, labels: int = K) -> TaggingHead:
+def make_head(name: str, dtype=torch.float64, labels: int = K) -> heads.TaggingHead:
     torch.manual_seed(1)
-    head = {"softmax": SoftmaxHead, "crf": CrfHead, "memm": MarkovHead}[name](H, labels)
+    head = {"softmax": heads.SoftmaxHead, "crf": heads.CrfHead, "memm": heads.MarkovHead}[name](
+        H, labels
+    )
     for weight in head.parameters():
         if weight.requires_grad:
             torch.nn.init.normal_(weight)
@@ -36,7 +32,7 @@ def make_head(name: str, dtype=torch.float64, labels: int = K) -> TaggingHead:
 
 
 @pytest.fixture(params=["softmax", "crf", "memm"])
-def head(request) -> TaggingHead:
+def head(request) -> heads.TaggingHead:
     return make_head(request.param)
 
 
@@ -161,7 +157,7 @@ def test_heads_train_in_bf16(name, features_TBH):
 
 
 def test_margin_is_between_the_right_label_and_the_best_other_one(features_TBH):
-    head = SoftmaxHead(H, K, has_margin=True)
+    head = heads.SoftmaxHead(H, K, has_margin=True)
     labels_TB = torch.arange(T * B).view(T, B) % K
     labels_TB[0, 0] = -1
     features_TBH = features_TBH.float()
@@ -177,7 +173,7 @@ def test_margin_is_between_the_right_label_and_the_best_other_one(features_TBH):
     assert found.item() == pytest.approx(expected, rel=1e-5) and int(count) == places
     found.backward()
     assert head.output.weight.grad.abs().sum() > 0
-    text = TextHead(H, K, has_margin=True)
+    text = heads.TextHead(H, K, has_margin=True)
     text.output = head.output
     alone, _ = head.loss(features_TBH[:1], labels_TB[:1], LENGTHS.clamp(max=1))
     assert float(text.loss(features_TBH[0], labels_TB[0])[0]) == pytest.approx(float(alone))
@@ -192,13 +188,13 @@ def test_margins_that_are_not_defined_are_refused():
 def test_a_text_has_one_label_or_any_number():
     torch.manual_seed(3)
     features_BH, scores = torch.randn(4, H), torch.tensor([0, 2, -1, 1])
-    head = TextHead(H, K)
+    head = heads.TextHead(H, K)
     p_BK = head.label_probabilities(features_BH)
     nats, count = head.loss(features_BH, scores)
     assert torch.allclose(p_BK.sum(1), torch.ones(4)) and int(count) == 3
     assert float(nats) == pytest.approx(-float(p_BK[[0, 1, 3], [0, 2, 1]].log().sum()), rel=1e-5)
 
-    head = TextHead(H, K, multi_label=True)
+    head = heads.TextHead(H, K, multi_label=True)
     labels_BK = torch.tensor([[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 0]])
     p_BK = head.label_probabilities(features_BH)
     nats, count = head.loss(features_BH, labels_BK)

@@ -20,12 +20,9 @@ from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 LINES = (
-    "(x (y a) (z (y b) (x c)))",
-    "(y (x (y (x d) (z a)) b) (z (x c) (y (x a) (y e))))",
-    "(z a)",
-    "(x (z (z (z a) (y b)) (x c)) (x d))",
-    "(y (x e) (y d))",
-)
+    "(x (y a) (z (y b) (x c)))", "(y (x (y (x d) (z a)) b) (z (x c) (y (x a) (y e))))", "(z a)",
+    "(x (z (z (z a) (y b)) (x c)) (x d))", "(y (x e) (y d))",
+)  # fmt: skip
 CPU = torch.device("cpu")
 
 
