@@ -2,9 +2,14 @@
 
 import pickle
 
+import pytest
+
 from rnnlm.amounts import amount
+from rnnlm.errors import UsageError
+from rnnlm.evaluation.error_rates import error_counts, symbol_error_rate, word_error_rate
 from rnnlm.evaluation.metrics import Metric
 from rnnlm.evaluation.perplexity import TEXT_METRICS
+from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.tasks.labelling.evaluation.label_metrics import LABEL_METRICS
 from rnnlm.tasks.seq2seq.evaluation.translation import TRANSLATION_METRICS
 
@@ -21,3 +26,40 @@ def test_each_metric_is_shown_in_its_unit():
 def test_what_a_metric_says_about_itself_can_be_sent_to_another_process():
     for table in (LABEL_METRICS, TEXT_METRICS, TRANSLATION_METRICS):
         assert pickle.loads(pickle.dumps(table)) == table
+
+
+def rates(references, predicted):
+    its = error_counts(
+        [[each.split() for each in row] for row in references], [each.split() for each in predicted]
+    )
+    return CountedMetric(its, word_error_rate).value, CountedMetric(its, symbol_error_rate).value
+
+
+def test_rates_worked_out_by_hand():
+    """Right by its second reference (4 symbols); one substitution in 3 symbols; all 2 symbols
+    deleted."""
+    references = [["T AH M EY T OW", "R IY D S"], ["K AE T"], ["HH AY"]]
+    assert rates(references, ["R IY D S", "K AH T", ""]) == pytest.approx((2 / 3, 3 / 9))
+
+
+def test_longest_of_equally_near_references_counts():
+    assert (
+        rates([["A B", "A B C D"]], ["A B C"])
+        == rates([["A B C D", "A B"]], ["A B C"])
+        == (1, 1 / 4)
+    )
+
+
+def test_empty_rate_is_none_and_insertions_exceed_one():
+    assert rates([], []) == (None, None)
+    assert rates([[""]], [""]) == (0, None)
+    assert rates([["A"]], ["B C D"]) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "references, message",
+    [([[]], "word 1 has no reference"), ([["A"], ["B"]], "for 2 words and predictions for 1")],
+)
+def test_words_without_reference_or_prediction_are_an_error(references, message):
+    with pytest.raises(UsageError, match=message):
+        rates(references, ["A"])

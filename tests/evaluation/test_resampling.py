@@ -1,9 +1,20 @@
+import random
+
 import numpy as np
 import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import resampling
-from rnnlm.evaluation.resampling import by_block, permutation_p, ratio_interval
+from rnnlm.evaluation.resampling import (
+    CountedMetric,
+    SentenceCounts,
+    bootstrap_interval,
+    by_block,
+    paired_difference,
+    permutation_p,
+    ratio_interval,
+)
+from rnnlm.tasks.labelling.evaluation.label_metrics import Predictions, f1, measures
 
 
 def test_mean_interval_is_normal_for_many_units():
@@ -121,3 +132,128 @@ def test_blocks_hold_the_sums_of_their_units():
 def test_what_cannot_be_resampled_is_an_error(numerator, denominator):
     with pytest.raises(UsageError):
         ratio_interval(np.array(numerator), np.array(denominator))
+
+
+LABELS = "O B-X I-X B-Y I-Y".split()
+
+
+def system(
+    gold: list[list[str]], seed: int, wrong: float, labels: list[str] = LABELS
+) -> Predictions:
+    rng = random.Random(seed)
+    predicted = [
+        [rng.choice(labels) if rng.random() < wrong else label for label in row] for row in gold
+    ]
+    probabilities = [[rng.random() for _ in row] for row in gold]
+    known = [[rng.random() < 0.8 for _ in row] for row in gold]
+    return Predictions(
+        "word", gold, predicted, scheme="bio", known=known, probabilities=probabilities,
+        references=[[row, row[:1]] for row in gold], symbols=predicted,
+    )  # fmt: skip
+
+
+def gold_labels(seed: int, sentences: int) -> list[list[str]]:
+    rng = random.Random(seed)
+    return [rng.choices(LABELS, k=rng.randint(1, 12)) for _ in range(sentences)]
+
+
+def repeated(predictions: Predictions, times: list[int]) -> Predictions:
+    columns = ("gold", "predicted", "known", "probabilities", "references", "symbols")
+    rows = {
+        name: [
+            row for row, n in zip(getattr(predictions, name), times, strict=True) for _ in range(n)
+        ]
+        for name in columns
+    }
+    return Predictions("word", scheme="bio", **rows)
+
+
+def test_resampled_metric_equals_that_of_repeated_sentences():
+    predictions = system(gold_labels(1, 30), 2, 0.3)
+    times = np.random.default_rng(3).integers(0, 4, (2, 30))
+    for name, measure in measures(predictions).items():
+        figures = measure.statistic(measure.counts.sums(times.astype(float)))
+        expected = [measures(repeated(predictions, row))[name].value for row in times.tolist()]
+        assert figures == pytest.approx(expected, abs=1e-12), name
+
+
+def test_accuracy_interval_is_a_ratio_interval():
+    accuracy = measures(system(gold_labels(4, 100), 5, 0.2))["accuracy"]
+    right_N, words_N = (table.toarray()[:, 0] for table in accuracy.counts.by_kind)
+    ours, theirs = bootstrap_interval(accuracy), ratio_interval(right_N, words_N)
+    assert ours.estimate == theirs.estimate
+    expected = pytest.approx((theirs.low, theirs.high), abs=0.1 * (theirs.high - theirs.low))
+    assert (ours.low, ours.high) == expected
+
+
+def test_f1_intervals_have_nominal_coverage():
+    """100 test sets of 80 sentences with 0 to 4 spans, 80 % of them found, and 0 to 2 that are
+    none."""
+    generator = np.random.default_rng(6)
+    truth, covered = 2 * 0.8 * 2 / (2 + 0.8 * 2 + 1), 0
+    for seed in range(100):
+        gold = generator.integers(0, 5, 80)
+        right = generator.binomial(gold, 0.8)
+        counts = SentenceCounts.of_numbers(right, right + generator.integers(0, 3, 80), gold)
+        interval = bootstrap_interval(CountedMetric(counts, f1), resamples=200, seed=seed)
+        covered += interval.low <= truth <= interval.high
+    assert 0.90 <= covered / 100 <= 0.99
+
+
+def test_p_is_exact_for_few_differing_sentences():
+    right = np.array([[3, 4, 2, 5, 1, 3, 5], [4, 5, 4, 4, 2, 4, 5]])
+    first, second = (
+        CountedMetric(SentenceCounts.of_numbers(row, [5] * 7, [5] * 7), f1) for row in right
+    )
+    difference = paired_difference(first, second)
+    assert difference.p == permutation_p(right[1] - right[0])
+    assert difference.interval.estimate == pytest.approx(5 / 35)
+    assert paired_difference(second, first).interval.estimate == pytest.approx(-5 / 35)
+
+
+def test_better_system_differs_and_equal_one_does_not():
+    gold = gold_labels(7, 120)
+    one, same, better = (
+        measures(system(gold, seed, wrong)) for seed, wrong in ((1, 0.4), (2, 0.4), (3, 0.2))
+    )
+    for name in ("f1", "macro_f1", "accuracy", "ece", "symbol_error_rate"):
+        itself = paired_difference(one[name], one[name], resamples=200, permutations=200)
+        assert itself.interval.low == 0
+        assert itself.interval.high == 0
+        assert itself.p == 1
+        assert itself.p_bootstrap == 1
+    for name in ("f1", "macro_f1", "accuracy"):
+        assert paired_difference(one[name], same[name], resamples=200, permutations=199).p > 0.05
+        differs = paired_difference(one[name], better[name], resamples=400, permutations=199)
+        assert differs.interval.low > 0 and differs.p == 1 / 200 and differs.p_bootstrap < 0.01
+
+
+def test_f1_p_values_of_equal_systems_are_uniform():
+    p = []
+    for seed in range(50):
+        gold = gold_labels(seed, 20)
+        pair = [measures(system(gold, 1000 * k + seed, 0.3))["f1"] for k in (1, 2)]
+        p.append(paired_difference(*pair, resamples=1, permutations=99, seed=seed).p)
+    assert 0.4 < np.mean(p) < 0.6 and np.mean(np.array(p) <= 0.05) < 0.12
+
+
+def test_types_predicted_by_one_system_only_count():
+    gold = gold_labels(8, 50)
+    first, second = measures(system(gold, 1, 0.3)), measures(system(gold, 1, 0.3, ["B-Z"]))
+    expected = second["macro_f1"].value - first["macro_f1"].value
+    assert second["macro_f1"].counts.classes == ("X", "Y", "Z")
+    assert (
+        paired_difference(
+            first["macro_f1"], second["macro_f1"], resamples=50, permutations=50
+        ).interval.estimate
+        == expected
+        < 0
+    )
+
+
+def test_undefined_metrics_and_mismatched_sentences_are_not_compared():
+    empty = CountedMetric(SentenceCounts.of_numbers([], [], []), f1)
+    assert bootstrap_interval(empty) is None and paired_difference(empty, empty) is None
+    found = [measures(system(gold_labels(9, size), 1, 0.1))["f1"] for size in (5, 6)]
+    with pytest.raises(UsageError, match="cannot be compared"):
+        paired_difference(*found)

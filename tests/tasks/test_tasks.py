@@ -5,6 +5,7 @@ bf16, too."""
 import copy
 import pickle
 import random
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ import torch
 
 import rnnlm
 from rnnlm import registry
-from rnnlm.errors import ModelError, UsageError
+from rnnlm.config import names_of
+from rnnlm.errors import ModelError, SettingsError, UsageError
+from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.lm.base import stored_model
 from rnnlm.scoring.generation.drawing import generate
 from rnnlm.tasks.labelling.batches import batch_tensors
@@ -24,6 +27,7 @@ from rnnlm.tasks.seq2seq.data import encode_pairs
 from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.evaluation.evaluation import target_scores
 from rnnlm.tasks.seq2seq.options import DecodingSettings
+from rnnlm.training.request import TrainingRequest
 from support import tiny_pairs, tiny_tasks
 from support.tiny_tasks import VALID, labelled
 from support.tiny_translators import parallel_text
@@ -337,3 +341,36 @@ def test_states_of_several_sources_are_chosen_and_joined(model):
         found, _ = decoder.predict(inputs_BT, together)
         alone = [decoder.predict(inputs_BT[:1], rows[source])[0] for source in sources]
         torch.testing.assert_close(found, torch.cat(alone), atol=1e-5, rtol=0)
+
+
+# ---- What every task says of itself fits what it is said about.
+
+TASKS = registry.all_tasks()
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_a_task_speaks_of_what_there_is(task):
+    assert registry.task(task.name) is task
+    assert task.request_fields <= {each.name for each in fields(TrainingRequest)}
+    assert task.compares_by <= {each.name for each in fields(ComparisonSettings)}
+    kinds = registry.kinds_of(task.name)
+    assert kinds[registry.USUAL_MODEL].task == task.name
+    known = names_of(cls for kind in kinds.values() for cls in kind.all_settings)
+    assert task.settings_of_data <= known
+    assert {"eval", task.own_command} <= task.commands
+
+
+def test_names_and_words_of_tasks_differ():
+    for words in ("name", "singular", "own_command", "usage"):
+        assert len({getattr(task, words) for task in TASKS}) == len(TASKS)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_kinds_of_other_tasks_are_refused_with_reasons(task):
+    others = {kind.name for kind in registry.TASK_KINDS} | set(registry.KINDS)
+    for name in others - set(registry.kinds_of(task.name)):
+        with pytest.raises(
+            SettingsError, match=f"`model` {name} is not for {task.name}; it "
+        ) as no:
+            registry.kind_of(name, task.name)
+        assert "mixture" not in no.value.hint  # which is not trained

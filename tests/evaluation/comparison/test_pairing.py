@@ -1,16 +1,22 @@
 """Metrics of models are paired by column and name, and refused where they were measured in another
 way."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 
 from rnnlm.errors import ComparisonError
+from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.pairing import ComparableMetrics, check_signatures
-from rnnlm.evaluation.metrics import Metric
-from rnnlm.evaluation.resampling import Resampling
+from rnnlm.evaluation.comparison.verdict import Contrast, figure_of
+from rnnlm.evaluation.metrics import Metric, intervals_of
+from rnnlm.evaluation.perplexity import TEXT_METRICS, LineSums, PerEvent
+from rnnlm.evaluation.resampling import Interval, Resampling
+from rnnlm.lm.base import span_scoring
 from rnnlm.tasks.labelling.evaluation import label_metrics
 from rnnlm.tasks.seq2seq.evaluation.translation import TRANSLATION_METRICS, TranslationSignature
+from support.tiny_models import Lines, fit
 
 GOLD = [["B-X", "O"], ["O", "B-Y"], ["B-X", "I-X"]] * 4
 FIRST = label_metrics.Predictions("word", GOLD, [["O", "O"], *GOLD[1:-1], ["O", "O"]], scheme="bio")
@@ -53,3 +59,85 @@ def test_how_lines_were_decoded_may_differ():
     check_signatures(NAMES, metric(F1), metric(replace(F1, model="m2")), ComparableMetrics((), ""))
     with pytest.raises(ComparisonError, match="differ in case"):
         check_signatures(NAMES, wide, metric(replace(BLEU, case="lower")), alike)
+
+
+# ---- What a comparison comes to, in a sentence.
+
+
+@pytest.mark.parametrize(
+    "interval, higher, sentence",
+    [
+        (
+            Interval(0.75, 0.72, 0.78),
+            False,
+            "demo is better than kn5 by 0.75 bits a token, 95 % interval 0.72 to 0.78.",
+        ),
+        (
+            Interval(0.75, 0.72, 0.78),
+            True,
+            "kn5 is better than demo by 0.75 bits a token, 95 % interval 0.72 to 0.78.",
+        ),
+        (
+            Interval(-0.751, -0.78, -0.72),
+            False,
+            "kn5 is better than demo by 0.75 bits a token, 95 % interval 0.72 to 0.78.",
+        ),
+        (
+            Interval(0.001, -0.002, 0.004),
+            False,
+            (
+                "no significant difference: kn5 has +0.0010 bits a token relative to demo, 95 % "
+                "interval -0.0020 to 0.0040."
+            ),
+        ),
+    ],
+)
+def test_a_verdict_names_the_better_model(interval, higher, sentence):
+    contrast = Contrast("demo", "kn5", "bits a token", interval, higher)
+    assert contrast.verdict == sentence
+
+
+def test_without_an_interval_nothing_is_compared():
+    contrast = Contrast("demo", "mle", "bits a token", None)
+    assert "cannot be compared by bits a token" in contrast.verdict
+    assert figure_of([contrast]) is None
+
+
+LINES = ["the cat sat", "a z\u00ebbra sat  down", "zebra zebra", "the dog"]
+
+
+def sums(model, lines=LINES):
+    text = Lines(lines)
+    encoded = text.encode(model.tokenizer)
+    logprob_N = span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, "carry"))
+    return LineSums.of(encoded, logprob_N), perplexity.text_evaluation(
+        model, logprob_N, encoded, "carry", 0.0
+    )
+
+
+@pytest.mark.parametrize("settings", [{}, {"tokenizer": "char"}, {"tokenizer": "byte"}])
+def test_what_lines_add_makes_the_evaluation(settings):
+    found, whole = sums(fit("unigram", **settings))
+    assert found.logprob_S.sum() == pytest.approx(whole.logprob_nats)
+    assert found.tokens_S.sum() == whole.tokens
+    assert found.characters_S.sum() == whole.characters
+    assert found.bytes_S.sum() == whole.bytes
+    assert found.words_S.tolist() == [4, 5, 3, 3]
+    for block_lines in (1, 3):
+        drawn = intervals_of(whole.metrics, Resampling(100, block_lines=block_lines))
+        intervals = {name: interval for (_, name), interval in drawn.items()}
+        assert intervals["ppl_token"].estimate == pytest.approx(whole.ppl_token)
+        assert intervals["ppl_token_no_oov"].estimate == pytest.approx(whole.ppl_token_no_oov)
+        assert ("bits_per_char" in intervals) == (whole.bits_per_char is not None)
+        if whole.bits_per_byte is not None:
+            assert intervals["bits_per_byte"].estimate == pytest.approx(whole.bits_per_byte)
+
+
+def test_interval_with_unrepresentable_bounds_is_omitted():
+    logprob_S = np.array([-1.0, -2000.0])
+    counts = dict.fromkeys([field.name for field in fields(LineSums)], np.ones(2))
+    no_oov = {"logprob_S": logprob_S, "logprob_no_oov_S": logprob_S, "oov_S": np.zeros(2)}
+    huge = LineSums(**counts | no_oov)
+    assert (
+        PerEvent(huge, TEXT_METRICS["ppl_token"]).interval(Resampling(200, block_lines=1)) is None
+    )
