@@ -3,6 +3,7 @@ of a word."""
 
 import functools
 
+from rnnlm.errors import notice, shown
 from rnnlm.tasks.labelling.data import FORMAT, SOUNDS, Codec
 from rnnlm.tasks.labelling.formats import trees
 from rnnlm.text.lines import split_words
@@ -13,7 +14,7 @@ def split_text(codec: Codec, text: str) -> tuple[str, ...]:
     which the model knows them all, if any. For a model whose training data were trees, a text in
     brackets is one, with labels or without."""
     if codec.details.get(FORMAT) == trees.FORMAT and trees.is_tree(text):
-        return trees.parse(text, "the text")
+        return _parse_tree(codec, text)
     if not is_of_letters(codec):
         return tuple(split_words(text))
     known = _letters_of(codec)
@@ -21,6 +22,19 @@ def split_text(codec: Codec, text: str) -> tuple[str, ...]:
         if known.issuperset(cased):
             return tuple(cased)
     return tuple(text)
+
+
+def _parse_tree(codec: Codec, text: str) -> trees.Tree:
+    """Parse a tree. A notice names a word that is read as a label, though no label is called so."""
+    tree = trees.parse(text, "the text")
+    known = {symbol for column in codec.columns for symbol in column.symbols}
+    unknown = [label for label in tree.labels if label and label not in known]
+    if unknown:
+        notice(
+            f"{shown(unknown[0])} is read as the label of a node, which the model does not know; "
+            "a space after the bracket makes it a word"
+        )
+    return tree
 
 
 @functools.lru_cache(maxsize=16)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from rnnlm.errors import RnnlmWarning
 from rnnlm.lm.neural.initialisation import start_weights
 from rnnlm.tasks.labelling import trees
 from rnnlm.tasks.labelling.batches import batch_tensors, label_tensors
@@ -15,6 +16,7 @@ from rnnlm.tasks.labelling.formats.example import Example, LabelledText
 from rnnlm.tasks.labelling.formats.trees import parse
 from rnnlm.tasks.labelling.networks.network import TaskNetwork
 from rnnlm.tasks.labelling.settings import network_settings
+from rnnlm.tasks.labelling.splitting import split_text
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -141,6 +143,14 @@ def test_a_tree_5000_deep_is_computed_and_learned_from(batch_norm):
     value = loss(network.train(), codec, texts(line, LINES[0]))
     value.backward()
     assert torch.isfinite(value) and torch.isfinite(network.encoder.compose.weight.grad).all()
+
+
+def test_a_word_that_is_read_as_a_label_is_named():
+    _, codec = make("matrix")
+    codec.details["format"] = "trees"
+    with pytest.warns(RnnlmWarning, match="'b' is read as the label .* a space after the bracket"):
+        assert split_text(codec, "((z a) (b c))") == ("a", "c")
+    assert split_text(codec, "((z a) ( b c))") == ("a", "b", "c")
 
 
 def test_words_without_brackets_have_a_balanced_tree():
