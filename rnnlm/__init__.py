@@ -1,5 +1,5 @@
-"""rnnlm: language modelling from Python. The public names are those of `__init__.pyi`; each is
-imported when first used.
+"""rnnlm: language modelling from Python. `__init__.pyi` has the public names; each is imported when
+first used.
 
 >>> import rnnlm
 >>> model = rnnlm.load()                                                   # doctest: +SKIP

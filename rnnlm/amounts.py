@@ -13,8 +13,9 @@ def amount(
 ) -> str:
     """Write a value of any type for people: a dash for None, text as it is.
 
-    digits: of fractions behind the point, or their format; None: about four that count. Shares and
-    scores from 0 to 100 have two. whole: the format of whole numbers.
+    `digits` is the number of digits of a fraction behind the point, or its format; with None, about
+    four digits count. Shares and scores from 0 to 100 have two. `whole` is the format of whole
+    numbers.
     """
     if value is None:
         return "-"
@@ -83,6 +84,6 @@ def ago(seconds: float) -> str:
 
 
 def plural(count: int, singular: str, plural_form: str = "") -> str:
-    """Return a count with its noun: 1 line, 1,000 lines. plural_form: where that is not one with an
-    s."""
+    """Return a count with its noun: 1 line, 1,000 lines. A noun that does not just take an s has a
+    `plural_form`."""
     return f"{count:,} {singular if count == 1 else plural_form or singular + 's'}"

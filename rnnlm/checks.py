@@ -19,26 +19,26 @@ from rnnlm.interface import Array, ModelHandle
 T = TypeVar("T")
 
 
-def several(values: Iterable[T], what: str) -> list[T]:
-    """Return `values` as a list. what: its name in the message.
+def several(values: Iterable[T], name: str) -> list[T]:
+    """Return `values` as a list; a message calls them `name`.
 
     Raises:
         ArgumentTypeError: it is one text or path instead, or a table.
     """
-    return list(_iterable(values, what))
+    return list(_iterable(values, name))
 
 
-def items_of(values: Iterable[T], kind: type[T] | tuple[type, ...], what: str) -> Iterator[T]:
+def items_of(values: Iterable[T], kind: type[T] | tuple[type, ...], name: str) -> Iterator[T]:
     """Return `values` one by one, each checked to be of a class as it comes.
 
     Raises:
         ArgumentTypeError: it is one text instead, or a table; while iterating: an item is of
             another class.
     """
-    return _checked_items(_iterable(values, what), kind, what)
+    return _checked_items(_iterable(values, name), kind, name)
 
 
-def _iterable(values: Iterable[T], what: str) -> Iterable[T]:
+def _iterable(values: Iterable[T], name: str) -> Iterable[T]:
     is_one = isinstance(values, (str, bytes, bytearray, os.PathLike, ModelHandle))
     is_table = hasattr(values, "columns")
     is_single = getattr(values, "ndim", 1) == 0  # an array of numpy
@@ -51,10 +51,10 @@ def _iterable(values: Iterable[T], what: str) -> Iterable[T]:
         hint = "put it in a list, even if it is the only one"
     elif is_table:
         hint = 'give one of its columns: table["NAME"]'
-    raise ArgumentTypeError(f"{what} must be a list, not {given(values)}", hint=hint)
+    raise ArgumentTypeError(f"{name} must be a list, not {given(values)}", hint=hint)
 
 
-def _checked_items(values: Iterable[T], kind: type[T] | tuple[type, ...], what: str) -> Iterator[T]:
+def _checked_items(values: Iterable[T], kind: type[T] | tuple[type, ...], name: str) -> Iterator[T]:
     kinds = kind if isinstance(kind, tuple) else (kind,)
     for index, value in enumerate(values):
         if not isinstance(value, kinds):
@@ -63,13 +63,13 @@ def _checked_items(values: Iterable[T], kind: type[T] | tuple[type, ...], what: 
             wanted = " or ".join(with_article(kind.__name__) for kind in kinds)
             is_bytes = isinstance(value, bytes) and str in kinds
             raise ArgumentTypeError(
-                f"{what}[{index}] must be {wanted}, not {given(value)}",
+                f"{name}[{index}] must be {wanted}, not {given(value)}",
                 hint="decode the bytes first" if is_bytes else "",
             )
         yield value
 
 
-def check_no_dataset(value: object, what: str) -> None:
+def check_no_dataset(value: object, name: str) -> None:
     """Check that `value`, which is a text, is no data set or data frame itself.
 
     Raises:
@@ -77,19 +77,19 @@ def check_no_dataset(value: object, what: str) -> None:
     """
     if hasattr(value, "column_names") or hasattr(value, "columns"):
         raise ArgumentTypeError(
-            f"{what} must be a path or a rnnlm.Corpus, not {given(value)}",
+            f"{name} must be a path or a rnnlm.Corpus, not {given(value)}",
             hint="write rnnlm.Corpus.from_dataset(data)",
         )
 
 
-def check_class(value: object, kind: type, what: str) -> None:
-    """Check that `value` is of a class. what: its name in the message.
+def check_class(value: object, kind: type, name: str) -> None:
+    """Check that `value`, which a message calls `name`, is of a class.
 
     Raises:
         ArgumentTypeError: it is not.
     """
     if not isinstance(value, kind):
-        raise ArgumentTypeError(f"{what} must be {with_article(kind.__name__)}, not {given(value)}")
+        raise ArgumentTypeError(f"{name} must be {with_article(kind.__name__)}, not {given(value)}")
 
 
 # ---- Ids that models read, their shapes, and states.

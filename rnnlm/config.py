@@ -58,8 +58,8 @@ _PERCENT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*", re.ASCII)
 
 def about(description: str, **limits: Any) -> Meta:
     """Describe a setting, for the `Annotated` of its field: `Annotated[int, about("words of an
-    n-gram", ge=1)]`. limits: as :class:`msgspec.Meta` takes them, with `title`, the word for its
-    value in help, and `extra`."""
+    n-gram", ge=1)]`. `limits` are arguments of :class:`msgspec.Meta`, such as `title`, the word for
+    its value in help."""
     return Meta(description=description, **limits)
 
 
@@ -155,8 +155,8 @@ class ResolvedSettings:
 def resolve(
     classes: Iterable[type], layers: Iterable[SettingsLayer], keywords: Collection[str] = ()
 ) -> ResolvedSettings:
-    """Merge `layers` (later ones win) over the defaults of the settings `classes`. keywords: of the
-    function that takes the settings, one of which may be meant by an unknown name."""
+    """Merge `layers` (later ones win) over the defaults of the settings `classes`. An unknown name
+    may mean one of the `keywords` of the function that takes the settings."""
     classes = tuple(classes)
     kinds: dict[str, Any] = {}
     for cls in classes:
@@ -310,7 +310,7 @@ def from_stored(
     cls: type[Settings], values: Mapping[str, Any], parts: Iterable[type] = ()
 ) -> Settings:
     """Return settings of `cls` as a model folder stores them: unknown names are ignored, missing
-    ones take the default. parts: the classes of its parts."""
+    ones take the default. `parts` are the classes of its parts."""
     # The folder has settings of training, too.
     classes = [cls, *parts]
     names = names_of(classes)
@@ -328,14 +328,12 @@ SettingValue: TypeAlias = str | int | float | bool | Sequence[str | int | float]
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting as its class declares it. schemas: the alternatives of its type, as JSON schemas.
-    choices: the texts that it can be, if there are only some. title: the placeholder of its
-    value."""
+    """One setting as its class declares it."""
 
-    schemas: list[dict[str, Any]]
-    choices: tuple[str, ...]
+    schemas: list[dict[str, Any]]  # of the alternatives of its type, as JSON schemas
+    choices: tuple[str, ...]  # the texts that it can be, if there are only some
     default: object
-    title: str
+    title: str  # the placeholder of its value
     description: str
 
 
@@ -368,8 +366,8 @@ def needs(**others: Collection[Any]) -> dict[str, Needs]:
     """Declare the needs of a setting without which it has no effect, for the `extra` of its
     :class:`msgspec.Meta`.
 
-    others: values of another setting, one of which is needed; ANY: any that switches it on. Of
-    several others, one is enough.
+    `others` are other settings, each with the values of which it needs one, or with ANY for any
+    value that switches it on. Of several others, one is enough.
     """
     return {_NEEDS: others}
 
@@ -412,8 +410,8 @@ def warn_of_idle(resolved: ResolvedSettings, config: str = "", **beside: Any) ->
     """Send a notice that names requested settings that have no effect with the others.
 
     A person requests settings by giving them, one by one or in a grid, or in the file `config` with
-    values other than the defaults; a setting that is switched off is never idle. beside: values by
-    name that are no settings, but needed by some.
+    values other than the defaults; a setting that is switched off is never idle. Some settings need
+    values that are no settings: these are given in `beside`, by name.
     """
     values = {**resolved.values, **beside}
     idle = []

@@ -31,11 +31,10 @@ LONGEST_MESSAGE = 1000  # characters: quotations from a file may be of any lengt
 
 
 class Keyword(NamedTuple):
-    """A setting or parameter that a message names. value: the value to give it; ...: nothing
-    special."""
+    """A setting or parameter that a message names."""
 
     name: str
-    value: object = ...
+    value: object = ...  # the value to give it; ...: nothing special
 
     def __str__(self) -> str:
         if self.value is ...:
@@ -255,8 +254,8 @@ def visible(text: str, kept: str = "") -> str:
 
 
 def require_package(module: str, extra: str, use: str) -> ModuleType:
-    """Import the module of that name, which the extra `extra` installs. use: its purpose, such as
-    "CTC beam searches"."""
+    """Import the module of that name, which the extra `extra` installs. An error says
+    that `use`, such as "CTC beam searches", need it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -1,6 +1,6 @@
 """Events of a training run. Each event is a frozen value; the caller decides what to show.
 
-kind: its name in metrics.jsonl, which stays when a class is renamed.
+The `kind` of an event is its name in metrics.jsonl, which stays when a class is renamed.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ class SaveSignal:
     """Call it to ask whether the run should save a checkpoint now: the caller asked, or a failed
     write is due to be tried again.
 
-    retry_at: on time.monotonic's clock; None where all is saved.
+    It is tried again at `retry_at` on time.monotonic's clock, which is None where all is saved.
     """
 
     def __init__(self, asked: Callable[[], bool] = never) -> None:

@@ -54,9 +54,8 @@ class RunCancelled(RnnlmError):
 class WorkerPool:
     """A pool of workers behind one executor.
 
-    size: how many tasks are worked on at once. most: how many are handed out; None: AHEAD for each
-    worker. A pool that can lose something it depends on reports it in `check`, and in its own
-    errors in `outcome`.
+    It works on `size` tasks at once and hands out at most `most`, by default AHEAD a worker. A pool
+    that can lose something it depends on reports it in `check`, and in its own errors in `outcome`.
     """
 
     def __init__(self, executor: Executor, size: int, most: int | None = None) -> None:
@@ -316,7 +315,7 @@ class ProcessExecutor(Executor):
 
 class WorkerProcess:
     """A process that works for this one, in its own session: Ctrl-C on the terminal does not reach
-    it. reported: how much of its call is done, as it reports it."""
+    it. It reports how much of its call is done, which `reported` holds."""
 
     reported = 0.0
 

@@ -337,8 +337,8 @@ class LabelModel(Protocol):
 
 
 def check_use(command: str, of_task: str, name: str | None) -> None:
-    """Refuse a command that does nothing with the models of a task. name: of the model; None of one
-    in memory."""
+    """Refuse a command that does nothing with the models of a task. A model in memory has no
+    `name`."""
     learned = task(of_task)
     if command in learned.commands:
         return
@@ -354,8 +354,8 @@ def check_use(command: str, of_task: str, name: str | None) -> None:
 
 
 def can_use(command: str, of_task: str, kind: str, need: str = "") -> bool:
-    """Return whether a command does anything with the models of a kind. need: the ability that they
-    must have (`Kind.has`). A command that no task mentions takes all models."""
+    """Return whether a command does anything with the models of a kind, which must have the ability
+    `need` (see `Kind.has`). A command that no task mentions takes all models."""
     learned = task(of_task)
     if need and kind not in kinds_with(need, of_task):
         return False
@@ -365,7 +365,7 @@ def can_use(command: str, of_task: str, kind: str, need: str = "") -> bool:
 
 
 def check_is_language_model(of_task: str, name: str | None) -> None:
-    """Refuse models of other tasks. name: of the model; None of one in memory."""
+    """Refuse models of other tasks. A model in memory has no `name`."""
     if of_task != LANGUAGE_MODEL:
         learned = task(of_task)
         raise UsageError(
@@ -376,7 +376,7 @@ def check_is_language_model(of_task: str, name: str | None) -> None:
 
 
 def check_same_task(tasks: Mapping[str, str]) -> None:
-    """Refuse models of several tasks. tasks: of each model, by its name."""
+    """Refuse models of several tasks; `tasks` holds the task of each model by its name."""
     if len(set(tasks.values())) > 1:
         why = ", ".join(
             f"{name} is {task(task_name).singular}" for name, task_name in tasks.items()

@@ -102,7 +102,7 @@ def cpu_quota(root: Path = Path("/")) -> float:
     """Return how many processors' time the control groups of this process give it: its own and
     those that hold it (containers, batch systems, systemd); infinity without a quota.
 
-    root: the folder that holds proc, and in which control groups are mounted.
+    `root` is the folder that holds proc, and in which control groups are mounted.
     """
     quota = math.inf
     with contextlib.suppress(OSError, ValueError, IndexError):  # not Linux, or another form
@@ -257,8 +257,7 @@ def return_freed(kept_bytes: int = 1 << 20) -> None:
     """Give freed memory back to the system, and from now on at once, so that memory held is memory
     used (glibc; elsewhere nothing happens). Arrow would keep its own.
 
-    kept_bytes: smaller arrays stay in the process when they are freed: new pages for each take
-    time.
+    Arrays below `kept_bytes` stay in the process when they are freed: new pages for each take time.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if "pyarrow" in sys.modules:
@@ -325,11 +324,11 @@ def parse_size(text: str, name: str = "memory") -> int:
 
 @dataclass(frozen=True)
 class Rank:
-    """The rank of this process in a run. local_rank: its rank on its machine."""
+    """The rank of this process in a run."""
 
     rank: int = 0
     count: int = 1
-    local_rank: int = 0
+    local_rank: int = 0  # on its machine
 
     def __str__(self) -> str:
         return f"process {self.rank + 1} of {self.count}"

@@ -344,8 +344,8 @@ def html_table(
 ) -> str:
     """Write a small HTML table, everything in it escaped, without style or script.
 
-    columns: the headings; none for a table of facts, whose first cells are headings. note: a line
-    below the table.
+    `columns` are the headings; a table of facts has none, as its first cells are headings. `note`
+    is a line below the table.
     """
     # Caption and headings.
     parts = ["<table>"]

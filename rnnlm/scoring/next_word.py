@@ -65,17 +65,14 @@ def tokens_as_words(top_K2: np.ndarray, symbols: Sequence[str]) -> tuple[NextWor
 @dataclass(frozen=True)
 class _Beginning:
     """The pieces of a word so far, their cost (nats) after the context, and the state after all of
-    them: a row of `state_B`.
-
-    logprob_V: of the next piece. order: the pieces that may continue it, likeliest first.
-    """
+    them: a row of `state_B`."""
 
     ids: tuple[int, ...]
     cost_nats: float
     state_B: State
     row: int
-    logprob_V: np.ndarray
-    order: np.ndarray
+    logprob_V: np.ndarray  # of the next piece
+    order: np.ndarray  # the pieces that may continue the word, likeliest first
 
 
 @dataclass(frozen=True, order=True)
@@ -107,11 +104,8 @@ class WordSearch:
         self, ids_T: np.ndarray, places: Sequence[int], begun: str = "", state: State | None = None
     ) -> Iterator[Iterator[NextWord]]:
         """Yield the words at each of the ascending `places` of a line, before the token there,
-        likeliest first.
-
-        begun: the beginning of each word, as the tokenizer writes it. state: where the line begins;
-        None: in the model's initial state.
-        """
+        likeliest first. Each begins with `begun`, as the tokenizer writes it; the line begins in
+        `state`, by default the model's initial one."""
         inputs_T = np.concatenate([[self.model.tokenizer.boundary_id], ids_T]).astype(np.int64)
         if state is None:
             state = self.model.initial_state(1)

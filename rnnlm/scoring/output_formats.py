@@ -24,11 +24,11 @@ Scores = Mapping[str, SentenceScore]  # of one sentence, by model
 
 @dataclass(frozen=True)
 class TextForm:
-    """A text format of scores. name: jsonl, tsv or csv. layout: makes rows of a table."""
+    """A text format of scores."""
 
-    name: str
+    name: str  # jsonl, tsv or csv
     settings: ScoringSettings
-    layout: RowLayout
+    layout: RowLayout  # makes rows of a table
 
     @property
     def header(self) -> str:
@@ -68,14 +68,12 @@ def _cell(value: object) -> str:
 
 @dataclass
 class Tally:
-    """Counts over scores. without_score: sentences, by model. with_words: sentences that can
-    be read and have words. not_utf8: sentences that are not UTF-8.
-    first_reason: why the first of the sentences that cannot be read cannot be read."""
+    """Counts of sentences over scores."""
 
-    without_score: Counter[str] = field(default_factory=Counter)
-    with_words: int = 0
+    without_score: Counter[str] = field(default_factory=Counter)  # by model
+    with_words: int = 0  # they can be read
     not_utf8: int = 0
-    first_reason: str | None = None
+    first_reason: str | None = None  # why the first unreadable sentence cannot be read
 
     def observe(self, chunk: ModelsChunk) -> None:
         """Count the sentences of a chunk."""

@@ -41,10 +41,10 @@ class PrefixScorer(Protocol[P]):
     """Scores tokens after a prefix, in any thread.
 
     A prefix has `token_ids`, which are equal where the model makes no difference between two
-    prefixes. order: the longest n-gram that the model knows; UNBOUNDED: it may remember everything.
+    prefixes.
     """
 
-    order: int
+    order: int  # of the longest n-gram that the model knows; UNBOUNDED: it may remember everything
 
     @property
     def model(self) -> LanguageModel:
@@ -247,8 +247,8 @@ def score_and_compare(
     """Return the scores of :func:`score_trie`, for a model of any kind, and whether each token is
     the likeliest of all at its place.
 
-    compared_S: the token of each span at which the comparison begins. It ends at the first token
-    that is not the likeliest. Tokens that are not compared count as not the likeliest.
+    In each span the comparison begins at the token `compared_S`, and ends at the first one that is
+    not the likeliest. Tokens that are not compared count as not the likeliest.
     """
     logprob_N = np.zeros(len(ids))
     is_likeliest_N = np.zeros(len(ids), dtype=bool)
@@ -279,9 +279,8 @@ class _PrefixTrie:
     """L sorted lines. At each depth, the first of the lines with the same beginning is the row that
     reads for all of them.
 
-    shared_L: how many tokens each line has in common with the line before it. joins_L: the depth
-    from which a line is read in a separate row. is_open_L: whether the line is still compared with
-    the likeliest tokens.
+    A line has `shared_L` tokens in common with the line before it, and is read in a separate row
+    from the depth `joins_L`. While `is_open_L`, it is compared with the likeliest tokens.
 
     "the cat ran" and "the cat sat" share two tokens, and the three inputs `</s> the cat`. A network
     reads these once, as the hidden vector after `cat` serves both `ran` and `sat`; the second line
@@ -388,11 +387,8 @@ class _PrefixTrie:
     def _compare(
         self, depth: int, rows: np.ndarray, predict_rows: Callable[[np.ndarray], Array]
     ) -> None:
-        """Compare the tokens of lines at this depth with the likeliest ones.
-
-        predict_rows: takes rows, (M,), and returns the log-probabilities (nats) of every token
-        there, (M, V).
-        """
+        """Compare the tokens of lines at this depth with the likeliest ones. `predict_rows` takes
+        rows, (M,), and returns the log-probabilities (nats) of every token there, (M, V)."""
         lines = self._compared_at(depth)
         if not len(lines):
             return

@@ -46,20 +46,14 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class RowLayout:
-    """The columns of a table of scores. carried: columns of the input; own: the others, between
-    `id` and `reason`.
-
-    measures: measures of words besides their surprisal. with_probability: sentences, tokens and
-    words have a column `probability`. with_model: a column `model` comes first, as several models
-    have rows.
-    """
+    """The columns of a table of scores."""
 
     by: By
-    carried: tuple[str, ...]
-    own: tuple[str, ...]
-    measures: tuple[str, ...] = ()
-    with_probability: bool = False
-    with_model: bool = False
+    carried: tuple[str, ...]  # columns of the input
+    own: tuple[str, ...]  # the others, between `id` and `reason`
+    measures: tuple[str, ...] = ()  # of words, besides their surprisal
+    with_probability: bool = False  # sentences, tokens and words have a column `probability`
+    with_model: bool = False  # a column `model` comes first, as several models have rows
 
     @property
     def columns(self) -> list[str]:
@@ -130,10 +124,7 @@ def layout(
     probabilities: bool = False,
 ) -> RowLayout:
     """Return the layout of the scores that `settings` ask for: of tokens, else of words, else of
-    regions, else of sentences.
-
-    region_names: whether regions come from columns, which name them.
-    """
+    regions, else of sentences. With `region_names`, regions come from columns, which name them."""
     made = functools.partial(
         RowLayout, carried=tuple(carried), with_probability=probabilities, with_model=several_models
     )
@@ -141,6 +132,8 @@ def layout(
     region: tuple[str, ...] = ()
     if settings.with_regions:
         region = ("region_index", "region") if region_names else ("region_index",)
+
+    # The smallest units that are asked for have the rows.
     if settings.tokens:
         return made("token", own=(*_TOKEN, *probability))
     if settings.words:
@@ -184,8 +177,8 @@ class SentenceScores(tabular.RecordList[SentenceScore]):
         columns = self._columns_by(by)
         for score in self:
             if not _has_rows(score, by):
-                what = f"sentence {score.id} was scored without its {by}s"
-                raise UsageError(what, hint=_ASK_FOR[by])
+                message = f"sentence {score.id} was scored without its {by}s"
+                raise UsageError(message, hint=_ASK_FOR[by])
         carried = tuple(self[0].columns) if self else ()
         table = RowLayout(by, carried, columns, tuple(MEASURES))
         return [row for score in self for row in table.rows({"": score})]

@@ -58,15 +58,14 @@ SignatureT = TypeVar("SignatureT")  # a signature, or one by model
 
 @dataclass(frozen=True)
 class Chunk(Generic[ScoreT, SignatureT]):
-    """Sentences that were read together, as a sequence of their scores. scores: one for each; none
-    where the chunk was skipped.
+    """Sentences that were read together, as a sequence of their scores.
 
-    signature: the data and method of all scores so far. A given text counts as a part of its line,
-    separated by a tab, and so does the source that a decoder reads.
+    The signature tells the data and method of all scores so far. A given text counts as a part of
+    its line, separated by a tab, and so does the source that a decoder reads.
     """
 
     sentences: list[Sentence]
-    scores: list[ScoreT]
+    scores: list[ScoreT]  # one for each sentence; none where the chunk was skipped
     signature: SignatureT
 
     def __iter__(self) -> Iterator[ScoreT]:
@@ -115,12 +114,12 @@ def score_sentences(
     return scores
 
 
-def _one_for_each(texts: Iterable[str], count: int, what: str) -> list[str]:
+def _one_for_each(texts: Iterable[str], count: int, name: str) -> list[str]:
     """Return texts, one for each of `count` sentences; refuse another number."""
-    values = list(items_of(texts, str, what))
+    values = list(items_of(texts, str, name))
     if len(values) != count:
         raise UsageError(
-            f"{len(values)} {what} for {plural(count, 'sentence')}",
+            f"{len(values)} {name} for {plural(count, 'sentence')}",
             hint="give one for all, or one for each",
         )
     return values
@@ -135,8 +134,8 @@ def score_chunks(
     """Yield the scores of `sentences` of any number, chunk by chunk; the same sentences are always
     cut into the same chunks.
 
-    model: as for :func:`score_sentences`. skip: how many sentences were scored before; their chunks
-    are read only as far as later scores depend on them.
+    The first `skip` sentences were scored before: their chunks are read only as far as later scores
+    depend on them.
 
     Raises:
         UsageError: the settings contradict each other or the model.
@@ -173,8 +172,8 @@ def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
 class SentenceScorer:
     """Scores chunks of sentences, one after the other or side by side.
 
-    name: the model's name in notices. unseen_by: tokenizers, by the names of their models; a notice
-    at the end names marks that they have never seen.
+    Notices call the model `name`. The tokenizers in `unseen_by` have the names of their models; a
+    notice at the end names marks that they have never seen.
     """
 
     def __init__(
@@ -599,10 +598,11 @@ def _is_plain(sentences: Sequence[Sentence]) -> bool:
 
 
 def checked_text(text: str, where: str, special_symbols: str, hint: str = REMOVE_OR_TREAT) -> str:
-    """Return the text of a sentence as it is read, `special_symbols` treated. where: the name of
-    its place in messages; hint: the way out if `<s>` or `</s>` is an error.
+    """Return the text of a sentence as it is read, `special_symbols` treated. Messages name its
+    place, `where`; `hint` is the way out if `<s>` or `</s>` is an error.
 
-    TextError: it is not UTF-8, or holds a newline; or `<s>` or `</s>`, where that is an error.
+    Raises:
+        TextError: it is not UTF-8, or holds a newline; or `<s>` or `</s>`, where that is an error.
     """
     surrogate = SURROGATE.search(text)
     if surrogate:

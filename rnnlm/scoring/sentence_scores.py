@@ -100,26 +100,21 @@ class SentenceScore:
 
 @dataclass(frozen=True)
 class ReadSentences:
-    """Sentences that were read together. begins: (lines,) the first token of each that is scored.
-    logprob_N: of all tokens, nats.
-
-    words: places of the tokenizer's words; shown: the words that are shown; seen: predictions
-    there. frequency_W: frequencies of shown words. initial: beginnings of lines that have sources.
-    """
+    """Sentences that were read together."""
 
     tokenizer: Tokenizer
     settings: ScoringSettings
     sentences: list[Sentence]
     lines: list[str]
     encoded: Encoded
-    begins: np.ndarray
-    logprob_N: np.ndarray
-    words: WordSpans
+    begins: np.ndarray  # (lines,) the first token of each that is scored
+    logprob_N: np.ndarray  # nats, of all tokens
+    words: WordSpans  # of the tokenizer
     shown: ShownWords | None
-    seen: DistributionColumns
-    frequency_W: np.ndarray
+    seen: DistributionColumns  # predictions at the shown words
+    frequency_W: np.ndarray  # of shown words
     search: WordSearch | None
-    initial: Initial | None = None
+    initial: Initial | None = None  # beginnings of lines that have sources
 
     def records(self) -> Iterator[SentenceScore]:
         """Yield one record for each sentence, in their order."""

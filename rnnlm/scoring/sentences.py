@@ -53,10 +53,7 @@ PREFIX = "input_"  # of a carried column that has the name of one of ours
 
 class CarriedColumns:
     """The columns that are carried through: the columns of the first table, so that all rows have
-    the same.
-
-    keep: their names; None: all but those that :meth:`begin_table` leaves out.
-    """
+    the same. `keep` are their names; with None, :meth:`begin_table` leaves out some."""
 
     def __init__(self, keep: Sequence[str] | None) -> None:
         self._keep = keep
@@ -67,8 +64,12 @@ class CarriedColumns:
     def begin_table(
         self, source: str, names: Sequence[str], left_out: set[str], always: Sequence[str] = ()
     ) -> None:
-        """Begin a table with columns of these names. always: columns that are carried in any case.
-        TextError: one of the columns to keep is not among them."""
+        """Begin a table with columns of these names, of which those in `always` are carried in any
+        case.
+
+        Raises:
+            TextError: one of the columns to keep is not among them.
+        """
         keep = [column_named(name, names, source) for name in self._keep or ()]
         self._known = {*names, *left_out}
         if self._shown is None:
@@ -93,12 +94,12 @@ class CarriedColumns:
                 "these columns are left out",
             )
 
-    def notify_once(self, what: str, rule: str) -> None:
+    def notify_once(self, place: str, rule: str) -> None:
         """Send a notice of the first place where the rule applies; it holds for those that
         follow."""
         if rule not in self._rules_noticed:
             self._rules_noticed.add(rule)
-            notice(f"{what}: {rule}")
+            notice(f"{place}: {rule}")
 
     def of(self, row: Row) -> dict[str, Any]:
         """Return the columns that a row carries, by the names in the result."""
@@ -265,9 +266,13 @@ def of_texts(
     region_mark: str | None = None,
     sources: str | Iterable[str] | None = None,
 ) -> Iterator[Sentence]:
-    """Yield the sentences of texts at hand. given, sources: one for all, or one for each.
-    region_mark: the mark that separates regions in a text. TextError: it is inside a word.
-    UsageError: it cannot separate regions."""
+    """Yield the sentences of texts at hand. All may have one given text and one source, or each its
+    own.
+
+    Raises:
+        TextError: `region_mark`, which separates regions in a text, is inside a word.
+        UsageError: it cannot separate regions.
+    """
     if region_mark is not None:
         check_mark(region_mark)
     rows = zip(texts, _for_each(given), _for_each(sources), strict=False)

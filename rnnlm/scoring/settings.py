@@ -61,7 +61,7 @@ class SentenceSettings(ValidatedSettings):
     target_column: Annotated[
         str | None,
         about(
-            "column of a table that holds the targets; `column` names that of the sources; "
+            "column of a table that holds the targets; `column` then names the sources; "
             "none: found as in rnnlm train",
             title="NAME",
         ),

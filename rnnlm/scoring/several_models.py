@@ -32,8 +32,8 @@ def score_chunks_of_models(
     waits: Callable[[], bool] = never,
 ) -> Iterator[ModelsChunk]:
     """Yield the scores of `sentences` by several models, chunk by chunk. Each model reads a chunk
-    before the next one is taken, so that no more than a chunk is held. waits: whether the next
-    sentence has to be waited for, before which a chunk ends."""
+    before the next one is taken, so that no more than a chunk is held. A chunk ends where `waits`
+    tells that the next sentence has to be waited for."""
     if not models:
         raise UsageError("no model to score with", hint="name at least one")
     most_lines = min(lines_per_chunk(model, settings) for model in models.values())

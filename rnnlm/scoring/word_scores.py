@@ -56,23 +56,18 @@ def probability_of(surprisal_bits: float | None) -> float:
 
 @dataclass(frozen=True)
 class DistributionColumns:
-    """Statistics of the predictions at the shown words. log_boundary: log B (nats) where it is
-    needed.
+    """Statistics of the predictions at the shown words, empty where not asked for."""
 
-    entropy_bits: (W,), likeliest: (W, K, 2) ids and log-probabilities (nats) of tokens; empty where
-    not asked for.
-    """
-
-    log_boundary: np.ndarray
-    entropy_bits: np.ndarray
-    likeliest: np.ndarray
+    log_boundary: np.ndarray  # log B (nats) where it is needed
+    entropy_bits: np.ndarray  # (W,)
+    likeliest: np.ndarray  # (W, K, 2) ids and log-probabilities (nats) of tokens
 
     @classmethod
     def of(
         cls, columns: np.ndarray, names: Sequence[str], is_boundary: np.ndarray
     ) -> "DistributionColumns":
         """Sort predictions side by side, under these names in their order, the likeliest tokens
-        last; is_boundary: where B is needed."""
+        last. B is needed where `is_boundary`."""
         nothing: np.ndarray = np.zeros(0)
         # The names of one column each; "likeliest" has all that are left.
         named = dict(zip(names, columns.T, strict=False)) if columns.ndim > 1 else {}
@@ -155,7 +150,7 @@ def nullable(values: np.ndarray) -> list[float | None]:
 
 
 class WordFrequencies:
-    """The frequencies of the words of a tokenizer. are_known: false where tokens are pieces of
+    """The frequencies of the words of a tokenizer. They are not known where tokens are pieces of
     words, or were not counted."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -248,8 +243,11 @@ class RegionScore:
 
 
 def split_regions(text: str, mark: str, where: str) -> tuple[Region, ...]:
-    """Return the regions of `text`, which `mark` separates. TextError: the mark is inside a word;
-    where: the place of the text, for the message."""
+    """Return the regions of `text`, which `mark` separates.
+
+    Raises:
+        TextError: the mark is inside a word of the text, whose place is `where`.
+    """
     parts = text.split(mark)
     last = ""
     for index, part in enumerate(parts):

@@ -55,19 +55,16 @@ def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
 
 
 def text(name: str, manifest: Manifest, tokenizer: Tokenizer, usage: str | None = None) -> str:
-    """Return the card as Markdown.
-
-    usage: Markdown on how other programs use the model, which is exported to them; None: the
-    commands of rnnlm.
-    """
+    """Return the card as Markdown. For an exported model, `usage` is Markdown on how other programs
+    use it; without it, the card has the commands of rnnlm."""
     task = registry.task(manifest.task)
-    what = task.singular[0].upper() + task.singular[1:]
+    title = task.singular[0].upper() + task.singular[1:]
     lines = [f"# {name}", ""]
-    lines += [f"{what} of kind `{manifest.model}`, {_origin(manifest.training)}.", ""]
+    lines += [f"{title} of kind `{manifest.model}`, {_origin(manifest.training)}.", ""]
 
     # A table of facts, whose header row is empty, then a table of the metrics.
     lines += ["| | |", "|---|---|"]
-    lines += [f"| {what} | {value} |" for what, value in facts(manifest, tokenizer)]
+    lines += [f"| {label} | {value} |" for label, value in facts(manifest, tokenizer)]
     lines += ["", *_numbers(task, stored_evaluations(manifest))]
 
     if manifest.made_by:
@@ -105,8 +102,8 @@ def settings_of(manifest: Manifest) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ExpectedSettings:
-    """The settings that a model's settings are compared with: those of its recipe, or the defaults
-    of its kind if it has no known recipe."""
+    """The settings that a model's settings are compared with: its recipe's, or the defaults of its
+    kind if it has no known recipe."""
 
     recipe: str | None
     values: Mapping[str, object]
@@ -207,12 +204,12 @@ def tokenizer_settings(
 ) -> dict[str, list[str]]:
     """Return the settings of each tokenizer, by its purpose, that are not the defaults."""
     settings_by_use = {}
-    for what, tokenizer in tokenizers.items():
-        if what.startswith("target"):
+    for use, tokenizer in tokenizers.items():
+        if use.startswith("target"):
             of_target = not_defaults(tokenizer.to_settings(), TokenizerSettings)
-            settings_by_use[what] = [f"{_OF_TARGET}{setting}" for setting in of_target]
+            settings_by_use[use] = [f"{_OF_TARGET}{setting}" for setting in of_target]
         else:
-            settings_by_use[what] = not_defaults(manifest.tokenizer, TokenizerSettings)
+            settings_by_use[use] = not_defaults(manifest.tokenizer, TokenizerSettings)
     return settings_by_use
 
 
@@ -268,8 +265,8 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
 def _part_facts(
     parts: Sequence[Mapping[str, Any]], fingerprints: Sequence[str], weights: str
 ) -> Iterator[tuple[str, str]]:
-    """Yield the models that a mixture or a joined model was made of. weights: where theirs come
-    from."""
+    """Yield the models that a mixture or a joined model was made of, and the origin of their
+    `weights`."""
     for number, (part, fingerprint) in enumerate(zip(parts, fingerprints, strict=True), start=1):
         text = f"`{part['model']}`, weight {part['weight']:.4f}, fingerprint `{fingerprint}`"
         if "adaptation" in part:

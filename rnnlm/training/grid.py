@@ -274,9 +274,12 @@ CURVES = "curves.svg"
 
 @dataclass(frozen=True)
 class GridPlan:
-    """A grid made definite: each of its runs planned, or done already. differing: other settings
-    than the grid's in which runs differ, the value of each run by its name. shared: settings that
-    all runs take from the first one, as their recipes set them differently."""
+    """A grid made definite: each of its runs planned, or done already.
+
+    Runs differ in the settings of the grid and in others, `differing`, which hold the value of each
+    run by its name. All runs take the settings `shared` from the first one, as their recipes set
+    them differently.
+    """
 
     request: GridRequest
     folder: Path
@@ -411,8 +414,8 @@ def _planned_and_run(
 def plan_grid(
     request: GridRequest, progress: Progress = silent, is_shown: bool = False
 ) -> GridPlan:
-    """Plan each run of a grid. Texts are read and encoded once for all runs that read them in the
-    same way. is_shown: as for :func:`rnnlm.training.plan.plan`."""
+    """Plan each run of a grid, as :func:`rnnlm.training.plan.plan` does. Texts are read and encoded
+    once for all runs that read them in the same way."""
     # Refuse requests that cannot be a grid before any text is read.
     if current_rank().count > 1:
         raise UsageError(

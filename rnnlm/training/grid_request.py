@@ -39,9 +39,8 @@ LONGEST_NAME = 150  # characters of a folder's name
 
 @dataclass(frozen=True)
 class GridRequest:
-    """A request for a grid. request: the common part of all runs; its output is the grid's folder.
-    axes: the values of each setting of the grid, as text; `model` and `recipe` may be among
-    them."""
+    """A request for a grid: the common part of all runs, whose output is the grid's folder, and the
+    values of each setting of the grid, as text. `model` and `recipe` may be among the settings."""
 
     request: TrainingRequest
     axes: Mapping[str, tuple[str, ...]]
@@ -49,12 +48,11 @@ class GridRequest:
 
 @dataclass(frozen=True)
 class Combination:
-    """One run of a grid, before its text is read. values: of the grid's settings. request: saves
-    in a folder within the grid's folder."""
+    """One run of a grid, before its text is read."""
 
     name: str
-    values: dict[str, str]
-    request: TrainingRequest
+    values: dict[str, str]  # of the grid's settings
+    request: TrainingRequest  # saves in a folder within the grid's folder
     kind: registry.Kind
     resolved: ResolvedSettings
 

@@ -115,7 +115,7 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
     if source:
         yield "imported from", source
     codec = stored_model.content(folder, manifest)[1]
-    facts = {what: value.replace("`", "") for what, value in card.facts(manifest, codec)}
+    facts = {label: value.replace("`", "") for label, value in card.facts(manifest, codec)}
 
     # The settings that differ from the recipe, or else from the defaults.
     expected = card.expected_settings(manifest)
@@ -127,11 +127,11 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
     elif differing:
         facts["settings"] = "; ".join(differing)
 
-    parts = [what for what in facts if what.startswith("part ")]
+    parts = [label for label in facts if label.startswith("part ")]
     omitted = {"step", "seconds", "model", *parts[MOST_PARTS:]}
-    for what, value in facts.items():
-        if what not in omitted and value != "-":
-            yield what, value
+    for label, value in facts.items():
+        if label not in omitted and value != "-":
+            yield label, value
     if len(parts) > MOST_PARTS:
         yield "more parts", f"{len(parts) - MOST_PARTS:,}"
 
@@ -174,16 +174,16 @@ def _estimated(estimates: dict[str, Any]) -> Iterator[tuple[str, str]]:
     line, the lowest order first."""
     by_order: dict[str, list[str]] = {}
     for name, value in estimates.items():
-        what, of_order, _ = name.partition(" of order ")
+        quantity, of_order, _ = name.partition(" of order ")
         if of_order:
-            by_order.setdefault(what, []).append(_values(value))
+            by_order.setdefault(quantity, []).append(_values(value))
         else:
             yield name, _values(value)
-    for what, orders in by_order.items():
+    for quantity, orders in by_order.items():
         shown = orders[:MOST_ORDERS]
         if len(orders) > MOST_ORDERS:
             shown.append("...")
-        yield f"{what} by order", " / ".join(shown)
+        yield f"{quantity} by order", " / ".join(shown)
 
 
 def _values(value: float | list[float] | dict[str, float]) -> str:

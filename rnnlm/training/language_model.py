@@ -38,8 +38,8 @@ class TextOptions(ValidatedSettings):
     """Settings for reading a text: from its source, and by a model, in one stream or each line
     alone (context; None: carry).
 
-    train: a training text that models are compared with, in which n-grams are looked up and, where
-    the models do not know, words are counted. progress: called during reading and scoring.
+    Models are compared with the training text `train`: n-grams are looked up in it, and words are
+    counted where the models do not know. `progress` is called during reading and scoring.
     """
 
     text_settings: TextSettings | None = None

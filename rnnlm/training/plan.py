@@ -46,9 +46,8 @@ _ANY_DEVICE = {"device": "cpu", "precision": "auto"}
 class Plan:
     """A request made definite: every setting with its origin, the encoded texts, the output folder.
 
-    identity: the identity of the run, by which the same command finds it again. holds_out: the
-    validation text was held out of the training text. overlaps: how much of the validation and the
-    test text (valid, test) is in the training text.
+    By its identity, the same command finds the run again. `overlaps` tells how much of the
+    validation and the test text (valid, test) is in the training text.
     """
 
     request: TrainingRequest
@@ -65,7 +64,7 @@ class Plan:
     found: str | None = None  # hash of config.json in its folder: other processes may replace it
     # Of the model of a run that was cut off in its exact evaluation, which is all that it lacks
     trained: Manifest | None = None
-    holds_out: bool = False
+    holds_out: bool = False  # whether the validation text was held out of the training text
     overlaps: Mapping[str, Overlap] = field(default_factory=dict)
     has_intervals: bool = False  # whether the exact evaluations at the end have 95 % intervals
 
@@ -136,8 +135,8 @@ def plan(
     """Plan the run of a request: a new one, or one that resumes. Of one that is done already,
     return its model; refuse a folder that holds another one.
 
-    progress: called with how far reading is. opener: reads and encodes the texts; None: the kind's
-    own. is_shown: nothing is trained, so that training modules need not be imported.
+    `progress` is called with how far reading is. `opener`, by default the kind's own, reads and
+    encodes the texts. If the plan is only shown, training modules need not be imported.
     """
     settled, output = _resolve(request)
     lock.check(output)
@@ -199,8 +198,8 @@ def _with_texts(
     progress: Progress,
     opener: Opener | None = None,
 ) -> Plan:
-    """Read and encode the texts of a run. begun: its existing state. valid: the texts that it names
-    to validate on."""
+    """Read and encode the texts of a run, which may have `begun` before. `valid` names its texts to
+    validate on."""
     # A resumed run already has its tokenizer.
     recipe, kind, resolved = settled
     task = registry.task(kind.task)
@@ -303,7 +302,7 @@ def _warn_of_replaced_start(resolved: ResolvedSettings, request: TrainingRequest
     idle = list(filter(resolved.is_requested, starts))
     if request.init_from and idle:
         notice(
-            f"without effect: {', '.join(idle)}; the weights are those of "
+            f"without effect: {', '.join(idle)}; the weights come from "
             + keyword("init_from")
             + f" {request.init_from}, except in layers that it lacks"
         )
@@ -315,7 +314,7 @@ def _warn_of_replaced_start(resolved: ResolvedSettings, request: TrainingRequest
     file = resolved.values.get("embeddings")
     if file and source:
         notice(
-            f"for the same words, the vectors of embeddings = {file} replace those of "
+            f"for the same words, vectors of embeddings = {file} replace vectors of "
             + name
             + f" {source}"
         )

@@ -20,13 +20,11 @@ class TrainingRequest:
     """A request to `train`. Settings: recipe < `extra_layers` < assignments (text, `--set`) < named
     flags.
 
-    text: none: the bundled corpus. recipe: a name, or FILE.toml, whose settings come above the
-    settings of the recipe that it names, or of the usual one. from_file: these settings; `recipe`
-    is then the one that the file names. extra_layers: settings of a grid, between the recipe and
-    the assignments. output: None: the default folder in ./checkpoints.
+    A recipe may be FILE.toml, whose settings come above the settings of the recipe that it names,
+    or of the usual one. These are in `from_file`; `recipe` is then the one that the file names.
     """
 
-    text: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()  # empty: the bundled corpus
     valid: Annotated[
         tuple[str, ...],
         about("validation text; none: the end of the text, see `holdout`", title="TEXT"),
@@ -53,8 +51,8 @@ class TrainingRequest:
     from_file: SettingsLayer | None = None
     assignments: dict[str, str] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)
-    extra_layers: tuple[SettingsLayer, ...] = ()
-    output: Path | None = None
+    extra_layers: tuple[SettingsLayer, ...] = ()  # of a grid, between recipe and assignments
+    output: Path | None = None  # None: the default folder in ./checkpoints
     overwrite: bool = False
     tokenizer_from: Annotated[
         str | None, about("use the tokenizer of another model, or of hf:FOLDER", title="MODEL")

@@ -33,9 +33,9 @@ _GENERAL = {"budget", "device", "precision", "threads", "seed", "save_every"}
 
 
 class ResolvedRequest(NamedTuple):
-    """A request made definite. recipe: its name; None: none is used."""
+    """A request made definite."""
 
-    recipe: str | None
+    recipe: str | None  # its name; None: none is used
     kind: registry.Kind
     resolved: ResolvedSettings
 
@@ -152,7 +152,7 @@ def _without_unchosen(
         known = {"task", *names_of(kind.all_settings)}
         values = {name: value for name, value in values.items() if name in known}
     for settings in kind.all_settings:
-        # What belongs to a setting comes after it: what is dropped here may own others.
+        # Settings come after the one that they belong to, and may own others themselves.
         for name, (owner, choices) in owners_of(settings).items():
             chosen = values.get(owner, getattr(settings, owner))
             for layer in above:  # the last one wins, and None is a choice, too
@@ -229,10 +229,10 @@ def _check_inherited(resolved: ResolvedSettings, inherited: list[_Inherited]) ->
             hint = f"leave {name} out: it is copied"
             if origin in origins:
                 hint = "start from one of them, or train both with the same settings"
-            what = f"{name} = {as_text(have)}{within(origin)} does not fit " + keyword(
+            message = f"{name} = {as_text(have)}{within(origin)} does not fit " + keyword(
                 source.option
             )
-            raise UsageError(what, f"it is {as_text(value)} in the {source.layer.origin}", hint)
+            raise UsageError(message, f"it is {as_text(value)} in the {source.layer.origin}", hint)
 
 
 # ---- Settings that a model of this kind does not have.
@@ -282,9 +282,9 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
         label for label, known_kind in registry.kinds_of(kind.task).items() if known_kind in owners
     ]
     if alike:
-        what = f"a model of kind {kind.name} has no setting {name!r}{within(origin)}"
+        message = f"a model of kind {kind.name} has no setting {name!r}{within(origin)}"
         raise SettingsError(
-            what, f"it belongs to: {', '.join(alike)}", "add " + keyword("model", alike[0])
+            message, f"it belongs to: {', '.join(alike)}", "add " + keyword("model", alike[0])
         )
     if owners:
         tasks = list(dict.fromkeys(owner.task for owner in owners))
@@ -331,9 +331,9 @@ def request_of(text: Paths | None, request: dict[str, Any]) -> TrainingRequest:
     return TrainingRequest(text=texts, flags=flags, **known)
 
 
-def _paths(given: Paths, what: str) -> tuple[str, ...]:
+def _paths(given: Paths, name: str) -> tuple[str, ...]:
     """Return one path or several as strings."""
     if isinstance(given, (str, os.PathLike)):
         return (os.fspath(given),)
-    check_no_dataset(given, what)
-    return tuple(os.fspath(path) for path in items_of(given, (str, os.PathLike), what))
+    check_no_dataset(given, name)
+    return tuple(os.fspath(path) for path in items_of(given, (str, os.PathLike), name))

@@ -130,10 +130,10 @@ class CompletedRun:
 
 @dataclass(frozen=True)
 class InterruptedRun:
-    """A run that was cut off. manifest: of its best model so far. stored: its last checkpoint;
-    None: training has finished, and only its exact evaluation is missing."""
+    """A run that was cut off. Without a last checkpoint, training has finished, and only its exact
+    evaluation is missing."""
 
-    manifest: Manifest
+    manifest: Manifest  # of its best model so far
     stored: checkpoints.LoadedCheckpoint | None
 
 
@@ -231,14 +231,15 @@ def check_text(folder: Path, begun: InterruptedRun, data: FittingData) -> None:
 def with_kept(
     resolved: ResolvedSettings, folder: Path, stored: checkpoints.LoadedCheckpoint
 ) -> ResolvedSettings:
-    """Return the settings of a run that resumes from a checkpoint: with those that its text has
-    brought it, but for how long it is. Notices say that it resumes, and where a longer budget would
-    have given the steps so far other learning rates."""
+    """Return the settings of a run that resumes from a checkpoint: with the settings that its text
+    has brought it, but for how long it is. Notices say that it resumes, and where a longer budget
+    would have given the steps so far other learning rates."""
     notice(
         f"the run in {folder} resumes after step {stored.state.facts['step']:,} ("
         + keyword("overwrite", True)
         + " starts it over)"
     )
+    # Keep the settings that the text has brought.
     kept = {}
     for name, value in stored.settings.items():
         is_kept = name in resolved.values and name not in MAY_CHANGE and name != BUDGET
@@ -246,6 +247,7 @@ def with_kept(
             kept[name] = value
     resolved = resolved.with_layer(f"the run in {folder}", kept)
 
+    # Tell what another budget does not change, and what it does.
     settings = resolved.values
     before, now = stored.settings.get(BUDGET), settings[BUDGET]
     if "hidden_size" in kept and before != now:

@@ -76,21 +76,21 @@ LAST_TRIES, LAST_PAUSE_SECONDS, LAST_SECONDS = 4, 1.0, 2.0
 
 @dataclass(frozen=True)
 class _Unsaved:
-    """A model of `step` that is still to be saved. is_copy: training does not change it."""
+    """A model of `step` that is still to be saved."""
 
     step: int
     seconds: float
     model: LanguageModel | ModelArrays
-    is_copy: bool = False
+    is_copy: bool = False  # training does not change it
 
 
 class RunStorage:
-    """The folder of a run of `plan`. `facts`: the entries of the model's manifest about its texts.
+    """The folder of a run of `plan`, and `facts` about its texts for the model's manifest.
 
-    manifest: of the model that this run has saved in the folder, if any. waiting: a model that is
-    still to be saved. stored_step: of the last checkpoint. failures: tries in a row that failed.
-    has_given_up: whether the run is to end: nothing could be saved for too long, or somebody
-    stopped it while it waited.
+    `manifest` is the manifest of the model that this run has saved in the folder, if any, and
+    `waiting` a model that is still to be saved. The last checkpoint has `stored_step`. After
+    `failures` failed tries in a row, the run may have given up: nothing could be saved for too
+    long, or somebody stopped it while it waited. Then it is to end.
     """
 
     def __init__(
@@ -304,7 +304,8 @@ def run(
     """Fit the model, save it whenever it gets better, evaluate it exactly at the end.
 
     The folder is locked during the run. Of several processes the first one writes; the others have
-    done their part once the model is fitted. progress: called with how far the exact evaluation is.
+    done their part once the model is fitted. `progress` is called with how far the exact evaluation
+    is.
 
     A run that diverges ends with a TrainingError. Its last good weights are saved if there are any;
     otherwise its log is left, unless the folder holds an earlier model.
@@ -385,7 +386,7 @@ def _work(
     # log is there.
     if not event.steps and event.stopped != "diverged":
         raise TrainingError(
-            "stopped before the first step", "nothing was saved; what was there before is unchanged"
+            "stopped before the first step", "nothing was saved; an earlier model is unchanged"
         )
     if not event.step and storage.manifest is None:
         if not model_folder.is_model(plan.output):

@@ -190,8 +190,7 @@ OF_LAYERS = (
 
 
 def plots(history: RunHistory, curve: LearningCurve | None, by: By = "steps") -> list[Plot]:
-    """Return all plots for which the run has data. by: the horizontal axis of the learning
-    curve."""
+    """Return all plots for which the run has data; the learning curve is plotted by `by`."""
     drawn = [_learning_curve_plot(curve, by), *_of_steps(history), *_of_layers(history)]
     return [plot for plot in drawn if plot is not None]
 
@@ -240,8 +239,8 @@ def _plot(
     is_log: bool,
     bound: float | None = None,
 ) -> Plot | None:
-    """Plot series of points by steps, with dotted lines at rollbacks; None where there are no
-    points. bound: where to draw a level line."""
+    """Plot series of points by steps, with dotted lines at rollbacks and a level line at `bound`;
+    None where there are no points."""
     drawn = {name: series_points for name, series_points in series.items() if series_points}
     if not drawn:
         return None
@@ -433,6 +432,8 @@ def _verdict(history: RunHistory, manifest: Manifest | None, criterion: str) -> 
     if not history.started:
         return [_NO_RUN]
     sentences = [history.ending(), history.best(criterion)]
+
+    # Say only what did not go as usual.
     rollbacks = len(history.of("rolledback"))
     if rollbacks == 1:
         sentences.append("It was rolled back once.")
@@ -453,7 +454,7 @@ def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list
         rows = [row for row in info.summary(str(folder)) if row[0] not in _ELSEWHERE]
 
     # Facts that are already in the summary of a model are not repeated.
-    is_described = any(what == "model" for what, _ in rows)
+    is_described = any(label == "model" for label, _ in rows)
     repeated = ("kind", "parameters", "vocabulary") if is_described else ()
     for key, label in _STARTED:
         value = history.started.get(key)

@@ -26,8 +26,8 @@ class StoringRun:
     """The run behind a :class:`rnnlm.TrainingRun`. It holds no reference to that, which can be
     dropped.
 
-    plan: None before the run has started. progress: called with how far the exact evaluation is.
-    interruption: the exception to raise once the work is stored.
+    It has no plan before it has started. `progress` is called with how far the exact evaluation is.
+    Once the work is stored, the exception `interruption` is raised.
     """
 
     def __init__(

@@ -113,9 +113,9 @@ def test_the_ineffective_way_to_start_is_reported(text, tmp_path):
     again = {"init_from": "first", "tokenizer_from": "first"}
     again["flags"] = {**flags, "init_range": 0.5, "embeddings": "vectors.txt"}
     told = "\n".join(notices_of(lambda: plan(TrainingRequest(text=("text.txt",), **again))))
-    kept = "the weights are those of `init_from` first, except in layers that it lacks"
+    kept = "the weights come from `init_from` first, except in layers that it lacks"
     assert f"without effect: init_range; {kept}" in told
-    replaced = "the vectors of embeddings = vectors.txt replace those of `init_from` first"
+    replaced = "vectors of embeddings = vectors.txt replace vectors of `init_from` first"
     assert f"for the same words, {replaced}" in told
 
 

@@ -21,7 +21,7 @@ def next_words(
     """Return the `count` likeliest next words after `text`, likeliest first; fewer if no more begin
     like the typed part. Unknown ones are left out.
 
-    model: a language model, or the name of one, which is then loaded by each call.
+    `model` may be the name of a model, which is then loaded by each call.
 
     Raises:
         TextError: the text contains a newline, `<s>` or `</s>`, or is not UTF-8.

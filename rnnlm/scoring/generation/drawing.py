@@ -38,15 +38,13 @@ from rnnlm.scoring.scorer import checked_text
 class TextStarts:
     """S texts, each of which begins in its row of `state`, before its input.
 
-    input_S: (S,) the token that each row reads first, `</s>` at the beginning of a line. limits_S:
-    (S,) how many tokens a text may have at most, `</s>` counted. prompts: the tokens of each text
-    that were read before and belong to it, which bans and the repetition penalty take into account;
-    (): none were.
+    `prompts` are the tokens of each text that were read before and belong to it, which bans and the
+    repetition penalty take into account; without any, it is empty.
     """
 
     state: State
-    input_S: np.ndarray
-    limits_S: np.ndarray
+    input_S: np.ndarray  # (S,) the token that each row reads first, `</s>` at the start of a line
+    limits_S: np.ndarray  # (S,) how many tokens a text may have at most, `</s>` counted
     prompts: tuple[np.ndarray, ...] = ()
 
     def __len__(self) -> int:
@@ -61,12 +59,12 @@ class TextStarts:
 class GeneratedText:
     """A text: its tokens, with `</s>` where it ended and not where it was cut off at its limit.
 
-    logprob_nats: the model's own. score: the number it is ranked by; for a search the
-    log-probability divided by the length penalty, for a sample the log-probability itself.
+    It is ranked by its score: for a search the log-probability divided by the length penalty, for a
+    sample the log-probability itself.
     """
 
     ids: tuple[int, ...]
-    logprob_nats: float
+    logprob_nats: float  # the model's own
     score: float
     ended: bool
 
@@ -89,18 +87,15 @@ FEWEST_ROWS = 16  # that a call may have, however large its result
 
 @dataclass
 class DrawnText:
-    """A text while it is drawn. start: which of the starts it has; logprob_nats is the model's own;
-    `ended`: its last token is `</s>`; is_finished: it gets no further token; the caller may end it
-    so.
-    """
+    """A text while it is drawn."""
 
     number: int
     stream: np.random.Generator
-    start: int = 0
+    start: int = 0  # which of the starts it has
     ids: list[int] = field(default_factory=list)
-    logprob_nats: float = 0.0
-    ended: bool = False
-    is_finished: bool = False
+    logprob_nats: float = 0.0  # the model's own
+    ended: bool = False  # its last token is `</s>`
+    is_finished: bool = False  # it gets no further token; the caller may end it so
     distinct: set[int] = field(default_factory=set)
 
     def add(self, token: int, logprob_nats: float, is_end: bool) -> None:
@@ -243,7 +238,7 @@ def generate(
 ) -> Iterator[Sample]:
     """Yield samples in the order of their numbers.
 
-    model: a language model, or the name of one, which is then loaded by each call.
+    `model` may be the name of a model, which is then loaded by each call.
 
     A sample is a sentence, or with `running` a text of max_tokens tokens in which each `</s>` is a
     newline.
@@ -261,12 +256,11 @@ def generate(
 
 @dataclass(frozen=True)
 class SampleUpdate:
-    """The text that a step has added to a sample. text: the new part. sample: the whole sample,
-    once it is finished."""
+    """The text that a step has added to a sample."""
 
     number: int
-    text: str
-    sample: Sample | None = None
+    text: str  # the new part
+    sample: Sample | None = None  # the whole sample, once it is finished
 
 
 def generate_in_steps(
@@ -298,12 +292,12 @@ _NO_CHARACTER = "\ufffd"
 
 @dataclass(frozen=True)
 class _Prompt:
-    """The start from which samples are drawn. text: the prompt as its tokens read."""
+    """The start from which samples are drawn."""
 
     model: LanguageModel
     prompt_ids: np.ndarray
     drawing: GenerationSettings
-    text: str
+    text: str  # the prompt as its tokens read
 
     @classmethod
     def of(cls, model: LanguageModel | str | Path, drawing: GenerationSettings) -> "_Prompt":
@@ -372,8 +366,8 @@ def draw_samples(
     if the states of the starts do not. Sample n of text 0 from the model's initial state is sample
     n of :func:`generate`. The starts' limits hold, not `settings.max_tokens`.
 
-    numbers: numbers of the texts in their streams, such as their places in a file of which these
-    are a batch; None: 0, 1 and so on.
+    `numbers` are the numbers of the texts in their streams, by default 0, 1 and so on: their places
+    in a file, if these are a batch of it.
     """
     check_streams(num, settings.seed)
     if not len(starts):

@@ -2,8 +2,8 @@
 
 They work one after the other, in this order, each on the result of the ones before it:
 
-    repetition penalty   log p of what the text has already is multiplied by it (after Keskar
-                         et al. 2019, section 4.1)
+    repetition penalty   log p of tokens that the text has already is multiplied by it (after
+                         Keskar et al. 2019, section 4.1)
     temperature          log p / temperature
     top-k                the k likeliest (Fan, Lewis & Dauphin 2018)
     top-p                the nucleus: the fewest tokens, likeliest first, that hold probability p
@@ -105,10 +105,8 @@ def forbidden_tokens(tokenizer: "Tokenizer", unknown: bool) -> list[int]:
 def draw(
     logprob_BV: "np.ndarray", streams: "Sequence[np.random.Generator]", settings: SamplingSettings
 ) -> "np.ndarray":
-    """Draw one token per row, each by its own stream of random numbers; (B,) int64.
-
-    logprob_BV: nats; -inf where a token must not be drawn.
-    """
+    """Draw one token per row, each by its own stream of random numbers; (B,) int64. Where a token
+    must not be drawn, its log-probability (nats) is -inf."""
     highest_B1 = logprob_BV.max(axis=1, keepdims=True)
     if np.isneginf(highest_B1).any():
         raise UsageError(

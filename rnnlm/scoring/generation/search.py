@@ -71,10 +71,8 @@ class Beams:
     def __init__(
         self, starts: TextStarts, beam: int, length_power: float, nbest: int, boundary: int
     ) -> None:
-        """Begin each text with one empty continuation.
-
-        nbest: the number of continuations to return for each text; others need not be kept.
-        """
+        """Begin each text with one empty continuation. For each, `nbest` are returned; others need
+        not be kept."""
         self.starts = starts
         self.beam = beam
         self.length_power = length_power
@@ -225,8 +223,8 @@ def _read_in_parts(
     at_once: int,
     summarise: Callable[[Array], tuple[np.ndarray, ...]],
 ) -> tuple[tuple[np.ndarray, ...], State]:
-    """Read one token of each of any number of rows. Return the results of `summarise` for the
-    distributions after them, (R, ...) each, and the state there. at_once: rows of a call."""
+    """Read one token of each of any number of rows, `at_once` rows in a call. Return the results of
+    `summarise` for the distributions after them, (R, ...) each, and the state there."""
     seen, states = [], []
     for first in pieces(range(0, len(input_R), at_once)):
         rows = np.arange(first, min(first + at_once, len(input_R)))
@@ -270,7 +268,7 @@ def likeliest(
     """Return the `num` best texts that begin with the prompt, best first, by a beam. Those cut off
     at max_tokens are ranked with the others.
 
-    model: a language model, or the name of one, which is then loaded by each call.
+    `model` may be the name of a model, which is then loaded by each call.
 
     Raises:
         UsageError: `num` is above the beam width or below 1, the model reads one row at a time, or
@@ -360,8 +358,8 @@ def _likeliest_cells(total_BV: np.ndarray, count: int) -> tuple[np.ndarray, np.n
 
 
 def _is_settled(heap: list[_RankedText], best_live: float, settings: BeamSettings) -> bool:
-    """Return whether the heap is full, and no beginning can become better than the worst text in
-    it: its log-probability only falls, and is divided by the penalty of max_tokens at most."""
+    """Return whether the heap is full, and no beginning can become better than its worst text, as
+    log-probabilities only fall, and are divided by the penalty of max_tokens at most."""
     highest = best_live / length_penalty(settings.max_tokens, settings.length_power)
     return len(heap) >= settings.beam and highest < heap[0].score
 
@@ -382,7 +380,7 @@ def best_tokens(
     """Return the `count` largest of each row, or all V where these are fewer, largest first:
     columns (R, K) int64 and values (R, K) float64.
 
-    Of equals the lower column comes first. without: a few columns that count as -inf.
+    Of equals the lower column comes first. The few columns `without` count as -inf.
     """
     # One more than is needed, besides those that do not count, shows whether there are ties.
     width = logprob_RV.shape[1]

@@ -218,7 +218,7 @@ def score_set(
     """Score all of a set: see :func:`score_pairs`. Sentences that cannot be scored, and pairs of
     one and the same sentence, are counted in a notice.
 
-    model: a language model, or the name of one, which is then loaded by each call.
+    `model` may be the name of a model, which is then loaded by each call.
 
     Raises:
         UsageError: there is no such scoring, or the model reads sources.
@@ -318,10 +318,8 @@ DODGE = 0.14  # between models, where places are 1 apart
 def accuracy_figure(
     accuracies: Sequence[PairAccuracy] | Mapping[str, Sequence[PairAccuracy]],
 ) -> "plotting.Figure":
-    """Plot accuracies with their intervals, one panel a grouping.
-
-    accuracies: the accuracies of one model, or of several by name, which are plotted side by side.
-    """
+    """Plot the accuracies of one model, or of several by name side by side, with their intervals,
+    one panel a grouping."""
     by_model = accuracies if isinstance(accuracies, Mapping) else {"": accuracies}
 
     # A panel for each of the groupings by numbers.

@@ -105,7 +105,7 @@ class RowFormat:
 
 
 def pair_of(values: Values, row_format: RowFormat, kind: str, where: str) -> Pair:
-    """Return the pair of a row. kind: default for a row that names none. Missing fields of a row
+    """Return the pair of a row, which is of `kind` if the row names none. Missing fields of a row
     are the pair's `problem`."""
     kind, id = _label(values, KIND) or kind, _label(values, ID)
     try:
@@ -292,17 +292,17 @@ def _answer(values: Values, options: tuple[str, str]) -> int:
 
 def _place(values: Values, sentence: str) -> tuple[int, int]:
     """Return where the blank or the pronoun is in the sentence."""
-    pattern, what = _BLANK, "a blank (_)"
+    pattern, gap = _BLANK, "a blank (_)"
     pronoun, at = values.get("pronoun"), None
     if pronoun not in (None, ""):
         pattern = re.compile(rf"(?<!\w){re.escape(as_text(pronoun))}(?!\w)")
-        what, at = "the pronoun", values.get("pronoun_loc")
+        gap, at = "the pronoun", values.get("pronoun_loc")
     places = [match.span() for match in pattern.finditer(sentence)]
     # A pronoun may occur several times; pronoun_loc says which one is meant.
     if at not in (None, ""):
         places = [place for place in places if str(place[0]) == as_text(at)]
     if len(places) != 1:
-        raise RowProblem(f"{what} occurs {len(places)} times in the sentence, not once")
+        raise RowProblem(f"{gap} occurs {len(places)} times in the sentence, not once")
     return places[0]
 
 

@@ -29,10 +29,10 @@ class Unscorable(Exception):
 
 @dataclass(frozen=True)
 class ReadLines:
-    """Lines as tokens, each with its log-probability given the line so far.
+    """Lines as tokens, each with its log-probability (nats) given the line so far.
 
-    logprob_N: nats, of all tokens. word_start_N: log-probability (nats) that a word starts at the
-    place of each token; 0 where each token starts one, and at the start of a line.
+    `word_start_N` is the log-probability (nats) that a word starts at the place of each token; 0
+    where each token starts one, and at the start of a line.
     """
 
     lines: Sequence[str]
@@ -192,12 +192,15 @@ def score_pairs(
 ) -> list[PairScore]:
     """Score both sentences of each pair; a pair that cannot be scored has the reason instead.
 
-    model: a language model, or the name of one, which is then loaded by each call. scoring: "full",
-    the whole sentences with their ends. "partial", the text after the differing part, each given
-    its own beginning (Trinh & Le 2018, arXiv 1806.02847, section 3.1). "word", the differing part,
-    given the beginning they share (Linzen, Dupoux & Goldberg 2016, arXiv 1611.01368, section 6).
-    None: as each pair says. eos: whether ends of sentences, `</s>`, are compared, given the words
-    before them.
+    `model` may be the name of a model, which is then loaded by each call. With `eos`, the ends of
+    sentences, `</s>`, are compared too, given the words before them. `scoring` is one of these, or
+    None, as each pair says:
+
+    - "full": the whole sentences with their ends.
+    - "partial": the text after the differing part, each given its own beginning (Trinh & Le 2018,
+      arXiv 1806.02847, section 3.1).
+    - "word": the differing part, given the beginning that they share (Linzen, Dupoux & Goldberg
+      2016, arXiv 1611.01368, section 6).
 
     Raises:
         UsageError: the scoring is unknown.

@@ -214,7 +214,7 @@ def mixed(
     chosen: "ChosenWeights",
     evaluations: Sequence[TextEvaluation] | None,
 ) -> MixingResult:
-    """Return the result of mixing. evaluations: of the whole, then of each model alone."""
+    """Return the result of mixing; `evaluations` are of the whole, then of each model alone."""
     whole: TextEvaluation | None = None
     alone: Sequence[TextEvaluation | None] = [None] * len(models)
     if evaluations is not None:
@@ -226,12 +226,11 @@ def mixed(
 
 @dataclass(frozen=True)
 class ChosenWeights:
-    """The weights of a mixture, and where they come from, in words. iterations: of tuning; None if
-    they were given."""
+    """The weights of a mixture, and where they come from."""
 
     weights_K: np.ndarray
-    origin: str
-    iterations: int | None = None
+    origin: str  # in words
+    iterations: int | None = None  # of tuning; None if the weights were given
 
 
 def choose_weights(
@@ -240,8 +239,8 @@ def choose_weights(
     folders: Mapping[str, Path],
     report: Progress,
 ) -> ChosenWeights:
-    """Return the weights that were given, or else those under which the text is most probable.
-    folders: of the models by their names."""
+    """Return the given weights, or else the weights under which the text is most probable.
+    `folders` have the names of the models."""
     if given is not None or measured is None:
         return ChosenWeights(np.asarray(given, dtype=np.float64), "given")
     warn_if_trained_on(measured.encoded.lines_hash, folders, "weights")

@@ -33,39 +33,36 @@ SMALLEST_VOCABULARY = 3  # </s>, <unk> and a word
 class PruningLimits:
     """Limits of a model, which apply in this order; None: no such limit.
 
-    max_vocab: the size of the vocabulary, of which the most frequent words stay; `</s>` and `<unk>`
-    are counted. vocab: a file with the words that stay. The unigram probability of words that go is
-    added to the probability of `<unk>`. max_order: the length of the longest n-grams. threshold: a
-    relative rise of perplexity; an n-gram goes if perplexity rises by less without it (Stolcke
-    1998). ngrams: the largest number of n-grams of all orders, from which the threshold is found.
+    Of the vocabulary the most frequent words stay; `</s>` and `<unk>` are counted. The unigram
+    probability of words that go is added to the probability of `<unk>`. An n-gram goes if
+    perplexity rises without it by less than `threshold`, a relative rise (Stolcke 1998).
     """
 
     max_vocab: int | None = None
-    vocab: str | None = None
-    max_order: int | None = None
+    vocab: str | None = None  # a file with the words that stay
+    max_order: int | None = None  # of the longest n-grams
     threshold: float | None = None
-    ngrams: int | None = None
+    ngrams: int | None = None  # at most, of all orders; the threshold is found from it
 
 
 @dataclass(frozen=True)
 class ModelSize:
-    """The size of a model: n-grams by order (`<s>` is one of the unigrams), words, bytes of the
-    files. evaluation: of a text, if there is one."""
+    """The size of a model, and its evaluation on a text, if there is one."""
 
-    ngrams: tuple[int, ...]
+    ngrams: tuple[int, ...]  # by order; `<s>` is one of the unigrams
     vocabulary_size: int
-    bytes: int
+    bytes: int  # of the files
     evaluation: TextEvaluation | None
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """A model before and after. threshold: threshold of entropy pruning; None if there was none."""
+    """A model before and after."""
 
     folder: str
     before: ModelSize
     after: ModelSize
-    threshold: float | None
+    threshold: float | None  # of entropy pruning; None if there was none
 
 
 def prune(
@@ -76,10 +73,8 @@ def prune(
     test_text: Text | None = None,
     overwrite: bool = False,
 ) -> Reduction:
-    """Limit the model called `name`, and save the result in the folder `output`.
-
-    test_text: the text on which both models are evaluated.
-    """
+    """Limit the model called `name`, and save the result in the folder `output`. Both models are
+    evaluated on `test_text`."""
     _check(limits)
     folder = loading.find(name)
     manifest = model_folder.read_manifest(folder)
@@ -210,9 +205,9 @@ def _mask_of_file(tokenizer: WordTokenizer, file: str) -> np.ndarray:
         for number, line in enumerate(lines, start=first):
             words_of_line = split_words(line)
             if len(words_of_line) > 1:
-                what = f"{file}, line {number}: {plural(len(words_of_line), 'word')}"
+                message = f"{file}, line {number}: {plural(len(words_of_line), 'word')}"
                 raise TextError(
-                    what, "each line must hold one word", "remove counts and other columns"
+                    message, "each line must hold one word", "remove counts and other columns"
                 )
             listed += words_of_line
 

@@ -102,14 +102,14 @@ def tune(
     overwrite: bool = False,
     report: Callable[[int, int], None] | None = None,
 ) -> Iterator[Trial | TunedSettings]:
-    """Choose the settings of the adaptation `kind` for the model called `name`, and save them in
-    its folder.
+    """Choose the settings of the adaptation `kind` for the model called `name`, or loaded from its
+    folder, and save them there.
 
-    name: or a model that was loaded from its folder. on: held-out text (a path, several, or a
-    text), read as one stream, of which the first `tokens` are used (None: DEFAULT_TOKENS). given:
-    settings that are not to be chosen. statistics: training text on which gradient statistics are
-    gathered first, and saved; the rule rms is tuned then. overwrite: replace settings that were
-    chosen otherwise. report: called with its segments done, and all.
+    The held-out text `on` is read as one stream, of which the first `tokens` are used, by default
+    DEFAULT_TOKENS. Settings in `given` are not chosen. If there is a training text `statistics`,
+    gradient statistics are gathered on it first, and saved; then the rule rms is tuned. Settings
+    that were chosen otherwise are replaced with `overwrite`. `report` is called with the segments
+    done, and all.
 
     Interrupted tuning is resumed. Finished tuning is yielded at once.
 

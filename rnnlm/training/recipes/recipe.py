@@ -225,18 +225,14 @@ NONE = "-"
 
 @dataclass(frozen=True)
 class RecipeRow:
-    """One recipe, each cell in as few words as fit 80 columns.
-
-    distance: of our result from the published one, relative to that. time: to our result on CPU
-    cores, or an estimate of a whole run.
-    """
+    """One recipe, each cell in as few words as fit 80 columns."""
 
     recipe: str
     summary: str
     published: str
     ours: str
-    distance: str
-    time: str
+    distance: str  # of our result from the published one, relative to it
+    time: str  # to our result on CPU cores, or an estimate of a whole run
 
     def cells(self) -> list[str]:
         return list(asdict(self).values())

@@ -83,7 +83,7 @@ Lines = tuple[str, Sequence[str]]  # the hash of examples, and the text that mod
 def examples_in_train(
     train: Lines, others: Mapping[str, Lines], keeps_case: bool, holds_out: bool
 ) -> dict[str, Overlap]:
-    """Compute overlaps for examples in memory and warn about them. keeps_case: whether models read
+    """Compute overlaps for examples in memory and warn about them. With `keeps_case`, models read
     the lines as they are."""
 
     def read(lines: Sequence[str]) -> Iterable[str]:
@@ -103,9 +103,8 @@ def examples_in_train(
 
 
 def warn_of(overlap_of: Mapping[str, Overlap], hashes: Mapping[str, str], holds_out: bool) -> None:
-    """Send a notice if much of the validation ("valid") or the test text is in the training text.
-    holds_out: the validation text was held out of the training text. hashes: of the texts, by name.
-    """
+    """Send a notice if much of the validation ("valid") or the test text is in the training text,
+    from which the validation text may have been held out. `hashes` are the texts', by name."""
     same, repeated = [], []
     for name, overlap in overlap_of.items():
         text = "the validation text" if name == "valid" else f"the {name} text"
@@ -234,7 +233,8 @@ def _encode(
     resolved: ResolvedSettings,
     progress: Progress,
 ) -> TrainingData:
-    """Encode the training text and its held-out part. tokenizer: None: one is made of the text."""
+    """Encode the training text and its held-out part. Without a tokenizer, one is made of the
+    text."""
     # Words are numbered while the text is encoded; others need two readings.
     settings = resolved.make(TokenizerSettings)
     spells = bool(resolved.values.get("characters"))
@@ -332,7 +332,7 @@ def _with_read(
 ) -> ResolvedSettings:
     """Return the settings with those by which a text was prepared, or counted, into a folder."""
     # Nothing else may be asked for: another tokenizer, another way to read.
-    what, command = {
+    noun, command = {
         "prepared": ("a prepared text", "prepare"),
         "counted": ("a folder of counts", "count"),
     }[how]
@@ -350,14 +350,14 @@ def _with_read(
     for field in fields(SourceSettings):
         if resolved.is_requested(field.name):
             raise UsageError(
-                f"{folder} is {what}: {field.name} has no effect",
+                f"{folder} is {noun}: {field.name} has no effect",
                 "it says how a text is read",
                 "leave it out",
             )
 
     read = {field.name: getattr(settings, field.name) for field in fields(TextSettings)}
     stored = {**tokenizer.to_settings(), **read}
-    origin = f"{what.removeprefix('a ')} {folder}"
+    origin = f"{noun.removeprefix('a ')} {folder}"
     return _with_stored(stored, resolved, f"{folder} was {how} with", origin)
 
 

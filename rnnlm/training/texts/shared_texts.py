@@ -14,7 +14,7 @@ Opener = Callable[[TrainingRequest, ResolvedSettings, registry.Kind, Progress], 
 
 class SharedTexts:
     """An Opener for the runs of a grid: a text that was read and encoded once is handed to every
-    run that would read and encode it in the same way. tokenizer_from: the same for all runs."""
+    run that would read and encode it in the same way. All have the same `tokenizer_from`."""
 
     def __init__(self, tokenizer_from: str | None) -> None:
         self.tokenizer_from = tokenizer_from
