@@ -158,9 +158,7 @@ def resolve(
     """Merge `layers` (later ones win) over the defaults of the settings `classes`. An unknown name
     may mean one of the `keywords` of the function that takes the settings."""
     classes = tuple(classes)
-    kinds: dict[str, Any] = {}
-    for cls in classes:
-        kinds.update(_kinds(cls))
+    kinds = {name: kind for cls in classes for name, kind in _kinds(cls).items()}
 
     # Each layer replaces the values of those before it, and takes over as their origin.
     values = _defaults(classes)
@@ -171,9 +169,8 @@ def resolve(
                 is_keyword = layer.origin == USER and not layer.is_text
                 known = [*kinds, *keywords] if is_keyword else kinds
                 called, its_value = as_called_here(name, value)
-                hint = "write " + keyword(called, its_value)
-                if called == name:
-                    hint = nearest(name, known)
+                is_new = called == name
+                hint = nearest(name, known) if is_new else "write " + keyword(called, its_value)
                 raise SettingsError(f"unknown setting {name!r}{within(layer.origin)}", hint=hint)
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin

@@ -232,11 +232,12 @@ def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
     others = [kind.task for kind in (*KINDS.values(), *TASK_KINDS) if kind.name == name]
     if not others:
         raise SettingsError(f"unknown model {name!r}", hint=nearest(name, kinds))
-    why = f"it is for {' and '.join(others)}"
     if of_task == LANGUAGE_MODEL:
         why = (
             "it reads a whole text at once, but a language model must not see the words it predicts"
         )
+    else:
+        why = f"it is for {' and '.join(others)}"
     trained = [kind.name for kind in kinds.values() if kind.is_trained]
     hint = "use " + keyword("model") + f" {', '.join(trained)}; or " + keyword("task", others[0])
     raise SettingsError(keyword("model") + f" {name} is not for {of_task}", why, hint)

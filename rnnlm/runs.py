@@ -318,8 +318,9 @@ class FinishedRun:
         return f"<training run {self.folder}: {steps}{self.finished.seconds:.1f} s>"
 
     def _repr_html_(self) -> str:
-        facts: list[tuple[str, object]] = []
-        for text, evaluation in self.evaluations.items():
-            for metric in evaluation.mains:
-                facts.append((f"{text}: {metric.label}", metric.with_unit()))
+        facts = [
+            (f"{text}: {metric.label}", metric.with_unit())
+            for text, evaluation in self.evaluations.items()
+            for metric in evaluation.mains
+        ]
         return html_table(repr(self).strip("<>"), (), facts)

@@ -21,7 +21,7 @@ for name in (
     os.environ.pop(name, None)
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: each worker of xdist has one thread
 
-# Compiling the tests takes seconds: keep what is compiled, whatever the environment says.
+# Compiling the tests takes seconds: keep compiled ones, whatever the environment says.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -62,8 +62,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def mark_further_cases(items: list[pytest.Item]) -> None:
-    """Leave to the long proofs what a test of the GPU asks of the CPU beyond one case: there it
-    shows that the test holds; what the CPU computes has tests of its own."""
+    """Leave to the long proofs all cases but one of a test of the GPU on the CPU: there they show
+    that the test holds, and results of the CPU have other tests."""
     of_gpu = {_function(item) for item in items if item.get_closest_marker("gpu")}
     cases: Counter[tuple[Path, str]] = Counter()
     for item in items:
@@ -101,8 +101,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _calm_machine():
-    """Have an idle machine with a fast disk, and count this process, which holds torch and what
-    earlier tests have left, as a new one where memory is limited."""
+    """Have an idle machine with a fast disk, and count this process, which holds torch and
+    results of earlier tests, as a new one where memory is limited."""
     from rnnlm import system
 
     with pytest.MonkeyPatch.context() as patch:

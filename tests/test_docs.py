@@ -56,7 +56,7 @@ ALL = [block for page in PAGES for block in BLOCKS[page]]
 CODE = "\n".join(block.code for block in ALL if block.language)
 
 
-# ---- Pages show what their commands print.
+# ---- Pages show the output of their commands.
 
 QUICK = []
 for page in PAGES:
@@ -77,7 +77,7 @@ def checkout(tmp_path, monkeypatch):
 
 
 def difference_of(block: Block) -> str | None:
-    """Run a block. Return what the page shows that was not printed."""
+    """Run a block. Return a line of the page that was not printed."""
     printed = printed_by(block)
     for shown in block.shown:
         line = differing_line(shown, printed, Allowed.by(block.before))
@@ -338,7 +338,7 @@ class Server:
         self.at = f"localhost:{started.port}"
 
     def ask(self, words):
-        """Return what curl would print for these words."""
+        """Return the output of curl for these words."""
         data, headers, url = None, {}, ""
         arguments = iter(words[1:])
         for word in arguments:

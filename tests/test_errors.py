@@ -44,7 +44,7 @@ def test_notices_of_one_kind_are_gathered():
     notices.add("order 2", "all counts are equal")
     with pytest.warns(RnnlmWarning) as told:
         notices.send()
-        notices.send()  # what was sent is not sent again
+        notices.send()  # those notices are not sent again
     first, second = (str(each.message) for each in told)
     assert first == "order 2, order 3, order 4 and 2 more: too little text"
     assert second == "order 2: all counts are equal"

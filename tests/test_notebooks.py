@@ -1,4 +1,4 @@
-"""The notebooks in docs/notebooks: what is stored of them is clean, and they run.
+"""The notebooks in docs/notebooks are stored clean, and run.
 
 In the suite one of them runs as a plain program, with three steps and a small text. With `-m soak`
 all of them run whole, in a kernel, with one thread and with two.

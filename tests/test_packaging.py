@@ -1,5 +1,5 @@
-"""The wheel holds what the tree holds: every module, recipe and corpus file, nothing of anybody's
-runs or tests."""
+"""The wheel holds every module, recipe and corpus file of the tree, nothing of anybody's runs or
+tests."""
 
 import os
 import re

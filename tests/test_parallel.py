@@ -71,7 +71,7 @@ def test_a_late_error_is_raised_at_once(pool):
 
 def test_leaving_calls_off_what_waits():
     class Kept(InlineExecutor):
-        """Keeps what is submitted, and does nothing."""
+        """Keeps submitted calls, and does nothing."""
 
         futures = []
 

@@ -105,7 +105,7 @@ def faults_of(cls):
 
 
 def test_docstrings_describe_every_parameter_and_attribute():
-    """Of the public names, what they return, and the classes that recipes name."""
+    """Of the public names, the classes that they return, and those that recipes name."""
     todo, seen, faults = list(classes_of_recipes()), set(), {}
     for name in PUBLIC:
         value = getattr(rnnlm, name)

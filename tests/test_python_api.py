@@ -437,7 +437,7 @@ def test_scores_are_tables_of_words_regions_and_sentences(done):
         done.history.to_pandas("train")
 
 
-# ---- what tripped new users
+# ---- stumbling blocks of new users
 
 
 def test_a_slice_of_a_table_is_one(done):

@@ -33,7 +33,7 @@ COMMANDS = (
 PROGRAM = f"""
 import sys
 
-# An editable installation would find in the checkout what is gone from the copy.
+# An editable installation would find modules in the checkout that the copy lacks.
 sys.meta_path[:] = [finder for finder in sys.meta_path if "ditable" not in repr(finder)]
 import rnnlm
 from rnnlm.cli.main import run
@@ -47,7 +47,7 @@ for command in {COMMANDS}:
 
 @pytest.fixture
 def copied(tmp_path):
-    """Return a copy of what is installed, with texts in the folder above."""
+    """Return a copy of the installed package, with texts in the folder above."""
     site = tmp_path / "site"
     own = shutil.ignore_patterns("__pycache__", "cli", "corpora", "checkpoints")
     shutil.copytree(LIBRARY, site / "rnnlm", ignore=own)

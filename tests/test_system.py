@@ -123,7 +123,7 @@ def test_error_is_raised_in_order_ending_the_work(number):
     received = []
     with pytest.raises(KeyError, match="seven"):
         for part in in_threads(fails_at_seven, range(100), number):
-            received.append(part)  # noqa: PERF402  what came before the error
+            received.append(part)  # noqa: PERF402  those before the error count
     assert received == list(range(7)) and max(begun) < 7 + number
 
 

@@ -27,7 +27,7 @@ TEXT = Lines(HELD_OUT)
 
 
 class UsersModel:
-    """A model that has what its protocol says, and nothing else."""
+    """A model that has the members of its protocol, and nothing else."""
 
     def __init__(self, model, names):
         for name in (*names, "fingerprint"):

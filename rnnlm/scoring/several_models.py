@@ -92,12 +92,11 @@ def describe_run_of_models(
     if len(models) == 1:
         return first
     # Facts that all runs share are shown once.
-    described = {"models": ", ".join(models)}
-    by_model: dict[str, str] = {}
     shared = [key for key in first if len({run[key] for run in runs.values()}) == 1]
-    described.update({key: first[key] for key in shared})
-    for name, run in runs.items():
-        for key, value in run.items():
-            if key not in described:
-                by_model[f"{key}.{name}"] = value
-    return described | by_model
+    described = {"models": ", ".join(models), **{key: first[key] for key in shared}}
+    return described | {
+        f"{key}.{name}": value
+        for name, run in runs.items()
+        for key, value in run.items()
+        if key not in described
+    }

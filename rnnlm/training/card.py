@@ -217,11 +217,11 @@ def not_defaults(stored: Mapping[str, object], settings: type) -> list[str]:
     """Return the settings of this class with another value than the default, as --set takes them.
     The kind of tokenizer is shown by itself."""
     defaults = resolve([settings], []).values
-    shown = []
-    for name, value in stored.items():
-        if name in defaults and name != "tokenizer" and value != defaults[name]:
-            shown.append(f"{name}={as_text(value)}")
-    return shown
+    return [
+        f"{name}={as_text(value)}"
+        for name, value in stored.items()
+        if name in defaults and name != "tokenizer" and value != defaults[name]
+    ]
 
 
 def _origin(training: dict[str, Any]) -> str:

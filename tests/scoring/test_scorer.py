@@ -257,7 +257,7 @@ def test_white_space_that_changes_scores_is_told_and_can_be_stripped(tmp_path, t
     text.write_text("\n".join(odd))
     table.write_text("\n".join(["sentence", *(f'"{each}"' for each in odd)]))
     for path, column in ((text, None), (table, "sentence")):
-        # What is told of is what differs.
+        # A notice comes where scores differ.
         with warnings.catch_warnings(record=True, action="always") as told:
             scores = model.score_sentences(read_sentences(path, SentenceSettings(column)))
         is_told = any("3 sentences hold irregular" in str(each.message) for each in told)

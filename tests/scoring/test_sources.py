@@ -103,7 +103,7 @@ def test_a_language_model_beside_scores_only_the_targets(model):
     expected = nats(scores_of(model, TARGETS, sources=SOURCES))
     assert nats(each["fra"] for each in side_by_side) == expected
 
-    # The source is a part of what the encoder-decoder was measured on.
+    # The source is a part of the data that the encoder-decoder was measured on.
     def signature_of(scored, *sentences):
         return list(score_chunks(scored, sentences))[-1].signature.data
 

@@ -1,5 +1,5 @@
-"""Writing that fails, for a while or for ever, and folders that vanish: training goes on, and what
-was saved before is whole."""
+"""Writing that fails, for a while or for ever, and folders that vanish: training goes on, and
+earlier saves are whole."""
 
 import errno
 import shutil
@@ -116,12 +116,12 @@ def test_full_disk_is_an_error_leaving_saves_whole(text, tmp_path, expected, par
 
 
 def test_a_run_that_cannot_save_pauses_and_does_not_go_on_to_lose_steps(text, tmp_path):
-    """Nothing is computed after the second failure; the run ends with what it has."""
+    """Nothing is computed after the second failure; the run ends with the model it has."""
     seen = []
     events = train(text, output=tmp_path / "m", **{**RUN, "budget": "900steps"})
     with failing(tmp_path / "m", ("write",), FULL, "weights"), pytest.raises(OutputError):
         for event in events:
-            seen.append(event)  # noqa: PERF402 (what came before the error counts)
+            seen.append(event)  # noqa: PERF402 (those before the error count)
     failed = [event for event in seen if isinstance(event, SaveFailed)]
     assert [(event.failures, event.is_pausing) for event in failed] == [(1, False), (2, True)]
     assert failed[-1].step < 20

@@ -1,5 +1,4 @@
-"""A grid of tiny runs: each is the run that `train` gives, and what is there already is not trained
-again."""
+"""A grid of tiny runs: each is a run of `train`, and finished ones are not trained again."""
 
 import csv
 import warnings

@@ -1,5 +1,5 @@
-"""The runs that a grid asks for: which there are, what they have in common, in what they differ,
-and what cannot be."""
+"""The runs that a grid asks for: which there are, their common and differing settings, and
+impossible ones."""
 
 from dataclasses import replace
 from pathlib import Path

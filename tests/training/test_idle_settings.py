@@ -1,5 +1,5 @@
-"""Settings that were asked for and change nothing are named with what they need; and it is true
-that they change nothing."""
+"""Settings that were asked for and change nothing are named with the settings they need; and it
+is true that they change nothing."""
 
 import re
 

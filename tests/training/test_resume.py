@@ -224,7 +224,7 @@ def test_a_longer_run_ends_like_an_unbroken_one(texts, cut, whole, tmp_path, is_
     found, expected = outcome(folder), outcome(tmp_path / "unbroken")
     assert (found.fingerprint, found.arrays) == (expected.fingerprint, expected.arrays)
 
-    # One log of both pieces, whose seconds are those of the run.
+    # One log of both pieces, with the seconds of the whole run.
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines]
     assert [event["event"] for event in events].count("started") == 2
@@ -304,7 +304,7 @@ def test_more_patience_continues_a_run_that_ended_early(texts, tmp_path):
     assert longer.steps > first.steps
 
 
-# ---- What is the same text, and what is damaged.
+# ---- The same texts, and damaged ones.
 
 
 def test_a_text_is_told_by_its_time(texts, whole):

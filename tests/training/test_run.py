@@ -1,4 +1,4 @@
-"""A run: its events, what is saved when and where, models to start from, and how it may end."""
+"""A run: its events, its saves, models to start from, and how it may end."""
 
 import itertools
 import json

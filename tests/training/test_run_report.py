@@ -1,5 +1,5 @@
-"""The page of a run: its numbers are those of metrics.jsonl and of the model, whatever became of
-the run."""
+"""The page of a run: its numbers agree with metrics.jsonl and the model, whatever became of the
+run."""
 
 import html
 import json
@@ -249,7 +249,7 @@ def test_what_is_no_run_is_refused(log, tmp_path, undrawn):
         render(log(STARTED, validated(1, 90.0), {"event": "rolledback"}, name="damaged"))
     unlike = [step(1) | {"step": "x"}, validated(1, 3.0) | {"step": None}, {"event": "step"}]
     odd = log(STARTED, *unlike, {"event": "validated", "layers": {"layer 1": 7}}, name="odd")
-    assert "It has not ended" in text_of(render(odd))  # what is no number is left out
+    assert "It has not ended" in text_of(render(odd))  # values that are no numbers are left out
 
 
 def test_long_logs_are_thinned_evenly_with_their_end():

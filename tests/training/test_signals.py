@@ -1,5 +1,5 @@
-"""Signals in each phase of a run: it ends in order, soon, with its exit code; what it could go on
-from is stored; the end is that of an unbroken one."""
+"""Signals in each phase of a run: it ends in order, soon, with its exit code, and stores a state to
+go on from; it ends like an unbroken one."""
 
 import os
 import re

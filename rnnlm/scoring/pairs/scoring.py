@@ -210,13 +210,13 @@ def score_pairs(
     if scoring not in (None, *SCORINGS):
         raise UsageError(f"unknown scoring {scoring!r}", hint=nearest(str(scoring), SCORINGS))
     scores: list[PairScore] = []
-    texts: list[str] = []
     for first in range(0, len(pairs), PAIRS_PER_CHUNK):
         chunk = pairs[first : first + PAIRS_PER_CHUNK]
         scores.extend(_score_chunk(model, chunk, special_symbols, scoring, eos))
-    for pair in pairs:
-        if not pair.problem:
-            texts += (pair.good, pair.bad)
+
+    # Tell of texts and words that the model may know in another form.
+    readable = [pair for pair in pairs if not pair.problem]
+    texts = [text for pair in readable for text in (pair.good, pair.bad)]
     tokenizer = model.tokenizer
     tell_unseen(count_marks(texts), {"the model": tokenizer})
     tell_odd_spaces(count_odd_spaces(texts), {"the model": tokenizer})

@@ -64,7 +64,7 @@ def slow_masks(p: np.ndarray, settings: SamplingSettings) -> set[int]:
             mass += p[id]
         return chosen
 
-    # One after the other; each renormalizes what the ones before have left.
+    # One after the other; each renormalizes the probabilities left by those before.
     if settings.top_k:
         kept = set(sorted(kept, key=lambda id: -p[id])[: settings.top_k])
     if settings.top_p:

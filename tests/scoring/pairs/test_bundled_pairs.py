@@ -1,4 +1,4 @@
-"""The bundled pairs, of agreement above all: what their README says of them holds."""
+"""The bundled pairs, of agreement above all: their README is right."""
 
 import csv
 from collections import Counter
@@ -109,7 +109,7 @@ def test_a_file_of_the_name_of_a_bundled_list_comes_first(here):
     assert [pair.good for pair in read_pairs("homophones").pairs] == ["a b"]
 
 
-# ---- "The food of the cats are": what docs/lectures.md says of the shipped model.
+# ---- "The food of the cats are": docs/lectures.md on the shipped model.
 
 RECENCY = corpora.part("english", "recency.tsv")
 HEADS, NOUNS = 18, 6

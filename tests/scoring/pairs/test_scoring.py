@@ -31,7 +31,7 @@ def lstm(request):
 
 
 class Predicted:
-    """A sentence's ids, and what `predict` gives before each of them, one token at a time."""
+    """A sentence's ids, and the distribution before each of them, one token at a time."""
 
     def __init__(self, model, line: str) -> None:
         self.ids = model.tokenizer.encode([line]).ids.tolist()
@@ -48,7 +48,7 @@ class Predicted:
 
 
 def split_at_words(pair: Pair) -> list[tuple[str, str]]:
-    """Return the shared beginning and what differs, of both sentences."""
+    """Return the shared beginning and the differing parts of both sentences."""
     sides = [pair.good.split(), pair.bad.split()]
     head = next(n for n in range(20) if sides[0][n : n + 1] != sides[1][n : n + 1])
     most = min(map(len, sides)) - head
@@ -57,7 +57,7 @@ def split_at_words(pair: Pair) -> list[tuple[str, str]]:
 
 
 def sides_of(model, pairs: list[Pair], **settings):
-    """Yield what was predicted of each sentence, its score, and the numbers of its tokens where it
+    """Yield the predictions for each sentence, its score, and the numbers of its tokens where it
     begins to differ and where it ceases to."""
     for pair, score in zip(pairs, score_pairs(model, pairs, **settings), strict=True):
         texts, sides = (pair.good, pair.bad), (score.good, score.bad)
@@ -118,8 +118,8 @@ def test_without_ends_scores_lack_them_alone(lstm, scoring):
 
 
 def test_word_scores_include_the_words_end(lstm):
-    """p(pieces) B(after) / B(before), by hand; the sum of p over all that could follow is what
-    makes "cat" no part of "cats"."""
+    """p(pieces) B(after) / B(before), by hand; the sum of p over all that could follow makes "cat"
+    no part of "cats"."""
     starts_V = lstm.tokenizer.starts_word_V
     for predicted, side, start, stop in sides_of(lstm, PAIRS[:2], scoring="word"):
         begins = [math.log(np.exp(logprob_V[starts_V]).sum()) for logprob_V in predicted.logprobs]

@@ -1,4 +1,4 @@
-"""Mixing models on disk: tuned on a text, saved, evaluated; what is kept with the mixture."""
+"""Mixing models on disk: tuned on a text, saved, evaluated; facts that are kept with the mixture."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Tuned weights against grids, by hand, and by what must hold at the best ones."""
+"""Tuned weights against grids, by hand, and by conditions that hold at the best ones."""
 
 import numpy as np
 import pytest

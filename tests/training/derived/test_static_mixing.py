@@ -1,5 +1,5 @@
-"""Joining n-gram models on disk: close to the dynamic mixture, different words, ARPA files, what is
-kept with the model, and what cannot be joined."""
+"""Joining n-gram models on disk: close to the dynamic mixture, different words, ARPA files, facts
+that are kept with the model, and models that cannot be joined."""
 
 import json
 import warnings
@@ -163,7 +163,7 @@ def test_foreign_files_without_unknown_word_join(here):
         np.testing.assert_allclose(sums_BT, 1, atol=1e-5)
 
 
-REFUSED = {  # what some models are made with
+REFUSED = {  # settings of some models
     "stupid": {"smoothing": "stupid"}, "lower": {"lowercase": True},
     "chars": {"tokenizer": "char"}, "other chars": {"tokenizer": "char"},
 }  # fmt: skip

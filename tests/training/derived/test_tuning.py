@@ -116,7 +116,7 @@ def test_ngram_model_is_tuned_with_the_word_cache(ngram, tmp_path):
 @pytest.mark.parametrize("kind", ["cache", "unigram", "dynamic"])
 @pytest.mark.parametrize("lines", [LINES, LINES[:1], ["dog"], ["zebra", "yak"]], ids=str)
 def test_tuned_settings_are_never_worse_than_none(saved, tmp_path, kind, lines):
-    # What it was trained on needs no adaptation, and what does not repeat offers none.
+    # A text of the training needs no adaptation, and a text without repetition offers none.
     folder = shutil.copytree(saved / "learned", tmp_path / "lstm")
     *tries, tuned = tune(str(folder), kind, Lines(lines), device="cpu")
     assert tuned.ppl_after == min(each.ppl for each in tries) <= tuned.ppl_before

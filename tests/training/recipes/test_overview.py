@@ -1,4 +1,4 @@
-"""The table of recipes: what it says follows from their [about]."""
+"""The table of recipes follows from their [about]."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_distance_is_relative_to_the_same_texts_result():
 
 
 def test_a_test_only_result_is_converted_to_validation():
-    """The ratio is that of the published pairs of PTB, worked out here again."""
+    """The ratio of the published pairs of PTB, worked out here again."""
     ratios = []
     for name in names():
         figures = {figure.on: figure.value for figure in load(name).published}

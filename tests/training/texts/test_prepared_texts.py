@@ -1,5 +1,5 @@
-"""A run on a prepared text is the run on the text itself; what contradicts it is refused by
-name."""
+"""A run on a prepared text is the run on the text itself; settings that contradict it are
+refused by name."""
 
 import numpy as np
 import pytest

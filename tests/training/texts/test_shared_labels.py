@@ -1,4 +1,4 @@
-"""Runs of one grid share what they read alike, and nothing else."""
+"""Runs of one grid share the texts that they read alike, and nothing else."""
 
 from rnnlm.text.lines import silent
 from rnnlm.training.request import TrainingRequest

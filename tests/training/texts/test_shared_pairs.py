@@ -1,4 +1,4 @@
-"""Runs of one grid on pairs: what each reads and how it is trained is that of a run by itself."""
+"""Runs of one grid on pairs: each reads the texts of a run by itself, and is trained like it."""
 
 from rnnlm.text.lines import silent
 from rnnlm.training.request import TrainingRequest
