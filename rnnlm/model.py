@@ -15,25 +15,23 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rnnlm import registry
 from rnnlm.checks import several
-from rnnlm.config import plain
+from rnnlm.config import SettingValue, plain
 from rnnlm.errors import UsageError, keyword, nearest
-from rnnlm.interface import Array, Device, ModelHandle, State, Tokenizer, core_of
+from rnnlm.interface import Array, Device, LanguageModel, ModelHandle, State, Tokenizer, core_of
 from rnnlm.lm.base import loading
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
 from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.scoring.generation.settings import BeamSettings
 from rnnlm.scoring.settings import SentenceScoring, WordMeasure
 from rnnlm.tabular import RecordList
-from rnnlm.text.lines import SpecialSymbols
+from rnnlm.text.lines import Progress, SpecialSymbols, TextSettings
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from rnnlm.config import SettingValue
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.soundness import Check
-    from rnnlm.interface import LanguageModel
     from rnnlm.lm.base.adaptation_files import TunedSettings
     from rnnlm.lm.base.adaptation_settings import AdaptationSettings
     from rnnlm.registry import LabelModel
@@ -48,7 +46,6 @@ if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.options import DecodingSettings
     from rnnlm.tasks.seq2seq.results import TranslatedLines
     from rnnlm.text.corpus import Given
-    from rnnlm.text.lines import Progress, TextSettings
     from rnnlm.tools.inspection.cloze import Cloze
     from rnnlm.tools.inspection.common import Source
     from rnnlm.tools.inspection.gates import GatesInspection
@@ -218,11 +215,11 @@ class Model(ModelHandle):
         text: "Given | None" = None,
         *,
         context: Literal["carry", "reset"] | None = None,
-        text_settings: "TextSettings | None" = None,
+        text_settings: TextSettings | None = None,
         target: Sequence[str | Path] = (),
         decoding: "DecodingSettings | None" = None,
         reading: Mapping[str, object] | None = None,
-        progress: "Progress | None" = None,
+        progress: Progress | None = None,
     ) -> "Evaluation":
         """Evaluate the model on one or more texts. Which keywords apply depends on the task.
 

@@ -6,23 +6,19 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnlm import registry
 from rnnlm.amounts import plural
 from rnnlm.config import SettingsLayer, as_text, names_of, resolve
 from rnnlm.errors import SettingsError, first_of, visible
-from rnnlm.evaluation.metrics import stored_evaluations
-from rnnlm.interface import Tokenizer
+from rnnlm.evaluation.metrics import Evaluation, stored_evaluations
+from rnnlm.interface import Task, Tokenizer
 from rnnlm.storage.files import writing as safe_files
 from rnnlm.storage.manifest import PART_ADAPTATIONS
 from rnnlm.storage.model_folder import Manifest
 from rnnlm.text.tokenizer_settings import AUTO, TokenizerSettings
 from rnnlm.training.recipes import recipe as recipes
-
-if TYPE_CHECKING:
-    from rnnlm.evaluation.metrics import Evaluation
-    from rnnlm.interface import Task
 
 # Models that a run may start from, by their names in the stored training.
 STARTS = ("init_from", "init_encoder_from", "init_decoder_from")
@@ -311,7 +307,7 @@ def _structure_facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, 
         yield use, ", ".join([name, *settings_by_use[use]])
 
 
-def _numbers(task: "Task", evaluations: "dict[str, Evaluation]") -> list[str]:
+def _numbers(task: Task, evaluations: dict[str, Evaluation]) -> list[str]:
     """Return the metrics of each text, and column of labels, in one table; then their
     signatures."""
     if not evaluations:

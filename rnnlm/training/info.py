@@ -6,13 +6,13 @@ import shlex
 from collections.abc import Collection, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnlm import registry
 from rnnlm.amounts import amount, plural
 from rnnlm.config import as_text
 from rnnlm.errors import ModelError
-from rnnlm.evaluation.metrics import stored_evaluations
+from rnnlm.evaluation.metrics import Evaluation, stored_evaluations
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.text.lines import TextSettings
@@ -20,9 +20,6 @@ from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training import card
-
-if TYPE_CHECKING:
-    from rnnlm.evaluation.metrics import Evaluation
 
 MOST_PARTS, MOST_RESULTS = 4, 2  # that a summary names
 MOST_ORDERS, MOST_VALUES = 6, 5  # of an estimator's results, and of each order
@@ -199,7 +196,7 @@ def _values(value: float | list[float] | dict[str, float]) -> str:
     return ", ".join(shown)
 
 
-def _results(evaluations: "dict[str, Evaluation]") -> Iterator[tuple[str, str]]:
+def _results(evaluations: dict[str, Evaluation]) -> Iterator[tuple[str, str]]:
     for text, evaluation in list(evaluations.items())[-MOST_RESULTS:]:
         for column in evaluation.column_names:
             text_line = evaluation.line(column)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import rnnlm.corpora as corpora
-from rnnlm.config import ValidatedSettings
+from rnnlm.config import ResolvedSettings, ValidatedSettings
 from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.text.corpus import Given, Text
@@ -21,7 +21,6 @@ from rnnlm.training.task import BaseTask, Description, trained_corpus
 if TYPE_CHECKING:
     import numpy as np
 
-    from rnnlm.config import ResolvedSettings
     from rnnlm.evaluation.comparison.comparison import TextComparer
     from rnnlm.evaluation.comparison.pairing import ComparableMetrics
     from rnnlm.evaluation.comparison.stored import StoredModel
@@ -82,22 +81,14 @@ class LanguageModelling(BaseTask):
     # ---- Texts and weights.
 
     def open_texts(
-        self,
-        request: TrainingRequest,
-        resolved: "ResolvedSettings",
-        kind: "Kind",
-        progress: Progress,
+        self, request: TrainingRequest, resolved: ResolvedSettings, kind: "Kind", progress: Progress
     ) -> Texts:
         from rnnlm.training.texts.line_texts import open_texts
 
         return open_texts(request, resolved, kind, progress)
 
     def initial_weights(
-        self,
-        request: TrainingRequest,
-        kind: "Kind",
-        resolved: "ResolvedSettings",
-        data: FittingData,
+        self, request: TrainingRequest, kind: "Kind", resolved: ResolvedSettings, data: FittingData
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights of `--init-from`, if they fit. Of a network with fewer layers they are
         a part: the other layers start at random."""
