@@ -260,10 +260,10 @@ class ProcessPool(WorkerPool):
 
 
 @contextlib.contextmanager
-def process_pool(count: int, most: int | None = None) -> Iterator[WorkerPool]:
+def process_pool(count: int) -> Iterator[WorkerPool]:
     """Provide a pool of `count` processes of this machine, which end with the context."""
     with ProcessExecutor(count) as processes:
-        yield ProcessPool(processes, count, most)
+        yield ProcessPool(processes, count)
 
 
 class ProcessExecutor(Executor):

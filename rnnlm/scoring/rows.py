@@ -288,7 +288,7 @@ def sentence_cells(score: SentenceScore) -> Row:
     return {**dict(zip(_SENTENCE, cells, strict=True)), "probability": score.probability}
 
 
-def word_cells(word: WordScore, measures: Sequence[str] = ()) -> Row:
+def word_cells(word: WordScore, measures: Sequence[str]) -> Row:
     """Return the cells of a word, and those that `measures` name."""
     return {
         "word_index": word.index,

@@ -62,7 +62,7 @@ class CarriedColumns:
         self._rules_noticed: set[str] = set()
 
     def begin_table(
-        self, source: str, names: Sequence[str], left_out: set[str], always: Sequence[str] = ()
+        self, source: str, names: Sequence[str], left_out: set[str], always: Sequence[str]
     ) -> None:
         """Begin a table with columns of these names, of which those in `always` are carried in any
         case.

@@ -446,7 +446,7 @@ def plan_grid(
 
 
 def run_grid(
-    planned: GridPlan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never
+    planned: GridPlan, stop: Callable[[], bool], save: Callable[[], bool]
 ) -> Iterator[GridEvent]:
     """Train the runs that :func:`plan_grid` has planned. Yield the events of :func:`train_grid`."""
     with lock.held(planned.folder, "grid"):

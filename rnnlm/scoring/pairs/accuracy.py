@@ -238,7 +238,7 @@ def score_set(
 
 
 def signature_of_set(
-    model: LanguageModel, test_set: TestSet, scoring: str | None = None, eos: bool = True
+    model: LanguageModel, test_set: TestSet, scoring: str | None, eos: bool
 ) -> Signature:
     """Return the data and the method that accuracies of `model` on a set are measured with: a pair
     counts as two lines."""

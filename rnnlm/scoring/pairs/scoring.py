@@ -93,7 +93,7 @@ def checked_line(text: str, special_symbols: str) -> str:
     return "" if is_blank(text) else text
 
 
-def read_lines(model: LanguageModel, lines: Sequence[str], *, as_words: bool = False) -> ReadLines:
+def read_lines(model: LanguageModel, lines: Sequence[str], *, as_words: bool) -> ReadLines:
     """Read `lines` (of :func:`checked_line`); with `as_words`, where words start, too."""
     encoded = model.tokenizer.encode(lines)
     spans = span_scoring.spans_between(encoded.offsets)
