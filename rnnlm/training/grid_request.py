@@ -137,8 +137,8 @@ def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
 
 
 def differing(runs: Sequence[Combination]) -> dict[str, dict[str, Any]]:
-    """Return the settings, besides those of the grid, in which runs differ: the value of each run
-    that has the setting, by the run's name."""
+    """Return the settings outside the grid in which runs differ: the value of each run that has the
+    setting, by the run's name."""
     names: dict[str, None] = {}  # in the order of the runs and their settings
     for run in runs:
         names |= dict.fromkeys(name for name in run.resolved.values if name not in run.values)
