@@ -31,12 +31,12 @@ Settings = TypeVar("Settings")
 # origins of values that a person requests with this very run
 USER, GRID = "user", "the grid"
 ASKED = (GRID, USER)
-# a setting's need of another one, met by whatever is neither zero, nor false, nor none
+# a setting's need of another one, met by any value but zero, false and none
 ANY: tuple[Any, ...] = ()
 # settings of the counting machine, which do not matter to users of the model
 _UNSTORED = ("workers", "dask")
 
-# What other tools call a setting: its name here, and the unit that its value needs
+# Names of settings in other tools: the name here, and the unit that the value needs
 OTHER_NAMES = {
     "epochs": ("budget", "epochs"),
     "num_epochs": ("budget", "epochs"),
@@ -319,7 +319,7 @@ def from_stored(
         raise ModelError("the stored settings are damaged", why) from None
 
 
-# What a setting can be given as from Python.
+# The values that Python may give for a setting.
 SettingValue: TypeAlias = str | int | float | bool | Sequence[str | int | float] | None
 
 

@@ -330,7 +330,7 @@ class Transformers(Kind):
         return (TransformersSettings,)
 
 
-# What commands and inspections may ask of models (`Kind.has`).
+# Abilities that commands and inspections may ask of models (`Kind.has`).
 _OF_NETWORKS = frozenset({"layers", "neighbours", "similarity", "gradcheck"})
 _OF_STATES = frozenset({"gates", "units", "spectrum"})
 _OF_PROBABILITIES = frozenset({"text", "memory", "cloze"})

@@ -192,9 +192,9 @@ class WordFrequencies:
 # ---- Regions of sentences: the parts for which a reading experiment has measurements, each of one
 # or more white-space words.
 #
-# They are marked in the text ("The dog | barked ."), or are columns of a table. The sentence that
-# is scored is that without marks: the regions joined by a space. A region without words adds
-# nothing to it and has no row, but counts in the numbers of the others.
+# They are marked in the text ("The dog | barked ."), or are columns of a table. The scored
+# sentence has no marks: it is the regions joined by a space. A region without words adds nothing to
+# it and has no row, but counts in the numbers of the others.
 
 
 @dataclass(frozen=True, slots=True)
