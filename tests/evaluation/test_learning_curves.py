@@ -52,29 +52,16 @@ def test_curve_pairs_validations_with_tokens_read(run):
 
 
 def test_training_perplexity_is_given_for_exact_losses_only(run):
-    events = [
-        loss(1, 0.0, is_exact=True),
-        loss(2, 1.0, is_exact=False),
-        loss(3, 800.0, is_exact=True),
-        loss(4, None, is_exact=True),
-    ]
+    losses = [(0.0, True), (1.0, False), (800.0, True), (None, True)]
+    events = [loss(step, nats, is_exact=exact) for step, (nats, exact) in enumerate(losses, 1)]
     (point,) = learning_curve(run("a", STARTED, *events)).training
     assert (point.steps, point.tokens, point.ppl_token) == (1, 95, 1.0)
 
 
 def test_rolled_back_steps_are_not_on_the_curve(run):
     back = {"event": "rolledback", "step": 30, "to_step": 10}
-    curve = learning_curve(
-        run(
-            "a",
-            STARTED,
-            validated(10, 80.0),
-            validated(20, 9e9),
-            back,
-            STARTED,
-            validated(20, 60.0),
-        )
-    )
+    before = [STARTED, validated(10, 80.0), validated(20, 9e9)]
+    curve = learning_curve(run("a", *before, back, STARTED, validated(20, 60.0)))
     assert [(point.steps, point.ppl_token) for point in curve.points] == [(10, 80.0), (20, 60.0)]
 
 
@@ -118,12 +105,8 @@ def test_the_step_that_is_kept_is_marked_and_the_run_named(run, events, kept):
 
 
 def test_the_same_runs_give_the_same_svg(run, tmp_path):
-    folder = run(
-        "$a<b>",
-        STARTED,
-        *(validated(step, 100 / step) for step in range(1, 30)),
-        loss(1, 3.0, is_exact=True),
-    )
+    validations = [validated(step, 100 / step) for step in range(1, 30)]
+    folder = run("$a<b>", STARTED, *validations, loss(1, 3.0, is_exact=True))
     for name in ("one.svg", "two.svg"):
         plot_curves([folder], tmp_path / name, by="epochs", training=True)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()

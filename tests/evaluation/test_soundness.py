@@ -205,11 +205,9 @@ def test_neural_weights_that_are_no_numbers_are_found(tmp_path):
 def test_changed_network_is_named_and_not_examined_further(tmp_path, name):
     folder = saved(tmp_path / "model", "lstm")
     (path,) = folder.glob(name)
-    path.write_bytes(
-        path.read_bytes().replace(b"\n", b"\t")
-        if name == "vocab.txt"
-        else path.read_bytes()[:-1] + b"?"
-    )
+    data = path.read_bytes()
+    is_text = name == "vocab.txt"
+    path.write_bytes(data.replace(b"\n", b"\t") if is_text else data[:-1] + b"?")
     assert results(folder) == {"config": "ok", "files": "failed", "arrays": "failed"}
     assert f"{path.name} has changed" in detail(folder, "files")
     assert f"{path.name} has changed" in detail(folder, "arrays")

@@ -19,11 +19,8 @@ CPU = torch.device("cpu")
 
 
 def data(rows, task="tagging", **tokenizer):
-    return data_of(
-        settings_of(task, "gru", **({"characters": None} if task == "tagging" else {})),
-        labelled(rows, task),
-        **tokenizer,
-    )
+    settings = {"characters": None} if task == "tagging" else {}
+    return data_of(settings_of(task, "gru", **settings), labelled(rows, task), **tokenizer)
 
 
 def source(of, rows=8, seed=1, **more):

@@ -23,10 +23,8 @@ from support.tiny_models import make_tokenizer, small_settings
 def test_language_model_trace_starts_with_the_boundary(kind, more):
     tokenizer = make_tokenizer()
     torch.manual_seed(2)
-    model = NeuralLanguageModel(
-        make_network(small_settings(kind_of(kind), **more).make(KINDS[kind]), tokenizer).eval(),
-        tokenizer,
-    )
+    settings = small_settings(kind_of(kind), **more).make(KINDS[kind])
+    model = NeuralLanguageModel(make_network(settings, tokenizer).eval(), tokenizer)
     line = tokenizer.decode(np.arange(3, 8))
     found = model.trace_line(line)
     inputs_1T = np.array([[tokenizer.boundary_id, *tokenizer.encode([line]).ids[:-1]]])

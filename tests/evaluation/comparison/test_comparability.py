@@ -94,13 +94,9 @@ def test_unknown_white_space_is_a_separate_character_event():
 
 
 def test_words_with_and_without_punctuation_are_different_words():
+    cut = {"keeps_text": False, "changes": "punctuation split off", "tok": "word:f2,V=5"}
     with pytest.raises(ComparisonError) as error:
-        find_comparable(
-            [
-                subject("a"),
-                subject("b", keeps_text=False, changes="punctuation split off", tok="word:f2,V=5"),
-            ]
-        )
+        find_comparable([subject("a"), subject("b", **cut)])
     assert "punctuation split off for b" in error.value.why
 
 

@@ -46,10 +46,8 @@ def kn():
 
 
 def places(apart):
-    return [
-        (item.text, item.number, item.difference_bits)
-        for item in apart.for_first + apart.for_second
-    ]
+    both = apart.for_first + apart.for_second
+    return [(item.text, item.number, item.difference_bits) for item in both]
 
 
 def test_a_difference_worked_out_by_hand(text):
@@ -127,11 +125,8 @@ def test_groups_add_up_to_the_whole(lstm, kn, text, tmp_path):
     found = compare([lstm, kn], text(*LINES, "the zebra sat"), train=str(tmp_path / "train.txt"))
     total = [model.evaluation.logprob_nats for model in found.models]
     for table in (found.details.bands, found.details.positions, found.details.ngrams):
-        assert (
-            sum(row.units for row in table)
-            == found.details.units
-            == found.models[0].evaluation.tokens
-        )
+        tokens = found.models[0].evaluation.tokens
+        assert sum(row.units for row in table) == found.details.units == tokens
         assert [sum(row.logprob_nats[k] for row in table) for k in range(2)] == pytest.approx(total)
     seen = [["<s>", "the", "cat", "sat", "</s>"], ["<s>", "the", "dog", "</s>"]]
     grams = set()
@@ -148,11 +143,8 @@ def test_groups_add_up_to_the_whole(lstm, kn, text, tmp_path):
     counted = {name: longest.count(n) for n, name in enumerate(names)}
     assert {row.group: row.units for row in found.details.ngrams} == counted
     assert found.details.ngram_source == str(tmp_path / "train.txt")
-    assert {row.group: row.units for row in found.details.bands} == {
-        "1 to 9": 28,
-        "</s>": 6,
-        "unknown": 1,
-    }
+    bands = {row.group: row.units for row in found.details.bands}
+    assert bands == {"1 to 9": 28, "</s>": 6, "unknown": 1}
 
 
 def test_ngram_model_supplies_seen_counts_without_training_text(lstm, kn, text):
@@ -315,10 +307,8 @@ def test_a_model_is_named_with_its_adaptation(lstm, text, tmp_path, monkeypatch)
 
 
 def test_to_dict_omits_lines_and_is_reproducible(lstm, kn, text):
-    found = [
-        compare([lstm, kn], text(*LINES), settings=ComparisonSettings(resamples=50)).to_dict()
-        for _ in range(2)
-    ]
+    few = ComparisonSettings(resamples=50)
+    found = [compare([lstm, kn], text(*LINES), settings=few).to_dict() for _ in range(2)]
     for each in found:
         json.dumps(each, allow_nan=False)
         each["seconds"] = [model["evaluation"].pop("seconds") for model in each["models"]] and 0

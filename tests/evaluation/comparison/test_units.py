@@ -5,13 +5,10 @@ from hypothesis import given, strategies
 from rnnlm.evaluation.comparison.tables import units_of
 from support.tiny_models import LINES, Lines, make_tokenizer
 
+KINDS = {"char": {}, "byte": {}, "sentencepiece": {"vocab_size": 300}}
 TOKENIZERS = {
-    name: make_tokenizer(
-        [*LINES, "abcd", " \t"],
-        tokenizer=name,
-        **({"vocab_size": 300} if name == "sentencepiece" else {}),
-    )
-    for name in ("char", "byte", "sentencepiece")
+    name: make_tokenizer([*LINES, "abcd", " \t"], tokenizer=name, **more)
+    for name, more in KINDS.items()
 }
 WORDS = make_tokenizer()
 
@@ -78,8 +75,6 @@ def test_line_split_into_different_words_is_one_unit():
 
 def test_lowercasing_models_are_compared_by_lowercased_words():
     lower = make_tokenizer(lowercase=True, tokenizer="char")
-    found, _, _ = units(
-        ["The CAT"],
-        [lower, make_tokenizer(lowercase=True, tokenizer="sentencepiece", vocab_size=290)],
-    )
+    pieces = make_tokenizer(lowercase=True, tokenizer="sentencepiece", vocab_size=290)
+    found, _, _ = units(["The CAT"], [lower, pieces])
     assert [found.tokenizer.symbols()[id] for id in found.ids_U] == ["the", "cat", "</s>"]

@@ -27,14 +27,8 @@ def test_the_commonest_spelling_stands_for_all_others():
 def test_words_differing_in_case_share_a_vector():
     tokenizer = make_tokenizer(TEXT).spelling()
     torch.manual_seed(1)
-    settings = network_settings(
-        "tagging",
-        "lstm",
-        embedding_size=3,
-        hidden_size=2,
-        character_size=4,
-        character_filters="0,16",
-    )
+    sizes = {"embedding_size": 3, "hidden_size": 2, "character_size": 4}
+    settings = network_settings("tagging", "lstm", character_filters="0,16", **sizes)
     encoder = WordEncoder(settings, tokenizer).eval()
     both_21E = encoder.vectors(
         ids_of(tokenizer, ["the", "The"]).unsqueeze(1), torch.ones(2, 1, dtype=torch.bool)

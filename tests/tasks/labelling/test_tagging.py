@@ -60,19 +60,15 @@ def test_n_best_come_in_falling_probability(slot_tagger):
     assert len({each.labels for each in found.nbest["slots"]}) == 5
     assert sum(each.probability for each in found.nbest["slots"]) <= 1 + 1e-6
     assert found.labels == best.labels == {"slots": found.nbest["slots"][0].labels}
-    assert (
-        next(iter(found.sentence_probabilities["intent"]))
-        == found.sentence_labels["intent"]
-        == VALID[0][2]
-    )
-    assert sum(found.sentence_probabilities["intent"].values()) == pytest.approx(1, abs=1e-5)
+    intents = found.sentence_probabilities["intent"]
+    assert next(iter(intents)) == found.sentence_labels["intent"] == VALID[0][2]
+    assert sum(intents.values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_marginals_sum_to_one_under_original_labels(slot_tagger):
     for found in tag(slot_tagger.folder, WORDS, probabilities=True):
-        for label, probabilities in zip(
-            found.labels["slots"], found.probabilities["slots"], strict=True
-        ):
+        pairs = zip(found.labels["slots"], found.probabilities["slots"], strict=True)
+        for label, probabilities in pairs:
             # inside the CRF they are BIOES
             assert set(probabilities) <= {"O", "B-place", "I-place", "B-time", "I-time"}
             assert sum(probabilities.values()) == pytest.approx(1, abs=0.02)
@@ -179,12 +175,8 @@ def test_each_of_several_labels_has_its_probability():
 def test_a_row_keeps_its_columns_and_gains_predictions():
     found = ClassifiedText("a", ("a",), {"label": "x|y"}, {"label": {"x": 0.9, "y": 0.6, "z": 0.1}})
     [row] = labelled_rows({"text": "a", "label": "gold"}, found, ["label"], None)
-    assert row == {
-        "text": "a",
-        "label": "gold",
-        "predicted_label": "x|y",
-        "predicted_label_probability": (0.9, 0.6),
-    }
+    predicted = {"predicted_label": "x|y", "predicted_label_probability": (0.9, 0.6)}
+    assert row == {"text": "a", "label": "gold", **predicted}
     rows = list(labelled_rows({"text": "a"}, found, ["label"], 9))
     expected = [(1, "x", 0.9), (2, "y", 0.6), (3, "z", 0.1)]
     assert [(row["rank"], row["label"], row["label_probability"]) for row in rows] == expected

@@ -38,11 +38,9 @@ def test_a_damaged_file_of_pairs_is_refused(changed, message):
     if changed is None:
         del files[FILE]
     else:
-        files[FILE] = (
-            changed
-            if isinstance(changed, bytes)
-            else json.dumps(json.loads(files[FILE]) | changed).encode()
-        )
+        if isinstance(changed, dict):
+            changed = json.dumps(json.loads(files[FILE]) | changed).encode()
+        files[FILE] = changed
     with pytest.raises(ModelError, match=message):
         codec(SOURCE, files)
 
@@ -54,11 +52,8 @@ def test_a_damaged_file_of_pairs_is_refused(changed, message):
 @pytest.fixture(scope="module", params=["true", "false"], ids=["shared", "two"])
 def model(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param) / "model"
-    save(
-        folder,
-        fit("lstm", shared_vocabulary=request.param == "true"),
-        shared_vocabulary=request.param == "true",
-    )
+    settings = {"shared_vocabulary": request.param == "true"}
+    save(folder, fit("lstm", **settings), **settings)
     return request.param == "true", str(folder)
 
 

@@ -161,11 +161,8 @@ def test_training_begins_at_the_target_unigram_distribution():
     fresh = make_network(network.settings, TARGET, TARGET)
     features_TBE = torch.zeros(1, 1, network.settings.features_width)
     counts_V = TARGET.counts_V + 0.5
-    np.testing.assert_allclose(
-        fresh.predict_features(features_TBE)[0, 0].exp().detach(),
-        counts_V / counts_V.sum(),
-        rtol=1e-5,
-    )
+    p_V = fresh.predict_features(features_TBE)[0, 0].exp().detach()
+    np.testing.assert_allclose(p_V, counts_V / counts_V.sum(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", FED, ids=str)
@@ -183,13 +180,8 @@ def test_bf16_loss_stays_near_fp32(shape):
 
 @pytest.mark.parametrize("feeds", [False, True])
 def test_dropout_is_for_training_and_locked_per_row(feeds):
-    network = tiny_network(
-        dropout_output=0.5,
-        dropout_input=0.4,
-        input_feeding=feeds,
-        weight_drop=0.3,
-        locked_dropout=True,
-    )
+    drop = {"dropout_output": 0.5, "dropout_input": 0.4, "weight_drop": 0.3}
+    network = tiny_network(input_feeding=feeds, locked_dropout=True, **drop)
     given = batch(padding=0)
     features_TBE, _, _ = network.decode(
         given.inputs_TB, *network.encode(given.sources_SB, given.lengths_B)

@@ -40,12 +40,8 @@ def started(task="seq2seq", **given) -> Started:
         "device": "cpu", "precision": "fp32", "threads": 1, "batch_rows": 4,
         **given.pop("flags", {}),
     }  # fmt: skip
-    request = TrainingRequest(
-        text=("pairs.tsv",),
-        task=task,
-        flags=flags,
-        **{name: str(value) for name, value in given.items()},
-    )
+    given = {name: str(value) for name, value in given.items()}
+    request = TrainingRequest(text=("pairs.tsv",), task=task, flags=flags, **given)
     _, _, resolved = resolve_request(request)
     data, resolved = opened(request, resolved, PAIRS)
     trainer = make_trainer(resolved, data, weights(request, resolved, data))
@@ -234,11 +230,8 @@ def language_models(tmp_path_factory):
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_does_not_fit_is_refused_with_reasons(language_models, case):
     given, reason = REFUSED[case]
-    folders = {
-        name: language_models / value
-        for name, value in given.items()
-        if name not in ("flags", "model")
-    }
+    names = given.keys() - {"flags", "model"}
+    folders = {name: language_models / given[name] for name in names}
     with pytest.raises((UsageError, SettingsError)) as error:
         started(**{**given, **folders})
     assert re.search(reason, f"{error.value.what} {error.value.why} {error.value.hint}"), (

@@ -18,9 +18,7 @@ from rnnlm.tasks.labelling.evaluation.evaluation_data import labelled_data
 from rnnlm.tasks.labelling.evaluation.label_metrics import Predictions, report
 from rnnlm.tasks.labelling.formats.example import Example, LabelledText
 from rnnlm.tasks.labelling.model import predict
-from rnnlm.text import tokenizers
-from rnnlm.text.lines import Block
-from rnnlm.text.tokenizer_settings import TokenizerSettings
+from support.tiny_models import make_tokenizer
 from support.tiny_tasks import VALID, fit, labelled
 
 LETTERS = [("box", "B AA K S"), ("ox", "AA K S"), ("ax", "AE K S")]
@@ -39,8 +37,7 @@ def speller():
     """Return a codec from letters to sounds: one symbol of at most two sounds for each letter."""
     rows = [(("B", "AA", "K+S"), tuple("box")), (("AE", "K+S"), tuple("ax"))]
     column = column_of("sounds", WORD, rows, "none", "none", SOUNDS)
-    words = tokenizers.train(TokenizerSettings(min_count=1), [Block(["b o x a"], [])])
-    return Codec(words, [column])
+    return Codec(make_tokenizer(["b o x a"]), [column])
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +48,10 @@ def model():
 def test_metrics_are_those_of_the_predictions(model):
     text = labelled(VALID, "tagging")
     found = evaluate(model, text)
-    predicted = [
-        each[0].best[0].labels
-        for each in predict(model, [example.words for example in text.examples])
-    ]
-    expected = report(
-        Predictions(
-            "word", [example.word_labels[0] for example in text.examples], predicted, "slots", "bio"
-        )
-    )
+    found_labels = predict(model, [example.words for example in text.examples])
+    predicted = [each[0].best[0].labels for each in found_labels]
+    gold = [example.word_labels[0] for example in text.examples]
+    expected = report(Predictions("word", gold, predicted, "slots", "bio"))
     assert found.columns[0].f1 == expected.f1
     assert found.columns[0].accuracy == expected.accuracy
     assert found.columns[0].by_type == expected.by_type
@@ -77,12 +69,8 @@ def test_stored_figures_of_another_form_are_an_error(model):
 
 def test_named_and_loaded_models_answer_alike(tagger):
     named = evaluate(tagger.folder, tagger.valid)
-    assert (
-        dataclasses.replace(
-            evaluate(rnnlm.load(tagger.folder, "cpu"), [str(tagger.valid)]), seconds=named.seconds
-        )
-        == named
-    )
+    loaded = evaluate(rnnlm.load(tagger.folder, "cpu"), [str(tagger.valid)])
+    assert dataclasses.replace(loaded, seconds=named.seconds) == named
     compared = rnnlm.compare([tagger.folder, tagger.folder], tagger.valid, names=["a", "b"])
     differences = {(each.column, each.metric): each.difference for each in compared.differences}
     assert differences["2", "f1"] == 0
@@ -108,26 +96,17 @@ def test_labels_that_no_column_has_are_named_once(speller):
 
 def test_no_lemma_counts_as_unseen(recwarn):
     column = column_of("lemma", WORD, [(("go",), ("goes",))], "none", "none", EDIT)
-    words = tokenizers.train(TokenizerSettings(min_count=1), [Block(["goes"], [])])
-    text = LabelledText(
-        (Example(("does",), (("do",),), (), 1, "memory"),),
-        ("lemma",),
-        (),
-        "conllu",
-        {"lemma": "none"},
-    )
-    assert labelled_data(Codec(words, [column]), text, "memory").labels[0].tolist() == [0]
+    example = Example(("does",), (("do",),), (), 1, "memory")
+    text = LabelledText((example,), ("lemma",), (), "conllu", {"lemma": "none"})
+    codec = Codec(make_tokenizer(["goes"]), [column])
+    assert labelled_data(codec, text, "memory").labels[0].tolist() == [0]
     assert not recwarn.list
 
 
 def test_data_without_labels_per_letter_have_no_loss(model):
-    text = labelled(VALID, "tagging")
-    unknown = [
-        dataclasses.replace(each, word_labels=(("B-other",) * len(each.words),))
-        for each in text.examples
-    ]
+    rows = [(words, ["B-other"] * len(words), intent) for words, _, intent in VALID]
     with pytest.warns(RnnlmWarning, match="'B-other'"):
-        found = evaluate(model, dataclasses.replace(text, examples=tuple(unknown)))
+        found = evaluate(model, labelled(rows, "tagging"))
     assert found.loss_nats is None and found.columns[0].accuracy == 0
 
 
@@ -181,11 +160,8 @@ def test_a_model_swayed_by_company_fails_its_check(model, monkeypatch):
     assert {check.name: check.result for check in evaluation.checks(model, 4, 0)}["padding"] == "ok"
 
     def disturbed(of, texts, search):
-        found = predict(of, texts, search)
-        return [
-            (dataclasses.replace(each[0], p_TK=each[0].p_TK + 1e-3 * (len(texts) > 1)),)
-            for each in found
-        ]
+        found, by = predict(of, texts, search), 1e-3 * (len(texts) > 1)
+        return [(dataclasses.replace(each[0], p_TK=each[0].p_TK + by),) for each in found]
 
     monkeypatch.setattr(evaluation, "predict", disturbed)
     results = {check.name: check.result for check in evaluation.checks(model, 4, 0)}

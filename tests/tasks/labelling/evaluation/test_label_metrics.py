@@ -50,13 +50,9 @@ TOPICS = label_metrics.Predictions(
     "text", gold=[["a", "b"], ["a"], []], predicted=[["b", "a"], ["a", "c"], []],
     multi_label=True, training_labels=["b", "c"]
 )  # fmt: skip
-SOUNDS = label_metrics.Predictions(
-    "word",
-    [],
-    [],
-    references=[[["K", "AE", "T"]], [["HH", "AY"], ["HH", "EY"]]],
-    symbols=[["K", "T"], ["HH", "EY"]],
-)
+PRONUNCIATIONS = [[["K", "AE", "T"]], [["HH", "AY"], ["HH", "EY"]]]
+GUESSES = [["K", "T"], ["HH", "EY"]]
+SOUNDS = label_metrics.Predictions("word", [], [], references=PRONUNCIATIONS, symbols=GUESSES)
 
 
 def figures(predictions: label_metrics.Predictions) -> dict:
@@ -103,13 +99,9 @@ def test_letters_to_sounds_have_error_rates():
         "by_type": {},
         "word_error_rate": 1 / 2, "symbol_error_rate": 1 / 5,
     }  # fmt: skip
-    aligned = label_metrics.Predictions(
-        "word",
-        [["K", "AE", "T"]],
-        [["K", "_", "T"]],
-        references=[[["K", "AE", "T"]]],
-        symbols=[["K", "T"]],
-    )
+    labels = ([["K", "AE", "T"]], [["K", "_", "T"]])
+    given = {"references": PRONUNCIATIONS[:1], "symbols": GUESSES[:1]}
+    aligned = label_metrics.Predictions("word", *labels, **given)
     assert (figures(aligned)["accuracy"], figures(aligned)["word_error_rate"]) == (2 / 3, 1)
 
 
@@ -142,12 +134,8 @@ def test_accuracy_of_all_known_and_unknown_words():
     assert CountedMetric(accuracy_counts(TAGS, GUESSED), ratio).value == 2 / 4
     known = [[True, True, True], [False], []]
     assert CountedMetric(accuracy_counts(TAGS, GUESSED, known), ratio).value == 2 / 3
-    assert (
-        CountedMetric(
-            accuracy_counts(TAGS, GUESSED, [[not each for each in row] for row in known]), ratio
-        ).value
-        == 0
-    )
+    unknown = [[not each for each in row] for row in known]
+    assert CountedMetric(accuracy_counts(TAGS, GUESSED, unknown), ratio).value == 0
     found = CountedMetric(accuracy_counts(TAGS, GUESSED, [[False] * 3, [False], []]), ratio).value
     assert found is None
 
@@ -210,11 +198,9 @@ def test_spans_are_evaluated_as_in_training(scheme, labels):
 
 def test_bioes_becomes_bio_before_it_is_counted():
     gold, predicted = random_labels(5, "BIOES")
-    as_bio = [
-        [[each.replace("S-", "B-").replace("E-", "I-") for each in labels] for labels in side]
-        for side in (gold, predicted)
-    ]
-    assert counters(span_counts(gold, predicted, "bioes")) == label_spans.conlleval(*as_bio)
+    both = json.dumps([gold, predicted]).replace("S-", "B-").replace("E-", "I-")
+    expected = label_spans.conlleval(*json.loads(both))
+    assert counters(span_counts(gold, predicted, "bioes")) == expected
 
 
 def test_an_orphan_i_begins_a_span():
@@ -228,11 +214,8 @@ def test_metrics_of_spans_worked_out_by_hand():
     gold = ["B-PER I-PER O B-LOC".split(), "B-PER O B-PER".split()]
     predicted = ["B-PER O O B-LOC".split(), "B-PER O B-ORG".split()]
     counts = span_counts(gold, predicted, "bio")
-    found = {
-        name: CountedMetric(counts, figure).value
-        for name, figure in {"p": precision, "r": recall, "f": f1, "m": macro_f1}.items()
-    }
-    assert found == pytest.approx({"p": 2 / 4, "r": 2 / 4, "f": 0.5, "m": (2 / 5 + 1 + 0) / 3})
+    found = [CountedMetric(counts, its).value for its in (precision, recall, f1, macro_f1)]
+    assert found == pytest.approx([2 / 4, 2 / 4, 0.5, (2 / 5 + 1 + 0) / 3])
     per = by_class(counts)["PER"]
     assert (per.right, per.predicted, per.gold) == (1, 2, 3)
     assert (per.precision, per.recall, per.f1) == pytest.approx((1 / 2, 1 / 3, 2 / 5))

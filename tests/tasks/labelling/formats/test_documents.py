@@ -139,31 +139,25 @@ def test_labels_never_take_the_place_of_the_words(tmp_path):
     (row, _) = documents(tmp_path / "data", "1\ta b\n2\tc d\n", "tsv")
     assert row.with_labels({"2": ["X", "Y"]}) == "1\t2\tpredicted_2\n1\ta b\tX Y\n"
     (row,) = documents(tmp_path / "data", '{"text": ["a", "b"]}', "jsonl")
-    assert json.loads(row.with_labels({}, {"text": "X"})) == {
-        "text": ["a", "b"],
-        "predicted_text": "X",
-    }
+    written = json.loads(row.with_labels({}, {"text": "X"}))
+    assert written == {"text": ["a", "b"], "predicted_text": "X"}
     (sentence,) = documents(tmp_path / "data", "1 Ada\n2 ran\n", "columns")
     assert sentence.with_labels({"2": ["X", "Y"]}) == "1 Ada X\n2 ran Y\n"
 
 
 def test_model_labels_tell_columns_from_text(tmp_path):
     labels = {"O", "B-PER", "I-PER"}
-    (tmp_path / "data.tsv").write_text("Ada\tB-PER\n\nran\tO\n")
-    assert (
-        detect_document_format(str(tmp_path / "data.tsv"), LabelledSettings(), labels) == "columns"
-    )
-    (tmp_path / "data.tsv").write_text("word\ttag\nAda\tB-PER\n\nran\tO\n" + "a\tO\n" * 20)
-    assert detect_document_format(str(tmp_path / "data.tsv"), LabelledSettings(), labels) == "tsv"
-    for content, format in [
-        ("-DOCSTART- -X- O\n\nAda NN B-PER\nran VB O\n", "columns"),
-        ("Ada\tB-PER\t0\n\nran\tO\t0\n", "columns"),
-        ("Ada/B-PER ran/O\n", "text"), ("turn on\nturn off\n", "text"),
-        ("Ada ran\nO Ada !\n", "text"), ("and/or\n", "text"),
-        ("Ada VB\nran NN\n", "text"), ("O no\nO dear\n", "text"),
+    for name, content, format in [
+        ("data.tsv", "Ada\tB-PER\n\nran\tO\n", "columns"),
+        ("data.tsv", "word\ttag\nAda\tB-PER\n\nran\tO\n" + "a\tO\n" * 20, "tsv"),
+        ("data", "-DOCSTART- -X- O\n\nAda NN B-PER\nran VB O\n", "columns"),
+        ("data", "Ada\tB-PER\t0\n\nran\tO\t0\n", "columns"),
+        ("data", "Ada/B-PER ran/O\n", "text"), ("data", "turn on\nturn off\n", "text"),
+        ("data", "Ada ran\nO Ada !\n", "text"), ("data", "and/or\n", "text"),
+        ("data", "Ada VB\nran NN\n", "text"), ("data", "O no\nO dear\n", "text"),
     ]:  # fmt: skip
-        (tmp_path / "data").write_text(content)
-        assert detect_document_format(str(tmp_path / "data"), LabelledSettings(), labels) == format
+        (tmp_path / name).write_text(content)
+        assert detect_document_format(str(tmp_path / name), LabelledSettings(), labels) == format
 
 
 def test_faults_of_a_document_are_named(tmp_path):

@@ -35,10 +35,8 @@ def test_a_word_is_read_after_its_last_token(tmp_path, variant):
     for row, words in enumerate([TEXTS[2], TEXTS[0], TEXTS[1]]):
         ids = model.tokenizer.encode([" ".join(words)]).ids[:-1]
         with torch.no_grad():
-            trace = model.network.trace(
-                torch.tensor([model.tokenizer.boundary_id, *ids.tolist()])[:, None],
-                model.network.initial_state(1),
-            )
+            read = torch.tensor([[model.tokenizer.boundary_id, *ids.tolist()]]).t()
+            trace = model.network.trace(read, model.network.initial_state(1))
         lengths = [len(model.tokenizer.encode([word]).ids) - 1 for word in words]
         at = np.cumsum(lengths)
         layers = [trace.layers[0].inputs_TBE, *(layer.hidden_TBH for layer in trace.layers)]
@@ -57,13 +55,8 @@ def test_a_mixture_weighs_the_projected_layers():
     first, second, third = states[..., :3], states[..., 3:5], states[..., 5:]
     (p, q), (r,) = mixture.projections
     s, t = mixture.scores[0].exp() / mixture.scores[0].exp().sum()
-    wanted = torch.cat(
-        [
-            mixture.gammas[0] * (s * first @ p.weight.T + t * second @ q.weight.T),
-            mixture.gammas[1] * third @ r.weight.T,
-        ],
-        dim=2,
-    )
+    of_first = mixture.gammas[0] * (s * first @ p.weight.T + t * second @ q.weight.T)
+    wanted = torch.cat([of_first, mixture.gammas[1] * third @ r.weight.T], dim=2)
     assert torch.allclose(mixture(states), wanted, atol=1e-6)
 
 
@@ -73,27 +66,13 @@ def trained(tmp_path, folder, stop=lambda: False, names=("f", "r"), **given):
     for file, rows in zip(files, (TRAIN, VALID), strict=True):
         if not file.exists():
             file.write_text(columns(rows), encoding="utf-8")
-    settings = {
-        "context_size": 4,
-        "budget": "9steps",
-        "validate_every_steps": 4,
-        **small("tagging", **given),
-    }
+    settings = small("tagging", **given)
+    settings |= {"context_size": 4, "budget": "9steps", "validate_every_steps": 4}
     contextual = [str(tmp_path / name) for name in names]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
-        list(
-            train(
-                files[0],
-                valid=files[1],
-                task="tagging",
-                format="columns",
-                contextual=contextual,
-                output=tmp_path / folder,
-                stop=stop,
-                **settings,
-            )
-        )
+        its = {"task": "tagging", "format": "columns", "contextual": contextual, **settings}
+        list(train(files[0], valid=files[1], output=tmp_path / folder, stop=stop, **its))
     return tmp_path / folder
 
 
@@ -116,10 +95,7 @@ def test_language_models_stay_unchanged_and_texts_read_independently(
         shutil.rmtree(tmp_path / name)
     model = loading.load(folder, "cpu")
     for before, after in zip(language_models, model.codec.beside.models, strict=True):
-        assert all(
-            np.array_equal(array, after.to_arrays()[name])
-            for name, array in before.to_arrays().items()
-        )
+        np.testing.assert_equal(after.to_arrays(), before.to_arrays())
     assert not any("beside" in name or "models" in name for name in model.to_arrays())
     expected = [str(tmp_path / name) for name in "fr"]
     assert model_folder.read_manifest(folder).training["contextual"] == expected
@@ -134,14 +110,8 @@ def test_classifiers_read_language_models_too(tmp_path, language_models, model):
     (tmp_path / "train.tsv").write_text(table(TRAIN), encoding="utf-8")
     given = {**small("classification"), "context_size": 4, "budget": "2steps", "holdout": 0.2}
     names = [str(tmp_path / name) for name in "fr"]
-    *_, finished = train(
-        tmp_path / "train.tsv",
-        task="classification",
-        model=model,
-        contextual=names,
-        output=tmp_path / "model",
-        **given,
-    )
+    given |= {"task": "classification", "model": model, "contextual": names}
+    *_, finished = train(tmp_path / "train.tsv", output=tmp_path / "model", **given)
     read = loading.load(finished.folder, "cpu")
     together = [found.p_TK for (found,) in predict(read, TEXTS)]
     for words, p_1K in zip(TEXTS, together, strict=True):

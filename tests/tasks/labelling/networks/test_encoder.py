@@ -33,13 +33,8 @@ LENGTHS = [6, 1, 4, 2]
 
 def make_encoder(model, dtype=torch.float32, characters="cnn", **settings):
     torch.manual_seed(4)
-    shape = network_settings(
-        "tagging",
-        model,
-        characters=characters,
-        unknown_words=0.0,
-        **{**SMALL, **OF_CHARACTERS[characters], **settings},
-    )
+    settings = {**SMALL, **OF_CHARACTERS[characters], **settings}
+    shape = network_settings("tagging", model, characters=characters, unknown_words=0.0, **settings)
     encoder = WordEncoder(shape, make_tokenizer(TEXT).spelling()).to(dtype)
     start_weights(shape, encoder.matrices(), (), encoder.input.weight)
     with torch.no_grad():

@@ -50,12 +50,9 @@ def all_labels(length: int) -> torch.Tensor:
 def logprobs(head, features_TH) -> torch.Tensor:
     """Return log p of each of `all_labels`, by the loss."""
     lengths_1, labels_TN = torch.tensor([len(features_TH)]), all_labels(len(features_TH))
-    return torch.stack(
-        [
-            -head.loss(features_TH.unsqueeze(1), labels_T.unsqueeze(1), lengths_1)[0]
-            for labels_T in labels_TN.t()
-        ]
-    )
+    columns = (labels_T.unsqueeze(1) for labels_T in labels_TN.t())
+    nats = [head.loss(features_TH.unsqueeze(1), labels_T1, lengths_1)[0] for labels_T1 in columns]
+    return -torch.stack(nats)
 
 
 def test_loss_and_predictions_share_one_distribution(head, features_TBH):
@@ -120,14 +117,11 @@ def test_padding_and_unknown_labels_do_not_count(head, features_TBH):
     nats, count = head.loss(features_TBH, labels_TB, LENGTHS)
     assert int(count) == 5
     assert torch.equal(nats, head.loss(features_TBH, padded_TB, LENGTHS)[0])
-    alone = [
-        head.loss(
-            features_TBH[:length, row : row + 1],
-            labels_TB[:length, row : row + 1],
-            LENGTHS[row : row + 1],
-        )[0]
-        for row, length in enumerate(LENGTHS)
-    ]
+    alone = []
+    for row, length in enumerate(LENGTHS):
+        its = slice(row, row + 1)
+        read = (features_TBH[:length, its], labels_TB[:length, its], LENGTHS[its])
+        alone.append(head.loss(*read)[0])
     assert float(nats) == pytest.approx(float(sum(alone)), abs=1e-9)
     nothing, count = head.loss(features_TBH, torch.full_like(labels_TB, -1), LENGTHS)
     assert float(nothing) == pytest.approx(0, abs=1e-9) and not count

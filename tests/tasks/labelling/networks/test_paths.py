@@ -27,12 +27,8 @@ def scores_TBK() -> torch.Tensor:
 @pytest.fixture
 def chain() -> Chain:
     generator = torch.Generator().manual_seed(2)
-    return Chain(
-        *(
-            torch.randn(shape, generator=generator, dtype=torch.float64)
-            for shape in [(K,), (K,), (K, K)]
-        )
-    )
+    given = {"generator": generator, "dtype": torch.float64}
+    return Chain(*(torch.randn(shape, **given) for shape in [(K,), (K,), (K, K)]))
 
 
 def by_score(scores_TK, chain) -> list[tuple[float, tuple[int, ...]]]:

@@ -73,15 +73,8 @@ def test_pooling_equals_the_formulas_worked_out_by_hand(kind):
 
 
 def test_dense_layers_keep_last_states_of_each_direction():
-    settings = network_settings(
-        "classification",
-        "lstm",
-        embedding_size=2,
-        layers=2,
-        layer_sizes="1,3",
-        connections="dense",
-        sentence_pooling="last",
-    )
+    given = {"embedding_size": 2, "layers": 2, "layer_sizes": "1,3", "connections": "dense"}
+    settings = network_settings("classification", "lstm", sentence_pooling="last", **given)
     features_TBH = torch.stack([torch.full((1, settings.output_width), float(t)) for t in range(4)])
     found = Pooling(settings)(features_TBH, torch.tensor([3]))
     # word, forward and backward below, forward and backward above
@@ -106,11 +99,8 @@ def test_a_cnn_takes_each_filters_maximum_with_padding():
     for row, length in enumerate(LENGTHS):
         expected = []
         for w, linear in zip((2, 4), encoder.filters, strict=True):
-            words = (
-                [zero] * (w - 1)
-                + [encoder.input.weight[id] for id in ids_TB[:length, row]]
-                + [zero] * (w - 1)
-            )
+            beside = [zero] * (w - 1)
+            words = [*beside, *encoder.input.weight[ids_TB[:length, row]], *beside]
             places = [
                 linear.weight @ torch.cat(words[p : p + w]) + linear.bias
                 for p in range(length + w - 1)

@@ -50,11 +50,8 @@ def test_metrics_differ_as_the_models_do(found):
         expected = pytest.approx(getattr(second.figures, name) - getattr(first.figures, name))
         assert each.difference == expected
         assert each.low <= each.difference <= each.high
-    bleu = paired_difference(
-        *(measures(each.translations)["bleu"] for each in (first, second)),
-        resamples=50,
-        permutations=50,
-    )
+    counts = [measures(each.translations)["bleu"] for each in (first, second)]
+    bleu = paired_difference(*counts, resamples=50, permutations=50)
     its = differences["bleu"]
     assert (its.interval, its.p, its.p_bootstrap) == (bleu.interval, bleu.p, bleu.p_bootstrap)
     assert found.models[0].intervals["", "chrf"].estimate == pytest.approx(first.figures.chrf)
@@ -81,12 +78,8 @@ def test_models_with_other_tokens_compare_by_output(models):
 
 def test_one_lower_case_model_makes_comparison_ignore_case(models):
     lowering = with_target(models[0], TARGET.symbols()[2:], lowercase=True)
-    found = rnnlm.compare(
-        [models[0], lowering],
-        parallel_text([("a dog", "Un chien")]),
-        settings=FEW,
-        names=["a", "b"],
-    )
+    text = parallel_text([("a dog", "Un chien")])
+    found = rnnlm.compare([models[0], lowering], text, settings=FEW, names=["a", "b"])
     assert all(each.evaluation.written.figures.lowercase for each in found.models)
     assert "case:kept for a, case:lower for b" in found.refused[0].why
 

@@ -64,12 +64,9 @@ def test_bits_per_character_count_lines_and_their_ends(model):
 
 def test_each_source_is_measured_against_all_its_references(model):
     found = evaluate(model, parallel_text(ROWS), decoding=DecodingSettings(beam=2)).written
-    written = {
-        line.source: line.text
-        for line in translate(
-            model, [source for source, _ in ROWS], settings=DecodingSettings(beam=2)
-        )
-    }
+    sources = [source for source, _ in ROWS]
+    lines = translate(model, sources, settings=DecodingSettings(beam=2))
+    written = {line.source: line.text for line in lines}
     references = {
         "the cat sat": ["le chat est assis"],
         "a dog": ["un chien", "la chatte"],
@@ -95,10 +92,8 @@ def test_metrics_by_length_add_up_to_the_total(model):
 def test_tokenizer_loss_is_measured_and_unknown_case_ignored(model):
     # of 4 references one has an unknown word
     assert evaluate(model, parallel_text(ROWS)).written.of_tokenizer.exact_match == 0.75
-    lowering = Seq2SeqModel(
-        model.network,
-        PairCodec(model.codec.source, make_tokenizer(TARGET.symbols()[2:], lowercase=True)),
-    )
+    target = make_tokenizer(TARGET.symbols()[2:], lowercase=True)
+    lowering = Seq2SeqModel(model.network, PairCodec(model.codec.source, target))
     assert lowering.codec.target.size == TARGET.size
     written = evaluate(lowering, parallel_text([("a dog", "Un Chien")])).written
     assert written.of_tokenizer is None and written.figures.lowercase
