@@ -26,13 +26,11 @@ def text(tmp_path):
 def model_of(probabilities: dict[str, float], **settings) -> UnigramModel:
     """Make a unigram model of given probabilities, whose vocabulary is their symbols."""
     words = [symbol for symbol in probabilities if symbol not in ("</s>", "<unk>")]
-    tokenizer = make_tokenizer(
-        [" ".join(words)] if settings.get("tokenizer") != "char" else ["".join(words)], **settings
-    )
+    between = "" if settings.get("tokenizer") == "char" else " "
+    tokenizer = make_tokenizer([between.join(words)], **settings)
     with np.errstate(divide="ignore"):
-        return UnigramModel(
-            np.log([probabilities[symbol] for symbol in tokenizer.symbols()]), tokenizer
-        )
+        logprob_V = np.log([probabilities[symbol] for symbol in tokenizer.symbols()])
+    return UnigramModel(logprob_V, tokenizer)
 
 
 def nonzero_none(result) -> dict:
@@ -93,9 +91,8 @@ def test_glued_marks_and_white_space_are_told(text):
     with pytest.warns(RnnlmWarning, match="knows 'glad,', but not 'glad'"):
         evaluate(words, text("he said\nI am glad\n"))
     characters = fit("ngram", ["I am glad"] * 3, order=2, tokenizer="char")
-    with pytest.warns(
-        RnnlmWarning, match="2 sentences hold irregular white space.*scores of the model$"
-    ):
+    told = "2 sentences hold irregular white space.*scores of the model$"
+    with pytest.warns(RnnlmWarning, match=told):
         evaluate(characters, text("I  am glad\nI am \nI am\n"))
 
 
@@ -246,7 +243,6 @@ def test_kept_blank_line_is_one_token(tmp_path, tokenizer):
     path = tmp_path / "blank.txt"
     path.write_text("the cat\n\n \t\nthe dog\n", encoding="utf-8")
     corpus = Corpus((str(path),), TextSettings(blank_lines="keep"))
-    encoded = corpus.encode(
-        make_tokenizer(["the cat sat on the mat " * 5], tokenizer=tokenizer, vocab_size=280)
-    )
+    made = make_tokenizer(["the cat sat on the mat " * 5], tokenizer=tokenizer, vocab_size=280)
+    encoded = corpus.encode(made)
     assert np.diff(encoded.line_offsets)[1:3].tolist() == [1, 1]

@@ -107,29 +107,18 @@ def test_contradictions_are_said(task, model, values, what):
     assert re.search(what, f"{caught.value.what} {caught.value.why} {caught.value.hint}")
 
 
-IDLE = {
-    TaggingSettings: {
-        "context_size": 9, "locked_dropout": True, "dropout_input": 0.0, "dropout_output": 0.0,
-        "dropout_between": 0.0,
-    },
-    Seq2SeqSettings: {"attention_size": 9, "dropout_between": 0.3, "init_output": "glorot"},
-}  # fmt: skip
-NAMED = {
-    TaggingSettings: ["context_size = 9"],
-    Seq2SeqSettings: [
-        "attention_size = 9 needs attention = additive",
-        "layers = 2 or more or decoder_layers = 2 or more",
-        "init_output",
-    ],
-}
-
-
-@pytest.mark.parametrize("kind", IDLE)
-def test_a_setting_without_effect_is_named(kind):
+@pytest.mark.parametrize("kind, given, named", [
+    (TaggingSettings, {"context_size": 9, "locked_dropout": True, "dropout_input": 0.0,
+                       "dropout_output": 0.0, "dropout_between": 0.0}, ["context_size = 9"]),
+    (Seq2SeqSettings, {"attention_size": 9, "dropout_between": 0.3, "init_output": "glorot"},
+     ["attention_size = 9 needs attention = additive", "init_output",
+      "layers = 2 or more or decoder_layers = 2 or more"]),
+])  # fmt: skip
+def test_a_setting_without_effect_is_named(kind, given, named):
     with pytest.warns(RnnlmWarning) as caught:
-        warn_of_idle(resolve([kind], [SettingsLayer("user", IDLE[kind])]))
+        warn_of_idle(resolve([kind], [SettingsLayer("user", given)]))
     message = str(caught[0].message)
-    assert all(part in message for part in NAMED[kind]) and "dropout_latent" not in message
+    assert all(part in message for part in named) and "dropout_latent" not in message
 
 
 # ---- Encoder-decoders.

@@ -369,8 +369,7 @@ def test_names_and_words_of_tasks_differ():
 def test_kinds_of_other_tasks_are_refused_with_reasons(task):
     others = {kind.name for kind in registry.TASK_KINDS} | set(registry.KINDS)
     for name in others - set(registry.kinds_of(task.name)):
-        with pytest.raises(
-            SettingsError, match=f"`model` {name} is not for {task.name}; it "
-        ) as no:
+        what = f"`model` {name} is not for {task.name}; it "
+        with pytest.raises(SettingsError, match=what) as no:
             registry.kind_of(name, task.name)
         assert "mixture" not in no.value.hint  # which is not trained

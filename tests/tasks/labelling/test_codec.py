@@ -35,14 +35,11 @@ def test_spans_are_learned_in_another_scheme_and_restored():
 
 
 def test_lemmas_are_scripts_and_texts_have_several_labels():
-    column = column_of(
-        "lemma", WORD, [(["try", "be"], ["tries", "is"])], schemes.NONE, schemes.NONE, EDIT
-    )
+    no_spans = (schemes.NONE, schemes.NONE)
+    column = column_of("lemma", WORD, [(["try", "be"], ["tries", "is"])], *no_spans, EDIT)
     (number,) = column.encode_words(["cry"], ["cries"])
     assert column.decode_words([number], ["flies"]) == ("fly",)
-    column = column_of(
-        "topics", TEXT, [(["a", "b"], ()), (["b"], ())], schemes.NONE, schemes.NONE, MULTI
-    )
+    column = column_of("topics", TEXT, [(["a", "b"], ()), (["b"], ())], *no_spans, MULTI)
     assert column.symbols == ("b", "a")
     expected = [[1, 1], [1, 0], [0, 0], [0, 0], [0, 1]]
     assert [column.encode_text(each).tolist() for each in ("a|b", "b", "", "z", "z|a")] == expected

@@ -94,10 +94,8 @@ def test_with_few_places_the_frequent_labels_come_first_and_the_others_are_named
         _, held, _ = held_out(text)
     assert intents(held) == {"a", "b"}
     [notice] = [str(each.message) for each in told]
-    assert notice == (
-        "no example held out for validation has 'c' of column intent: validation says nothing "
-        "about that"
-    )
+    what = "no example held out for validation has 'c' of column intent"
+    assert notice == f"{what}: validation says nothing about that"
 
     # One example is for training.
     text = labelled(texts(*"a" * 30, *"b" * 29, "c"), "classification")

@@ -45,11 +45,8 @@ def test_each_epoch_adds_the_layer_below(optimizer):
 @pytest.mark.parametrize(("model", "depths"), [("bag", {0, 1, 2}), ("cnn", {0, 1, 2})])
 def test_classifiers_without_recurrence_have_layers_too(model, depths):
     given = {"layers": 1} if model == "bag" else {}
-    settings = {
-        name: value
-        for name, value in SGD.items()
-        if name != "layers" and (model == "bag" or name != "dropout_between")
-    }
+    left_out = {"layers"} if model == "bag" else {"layers", "dropout_between"}
+    settings = {name: value for name, value in SGD.items() if name not in left_out}
     resolved = settings_of("classification", model, **settings, **given, rate_decay_by_layer=2.0)
     network = make_trainer(resolved, data_of(resolved, labelled(TRAIN, "classification"))).network
     found = network.depths()

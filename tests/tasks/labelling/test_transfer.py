@@ -36,19 +36,17 @@ def started(request):
     _, kind, resolved = resolve_request(request)
     codec_of = tiny_tasks.data_of(resolved, labelled(TRAIN, "tagging"))
     tokenizer = loading.load_tokenizer(request.tokenizer_from or request.init_from)
-    codec = Codec(
-        tokenizer.spelling() if resolved.values["characters"] else tokenizer,
-        codec_of.tokenizer.columns,
-    )
+    if resolved.values["characters"]:
+        tokenizer = tokenizer.spelling()
+    codec = Codec(tokenizer, codec_of.tokenizer.columns)
     data = TaskData(codec, codec_of.train, None)
     network = TaskNetwork(resolved.make(KINDS["tagging", resolved.values["model"]]), codec)
     weights = transfer.weights(request, resolved, data)
     with torch.no_grad():
         for weight in network.parameters():
             weight.uniform_(-0.5, 0.5)
-    network.load_state_dict(
-        {name: torch.from_numpy(array) for name, array in weights.items()}, strict=False
-    )
+    tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+    network.load_state_dict(tensors, strict=False)
     return Started(network.eval(), data, resolved)
 
 
@@ -101,28 +99,22 @@ def test_forward_layers_start_with_the_language_models_states(tmp_path, variant)
 def test_one_language_model_gives_words_and_forward_layers(tmp_path):
     model = language_model(tmp_path / "f")
     begun = started(TrainingRequest(task="tagging", init_from=str(tmp_path / "f")))
-    own, arrays = begun.network.state_dict(), model.to_arrays()
-    assert np.array_equal(
-        own["encoder.input.embedding.weight"].numpy(), arrays["input.embedding.weight"]
-    )
-    assert np.array_equal(
-        own["encoder.body.onwards.1.weight_hh"].numpy(), arrays["body.layers.1.weight_hh"]
-    )
-    assert np.array_equal(
-        own["encoder.body.onwards.1.weight_ih"].numpy()[:, :6], arrays["body.layers.1.weight_ih"]
-    )
-    assert not own["encoder.body.onwards.1.weight_ih"][:, 6:].any()
+    own = {name: weight.numpy() for name, weight in begun.network.state_dict().items()}
+    arrays, words = model.to_arrays(), "input.embedding.weight"
+    onwards, layer = "encoder.body.onwards.1.weight_", "body.layers.1.weight_"
+    assert np.array_equal(own[f"encoder.{words}"], arrays[words])
+    assert np.array_equal(own[f"{onwards}hh"], arrays[f"{layer}hh"])
+    assert np.array_equal(own[f"{onwards}ih"][:, :6], arrays[f"{layer}ih"])
+    assert not own[f"{onwards}ih"][:, 6:].any()
     assert own["encoder.body.backwards.1.weight_ih"][:, 6:].shape[1] == 6
 
 
 def test_network_settings_come_from_the_language_model(tmp_path):
     language_model(tmp_path / "f", model="gru", reset_gate="before")
-    _, kind, resolved = resolve_request(
-        TrainingRequest(task="tagging", init_from=str(tmp_path / "f"))
-    )
-    assert kind.name == "gru"
-    assert resolved.values["hidden_size"] == 6
-    assert resolved.values["reset_gate"] == "before"
+    request = TrainingRequest(task="tagging", init_from=str(tmp_path / "f"))
+    _, kind, resolved = resolve_request(request)
+    found = (kind.name, resolved.values["hidden_size"], resolved.values["reset_gate"])
+    assert found == ("gru", 6, "before")
     assert resolved.values["characters"] is None
     assert resolved.values["reads_boundary"]
     assert resolved.origins["layers"].startswith("language model")

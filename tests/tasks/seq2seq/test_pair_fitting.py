@@ -34,10 +34,8 @@ def strings(count, letters, lengths, seed, turn):
 
 def exact(model, rows):
     """Return the share of rows whose target the model writes."""
-    found = translate(model, [source for source, _ in rows])
-    return sum(line.text == target for line, (_, target) in zip(found, rows, strict=True)) / len(
-        rows
-    )
+    lines = zip(translate(model, [source for source, _ in rows]), rows, strict=True)
+    return sum(line.text == target for line, (_, target) in lines) / len(rows)
 
 
 @pytest.mark.parametrize(
@@ -48,9 +46,8 @@ def test_attention_alone_copies_and_reverses_short_strings(turn):
     train, valid = (
         strings(count, "abc", range(1, 6), seed, turn) for count, seed in ((1500, 1), (100, 2))
     )
-    model = fit(
-        "rnn", train, hidden_size=32, embedding_size=32, bridge=None, budget="220steps", **LEARNING
-    )
+    own = {**LEARNING, "hidden_size": 32, "embedding_size": 32, "budget": "220steps"}
+    model = fit("rnn", train, bridge=None, **own)
     assert exact(model, valid) == 1.0
 
 
@@ -60,20 +57,13 @@ def test_long_strings_are_learned_only_with_attention(turn):
     """Of 2,000 strings, one or two may be wrong: which ones depends on how a processor rounds."""
     letters, lengths = "abcdefgh", range(1, 21)
     train = strings(20000, letters, lengths, 1, turn)
-    own = {
-        **LEARNING, "hidden_size": 64, "embedding_size": 32, "budget": "3000steps",
-        "ema_decay": 0.995,
-    }  # fmt: skip
-    models = [fit("gru", train, attention=kind, **own) for kind in ("additive", None)]
-    found = [
-        [exact(model, strings(100, letters, [length], 2, turn)) for length in lengths]
-        for model in models
-    ]
+    own = {"hidden_size": 64, "embedding_size": 32, "budget": "3000steps", "ema_decay": 0.995}
+    models = [fit("gru", train, attention=kind, **LEARNING, **own) for kind in ("additive", None)]
+    asked = [strings(100, letters, [length], 2, turn) for length in lengths]
+    found = [[exact(model, rows) for rows in asked] for model in models]
     for length, with_attention, without in zip(lengths, *found, strict=True):
-        print(
-            f"{length:2} letters: exact match {with_attention:.0%} with attention, "
-            f"{without:.0%} without"
-        )
+        shares = f"{with_attention:.0%} with attention, {without:.0%} without"
+        print(f"{length:2} letters: exact match {shares}")
     assert min(found[0]) >= 0.99 and sum(found[0]) >= 19.98
     # One state holds short strings, and more of them the longer it is trained: after 3,000 steps,
     # 61 % of 16 letters and 6 % of 20 were copied.
@@ -87,14 +77,10 @@ def test_long_strings_are_learned_only_with_attention(turn):
     "name", [kind.name for kind in registry.TASK_KINDS if kind.task == "seq2seq"]
 )
 def test_defaults_of_every_kind_learn_to_translate(name, tmp_path):
-    flags = {
-        "budget": "2steps", "device": "cpu", "precision": "fp32", "threads": 1,
-        "embedding_size": 16, "hidden_size": 16,
-    }  # fmt: skip
-    text = ("answers",)
-    request = TrainingRequest(
-        text=text, task="seq2seq", model=name, flags=flags, output=tmp_path / "m"
-    )
+    small = {"embedding_size": 16, "hidden_size": 16, "budget": "2steps"}
+    flags = {"device": "cpu", "precision": "fp32", "threads": 1, **small}
+    asked = {"task": "seq2seq", "model": name, "flags": flags, "output": tmp_path / "m"}
+    request = TrainingRequest(text=("answers",), **asked)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         *_, fitted = train(plan(request))
@@ -120,9 +106,8 @@ def test_where_the_metric_cannot_move_the_loss_chooses(criterion, valid, is_tell
 
 def test_validation_counts_tokens_that_are_likeliest_after_the_right_ones():
     # Without weights the output's bias decides: "un" has the odds e : 1 to each other token.
-    validation = trainer_of(
-        "gru", TRAIN, [("one", "un"), ("one two", "un deux")]
-    ).validation.validation
+    valid = [("one", "un"), ("one two", "un deux")]
+    validation = trainer_of("gru", TRAIN, valid).validation.validation
     network, target = validation.model.network, validation.model.codec.target
     with torch.no_grad():
         for weight in network.parameters():

@@ -254,8 +254,7 @@ def test_tables_of_other_columns_are_an_error(tmp_path):
     files = [tmp_path / "a.tsv", tmp_path / "b.tsv"]
     files[0].write_text("english\tfrench\na\tb\n")
     files[1].write_text("french\tenglish\na\tb\n")
-    with pytest.raises(
-        TextError, match=r"b.tsv: pairs of french and english, but those of .*a.tsv"
-    ):
+    what = r"b.tsv: pairs of french and english, but those of .*a.tsv"
+    with pytest.raises(TextError, match=what):
         read_pairs(files)
     assert sides(read_pairs(files, ParallelSettings(**NAMED))) == [("a", ("b",)), ("b", ("a",))]

@@ -43,16 +43,14 @@ def enumerated_counts(pairs, logprob, most):
     alignment."""
     expected, log_likelihood, best = Counter(), 0.0, {}
     for number, pair in enumerate(pairs):
-        scores = [
-            (sum(logprob[unit] for unit in zip(pair[0], labels, strict=True)), labels)
-            for labels in enumerated(pair, most)
-        ]
+        paths = [[*zip(pair[0], labels, strict=True)] for labels in enumerated(pair, most)]
+        scores = [sum(logprob[unit] for unit in path) for path in paths]
         if scores:
-            total = math.fsum(math.exp(score) for score, _ in scores)
+            total = math.fsum(map(math.exp, scores))
             log_likelihood += math.log(total)
-            best[number] = max(score for score, _ in scores)
-            for score, labels in scores:
-                for unit in zip(pair[0], labels, strict=True):
+            best[number] = max(scores)
+            for score, path in zip(scores, paths, strict=True):
+                for unit in path:
                     expected[unit] += math.exp(score) / total
     return expected, log_likelihood, best
 
@@ -83,10 +81,8 @@ def test_likelihoods_equal_plain_em_and_only_rise():
     weights = {unit: 0.1 if "+" in unit[1] else 1.0 for unit in units.names}
     likelihoods = []
     for _ in range(12):
-        logprob = {
-            unit: math.log(max(weight, 1e-300) / sum(weights.values()))
-            for unit, weight in weights.items()
-        }
+        total = sum(weights.values())
+        logprob = {unit: math.log(max(p, 1e-300) / total) for unit, p in weights.items()}
         weights, log_likelihood, _ = enumerated_counts(SHOES, logprob, 2)
         likelihoods.append(log_likelihood)
     assert found.log_likelihoods == pytest.approx(likelihoods, abs=1e-9)

@@ -74,36 +74,28 @@ def _fits_slashes(sample):
 
 def _pairs(source):
     for number, line in lines_with_ends(source, "strict"):
-        yield number, [word.rpartition("/")[::2] for word in line.split()]
+        yield number, *zip(*(word.rpartition("/")[::2] for word in line.split()), strict=True)
 
 
 def _read_slashes(source, settings):
-    examples = []
-    for number, pairs in _pairs(source):
-        words, labels = zip(*pairs, strict=True)
-        examples.append(Example(words, (labels,), (), number, source))
+    rows = _pairs(source)
+    examples = [Example(words, (labels,), (), number, source) for number, words, labels in rows]
     return LabelledText(tuple(examples), ("tag",), (), "slashes")
 
 
 def _slashed_sentences(source, settings):
-    for number, pairs in _pairs(source):
-        words = [word for word, _ in pairs]
+    for number, words, _ in _pairs(source):
 
         def write(word_labels, text_labels, words=words):
             return " ".join(map("/".join, zip(words, word_labels["tag"], strict=True))) + "\n"
 
-        yield DocumentSentence(tuple(words), number, write)
+        yield DocumentSentence(words, number, write)
 
 
 def test_a_format_works_once_it_is_in_the_table(tmp_path, monkeypatch):
-    slashes = LabelFormat(
-        "slashes",
-        levels=("word",),
-        fits=_fits_slashes,
-        fits_document=_fits_slashes,
-        read=_read_slashes,
-        read_document=_slashed_sentences,
-    )
+    tells = {"fits": _fits_slashes, "fits_document": _fits_slashes}
+    reads = {"read": _read_slashes, "read_document": _slashed_sentences}
+    slashes = LabelFormat("slashes", levels=("word",), **tells, **reads)
     # Before columns, which takes any lines with equally many words.
     columns = FORMATS["columns"]
     monkeypatch.delitem(FORMATS, "columns")

@@ -36,9 +36,8 @@ def all_scores(chain: LinearChain, scores_TK: Tensor) -> dict[tuple[int, ...], T
     for labels in itertools.product(range(scores_TK.shape[1]), repeat=len(scores_TK)):
         score = chain.start_K[labels[0]] + chain.end_K[labels[-1]]
         score = score + sum(scores_TK[t, label] for t, label in enumerate(labels))
-        found[labels] = score + sum(
-            chain.transitions_KK[pair] for pair in itertools.pairwise(labels)
-        )
+        steps = sum(chain.transitions_KK[pair] for pair in itertools.pairwise(labels))
+        found[labels] = score + steps
     return found
 
 
@@ -64,9 +63,8 @@ def test_likelihoods_and_marginals_equal_sums_over_all_sequences(chain, scores_T
 
 def test_gradient_time_grows_linearly_with_row_length(chain):
     """The time would grow with the square of the length."""
-    log_z_B = chain.log_partition(
-        torch.zeros(100, 1, K, dtype=torch.float64, requires_grad=True), torch.tensor([100])
-    )
+    scores_TBK = torch.zeros(100, 1, K, dtype=torch.float64, requires_grad=True)
+    log_z_B = chain.log_partition(scores_TBK, torch.tensor([100]))
     nodes, waiting = set(), [log_z_B.grad_fn]
     while waiting:
         node = waiting.pop()
@@ -98,14 +96,12 @@ def test_gradients_equal_finite_differences(chain, scores_TBK):
     labels_TB = torch.tensor([[0, 1], [2, 0], [1, 1]])
     inputs = (scores_TBK[:3, :2].clone().requires_grad_(), *chain.parameters())
 
-    def likelihood(labels_TB):
-        return lambda scores_TBK, *_: chain.log_likelihood(
-            scores_TBK, labels_TB, torch.tensor([3, 1])
-        )
+    def likelihood(scores_TBK, *_):
+        return chain.log_likelihood(scores_TBK, labels_TB, torch.tensor([3, 1]))
 
-    assert torch.autograd.gradcheck(likelihood(labels_TB), inputs)
+    assert torch.autograd.gradcheck(likelihood, inputs)
     labels_TB[[0, 2], [1, 0]] = -1
-    assert torch.autograd.gradcheck(likelihood(labels_TB), inputs)
+    assert torch.autograd.gradcheck(likelihood, inputs)
 
 
 def test_an_unknown_label_stands_for_any(chain, scores_TBK):
@@ -113,18 +109,12 @@ def test_an_unknown_label_stands_for_any(chain, scores_TBK):
     labels_TB[0, 0] = labels_TB[3, 0] = labels_TB[0, 1] = -1
     found_B = chain.log_likelihood(scores_TBK, labels_TB, LENGTHS)
     scores = all_scores(chain, scores_TBK[:, 0])
-    fitting = [
-        score for labels, score in scores.items() if labels[1] == labels[2] == labels[4] == 1
-    ]
-    assert close(
-        found_B[0],
-        torch.stack(fitting).logsumexp(0) - torch.stack(list(scores.values())).logsumexp(0),
-    )
+    fitting = [score for each, score in scores.items() if each[1] == each[2] == each[4] == 1]
+    total = torch.stack(list(scores.values())).logsumexp(0)
+    assert close(found_B[0], torch.stack(fitting).logsumexp(0) - total)
     assert abs(found_B[1]) < 1e-9  # nothing is known of the second row
-    assert close(
-        found_B[2:],
-        chain.log_likelihood(scores_TBK, torch.ones(T, B, dtype=torch.long), LENGTHS)[2:],
-    )
+    known_B = chain.log_likelihood(scores_TBK, torch.ones(T, B, dtype=torch.long), LENGTHS)
+    assert close(found_B[2:], known_B[2:])
 
 
 def test_scores_far_apart_neither_overflow_nor_vanish():
@@ -137,9 +127,8 @@ def test_scores_far_apart_neither_overflow_nor_vanish():
     found_B = chain.log_partition(scores_TBK, lengths_B)
     expected_B = exact.log_partition(scores_TBK.double(), lengths_B)
     assert torch.allclose(found_B.double(), expected_B, rtol=1e-6)
-    loss = -chain.log_likelihood(
-        scores_TBK.requires_grad_(), torch.zeros(200, 2, dtype=torch.long), lengths_B
-    ).sum()
+    labels_TB = torch.zeros(200, 2, dtype=torch.long)
+    loss = -chain.log_likelihood(scores_TBK.requires_grad_(), labels_TB, lengths_B).sum()
     assert torch.isfinite(torch.autograd.grad(loss, [scores_TBK, *chain.parameters()])[0]).all()
 
 
@@ -147,17 +136,15 @@ def test_it_computes_in_fp32_under_autocast_and_inference(scores_TBK):
     torch.manual_seed(6)
     chain, labels_TB = random_chain(dtype=torch.float32), torch.ones(T, B, dtype=torch.long)
     scores_TBK = scores_TBK.bfloat16()
-    plain = [
-        chain.log_likelihood(scores_TBK.float(), labels_TB, LENGTHS),
-        chain.marginals(scores_TBK.float(), LENGTHS),
-    ]
+
+    def values(scores_TBK):
+        likelihood_B = chain.log_likelihood(scores_TBK, labels_TB, LENGTHS)
+        return likelihood_B, chain.marginals(scores_TBK, LENGTHS)
+
+    plain = values(scores_TBK.float())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        under = [
-            chain.log_likelihood(scores_TBK, labels_TB, LENGTHS),
-            chain.marginals(scores_TBK, LENGTHS),
-        ]
+        under = values(scores_TBK)
     for one, other in zip(plain, under, strict=True):
-        assert torch.equal(one, other)
-        assert one.dtype == torch.float32
+        assert torch.equal(one, other) and one.dtype == torch.float32
     with torch.inference_mode():
         assert torch.equal(chain.marginals(scores_TBK.clone(), LENGTHS.clone()), plain[1])

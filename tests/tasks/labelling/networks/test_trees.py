@@ -30,11 +30,9 @@ CPU = torch.device("cpu")
 
 def texts(*lines):
     """Return trees as labelled examples."""
-    found = [parse(line, "here") for line in lines]
-    examples = tuple(
-        Example(tree, (), (tree.labels[-1],), number, "here") for number, tree in enumerate(found)
-    )
-    return LabelledText(examples, (), ("label",), "trees")
+    found = enumerate(parse(line, "here") for line in lines)
+    examples = [Example(tree, (), (tree.labels[-1],), number, "here") for number, tree in found]
+    return LabelledText(tuple(examples), (), ("label",), "trees")
 
 
 def make(composition, tokenizer="word", node_loss="all", **settings):
@@ -43,10 +41,8 @@ def make(composition, tokenizer="word", node_loss="all", **settings):
     form = {"tokenizer": tokenizer, "min_count": 1}
     words = tokenizers.train(TokenizerSettings(**form), [Block(["a b c d e"], [])])
     codec = Codec(words, (LabelColumn("label", TEXT, ("x", "y", "z")),), node_loss=node_loss)
-    shape = network_settings(
-        "classification", "recursive",
-        **{"hidden_size": 4, "embedding_size": 3, "composition": composition, **settings},
-    )  # fmt: skip
+    settings = {"hidden_size": 4, "embedding_size": 3, "composition": composition, **settings}
+    shape = network_settings("classification", "recursive", **settings)
     network = TaskNetwork(shape, codec).double().eval()
     start_weights(shape, network.encoder.matrices(), (), network.encoder.input.weight)
     with torch.no_grad():

@@ -16,11 +16,9 @@ from support.tiny_seq2seq import TARGET, tiny_model
 from support.tiny_translators import parallel_text
 
 ROWS = [
-    ("the cat sat", "le chat est assis"),
-    ("a dog", "un chien"),
-    ("on the mat", "la chatte"),
+    ("the cat sat", "le chat est assis"), ("a dog", "un chien"), ("on the mat", "la chatte"),
     ("a dog", "la chatte est assis"),
-] * 3
+] * 3  # fmt: skip
 FEW = ComparisonSettings(resamples=50)
 
 
@@ -36,16 +34,14 @@ def found(models):
 
 def with_target(model, words, **settings):
     """Return the same network, writing words of another vocabulary."""
-    return Seq2SeqModel(
-        model.network, PairCodec(model.codec.source, make_tokenizer(words, **settings))
-    )
+    codec = PairCodec(model.codec.source, make_tokenizer(words, **settings))
+    return Seq2SeqModel(model.network, codec)
 
 
 def test_metrics_differ_as_the_models_do(found):
     first, second = (each.evaluation.written for each in found.models)
-    differences = {
-        each.metric: each for each in found.differences if each.metric in TRANSLATION_METRICS
-    }
+    by_metric = {each.metric: each for each in found.differences}
+    differences = {name: by_metric[name] for name in TRANSLATION_METRICS}
     for name, each in differences.items():
         expected = pytest.approx(getattr(second.figures, name) - getattr(first.figures, name))
         assert each.difference == expected
