@@ -54,7 +54,8 @@ def lost_gradient(trainer, step, is_hit):
         gradient = gradient.clone()
         gradient[0, 0] = math.inf
 
-    """Take a step, and lose a weight of the output layer, in a row that noise need not touch."""
+        return gradient
+
     matrices = (weight for weight in trainer.network.parameters() if weight.dim() == 2)
     handle = next(matrices).register_hook(spoil)
     found = step()
@@ -63,8 +64,7 @@ def lost_gradient(trainer, step, is_hit):
 
 
 def lost_weight(trainer, step, is_hit):
-    """Take a step, and lose a weight of the output layer in it, in a row that a loss on noise words
-    need not touch."""
+    """Take a step, and lose a weight of the output layer, in a row that noise need not touch."""
     found = step()
     if is_hit:
         with torch.no_grad():
