@@ -17,10 +17,16 @@ def text(tmp_path_factory):
 @pytest.fixture
 def little_memory(monkeypatch):
     """Make a limit leave its whole size for buffers, whatever this process and the text take."""
-    for name in (
-        "PROGRAM_BYTES", "HELD_PER_WORD", "LEAST_BYTES", "BYTES_PER_WORD", "COUNTED_PER_WORD",
-    ):  # fmt: skip
+    program = [
+        "PROGRAM_BYTES",
+        "HELD_PER_WORD",
+        "LEAST_BYTES",
+        "BYTES_PER_WORD",
+        "COUNTED_PER_WORD",
+    ]
+    for name in program:
         monkeypatch.setattr(memory_limit, name, 0)
-    for name in ("LEAST_MEMORY", "LIBRARY_BYTES", "SHARDS_BYTES", "THREAD_SHARE"):
-        monkeypatch.setattr(preparation, name, 1e-3 if name == "THREAD_SHARE" else 0)
+    for name in ("LEAST_MEMORY", "LIBRARY_BYTES", "SHARDS_BYTES"):
+        monkeypatch.setattr(preparation, name, 0)
+    monkeypatch.setattr(preparation, "THREAD_SHARE", 1e-3)
     monkeypatch.setattr(system, "private_bytes", lambda: 0)

@@ -53,7 +53,6 @@ def lost_gradient(trainer, step, is_hit):
     def spoil(gradient):
         gradient = gradient.clone()
         gradient[0, 0] = math.inf
-
         return gradient
 
     matrices = (weight for weight in trainer.network.parameters() if weight.dim() == 2)

@@ -1,5 +1,4 @@
-"""A run that is cut off and goes on takes the steps of one that never was: bit by bit, for every
-optimizer and schedule."""
+"""A run that is cut off and goes on takes the steps of one that never was, bit by bit."""
 
 import json
 
@@ -72,21 +71,17 @@ def test_a_twice_interrupted_run_ends_in_equal_weights(
         trainer = make(make_trainer, data, settings)
         torch.manual_seed(12345)  # what is drawn next comes from the state
         state_module.load_state_dict(trainer, through_a_file(state))
-        *events, fitted = trainer.train(
-            lambda trainer=trainer, steps=steps: trainer.step_count >= steps
-        )
+        *events, fitted = trainer.train(lambda now=trainer, steps=steps: now.step_count >= steps)
         state = fitted.state
-    assert (fitted.steps, fitted.tokens, fitted.step, fitted.best_ppl_token) == (
-        expected.steps, expected.tokens, expected.step, expected.best_ppl_token,
-    )  # fmt: skip
+    for name in ("steps", "tokens", "step", "best_ppl_token"):
+        assert getattr(fitted, name) == getattr(expected, name)
     assert same(weights(fitted.model), weights(expected.model))
     assert same(trainer.averaging.weights, expected_raw)
     assert any(isinstance(event, Validated) for event in events)
 
 
 def test_raising_a_spent_budget_continues_the_rate(make_data, make_trainer, sentences):
-    """With a constant rate a run of 8 steps, then 12 more, is one of 20; the last validation of the
-    first leaves no trace."""
+    """A run of 8 steps, then 12 more, is one of 20; the first's last validation leaves no trace."""
     data = make_data(sentences[:30], sentences[60:70])
     settings = {"schedule": "constant", "warmup": 0.0, "validate_every_steps": 5}
     *_, expected = make(make_trainer, data, settings, "20steps").train(lambda: False)
@@ -108,8 +103,7 @@ def test_a_time_budget_counts_from_the_runs_start(make_data, make_trainer, sente
 
 
 def test_an_output_layers_word_order_is_restored(make_data, make_trainer, sentences):
-    """What the layer derives from its order of words is not stored: it follows from the order that
-    is put back."""
+    """And what is derived from it, which is not stored."""
     data = make_data(sentences[:40])
     settings = {"output_layer": "class", "classes": 5, "tied": False}
     cut = make(make_trainer, data, settings)
@@ -154,9 +148,10 @@ def test_other_row_counts_pass_but_invalid_ones_fail():
             state_module.checked(TrainingState({"source": {"rows": rows}}, {}))
 
 
-@pytest.mark.parametrize(
-    "stops", [(1, 5, 10, 19), pytest.param(range(1, 20), marks=pytest.mark.soak)], ids=str
-)
+ALL = pytest.param(range(1, 20), marks=pytest.mark.soak)
+
+
+@pytest.mark.parametrize("stops", [(1, 5, 10, 19), ALL], ids=str)
 def test_a_run_may_stop_at_any_step(make_data, make_trainer, sentences, stops):
     """Bit by bit the same weights, whichever of its steps it was cut off after."""
     data = make_data(sentences[:30], sentences[60:64])
@@ -174,9 +169,8 @@ def test_a_run_may_stop_at_any_step(make_data, make_trainer, sentences, stops):
 def test_parts_of_another_state_take_the_places_of_those_of_a_state():
     old, new = np.zeros(1), np.ones(1)
     stored = TrainingState({"step": 1, "best": {"cost": 9}}, {"best.w": old, "network.w": old})
-    other = TrainingState(
-        {"step": 2, "best": {"cost": 8}, "good": {}}, {"best.w": new, "good.w": new}
-    )
+    facts = {"step": 2, "best": {"cost": 8}, "good": {}}
+    other = TrainingState(facts, {"best.w": new, "good.w": new})
     made = state_module.with_parts(stored, other, ("best", "good"))
     assert made.facts == {"step": 1, "best": {"cost": 8}, "good": {}}
     assert made.arrays == {"best.w": new, "network.w": old, "good.w": new}

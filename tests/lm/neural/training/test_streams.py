@@ -1,5 +1,4 @@
-"""Windows of a text on disk are those of the same text on the device, past the ends of rows,
-too."""
+"""Windows of a text on disk are those of the same text on the device, past rows' ends, too."""
 
 import itertools
 
@@ -27,9 +26,9 @@ def on_device(array):
 
 @pytest.mark.parametrize("hidden", [[], [0, 5, 6, 30, 52]])
 @pytest.mark.parametrize("documents", [None, np.array([0, 3, 11, 40, 53])])
-@pytest.mark.parametrize(
-    ("tokens", "rows", "length"), [(53, 4, 5), (53, 1, 60), (53, 7, 8), (1, 1, 3), (2, 2, 3)]
-)
+@pytest.mark.parametrize("tokens, rows, length", [
+    (53, 4, 5), (53, 1, 60), (53, 7, 8), (1, 1, 3), (2, 2, 3),
+])  # fmt: skip
 def test_windows_on_disk_equal_those_on_the_device(tokens, rows, length, documents, hidden):
     ids = np.random.default_rng(1).integers(1, 90, tokens).astype(np.uint16)
     lengths = [tokens // 3, 0, tokens // 2, tokens - tokens // 3 - tokens // 2]
@@ -48,19 +47,15 @@ def test_windows_on_disk_equal_those_on_the_device(tokens, rows, length, documen
 
 
 def test_an_id_outside_the_vocabulary_is_an_error():
-    disk = DiskReader(
-        in_parts(np.array([1, 2, 9], dtype=np.int32), [2, 1], below=9), BOUNDARY, on_device
-    )
+    parts = in_parts(np.array([1, 2, 9], dtype=np.int32), [2, 1], below=9)
+    disk = DiskReader(parts, BOUNDARY, on_device)
     disk.window(np.array([0]), np.array([2]), 2)
     with pytest.raises(ModelError, match="damaged"):
         disk.window(np.array([0]), np.array([3]), 3)
 
 
-def test_only_windows_are_pinned_not_the_whole_text(
-    make_data, make_trainer, sentences, monkeypatch
-):
-    """Arrays on the way to the device through `_on_device` are pinned on CUDA, and stay so while
-    the process lives."""
+def test_only_windows_are_pinned(make_data, make_trainer, sentences, monkeypatch):
+    """What goes to a CUDA device through `_on_device` stays pinned while the process lives."""
     data, sizes = make_data(sentences), []
     copied = TextStreams._on_device
 

@@ -1,5 +1,4 @@
-"""Runs of several ranks, as torchrun starts them: what a person sees of them, and that they end
-together."""
+"""Runs of several ranks, as torchrun starts them: what is seen of them, and how they end."""
 
 import json
 import multiprocessing
@@ -26,13 +25,11 @@ from support.forks import FORK, free_port, run_command
 
 pytestmark = pytest.mark.processes
 
-SMALL = (
-    "--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32", "--device", "cpu",
-    "--set", "bptt_tokens=12", "--set",
-    "validate_every_steps=10", "--set", "patience=none", "--set", "dropout_input=0", "--set",
-    "dropout_output=0", "--set",
-    "schedule=constant",
-)  # fmt: skip
+SETTINGS = [
+    "hidden_size=8", "embedding_size=8", "bptt_tokens=12", "validate_every_steps=10", "patience=none",
+    "dropout_input=0", "dropout_output=0", "schedule=constant",
+]  # fmt: skip
+SMALL = ("--precision", "fp32", "--device", "cpu", *(f"--set={each}" for each in SETTINGS))
 ENDLESS = ("--budget", "1000000steps")
 PAGE = Path(__file__).parents[4] / "docs" / "train.md"
 
@@ -57,8 +54,7 @@ class Rank:
 
 @pytest.fixture
 def ranks(here, models):  # the models: their training imports what the forks need
-    """Yield a function that starts a command as two ranks, in the environment that torchrun gives.
-    End them afterwards."""
+    """Yield a function that starts a command as two ranks, as torchrun does. End them afterwards."""
     started = []
 
     def command(*arguments) -> list[Rank]:
@@ -83,16 +79,14 @@ def ends(ranks):
     """Wait for the processes. Return their exit codes, what they printed, and what they said."""
     for rank in ranks:
         rank.process.join(60)
-    codes = [rank.process.exitcode for rank in ranks]
-    return codes, [rank.out.read_text() for rank in ranks], [rank.err.read_text() for rank in ranks]
+    files = [[rank.out.read_text() for rank in ranks], [rank.err.read_text() for rank in ranks]]
+    return [rank.process.exitcode for rank in ranks], *files
 
 
 def begun(ranks, models, folder):
     """Start an endless run of two ranks, and wait for its first checkpoint."""
-    processes = ranks(
-        "train", models.text, "--valid", models.valid, "-o", folder, *SMALL, *ENDLESS,
-        "--set", "batch_rows=2",
-    )  # fmt: skip
+    given = ("--valid", models.valid, "-o", folder, *SMALL, *ENDLESS, "--set", "batch_rows=2")
+    processes = ranks("train", models.text, *given)
     state = Path(folder) / "training"
     deadline = time.monotonic() + 60
     while not list(state.glob("state-*.json")):
@@ -212,14 +206,10 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 
 def examples(nodes: int) -> list[list[str]]:
     """Return the arguments of the page's commands for so many machines."""
-    found = []
-    for line in re.findall(
-        r"^(?:machine\d\$ )?torchrun (.*)$", PAGE.read_text("utf-8"), re.MULTILINE
-    ):
-        arguments = shlex.split(line, comments=True)
-        if ("--nnodes" in arguments) == (nodes > 1):
-            found.append(arguments)
-    return found
+    command = re.compile(r"^(?:machine\d\$ )?torchrun (.*)$", re.MULTILINE)
+    lines = command.findall(PAGE.read_text("utf-8"))
+    found = [shlex.split(line, comments=True) for line in lines]
+    return [each for each in found if ("--nnodes" in each) == (nodes > 1)]
 
 
 def test_the_example_of_the_page_can_be_planned(rnnlm, models):
@@ -243,9 +233,8 @@ def test_the_examples_of_the_page_run(rnnlm, here, models, nodes):
         per_node = its[its.index("--nproc-per-node") + 1]
         ranks = nodes * int(per_node)
         its += [*map(str, texts[1:]), "--set", f"batch_rows={4 // ranks}"]
-        started.append(
-            subprocess.Popen([*TORCHRUN, *its], cwd=here, env=environment(), stderr=subprocess.PIPE)
-        )
+        own = {"cwd": here, "env": environment(), "stderr": subprocess.PIPE}
+        started.append(subprocess.Popen([*TORCHRUN, *its], **own))
     said = [process.communicate(timeout=300)[1].decode() for process in started]
     assert [process.returncode for process in started] == [0] * nodes, said
     assert f"in {ranks} processes" in said[0]

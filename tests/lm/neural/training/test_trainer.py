@@ -1,5 +1,4 @@
-"""The trainer knows no task: a classifier of points, chosen by its accuracy, trains in the loop
-that language models train in."""
+"""The trainer knows no task: it trains a classifier of points, chosen by its accuracy."""
 
 import json
 
@@ -86,38 +85,28 @@ class Classification:
         return self.network
 
 
-class Accuracy:
-    def __init__(self, network):
-        self.network = network
+class Validation:
+    """Validations that find what a function or a list of accuracies and losses tells."""
+
+    def __init__(self, network, rows=None):
+        self.network, self.rows = network, iter(rows or ())
 
     def run(self, stop):
-        if stop():
-            return None
-        x_TBE, sides_TB = points(0, rows=200)
-        with torch.no_grad():
-            logits = self.network.eval()(x_TBE)
-        found = float((logits.argmax(2) == sides_TB).float().mean())
-        return ValidationResult(
-            0.5, found, "accuracy", higher_is_better=True, metrics={"errors": 1 - found}
-        )
+        found, loss = next(self.rows, (None, 0.5))
+        if found is None:
+            x_TBE, sides_TB = points(0, rows=200)
+            with torch.no_grad():
+                logits = self.network.eval()(x_TBE)
+            found = float((logits.argmax(2) == sides_TB).float().mean())
+        more = {"higher_is_better": True, "metrics": {"errors": 1 - found}}
+        return ValidationResult(loss, found, "accuracy", **more)
 
 
 def make(**settings):
     objective = Classification()
     fitting = FittingSettings(**{**FITTING, **settings})
     run = RunSettings(budget="40steps", save_every="10steps")
-    return Trainer(objective, Points(), Accuracy(objective.network), fitting, run, "fp32")
-
-
-class Scripted:
-    """Validations that find these accuracies and losses."""
-
-    def __init__(self, rows):
-        self.rows = iter(rows)
-
-    def run(self, stop):
-        accuracy, loss = next(self.rows)
-        return ValidationResult(loss, accuracy, "accuracy", higher_is_better=True)
+    return Trainer(objective, Points(), Validation(objective.network), fitting, run, "fp32")
 
 
 def test_a_classifiers_best_has_the_highest_accuracy(tmp_path):
@@ -167,14 +156,11 @@ def test_without_blind_guess_only_non_numbers_are_faults():
     assert fitted.stopped == "budget"
 
 
-# ---- Ties: of equal metrics the lower loss is kept, of equal losses the later validation.
-
-
+# Ties: of equal metrics the lower loss is kept, of equal losses the later validation.
 def scripted(found, **settings):
-    """Return the end of a run whose validations find these accuracies and losses, and which of them
-    were improvements."""
+    """Return the end of a run whose validations find these, and which were improvements."""
     trainer = make(**settings)
-    trainer.validation.validation = Scripted(found)
+    trainer.validation.validation = Validation(None, found)
     *events, fitted = trainer.train(never)
     return fitted, [event.improved for event in events if isinstance(event, Validated)]
 
@@ -209,7 +195,9 @@ def test_while_the_metric_has_not_moved_the_loss_decides_about_patience(recwarn)
 
 def test_ties_and_moves_survive_a_stored_state():
     trainer = make()
-    trainer.validation.validation = Scripted([(0.5, 1.0), (0.9, 0.9), (0.9, 0.8), (0.9, 0.7)])
+    trainer.validation.validation = Validation(
+        None, [(0.5, 1.0), (0.9, 0.9), (0.9, 0.8), (0.9, 0.7)]
+    )
     for _ in range(3):
         trainer.step_count += 1
         list(trainer.validate_averages(never))

@@ -53,9 +53,8 @@ def test_runs_iterated_over_alternately_give_the_same(alone):
     last = ()
     for pair in zip(*runs, strict=True):
         last = pair
-    assert all(
-        same(weights([event]), expected) for event, expected in zip(last, alone, strict=True)
-    )
+    found = [weights([event]) for event in last]
+    assert all(same(each, expected) for each, expected in zip(found, alone, strict=True))
 
 
 @pytest.mark.soak

@@ -47,13 +47,9 @@ def test_each_epoch_draws_other_words(make_data, make_trainer):
 ])  # fmt: skip
 def test_texts_with_unknown_words_stay(make_data, tokenizer, lines):
     data = make_data(lines, **tokenizer)
-    assert RareWords.of(data.train, data.tokenizer, 0.5, 1) is None
-
-
-def test_an_empty_text_has_no_rare_words(make_data):
-    data = make_data(LINES)
     empty = dataclasses.replace(data.train, ids=data.train.ids[:0])
-    assert RareWords.of(empty, data.tokenizer, 0.5, 1) is None
+    for text in (data.train, empty):  # one without any has no rare words, either
+        assert RareWords.of(text, data.tokenizer, 0.5, 1) is None
 
 
 def test_an_unknown_word_costs_less_by_far(make_data, make_trainer):
@@ -62,12 +58,10 @@ def test_an_unknown_word_costs_less_by_far(make_data, make_trainer):
 
     def unknown_logprob(share):
         trainer = make_trainer(data, unknown_words=share, budget="150steps", learning_rate=0.01)
-        for _ in trainer.train(lambda: False):
-            pass
+        list(trainer.train(lambda: False))
         model = trainer.objective.model()
-        state = model.initial_state(1)
         boundary = np.array([[data.tokenizer.boundary_id]])
-        logprob, _ = model.predict(boundary, state)
+        logprob, _ = model.predict(boundary, model.initial_state(1))
         return float(np.asarray(logprob)[0, 0, data.tokenizer.unk_id])
 
     assert unknown_logprob(0.5) > unknown_logprob(0.0) + 1

@@ -68,9 +68,8 @@ def test_a_file_with_its_origins_tokenizer_scores_alike(tokenizer, tmp_path):
     model = fit("ngram", lines, order=3, **tokenizer)
     tiny_models.save(tmp_path / "model", model, "ngram", order=3, **tokenizer)
     writing.export_arpa(model, tmp_path / "m.arpa")
-    again = import_arpa(
-        tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=str(tmp_path / "model")
-    )
+    origin = str(tmp_path / "model")
+    again = import_arpa(tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=origin)
     assert again.tokenizer.fingerprint == model.tokenizer.fingerprint
     same_arrays(model, again)
     sentences = ["the cat sat on a cat", "It's it!", "dog"]
@@ -133,10 +132,8 @@ def test_a_lower_cased_file_accepts_any_case(model, tmp_path):
 def test_words_that_text_never_holds_are_named(tmp_path):
     (tmp_path / "m.arpa").write_text(SMALL.replace("\tb", "\tB.").replace(" b", " B."))
     settings = TokenizerSettings(lowercase=True, split_punctuation=True)
-    with pytest.warns(
-        RnnlmWarning,
-        match="these words of the file never occur in text read with these settings: b\\.$",
-    ):
+    what = "these words of the file never occur in text read with these settings: b\\.$"
+    with pytest.warns(RnnlmWarning, match=what):
         import_arpa(tmp_path / "m.arpa", tmp_path / "m", settings=settings)
 
 

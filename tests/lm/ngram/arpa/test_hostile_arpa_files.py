@@ -18,17 +18,13 @@ FILES = {
     "a table of IRSTLM": (b"blmtI 2 4 2\n\x01\x02\n", "a.arpa is an IRSTLM binary"),
     "cut off in the header": (WHOLE[:12], "a.arpa, line 2"),
     "cut off in the trigrams": (WHOLE[:-16], "a.arpa, line 19: not a 3-gram"),
-    "cut off before a section": (
-        WHOLE[: WHOLE.index(b"\\3-grams")],
-        "a.arpa, line 17: the file is truncated within the 2-grams",
-    ),
+    "cut off before a section": (WHOLE[: WHOLE.index(b"\\3-grams")],
+                                 "a.arpa, line 17: the file is truncated within the 2-grams"),
     "without end": (WHOLE[:-6], "a.arpa, line"),
     "text after the end": (WHOLE + b"more\n", "a.arpa, line 22: text after \\end\\"),
-    "a backoff after the highest order": (
-        WHOLE.replace(b"<s> a b", b"<s> a b\t-1"),
-        "a.arpa, line 19: a backoff weight after a 3-gram",
-    ),
-}
+    "a backoff after the highest order": (WHOLE.replace(b"<s> a b", b"<s> a b\t-1"),
+                                          "a.arpa, line 19: a backoff weight after a 3-gram"),
+}  # fmt: skip
 ORDERS = b"".join(b"ngram %d=1\n" % order for order in range(1, 1000))
 CHANGES = {  # what is replaced, by what, and what is said of which line
     "a count of 20 digits": (b"2=3", b"2=99999999999999999999", ""),
@@ -62,26 +58,18 @@ CHANGES = {  # what is replaced, by what, and what is said of which line
 for name, (old, new, what) in CHANGES.items():
     assert WHOLE.count(old) == 1, name
     FILES[name] = (WHOLE.replace(old, new), f"a.arpa, line {what}")
-PACKED = {
-    "truncated": (gzip.compress(WHOLE)[:-9], "cannot read a.arpa.gz"),
-    "a line without end": (gzip.compress(b"a" * (1 << 20)) * 200, "a.arpa.gz, line 1: longer than"),
-    "unigrams without end": (
-        gzip.compress(WHOLE[:60]) + gzip.compress(b"-1\ta\n" * 200_000) * 3,
-        "a.arpa.gz, line",
-    ),
-}
+FILES["cut-off gzip"] = (gzip.compress(WHOLE)[:-9], "cannot read a.arpa.gz")
+ENDLESS = gzip.compress(b"a" * (1 << 20)) * 200
+FILES["a line without end"] = (ENDLESS, "a.arpa.gz, line 1: longer than")
+ENDLESS = gzip.compress(WHOLE[:60]) + gzip.compress(b"-1\ta\n" * 200_000) * 3
+FILES["unigrams without end"] = (ENDLESS, "a.arpa.gz, line")
 
 
-@pytest.mark.parametrize(("content", "what"), FILES.values(), ids=FILES)
+@pytest.mark.parametrize("content, what", FILES.values(), ids=FILES)
 def test_a_damaged_file_is_refused_with_its_line(refused, here, content, what):
-    (here / "a.arpa").write_bytes(content)
-    refused("import a.arpa -o out", what)
-
-
-@pytest.mark.parametrize(("content", "what"), PACKED.values(), ids=PACKED)
-def test_a_compressed_file_is_read_only_as_far_as_it_is_one(refused, here, content, what):
-    (here / "a.arpa.gz").write_bytes(content)
-    refused("import a.arpa.gz -o out", what)
+    name = "a.arpa.gz" if "a.arpa.gz" in what else "a.arpa"  # read only as far as it is one
+    (here / name).write_bytes(content)
+    refused(f"import {name} -o out", what)
 
 
 def test_a_model_is_not_replaced_by_a_file_that_is_none(refused, here, there):

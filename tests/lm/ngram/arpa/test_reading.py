@@ -115,10 +115,9 @@ def test_missing_entries_get_kenlms_values_with_a_notice(tmp_path):
 def test_the_first_of_two_markers_counts_with_a_notice(tmp_path):
     with pytest.warns(RnnlmWarning) as told:
         read(tmp_path, TOLERATED["</s> and <s> again"](SMALL))
-    assert [str(notice.message).partition("m.arpa, ")[2] for notice in told] == [
-        "line 12: </s> is repeated; the first entry is used",
-        "line 13: <s> is repeated; the first entry is used",
-    ]
+    notices = [str(notice.message).partition("m.arpa, ")[2] for notice in told]
+    repeated = "is repeated; the first entry is used"
+    assert notices == [f"line 12: </s> {repeated}", f"line 13: <s> {repeated}"]
 
 
 @pytest.mark.parametrize("first", ["iARPA", "qARPA 3", "\n\niARPA  "])
@@ -136,9 +135,7 @@ def test_positive_log_probabilities_are_refused_or_read_as_zero(tmp_path):
     assert levels[0].logprob_M[2] == levels[1].logprob_M[1] == 0
 
 
-@pytest.mark.parametrize(
-    ("unigram", "bigram"), [("<unk>", "<UNK>"), ("<UNK>", "<unk>"), ("", "<UNK>")]
-)
+@pytest.mark.parametrize("unigram, bigram", [("<unk>", "<UNK>"), ("<UNK>", "<unk>"), ("", "<UNK>")])
 @no_notices
 def test_n_grams_may_spell_the_unknown_word_in_the_other_way(unigram, bigram, tmp_path):
     path = tmp_path / "m.arpa"
@@ -151,16 +148,13 @@ def test_n_grams_may_spell_the_unknown_word_in_the_other_way(unigram, bigram, tm
 
 
 def test_words_may_be_read_in_lower_case(tmp_path):
-    path = tmp_path / "m.arpa"
-    path.write_text(SMALL.upper().replace("NGRAM", "ngram").replace("GRAMS", "grams")
-                    .replace("DATA", "data").replace("END", "end"))  # fmt: skip
+    path, text = tmp_path / "m.arpa", SMALL.upper()
+    for marker in ("ngram", "grams", "data", "end"):
+        text = text.replace(marker.upper(), marker)
+    path.write_text(text)
     symbols, levels = read_arpa(str(path), lowercase=True)
     expected, plain = read(tmp_path, SMALL, "plain.arpa")
     assert symbols == expected and tables(levels) == tables(plain)
-
-
-def test_words_that_become_one_in_lower_case_are_refused(tmp_path):
-    path = tmp_path / "m.arpa"
     path.write_text(SMALL.replace("-0.6\ta\t", "-0.6\tB\t"))
     with pytest.raises(ModelError, match="line 10: two words become one .*; 'b' and 'B'; .*`low"):
         read_arpa(str(path), lowercase=True)

@@ -1,5 +1,4 @@
-"""Counting by shards in a folder: the same trie for any text, any cut and any memory, and after any
-interruption."""
+"""Counting by shards in a folder: the same trie for any text, any memory and any interruption."""
 
 import random
 import re
@@ -35,16 +34,15 @@ def small_workspace(folder: Path, memory: int, shard: int, threads: int = 2) -> 
 
 
 def memory_of(text: RandomText) -> int:
-    """Return how much memory this text is counted in. A long one has little only in the long
-    proofs: there it takes longer than all others."""
+    """Return how much memory this text is counted in: little, if long, only in the long proofs."""
     memory = MEMORY[(text.seed + 1) % len(MEMORY)]
     is_long = sum(map(len, text.sentences)) > 500
     return max(memory, FEW_PIECES) if is_long and text.seed < 10 else memory
 
 
-def levels_by_shards(
-    text: RandomText, folder: Path, number: int, memory: int, watch: int = NOWHERE
-) -> list[Level]:
+def levels_by_shards(text, folder: Path, number: int, memory: int, watch: int = NOWHERE) -> list:
+    """Return the levels of a text that is counted in so many shards."""
+    folder.mkdir(exist_ok=True)
     ids_T = ids_of(text.sentences)
     # Two threads that share work on many small shards mostly wait for each other.
     workspace = small_workspace(folder, memory, -(-len(ids_T) // number), 1 if number > 3 else 2)
@@ -62,9 +60,7 @@ def levels_by_shards(
 def test_shards_make_the_levels_of_the_whole(seeds, number, tmp_path):
     for seed in seeds:
         text = random_text(seed)
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        found = levels_by_shards(text, folder, number, memory_of(text))
+        found = levels_by_shards(text, tmp_path / str(seed), number, memory_of(text))
         assert_levels(found, levels_of(text.sentences, text.size, text.order), text.size)
 
 
@@ -74,9 +70,7 @@ def test_a_watched_ngram_is_found_in_any_shard(number, tmp_path):
         text = random_text(seed)
         ids_T = ids_of(text.sentences)
         watch = random.Random(seed).randrange(len(ids_T))
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        found = levels_by_shards(text, folder, number, FEW_PIECES, watch)
+        found = levels_by_shards(text, tmp_path / str(seed), number, FEW_PIECES, watch)
         expected = count(ids_T, END, text.size, text.order, watch)
         assert [level.watched for level in found] == [level.watched for level in expected]
 
@@ -165,23 +159,20 @@ def test_a_changed_digit_of_plan_or_journal_is_a_clear_error(tmp_path):
 
 
 def test_another_text_or_setting_is_refused(tmp_path):
+    def why(ids_T, identity=IDENTITY):
+        with pytest.raises(OutputError, match="already holds another result") as raised:
+            plans.check(plan, tmp_path, ids_T, identity)
+        assert "`temp`" in raised.value.hint
+        return raised.value.why
+
     ids_T = ids_of(random_text(1).sentences)
     plan = plans.make(ids_T, END, 3, IDENTITY, small_workspace(tmp_path, 3000, shard=50))
     plans.check(plan, tmp_path, ids_T, IDENTITY)
-    with pytest.raises(OutputError, match="already holds another result") as raised:
-        plans.check(plan, tmp_path, ids_T, {"order": "4"})
-    assert raised.value.why == "`order` was 3 and is now 4" and "`temp`" in raised.value.hint
+    assert why(ids_T, {"order": "4"}) == "`order` was 3 and is now 4"
     changed_T = ids_T.copy()
     changed_T[-2] = 1 - min(1, int(changed_T[-2]))
-    with pytest.raises(OutputError, match="already holds another result") as raised:
-        plans.check(plan, tmp_path, changed_T, IDENTITY)
-    assert raised.value.why.startswith("hash of tokens was ")
-    with pytest.raises(OutputError) as raised:
-        plans.check(plan, tmp_path, ids_T[:-1], IDENTITY)
-    assert raised.value.why.startswith(f"`tokens` was {len(ids_T)} and is now {len(ids_T) - 1}; ")
-
-
-def test_too_little_disk_is_said_before_the_work(tmp_path):
+    assert why(changed_T).startswith("hash of tokens was ")
+    assert why(ids_T[:-1]).startswith(f"`tokens` was {len(ids_T)} and is now {len(ids_T) - 1}; ")
     with pytest.raises(OutputError, match="has too little space") as raised:
         plans.check_disk_space(tmp_path, 10**18)
     assert "1,000,000,000.0 GB for temporary files" in raised.value.why

@@ -25,13 +25,21 @@ from support.tiny_ngrams import assert_same
 
 WORK = {"order": "3"}
 KEEP = TextSettings(blank_lines="keep")
+LINES = ["a b", "b a"]
 
 
-def saved(folder: Path, lines, tokenizer, order=3, settings=KEEP, memory=None) -> CountsFolder:
+def saved(folder: Path, lines=LINES, tokenizer=None, order=3, settings=KEEP) -> CountsFolder:
     """Count lines into a folder."""
     folder.mkdir(exist_ok=True)
-    with of_text(Corpus.from_lines(lines, settings), tokenizer, order, memory) as counted:
+    tokenizer = tokenizer or make_tokenizer(lines)
+    with of_text(Corpus.from_lines(lines, settings), tokenizer, order, None) as counted:
         return counts_folder.save(folder, counted.levels, order, counted.source, tokenizer, WORK)
+
+
+def refused(opened, why=""):
+    with pytest.raises(ModelError, match="the counts in .*a are damaged") as raised:
+        opened()
+    assert why in raised.value.why
 
 
 def levels_of_lines(lines, tokenizer, order):
@@ -56,9 +64,8 @@ def test_merged_counts_equal_counts_of_the_whole(seeds, number, tmp_path, monkey
         with of_folders(names) as counted:
             folder = tmp_path / f"{seed}-all"
             folder.mkdir()
-            merged = counts_folder.save(
-                folder, counted.levels, counted.order, counted.source, counted.tokenizer, WORK
-            )
+            read = counted.levels, counted.order, counted.source, counted.tokenizer
+            merged = counts_folder.save(folder, *read, WORK)
         merged.check()
         assert_same(merged.levels(), expected)
         assert merged.index.source.tokens == np.asarray(expected[0].counts_M)[:-1].sum()
@@ -115,15 +122,9 @@ def test_rows_are_those_of_the_text(seed, tmp_path):
 
 
 def test_counts_that_differ_are_not_added(tmp_path):
-    lines = ["a b", "b a"]
-    tokenizer = make_tokenizer(lines)
-    saved(tmp_path / "a", lines, tokenizer)
-    saved(tmp_path / "b", lines, tokenizer, order=2)
-    saved(tmp_path / "c", lines, tokenizer, settings=TextSettings())
-    for name, what in (("b", "different orders"), ("c", "were read differently")):
-        added = of_folders([str(tmp_path / "a"), str(tmp_path / name)])
-        with pytest.raises(UsageError, match=what):
-            added.__enter__()
+    saved(tmp_path / "a")
+    saved(tmp_path / "b", order=2)
+    saved(tmp_path / "c", settings=TextSettings())
 
 
 def damage_a_byte(path: Path, at: int) -> None:
@@ -147,23 +148,26 @@ DAMAGES = {  # what becomes of a piece, of the index and of the vocabulary
     "half an index": lambda piece, index, words: index.write_bytes(index.read_bytes()[:-20]),
     "a path": lambda piece, index, words: change(index, piece.stem, f"../{piece.stem}"),
     "no pieces": lambda piece, index, words: change(index, '"pieces": [', '"pieces": [], "x": ['),
-    "a number of 999 bytes": lambda piece, index, words: change(
-        index, '"suffix_bytes": 4', '"suffix_bytes": 999'
-    ),
     "a fact missing": lambda piece, index, words: change(index, '"count_bytes"', '"x"'),
+    "a number of 999 bytes": lambda piece, index, words: change(
+        index, '_bytes": 4', '_bytes": 999'
+    ),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_damage_is_an_error_that_names_the_folder(damage, tmp_path):
     folder = tmp_path / "a"
-    saved(folder, ["a b", "b a"], make_tokenizer(["a b", "b a"]))
+    saved(folder)
     piece, words = min(folder.glob("*order-2*")), next(folder.glob("*vocab.txt"))
     damage(piece, folder / counts_folder.COUNTS, words)
-    with pytest.raises(ModelError, match="the counts in .*a are damaged"):
+
+    def opened():
         counts = counts_folder.load(folder)
         counts.check()
         assert counts.tokenizer
+
+    refused(opened)
 
 
 def rewrite(folder: Path, n: int, **changes) -> None:
@@ -182,56 +186,44 @@ def rewrite(folder: Path, n: int, **changes) -> None:
     index.write_text(json.dumps(sealed(content)))
 
 
-def first(value):
-    """Return what changes the first item of an array."""
+def item(at, changed):
+    """Return what changes one item of an array."""
 
     def change(array):
-        array[0] = value
+        array[at] = array.dtype.type(changed(array[at]))
         return array
 
     return change
 
 
-def last(add):
-    """Return what adds to the last item of an array."""
-
-    def change(array):
-        array[-1] += array.dtype.type(add)
-        return array
-
-    return change
+def shorter(array):
+    return array[:-1]
 
 
 STRANGE_ARRAYS = {
-    "too few counts": (2, {"counts": lambda array: array[:-1]}, "differ in length"),
-    "too few words": (
-        1,
-        {name: lambda array: array[:-1] for name in ("keys", "suffixes", "counts")},
-        "and <s>",
-    ),
+    "too few counts": (2, {"counts": shorter}, "differ in length"),
+    "too few words": (1, dict.fromkeys(("keys", "suffixes", "counts"), shorter), "and <s>"),
     "keys in reverse": (2, {"keys": lambda array: array[::-1].copy()}, "not in order"),
     "a key twice": (2, {"keys": lambda array: np.sort(np.append(array[1:], array[1]))}, "in order"),
-    "an unknown context": (3, {"keys": last(1 << 30)}, "a context that does not exist"),
-    "an unknown word": (2, {"keys": last(3)}, "a word that is not in"),
-    "an unknown suffix": (3, {"suffixes": first(99)}, "a suffix that does not exist"),
-    "a negative suffix": (3, {"suffixes": first(-1)}, "a suffix that does not exist"),
-    "no count": (2, {"counts": first(0)}, "has no count"),
-    "a large count": (3, {"counts": first(200)}, "occurs more often than its context"),
+    "an unknown context": (3, {"keys": item(-1, lambda key: key + (1 << 30))}, "a context that does not exist"),
+    "an unknown word": (2, {"keys": item(-1, lambda key: key + 3)}, "a word that is not in"),
+    "an unknown suffix": (3, {"suffixes": item(0, lambda _: 99)}, "a suffix that does not exist"),
+    "a negative suffix": (3, {"suffixes": item(0, lambda _: -1)}, "a suffix that does not exist"),
+    "no count": (2, {"counts": item(0, lambda _: 0)}, "has no count"),
+    "a large count": (3, {"counts": item(0, lambda _: 200)}, "occurs more often than its context"),
     "fractions": (2, {"counts": lambda array: array / np.float32(2)}, "not whole numbers"),
     "rows": (2, {"counts": lambda array: array[:, None]}, "not whole numbers"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", STRANGE_ARRAYS)
 def test_arrays_that_cannot_be_counts_are_refused(name, tmp_path):
     folder = tmp_path / "a"
-    saved(folder, ["a b", "b a"], make_tokenizer(["a b", "b a"]))
+    saved(folder)
     order, changes, why = STRANGE_ARRAYS[name]
     rewrite(folder, order, **changes)
-    for opened in (lambda: counts_folder.load(folder).check(), of_folders([str(folder)]).__enter__):
-        with pytest.raises(ModelError, match="the counts in .*a are damaged") as raised:
-            opened()
-        assert why in raised.value.why
+    refused(lambda: counts_folder.load(folder).check(), why)
+    refused(of_folders([str(folder)]).__enter__, why)
 
 
 STRANGE_FACTS = {
@@ -245,24 +237,22 @@ STRANGE_FACTS = {
 @pytest.mark.parametrize("name", STRANGE_FACTS)
 def test_facts_that_do_not_fit_the_arrays_are_refused(name, tmp_path):
     folder = tmp_path / "a"
-    saved(folder, ["a b", "b a"], make_tokenizer(["a b", "b a"]))
+    saved(folder)
     old, new, why = STRANGE_FACTS[name]
     change(folder / counts_folder.COUNTS, old, new)
-    with pytest.raises(ModelError, match="the counts in .*a are damaged") as raised:
-        counts_folder.load(folder).check()
-    assert why in raised.value.why
+    refused(lambda: counts_folder.load(folder).check(), why)
 
 
 def test_newer_formats_are_refused(tmp_path):
-    saved(tmp_path / "a", ["a b"], make_tokenizer(["a b"]))
+    saved(tmp_path / "a")
     change(tmp_path / "a" / counts_folder.COUNTS, '"format_version": 1', '"format_version": 2')
     with pytest.raises(ModelError, match="has format 2"):
         counts_folder.load(tmp_path / "a")
 
 
 def test_failed_writing_leaves_the_counts_before(tmp_path):
-    tokenizer = make_tokenizer(["a b", "b a"])
-    before = saved(tmp_path / "a", ["a b"], tokenizer)
+    tokenizer = make_tokenizer(LINES)
+    before = saved(tmp_path / "a")
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
 
     def broken():
@@ -281,11 +271,10 @@ def test_leftovers_of_killed_writers_are_deleted(tmp_path):
     left = folder / "counts-0123abcd-order-1-000000.safetensors.0123456789abcdef.new"
     left.write_bytes(b"cut off")
     assert counts_folder.next_step_in(folder, WORK, False) is NextStep.START
-    saved(folder, ["a b"], make_tokenizer(["a b"]))
+    saved(folder, ["a b"])
     assert not left.exists()
-    with pytest.raises(
-        OutputError, match="already holds another result; `order` was 3 and is now 5"
-    ):
+    what = "already holds another result; `order` was 3 and is now 5"
+    with pytest.raises(OutputError, match=what):
         counts_folder.next_step_in(folder, {"order": "5"}, False)
     with pytest.warns(RnnlmWarning, match="a is finished: counts of 3 tokens up to order 3"):
         assert counts_folder.next_step_in(folder, WORK, False) is NextStep.FINISHED
@@ -300,7 +289,7 @@ def test_a_folder_with_foreign_files_is_refused(tmp_path, name):
 
 
 def test_a_changed_digit_of_counts_json_is_noticed(tmp_path):
-    saved(tmp_path, ["a b"], make_tokenizer(["a b"]))
+    saved(tmp_path, ["a b"])
     index = tmp_path / counts_folder.COUNTS
     index.write_bytes(index.read_bytes().replace(b'"tokens": 3', b'"tokens": 4'))
     with pytest.raises(ModelError, match="counts.json: it was changed"):
