@@ -1,5 +1,4 @@
-"""Every estimator against its formulas with dictionaries and fractions, on small random texts of
-every shape; held-out counts likewise."""
+"""Estimators against their formulas in fractions, on small random texts; held-out counts, too."""
 
 import pytest
 from hypothesis import example, given
@@ -47,51 +46,44 @@ def cases(draw):
     return sentences, size, order, prune, heldout
 
 
-def model_and_formula(name: str, case: tuple) -> tuple[Table, formulas.Formula]:
-    sentences, size, order, prune, heldout = case
-    _, _, formula = ESTIMATORS[name]
-    extra = {"heldout": heldout} if name == "jelinek-mercer" else {}
-    return model_of(name, case), formula(sentences, size, order, prune, **extra)
-
-
-def model_of(name: str, case: tuple) -> Table:
+def model_of(name: str, case: tuple) -> tuple[Table, dict]:
+    """Return the estimated model, and what its formula is given, too."""
     sentences, size, order, prune, heldout = case
     estimator, options, _ = ESTIMATORS[name]
     extra = {"heldout": heldout} if name == "jelinek-mercer" else {}
-    if estimator == "interpolated":
-        total = sum(range(order + 1))
-        extra["weights"] = [n / total for n in range(1, order + 1)]
-    return fit(estimator, sentences, size, order, prune, **options | extra)
+    weights = [n / sum(range(order + 1)) for n in range(1, order + 1)]
+    own = {"weights": weights} if estimator == "interpolated" else {}
+    return fit(estimator, sentences, size, order, prune, **options | extra | own), extra
 
 
 def some(contexts: list) -> list:
     return contexts[:: 1 + len(contexts) // MOST_CONTEXTS]
 
 
-ONE_WORD = ([[1]], 2, 3, [], [[1]])
-ONE_SENTENCE = ([[1, 2, 3, 2]], 4, 5, [], [[1]])
-REPEATED = ([[1, 2, 3]] * 7, 5, 4, [], [[1, 2, 4]])
-NO_WORDS = ([[]], 1, 2, [], [[]])
-LONG = ([[1 + i * i % 5 for i in range(120)]], 6, 7, [0, 0, 0, 1, 1, 1, 1], [[1, 2]])
-# t_4 = 0, so D_3 = 3
-COUNT_OF_THREE_GIVEN_UP_WHOLE = ([[1, 2], [1, 2], [1, 2], [1, 3], [1, 3], [4]], 6, 2, [], [[1]])
+EXAMPLES = [
+    ([[1]], 2, 3, [], [[1]]), ([[1, 2, 3, 2]], 4, 5, [], [[1]]),
+    ([[1, 2, 3]] * 7, 5, 4, [], [[1, 2, 4]]), ([[]], 1, 2, [], [[]]),
+    ([[1 + i * i % 5 for i in range(120)]], 6, 7, [0, 0, 0, 1, 1, 1, 1], [[1, 2]]),
+    # t_4 = 0, so D_3 = 3: a count of three is given up whole
+    ([[1, 2], [1, 2], [1, 2], [1, 3], [1, 3], [4]], 6, 2, [], [[1]]),
+    # the line falls as 1 / r, where smoothed Good-Turing counts are the counts but for rounding
+    ([[1, 1, 1], [1, 1, 1]], 2, 2, [], [[]]),
+]  # fmt: skip
 
-# then smoothed Good-Turing counts are the counts but for rounding
-LINE_FALLS_AS_1_R = ([[1, 1, 1], [1, 1, 1]], 2, 2, [], [[]])
+
+def with_examples(test):
+    for case in EXAMPLES:
+        test = example(case=case)(test)
+    return test
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 @given(case=cases())
-@example(case=ONE_WORD)
-@example(case=ONE_SENTENCE)
-@example(case=REPEATED)
-@example(case=NO_WORDS)
-@example(case=LONG)
-@example(case=COUNT_OF_THREE_GIVEN_UP_WHOLE)
-@example(case=LINE_FALLS_AS_1_R)
+@with_examples
 def test_probabilities_are_those_of_the_formulas(name, case):
-    model, formula = model_and_formula(name, case)
-    _, size, order, prune, _ = case
+    sentences, size, order, prune, _ = case
+    model, extra = model_of(name, case)
+    formula = ESTIMATORS[name][2](sentences, size, order, prune, **extra)
     words = range(size)
     longest = model.order - 1  # less than asked for where no line is that long
     for context in [*some(model.contexts()), (1, 1, 1, 1)[:longest], (BEGIN, *words)[:longest]]:
@@ -116,8 +108,8 @@ def test_lines_in_any_order_make_the_same_model(name, seeds):
         heldout = text.sentences[-5:]
         moved = [sentence for shard in text.shards(17) for sentence in shard]
         prune = [0, 0, 1, 1, 2, 2][: text.order] if seed % 2 else []
-        one = model_of(name, (text.sentences, text.size, text.order, prune, heldout))
-        other = model_of(name, (moved, text.size, text.order, prune, heldout))
+        one, _ = model_of(name, (text.sentences, text.size, text.order, prune, heldout))
+        other, _ = model_of(name, (moved, text.size, text.order, prune, heldout))
         assert one.grams == other.grams, seed
         assert one.logprob == pytest.approx(other.logprob, rel=0, abs=1e-6), seed
         assert one.logbackoff == pytest.approx(other.logbackoff, rel=0, abs=1e-6), seed
@@ -126,7 +118,7 @@ def test_lines_in_any_order_make_the_same_model(name, seeds):
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_pruned_ngrams_go_and_kept_ones_keep_beginnings(name):
     sentences = [[1, 2, 3], [1, 2, 3], [1, 2, 4], [2, 3, 1], [2, 3, 4]]
-    model = model_of(name, (sentences, 5, 3, [0, 1, 1], [[1, 2]]))
+    model, _ = model_of(name, (sentences, 5, 3, [0, 1, 1], [[1, 2]]))
     frequent = {gram for gram, count in formulas.raw_counts(sentences, 3).items() if count > 1}
     for n in (2, 3):
         assert set(model.grams[n - 1]) == {gram for gram in frequent if len(gram) == n}

@@ -1,5 +1,5 @@
-"""Counting on a Dask cluster: the same bytes as locally, whatever happens to workers, the scheduler
-and the folder; or one clear error, and nothing left behind."""
+"""Counting on a Dask cluster: the same bytes as locally, whatever happens to workers, scheduler and
+folder; or one clear error, and nothing left behind."""
 
 import contextlib
 import hashlib
@@ -32,32 +32,41 @@ def cluster(tmp_path_factory):
     import dask
 
     folder = str(tmp_path_factory.mktemp("dask"))
+    given = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+    given |= {"host": "127.0.0.1", "silence_logs": 50, "local_directory": folder}
     with (
         dask.config.set({"temporary-directory": folder}),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=None,
-            host="127.0.0.1", silence_logs=50, local_directory=folder,
-        ) as started,
-    ):  # fmt: skip
+        distributed.LocalCluster(**given) as started,
+    ):
         yield started
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """Return what a model in ./model is trained with, in little memory, by way of ./shared."""
+    own = {"output": tmp_path / "model", "memory": "2M", "temp": str(tmp_path / "shared")}
+    return {"model": "ngram", "order": 4, **own}
 
 
 def trained(text: Path, folder: Path, **settings) -> dict[str, str]:
     """Train a model, and return the hashes of the files that make it up."""
-    rnnlm.train(text, output=folder, model="ngram", order=4, **settings).wait()
+    rnnlm.train(text, **{"model": "ngram", "order": 4, **settings, "output": folder}).wait()
     return model_files(folder)
 
 
 def content(folder: Path) -> dict[str, bytes]:
     """Return the files of a folder by name, without the random part of counts' names."""
-    found = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix == ".safetensors":
-            found[path.name.split("-", 2)[2]] = path.read_bytes()
-    return found
+    return {path.name.split("-", 2)[2]: path.read_bytes() for path in folder.glob("*.safetensors")}
 
 
-def test_workers_make_the_same_bytes(text, cluster, small, tmp_path, monkeypatch):
+def assert_nothing_half_written(folder: Path) -> list[str]:
+    """Return the names of files, none of which is half written or of a process that still runs."""
+    names = [path.name for path in folder.rglob("*") if path.is_file()]
+    assert not [name for name in names if name.endswith(".new") or name.startswith("running-")]
+    return names
+
+
+def test_workers_make_the_same_bytes(text, cluster, small, tmp_path, monkeypatch, asked):
     # A signal that comes while the main thread lets go of a future would be lost.
     release, finalize = [], distributed.Future.__del__
 
@@ -67,19 +76,15 @@ def test_workers_make_the_same_bytes(text, cluster, small, tmp_path, monkeypatch
 
     monkeypatch.setattr(distributed.Future, "__del__", watched)
     expected = trained(text, tmp_path / "local")
-    address, temp = cluster.scheduler_address, tmp_path / "shared"
-    steps = []
-    run = rnnlm.train(
-        text, output=tmp_path / "dask", model="ngram", order=4, memory="2M", temp=str(temp),
-        dask=address,
-    )  # fmt: skip
+    address = cluster.scheduler_address
+    run = rnnlm.train(text, **asked, dask=address)
     steps = [event.phase for event in run if isinstance(event, Counting)]
     assert steps.count("counting") > 3 and steps.count("merging order 4") > 3
-    found = {path.name: path for path in (tmp_path / "dask").iterdir()}
+    found = {path.name: path for path in (tmp_path / "model").iterdir()}
     for name, sha256 in expected.items():
         assert hashlib.sha256(found[name].read_bytes()).hexdigest() == sha256
     # Nothing is left in the shared folder, nor of the address in the model.
-    assert not temp.exists()
+    assert not (tmp_path / "shared").exists()
     assert address not in found["config.json"].read_text()
     assert release and threading.main_thread() not in release
 
@@ -95,21 +100,16 @@ def test_workers_count_as_this_process_does(text, cluster, small, tmp_path, requ
     assert not (tmp_path / "shared").exists()
 
 
-def test_an_interrupted_count_goes_on_elsewhere(text, cluster, small, tmp_path):
+def test_an_interrupted_count_goes_on_elsewhere(text, cluster, small, tmp_path, asked):
     expected = trained(text, tmp_path / "local")
-    settings = {"memory": "2M", "temp": str(tmp_path / "shared")}
-    run = rnnlm.train(
-        text, output=tmp_path / "model", model="ngram", order=4, dask=cluster.scheduler_address,
-        **settings,
-    )  # fmt: skip
+    run = rnnlm.train(text, **asked, dask=cluster.scheduler_address)
     for event in run:
         if isinstance(event, Counting) and event.phase == "merging order 3":
             break
     cut_off(run)
-    left = [path.name for path in (tmp_path / "shared").rglob("*") if path.is_file()]
+    left = assert_nothing_half_written(tmp_path / "shared")
     assert any(name.startswith("merged-") for name in left)
-    assert not [name for name in left if name.endswith(".new") or name.startswith("running-")]
-    assert trained(text, tmp_path / "model", **settings) == expected
+    assert trained(text, tmp_path / "model", **asked) == expected
     assert not (tmp_path / "shared").exists()
 
 
@@ -121,16 +121,11 @@ def test_a_folder_that_is_read_only_is_said(text, cluster, small, tmp_path, monk
         raise PermissionError(13, "Permission denied", folder)
 
     monkeypatch.setattr(dask_cluster, "_seen", refusing)
+    shared = {"temp": str(tmp_path / "shared"), "dask": cluster.scheduler_address}
     with pytest.raises(RnnlmError, match="does not share the folder") as raised:
-        trained(
-            text, tmp_path / "model", temp=str(tmp_path / "shared"),
-            dask=cluster.scheduler_address,
-        )  # fmt: skip
+        trained(text, tmp_path / "model", **shared)
     assert "Permission denied" in raised.value.why
     assert not list((tmp_path / "shared").rglob("*"))
-
-
-# ---- Faults, at length.
 
 
 class Processes:
@@ -151,11 +146,10 @@ class Processes:
         command = [sys.executable, "-c", program, *arguments, "--no-dashboard"]
         if what == "scheduler":
             command += ["--host", "127.0.0.1", "--port", "0"]
+        own = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        options = {"cwd": self.folder, "env": own, "start_new_session": True}
         with open(self.folder / f"{what}-{len(self.started)}.log", "wb") as log:
-            process = subprocess.Popen(
-                command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )  # fmt: skip
+            process = subprocess.Popen(command, stdout=log, stderr=log, **options)
         self.started.append(process)
         return process
 
@@ -166,8 +160,8 @@ class Processes:
         with distributed.Client(self.address, set_as_default=False) as client:
             client.wait_for_workers(count, timeout=60)
 
-    def end(self) -> None:
-        for process in self.started:
+    def end(self, *ended: subprocess.Popen) -> None:
+        for process in ended or self.started:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -182,29 +176,18 @@ def processes(tmp_path):
     started.end()
 
 
-SMALL_SHARDS = (
-    "from rnnlm.lm.ngram.counting import task_runner\n"
-    "task_runner.LEAST_SHARD = task_runner.LEAST_ENTRIES = 5000"
-)
-
-
 @SOAK
-def test_workers_killed_at_random_moments(text, small, tmp_path, processes):
+def test_workers_killed_at_random_moments(text, small, tmp_path, processes, asked):
     expected = trained(text, tmp_path / "local")
     chance = random.Random(3)
     workers = [processes.worker() for _ in range(3)]
     killed = number = 0
     while killed < 20:
         processes.await_workers(2)
-        run = rnnlm.train(
-            text, output=tmp_path / f"model-{number}", model="ngram", order=4, memory="2M",
-            temp=str(tmp_path / "shared"), dask=processes.address,
-        )  # fmt: skip
-        for event in run:
+        asked["output"] = tmp_path / f"model-{number}"
+        for event in rnnlm.train(text, **asked, dask=processes.address):
             if isinstance(event, Counting) and chance.random() < 0.1 and killed < 20:
-                dying = workers.pop(chance.randrange(len(workers)))
-                dying.kill()
-                dying.wait()
+                processes.end(workers.pop(chance.randrange(len(workers))))
                 killed += 1
                 workers.append(processes.worker())
         (path,) = (tmp_path / f"model-{number}").glob("weights-*")
@@ -215,82 +198,63 @@ def test_workers_killed_at_random_moments(text, small, tmp_path, processes):
 
 @SOAK
 @pytest.mark.parametrize("way", ["killed", "stopped"])
-def test_a_lost_scheduler_is_an_error(text, small, tmp_path, processes, way, monkeypatch):
+def test_a_lost_scheduler_is_an_error(text, small, tmp_path, processes, way, monkeypatch, asked):
     expected = trained(text, tmp_path / "local")
     monkeypatch.setattr(dask_cluster, "SILENT_SECONDS", 5.0)
     monkeypatch.setattr(dask_cluster, "SETTLE_SECONDS", 2.0)
     processes.worker()
     processes.await_workers(1)
-    settings = {"memory": "2M", "temp": str(tmp_path / "shared")}
     with pytest.raises(RnnlmError, match="lost the Dask scheduler"):
-        for event in rnnlm.train(
-            text, output=tmp_path / "model", model="ngram", order=4, dask=processes.address,
-            **settings,
-        ):  # fmt: skip
+        for event in rnnlm.train(text, **asked, dask=processes.address):
             if isinstance(event, Counting) and event.phase == "merging order 2":
                 number = signal.SIGKILL if way == "killed" else signal.SIGSTOP
                 processes.scheduler.send_signal(number)
-    assert trained(text, tmp_path / "model", **settings) == expected
+    assert trained(text, tmp_path / "model", **asked) == expected
     assert not (tmp_path / "shared").exists()
 
 
 @SOAK
-def test_a_worker_without_rnnlm_or_another_version(text, small, tmp_path, processes):
-    settings = {"memory": "2M", "temp": str(tmp_path / "shared"), "dask": processes.address}
+def test_a_worker_without_rnnlm_or_another_version(text, small, tmp_path, processes, asked):
+    asked["dask"] = processes.address
     lacking = processes.worker("import sys; sys.modules['rnnlm'] = None")
     processes.await_workers(1)
     with pytest.raises(RnnlmError, match="cannot import rnnlm"):
-        trained(text, tmp_path / "model", **settings)
-    lacking.kill()
-    lacking.wait()
+        trained(text, tmp_path / "model", **asked)
+    processes.end(lacking)
     other = processes.worker("import rnnlm; rnnlm.__version__ = '0.0'")
     processes.await_workers(1)
     with pytest.raises(RnnlmError, match="has another version of rnnlm") as raised:
-        trained(text, tmp_path / "model", **settings)
+        trained(text, tmp_path / "model", **asked)
     assert raised.value.why.startswith("0.0+")
 
     # One that comes later is noticed by its first task; or the other one did all of them.
     processes.worker()
-    other.kill()
-    other.wait()
+    processes.end(other)
     processes.await_workers(1)
     with contextlib.suppress(RnnlmError):
-        for event in rnnlm.train(
-            text, output=tmp_path / "late", model="ngram", order=4, **settings
-        ):
+        for event in rnnlm.train(text, **{**asked, "output": tmp_path / "late"}):
             if isinstance(event, Counting) and event.phase == "counting":
                 processes.worker("import rnnlm; rnnlm.__version__ = '0.0'")
     assert not list((tmp_path / "shared").rglob("*.new"))
 
 
 @SOAK
-def test_workers_whose_folder_is_full_or_missing(text, small, tmp_path, processes):
-    settings = {"memory": "2M", "temp": str(tmp_path / "shared"), "dask": processes.address}
-    full = (
-        "import errno, os, builtins\nreal = builtins.open\n"
-        "def failing(file, mode='r', *rest, **options):\n"
-        "    if 'x' in mode and 'shard-' in str(file): raise OSError(errno.ENOSPC, 'No space')\n"
-        "    return real(file, mode, *rest, **options)\n"
-        "builtins.open = failing"
+def test_workers_whose_folder_is_full_or_missing(text, small, tmp_path, processes, asked):
+    asked["dask"] = processes.address
+    opening = (
+        "import builtins, errno, io\nreal = builtins.open\n"
+        "def failing(file, mode='r', *rest, **options):\n    if {}: raise OSError(errno.{}, '{}')\n"
+        "    return real(file, mode, *rest, **options)\nbuiltins.open = io.open = failing"
     )
-    worker = processes.worker(full)
+    wrong = "'x' in mode and 'shard-' in str(file)", "ENOSPC", "No space"
+    worker = processes.worker(opening.format(*wrong))
     processes.await_workers(1)
     with pytest.raises(RnnlmError, match="cannot write to") as raised:
-        trained(text, tmp_path / "model", **settings)
+        trained(text, tmp_path / "model", **asked)
     assert raised.value.why == "No space"
-    left = [path.name for path in (tmp_path / "shared").rglob("*")]
-    assert not [name for name in left if name.endswith(".new") or name.startswith("running-")]
-    worker.kill()
-    worker.wait()
-
-    elsewhere = (
-        "import os, builtins\nreal = builtins.open\n"
-        "def failing(file, *rest, **options):\n"
-        "    if '/shared/' in str(file): raise FileNotFoundError(2, 'No such file', str(file))\n"
-        "    return real(file, *rest, **options)\n"
-        "builtins.open = failing\nimport io\nio.open = failing"
-    )
-    processes.worker(elsewhere)
+    assert_nothing_half_written(tmp_path / "shared")
+    processes.end(worker)
+    processes.worker(opening.format("'/shared/' in str(file)", "ENOENT", "No such file"))
     processes.await_workers(1)
     with pytest.raises(RnnlmError, match="does not share the folder"):
-        trained(text, tmp_path / "other", **settings)
+        trained(text, tmp_path / "other", **asked)

@@ -18,11 +18,13 @@ def test_addresses_are_understood(address):
     check_address(address, "shared")
 
 
-@pytest.mark.parametrize(
-    "address",
-    ["", " ", "local", "local:", "local:1.5", "h", "tcp://h", "/a/b:1",
-     "http://h:1", "h:port", "tcp://h:1 ", "local:2\n", "h:123456"],
-)  # fmt: skip
+NONSENSE = [
+    "", " ", "local", "local:", "local:1.5", "h", "tcp://h", "/a/b:1", "http://h:1", "h:port",
+    "tcp://h:1 ", "local:2\n", "h:123456",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", NONSENSE)
 def test_nonsense_is_refused(address):
     with pytest.raises(SettingsError, match="dask = "):
         check_address(address, "shared")

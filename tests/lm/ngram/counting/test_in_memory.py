@@ -12,9 +12,8 @@ from rnnlm.lm.ngram.tables import NOWHERE
 from support.tiny_ngrams import counts_of, grams_of
 
 word = st.integers(1, 6)
-texts = st.lists(
-    st.lists(word, max_size=8) | st.lists(word, min_size=20, max_size=60), min_size=1, max_size=12
-)
+lines = st.lists(word, max_size=8) | st.lists(word, min_size=20, max_size=60)
+texts = st.lists(lines, min_size=1, max_size=12)
 SIZE = 8  # word 7 never occurs
 
 
@@ -40,9 +39,10 @@ def without_begin(counts: dict) -> dict:
     return {gram: count for gram, count in counts.items() if gram != (BEGIN,)}
 
 
-@given(
-    sentences=texts, order=st.integers(1, 16), part_positions=st.sampled_from([1, 2, 7, 1 << 24])
-)
+POSITIONS = st.sampled_from([1, 2, 7, 1 << 24])
+
+
+@given(sentences=texts, order=st.integers(1, 16), part_positions=POSITIONS)
 @example(sentences=[[]], order=5, part_positions=1 << 24)
 @example(sentences=[[1]], order=16, part_positions=1)
 @example(sentences=[[1] * 200], order=16, part_positions=7)

@@ -1,5 +1,4 @@
-"""A count in little memory that is killed at random moments goes on in its folder, and ends in the
-same model, to the bit."""
+"""A count in little memory that is killed at random moments ends in the same model, to the bit."""
 
 import random
 import time
@@ -28,9 +27,7 @@ def train(text: Path, folder: Path, temp: Path | None, memory: str | None) -> No
     rnnlm.train(text, output=folder, model="ngram", order=4, memory=memory, temp=temporary).wait()
 
 
-@pytest.mark.parametrize(
-    "kills", [pytest.param(2, id="few"), pytest.param(20, id="many", marks=pytest.mark.soak)]
-)
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.soak)])
 @pytest.mark.filterwarnings("ignore")
 def test_a_killed_count_ends_in_the_same_model(text, tmp_path, small, kills):
     assert killed_after(600, train, text, tmp_path / "whole", None, None)

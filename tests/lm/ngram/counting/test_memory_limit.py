@@ -31,15 +31,18 @@ def text(tmp_path, little_memory):
     return path
 
 
-def train(text, temp, memory="40k", **settings):
+def train(text, temp, memory="40k"):
     """Train a model beside the text."""
-    output = text.parent / "model"
+    settings = {
+        "model": "ngram",
+        "order": 3,
+        "overwrite": True,
+        "memory": memory,
+        "temp": str(temp),
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        rnnlm.train(
-            text, output=output, model="ngram", order=3, memory=memory, temp=str(temp),
-            overwrite=True, **settings,
-        ).wait()  # fmt: skip
+        rnnlm.train(text, output=text.parent / "model", **settings).wait()
 
 
 def interrupted(text, temp, monkeypatch):

@@ -1,5 +1,4 @@
-"""Workers elsewhere that see the same folder count as this process does, and a late one changes
-nothing."""
+"""Workers elsewhere that see the same folder count as this process does."""
 
 import functools
 
@@ -82,9 +81,8 @@ def test_a_worker_that_is_late_leaves_nothing(tmp_path):
     sha256 = plans.make(ids_T, END, 3, {}, Workspace(MEMORY)).shards[0].sha256
     store = Store(tmp_path)
     store.set_mark()
-    run = functools.partial(
-        run_task, folder=str(tmp_path), journal_bytes=0, mark=store.mark, memory=MEMORY
-    )
+    own = {"folder": str(tmp_path), "journal_bytes": 0, "mark": store.mark, "memory": MEMORY}
+    run = functools.partial(run_task, **own)
     twice = [run(task_of(ids, sha256)) for _ in range(2)]
     # Both have written all of it, under names of their own; only one is taken.
     assert [piece for piece, _ in twice[0]] == [piece for piece, _ in twice[1]]
@@ -132,9 +130,8 @@ def test_a_folder_that_is_behind_is_an_error(tmp_path):
 
 def test_no_worker_is_idle_in_the_last_round():
     worker = WorkerContext(Store.__new__(Store), Workspace(55_000_000))
-    runner = PoolRunner(
-        worker, WorkerPool(InlineExecutor(), 4), 55_000_000
-    )  # a million tokens at a time
+    # a million tokens at a time
+    runner = PoolRunner(worker, WorkerPool(InlineExecutor(), 4), 55_000_000)
     assert runner.shard(10**7) == 833_334  # twelve shards of three rounds
     assert (runner.shard(4_000_001), runner.shard(10**5)) == (500_001, task_runner.LEAST_SHARD)
     assert runner.entries(10**6) == task_runner.LEAST_ENTRIES

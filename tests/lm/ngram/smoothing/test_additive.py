@@ -13,8 +13,6 @@ A, B, END = 1, 2, 0
 # c(a) = 2, c(b) = 1, c(</s>) = 2, N = 5; c(ab) = c(a</s>) = c(b</s>) = 1, c(<s>a) = 2; V = 4: c is
 # never seen
 TEXT = [[A, B], [A]]
-
-
 PRIORS = ("uniform", "lower-order")
 
 

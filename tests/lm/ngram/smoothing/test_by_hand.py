@@ -123,9 +123,7 @@ def test_a_count_discounted_to_nothing_counts_as_unseen():
     assert model.p(2, (1,)) == pytest.approx(np.exp(model.logbackoff[1,]) * model.p(2))
 
 
-@given(
-    st.integers(0, 10_000), st.integers(1, 4), st.sampled_from([None, "0,1", "0,0,1"]),
-)  # fmt: skip
+@given(st.integers(0, 10_000), st.integers(1, 4), st.sampled_from([None, "0,1", "0,0,1"]))
 def test_maximum_likelihood_sums_to_one_as_it_says(seed, order, prune):
     draw = random.Random(seed)
     lines = [" ".join(draw.choices("abc", k=draw.randint(1, 5))) for _ in range(6)]

@@ -1,5 +1,4 @@
-"""Discounts of absolute and modified Kneser-Ney discounting, and what is taken where they do not
-exist."""
+"""Discounts of absolute and modified Kneser-Ney discounting, and what replaces missing ones."""
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from rnnlm.lm.ngram.smoothing.kneser_ney import discount_of, discounts_of
 
 
 @pytest.mark.parametrize(
-    ("counts", "missing"), [([1, 1, 1, 5], "twice"), ([2, 2, 7], "once"), ([9], "once")]
+    "counts, missing", [([1, 1, 1, 5], "twice"), ([2, 2, 7], "once"), ([9], "once")]
 )
 def test_an_inestimable_discount_becomes_a_half_with_notice(counts, missing):
     tally = CountsOfCounts(*np.unique(counts, return_counts=True))
@@ -28,9 +27,9 @@ def test_modified_discounts_by_hand():
     assert without_fours == pytest.approx([0, 0.5, 1.1, 3])
 
 
-@pytest.mark.parametrize(
-    "tally", [(0, 0, 5, 3, 2), (0, 10, 0, 3, 2), (0, 10, 5, 0, 2), (0, 1, 1, 9, 9), (0, 3, 3, 6, 1)]
-)
+@pytest.mark.parametrize("tally", [
+    (0, 0, 5, 3, 2), (0, 10, 0, 3, 2), (0, 10, 5, 0, 2), (0, 1, 1, 9, 9), (0, 3, 3, 6, 1),
+])  # fmt: skip
 def test_impossible_discounts_become_fixed_ones_with_a_notice(tally):
     notices = NoticeCollector()
     for order in (4, 5):

@@ -9,8 +9,7 @@ from rnnlm.lm.ngram.smoothing.other_methods import Katz
 
 
 def shares_of(tally: dict[int, int]):
-    """Return the shares and what is left after one context, given how many words have each count,
-    and the notice."""
+    """Return the shares after a context with so many words of each count, the rest, the notice."""
     counts_M = np.repeat(list(tally), list(tally.values()))
     katz = Katz(NgramSettings(), None)
     with warnings.catch_warnings(record=True) as caught:
