@@ -1,7 +1,4 @@
-"""The contract that every model keeps (DESIGN section 3), over every kind in the registry.
-
-The cases stand in support/model_cases.py.
-"""
+"""The contract that every model keeps (DESIGN section 3): the cases are support/model_cases.py."""
 
 import functools
 import threading
@@ -14,12 +11,8 @@ import torch
 from rnnlm import arrays
 from rnnlm.errors import UsageError
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
+from rnnlm.lm.base import adaptation_settings as adapting
 from rnnlm.lm.base import span_scoring, stored_model
-from rnnlm.lm.base.adaptation_settings import (
-    DynamicSettings,
-    NeuralCacheSettings,
-    UnigramCacheSettings,
-)
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
 from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
 from rnnlm.lm.mixtures.mixture import Mixture
@@ -39,20 +32,15 @@ SAME_STATE = {  # settings that change numbers, and nothing that threads share
 
 def adapted(kind: str, model):
     """Wrap `model` in one that adapts strongly and fast, its memory shorter than the texts."""
+    cache = {"cache_tokens": 6, "cache_weight": 0.4}
     if kind == "unigram":
-        return UnigramCache(model, UnigramCacheSettings(cache_tokens=6, cache_weight=0.4))
+        return UnigramCache(model, adapting.UnigramCacheSettings(**cache))
     if kind == "cache":
-        return NeuralCache(
-            model, NeuralCacheSettings(cache_tokens=6, cache_weight=0.4, cache_flatness=1.5)
-        )
-    rate = {"sgd": 0.5, "rms": 0.01}[kind]
-    settings = DynamicSettings(
-        segment_tokens=3, adaptation_rule=kind, adaptation_rate=rate, adaptation_decay=0.05
-    )
+        return NeuralCache(model, adapting.NeuralCacheSettings(**cache, cache_flatness=1.5))
+    settings = adapting.DynamicSettings(3, kind, {"sgd": 0.5, "rms": 0.01}[kind], 0.05)
     ids = Lines(LINES).encode(model.tokenizer).ids
-    return DynamicEvaluation(
-        model, settings, gather_statistics(model, ids, 3) if kind == "rms" else None
-    )
+    statistics = gather_statistics(model, ids, 3) if kind == "rms" else None
+    return DynamicEvaluation(model, settings, statistics)
 
 
 @functools.cache
@@ -72,13 +60,9 @@ def case(request):
     """Return name, settings and the model: the registry's, or one wrapped around it."""
     kind, name, settings = request.param
     if kind == "conditional":
-        return (
-            name,
-            settings,
-            tiny_pairs.fit(
-                name, [(line, line) for line in LINES], learning_rate=0.3, **settings
-            ).decoder,
-        )
+        pairs = [(line, line) for line in LINES]
+        found = tiny_pairs.fit(name, pairs, learning_rate=0.3, **settings).decoder
+        return name, settings, found
     if kind == "foreign":
         pytest.importorskip("transformers")
         from support import foreign_models
@@ -96,8 +80,7 @@ def model(case):
 
 @pytest.fixture(scope="module")
 def batch(model) -> tuple[np.ndarray, np.ndarray]:
-    """Return inputs_BT and targets_BT: three rows (or as many as the model takes) of eleven tokens
-    of the text, boundaries included."""
+    """Return inputs_BT and targets_BT: three rows, or fewer, of eleven tokens of the text."""
     ids = Lines(LINES).encode(model.tokenizer).ids.astype(np.int64)
     stream = np.concatenate([[model.tokenizer.boundary_id], ids])
     starts = [0, 7, 3][: model.max_rows]
@@ -107,8 +90,7 @@ def batch(model) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def one_thread_each():
-    """Limit torch to one thread for each of our threads: with as many each, they would wait for each
-    other."""
+    """Limit torch to one thread for each of ours: with as many each, they would wait for others."""
     usual = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -116,9 +98,8 @@ def one_thread_each():
 
 
 def score(model, inputs_BT, targets_BT, state=None):
-    logprob_BT, after = model.score(
-        inputs_BT, targets_BT, state or model.initial_state(len(inputs_BT))
-    )
+    state = state or model.initial_state(len(inputs_BT))
+    logprob_BT, after = model.score(inputs_BT, targets_BT, state)
     return arrays.as_numpy(logprob_BT), after
 
 
@@ -151,10 +132,8 @@ def test_scores_are_the_predictions_at_the_targets(model, batch):
     inputs_BT, targets_BT = batch
     logprob_BT, _ = score(model, inputs_BT, targets_BT)
     assert logprob_BT.shape == targets_BT.shape and (logprob_BT <= 0).all()
-    close(
-        logprob_BT,
-        np.take_along_axis(predict(model, inputs_BT)[0], targets_BT[:, :, None], axis=2)[:, :, 0],
-    )
+    predicted_BTV, _ = predict(model, inputs_BT)
+    close(logprob_BT, np.take_along_axis(predicted_BTV, targets_BT[:, :, None], axis=2)[:, :, 0])
 
 
 def is_torch(model) -> bool:
@@ -162,63 +141,48 @@ def is_torch(model) -> bool:
     if isinstance(model, AdaptedModel):
         return is_torch(model.model)
     if isinstance(model, Mixture):
-        return any(
-            is_torch(part) and weight
-            for part, weight in zip(model.parts, model.weights_K, strict=True)
-        )
+        parts = zip(model.parts, model.weights_K, strict=True)
+        return any(is_torch(part) and weight for part, weight in parts)
     return isinstance(model, HiddenStateModel | HuggingFaceModel)
 
 
 def test_networks_give_torch_arrays_and_others_numpy(model, batch):
     inputs_B1, targets_B1 = (ids_BT[:, :1].tolist() for ids_BT in batch)  # lists will do
     state = model.initial_state(len(inputs_B1))
-    for values in (
-        model.score(inputs_B1, targets_B1, state)[0],
-        model.predict(inputs_B1, state)[0],
-    ):
+    scores_B1, logprobs_B1V = (
+        model.score(inputs_B1, targets_B1, state)[0], model.predict(inputs_B1, state)[0],
+    )  # fmt: skip
+    for values in (scores_B1, logprobs_B1V):
         assert isinstance(values, torch.Tensor if is_torch(model) else np.ndarray)
+
+
+def refused(ask, *given, error=TypeError, what):
+    with pytest.raises(error, match=what):
+        ask(*given)
 
 
 def test_invalid_ids_and_states_are_refused(model, batch):
     inputs_BT, targets_BT = batch
     state = model.initial_state(len(inputs_BT))
+    what = "token ids must be a numpy or torch array of integers with shape \\(B, T\\), not "
     for wrong in (inputs_BT.astype(np.float64), inputs_BT[0], [["the"]], None, "the"):
-        with pytest.raises(
-            TypeError,
-            match="token ids must be a numpy or torch array of integers with shape \\(B, T\\), "
-            "not ",
-        ):
-            model.score(wrong, targets_BT, state)
-        with pytest.raises(TypeError, match="token ids must be a numpy or torch array of integers"):
-            model.predict(wrong, state)
-    for ask in (
-        lambda: model.score(inputs_BT, targets_BT, None),
-        lambda: model.predict(inputs_BT, "state"),
-    ):
-        with pytest.raises(
-            TypeError,
-            match="the state must be an? .*State of this model, not .*; start from "
-            "model.initial_state",
-        ):
-            ask()
+        refused(model.score, wrong, targets_BT, state, what=what)
+        refused(model.predict, wrong, state, what=what)
+    what = "the state must be an? .*State of this model, not .*; start from model.initial_state"
+    refused(model.score, inputs_BT, targets_BT, None, what=what)
+    refused(model.predict, inputs_BT, "state", what=what)
 
 
 def test_mismatched_rows_and_targets_are_refused(model, batch):
     inputs_BT, targets_BT = batch
     state = model.initial_state(len(inputs_BT))
-    with pytest.raises(UsageError, match="inputs and targets have different shapes"):
-        model.score(inputs_BT, targets_BT[:, 1:], state)
+    what = {"error": UsageError, "what": "inputs and targets have different shapes"}
+    refused(model.score, inputs_BT, targets_BT[:, 1:], state, **what)
     if model.max_rows is None:
         twice = np.concatenate([inputs_BT, inputs_BT])
-        for ask in (
-            lambda: model.score(twice, twice, state),
-            lambda: model.predict(twice[:, :1], state),
-        ):
-            with pytest.raises(
-                UsageError,
-                match=f"inputs have {len(twice)} rows, but the state has {len(inputs_BT)}",
-            ):
-                ask()
+        what["what"] = f"inputs have {len(twice)} rows, but the state has {len(inputs_BT)}"
+        refused(model.score, twice, twice, state, **what)
+        refused(model.predict, twice[:, :1], state, **what)
 
 
 def test_hidden_states_alone_determine_scores_and_predictions(model, batch):
@@ -262,14 +226,11 @@ def test_state_rows_are_reordered_repeated_and_dropped(model, batch):
     inputs_BT, targets_BT = batch
     _, state = score(model, inputs_BT, targets_BT)
     whole, _ = score(model, inputs_BT, targets_BT, state)
-    for rows in (
-        ([2, 0, 1], [1, 1, 0, 2, 2], [2], np.array([0, 2])) if model.max_rows != 1 else ([0],)
-    ):
-        chosen = np.asarray(rows, dtype=np.int64)
-        close(
-            score(model, inputs_BT[chosen], targets_BT[chosen], state.select(rows))[0],
-            whole[chosen],
-        )
+    several = ([2, 0, 1], [1, 1, 0, 2, 2], [2], np.array([0, 2]))
+    for rows in several if model.max_rows != 1 else ([0],):
+        part = np.asarray(rows, dtype=np.int64)
+        found, _ = score(model, inputs_BT[part], targets_BT[part], state.select(rows))
+        close(found, whole[part])
     # the one selected from is as it was
     close(score(model, inputs_BT, targets_BT, state)[0], whole, tolerance=0)
 
@@ -292,9 +253,8 @@ def test_a_state_goes_through_arrays(model, batch):
     inputs_BT, targets_BT = batch
     _, state = score(model, inputs_BT, targets_BT)
     stored = state.to_arrays()
-    assert all(
-        isinstance(name, str) and isinstance(array, np.ndarray) for name, array in stored.items()
-    )
+    assert {type(name) for name in stored} <= {str}
+    assert all(isinstance(array, np.ndarray) for array in stored.values())
     again = model.state_from_arrays({name: array.copy() for name, array in stored.items()})
     close(*(score(model, inputs_BT, targets_BT, each)[0] for each in (state, again)), tolerance=0)
 
@@ -324,9 +284,8 @@ def test_rows_are_independent(model, batch):
     inputs_BT, targets_BT = batch
     together, _ = score(model, inputs_BT, targets_BT)
     for row in range(len(inputs_BT)):
-        close(
-            score(model, inputs_BT[row : row + 1], targets_BT[row : row + 1])[0][0], together[row]
-        )
+        alone, _ = score(model, inputs_BT[row : row + 1], targets_BT[row : row + 1])
+        close(alone[0], together[row])
 
 
 def test_windows_of_any_cutting_give_the_same_scores(model, batch):
@@ -334,9 +293,8 @@ def test_windows_of_any_cutting_give_the_same_scores(model, batch):
     whole, _ = score(model, inputs_BT, targets_BT)
     for cuts in ([4], list(range(1, 11)), [3, 10]):
         state, parts = model.initial_state(len(inputs_BT)), []
-        for inputs, targets in zip(
-            np.split(inputs_BT, cuts, axis=1), np.split(targets_BT, cuts, axis=1), strict=True
-        ):
+        windows = (np.split(ids_BT, cuts, axis=1) for ids_BT in batch)
+        for inputs, targets in zip(*windows, strict=True):
             part, state = score(model, inputs, targets, state)
             parts.append(part)
         close(np.concatenate(parts, axis=1), whole)
@@ -346,9 +304,8 @@ def test_windows_of_any_cutting_give_the_same_scores(model, batch):
 
 def test_parallel_threads_read_to_the_same_bits(case, one_thread_each):
     name, settings, model = case
-    if SAME_STATE & set(settings) or (
-        isinstance(model, DynamicEvaluation) and {"output_layer", "loss"} & set(settings)
-    ):
+    is_dynamic = isinstance(model, DynamicEvaluation)
+    if SAME_STATE & set(settings) or (is_dynamic and {"output_layer", "loss"} & set(settings)):
         return  # one of them is tried without these settings
     threads = 4
     start = threading.Barrier(threads)
@@ -373,21 +330,19 @@ def test_unseen_spelled_words_are_unknown_without_characters(case):
     if settings.get("tokenizer") != "word":
         return
     lines = ["the zebra sat", "a yak zebra on it", *LINES]
-    plain, spelled = (
-        tokenizer.encode(lines).ids for tokenizer in (model.tokenizer, model.tokenizer.spelling())
-    )
+    words = model.tokenizer
+    plain, spelled = (each.encode(lines).ids for each in (words, words.spelling()))
     assert (spelled >= model.tokenizer.size).any()
     span = span_scoring.whole_text(plain)
-    assert np.array_equal(
-        span_scoring.score_spans(model, spelled, span), span_scoring.score_spans(model, plain, span)
-    )
+    one, other = (span_scoring.score_spans(model, ids, span) for ids in (plain, spelled))
+    assert np.array_equal(one, other)
     close(*(predict(model, ids[None].astype(np.int64))[0] for ids in (plain, spelled)), tolerance=0)
 
 
 def test_a_saved_model_scores_the_same(case, tmp_path):
     name, settings, model = case
-    # not saved: its settings are kept beside the model; a part of a model that is; another library
-    # stores it
+    # not saved: what adapts, as its settings are kept beside the model; a part of a model that is;
+    # what another library stores
     if isinstance(model, AdaptedModel | ConditionalModel | HuggingFaceModel):
         return
     manifest = save(tmp_path / "model", model, name, **settings)
@@ -396,10 +351,8 @@ def test_a_saved_model_scores_the_same(case, tmp_path):
     assert loaded.tokenizer.fingerprint == model.tokenizer.fingerprint
     text = Lines(LINES).encode(loaded.tokenizer)
     span = span_scoring.whole_text(text.ids)
-    assert np.array_equal(
-        span_scoring.score_spans(loaded, text.ids, span),
-        span_scoring.score_spans(model, text.ids, span),
-    )
+    found, expected = (span_scoring.score_spans(each, text.ids, span) for each in (loaded, model))
+    assert np.array_equal(found, expected)
     for key, array in model.to_arrays().items():
         assert np.array_equal(loaded.to_arrays()[key], array)
 

@@ -1,11 +1,8 @@
-"""Fitting n-gram models: what is asked for is checked first, told as it goes, and the same however
-little memory there is."""
+"""Fitting n-gram models: what is asked for is checked first, and the same in little memory."""
 
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +19,10 @@ from support.tiny_models import HELD_OUT, LINES, Lines, make_tokenizer, small_se
 TEXT = [
     " ".join(f"w{(i * i + j * (i % 5 + 1)) % 23}" for j in range(3 + i % 11)) for i in range(150)
 ]
-FORMS = {
-    **{name: [True] for name in ("additive", "jelinek-mercer", "interpolated", "witten-bell")},
-    "katz": [False],
-    **{name: [True, False] for name in ("absolute", "kn", "mkn")},
-}  # values that `interpolate` may have
+FORMS = {  # values that `interpolate` may have
+    **dict.fromkeys(("additive", "jelinek-mercer", "interpolated", "witten-bell"), (True,)),
+    **dict.fromkeys(("absolute", "kn", "mkn"), (True, False)), "katz": (False,),
+}  # fmt: skip
 
 
 def asked(**settings):
@@ -45,27 +41,23 @@ def events_of(data: TrainingData, **settings) -> list:
         return list(fit(asked(**settings), data))
 
 
-@pytest.mark.parametrize(
-    ("text", "order", "thresholds"),
-    [("0", 1, (0,)), ("0", 4, (0, 0, 0, 0)), ("0,0,1", 5, (0, 0, 1, 1, 1)), ("0 2", 3, (0, 2, 2)),
-     (" 0, 1 ,1,\t3 ", 4, (0, 1, 1, 3)),
-     ("0,00,007", 3, (0, 0, 7)), (f"0,{10**30}", 2, (0, 10**30)), ([0, 0, 1], 4, (0, 0, 1, 1))],
-)  # fmt: skip
+@pytest.mark.parametrize("text, order, thresholds", [
+    ("0", 1, (0,)), ("0", 4, (0, 0, 0, 0)), ("0,0,1", 5, (0, 0, 1, 1, 1)), ("0 2", 3, (0, 2, 2)),
+    (" 0, 1 ,1,\t3 ", 4, (0, 1, 1, 3)), ("0,00,007", 3, (0, 0, 7)),
+    (f"0,{10**30}", 2, (0, 10**30)), ([0, 0, 1], 4, (0, 0, 1, 1)),
+])  # fmt: skip
 def test_one_threshold_an_order_and_the_last_repeats(text, order, thresholds):
     assert pruning_thresholds(text, order) == thresholds
 
 
-@pytest.mark.parametrize(
-    ("text", "what"),
-    [("", "is not understood"), (" , ", "is not understood"), ("0,x", "is not understood"),
-     ("0,-1", "is not understood"),
-     ("0,1.5", "is not understood"), ("0;1", "is not understood"), ("0,²", "is not understood"),
-     ("0,١", "is not understood"),
-     ("0,+1", "is not understood"), ("0,1,2,3", "has 4 values"), ("0,2,1", "is not valid"),
-     ("1,0", "is not valid"), ("1", "is not valid"),
-     ("1,1,2", "is not valid"), ([0, 2, 1], "is not valid"), ([0, -1], "is not understood"),
-     ([], "is not understood")],
-)  # fmt: skip
+UNCLEAR = ["", " , ", "0,x", "0,-1", "0,1.5", "0;1", "0,²", "0,١", "0,+1", [0, -1], []]
+INVALID = ["0,2,1", "1,0", "1", "1,1,2", [0, 2, 1]]
+
+
+@pytest.mark.parametrize("text, what", [
+    *((text, "is not understood") for text in UNCLEAR), *((text, "is not valid") for text in INVALID),
+    ("0,1,2,3", "has 4 values"),
+])  # fmt: skip
 def test_other_thresholds_are_errors_that_show_them(text, what):
     with pytest.raises(SettingsError) as raised:
         pruning_thresholds(text, 3)
@@ -77,13 +69,12 @@ def test_other_thresholds_are_errors_that_show_them(text, what):
         next(fit(asked(order=3, prune=text), data_of()))
 
 
-@pytest.mark.parametrize(
-    ("settings", "hint"),
-    [({"smoothing": "jelinek-mercer"}, '`holdout="5%"`'),
-     ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, '`holdout="5%"`'),
-     ({"smoothing": "interpolated"}, '`weights="0.1,0.3,0.6"`'),
-     ({"smoothing": "additive"}, "`additive_k=0.1`")],
-)  # fmt: skip
+@pytest.mark.parametrize("settings, hint", [
+    ({"smoothing": "jelinek-mercer"}, '`holdout="5%"`'),
+    ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, '`holdout="5%"`'),
+    ({"smoothing": "interpolated"}, '`weights="0.1,0.3,0.6"`'),
+    ({"smoothing": "additive"}, "`additive_k=0.1`"),
+])  # fmt: skip
 def test_tuning_weights_requires_held_out_text(settings, hint):
     with pytest.raises(UsageError, match="needs held-out text") as raised:
         next(fit(asked(**settings), data_of()))
@@ -102,13 +93,12 @@ def test_other_estimators_need_no_held_out_text(smoothing):
     assert fitted.model.order == 5 and fitted.best_ppl_token is None
 
 
-@pytest.mark.parametrize(
-    ("weights", "error"),
-    [("0.5,0.6", ("is not valid", "their sum is 1.1")), ("1.5,-0.5", ("is not valid", "")),
-     ("nan,1", ("is not valid", "")), ([0.5, 0.4], ("is not valid", "their sum is 0.9")),
-     ("0.1,0.3,0.6", ("has 3 numbers", "the order is 2")), ("a,1", ("is not understood", "")),
-     ("", ("is not understood", ""))],
-)  # fmt: skip
+@pytest.mark.parametrize("weights, error", [
+    ("0.5,0.6", ("is not valid", "their sum is 1.1")), ("1.5,-0.5", ("is not valid", "")),
+    ("nan,1", ("is not valid", "")), ([0.5, 0.4], ("is not valid", "their sum is 0.9")),
+    ("0.1,0.3,0.6", ("has 3 numbers", "the order is 2")), ("a,1", ("is not understood", "")),
+    ("", ("is not understood", "")),
+])  # fmt: skip
 def test_other_weights_are_errors_that_show_them(weights, error):
     with pytest.raises(SettingsError) as raised:
         check(asked(order=2, smoothing="interpolated", weights=weights), has_valid=True)
@@ -149,10 +139,11 @@ def test_events_tell_the_steps_and_their_results():
     assert started.train_tokens == fitted.tokens == len(data.train.ids)
     assert started.valid_tokens == len(data.valid.ids)
     padded = [["<s>", *line.split(), "</s>"] for line in LINES]
-    distinct = []
-    for n in (1, 2, 3):
-        grams = {tuple(line[at : at + n]) for line in padded for at in range(len(line) - n + 1)}
-        distinct.append(len(grams))
+    lines = [
+        [tuple(line[at : at + n]) for line in padded for at in range(len(line) - n + 1)]
+        for n in (1, 2, 3)
+    ]
+    distinct = [len(set(grams)) for grams in lines]
     assert [event.order for event in counted] == [1, 2, 3]
     assert [event.ngrams for event in counted] == [data.tokenizer.size + 1, *distinct[1:]]
     model = fitted.model
@@ -199,29 +190,25 @@ def test_a_stop_while_counting_ends_without_a_model(orders):
     assert (events[-1].model, events[-1].stopped, events[-1].steps) == (None, "request", 0)
 
 
+# In every run also with 9 kB, which cuts everything into many pieces: adjusted and raw counts, pruned
+# ones, and a method of its own.
+IN_PIECES = [
+    {"smoothing": "mkn", "order": 4}, {"smoothing": "additive", "order": 4},
+    {"smoothing": "katz", "order": 4}, {"order": 5, "prune": "0,0,1"}, {"order": 1},
+]  # fmt: skip
 CASES = [
-    *({"smoothing": name, "order": 4} for name in ESTIMATORS), {"order": 5, "prune": "0,0,1"},
-    {"order": 3, "prune": "0,99"},
+    *({"smoothing": name, "order": 4} for name in ESTIMATORS), *IN_PIECES[3:],
+    {"order": 3, "prune": "0,99"}, {"discounts": "lmplz", "order": 3},
     {"smoothing": "kn", "interpolate": False, "prune": "0,1", "order": 3},
-    {"discounts": "lmplz", "order": 3}, {"order": 1},
+]  # fmt: skip
+SLOW = [case for case in CASES if case not in IN_PIECES]
+LIMITED = [
+    *((case, "90k") for case in CASES), *((case, "9k") for case in IN_PIECES),
+    *(pytest.param(case, "9k", marks=pytest.mark.soak) for case in SLOW),
 ]  # fmt: skip
 
 
-# With 9 kB, everything is cut into many pieces. In every run: adjusted and raw counts, pruned ones,
-# and a method of its own.
-IN_PIECES = ("mkn", "additive", "katz", {"order": 5, "prune": "0,0,1"}, {"order": 1})
-
-
-def limited() -> Iterator[Any]:
-    """Yield settings and how much memory they have; few of the least in every run."""
-    for settings in CASES:
-        yield pytest.param(settings, "90k", id=f"{settings}-90k")
-        is_quick = settings in IN_PIECES or settings.get("smoothing") in IN_PIECES
-        marks = () if is_quick else pytest.mark.soak
-        yield pytest.param(settings, "9k", id=f"{settings}-9k", marks=marks)
-
-
-@pytest.mark.parametrize(("settings", "memory"), list(limited()))
+@pytest.mark.parametrize("settings, memory", LIMITED, ids=str)
 @pytest.mark.usefixtures("little_memory")
 def test_a_memory_limit_does_not_change_the_model(temp, settings, memory):
     # A third of the text is enough for the least memory to cut everything into pieces.

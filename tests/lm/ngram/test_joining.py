@@ -1,5 +1,4 @@
-"""Joining n-gram models against a slow second implementation: dictionaries, written from the
-definition; and an example worked by hand."""
+"""Joining n-gram models against dictionaries, by the definition, and an example by hand."""
 
 import warnings
 
@@ -55,45 +54,29 @@ def sums(model: NgramModel) -> np.ndarray:
     return np.concatenate(found)
 
 
-HAND = """\\data\\
-ngram 1=5
-ngram 2=1
-
-\\1-grams:
-{unigrams}
-0\t<s>
-
-\\2-grams:
-{bigram}
-
-\\end\\
-"""
+HAND = "\\data\\\nngram 1=5\nngram 2=1\n\\1-grams:\n{}0\t<s>\n\\2-grams:\n{}\n\\end\\\n"
 
 
 def by_hand(folder, name: str, unigrams: dict[str, float], bigram: str, p: float, weight: float):
-    lines = []
+    lines = ""
     for word, prob in unigrams.items():
         backoff = f"\t{np.log10(weight)}" if word == "a" else ""
-        lines.append(f"{np.log10(prob)}\t{word}{backoff}")
-    path = folder / name
-    path.write_text(HAND.format(unigrams="\n".join(lines), bigram=f"{np.log10(p)}\t{bigram}"))
-    return model_of(path)
+        lines += f"{np.log10(prob)}\t{word}{backoff}\n"
+    (folder / name).write_text(HAND.format(lines, f"{np.log10(p)}\t{bigram}"))
+    return model_of(folder / name)
 
 
 def test_example_worked_by_hand(tmp_path):
     one = {"</s>": 1 / 4, "<unk>": 1 / 4, "a": 1 / 4, "b": 1 / 4}
     two = {"</s>": 1 / 2, "<unk>": 1 / 8, "a": 1 / 4, "b": 1 / 8}
     # What "a b" leaves, 1/2, over what the unigrams give to the other words, 3/4; likewise below.
-    parts = [
-        by_hand(tmp_path, "one", one, "a b", 1 / 2, 2 / 3),
-        by_hand(tmp_path, "two", two, "a a", 1 / 4, 1.0),
-    ]
+    half, whole = ("one", one, "a b", 1 / 2, 2 / 3), ("two", two, "a a", 1 / 4, 1.0)
+    parts = [by_hand(tmp_path, *half), by_hand(tmp_path, *whole)]
     found = slow.table(joined(parts, [1 / 2, 1 / 2], IN_MEMORY))
     # p(b|a) = 1/2 1/2 + 1/2 (1 1/8), p(a|a) = 1/2 (2/3 1/4) + 1/2 1/4: together 25/48
-    expected = {"</s>": 3 / 8, "<unk>": 3 / 16, "a": 1 / 4, "b": 3 / 16, "a b": 5 / 16,
-                "a a": 5 / 24}  # fmt: skip
+    expected = {"</s>": 18, "<unk>": 9, "a": 12, "b": 9, "a b": 15, "a a": 10}  # / 48
     for gram, prob in expected.items():
-        assert found.prob[tuple(gram.split())] == pytest.approx(prob, rel=1e-6)
+        assert found.prob[tuple(gram.split())] == pytest.approx(prob / 48, rel=1e-6)
     assert found.weight["a",] == pytest.approx((23 / 48) / (9 / 16), rel=1e-6)
     # In the mixture itself, </s> after a has 1/2 (2/3 1/4) + 1/2 (1 1/2) = 1/3.
     assert found.p(("a", "</s>")) == pytest.approx(23 / 72, rel=1e-6)
@@ -116,12 +99,13 @@ def test_imported_models_join_as_dictionaries_do(tmp_path, seed, dropped):
     assert not checks.examine(check(same_words, [0.5, 0.3, 0.2]))[0]
 
 
-@pytest.mark.parametrize(("one", "other"), [
-    ({"order": 3}, {"order": 3}),
-    ({"order": 4}, {"order": 2, "smoothing": "witten-bell"}),
-    ({"order": 1}, {"order": 3, "smoothing": "katz"}),
-    ({"order": 3, "smoothing": "mle"}, {"order": 2, "smoothing": "mle"}),
-    ({"order": 3, "smoothing": "mle"}, {"order": 4, "prune": "0,0,1"}),
+MLE = {"order": 3, "smoothing": "mle"}
+
+
+@pytest.mark.parametrize("one, other", [
+    ({"order": 3}, {"order": 3}), ({"order": 4}, {"order": 2, "smoothing": "witten-bell"}),
+    ({"order": 1}, {"order": 3, "smoothing": "katz"}), (MLE, {"order": 2, "smoothing": "mle"}),
+    (MLE, {"order": 4, "prune": "0,0,1"}),
 ])  # fmt: skip
 def test_estimated_models_join_as_dictionaries_do(one, other):
     check([fitted(EVEN, **one), fitted(ODD, **other)], [0.3, 0.7])

@@ -1,5 +1,4 @@
-"""The n-gram model against a dictionary of its n-grams: scores, distributions and states, however
-windows and threads cut the text."""
+"""The n-gram model against a dictionary, however windows and threads cut the text."""
 
 import itertools
 import math
@@ -37,9 +36,7 @@ KINDS = [
 PRUNINGS = ("0", "0 1", "0 99", "0 0 1", "0 0 99")  # 99: nothing is left of an order
 
 
-def build(
-    name="mkn", order=3, sentences=SENTENCES, prune="0", size=SIZE, interpolate=None
-) -> NgramModel:
+def build(name="mkn", order=3, sentences=SENTENCES, prune="0", size=SIZE, interpolate=None):
     counts = counts_of(sentences, size, order)
     made = NgramSettings(order=order, smoothing=name, interpolate=interpolate)
     smoothing = ESTIMATORS[name](made, counts, heldout_counts(counts, ids_of([[1, 2, 5]]), END))
@@ -51,9 +48,7 @@ def build(
     return NgramModel.from_levels(levels, tokenizer, smoothing.normalised, unseen)
 
 
-def passages(
-    chance: np.random.Generator, dictionary: BackoffDictionary, rows: int, length: int
-) -> np.ndarray:
+def passages(chance, dictionary: BackoffDictionary, rows: int, length: int) -> np.ndarray:
     """Draw rows of ids from the model's n-grams, any words, and ends of lines. Most begin where a
     line begins."""
     grams, boundary = list(dictionary.values), dictionary.boundary_id
@@ -96,8 +91,7 @@ def windows(chance: np.random.Generator, length: int) -> list[slice]:
 
 
 def roundabout(model: NgramModel, state, rows: int):
-    """Return the same state, after taking its rows apart and putting them together, and after a
-    round trip through arrays."""
+    """Return the same state, after taking its rows apart, and after a round trip through arrays."""
     picked = model.concat_states([state.select([row]) for row in reversed(range(rows))])
     arrays = picked.select(np.arange(rows)[::-1]).to_arrays()
     return model.state_from_arrays({name: array.copy() for name, array in arrays.items()})

@@ -1,5 +1,4 @@
-"""Pruning against a slow second implementation: dictionaries, and distributions summed over all
-words."""
+"""Pruning against dictionaries, and distributions summed over all words."""
 
 import itertools
 import math
@@ -20,9 +19,7 @@ from support.tiny_ngrams import level_of
 TEXT = english_lines(40)
 # Normalised ones that need no held-out text
 NORMALISED = [
-    name
-    for name in ESTIMATORS
-    if ESTIMATORS[name].normalised_if_pruned and not ESTIMATORS[name].tuned
+    name for name, each in ESTIMATORS.items() if each.normalised_if_pruned and not each.tuned
 ]
 
 
@@ -54,8 +51,7 @@ class Table(BackoffDictionary):
 
 
 def worths(model: NgramModel) -> dict[tuple, float]:
-    """Return the worth of each n-gram of order 2 and more: its own increase, or that of the most
-    valuable n-gram that begins with it."""
+    """Return the worth of each n-gram of order 2 and more: its own increase, or one's beyond it."""
     table = Table(model)
     found = {}
     for gram in sorted((gram for gram in table.values if len(gram) > 1), key=len, reverse=True):
@@ -65,8 +61,7 @@ def worths(model: NgramModel) -> dict[tuple, float]:
 
 
 def farthest_from_one(model: NgramModel) -> float:
-    """Return how far the sum of probabilities is from one at most, over all contexts, by the model
-    itself."""
+    """Return how far the sum of probabilities is from one at most, over all contexts."""
     worst = 0.0
     for length in range(1, max(2, model.order)):
         grams = [gram for gram in Table(model).values if len(gram) == length]
@@ -231,11 +226,12 @@ def test_maximum_likelihood_sums_to_one_after_seen_contexts():
         assert pruned.distribution(context).sum() == pytest.approx(1, abs=1e-6)
 
 
-@given(
-    lines=st.lists(st.lists(st.sampled_from("abcde"), min_size=1, max_size=9).map(" ".join),
-                   min_size=1, max_size=8),
-    order=st.integers(1, 5), smoothing=st.sampled_from(NORMALISED), threshold=st.floats(1e-6, 0.3),
-)  # fmt: skip
+lines = st.lists(
+    st.lists(st.sampled_from("abcde"), min_size=1, max_size=9).map(" ".join), min_size=1, max_size=8
+)
+
+
+@given(lines, st.integers(1, 5), st.sampled_from(NORMALISED), st.floats(1e-6, 0.3))
 def test_any_small_text_leaves_a_normalised_model(lines, order, smoothing, threshold):
     model = fit("ngram", lines, order=order, smoothing=smoothing)
     pruned = pruning.by_entropy(model, threshold)

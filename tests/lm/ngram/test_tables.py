@@ -5,17 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rnnlm.lm.ngram import tables as levels
-from rnnlm.lm.ngram.tables import (
-    NOWHERE,
-    BackoffLevel,
-    find,
-    find_many,
-    make_keys,
-    renumber,
-    split_keys,
-    word_bits,
-)
+from rnnlm.lm.ngram import tables as tables_module
+from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys, split_keys
 from support.tiny_ngrams import level_of
 
 LARGEST = (1 << 64) - 1
@@ -24,8 +15,7 @@ bits = st.integers(1, 64)
 
 @st.composite
 def tables(draw):
-    """Draw sorted keys of some width, and wanted ones: some of those, some near those, and any;
-    some of them twice."""
+    """Draw sorted keys of some width, and wanted ones: some of those or near those, some twice."""
     largest = (1 << draw(bits)) - 1
     key = st.integers(0, largest)
     keys = sorted(draw(st.sets(key, max_size=30)))
@@ -34,11 +24,10 @@ def tables(draw):
     return keys, wanted + wanted[: draw(st.integers(0, 5))]
 
 
-@given(
-    table=tables(),
-    worth_sorting=st.sampled_from([1, 2, 4, 16]),
-    block=st.sampled_from([1, 2, 7, 8192]),
-)
+SORTED, BLOCKS = st.sampled_from([1, 2, 4, 16]), st.sampled_from([1, 2, 7, 8192])
+
+
+@given(table=tables(), worth_sorting=SORTED, block=BLOCKS)
 @example(table=([], []), worth_sorting=1, block=1)
 @example(table=([], [0, LARGEST]), worth_sorting=1, block=1)
 @example(table=([0, LARGEST], [LARGEST, 0, LARGEST - 1, LARGEST]), worth_sorting=1, block=2)
@@ -51,8 +40,8 @@ def test_keys_are_found_as_in_a_dictionary(table, worth_sorting, block):
     numbers = {key: number for number, key in enumerate(keys)}
     keys_M, wanted_Q = np.array(keys, dtype=np.uint64), np.array(wanted, dtype=np.uint64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(levels, "WORTH_SORTING", worth_sorting)
-        patch.setattr(levels, "SEARCH_BLOCK", block)
+        patch.setattr(tables_module, "WORTH_SORTING", worth_sorting)
+        patch.setattr(tables_module, "SEARCH_BLOCK", block)
         for look_up in (find, find_many):
             found_Q = look_up(keys_M, wanted_Q)
             assert found_Q.tolist() == [numbers.get(key, NOWHERE) for key in wanted]
@@ -82,7 +71,7 @@ def test_keys_are_split_as_they_were_made(size, data):
         words += [data.draw(st.integers(0, size)) for _ in contexts[3:]]
     contexts_M, words_M = np.array(contexts, dtype=np.int64), np.array(words, dtype=np.int64)
     keys_M = make_keys(contexts_M, words_M, size)
-    assert word_bits(size) == width and keys_M.dtype == np.uint64
+    assert tables_module.word_bits(size) == width and keys_M.dtype == np.uint64
     pairs = zip(contexts, words, strict=True)
     assert keys_M.tolist() == [(context << width) | word for context, word in pairs]
     for found, expected in zip(split_keys(keys_M, size), (contexts, words), strict=True):
@@ -119,10 +108,10 @@ def grams_of(levels: list[BackoffLevel]) -> dict[tuple[int, ...], list[float]]:
     return values
 
 
-@given(
-    grams=st.sets(st.lists(st.integers(0, 5), min_size=1, max_size=4).map(tuple), min_size=1),
-    data=st.data(),
-)
+grams = st.sets(st.lists(st.integers(0, 5), min_size=1, max_size=4).map(tuple), min_size=1)
+
+
+@given(grams=grams, data=st.data())
 def test_renumbering_words_renumbers_the_ngrams(grams, data):
     # word 5 is <s>
     grams |= {gram[:n] for gram in grams for n in range(1, len(gram))}
@@ -137,9 +126,9 @@ def test_renumbering_words_renumbers_the_ngrams(grams, data):
         level, own = level_of_grams(grams, numbers, n)
         levels.append(level)
         numbers |= own
-    expected = {}
-    for gram, value in grams_of(levels).items():
-        if set(gram) <= new.keys():
-            expected[tuple(new[word] for word in gram)] = value
-    found = renumber(levels, np.array([new.get(word, NOWHERE) for word in range(5)]), size)
+    moved = {gram: value for gram, value in grams_of(levels).items() if set(gram) <= new.keys()}
+    expected = {tuple(new[word] for word in gram): value for gram, value in moved.items()}
+    found = tables_module.renumber(
+        levels, np.array([new.get(word, NOWHERE) for word in range(5)]), size
+    )
     assert grams_of(found) == expected and all(level.size == size for level in found)
