@@ -27,8 +27,7 @@ def features_of_kind(case: tuple) -> set[Hashable]:
 
 
 def covering(items: list[pytest.Item], first: int) -> Iterator[pytest.Item]:
-    """Yield tests of one promise, beginning with one of them, until their cases have all
-    features."""
+    """Yield tests of one promise, from one of them on, until their cases have all features."""
     seen: set[Hashable] = set()
     asked_of = features_of_kind if items[0].originalname in OF_KINDS else features
     for item in items[first:] + items[:first]:

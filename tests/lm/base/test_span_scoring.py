@@ -9,10 +9,8 @@ from rnnlm import arrays
 from rnnlm.lm.base import span_scoring
 from support.tiny_models import LINES, Lines, fit
 
-TEXT = Lines(
-    [*LINES, "cat", "the cat saw a dog on the mat on a mat", "dog speech <unk> it", "a"],
-    document_starts=[0, 3, 4, 7],
-)
+MORE = ["cat", "the cat saw a dog on the mat on a mat", "dog speech <unk> it", "a"]
+TEXT = Lines([*LINES, *MORE], document_starts=[0, 3, 4, 7])
 
 
 @pytest.fixture(scope="module", params=["lstm", "unigram"])

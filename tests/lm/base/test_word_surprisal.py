@@ -1,5 +1,4 @@
-"""Words under models of pieces: beside brute-force marginalisation, and beside a slow loop through
-`predict`."""
+"""Words under models of pieces, beside brute force and a slow loop through `predict`."""
 
 import itertools
 import math
@@ -65,17 +64,12 @@ def adds_up(score, words):
 
 
 def slow_words(model, line: str) -> list[float]:
-    """Compute P(w|c) = P(pieces|c) B(c w) / B(c) of each word, then of `</s>`, by hand. Words lie
-    between runs of white space."""
+    """Compute P(w|c) = P(pieces|c) B(c w) / B(c) of each word, then of `</s>`, by hand."""
     tokenizer = model.tokenizer
     ids = tokenizer.encode([line]).ids.tolist()
-    starters = np.flatnonzero(tokenizer.starts_word_V)
-    is_space = [
-        id != tokenizer.boundary_id and not tokenizer.decode([id]).strip(" \t") for id in ids
-    ]
-    starts = [0] + [
-        at for at in range(1, len(ids)) if tokenizer.starts_word_V[ids[at]] and not is_space[at - 1]
-    ]
+    begins_V, starters = tokenizer.starts_word_V, np.flatnonzero(tokenizer.starts_word_V)
+    is_word = [tokenizer.decode([id]).strip(" \t") or id == tokenizer.boundary_id for id in ids]
+    starts = [0] + [at for at in range(1, len(ids)) if begins_V[ids[at]] and is_word[at - 1]]
     boundary = {at: next_token_probabilities(model, ids[:at])[starters].sum() for at in starts}
     boundary |= {0: 1.0, len(ids): 1.0}
     result = []
@@ -101,8 +95,7 @@ def test_words_and_line_end_sum_to_the_line(model):
 
 
 def test_toy_vocabulary_surprisals_equal_brute_force_marginalisation():
-    """All strings of up to six characters after a context: the mass of those whose next word is w,
-    of all that begin a word."""
+    """All strings of up to three letters: the mass of those whose next word is w, of all."""
     model = fit("ngram", TOY, tokenizer="char", order=3, smoothing="witten-bell")
     tokenizer = model.tokenizer
     context = tokenizer.encode(["ab"]).ids[:-1].tolist()
@@ -113,11 +106,11 @@ def test_toy_vocabulary_surprisals_equal_brute_force_marginalisation():
     for length in (1, 2, 3):
         for word in itertools.product(letters, repeat=length):
             sequence = [*context, ids_of[" "], *word]
-            p = math.prod(
-                next_token_probabilities(model, sequence[:at])[sequence[at]]
-                for at in range(len(context), len(sequence))
-            )
-            after = next_token_probabilities(model, sequence)
+            places = range(len(context), len(sequence))
+            *each, after = [
+                next_token_probabilities(model, sequence[:at]) for at in (*places, None)
+            ]
+            p = math.prod(p_V[sequence[at]] for p_V, at in zip(each, places, strict=True))
             mass = p * (after[ids_of[" "]] + after[ids_of["</s>"]])
             total += mass / starts_word
             text = "".join(tokenizer.symbols()[id] for id in word)
@@ -228,9 +221,8 @@ def test_written_words_stay_as_written_under_rewriting_tokenizers(settings, remo
             assert all(score.text[w.start : w.end] == w.word for w in score.word_scores[:-1])
             assert sum(word.tokens for word in score.word_scores) == score.tokens
             assert adds_up(score, score.word_scores)
-    first, marks, last, _ = (
-        [(word.index, word.word) for word in score.word_scores] for score in scored(model, MESSY)
-    )
+    found = (score.word_scores for score in scored(model, MESSY))
+    first, marks, last, _ = ([(word.index, word.word) for word in words] for words in found)
     if removes:
         joined = ["The", "\u201ccat\u201d &amp;", "a\u00a0dog \u2014 \u2026", "</s>"]
         assert first == list(zip((1, 2, 4, 7), joined, strict=True))

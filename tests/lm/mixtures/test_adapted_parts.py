@@ -1,5 +1,4 @@
-"""Mixtures of models that adapt themselves: stored as they were mixed, read back as the same
-model."""
+"""Mixtures of models that adapt themselves, stored and read back as the same model."""
 
 import json
 import math

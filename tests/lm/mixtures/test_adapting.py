@@ -5,23 +5,18 @@ import functools
 import numpy as np
 import pytest
 
-from rnnlm.lm.base.adaptation_settings import (
-    DynamicSettings,
-    NeuralCacheSettings,
-    UnigramCacheSettings,
-)
+from rnnlm.lm.base.adaptation_settings import DynamicSettings, NeuralCacheSettings
+from rnnlm.lm.base.adaptation_settings import UnigramCacheSettings as UnigramSettings
 from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
 from rnnlm.lm.mixtures.neural_cache import NeuralCache
 from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from support.adapted_models import assert_no_score_depends_on_later_tokens, read, text_of
 from support.tiny_models import fit
 
-RMS = DynamicSettings(
-    segment_tokens=4, adaptation_rule="rms", adaptation_rate=0.02, adaptation_decay=0.3
-)
+RMS = DynamicSettings(4, "rms", adaptation_rate=0.02, adaptation_decay=0.3)
 ADAPTING = {  # what adapts; settings with which it does, and with which it does not
-    "unigram": (UnigramCache, UnigramCacheSettings(cache_tokens=9),
-                UnigramCacheSettings(cache_weight=0.0)),
+    "unigram": (UnigramCache, UnigramSettings(cache_tokens=9),
+                UnigramSettings(cache_weight=0.0)),
     "cache": (NeuralCache, NeuralCacheSettings(cache_tokens=9, cache_weight=0.3),
               NeuralCacheSettings(cache_weight=0.0)),
     "dynamic": (DynamicEvaluation, DynamicSettings(segment_tokens=4, adaptation_rate=0.3),
@@ -57,7 +52,7 @@ def test_it_helps_where_a_text_repeats_itself(kind, name):
 
 
 @pytest.mark.parametrize("cache, settings", [
-    (UnigramCache, UnigramCacheSettings(cache_tokens=4)),
+    (UnigramCache, UnigramSettings(cache_tokens=4)),
     (NeuralCache, NeuralCacheSettings(cache_tokens=4)),
 ])  # fmt: skip
 def test_the_state_remembers_no_more_than_the_cache(cache, settings):

@@ -49,8 +49,7 @@ def statistics(model):
 
 
 def transcribed(model, inputs_T, targets_T, settings, statistics) -> list[float]:
-    """Evaluate segment by segment: scores, then torch's gradients, then the update as the paper
-    writes it, weight by weight."""
+    """Score segment by segment, take torch's gradients, and update as the paper writes it."""
     network = copy.deepcopy(model.network).cpu().eval().requires_grad_(True)
     trained = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     root = {name: square.cpu().sqrt() for name, square in statistics.items()}
@@ -117,10 +116,9 @@ def test_more_than_one_row_is_refused(model):
 def test_signatures_tell_statistics_of_different_texts_apart(model):
     targets_T = text_of(model)[1][0]
     settings = DynamicSettings(adaptation_rule="rms")
-    one, same, other = (
-        DynamicEvaluation(model, settings, gather_statistics(model, ids_T, 4)).adaptation
-        for ids_T in (targets_T[:9], targets_T[:9], targets_T[9:])
-    )
+    texts = (targets_T[:9], targets_T[:9], targets_T[9:])
+    found = (gather_statistics(model, ids_T, 4) for ids_T in texts)
+    one, same, other = (DynamicEvaluation(model, settings, each).adaptation for each in found)
     assert one == same != other and "statistics=" in one
     assert "statistics" not in DynamicEvaluation(model, DynamicSettings()).adaptation
 

@@ -41,8 +41,7 @@ def test_it_is_the_papers_equations(model, tokens, weight, flatness, cells, monk
 
 @pytest.mark.parametrize("tokens", [1, 7, 1000])
 def test_no_chunk_is_larger_than_promised(model, tokens, monkeypatch):
-    """However short the cache is beside the text: the places of a chunk see the pairs between them,
-    too."""
+    """However short the cache is: the places of a chunk see the pairs between them, too."""
     monkeypatch.setattr(neural_cache, "CHUNK_CELLS", 60)
     _, state = NeuralCache(model).score(*text_of(model), NeuralCache(model).initial_state(1))
     places = state.words_BR.shape[1]

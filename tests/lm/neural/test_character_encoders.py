@@ -11,10 +11,9 @@ from rnnlm.lm.neural.words import CharacterCNN, CharacterLSTM, Highway
 CASES = [
     ("cnn", {"character_filters": "4,5,6", "character_highways": 2}),
     ("cnn", {"character_filters": "0,3,0,0,2", "character_highways": 0}),
-    ("cnn", {}),
+    ("cnn", {}), ("lstm", {"character_hidden_size": 6}),
     ("cnn", {"character_filters": "4,0,5", "character_highways": 1, "character_overhang": True}),
-    ("lstm", {"character_hidden_size": 6}),
-]
+]  # fmt: skip
 READERS = {"cnn": CharacterCNN, "lstm": CharacterLSTM}
 ALPHABET = 12
 WORDS = [[0, 5, 1], [0, 7, 6, 5, 11, 1], [0, 3, 1], [0, *range(5, 12), *range(5, 12), 1], [0, 1]]

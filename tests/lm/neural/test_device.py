@@ -53,9 +53,8 @@ def test_gpus_come_before_other_devices_and_take_bf16(two_gpus):
         warnings.simplefilter("error")
         assert resolve_precision("auto", torch.device("cuda")) == "bf16"
         assert resolve_precision("auto", MPS) == "fp32"
-        assert resolve_precision("auto", CPU) == (
-            "bf16" if devices.has_native_bf16(CPU) else "fp32"
-        )
+        expected = "bf16" if devices.has_native_bf16(CPU) else "fp32"
+        assert resolve_precision("auto", CPU) == expected
         assert resolve_precision("fp32", CPU) == "fp32"
     with pytest.warns(RnnlmWarning, match="bf16 will be slow"):
         assert resolve_precision("bf16", MPS) == "bf16"

@@ -66,11 +66,9 @@ def test_scores_equal_those_of_the_cpu_in_fp32(data, make_trainer, model, activa
     torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=0)
     for name, array in state.to_arrays().items():
         np.testing.assert_allclose(other.to_arrays()[name], array, atol=1e-3)
-    after_BTV, expected_BTV = (
-        model.predict(inputs_BT[:, :1], its)[0].cpu()
-        for model, its in ((there, other), (host, state))
-    )
-    torch.testing.assert_close(after_BTV, expected_BTV, atol=1e-3, rtol=0)
+    after_BTV, _ = there.predict(inputs_BT[:, :1], other)
+    expected_BTV, _ = host.predict(inputs_BT[:, :1], state)
+    torch.testing.assert_close(after_BTV.cpu(), expected_BTV, atol=1e-3, rtol=0)
 
 
 @ON_EACH_DEVICE
@@ -84,9 +82,9 @@ def test_every_variant_learns_and_scores_as_on_cpu(few, make_trainer, settings, 
     weights, stored = fitted.model.to_arrays(), as_stored(trainer.network.settings)
     host = from_arrays(stored, few.tokenizer, weights, "cpu", None)
     ids_BT = np.random.default_rng(1).integers(few.tokenizer.size, size=(4, 30))
+    given = ids_BT[:, :-1], ids_BT[:, 1:]
     found, expected = (
-        each.score(ids_BT[:, :-1], ids_BT[:, 1:], each.initial_state(4))[0]
-        for each in (fitted.model, host)
+        each.score(*given, each.initial_state(4))[0] for each in (fitted.model, host)
     )
     torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=0)
 
@@ -180,9 +178,8 @@ def test_a_mixture_scores_as_on_cpu(data, make_trainer, device):
     network = make_trainer(data, hidden_size=64, init_range=0.5).network
     counts = UnigramModel.from_counts(data.tokenizer.counts_V, 0.5, data.tokenizer)
     ids = data.train.ids[:500]
-    expected, found = (
-        Mixture([each, counts], [0.25, 0.75]) for each in host_and_there(network, data, device)
-    )
+    both = host_and_there(network, data, device)
+    expected, found = (Mixture([each, counts], [0.25, 0.75]) for each in both)
     inputs_BT = ids[None, :20].astype(np.int64)
     assert found.predict(inputs_BT, found.initial_state(1))[0].device.type == device
     one, other = (score_spans(each, ids, whole_text(ids)) for each in (found, expected))

@@ -33,8 +33,7 @@ def data(make_data, sentences):
 
 @pytest.fixture
 def same_masks(monkeypatch):
-    """Make dropout draw masks by the number of earlier calls: the same ones on each device. Return
-    a function that starts over."""
+    """Make dropout draw equal masks on each device. Return a function that starts over."""
     calls = [0]
 
     def dropout(x_TBE, p, training, locked=False):

@@ -142,8 +142,7 @@ WEIGHTS_OF = {
 
 
 def test_a_unigram_bias_leaves_no_mean_feature_gradient():
-    """Why a deep network may stay there under SGD: over the training text, p - y sums to nothing
-    but for the add-half."""
+    """Why a deep network may stay there under SGD: p - y sums to nothing but for the add-half."""
     counts_V = 100 * torch.arange(V)
     targets_N = torch.arange(V).repeat_interleave(counts_V)
 

@@ -168,11 +168,8 @@ TASKS = [
     Case("pairs, qrnn", "seq2seq", "qrnn", {"attention": "dot"}),
     Case("pairs, input feeding", "seq2seq", "lstm", {"attention": "dot", "input_feeding": True}),
 ]
-CASES = [
-    *(Case(name, LANGUAGE_MODEL, model, settings) for name, (model, settings) in CELLS.items()),
-    *(Case(name, LANGUAGE_MODEL, "lstm", settings) for name, settings in OUTPUTS.items()),
-    *TASKS,
-]
+MODELS = CELLS | {name: ("lstm", settings) for name, settings in OUTPUTS.items()}
+CASES = [*(Case(name, LANGUAGE_MODEL, *each) for name, each in MODELS.items()), *TASKS]
 CASE = {case.name: case for case in CASES}
 every_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
@@ -329,8 +326,7 @@ CUDNNS = {"tanh", "relu", "gru, reset after"}
 
 @pytest.mark.parametrize("name", sorted(CELLS.keys() - CUDNNS))
 def test_cells_whose_operations_grow_with_windows_are_recorded(name):
-    """A GPU's host would launch each step of such a cell by itself, not torch's LSTM, nor the QRNN's
-    doublings."""
+    """A GPU's host would launch their steps by themselves, not those of torch's LSTM."""
     case = CASE[name]
     per_token = (operations_of_a_step(case, 48) - operations_of_a_step(case, 16)) / (48 - 16)
     layers = named_layers(case.trainer("cpu").network).values()

@@ -11,17 +11,17 @@ from rnnlm.lm.neural.words import SomeUnknown, WordInput
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "a dog"]
-KINDS = ["cnn", "lstm"]
+KINDS = {
+    "cnn": {"character_size": 4, "character_filters": "3,4,5"},
+    "lstm": {"character_size": 4, "character_hidden_size": 5}, None: {},
+}  # fmt: skip
+readers = pytest.mark.parametrize("characters", ["cnn", "lstm"])
 LINES = ["the tam <unk> dog", "", "god tam sat the"]
 
 
 def make(characters, tokenizer, **options):
     torch.manual_seed(2)
-    own = {"character_size": 4} if characters else {}
-    own |= {"cnn": {"character_filters": "3,4,5"}, "lstm": {"character_hidden_size": 5}}.get(
-        characters, {}
-    )
-    own |= {"characters": characters, "embedding_size": 7, "init_range": 0.7}
+    own = {"characters": characters, "embedding_size": 7, "init_range": 0.7, **KINDS[characters]}
     settings = network_settings("lstm", **own, **options)
     return WordInput(settings, tokenizer), settings
 
@@ -44,15 +44,13 @@ def test_without_characters_it_is_a_word_vector_table():
 
 
 @pytest.mark.parametrize("beside", [False, True])
-@pytest.mark.parametrize("characters", KINDS)
+@readers
 def test_numbers_equal_those_of_numpy(characters, beside):
     tokenizer = make_tokenizer(TEXT).spelling()
     module, settings = make(characters, tokenizer, characters_beside=beside)
     x_TBE = module(ids_of(tokenizer, LINES)).detach().numpy()
-    prefix = "characters.reader."
-    weights = {
-        name.removeprefix(prefix): part.numpy() for name, part in module.state_dict().items()
-    }
+    stored = module.state_dict().items()
+    weights = {name.removeprefix("characters.reader."): part.numpy() for name, part in stored}
     rows = reference.alphabet("".join(TEXT).replace(" ", ""))
     words = ["the", "tam", "<unk>", "dog", "</s>", "</s>", "god", "tam", "sat", "the", "</s>"]
     symbols = tokenizer.symbols()
@@ -68,7 +66,7 @@ def test_numbers_equal_those_of_numpy(characters, beside):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("characters", KINDS)
+@readers
 def test_an_unseen_word_reads_like_a_known_one(characters):
     tokenizer, wider = make_tokenizer(TEXT).spelling(), make_tokenizer([*TEXT, "tam"]).spelling()
     (module, _), (other, _) = (make(characters, each) for each in (tokenizer, wider))
@@ -78,7 +76,7 @@ def test_an_unseen_word_reads_like_a_known_one(characters):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("characters", KINDS)
+@readers
 def test_reading_unique_words_or_all_places_agrees(characters):
     numbers = [str(number) for number in range(words.WORDS_OF_A_LENGTH)]
     tokenizer = make_tokenizer([" ".join(numbers)]).spelling()
@@ -103,8 +101,7 @@ def test_frozen_word_vectors_get_no_gradient():
 
 
 def test_rare_words_are_more_often_read_as_unknown_in_training():
-    """a / (a + n): with a = 1, a word seen 3 times is unknown a quarter of the time, one seen once
-    half of it."""
+    """a / (a + n): with a = 1, a word seen three times is unknown a quarter of the time."""
     tokenizer = make_tokenizer(["b b b c"])
     drawing = SomeUnknown(1.0, tokenizer)
     torch.manual_seed(0)

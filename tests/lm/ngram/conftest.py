@@ -17,15 +17,10 @@ def text(tmp_path_factory):
 @pytest.fixture
 def little_memory(monkeypatch):
     """Make a limit leave its whole size for buffers, whatever this process and the text take."""
-    program = [
-        "PROGRAM_BYTES",
-        "HELD_PER_WORD",
-        "LEAST_BYTES",
-        "BYTES_PER_WORD",
-        "COUNTED_PER_WORD",
-    ]
-    for name in program:
-        monkeypatch.setattr(memory_limit, name, 0)
+    for name in ("PROGRAM", "LEAST"):
+        monkeypatch.setattr(memory_limit, f"{name}_BYTES", 0)
+    for name in ("HELD", "BYTES", "COUNTED"):
+        monkeypatch.setattr(memory_limit, f"{name}_PER_WORD", 0)
     for name in ("LEAST_MEMORY", "LIBRARY_BYTES", "SHARDS_BYTES"):
         monkeypatch.setattr(preparation, name, 0)
     monkeypatch.setattr(preparation, "THREAD_SHARE", 1e-3)

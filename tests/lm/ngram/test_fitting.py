@@ -16,9 +16,8 @@ from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.text.encoding import TrainingData
 from support.tiny_models import HELD_OUT, LINES, Lines, make_tokenizer, small_settings
 
-TEXT = [
-    " ".join(f"w{(i * i + j * (i % 5 + 1)) % 23}" for j in range(3 + i % 11)) for i in range(150)
-]
+WORDS = [[(i * i + j * (i % 5 + 1)) % 23 for j in range(3 + i % 11)] for i in range(150)]
+TEXT = [" ".join(f"w{word}" for word in line) for line in WORDS]
 FORMS = {  # values that `interpolate` may have
     **dict.fromkeys(("additive", "jelinek-mercer", "interpolated", "witten-bell"), (True,)),
     **dict.fromkeys(("absolute", "kn", "mkn"), (True, False)), "katz": (False,),

@@ -94,22 +94,20 @@ def text_of(seed: int, lines: int) -> list[list[int]]:
     return [[*rng.choices(range(1, SIZE), k=rng.randint(0, 6)), END] for _ in range(lines)]
 
 
-def ngrams_of(line: list) -> list[list[tuple]]:
+def ngrams_of(line: list, order: int) -> list[list[tuple]]:
     """Return the n-grams, of two words and more, that end with each word."""
     words = ["<s>", *line]
     ends = range(2, len(words) + 1)
-    return [[tuple(words[end - n : end]) for n in range(2, end + 1)] for end in ends]
+    return [[tuple(words[at - n : at]) for n in range(2, min(at, order) + 1)] for at in ends]
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_longest_ngram_equals_a_naive_search(order, seed):
     seen, asked = text_of(seed, 6), text_of(seed + 10, 20)
-    grams = {
-        gram for line in seen for ends in ngrams_of(line) for gram in ends if len(gram) <= order
-    }
+    grams = {gram for line in seen for ends in ngrams_of(line, order) for gram in ends}
     expected = []
-    for ends in (ends for line in asked for ends in ngrams_of(line)):
+    for ends in (ends for line in asked for ends in ngrams_of(line, order)):
         expected.append(max((len(gram) for gram in ends if gram in grams), default=1))
     keys = [level.keys_M for level in list(count(np.concatenate(seen), END, SIZE, order))[1:]]
     assert longest_matches(np.concatenate(asked), keys, SIZE, END).tolist() == expected

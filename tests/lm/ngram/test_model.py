@@ -28,11 +28,7 @@ SIZE = 7  # word 6 occurs in no text here
 SENTENCES = [
     [1, 2, 3, 4, 5], [1, 2, 3, 1, 2], [2, 3, 4], [1], [5, 5, 5, 5, 1, 2], [3, 1, 2, 3, 4, 5, 1],
 ]  # fmt: skip
-KINDS = [
-    *((name, None) for name in ESTIMATORS),
-    *((name, False) for name in ("absolute", "kn", "mkn")),
-]
-
+KINDS = [*((name, None) for name in ESTIMATORS), ("absolute", False), ("kn", False), ("mkn", False)]
 PRUNINGS = ("0", "0 1", "0 99", "0 0 1", "0 0 99")  # 99: nothing is left of an order
 
 
@@ -49,8 +45,7 @@ def build(name="mkn", order=3, sentences=SENTENCES, prune="0", size=SIZE, interp
 
 
 def passages(chance, dictionary: BackoffDictionary, rows: int, length: int) -> np.ndarray:
-    """Draw rows of ids from the model's n-grams, any words, and ends of lines. Most begin where a
-    line begins."""
+    """Draw rows of ids from the model's n-grams, any words and ends; most begin as a line does."""
     grams, boundary = list(dictionary.values), dictionary.boundary_id
     streams = []
     for _ in range(rows):

@@ -18,9 +18,8 @@ from support.tiny_ngrams import level_of
 
 TEXT = english_lines(40)
 # Normalised ones that need no held-out text
-NORMALISED = [
-    name for name, each in ESTIMATORS.items() if each.normalised_if_pruned and not each.tuned
-]
+PLAIN = {name: each for name, each in ESTIMATORS.items() if not each.tuned}
+NORMALISED = [name for name, each in PLAIN.items() if each.normalised_if_pruned]
 
 
 class Table(BackoffDictionary):
@@ -198,8 +197,7 @@ def test_seen_words_inherit_mass_when_no_unseen_remain():
 
 
 def test_missing_suffixes_are_backed_off_from():
-    """As in models of other programs: `a a b` without `a b`. Some contexts do not sum to one; what
-    they sum to stays."""
+    """As in other programs' models: `a a b` without `a b`. What contexts sum to stays."""
     model = model_of(
         unigrams(1, 1, 0.9, 1, 1),
         order_of([2], [2], [0.46], [0.8]),  # a a
@@ -226,9 +224,8 @@ def test_maximum_likelihood_sums_to_one_after_seen_contexts():
         assert pruned.distribution(context).sum() == pytest.approx(1, abs=1e-6)
 
 
-lines = st.lists(
-    st.lists(st.sampled_from("abcde"), min_size=1, max_size=9).map(" ".join), min_size=1, max_size=8
-)
+line = st.lists(st.sampled_from("abcde"), min_size=1, max_size=9).map(" ".join)
+lines = st.lists(line, min_size=1, max_size=8)
 
 
 @given(lines, st.integers(1, 5), st.sampled_from(NORMALISED), st.floats(1e-6, 0.3))

@@ -89,8 +89,7 @@ def test_ids_of_any_width_make_keys(kind):
 
 
 def level_of_grams(grams, numbers, n) -> tuple[BackoffLevel, dict]:
-    """Make the level of the n-grams of order `n`. Return it and the numbers of its n-grams, given
-    `numbers`, those of the order below."""
+    """Make the level of order `n` above those with these numbers. Return its numbers, too."""
     own = [(numbers[gram[:-1]], gram[-1], gram) for gram in grams if len(gram) == n]
     contexts, words, ordered = zip(*sorted(own), strict=True)
     values = -np.arange(len(ordered)) - 1.0, np.full(len(ordered), n)
@@ -128,7 +127,6 @@ def test_renumbering_words_renumbers_the_ngrams(grams, data):
         numbers |= own
     moved = {gram: value for gram, value in grams_of(levels).items() if set(gram) <= new.keys()}
     expected = {tuple(new[word] for word in gram): value for gram, value in moved.items()}
-    found = tables_module.renumber(
-        levels, np.array([new.get(word, NOWHERE) for word in range(5)]), size
-    )
+    numbers_V = np.array([new.get(word, NOWHERE) for word in range(5)])
+    found = tables_module.renumber(levels, numbers_V, size)
     assert grams_of(found) == expected and all(level.size == size for level in found)

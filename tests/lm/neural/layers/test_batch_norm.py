@@ -36,10 +36,8 @@ def test_a_single_row_in_training_is_normalised_as_in_evaluation():
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_stacked_layers_of_a_feed_forward_network_equal_the_equations(batch_norm):
-    settings = network_settings(
-        "ffnn", context_words=2, layers=3, batch_norm=batch_norm, hidden_size=4, embedding_size=3
-    )
-    body = WordWindow(settings).double()
+    sizes = {"context_words": 2, "layers": 3, "hidden_size": 4, "embedding_size": 3}
+    body = WordWindow(network_settings("ffnn", batch_norm=batch_norm, **sizes)).double()
     for parameter in body.parameters():
         nn.init.uniform_(parameter, -1, 1)
     x_TBE = torch.randn(5, 2, 3, dtype=torch.float64)

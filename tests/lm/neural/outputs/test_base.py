@@ -14,8 +14,7 @@ PIECES = [(softmax, "CHUNK_LOGITS"), (classes, "CHUNK_LOGITS"), (classes, "CHUNK
 
 @pytest.fixture(params=["whole", "chunks", "as on a GPU"])
 def chunked(request, monkeypatch):
-    """Compute everything at once, in the smallest pieces, or in the smallest pieces without asking
-    the device for numbers."""
+    """Compute everything at once, or in the smallest pieces, or without asking for numbers, too."""
     if request.param != "whole":
         outputs.in_chunks(monkeypatch, 1)
         for module, name in PIECES:

@@ -122,8 +122,7 @@ def test_sampling_all_words_gives_the_full_softmax(samples):
 
 
 def test_sampled_softmax_is_optimal_at_the_texts_distribution():
-    """The correction's purpose: with three noise words in eleven, the gradient still vanishes where
-    the model is right."""
+    """The correction: with noise words, the gradient still vanishes where the model is right."""
     layer, p_V = make(SampledSoftmax, 3), torch.softmax(torch.randn(V, dtype=torch.float64), dim=0)
     targets_N = torch.multinomial(p_V, 4000, replacement=True)
     features_NE = torch.zeros(4000, 6, dtype=torch.float64)

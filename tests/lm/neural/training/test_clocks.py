@@ -61,8 +61,7 @@ def memory(make_data, make_trainer):
 
 @pytest.fixture
 def wild(make_data, make_trainer, sentences):
-    """Return a function that makes the trainer of a run that diverges, checked every 2 steps, and
-    with a state to go back to every 5."""
+    """Return a function that makes a trainer that diverges, checked every 2 steps, kept every 5."""
     data = make_data(sentences[:60], sentences[60:66])
 
     def make(**settings):

@@ -8,15 +8,10 @@ import torch
 
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import SettingsError, TrainingError
+from rnnlm.lm.neural.training import step as step_module
 from rnnlm.lm.neural.training.fitting import started
 from rnnlm.lm.neural.training.settings import RECORDED_MULTIPLE, FittingSettings
-from rnnlm.lm.neural.training.step import (
-    PLAIN_USES,
-    CudaRecorder,
-    GraphedStep,
-    TrainingStep,
-    records_steps,
-)
+from rnnlm.lm.neural.training.step import PLAIN_USES, CudaRecorder, GraphedStep, TrainingStep
 from rnnlm.text.batches import Window
 from support import tiny_pairs
 from support.devices import Repeater
@@ -73,9 +68,7 @@ def test_recorded_iterations_match_plain_ones(make_data, make_trainer, sentences
     assert {shapes[0][0] for shapes in graphed.update.graphs} == {4, 6}
 
 
-def test_run_with_drawn_lengths_is_unchanged_by_graphs(
-    make_data, make_trainer, sentences, graphs_on_cpu
-):
+def test_graphs_change_no_run_of_drawn_lengths(make_data, make_trainer, sentences, graphs_on_cpu):
     def weights_after(**more):
         settings = {
             "bptt_tokens": 8, "bptt_deviation": 2.0, "bptt_multiple": 4, "batch_rows": 4,
@@ -131,8 +124,8 @@ def test_auto_records_nothing_unrecordable(few, make_trainer, graphs_on_cpu, set
 
 def test_several_processes_record_nothing(few, make_trainer, graphs_on_cpu):
     trainer = make_trainer(few, model="jordan")
-    assert records_steps(trainer.settings, trainer.network, trainer.device, 1)
-    assert not records_steps(trainer.settings, trainer.network, trainer.device, 2)
+    assert step_module.records_steps(trainer.settings, trainer.network, trainer.device, 1)
+    assert not step_module.records_steps(trainer.settings, trainer.network, trainer.device, 2)
 
 
 @pytest.mark.parametrize("asked, expected", [("auto", False), (True, True)])

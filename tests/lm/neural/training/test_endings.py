@@ -18,8 +18,7 @@ def data(make_data, sentences):
 
 @pytest.fixture
 def scripted(data, make_trainer):
-    """Return a function that makes a trainer whose validations find given perplexities, and the
-    list of learning rates of its steps."""
+    """Return a function that makes a trainer with these validations, and the list of its rates."""
 
     def make(perplexities, **settings):
         trainer = make_trainer(data, batch_rows=4, **settings)

@@ -59,8 +59,7 @@ def amplify(trainer):
 
 
 def tbptt_by_hand(network, stream, rows, length, steps, peak, clip_norm):
-    """Train by truncated BPTT as in any tutorial: streams in columns, windows down, AdamW, cosine
-    decay, clipping by norm."""
+    """Train by truncated BPTT as in any tutorial: AdamW, cosine decay, clipping by norm."""
     columns = len(stream) // rows
     inputs = torch.tensor([0, *stream[:-1]]).view(rows, columns).t()  # token 0 is the boundary
     targets = torch.tensor(stream).view(rows, columns).t()
@@ -108,9 +107,7 @@ def test_training_equals_a_tbptt_loop_written_by_hand(make_data, make_trainer, s
 
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("starts", ["stream", "document", "line"])
-def test_state_is_carried_within_streams_and_reset_between(
-    make_data, make_trainer, sentences, rows, starts
-):
+def test_states_are_carried_in_streams_alone(make_data, make_trainer, sentences, rows, starts):
     """At each stream, document or line: what is trained on is what is scored in spans between."""
     lines = []
     for at, sentence in enumerate(sentences[:15]):

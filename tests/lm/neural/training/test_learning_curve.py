@@ -77,13 +77,8 @@ def test_every_validation_takes_part_in_the_choice(data, make_trainer, cheap, bu
 
 
 def test_an_interrupted_run_has_the_same_points(data, make_trainer, cheap):
-    settings = {
-        **TINY,
-        "bptt_tokens": 8,
-        "batch_rows": 2,
-        "min_validations": 10,
-        "budget": "45steps",
-    }
+    settings = {**TINY, "bptt_tokens": 8, "batch_rows": 2}
+    settings |= {"min_validations": 10, "budget": "45steps"}
     *expected, _ = make_trainer(data, **settings).train(never)
     found, state = [], None
     # they are due after 5, 9, 14, 18 ... steps: that of 9 is cut off, and made up for

@@ -93,10 +93,8 @@ def test_lookback_over_the_window_alone_changes_nothing(make_data, make_trainer,
     data = make_data(sentences[:20])
     settings = {"batch_rows": 4, "bptt_tokens": 6, "dropout_output": 0.3, "weight_drop": 0.3}
     settings |= REGULARIZED
-    plain, equal, longer = (
-        weights_after(make_trainer(data, bptt_lookback=lookback, **settings))
-        for lookback in (None, 6, 7)
-    )
+    trainers = (make_trainer(data, bptt_lookback=each, **settings) for each in (None, 6, 7))
+    plain, equal, longer = map(weights_after, trainers)
     assert torch.equal(plain, equal) and not torch.equal(plain, longer)
 
 

@@ -95,8 +95,7 @@ def data_of(documents: bool) -> TrainingData:
 
 
 def trainer_of(settings, ranks=SINGLE_PROCESS, budget="20steps", initial=None) -> Trainer:
-    """Make the trainer of a case, with ROWS rows over all ranks. A budget among its settings goes
-    before `budget`."""
+    """Make the trainer of a case, with ROWS rows over all ranks. A budget of its own goes first."""
     budget = settings.get("budget", budget)
     settings = {name: value for name, value in settings.items() if name != "budget"}
     if "task" in settings:
@@ -117,8 +116,7 @@ def trainer_of(settings, ranks=SINGLE_PROCESS, budget="20steps", initial=None) -
 
 
 def task_trainer_of(task, model, ranks, initial, both=False, **settings) -> Trainer:
-    """Make a trainer on 19 examples. ROWS does not divide them: the last batch of an epoch has
-    fewer."""
+    """Make a trainer on 19 examples, so that the last batch of an epoch has fewer than ROWS."""
     if task == "seq2seq":
         settings |= {"ranks": ranks, "initial": initial, **NO_DROPOUT}
         return tiny_pairs.trainer_of(model, tiny_pairs.TRAIN[:19], **settings)
@@ -131,8 +129,7 @@ def task_trainer_of(task, model, ranks, initial, both=False, **settings) -> Trai
 
 
 def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, object]:
-    """Run the trainer. Return the loss of each step, the weights (the model has their averages),
-    and the perplexities of validations."""
+    """Run the trainer. Return losses, weights, and the perplexities of validations."""
     losses, step, before = [], trainer.step, trainer.source.tokens
 
     def recording(*given):
@@ -479,9 +476,7 @@ def test_each_rank_has_a_gpu_of_its_own(two_gpus, monkeypatch):
 
 
 def test_graphs_and_accumulation_are_refused_with_ranks():
-    with pytest.raises(
-        errors.SettingsError, match="cuda_graphs and accumulation cannot be combined"
-    ):
+    with pytest.raises(errors.SettingsError, match="cuda_graphs and accumulation cannot be"):
         FittingSettings(cuda_graphs=True, accumulation=2)
     with pytest.raises(errors.SettingsError, match="rank_timeout"):
         RunSettings(rank_timeout="5steps")

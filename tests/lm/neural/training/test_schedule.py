@@ -66,15 +66,13 @@ def test_other_schedules_do_not_care_about_validations(schedule):
     (0.0, 2.0), (2.99, 2.0), (3.0, 1.0), (3.5, 1.0), (4.0, 0.5), (6.2, 0.125),
 ])  # fmt: skip
 def test_step_lowers_the_rate_after_its_first_epochs(epochs, expected):
-    """Zaremba et al.: after 4 epochs halved with each; here 3, so the fourth epoch is the first at
-    a lower rate."""
+    """As in Zaremba et al.: after some epochs, here 3, halved with each."""
     settings = {"schedule": "step", "decay_after_epochs": 3, "decay_factor": 0.5}
     assert rate(0.5, epochs, **settings) == expected
 
 
 def test_plateau_can_demand_a_minimum_gain_in_perplexity():
-    """The rate of 1 is halved after each epoch in which the perplexity did not fall by more than 1
-    (Kim et al. 2016)."""
+    """Halved after each epoch whose perplexity did not fall by more than 1 (Kim et al. 2016)."""
     schedule = schedule_of(learning_rate=1.0, schedule="plateau", plateau_gain=1.0)
     perplexities = (200.0, 150.0, 149.5, 148.4, 160.0, 150.0, 147.9)
     improved = (True, True, True, True, False, False, True)

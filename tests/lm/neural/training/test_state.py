@@ -58,9 +58,7 @@ def same(some, others):
 
 
 @pytest.mark.parametrize("settings", CASES, ids=str)
-def test_a_twice_interrupted_run_ends_in_equal_weights(
-    make_data, make_trainer, sentences, settings
-):
+def test_a_twice_interrupted_run_ends_the_same(make_data, make_trainer, sentences, settings):
     data = make_data(sentences[:30], sentences[60:70])
     whole = make(make_trainer, data, settings)
     *_, expected = whole.train(lambda: False)

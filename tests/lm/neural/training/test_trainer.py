@@ -195,9 +195,8 @@ def test_while_the_metric_has_not_moved_the_loss_decides_about_patience(recwarn)
 
 def test_ties_and_moves_survive_a_stored_state():
     trainer = make()
-    trainer.validation.validation = Validation(
-        None, [(0.5, 1.0), (0.9, 0.9), (0.9, 0.8), (0.9, 0.7)]
-    )
+    found = [(0.5, 1.0), (0.9, 0.9), (0.9, 0.8), (0.9, 0.7)]
+    trainer.validation.validation = Validation(None, found)
     for _ in range(3):
         trainer.step_count += 1
         list(trainer.validate_averages(never))

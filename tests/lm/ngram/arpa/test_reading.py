@@ -7,16 +7,8 @@ from reference.arpa_dictionary import ArpaDictionary
 from rnnlm.errors import ModelError, RnnlmWarning
 from rnnlm.lm.ngram.arpa import reading as arpa_lines
 from rnnlm.lm.ngram.arpa.reading import read_arpa
-from support.arpa_files import (
-    GOLDEN,
-    SMALL,
-    kenlm_scores,
-    model_of,
-    odd_arpa,
-    random_arpa,
-    sentences,
-    word_scores,
-)
+from support import arpa_files
+from support.arpa_files import GOLDEN, SMALL, word_scores
 
 LN10 = math.log(10)
 no_notices = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -142,7 +134,7 @@ def test_n_grams_may_spell_the_unknown_word_in_the_other_way(unigram, bigram, tm
     text = SMALL.replace("-1\t<unk>\n", f"-1\t{unigram}\n" if unigram else "")
     text = text if unigram else text.replace("1=5", "1=4")
     path.write_text(text.replace("a </s>", f"a {bigram}"))
-    scores = word_scores(model_of(path), "a zorp")
+    scores = word_scores(arpa_files.model_of(path), "a zorp")
     assert scores == pytest.approx(ArpaDictionary(path).nats("a zorp"), abs=1e-4)
     assert scores[1] / LN10 == pytest.approx(-0.35)  # the bigram, after its context is given up
 
@@ -169,9 +161,9 @@ def test_words_keep_the_order_of_the_file(tmp_path):
 
 def compare_with_dictionary(path, seed):
     """Check that the words of random sentences have the scores that the file's lines give them."""
-    path.write_bytes(odd_arpa(seed).encode())
-    model, expected = model_of(path, allow_positive=True), ArpaDictionary(path)
-    for sentence in sentences(seed)[:12]:
+    path.write_bytes(arpa_files.odd_arpa(seed).encode())
+    model, expected = arpa_files.model_of(path, allow_positive=True), ArpaDictionary(path)
+    for sentence in arpa_files.sentences(seed)[:12]:
         wanted = pytest.approx(expected.nats(sentence), rel=1e-5, abs=1e-4)
         assert word_scores(model, sentence) == wanted, sentence
         scorer = model.incremental()
@@ -206,9 +198,12 @@ def test_endless_lines_are_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("seed", range(8))
 def test_scores_are_those_of_kenlm(seed, tmp_path):
     path = tmp_path / "m.arpa"
-    path.write_text(random_arpa(seed, order=2 + seed % 4, dropped=0.5, closed=True))
-    model, scores = model_of(path), kenlm_scores(path, sentences(seed))
-    for sentence, expected in zip(sentences(seed), scores, strict=True):
+    path.write_text(arpa_files.random_arpa(seed, order=2 + seed % 4, dropped=0.5, closed=True))
+    model, scores = (
+        arpa_files.model_of(path),
+        arpa_files.kenlm_scores(path, arpa_files.sentences(seed)),
+    )
+    for sentence, expected in zip(arpa_files.sentences(seed), scores, strict=True):
         assert word_scores(model, sentence) == pytest.approx(expected, abs=2e-4)
 
 
@@ -217,6 +212,6 @@ def test_scores_of_golden_files_are_those_of_kenlm(name):
     arpa = GOLDEN / f"{name}.arpa"
     lines = arpa.with_suffix(".txt").read_text().splitlines()[:50]
     lines += [" ".join(line.split()[::-1]) for line in lines] + ["", "unheard of"]
-    model = model_of(arpa)
-    for line, expected in zip(lines, kenlm_scores(arpa, lines), strict=True):
+    model = arpa_files.model_of(arpa)
+    for line, expected in zip(lines, arpa_files.kenlm_scores(arpa, lines), strict=True):
         assert word_scores(model, line) == pytest.approx(expected, abs=2e-5)

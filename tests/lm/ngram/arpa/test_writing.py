@@ -10,15 +10,8 @@ from rnnlm.lm.ngram.arpa.reading import read_arpa
 from rnnlm.lm.ngram.arpa.writing import arpa_text, spell_symbols
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.smoothing import ESTIMATORS
-from support.arpa_files import (
-    GOLDEN,
-    SMALL,
-    kenlm_scores,
-    model_of,
-    random_arpa,
-    sentences,
-    word_scores,
-)
+from support import arpa_files
+from support.arpa_files import GOLDEN, SMALL, model_of, word_scores
 from support.tiny_models import LINES, fit, make_tokenizer
 from support.tiny_ngrams import level_of
 
@@ -65,7 +58,9 @@ def test_what_is_written_reads_back_exactly(arpa, tmp_path):
 @no_notices
 @pytest.mark.parametrize("seed", range(6))
 def test_blocks_join_without_a_seam(seed, tmp_path, monkeypatch):
-    (tmp_path / "random.arpa").write_text(random_arpa(seed, order=2 + seed % 4, dropped=0.3))
+    (tmp_path / "random.arpa").write_text(
+        arpa_files.random_arpa(seed, order=2 + seed % 4, dropped=0.3)
+    )
     model = model_of(tmp_path / "random.arpa")
     whole = written(model)
     monkeypatch.setattr(writing, "BLOCK_NGRAMS", 7)
@@ -100,7 +95,9 @@ SETTINGS = [
 def test_kenlm_scores_what_is_written_as_we_do(settings, tmp_path):
     model = fit("ngram", LINES, order=3, **settings)
     lines = [*LINES, "a mat sat", "it is the dog that saw", ""]
-    for line, expected in zip(lines, kenlm_scores(saved(model, tmp_path), lines), strict=True):
+    for line, expected in zip(
+        lines, arpa_files.kenlm_scores(saved(model, tmp_path), lines), strict=True
+    ):
         ours = np.maximum(word_scores(model, line), -99 * math.log(10))
         assert ours == pytest.approx(np.maximum(expected, -99 * math.log(10)), abs=2e-5)
 
@@ -156,8 +153,8 @@ def test_stupid_backoff_cannot_be_expressed_in_arpa():
 def test_kenlm_reads_what_was_read_with_holes(seed, tmp_path):
     """Contexts put in make a file that KenLM takes, though it refused the one that was read."""
     path = tmp_path / "holes.arpa"
-    path.write_text(random_arpa(seed, order=3, dropped=0.3))
+    path.write_text(arpa_files.random_arpa(seed, order=3, dropped=0.3))
     model = model_of(path)
-    scores = kenlm_scores(saved(model, tmp_path), sentences(seed))
-    for sentence, expected in zip(sentences(seed), scores, strict=True):
+    scores = arpa_files.kenlm_scores(saved(model, tmp_path), arpa_files.sentences(seed))
+    for sentence, expected in zip(arpa_files.sentences(seed), scores, strict=True):
         assert word_scores(model, sentence) == pytest.approx(expected, abs=2e-4)

@@ -58,9 +58,8 @@ def test_processes_count_as_this_one_does(text, small, tmp_path, rnnlm):
     assert not (tmp_path / "t").exists()
 
 
-def test_a_count_goes_on_after_a_killed_process(
-    text, expected, small, tmp_path, monkeypatch, shared
-):
+@pytest.mark.usefixtures("small")
+def test_a_count_outlives_a_killed_process(text, expected, tmp_path, monkeypatch, shared):
     made, initialise = [], ProcessPool.__init__
 
     def noted(self, processes, *sizes):

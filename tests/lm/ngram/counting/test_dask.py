@@ -1,5 +1,4 @@
-"""Counting on a Dask cluster: the same bytes as locally, whatever happens to workers, scheduler and
-folder; or one clear error, and nothing left behind."""
+"""Counting on a Dask cluster: the same bytes as here, or one clear error and nothing left."""
 
 import contextlib
 import hashlib
@@ -34,10 +33,8 @@ def cluster(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("dask"))
     given = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
     given |= {"host": "127.0.0.1", "silence_logs": 50, "local_directory": folder}
-    with (
-        dask.config.set({"temporary-directory": folder}),
-        distributed.LocalCluster(**given) as started,
-    ):
+    own = {"temporary-directory": folder}
+    with dask.config.set(own), distributed.LocalCluster(**given) as started:
         yield started
 
 

@@ -33,16 +33,10 @@ def text(tmp_path, little_memory):
 
 def train(text, temp, memory="40k"):
     """Train a model beside the text."""
-    settings = {
-        "model": "ngram",
-        "order": 3,
-        "overwrite": True,
-        "memory": memory,
-        "temp": str(temp),
-    }
+    settings = {"output": text.parent / "model", "overwrite": True, "memory": memory}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        rnnlm.train(text, output=text.parent / "model", **settings).wait()
+        rnnlm.train(text, model="ngram", order=3, temp=str(temp), **settings).wait()
 
 
 def interrupted(text, temp, monkeypatch):

@@ -38,8 +38,7 @@ QUICKER = choice._torch_is_quicker  # as it is outside these tests
 
 
 def example(kind, form, dtype=torch.float32, sizes=(T, B, E, H)):
-    """Return inputs, first states and weights of a layer, in the order of its function's
-    parameters."""
+    """Return inputs, first states and weights of a layer, in the order of its parameters."""
     T, B, E, H = sizes
     generator = torch.Generator().manual_seed(3)
     count = GATES[kind] - form.get("coupled", False)
@@ -107,8 +106,7 @@ def test_activations_and_their_derivatives_are_torchs(name, activation):
 
 @all_forms
 def test_products_in_bf16_stay_close_to_fp32(kind, form):
-    """Each product rounds its operands and its result to 8 bits: 2^-8 of terms of order one,
-    carried over six steps."""
+    """Each product rounds to 8 bits: 2^-8 of terms of order one, carried over six steps."""
     inputs = example(kind, form)
     exact = [*run(kind, form, inputs), *gradients(kind, form, inputs)]
     with torch.autocast("cpu", torch.bfloat16):

@@ -60,8 +60,7 @@ def test_outputs_equal_the_equations(rounds, rank, peepholes, coupled):
 
 
 def test_a_round_worked_out_by_hand():
-    """s(0) = 1/2: gates whose matrices are zero pass what they gate; one that is far open doubles
-    it, one far shut stops it."""
+    """s(0) = 1/2: zeros pass what they gate; a gate far open doubles it, one far shut stops it."""
     x, h = np.array([[3.0, -1.0]]), np.array([[1.0]])
     still, open_, shut = np.zeros((2, 1)), np.full((2, 1), 50.0), np.full((2, 1), -50.0)
     for matrix, factor in ((still, 1), (open_, 2), (shut, 0)):

@@ -1,5 +1,4 @@
-"""How torch's layers are called on CUDA, shown on the CPU: weights in one array, whole widths, one
-type, the same numbers."""
+"""How torch's layers are called on CUDA, shown on the CPU: they give the same numbers."""
 
 import itertools
 
