@@ -56,9 +56,8 @@ def command(
     from rnnlm.lm.base.loading import load
 
     # All that can be wrong is found before a model is loaded.
-    prompts = [options.checked_utf8(text, "a beginning") for text in beginnings] or [""]
-    if options.is_standard_input(beginnings):
-        prompts = options.lines_of("-")
+    asked = [options.checked_utf8(text, "a beginning") for text in beginnings] or [""]
+    prompts = options.lines_of("-") if options.is_standard_input(beginnings) else asked
     settings, texts_of = _search(given)
     name = options.chosen_model(model_name)
     options.notice_file(beginnings, "used as a beginning", "to use its lines: - < {file}")

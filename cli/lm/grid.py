@@ -136,8 +136,7 @@ def _left(event: GridRunStarted, seconds: float) -> str:
     if event.number == 1 or seconds < 1:
         return ""
     seconds_per_run = seconds / (event.number - 1)
-    runs_left = event.count - event.number + 1
-    return f"; about {terminal.duration(seconds_per_run * runs_left)} left"
+    return f"; about {terminal.duration(seconds_per_run * (event.count - event.number + 1))} left"
 
 
 def _say_ended(event: GridRunEnded) -> None:

@@ -44,9 +44,8 @@ def command(beginnings: tuple[str, ...], model_names: tuple[str, ...], device: s
     from rnnlm.scoring.generation.autocomplete import next_words
 
     # All that can be wrong is found before a model is loaded.
-    texts = [options.checked_utf8(text, "a beginning") for text in beginnings] or [""]
-    if options.is_standard_input(beginnings):
-        texts = options.lines_of("-")
+    given = [options.checked_utf8(text, "a beginning") for text in beginnings] or [""]
+    texts = options.lines_of("-") if options.is_standard_input(beginnings) else given
     model_names = options.chosen_models(model_names, "text")
     options.notice_file(beginnings, "used as a beginning", "to use its lines: - < {file}")
     models = options.load_models(model_names, device)

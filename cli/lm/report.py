@@ -89,6 +89,5 @@ def _print_points(runs: tuple[str, ...], as_json: bool) -> None:
 
     # The last column has the name of the metric, if all runs have the same one.
     criteria = {curve.criterion for curve in curves if curve.points}
-    metric = criteria.pop() if len(criteria) == 1 else "metric"
-    columns = ["run", *_POINT[:-1], metric]
+    columns = ["run", *_POINT[:-1], criteria.pop() if len(criteria) == 1 else "metric"]
     terminal.print_table(terminal.Table(columns, rows, right=columns[1:]))

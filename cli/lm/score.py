@@ -227,9 +227,8 @@ def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, Senten
     # A table has rows of one kind.
     scoring = options.settings_of(ScoringSettings, given)
     scoring = replace(scoring, unscorable="null", with_regions=reading.has_regions)
-    is_file_of_rows = form in ("tsv", "csv", "parquet")
     refuse_if(
-        is_file_of_rows and scoring.tokens and scoring.needs_words,
+        form in ("tsv", "csv", "parquet") and scoring.tokens and scoring.needs_words,
         "one table cannot hold both tokens and words or regions: choose one, or use -o FILE.jsonl.",
     )
     return scoring, reading
@@ -238,10 +237,9 @@ def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, Senten
 def _notice_terminal_input(inputs: tuple[str, ...], settings: SentenceSettings) -> None:
     """Say which input is read, where a person types it."""
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
-        what = "sentences from the terminal, one per line"
-        if settings.are_pairs:
-            what = "a table of pairs from the terminal, with a header"
-        terminal.say(f"reading {what}; press Ctrl-D to end")
+        pairs, lines = ("a table of pairs", "with a header"), ("sentences", "one per line")
+        what, how = pairs if settings.are_pairs else lines
+        terminal.say(f"reading {what} from the terminal, {how}; press Ctrl-D to end")
 
 
 def _identity(

@@ -280,7 +280,10 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probabi
                 cells.append(terminal.amount(word.probability, ".4g"))
             cells += [terminal.amount(getattr(word, name)) for name in measures]
             words.append([model, *cells, "unknown" if word.is_oov else ""])
-        regions += [[model, *row] for row in _region_rows(score)]
+        for region in score.region_scores:
+            amounts = map(terminal.amount, (region.surprisal_bits, region.next_surprisal_bits))
+            cells = [region.name or str(region.index), region.text, str(region.words), *amounts]
+            regions.append([model, *cells, "unknown words" if region.is_oov else ""])
 
     # Print a table for each kind of row, with the model's name if there are several.
     for columns, rows in (
@@ -299,20 +302,6 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probabi
         terminal.print_table(
             terminal.Table(columns, rows, right=[name for name in numbers if name in columns])
         )
-
-
-def _region_rows(score: "SentenceScore") -> list[list[str]]:
-    return [
-        [
-            region.name or str(region.index),
-            region.text,
-            str(region.words),
-            terminal.amount(region.surprisal_bits),
-            terminal.amount(region.next_surprisal_bits),
-            "unknown words" if region.is_oov else "",
-        ]
-        for region in score.region_scores
-    ]
 
 
 def odds(better: "SentenceScore", worse: "SentenceScore", eos: bool) -> str | None:

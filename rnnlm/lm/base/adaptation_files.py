@@ -106,15 +106,17 @@ def read_statistics(
     statistics = _statistics(path)
 
     # Statistics of gradients are valid for the weights that they were gathered with, and no others.
-    owner = statistics.pop(_OWNER, _as_array("")).tobytes()
-    if owner != (fingerprint or "").encode():
+    if statistics.pop(_OWNER, _as_array("")).tobytes() != (fingerprint or "").encode():
         raise ModelError(
             f"the gradient statistics in {path} belong to other weights",
             "the model was retrained after they were collected",
             _AGAIN,
         )
     is_whole = {name: array.shape for name, array in statistics.items()} == weights
-    if not is_whole or not all(_are_squares(array) for array in statistics.values()):
+    if not is_whole or not all(
+        array.dtype == np.float32 and (array >= 0).all() and np.isfinite(array).all()
+        for array in statistics.values()
+    ):
         raise ModelError(
             f"the gradient statistics in {path} are damaged",
             "there must be one number, zero or more, for each weight",
@@ -152,8 +154,3 @@ def _statistics(path: Path) -> dict[str, np.ndarray]:
 
 def _as_array(text: str) -> np.ndarray:
     return np.frombuffer(text.encode(), dtype=np.uint8)
-
-
-def _are_squares(array: np.ndarray) -> bool:
-    """Return whether an array can be a mean of squares."""
-    return array.dtype == np.float32 and bool((array >= 0).all() and np.isfinite(array).all())

@@ -298,8 +298,7 @@ def _not_found(name: str) -> ModelError:
         )
 
     # A model of another program, or a name that is spelled wrong.
-    folders = [*filter(model_folder.is_model, shipped()), *saved_here()]
-    known = {folder.name for folder in folders}
+    known = {folder.name for folder in [*filter(model_folder.is_model, shipped()), *saved_here()]}
     hint = f"available models: {', '.join(sorted(known))}" if known else "train one: rnnlm train"
     return ModelError(missing, "there is no such folder" if is_path else "", hint)
 

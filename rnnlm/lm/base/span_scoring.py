@@ -120,8 +120,7 @@ def _join_spans(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndar
     follows = (begins == ends_before) & (begins > 0)
     follows &= ids[begins - 1] == boundary_id
     starts = np.flatnonzero(np.append(True, ~follows))
-    ends = np.append(starts[1:], len(spans)) - 1
-    return np.stack([spans[starts, 0], spans[ends, 1]], axis=1)
+    return np.stack([spans[starts, 0], spans[np.append(starts[1:], len(spans)) - 1, 1]], axis=1)
 
 
 def windows(

@@ -42,11 +42,6 @@ class PortableNetwork:
         """Whether the output weights are the rows of `embedding.weight`."""
         return "output.weight" not in self.arrays
 
-    @property
-    def is_mixture(self) -> bool:
-        """Whether the output layer is a mixture of softmaxes."""
-        return self.settings.output_layer == "mos"
-
 
 def portable_network(
     model: LanguageModel, name: str = "this model", takes_mixtures: bool = False
@@ -85,8 +80,7 @@ def portable_network(
             "its layers are normalised (layer_norm), for which the form has no place",
             "rnnlm train --set layer_norm=false trains one that can be",
         )
-    taken = ("softmax", "mos") if takes_mixtures else ("softmax",)
-    if settings.output_layer not in taken:
+    if settings.output_layer not in (("softmax", "mos") if takes_mixtures else ("softmax",)):
         raise UsageError(
             what,
             f"its output layer is {settings.output_layer}, not one softmax over all words",

@@ -256,8 +256,11 @@ class WordInput(nn.Module):
         parts = []
         weight_VE = self.weight
         if weight_VE is not None:
+            # Where the output layer shares the word vectors, its own gradient is there already. On
+            # a CPU the rows read are added to that in place, which spares an array of zeros.
             known_TB = self.known(ids_TB) if vector_ids_TB is None else vector_ids_TB
-            parts.append(F.embedding(known_TB, weight_VE, sparse=self._adds_rows(ids_TB)))
+            adds_rows = self.is_shared and ids_TB.device.type == "cpu"
+            parts.append(F.embedding(known_TB, weight_VE, sparse=adds_rows))
         if self.characters is not None:
             parts.append(self.characters(ids_TB))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
@@ -272,14 +275,6 @@ class WordInput(nn.Module):
             return x_TBE
         kept_V = dropout(x_TBE.new_ones(self.size), self.dropout, training=True)
         return x_TBE * kept_V[self.known(ids_TB)].unsqueeze(2)
-
-    def _adds_rows(self, ids_TB: Tensor) -> bool:
-        """Return whether the gradient is one of the rows read alone.
-
-        Where the output layer shares the word vectors, its own gradient is there already. On a CPU
-        rows are added to that in place, which spares an array of zeros of its size.
-        """
-        return self.is_shared and ids_TB.device.type == "cpu"
 
     def known(self, ids: Tensor) -> Tensor:
         """Replace unseen words by `<unk>`: their id as targets, and as inputs where nothing is

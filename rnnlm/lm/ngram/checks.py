@@ -94,7 +94,9 @@ def contexts(
     Contexts are the n-grams that another one continues, and one word that nothing continues, if
     there is one, after which the unigrams are left alone.
     """
-    numbers = [_different(split_keys(keys, model.size)[0]) for keys in model.keys]
+    firsts = [split_keys(keys, model.size)[0] for keys in model.keys]
+    # These are sorted; np.unique takes much longer.
+    numbers = [sorted_M[np.diff(sorted_M, prepend=-1) > 0] for sorted_M in firsts]
     numbers = numbers or [np.zeros(0, dtype=np.int64)]
     alone = np.setdiff1d(np.arange(model.size), numbers[0], assume_unique=True)[:1]
     numbers[0] = np.append(alone, numbers[0])
@@ -108,11 +110,6 @@ def contexts(
     chosen = [numbers_S[part_S] for numbers_S, part_S in zip(numbers, parts, strict=True)]
     ids = [_words(model, length, numbers_S) for length, numbers_S in enumerate(chosen, start=1)]
     return ids, most >= known
-
-
-def _different(sorted_M: np.ndarray) -> np.ndarray:
-    """Return sorted numbers without repetitions; np.unique takes much longer."""
-    return sorted_M[np.diff(sorted_M, prepend=-1) > 0]
 
 
 def _words(model: NgramTables, length: int, numbers: np.ndarray) -> np.ndarray:

@@ -260,10 +260,9 @@ class _Timer:
         now = time.perf_counter()
         if progress.phase != self.phase:
             self.phase, self.phase_began = progress.phase, now
-        left = None
-        if progress.share > 0:
-            left = (now - self.phase_began) * (1 - progress.share) / progress.share
-        return Counting(progress.phase, progress.share, now - self.began, left)
+        share, taken = progress.share, now - self.phase_began
+        left = taken * (1 - share) / share if share > 0 else None
+        return Counting(progress.phase, share, now - self.began, left)
 
 
 def clean_up(resolved: ResolvedSettings, data: TrainingData | CountedData) -> None:

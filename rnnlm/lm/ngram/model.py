@@ -509,8 +509,7 @@ def from_arrays(
     """Make the model whose `to_arrays()` returned `arrays`, which may be mapped files; `device`
     does not matter."""
     normalised, unseen = arrays["facts"].tolist()
-    is_cost = math.isfinite(unseen) and unseen <= 0
-    if normalised not in (0, 1) or not is_cost:
+    if normalised not in (0, 1) or not (math.isfinite(unseen) and unseen <= 0):
         raise ModelError(
             "the weights are damaged", f"their values are {normalised} and {unseen}", "rebuild it"
         )

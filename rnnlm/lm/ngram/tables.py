@@ -137,8 +137,7 @@ def find(keys_M: np.ndarray, wanted_Q: np.ndarray, start: int = 0) -> np.ndarray
     places_Q = np.searchsorted(keys_M, wanted_Q)
     if not len(keys_M):
         return np.full(len(wanted_Q), NOWHERE, dtype=np.int64)
-    is_there_Q = np.take(keys_M, places_Q, mode="clip") == wanted_Q
-    return np.where(is_there_Q, places_Q + start, NOWHERE)
+    return np.where(np.take(keys_M, places_Q, mode="clip") == wanted_Q, places_Q + start, NOWHERE)
 
 
 def sums_of_unseen(
@@ -150,8 +149,7 @@ def sums_of_unseen(
     """Return the sum of p(w|h') over the words w that follow each of these contexts in no n-gram of
     `keys_M`, word by word, (N,). lower: log p(w|h') by contexts and words."""
     sums_N = np.empty(len(contexts_N))
-    at_once = max(1, CELLS // size)
-    for here in arrays.blocks(len(contexts_N), at_once):
+    for here in arrays.blocks(len(contexts_N), max(1, CELLS // size)):
         contexts_C = np.repeat(contexts_N[here], size)
         words_C = np.tile(np.arange(size), len(contexts_C) // size)
         is_unseen_C = find(keys_M, make_keys(contexts_C, words_C, size)) == NOWHERE

@@ -126,7 +126,7 @@ def config_of(network: PortableNetwork, tokenizer: Tokenizer) -> dict[str, Any]:
         "connections": settings.connections,
         "cell": settings.model,
     }
-    if network.is_mixture:
+    if network.settings.output_layer == "mos":
         config |= {
             "mixture_components": settings.mixture_components,
             "mixture_size": settings.embedding_size,

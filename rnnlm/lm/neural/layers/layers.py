@@ -50,8 +50,7 @@ def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Te
 
     # torch's own kernel on the CPU takes ten nanoseconds an element for its mask, a tenth of a
     # training step; uniform numbers take two.
-    kept = torch.rand(shape, dtype=torch.float32) >= p
-    return x_TBE * (kept / (1 - p)).to(x_TBE.dtype)
+    return x_TBE * ((torch.rand(shape, dtype=torch.float32) >= p) / (1 - p)).to(x_TBE.dtype)
 
 
 # ---- The common parts of all layers: weights under torch's names, a state, a quick pass over a
@@ -539,9 +538,8 @@ def make_layer(settings: RecurrentSettings, number: int, input_width: int, width
     """Make layer `number` of a stack, counted from 0."""
     assert settings.cell is not None
     cell = settings.cell.of_layer(number)
-    layer = LAYERS[type(cell)]
-    if isinstance(cell, LstmCell) and cell.mogrifier_rounds:
-        layer = MogrifierLayer
+    is_gated = isinstance(cell, LstmCell) and cell.mogrifier_rounds
+    layer: Callable[..., Layer] = MogrifierLayer if is_gated else LAYERS[type(cell)]
     return layer(cell, input_width, width, settings.weight_drop)
 
 

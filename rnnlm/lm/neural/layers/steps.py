@@ -110,10 +110,9 @@ def gru_step(
         return normalised(F.linear(y_BH, W[rows]), norms[1][rows], b_hh[rows])
 
     r, z = torch.sigmoid(a_BG[:, gates] + of_state(h_BH, gates)).chunk(2, dim=1)
-    if reset_gate == "after":
-        n = torch.tanh(a_BG[:, candidate] + r * of_state(h_BH, candidate))
-    else:
-        n = torch.tanh(a_BG[:, candidate] + of_state(r * h_BH, candidate))
+    is_after = reset_gate == "after"
+    kept_BH = r * of_state(h_BH, candidate) if is_after else of_state(r * h_BH, candidate)
+    n = torch.tanh(a_BG[:, candidate] + kept_BH)
     kept = z if update_gate == "keep" else 1 - z
     return Step((1 - kept) * n + kept * h_BH, gates={"reset": r, "update": z, "candidate": n})
 
@@ -123,8 +122,7 @@ def normalised_gru_inputs(x_BE: Tensor, U: Tensor, b: Tensor, gain_G: Tensor) ->
     sums_BG = F.linear(x_BE, U)
     H = len(b) // 3
     gates = (slice(2 * H), slice(2 * H, None))
-    parts = [normalised(sums_BG[:, rows], gain_G[rows], b[rows]) for rows in gates]
-    return torch.cat(parts, dim=1)
+    return torch.cat([normalised(sums_BG[:, rows], gain_G[rows], b[rows]) for rows in gates], dim=1)
 
 
 def lstm_step(

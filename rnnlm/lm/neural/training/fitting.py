@@ -230,8 +230,7 @@ def take_one_thread_if_small(
     matrices = [weight for weight in network.parameters() if weight.dim() > 1]
     rows = [words if len(weight) == size else len(weight) for weight in matrices]
     width = [weight.numel() / len(weight) for weight in matrices]
-    multiplications = tokens * sum(map(operator.mul, rows, width))
-    if multiplications < SMALL_STEP:
+    if tokens * sum(map(operator.mul, rows, width)) < SMALL_STEP:
         _threads_before.append(torch.get_num_threads())
         torch.set_num_threads(1)
 

@@ -65,9 +65,8 @@ def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict
 
     If layers learn at different rates, each depth has its two groups, the highest layer's first.
     """
-    depths: dict[nn.Parameter, int] = {}
-    if settings.varies_by_layer:
-        depths = network.depths()  # type: ignore[operator]  # networks that can, have it
+    # Networks whose layers can, have it.
+    depths = network.depths() if settings.varies_by_layer else {}  # type: ignore[operator]
     trained = [weight for weight in network.parameters() if weight.requires_grad]
     for depth in sorted({0, *depths.values()}):
         weights = [weight for weight in trained if depths.get(weight, 0) == depth]
@@ -120,23 +119,18 @@ def clip_gradients(
     if norms is None:
         norms = gradient_norms(network)
     parameters = list(norms)
-    norm_before = torch.tensor(0.0)
-    if norms:
-        norm_before = torch.linalg.vector_norm(torch.stack(list(norms.values())))
-    norm = norm_before
+    every = torch.stack(list(norms.values())) if norms else torch.zeros(1)
+    norm = norm_before = torch.linalg.vector_norm(every)
     if settings.clip_value is not None:
         nn.utils.clip_grad_value_(parameters, settings.clip_value)
         if settings.clip_norm is not None:
             norm = nn.utils.get_total_norm(_gradients_of(parameters).values())
-    if settings.clip_norm is not None and not _is_within(norm, settings.clip_norm):
+    # Not where torch would multiply by exactly 1, if that is known without waiting for a device.
+    if settings.clip_norm is not None and (
+        norm.device.type != "cpu" or not settings.clip_norm / (norm + 1e-6) >= 1
+    ):
         nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, norm)
     return norm_before
-
-
-def _is_within(norm: Tensor, clip_norm: float) -> bool:
-    """Return whether torch would multiply all gradients by exactly 1, as far as that is known
-    without waiting for a device."""
-    return norm.device.type == "cpu" and bool(clip_norm / (norm + 1e-6) >= 1)
 
 
 class Penalty:

@@ -92,7 +92,7 @@ class Meter:
             return False
         if self.ranks.now:
             return self.now() > self.sent.at
-        return self.sent.has_arrived()
+        return self.sent.arrival is None or self.sent.arrival.query()
 
     def read(self) -> dict[str, Any]:
         """Return the numbers of the report that is due, under the names of
@@ -230,9 +230,6 @@ class _Sent:
     step_tokens: list[int]
     tokens: int
     at: float
-
-    def has_arrived(self) -> bool:
-        return self.arrival is None or self.arrival.query()
 
     def read(self) -> tuple[float, float, float, float]:
         """Return the sum of losses over tokens, the sum of gradient norms, the largest of them, and

@@ -256,12 +256,11 @@ class ProcessGroup(SingleProcess):
         )
         if not (isinstance(error, RuntimeError) and is_torchs):
             return None
-        why = f"{self.rank_info}: {message[-200:]}"
-        if "imed out" in message:
-            why = f"{self.rank_info} got no answer within {self.timeout}"
+        is_late = "imed out" in message
+        why = f" got no answer within {self.timeout}" if is_late else f": {message[-200:]}"
         return LostProcessError(
             "another process of the run is lost",
-            why,
+            f"{self.rank_info}{why}",
             "to continue from its last saved state, run the same command again",
         )
 

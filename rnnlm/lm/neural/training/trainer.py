@@ -223,26 +223,20 @@ class Trainer(state.StatefulParts):
             self.ranks.share_statistics(self.network)
             verdict = self.validation.run(self.step_count, stop, steers)
             if verdict is not None:
-                yield self.validation_event(verdict, stop)
+                yield Validated(
+                    step=self.step_count,
+                    epoch=self.source.epochs,
+                    figures={verdict.name: verdict.metric, **verdict.metrics},
+                    best=verdict.metric if self.best.metric is None else self.best.metric,
+                    improved=self.validation.improved,
+                    seconds=self.clock.elapsed(),
+                    model=self.objective.model(),
+                    criterion=verdict.name,
+                    is_share=verdict.is_share,
+                    share=self.validation.share,
+                    layers=self.layers.measure(self.step_count, self.ranks.own_stop(stop)),
+                )
         return verdict
-
-    def validation_event(
-        self, verdict: ValidationResult, stop: Callable[[], bool] = never
-    ) -> Validated:
-        """Make the event of a validation, and look at the layers for it."""
-        return Validated(
-            step=self.step_count,
-            epoch=self.source.epochs,
-            figures={verdict.name: verdict.metric, **verdict.metrics},
-            best=verdict.metric if self.best.metric is None else self.best.metric,
-            improved=self.validation.improved,
-            seconds=self.clock.elapsed(),
-            model=self.objective.model(),
-            criterion=verdict.name,
-            is_share=verdict.is_share,
-            share=self.validation.share,
-            layers=self.layers.measure(self.step_count, self.ranks.own_stop(stop)),
-        )
 
     def curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """Validate for the learning curve and the choice of weights; the run does not follow it."""

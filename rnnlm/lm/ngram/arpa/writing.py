@@ -70,7 +70,7 @@ def spell_symbols(symbols: Sequence[str], form: str = "ARPA") -> list[str]:
     spellings: dict[str, str] = {}
     taken = {*symbols, SENTENCE_START}
     for symbol in filter(_WHITE_SPACE.search, symbols):
-        spelling = _WHITE_SPACE.sub(_visible, symbol)
+        spelling = _WHITE_SPACE.sub(_by_number, symbol.replace(" ", "\u2581"))
         if spelling in taken:
             spelling = _WHITE_SPACE.sub(_by_number, symbol)
         if spelling in taken:
@@ -89,10 +89,6 @@ def spell_symbols(symbols: Sequence[str], form: str = "ARPA") -> list[str]:
             f"{first_of(examples, 5)}"
         )
     return [spellings.get(symbol, symbol) for symbol in symbols]
-
-
-def _visible(white_space: re.Match[str]) -> str:
-    return "\u2581" if white_space[0] == " " else _by_number(white_space)
 
 
 def _by_number(white_space: re.Match[str]) -> str:

@@ -93,9 +93,8 @@ class Level:
             if end < len(self):
                 last = max(first + 1, int(self.keys_M[end : end + 1][0]) >> bits)
             last = min(last, first + max(1, most))
-            end = len(self)
-            if last < contexts:
-                end = int(self.keys_M.searchsorted(np.uint64(last << bits)))
+            is_last = last == contexts
+            end = len(self) if is_last else int(self.keys_M.searchsorted(np.uint64(last << bits)))
             blocks.append(Block(first, last, start, end))
             first, start = last, end
         return blocks

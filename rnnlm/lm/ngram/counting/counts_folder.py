@@ -161,8 +161,12 @@ class CountsFolder:
         levels = self.levels()
         if not levels:
             raise self._files.error("it has no n-grams")
-        pieces = [piece for piece in self.index.pieces if piece.bytes]
-        list(in_threads(self._check_piece, pieces, processors()))
+        pieces = [
+            (f"{piece.name}.safetensors", piece.bytes, piece.sha256)
+            for piece in self.index.pieces
+            if piece.bytes
+        ]
+        list(in_threads(lambda piece: self._files.plain_file(*piece), pieces, processors()))
         below = None
         for n, level in enumerate(levels, start=1):
             if level.size != self.index.vocabulary_size:
@@ -171,9 +175,6 @@ class CountsFolder:
             if why:
                 raise self._files.error(f"order {n}: {why}")
             below = level
-
-    def _check_piece(self, piece: Piece) -> None:
-        self._files.plain_file(f"{piece.name}.safetensors", piece.bytes, piece.sha256)
 
 
 def load(folder: str | Path) -> CountsFolder:

@@ -123,8 +123,7 @@ def discounts_of(
         y = t[1] / (t[1] + 2 * t[2])
         discounts = j - (j + 1) * y * t[1:5] / t[:4]
     discounts[0] = 0.0
-    is_sound = (least <= discounts[1:]) & (discounts[1:] <= j[1:])
-    if t[1:4].all() and is_sound.all():
+    if t[1:4].all() and ((least <= discounts[1:]) & (discounts[1:] <= j[1:])).all():
         return discounts
     used = ", ".join(map(str, FALLBACK_DISCOUNTS))
     notices.add(

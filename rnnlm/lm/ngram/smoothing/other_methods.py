@@ -379,26 +379,22 @@ def given_weights(settings: NgramSettings) -> np.ndarray | None:
 def best_weights(heldout: HeldoutCounts, is_lower: bool) -> np.ndarray:
     """Return the weights that make the held-out text most probable."""
     # At the start of a line, longer contexts are as good as the longest one there is.
-    orders = len(heldout.ngrams_NT)
-    rows_NT = np.minimum(np.arange(orders)[:, None], heldout.longest_T - 1)
+    rows_NT = np.minimum(np.arange(len(heldout.ngrams_NT))[:, None], heldout.longest_T - 1)
     ngrams_NT = np.take_along_axis(heldout.ngrams_NT, rows_NT, axis=0)
     contexts_NT = np.take_along_axis(heldout.contexts_NT, rows_NT, axis=0)
 
     # Bucket 1 has the contexts whose order has a part: those seen, or all of them.
     is_possible_T = ngrams_NT.any(axis=0)
     relative_NT = (ngrams_NT / np.maximum(contexts_NT, 1))[:, is_possible_T]
-    buckets_NT = np.ones(relative_NT.shape, dtype=np.int64)
-    if is_lower:
-        buckets_NT = (contexts_NT[:, is_possible_T] > 0).astype(np.int64)
+    has_part_NT = (contexts_NT[:, is_possible_T] > 0) | (not is_lower)
     weights_NB, _ = expectation_maximization(
-        relative_NT, buckets_NT, 2, lowest=0.0, imagined=0.0, smallest_change=1e-6
+        relative_NT, has_part_NT.astype(np.int64), 2, lowest=0.0, imagined=0.0, smallest_change=1e-6
     )
 
     # Each order leaves the rest to those below; the lowest one takes all of it.
     taken_N = weights_NB[:, 1]
     taken_N[0] = 1.0
-    left_N = np.append(np.cumprod(1 - taken_N[:0:-1])[::-1], 1.0)
-    return taken_N * left_N
+    return taken_N * np.append(np.cumprod(1 - taken_N[:0:-1])[::-1], 1.0)
 
 
 # ---- Katz backoff (Katz 1987; Chen & Goodman 1999, section 2.4) with Good-Turing counts: seen

@@ -130,8 +130,7 @@ def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:
         return False
     if product_type(x_TBE) != torch.bfloat16:
         return True
-    is_wide = h_BH.shape[1] >= WIDE_LSTM
-    return cpu_has_bf16_kernels() and not (is_wide and torch.is_grad_enabled())
+    return cpu_has_bf16_kernels() and not (h_BH.shape[1] >= WIDE_LSTM and torch.is_grad_enabled())
 
 
 # ---- torch's own recurrent layers, called so that its quickest kernels do the work.
@@ -206,15 +205,10 @@ def whole_width(width: int) -> int:
 def kernel_type(x: Tensor) -> torch.dtype:
     """Return the type of the products, or fp32 (in which torch lets cuDNN take TF32) where cuDNN's
     layers have no bf16."""
+    cudnn = torch.backends.cudnn.version() or 0
+    has_bf16 = torch.__version__ >= TORCH_WITH_BF16 and cudnn >= CUDNN_WITH_BF16
     wanted = product_type(x)
-    return torch.float32 if wanted == torch.bfloat16 and not _cudnn_has_bf16() else wanted
-
-
-def _cudnn_has_bf16() -> bool:
-    return (
-        torch.__version__ >= TORCH_WITH_BF16
-        and (torch.backends.cudnn.version() or 0) >= CUDNN_WITH_BF16
-    )
+    return torch.float32 if wanted == torch.bfloat16 and not has_bf16 else wanted
 
 
 def _pad_with_zeros(x: Tensor, *widths: int) -> Tensor:
@@ -232,5 +226,4 @@ def _run(
     both directions, rows first."""
     before = [state_BH.unsqueeze(0).contiguous() for state_BH in states]
     settings = True, 1, 0.0, torch.is_grad_enabled(), False, False
-    state = tuple(before) if len(before) > 1 else before[0]
-    return layer(x_TBE, state, weights, *settings)
+    return layer(x_TBE, tuple(before) if len(before) > 1 else before[0], weights, *settings)
