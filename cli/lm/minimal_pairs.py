@@ -206,7 +206,7 @@ def _write_details(path: Path, scores: "Scores") -> None:
     from rnnlm.storage.files.outputs import save_file
 
     def lines() -> Iterator[bytes]:
-        # One record a pair and model: those of all models, then of the next pair.
+        # One record a pair and model: for all models, then for the next pair.
         for of_pair in zip(*scores.values(), strict=True):
             for name, score in zip(scores, of_pair, strict=True):
                 of_model = {"model": name} if len(scores) > 1 else {}

@@ -233,7 +233,7 @@ def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False)
 
         show_results(stored_evaluations(manifest))
 
-    # What to do with the model. A run that was stopped has to be continued first.
+    # The next steps with the model. A run that was stopped has to be continued first.
     if not is_stopped:
         name = shlex.quote(short_name(Path(finished.folder)))
         terminal.say(f"next: {registry.task(manifest.task).usage[0].format(name=name)}")

@@ -270,7 +270,7 @@ def saved_here() -> list[Path]:
 
 
 def _not_found(name: str) -> ModelError:
-    """Build a "model not found" error with a hint at what the name could mean."""
+    """Build a "model not found" error with a hint at names that could be meant."""
     is_path = os.sep in name
     missing = f"no model at {name}" if is_path else f"no model named {name!r}"
 
@@ -334,8 +334,8 @@ def shipped() -> list[Path]:
 
 
 def warn_if_trained_on(lines_hash: str, folders: Mapping[str, Path], what: str) -> None:
-    """Send a notice that names the models, each in its folder, that were trained on the text of
-    that hash. what: the use of the text: "weights", "settings"."""
+    """Send a notice that names the models, each in its folder, that were trained on the text with
+    this hash. what: the use of the text: "weights", "settings"."""
     names = [name for name, folder in folders.items() if _was_trained_on(folder, lines_hash)]
     if not names:
         return

@@ -40,7 +40,7 @@ class PickledByOrigin:
         return self._copied(vars(self))
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        """Copy the model as it is in memory, which may differ from that on disk."""
+        """Copy the model as it is in memory, which may differ from its files."""
         return self._copied(copy.deepcopy(vars(self), memo))
 
     def _copied(self, attributes: dict[str, Any]) -> Self:

@@ -138,8 +138,8 @@ class NeuralCache(AdaptedModel):
         """Return the cache's own probability of each target, and whether there was a pair in it,
         both (B, T).
 
-        `hidden_BSH`, `words_BR`: those in the state, then those at the T places, which are the last
-        S - 1 to S - T.
+        `hidden_BSH`, `words_BR`: the state's hidden states and words, then the ones of the T
+        places, which are the last S - 1 to S - T.
         """
         share_BT = torch.zeros(targets_BT.shape, device=hidden_BSH.device)
         is_filled_BT = torch.zeros(targets_BT.shape, dtype=torch.bool, device=hidden_BSH.device)

@@ -90,7 +90,7 @@ class UnigramCache(AdaptedModel):
 
     def shares(self, seen_BM: np.ndarray, targets_BT: np.ndarray) -> np.ndarray:
         """Return the cache's own probability of each target, fp64. `seen_BM`: the words in the
-        state, then those at the T places."""
+        state, then the words at the T places."""
         # The places that the cache holds at each of the T places.
         (B, M), T = seen_BM.shape, targets_BT.shape[1]
         last_T = np.arange(M - T, M)

@@ -1,6 +1,6 @@
 """Words as rows of character numbers, for networks that read words by their characters.
 
-The characters are those of the vocabulary's words, so the shapes of a network's weights follow from
+The vocabulary's words give the characters, so the shapes of a network's weights follow from
 settings and tokenizer alone; any other is the unknown character. `</s>` and `<unk>` are each a
 separate character. A word is read between a mark for its beginning and one for its end, at most 65
 with these (the bound of Kim et al. 2016): the rest of a longer word is not read. Shapes: W words, L

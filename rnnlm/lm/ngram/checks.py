@@ -27,7 +27,7 @@ def check_tables(model: NgramTables) -> None:
 
 
 def examine(model: NgramTables) -> tuple[str, str]:
-    """Return what is wrong with the tables, "" if nothing, and what they hold."""
+    """Return the faults of the tables, "" if there are none, and a summary of their content."""
     ngrams = "/".join(f"{len(values):,}" for values in model.values)
     return "; ".join(
         disorders(model)
@@ -35,7 +35,7 @@ def examine(model: NgramTables) -> tuple[str, str]:
 
 
 def disorders(model: NgramTables) -> Iterator[str]:
-    """Yield what is wrong: keys that are not sorted or point nowhere, values that are not numbers,
+    """Yield each fault: keys that are not sorted or point nowhere, values that are not numbers,
     probabilities above 1."""
     for n in range(1, model.order + 1):
         if n > 1:

@@ -7,7 +7,7 @@ from rnnlm import checkpoints
 
 @pytest.fixture
 def shipped(tmp_path, monkeypatch):
-    """Return a function that makes a folder that of the shipped models, with these in it."""
+    """Return a function that has the shipped models lie in a folder, under these names."""
 
     def ship(folder, *names):
         monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / folder)

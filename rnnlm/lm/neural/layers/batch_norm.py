@@ -8,9 +8,9 @@ from torch.nn import functional as F
 class BatchNorm(nn.Module):
     """y = g (x - mean) / sqrt(variance + 1e-5) + b, number by number, with learned g and b.
 
-    In training, mean and variance are those of the rows that come together (algorithm 1); in
+    In training, mean and variance are taken over the rows that come together (algorithm 1); in
     evaluation they are running ones, of which each batch has been a tenth (algorithm 2), so that
-    what a row gives does not depend on the rows beside it. A single row in training has no
+    a row's result does not depend on the rows beside it. A single row in training has no
     variance: it is normalised as in evaluation.
     """
 

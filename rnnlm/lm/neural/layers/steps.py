@@ -4,7 +4,7 @@ paper. `rnnlm export --hf` ships this file as it is, so it imports nothing else 
 Layers compute whole windows by faster kernels, whose inner values cannot be seen; a contract test
 holds the two equal, forward and backward. Weights have torch's names and shapes: U = weight_ih
 (gates H, E), W = weight_hh (gates H, H), the gates' rows stacked. s is the logistic function, *
-acts element by element, ' marks values of the step before. What a step reads comes as `a` = x U +
+acts element by element, ' marks values of the step before. Inputs come as `a` = x U +
 b, which does not wait for the step before: :func:`input_sums`.
 
 With layer normalisation (Ba, Kiros & Hinton 2016) LN(a) = g * (a - mean(a)) / sd(a), over all
@@ -118,7 +118,7 @@ def gru_step(
 
 
 def normalised_gru_inputs(x_BE: Tensor, U: Tensor, b: Tensor, gain_G: Tensor) -> Tensor:
-    """Return LN(x U) + b, that of r and z together, that of n by itself."""
+    """Return LN(x U) + b, normalised over r and z together, and over n by itself."""
     sums_BG = F.linear(x_BE, U)
     H = len(b) // 3
     gates = (slice(2 * H), slice(2 * H, None))

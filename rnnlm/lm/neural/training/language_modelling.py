@@ -181,7 +181,7 @@ def _perplexity(logprob: float, tokens: int) -> float:
 
 BLOCK_TOKENS = 1 << 20
 SHORTEST = 5  # tokens of a window whose length is drawn
-# Seeds that set the random numbers for lines, and for unknown words, apart from those for windows.
+# Seeds for drawing lines, and unknown words, with other random numbers than windows.
 LINES, UNKNOWN_WORDS = 1, 2
 OnDevice = Callable[[np.ndarray], Tensor]  # copies an array to the device
 

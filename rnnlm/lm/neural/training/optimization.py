@@ -280,7 +280,7 @@ class Averaging:
     """
 
     def __init__(self, settings: OptimizationSettings, network: nn.Module) -> None:
-        # What batch normalisation knows belongs to the weights of the same steps.
+        # The statistics of batch normalisation belong to the weights of the same steps.
         trained = {name: w for name, w in network.named_parameters() if w.requires_grad}
         averaged: dict[str, Tensor] = {**trained, **running_statistics(network)}
         self.names, self.weights = list(averaged), list(averaged.values())
