@@ -123,6 +123,8 @@ def body(settings: NetworkSettings, size: int) -> dict[str, Size]:
         fed_back = settings.embedding_size if feeds_vectors else size
         return gate_sizes(1, settings.input_width, settings.hidden_size, fed_back)
     assert isinstance(settings, FeedForwardSettings)
+
+    # The layer that reads the window of words, and the layers above it.
     window, width = settings.context_words * settings.input_width, settings.hidden_size
     arrays = gate_sizes(1, window, width)
     for number in range(settings.layers - 1):
