@@ -26,8 +26,7 @@ def trainer_of(task, name, rows=TRAIN, valid=VALID, both=False, form="plain", **
     resolved = settings_of(task, name, **settings)
     text = labelled(rows, task, both)
     data = data_of(resolved, text, valid and labelled(valid, task, both), form)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         return make_trainer(resolved, data)
 
 

@@ -49,8 +49,7 @@ def test_gpus_come_before_other_devices_and_take_bf16(two_gpus):
     assert resolve_device("cuda:1") == torch.device("cuda:1")
     with pytest.raises(DeviceError, match="there are 2 CUDA devices"):
         resolve_device("cuda:2")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         assert resolve_precision("auto", torch.device("cuda")) == "bf16"
         assert resolve_precision("auto", MPS) == "fp32"
         expected = "bf16" if devices.has_native_bf16(CPU) else "fp32"

@@ -92,8 +92,10 @@ def test_cudnn_takes_the_flat_weights_as_they_are(kind, E, H, precision, device)
     shapes = [(7, 4, E), (4, H), (gates * H, E), (gates * H, H), (gates * H,)]
     drawn = (torch.randn(shape, device=device, requires_grad=True) for shape in shapes)
     x_TBE, h_BH, *weights = drawn
-    with warnings.catch_warnings(), training_products(precision, torch.device(device)):
-        warnings.simplefilter("error")
+    with (
+        warnings.catch_warnings(action="error"),
+        training_products(precision, torch.device(device)),
+    ):
         if kind == "lstm":
             y_TBH, _ = lstm(x_TBE, h_BH, h_BH, *weights)
         elif kind == "gru":

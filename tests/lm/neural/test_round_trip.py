@@ -95,8 +95,7 @@ class Case:
     def trainer(self, device: str, initial: TrainingState | None = None, **settings) -> Trainer:
         """Make a trainer at the start of a run, or in the state `initial`."""
         resolved = self.resolved(device=device, **settings)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RnnlmWarning)
+        with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
             return MAKERS[self.task](resolved, self.data(resolved), initial)
 
     def save(self, folder: Path, model: Any) -> None:

@@ -35,8 +35,7 @@ def data_of(lines=LINES, held_out=None) -> TrainingData:
 
 
 def events_of(data: TrainingData, **settings) -> list:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         return list(fit(asked(**settings), data))
 
 
@@ -167,8 +166,7 @@ def test_an_order_beyond_the_longest_line_is_lowered_with_a_notice():
     with pytest.warns(RnnlmWarning, match=message):
         *_, fitted = fit(asked(order=7, smoothing="witten-bell"), data_of(["a b", "b", "a"]))
     assert fitted.model.order == 4
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RnnlmWarning)
+    with warnings.catch_warnings(action="error", category=RnnlmWarning):
         list(fit(asked(order=4, smoothing="witten-bell"), data_of(["a b", "b", "a"])))
 
 

@@ -25,8 +25,7 @@ def fitted(lines: list[str], tokenizer=None, **settings) -> NgramModel:
     tokenizer = tokenizer or make_tokenizer(TEXT)
     kind = registry.kind_of("ngram")
     data = TrainingData(tokenizer, Lines(lines).encode(tokenizer), None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         *_, last = kind.fit(small_settings(kind, **settings), data)
     return last.model
 

@@ -37,8 +37,7 @@ def build(name="mkn", order=3, sentences=SENTENCES, prune="0", size=SIZE, interp
     made = NgramSettings(order=order, smoothing=name, interpolate=interpolate)
     smoothing = ESTIMATORS[name](made, counts, heldout_counts(counts, ids_of([[1, 2, 5]]), END))
     tokenizer = SimpleNamespace(size=size, boundary_id=END, unk_id=None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         levels = list(estimate(counts, smoothing, pruning_thresholds(prune, counts.order)))
     unseen = smoothing.unseen_context_logprob
     return NgramModel.from_levels(levels, tokenizer, smoothing.normalised, unseen)

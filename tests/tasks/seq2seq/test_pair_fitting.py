@@ -81,8 +81,7 @@ def test_defaults_of_every_kind_learn_to_translate(name, tmp_path):
     flags = {"device": "cpu", "precision": "fp32", "threads": 1, **small}
     asked = {"task": "seq2seq", "model": name, "flags": flags, "output": tmp_path / "m"}
     request = TrainingRequest(text=("answers",), **asked)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         *_, fitted = train(plan(request))
     (line,) = translate(str(tmp_path / "m"), ["Good morning ."])
     assert line.hypotheses and math.isfinite(line.hypotheses[0].score)

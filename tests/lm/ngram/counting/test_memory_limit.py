@@ -34,8 +34,7 @@ def text(tmp_path, little_memory):
 def train(text, temp, memory="40k"):
     """Train a model beside the text."""
     settings = {"output": text.parent / "model", "overwrite": True, "memory": memory}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         rnnlm.train(text, model="ngram", order=3, temp=str(temp), **settings).wait()
 
 
@@ -158,6 +157,5 @@ def test_shards_too_large_for_the_memory_are_told(tmp_path):
         memory_limit._tell_large_shards(plan, store, little)
     # Those that are counted need no memory.
     store.finish(WrittenPiece(Piece(prefix_of(0), 0, "")))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         memory_limit._tell_large_shards(plan, store, little)

@@ -69,8 +69,7 @@ def trained(tmp_path, folder, stop=lambda: False, names=("f", "r"), **given):
     settings = small("tagging", **given)
     settings |= {"context_size": 4, "budget": "9steps", "validate_every_steps": 4}
     contextual = [str(tmp_path / name) for name in names]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         its = {"task": "tagging", "format": "columns", "contextual": contextual, **settings}
         list(train(files[0], valid=files[1], output=tmp_path / folder, stop=stop, **its))
     return tmp_path / folder
