@@ -333,7 +333,7 @@ class Transformers(Kind):
 # Abilities that commands and inspections may ask of models (`Kind.has`).
 _OF_NETWORKS = frozenset({"layers", "neighbours", "similarity", "gradcheck"})
 _OF_STATES = frozenset({"gates", "units", "spectrum"})
-_OF_PROBABILITIES = frozenset({"text", "memory", "cloze"})
+_OF_PROBABILITIES = frozenset({"text", "memory", "cloze", "beam"})
 _OF_LANGUAGE_MODELS = _OF_NETWORKS | _OF_PROBABILITIES | {"probe"}
 
 # The cells of recurrent layers, and the inspections of their states.
@@ -387,7 +387,10 @@ for _name, (_about, _of_states) in _CELLS.items():
         Labeller(_name, f"tags words: {_about}", _has | {"probe"}, "tagging"),
         Labeller(_name, f"classifies texts: {_about}", _has, "classification"),
         EncoderDecoder(
-            _name, f"reads a line and writes another: {_about}", _has | {"sources"}, "seq2seq"
+            _name,
+            f"reads a line and writes another: {_about}",
+            _has | {"sources", "beam"},
+            "seq2seq",
         ),
     ]
 TASK_KINDS += [

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.options import DecodingSettings
     from rnnlm.tasks.seq2seq.results import TranslatedLines
     from rnnlm.text.corpus import Given
+    from rnnlm.tools.inspection.beam import BeamInspection
     from rnnlm.tools.inspection.cloze import Cloze
     from rnnlm.tools.inspection.common import Source
     from rnnlm.tools.inspection.gates import GatesInspection
@@ -861,6 +862,23 @@ class Model(ModelHandle):
         from rnnlm.tools.inspection.probing import inspect_probe
 
         return inspect_probe(self.core, data, label_column=label_column, level=level)
+
+    def inspect_beam(
+        self, line: str = "", *, beam: int = 3, max_tokens: int = 4
+    ) -> "BeamInspection":
+        """Search for the likeliest continuation of a line by a beam, and record each step.
+
+        Args:
+            line: Beginning of a line, or source of an encoder-decoder.
+            beam: Number of continuations kept at each step.
+            max_tokens: Longest continuation, in tokens.
+
+        Returns:
+            The continuations of each step, as a tree.
+        """
+        from rnnlm.tools.inspection.beam import inspect_beam
+
+        return inspect_beam(self.core, line, beam=beam, max_tokens=max_tokens)
 
     def inspect_neighbours(self, words: Sequence[str], *, count: int = 10) -> "Neighbours":
         """Find the words whose vectors are nearest to the vectors of given words.

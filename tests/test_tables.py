@@ -119,6 +119,7 @@ INSPECTIONS = {
     "surface": lambda here: inspect_surface(grid=5, steps=3, updates=3),
     "step": lambda here: inspect_step(),
     "activations": lambda here: inspect_activations(),
+    "beam": lambda here: here.lstm.inspect_beam(WORDS[0]),
     "cloze": lambda here: here.lstm.inspect_cloze(here.folder / "cloze.tsv"),
     "probe": lambda here: inspect_probe(here.lstm, here.folder / "labels.tsv", **PROBED),
     "gradcheck": lambda here: inspect_gradcheck(here.lstm, repeated(1), tokens=8),
@@ -262,7 +263,7 @@ def test_html_of_words_is_escaped(here):
 PANELS = {
     "gates": 3, "units": 1, "memory": 2, "gradients": 2, "spectrum": 2, "surface": 2,
     "neighbours": 1, "analogy": 1, "similarity": 1, "gradcheck": 1, "sensitivity": 1,
-    "cloze": 1, "probe": 1, "step": 1, "activations": 6,
+    "cloze": 1, "probe": 1, "beam": 1, "step": 1, "activations": 6,
 }  # fmt: skip
 
 # Drawing takes longest; tests of these inspections draw the same.

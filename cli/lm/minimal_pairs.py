@@ -15,7 +15,7 @@ from rnnlm.errors import RnnlmWarning, notice
 
 from .. import terminal
 from ..help_sections import section, stacked
-from ..options import PATH, STANDARD_OUTPUT, one_on_stdout, own_file, refuse_if
+from ..options import STANDARD_OUTPUT, one_on_stdout, own_file, refuse_if
 
 if TYPE_CHECKING:
     from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, PairScores, TestSet
@@ -28,9 +28,6 @@ pairs_option = section(
     click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
                  help="Measure accuracy on minimal pairs: BLiMP, columns good and bad, agreement "
                       "templates, Winograd schemas; or bundled: homophones, agreement, recency."),
-    click.option("--plot", type=PATH, metavar="FILE.svg",
-                 help="With --pairs: plot accuracy by distance and attractors, or by kind, as "
-                      ".svg, .png or .pdf. Several models appear side by side."),
 )  # fmt: skip
 rare_pairs_options = section(
     "Minimal pairs",
@@ -71,15 +68,13 @@ _BESIDE = {"model_names", "pairs_source", "pairs_scoring", "output", "plot", "ov
 
 
 def take_request(
-    given: dict[str, Any], output: Path | None, as_json: bool, overwrite: bool
+    given: dict[str, Any], output: Path | None, plot: Path | None, as_json: bool, overwrite: bool
 ) -> PairsRequest | None:
     """Take the values of `pairs_options` out of `given`. Return None if no pairs are named."""
     source = given.pop("pairs_source")
     scoring = given.pop("pairs_scoring")
-    plot = given.pop("plot")
     if source is None:
         refuse_if(scoring, "--pairs-scoring needs --pairs.")
-        refuse_if(plot, "--plot needs --pairs.")
         return None
     _refuse_others()
     refuse_if(

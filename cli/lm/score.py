@@ -71,6 +71,10 @@ output_options = section(
         "Write to FILE.csv, .tsv, .jsonl or .parquet; - prints JSON. With --pairs: one record "
         "per pair."
     ),
+    click.option("--plot", type=options.PATH, metavar="FILE.svg",
+                 help="Plot the printed log-probabilities of sentences (or --probabilities) as "
+                      ".svg, .png or .pdf; with --pairs accuracy by distance and attractors, or by "
+                      "kind. Several models appear side by side."),
     options.overwrite_option("Replace existing files."),
     options.json_option,
 )  # fmt: skip
@@ -92,7 +96,8 @@ _ABOUT_INPUT = (
 @output_options
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
             targets: tuple[str, ...], device: str, as_json: bool, output: Path | None,
-            overwrite: bool, probabilities: bool, sort: bool, **given: Any) -> None:  # fmt: skip
+            plot: Path | None, overwrite: bool, probabilities: bool, sort: bool,
+            **given: Any) -> None:  # fmt: skip
     """Score sentences (or translations, given their sources).
 
     \b
@@ -116,7 +121,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     if options.is_standard_input(sentences):
         refuse_if(inputs, "- already means standard input: leave out --input.")
         sentences, inputs = (), ("-",)
-    pairs = take_request(given, output, as_json, overwrite)
+    pairs = take_request(given, output, plot, as_json, overwrite)
     if output == options.STANDARD_OUTPUT and not pairs:
         output, as_json = None, True
     refuse_if(sentences and inputs, "give either sentences or --input, not both.")
@@ -128,12 +133,16 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         sort and form != "table",
         "--sort is for the table that is printed: files and JSON keep the order of the input.",
     )
-    refuse_if(overwrite and not output and not pairs, "--overwrite needs --output FILE.")
+    refuse_if(plot and form not in ("", "table"), "--plot is for the table that is printed.")
+    refuse_if(
+        overwrite and not (output or plot or pairs),
+        "--overwrite needs --output FILE or --plot FILE.",
+    )
     wants_sources = bool(given["given_source"] or given["target_column"] or targets)
     model_names = options.chosen_models(model_names, "sources" if wants_sources else "text")
     scoring, reading = _settings(given, form)
     if not pairs:
-        _check_files(sentences, (*inputs, *targets), output)
+        _check_files(sentences, (*inputs, *targets), output, plot, overwrite)
 
     from rnnlm.scoring.sentences import of_arguments, read_sentences
     from rnnlm.scoring.several_models import reading_for
@@ -187,17 +196,27 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
             form=form,
             with_ids=bool(inputs),
             ranked=bool(sentences) or sort,
+            plot=plot,
         )
 
 
-def _check_files(sentences: tuple[str, ...], inputs: tuple[str, ...], output: Path | None) -> None:
+def _check_files(
+    sentences: tuple[str, ...],
+    inputs: tuple[str, ...],
+    output: Path | None,
+    plot: Path | None,
+    overwrite: bool,
+) -> None:
     options.check_texts(*inputs)
-    if output:
+    written = output or plot  # one of them at most
+    if written:
         from rnnlm.storage.files import outputs
         from rnnlm.text import sources
 
+        outputs.check_apart([written], sources.expand(inputs))
+    if output:
         outputs.check_file(output, overwrite=True)
-        outputs.check_apart([output], sources.expand(inputs))
+    options.check_plot(plot, overwrite and plot is not None)
     options.notice_file(sentences, "scored as a sentence", "to score its lines: --input {file}")
 
 

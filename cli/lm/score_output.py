@@ -11,8 +11,9 @@ import click
 
 from rnnlm.amounts import plural
 from rnnlm.errors import TextError, keyword
+from rnnlm.evaluation import plotting
 from rnnlm.events import never
-from rnnlm.scoring.output_formats import Scores, Tally, TextForm
+from rnnlm.scoring.output_formats import Scores, Tally, TextForm, scores_figure
 from rnnlm.scoring.rows import MEASURES, RowLayout
 from rnnlm.scoring.scorer import signature_before
 from rnnlm.scoring.sentence_scores import SentenceScore, likelihood_ratio
@@ -37,9 +38,10 @@ def show(
     form: str,
     with_ids: bool,
     ranked: bool,
+    plot: Path | None = None,
 ) -> None:
     """Print the scores in the format `form`: records as they come, or a table, the likeliest first
-    if it is `ranked`."""
+    if it is `ranked`; draw the table if there is to be a plot."""
     about = _About(models, settings)
     as_text = None if form == "table" else TextForm(form, settings, layout)
 
@@ -65,6 +67,10 @@ def show(
 
     if not as_text:
         show_table(scores, settings, with_ids, layout, ranked)
+    if plot:
+        in_order = _ranked(scores, next(iter(models))) if ranked else scores
+        plotting.save(scores_figure(in_order, layout.with_probability), plot)
+        terminal.say(f"saved in {plot}")
     about.say()
 
 

@@ -8,7 +8,7 @@ import click
 from ..help_sections import CommandGroup
 
 GROUPS = {  # as `rnnlm inspect --help` shows them
-    "Over time": ("gradients", "spectrum", "gates", "units", "memory", "cloze"),
+    "Over time": ("gradients", "spectrum", "gates", "units", "memory", "cloze", "beam"),
     "Word vectors": ("neighbours", "similarity"),
     "Layers": ("probe",),
     "Lessons": ("step", "activations", "surface", "gradcheck"),

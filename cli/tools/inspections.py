@@ -385,6 +385,33 @@ def find_cloze(**given: Any) -> "Inspection":
     return inspect_cloze(**given)
 
 
+# ---- `rnnlm inspect beam`: a beam search as a tree.
+
+
+@inspection_command(
+    "beam",
+    "one model",
+    click.argument("line", default=""),
+    number_option("--beam", default=3, help="Number of continuations kept at each step."),
+    number_option("--max-tokens", default=4, help="Longest continuation, in tokens."),
+)
+def find_beam(**given: Any) -> "Inspection":
+    """Show a beam search step by step.
+
+    \b
+    rnnlm inspect beam "the old man" --plot beam.svg
+    rnnlm inspect beam -m fra "how are you ?" --beam 2 --max-tokens 8
+
+    LINE is the beginning of a line, or the source of an encoder-decoder. At each step, each kept
+    continuation is extended by its likeliest tokens, and the best of all are kept. The sentence
+    below the table compares the result with greedy search, which keeps one. Texts are ranked by
+    their probability, without a length penalty; those that are cut off at --max-tokens count, too.
+    """
+    from rnnlm.tools.inspection.beam import inspect_beam
+
+    return inspect_beam(**given)
+
+
 # ---- `rnnlm inspect neighbours`: the words whose vectors lie nearest to a word's, or to the sum of
 # an analogy.
 

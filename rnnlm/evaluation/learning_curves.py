@@ -294,7 +294,8 @@ def curves_figure(
 
     criterion = drawn[0].criterion
     if criterion != PERPLEXITY:
-        label = f"validation {criterion.replace('_', ' ')}"
+        what = "mean of the labels' metrics" if criterion == "mean" else criterion
+        label = f"validation {what.replace('_', ' ')}"
     elif training:
         label = "perplexity per token"
     else:

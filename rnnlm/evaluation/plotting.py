@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,7 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "rnnlm",
     "text.parse_math": False,
+    "figure.constrained_layout.w_pad": 0.1,  # inches: other fonts are wider
 }
 
 
@@ -260,6 +261,32 @@ def with_bars(intervals: Sequence[tuple[float, float, float]]) -> "tuple[np.ndar
     middle_N, low_N, high_N = np.array(intervals, dtype=np.float64).reshape(-1, 3).T
     # Rounding may put an end on the other side.
     return middle_N, np.maximum([middle_N - low_N, high_N - middle_N], 0)
+
+
+def draw_bars(
+    axes: "Axes", names: Sequence[str], series: Mapping[str, Sequence[float | None]], form: str = ""
+) -> None:
+    """Draw a horizontal bar for each name and series, the first name on top; None has no bar. form:
+    how the value is written beside its bar; "": it is not."""
+    import numpy as np
+
+    for number, (label, values) in enumerate(series.items()):
+        places = np.arange(len(names)) + (number - (len(series) - 1) / 2) * 0.8 / len(series)
+        widths = [value or 0.0 for value in values]
+        colour, hatch = series_style(number).colour, "//" * (number // len(COLOURS))
+        bars = axes.barh(places, widths, 0.7 / len(series), label=label, color=colour, hatch=hatch)
+        if form:
+            texts = ["" if value is None else with_minus(format(value, form)) for value in values]
+            axes.bar_label(bars, texts, padding=3, fontsize=SMALL)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
+    axes.margins(x=0.12)
+    axes.invert_yaxis()
+
+
+def write_framed(axes: "Axes", place: tuple[float, float], text: str, colour: str) -> None:
+    """Write text into a frame of a colour."""
+    frame = {"boxstyle": "round", "facecolor": "white", "edgecolor": colour}
+    axes.text(*place, text, ha="center", va="center", bbox=frame, fontsize=SMALL, parse_math=False)
 
 
 def name_intervals(axes: "Axes") -> None:

@@ -7,11 +7,13 @@ regions. A number that is missing is an empty cell, and the last column says why
 
 import csv
 import io
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rnnlm.errors import visible
+from rnnlm.amounts import plural
+from rnnlm.errors import notice, visible
+from rnnlm.evaluation import plotting
 from rnnlm.scoring.rows import RowLayout, record
 from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.settings import ScoringSettings
@@ -61,6 +63,36 @@ def _cell(value: object) -> str:
         return repr(value)
     text = value if type(value) is str else cell_text(value)
     return text if text.isascii() and text.isprintable() else visible(text, kept="\t\n")
+
+
+# ---- The scores as a picture.
+
+MOST_BARS = 30
+LONGEST_SENTENCE = 32  # characters
+
+
+def scores_figure(
+    scores: Sequence[Scores], probabilities: bool, axes: "plotting.Axes | None" = None
+) -> "plotting.Figure":
+    """Draw the log-probability of each sentence by each model, or its probability, the first
+    sentence on top; a notice says so where there is no room for all."""
+    most = max(1, MOST_BARS // len(scores[0]))
+    if len(scores) > most:
+        notice(f"the plot shows the first {plural(most, 'sentence')} of {len(scores):,}")
+    names, series = [], defaultdict(list)
+    for by_model in scores[:most]:
+        for model, score in by_model.items():
+            value = score.probability if probabilities else score.logprob_nats
+            series[plotting.short_name(model)].append(value)
+        # Of a sentence that is cut, its end is shown: beginnings are often the same.
+        names.append(plotting.short_name(score.text, LONGEST_SENTENCE))
+    what, form = ("probability", ".2g") if probabilities else ("log-probability (nats)", ".1f")
+    height = max(2.0, 1.2 + 0.2 * len(names) * (len(series) + 0.6))
+    figure, axes = plotting.new_figure("", what, "", height=height, axes=axes)
+    plotting.draw_bars(axes, names, series, form)
+    if len(series) > 1:
+        plotting.legend_below(figure, axes)
+    return figure
 
 
 # ---- The counts.

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import re
 from unittest.mock import Mock
 
 import pytest
@@ -153,6 +154,36 @@ def test_several_model_run_resumes_only_with_same_models(rnnlm, models, two, her
     assert other.code == 1 and "-m was uni, uni+unigram and is now tiny, uni" in other.err
     assert rnnlm(*command, "s.jsonl").code == 0
     assert (here / "s.jsonl").read_bytes() == expected
+
+
+def test_scores_are_drawn_in_the_order_of_the_table(rnnlm, two, here):
+    asked = ["the man", "the zorp", "a man was", "--no-eos", "--probabilities"]
+    shown = rnnlm("score", *two, *asked, "--plot", "plot.svg")
+    rows = table(shown.out.split("\n\n")[0])
+    picture = (here / "plot.svg").read_text()
+    texts = [text for text in re.findall(">([^<>]+)</text>", picture) if text.strip()]
+    assert [text for text in texts if text in asked] == [row["sentence"] for row in rows[:3]]
+    assert {f"{float(row['probability']):.2g}" for row in rows} <= {
+        text.replace("\u2212", "-") for text in texts
+    }
+    assert {"tiny", "uni", "probability"} <= {*texts}
+    assert rnnlm("score", *two, *asked, "--plot", "plot.svg").code == 1
+    many = [f"{'a ' * n}the" for n in range(40)]
+    again = rnnlm("score", *two, *many, "--plot", "plot.svg", "--overwrite")
+    assert again.code == 0 and "the plot shows the first 15 sentences of 40" in again.err
+    assert ">log-probability (nats)</text>" in (here / "plot.svg").read_text()
+
+
+@pytest.mark.parametrize("options, message", [
+    ("--json", "for the table that is printed"), ("-o x.csv", "for the table that is printed"),
+    ("--plot x.doc", "does not have a plot suffix"), ("--input x.svg", "x.svg is also an input"),
+])  # fmt: skip
+def test_what_cannot_be_drawn_is_refused_first(rnnlm, two, here, options, message):
+    (here / "x.svg").write_text("the man\n")
+    words = [] if "--input" in options else ["the man"]
+    ended = rnnlm("score", *two, *words, "--plot", "x.svg", "--overwrite", *options.split())
+    assert ended.code == 2 and message in ended.err
+    assert (here / "x.svg").read_text() == "the man\n"
 
 
 def test_pairs_have_rows_for_each_model_and_differences(rnnlm, two, here):

@@ -9,7 +9,7 @@ from rnnlm.evaluation.plotting import short_name
 from rnnlm.evaluation.resampling import Interval
 
 INK = "#222222"  # pairs of models have no colours
-LONGEST = 28  # characters of a pair in a plot
+LONGEST = 28  # characters of a line beside a plot
 NARROW = 0.02  # narrower intervals are shown with four decimal places
 
 
@@ -67,10 +67,11 @@ def figure_of(
     if not known:
         return None
     label = f"difference in {known[0].unit}\n(bars: 95 % intervals)"
-    title = (
-        "Right" if known[0].higher_is_better else "Left"
-    ) + " of 0, the model named first is better"
-    height = 1.2 + 0.45 * len(known)
+    side = "Right" if known[0].higher_is_better else "Left"
+    title = f"{side} of 0, the model named first is better"
+    # The second model of long pairs is on a line of its own.
+    is_long = max(len(contrast.first + contrast.second) for contrast in known) > LONGEST - 3
+    height = 1.2 + (0.6 if is_long else 0.45) * len(known)
     labels = (title if axes else "", label, "")
     figure, (axes,) = plotting.new_panels([labels], height=height, axes=axes, heading=title)
 
@@ -85,7 +86,8 @@ def figure_of(
         form = "+.2f" if difference.high - difference.low >= NARROW else "+.4f"
         interval = bounds(difference.low, difference.high, form)
         numbers = plotting.with_minus(f"{amount(difference.estimate, form)} {interval}")
-        pair = short_name(f"{contrast.second} \u2212 {contrast.first}", LONGEST)
+        between = "\n\u2212 " if is_long else " \u2212 "
+        pair = between.join(short_name(name, LONGEST) for name in (contrast.second, contrast.first))
         names.append(f"{pair}\n{numbers}")
     axes.axvline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(known)), names, parse_math=False)

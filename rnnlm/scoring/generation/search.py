@@ -98,7 +98,7 @@ class Beams:
     def grow(self, token_RK: np.ndarray, logprob_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Extend the open texts by the best of each row's tokens. Return the rows that they come
         from, and the tokens."""
-        origin_LB, token_LB, total_LB = self._best_continuations(token_RK, logprob_RK)
+        origin_LB, token_LB, total_LB = self.best_continuations(token_RK, logprob_RK)
         is_at_limit_L = self.limits_S[self.text_L] == self.ids_RT.shape[1] + 1
         is_over_LB = (token_LB == self.boundary) | is_at_limit_L[:, None]
 
@@ -126,7 +126,7 @@ class Beams:
         self.ids_RT = np.concatenate([self.ids_RT[origin_R], token_R[:, None]], axis=1)
         return origin_R, token_R
 
-    def _best_continuations(
+    def best_continuations(
         self, token_RK: np.ndarray, logprob_RK: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the `beam` best continuations of each text: row, token and log-probability, (L,
@@ -156,11 +156,19 @@ class Beams:
 MOST_CELLS = 1 << 24  # of the scores, (R, V), that one call of the model gives
 
 
+# what sees each step: the beams before it, and the tokens that each row may take with their
+# log-probabilities, (R, K) each
+Watch = Callable[[Beams, np.ndarray, np.ndarray], None]
+
+
 def search(
-    model: LanguageModel, starts: TextStarts, settings: SearchSettings = SearchSettings()
+    model: LanguageModel,
+    starts: TextStarts,
+    settings: SearchSettings = SearchSettings(),
+    watch: Watch = lambda *step: None,
 ) -> list[list[GeneratedText]]:
     """Return for each text its `nbest` best continuations, best first; fewer where no more are
-    possible.
+    possible. watch: called at each step.
 
     The result for a text depends on the other texts only as far as the model's rounding does.
     """
@@ -181,6 +189,7 @@ def search(
     state, input_R = starts.state, np.asarray(starts.input_S)
     while len(input_R):
         (token_RK, logprob_RK), state = _read_in_parts(model, input_R, state, at_once, best_of_rows)
+        watch(beams, token_RK, logprob_RK)
         origin_R, input_R = beams.grow(token_RK, logprob_RK)
         if len(input_R) and not np.array_equal(origin_R, np.arange(len(token_RK))):
             state = state.select(origin_R)

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.errors import notice, visible
+from rnnlm.errors import notice
 from rnnlm.evaluation import plotting
+from rnnlm.evaluation.heat_maps import draw_heat_map
 from rnnlm.tabular import RecordList, Result, Row
 
 # ---- The results of translating a line.
@@ -146,36 +147,21 @@ def plot_attention(
 
     # A token gets the width of its letters if the page is wide enough for all; of more tokens, only
     # some are named.
-    source, target = _labels(attention.source_tokens), _labels(attention.target_tokens)
+    weights = attention.weights[:MOST_TOKENS, :MOST_TOKENS]
     longest = plotting.WIDEST - BESIDE
-    across, down = (INCHES_PER_TOKEN * len(tokens) for tokens in (source, target))
+    down, across = (INCHES_PER_TOKEN * tokens for tokens in weights.shape)
     width = min(longest, max(SMALLEST, across)) + BESIDE
     height = min(longest, max(SMALLEST, down)) + BELOW
     figure, axes = plotting.new_figure(TITLE, "source", "target", width, height, axes)
-    weights = attention.weights[:MOST_TOKENS, :MOST_TOKENS]
-    image = axes.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="auto")
-    for axis, tokens in ((axes.xaxis, source), (axes.yaxis, target)):
-        stride = -(-len(tokens) // int(longest / INCHES_PER_TOKEN))
-        axis.set_ticks(range(0, len(tokens), stride), tokens[::stride], parse_math=False)
-    # Letters are upright; longer tokens are rotated.
-    for label in axes.get_xticklabels():
-        label.set_rotation(90 if len(label.get_text()) > 1 else 0)
-    axes.grid(False)
-    figure.colorbar(image, ax=axes, label="weight of attention")
+    most = int(longest / INCHES_PER_TOKEN)
+    source, target = attention.source_tokens[:MOST_TOKENS], attention.target_tokens[:MOST_TOKENS]
+    draw_heat_map(
+        axes, weights, source, target, "Greys", highest=1.0, label="weight of attention",
+        most=most, most_down=most, longest=LONGEST_TOKEN,
+    )  # fmt: skip
     if path is not None:
         plotting.save(figure, Path(path))
     return figure
-
-
-def _labels(tokens: tuple[str, ...]) -> list[str]:
-    """Return the first tokens as they are shown: spaces visible, long ones cut."""
-    labels = []
-    for token in tokens[:MOST_TOKENS]:
-        label = "\u2423" if token == " " else visible(token)
-        if len(label) > LONGEST_TOKEN:
-            label = label[: LONGEST_TOKEN - 1] + "\u2026"
-        labels.append(label)
-    return labels
 
 
 class TranslatedLines(RecordList[TranslatedLine]):

@@ -117,7 +117,7 @@ class Inspection(Records, Result):
 
 Model = LanguageModel | registry.LabelModel | str | Path  # a model, or the name of one
 # Inspections that need probabilities only, which a model that adapts itself gives, too
-OF_PROBABILITIES = ("memory", "cloze")
+OF_PROBABILITIES = ("memory", "cloze", "beam")
 
 Models = Mapping[str, Model] | Sequence[Model]  # several, with a name for each
 
@@ -230,7 +230,7 @@ LACKS = {  # the parts that an inspection shows and other models do not have
     "spectrum": "recurrent weights",
     "gates": "gates and no hidden state",
     "units": "recurrent layers",
-    **dict.fromkeys(("memory", "cloze"), "probabilities of next words"),
+    **dict.fromkeys(OF_PROBABILITIES, "probabilities of next words"),
     **dict.fromkeys(("neighbours", "similarity"), "word vectors"),
     "probe": "layers with a state for each word",
     "gradcheck": "weights that are trained by gradients",

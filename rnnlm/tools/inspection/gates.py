@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import UsageError
+from rnnlm.evaluation.heat_maps import INCHES_PER_LABEL, MOST_LABELS, draw_heat_map, robust_highest
 from rnnlm.evaluation.plotting import TALLEST, WIDEST, Axes, Figure, new_panels, short_name
 from rnnlm.interface import Array, Device
 from rnnlm.lm.neural.activations import Activation
@@ -15,12 +16,6 @@ from rnnlm.lm.neural.layers.layers import BACKWARD, CELL, HIDDEN, Layer, LstmLay
 from rnnlm.lm.neural.trace import NamedLayer
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.tools.inspection.common import Inspection, Model, checked_sentence, load_models_for
-from rnnlm.tools.inspection.heat_maps import (
-    INCHES_PER_LABEL,
-    MOST_LABELS,
-    draw_heat_map,
-    robust_highest,
-)
 
 # ---- The values of one layer at each word of a line, as arrays, and numbers that summarise them.
 #

@@ -148,14 +148,8 @@ def _nearest(
 def draw_cosines(axes: "plotting.Axes", neighbours: Sequence[Neighbour]) -> None:
     """Draw a bar for each word, the first one on top."""
     names = [plotting.short_name(neighbour.word, 20) for neighbour in neighbours]
-    axes.barh(
-        range(len(neighbours)),
-        [neighbour.cosine for neighbour in neighbours],
-        color=plotting.COLOURS[0],
-    )
+    plotting.draw_bars(axes, names, {"": [neighbour.cosine for neighbour in neighbours]})
     axes.grid(visible=False, axis="y")
-    axes.set_yticks(range(len(neighbours)), names, parse_math=False)
-    axes.invert_yaxis()
 
 
 # ---- King - man + woman: an analogy as arithmetic on word vectors, 3CosAdd (Mikolov, Yih & Zweig

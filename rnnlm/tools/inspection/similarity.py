@@ -118,19 +118,13 @@ class Similarity(Inspection):
         figure, axes = plotting.new_figure(
             "Cosines of lines", "cosine", "", height=height, axes=axes
         )
-        for number, kind in enumerate(("one_hot", "words", "state")):
+        series = {}
+        for kind in ("one_hot", "words", "state"):
             values = [getattr(pair, kind) for pair in self.pairs]
             if any(value is not None for value in values):
-                axes.barh(
-                    np.arange(len(values)) + 0.25 * (number - 1),
-                    [value or 0.0 for value in values],
-                    height=0.22,
-                    label=kind.replace("_", "-"),
-                    color=plotting.COLOURS[number],
-                )
+                series[kind.replace("_", "-")] = values
         names = [f"{pair.first}\n{pair.second}" for pair in self.pairs]
-        axes.set_yticks(range(len(names)), names, parse_math=False)
-        axes.invert_yaxis()
+        plotting.draw_bars(axes, names, series, ".2f")
         plotting.legend_below(figure, axes)
         return figure
 

@@ -569,8 +569,12 @@ class StepInspection(Inspection):
         arrow = {"arrowstyle": "->", "color": plotting.REFERENCE}
         for t, word in enumerate(self.words[:shown]):
             name = plotting.short_name(word, 10)
-            _write(panel, (t, 0), f"{name}\n{brief(self.forward.x_TE[t])}", plotting.COLOURS[2])
-            _write(panel, (t, 1), f"h{t + 1}\n{brief(self.forward.h_TH[t])}", plotting.COLOURS[0])
+            plotting.write_framed(
+                panel, (t, 0), f"{name}\n{brief(self.forward.x_TE[t])}", plotting.COLOURS[2]
+            )
+            plotting.write_framed(
+                panel, (t, 1), f"h{t + 1}\n{brief(self.forward.h_TH[t])}", plotting.COLOURS[0]
+            )
             panel.annotate("", (t, 0.78), (t, 0.22), arrowprops=arrow)
             panel.text(t + 0.05, 0.26, "U")
             if t:
@@ -581,19 +585,12 @@ class StepInspection(Inspection):
                 target_name = plotting.short_name(self.targets[t] or "", 10)
                 text = f"p({target_name}) = {self.forward.y_TV[t, target]:.2g}"
                 loss = f"loss {t + 1}: {self.forward.losses[t]:.2f}"
-                _write(panel, (t, 2), f"{text}\n{loss}", plotting.REFERENCE)
+                plotting.write_framed(panel, (t, 2), f"{text}\n{loss}", plotting.REFERENCE)
                 panel.annotate("", (t, 1.78), (t, 1.22), arrowprops=arrow)
                 panel.text(t + 0.05, 1.5, "V")
                 reach = f"{self.backward.reach_TT[last, t]:.2g}"
                 panel.text(t - 0.05, 0.6, reach, ha="right", color=plotting.COLOURS[1])
         return figure
-
-
-def _write(panel: "plotting.Axes", place: tuple[float, float], text: str, colour: str) -> None:
-    """Write text into a frame of a colour."""
-    frame = {"boxstyle": "round", "facecolor": "white", "edgecolor": colour}
-    panel.text(*place, text, ha="center", va="center", bbox=frame, fontsize=plotting.SMALL,
-               parse_math=False)  # fmt: skip
 
 
 def brief(values: np.ndarray) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError, keyword, nearest
 from rnnlm.evaluation import error_rates, plotting
+from rnnlm.evaluation.heat_maps import draw_heat_map
 from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
 from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, Statistic, ratio, share
 from rnnlm.tabular import Result
@@ -250,29 +251,16 @@ def plot(matrix: Confusion, title: str = "") -> "plotting.Figure":
     width, height = inches + BESIDE, min(inches + 1.6, plotting.TALLEST)
     figure, axes = plotting.new_figure(title, "predicted label", "gold label", width, height)
 
-    # The colours: shares of rows, so that rare labels show as well as frequent ones.
+    # Colours are shares of rows, so that rare labels show as well as frequent ones. Numbers are
+    # written where the cells are large enough.
     share_KK = matrix.counts_KK / np.maximum(matrix.counts_KK.sum(axis=1, keepdims=True), 1)
-    axes.grid(visible=False)
-    cells = axes.pcolormesh(
-        share_KK, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.5
-    )
-    figure.colorbar(cells, ax=axes, label="share of the gold label")
-
-    # The axes: the first row on top, as in a table.
-    names = [plotting.short_name(label, 16) for label in matrix.labels]
-    axes.set_xticks(np.arange(size) + 0.5, names, rotation=90, parse_math=False)
-    axes.set_yticks(np.arange(size) + 0.5, names, parse_math=False)
-    axes.set_ylim(size, 0)
-
-    # The numbers, where the cells are large enough to be read.
     digits = len(f"{matrix.counts_KK.max(initial=0)}")
     cell_width = 72 * (inches - 0.5) / size  # points
-    if digits * plotting.LETTER * plotting.SMALL < cell_width:
-        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": plotting.SMALL}
-        for row, column in np.argwhere(matrix.counts_KK):
-            colour = "white" if share_KK[row, column] > 0.6 else "black"
-            count = str(matrix.counts_KK[row, column])
-            axes.text(column + 0.5, row + 0.5, count, color=colour, **style)
+    has_room = digits * plotting.LETTER * plotting.SMALL < cell_width
+    draw_heat_map(
+        axes, share_KK, matrix.labels, matrix.labels, "Blues", highest=1.0,
+        label="share of the gold label", numbers_YX=matrix.counts_KK if has_room else None,
+    )  # fmt: skip
     return figure
 
 

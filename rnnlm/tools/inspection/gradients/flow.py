@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
+from rnnlm.evaluation.heat_maps import INCHES_PER_LABEL, draw_heat_map, robust_highest
 from rnnlm.interface import Device, Tokenizer
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Table, to_builtins
@@ -18,7 +19,6 @@ from rnnlm.tools.inspection.common import Inspection, Models, Source, load_model
 from rnnlm.tools.inspection.gradients.curve import Curve, Trend
 from rnnlm.tools.inspection.gradients.jacobians import JacobianBounds
 from rnnlm.tools.inspection.gradients.measuring import LayerGradients, Settings, draw, measure
-from rnnlm.tools.inspection.heat_maps import INCHES_PER_LABEL, draw_heat_map, robust_highest
 from rnnlm.tools.inspection.untrained import UNTRAINED, with_starts
 
 

@@ -1,0 +1,191 @@
+"""Show a beam search as a tree: which continuations it keeps at each step, and which it drops
+(`rnnlm inspect beam`)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from rnnlm.evaluation import plotting
+from rnnlm.evaluation.heat_maps import shortened
+from rnnlm.interface import Device
+from rnnlm.lm.base.loading import SHIPPED
+from rnnlm.lm.base.span_scoring import reads_sources
+from rnnlm.scoring.generation.drawing import TextStarts, encoded_prompt, read_prompt
+from rnnlm.scoring.generation.search import Beams, search
+from rnnlm.scoring.generation.settings import SearchSettings
+from rnnlm.tabular import Result, Table
+from rnnlm.tools.inspection.common import (
+    Inspection,
+    Model,
+    check_positive,
+    checked_sentence,
+    load_model_for,
+)
+
+GREEDY = SearchSettings(beam=1, length_power=0.0)
+MOST_ROWS, MOST_STEPS = 30, 6  # that are drawn
+_LINES: dict[str, dict[str, Any]] = {
+    "best": {"color": plotting.COLOURS[1], "linewidth": 2.5},
+    "kept": {"color": plotting.COLOURS[0], "linewidth": 1.5},
+    "dropped": {"color": plotting.REFERENCE, "linestyle": ":"},
+}
+
+
+@dataclass(frozen=True)
+class BeamNode(Result):
+    """One continuation that the search looked at.
+
+    Attributes:
+        step: Number of its tokens.
+        token: The last of its tokens, as the tokenizer writes it.
+        text: All of its tokens as text.
+        logprob_nats: Log-probability of its tokens, in nats.
+        parent: Number of the continuation that it extends, from 0; None at the first step.
+        state: "kept": among the best of its step; "dropped"; or "best": the best text begins with
+            it.
+    """
+
+    step: int
+    token: str
+    text: str
+    logprob_nats: float
+    parent: int | None
+    state: Literal["best", "kept", "dropped"]
+
+
+@dataclass(frozen=True, repr=False)
+class BeamInspection(Inspection):
+    """A beam search for the continuation of one line.
+
+    Attributes:
+        line: The beginning of a line, or the source of an encoder-decoder.
+        beam: Width of the beam.
+        nodes: The continuations, step by step.
+        best: Text that the beam finds.
+        best_logprob_nats: Its log-probability, in nats.
+        greedy: Text that greedy search finds, which keeps one continuation at each step.
+        greedy_logprob_nats: Its log-probability, in nats.
+    """
+
+    line: str
+    beam: int
+    nodes: tuple[BeamNode, ...]
+    best: str
+    best_logprob_nats: float
+    greedy: str
+    greedy_logprob_nats: float
+
+    @property
+    def verdict(self) -> str:
+        """What the beam finds that greedy search does not."""
+        greedy = f'Greedy search finds "{self.greedy}" (log P {self.greedy_logprob_nats:.2f})'
+        if self.best == self.greedy:
+            return f"{greedy}, and a beam of {self.beam} nothing else."
+        times = math.exp(min(self.best_logprob_nats - self.greedy_logprob_nats, 700))
+        best = f'"{self.best}" (log P {self.best_logprob_nats:.2f})'
+        return f"{greedy}; a beam of {self.beam} finds {best}, {times:.3g} times as likely."
+
+    def tables(self) -> Sequence[Table]:
+        """Return the continuations, those of one beginning together."""
+        rows = [(node.step, node.text, node.logprob_nats, node.state) for node in self.nodes]
+        return [Table(("step", "text", "log P", "state"), tuple(rows), f"A beam of {self.beam}")]
+
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
+        """Draw the tree of the continuations, a column for each of the first steps. Wide beams are
+        drawn without what they drop.
+
+        Args:
+            axes: Draw there instead of in a new figure.
+        """
+        # Those of one parent are together, in the order of the parents, so that no lines cross.
+        places: dict[int | None, tuple[float, float]] = {None: (0.0, 0.0)}
+        drawn = {}
+        for step in range(1, MOST_STEPS + 1):
+            of_step = {}
+            for number, node in enumerate(self.nodes):
+                if node.step == step and (node.state != "dropped" or self.beam**2 <= MOST_ROWS):
+                    of_step[number] = (places[node.parent][1], -node.logprob_nats)
+            for row, number in enumerate(sorted(of_step, key=of_step.__getitem__)):
+                places[number] = (step, row - (len(of_step) - 1) / 2)
+                drawn[number] = self.nodes[number]
+        steps, most = (max(side) for side in zip(*places.values(), strict=True))
+        height = max(2.5, 1.2 + 0.62 * most)
+        title = f"A beam of {self.beam}: log P in nats"
+        figure, panel = plotting.new_figure(title, "", "", height=height, axes=axes)
+        panel.set_axis_off()
+        ends = {"xlim": (-0.5, steps + 0.5), "ylim": (most + 0.6, -most - 0.6)}
+        panel.set(xticks=[], yticks=[], **ends)
+
+        # Frames lie above the lines.
+        letters = int(plotting.WIDEST / (steps + 1) * 72 / (plotting.LETTER * plotting.SMALL))
+        root = plotting.short_name(self.line or "START", max(5, letters - 3))
+        plotting.write_framed(panel, (0, 0), root, _LINES["best"]["color"])
+        for number, node in drawn.items():
+            line = _LINES[node.state]
+            ends_of_line = zip(places[node.parent], places[number], strict=True)
+            panel.plot(*ends_of_line, zorder=1, label=node.state, **line)
+            logprob = plotting.with_minus(f"{node.logprob_nats:.1f}")
+            text = f"{shortened(node.token, max(3, letters - 8))} {logprob}"
+            plotting.write_framed(panel, places[number], text, line["color"])
+        plotting.legend_below(figure, panel)
+        return figure
+
+
+def inspect_beam(
+    model: Model = SHIPPED, line: str = "", *, beam: int = 3, max_tokens: int = 4,
+    device: str | Device = "auto",
+) -> BeamInspection:  # fmt: skip
+    """Search for the likeliest continuation of a line by a beam, and record each step.
+
+    model: a language model, which reads `line` as the beginning of a text, or an encoder-decoder,
+    whose source it is. beam: continuations kept at each step. max_tokens: of a continuation.
+
+    Raises:
+        UsageError: the model has no next words, or the beam or `max_tokens` is below 1.
+        TextError: the line cannot be read.
+        ModelError: there is no such model.
+    """
+    check_positive(beam=beam, max_tokens=max_tokens)
+    inspected = load_model_for("beam", model, device).model
+    decoder = getattr(inspected, "decoder", inspected)
+    tokenizer = decoder.tokenizer
+    if reads_sources(decoder):
+        states = decoder.states([checked_sentence(line)])
+        starts = TextStarts(states, np.array([tokenizer.boundary_id]), np.array([max_tokens]))
+    else:
+        starts = read_prompt(decoder, encoded_prompt(decoder, line), max_tokens)
+    seen: dict[tuple[int, ...], tuple[float, bool]] = {}
+
+    def record(beams: Beams, token_RK: np.ndarray, logprob_RK: np.ndarray) -> None:
+        """Record the continuations of a step, and which of them will be kept."""
+        origin_1B, token_1B, _ = beams.best_continuations(token_RK, logprob_RK)
+        kept = set(zip(origin_1B[0].tolist(), token_1B[0].tolist(), strict=True))
+        total_RK = beams.total_LP[0][:, None] + logprob_RK
+        for row, place in np.argwhere(total_RK > -np.inf).tolist():
+            token = int(token_RK[row, place])
+            ids = (*beams.ids_RT[row].tolist(), token)
+            seen[ids] = float(total_RK[row, place]), (row, token) in kept
+
+    [[best]] = search(decoder, starts, replace(GREEDY, beam=beam), watch=record)
+    [[greedy]] = search(decoder, starts, GREEDY)
+    symbols, numbers = tokenizer.symbols(), {ids: number for number, ids in enumerate(seen)}
+    nodes = []
+    for ids, (total, is_kept) in seen.items():
+        state: Literal["best", "kept", "dropped"] = "kept" if is_kept else "dropped"
+        if best.ids[: len(ids)] == ids:
+            state = "best"
+        text, parent = tokenizer.decode(ids), numbers.get(ids[:-1])
+        nodes.append(BeamNode(len(ids), symbols[ids[-1]], text, total, parent, state))
+    texts = [tokenizer.decode(found.ids) for found in (best, greedy)]
+    return BeamInspection(
+        line=line,
+        beam=beam,
+        nodes=tuple(nodes),
+        best=texts[0],
+        best_logprob_nats=best.logprob_nats,
+        greedy=texts[1],
+        greedy_logprob_nats=greedy.logprob_nats,
+    )

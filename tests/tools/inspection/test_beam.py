@@ -1,0 +1,60 @@
+"""A beam search that is shown step by step, against sums over every continuation."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from rnnlm.errors import TextError
+from rnnlm.tools.inspection.beam import inspect_beam
+from support import tiny_models
+from support.pictures import faults_of
+from support.tiny_seq2seq import varied_model
+
+
+@pytest.mark.parametrize("model", [tiny_models.fit("lstm"), varied_model()], ids=["lm", "seq2seq"])
+def test_nodes_have_the_probability_of_their_text_and_the_best_of_a_step_are_kept(model):
+    found = inspect_beam(model, "the cat", beam=3, max_tokens=3)
+    decoder = getattr(model, "decoder", model)
+    tokenizer = decoder.tokenizer
+    ids_of = {symbol: number for number, symbol in enumerate(tokenizer.symbols())}
+
+    def tokens_of(node):
+        before = () if node.parent is None else tokens_of(found.nodes[node.parent])
+        return (*before, ids_of[node.token])
+
+    read = [tokenizer.boundary_id]
+    state = decoder.initial_state(1)
+    if decoder is model:
+        read += tokenizer.encode(["the cat"]).ids[:-1].tolist()
+    else:
+        state = decoder.states(["the cat"])
+    for node in found.nodes:
+        ids = tokens_of(node)
+        inputs = np.array([[*read, *ids[:-1]]])
+        targets = np.array([[*read[1:], *ids]])
+        scores = np.asarray(decoder.score(inputs, targets, state)[0])[0]
+        assert node.logprob_nats == pytest.approx(float(scores[len(read) - 1 :].sum()), abs=1e-4)
+        assert node.text == tokenizer.decode(ids) and node.step == len(ids)
+    for _, step in itertools.groupby(found.nodes, lambda node: node.step):
+        ranked = sorted(step, key=lambda node: -node.logprob_nats)
+        assert [node.state != "dropped" for node in ranked] == [n < 3 for n in range(len(ranked))]
+    path = [node for node in found.nodes if node.state == "best"]
+    assert path[-1].text == found.best and path[-1].logprob_nats == found.best_logprob_nats
+
+
+def test_the_beam_finds_a_likelier_line_than_greedy_search():
+    found = inspect_beam("demo", "the old man")
+    assert (found.greedy, found.best) == ("was a man with", "looked at her,")
+    assert 'finds "looked at her," (log P -6.98), 6.35 times as likely.' in found.verdict
+    assert faults_of(found.figure()) == []
+    wide = inspect_beam("demo", "the old man", beam=9, max_tokens=10)
+    assert wide.best_logprob_nats > wide.greedy_logprob_nats
+    assert faults_of(wide.figure()) == []
+    alone = inspect_beam("demo", beam=1, max_tokens=1)
+    assert alone.best == alone.greedy and alone.verdict.endswith("a beam of 1 nothing else.")
+
+
+def test_an_encoder_decoder_needs_a_line():
+    with pytest.raises(TextError, match="no words"):
+        inspect_beam(varied_model())
