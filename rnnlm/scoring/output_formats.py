@@ -67,8 +67,7 @@ def _cell(value: object) -> str:
 
 # ---- The scores as a picture.
 
-MOST_BARS = 30
-LONGEST_SENTENCE = 32  # characters
+MOST_BARS, LONGEST_SENTENCE = 30, 32  # that are drawn; characters of a name
 
 
 def scores_figure(
