@@ -7,7 +7,7 @@ regions. A number that is missing is an empty cell, and the last column says why
 
 import csv
 import io
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -70,24 +70,24 @@ def _cell(value: object) -> str:
 MOST_BARS, LONGEST_SENTENCE = 30, 32  # that are drawn; characters of a name
 
 
-def scores_figure(
-    scores: Sequence[Scores], probabilities: bool, axes: "plotting.Axes | None" = None
-) -> "plotting.Figure":
+def scores_figure(scores: Sequence[Scores], probabilities: bool) -> "plotting.Figure":
     """Draw the log-probability of each sentence by each model, or its probability, the first
     sentence on top; a notice says so where there is no room for all."""
-    most = max(1, MOST_BARS // len(scores[0]))
-    if len(scores) > most:
-        notice(f"the plot shows the first {plural(most, 'sentence')} of {len(scores):,}")
-    names, series = [], defaultdict(list)
-    for by_model in scores[:most]:
-        for model, score in by_model.items():
-            value = score.probability if probabilities else score.logprob_nats
-            series[plotting.short_name(model)].append(value)
-        # Of a sentence that is cut, its end is shown: beginnings are often the same.
-        names.append(plotting.short_name(score.text, LONGEST_SENTENCE))
-    what, form = ("probability", ".2g") if probabilities else ("log-probability (nats)", ".1f")
+    shown = scores[: max(1, MOST_BARS // len(scores[0]))]
+    if len(shown) < len(scores):
+        notice(f"the plot shows the first {plural(len(shown), 'sentence')} of {len(scores):,}")
+    name, what, form = "logprob_nats", "log-probability (nats)", ".1f"
+    if probabilities:
+        name, what, form = "probability", "probability", ".2g"
+    series = {
+        plotting.short_name(model): [getattr(by_model[model], name) for by_model in shown]
+        for model in scores[0]
+    }
+    # Of a sentence that is cut, its end is shown: beginnings are often the same.
+    texts = [next(iter(by_model.values())).text for by_model in shown]
+    names = [plotting.short_name(text, LONGEST_SENTENCE) for text in texts]
     height = max(2.0, 1.2 + 0.2 * len(names) * (len(series) + 0.6))
-    figure, axes = plotting.new_figure("", what, "", height=height, axes=axes)
+    figure, axes = plotting.new_figure("", what, "", height=height)
     plotting.draw_bars(axes, names, series, form)
     if len(series) > 1:
         plotting.legend_below(figure, axes)

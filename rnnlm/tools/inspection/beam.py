@@ -25,6 +25,7 @@ from rnnlm.tools.inspection.common import (
     load_model_for,
 )
 
+State = Literal["best", "kept", "dropped"]
 GREEDY = SearchSettings(beam=1, length_power=0.0)
 MOST_ROWS, MOST_STEPS = 30, 6  # that are drawn
 _LINES: dict[str, dict[str, Any]] = {
@@ -53,7 +54,7 @@ class BeamNode(Result):
     text: str
     logprob_nats: float
     parent: int | None
-    state: Literal["best", "kept", "dropped"]
+    state: State
 
 
 @dataclass(frozen=True, repr=False)
@@ -157,7 +158,7 @@ def inspect_beam(
         starts = TextStarts(states, np.array([tokenizer.boundary_id]), np.array([max_tokens]))
     else:
         starts = read_prompt(decoder, encoded_prompt(decoder, line), max_tokens)
-    seen: dict[tuple[int, ...], tuple[float, bool]] = {}
+    seen: dict[tuple[int, ...], tuple[float, State]] = {}
 
     def record(beams: Beams, token_RK: np.ndarray, logprob_RK: np.ndarray) -> None:
         """Record the continuations of a step, and which of them will be kept."""
@@ -167,25 +168,29 @@ def inspect_beam(
         for row, place in np.argwhere(total_RK > -np.inf).tolist():
             token = int(token_RK[row, place])
             ids = (*beams.ids_RT[row].tolist(), token)
-            seen[ids] = float(total_RK[row, place]), (row, token) in kept
+            is_kept = (row, token) in kept
+            seen[ids] = float(total_RK[row, place]), "kept" if is_kept else "dropped"
 
     [[best]] = search(decoder, starts, replace(GREEDY, beam=beam), watch=record)
     [[greedy]] = search(decoder, starts, GREEDY)
     symbols, numbers = tokenizer.symbols(), {ids: number for number, ids in enumerate(seen)}
-    nodes = []
-    for ids, (total, is_kept) in seen.items():
-        state: Literal["best", "kept", "dropped"] = "kept" if is_kept else "dropped"
-        if best.ids[: len(ids)] == ids:
-            state = "best"
-        text, parent = tokenizer.decode(ids), numbers.get(ids[:-1])
-        nodes.append(BeamNode(len(ids), symbols[ids[-1]], text, total, parent, state))
-    texts = [tokenizer.decode(found.ids) for found in (best, greedy)]
+    nodes = [
+        BeamNode(
+            step=len(ids),
+            token=symbols[ids[-1]],
+            text=tokenizer.decode(ids),
+            logprob_nats=total,
+            parent=numbers.get(ids[:-1]),
+            state="best" if best.ids[: len(ids)] == ids else state,
+        )
+        for ids, (total, state) in seen.items()
+    ]
     return BeamInspection(
         line=line,
         beam=beam,
         nodes=tuple(nodes),
-        best=texts[0],
+        best=tokenizer.decode(best.ids),
         best_logprob_nats=best.logprob_nats,
-        greedy=texts[1],
+        greedy=tokenizer.decode(greedy.ids),
         greedy_logprob_nats=greedy.logprob_nats,
     )
