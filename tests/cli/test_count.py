@@ -1,4 +1,6 @@
-"""`rnnlm count`: what it prints, what it writes, what it refuses."""
+"""`rnnlm count`: what it prints, writes, adds up and refuses."""
+
+import re
 
 import pytest
 
@@ -74,3 +76,147 @@ def test_long_work_says_how_far_it_is(rnnlm, text, monkeypatch):
     assert counted.out == COUNTS
     expected = ["2 lines read", "order 1: 6 n-grams", "order 2: 7 n-grams", "13 n-grams written"]
     assert counted.err.splitlines()[-4:] == expected
+
+
+@pytest.fixture
+def texts(here):
+    """Write two texts, of which the second has a word more."""
+    (here / "a.txt").write_text("a b a c\n\nb b a\n")
+    (here / "b.txt").write_text("c b\na b a d\n")
+    return here
+
+
+@pytest.fixture
+def counts(rnnlm, texts):
+    """Count both texts: the second with its own words, b, and with those of the first, known."""
+    assert rnnlm("count", "a.txt", "-o", "a").code == 0
+    assert rnnlm("count", "b.txt", "-o", "b").code == 0
+    assert rnnlm("count", "b.txt", "-o", "known", "--tokenizer-from", "a").code == 0
+    return texts
+
+
+def test_a_folder_prints_what_the_text_prints(rnnlm, counts):
+    assert rnnlm("count", "a").out == rnnlm("count", "a.txt").out
+    assert rnnlm("count", "a", "-o", "a.tsv.gz").code == 0
+    expected = rnnlm("count", "a.txt", "--order", "2", "--only").out
+    assert rnnlm("count", "a", "--order", "2", "--only").out == expected
+    limited = rnnlm("count", "a", "--min-count", "2").out
+    assert limited == rnnlm("count", "a.txt", "--min-count", "2").out
+
+
+def test_the_share_of_unknown_words_is_printed(rnnlm, counts):
+    counted = rnnlm("count", "b.txt", "-o", "again", "--tokenizer-from", "a")
+    assert counted.err == "16.67% of the words are not in the vocabulary of a: 1 of 6 are <unk>\n"
+    assert "a <unk> </s>\t1\n" in rnnlm("count", "again").out
+
+
+def test_folders_of_different_words_add_up_and_train(rnnlm, counts):
+    assert rnnlm("count", "a", "b", "-o", "both", "--memory", "2G").code == 0
+    assert rnnlm("count", "a.txt", "b.txt", "-o", "whole").code == 0
+    whole = rnnlm("count", "a.txt", "b.txt").out
+    for printed in (["both"], ["whole"], ["a", "b"], ["b", "a"]):
+        assert rnnlm("count", *printed).out == whole
+    for name in ("both", "whole"):
+        asked = ("train", "--counts", name, "--model", "ngram", "-o", f"of-{name}")
+        assert rnnlm(*asked).code == 0
+    files = ["weights-*.safetensors", "vocab.txt"]
+    for pattern in files:
+        [found], [expected] = ((counts / f"of-{name}").glob(pattern) for name in ("both", "whole"))
+        assert found.read_bytes() == expected.read_bytes()
+
+
+def test_folders_of_the_same_words_keep_them(rnnlm, counts):
+    whole = rnnlm("count", "a.txt", "b.txt", "--tokenizer-from", "a").out
+    assert rnnlm("count", "a", "known").out == rnnlm("count", "known", "a").out == whole
+    found = rnnlm("count", "known", "a", "a", "--order", "1", "--min-count", "7").out
+    assert found == "a\t8\nb\t8\n"
+
+
+def test_a_memory_limit_counts_the_same(rnnlm, counts):
+    asked = ("count", "a.txt", "-o", "limited", "--memory", "2G", "--temp", "work")
+    ended = rnnlm(*asked)
+    assert ended.code == 0
+    # The limit is about private memory; pages of files are stated apart.
+    size = r"[0-9.,]+ [MG]B"
+    stated = rf"memory: at most {size} private \(limit 2\.0 GB\)"
+    assert re.fullmatch(rf"{stated}(; {size} of mapped files)?", ended.err.splitlines()[-1])
+    assert rnnlm("count", "limited").out == rnnlm("count", "a").out
+    assert not (counts / "work").exists()
+    assert rnnlm("count", "a", "b", "-o", "ab", "--temp", "work").code == 0
+    assert not list((counts / "work").iterdir())
+
+
+def test_prepared_texts_bring_their_tokenizer(rnnlm, counts):
+    assert rnnlm("prepare", "a.txt", "-o", "ready").code == 0
+    assert rnnlm("count", "ready", "-o", "of-ready").code == 0
+    assert rnnlm("count", "of-ready").out == rnnlm("count", "a").out
+    assert rnnlm("count", "ready", "-o", "again", "--tokenizer-from", "of-ready").code == 0
+    ended = rnnlm("count", "ready", "-o", "x", "--lowercase")
+    checked_error(ended, 2, "ready was prepared with another tokenizer")
+
+
+def test_a_name_with_a_suffix_is_a_file_unless_it_is_a_folder(rnnlm, counts):
+    assert rnnlm("count", "a.txt", "-o", "a.counts").code == 0
+    assert (counts / "a.counts").read_text() == rnnlm("count", "a").out
+    (counts / "a.1").mkdir()
+    assert rnnlm("count", "a.txt", "-o", "a.1").code == 0
+    assert rnnlm("count", "a.1").out == rnnlm("count", "a").out
+    (counts / "file").write_text("mine\n")
+    checked_error(rnnlm("count", "a.txt", "-o", "file"), 1, "file already exists")
+
+
+def test_counts_are_replaced_only_where_asked(rnnlm, counts):
+    checked_error(rnnlm("count", "b.txt", "-o", "a"), 1, "a already holds another result")
+    assert rnnlm("count", "b.txt", "-o", "a", "--overwrite").code == 0
+    assert rnnlm("count", "a").out == rnnlm("count", "b.txt").out
+
+
+@pytest.mark.parametrize(("arguments", "what"), [
+    (["a", "-o", "c"], "copy it, or name several folders to add them up"),
+    (["a", "a.txt"], "cannot be combined with a.txt"),
+    (["a.txt", "a", "-o", "c"], "cannot be combined with a.txt"),
+    (["a", "b", "-o", "a", "--overwrite"], "a is also an input"),
+    (["a", "--memory", "1G"], "--memory, --temp, --workers and --dask have no effect"),
+    (["a", "b", "--workers", "2"], "leave out --workers and --dask"),
+    (["a", "--lowercase"], "options for reading and tokenizing text have no effect"),
+    (["a", "b", "--tokenizer-from", "a"], "options for reading and tokenizing text have no effect"),
+    (["a.txt", "--memory", "1G"], "--memory, --temp, --workers and --dask need a folder"),
+    (["a.txt", "-o", "x", "--temp", "t"], "--temp needs --memory"),
+    (["a.txt", "-o", "x", "--min-count", "2"], "a folder holds all counts"),
+    (["a", "b", "-o", "x", "--only"], "a folder holds all counts"),
+    (["a.txt", "-m", "demo", "--tokenizer-from", "a"], "both name a tokenizer"),
+    (["a.txt", "--lowercase", "--tokenizer-from", "a"], "determines the tokenizer"),
+])  # fmt: skip
+def test_what_cannot_be_combined_is_wrong_usage(rnnlm, counts, arguments, what):
+    [first, *_] = checked_error(rnnlm("count", *arguments), 2, "")
+    assert what in first
+
+
+@pytest.mark.parametrize(("other", "code", "what"), [
+    ("short", 2, "a and short have different orders"),
+    ("lower", 2, "a and lower have different tokenizers"),
+    ("letters", 2, "a and letters have different tokenizers"),
+    ("blank", 2, "the texts of a and blank were read differently"),
+    ("empty", 1, "no counts in empty"),
+    ("missing", 1, "no counts in missing"),
+    ("damaged", 1, "the counts in damaged are damaged"),
+])  # fmt: skip
+def test_what_cannot_be_added_is_an_error(rnnlm, counts, other, code, what):
+    made = {
+        "short": ["--order", "2"], "lower": ["--lowercase"], "letters": ["--tokenizer", "char"],
+        "blank": ["--blank-lines", "keep"], "damaged": [],
+    }  # fmt: skip
+    if other in made:
+        assert rnnlm("count", "b.txt", "-o", other, *made[other]).code == 0
+    (counts / "empty").mkdir()
+    if other == "damaged":
+        piece = next((counts / "damaged").glob("*order-1*"))
+        piece.write_bytes(piece.read_bytes()[:-1])
+    for folders in (["a", other], ["a", "b", other]):
+        checked_error(rnnlm("count", *folders, "-o", "x"), code, what)
+    assert not (counts / "x").exists()
+
+
+def test_a_missing_folder_is_named_as_missing(rnnlm, counts):
+    _, why, _ = checked_error(rnnlm("count", "missing", "a", "b"), 1, "no counts in missing")
+    assert why == "  why: there is no such folder"

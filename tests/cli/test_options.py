@@ -1,6 +1,12 @@
+"""Options that several commands share."""
+
+from dataclasses import fields
+
 import pytest
 
 from rnnlm.cli import main as entry
+from rnnlm.cli.tools.serve import command
+from rnnlm.tools.serving.settings import ServingSettings
 from support.failures import checked_error
 
 ONE_MODEL = [
@@ -65,3 +71,8 @@ def test_a_setting_called_as_elsewhere_is_spelled_out(rnnlm, given, instead):
 
 def test_other_commands_have_no_settings_of_training(rnnlm):
     checked_error(rnnlm("score", "--lr", 3), 2, "No such option '--lr'")
+
+
+def test_every_setting_is_an_option():
+    options = {parameter.name for parameter in command.params}
+    assert {field.name for field in fields(ServingSettings)} <= options
