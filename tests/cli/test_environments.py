@@ -22,10 +22,10 @@ import pytest
 
 from rnnlm import system
 from rnnlm.cli.main import run
-from rnnlm.parallel import inline_pool
+from rnnlm.parallel import ProcessExecutor, inline_pool
 from rnnlm.text.prepared import preparation
 from support.commands import environment
-from support.failures import fingerprint
+from support.failures import contents, fingerprint
 from support.forks import FORK, run_command
 
 pytestmark = pytest.mark.processes
@@ -119,14 +119,6 @@ def launch(
         assert word not in err, err
     assert not [path for path in place.rglob("*") if path.suffix in (".new", ".tmp")]
     return Ended(ended.returncode, ended.stdout or b"", err)
-
-
-def content(place) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(place)): path.read_bytes()
-        for path in place.rglob("*")
-        if path.is_file()
-    }
 
 
 BARE = {
@@ -293,7 +285,7 @@ def test_no_space_keeps_what_was_there(place, rnnlm, monkeypatch, name):
     monkeypatch.setattr(preparation, "process_pool", lambda count: inline_pool())
     output, arguments = OUTPUT[name], COMMANDS[name]
     assert rnnlm(*arguments).code == 0
-    before = content(place)
+    before = contents(place)
     for number in (
         (errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOSPC) if name == "train" else (errno.ENOSPC,)
     ):
@@ -302,7 +294,7 @@ def test_no_space_keeps_what_was_there(place, rnnlm, monkeypatch, name):
         assert ended.code == 1 and ended.errors[0].startswith("error: cannot write"), ended.err
         assert os.strerror(number) in ended.errors[1]
         assert number in (errno.EIO, errno.EROFS) or "free some space" in ended.errors[2]
-        assert content(place) == before
+        assert contents(place) == before
     assert rnnlm(*arguments, "--overwrite").code == 0 and (place / output).exists()
 
 
@@ -323,13 +315,24 @@ def failing_disk(number: int):
 )
 def test_a_limit_to_the_size_of_files(place, tmp_path, name):
     """As a quota is, whose error a write tells, not fsync."""
-    before, said = content(place), tmp_path / "said"
+    before, said = contents(place), tmp_path / "said"
     process = FORK.Process(target=run_there, args=(place, WRITING[name], said, 2000))
     process.start()
     process.join(60)
     assert process.exitcode == 1
     assert "error: cannot write" in said.read_text() and "File too large" in said.read_text()
-    after = content(place)
+    after = contents(place)
     assert {name: after.get(name) for name in before} == before
     # scores that are there stay, to be gone on with
     assert name == "score -o" or after.keys() <= before.keys()
+
+
+def test_nothing_planted_in_the_folder_runs(here, monkeypatch):
+    """A worker runs no file in the current folder that has the name of a module, even where this
+    process finds modules in it, as under `python -m rnnlm`."""
+    for name in ("rnnlm", "torch", "numpy", "click", "pickle"):
+        Path(f"{name}.py").write_text("open(__file__ + '-was-run', 'w').close()\n")
+    monkeypatch.syspath_prepend(here)
+    with ProcessExecutor(1) as workers:
+        assert workers.submit(len, "abc").result() == 3
+    assert not list(here.glob("*-was-run"))

@@ -11,6 +11,7 @@ import pytest
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.lock import OWNER
 from support.commands import TINY
+from support.failures import contents
 
 SHORT = (*TINY, "--budget", "2steps")
 # what each command is given, by what it writes; OUT is that
@@ -89,10 +90,6 @@ def replaced(monkeypatch, here):
 
     monkeypatch.setattr(os, "replace", replace)
     return seen
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def refusal(outcome, target: str) -> bool:

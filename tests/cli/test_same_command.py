@@ -1,9 +1,10 @@
 """The same command again: it finds its result, and names what differs from another one."""
 
 import os
-from pathlib import Path
 
 import pytest
+
+from support.failures import contents
 
 COMMANDS = {
     "count to a file": "count text.txt -o OUT.tsv", "count to a folder": "count text.txt -o OUT",
@@ -21,11 +22,6 @@ LIST = """u\tREF\t\tthe man was here
 u\t1\t-3\tthe men was here
 u\t2\t-4\tthe man was here
 """
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path): path.read_bytes() for path in paths}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -18,16 +18,18 @@ def checked_error(ended, code: int, what: str) -> list[str]:
     """Return the lines of the error message, after the checks that apply to every error."""
     assert (ended.code, ended.out) == (code, ""), ended
     labels = [line[:7] for line in ended.errors]
-    assert labels in (
-        ["error: "],
-        ["error: ", "  why: "],
-        ["error: ", "  try: "],
-        ["error: ", "  why: ", "  try: "],
-    ), ended.err
+    more = [label for label in ("  why: ", "  try: ") if label in labels]
+    assert labels == ["error: ", *more], ended.err
     assert ended.errors[0].startswith(f"error: {what}"), ended.err
     assert ended.errors == ended.err.splitlines()[-len(labels) :]
     assert "internal error" not in ended.err and "Traceback" not in ended.err
     return ended.errors
+
+
+def contents(folder) -> dict[str, bytes]:
+    """Return all files in a folder and those below it."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def fingerprint(folder) -> str:

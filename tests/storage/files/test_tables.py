@@ -74,23 +74,6 @@ def test_spreadsheet_semicolons_are_read(tmp_path):
     assert (row.where, row.values) == (f"{path}, line 3", {"a": "1", "b,c,d": "2"})
 
 
-@pytest.mark.parametrize("name, content, message", [
-    ("a.jsonl", b"{", "line 1: not JSON"), ("a.jsonl", b"7\n", "line 1: not a JSON object"),
-    ("a.jsonl", b'{"a": nan}', "line 1: not JSON"),
-    ("a.json", b"[1]", "element 1: not a JSON object"), ("a.json", b"[", "not JSON"),
-    ("a.csv", b'a\n"x', "not readable as a table"),
-    ("a.tsv", b"a\n\xff\n", "line 2, byte 1: not UTF-8"),
-    ("a.csv", b"a,b,a\n1,2,3\n", "line 1: column 'a' appears twice"),
-    ("a.parquet", b"junk", "cannot read"),
-    ("a.csv.gz", b"\x1f\x8b\x08junk", "cannot read"), ("a.txt", b"x", "does not have a table suffix"),
-])  # fmt: skip
-def test_invalid_table_error_names_the_place(tmp_path, name, content, message):
-    path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(TextError, match=message):
-        values(path)
-
-
 def test_parquet_columns_keep_types_and_mixed_become_text(tmp_path):
     columns = {  # what is written, and what is read
         "n": ([1, None, 3], [1, None, 3]), "mixed": ([1.5, "x", True], ["1.5", "x", "1"]),

@@ -5,7 +5,7 @@ import gzip
 import json
 import os
 import threading
-from dataclasses import asdict, fields, replace
+from dataclasses import fields
 
 import numpy as np
 import pyarrow
@@ -15,7 +15,6 @@ import pytest
 import rnnlm
 from rnnlm.errors import ModelError, OutputError, RnnlmError, RnnlmWarning, TextError, UsageError
 from rnnlm.parallel import ProcessExecutor
-from rnnlm.storage.files.lock import OWNER, Owner
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS, EncodedText
@@ -260,23 +259,3 @@ def test_tables_and_data_sets_are_prepared_in_chunks(tmp_path, corpus_text, prep
     assert len({(end.lines_hash, end.tokens, end.lines) for end in ends}) == 1
     shards = [len(prepared_text.load(tmp_path / f"of-{name}").index.shards) for name in names]
     assert min(shards) > 2
-
-
-def test_only_one_run_prepares_in_a_folder(tmp_path, text, prepared):
-    running = rnnlm.prepare(text, tmp_path / "prepared", workers=0)
-    next(running)
-    for how in ({}, {"overwrite": True}):
-        with pytest.raises(OutputError, match="another process is writing .*prepared"):
-            prepared(**how)
-    list(running)
-    prepared("other")
-    assert content(tmp_path / "prepared") == content(tmp_path / "other")
-
-
-def test_a_killed_runs_lock_is_replaced(tmp_path, prepared):
-    prepared("unbroken")
-    folder = tmp_path / "prepared"
-    folder.mkdir()
-    (folder / OWNER).write_text(json.dumps(asdict(replace(Owner.this(), process=4711))))
-    prepared()
-    assert content(folder) == content(tmp_path / "unbroken")

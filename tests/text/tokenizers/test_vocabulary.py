@@ -1,5 +1,3 @@
-from collections import Counter
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,15 +5,6 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import ModelError
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
-
-COUNTS = Counter({"b": 3, "a": 3, "c": 5, "rare": 1})
-
-
-def test_symbols_come_by_descending_count_ties_by_spelling():
-    vocabulary = Vocabulary.from_counts(COUNTS, {"</s>": 2, "<unk>": 4})
-    assert vocabulary.symbols == ("</s>", "<unk>", "c", "a", "b", "rare")
-    assert vocabulary.counts_V.tolist() == [2, 4, 5, 3, 3, 1]
-
 
 symbols = st.lists(st.text(st.characters(codec="utf-8")) | st.text("\\tnr0\t\n\r\0"), unique=True)
 

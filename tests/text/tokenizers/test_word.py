@@ -10,25 +10,10 @@ from hypothesis import strategies as st
 
 from support.tiny_models import make_tokenizer
 
-TEXT = ["the cat sat on the mat", "the <unk> sat", "a cat"]
-
-
-def test_ids_of_a_small_text():
-    tokenizer = make_tokenizer(TEXT)
-    assert tokenizer.symbols() == ["</s>", "<unk>", "the", "cat", "sat", "a", "mat", "on"]
-    assert tokenizer.counts_V.tolist() == [3, 1, 3, 2, 2, 1, 1, 1]
-    assert (tokenizer.boundary_id, tokenizer.unk_id) == (0, 1)
-    assert (tokenizer.size, tokenizer.input_size) == (8, 8)
-    assert tokenizer.starts_word_V.all() and tokenizer.keeps_text and tokenizer.keeps_case
-    encoded = tokenizer.encode(["the cat\tsat", "", "a <unk> dog  the"])
-    assert encoded.ids.tolist() == [2, 3, 4, 0, 0, 5, 1, 1, 2, 0]
-    assert encoded.offsets.tolist() == [0, 4, 5, 10]
-    assert encoded.oov.tolist() == [7]  # the dog; a literal <unk> is not
-
 
 def test_punctuation_is_split_off_except_apostrophes_inside_words():
     tokenizer = make_tokenizer(["x"], split_punctuation=True)
-    assert not tokenizer.keeps_text and tokenizer.keeps_case
+    assert not tokenizer.keeps_text and tokenizer.keeps_case and tokenizer.starts_word_V.all()
     line = "\"Don't,\" she said: 3.5% (or <unk>) \u2014 the dogs' rock'n'roll \u2019tis l\u2019eau!"
     expected = (
         "\" Don't , \" she said : 3 . 5 % ( or <unk> ) \u2014 the dogs ' rock'n'roll "
@@ -131,7 +116,7 @@ def test_the_fingerprint_ignores_counts():
 
 
 def test_ids_become_text_again():
-    tokenizer = make_tokenizer(TEXT)
+    tokenizer = make_tokenizer(["the cat sat on the mat", "the <unk> sat", "a cat"])
     assert tokenizer.decode(tokenizer.encode(["the cat", "", "a  dog"]).ids) == "the cat\n\na <unk>"
     assert tokenizer.decode([]) == ""
     assert tokenizer.decode([2, 3]) == "the cat"
