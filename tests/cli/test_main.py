@@ -116,9 +116,8 @@ def test_the_script_for_completion_is_printed(capsys, monkeypatch, shell, begins
 
 
 def test_a_closed_pipe_ends_silently(start, models):
-    process = start(
-        "score", "-m", models.unigram, "--input", corpora.part("english", "train"), "--json"
-    )
+    text = corpora.part("english", "valid")  # more than a pipe holds, and soon scored
+    process = start("score", "-m", models.unigram, "--input", text, "--json")
     process.stdout.readline()
     process.stdout.close()
     assert process.wait(60) == 141
