@@ -1,7 +1,8 @@
-"""Whatever is wrong with what a person gives: the right exit code, a line each for what, why and
-the way out, no traceback, and nothing that was there before is lost."""
+"""Whatever is wrong with what a person gives, or with the model that is named: the right exit code, a line
+each for what, why and the way out, no traceback, and nothing that was there before is lost."""
 
 import pytest
+import torch
 
 from rnnlm.storage.files.reading import LONGEST_LINE
 from support.failures import checked_error, fingerprint
@@ -99,7 +100,7 @@ def test_smaller_batch_is_reported_for_short_texts(rnnlm, models, here):
     )
 
 
-BAD_SETTINGS = {  # beside those of tests/hostile, for their hints
+BAD_SETTINGS = {  # beside those of test_hostile_settings, for their hints
     "setting of another model": (["--model", "unigram", "--set", "layers=2"],
                                  "a model of kind unigram has no setting 'layers'",
         "add --model rnn"),
@@ -139,3 +140,35 @@ def test_non_utf8_file_names_are_read_and_written(rnnlm, models, here):
 def test_non_utf8_bytes_from_a_real_shell(spawn, models):
     ended = spawn("score", "-m", models.unigram, b"a\xff".decode("utf-8", "surrogateescape"))
     assert ended.code == 1 and "not UTF-8 (byte 2 is 0xff)" in ended.err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.parametrize("command", ["train", "eval", "score", "generate"])
+def test_cuda_without_a_cuda_device(rnnlm, models, copied, command):
+    before = fingerprint(copied)
+    arguments = {
+        "train": ["train", models.text, *SHORT, "-o", copied, "--overwrite"],
+        "eval": ["eval", "-m", models.lstm, models.valid],
+        "score": ["score", "-m", models.lstm, "the man"],
+        "generate": ["generate", "-m", models.lstm],
+    }[command]
+    lines = checked_error(rnnlm(*arguments, "--device", "cuda"), 1, "device cuda is not available")
+    assert lines[-1] == "  try: use --device cpu or auto"
+    assert fingerprint(copied) == before
+
+
+@pytest.mark.parametrize("name, what, why", [
+    ("nothere", "no model named 'nothere'", ""),
+    ("no/where", "no model at no/where", "there is no such folder"),
+    ("empty", "no model at empty", "holds no config.json"),
+    ("a.txt", "no model at a.txt", "it is a file"),
+])  # fmt: skip
+@pytest.mark.parametrize("command", [
+    ["score", "x"], ["info"], ["generate"], ["eval", "a.txt"],
+    ["train", "a.txt", "--tokenizer-from"],
+])  # fmt: skip
+def test_models_that_are_none(rnnlm, here, name, what, why, command):
+    (here / "empty").mkdir()
+    (here / "a.txt").write_text("the man\n")
+    named = [*command, name] if command[0] == "train" else [*command, "-m", name]
+    assert why in checked_error(rnnlm(*named), 1, what)[1]

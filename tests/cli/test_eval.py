@@ -1,4 +1,12 @@
+"""`rnnlm eval` of language models, taggers and classifiers."""
+
+import json
+import shutil
+
+import pytest
+
 import rnnlm as library
+from support.tiny_tasks import VALID, columns, json_lines, table
 
 
 def test_command_and_library_say_the_same(rnnlm, models):
@@ -26,3 +34,132 @@ def test_blank_line_handling_is_chosen_and_in_signature(rnnlm, models, here):
         chosen = "" if way == "skip" else f"--blank-lines {way}"
         result = rnnlm(f"eval -m {models.unigram} text --json {chosen}").json
         assert result["sentences"] == sentences and f"|blank:{way}|" in result["signature"]
+
+
+COUNTED = (
+    "sentences words accuracy accuracy_known precision recall f1 macro_f1 exact_match by_type"
+).split()
+
+
+@pytest.fixture
+def metrics(rnnlm):
+    """Return a function that gives the metrics of the first column of labels from `rnnlm eval
+    --json`."""
+
+    def of(*arguments):
+        outcome = rnnlm("eval", "-m", *arguments, "--json")
+        assert outcome.code == 0, outcome.err
+        return outcome.json["columns"][0]
+
+    return of
+
+
+@pytest.mark.parametrize("task", ["classifier", "translator"])
+def test_the_columns_of_training_are_found_in_other_tables(rnnlm, request, here, task):
+    model = request.getfixturevalue(task)
+    header, *rows = model.valid.read_text().splitlines(keepends=True)
+    (here / "other.csv").write_text("".join([header, *rows]).replace("\t", ","))
+    (here / "bare.tsv").write_text("".join(rows))
+    expected, other, bare = (
+        rnnlm("eval", "-m", model.folder, file, "--json")
+        for file in (model.valid, "other.csv", "bare.tsv")
+    )
+    assert without(other.json, "seconds") == without(expected.json, "seconds")
+    assert without(bare.json, "seconds", "columns") == without(expected.json, "seconds", "columns")
+    assert "bare.tsv has no header: its columns are identified by content" in bare.err
+
+
+def without(result, *names):
+    return {name: value for name, value in result.items() if name not in names}
+
+
+@pytest.mark.parametrize("name", ["tagger", "classifier", "slot_tagger"])
+def test_validation_metrics_match_those_stored_by_training(rnnlm, request, name):
+    trained = request.getfixturevalue(name)
+    stored = json.loads((trained.folder / "config.json").read_text())["results"]["valid"]
+    found = rnnlm("eval", "-m", trained.folder, trained.valid, "--json", "--confusions", 0).json
+    assert [each.pop("confusions") for each in found["columns"]] == [[]] * len(stored["columns"])
+    assert without(found, "seconds", "loss_nats") == without(stored, "seconds", "loss_nats")
+    # Training was on the CPU; where there is a GPU, eval adds up the same fp32 numbers in another
+    # order.
+    assert found["loss_nats"] == pytest.approx(stored["loss_nats"], abs=1e-5)
+
+
+def test_table_has_metrics_confusions_and_signature_per_column(rnnlm, slot_tagger):
+    rows = rnnlm("eval", "-m", slot_tagger.folder, slot_tagger.valid).rows
+    assert rows[0] == ["measure", "slots", "intent"] and ["sentences", "16", "16"] in rows
+    assert ["type of slots", "precision", "recall", "f1", "right", "predicted", "gold"] in rows
+    assert [row[0] for row in rows if row[0].startswith("all")] == ["all columns right"]
+    assert rows[-2][0].startswith("signature of slots: f1|")
+    assert rows[-1][0].startswith("signature of intent: accuracy|")
+
+
+def test_metrics_are_independent_of_data_format_and_scheme(metrics, here, tagger):
+    expected = metrics(tagger.folder, tagger.valid)
+    (here / "valid.jsonl").write_text(json_lines(VALID))
+    iob1 = [
+        (words, [label.replace("B-", "I-") for label in slots], intent)
+        for words, slots, intent in VALID
+    ]
+    (here / "iob1.conll").write_text(columns(iob1))
+    by_column = "valid.jsonl --input-format jsonl --column words --label-column slots"
+    for given in (by_column, "iob1.conll --scheme iob1"):
+        found = metrics(tagger.folder, *given.split())
+        for name in COUNTED:
+            assert found[name] == expected[name], (given, name)
+
+
+def test_unseen_labels_count_as_wrong_and_are_reported(rnnlm, here, tagger, classifier):
+    unseen = columns([("fly me home".split(), ["O", "O", "B-home"], "")] * 3)
+    (here / "unseen.conll").write_text(unseen)
+    outcome = rnnlm("eval", "-m", tagger.folder, "unseen.conll", "--json")
+    found = outcome.json["columns"][0]
+    assert (found["unseen_labels"], found["unseen_count"]) == ({"B-home": 3}, 3)
+    assert (found["by_type"]["home"]["gold"], found["recall"]) == (3, 0)
+    assert found["accuracy"] <= 2 / 3
+    note = "3 of the labels do not occur in the training data; they count as wrong: 'B-home' (3)"
+    assert outcome.err.count(note) == 1
+
+    rows = [("fly me to rome".split(), [], "flight"), ("is it late".split(), [], "delay")]
+    (here / "unseen.tsv").write_text(table(rows))
+    outcome = rnnlm("eval", "-m", classifier.folder, "unseen.tsv", "--json")
+    assert outcome.json["columns"][0]["unseen_labels"] == {"delay": 1}
+    assert "'delay' (1)" in outcome.err
+
+
+def test_confusions_are_listed_and_drawn(rnnlm, here, classifier, slot_tagger):
+    turned = {"flight": "fare", "fare": "flight"}
+    rows = [(words, slots, turned[intent]) for words, slots, intent in VALID]
+    (here / "turned.tsv").write_text(table(rows))
+    asked = f"eval -m {classifier.folder} turned.tsv --plot matrix.svg"
+    found = rnnlm(f"{asked} --json --confusions 1").json["columns"][0]
+    [most] = found["confusions"]
+    assert most["count"] == max(each["gold"] - each["right"] for each in found["by_type"].values())
+    assert {most["gold"], most["predicted"]} == set(turned)
+    assert "gold label" in (here / "matrix.svg").read_text()
+    assert "already exists" in rnnlm(asked).err
+    rnnlm(f"eval -m {slot_tagger.folder} {slot_tagger.valid} --plot matrix.svg --overwrite")
+    assert (here / "matrix-slots.svg").exists() and (here / "matrix-intent.svg").exists()
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ("--context reset", "--context needs a language model, and model is a tagger"),
+    ("--blank-lines documents", "--blank-lines needs a language model, and model is a tagger"),
+    ("--beam 2", "--beam needs an encoder-decoder, and model is a tagger"),
+    ("--plot x.txt", "x.txt does not have a plot suffix"),
+    ("--label-column 1,2 --scheme none", "the data has 1, 2; the model predicts 2"),
+    ("--label-column 9", "no column '9'"),
+])  # fmt: skip
+def test_what_does_not_go_with_labels_is_refused(rnnlm, here, tagger, options, message):
+    shutil.copytree(tagger.folder, here / "model")
+    outcome = rnnlm(f"eval -m model {tagger.valid} {options}")
+    assert outcome.code in (1, 2) and message in outcome.err and not outcome.out
+
+
+def test_options_of_labels_are_not_for_language_models(rnnlm, models):
+    outcome = rnnlm(f"eval -m {models.unigram} {models.valid} --scheme bio --confusions 3")
+    assert outcome.code == 2
+    assert (
+        f"--scheme, --confusions need a tagger or a classifier, and {models.unigram} is a language "
+        "model" in outcome.err
+    )

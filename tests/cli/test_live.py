@@ -179,11 +179,8 @@ def test_a_loss_beyond_floats_is_an_infinite_perplexity():
 def test_counting_tells_what_was_estimated(capsys):
     with live.display_for(kind_of("ngram")) as display:
         display.show(Counted(2, 12_345, 0.25))
-        display.show(
-            Estimated(
-                (10, 12_345), {"discounts of order 1": [0.5, 1.0, 1.5]}, 2_000_000, 150_000_000, 0.5
-            )
-        )
+        discounts = {"discounts of order 1": [0.5, 1.0, 1.5]}
+        display.show(Estimated((10, 12_345), discounts, 2_000_000, 150_000_000, 0.5))
         display.show(replace(VALIDATED, figures={"ppl_token": 148.0071}))
         display.show(replace(VALIDATED, figures={"ppl_token": math.inf}))
     assert capsys.readouterr().err.splitlines() == [

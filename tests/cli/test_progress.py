@@ -104,11 +104,8 @@ def test_scoring_is_watched_to_its_end(rnnlm, models, here, monkeypatch, command
     monkeypatch.setattr(terminal, "PROGRESS_SECONDS", 0.0)
     ended = rnnlm(*command.format(models.valid, models.lstm, models.lstm).split())
     assert ended.code == 0, ended.err
-    scored = [
-        line.split(": ")[-1].split()
-        for line in ended.err.splitlines()
-        if line.endswith("tokens scored")
-    ]
+    told = [line for line in ended.err.splitlines() if line.endswith("tokens scored")]
+    scored = [line.split(": ")[-1].split() for line in told]
     assert scored and scored[-1][0] == scored[-1][2]
 
 

@@ -99,9 +99,8 @@ def test_arguments_file_and_standard_input_give_records_in_their_order(score, he
     shown = score("--json", *lines)
     assert shown.out == score("--json --input sentences.txt").out
     piped = (here / "sentences.txt").read_bytes()
-    assert (
-        shown.out == score("--json", stdin=piped).out == score("--json --input -", stdin=piped).out
-    )
+    for options in ("--json", "--json --input -"):
+        assert score(options, stdin=piped).out == shown.out
     assert [record["text"] for record in shown.records] == lines
     assert [record["words"] for record in shown.records] == [6, 0, 1, 0, 1]
     assert [record["oov"] for record in shown.records] == [[], [], ["zorp"], [], []]
@@ -362,12 +361,9 @@ def test_the_signature_on_stderr_is_that_of_eval(rnnlm, score, models):
 def test_killed_run_resumes_to_the_same_file(
     rnnlm, models, here, start, corpus_lines, monkeypatch, name, options
 ):
-    (here / "text.jsonl").write_text(
-        "".join(
-            json.dumps({"text": line, "item": number}) + "\n"
-            for number, line in enumerate((corpus_lines * 30)[:3_000])  # twelve chunks
-        )
-    )
+    rows = enumerate((corpus_lines * 30)[:3_000])  # twelve chunks
+    lines = (json.dumps({"text": line, "item": number}) + "\n" for number, line in rows)
+    (here / "text.jsonl").write_text("".join(lines))
     command = ["score", "-m", models.unigram, "--input", "text.jsonl", *options, "--output"]
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 250)
     whole = rnnlm(*command, f"whole-{name}")

@@ -72,11 +72,8 @@ def test_held_out_examples_have_all_labels(data, task):
         for _, kind, resolved in [resolve_request(request)]
     ]
     train, valid = found[0].data.train.examples, found[0].data.valid.examples
-    labels = {
-        label
-        for each in valid
-        for label in (*each.text_labels, *(row[0] for row in each.word_labels))
-    }
+    of_words = {row[0] for each in valid for row in each.word_labels}
+    labels = of_words.union(*(each.text_labels for each in valid))
     assert (
         (len(train), len(valid)) == (80, 20) and labels == set("0123") and not {*train} & {*valid}
     )

@@ -1,4 +1,5 @@
-"""What a model's folder is checked for when it is loaded; tests/hostile has a table of damages."""
+"""What a model's folder is checked for when it is loaded; test_hostile_model_folders has a
+table of damages."""
 
 import numpy as np
 import pytest
@@ -25,15 +26,15 @@ def test_in_memory_model_is_hashed_on_loading(tmp_path, save, name):
     folder = tmp_path / "m"
     save(folder)
     (path,) = folder.glob(name)
-    flip_a_bit(path) if name == "weights-*" else damage(
-        path, lambda data: data.replace(b"cat", b"cot")
-    )
+    if name == "weights-*":
+        flip_a_bit(path)
+    else:
+        damage(path, lambda data: data.replace(b"cat", b"cot"))
     with pytest.raises(ModelError) as caught:
         stored_model.load(folder, "cpu")
     assert (caught.value.what, caught.value.hint) == (f"the model at {folder} is damaged", HINT)
-    assert caught.value.why == (
-        f"{path.name} has changed: its SHA-256 does not match the recorded one"
-    )
+    why = f"{path.name} has changed: its SHA-256 does not match the recorded one"
+    assert caught.value.why == why
 
 
 def test_what_is_hashed_is_what_is_used(tmp_path, monkeypatch):
@@ -56,13 +57,10 @@ def test_files_too_large_for_settings_are_not_read(tmp_path, monkeypatch):
     save_lstm(tmp_path)
     with open(weights_file(tmp_path), "ab") as stream:
         stream.truncate(1 << 40)  # with a hole: it takes no space
-    edit_config(
-        tmp_path,
-        lambda content: content["files"][weights_file(tmp_path).name].update(bytes=1 << 40),
-    )
-    with pytest.raises(
-        ModelError, match="the weights do not fit the settings: they take more than"
-    ):
+    name = weights_file(tmp_path).name
+    edit_config(tmp_path, lambda content: content["files"][name].update(bytes=1 << 40))
+    what = "the weights do not fit the settings: they take more than"
+    with pytest.raises(ModelError, match=what):
         stored_model.load(tmp_path, "cpu")
 
 

@@ -72,17 +72,8 @@ def test_a_damaged_config(folders, name, data):
         st.sampled_from(sorted(config["settings"])),
         odd_json,
     )
-    put(
-        path,
-        data.draw(
-            st.one_of(
-                damaged(whole),
-                changed(config).map(sealed).map(json_bytes),
-                deep_json,
-                setting.map(sealed).map(json_bytes),
-            )
-        ),
-    )
+    of_values = (changed(config) | setting).map(sealed).map(json_bytes)
+    put(path, data.draw(damaged(whole) | deep_json | of_values))
     try:
         loads(folders[name])
     finally:
@@ -95,12 +86,8 @@ def weights_of(folder, data):
     path, config = next(folder.glob("weights-*")), folder / "config.json"
     whole, recorded = path.read_bytes(), config.read_bytes()
     put(path, data)
-    put(
-        config,
-        recorded.replace(
-            hashlib.sha256(whole).hexdigest().encode(), hashlib.sha256(data).hexdigest().encode()
-        ),
-    )
+    before, after = (hashlib.sha256(found).hexdigest().encode() for found in (whole, data))
+    put(config, recorded.replace(before, after))
     try:
         yield
     finally:

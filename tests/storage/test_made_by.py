@@ -1,4 +1,5 @@
-"""What a model's folder says of how it was made, and what does not depend on it."""
+"""What a model's folder says of how it was made, and what does not depend on it; who was trained on a
+text is said when something is to be found on it."""
 
 import dataclasses
 import json
@@ -11,11 +12,14 @@ import pytest
 
 import rnnlm
 from rnnlm.cli.main import run
-from rnnlm.storage import provenance
+from rnnlm.lm.base.loading import warn_if_trained_on
+from rnnlm.storage import model_folder, provenance
 from rnnlm.storage.model_folder import read_manifest
 from rnnlm.storage.provenance import made_by_command, made_now, shown_command
 from rnnlm.training import info
+from support.failures import notices_of
 from support.saved_models import edit_config, save_unigram
+from support.tiny_models import fit, mixture
 
 DATE = "2026-11-26T01:02:03Z"
 NOW = {}
@@ -122,3 +126,36 @@ def test_it_may_be_missing():
     edit_config(Path("m"), lambda stored: stored.pop("made_by"))
     assert info.describe("m")["made_by"] is None
     assert "made by" not in dict(info.summary("m"))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Save models: one trained on the text `a`, one on `b`, and a mixture of both. Return their
+    folders by name."""
+    found = {name: tmp_path / name for name in ("one", "other", "both")}
+    for name, text in (("one", "a"), ("other", "b")):
+        model_folder.save(found[name], fit("unigram"), "unigram", {}, 0, {"train_data": text})
+    both = mixture([("unigram", {})] * 2, [0.5, 0.5])
+    parts = [found["one"], found["other"]]
+    model_folder.save(found["both"], both, "mixture", {}, 0, {}, parts)
+    return found
+
+
+def said(lines_hash, folders) -> list[str]:
+    return notices_of(lambda: warn_if_trained_on(lines_hash, folders, "weights"))
+
+
+def test_models_and_mixtures_trained_on_text_are_named(folders):
+    (notice,) = said("b", folders)
+    assert notice == (
+        "other and both were trained on this very text: weights found on it "
+        "flatter them; use held-out text"
+    )
+    (notice,) = said("a", {"one": folders["one"], "other": folders["other"]})
+    assert notice == (
+        "one was trained on this very text: weights found on it flatter it; use held-out text"
+    )
+
+
+def test_of_a_held_out_text_nothing_is_said(folders):
+    assert said("c", folders) == said("a", {"other": folders["other"]}) == []

@@ -218,11 +218,8 @@ def test_companion_files_are_removed_unless_training_continues(tmp_path):
         model_folder.save(
             folder, make_unigram(0.5), "unigram", settings, 1, {}, continues_run=continues_run
         )
-        return sorted(
-            path.name
-            for path in folder.iterdir()
-            if path.name in ("training", "adapt-unigram.json", "notes.txt")
-        )
+        companions = {"training", "adapt-unigram.json", "notes.txt"}
+        return sorted(companions & {path.name for path in folder.iterdir()})
 
     save_again(False)
     (folder / "training").mkdir()

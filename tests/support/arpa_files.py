@@ -50,18 +50,12 @@ def random_arpa(seed: int, order: int, dropped: float, closed: bool = False) -> 
     padded = [["<s>", *chance.choices(WORDS, k=chance.randint(1, 9)), "</s>"] for _ in range(15)]
     levels = [[(word,) for word in ["<s>", "</s>", *WORDS, *(["<unk>"] if seed % 2 == 0 else [])]]]
     for n in range(2, order + 1):
-        levels.append(
-            sorted(
-                {tuple(words[at : at + n]) for words in padded for at in range(len(words) - n + 1)}
-            )
-        )
+        places = [(words, at) for words in padded for at in range(len(words) - n + 1)]
+        levels.append(sorted({tuple(words[at : at + n]) for words, at in places}))
     contexts = {gram[:-1] for level in levels for gram in level}
     for n in range(1, order - 1):
-        levels[n] = [
-            gram
-            for gram in levels[n]
-            if chance.random() >= dropped or (closed and gram in contexts)
-        ]
+        kept = contexts if closed else set()
+        levels[n] = [gram for gram in levels[n] if chance.random() >= dropped or gram in kept]
     lines = ["\\data\\", *(f"ngram {n}={len(level)}" for n, level in enumerate(levels, start=1))]
     for n, level in enumerate(levels, start=1):
         lines += ["", f"\\{n}-grams:"]
@@ -131,13 +125,8 @@ def odd_arpa(seed: int) -> str:
 def sentences(seed: int) -> list[str]:
     """Return random sentences, with unknown words among them, and the empty one."""
     chance = random.Random(seed)
-    return [
-        "",
-        *(
-            " ".join(chance.choices([*WORDS, "unheard"], k=chance.randint(1, 12)))
-            for _ in range(40)
-        ),
-    ]
+    words = [*WORDS, "unheard"]
+    return ["", *(" ".join(chance.choices(words, k=chance.randint(1, 12))) for _ in range(40))]
 
 
 def model_of(path: Path, allow_positive: bool = False) -> NgramModel:

@@ -60,11 +60,8 @@ class Outcome:
     @property
     def errors(self) -> list[str]:
         """The lines of an error message."""
-        return [
-            line
-            for line in self.err.splitlines()
-            if line.startswith(("error: ", "  why: ", "  try: "))
-        ]
+        begins = ("error: ", "  why: ", "  try: ")
+        return [line for line in self.err.splitlines() if line.startswith(begins)]
 
 
 @dataclass(frozen=True)

@@ -153,13 +153,9 @@ def outcome(folder: Path) -> Outcome:
     assert manifest is not None and not list(folder.rglob("*.new")), sorted(folder.rglob("*"))
     facts = json.loads(max((folder / "training").glob("state-*.json")).read_text(encoding="utf-8"))
     return Outcome(
-        manifest.fingerprint,
-        manifest.step,
-        _timeless(manifest.results),
-        facts["sha256"],
-        _timeless(facts["facts"]),
-        log_of(folder),
-    )
+        manifest.fingerprint, manifest.step, _timeless(manifest.results),
+        facts["sha256"], _timeless(facts["facts"]), log_of(folder),
+    )  # fmt: skip
 
 
 def checked(folder: Path) -> Manifest | None:

@@ -117,12 +117,8 @@ def make_trainer():
         own = {name: settings.pop(name) for name in list(settings) if name in names}
         torch.manual_seed(seed)
         network = start_network(stored({**NETWORK, **own}), data.tokenizer, torch.device(device))
-        return language_model_trainer(
-            network,
-            FittingSettings(**{**FITTING, **settings}),
-            RunSettings(budget=budget, seed=seed),
-            data,
-            precision,
-        )
+        fitting = FittingSettings(**{**FITTING, **settings})
+        run_settings = RunSettings(budget=budget, seed=seed)
+        return language_model_trainer(network, fitting, run_settings, data, precision)
 
     return make

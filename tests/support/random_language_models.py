@@ -23,22 +23,8 @@ def language_model(folder, tokenizer=None, seed=1, model="lstm", **settings):
     given = tokenizer or {"tokenizer": "word"}
     trained = tokenizers.train(TokenizerSettings(**given), [Block(LINES, [])])
     kind = registry.kind_of(model)
-    resolved = resolve(
-        kind.settings,
-        [
-            SettingsLayer(
-                "test",
-                {
-                    "model": model,
-                    **{
-                        name: value
-                        for name, value in {**SIZES, **settings}.items()
-                        if value is not None
-                    },
-                },
-            )
-        ],
-    )
+    values = {name: value for name, value in {**SIZES, **settings}.items() if value is not None}
+    resolved = resolve(kind.settings, [SettingsLayer("test", {"model": model, **values})])
     spelled = trained.spelling() if resolved.values["characters"] else trained
     torch.manual_seed(seed)
     network = make_network(resolved.make(network_settings.KINDS[model]), spelled)

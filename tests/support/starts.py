@@ -21,8 +21,6 @@ def starts_after(model, prompts, limits) -> TextStarts:
 
 def one_of(starts, number) -> TextStarts:
     return TextStarts(
-        starts.state.select([number]),
-        starts.input_S[[number]],
-        starts.limits_S[[number]],
+        starts.state.select([number]), starts.input_S[[number]], starts.limits_S[[number]],
         (starts.prompt(number),),
-    )
+    )  # fmt: skip

@@ -59,23 +59,15 @@ class Batch:
         S, T = SOURCE_LENGTHS[row], TARGET_LENGTHS[row]
         at = slice(row, row + 1)
         return Batch(
-            self.sources_SB[:S, at],
-            self.lengths_B[at],
-            self.inputs_TB[:T, at],
-            self.targets_TB[:T, at],
-        )
+            self.sources_SB[:S, at], self.lengths_B[at],
+            self.inputs_TB[:T, at], self.targets_TB[:T, at],
+        )  # fmt: skip
 
     def pairs(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Return (source, inputs, targets) of each row."""
         rows = [self.row(row) for row in range(len(self.lengths_B))]
-        return [
-            (
-                one.sources_SB[:, 0].numpy(),
-                one.inputs_TB[:, 0].numpy(),
-                one.targets_TB[:, 0].numpy(),
-            )
-            for one in rows
-        ]
+        columns = [(one.sources_SB, one.inputs_TB, one.targets_TB) for one in rows]
+        return [tuple(column[:, 0].numpy() for column in row) for row in columns]
 
 
 def batch(padding: int = -1) -> Batch:
@@ -89,12 +81,8 @@ def batch(padding: int = -1) -> Batch:
         return found_TB
 
     inputs_TB, targets_TB = (ids(TARGET.size, TARGET_LENGTHS, each) for each in (padding, -1))
-    return Batch(
-        ids(SOURCE.size, SOURCE_LENGTHS, padding),
-        torch.tensor(SOURCE_LENGTHS),
-        inputs_TB,
-        targets_TB,
-    )
+    sources_SB = ids(SOURCE.size, SOURCE_LENGTHS, padding)
+    return Batch(sources_SB, torch.tensor(SOURCE_LENGTHS), inputs_TB, targets_TB)
 
 
 def arrays(network: Seq2SeqNetwork) -> dict[str, np.ndarray]:

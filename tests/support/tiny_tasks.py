@@ -145,22 +145,11 @@ def labelled(
     a tagger."""
     has_slots, has_intent = task == "tagging", both or task == "classification"
     examples = tuple(
-        Example(
-            tuple(words),
-            (tuple(slots),) if has_slots else (),
-            (intent,) if has_intent else (),
-            line,
-            "memory",
-        )
+        Example(tuple(words), (tuple(slots),) * has_slots, (intent,) * has_intent, line, "memory")
         for line, (words, slots, intent) in enumerate(rows, start=1)
     )
-    return LabelledText(
-        examples,
-        ("slots",) * has_slots,
-        ("intent",) * has_intent,
-        "columns",
-        {"slots": scheme} if has_slots else {},
-    )
+    names = ("slots",) * has_slots, ("intent",) * has_intent
+    return LabelledText(examples, *names, "columns", {"slots": scheme} if has_slots else {})
 
 
 def small(task: str, **settings: Any) -> dict[str, Any]:
@@ -186,14 +175,11 @@ def data_of(
     """Return examples in the form that a network reads. Words that occur once are unknown."""
     lines = [Block([" ".join(each.words) for each in train.examples], [])]
     trained = tokenizers.train(TokenizerSettings(**{"min_count": 2, **tokenizer}), lines)
-    codec = Codec(
-        trained.spelling() if resolved.values.get("characters") else trained,
-        [*_columns(resolved, train, form)],
-        node_loss=resolved.values.get("node_loss"),
-    )
-    return TaskData(
-        codec, encode_examples(codec, train, train), valid and encode_examples(codec, valid, valid)
-    )
+    tokenizer_used = trained.spelling() if resolved.values.get("characters") else trained
+    node_loss = resolved.values.get("node_loss")
+    codec = Codec(tokenizer_used, _columns(resolved, train, form), node_loss=node_loss)
+    encoded_valid = valid and encode_examples(codec, valid, valid)
+    return TaskData(codec, encode_examples(codec, train, train), encoded_valid)
 
 
 def run(
@@ -203,9 +189,8 @@ def run(
     """Return the events of a short training run in memory."""
     resolved = settings_of(task, name, **settings)
     words = {} if tokenizer == "word" else {"tokenizer": tokenizer, "min_count": 1}
-    data = data_of(
-        resolved, labelled(TRAIN, task, both) if train is None else train, valid, form, **words
-    )
+    text = labelled(TRAIN, task, both) if train is None else train
+    data = data_of(resolved, text, valid, form, **words)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         return list(registry.kind_of(name, task).fit(resolved, data, never, None))
@@ -219,33 +204,20 @@ def fit(task: str, name: str, train: LabelledText | None = None, **settings: Any
 def save(folder: Path, model: Any, **settings: Any) -> Any:
     """Save a model of :func:`fit`, which had these settings, in `folder`; its manifest."""
     name = model.network.settings.model
-    return model_folder.save(
-        folder, model, name, settings_of(model.task, name, **settings).values, 6, {}
-    )
+    values = settings_of(model.task, name, **settings).values
+    return model_folder.save(folder, model, name, values, 6, {})
 
 
 def _columns(
     resolved: ResolvedSettings, train: LabelledText, form: str
 ) -> list[codecs.LabelColumn]:
-    inner = (
-        schemes.BIOES
-        if resolved.values.get("output_layer") == "crf" or resolved.values.get("constrained")
-        else None
-    )
-    found = []
+    values, found = resolved.values, []
+    is_bioes = values.get("output_layer") == "crf" or values.get("constrained")
     for place, name in enumerate(train.word_columns):
         scheme = train.scheme[name]
         rows = [(each.word_labels[place], each.words) for each in train.examples]
-        found.append(
-            codecs.column_of(
-                name,
-                WORD,
-                rows,
-                scheme,
-                inner or scheme if scheme != schemes.NONE else scheme,
-                PLAIN,
-            )
-        )
+        inner = schemes.BIOES if is_bioes and scheme != schemes.NONE else scheme
+        found.append(codecs.column_of(name, WORD, rows, scheme, inner, PLAIN))
     for place, name in enumerate(train.text_columns):
         rows = [(each.text_labels[place].split("|"), ()) for each in train.examples]
         found.append(codecs.column_of(name, TEXT, rows, schemes.NONE, schemes.NONE, form))

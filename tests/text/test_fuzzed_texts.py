@@ -51,11 +51,8 @@ def lines_of(path, **settings) -> list[str] | RnnlmError:
 
 
 def sentences_of(path, **settings):
-    return value_or_error(
-        lambda: list(
-            itertools.islice(read_sentences((str(path),), SentenceSettings(**settings)), 500)
-        )
-    )
+    asked = SentenceSettings(**settings)
+    return value_or_error(lambda: list(itertools.islice(read_sentences((str(path),), asked), 500)))
 
 
 odd_bytes = st.lists(
@@ -63,13 +60,11 @@ odd_bytes = st.lists(
     max_size=12,
 ).map(b"".join)
 OTHER_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")  # the byte order marks of UTF-16
-text_settings = st.fixed_dictionaries(
-    {
-        "encoding_errors": st.sampled_from(["strict", "replace"]),
-        "blank_lines": st.sampled_from(["skip", "keep", "documents"]),
-        "special_symbols": st.sampled_from(["error", "drop", "replace"]),
-    }
-)
+text_settings = st.fixed_dictionaries({
+    "encoding_errors": st.sampled_from(["strict", "replace"]),
+    "blank_lines": st.sampled_from(["skip", "keep", "documents"]),
+    "special_symbols": st.sampled_from(["error", "drop", "replace"]),
+})  # fmt: skip
 
 
 @example(b"\xff\xfe", {"encoding_errors": "replace", "special_symbols": "drop"})

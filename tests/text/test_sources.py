@@ -144,7 +144,7 @@ def test_the_column_of_a_table_is_read(tmp_path, name, content, column, lines):
     ("a.csv", "id,text\n1,one\n", "texts", "no column 'texts'", "'text'"),
 ])  # fmt: skip
 def test_a_missing_column_is_an_error_suggesting_one(tmp_path, name, content, column, what, hint):
-    """More are in tests/hostile."""
+    """More are in test_hostile_texts."""
     (tmp_path / name).write_text(content)
     with pytest.raises(TextError, match=what) as error:
         read(tmp_path / name, column=column)

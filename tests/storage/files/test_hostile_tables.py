@@ -65,49 +65,26 @@ TABLES = {
 COMMANDS = {  # a table, what reads it, and what is said
     "trained on": ("t.jsonl", b"x", "train t.jsonl --model unigram -o out", "t.jsonl, line 1: not"),
     "no columns": (
-        "t.jsonl",
-        b"{}\n",
-        "score -m {unigram} --input t.jsonl",
-        "t.jsonl, line 1: which",
-    ),
+        "t.jsonl", b"{}\n", "score -m {unigram} --input t.jsonl", "t.jsonl, line 1: which"),
     "a table further on": (
-        "t.jsonl",
-        b"x\n" * 100 + b'{"text": "a"}\n',
-        "score -m {unigram} --input t.jsonl",
-        "t.jsonl, line 1: which column",
-    ),
+        "t.jsonl", b"x\n" * 100 + b'{"text": "a"}\n', "score -m {unigram} --input t.jsonl",
+        "t.jsonl, line 1: which column"),
     "columns unnamed": ("t.csv", b"a,b\nx,y\n", "eval -m {unigram} t.csv", "t.csv, line 1: which"),
     "no such column": (
-        "t.tsv",
-        b"a\tb\nx\ty\n",
-        "score -m {unigram} --input t.tsv --column text",
-        "t.tsv, line 2: no column 'text'",
-    ),
+        "t.tsv", b"a\tb\nx\ty\n", "score -m {unigram} --input t.tsv --column text",
+        "t.tsv, line 2: no column 'text'"),
     "no table": (
-        "t.txt",
-        b"text\na\n",
-        "score -m {unigram} --input t.txt --column text",
-        "t.txt does not have a table suffix",
-    ),
+        "t.txt", b"text\na\n", "score -m {unigram} --input t.txt --column text",
+        "t.txt does not have a table suffix"),
     "truncated": (
-        "t.csv.gz",
-        gzip.compress(b"text\na\n" * 100)[:-9],
-        "score -m {unigram} --input t.csv.gz --column text",
-        "cannot read t.csv.gz",
-    ),
+        "t.csv.gz", gzip.compress(b"text\na\n" * 100)[:-9],
+        "score -m {unigram} --input t.csv.gz --column text", "cannot read t.csv.gz"),
     "half a pair": (
-        "t.tsv",
-        b"good\tbad\na\t\n",
-        "score -m {unigram} --pairs t.tsv",
-        "no pair can",
-    ),
+        "t.tsv", b"good\tbad\na\t\n", "score -m {unigram} --pairs t.tsv", "no pair can"),
     "a nest of pairs": (
-        "t.jsonl",
-        b'{"good": "a", "bad": "b"}\n' + DEEP_ROW,
-        "score -m {unigram} --pairs t.jsonl",
-        "t.jsonl, line 2: not JSON",
-    ),
-}
+        "t.jsonl", b'{"good": "a", "bad": "b"}\n' + DEEP_ROW, "score -m {unigram} --pairs t.jsonl",
+        "t.jsonl, line 2: not JSON"),
+}  # fmt: skip
 SCORED = {
     "lines that are none": ("t.jsonl",
         b'{"text": "a"}\n' + DEEP_ROW + b'\xff\n{"text": "\xff"}\n{"text": "\\ud800"}\nx\n'),

@@ -196,24 +196,13 @@ REQUESTS = {  # what happened to a prepared text, what is typed, and what is sai
     "a tokenizer and a sample": ([], f"{PREPARE} --tokenizer-from {{unigram}} --sample 1M", "", 2),
     "stdin twice": ([], "prepare - - -o d", "standard input is named twice", 2),
     "bad text": (
-        [other_text(b"a\nb \xff\n")],
-        f"{PREPARE} --overwrite",
-        "text.txt, line 2, byte 3",
-        1,
-    ),
+        [other_text(b"a\nb \xff\n")], f"{PREPARE} --overwrite", "text.txt, line 2, byte 3", 1),
     "others": ([remove("index.json"), THESIS], f"{PREPARE} --overwrite", "d is not empty", 1),
     "another index": (
-        [write("index.json", b"{}"), THESIS],
-        f"{PREPARE} --overwrite",
-        "d is not",
-        1,
-    ),
+        [write("index.json", b"{}"), THESIS], f"{PREPARE} --overwrite", "d is not", 1),
     "a foreign index alone": (
         [remove("vocab.txt"), remove(FIRST), write("index.json", b"{}")],
-        f"{PREPARE} --overwrite",
-        "d is not empty and holds no prepared text",
-        1,
-    ),
+        f"{PREPARE} --overwrite", "d is not empty and holds no prepared text", 1),
     "other settings": ([begun], f"{PREPARE} --max-vocab 10", OTHER, 1),
     "whole, others": ([], f"{PREPARE} --lowercase", OTHER, 1),
     "a longer text": ([begun, other_text(TEXT * 2)], PREPARE, OTHER, 1),
@@ -224,21 +213,13 @@ REQUESTS = {  # what happened to a prepared text, what is typed, and what is sai
     "train: a part": ([begun], "train d --model unigram -o out", "the text in d is only partly", 1),
     "train: two texts": ([], "train d {text} --model unigram -o out", "d is a prepared text", 2),
     "train: tokenizer": (
-        [],
-        "train d --model unigram --tokenizer char -o out",
-        "d was prepared",
-        2,
-    ),
+        [], "train d --model unigram --tokenizer char -o out", "d was prepared", 2),
     "eval: tokenizer": ([], "eval -m {subwords} d", "d was prepared with another tokenizer", 2),
     "train: characters": (
-        [],
-        "train d --model lstm --set characters=cnn -o out",
-        "d does not store the spelling",
-        2,
-    ),
+        [], "train d --model lstm --set characters=cnn -o out", "d does not store the spelling", 2),
     "count": ([], "count d", "d is a prepared text", 1),
     "damaged": ([cut("index.json", 9)], "prepare text.txt -o o --tokenizer-from d", DAMAGED, 1),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("damages", "line", "what", "code"), REQUESTS.values(), ids=REQUESTS)

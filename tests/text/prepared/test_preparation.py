@@ -65,7 +65,7 @@ def test_a_prepared_text_is_what_encoding_it_gives(tmp_path, text, prepared, set
 
 
 def test_a_whole_folder_is_described_without_problems(tmp_path, prepared):
-    """Damaged ones are in tests/hostile."""
+    """Damaged ones are in test_hostile_prepared_texts."""
     lines = prepared().lines
     assert not any(problem for _, problem, _ in prepared_text.problems(tmp_path / "prepared"))
     described = prepared_text.describe(tmp_path / "prepared")

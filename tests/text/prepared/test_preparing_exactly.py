@@ -43,18 +43,13 @@ def exactly(tmp_path, text, small_shards, monkeypatch):
 
     def prepare(blank_lines="skip", source=text, threads=2, tokenizer=None, **given):
         limit = MemoryLimit(20_000, 10_000_000, folder, threads)
-        monkeypatch.setattr(
-            preparation, "resource_limits", lambda *_: ResourceLimits(threads, 3_000, limit)
-        )
+        limits = ResourceLimits(threads, 3_000, limit)
+        monkeypatch.setattr(preparation, "resource_limits", lambda *_: limits)
         events[:] = prepare_exactly(
-            [str(source)],
-            folder,
-            text_settings=TextSettings(blank_lines=blank_lines),
-            source_settings=SourceSettings(),
-            memory=300_000_000,
-            tokenizer=tokenizer or TokenizerSettings(),
-            **given,
-        )
+            [str(source)], folder, text_settings=TextSettings(blank_lines=blank_lines),
+            source_settings=SourceSettings(), memory=300_000_000,
+            tokenizer=tokenizer or TokenizerSettings(), **given,
+        )  # fmt: skip
         return prepared_text.load(folder)
 
     prepare.events = events

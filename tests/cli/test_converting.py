@@ -1,0 +1,127 @@
+"""`rnnlm import`, `export` and `prune`: models of n-grams out of files, into files, and made smaller."""
+
+import gzip
+
+import pytest
+
+import rnnlm as library
+from support.arpa_files import GOLDEN, SMALL
+from support.failures import checked_error
+
+ARPA = GOLDEN / "g2-order3-prune.arpa.gz"
+
+
+@pytest.fixture
+def imported(rnnlm):
+    ended = rnnlm("import", ARPA, "-o", "tri")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.splitlines() == [
+        "an n-gram model of order 3, V = 2,527; n-grams by order: 2,528, 12,756, 1,149",
+        "saved in tri",
+    ]  # fmt: skip
+    return "tri"
+
+
+def test_all_commands_work_on_an_imported_model(rnnlm, imported, here):
+    (here / "text.txt").write_text("a cat sat on the table\nthe man said that\n")
+    assert rnnlm("eval", "-m", imported, "text.txt", "--json").json["tokens"] == 12
+    assert len(rnnlm("score", "-m", imported, "the man said", "--json").json) > 0
+    assert len(rnnlm("generate", "-m", imported, "--num", 2, "--seed", 1).out.splitlines()) == 2
+    assert rnnlm("info", "-m", imported, "--json").json["vocabulary_size"] == 2527
+    exported = rnnlm("export", "-m", imported, "--arpa", "-").out
+    assert "\nngram 3=1149\n" in exported
+
+
+def test_a_file_comes_from_standard_input(rnnlm):
+    assert rnnlm("import", "-", "-o", "model", stdin=SMALL.encode()).code == 0
+    assert rnnlm("info", "model", "--json").json["training"]["imported_from"] == "-"
+
+
+def test_positive_log_probabilities_are_read_when_asked(rnnlm, here):
+    (here / "m.arpa").write_text(SMALL.replace("-0.1\ta b", "0.1\ta b"))
+    refused = rnnlm("import", "m.arpa", "-o", "model")
+    assert refused.code == 1 and refused.err.count("\n") == 1
+    assert "line 15: a positive log-probability; --allow-positive reads it as 0" in refused.err
+    assert rnnlm("import", "m.arpa", "-o", "model", "--allow-positive").code == 0
+
+
+def test_conflicting_tokenizer_options_are_refused(rnnlm, imported):
+    ended = rnnlm("import", ARPA, "-o", "m", "--tokenizer-from", imported, "--lowercase")
+    checked_error(ended, 2, "--tokenizer-from determines the tokenizer")
+
+
+@pytest.fixture(scope="module")
+def trigrams(models, tmp_path_factory):
+    from rnnlm.cli.main import run
+
+    folder = tmp_path_factory.mktemp("export") / "tri"
+    assert run(f"train {models.text} --model ngram --set order=3 -o {folder}".split()) == 0
+    return folder
+
+
+def test_a_model_becomes_an_arpa_file(rnnlm, trigrams, here):
+    ended = rnnlm("export", "-m", trigrams, "--arpa", here / "m.arpa")
+    assert ended.code == 0
+    assert ended.out == ""
+    assert ended.err.splitlines()[-1] == f"written to {here / 'm.arpa'}"
+    lines = (here / "m.arpa").read_text().splitlines()
+    assert lines[0] == "\\data\\" and lines[-1] == "\\end\\" and "\\3-grams:" in lines
+
+
+def test_a_dash_is_stdout(rnnlm, trigrams, here):
+    rnnlm("export", "-m", trigrams, "--arpa", "m.arpa.gz")
+    ended = rnnlm("export", "-m", trigrams, "--arpa", "-")
+    assert ended.code == 0
+    assert ended.out == gzip.decompress((here / "m.arpa.gz").read_bytes()).decode()
+
+
+def test_one_thing_is_exported_at_a_time(rnnlm, models, trigrams, here):
+    one = "give one of --arpa FILE, --vectors FILE, --hf DIR, --onnx DIR"
+    for options, what in (
+        ("--arpa m.arpa --vectors m.vec", one), ("", one),
+        (f"-m {trigrams} --arpa m.arpa", "rnnlm export takes one model"),
+    ):  # fmt: skip
+        checked_error(rnnlm(f"export -m {models.lstm} {options}"), 2, what)
+
+
+@pytest.fixture
+def big(rnnlm, here, corpus_lines):
+    """Train a trigram model, and write the text it was trained on and another one."""
+    (here / "train.txt").write_text("\n".join(corpus_lines[:200]) + "\n", encoding="utf-8")
+    (here / "valid.txt").write_text("\n".join(corpus_lines[200:230]) + "\n", encoding="utf-8")
+    asked = ("--model", "ngram", "--order", "3", "--holdout", "0")
+    assert rnnlm("train", "train.txt", *asked, "-o", "big").code == 0
+    return here / "big"
+
+
+def test_sizes_and_perplexities_are_shown_before_and_after(rnnlm, big):
+    shown = rnnlm(f"prune -m {big} -o small --threshold 1e-4 --on valid.txt")
+    assert shown.code == 0
+    rows = {name: figures for name, *figures in shown.rows}
+    both = [library.load(big), library.load("small")]
+    assert rows["measure"] == ["before", "after"]
+    for n in (1, 2, 3):
+        assert rows[f"{n}-grams"] == [f"{len(model.values[n - 1]):,}" for model in both]
+    ppl = [model.evaluate("valid.txt").ppl_token for model in both]
+    figures = [float(figure.replace(",", "")) for figure in rows["ppl_token"]]
+    assert figures == pytest.approx(ppl, abs=1e-3)
+    *_, threshold, place = shown.err.splitlines()
+    assert (threshold, place) == ("threshold: 0.0001", "the smaller model is saved in small")
+
+
+def test_json_holds_all_of_it(rnnlm, big):
+    result = rnnlm(f"prune -m {big} -o small --ngrams 2.5k --on valid.txt --json").json
+    before, after = result["before"], result["after"]
+    assert 2400 < sum(after["ngrams"]) <= 2500 < sum(before["ngrams"])
+    assert after["evaluation"]["signature"] != before["evaluation"]["signature"]
+    again = rnnlm(f"prune -m {big} -o again --threshold {result['threshold']!r} --json").json
+    assert again["after"]["ngrams"] == after["ngrams"] and again["after"]["evaluation"] is None
+
+
+def test_vocabulary_limits(rnnlm, big):
+    limited = rnnlm(f"prune -m {big} -o few --max-vocab 100 --max-order 2 --on valid.txt")
+    assert "note: the perplexities are not comparable" in limited.err
+    few = library.load("few")
+    assert (few.size, few.order) == (100, 2)
+    unmeasured = rnnlm(f"prune -m {big} -o lower --max-order 2")
+    assert "to measure perplexity before and after, add --on TEXT" in unmeasured.err
