@@ -28,9 +28,8 @@ def test_normalised_metrics_equal_those_of_clean_text(kind):
         assert getattr(of_messy, metric) == getattr(of_clean, metric), metric
     assert (of_messy.characters, of_messy.words) == (sum(map(len, MESSY)) + 3, 16)
     assert of_messy.closed_vocabulary and of_messy.bits_per_char is None and of_clean.bits_per_char
-    assert Signature.parse(of_messy.signature).tok.endswith(
-        ",normalise=dashes+entities+nfc+quotes+spaces"
-    )
+    steps = ",normalise=dashes+entities+nfc+quotes+spaces"
+    assert Signature.parse(of_messy.signature).tok.endswith(steps)
     assert Signature.parse(of_clean.signature).tok.endswith(f",V={plain.tokenizer.size}")
 
 
@@ -55,9 +54,8 @@ def test_only_models_that_normalise_alike_are_compared():
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 def test_words_are_shown_as_written_in_the_line(kind):
     model = fit("unigram", TRAIN, normalise="all", **kind)
-    (score,) = rnnlm.Model(model).score_sentences(
-        ["It&rsquo;s  a\u00a0cafe\u0301 \u2019mat\u2019"], given="the\u00a0dog", words=True
-    )
+    line = "It&rsquo;s  a\u00a0cafe\u0301 \u2019mat\u2019"
+    (score,) = rnnlm.Model(model).score_sentences([line], given="the\u00a0dog", words=True)
     expected = ["It&rsquo;s", "a\u00a0cafe\u0301", "\u2019mat\u2019", "</s>"]
     assert [word.word for word in score.word_scores] == expected
 

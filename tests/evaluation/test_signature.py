@@ -18,9 +18,8 @@ def unigram():
 
 
 def signature(model, lines=LINES, context="carry", **settings) -> Signature:
-    return sign(
-        model, Lines(lines, settings=TextSettings(**settings)).encode(model.tokenizer), context
-    )
+    encoded = Lines(lines, settings=TextSettings(**settings)).encode(model.tokenizer)
+    return sign(model, encoded, context)
 
 
 def test_it_says_what_was_measured_and_how(unigram):

@@ -42,27 +42,14 @@ def test_words_are_encoded_alone_and_keep_their_labels():
         assert inputs_TB[: len(words), row].tolist() == alone
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["new york", ",", "a&nbsp;b"],
-        ["", "to"],
-        ["\u00a0", "a", "\u2003"],
-        ["a" * 100_000],
-        ["</s>", "<unk>", " "],
-        ["\n", "a\n"],
-    ],
-)
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"split_punctuation": True},
-        {"normalise": "all"},
-        {"remove_punctuation": True},
-        {"tokenizer": "char"},
-    ],
-)
+@pytest.mark.parametrize("words", [
+    ["new york", ",", "a&nbsp;b"], ["", "to"], ["\u00a0", "a", "\u2003"], ["a" * 100_000],
+    ["</s>", "<unk>", " "], ["\n", "a\n"],
+])  # fmt: skip
+@pytest.mark.parametrize("settings", [
+    {}, {"split_punctuation": True}, {"normalise": "all"}, {"remove_punctuation": True},
+    {"tokenizer": "char"},
+])  # fmt: skip
 def test_a_word_has_one_place_however_many_tokens(words, settings):
     tokenizer = make_tokenizer(["new york to b a"], **settings)
     encoded = encode_words(tokenizer, [words, ["b"]])
@@ -138,9 +125,8 @@ def test_it_goes_on_where_it_was():
 
 def test_small_data_make_one_batch_or_are_refused():
     of = data(TRAIN[:3])
-    with pytest.warns(
-        RnnlmWarning, match="the data have only 3 examples: batches of 3 are used instead of 8"
-    ):
+    told = "the data have only 3 examples: batches of 3 are used instead of 8"
+    with pytest.warns(RnnlmWarning, match=told):
         batch = source(of).next()
     assert batch.tensors[0].shape[1] == 3
     with pytest.raises(TrainingError, match="4 processes are too many; the data have 3 examples"):

@@ -164,14 +164,10 @@ def test_other_tokenizers_are_compared_by_words_and_characters(text):
     (difference,) = found.differences
     assert difference.difference == pytest.approx((9 + 4 - 5 - 3) / 6)
     assert difference.ppl_ratio is None
-    assert [(row.group, row.units) for row in found.details.positions] == [
-        ("1", 2),
-        ("2", 2),
-        ("3", 1),
-    ]
-    assert found.details.positions[1].logprob_nats == pytest.approx(
-        (-4 * math.log(2), -7 * math.log(2))
-    )
+    positions = found.details.positions
+    assert [(row.group, row.units) for row in positions] == [("1", 2), ("2", 2), ("3", 1)]
+    nats = (-4 * math.log(2), -7 * math.log(2))
+    assert positions[1].logprob_nats == pytest.approx(nats)
     expected = {"ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte"}
     assert {name for _, name in found.models[0].intervals} == expected
     with pytest.raises(ComparisonError, match="tok"):
@@ -192,9 +188,8 @@ def test_other_vocabularies_are_compared_with_the_choice_among_unknown_words(tex
     assert (difference.metric, difference.unit) == ("ppl_adjusted", "bits per token")
     assert difference.difference == pytest.approx(0, abs=1e-6)
     assert [row.units for row in found.details.positions] == [2, 2, 2]
-    assert found.details.positions[1].logprob_nats == pytest.approx(
-        (-6 * math.log(2), -4 * math.log(2))
-    )
+    nats = (-6 * math.log(2), -4 * math.log(2))
+    assert found.details.positions[1].logprob_nats == pytest.approx(nats)
     assert not [note for note in found.notes if "closed vocabulary" in note]
 
 
@@ -231,19 +226,15 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(text):
     )
 
 
-@pytest.mark.parametrize(
-    "models",
-    [[{"smoothing": "witten-bell"}, {"smoothing": "mkn"}], [{"order": 1}, {"order": 3}]],
-    ids=str,
-)
+@pytest.mark.parametrize("models", [
+    [{"smoothing": "witten-bell"}, {"smoothing": "mkn"}], [{"order": 1}, {"order": 3}],
+], ids=str)  # fmt: skip
 def test_differences_without_unknown_tokens_match_the_metrics(models, text):
-    found = compare(
-        [fit("ngram", **settings) for settings in models], text(*LINES, "the zebra sat on a yak")
-    )
+    fitted = [fit("ngram", **settings) for settings in models]
+    found = compare(fitted, text(*LINES, "the zebra sat on a yak"))
     with_all, without = found.differences
-    ppl = np.array(
-        [(each.evaluation.ppl_token, each.evaluation.ppl_token_no_oov) for each in found.models]
-    )
+    evaluations = [each.evaluation for each in found.models]
+    ppl = np.array([(each.ppl_token, each.ppl_token_no_oov) for each in evaluations])
     expected = pytest.approx(ppl[1] / ppl[0])
     assert (with_all.ppl_ratio, without.ppl_ratio) == expected
     assert with_all.ppl_ratio != pytest.approx(without.ppl_ratio)
@@ -252,10 +243,8 @@ def test_differences_without_unknown_tokens_match_the_metrics(models, text):
 def test_no_disagreement_on_unknown_tokens_is_not_reported(text):
     known = compare([unigram(P), unigram(Q)], text("a a", "b"))
     assert len(known.differences) == 1 and not any("unknown" in note for note in known.notes)
-    better = (
-        unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 1 / 8}),
-        unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 16}),
-    )
+    shares = [(1 / 2, 1 / 8), (1 / 8, 1 / 16)]
+    better = [unigram({"</s>": 1 / 4, "a": known, "<unk>": other}) for known, other in shares]
     alike = compare(better, text(*["a a x"] * 9))
     assert len(alike.differences) == 2 and not any("unknown" in note for note in alike.notes)
 
@@ -278,14 +267,11 @@ def test_zero_probability_gives_null_and_is_counted(text):
     found = compare([unigram(P), unigram(P | {"b": 0.0})], text("a a", "a b"))
     first, second = found.models
     assert second.evaluation.zero_probability_tokens == 1
-    assert second.evaluation.ppl_token is None
-    assert second.intervals == {}
-    assert first.intervals
+    assert second.evaluation.ppl_token is None and second.intervals == {} != first.intervals
     (difference,) = found.differences
     assert (difference.difference, difference.ppl_ratio, difference.p) == (None, None, None)
-    assert found.details.positions[1] == GroupRow(
-        "2", 2, (pytest.approx(-3 * math.log(2)), None), (pytest.approx(2**1.5), None)
-    )
+    nats, ppl = (pytest.approx(-3 * math.log(2)), None), (pytest.approx(2**1.5), None)
+    assert found.details.positions[1] == GroupRow("2", 2, nats, ppl)
     json.dumps(found.to_dict(), allow_nan=False)
 
 
@@ -338,9 +324,8 @@ def test_missing_models_names_or_text_are_errors(text, tmp_path):
 
 
 def test_single_block_gives_zero_width_intervals_with_notice(text):
+    models, settings = [unigram(P), unigram(Q)], ComparisonSettings(block_lines=2)
     with pytest.warns(RnnlmWarning, match="single block") as told:
-        (found,) = compare(
-            [unigram(P), unigram(Q)], text("a b", "b"), settings=ComparisonSettings(block_lines=2)
-        ).differences
+        (found,) = compare(models, text("a b", "b"), settings=settings).differences
     assert sum("single block" in str(each.message) for each in told) == 1
     assert found.low == found.high and found.p == 1

@@ -20,9 +20,8 @@ from support.tiny_models import Lines, fit
 
 GOLD = [["B-X", "O"], ["O", "B-Y"], ["B-X", "I-X"]] * 4
 FIRST = label_metrics.Predictions("word", GOLD, [["O", "O"], *GOLD[1:-1], ["O", "O"]], scheme="bio")
-SECOND = label_metrics.Predictions(
-    "word", GOLD, GOLD, scheme="bio", probabilities=[[0.9, 0.9]] * 12
-)
+SURE = [[0.9, 0.9]] * 12
+SECOND = label_metrics.Predictions("word", GOLD, GOLD, scheme="bio", probabilities=SURE)
 F1 = label_metrics.LabelSignature("f1", mode="conlleval", scheme="bio", data="d1", model="m1")
 BLEU = TranslationSignature("bleu", case="kept", data="d1", beam="1", model="m1")
 NAMES = ("a", "b")
@@ -64,34 +63,17 @@ def test_how_lines_were_decoded_may_differ():
 # ---- What a comparison comes to, in a sentence.
 
 
-@pytest.mark.parametrize(
-    "interval, higher, sentence",
-    [
-        (
-            Interval(0.75, 0.72, 0.78),
-            False,
-            "demo is better than kn5 by 0.75 bits a token, 95 % interval 0.72 to 0.78.",
-        ),
-        (
-            Interval(0.75, 0.72, 0.78),
-            True,
-            "kn5 is better than demo by 0.75 bits a token, 95 % interval 0.72 to 0.78.",
-        ),
-        (
-            Interval(-0.751, -0.78, -0.72),
-            False,
-            "kn5 is better than demo by 0.75 bits a token, 95 % interval 0.72 to 0.78.",
-        ),
-        (
-            Interval(0.001, -0.002, 0.004),
-            False,
-            (
-                "no significant difference: kn5 has +0.0010 bits a token relative to demo, 95 % "
-                "interval -0.0020 to 0.0040."
-            ),
-        ),
-    ],
-)
+NONE = "95 % interval -0.0020 to 0.0040."
+BY = "by 0.75 bits a token, 95 % interval 0.72 to 0.78."
+
+
+@pytest.mark.parametrize("interval, higher, sentence", [
+    (Interval(0.75, 0.72, 0.78), False, f"demo is better than kn5 {BY}"),
+    (Interval(0.75, 0.72, 0.78), True, f"kn5 is better than demo {BY}"),
+    (Interval(-0.751, -0.78, -0.72), False, f"kn5 is better than demo {BY}"),
+    (Interval(0.001, -0.002, 0.004), False,
+     f"no significant difference: kn5 has +0.0010 bits a token relative to demo, {NONE}"),
+])  # fmt: skip
 def test_a_verdict_names_the_better_model(interval, higher, sentence):
     contrast = Contrast("demo", "kn5", "bits a token", interval, higher)
     assert contrast.verdict == sentence

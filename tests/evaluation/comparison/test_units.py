@@ -42,11 +42,10 @@ def test_units_across_tokenizers_are_words_with_preceding_space():
     assert found.logprob_KU[1] == pytest.approx(scores[1])
 
 
-@given(
-    strategies.lists(
-        strategies.text("ab cdth ", min_size=1).filter(str.strip), min_size=1, max_size=5
-    )
-)
+LINE = strategies.text("ab cdth ", min_size=1).filter(str.strip)
+
+
+@given(strategies.lists(LINE, min_size=1, max_size=5))
 def test_word_and_line_end_units_sum_their_tokens(lines):
     found, encoded, scores = units(lines, list(TOKENIZERS.values()))
     assert len(found.ids_U) == encoded[0].words + encoded[0].sentences
@@ -62,9 +61,8 @@ def test_word_and_line_end_units_sum_their_tokens(lines):
 
 # to that of characters the white space in it is unknown
 def test_line_split_into_different_words_is_one_unit():
-    found, encoded, scores = units(
-        ["the cat", "a\rb c", "a"], [TOKENIZERS["char"], TOKENIZERS["sentencepiece"]]
-    )
+    tokenizers = [TOKENIZERS["char"], TOKENIZERS["sentencepiece"]]
+    found, encoded, scores = units(["the cat", "a\rb c", "a"], tokenizers)
     assert found.unaligned_lines == 1
     assert found.line_U.tolist() == [0, 0, 0, 1, 2, 2]
     assert found.is_unknown_U.tolist() == [False] * 3 + [True] + [False] * 2

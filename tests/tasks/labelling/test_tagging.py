@@ -110,10 +110,8 @@ def test_pronunciations_differ_and_add_up_their_alignments(pronouncer):
     [one] = tag(pronouncer, ["sheep"])
     assert one.labels == found.labels
     assert one.nbest["label"][0].probability <= several[0].probability <= 1
-    alignments = [
-        tagging.WordLabels(labels, np.log(p))
-        for labels, p in ((("A", "_"), 0.5), (("B", "_"), 0.2), (("_", "A"), 0.1))
-    ]
+    given = {("A", "_"): 0.5, ("B", "_"): 0.2, ("_", "A"): 0.1}
+    alignments = [tagging.WordLabels(labels, np.log(p)) for labels, p in given.items()]
     found = tagging._without_doubles(alignments, join)
     expected = [(("A",), 0.6), (("B",), 0.2)]
     assert [(each.labels, round(each.probability, 6)) for each in found] == expected
@@ -144,9 +142,7 @@ def test_what_makes_no_sense_is_said(tagger, classifier, pronouncer, models):
 
 
 def test_texts_get_learned_labels_with_probabilities(classifier):
-    found = classify(
-        classifier.folder, [*(" ".join(words) for words, _, _ in VALID), VALID[0][0], " "]
-    )
+    found = classify(classifier.folder, [*map(" ".join, WORDS), WORDS[0], " "])
     expected = [*(intent for _, _, intent in VALID), VALID[0][2], None]
     assert [each.label for each in found] == expected
     for each in found[:-1]:

@@ -49,13 +49,11 @@ def test_forward_pass_equals_a_word_by_word_transcription(model, shape):
     features_TBE, weights_TBS, _ = network.decode(batch().inputs_TB, memory, state)
     for row, (given, inputs, _) in enumerate(pairs):
         features, seen = encoder_decoder.decode(settings, weights, given, inputs)
-        np.testing.assert_allclose(
-            features_TBE[: len(inputs), row].detach().numpy(), features, atol=1e-12
-        )
+        found_TE = features_TBE[: len(inputs), row].detach().numpy()
+        np.testing.assert_allclose(found_TE, features, atol=1e-12)
         if seen is not None:
-            np.testing.assert_allclose(
-                weights_TBS[: len(inputs), row, : len(given)].detach().numpy(), seen, atol=1e-12
-            )
+            found_TS = weights_TBS[: len(inputs), row, : len(given)].detach().numpy()
+            np.testing.assert_allclose(found_TS, seen, atol=1e-12)
             assert not weights_TBS[:, row, len(given) :].any()
     for smoothing in (0.0, 0.1):
         expected = encoder_decoder.loss(settings, weights, pairs, smoothing)
@@ -77,9 +75,8 @@ def test_gradients_equal_finite_differences(model, shape):
         for distance in (1e-5, -2e-5):
             torch._foreach_add_(parameters, way, alpha=distance)
             ends.append(network.loss(*batch().tensors, label_smoothing=0.2).item())
-    along = sum(
-        (each.grad.to_dense() * its).sum().item() for each, its in zip(parameters, way, strict=True)
-    )
+    steps = zip(parameters, way, strict=True)
+    along = sum((each.grad.to_dense() * its).sum().item() for each, its in steps)
     assert all(each.grad.any() for each in parameters)
     assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(along, rel=1e-6)
 
@@ -92,10 +89,8 @@ def test_padding_changes_neither_loss_nor_gradients(shape):
         network.zero_grad()
         network.loss(*given.tensors).backward()
         found.append([parameter.grad.to_dense() for parameter in network.parameters()])
-    alone = [
-        network.loss(*batch().row(row).tensors) * length
-        for row, length in enumerate(TARGET_LENGTHS)
-    ]
+    rows = enumerate(TARGET_LENGTHS)
+    alone = [network.loss(*batch().row(row).tensors) * length for row, length in rows]
     network.zero_grad()
     (sum(alone) / sum(TARGET_LENGTHS)).backward()
     for first, second, parameter in zip(*found, network.parameters(), strict=True):
@@ -103,11 +98,9 @@ def test_padding_changes_neither_loss_nor_gradients(shape):
         torch.testing.assert_close(first, parameter.grad.to_dense())
 
 
-@pytest.mark.parametrize(
-    "model, shape",
-    [("lstm", shape) for shape in FED] + [("qrnn", FED[0]), ("qrnn", FED[1])],
-    ids=str,
-)
+@pytest.mark.parametrize("model, shape", [
+    *(("lstm", shape) for shape in FED), ("qrnn", FED[0]), ("qrnn", FED[1]),
+], ids=str)  # fmt: skip
 def test_all_words_at_once_equal_word_by_word(model, shape):
     network = tiny_network(model, decoder_layers=2, **shape)
     given = batch(padding=0)
@@ -122,9 +115,8 @@ def test_all_words_at_once_equal_word_by_word(model, shape):
     logprob_TBV = network.predict_features(features_TBE)
     torch.testing.assert_close(logprob_TBV.exp().sum(2), torch.ones_like(logprob_TBV[..., 0]))
     targets_TB = batch().targets_TB
-    chosen_TB = logprob_TBV.gather(2, targets_TB.clamp(min=0)[..., None])[..., 0] * (
-        targets_TB >= 0
-    )
+    chosen_TB = logprob_TBV.gather(2, targets_TB.clamp(min=0)[..., None])[..., 0]
+    chosen_TB *= targets_TB >= 0
     torch.testing.assert_close(network.score_features(features_TBE, targets_TB), chosen_TB)
 
 
@@ -183,9 +175,8 @@ def test_dropout_is_for_training_and_locked_per_row(feeds):
     drop = {"dropout_output": 0.5, "dropout_input": 0.4, "weight_drop": 0.3}
     network = tiny_network(input_feeding=feeds, locked_dropout=True, **drop)
     given = batch(padding=0)
-    features_TBE, _, _ = network.decode(
-        given.inputs_TB, *network.encode(given.sources_SB, given.lengths_B)
-    )
+    encoded = network.encode(given.sources_SB, given.lengths_B)
+    features_TBE, _, _ = network.decode(given.inputs_TB, *encoded)
     is_dropped_TBE = features_TBE == 0
     assert is_dropped_TBE.any() and torch.equal(is_dropped_TBE.any(0), is_dropped_TBE.all(0))
     assert not torch.equal(network.loss(*given.tensors), network.loss(*given.tensors))
@@ -195,9 +186,8 @@ def test_dropout_is_for_training_and_locked_per_row(feeds):
 
 @pytest.mark.parametrize("tied", ["target", "all"])
 def test_source_words_are_read_as_unknown_in_training(tied):
-    settings = network_settings(
-        "gru", tied_embeddings=tied, unknown_words=1e9, dropout_input=0.0, dropout_output=0.0
-    )
+    own = {"unknown_words": 1e9, "dropout_input": 0.0, "dropout_output": 0.0}
+    settings = network_settings("gru", tied_embeddings=tied, **own)
     network = make_network(settings, SHARED, SHARED)
     for parameter in network.parameters():
         torch.nn.init.uniform_(parameter, -0.5, 0.5)
@@ -214,9 +204,8 @@ def test_source_words_are_read_as_unknown_in_training(tied):
 
 def test_source_and_target_may_share_all_vectors():
     network = make_network(network_settings("gru", tied_embeddings="all"), SHARED, SHARED)
-    assert [name for name, value in network.named_parameters() if len(value) == SHARED.size] == [
-        "target_words.embedding.weight", "output.bias",
-    ]  # fmt: skip
+    names = [name for name, value in network.named_parameters() if len(value) == SHARED.size]
+    assert names == ["target_words.embedding.weight", "output.bias"]
 
 
 SHARED = make_tokenizer(["a b c"])

@@ -36,10 +36,8 @@ class Started:
 def started(task="seq2seq", **given) -> Started:
     """Start a model from the language models that a request names, before any training. Their
     folders are given as paths."""
-    flags = {
-        "device": "cpu", "precision": "fp32", "threads": 1, "batch_rows": 4,
-        **given.pop("flags", {}),
-    }  # fmt: skip
+    usual = {"device": "cpu", "precision": "fp32", "threads": 1, "batch_rows": 4}
+    flags = {**usual, **given.pop("flags", {})}
     given = {name: str(value) for name, value in given.items()}
     request = TrainingRequest(text=("pairs.tsv",), task=task, flags=flags, **given)
     _, _, resolved = resolve_request(request)
@@ -57,10 +55,9 @@ def tokens(model, line=LINE):
 
 def states(model, ids_T1):
     """Return the output of the language model's highest layer at each token."""
+    network = model.network
     with torch.no_grad():
-        return model.network.body(model.network.input(ids_T1), model.network.initial_state(1))[0][
-            :, 0
-        ]
+        return network.body(network.input(ids_T1), network.initial_state(1))[0][:, 0]
 
 
 VARIANTS = {
@@ -119,39 +116,29 @@ def test_sizes_and_tokenizers_come_from_the_language_models(tmp_path):
     decoder = language_model(tmp_path / "d", hidden_size=7, tokenizer=tokenizer, tied=False)
     begun = started(init_encoder_from=tmp_path / "e", init_decoder_from=tmp_path / "d")
     values, codec = begun.resolved.values, begun.model.codec
-    assert (values["model"], values["hidden_size"], values["layers"], values["reset_gate"],
-            values["embedding_size"]) == (
-        "gru", 6, 1, "before", 5,
-    )  # fmt: skip
-    assert (values["decoder_model"], values["decoder_hidden_size"], values["decoder_layers"],
-            values["tied_embeddings"]) == (
-        "lstm", 7, 2, None,
-    )  # fmt: skip
+    names = "model hidden_size layers reset_gate embedding_size tokenizer"
+    assert [values[name] for name in names.split()] == ["gru", 6, 1, "before", 5, "word"]
+    names = "decoder_model decoder_hidden_size decoder_layers tied_embeddings target_tokenizer"
+    assert [values[name] for name in names.split()] == ["lstm", 7, 2, None, "char"]
     assert codec.source.fingerprint == encoder.tokenizer.fingerprint
     assert codec.target.fingerprint == decoder.tokenizer.fingerprint
-    assert (values["tokenizer"], values["target_tokenizer"]) == ("word", "char")
     own, arrays = begun.model.to_arrays(), decoder.to_arrays()
     assert np.array_equal(own["output.weight"], arrays["output.weight"])
     assert np.array_equal(own["output.bias"], arrays["output.bias"])
-    assert np.array_equal(
-        own["source_words.embedding.weight"], encoder.to_arrays()["input.embedding.weight"]
-    )
+    words = encoder.to_arrays()["input.embedding.weight"]
+    assert np.array_equal(own["source_words.embedding.weight"], words)
     assert np.array_equal(own["target_words.embedding.weight"], arrays["input.embedding.weight"])
     assert own["decoder.combination.weight"].any() and own["bridge.maps.0.weight"].any()
 
 
 def test_shared_vocabulary_and_vectors_are_the_language_models(tmp_path):
     language = language_model(tmp_path / "d")
-    for given in (
-        {"init_encoder_from": tmp_path / "d"},
-        dict.fromkeys(("init_encoder_from", "init_decoder_from"), tmp_path / "d"),
-    ):
+    both = dict.fromkeys(("init_encoder_from", "init_decoder_from"), tmp_path / "d")
+    for given in ({"init_encoder_from": tmp_path / "d"}, both):
         begun = started(**given, flags={"shared_vocabulary": True, "tied_embeddings": "all"}).model
         assert begun.codec.is_shared and begun.network.source_words is None
-        assert np.array_equal(
-            begun.to_arrays()["target_words.embedding.weight"],
-            language.to_arrays()["input.embedding.weight"],
-        )
+        words = begun.to_arrays()["target_words.embedding.weight"]
+        assert np.array_equal(words, language.to_arrays()["input.embedding.weight"])
 
 
 def test_backward_layers_that_start_at_random_are_reported(tmp_path):
@@ -234,6 +221,5 @@ def test_what_does_not_fit_is_refused_with_reasons(language_models, case):
     folders = {name: language_models / given[name] for name in names}
     with pytest.raises((UsageError, SettingsError)) as error:
         started(**{**given, **folders})
-    assert re.search(reason, f"{error.value.what} {error.value.why} {error.value.hint}"), (
-        error.value
-    )
+    said = f"{error.value.what} {error.value.why} {error.value.hint}"
+    assert re.search(reason, said), error.value

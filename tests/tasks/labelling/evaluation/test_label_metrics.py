@@ -258,9 +258,8 @@ def test_the_rarest_labels_can_be_one():
 
 def test_the_plot_names_labels_and_shows_counts(tmp_path):
     plotting.save(plot(confusion(LABELS, CONFUSED), "upos"), tmp_path / "confusion.svg")
-    texts = [
-        each.strip() for each in ElementTree.parse(tmp_path / "confusion.svg").getroot().itertext()
-    ]
+    root = ElementTree.parse(tmp_path / "confusion.svg").getroot()
+    texts = [each.strip() for each in root.itertext()]
     assert {"gold label", "predicted label", "N", "V", "A", "X", "1", "2"} <= set(texts)
     assert any(text.startswith("upos: ") for text in texts)
     assert faults_of(plot(confusion(LABELS, CONFUSED))) == []

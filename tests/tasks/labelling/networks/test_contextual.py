@@ -21,10 +21,9 @@ from support.tiny_tasks import TRAIN, VALID, columns, small, table
 
 TEXTS = [["show", "flights", "from", "new", "york"], ["fly"], ["what", "costs", "unheard", "it"]]
 VARIANTS = {
-    "words": {},
-    "subwords": {"tokenizer": SUBWORDS},
+    "words": {}, "subwords": {"tokenizer": SUBWORDS},
     "residual": {"model": "gru", "connections": "residual", "layers": 3},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -77,10 +76,8 @@ def trained(tmp_path, folder, stop=lambda: False, names=("f", "r"), **given):
 
 @pytest.fixture
 def language_models(tmp_path):
-    return [
-        language_model(tmp_path / name, **its)
-        for name, its in (("f", {"tokenizer": SUBWORDS}), ("r", {"model": "gru"}))
-    ]
+    settings = {"f": {"tokenizer": SUBWORDS}, "r": {"model": "gru"}}
+    return [language_model(tmp_path / name, **its) for name, its in settings.items()]
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,8 @@ from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "a dog"]
 MODELS = ["rnn", "gru", "lstm", "qrnn"]
-SMALL = {
-    "embedding_size": 5, "hidden_size": 4, "dropout_embedding": 0.0, "dropout_input": 0.0,
-    "dropout_between": 0.0,
-    "dropout_output": 0.0,
-}  # fmt: skip
+NO_DROPOUT = {f"dropout_{at}": 0.0 for at in ("embedding", "input", "between", "output")}
+SMALL = {"embedding_size": 5, "hidden_size": 4, **NO_DROPOUT}
 OF_CHARACTERS = {
     "cnn": {"character_size": 3, "character_filters": "2,3,2"},
     "lstm": {"character_size": 3, "character_hidden_size": 3}, None: {},
@@ -26,8 +23,6 @@ SHAPES = [
     {"layers": 3, "connections": "highway"},
     {"layers": 3, "connections": "dense", "layer_sizes": "4,2,3"},
 ]  # fmt: skip
-
-
 LENGTHS = [6, 1, 4, 2]
 
 
@@ -58,11 +53,9 @@ def by_hand(encoder, ids_T):
     body, connections = encoder.body, encoder.settings.connections
     x_TE = encoder.input(ids_T.unsqueeze(1))
     for number, (onwards, backwards) in enumerate(zip(body.onwards, body.backwards, strict=True)):
-        read = (
-            onwards(x_TE, first_state(onwards, x_TE))[0],
-            backwards(x_TE.flip(0), first_state(backwards, x_TE))[0].flip(0),
-        )
-        y_TH = torch.cat(read, dim=2)
+        read_TH = onwards(x_TE, first_state(onwards, x_TE))[0]
+        back_TH = backwards(x_TE.flip(0), first_state(backwards, x_TE))[0].flip(0)
+        y_TH = torch.cat([read_TH, back_TH], dim=2)
         if connections == "dense":
             y_TH = torch.cat([x_TE, y_TH], dim=2)
         elif number and connections == "residual":
@@ -74,20 +67,17 @@ def by_hand(encoder, ids_T):
     return x_TE[:, 0]
 
 
-@pytest.mark.parametrize(
-    "model, shape",
-    [("lstm", shape) for shape in SHAPES] + [(each, SHAPES[1]) for each in MODELS],
-    ids=str,
-)
+@pytest.mark.parametrize("model, shape", [
+    *(("lstm", shape) for shape in SHAPES), *((each, SHAPES[1]) for each in MODELS),
+], ids=str)  # fmt: skip
 def test_a_bidirectional_network_equals_two_run_by_hand(model, shape):
     encoder = make_encoder(model, torch.float64, **shape)
     ids_TB = ids_of()
     y_TBH = encoder(ids_TB, torch.tensor(LENGTHS))
     assert y_TBH.shape == (6, 4, encoder.width)
     for row, length in enumerate(LENGTHS):
-        torch.testing.assert_close(
-            y_TBH[:length, row], by_hand(encoder, ids_TB[:length, row]), rtol=0, atol=1e-12
-        )
+        expected_TH = by_hand(encoder, ids_TB[:length, row])
+        torch.testing.assert_close(y_TBH[:length, row], expected_TH, rtol=0, atol=1e-12)
         assert not y_TBH[length:, row].any()
 
 
@@ -98,9 +88,8 @@ def test_forward_only_it_is_a_language_models_stack():
     model.load_state_dict(encoder.body.state_dict())
     ids_TB = ids_of([5, 5])
     state = tuple(torch.zeros(places, 2, width) for places, width in model.state_shapes())
-    torch.testing.assert_close(
-        encoder(ids_TB, torch.tensor([5, 5])), model(encoder.input(ids_TB), state)[0]
-    )
+    found_TBH = encoder(ids_TB, torch.tensor([5, 5]))
+    torch.testing.assert_close(found_TBH, model(encoder.input(ids_TB), state)[0])
 
 
 @pytest.mark.parametrize("model", ["lstm", "qrnn"])

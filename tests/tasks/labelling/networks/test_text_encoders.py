@@ -45,16 +45,14 @@ def texts(lengths=LENGTHS):
 
 @pytest.mark.parametrize("kind", POOLINGS)
 def test_pooling_equals_the_formulas_worked_out_by_hand(kind):
-    pooling = Pooling(
-        network_settings("classification", "lstm", hidden_size=2, sentence_pooling=kind)
-    ).double()
+    own = {"hidden_size": 2, "sentence_pooling": kind}
+    pooling = Pooling(network_settings("classification", "lstm", **own)).double()
     torch.manual_seed(2)
     features_TBH, lengths_B = torch.randn(5, 3, 4, dtype=torch.float64), torch.tensor(LENGTHS)
     if kind == "attention":
-        mean_BH = torch.stack(
-            [features_TBH[:length, row].mean(0) for row, length in enumerate(LENGTHS)]
-        )
-        torch.testing.assert_close(pooling(features_TBH, lengths_B), mean_BH)  # where it begins
+        means = [features_TBH[:length, row].mean(0) for row, length in enumerate(LENGTHS)]
+        begins_BH = pooling(features_TBH, lengths_B)
+        torch.testing.assert_close(begins_BH, torch.stack(means))
         pooling.query.data = torch.tensor([1.0, -0.5, 0.25, 2.0], dtype=torch.float64)
     found_BH = pooling(features_TBH, lengths_B)
     for row, length in enumerate(LENGTHS):
@@ -101,9 +99,7 @@ def test_a_cnn_takes_each_filters_maximum_with_padding():
         for w, linear in zip((2, 4), encoder.filters, strict=True):
             beside = [zero] * (w - 1)
             words = [*beside, *encoder.input.weight[ids_TB[:length, row]], *beside]
-            places = [
-                linear.weight @ torch.cat(words[p : p + w]) + linear.bias
-                for p in range(length + w - 1)
-            ]
+            windows = [torch.cat(words[p : p + w]) for p in range(length + w - 1)]
+            places = [linear.weight @ window + linear.bias for window in windows]
             expected.append(torch.stack(places).amax(0).relu())
         torch.testing.assert_close(found_BF[row], torch.cat(expected))

@@ -45,11 +45,8 @@ def test_perplexity_is_that_of_reading_word_by_word(model):
     found = evaluate(model, parallel_text(ROWS)).to_dict()
     logprobs, tokens = zip(*(word_by_word(model, *row) for row in ROWS), strict=True)
     assert found["logprob_nats"] == pytest.approx(sum(logprobs), abs=1e-4)
-    assert found["tokens"] == sum(tokens)
-    assert found["words"] == 11
-    assert found["sentences"] == 4
-    assert found["sources"] == 3
-    assert found["oov_words"] == 1
+    names = ("tokens", "words", "sentences", "sources", "oov_words")
+    assert [found[name] for name in names] == [sum(tokens), 11, 4, 3, 1]
     assert found["ppl_token"] == pytest.approx(math.exp(-sum(logprobs) / sum(tokens)), rel=1e-5)
     assert found["ppl_word"] == pytest.approx(math.exp(-sum(logprobs) / (11 + 4)), rel=1e-5)
     assert found["bits_per_char"] is None and found["closed_vocabulary"]  # "noire" is unknown
@@ -72,17 +69,15 @@ def test_each_source_is_measured_against_all_its_references(model):
         "a dog": ["un chien", "la chatte"],
         "on the mat a cat": ["la chatte noire"],
     }
-    assert found.figures == measure(
-        Translations([written[each] for each in references], list(references.values()))
-    )
+    given = Translations([written[each] for each in references], list(references.values()))
+    assert found.figures == measure(given)
     assert found.lines == tuple(written[source] for source, _ in ROWS)
     assert "beam:2|length_power:1|" in found.signatures["bleu"]
 
 
 def test_metrics_by_length_add_up_to_the_total(model):
-    written = evaluate(
-        model, parallel_text([("a " * count + "cat", "le chat") for count in range(12)])
-    ).written
+    rows = [("a " * count + "cat", "le chat") for count in range(12)]
+    written = evaluate(model, parallel_text(rows)).written
     expected = [("1-5", 5), ("6-10", 5), ("11-15", 2)]
     assert [(each.name, each.sentences) for each in written.by_length] == expected
     exact = sum(each.sentences * each.exact_match for each in written.by_length)
@@ -104,9 +99,8 @@ def test_tokenizer_loss_is_measured_and_unknown_case_ignored(model):
 
 
 def test_the_main_metric_suits_the_data(model):
-    spelled = Seq2SeqModel(
-        model.network, PairCodec(model.codec.source, model.codec.target, {"spelled": True})
-    )
+    codec = PairCodec(model.codec.source, model.codec.target, {"spelled": True})
+    spelled = Seq2SeqModel(model.network, codec)
     assert evaluate(spelled, parallel_text(ROWS)).written.main == "word_error_rate"
     assert evaluate(model, parallel_text(ROWS)).written.main == "bleu"
     short = evaluate(model, parallel_text(ROWS[1:2])).written  # no four words in a row

@@ -42,16 +42,11 @@ def metrics_of(hypotheses: list[str], references: list[list[str]], **settings):
 def test_bleu_and_chrf_match_the_sacrebleu_command(tmp_path):
     rng, first = random.Random(1), random_translations(2, lowercase=True, bleu_tokenizer="intl")
     references = [(row[0], random_text(rng)) for row in first.references]
-    for name, lines in {
-        "hypotheses": first.hypotheses,
-        "0": [a for a, _ in references],
-        "1": [b for _, b in references],
-    }.items():
+    texts = [first.hypotheses, *zip(*references, strict=True)]
+    for name, lines in zip(("hypotheses", "0", "1"), texts, strict=True):
         (tmp_path / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    options = (
-        "0 1 -i hypotheses -m bleu chrf -w 8 --tokenize intl --lowercase --chrf-lowercase".split()
-    )
-    command = [sys.executable, "-m", "sacrebleu", *options]
+    options = "0 1 -i hypotheses -m bleu chrf -w 8 --tokenize intl --lowercase --chrf-lowercase"
+    command = [sys.executable, "-m", "sacrebleu", *options.split()]
     printed = subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.PIPE).stdout
     bleu, chrf = json.loads(printed)
     found = measure(Translations(first.hypotheses, references, first.settings))
@@ -85,9 +80,8 @@ def test_error_rates_are_those_of_jiwer():
 def test_exact_match_and_error_rates_by_hand():
     """The second sentence is its second reference; in the first, a word of three is wrong by one
     character of eleven."""
-    found = metrics_of(
-        ["the cat sit", "so be it", ""], [["the cat sat"], ["be it so", "so  be it"], ["a"]]
-    )
+    references = [["the cat sat"], ["be it so", "so  be it"], ["a"]]
+    found = metrics_of(["the cat sit", "so be it", ""], references)
     assert found.exact_match == 1 / 3
     assert found.word_error_rate == (1 + 0 + 1) / (3 + 3 + 1)
     assert found.symbol_error_rate == (1 + 0 + 1) / (11 + 8 + 1)
@@ -103,9 +97,8 @@ def test_words_and_characters_choose_their_own_nearest_reference():
 
 
 def test_spelled_texts_are_scored_by_line_and_symbol():
-    found = metrics_of(
-        ["R IY D S", "K AH T", ""], [["T AH M", "R IY D S"], ["K AE T"], ["HH AY"]], spelled=True
-    )
+    references = [["T AH M", "R IY D S"], ["K AE T"], ["HH AY"]]
+    found = metrics_of(["R IY D S", "K AH T", ""], references, spelled=True)
     assert found.word_error_rate == 2 / 3
     assert found.symbol_error_rate == 3 / 9
     assert found.exact_match == 1 / 3
@@ -115,12 +108,10 @@ def test_lowercasing_affects_all_metrics_and_both_signatures():
     hypotheses, references = ["THE cat sat on the Mat"], [["the Cat sat on the mat"]]
     kept = metrics_of(hypotheses, references)
     lower = metrics_of(hypotheses, references, lowercase=True)
-    assert max(kept.bleu, kept.chrf) < 90
-    assert kept.exact_match == 0
+    assert max(kept.bleu, kept.chrf) < 90 and kept.exact_match == 0
     assert min(kept.word_error_rate, kept.symbol_error_rate) > 0
     assert (lower.bleu, lower.chrf) == pytest.approx((100, 100))
-    assert lower.is_perfect
-    assert lower.exact_match == 1
+    assert lower.is_perfect and lower.exact_match == 1
     assert lower.word_error_rate == lower.symbol_error_rate == 0
     assert "case:lc" in lower.bleu_signature and "case:lc" in lower.chrf_signature
 
@@ -132,11 +123,8 @@ def test_one_word_texts_are_perfect_without_bleu():
 
 def test_empty_hypotheses_and_references_have_metrics():
     found = metrics_of(["", "a"], [[""], [""]])
-    assert found.bleu == 0
-    assert found.chrf == 0
-    assert found.exact_match == 0.5
-    assert found.word_error_rate is None
-    assert found.symbol_error_rate is None
+    assert (found.bleu, found.chrf, found.exact_match) == (0, 0, 0.5)
+    assert found.word_error_rate is found.symbol_error_rate is None
     json.dumps(found.to_dict(), allow_nan=False)
 
 
@@ -151,9 +139,8 @@ def test_sentences_without_hypothesis_or_reference_are_an_error(hypotheses, refe
 
 
 def test_references_that_are_not_lists_are_errors():
-    with pytest.raises(
-        ArgumentTypeError, match="references of sentence 1 must be a list of strings, not a str"
-    ):
+    what = "references of sentence 1 must be a list of strings, not a str"
+    with pytest.raises(ArgumentTypeError, match=what):
         Translations(["ab"], ["ab"])
     with pytest.raises(ArgumentTypeError, match="hypothesis 1 must be a string, not None"):
         Translations([None], [["ab"]])
