@@ -35,18 +35,16 @@ def run(tmp_path):
 
     def make(name, *events):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "metrics.jsonl").write_text(
-            "".join(f"{json.dumps(event)}\n" for event in events), encoding="utf-8"
-        )
+        lines = "".join(f"{json.dumps(event)}\n" for event in events)
+        (tmp_path / name / "metrics.jsonl").write_text(lines, encoding="utf-8")
         return tmp_path / name
 
     return make
 
 
 def test_curve_pairs_validations_with_tokens_read(run):
-    curve = learning_curve(
-        run("a", STARTED, validated(5, 80.0), validated(7, None), validated(10, 70.0))
-    )
+    validations = [validated(5, 80.0), validated(7, None), validated(10, 70.0)]
+    curve = learning_curve(run("a", STARTED, *validations))
     expected = [(5, 500, 0.5, 2.5, 80.0), (10, 1000, 1.0, 5.0, 70.0)]
     assert [tuple(point.to_dict().values()) for point in curve.points] == expected
 
@@ -70,10 +68,8 @@ def test_rolled_back_steps_are_not_on_the_curve(run):
     [("steps", [10, 20]), ("tokens", [1000, 2000]), ("epochs", [1, 2]), ("seconds", [5, 10])],
 )
 def test_counted_models_are_level_lines_on_each_axis(run, by, places):
-    curves = [
-        learning_curve(run("b", STARTED, validated(10, 80.0), validated(20, 60.0))),
-        learning_curve(run("n", *NGRAM)),
-    ]
+    folders = [run("b", STARTED, validated(10, 80.0), validated(20, 60.0)), run("n", *NGRAM)]
+    curves = [learning_curve(folder) for folder in folders]
     (axes,) = curves_figure(curves, by).axes
     curve, level = axes.lines
     assert (list(curve.get_xdata()), list(curve.get_ydata())) == (places, [80.0, 60.0])

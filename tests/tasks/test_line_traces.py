@@ -27,16 +27,13 @@ def test_language_model_trace_starts_with_the_boundary(kind, more):
     model = NeuralLanguageModel(make_network(settings, tokenizer).eval(), tokenizer)
     line = tokenizer.decode(np.arange(3, 8))
     found = model.trace_line(line)
-    inputs_1T = np.array([[tokenizer.boundary_id, *tokenizer.encode([line]).ids[:-1]]])
-    expected, _ = model.network.features(
-        torch.from_numpy(inputs_1T.T).long(), model.network.initial_state(1)
-    )
+    inputs_1T = torch.tensor([[tokenizer.boundary_id, *tokenizer.encode([line]).ids[:-1]]])
+    expected, _ = model.network.features(inputs_1T.t(), model.network.initial_state(1))
     assert found.tokens == ("</s>", *line.split())
     assert [each.name for each in found.layers] == ["layer 1", "layer 2"][: len(found.layers)]
     assert len(found.layers) == more.get("layers", 1)
-    torch.testing.assert_close(
-        model.network.projection(found.layers[-1].layer.hidden_TBH), expected
-    )
+    features_TBE = model.network.projection(found.layers[-1].layer.hidden_TBH)
+    torch.testing.assert_close(features_TBE, expected)
 
 
 @pytest.mark.parametrize("folder", ["treebank_tagger", "pronouncer"])
@@ -47,9 +44,8 @@ def test_tagger_trace_gives_what_its_heads_read(request, folder):
     encoder = model.network.encoder
     words = [token for token in found.tokens if token != "</s>"]
     assert [each.name for each in found.layers] == ["layer 1 forward", "layer 1 backward"]
-    inputs = batch_tensors(
-        encode_texts(model.codec, [words]), np.zeros(1, dtype=np.int64), model.device
-    )
+    encoded = encode_texts(model.codec, [words])
+    inputs = batch_tensors(encoded, np.zeros(1, dtype=np.int64), model.device)
     with model.reading():
         expected_TBH = encoder.read(inputs[0], inputs[1][0])
     both_TBH = torch.cat([each.layer.hidden_TBH for each in found.layers], dim=2)

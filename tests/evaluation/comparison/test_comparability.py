@@ -13,16 +13,9 @@ SIGNATURE = Signature(
 )
 
 
-def subject(
-    name: str,
-    unknown_tokens: int = 0,
-    keeps_text: bool = True,
-    changes: str = "as it stands",
-    **parts: str,
-) -> EvaluatedModel:
-    return EvaluatedModel(
-        name, dataclasses.replace(SIGNATURE, **parts), unknown_tokens, keeps_text, changes
-    )
+def subject(name, unknown_tokens=0, keeps_text=True, changes="as it stands", **parts):
+    signature = dataclasses.replace(SIGNATURE, **parts)
+    return EvaluatedModel(name, signature, unknown_tokens, keeps_text, changes)
 
 
 @pytest.mark.parametrize("part", ["ctx", "prec", "adapt", "model"])
@@ -41,9 +34,8 @@ def test_disagreeing_parts_are_named_with_values_and_remedy(part):
 
 
 def test_unk_handling_is_irrelevant_to_text_without_unk():
-    found = find_comparable(
-        [subject("a"), subject("b", unk="spell", tok="byte:f2,V=257")], holds_unk=False
-    )
+    subjects = [subject("a"), subject("b", unk="spell", tok="byte:f2,V=257")]
+    found = find_comparable(subjects, holds_unk=False)
     assert found.main == "bits_per_char" and [each.part for each in found.refused] == ["tok"] * 3
 
 
@@ -58,9 +50,8 @@ def test_other_tokens_compare_per_word_character_and_byte():
 
 
 def test_different_tokens_without_kept_text_compare_per_word():
-    found = find_comparable(
-        [subject("a", keeps_text=False), subject("b", keeps_text=False, tok="word:f2,V=7")]
-    )
+    other = subject("b", keeps_text=False, tok="word:f2,V=7")
+    found = find_comparable([subject("a", keeps_text=False), other])
     assert found.main == "ppl_word" and "bits_per_char" not in found.names
     assert {each.figure: each.part for each in found.refused}["bits_per_char"] is None
 

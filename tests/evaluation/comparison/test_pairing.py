@@ -92,9 +92,8 @@ def sums(model, lines=LINES):
     text = Lines(lines)
     encoded = text.encode(model.tokenizer)
     logprob_N = span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, "carry"))
-    return LineSums.of(encoded, logprob_N), perplexity.text_evaluation(
-        model, logprob_N, encoded, "carry", 0.0
-    )
+    whole = perplexity.text_evaluation(model, logprob_N, encoded, "carry", 0.0)
+    return LineSums.of(encoded, logprob_N), whole
 
 
 @pytest.mark.parametrize("settings", [{}, {"tokenizer": "char"}, {"tokenizer": "byte"}])
@@ -120,6 +119,5 @@ def test_interval_with_unrepresentable_bounds_is_omitted():
     counts = dict.fromkeys([field.name for field in fields(LineSums)], np.ones(2))
     no_oov = {"logprob_S": logprob_S, "logprob_no_oov_S": logprob_S, "oov_S": np.zeros(2)}
     huge = LineSums(**counts | no_oov)
-    assert (
-        PerEvent(huge, TEXT_METRICS["ppl_token"]).interval(Resampling(200, block_lines=1)) is None
-    )
+    counted = PerEvent(huge, TEXT_METRICS["ppl_token"])
+    assert counted.interval(Resampling(200, block_lines=1)) is None

@@ -23,16 +23,10 @@ def test_it_comes_back_from_its_files(target):
     assert found.target.symbols() == (target or SOURCE).symbols() and found.spelled
 
 
-@pytest.mark.parametrize(
-    "changed, message",
-    [
-        (None, "is missing"),
-        (b"{", "damaged"),
-        ({"shared": 3}, "damaged"),
-        ({"target": {"tokenizer": "nothing"}}, "damaged"),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("changed, message", [
+    (None, "is missing"), (b"{", "damaged"), ({"shared": 3}, "damaged"),
+    ({"target": {"tokenizer": "nothing"}}, "damaged"),
+], ids=str)  # fmt: skip
 def test_a_damaged_file_of_pairs_is_refused(changed, message):
     files = PairCodec(SOURCE, TARGET).to_files()
     if changed is None:
@@ -58,10 +52,8 @@ def model(request, tmp_path_factory):
 
 
 def codec_of(folder, **settings):
-    text = ("pairs.tsv",)
-    request = TrainingRequest(
-        text=text, task="seq2seq", tokenizer_from=folder, assignments=settings
-    )
+    given = {"tokenizer_from": folder, "assignments": settings}
+    request = TrainingRequest(text=("pairs.tsv",), task="seq2seq", **given)
     _, _, resolved = resolve_request(request)
     codec, resolved = make_codec(request, resolved, parallel_text(TRAIN), {})
     return codec, resolved.values

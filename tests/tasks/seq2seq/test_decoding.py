@@ -112,9 +112,8 @@ def test_a_model_draws_what_it_looked_at(model):
     assert record["attention"]["source_tokens"] == ["the", "cat", "sat", "</s>"]
     assert len(record["attention"]["weights"]) == len(record["attention"]["target_tokens"])
     figure = line.hypotheses[0].attention.figure()
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
-        "the", "cat", "sat", "</s>",
-    ]  # fmt: skip
+    names = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert names == ["the", "cat", "sat", "</s>"]
     assert faults_of(figure) == []
     assert line.hypotheses[0].attention.figure(figure.axes[0]) is figure
 

@@ -12,11 +12,8 @@ from rnnlm.tasks.labelling.networks.heads import Chain, nbest_paths
 T, B, K = 5, 3, 3
 INDEPENDENT = Chain(torch.zeros(K), torch.zeros(K), torch.zeros(K, K))
 LENGTHS = torch.tensor([5, 2, 3])
-ALLOWED = (
-    np.array([1, 1, 0], bool),
-    np.array([1, 0, 1], bool),
-    np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]], bool),
-)
+AFTER = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]], bool)
+ALLOWED = (np.array([1, 1, 0], bool), np.array([1, 0, 1], bool), AFTER)
 
 
 @pytest.fixture
@@ -53,14 +50,10 @@ def test_n_best_equal_a_list_of_all_paths(scores_TBK, chain, constraints, indepe
     labels_nTB, score_nB = nbest_paths(scores_TBK, LENGTHS, chain, n)
     for row, length in enumerate(LENGTHS.tolist()):
         expected = by_score(scores_TBK[:length, row], chain)[:n]
-        rest = [(-np.inf, (-1,) * length)] * (n - len(expected))
-        found = zip(
-            score_nB[:, row].tolist(), map(tuple, labels_nTB[:, :length, row].tolist()), strict=True
-        )
-        for (score, labels), (expected_score, expected_labels) in zip(
-            found, expected + rest, strict=True
-        ):
-            assert score == pytest.approx(expected_score, abs=1e-9) and labels == expected_labels
+        expected += [(-np.inf, (-1,) * length)] * (n - len(expected))
+        scores, labels = map(list, zip(*expected, strict=True))
+        assert score_nB[:, row].tolist() == pytest.approx(scores, abs=1e-9)
+        assert [*map(tuple, labels_nTB[:, :length, row].tolist())] == labels
         assert (labels_nTB[:, length:, row] == -1).all()
 
 
@@ -86,9 +79,5 @@ def test_rows_read_separately_have_the_same_paths(scores_TBK, chain, monkeypatch
 @pytest.mark.parametrize("lengths", [LENGTHS, torch.full((B,), T)], ids=["padded", "full"])
 def test_the_best_exactly_equals_the_first_of_two(scores_TBK, chain, independent, lengths):
     chain = None if independent else chain
-    for one, two in zip(
-        nbest_paths(scores_TBK, lengths, chain, 1),
-        nbest_paths(scores_TBK, lengths, chain, 2),
-        strict=True,
-    ):
-        assert torch.equal(one[0], two[0])
+    one, two = (nbest_paths(scores_TBK, lengths, chain, n) for n in (1, 2))
+    assert all(torch.equal(its[0], other[0]) for its, other in zip(one, two, strict=True))

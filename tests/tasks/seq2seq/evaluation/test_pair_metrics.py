@@ -19,11 +19,9 @@ from support.tiny_seq2seq import TARGET, tiny_model
 from support.tiny_translators import parallel_text
 
 ROWS = [
-    ("the cat sat", "le chat est assis"),
-    ("a dog", "un chien"),
-    ("on the mat a cat", "la chatte noire"),
-    ("a dog", "la chatte"),
-]
+    ("the cat sat", "le chat est assis"), ("a dog", "un chien"),
+    ("on the mat a cat", "la chatte noire"), ("a dog", "la chatte"),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

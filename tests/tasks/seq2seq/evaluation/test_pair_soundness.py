@@ -46,10 +46,8 @@ def test_a_search_missing_the_likeliest_token_is_found(model, monkeypatch):
     found = evaluation.search
 
     def second_best(decoder, starts, settings):
-        return [
-            texts[-1:]
-            for texts in found(decoder, starts, dataclasses.replace(settings, beam=2, nbest=2))
-        ]
+        two = dataclasses.replace(settings, beam=2, nbest=2)
+        return [texts[-1:] for texts in found(decoder, starts, two)]
 
     monkeypatch.setattr(evaluation, "search", second_best)
     assert results(model)["greedy"] == "failed"
