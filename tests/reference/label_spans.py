@@ -45,12 +45,10 @@ def parsed(label: str) -> tuple[str, str]:
 def ended(before: tuple[str, str], now: tuple[str, str]) -> bool:
     (tag_before, type_before), (tag, type_) = before, now
     by_tags = f"{tag_before}{tag}" in "BB BO IB IO EE EI EO".split()
-    by_type = tag_before not in ("O", ".") and type_before != type_
-    return by_tags or by_type
+    return by_tags or (tag_before not in ("O", ".") and type_before != type_)
 
 
 def started(before: tuple[str, str], now: tuple[str, str]) -> bool:
     (tag_before, type_before), (tag, type_) = before, now
     by_tags = f"{tag_before}{tag}" in "BB IB OB OI EE EI OE".split()
-    by_type = tag not in ("O", ".") and type_before != type_
-    return by_tags or by_type
+    return by_tags or (tag not in ("O", ".") and type_before != type_)

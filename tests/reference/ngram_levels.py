@@ -42,8 +42,7 @@ def levels_of(sentences: Sequence[Sequence[int]], size: int, order: int) -> list
         for gram in grams:
             last_word = size if gram[-1] == BEGIN else gram[-1]
             keys.append(number_of[gram[:-1]] << bits | last_word)
-        by_key = sorted(range(len(grams)), key=keys.__getitem__)
-        grams = [grams[at] for at in by_key]
+        grams = [grams[at] for at in sorted(range(len(grams)), key=keys.__getitem__)]
         levels.append(
             PlainLevel(
                 grams,

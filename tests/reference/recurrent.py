@@ -34,8 +34,7 @@ def lstm_step(x, h, cell, U, W, b, peepholes=None, coupled=False):
     if peepholes is not None:
         p.update(zip(names.replace("g", ""), np.split(peepholes, len(names) - 1), strict=True))
     f = sigmoid(a["f"] + p["f"] * cell)
-    i = 1 - f if coupled else sigmoid(a["i"] + p["i"] * cell)
-    cell = f * cell + i * np.tanh(a["g"])
+    cell = f * cell + (1 - f if coupled else sigmoid(a["i"] + p["i"] * cell)) * np.tanh(a["g"])
     return sigmoid(a["o"] + p["o"] * cell) * np.tanh(cell), cell
 
 

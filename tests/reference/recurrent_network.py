@@ -43,8 +43,7 @@ def stack(settings, weights, x_TBE, state):
             x_TBE = connect(settings, weights, number, x_TBE, y)
             continue
         # Any other goes step by step, from its own part of the state.
-        count = 2 if settings.model == "lstm" else 1
-        own = [state.pop(0)[0] for _ in range(count)]
+        own = [state.pop(0)[0] for _ in range(2 if settings.model == "lstm" else 1)]
         outputs = []
         for x in x_TBE:
             own = layer_step(settings, part, x, own)

@@ -87,8 +87,7 @@ def test_context_is_read_once_for_all_continuations():
 def test_what_is_written_without_chance_is_the_likeliest(model):
     contexts = ["the cat", "", "it is hard to", "the dog sat\nthe", "a dog saw the cat"]
     settings = SamplingSettings(temperature=0, max_tokens=4, unknown=True)
-    written = continue_texts(model, contexts, settings=settings)
-    pairs = list(zip(contexts, written, strict=True))
+    pairs = list(zip(contexts, continue_texts(model, contexts, settings=settings), strict=True))
     for pair, score in zip(pairs, score_continuations(model, pairs), strict=True):
         assert [pair[1]] == continue_texts(model, [pair[0]], settings=settings)
         assert score.tokens <= 4

@@ -184,8 +184,7 @@ def test_two_commands_decode_in_two_stages(words, tmp_path, monkeypatch):
         runpy.run_path("decode.py")
     nbest = rnnlm.read_nbest("nbest.jsonl")
     demo = [rnnlm.load("demo")]
-    weights = rnnlm.tune_weights(nbest[::2], demo)
-    rates = rnnlm.rescore(nbest[1::2], demo, weights).rates
+    rates = rnnlm.rescore(nbest[1::2], demo, rnnlm.tune_weights(nbest[::2], demo)).rates
     errors = sum(
         Levenshtein.distance(likeliest(logits).split(), line.split())
         for logits, line in list(zip(arrays, lines, strict=True))[1::2]

@@ -76,8 +76,7 @@ def test_networks_without_an_onnx_form_say_why(tmp_path, model, values, why):
 
 def test_other_models_say_why(tmp_path):
     unigram = halves_model()
-    mixture = Mixture([unigram, unigram], (0.5, 0.5))
-    for model in (unigram, mixture):
+    for model in (unigram, Mixture([unigram, unigram], (0.5, 0.5))):
         with pytest.raises(UsageError, match="a model of kind .* is not a network"):
             export_onnx(model, tmp_path / "out")
 
@@ -290,8 +289,7 @@ def transducer(folder, size, context=2):
     def write(name, nodes, inputs, outputs, weights, **facts):
         sides = []
         for side in (inputs, outputs):
-            infos = [onnx.helper.make_tensor_value_info(*value) for value in side]
-            sides.append(infos)
+            sides.append([onnx.helper.make_tensor_value_info(*value) for value in side])
         arrays = [weight(array, key) for key, array in weights.items()]
         model = onnx.helper.make_model(
             onnx.helper.make_graph(nodes, name, *sides, arrays),

@@ -84,8 +84,7 @@ def test_the_model_decides_where_the_sounds_do_not():
     """b and c sound alike here; the n-gram knows what sat."""
     frames = log_probs("the cat sat", 0.0) * 3
     frames[8, LABELS.index("b")] = frames[8, LABELS.index("c")]
-    decoder = decoder_of(LanguageModel(fit("ngram", order=3)))
-    assert decoder.decode(frames) == "the cat sat"
+    assert decoder_of(LanguageModel(fit("ngram", order=3))).decode(frames) == "the cat sat"
 
 
 def test_network_is_asked_once_per_beam_position():

@@ -65,8 +65,7 @@ def plain_loop(model):
             logits_TBV, _, _ = theirs(padded_TB[:-1].clamp(min=0), None)
             logprob_TBV = logits_TBV.log_softmax(dim=2)
             logprob_TB1 = logprob_TBV.gather(2, targets_TB.clamp(min=0).unsqueeze(2))
-            logprob_TB = logprob_TB1.squeeze(2).masked_fill(targets_TB < 0, 0.0)
-            logprobs += logprob_TB.sum(dim=0).tolist()
+            logprobs += logprob_TB1.squeeze(2).masked_fill(targets_TB < 0, 0.0).sum(dim=0).tolist()
         return logprobs
 
     return score
@@ -98,8 +97,7 @@ def measure(model, peer, lines, rounds):
     """Print both speeds in words, the ratio, and the largest difference."""
 
     def ours(lines):
-        scores = rnnlm.Model(model).score_sentences(lines)
-        return [score.logprob_nats for score in scores]
+        return [score.logprob_nats for score in rnnlm.Model(model).score_sentences(lines)]
 
     difference = np.abs(np.array(ours(lines)) - np.array(peer(lines))).max()  # warms up, too
     our_seconds, peer_seconds, ratios = [], [], []
@@ -127,8 +125,7 @@ def main(arguments=None):
     lines = [line for line in text.read_text(encoding="utf-8").splitlines() if line.strip()]
     model = rnnlm.load(options.model).core
     with tempfile.TemporaryDirectory() as folder:
-        is_network = hasattr(model, "network")
-        peer = plain_loop(model) if is_network else kenlm_loop(model, folder)
+        peer = plain_loop(model) if hasattr(model, "network") else kenlm_loop(model, folder)
         measure(model, peer, lines[: options.lines], options.rounds)
 
 

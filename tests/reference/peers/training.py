@@ -149,8 +149,7 @@ class WeightDropNetwork(PlainNetwork):
             return F.dropout(x_TBE, p, self.training)
         if not (self.training and p):
             return x_TBE
-        kept_1BE = x_TBE.new_empty(1, *x_TBE.shape[1:]).bernoulli_(1 - p)  # at all steps alike
-        return x_TBE * (kept_1BE / (1 - p))
+        return x_TBE * (x_TBE.new_empty(1, *x_TBE.shape[1:]).bernoulli_(1 - p) / (1 - p))
 
 
 def make_plain_loop(settings, size, learning_rate, batches, precision, device):

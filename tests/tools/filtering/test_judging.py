@@ -89,8 +89,7 @@ def languages():
 def test_three_languages_are_told_apart(languages):
     texts = [text for several in UNSEEN.values() for text in several]
     expected = [name for name, several in UNSEEN.items() for _ in several]
-    rule = rule_of(FilterSettings(), tuple(languages))
-    groups, verdicts = judged(languages, rule, texts)
+    groups, verdicts = judged(languages, rule_of(FilterSettings(), tuple(languages)), texts)
     assert groups == expected
     # By another way: each text's probability by each model, as `rnnlm score` has it, and what each
     # character costs that the model does not know.

@@ -26,8 +26,7 @@ def folder(tmp_path_factory, corpus_lines):
     (folder / "reference.txt").write_text("\n".join(lines[:500]) + "\n", encoding="utf-8")
     chance = random.Random(3)
     for number in range(SHARDS):
-        rows = chance.choices(lines, k=chance.randint(300, 3000))
-        data = ("\n".join(rows) + "\n").encode()
+        data = ("\n".join(chance.choices(lines, k=chance.randint(300, 3000))) + "\n").encode()
         if number % 2:
             (folder / f"{number}.txt.gz").write_bytes(gzip.compress(data))
         else:

@@ -45,8 +45,7 @@ def test_columns_are_those_of_the_command():
 
 def test_languages_are_kept_by_name():
     one = fit("ngram", ["aa ab ba"] * 3, order=2, tokenizer="char")
-    two = fit("ngram", ["xx xy yx"] * 3, order=2, tokenizer="char")
-    models = {"one": one, "two": two}
+    models = {"one": one, "two": fit("ngram", ["xx xy yx"] * 3, order=2, tokenizer="char")}
     texts = ["ab ba", "yx xy", "q", "1234567"]
     assert rnnlm.filter(models, min_probability=0.9)({"text": texts})[:2] == [True, True]
     assert rnnlm.filter(models, keep=["two"])({"text": texts})[:2] == [False, True]

@@ -82,8 +82,7 @@ def second_opinion(model, texts):
     """Return the perplexities of documents as `rnnlm score` has them, line by line."""
     found, loaded = [], rnnlm.load(model)
     for text in texts:
-        lines = [line for line in (text or "").split("\n") if line.strip()]
-        scores = loaded.score_sentences(lines)
+        scores = loaded.score_sentences([line for line in (text or "").split("\n") if line.strip()])
         tokens = sum(score.tokens for score in scores)
         nats = sum(score.logprob_nats for score in scores)
         found.append(math.exp(-nats / tokens) if tokens else None)
@@ -174,8 +173,7 @@ def test_buckets_agree_with_scores_of_sentences(texts, model, lines):
     assert counts["head"].documents == 2 * len(sorted_rows["head"]) + len(plain["head"])
     assert result.documents == 180 and result.shards == 3
     words = len((texts / "plain.txt").read_text().split())
-    of_rows = sum(len((row["text"] or "").split()) for row in rows)
-    assert result.words == words + 2 * of_rows
+    assert result.words == words + 2 * sum(len((row["text"] or "").split()) for row in rows)
     assert sum(group.share for group in result.groups) == pytest.approx(1)
 
 
@@ -394,8 +392,7 @@ def test_results_are_the_input_of_another_filter(texts, model):
     rows = [json.loads(row) for row in (texts / "out/middle/one.jsonl").read_text().splitlines()]
     assert rows and list(rows[0]) == ["id", "text", "input_perplexity", "perplexity", "bucket"]
     assert all(row["input_perplexity"] == row["perplexity"] for row in rows)
-    table = pyarrow.parquet.read_table(texts / "out/middle/rows.parquet")
-    assert table.to_pylist() == rows
+    assert pyarrow.parquet.read_table(texts / "out/middle/rows.parquet").to_pylist() == rows
 
 
 def test_names_that_meet_are_refused(texts, model):

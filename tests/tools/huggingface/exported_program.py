@@ -91,8 +91,7 @@ def check_alone(model, facts, boundary) -> None:
     model.config.output_hidden_states = True
     assert model(ids_1T, output_hidden_states=False).hidden_states is None
     model.config.output_hidden_states = False
-    last = model(ids_1T, logits_to_keep=1).logits
-    torch.testing.assert_close(last, whole.logits[:, -1:])
+    torch.testing.assert_close(model(ids_1T, logits_to_keep=1).logits, whole.logits[:, -1:])
     vectors = model.get_input_embeddings()(ids_1T)
     torch.testing.assert_close(model(inputs_embeds=vectors).logits, whole.logits)
     # transformers shifts the labels itself.

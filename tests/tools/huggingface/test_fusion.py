@@ -147,8 +147,7 @@ def test_a_search_equals_rescoring_by_hand(make, search, model, tokenizer):
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(3)
     start = id_of(tokenizer, START)
-    size = tokenizer.size + MORE_TIMES
-    decoder, inputs = make(transformers, size, start)
+    decoder, inputs = make(transformers, tokenizer.size + MORE_TIMES, start)
     decoder.eval()
 
     def generate(*processors):

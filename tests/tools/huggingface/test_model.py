@@ -73,8 +73,7 @@ def test_scores_are_the_losses_of_transformers(folder):
         read = [model.tokenizer.boundary_id, *ids]
         assert len(read) <= model.window + 1
         [score] = rnnlm.Model(model).score_sentences([line])
-        expected = -their_loss(folder, read)
-        assert score.logprob_nats == pytest.approx(expected, abs=1e-5 * len(ids))
+        assert score.logprob_nats == pytest.approx(-their_loss(folder, read), abs=1e-5 * len(ids))
 
 
 def test_long_texts_are_read_in_windows_cut_at_half_of_them(folder):
@@ -199,8 +198,7 @@ def test_a_text_begins_as_its_model_says(tmp_path, said, begin, signature):
     expected = -their_loss(folder, read) + (len(begin) > 1 and their_loss(folder, begin))
     [score] = model.score_sentences(["the cat sat"])
     assert score.logprob_nats == pytest.approx(expected, abs=1e-4)
-    text = rnnlm.Corpus.from_lines(["the cat sat"])
-    window = model.evaluate(text).signature.rpartition("|")[2]
+    window = model.evaluate(rnnlm.Corpus.from_lines(["the cat sat"])).signature.rpartition("|")[2]
     assert window == ",".join(filter(None, ("window:40", signature)))
 
 

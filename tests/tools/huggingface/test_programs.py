@@ -253,8 +253,7 @@ def test_babylm_chooses_our_sentences_but_for_ties(babylm, pairs, tmp_path):
     for score, row in zip(pairs, chosen["homophones"]["predictions"], strict=True):
         assert row["pred"] == (score.pair.good if score.point else score.pair.bad)
     right = sum(math.ceil(score.point) for score in pairs) / len(pairs)
-    report = (out / "best_temperature_report.txt").read_text()
-    assert f"homophones: {100 * right:.2f}" in report
+    assert f"homophones: {100 * right:.2f}" in (out / "best_temperature_report.txt").read_text()
 
 
 def test_babylm_computes_our_log_probabilities(babylm, pairs, tmp_path):

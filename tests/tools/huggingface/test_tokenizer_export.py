@@ -120,8 +120,7 @@ def test_newlines_and_the_symbol_are_boundaries():
     encoding = exported.encode("a <unk>\n<unk></s><unk> a<unk> b<unk>")
     assert encoding.ids == [0, 2, 1, 0, 1, 0, 1, 1, tokenizer.symbols().index("b<unk>")]
     assert exported.decode(encoding.ids).endswith("b<unk>")
-    place = exported.encode("the\ncat").offsets[2]
-    assert place == (3, 4)
+    assert exported.encode("the\ncat").offsets[2] == (3, 4)
 
 
 @pytest.mark.parametrize("settings", [{}, {"tokenizer": "char"}, {"tokenizer": "byte"}], ids=str)

@@ -131,8 +131,7 @@ def test_shares_by_distance_and_kind_have_wilson_bounds():
 
 
 def test_distance_groups_include_both_bounds():
-    distances = (0, 2, 3, 5, 6, 10, 11, 20, 21, 99)
-    items = [ClozeItem("a", "b", distance) for distance in distances]
+    items = [ClozeItem("a", "b", distance) for distance in (0, 2, 3, 5, 6, 10, 11, 20, 21, 99)]
     figures = metrics_of([ClozeScore(item, 1, 2.0, False) for item in items])
     assert [each.group for each in figures[1:]] == ["0-2", "3-5", "6-10", "11-20", "21+"]
     assert [each.items for each in figures[1:]] == [2] * 5

@@ -177,5 +177,4 @@ def test_pictures_of_many_units_can_be_read():
     """Sixteen units of an LSTM fit on a slide; a long line has a panel below the other."""
     model = fit("lstm", hidden_size=20)
     assert faults_of(inspect_gates(model, LINE, units=range(16)).figure()) == []
-    drawn = inspect_gates(model, f"{LINE} " * 6).figure()
-    assert faults_of(drawn, fits_a_slide=False) == []
+    assert faults_of(inspect_gates(model, f"{LINE} " * 6).figure(), fits_a_slide=False) == []

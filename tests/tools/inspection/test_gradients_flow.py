@@ -163,8 +163,7 @@ def test_flow_holds_all_its_parts_and_is_json(lstm, elman):
     assert [len(table.rows[0]) == len(table.columns) for table in found.tables()] == [True] * 4
     figure = found.figure()
     assert faults_of(figure) == []
-    panels = [axes.get_ylabel() for axes in figure.axes]  # states, cells, loss by h, by words
-    assert panels == [SIZE, SIZE, LOSS, LOSS]
+    assert [axes.get_ylabel() for axes in figure.axes] == [SIZE, SIZE, LOSS, LOSS]
 
 
 def test_report_says_word_only_for_word_models(elman):
@@ -186,8 +185,7 @@ def test_report_says_word_only_for_word_models(elman):
     maps = inspect_sensitivity(models, "the cat")
     words, letters = maps.tables()
     assert "of the word read" in words.title and "of the token read" in letters.title
-    labels = [axes.get_xlabel() for axes in maps.figure().axes[:2]]
-    assert labels == ["word read", "token read"]
+    assert [axes.get_xlabel() for axes in maps.figure().axes[:2]] == ["word read", "token read"]
 
 
 def test_seed_determines_the_positions_drawn(elman):

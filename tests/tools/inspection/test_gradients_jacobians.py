@@ -66,8 +66,7 @@ def _seeded(seed=0):
 
 def _read(network, steps=LAGS + 2):
     ids_TB = torch.randint(0, 10, (steps, ROWS), generator=_seeded())
-    state = tuple(torch.rand_like(each) - 0.5 for each in network.initial_state(ROWS))
-    return ids_TB, state
+    return ids_TB, tuple(torch.rand_like(each) - 0.5 for each in network.initial_state(ROWS))
 
 
 def _differences(function, x_BX, h=1e-5):
@@ -116,8 +115,7 @@ def test_loss_gradients_equal_central_differences_of_plain_steps(settings):
     ids_TB, state = _read(network)
     x_TBE = network.input.vectors(ids_TB)
     steps, targets_B = len(ids_TB), torch.tensor([1, 2])
-    last_B = torch.full((ROWS,), steps - 1)
-    norms_TB, _ = loss_gradients(network, x_TBE, last_B, targets_B, state)
+    norms_TB, _ = loss_gradients(network, x_TBE, torch.full((ROWS,), steps - 1), targets_B, state)
 
     def loss(changed_NX):
         copies = len(changed_NX) // ROWS
@@ -147,8 +145,7 @@ def _changed_at(at, added_NH, layer):
             return replace(step, hidden_BH=h_BH), (h_BH.unsqueeze(0), *after[1:])
         # A cell that is changed changes h = o * c with it.
         h_BH = step.hidden_BH + added_NH * step.gates.get("output", 1)
-        c_1BH = (step.cell_BH + added_NH).unsqueeze(0)
-        return replace(step, hidden_BH=h_BH), (c_1BH, *after[1:])
+        return replace(step, hidden_BH=h_BH), ((step.cell_BH + added_NH).unsqueeze(0), *after[1:])
 
     return step
 
@@ -188,8 +185,7 @@ class Linear(nn.Module):
         self.W, self.width = W, len(W)
 
     def step(self, x_BE, state):
-        after = (state[0] @ self.W.T + x_BE,)
-        return None, after
+        return None, (state[0] @ self.W.T + x_BE,)
 
 
 def _linear_trajectory(W, steps, rows):

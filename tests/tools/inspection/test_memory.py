@@ -207,8 +207,7 @@ def test_zero_probability_tokens_are_counted_without_perplexity():
     [model] = memory.models
     full = model.seen[-1]
     assert (full.perplexity, full.increase) == (None, None) and full.zeros > 0
-    told = f"{full.zeros} of {model.positions} tokens have probability zero"
-    assert told in memory.verdict
+    assert f"{full.zeros} of {model.positions} tokens have probability zero" in memory.verdict
     assert not any(line.get_xdata().size for axes in memory.figure().axes for line in axes.lines)
 
 

@@ -74,8 +74,7 @@ def test_labels_of_the_words_are_predicted():
     assert found.tables()[1].columns[2:] == ("DET", "ADJ", "NOUN", "X")
     assert "probability of each label" in found.tables()[1].title
     assert faults_of(found.figure()) == []
-    again = inspect_step(content["lesson"])
-    assert again.to_dict() == content
+    assert inspect_step(content["lesson"]).to_dict() == content
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -56,8 +56,7 @@ def test_correlations_are_those_of_numpy():
 
 def test_units_are_cells_and_the_closest_come_first(lstm):
     found = inspect_units(lstm, TEXT, most=2)
-    line = LINES[0]
-    traced = lstm.trace_line(line)
+    traced = lstm.trace_line(LINES[0])
     cell_TH = traced.layers[0].layer.cell_TBH[:, 0]
     count = len(traced.tokens)
     width = cell_TH.shape[1]

@@ -44,8 +44,7 @@ def test_errors_are_counted_on_unmapped_texts_by_default():
     mapping = TextMapping(lowercase=True, remove_punctuation=True)
     assert mapping.for_wer("A, b") == "A, b"
     assert replace(mapping, normalise_wer=True).for_wer("A, b") == "a b"
-    dropping = TextMapping(special_symbols="drop", normalise_wer=True)
-    assert dropping.for_wer("a </s> b") == "a b"
+    assert TextMapping(special_symbols="drop", normalise_wer=True).for_wer("a </s> b") == "a b"
     with pytest.raises(TextError, match="list, line 3: the text holds </s>"):
         TextMapping(normalise_wer=True).for_wer("a </s> b", "list, line 3")
 

@@ -45,8 +45,7 @@ def misheard(count: int) -> list[Utterance]:
     far."""
     utterances = []
     for n in range(count):
-        is_right = n % 3 == 0
-        reference, fall = ("b a", 9.0) if is_right else ("a a", 1.0)
+        reference, fall = ("b a", 9.0) if n % 3 == 0 else ("a a", 1.0)
         utterances.append(said(f"u{n}", reference, "b a", "a a", fall=fall))
     return utterances
 
@@ -120,8 +119,7 @@ def test_each_added_models_gain_is_over_those_before(likes):
 def test_texts_are_mapped_only_for_models_by_default(likes):
     lists = [said("u", "A, B", "A B", "X")]
     mapping = TextMapping(lowercase=True, remove_punctuation=True)
-    counted_too = dataclasses.replace(mapping, normalise_wer=True)
-    for each, errors in ((mapping, 1), (counted_too, 0)):
+    for each, errors in ((mapping, 1), (dataclasses.replace(mapping, normalise_wer=True), 0)):
         weights = Weights({"lm:m": 1.0}, {"m": "1a"}, each)
         assert rescore(lists, {"m": likes}, weights).rates.rescored.errors == errors
         assert tune_weights(lists, {"m": likes}, RescoreSettings(each)).mapping == each
@@ -278,6 +276,5 @@ def test_utterances_that_tuned_the_weights_are_named_where_they_are_applied(like
 
 def test_a_weights_file_reports_few_tuning_utterances(tmp_path):
     for count, notices in ((499, [UNCERTAIN.format(499)]), (500, [])):
-        weights = dataclasses.replace(ONE, tuned=Tuned(count, 9, 3, 2, 1))
-        save_weights(weights, tmp_path / "w.json")
+        save_weights(dataclasses.replace(ONE, tuned=Tuned(count, 9, 3, 2, 1)), tmp_path / "w.json")
         assert notices_of(lambda: read_weights(tmp_path / "w.json")) == notices

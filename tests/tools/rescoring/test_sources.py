@@ -111,8 +111,7 @@ def test_sources_come_from_lists_or_files_and_persist(model, tmp_path):
     rescored = rescore(utterances, {"m": model}, Weights({"lm:m": 1.0}, {"m": None}))
     for name in ("list.tsv.gz", "list.jsonl"):
         save_nbest(rescored, tmp_path / name)
-        again = read_nbest(tmp_path / name)
-        assert [(each.source, each.reference) for each in again] == expected
+        assert [(each.source, each.reference) for each in read_nbest(tmp_path / name)] == expected
 
 
 @pytest.mark.parametrize(("text", "keyed", "message"), [

@@ -99,8 +99,7 @@ def test_next_words_continue_or_finish_a_text(client):
     ],
 )
 def test_bodies_of_another_shape_are_refused(client, body, status):
-    headers = {"Content-Type": "application/json"}
-    answer = client.http.post("/score", content=body, headers=headers)
+    answer = client.http.post("/score", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == status
     assert set(answer.json()) == {"error"} and answer.json()["error"]["what"]
 

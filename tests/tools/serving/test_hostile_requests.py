@@ -94,8 +94,7 @@ def test_a_file_may_make_a_request_wrong_usage(refused, here):
 def test_a_filter_with_another_identity_is_refused(refused, here):
     layout = {"groups": ["kept"], "kept": ["kept"], "has_folders": False}
     (here / "out").mkdir()
-    begun = {"what": "filter", "identity": {}, "layout": layout}
-    Journal(here / "out/.filter.run").write([begun])
+    Journal(here / "out/.filter.run").write([{"what": "filter", "identity": {}, "layout": layout}])
     (here / "f.txt").write_text("the man\n")
     refused(f"filter f.txt {FILTER}", "out already holds another result")
 

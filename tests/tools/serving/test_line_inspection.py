@@ -107,8 +107,7 @@ def test_ranks_count_likelier_words(client, models, name):
     sentences = [TEXT, "it is hard, the cat said", "", "a <s> b", "the dog"]
     model = models[name]
     asked = {"sentences": sentences, "given": "the cat", "next_words": 2, "eos": name != "kn"}
-    answer = client.post("/score", name, **asked)
-    for text, score in zip(sentences, answer["scores"], strict=True):
+    for text, score in zip(sentences, client.post("/score", name, **asked)["scores"], strict=True):
         if score["reason"]:
             assert score["word_surprisals"] == []
             continue

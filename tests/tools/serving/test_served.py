@@ -83,8 +83,7 @@ def test_requests_with_the_same_settings_are_joined(calls):
 
 def test_a_call_has_no_more_than_allowed(calls):
     model = ServedModel("lstm", fit("lstm"))
-    third = SENTENCES_AT_ONCE // 3
-    asked = [(["a"], PLAIN, None), *([(["the cat"] * third, PLAIN, None)] * 7)]
+    asked = [(["a"], PLAIN, None), *([(["the cat"] * (SENTENCES_AT_ONCE // 3), PLAIN, None)] * 7)]
     asyncio.run(scored_together(model, asked, calls))
     assert calls[0] == [1, 3, 3, 1]
 
@@ -99,8 +98,7 @@ def test_ngram_models_score_what_has_arrived(calls):
 
     chunks = asyncio.run(ask())
     assert recorded == [len(LINES)]
-    alone = rnnlm.Model(model.core).score_sentences(LINES)
-    expected = [score.logprob_nats for score in alone]
+    expected = [score.logprob_nats for score in rnnlm.Model(model.core).score_sentences(LINES)]
     assert [chunk.scores[0].logprob_nats for chunk in chunks] == expected
 
 

@@ -50,8 +50,7 @@ def models(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(models):
     """Serve both models. Return the address."""
-    named = [part for name in models.values() for part in ("-m", name)]
-    with serving(*named) as started:
+    with serving(*[part for name in models.values() for part in ("-m", name)]) as started:
         yield address_of(started)
 
 
@@ -206,8 +205,7 @@ def test_pairs_have_the_odds_of_their_scores(browser, server, models):
         better, worse = (score.logprob_nats for score in rnnlm.Model(name).score_sentences(pair))
         verdict = browser.find_elements("css selector", "#pair-cards .verdict")[card]
         found = waited(lambda verdict=verdict: re.search(pattern, verdict.text))
-        odds = math.exp(better - worse)
-        assert float(found[1].replace(",", "")) == pytest.approx(odds, rel=0.06)
+        assert float(found[1].replace(",", "")) == pytest.approx(math.exp(better - worse), rel=0.06)
 
 
 def test_everything_is_reached_by_keyboard(browser, server):
@@ -232,8 +230,7 @@ def test_everything_is_reached_by_keyboard(browser, server):
         ("textarea", "textarea"),
     ]
     assert [(tag, kind or None) for tag, kind in tags] == expected
-    suggestion = press(Keys.TAB)
-    taken = suggestion.text.split()[0]
+    taken = press(Keys.TAB).text.split()[0]
     press(Keys.ENTER)
     waited(
         lambda: browser.find_element("id", "sentence").get_property("value").endswith(f"{taken} ")
@@ -241,8 +238,7 @@ def test_everything_is_reached_by_keyboard(browser, server):
     # The words of a sentence are one stop, walked by arrows; what is said of them follows.
     waited(lambda: "word" in (press(Keys.TAB).get_attribute("class") or ""))
     press(Keys.HOME)
-    word = press(Keys.ARROW_RIGHT)
-    assert word.find_element("css selector", ".t").text == "dog"
+    assert press(Keys.ARROW_RIGHT).find_element("css selector", ".t").text == "dog"
     assert browser.find_element("css selector", "#read-cards .facts b").text == "dog"
     # Tabs open by arrows.
     browser.find_element("id", "tab-read").send_keys(Keys.ARROW_RIGHT)
@@ -298,8 +294,7 @@ def test_a_look_inside_shows_gates_weights_and_orders(browser, server):
     )
     waited(lambda: "forget" in browser.find_element("css selector", "#read-cards").text)
     waited(lambda: "3-gram" in browser.find_element("css selector", "#read-cards").text)
-    weights = "//button[text()='Influence of earlier words']"
-    browser.find_element("xpath", weights).click()
+    browser.find_element("xpath", "//button[text()='Influence of earlier words']").click()
     waited(
         lambda: (
             "Rows are predicted words" in browser.find_element("css selector", "#read-cards").text
@@ -343,8 +338,7 @@ def test_the_page_fits_any_screen(browser, server, tab, dark, width):
 
 
 def test_typed_tags_are_text(browser, server):
-    hostile = "</script> <img src=x onerror=document.title='broken'> the dog"
-    opened(browser, server, text=hostile)
+    opened(browser, server, text="</script> <img src=x onerror=document.title='broken'> the dog")
     waited(lambda: shown_words(browser, 0)[0][0] == "</script>")
     assert browser.title != "broken"
     assert browser.find_elements("css selector", "#read-cards img") == []
@@ -374,5 +368,4 @@ def test_the_page_asks_for_the_servers_token(browser, tmp_path):
         assert browser.find_element("css selector", "#read-cards h2").text.startswith(name)
         waited(lambda: browser.find_elements("css selector", "#suggestions li"))
         assert browser.find_elements("css selector", "img") == []
-        errors = [each for each in complaints(browser) if "401" not in each]
-        assert errors == []
+        assert [each for each in complaints(browser) if "401" not in each] == []

@@ -28,8 +28,7 @@ def ngrams(tmp_path_factory):
 
 def score(server, seconds=10.0, **headers):
     """Score a sentence; return the status."""
-    asked = {"sentences": ["the cat sat"]}
-    return server.request("POST", "/score", asked, headers, seconds)[0]
+    return server.request("POST", "/score", {"sentences": ["the cat sat"]}, headers, seconds)[0]
 
 
 # ---- Signals.
@@ -38,8 +37,7 @@ def score(server, seconds=10.0, **headers):
 def streamed(server, **asked):
     """Ask for a text event by event; return the answer once it has begun."""
     connection = http.client.HTTPConnection(server.host, server.port, timeout=30)
-    kind = {"Content-Type": "application/json"}
-    connection.request("POST", "/generate", json.dumps(asked), kind)
+    connection.request("POST", "/generate", json.dumps(asked), {"Content-Type": "application/json"})
     answer = connection.getresponse()
     assert answer.status == 200
     assert answer.readline().startswith(b"data: ")

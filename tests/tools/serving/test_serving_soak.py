@@ -54,8 +54,7 @@ def asked(draw):
 
 def asked_of_network(draw):
     """Draw a request that takes as much memory as any."""
-    line = draw.choice(LONGEST)[:300]
-    return "POST", "/score", {"model": "demo", "sentences": [line]}, 200
+    return "POST", "/score", {"model": "demo", "sentences": [draw.choice(LONGEST)[:300]]}, 200
 
 
 def ask_again_and_again(server, count, seed, asked, failures):
@@ -148,8 +147,7 @@ def post(server, path, body, address="127.0.0.1", seconds=120):
     )
     began = time.monotonic()
     try:
-        headers = {"Content-Type": "application/json"}
-        connection.request("POST", path, json.dumps(body), headers)
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         answer = connection.getresponse()
         answer.read()
         return answer.status, time.monotonic() - began

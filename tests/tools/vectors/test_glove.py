@@ -48,8 +48,7 @@ def test_one_step_is_adagrad_on_equation_eight(monkeypatch):
 
 def test_products_come_to_equal_log_counts(monkeypatch):
     """Counts of rank one are fitted exactly: a pair's product and biases are its log count."""
-    draw = np.random.default_rng(1)
-    factor = draw.uniform(1, 8, 6)
+    factor = np.random.default_rng(1).uniform(1, 8, 6)
     i, j = np.nonzero(np.ones((6, 6)))
     cells = Cells(i, j, factor[i] * factor[j])
     kept = []

@@ -73,8 +73,7 @@ def cbow_objective(input_VE, output_VE, step):
 )
 def test_a_step_follows_the_objectives_gradient(small, monkeypatch, gradients, objective):
     monkeypatch.setattr(negative_sampling, "LARGEST_STEP", 1e9)
-    windows = all_kept(reader([[0, 1, 2, 3, 1], [4], [5, 6]]))
-    _, step = next(iter(windows.epoch()))
+    _, step = next(iter(all_kept(reader([[0, 1, 2, 3, 1], [4], [5, 6]])).epoch()))
     input_VE, output_VE = (given.requires_grad_() for given in vectors())
     expected = torch.autograd.grad(objective(input_VE, output_VE, step), (input_VE, output_VE))
     with torch.no_grad():
@@ -105,8 +104,7 @@ def test_pairs_stay_in_line_and_window(small):
 
 
 def test_frequent_words_are_left_out_more_often():
-    counts = [10_000, 10, 10, 10, 10, 10, 10]
-    kept_V = reader([[0, 1]], counts=counts).kept_V
+    kept_V = reader([[0, 1]], counts=[10_000, 10, 10, 10, 10, 10, 10]).kept_V
     share = 10_000 / 10_060
     assert kept_V[0] == pytest.approx((0.001 / share) ** 0.5 + 0.001 / share)
     assert kept_V[1] == 1.0
@@ -114,8 +112,7 @@ def test_frequent_words_are_left_out_more_often():
 
 def test_noise_words_follow_smoothed_counts():
     windows = reader([[0, 1]], counts=[1, 16, 81, 0, 0, 0, 0])
-    bounds_V = windows.noise_bounds_V
-    torch.testing.assert_close(bounds_V[:3].float(), torch.tensor([1, 9, 36]) / 36)
+    torch.testing.assert_close(windows.noise_bounds_V[:3].float(), torch.tensor([1, 9, 36]) / 36)
 
 
 def test_a_frequent_word_takes_no_long_step(small):
