@@ -8,6 +8,7 @@ vectors.
 import numpy as np
 
 from reference.recurrent import lstm_step, sigmoid
+from reference.recurrent_network import part_of
 
 
 def alphabet(words):
@@ -31,23 +32,14 @@ def cnn(weights, rows, highways, overhang=False):
         if f"filters.{w}.weight" not in weights:
             continue
         kernel_FCw = weights[f"filters.{w}.weight"].reshape(-1, C, w)
-        word_LC = np.concatenate(
-            [vectors_LC, np.zeros((w if overhang else max(0, w - len(rows)), C))]
-        )
-        places = [
-            np.tanh(
-                np.einsum("fcj,jc->f", kernel_FCw, word_LC[p : p + w])
-                + weights[f"filters.{w}.bias"]
-            )
-            for p in range(len(word_LC) - w + 1)
-        ]
-        best.append(np.max(places, axis=0))
+        zeros = w if overhang else max(0, w - len(rows))
+        word_LC = np.concatenate([vectors_LC, np.zeros((zeros, C))])
+        starts = range(len(word_LC) - w + 1)
+        places = [np.einsum("fcj,jc->f", kernel_FCw, word_LC[p : p + w]) for p in starts]
+        best.append(np.tanh(np.array(places) + weights[f"filters.{w}.bias"]).max(axis=0))
     y = np.concatenate(best)
     for layer in range(highways):
-        part = {
-            name: weights[f"highways.{layer}.{name}"]
-            for name in ("candidate.weight", "candidate.bias", "gate.weight", "gate.bias")
-        }
+        part = part_of(weights, f"highways.{layer}.")
         t = sigmoid(part["gate.weight"] @ y + part["gate.bias"])
         y = t * np.maximum(part["candidate.weight"] @ y + part["candidate.bias"], 0) + (1 - t) * y
     return y
@@ -58,10 +50,8 @@ def lstm(weights, rows):
     backwards."""
     ends = []
     for name, read in (("onwards", rows), ("backwards", rows[::-1])):
-        U, W, b, c = (
-            weights[f"{name}.{kind}_l0"]
-            for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        )
+        kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        U, W, b, c = (weights[f"{name}.{kind}_l0"] for kind in kinds)
         h = cell = np.zeros((1, W.shape[1]))
         for row in read:
             h, cell = lstm_step(weights["vectors.weight"][row][None], h, cell, U, W, b + c)

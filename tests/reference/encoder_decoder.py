@@ -6,29 +6,7 @@ Weights go by the names of the network's state_dict.
 
 import numpy as np
 
-from reference.recurrent import sigmoid
-from reference.recurrent_network import layer_step, log_softmax
-
-
-def part_of(weights, prefix):
-    return {
-        name.removeprefix(prefix): value
-        for name, value in weights.items()
-        if name.startswith(prefix)
-    }
-
-
-def connect(settings, weights, prefix, number, x, y):
-    """Return the input of the next layer, after a layer that read the vector x and returned y."""
-    if settings.connections == "dense":
-        return np.concatenate([x, y])
-    if number == 0 or settings.connections == "plain":
-        return y
-    if settings.connections == "residual":
-        return x + y
-    gate = part_of(weights, f"{prefix}highways.{number - 1}.")
-    t = sigmoid(gate["weight"] @ x + gate["bias"])
-    return t * y + (1 - t) * x
+from reference.recurrent_network import connect, layer_step, log_softmax, part_of
 
 
 def direction(settings, part, xs, width):
@@ -55,11 +33,8 @@ def encode(settings, weights, source):
             given.append(direction(settings, parts[1], xs[::-1], width)[::-1])
             last[-1] = np.concatenate([given[0][-1], given[1][0]])
         ys = [np.concatenate(both) for both in zip(*given, strict=True)]
-        xs = [
-            connect(settings, weights, "encoder.body.", number, x, y)
-            for x, y in zip(xs, ys, strict=True)
-        ]
-    return np.array(xs), last
+        xs = connect(settings, weights, number, np.array(xs), np.array(ys), "encoder.body.")
+    return xs, last
 
 
 def first_state(settings, weights, memory, last):
@@ -77,12 +52,8 @@ def first_state(settings, weights, memory, last):
             if settings.bridge is None:
                 states[-1].append(np.zeros((1, settings.decoder.hidden_size)))
                 continue
-            states[-1].append(
-                np.tanh(
-                    weights[f"bridge.maps.{place}.weight"] @ s
-                    + weights[f"bridge.maps.{place}.bias"]
-                )[None]
-            )
+            part = part_of(weights, f"bridge.maps.{place}.")
+            states[-1].append(np.tanh(part["weight"] @ s + part["bias"])[None])
             place += 1
     return states
 
@@ -118,7 +89,7 @@ def decode(settings, weights, source, inputs):
             states[number] = layer_step(
                 shape, part_of(weights, f"{prefix}layers.{number}."), x[None], list(states[number])
             )
-            x = connect(shape, weights, prefix, number, x, states[number][0][0])
+            x = connect(shape, weights, number, x, states[number][0][0], prefix)
         if settings.attention:
             context, alpha = attend(settings, weights, x, memory)
             x = a = np.tanh(weights["decoder.combination.weight"] @ np.concatenate([x, context]))
@@ -132,11 +103,8 @@ def decode(settings, weights, source, inputs):
 def loss(settings, weights, pairs, label_smoothing=0.0):
     """Return the mean over all target words of (1 - e) nll + e (mean over V of nll), for pairs of
     (source, inputs, targets)."""
-    output = (
-        weights["target_words.embedding.weight"]
-        if settings.tied_embeddings
-        else weights["output.weight"]
-    )
+    tied = settings.tied_embeddings
+    output = weights["target_words.embedding.weight" if tied else "output.weight"]
     losses = []
     for source, inputs, targets in pairs:
         features, _ = decode(settings, weights, source, inputs)

@@ -41,11 +41,9 @@ def lstm_step(x, h, cell, U, W, b, peepholes=None, coupled=False):
 def mogrifier_matrices(rounds, factors):
     """Return the matrix of each round, given as it is or as two factors, (rank, columns) and (rows,
     rank)."""
-    return (
-        factors
-        if len(factors) == rounds
-        else [left @ right for right, left in zip(factors[::2], factors[1::2], strict=True)]
-    )
+    if len(factors) == rounds:
+        return factors
+    return [left @ right for right, left in zip(factors[::2], factors[1::2], strict=True)]
 
 
 def mogrify(x, h, matrices):
@@ -84,11 +82,8 @@ def layer(kind, form, x_TBE, *given):
             outputs.append(h)
         return np.stack(outputs), h, cell
     h, *weights = given
+    step = gru_step if kind == "gru" else elman_step
     for x in x_TBE:
-        h = (
-            gru_step(x, h, *weights, **form)
-            if kind == "gru"
-            else elman_step(x, h, *weights, **form)
-        )
+        h = step(x, h, *weights, **form)
         outputs.append(h)
     return np.stack(outputs), h

@@ -6,16 +6,7 @@ Weights go by the names of the network's state_dict; time comes first.
 
 import numpy as np
 
-from reference.recurrent import (
-    ACTIVATIONS,
-    elman_step,
-    gru_step,
-    lstm_step,
-    mogrifier_matrices,
-    mogrify,
-    quasi_recurrent_layer,
-    sigmoid,
-)
+from reference import recurrent
 
 
 def stack(settings, weights, x_TBE, state):
@@ -23,18 +14,14 @@ def stack(settings, weights, x_TBE, state):
     of (1, B, H)."""
     state, after = list(state), []
     for number in range(settings.layers):
-        layer = f"body.layers.{number}."
-        part = {}
-        for name, value in weights.items():
-            if name.startswith(layer):
-                part[name.removeprefix(layer)] = value
+        part = part_of(weights, f"body.layers.{number}.")
         # A quasi-recurrent layer reads all steps at once. The first one may look back at inputs of
         # the window before.
         if settings.model == "qrnn":
             c, before = state.pop(0)[0], []
             if number == 0 and settings.cell.convolution_words > 1:
                 before = list(state.pop(0))
-            y, c, before = quasi_recurrent_layer(
+            y, c, before = recurrent.quasi_recurrent_layer(
                 x_TBE, c, before, part["weight_ih"], part["bias_ih"], settings.cell.pooling
             )
             after.append(c[None])
@@ -53,40 +40,38 @@ def stack(settings, weights, x_TBE, state):
     return x_TBE, after
 
 
+def part_of(weights, prefix):
+    found = [name for name in weights if name.startswith(prefix)]
+    return {name.removeprefix(prefix): weights[name] for name in found}
+
+
 def layer_step(settings, part, x, state):
     U, W, b = part["weight_ih"], part["weight_hh"], part["bias_ih"]
     if settings.model == "rnn":
-        return [elman_step(x, state[0], U, W, b, settings.cell.activation)]
+        return [recurrent.elman_step(x, state[0], U, W, b, settings.cell.activation)]
     if settings.model == "gru":
-        return [
-            gru_step(
-                x,
-                state[0],
-                U,
-                W,
-                b,
-                part["bias_hh"],
-                settings.cell.reset_gate,
-                settings.cell.update_gate,
-            )
-        ]
+        gates = settings.cell.reset_gate, settings.cell.update_gate
+        return [recurrent.gru_step(x, state[0], U, W, b, part["bias_hh"], *gates)]
     factors = [value for name, value in part.items() if name.startswith("mogrifier.")]
     if factors:
-        x, state[0] = mogrify(
-            x, state[0], mogrifier_matrices(settings.cell.mogrifier_rounds, factors)
+        x, state[0] = recurrent.mogrify(
+            x, state[0], recurrent.mogrifier_matrices(settings.cell.mogrifier_rounds, factors)
         )
-    return list(lstm_step(x, *state, U, W, b, part.get("peepholes"), settings.cell.coupled_gates))
+    return list(
+        recurrent.lstm_step(x, *state, U, W, b, part.get("peepholes"), settings.cell.coupled_gates)
+    )
 
 
-def connect(settings, weights, number, x, y):
+def connect(settings, weights, number, x, y, prefix="body."):
+    """Return the input of the next layer, after a layer that read x and returned y."""
     if settings.connections == "dense":
-        return np.concatenate([x, y], axis=2)
+        return np.concatenate([x, y], axis=-1)
     if number == 0 or settings.connections == "plain":
         return y
     if settings.connections == "residual":
         return x + y
-    gate = f"body.highways.{number - 1}"
-    t = sigmoid(x @ weights[f"{gate}.weight"].T + weights[f"{gate}.bias"])
+    gate = part_of(weights, f"{prefix}highways.{number - 1}.")
+    t = recurrent.sigmoid(x @ gate["weight"].T + gate["bias"])
     return t * y + (1 - t) * x
 
 
@@ -97,7 +82,7 @@ def word_window(settings, weights, x_TBE, state):
     outputs = []
     for x in x_TBE:
         window = np.concatenate([*before, x], axis=1)
-        h = ACTIVATIONS[settings.activation](
+        h = recurrent.ACTIVATIONS[settings.activation](
             window @ weights["body.weight_ih"].T + weights["body.bias_ih"]
         )
         outputs.append(np.concatenate([h, window], axis=1) if settings.direct_connections else h)
@@ -111,7 +96,7 @@ def jordan(settings, weights, x_TBE, state):
         fed_back = np.exp(log_softmax(logits(settings, weights, h)))
         if settings.feedback == "embedding":
             fed_back = fed_back @ weights["input.embedding.weight"]
-        h = ACTIVATIONS[settings.activation](
+        h = recurrent.ACTIVATIONS[settings.activation](
             x @ weights["body.weight_ih"].T
             + fed_back @ weights["body.weight_hh"].T
             + weights["body.bias_ih"]

@@ -178,6 +178,8 @@ def check_going_on(model, texts, **options) -> None:
         return rows[:, -5:].tolist()
 
     whole = generated(ids_1T)
+    # From 5.0 on.
+    has_chunks = hasattr(type(model).__mro__[1], "_prefill") and options["use_cache"]
     assert generated(inputs_embeds=vectors) == whole
     assert generated(inputs_embeds=vectors, mask=mask_1T) == whole
     for read in (1, 2, T - 1):
@@ -186,9 +188,7 @@ def check_going_on(model, texts, **options) -> None:
         for mask in (None, mask_1T):
             assert generated(ids_1T, state, mask) == whole
             assert generated(new_1T, state, mask) == whole
-            if (
-                hasattr(type(model).__mro__[1], "_prefill") and options["use_cache"]
-            ):  # 5.0 and later
+            if has_chunks:
                 assert generated(ids_1T, state, mask, prefill_chunk_size=2) == whole
                 assert generated(new_1T, state, mask, prefill_chunk_size=2) == whole
             assert generated(cache=state, mask=mask, inputs_embeds=vectors) == whole

@@ -336,7 +336,7 @@ def test_families_that_read_differently_are_refused_by_name(folders):
 
 
 def rewritten(**types):
-    """Return a function that changes the type of weights, or what is written of them."""
+    """Return a function that changes the type of weights, or how much of them is written."""
 
     def spoil(folder) -> None:
         path = folder / "model.safetensors"

@@ -169,13 +169,10 @@ def test_flow_holds_all_its_parts_and_is_json(lstm, elman):
 def test_report_says_word_only_for_word_models(elman):
     models = {"words": elman, "letters": fit("rnn", tokenizer="char")}
     found = inspect_gradients(models, TEXT, lags=2, positions=5, exponents=0)
+    of_words, of_letters = "with respect to the word read", "with respect to the token read"
     words, letters = found.verdict.splitlines()
-    assert (
-        "with respect to the word read"
-    ) in words and "with respect to the token read" not in words
-    assert (
-        "with respect to the token read"
-    ) in letters and "with respect to the word read" not in letters
+    assert of_words in words and of_letters not in words
+    assert of_letters in letters and of_words not in letters
     assert "with respect to the token read" in found.tables()[0].title
     assert found.models[1].curves()[-1][0] == "loss by token read"
     figure = found.figure()

@@ -13,17 +13,7 @@ from rnnlm.lm.neural.activations import BY_NAME
 from rnnlm.lm.neural.layers.steps import ACTIVATIONS
 from rnnlm.lm.neural.network import Network
 from rnnlm.lm.neural.settings import network_settings
-from rnnlm.tools.inspection.gradients.jacobians import (
-    Trajectory,
-    elman_bounds,
-    exponents,
-    flattest_slope,
-    growth,
-    loss_gradients,
-    loss_gradients_by_state,
-    squared_sizes,
-    trajectories,
-)
+from rnnlm.tools.inspection.gradients import jacobians
 from support.tiny_models import make_tokenizer
 
 LAGS, ROWS = 3, 2
@@ -98,8 +88,8 @@ def _state_jacobian(trajectory, lag):
 def test_state_jacobians_equal_central_differences_of_fast_kernels(settings):
     network, H = _network(**settings), 4
     with torch.no_grad():
-        for trajectory in trajectories(network, *_read(network)):
-            sizes = squared_sizes(trajectory, LAGS, 1, torch.Generator())
+        for trajectory in jacobians.trajectories(network, *_read(network)):
+            sizes = jacobians.squared_sizes(trajectory, LAGS, 1, torch.Generator())
             for lag in range(1, LAGS + 1):
                 squares_BSS = _state_jacobian(trajectory, lag).square()
                 expected_B = squares_BSS.sum((1, 2)) / (len(trajectory.layer.parts) * H)
@@ -115,7 +105,9 @@ def test_loss_gradients_equal_central_differences_of_plain_steps(settings):
     ids_TB, state = _read(network)
     x_TBE = network.input.vectors(ids_TB)
     steps, targets_B = len(ids_TB), torch.tensor([1, 2])
-    norms_TB, _ = loss_gradients(network, x_TBE, torch.full((ROWS,), steps - 1), targets_B, state)
+    norms_TB, _ = jacobians.loss_gradients(
+        network, x_TBE, torch.full((ROWS,), steps - 1), targets_B, state
+    )
 
     def loss(changed_NX):
         copies = len(changed_NX) // ROWS
@@ -155,7 +147,7 @@ def test_loss_gradients_by_state_equal_central_differences(settings, monkeypatch
     network = _network(**settings)
     ids_TB, state = _read(network)
     targets_B = torch.tensor([1, 2])
-    norms = loss_gradients_by_state(network, ids_TB, targets_B, state)
+    norms = jacobians.loss_gradients_by_state(network, ids_TB, targets_B, state)
     layers = getattr(network.body, "layers", [network.body])
     assert len(norms) == len(layers) and norms[0].shape == ids_TB.shape
 
@@ -190,7 +182,7 @@ class Linear(nn.Module):
 
 def _linear_trajectory(W, steps, rows):
     x_TBE = torch.zeros(steps, rows, len(W), dtype=W.dtype)
-    return Trajectory(Linear(W), x_TBE, [(x_TBE[:1],)] * (steps + 1))
+    return jacobians.Trajectory(Linear(W), x_TBE, [(x_TBE[:1],)] * (steps + 1))
 
 
 def _orthogonal(width):
@@ -201,17 +193,17 @@ def _orthogonal(width):
 @pytest.mark.parametrize("width", [16, 80])
 def test_scaled_rotation_has_exact_sizes_and_exponents(a, width):
     trajectory = _linear_trajectory(a * _orthogonal(width), 60, 2)
-    sizes = squared_sizes(trajectory, 60, 4, torch.Generator()).state_KB.sqrt()
+    sizes = jacobians.squared_sizes(trajectory, 60, 4, torch.Generator()).state_KB.sqrt()
     expected = a ** torch.arange(1, 61, dtype=torch.float64).unsqueeze(1).expand(60, 2)
     torch.testing.assert_close(sizes, expected, rtol=1e-6, atol=0)
-    for exponent in exponents(growth(trajectory, 60, 3, torch.Generator())):
+    for exponent in jacobians.exponents(jacobians.growth(trajectory, 60, 3, torch.Generator())):
         assert exponent.value == pytest.approx(math.log(a), abs=1e-6)
 
 
 def test_probes_agree_with_matrix_powers_within_standard_error():
     rows, width = 400, 80
     W = torch.randn(width, width, dtype=torch.float64, generator=_seeded(5)) / math.sqrt(width)
-    squares_KB = squared_sizes(_linear_trajectory(W, 20, rows), 20, 2, _seeded()).state_KB
+    squares_KB = jacobians.squared_sizes(_linear_trajectory(W, 20, rows), 20, 2, _seeded()).state_KB
     for lag in (1, 2, 5, 20):
         exact = float(torch.linalg.matrix_power(W, lag).square().sum()) / width
         error = float(squares_KB[lag - 1].std()) / math.sqrt(rows)
@@ -222,7 +214,7 @@ def test_probes_agree_with_matrix_powers_within_standard_error():
 @pytest.mark.parametrize("a", [1e-2, 1e2])
 def test_sizes_stay_right_beyond_the_fp32_range(a):
     trajectory = _linear_trajectory((a * _orthogonal(16)).float(), 60, 1)
-    sizes = squared_sizes(trajectory, 60, 4, torch.Generator()).state_KB.sqrt()
+    sizes = jacobians.squared_sizes(trajectory, 60, 4, torch.Generator()).state_KB.sqrt()
     assert float(sizes[59, 0]) == pytest.approx(a**60, rel=1e-4)
 
 
@@ -230,7 +222,7 @@ def test_diagonal_network_exponents_are_logs_of_largest_values():
     values = torch.tensor([0.9, 0.5, 1.2, 0.1, 0.7], dtype=torch.float64)
     Q = _orthogonal(5)
     trajectory = _linear_trajectory(Q @ values.diag() @ Q.T, 200, 3)
-    found = exponents(growth(trajectory, 200, 3, _seeded()))
+    found = jacobians.exponents(jacobians.growth(trajectory, 200, 3, _seeded()))
     expected = [math.log(value) for value in (1.2, 0.9, 0.7)]
     assert [each.value for each in found] == pytest.approx(expected, abs=1e-3)
 
@@ -239,9 +231,11 @@ def test_diagonal_network_exponents_are_logs_of_largest_values():
 def test_size_lies_within_bounds_of_pascanu_et_al(activation):
     network = _network("rnn", activation=activation)
     with torch.no_grad():
-        (trajectory,) = trajectories(network, *_read(network, 10))
-        sizes = squared_sizes(trajectory, 9, 1, torch.Generator()).state_KB.sqrt()
-        bounds = elman_bounds(trajectory.layer, flattest_slope(trajectory.hidden_TBH, activation))
+        (trajectory,) = jacobians.trajectories(network, *_read(network, 10))
+        sizes = jacobians.squared_sizes(trajectory, 9, 1, torch.Generator()).state_KB.sqrt()
+        bounds = jacobians.elman_bounds(
+            trajectory.layer, jacobians.flattest_slope(trajectory.hidden_TBH, activation)
+        )
         largest = float(torch.linalg.matrix_norm(trajectory.layer.weight_hh, 2))
     for lag in range(1, 10):
         assert bounds.lower**lag - 1e-12 <= float(sizes[lag - 1].min())
@@ -255,6 +249,6 @@ def test_slopes_from_unit_values_equal_autograd(activation):
     h_N = ACTIVATIONS[activation](a_N)
     (slopes_N,) = torch.autograd.grad(h_N.sum(), a_N)
     for at in range(100, 600, 70):
-        found = flattest_slope(h_N[at].detach().reshape(1), activation)
+        found = jacobians.flattest_slope(h_N[at].detach().reshape(1), activation)
         assert found == pytest.approx(float(slopes_N[at]))
     assert BY_NAME[activation].steepest == pytest.approx(float(slopes_N.max()))

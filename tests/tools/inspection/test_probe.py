@@ -156,9 +156,8 @@ def test_excess_words_are_sampled_by_sentence_with_note(tmp_path, model):
     assert data.drawn == {"train": 640, "test": 160}
     assert len(data.train.labels) == 100 == 5 * len(data.train.texts)
     found, again = (inspect_probe(model, path, most_items=100) for _ in range(2))
-    assert ("640 words, of which a random sample of sentences was used (seed 1)") in found.tables()[
-        0
-    ].title
+    title = found.tables()[0].title
+    assert "640 words, of which a random sample of sentences was used (seed 1)" in title
     # The same seed draws the same, and all is in the JSON and in the picture.
     assert found.to_dict() == again.to_dict()
     assert found.to_dict()["probes"][0]["accuracy"]["level"] == 0.95

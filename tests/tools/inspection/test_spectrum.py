@@ -32,20 +32,16 @@ def test_spectra_equal_numpys():
     assert forget.spectral_radius == pytest.approx(max(abs(eigenvalues)), rel=1e-10)
 
 
-def test_powers_of_scaled_orthogonal_matrix_are_scale_powers():
+def test_powers_of_matrices_whose_spectrum_is_known():
     Q, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(7, 7)))
     found = of(0.9 * Q)
     assert found.spectral_radius == pytest.approx(0.9, rel=1e-12)
     assert list(found.power_norms.values()) == pytest.approx([0.9**k for k in POWERS], rel=1e-9)
-
-
-def test_non_normal_matrix_grows_before_it_vanishes():
+    # One that is not normal grows before it vanishes.
     found = of(np.array([[0.5, 4.0], [0.0, 0.5]]), steepest=1.0)
     assert found.spectral_radius == pytest.approx(0.5)
     assert found.power_norms[1] > 4 and found.power_norms[100] < 1e-25
-
-
-def test_powers_beyond_float64_are_null_in_json():
+    # Powers beyond float64 are null in JSON.
     found = of(np.diag([2.0**12, 1.0]))
     assert found.power_norms[100] == math.inf
     powers = {str(k): 2.0 ** (12 * k) for k in POWERS[:-1]}

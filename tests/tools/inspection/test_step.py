@@ -1,6 +1,7 @@
 """A small Elman network by hand: beside a calculation on paper, the textbook's formulas written out
 number by number, torch's gradients, and difference quotients."""
 
+import functools
 import math
 
 import numpy as np
@@ -83,9 +84,8 @@ def test_losses_and_gradients_are_those_of_torch(activation, targets):
     """Of the summed loss by every weight, and of each loss alone by every state."""
     lesson = random_lesson(activation, seed=2, targets=targets)
     found = inspect_step(lesson)
-    tensor = {}
-    for name in ("U", "W", "V", "b", "c", "initial"):
-        tensor[name] = torch.tensor(lesson[name], dtype=torch.float64, requires_grad=True)
+    made = functools.partial(torch.tensor, dtype=torch.float64, requires_grad=True)
+    tensor = {name: made(lesson[name]) for name in ("U", "W", "V", "b", "c", "initial")}
     h, states, losses = tensor["initial"], [], []
     names, targets = list(lesson["vectors"]), targets.split()
     for t, word in enumerate(lesson["words"].split()):
@@ -110,9 +110,8 @@ def test_losses_and_gradients_are_those_of_torch(activation, targets):
 def test_one_step_moves_all_weights_by_rate():
     lesson = random_lesson()
     found = inspect_step(lesson, rate=0.05)
-    moved = {}
-    for name, gradient in found.backward.weights.items():
-        moved[name] = (np.array(lesson[name]) - 0.05 * gradient).tolist()
+    gradients = found.backward.weights.items()
+    moved = {name: (np.array(lesson[name]) - 0.05 * each).tolist() for name, each in gradients}
     assert found.loss_after == pytest.approx(inspect_step(lesson | moved).loss_nats)
     assert "lowers the loss" in found.verdict
 

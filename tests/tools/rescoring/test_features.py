@@ -19,10 +19,9 @@ def halves():
 
 
 def utterance(*texts: str) -> Utterance:
-    hypotheses = []
-    for rank, text in enumerate(texts, start=1):
-        hypotheses.append(Hypothesis(text, -float(rank), f"list, line {rank}"))
-    return Utterance("u", tuple(hypotheses))
+    ranked = enumerate(texts, start=1)
+    made = (Hypothesis(text, -float(rank), f"list, line {rank}") for rank, text in ranked)
+    return Utterance("u", tuple(made))
 
 
 @pytest.mark.parametrize(("settings", "text", "mapped"), [

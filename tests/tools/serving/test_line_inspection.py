@@ -70,10 +70,7 @@ def ngram_tables(model):
     for n, values in enumerate(model.values, start=1):
         columns = model.words(n, np.arange(len(values)))
         for words, row in zip(zip(*columns, strict=True), values.tolist(), strict=True):
-            tables[tuple(symbols[int(word)] for word in words)] = (
-                row[0],
-                row[1] if len(row) > 1 else 0.0,
-            )
+            tables[tuple(symbols[int(word)] for word in words)] = (*row, 0.0)[:2]
     return tables
 
 
@@ -98,8 +95,8 @@ def test_orders_are_those_that_the_tables_hold(client, models, text):
         total += tables[*context, target][0]
         assert (each["order"], each["backoffs"]) == (len(context) + 1, backoffs)
         assert each["logprob_nats"] == pytest.approx(total, abs=1e-6)
-        expected = pytest.approx(-token["surprisal_bits"] * math.log(2), abs=1e-6)
-        assert each["logprob_nats"] == expected
+        nats = -token["surprisal_bits"] * math.log(2)
+        assert each["logprob_nats"] == pytest.approx(nats, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["demo", "elman", "kn"])
@@ -127,8 +124,7 @@ def test_ranks_count_likelier_words(client, models, name):
 
 
 def test_a_word_with_a_mark_has_no_rank(client):
-    [score] = client.post("/score", "demo", sentences=["it is hard, he said"], next_words=2)[
-        "scores"
-    ]
+    answer = client.post("/score", "demo", sentences=["it is hard, he said"], next_words=2)
+    [score] = answer["scores"]
     ranks = {word["word"]: word["rank"] for word in score["word_surprisals"]}
     assert ranks["hard,"] is None and ranks["said"] >= 1

@@ -43,6 +43,12 @@ def calls(monkeypatch):
     return recorded, may_go
 
 
+def held_up(model, may_go):
+    """Begin long work in all places for it, which ends when it is let go."""
+    works = [model.run(lambda: may_go.wait(60)) for _ in range(LONG_WORK_AT_ONCE)]
+    return [asyncio.ensure_future(each) for each in works]
+
+
 async def scored_together(model, asked, calls):
     """Ask for all scores while the first call is held up."""
     recorded, may_go = calls
@@ -110,33 +116,26 @@ def test_one_that_fails_fails_alone(translator, calls):
     assert failed.what == "sentence 1 has no source"
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"sentences": ["the cat"] * (SENTENCES_AT_ONCE + 1)},
-        {"sentences": ["the cat " * 501]},
-        {"sentences": ["the cat"], "given": "the " * 1000},
-        {"sentences": ["the cat " * 126], "next_words": 20},
-    ],
-)
+@pytest.mark.parametrize("asked", [
+    {"sentences": ["the cat"] * (SENTENCES_AT_ONCE + 1)}, {"sentences": ["the cat " * 501]},
+    {"sentences": ["the cat"], "given": "the " * 1000},
+    {"sentences": ["the cat " * 126], "next_words": 20},
+])  # fmt: skip
 def test_longer_work_holds_up_no_scores(monkeypatch, asked):
     model = ServedModel("kn", fit("ngram"))
     handlers = Handlers(served.ServedModels([model]), ServingSettings())
     may_go = threading.Event()
     original = model.scored_alone
 
-    def held_up(sentences, settings):
+    def waiting(sentences, settings):
         assert may_go.wait(60)
         return original(sentences, settings)
 
-    monkeypatch.setattr(model, "scored_alone", held_up)
+    monkeypatch.setattr(model, "scored_alone", waiting)
 
     async def ask():
         large = asyncio.ensure_future(handlers.score(ScoreRequest(**asked)))
-        others = [
-            asyncio.ensure_future(model.run(lambda: may_go.wait(60)))
-            for _ in range(LONG_WORK_AT_ONCE)
-        ]
+        others = held_up(model, may_go)
         small = await asyncio.wait_for(handlers.score(ScoreRequest(sentences=["the cat"])), 30)
         assert not large.done() and not any(each.done() for each in others)
         may_go.set()
@@ -153,10 +152,7 @@ def test_what_is_left_is_not_computed():
     may_go, called = threading.Event(), []
 
     async def ask():
-        works = [
-            asyncio.ensure_future(model.run(lambda: may_go.wait(60)))
-            for _ in range(LONG_WORK_AT_ONCE)
-        ]
+        works = held_up(model, may_go)
         left = asyncio.ensure_future(model.run(lambda: called.append(1)))
         await asyncio.sleep(0.01)
         left.cancel()
@@ -196,9 +192,7 @@ def test_unseen_words_of_models_of_characters_are_forgotten(monkeypatch, tmp_pat
     core = load(str(tmp_path / "cnn"))
     assert core.tokenizer.spells
     model, alone = ServedModel("cnn", core), rnnlm.Model(core)
-    parts = []
-    for part in range(10):
-        parts.append(" ".join(f"zebra{part}x{number}" for number in range(30)))
+    parts = [" ".join(f"zebra{part}x{number}" for number in range(30)) for part in range(10)]
     expected = [alone.score_sentences([words])[0].logprob_nats for words in parts]
     work.forget_unseen_words()
 

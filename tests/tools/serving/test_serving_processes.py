@@ -4,8 +4,8 @@ import http.client
 import json
 import signal
 import socket
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -78,35 +78,24 @@ def test_long_answers_are_given_up_finally():
     endless = {"max_tokens": 10**9, "num": 16, "running": True, "stream": False}
     impatient = "from rnnlm.tools.serving import running; running.GRACE_SECONDS = 0.5"
     with serving("-m", "demo", "--max-tokens", 10**9, first=impatient) as server:
-        answers = []
-
-        def ask():
-            answers.append(server.request("POST", "/generate", endless, seconds=30))
-
-        asking = [threading.Thread(target=ask) for _ in range(2)]
-        for thread in asking:
-            thread.start()
-        time.sleep(0.5)
-        code, seconds = server.end()
-        for thread in asking:
-            thread.join()
-        assert len(answers) == 2
-        for status, headers, error in answers:
+        with ThreadPoolExecutor(2) as pool:
+            asked = ["POST", "/generate", endless, None, 30]
+            asking = [pool.submit(server.request, *asked) for _ in range(2)]
+            time.sleep(0.5)
+            code, seconds = server.end()
+        for each in asking:
+            status, headers, error = each.result()
             assert (status, headers["retry-after"]) == (503, "1")
             assert error["error"]["what"] == "the server is shutting down"
         assert code == 0
         assert seconds < 2.0 + SLACK_SECONDS
 
 
-def test_ctrl_c_ends_the_server(ngrams):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_start_ends_the_server(ngrams, sent):
     with serving(*ngrams) as server:
-        assert server.end(signal.SIGINT)[0] == 0
+        assert server.end(sent)[0] == 0
         assert "Traceback" not in "".join(server.log)
-
-
-def test_a_signal_after_the_start_is_not_lost(ngrams):
-    with serving(*ngrams) as server:
-        assert server.end()[0] == 0
 
 
 def test_a_missing_model_is_said_at_once(rnnlm, tmp_path):
@@ -151,10 +140,8 @@ def test_no_auth_lets_everybody_in(ngrams):
 def test_tokens_that_are_none_are_refused(rnnlm, ngrams, tmp_path, token):
     file = tmp_path / "token"
     file.write_text(token)
-    options = ("--port", "0", "--token-file", str(file))
-    refused = rnnlm("serve", *map(str, ngrams), *options)
-    assert refused.code == 2
-    assert str(file) in refused.errors[0]
+    refused = rnnlm("serve", *map(str, ngrams), "--port", "0", "--token-file", str(file))
+    assert refused.code == 2 and str(file) in refused.errors[0]
 
 
 def test_an_address_in_use_is_said_at_once(rnnlm):

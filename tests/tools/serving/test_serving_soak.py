@@ -81,24 +81,17 @@ def ask_again_and_again(server, count, seed, asked, failures):
 def all_asked(server, count, seed, asked=asked):
     """Ask so many times, by several clients at once; return what went wrong."""
     failures = []
-    share = count // CLIENTS
-    clients = [
-        threading.Thread(
-            target=ask_again_and_again, args=(server, share, seed + place, asked, failures)
-        )
-        for place in range(CLIENTS)
-    ]
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        for place in range(CLIENTS):
+            given = server, count // CLIENTS, seed + place, asked, failures
+            pool.submit(ask_again_and_again, *given)
     return failures
 
 
-def held_kilobytes(server):
-    """Return the memory that belongs to the process alone: without mapped files."""
+def kilobytes(server, what):
+    """Return a size in the process's status; RssAnon belongs to it alone, without mapped files."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
-    [line] = [line for line in status.splitlines() if line.startswith("RssAnon")]
+    [line] = [line for line in status.splitlines() if line.startswith(what)]
     return int(line.split()[1])
 
 
@@ -109,12 +102,11 @@ def test_memory_stays_over_many_requests(tmp_path):
     with serving("-m", tmp_path / "kn", "-m", "demo") as server:
         assert all_asked(server, HEAVY, seed=1, asked=asked_of_network) == []
         assert all_asked(server, WARM - HEAVY, seed=50) == []
-        before = held_kilobytes(server)
-        step = REQUESTS // 4
+        before = kilobytes(server, "RssAnon")
         held = []
         for part in range(4):
-            assert all_asked(server, step, seed=100 * (part + 2)) == []
-            held.append(held_kilobytes(server))
+            assert all_asked(server, REQUESTS // 4, seed=100 * (part + 2)) == []
+            held.append(kilobytes(server, "RssAnon"))
             print(f"kilobytes: {before} after {WARM} requests, then {held}", flush=True)
         assert held[-1] < before * (1 + MOST_GROWTH), (before, held)
 
@@ -165,12 +157,6 @@ def median_of(server, count, path, body, address):
     return statistics.median(times)
 
 
-def peak_megabytes(server):
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) // 1024
-
-
 @pytest.mark.soak
 def test_requests_that_timed_out_leave_the_server_free():
     with serving("-m", "demo", "--answer-seconds", 1, OMP_NUM_THREADS="1") as server:
@@ -185,10 +171,10 @@ def test_requests_that_timed_out_leave_the_server_free():
                 times.append(seconds)
             statuses = [each.result()[0] for each in asked]
         assert set(statuses) <= {200, 429, 503} and statuses.count(503) > TIMED_OUT / 4
-        median = statistics.median(times)
-        print(f"/next: {len(times)}, median {median:.3f} s; {peak_megabytes(server)} MB")
+        median, peak_megabytes = statistics.median(times), kilobytes(server, "VmHWM") // 1024
+        print(f"/next: {len(times)}, median {median:.3f} s; {peak_megabytes} MB")
         assert median < MOST_MEDIAN
-        assert peak_megabytes(server) < PEAK_MEGABYTES
+        assert peak_megabytes < PEAK_MEGABYTES
 
 
 @contextmanager

@@ -154,14 +154,15 @@ def computed(kind):
     from rnnlm.scoring.scorer import score_sentences
     from rnnlm.scoring.settings import SentenceScoring
 
-    model = load()
-    if kind == "a long line":
-        return lambda: score_sentences(model, [WORDS])
-    if kind == "likely words":
-        return lambda: score_sentences(model, [WORDS[:8000]], SentenceScoring(next_words=5))
-    if kind == "next words":
-        return lambda: autocomplete.next_words(model, WORDS, 3)
-    return lambda: next(iter(generate_in_steps(model, GenerationSettings(WORDS, 4, max_tokens=5))))
+    model, settings = load(), GenerationSettings(WORDS, 4, max_tokens=5)
+    return {
+        "a long line": lambda: score_sentences(model, [WORDS]),
+        "likely words": lambda: score_sentences(
+            model, [WORDS[:8000]], SentenceScoring(next_words=5)
+        ),
+        "next words": lambda: autocomplete.next_words(model, WORDS, 3),
+        "a long prompt": lambda: next(iter(generate_in_steps(model, settings))),
+    }[kind]
 
 
 @pytest.mark.parametrize("kind", ["a long line", "likely words", "next words", "a long prompt"])
