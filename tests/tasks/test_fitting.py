@@ -173,10 +173,9 @@ def test_a_blind_guess_is_not_taken_for_divergence(task, settings):
     assert nats == pytest.approx(trainer.objective.uniform_nats, rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    "given, what",
-    [("1,2", "has 2 weights; 1 label column is learned"), ("0", "leaves nothing to learn")],
-)
+@pytest.mark.parametrize("given, what", [
+    ("1,2", "has 2 weights; 1 label column is learned"), ("0", "leaves nothing to learn"),
+])  # fmt: skip
 def test_weights_of_losses_are_as_many_as_columns(given, what):
     with pytest.raises(SettingsError, match=f"loss_weights = {given} {what}"):
         trainer_of("tagging", "gru", loss_weights=given)

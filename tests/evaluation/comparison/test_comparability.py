@@ -8,9 +8,7 @@ from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import TEXT_METRICS, Signature
 from support.tiny_models import Lines, fit
 
-SIGNATURE = Signature(
-    "d1", "word:f1,V=9", "kept", "carry", "skip", "literal", "yes", "fp32", "none", "m1"
-)
+SIGNATURE = Signature(*"d1 word:f1,V=9 kept carry skip literal yes fp32 none m1".split())
 
 
 def subject(name, unknown_tokens=0, keeps_text=True, changes="as it stands", **parts):

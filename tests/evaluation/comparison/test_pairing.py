@@ -100,9 +100,8 @@ def sums(model, lines=LINES):
 def test_what_lines_add_makes_the_evaluation(settings):
     found, whole = sums(fit("unigram", **settings))
     assert found.logprob_S.sum() == pytest.approx(whole.logprob_nats)
-    assert found.tokens_S.sum() == whole.tokens
-    assert found.characters_S.sum() == whole.characters
-    assert found.bytes_S.sum() == whole.bytes
+    for name in ("tokens", "characters", "bytes"):
+        assert getattr(found, f"{name}_S").sum() == getattr(whole, name)
     assert found.words_S.tolist() == [4, 5, 3, 3]
     for block_lines in (1, 3):
         drawn = intervals_of(whole.metrics, Resampling(100, block_lines=block_lines))

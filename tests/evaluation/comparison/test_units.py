@@ -49,8 +49,7 @@ LINE = strategies.text("ab cdth ", min_size=1).filter(str.strip)
 def test_word_and_line_end_units_sum_their_tokens(lines):
     found, encoded, scores = units(lines, list(TOKENIZERS.values()))
     assert len(found.ids_U) == encoded[0].words + encoded[0].sentences
-    assert not found.unaligned_lines
-    assert not found.is_unknown_U.any()
+    assert not found.unaligned_lines and not found.is_unknown_U.any()
     assert found.logprob_KU.sum(axis=1) == pytest.approx([each.sum() for each in scores])
     for k, each in enumerate(encoded):
         by_line = np.add.reduceat(scores[k], each.line_offsets[:-1])

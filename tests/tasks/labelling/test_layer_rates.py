@@ -17,15 +17,13 @@ def changes(steps=1, task="tagging", model="lstm", **settings):
     """Return (layers above it, how much it changed) of each weight by name, after a few steps."""
     resolved = settings_of(task, model, **{**SGD, **settings})
     trainer = make_trainer(resolved, data_of(resolved, labelled(TRAIN, task)))
-    before = {name: weight.detach().clone() for name, weight in trainer.network.named_parameters()}
+    named = dict(trainer.network.named_parameters())
+    before = {name: weight.detach().clone() for name, weight in named.items()}
     trainer.begin()
     for _ in range(steps):
         trainer.train_step()
     depths = trainer.network.depths()
-    return {
-        name: (depths.get(weight, 0), weight.detach() - before[name])
-        for name, weight in trainer.network.named_parameters()
-    }
+    return {name: (depths.get(its, 0), its.detach() - before[name]) for name, its in named.items()}
 
 
 def test_rates_fall_by_a_factor_per_layer():

@@ -115,8 +115,7 @@ def test_network_settings_come_from_the_language_model(tmp_path):
     _, kind, resolved = resolve_request(request)
     found = (kind.name, resolved.values["hidden_size"], resolved.values["reset_gate"])
     assert found == ("gru", 6, "before")
-    assert resolved.values["characters"] is None
-    assert resolved.values["reads_boundary"]
+    assert resolved.values["characters"] is None and resolved.values["reads_boundary"]
     assert resolved.origins["layers"].startswith("language model")
 
 

@@ -67,9 +67,8 @@ def test_alignment_statistics_equal_those_by_enumeration(pairs, most, seed):
     assert {*range(len(pairs))} - {*best} == {*units.skipped}
     scores = {}
     for lattice in units.lattices:
-        for number, its_units in zip(
-            lattice.pairs_B.tolist(), best_units(lattice, logprob_U).T, strict=True
-        ):
+        best_of = zip(lattice.pairs_B.tolist(), best_units(lattice, logprob_U).T, strict=True)
+        for number, its_units in best_of:
             assert join(units.names[unit][1] for unit in its_units) == [*pairs[number][1]]
             scores[number] = logprob_U[its_units].sum()
     assert scores == pytest.approx(best, abs=1e-9)

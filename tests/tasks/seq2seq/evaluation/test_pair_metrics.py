@@ -63,10 +63,9 @@ def test_each_source_is_measured_against_all_its_references(model):
     lines = translate(model, sources, settings=DecodingSettings(beam=2))
     written = {line.source: line.text for line in lines}
     references = {
-        "the cat sat": ["le chat est assis"],
-        "a dog": ["un chien", "la chatte"],
+        "the cat sat": ["le chat est assis"], "a dog": ["un chien", "la chatte"],
         "on the mat a cat": ["la chatte noire"],
-    }
+    }  # fmt: skip
     given = Translations([written[each] for each in references], list(references.values()))
     assert found.figures == measure(given)
     assert found.lines == tuple(written[source] for source, _ in ROWS)
