@@ -150,6 +150,7 @@ def inspect_beam(
         ModelError: there is no such model.
     """
     check_positive(beam=beam, max_tokens=max_tokens)
+    # An encoder-decoder reads the line, a language model goes on after it.
     inspected = load_model_for("beam", model, device).model
     decoder = getattr(inspected, "decoder", inspected)
     tokenizer = decoder.tokenizer
@@ -158,6 +159,8 @@ def inspect_beam(
         starts = TextStarts(states, np.array([tokenizer.boundary_id]), np.array([max_tokens]))
     else:
         starts = read_prompt(decoder, encoded_prompt(decoder, line), max_tokens)
+
+    # Each continuation of each step, by its tokens.
     seen: dict[tuple[int, ...], tuple[float, State]] = {}
 
     def record(beams: Beams, token_RK: np.ndarray, logprob_RK: np.ndarray) -> None:
@@ -173,6 +176,8 @@ def inspect_beam(
 
     [[best]] = search(decoder, starts, replace(GREEDY, beam=beam), watch=record)
     [[greedy]] = search(decoder, starts, GREEDY)
+
+    # A node's parent is the continuation without its last token.
     symbols, numbers = tokenizer.symbols(), {ids: number for number, ids in enumerate(seen)}
     nodes = [
         BeamNode(
