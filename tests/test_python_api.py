@@ -193,22 +193,16 @@ FRAME = pandas.DataFrame({"text": LINES}, index=list(map(str, LINES)))
 
 
 @pytest.mark.parametrize("made", [
-    lambda: from_lines(line for line in LINES),
-    lambda: from_lines(HUB["text"]),
-    lambda: from_lines(pyarrow.chunked_array([LINES[:2], LINES[2:]])),
-    lambda: from_dataset(HUB),
-    lambda: from_dataset(HUB.to_iterable_dataset()),
-    lambda: from_dataset(HUB["text"]),
+    lambda: from_lines(line for line in LINES), lambda: from_lines(HUB["text"]),
+    lambda: from_lines(pyarrow.chunked_array([LINES[:2], LINES[2:]])), lambda: from_dataset(HUB),
+    lambda: from_dataset(HUB.to_iterable_dataset()), lambda: from_dataset(HUB["text"]),
     lambda: from_dataset(HUB.with_format("pandas")),
     lambda: from_dataset(HUB.to_iterable_dataset().with_format("arrow")),
     lambda: from_dataset(pandas.DataFrame({"a": 1, "said": LINES}), "said"),
-    lambda: from_dataset(pandas.Series(LINES)),
-    lambda: from_dataset(FRAME.itertuples(index=False)),
+    lambda: from_dataset(pandas.Series(LINES)), lambda: from_dataset(FRAME.itertuples(index=False)),
     lambda: from_dataset([{"sentence": line} for line in LINES]),
-    lambda: from_dataset(numpy.array(LINES)),
-    lambda: from_dataset(TABLE),
-    lambda: from_dataset(TABLE.to_reader()),
-    lambda: from_dataset(TABLE.to_batches()[0]),
+    lambda: from_dataset(numpy.array(LINES)), lambda: from_dataset(TABLE),
+    lambda: from_dataset(TABLE.to_reader()), lambda: from_dataset(TABLE.to_batches()[0]),
     lambda: from_dataset(ArrowFrame(TABLE)),
     lambda: from_dataset(pyarrow.array([line.encode() for line in LINES])),
     lambda: from_dataset(IndexedRows([{"text": line} for line in LINES])),
@@ -257,10 +251,8 @@ def _sqlite_rows(lines):
 
 def test_columns_of_any_type_come_along():
     frame = pandas.DataFrame({
-        "when": pandas.to_datetime(["2024-01-01", None]),
-        "sentence": ["a cat", pandas.NA],
-        "kind": pandas.Categorical(["x", "y"]),
-        "score": [0.5, numpy.nan],
+        "when": pandas.to_datetime(["2024-01-01", None]), "sentence": ["a cat", pandas.NA],
+        "kind": pandas.Categorical(["x", "y"]), "score": [0.5, numpy.nan],
     })  # fmt: skip
     columns = ["when", "kind", "score"]
     for data in (frame, pyarrow.Table.from_pandas(frame)):
@@ -385,12 +377,8 @@ def test_what_is_no_text_is_refused(wrong, error, what):
 def test_labelled_data_and_pairs_come_from_data_sets(tmp_path, task, data, columns, settings):
     corpus = from_dataset(datasets.Dataset.from_dict(data), columns=columns)
     small = {
-        "budget": "2steps",
-        "hidden_size": 4,
-        "embedding_size": 4,
-        "device": "cpu",
-        "threads": 1,
-    }
+        "budget": "2steps", "hidden_size": 4, "embedding_size": 4, "device": "cpu", "threads": 1,
+    }  # fmt: skip
     settings = {**small, "precision": "fp32", "task": task, **settings}
     run = rnnlm.train(corpus, valid=corpus, output=tmp_path / "m", **settings)
     done = run.wait(progress=False)

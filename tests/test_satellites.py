@@ -23,13 +23,10 @@ SATELLITES = sorted(
 )
 COMMANDS = (
     "train text.txt --valid valid.txt --budget 3steps --set hidden_size=8 -o lstm",
-    "train text.txt --model ngram --tokenizer-from lstm -o ngram",
-    "eval -m lstm valid.txt",
-    "score -m lstm --words",
-    "generate -m ngram --max-tokens 4",
-    "compare lstm ngram --on valid.txt",
-    "mix lstm ngram --on valid.txt -o mixture",
-)
+    "train text.txt --model ngram --tokenizer-from lstm -o ngram", "eval -m lstm valid.txt",
+    "score -m lstm --words", "generate -m ngram --max-tokens 4",
+    "compare lstm ngram --on valid.txt", "mix lstm ngram --on valid.txt -o mixture",
+)  # fmt: skip
 PROGRAM = f"""
 import sys
 

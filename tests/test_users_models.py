@@ -60,8 +60,7 @@ def lstm():
 @pytest.mark.parametrize("ask", [
     lambda model: evaluate(model, TEXT).ppl_token,
     lambda model: [each.logprob_nats for each in rnnlm.Model(model).score_sentences(LINES)],
-    lambda model: entropies(model),
-    lambda model: word_by_word(rnnlm.Model(model).scorer()),
+    lambda model: entropies(model), lambda model: word_by_word(rnnlm.Model(model).scorer()),
     lambda model: [each.probability for each in next_words(model, "the ")],
     lambda model: evaluate(adapt(model, "unigram"), TEXT).ppl_token,
     lambda model: inspect_memory({"it": model}, TEXT).models[0].seen[-1].perplexity,

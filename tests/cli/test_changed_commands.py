@@ -44,20 +44,11 @@ READING = COLUMNS | {"special_symbols": "--special-symbols drop"}
 OF_TEXTS = READING | {"blank_lines": "--blank-lines keep", "split": "--split test"}
 CASES = {
     f"score --input {CSV} -m UNI -o OUT.tsv": READING | {
-        "model_names": "-m LSTM",
-        "inputs": "--input data.csv",
-        "region_mark": "--regions |",
-        "given": "--given was",
-        "strip": "--strip",
-        "id_column": "--id-column other",
-        "keep": "--keep other",
-        "given_column": "--given-column other",
-        "tokens": "--tokens",
-        "words": "--words",
-        "measures": "--with frequency --words",
-        "probabilities": "--probabilities",
-        "eos": "--no-eos",
-        "context": "--context carry",
+        "model_names": "-m LSTM", "inputs": "--input data.csv", "region_mark": "--regions |",
+        "given": "--given was", "strip": "--strip", "id_column": "--id-column other",
+        "keep": "--keep other", "given_column": "--given-column other", "tokens": "--tokens",
+        "words": "--words", "measures": "--with frequency --words",
+        "probabilities": "--probabilities", "eos": "--no-eos", "context": "--context carry",
     },
     "score --input data.csv --region-columns text -m UNI -o OUT.tsv": {
         "region_columns": "--region-columns other"
@@ -71,38 +62,25 @@ CASES = {
         "targets": "--target english.txt --input french.txt"
     },
     f"embed --input {CSV} -m LSTM -o OUT.jsonl": READING | {
-        "model_name": ("LSTM", "FRA"),
-        "inputs": "--input data.csv",
-        "pooling": "--pooling mean",
-        "layer": "--layer input",
-        "words": "--words",
+        "model_name": ("LSTM", "FRA"), "inputs": "--input data.csv", "pooling": "--pooling mean",
+        "layer": "--layer input", "words": "--words",
     },
     "embed --input text.txt -m LSTM -o OUT.jsonl": {"encoding_errors": REPLACE},
     f"vectors {CSV} --width 2 --min-count 1 -o OUT.vec": COLUMNS | TOKENIZING | {
-        "text": "data.csv",
-        "method": "--method glove",
-        "width": "--width 3",
-        "window": "--window 3",
-        "min_count": "--min-count 2",
-        "seed": "--seed 2",
+        "text": "data.csv", "method": "--method glove", "width": "--width 3",
+        "window": "--window 3", "min_count": "--min-count 2", "seed": "--seed 2",
     },
     "vectors text.txt --width 2 --min-count 1 --method cbow --epochs 1 -o OUT.vec": {
         "epochs": "--epochs 2", "negative": "--negative 2", "learning_rate": "--learning-rate 0.5"
     },
     f"count {CSV} -o OUT.tsv": OF_TEXTS | TOKENIZING | {
-        "text": "data.csv",
-        "order": "--order 2",
-        "highest_only": "--only",
-        "min_count": "--min-count 2",
-        "tokenizer": "--tokenizer char",
-        "model_name": "-m UNI",
+        "text": "data.csv", "order": "--order 2", "highest_only": "--only",
+        "min_count": "--min-count 2", "tokenizer": "--tokenizer char", "model_name": "-m UNI",
         "tokenizer_from": "--tokenizer-from UNI",
     },
     f"filter data.jsonl -m UNI --max-perplexity 900 {REPLACE} -o OUT": READING | {
-        "model_names": ("UNI", "LSTM"),
-        "min_perplexity": "--min-perplexity 1",
-        "max_perplexity": "--max-perplexity 800",
-        "blank_lines": "--blank-lines documents",
+        "model_names": ("UNI", "LSTM"), "min_perplexity": "--min-perplexity 1",
+        "max_perplexity": "--max-perplexity 800", "blank_lines": "--blank-lines documents",
         "perplexity_column": "--perplexity-column ppl",
     },
     "filter data.jsonl -m UNI --reference text.txt -o OUT": {
@@ -116,40 +94,23 @@ CASES = {
         "min_probability": "--min-probability 0.9", "language_column": "--language-column l"
     },
     f"prepare {CSV} -o OUT --workers 1": OF_TEXTS | TOKENIZING | {
-        "text": "data.csv",
-        "tokenizer": "--tokenizer char",
-        "min_count": "--min-count 2",
-        "max_vocab": "--max-vocab 9",
-        "literal_unk": "--tokenizer char --literal-unk spell",
-        "tokenizer_from": "--tokenizer-from UNI",
-        "assignments": "--set min_count=2",
+        "text": "data.csv", "tokenizer": "--tokenizer char", "min_count": "--min-count 2",
+        "max_vocab": "--max-vocab 9", "literal_unk": "--tokenizer char --literal-unk spell",
+        "tokenizer_from": "--tokenizer-from UNI", "assignments": "--set min_count=2",
         "sample": "--sample 1M",
     },
     f"rescore -m UNI --tune list.tsv {REPLACE} -o OUT.txt": {
-        "model_names": "-m LSTM",
-        "tune_on": "--tune other.tsv",
-        "apply_to": "--apply other.tsv",
-        "split": "--split even-odd",
-        "lowercase": "--lowercase",
-        "remove_punctuation": "--remove-punctuation",
-        "normalise_wer": "--normalise-wer",
-        "special_symbols": "--special-symbols drop",
-        "no_words": "--no-words",
-        "no_oov": "--no-oov",
-        "seed": "--seed 2",
-        "format": "--input-format tsv",
-        "references": "--ref english.txt",
-        "sources": "--sources english.txt",
-        "score_files": "--scores english.txt",
-        "beam_size": "--beam-size 2",
-        "costs": "--costs",
-        "skip_incomplete": "--skip-incomplete",
+        "model_names": "-m LSTM", "tune_on": "--tune other.tsv", "apply_to": "--apply other.tsv",
+        "split": "--split even-odd", "lowercase": "--lowercase",
+        "remove_punctuation": "--remove-punctuation", "normalise_wer": "--normalise-wer",
+        "special_symbols": "--special-symbols drop", "no_words": "--no-words", "no_oov": "--no-oov",
+        "seed": "--seed 2", "format": "--input-format tsv", "references": "--ref english.txt",
+        "sources": "--sources english.txt", "score_files": "--scores english.txt",
+        "beam_size": "--beam-size 2", "costs": "--costs", "skip_incomplete": "--skip-incomplete",
         "encoding_errors": "--encoding-errors strict",
     },
     "tune -m COPY+dynamic --on data.csv --column text --tokens 9 --statistics text.txt": {
-        "on": "--on text.txt",
-        "column": "--column other",
-        "tokens": "--tokens 10",
+        "on": "--on text.txt", "column": "--column other", "tokens": "--tokens 10",
         "statistics": "--statistics data.csv",
     },
     "rescore -m UNI --weights w.json --apply list.tsv -o OUT.txt": {
@@ -303,19 +264,16 @@ def test_each_setting_of_training_is_in_the_identity_of_a_run(place, task):
 def test_each_part_of_a_request_changes_the_identity_of_a_run(models, translator, place):
     (place / "set.toml").write_text("max_vocab = 7\n")
     changed = {
-        "text": {"text": ("data.csv",)},
-        "valid": {"valid": ("data.csv",)},
+        "text": {"text": ("data.csv",)}, "valid": {"valid": ("data.csv",)},
         "test": {"test": ("data.csv",)},
         "counts": {"text": (), "counts": "data.csv", "model": "ngram"},
-        "recipe": {"recipe": "set.toml"},
-        "model": {"model": "ngram"},
-        "assignments": {"assignments": {"max_vocab": "7"}},
-        "flags": {"flags": {"max_vocab": 7}},
+        "recipe": {"recipe": "set.toml"}, "model": {"model": "ngram"},
+        "assignments": {"assignments": {"max_vocab": "7"}}, "flags": {"flags": {"max_vocab": 7}},
         "tokenizer_from": {"tokenizer_from": str(models.unigram)},
         "init_from": {"model": "lstm", "init_from": str(models.lstm)},
         "task": {"model": "lstm", "task": "tagging"},
         "contextual": {"model": "lstm", "task": "tagging", "contextual": (str(models.lstm),)},
-    }
+    }  # fmt: skip
     pairs = {"model": "lstm", "task": "seq2seq", "target": ("french.txt",)}
     for name in ("target", "valid_target", "test_target"):
         changed[name] = pairs | {name: ("english.txt",)}
@@ -345,8 +303,7 @@ def test_each_option_of_train_is_a_setting_or_part_of_a_request():
 
 COMMANDS = {
     "count to a file": "count text.txt -o OUT.tsv", "count to a folder": "count text.txt -o OUT",
-    "count, added up": "count a b -o OUT",
-    "embed": "embed -m {lstm} --input text.txt -o OUT.npy",
+    "count, added up": "count a b -o OUT", "embed": "embed -m {lstm} --input text.txt -o OUT.npy",
     "embed words": "embed -m {lstm} --input text.txt --words -o OUT.npy",
     "filter": "filter text.txt -m {unigram} --max-perplexity 900 -o OUT",
     "prepare": "prepare text.txt -o OUT --workers 1",

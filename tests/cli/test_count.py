@@ -203,8 +203,7 @@ def test_what_cannot_be_combined_is_wrong_usage(rnnlm, counts, arguments, what):
     ("lower", 2, "a and lower have different tokenizers"),
     ("letters", 2, "a and letters have different tokenizers"),
     ("blank", 2, "the texts of a and blank were read differently"),
-    ("empty", 1, "no counts in empty"),
-    ("missing", 1, "no counts in missing"),
+    ("empty", 1, "no counts in empty"), ("missing", 1, "no counts in missing"),
     ("damaged", 1, "the counts in damaged are damaged"),
 ])  # fmt: skip
 def test_what_cannot_be_added_is_an_error(rnnlm, counts, other, code, what):
@@ -255,9 +254,7 @@ def assert_same_model(one, other) -> None:
 
 
 @pytest.mark.parametrize("options", [
-    *(["--smoothing", name] for name in ESTIMATORS),
-    ["--prune", "0,0,1"],
-    ["--order", "2"],
+    *(["--smoothing", name] for name in ESTIMATORS), ["--prune", "0,0,1"], ["--order", "2"],
     ["--memory", "2G"],
 ], ids=" ".join)  # fmt: skip
 def test_merged_counts_make_the_model_of_the_texts(rnnlm, two_counts, options):

@@ -123,8 +123,7 @@ def launch(
 
 BARE = {
     "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TERM": "nonsense",
-    "COLUMNS": "20", "LINES": "-1",
-    "TMPDIR": "/nonexistent/folder", "PYTHONWARNINGS": "error",
+    "COLUMNS": "20", "LINES": "-1", "TMPDIR": "/nonexistent/folder", "PYTHONWARNINGS": "error",
     "XDG_CACHE_HOME": "/nonexistent/cache", "HF_HOME": "/nonexistent/hf",
 }  # fmt: skip
 UNCOMPILED = {"PYTHONPYCACHEPREFIX": "/proc/nowhere"}  # nothing is read or written there
@@ -199,8 +198,7 @@ def test_standard_output_that_is_full(place, name):
 
 
 @pytest.mark.parametrize("arguments", [
-    READING["generate"], ["--help"],
-    pytest.param(READING["count"], marks=pytest.mark.soak),
+    READING["generate"], ["--help"], pytest.param(READING["count"], marks=pytest.mark.soak),
     pytest.param(["eval", "--help"], marks=pytest.mark.soak),
 ], ids=" ".join)  # fmt: skip
 def test_standard_output_that_nobody_reads_ends_silently(place, arguments):

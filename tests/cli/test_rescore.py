@@ -90,8 +90,7 @@ def test_utterance_names_with_spaces_are_refused_before_scoring(rnnlm, models, l
 @pytest.mark.parametrize("arguments", [
     "", "--apply test.tsv", "--tune dev.tsv --weights w.json --apply test.tsv", "--weights w.json",
     "--tune dev.tsv --apply test.tsv --split even-odd",
-    "--weights w.json --apply test.tsv --no-words",
-    "--tune dev.tsv --scores ac_cost",
+    "--weights w.json --apply test.tsv --no-words", "--tune dev.tsv --scores ac_cost",
     "--tune dev.tsv --output one --nbest-output ./one",
     "--tune dev.tsv --nbest-output dev.tsv --overwrite",
 ])  # fmt: skip

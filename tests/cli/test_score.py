@@ -86,8 +86,7 @@ def test_odds_of_two_sentences_are_put_in_words(by_counts):
 
 @pytest.mark.parametrize("log10, words", [
     (0.0, "hardly (less than 1.05 times)"), (0.30103, "about 2 times"), (1.5, "about 32 times"),
-    (2.0, "about 100 times"),
-    (3.25, "about 1,780 times"), (6.02, "about 10^6 times"),
+    (2.0, "about 100 times"), (3.25, "about 1,780 times"), (6.02, "about 10^6 times"),
 ])  # fmt: skip
 def test_ratios_in_words(log10, words):
     assert times(log10) == words

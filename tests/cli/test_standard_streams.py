@@ -39,8 +39,7 @@ def test_gates_of_a_sentence_that_is_read(rnnlm, models):
 
 
 @pytest.mark.parametrize("command", [
-    "compare {lstm} {lstm}+unigram --on {}",
-    "tune -m {unigram}+unigram --on {} --overwrite",
+    "compare {lstm} {lstm}+unigram --on {}", "tune -m {unigram}+unigram --on {} --overwrite",
     "count {}", "inspect memory -m {lstm} --on {}",
 ])  # fmt: skip
 def test_a_hyphen_for_a_file_is_read(rnnlm, models, here, command):
@@ -65,12 +64,10 @@ def inputs(here):
 
 
 @pytest.mark.parametrize(("command", "name"), [
-    ("score the,man -o", "s.jsonl"),
-    ("rescore --tune nbest.tsv --lowercase -o", "best.txt"),
+    ("score the,man -o", "s.jsonl"), ("rescore --tune nbest.tsv --lowercase -o", "best.txt"),
     ("rescore --tune nbest.tsv --lowercase --nbest-output", "n.jsonl"),
     ("rescore --tune nbest.tsv --lowercase --weights-output", "w.json"),
-    ("score --pairs pairs.tsv -o", "p.jsonl"),
-    ("score -m {0} --pairs pairs.tsv -o", "both.jsonl"),
+    ("score --pairs pairs.tsv -o", "p.jsonl"), ("score -m {0} --pairs pairs.tsv -o", "both.jsonl"),
 ])  # fmt: skip
 def test_dash_writes_the_files_bytes_to_standard_output(rnnlm, models, inputs, command, name):
     verb, *options = command.format(models.lstm).split()

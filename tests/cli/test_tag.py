@@ -90,8 +90,7 @@ def test_treebank_tagger_writes_text_as_conllu(rnnlm, treebank_tagger):
 
 
 @pytest.mark.parametrize(("name", "options", "expected"), [
-    ("columns", (), "fly\tO\nme\tO\n\n"),
-    ("tsv", ("-o", "out.tsv"), "text\t2\nfly me\tO O\n"),
+    ("columns", (), "fly\tO\nme\tO\n\n"), ("tsv", ("-o", "out.tsv"), "text\t2\nfly me\tO O\n"),
     ("jsonl", ("-o", "out.jsonl"), '{"text": "fly me", "words": ["fly", "me"], "2": ["O", "O"]}\n'),
     ("conllu", ("-o", "out.conllu"),
      f"# text = fly me\n1\tfly\t{SEVEN}\tLabel=O\n2\tme\t{SEVEN}\tLabel=O\n\n"),

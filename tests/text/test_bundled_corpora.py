@@ -114,8 +114,7 @@ def test_corpora_have_parts_columns_and_tasks():
 
 
 WEEKDAYS = ["monday montag lundi", "tuesday dienstag mardi", "wednesday mittwoch mercredi",
-            "thursday donnerstag jeudi",
-            "friday freitag vendredi", "saturday samstag samedi",
+            "thursday donnerstag jeudi", "friday freitag vendredi", "saturday samstag samedi",
             "sunday sonntag dimanche"]  # fmt: skip
 WEEKDAY_OF = {name: day for day, names in enumerate(WEEKDAYS) for name in names.split()}
 

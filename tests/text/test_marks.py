@@ -40,17 +40,14 @@ RAW = ["The hen, the dog.", "A dog and a hen."]
 
 
 @pytest.mark.parametrize("lines, settings, splits", [
-    (RAW, {}, True),
-    (["The hen , the dog .", "A dog and a hen ."], {}, False),
+    (RAW, {}, True), (["The hen , the dog .", "A dog and a hen ."], {}, False),
     (["the dog's tail", "mr. dog"] + ["a dog"] * 20, {}, False),
     (["Smith et al. , Fig. 3 , e.g. , sec. 2 ."], {}, False),  # abbreviations between single marks
     (["le chien \u00ababoie\u00bb", "\u092f\u0939 \u0939\u0948\u0964"], {}, True),
     (["a\u2019 \u2018b"], {}, False),
     (["a dog"] * 60_000 + RAW * 60_000, {}, False),  # the start decides
-    ([], {}, False),
-    (RAW, {"split_punctuation": False}, False),
-    (RAW, {"remove_punctuation": True}, False),
-    (RAW, {"tokenizer": "char"}, False),
+    ([], {}, False), (RAW, {"split_punctuation": False}, False),
+    (RAW, {"remove_punctuation": True}, False), (RAW, {"tokenizer": "char"}, False),
 ])  # fmt: skip
 def test_marks_are_split_where_the_start_of_the_text_has_them_as_parts_of_words(
     lines, settings, splits
@@ -83,8 +80,7 @@ def test_a_mixture_of_forms_is_reported_once():
     (["it\u2019s \u2019"] * 9, {}),  # one form alone
     (["well-known \u2013 \u2014"] * 9, {}),  # a hyphen in a word is no dash
     (["it's", "it\u2019s"] * 9, {"normalise": "quotes"}),
-    (["it's", "it\u2019s"] * 9, {"remove_punctuation": True}),
-    (["'"] * 9999 + ["\u2019"] * 3, {}),
+    (["it's", "it\u2019s"] * 9, {"remove_punctuation": True}), (["'"] * 9999 + ["\u2019"] * 3, {}),
 ])  # fmt: skip
 def test_other_training_texts_are_not_told_of(lines, settings):
     assert mixed(lines, **settings) == []

@@ -33,8 +33,7 @@ def there(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("names", "told"), [
-    (["a.txt", "a.txt", "a.txt"], "a.txt (3 times)"),
-    (["a.txt", "./a.txt"], "a.txt and ./a.txt"),
+    (["a.txt", "a.txt", "a.txt"], "a.txt (3 times)"), (["a.txt", "./a.txt"], "a.txt and ./a.txt"),
     (["b.txt", "hard.txt", "a.txt"], "b.txt and hard.txt"),
     (["long.txt", "soft.txt"], "long.txt and soft.txt"),
     (["copy.txt", "b.txt", "a.txt"], "copy.txt and a.txt"),

@@ -39,8 +39,7 @@ def test_a_missing_file_suggests_a_similar_one(tmp_path):
 
 
 @pytest.mark.parametrize("address, hint", [
-    ("https://example.org/a.txt", "download it first"),
-    ("s3://bucket/*.txt", "download it first"),
+    ("https://example.org/a.txt", "download it first"), ("s3://bucket/*.txt", "download it first"),
     ("HTTP:/example.org/a.txt", "download it first"),  # as a path has it
     ("https://huggingface.co/datasets/some-one/a.set/tree/main", "name it hf:some-one/a.set"),
 ])  # fmt: skip

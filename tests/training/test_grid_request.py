@@ -87,8 +87,7 @@ def test_general_settings_skip_kinds_that_lack_them():
     (["hidden_size"], {}, "'hidden_size' in the grid is not of the form"),
     (["seed=1,1"], {}, "a value of seed in the grid is given twice"),
     (["seed=1", "seed=2"], {}, "names seed twice; give all its values at once: seed=1,2"),
-    (["seed=1,"], {}, "a value of seed in the grid is empty"),
-    ([], {}, "a grid needs a setting"),
+    (["seed=1,"], {}, "a value of seed in the grid is empty"), ([], {}, "a grid needs a setting"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_by_its_name(grid, request_of, says):
     with pytest.raises(UsageError) as refused:

@@ -55,13 +55,11 @@ COMMANDS = {
     "generate -m {unigram} --top-p 2": "Invalid value for '--top-p': it must be above 0 and at most 1",
     "generate -m {unigram} --repetition-penalty nan": "setting repetition_penalty = nan is not",
     "generate -m {unigram} --beam 2 --length-power nan": "setting length_power = nan is not valid",
-    "generate -m {unigram} --num -1": "",
-    "tune -m {unigram}+unigram --on {valid} --tokens -1": "",
+    "generate -m {unigram} --num -1": "", "tune -m {unigram}+unigram --on {valid} --tokens -1": "",
     "prune -m {ngram} -o out --max-order 0": "",
     "next -m {unigram} the --num 0": "Invalid value for '--num'",
     "score -m {unigram} the -o out.jsonl.gz": "the name after -o must end in .csv",
-    "mix {lstm} --weights 1 -o out": "",
-    "mix {lstm} {ngram} --weights nan,1 -o out": "",
+    "mix {lstm} --weights 1 -o out": "", "mix {lstm} {ngram} --weights nan,1 -o out": "",
     "mix {lstm} {ngram} --weights 1 -o out": "1 weight for 2 models",
     "mix {lstm} {ngram} --weights -1,2 -o out": "the weights -1, 2 are not valid for a mixture",
     "mix {ngram} {lstm} --static --weights 1,0 -o out": "",
@@ -69,8 +67,7 @@ COMMANDS = {
     "mix {ngram} {ngram} --static --weights 1,0 --memory 1k -o out": "memory = 1k is too little",
     "export -m {lstm}": "",
     "export -m {lstm} --arpa out": "this model has no ARPA form",
-    "prune -m {ngram} -o out --ngrams nan": "",
-    "prune -m {lstm} -o out --max-order 1": "the model",
+    "prune -m {ngram} -o out --ngrams nan": "", "prune -m {lstm} -o out --max-order 1": "the model",
     "report {lstm} -o curves.txt": "a report of runs cannot be written to curves.txt",
     "serve -m {lstm} --host 0.0.0.0": "0.0.0.0 is reachable from other machines",
     "list recipes ../../../etc/passwd": "unknown recipe '../../../etc/passwd'",
@@ -79,14 +76,12 @@ COMMANDS = {
     "filter - -o out -m {unigram} --max-perplexity 900": "standard input cannot be filtered",
     "filter /dev/null -o out -m {unigram} --max-perplexity 900": "/dev/null cannot be filtered",
     "filter hf:a/b -o out -m {unigram} --max-perplexity 900": "hf:a/b: texts cannot be read",
-    "tag go": "no model is given",
-    "tag -m {tagger} go --input f": "give either sentences or",
+    "tag go": "no model is given", "tag -m {tagger} go --input f": "give either sentences or",
     "translate -m {translator} the --input f": "give either lines or --input",
-    "inspect gadgets": "no such inspect command 'gadgets'",
-    "trian": "no such command 'trian'",
+    "inspect gadgets": "no such inspect command 'gadgets'", "trian": "no such command 'trian'",
     "eval --nope": "No such option",
     "'\x1b]0;owned\x07'": "no such command '\\x1b]0;owned\\x07'",
-}
+}  # fmt: skip
 LINES = {f"{TRAIN} --set '{setting}'": what for setting, what in SETTINGS.values()}
 LINES |= {f"{TRAIN} {option}": what for option, what in OPTIONS.items()}
 LINES |= {f"{NGRAM} {option}": what for option, what in NGRAMS.items()} | COMMANDS

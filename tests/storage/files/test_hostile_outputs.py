@@ -26,12 +26,9 @@ FILES = {
     "weights": "rescore -m {unigram} --tune {nbest} --weights-output OUT",
 }  # fmt: skip
 FOLDERS = {  # where a folder cannot be written, and what is said
-    "mine": "mine is not empty",
-    "file": "",
-    "file/m": "cannot write to file/m",
-    "/proc/nothere": "cannot write to /proc/nothere",
-    "m" * 300: "cannot write to mmm",
-}
+    "mine": "mine is not empty", "file": "", "file/m": "cannot write to file/m",
+    "/proc/nothere": "cannot write to /proc/nothere", "m" * 300: "cannot write to mmm",
+}  # fmt: skip
 PLACES = {  # where a file cannot be written
     "mine.jsonl": "mine.jsonl already exists",
     "no/out.jsonl": "cannot write no/out.jsonl",

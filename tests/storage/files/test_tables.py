@@ -59,8 +59,7 @@ def test_empty_cells_beyond_the_columns_are_nothing(tmp_path):
 
 @pytest.mark.parametrize(("header", "columns", "delimiter"), [
     ("item;text", (), ";"), ("item\ttext", (), "\t"), ("a|b", (), "|"), ("a,b", (), ","),
-    ("text", (), ","), ("", (), ","),
-    ("a,b;c", (), ","),
+    ("text", (), ","), ("", (), ","), ("a,b;c", (), ","),
     ("nr;text, German;a, b, c", (), ","), ("nr;text, German;a, b, c", ("nr",), ";"),
     ("nr;text;a, b, c, d, e", (), ";"),
     ('"item";"Satz, deutsch";"x, y, z"', (), ";"), ('"a;b","c;d"', (), ","),

@@ -19,8 +19,7 @@ KINDS = [kind for kind in tensors.DTYPES.values() if kind is not tensors.BF16]  
 SOME = {
     "facts": np.array([1.0, -0.5]), "keys_2": np.arange(7, dtype=np.uint64) << np.uint64(60),
     "values_1": np.linspace(-9, 0, 10, dtype=np.float32).reshape(5, 2),
-    "odd": np.arange(3, dtype=np.uint8),
-    "none": np.zeros((0, 4), dtype=np.int16),
+    "odd": np.arange(3, dtype=np.uint8), "none": np.zeros((0, 4), dtype=np.int16),
 }  # fmt: skip
 
 
@@ -152,8 +151,7 @@ DAMAGED = {
     "offsets too many": file_of(entry(offsets=[0, 8, 16])),
     "offsets huge": file_of(entry(offsets=[2**70, 2**70 + 16])),
     "size smaller than offsets": file_of(entry(shape=[3])),
-    "size larger than offsets": file_of(entry(shape=[5])),
-    "cut": file_of(entry(), bytes(15)),
+    "size larger than offsets": file_of(entry(shape=[5])), "cut": file_of(entry(), bytes(15)),
 }  # fmt: skip
 
 

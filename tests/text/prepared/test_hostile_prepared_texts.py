@@ -103,8 +103,7 @@ DAMAGES = {
     "a vocabulary of 10^30": index(vocabulary_size=10**30),
     "a shard missing": remove(SECOND), "a shard cut off": cut(SECOND, 100),
     "a shard a link to a device": link(FIRST, "/dev/zero"),
-    "a shard a link out of the folder": link(FIRST),
-    "shards exchanged": exchange_shards,
+    "a shard a link out of the folder": link(FIRST), "shards exchanged": exchange_shards,
     "a shard a pickle, and so recorded": rewritten(lambda path: PICKLE),
     "ids that are no whole numbers": array("ids", lambda ids: ids.astype(np.float32)),
     "an array missing": array("oov", lambda oov: None),
@@ -135,8 +134,7 @@ DAMAGED = "the prepared text in d is damaged"
 TINY = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 2steps"
 READERS = [
     "train d --model unigram -o out", f"train d --model lstm {TINY} -o out",
-    "train {text} --valid d --model unigram -o out",
-    f"train d --test d --model lstm {TINY} -o out",
+    "train {text} --valid d --model unigram -o out", f"train d --test d --model lstm {TINY} -o out",
 ]  # fmt: skip
 
 

@@ -50,8 +50,7 @@ LINES_OF_WRONG_TYPES = [
 
 IDS_OF_WRONG_TYPES = [
     ("text", "ids must be a list of int or a 1-d array of them, not a str"), (3, "not an int"),
-    ([1, 2.5], "not a list of float"),
-    (np.array([1.0]), "not a 1-d array of float64"),
+    ([1, 2.5], "not a list of float"), (np.array([1.0]), "not a 1-d array of float64"),
     (np.array([[1]]), "not a 2-d array of int64"), ([[1]], "not a list of list"),
 ]  # fmt: skip
 

@@ -18,8 +18,7 @@ from rnnlm.training.resolution import resolve_request
 WIDTHS = {"hidden_size": 96, "embedding_size": 64}
 NARROW = {
     **dict.fromkeys(("cpu-10m", "demo", "lstm", "gru", "rnn", "qrnn"), WIDTHS),
-    "lstm-char": {"hidden_size": 96},
-    "lstm-sentencepiece": {**WIDTHS, "vocab_size": 1000},
+    "lstm-char": {"hidden_size": 96}, "lstm-sentencepiece": {**WIDTHS, "vocab_size": 1000},
     "char-cnn-lstm": {"hidden_size": 96},
     "mogrifier-ptb": {"hidden_size": 96, "embedding_size": 96, "mogrifier_rank": 8},
     "mos-ptb": {"layer_sizes": "96,96,62", "embedding_size": 28},
