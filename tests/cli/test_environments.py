@@ -149,8 +149,7 @@ def test_a_bare_environment(place, more):
     given = [part for arguments in COMMANDS.values() for part in (str(len(arguments)), *arguments)]
     ended = launch(
         place, given, variables={**BARE, **more}, dropped=("HOME", "LANG", "USER", "LOGNAME"), closed=(0,),
-        files=20,
-        program=("-c", ONE_AFTER_THE_OTHER),
+        files=20, program=("-c", ONE_AFTER_THE_OTHER),
     )  # fmt: skip
     assert ended.code == 0, ended.err
     ended.out.decode("utf-8")
