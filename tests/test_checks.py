@@ -50,55 +50,52 @@ def folder(tmp_path_factory):
     return place
 
 
-@pytest.mark.parametrize(
-    "call, message",
-    [
-        # One text where several are meant.
-        (lambda model: model.score_sentences("one"), f"sentences {ONE}"),
-        (lambda model: model.score_sentences({"one": 1}), "sentences must be a list, not a dict"),
-        (lambda model: model.score_sentences(Frame()), "sentences must be a list, not a Frame"),
-        (lambda model: next(score_chunks(model, "one")), f"sentences {ONE}"),
-        (lambda model: rnnlm.load("demo").embed("one"), f"lines {ONE}"),
-        (lambda model: inspect_neighbours("demo", "the"), f"words {ONE}"),
-        (lambda model: inspect_analogy("demo", "the"), f"words {ONE}"),
-        (lambda model: rnnlm.plot_curves("run", "curves.svg"), f"runs {ONE}"),
-        # Items that are no text.
-        (lambda model: model.score_sentences([None]),
-         "sentences[0] must be a str or a Sentence, not None"),
-        (lambda model: model.score_sentences(iter(["a", 3.0])),
-         "sentences[1] must be a str or a Sentence, not a float"),
-        (lambda model: model.score_sentences(["a", b"b"]),
-         "sentences[1] must be a str or a Sentence, not a bytes; decode the bytes first"),
-        (lambda model: model.score_sentences(["a"], given=[None]),
-         "given texts[0] must be a str, not None"),
-        (lambda model: next(score_chunks(model, iter(["a"]))),
-         "sentences[0] must be a Sentence, not a str"),
-        (lambda model: rnnlm.load("demo").embed(["a", 3]), "lines[1] must be a str, not an int"),
-        # What is no model, and one where several are meant.
-        (lambda model: evaluate([model], "x"), f"{NO_MODEL}a list"),
-        (lambda model: evaluate(3, "x"), f"{NO_MODEL}an int"),
-        (lambda model: evaluate(rnnlm.LanguageModel, "x"), f"{NO_MODEL}the class Language"),
-        (lambda model: word_vectors(3), f"{NO_MODEL}an int"),
-        (lambda model: rnnlm.load(model), "load: the name must be a str or a path, not a Model"),
-        (lambda model: rnnlm.load(None), "load: the name must be a str or a path, not None"),
-        (lambda model: rnnlm.compare("demo", "x"), f"models {ONE}"),
-        (lambda model: rnnlm.compare([model, 3], "x"), f"{NO_MODEL}an int"),
-        (lambda model: rnnlm.mix("demo"), f"names {ONE}"),
-        (lambda model: inspect_memory("demo"), f"models {ONE}"),
-        (lambda model: rnnlm.rescore([], {"a": 3}, {}), f"{NO_MODEL}an int"),
-        (lambda model: rnnlm.tune_weights([utterance()], model), "models must be a list, not a Mo"),
-        # Settings of something else, and items that are something else.
-        (lambda model: adapt(model, "unigram", BeamSettings()),
-         "adapt: settings must be a UnigramCacheSettings, not a BeamSettings"),
-        (lambda model: rnnlm.train(["a.txt", 3]), "text[1] must be a str or a PathLike, not an int"),
-        (lambda model: rnnlm.train("a.txt", valid=[3]),
-         "valid[0] must be a str or a PathLike, not an int"),
-        (lambda model: model.scorer().extend(None, "a"),
-         "the state must be a WordPrefix, not None; begin with begin()"),
-        (lambda model: (scorer := model.scorer()).extend(scorer.begin(), 3),
-         "the word must be a str, not an int"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("call, message", [
+    # One text where several are meant.
+    (lambda model: model.score_sentences("one"), f"sentences {ONE}"),
+    (lambda model: model.score_sentences({"one": 1}), "sentences must be a list, not a dict"),
+    (lambda model: model.score_sentences(Frame()), "sentences must be a list, not a Frame"),
+    (lambda model: next(score_chunks(model, "one")), f"sentences {ONE}"),
+    (lambda model: rnnlm.load("demo").embed("one"), f"lines {ONE}"),
+    (lambda model: inspect_neighbours("demo", "the"), f"words {ONE}"),
+    (lambda model: inspect_analogy("demo", "the"), f"words {ONE}"),
+    (lambda model: rnnlm.plot_curves("run", "curves.svg"), f"runs {ONE}"),
+    # Items that are no text.
+    (lambda model: model.score_sentences([None]),
+     "sentences[0] must be a str or a Sentence, not None"),
+    (lambda model: model.score_sentences(iter(["a", 3.0])),
+     "sentences[1] must be a str or a Sentence, not a float"),
+    (lambda model: model.score_sentences(["a", b"b"]),
+     "sentences[1] must be a str or a Sentence, not a bytes; decode the bytes first"),
+    (lambda model: model.score_sentences(["a"], given=[None]),
+     "given texts[0] must be a str, not None"),
+    (lambda model: next(score_chunks(model, iter(["a"]))),
+     "sentences[0] must be a Sentence, not a str"),
+    (lambda model: rnnlm.load("demo").embed(["a", 3]), "lines[1] must be a str, not an int"),
+    # What is no model, and one where several are meant.
+    (lambda model: evaluate([model], "x"), f"{NO_MODEL}a list"),
+    (lambda model: evaluate(3, "x"), f"{NO_MODEL}an int"),
+    (lambda model: evaluate(rnnlm.LanguageModel, "x"), f"{NO_MODEL}the class Language"),
+    (lambda model: word_vectors(3), f"{NO_MODEL}an int"),
+    (lambda model: rnnlm.load(model), "load: the name must be a str or a path, not a Model"),
+    (lambda model: rnnlm.load(None), "load: the name must be a str or a path, not None"),
+    (lambda model: rnnlm.compare("demo", "x"), f"models {ONE}"),
+    (lambda model: rnnlm.compare([model, 3], "x"), f"{NO_MODEL}an int"),
+    (lambda model: rnnlm.mix("demo"), f"names {ONE}"),
+    (lambda model: inspect_memory("demo"), f"models {ONE}"),
+    (lambda model: rnnlm.rescore([], {"a": 3}, {}), f"{NO_MODEL}an int"),
+    (lambda model: rnnlm.tune_weights([utterance()], model), "models must be a list, not a Mo"),
+    # Settings of something else, and items that are something else.
+    (lambda model: adapt(model, "unigram", BeamSettings()),
+     "adapt: settings must be a UnigramCacheSettings, not a BeamSettings"),
+    (lambda model: rnnlm.train(["a.txt", 3]), "text[1] must be a str or a PathLike, not an int"),
+    (lambda model: rnnlm.train("a.txt", valid=[3]),
+     "valid[0] must be a str or a PathLike, not an int"),
+    (lambda model: model.scorer().extend(None, "a"),
+     "the state must be a WordPrefix, not None; begin with begin()"),
+    (lambda model: (scorer := model.scorer()).extend(scorer.begin(), 3),
+     "the word must be a str, not an int"),
+])  # fmt: skip
 def test_a_wrong_type_is_named(call, message, folder):
     with pytest.raises(ArgumentTypeError) as raised:
         call(rnnlm.load(folder / "trigrams"))
@@ -145,15 +142,12 @@ def test_public_functions_can_be_pickled():
         assert pickle.loads(pickle.dumps(function)) is function, name
 
 
-@pytest.mark.parametrize(
-    "ask",
-    [
-        lambda model: rnnlm.compare([model, "trigrams"], "text.txt", names=["a", "b"]).differences,
-        lambda model: rnnlm.tune_weights([utterance()], {"trigrams": model}),
-        lambda model: rnnlm.rescore([utterance()], {"trigrams": model},
-                                    rnnlm.tune_weights([utterance()], ["trigrams"])),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("ask", [
+    lambda model: rnnlm.compare([model, "trigrams"], "text.txt", names=["a", "b"]).differences,
+    lambda model: rnnlm.tune_weights([utterance()], {"trigrams": model}),
+    lambda model: rnnlm.rescore([utterance()], {"trigrams": model},
+                                rnnlm.tune_weights([utterance()], ["trigrams"])),
+])  # fmt: skip
 def test_model_name_or_path_works_like_the_model(ask, folder, monkeypatch):
     monkeypatch.chdir(folder)
     itself = ask(rnnlm.load("trigrams"))

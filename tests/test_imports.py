@@ -125,9 +125,7 @@ def test_completion_imports_nothing_heavy():
     )
     words = {"_RNNLM_COMPLETE": "bash_complete", "COMP_WORDS": "rnnlm train --tokenizer w"}
     asked = {
-        "env": {**os.environ, **words, "COMP_CWORD": "3"},
-        "capture_output": True,
-        "text": True,
-    }
+        "env": {**os.environ, **words, "COMP_CWORD": "3"}, "capture_output": True, "text": True,
+    }  # fmt: skip
     done = subprocess.run([sys.executable, "-c", program], **asked)
     assert done.stdout == "plain,word\n[]\n", done.stderr

@@ -363,17 +363,14 @@ def test_what_is_no_text_is_refused(wrong, error, what):
         wrong()
 
 
-@pytest.mark.parametrize(
-    "task, data, columns, settings",
-    [
-        ("classification", {"text": ["a b", "b c"] * 9, "kind": ["x", "y"] * 9}, ["text", "kind"],
-         {"label_column": "kind"}),
-        ("tagging", {"tokens": [["a", "b"], ["b", "c"]] * 9, "tags": [["x", "y"], ["y", "x"]] * 9},
-         ["tokens", "tags"], {"label_column": "tags"}),
-        ("seq2seq", {"source": ["a b", "b c"] * 9, "target": ["x y", "y z"] * 9},
-         ["source", "target"], {}),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("task, data, columns, settings", [
+    ("classification", {"text": ["a b", "b c"] * 9, "kind": ["x", "y"] * 9}, ["text", "kind"],
+     {"label_column": "kind"}),
+    ("tagging", {"tokens": [["a", "b"], ["b", "c"]] * 9, "tags": [["x", "y"], ["y", "x"]] * 9},
+     ["tokens", "tags"], {"label_column": "tags"}),
+    ("seq2seq", {"source": ["a b", "b c"] * 9, "target": ["x y", "y z"] * 9},
+     ["source", "target"], {}),
+])  # fmt: skip
 def test_labelled_data_and_pairs_come_from_data_sets(tmp_path, task, data, columns, settings):
     corpus = from_dataset(datasets.Dataset.from_dict(data), columns=columns)
     small = {

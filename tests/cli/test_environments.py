@@ -184,10 +184,9 @@ def test_a_working_folder_that_nobody_can_write_to(place, rnnlm, monkeypatch):
 
 
 @FULL
-@pytest.mark.parametrize(
-    "name",
-    ["eval", *(pytest.param(name, marks=pytest.mark.soak) for name in ("generate", "count"))],
-)
+@pytest.mark.parametrize("name", [
+    "eval", *(pytest.param(name, marks=pytest.mark.soak) for name in ("generate", "count")),
+])  # fmt: skip
 def test_standard_output_that_is_full(place, name):
     with open("/dev/full", "wb") as full:
         ended = launch(place, COMMANDS[name], stdout=full)

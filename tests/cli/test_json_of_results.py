@@ -37,11 +37,9 @@ TEXT = [
     "the cat sat on the mat", "it is a dog", "the dog saw a cat", "hard to recognize", "a bird sat",
 ] * 2  # fmt: skip
 PAIRS = [
-    ("the cat sat", "le chat est assis"),
-    ("a dog", "un chien"),
-    ("on the mat", "la chatte"),
+    ("the cat sat", "le chat est assis"), ("a dog", "un chien"), ("on the mat", "la chatte"),
     ("a dog", "la chatte est assis"),
-] * 3
+] * 3  # fmt: skip
 SLOTS = {"column": "words", "label_column": "slots", "sentence_label_column": "intent"}
 FEW = ("--resamples=40",)
 CASES = {

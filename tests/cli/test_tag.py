@@ -81,11 +81,9 @@ def test_treebank_tagger_writes_text_as_conllu(rnnlm, treebank_tagger):
     lines = rnnlm("tag", "-m", treebank_tagger, stdin=RAW.encode()).out.splitlines()
     assert lines[:5] == [
         "# text = They do n't like old cats .",
-        "1\tThey\tthey\tPRON\t_\t_\t_\t_\t_\t_",
-        "2\tdo\tdo\tAUX\t_\t_\t_\t_\t_\t_",
-        "3\tn't\tnot\tPART\t_\t_\t_\t_\t_\t_",
-        "4\tlike\tlike\tVERB\t_\t_\t_\t_\t_\t_",
-    ]
+        "1\tThey\tthey\tPRON\t_\t_\t_\t_\t_\t_", "2\tdo\tdo\tAUX\t_\t_\t_\t_\t_\t_",
+        "3\tn't\tnot\tPART\t_\t_\t_\t_\t_\t_", "4\tlike\tlike\tVERB\t_\t_\t_\t_\t_\t_",
+    ]  # fmt: skip
     assert lines[7].startswith("7\t.\t") and lines[8] == ""
 
 

@@ -21,18 +21,7 @@ from rnnlm.storage.files import tensors
 from rnnlm.storage.files.tensors import DTYPES
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.training.info import describe, summary
-from support.odd_inputs import (
-    changed,
-    damaged,
-    deep_json,
-    fewer,
-    json_bytes,
-    odd_json,
-    odd_text,
-    put,
-    quiet,
-    value_or_error,
-)
+from support import odd_inputs
 from support.saved_models import sealed
 from support.tiny_models import fit, save
 
@@ -47,18 +36,18 @@ KINDS = {
 @pytest.fixture(scope="module")
 def folders(place):
     for name, settings in KINDS.items():
-        with quiet():
+        with odd_inputs.quiet():
             save(place / name, fit(name, **settings), name, **settings)
     return {name: place / name for name in KINDS}
 
 
 def loads(folder):
     """Open a model folder in every way. Return the loaded model, or the error."""
-    value_or_error(lambda: read_manifest(folder).fingerprint)
-    value_or_error(lambda: describe(str(folder)))
-    value_or_error(lambda: summary(str(folder)))
-    value_or_error(lambda: model_folder.file_faults(folder, read_manifest(folder)))
-    return value_or_error(lambda: stored_model.load(folder, "cpu"))
+    odd_inputs.value_or_error(lambda: read_manifest(folder).fingerprint)
+    odd_inputs.value_or_error(lambda: describe(str(folder)))
+    odd_inputs.value_or_error(lambda: summary(str(folder)))
+    odd_inputs.value_or_error(lambda: model_folder.file_faults(folder, read_manifest(folder)))
+    return odd_inputs.value_or_error(lambda: stored_model.load(folder, "cpu"))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -70,14 +59,14 @@ def test_a_damaged_config(folders, name, data):
     setting = st.builds(
         lambda key, value: {**config, "settings": {**config["settings"], key: value}},
         st.sampled_from(sorted(config["settings"])),
-        odd_json,
+        odd_inputs.odd_json,
     )
-    of_values = (changed(config) | setting).map(sealed).map(json_bytes)
-    put(path, data.draw(damaged(whole) | deep_json | of_values))
+    of_values = (odd_inputs.changed(config) | setting).map(sealed).map(odd_inputs.json_bytes)
+    odd_inputs.put(path, data.draw(odd_inputs.damaged(whole) | odd_inputs.deep_json | of_values))
     try:
         loads(folders[name])
     finally:
-        put(path, whole)
+        odd_inputs.put(path, whole)
 
 
 @contextlib.contextmanager
@@ -85,18 +74,18 @@ def weights_of(folder, data):
     """Replace the weights of the model, and their recorded hash, inside this context."""
     path, config = next(folder.glob("weights-*")), folder / "config.json"
     whole, recorded = path.read_bytes(), config.read_bytes()
-    put(path, data)
+    odd_inputs.put(path, data)
     before, after = (hashlib.sha256(found).hexdigest().encode() for found in (whole, data))
-    put(config, recorded.replace(before, after))
+    odd_inputs.put(config, recorded.replace(before, after))
     try:
         yield
     finally:
-        put(path, whole)
-        put(config, recorded)
+        odd_inputs.put(path, whole)
+        odd_inputs.put(config, recorded)
 
 
 @pytest.mark.parametrize("name", ["unigram", "ngram", "lstm"])
-@fewer
+@odd_inputs.fewer
 @given(st.data())
 def test_damaged_numbers_are_scored_or_refused(folders, name, data):
     """Whoever makes a hostile model gives it the right hash; whatever the arrays hold, scoring
@@ -104,16 +93,18 @@ def test_damaged_numbers_are_scored_or_refused(folders, name, data):
     path = next(folders[name].glob("weights-*"))
     whole = path.read_bytes()
     begin = 8 + int.from_bytes(whole[:8], "little")
-    numbers = data.draw(damaged(whole[begin:]))
+    numbers = data.draw(odd_inputs.damaged(whole[begin:]))
     with weights_of(
         folders[name], (whole[:begin] + numbers + whole[begin + len(numbers) :])[: len(whole)]
     ):
         loaded = loads(folders[name])
         if not isinstance(loaded, RnnlmError):
-            value_or_error(
+            odd_inputs.value_or_error(
                 lambda: rnnlm.Model(loaded[0]).score_sentences(["the cat sat", "a dog zorp"])
             )
-            value_or_error(lambda: list(generate(loaded[0], GenerationSettings(max_tokens=5))))
+            odd_inputs.value_or_error(
+                lambda: list(generate(loaded[0], GenerationSettings(max_tokens=5)))
+            )
 
 
 ARRAYS = {
@@ -142,14 +133,14 @@ def of_header(header: bytes, data: bytes = bytes(28)) -> bytes:
 @example(b"\xff" * 8)
 @given(
     st.one_of(
-        damaged(b"".join(tensors.chunks(ARRAYS)), safetensors.numpy.save(ARRAYS)),
-        changed(ENTRIES).map(lambda entries: of_header(json_bytes(entries))),
+        odd_inputs.damaged(b"".join(tensors.chunks(ARRAYS)), safetensors.numpy.save(ARRAYS)),
+        odd_inputs.changed(ENTRIES).map(lambda entries: of_header(odd_inputs.json_bytes(entries))),
         st.dictionaries(
-            st.sampled_from(["a", "a@scale", "b@scale", "@scale"]) | odd_text,
+            st.sampled_from(["a", "a@scale", "b@scale", "@scale"]) | odd_inputs.odd_text,
             st.fixed_dictionaries(ENTRY),
             max_size=3,
-        ).map(lambda entries: of_header(json_bytes(entries))),
-        deep_json.map(of_header),
+        ).map(lambda entries: of_header(odd_inputs.json_bytes(entries))),
+        odd_inputs.deep_json.map(of_header),
         st.builds(
             lambda size, rest: size.to_bytes(8, "little") + rest,
             st.integers(0, 2**64 - 1),
@@ -159,14 +150,14 @@ def of_header(header: bytes, data: bytes = bytes(28)) -> bytes:
 )
 def test_any_file_of_arrays(place, data):
     path = place / "any.safetensors"
-    put(path, data)
-    value_or_error(lambda: tensors.shapes(path))
-    arrays = value_or_error(lambda: tensors.mapped(path))
+    odd_inputs.put(path, data)
+    odd_inputs.value_or_error(lambda: tensors.shapes(path))
+    arrays = odd_inputs.value_or_error(lambda: tensors.mapped(path))
     if not isinstance(arrays, RnnlmError):
         assert sum(array.nbytes for array in arrays.values()) <= len(arrays) * len(data)
-        joined = value_or_error(lambda: model_folder.joined([arrays]))
+        joined = odd_inputs.value_or_error(lambda: model_folder.joined([arrays]))
         if not isinstance(joined, RnnlmError):
-            value_or_error(
+            odd_inputs.value_or_error(
                 lambda: tensors.check_shapes(joined, dict.fromkeys(joined, ("F32", (2, 3))))
             )
 

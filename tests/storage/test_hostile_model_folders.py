@@ -166,8 +166,7 @@ KINDS = {"lstm": LSTM, "ngram": NGRAM, "mixture": MIXTURE, "subwords": SUBWORDS}
 CASES = [(kind, name) for kind, damages in KINDS.items() for name in damages]
 DAMAGED = "the model at m is damaged"
 OTHERWISE = {  # what is said of the others; all: DAMAGED
-    "config.json missing": "no model at m",
-    "config.json a folder": "no model at m",
+    "config.json missing": "no model at m", "config.json a folder": "no model at m",
     "config.json without end": "",
     "a newer format": "the model at m has format 99; this rnnlm reads format 1",
     "an older format": "the model at m has format 0; this rnnlm reads format 1",
@@ -176,9 +175,8 @@ OTHERWISE = {  # what is said of the others; all: DAMAGED
     "a part with terminal escapes": "part 1 of the mixture at m is missing",
     "a part that is itself": "part 1 of the mixture at m has changed",
     "a part that has changed": "part 1 of the mixture at m has changed",
-    "a part whose weights are cut off": "the model at ",
-    "a part that is a pickle": "the model at ",
-}
+    "a part whose weights are cut off": "the model at ", "a part that is a pickle": "the model at ",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES, ids=[ascii(": ".join(case)) for case in CASES])

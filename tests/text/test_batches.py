@@ -7,17 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.interface import PADDING
-from rnnlm.text.batches import (
-    PADDING_SHARE,
-    DocumentBorders,
-    DrawnLineBorders,
-    StreamWindows,
-    by_length,
-    gather,
-    span_batches,
-    stream_bounds,
-    with_boundary,
-)
+from rnnlm.text import batches
 
 
 @st.composite
@@ -30,26 +20,26 @@ def texts(draw):
 
 
 def windows_of(bounds, lengths, borders=()):
-    streams, lengths = StreamWindows(bounds, borders), iter(lengths)
+    streams, lengths = batches.StreamWindows(bounds, borders), iter(lengths)
     return iter(lambda: streams.next(next(lengths)), None)
 
 
 def borders_of(documents):
-    return [] if documents is None else [DocumentBorders(documents)]
+    return [] if documents is None else [batches.DocumentBorders(documents)]
 
 
 @given(texts())
 def test_every_token_is_a_target_exactly_once(text):
     tokens, rows, length, documents = text
-    bounds = stream_bounds(tokens, rows)
+    bounds = batches.stream_bounds(tokens, rows)
     assert (bounds[0], bounds[-1], len(bounds)) == (0, tokens, rows + 1)
     assert np.ptp(np.diff(bounds)) <= 1
     ids = np.arange(tokens, dtype=np.uint16) + 100
-    stream = with_boundary(ids, 7)
+    stream = batches.with_boundary(ids, 7)
     seen = Counter()
     for window in windows_of(bounds, repeat(length), borders_of(documents)):
         assert (window.end_B - window.start_B).max() <= length
-        inputs_BT, targets_BT = gather(ids, stream, window.start_B, window.end_B)
+        inputs_BT, targets_BT = batches.gather(ids, stream, window.start_B, window.end_B)
         for inputs_T, targets_T in zip(inputs_BT, targets_BT, strict=True):
             kept = targets_T != PADDING
             seen.update(targets_T[kept].tolist())
@@ -62,7 +52,7 @@ def test_every_token_is_a_target_exactly_once(text):
 @given(texts())
 def test_rows_continue_and_start_fresh_at_documents(text):
     tokens, rows, length, documents = text
-    bounds = stream_bounds(tokens, rows)
+    bounds = batches.stream_bounds(tokens, rows)
     position_B = bounds[:-1]
     for number, window in enumerate(windows_of(bounds, repeat(length), borders_of(documents))):
         assert (window.start_B == position_B).all()
@@ -97,8 +87,8 @@ def lined_texts(draw):
 @given(lined_texts())
 def test_rows_restart_at_drawn_lines_after_a_window(text):
     offsets, rows, length, documents, share, seed = text
-    bounds = stream_bounds(int(offsets[-1]), rows)
-    lines = DrawnLineBorders(offsets, bounds[:-1], share, np.random.default_rng(seed))
+    bounds = batches.stream_bounds(int(offsets[-1]), rows)
+    lines = batches.DrawnLineBorders(offsets, bounds[:-1], share, np.random.default_rng(seed))
     borders = [*borders_of(documents), lines]
     starts = [] if documents is None else documents
     seen = Counter()
@@ -120,8 +110,8 @@ def test_the_requested_share_of_lines_restarts(share):
     random = np.random.default_rng(3)
     tokens_L = random.integers(4, 32, 20_000)
     offsets = np.cumsum([0, *tokens_L])
-    bounds = stream_bounds(int(offsets[-1]), 16)
-    lines = DrawnLineBorders(offsets, bounds[:-1], share, random)
+    bounds = batches.stream_bounds(int(offsets[-1]), 16)
+    lines = batches.DrawnLineBorders(offsets, bounds[:-1], share, random)
     windows = list(windows_of(bounds, repeat(35), [lines]))
     begun = [window.start_B[window.fresh_B & (window.tokens_B > 0)] for window in windows[1:]]
     starts = np.concatenate(begun)
@@ -134,14 +124,16 @@ def test_the_requested_share_of_lines_restarts(share):
 
 
 def test_damaged_line_ends_are_no_endless_loop():
-    lines = DrawnLineBorders(np.array([0, 5, 3, 4]), np.array([0]), 1.0, np.random.default_rng(0))
-    windows = list(windows_of(stream_bounds(9, 1), repeat(7), [lines]))
+    lines = batches.DrawnLineBorders(
+        np.array([0, 5, 3, 4]), np.array([0]), 1.0, np.random.default_rng(0)
+    )
+    windows = list(windows_of(batches.stream_bounds(9, 1), repeat(7), [lines]))
     assert sum(window.tokens for window in windows) == 9
 
 
 @given(st.lists(st.integers(1, 9), min_size=60, max_size=60))
 def test_windows_may_differ_in_length(lengths):
-    windows = list(windows_of(stream_bounds(60, 1), lengths))
+    windows = list(windows_of(batches.stream_bounds(60, 1), lengths))
     read = lengths[: len(windows)]
     assert [window.length for window in windows] == read
     ends = [int(window.end_B[0]) for window in windows]
@@ -153,7 +145,7 @@ def test_span_batches_read_every_span_once_within_limits(lengths, max_rows, cell
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     spans = np.stack([offsets[:-1], offsets[1:]], axis=1)
     seen_spans, seen = [], Counter()
-    for batch in span_batches(spans, max_rows):
+    for batch in batches.span_batches(spans, max_rows):
         assert 1 <= len(batch.spans) <= max_rows
         seen_spans += batch.spans.tolist()
         position_B = batch.start_B.copy()
@@ -162,7 +154,7 @@ def test_span_batches_read_every_span_once_within_limits(lengths, max_rows, cell
             longest = int(length_B.max())
             assert (start_B == position_B[:rows]).all() and (length_B > 0).all()
             assert rows * longest <= cells or longest == 1
-            assert rows * longest * (1 - PADDING_SHARE) <= length_B.sum()
+            assert rows * longest * (1 - batches.PADDING_SHARE) <= length_B.sum()
             for start, end in zip(start_B, end_B, strict=True):
                 seen.update(range(start, end))
             position_B[:rows] = end_B
@@ -173,8 +165,8 @@ def test_span_batches_read_every_span_once_within_limits(lengths, max_rows, cell
 
 def test_length_batches_have_each_row_once_within_limits():
     lengths_N = np.random.default_rng(3).integers(0, 40, size=200)
-    found = list(by_length(lengths_N, 100, rows=9))
+    found = list(batches.by_length(lengths_N, 100, rows=9))
     assert sorted(np.concatenate(found)) == list(range(200)) and max(map(len, found)) == 9
     assert (np.diff(lengths_N[np.concatenate(found)]) >= 0).all()
     assert all(len(each) == 1 or len(each) * lengths_N[each].max() <= 100 for each in found)
-    assert [each.tolist() for each in by_length(np.array([500, 3]), 100)] == [[1], [0]]
+    assert [each.tolist() for each in batches.by_length(np.array([500, 3]), 100)] == [[1], [0]]

@@ -19,14 +19,7 @@ from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.tasks.seq2seq.decoding import read_sources
 from rnnlm.tasks.seq2seq.pairs import read_pairs
 from rnnlm.tasks.text_files import TextFileSettings
-from rnnlm.text.named_columns import (
-    cell,
-    column_named,
-    header_in,
-    languages_of,
-    open_table,
-    text_column,
-)
+from rnnlm.text import named_columns
 from rnnlm.text.pair_columns import ParallelSettings
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.sources import read as read_source
@@ -44,17 +37,17 @@ READERS = {
 
 
 def test_usual_columns_come_before_the_only_one():
-    assert text_column(["a", "Words"], (), "f", usual=("tokens", "words")) == "Words"
-    assert text_column(["a"], (), "f") == "a"
+    assert named_columns.text_column(["a", "Words"], (), "f", usual=("tokens", "words")) == "Words"
+    assert named_columns.text_column(["a"], (), "f") == "a"
     with pytest.raises(TextError, match="which column holds the text.; it has a, b; name it: `col"):
-        text_column(["a", "b"], (), "f")
+        named_columns.text_column(["a", "b"], (), "f")
 
 
 def test_languages_stand_in_their_object():
     values = {"id": 1, "translation": {"en": "a", "de": "b"}}
-    assert languages_of(values, ["en"]) == {"en": "a", "de": "b"}
-    assert languages_of(values, ["id"]) == values
-    assert cell(values, "id", "f, line 1") == 1
+    assert named_columns.languages_of(values, ["en"]) == {"en": "a", "de": "b"}
+    assert named_columns.languages_of(values, ["id"]) == values
+    assert named_columns.cell(values, "id", "f, line 1") == 1
 
 
 def test_parquet_columns_that_nobody_needs_stay_unread(tmp_path):
@@ -97,8 +90,8 @@ LABELS = ["pos", "neg", "neg", "pos"] * 3
 ])  # fmt: skip
 def test_a_header_differs_in_kind_from_the_rows(first, columns, found):
     rows = list(zip(*columns, strict=True))
-    assert header_in(first, rows) == found
-    assert header_in(first, rows, ["name"]) == "surely"
+    assert named_columns.header_in(first, rows) == found
+    assert named_columns.header_in(first, rows, ["name"]) == "surely"
 
 
 def table_of(rows):
@@ -155,12 +148,12 @@ def test_words_and_their_tags_need_no_header(tmp_path, order, suffix):
 
 
 def test_columns_have_names_of_any_case_and_numbers():
-    assert column_named("TEXT", ["id", "Text"], "f") == "Text"
-    assert column_named("2", ["id", "Text"], "f") == "Text"
-    assert column_named("2", ["2", "text"], "f") == "2"
+    assert named_columns.column_named("TEXT", ["id", "Text"], "f") == "Text"
+    assert named_columns.column_named("2", ["id", "Text"], "f") == "Text"
+    assert named_columns.column_named("2", ["2", "text"], "f") == "2"
     for missing in ("3", "0", "te"):
         with pytest.raises(TextError, match=f"no column '{missing}'; it has id, Text"):
-            column_named(missing, ["id", "Text"], "f")
+            named_columns.column_named(missing, ["id", "Text"], "f")
 
 
 def test_every_reader_keeps_the_first_row_of_a_table_without_a_header(tmp_path):
@@ -192,14 +185,13 @@ def test_columns_without_names_are_kept_apart(tmp_path):
     assert (first.text, first.columns) == ("the dog barks", {"1": "1", "2": "a"})
 
 
-@pytest.mark.parametrize(
-    "name, file",
-    [(name, file) for name in corpora.names() for file in corpora.FILES[name] if ".tsv" in file],
-)
+@pytest.mark.parametrize("name, file", [
+    (name, file) for name in corpora.names() for file in corpora.FILES[name] if ".tsv" in file
+])  # fmt: skip
 def test_bundled_tables_have_their_headers_without_a_notice(recwarn, name, file):
     path = corpora.part(name, file)
     header = path.read_text(encoding="utf-8").partition("\n")[0].split("\t")
-    assert list(open_table(str(path), tables.TSV, None).names) == header
+    assert list(named_columns.open_table(str(path), tables.TSV, None).names) == header
     assert [str(each.message) for each in recwarn] == []
 
 

@@ -203,13 +203,10 @@ def test_training_continues_from_another_models_weights(text):
     assert model_folder.read_manifest(Path("b")).training["init_from"] == "a"
 
 
-@pytest.mark.parametrize(
-    "difference",
-    [
-        {"hidden_size": 9}, {"lowercase": True}, {"model": "gru"},
-        {"layers": 2, "connections": "dense"}, {"layers": 2, "layer_sizes": "9,8"},
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("difference", [
+    {"hidden_size": 9}, {"lowercase": True}, {"model": "gru"},
+    {"layers": 2, "connections": "dense"}, {"layers": 2, "layer_sizes": "9,8"},
+])  # fmt: skip
 def test_weights_that_do_not_fit_are_refused(text, difference):
     list(train(text, output="a", **SMALL))
     with pytest.raises(UsageError, match="`init_from` a: its weights do not fit"):

@@ -23,14 +23,7 @@ from rnnlm.errors import ModelError, RnnlmError, RnnlmWarning, TextError
 from rnnlm.lm.ngram.arpa.reading import read_arpa
 from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.sentences import read_sentences
-from rnnlm.storage.files import reading
-from rnnlm.storage.files.first_bytes import (
-    binary_of,
-    compression_of,
-    is_windows_1252,
-    legacy_encoding,
-    unmarked_encoding,
-)
+from rnnlm.storage.files import first_bytes, reading
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.text.corpus import Corpus
@@ -113,8 +106,7 @@ def database() -> bytes:
 BINARIES = {
     "tar": (archive(tar), "a tar archive"),
     "GNU tar": (archive(lambda file: tar(file, tarfile.GNU_FORMAT)), "a tar archive"),
-    "v7 tar": (v7_tar(), "a tar archive"),
-    "zip": (zipped("a.txt"), "a zip archive"),
+    "v7 tar": (v7_tar(), "a tar archive"), "zip": (zipped("a.txt"), "a zip archive"),
     "docx": (zipped("word/document.xml"), "an office document"),
     "xlsx": (zipped("xl/workbook.xml"), "a spreadsheet"),
     "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet or another document"),
@@ -127,15 +119,14 @@ BINARIES = {
     "pickle": (pickle.dumps(LINES), "a Python pickle"),
     "pickle, as text": (pickle.dumps(LINES, protocol=0), "a Python pickle"),
     "numpy": (archive(lambda file: np.save(file, np.ones(3))), "a numpy array"),
-    "Parquet": (archive(parquet), "a Parquet file"),
-    "SQLite": (database(), "an SQLite database"),
+    "Parquet": (archive(parquet), "a Parquet file"), "SQLite": (database(), "an SQLite database"),
     "PDF": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document"),
     "RTF": (b"{\\rtf1\\ansi the red hen}\n", "an RTF document"),
     "PNG": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
     "JPEG": (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "a JPEG image"),
     "this Python": (open(sys.executable, "rb").read(4096), "a program"),  # noqa: SIM115
     "twice": (gzip.compress(zstandard.compress(TEXT)), "compressed twice"),
-}
+}  # fmt: skip
 ENCODINGS = {
     **{f"{name}, marked": (TEXT.decode().encode(name), name.upper()) for name in
        ("utf-16", "utf-32")},
@@ -214,11 +205,11 @@ POLISH = "za\u017c\u00f3\u0142\u0107 g\u0119\u015bl\u0105, \u017cyli w\u015br\u0
     ("\u039a\u03b1\u03bb\u03b7\u03bc\u03ad\u03c1\u03b1", "cp1253", False),
 ])  # fmt: skip
 def test_only_words_are_taken_for_windows_1252(text, encoding, is_named):
-    assert is_windows_1252(text.encode(encoding)) == is_named
+    assert first_bytes.is_windows_1252(text.encode(encoding)) == is_named
 
 
 def test_a_damaged_line_does_not_make_utf8_another_encoding():
-    assert legacy_encoding("d\u00e9j\u00e0 vu\n".encode() * 3 + b"caf\xe9\n") is None
+    assert first_bytes.legacy_encoding("d\u00e9j\u00e0 vu\n".encode() * 3 + b"caf\xe9\n") is None
 
 
 @pytest.mark.parametrize("text, encoding, name", [
@@ -230,7 +221,7 @@ def test_a_damaged_line_does_not_make_utf8_another_encoding():
 def test_encodings_of_other_scripts_are_found(tmp_path, text, encoding, name):
     pytest.importorskip("charset_normalizer")
     data = f"{text}\n".encode(encoding) * 40
-    assert legacy_encoding(data) == name
+    assert first_bytes.legacy_encoding(data) == name
     (tmp_path / "t").write_bytes(data)
     with pytest.raises(TextError) as error, reading.opened(str(tmp_path / "t")) as stream:
         list(reading.text_lines(str(tmp_path / "t"), stream, "strict"))
@@ -307,16 +298,18 @@ def test_windows_up_to_two_gigabytes_are_read(tmp_path):
     b"07070 12", b"(lp0 is", b"\xe2\x82\xac", b"", b"a" * 600,
 ])  # fmt: skip
 def test_texts_that_begin_like_a_binary_are_texts(start):
-    assert binary_of(start) is None and not compression_of(start)
+    assert first_bytes.binary_of(start) is None and not first_bytes.compression_of(start)
 
 
 @given(PLAIN)
 def test_no_text_in_utf8_is_taken_for_anything_else(text):
     data = text.encode()
-    assert binary_of(data) is None and unmarked_encoding(data) is None
+    assert first_bytes.binary_of(data) is None and first_bytes.unmarked_encoding(data) is None
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=4),
        st.sampled_from(["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]))  # fmt: skip
 def test_unmarked_encodings_of_ascii_are_told_apart(text, name):
-    assert unmarked_encoding(text.encode(name)).replace("-", "").lower() == name.replace("-", "")
+    assert first_bytes.unmarked_encoding(text.encode(name)).replace(
+        "-", ""
+    ).lower() == name.replace("-", "")

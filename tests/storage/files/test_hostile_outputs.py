@@ -30,11 +30,9 @@ FOLDERS = {  # where a folder cannot be written, and what is said
     "/proc/nothere": "cannot write to /proc/nothere", "m" * 300: "cannot write to mmm",
 }  # fmt: skip
 PLACES = {  # where a file cannot be written
-    "mine.jsonl": "mine.jsonl already exists",
-    "no/out.jsonl": "cannot write no/out.jsonl",
-    "/proc/out.jsonl": "cannot write",
-    "m" * 300 + ".jsonl": "cannot ",
-}
+    "mine.jsonl": "mine.jsonl already exists", "no/out.jsonl": "cannot write no/out.jsonl",
+    "/proc/out.jsonl": "cannot write", "m" * 300 + ".jsonl": "cannot ",
+}  # fmt: skip
 if os.geteuid():  # root writes everywhere
     FOLDERS["closed/m"] = "cannot write"
 

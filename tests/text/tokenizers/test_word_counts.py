@@ -139,10 +139,9 @@ print(peak - before)
 """
 
 
-@pytest.mark.parametrize(
-    ("words", "counting"),
-    [(100_000, 3 << 20), pytest.param(20_000_000, 100 << 20, marks=pytest.mark.soak)],
-)
+@pytest.mark.parametrize(("words", "counting"), [
+    (100_000, 3 << 20), pytest.param(20_000_000, 100 << 20, marks=pytest.mark.soak),
+])  # fmt: skip
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux's /proc")
 def test_counting_many_words_keeps_within_the_limit(words, counting, tmp_path):
     arguments = list(map(str, (words, words // 500, counting, tmp_path)))
