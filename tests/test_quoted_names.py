@@ -37,12 +37,6 @@ def commands_shown(path: Path):
                 text += value
 
 
-def test_names_in_shown_commands_are_quoted():
-    roots = [Path(rnnlm.__file__).parent, Path(rnnlm.cli.__file__).parent]
-    found = {line for root in roots for path in root.rglob("*.py") for line in commands_shown(path)}
-    assert not found
-
-
 def named_in_text(path: Path):
     """Yield the texts of errors and notices that name a setting by themselves, and those that
     format a keyword, which the command line then cannot write as its option."""
@@ -57,13 +51,14 @@ def named_in_text(path: Path):
             yield f"{path.name}:{node.lineno}: {ast.unparse(node)}"
 
 
-def test_messages_hold_the_settings_that_they_name():
+def test_names_in_shown_commands_are_quoted_and_messages_hold_the_settings_that_they_name():
     roots = [Path(rnnlm.__file__).parent, Path(rnnlm.cli.__file__).parent]
     paths = [path for root in roots for path in root.rglob("*.py")]
+    assert [line for path in paths for line in commands_shown(path)] == []
     assert [text for path in paths for text in named_in_text(path)] == []
 
 
-def test_a_card_quotes_the_name_of_its_folder(here, rnnlm):
+def test_a_card_and_messages_quote_the_name_of_a_folder(here, rnnlm):
     save_unigram(here / HOSTILE)
     manifest = read_manifest(here / HOSTILE)
     from rnnlm.lm.base.loading import load_tokenizer
@@ -72,9 +67,6 @@ def test_a_card_quotes_the_name_of_its_folder(here, rnnlm):
     used = [line for line in text.splitlines() if line.startswith("rnnlm ")]
     assert used and all(shlex.split(line)[3] == HOSTILE for line in used), used
 
-
-def test_messages_quote_the_name_of_a_folder(here, rnnlm):
-    save_unigram(here / HOSTILE)
     said = rnnlm("info", HOSTILE).out
     assert shlex.quote(HOSTILE) in said
     path = here / HOSTILE / CONFIG

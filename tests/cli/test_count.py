@@ -14,20 +14,8 @@ from support.failures import checked_error
 from support.tiny_models import LINES
 
 TEXT = "a b a\n\na \u00a0x <unk>\n"
-COUNTS = """</s>	2
-<s>	2
-<s> a	2
-<unk>	1
-<unk> </s>	1
-a	3
-a </s>	1
-a b	1
-a \u00a0x	1
-b	1
-b a	1
-\u00a0x	1
-\u00a0x <unk>	1
-"""
+COUNTS = "</s>\t2\n<s>\t2\n<s> a\t2\n<unk>\t1\n<unk> </s>\t1\na\t3\na </s>\t1\na b\t1\n"
+COUNTS += "a \u00a0x\t1\nb\t1\nb a\t1\n\u00a0x\t1\n\u00a0x <unk>\t1\n"
 
 
 @pytest.fixture

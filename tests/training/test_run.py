@@ -38,7 +38,7 @@ WILD = {
 }  # fmt: skip
 
 
-def test_events_come_in_order_and_improvements_are_saved(text):
+def test_events_come_in_order_and_the_best_model_is_saved(text):
     events = list(train(text, output="m", validate_every_steps=2, **SMALL))
     kinds = [type(event) for event in events]
     assert kinds[0] is Started and kinds[-4:] == [Fitted, CheckpointSaved, Evaluating, Finished]
@@ -50,13 +50,9 @@ def test_events_come_in_order_and_improvements_are_saved(text):
     assert saved and saved[-1] == events[-1].step
     assert (events[-1].folder, events[-1].steps, events[-1].stopped) == ("m", 6, "budget")
 
-
-def test_the_saved_model_is_the_best_one(text):
-    events = list(train(text, output="m", validate_every_steps=2, **SMALL))
     validated = [event for event in events if isinstance(event, Validated)]
     best = min(validated, key=lambda event: event.ppl_token)
-    manifest = model_folder.read_manifest(Path("m"))
-    assert manifest.step == best.step
+    assert model_folder.read_manifest(Path("m")).step == best.step
     fitted = next(event for event in events if isinstance(event, Fitted))
     assert_equal(numbers("m"), fitted.model.to_arrays())
 
@@ -107,13 +103,18 @@ def test_the_card_tells_data_recipe_numbers_and_use(text):
     # Of the settings, those that are not the recipe's.
     assert "Those of `--recipe lstm`, except for:" in card
     assert "\nhidden_size = 8  # recipe: 512\n" in card
-    settings = tomllib.loads(card.split("```toml\n")[1].split("```")[0])
+    recipe = card.split("```toml\n")[1].split("```")[0]
+    settings = tomllib.loads(recipe)
     assert settings.pop("recipe") == "lstm"
     assert settings.pop("embeddings") == "none" and manifest.settings["embeddings"] is None
     assert settings.items() <= manifest.settings.items()
     of_text = {"loss", "samples", "learning_rate", "weight_decay"}  # of its few words and lines
     assert settings.keys() <= SMALL.keys() | of_text
     assert f"\nAll {len(manifest.settings)} settings: config.json\n" in card
+
+    # They make the same model again.
+    list(train(text, output="n", recipe=write(Path("again.toml"), recipe)))
+    assert_equal(numbers("m"), numbers("n"))
 
 
 def test_a_card_without_recipe_names_the_defaults(text):
@@ -135,14 +136,6 @@ def test_file_names_outside_utf8_are_recorded_unchanged(text):
     logged = read_events(Path(finished.folder))
     assert logged[-1]["folder"] == finished.folder == f"m{odd}"
     assert "\\udcff.txt" in Path(finished.folder, "README.md").read_text(encoding="utf-8")
-
-
-def test_a_cards_settings_make_the_same_model_again(text):
-    list(train(text, output="m", **SMALL))
-    card = Path("m/README.md").read_text(encoding="utf-8")
-    config = write(Path("again.toml"), card.split("```toml\n")[1].split("```")[0])
-    list(train(text, output="n", recipe=config))
-    assert_equal(numbers("m"), numbers("n"))
 
 
 def test_documents_are_trained_on(text, lines):
@@ -202,6 +195,17 @@ def test_training_continues_from_another_models_weights(text):
     assert_equal(numbers("a"), numbers("b"))
     assert model_folder.read_manifest(Path("b")).training["init_from"] == "a"
 
+    # A deeper network takes the layers of a shallower one.
+    still = {**SMALL, "layers": 3, "connections": "highway", "budget": "1steps"}
+    still |= {"learning_rate": 1e-30, "weight_decay": 0.0}
+    with pytest.warns(RnnlmWarning, match="above its 1, which are new: .*layers.1.*layers.2"):
+        list(train(text, output="c", init_from="a", tokenizer_from="a", **still))
+    first, second = numbers("a"), numbers("c")
+    assert_equal(first, {name: second[name] for name in first})
+    assert {name.split(".")[-3] for name in second.keys() - first} == {"layers", "highways"}
+    with pytest.raises(UsageError, match="its weights do not fit"):
+        list(train(text, output="d", init_from="c", tokenizer_from="c", **SMALL))
+
 
 @pytest.mark.parametrize("difference", [
     {"hidden_size": 9}, {"lowercase": True}, {"model": "gru"},
@@ -212,19 +216,6 @@ def test_weights_that_do_not_fit_are_refused(text, difference):
     with pytest.raises(UsageError, match="`init_from` a: its weights do not fit"):
         list(train(text, output="b", init_from="a", **{**SMALL, **difference}))
     assert not model_folder.is_model(Path("b"))
-
-
-def test_a_deeper_network_takes_the_layers_of_a_shallower_one(text):
-    list(train(text, output="a", **SMALL))
-    still = {**SMALL, "layers": 3, "connections": "highway", "budget": "1steps"}
-    still |= {"learning_rate": 1e-30, "weight_decay": 0.0}
-    with pytest.warns(RnnlmWarning, match="above its 1, which are new: .*layers.1.*layers.2"):
-        list(train(text, output="b", init_from="a", tokenizer_from="a", **still))
-    first, second = numbers("a"), numbers("b")
-    assert_equal(first, {name: second[name] for name in first})
-    assert {name.split(".")[-3] for name in second.keys() - first} == {"layers", "highways"}
-    with pytest.raises(UsageError, match="its weights do not fit"):
-        list(train(text, output="c", init_from="b", tokenizer_from="b", **SMALL))
 
 
 def test_a_requested_stop_saves_the_best_model(text):
@@ -262,11 +253,13 @@ def test_divergence_before_any_model_leaves_only_its_log(text):
     assert kinds[-1] == "finished" and kinds.count("started") == 1
 
 
-def test_a_diverging_run_leaves_the_old_model(text):
+def test_a_run_that_diverges_or_stops_at_once_leaves_the_old_model(text):
     list(train(text, output="m", **SMALL))
     before, log = numbers("m"), read_events(Path("m"))
     with pytest.raises(TrainingError):
         list(train(text, output="m", overwrite=True, holdout=0.0, **SMALL, **WILD))
+    with pytest.raises(TrainingError, match="before the first step"):
+        list(train(text, output="m", overwrite=True, stop=lambda: True, **SMALL))
     assert read_events(Path("m")) == log
     assert_equal(before, numbers("m"))
 
@@ -331,14 +324,6 @@ def test_the_old_model_survives_until_the_new_one(text):
         if not saved:
             assert Path("m/metrics.jsonl").read_text() == log
     assert Path("m/metrics.jsonl").read_text().count('"started"') == 1
-
-
-def test_a_stop_before_the_first_step_changes_nothing(text):
-    list(train(text, output="m", **SMALL))
-    before = numbers("m")
-    with pytest.raises(TrainingError, match="before the first step"):
-        list(train(text, output="m", overwrite=True, stop=lambda: True, **SMALL))
-    assert_equal(before, numbers("m"))
 
 
 def test_a_short_run_has_a_training_curve(text):
