@@ -256,16 +256,13 @@ def test_nearest_valid_text_is_suggested():
     assert (raised.value.why, raised.value.hint) == ("it must be one of katz, mkn", "")
 
 
-OUT_OF_RANGE = [
+@pytest.mark.parametrize("cls, values, needed", [
     (SamplingSettings, {"top_k": 0}, "a whole number of at least 1 or none"),
     (SamplingSettings, {"temperature": -1}, "a number of at least 0"),
     (SamplingSettings, {"top_p": 5}, "at most 1"),
     (ScoringSettings, {"split": "exactly"}, "one of tokens, whitespace"),
     (rnnlm.RescoreSettings, {"seed": -1}, "at least 0"),
-]
-
-
-@pytest.mark.parametrize("cls, values, needed", OUT_OF_RANGE)
+])  # fmt: skip
 def test_settings_made_in_python_keep_their_ranges(cls, values, needed):
     [(name, _)] = values.items()
     with pytest.raises(SettingsError, match=f"{name} = .* is not valid.*{needed}"):

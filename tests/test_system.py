@@ -79,7 +79,9 @@ def test_default_thread_count_is_the_processor_count():
 
 V1 = "33 30 0:29 {0} /groups rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct"
 V2 = "30 23 0:26 {0} /groups rw,nosuid - cgroup2 cgroup2 rw,nsdelegate"
-QUOTAS = [
+
+
+@pytest.mark.parametrize("groups, mount, files, quota", [
     ("0::/a/b", V2.format("/"), {"a/cpu.max": "150000 100000", "a/b/cpu.max": "max 100000"}, 1.5),
     ("0::/a/b", V2.format("/"), {"a/cpu.max": "400000 100000", "a/b/cpu.max": "5000 10000"}, 0.5),
     ("0::/", V2.format("/"), {}, math.inf),  # the topmost group has no files
@@ -89,10 +91,7 @@ QUOTAS = [
     ("4:memory:/m\n3:cpuacct,cpu:/a/b", V1.format("/"),
      {"a/b/cpu.cfs_quota_us": "-1", "a/cpu.cfs_quota_us": "30000", "a/cpu.cfs_period_us": "10000"}, 3),
     ("2:memory:/m", V1.format("/"), {"m/cpu.cfs_quota_us": "1", "m/cpu.cfs_period_us": "1"}, math.inf),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("groups, mount, files, quota", QUOTAS)
+])  # fmt: skip
 def test_quotas_of_all_groups_around_a_process_limit_it(tmp_path, groups, mount, files, quota):
     mounts = f"21 1 8:1 / / rw - ext4 /dev/root rw\n{mount}\n"
     own = {"proc/self/cgroup": groups, "proc/self/mountinfo": mounts}

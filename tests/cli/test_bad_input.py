@@ -11,13 +11,10 @@ TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "f
 SHORT = (*TINY, "--budget", "2steps")
 
 
-def test_a_mistyped_file_is_suggested(rnnlm, models, here):
+def test_a_mistyped_file_is_suggested_unless_only_its_suffix_is_alike(rnnlm, models, here):
     (here / "train.txt").write_text("the man\n")
     found = checked_error(rnnlm("train", "trian.txt"), 1, "no such file: trian.txt")[-1]
     assert found == "  try: did you mean 'train.txt'?"
-
-
-def test_files_that_share_only_their_suffix_are_not_suggested(rnnlm, here):
     (here / "my.txt").write_text("the man\n")
     error = checked_error(rnnlm("train", "empty.txt"), 1, "no such file: empty.txt")
     assert not any("did you mean" in line for line in error)

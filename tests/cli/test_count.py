@@ -31,14 +31,11 @@ def test_counts_alone_go_to_stdout(rnnlm, text):
     assert rnnlm("count", text, "--order", 2, "-o", "-").out == COUNTS
 
 
-def test_trigrams_are_counted_unless_said_otherwise(rnnlm, text):
+def test_trigrams_are_counted_unless_said_otherwise_and_rare_ones_left_out(rnnlm, text):
     assert rnnlm("count", text, "--only").out.splitlines() == [
         "<s> a b\t1", "<s> a \u00a0x\t1", "a b a\t1", "a \u00a0x <unk>\t1", "b a </s>\t1",
         "\u00a0x <unk> </s>\t1",
     ]  # fmt: skip
-
-
-def test_rare_ones_are_left_out(rnnlm, text):
     assert rnnlm("count", text, "--min-count", 2).out == "</s>\t2\n<s>\t2\n<s> a\t2\na\t3\n"
 
 
@@ -54,14 +51,6 @@ def test_a_models_tokenizer_can_be_used(rnnlm, models, here):
     (here / "text").write_text("the zyzzyva the\n")
     found = rnnlm("count", "text", "-m", models.unigram, "--order", 1).out
     assert found == "</s>\t1\n<s>\t1\n<unk>\t1\nthe\t2\n"
-
-
-@pytest.mark.parametrize(("arguments", "what"), [
-    (["-m", "x", "--lowercase"], "-m MODEL determines the tokenizer"),
-    (["--tokenizer", "byte", "--lowercase"], "lowercase cannot be combined with the byte tokenizer"),
-])  # fmt: skip
-def test_wrong_usage(rnnlm, text, arguments, what):
-    checked_error(rnnlm("count", text, *arguments), 2, what)
 
 
 def test_long_work_says_how_far_it_is(rnnlm, text, monkeypatch):
@@ -180,6 +169,9 @@ def test_counts_are_replaced_only_where_asked(rnnlm, counts):
     (["a", "b", "-o", "x", "--only"], "a folder holds all counts"),
     (["a.txt", "-m", "demo", "--tokenizer-from", "a"], "both name a tokenizer"),
     (["a.txt", "--lowercase", "--tokenizer-from", "a"], "determines the tokenizer"),
+    (["a.txt", "-m", "x", "--lowercase"], "-m MODEL determines the tokenizer"),
+    (["a.txt", "--tokenizer", "byte", "--lowercase"],
+     "lowercase cannot be combined with the byte tokenizer"),
 ])  # fmt: skip
 def test_what_cannot_be_combined_is_wrong_usage(rnnlm, counts, arguments, what):
     [first, *_] = checked_error(rnnlm("count", *arguments), 2, "")

@@ -19,11 +19,13 @@ def test_one_sample_a_line(rnnlm, models):
     assert len(shown.out.splitlines()) == 5
 
 
-def test_temperature_zero_is_greedy(rnnlm, models):
+def test_temperature_zero_and_top_k_of_one_are_greedy(rnnlm, models):
     shown = rnnlm(f"generate -m {models.unigram} --temperature 0 --num 3 --max-tokens 4 --json")
     records = shown.records
     assert len({record["text"] for record in records}) == 1
     assert [record["number"] for record in records] == [0, 1, 2]
+    asked = f"generate -m {models.lstm} the --max-tokens 6"
+    assert rnnlm(f"{asked} --top-k 1").out == rnnlm(f"{asked} --temperature 0").out != ""
 
 
 def test_prompt_begins_samples_and_unknown_words_are_reported(rnnlm, models):
@@ -55,11 +57,6 @@ def test_a_beginning_may_be_the_name_of_a_file(rnnlm, models, here):
         "note: 'the' is used as a beginning, although a file has that name; to use its lines: - < the"
         in shown.err
     )
-
-
-def test_top_k_of_one_is_greedy(rnnlm, models):
-    asked = f"generate -m {models.lstm} the --max-tokens 6"
-    assert rnnlm(f"{asked} --top-k 1").out == rnnlm(f"{asked} --temperature 0").out != ""
 
 
 @pytest.mark.parametrize("options, what", [

@@ -167,14 +167,11 @@ def test_a_run_that_was_cut_off_says_so(rnnlm, models, here):
     assert "so far: its run has not ended" in rnnlm("info", "cut").out
 
 
-def test_damaged_results_are_an_error_and_all_else_is_shown(rnnlm, copied):
+def test_damaged_results_or_facts_are_an_error_and_all_else_is_shown(rnnlm, copied):
     damage = {"results": {"test": {"oov_words": None}}}
     edit_config(copied, lambda config: config.update(damage))
     checked_error(rnnlm("info", copied), 1, f"the description of {copied} is damaged")
     assert rnnlm("info", copied, "--all").code == 0
-
-
-def test_a_damaged_fact_of_the_run_is_an_error(rnnlm, copied):
     edit_config(copied, lambda config: config.update(training={"steps": "x", "stopped": 1}))
     checked_error(rnnlm("info", copied, "--all"), 1, f"the model at {copied} is damaged")
 

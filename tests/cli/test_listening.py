@@ -43,12 +43,7 @@ def children(process: int) -> list[int]:
 
 
 def descendants(process: int) -> list[int]:
-    found = [process]
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{process}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found += descendants(int(child))
-    return found
+    return [process, *(each for child in children(process) for each in descendants(child))]
 
 
 def listening(process: int) -> set[str]:

@@ -97,16 +97,15 @@ def table(rnnlm, texts):
     return (texts / "table.csv").read_bytes()
 
 
-def test_semicolon_csv_is_read_like_the_text_itself(rnnlm, table):
+def test_semicolon_csv_is_read_and_scored_like_the_text_itself(rnnlm, table):
     expected = rnnlm("eval", "-m", "model", "clean.txt", "--json").json
     found = rnnlm("eval", "-m", "model", "table.csv", *COLUMN, "--json").json
     assert found | {"seconds": 0} == expected | {"seconds": 0}
 
     options = ("--model", "unigram", "-o", "from-table", "--set", "holdout=0")
     assert rnnlm("train", "table.csv", *COLUMN, *options).code == 0
+    assert "no column 'Sats'" in rnnlm("eval", "-m", "model", "table.csv", "--column", "Sats").err
 
-
-def test_semicolon_csv_is_scored(rnnlm, table):
     options = (*COLUMN, "--id-column", "item", "--json")
     shown = rnnlm("score", "-m", "model", "--input", "table.csv", *options).out
     scores = [json.loads(line) for line in shown.splitlines()]
@@ -134,7 +133,3 @@ def test_semicolon_csv_of_pairs_is_read(rnnlm, texts):
     trained(rnnlm, "clean.txt")
     shown = rnnlm("score", "-m", "model", "--pairs", "pairs.csv", "--json").out
     assert json.loads(shown)["pairs"] == 1
-
-
-def test_a_wrong_column_is_an_error(rnnlm, table):
-    assert "no column 'Sats'" in rnnlm("eval", "-m", "model", "table.csv", "--column", "Sats").err

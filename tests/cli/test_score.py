@@ -308,12 +308,6 @@ def test_probabilities_are_reported_beside_their_logarithms(score, models, here)
     assert "probability" not in score("--words", "the man").out
 
 
-def test_a_file_without_probabilities_is_another_one(score, here):
-    assert score("--words -o rows.tsv", "the man").code == 0
-    again = score("--words --probabilities -o rows.tsv", "the man")
-    assert again.code == 1 and "probabilities" in again.err
-
-
 def test_impossible_sentences_have_probability_zero(rnnlm, here):
     (here / "t.txt").write_text("a b\n")
     command = "train t.txt --model ngram --smoothing mle --order 2 --holdout 0 -o mle"

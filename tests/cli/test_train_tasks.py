@@ -114,11 +114,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "options, what, why, hint",
-    REFUSED,
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
+@pytest.mark.parametrize("options, what, why, hint", REFUSED)
 def test_nonsensical_options_are_refused_with_the_reason(data, rnnlm, options, what, why, hint):
     ended = rnnlm("train", "train.conll", *options, *NOTHING, "-o", "m")
     assert ended.code in (1, 2) and not (data / "m").exists()

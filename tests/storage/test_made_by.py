@@ -145,6 +145,7 @@ def said(lines_hash, folders) -> list[str]:
 
 
 def test_models_and_mixtures_trained_on_text_are_named(folders):
+    assert said("c", folders) == said("a", {"other": folders["other"]}) == []  # it is held out
     (notice,) = said("b", folders)
     assert notice == (
         "other and both were trained on this very text: weights found on it "
@@ -154,7 +155,3 @@ def test_models_and_mixtures_trained_on_text_are_named(folders):
     assert notice == (
         "one was trained on this very text: weights found on it flatter it; use held-out text"
     )
-
-
-def test_of_a_held_out_text_nothing_is_said(folders):
-    assert said("c", folders) == said("a", {"other": folders["other"]}) == []

@@ -238,9 +238,7 @@ def test_the_same_bundle_again_copies_nothing(tmp_path, parts):
     assert found == ["part-1", "part-2"]
     assert weights.stat().st_ino == before
 
-
-def test_replacing_with_another_model_removes_the_copies(tmp_path, parts):
-    mixed(tmp_path / "mix", parts, bundle=True)
+    # Another model in its place removes the copies.
     save(tmp_path / "mix", fit("unigram"), "unigram")
     assert not [name for name in names(tmp_path / "mix") if name.startswith("part-")]
 

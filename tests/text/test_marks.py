@@ -86,14 +86,11 @@ def test_other_training_texts_are_not_told_of(lines, settings):
     assert mixed(lines, **settings) == []
 
 
-KINDS = [
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("kind", [
     {}, {"tokenizer": "char"}, {"tokenizer": "byte"},
     {"tokenizer": "sentencepiece", "vocab_size": 290},
-]  # fmt: skip
-
-
-@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+], ids=str)  # fmt: skip
 def test_only_marks_new_to_the_model_are_reported(kind):
     def told_of(marks, *models):
         return notices_of(lambda: tell_unseen(marks, dict(zip("abc", models, strict=False))))

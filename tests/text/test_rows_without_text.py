@@ -179,13 +179,10 @@ def test_halves_of_characters_are_refused_or_replaced(tmp_path):
     assert [each.text for each in read_sentences(str(path), settings)] == replaced
 
 
-ARROW_TEXTS = [
+@pytest.mark.parametrize("kind", [
     pyarrow.string(), pyarrow.large_string(), pyarrow.string_view(), pyarrow.binary(),
     pyarrow.large_binary(), pyarrow.binary_view(), "dictionary", "bytes in a dictionary",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", ARROW_TEXTS, ids=str)
+], ids=str)  # fmt: skip
 def test_every_arrow_type_that_holds_text_is_read(tmp_path, kind):
     texts = ["a hen", None, "b", "", "a hen"]
     if isinstance(kind, str):

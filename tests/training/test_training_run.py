@@ -143,7 +143,10 @@ LAZY = {
     "train": lambda **settings: rnnlm.train("no-such-text.txt", **settings),
     "train_grid": lambda **settings: rnnlm.train_grid("no-such-text.txt", **GRID, **settings),
 }
-IMPOSSIBLE = [
+
+
+@pytest.mark.parametrize("function", LAZY)
+@pytest.mark.parametrize("settings, what", [
     ({"hiden_size": 3}, "unknown setting 'hiden_size'"),
     ({"hidden_size": 0}, "hidden_size"),
     ({"model": "ngram", "hidden_size": 3}, "kind ngram has no setting 'hidden_size'"),
@@ -152,11 +155,7 @@ IMPOSSIBLE = [
     ({"schedule": "plateau", "holdout": 0}, "needs validation text"),
     ({"model": "ngram", "smoothing": "jelinek-mercer", "holdout": 0}, "needs held-out text"),
     ({"task": "tagging", "bptt_tokens": 3}, "bptt_tokens"),
-]
-
-
-@pytest.mark.parametrize("function", LAZY)
-@pytest.mark.parametrize("settings, what", IMPOSSIBLE)
+])  # fmt: skip
 def test_impossible_settings_are_refused_at_the_call_without_text(function, settings, what):
     with pytest.raises(rnnlm.RnnlmError) as refused:
         LAZY[function](**settings)

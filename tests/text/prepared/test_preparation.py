@@ -41,16 +41,13 @@ def assert_same(found, wanted):
             assert one == other, field.name
 
 
-CASES = [
+@pytest.mark.parametrize("settings", [
     {}, {"min_count": 2, "lowercase": True}, {"split_punctuation": True, "max_vocab": 500},
     {"tokenizer": "char", "max_vocab": 30},
     {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 400},
     {"blank_lines": "documents"},
     {"blank_lines": "documents", "min_count": 3}, {"blank_lines": "keep"},
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("settings", CASES, ids=str)
+], ids=str)  # fmt: skip
 def test_a_prepared_text_is_what_encoding_it_gives(tmp_path, text, prepared, settings):
     prepared(**settings)
     found = prepared_text.load(tmp_path / "prepared")

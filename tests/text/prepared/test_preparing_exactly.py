@@ -56,14 +56,11 @@ def exactly(tmp_path, text, small_shards, monkeypatch):
     return prepare
 
 
-CASES = [
+@pytest.mark.parametrize(("settings", "held_out"), [
     ({}, 0.2), ({"min_count": 2, "lowercase": True}, 0.0),
     ({"split_punctuation": True, "max_vocab": 500}, 0.2),
     ({"tokenizer": "char", "max_vocab": 30}, 0.0), ({"blank_lines": "documents"}, 0.2),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("settings", "held_out"), CASES, ids=str)
+], ids=str)  # fmt: skip
 def test_an_exact_vocabulary_is_that_of_training(exactly, text, settings, held_out):
     settings = dict(settings)
     blank_lines = settings.pop("blank_lines", "skip")
