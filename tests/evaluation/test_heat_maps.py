@@ -21,11 +21,8 @@ def test_one_cell_does_not_set_the_colours(outliers, highest):
     assert robust_highest(values(*outliers)) == pytest.approx(highest, abs=0.01)
 
 
-def test_map_of_zeros_or_nothing_has_a_range():
+def test_colour_bar_has_a_range_and_says_what_lies_beyond_it():
     assert robust_highest(np.zeros((2, 2))) == 0 and robust_highest(np.full((2, 2), np.nan)) == 1
-
-
-def test_colour_bar_says_what_lies_beyond_it():
     for outliers, ends in (((), "neither"), ((100.0,), "max")):
         figure, axes = plotting.new_figure("", "", "", 5.0)
         draw_heat_map(axes, values(*outliers), WORDS, WORDS, label="size")

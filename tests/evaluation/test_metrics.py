@@ -14,16 +14,13 @@ from rnnlm.tasks.labelling.evaluation.label_metrics import LABEL_METRICS
 from rnnlm.tasks.seq2seq.evaluation.translation import TRANSLATION_METRICS
 
 
-def test_each_metric_is_shown_in_its_unit():
+def test_each_metric_has_its_unit_and_can_be_sent_to_another_process():
     expected = ["50.00", "0.50", "0.50"]
     definitions = (LABEL_METRICS["f1"], TRANSLATION_METRICS["bleu"], TEXT_METRICS["ppl_token"])
     assert [Metric(definition, 0.5).shown() for definition in definitions] == expected
     assert Metric(TEXT_METRICS["bits_per_char"], 1.23456).shown(4) == "1.2346"
     assert [amount(each) for each in (None, 2e9, 12345.6)] == ["-", "2e+09", "12,345.60"]
     assert LABEL_METRICS["f1"].higher_is_better and not LABEL_METRICS["ece"].higher_is_better
-
-
-def test_what_a_metric_says_about_itself_can_be_sent_to_another_process():
     for table in (LABEL_METRICS, TEXT_METRICS, TRANSLATION_METRICS):
         assert pickle.loads(pickle.dumps(table)) == table
 
@@ -40,14 +37,8 @@ def test_rates_worked_out_by_hand():
     deleted."""
     references = [["T AH M EY T OW", "R IY D S"], ["K AE T"], ["HH AY"]]
     assert rates(references, ["R IY D S", "K AH T", ""]) == pytest.approx((2 / 3, 3 / 9))
-
-
-def test_longest_of_equally_near_references_counts():
     for references in (["A B", "A B C D"], ["A B C D", "A B"]):
         assert rates([references], ["A B C"]) == (1, 1 / 4)
-
-
-def test_empty_rate_is_none_and_insertions_exceed_one():
     assert rates([], []) == (None, None)
     assert rates([[""]], [""]) == (0, None)
     assert rates([["A"]], ["B C D"]) == (1, 3)

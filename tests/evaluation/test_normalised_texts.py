@@ -60,15 +60,12 @@ def test_words_are_shown_as_written_in_the_line(kind):
     assert [word.word for word in score.word_scores] == expected
 
 
-def test_without_punctuation_words_are_those_that_are_read():
+def test_words_are_those_that_are_read_normalised():
     model = fit("unigram", TRAIN, remove_punctuation=True)
     line = "\u201cThe cat\u2019s mat,\u201d \u2013 sat!"
     (score,) = rnnlm.Model(model).score_sentences([line], words=True, split="tokens")
     assert [word.word for word in score.word_scores] == ["The", "cat\u2019s", "mat", "sat", "</s>"]
     assert evaluate(model, Lines([line])).words == len(remove_punctuation(line).split()) == 4
-
-
-def test_partial_word_is_read_normalised():
     model = fit("ngram", ["it's a cat"] * 3, order=2, normalise="quotes")
     (found,) = next_words(model, "it\u2019", 1)
     assert found.word == "it's"

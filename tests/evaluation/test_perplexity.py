@@ -150,16 +150,12 @@ def test_zero_probability_gives_null_and_is_counted(text):
     assert unknown.ppl_token is None and unknown.ppl_token_no_oov == pytest.approx(2)
 
 
-def test_a_perplexity_beyond_numbers_is_null(text):
+def test_figures_that_are_no_numbers_are_null_or_an_error(text):
     model = model_of({"</s>": 1.0, "<unk>": 1.0, "a": 1.0})
     model.logprob_V[:] = -5000.0
     record = nonzero_none(evaluate(model, text("a\n")))
     assert record["ppl_token"] is None and record["logprob_nats"] == pytest.approx(-10000)
     assert perplexity(0.0, 0) is None and perplexity(-math.inf, 3) is None
-
-
-def test_scores_that_are_no_numbers_are_an_error(text):
-    model = model_of({"</s>": 1.0, "<unk>": 1.0, "a": 1.0})
     model.logprob_V[:] = math.nan
     with pytest.raises(ModelError, match="not numbers"):
         evaluate(model, text("a\n"))

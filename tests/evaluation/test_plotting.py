@@ -31,10 +31,18 @@ def figure():
     return figure
 
 
-def test_same_figure_gives_same_svg_with_real_text():
+def test_same_figure_gives_same_svg_whatever_others_set(tmp_path):
     svg = plotting.as_svg(figure())
     assert svg == plotting.as_svg(figure())
     assert "a $ b < c" in "".join(ElementTree.fromstring(svg).itertext())
+    # The backend of a notebook that is not installed here, and somebody's own style.
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nbackend: QtAgg\n")
+    backend = "module://of_a_notebook.backend"
+    drawn = subprocess.run(
+        [sys.executable, "-c", DRAW], cwd=tmp_path, env={**os.environ, "MPLBACKEND": backend},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert drawn.stdout == plotting.as_svg(figure()) + backend
 
 
 DRAW = """
@@ -44,17 +52,6 @@ figure, axes = plotting.new_figure("a $ b < c", "distance", "accuracy")
 axes.plot([0, 1, 2], [0.9, 0.8, 0.7], label="lstm")
 print(plotting.as_svg(figure), end=os.environ["MPLBACKEND"])
 """
-
-
-def test_what_other_programs_set_changes_no_picture(tmp_path):
-    """The backend of a notebook that is not installed here, and somebody's own style."""
-    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nbackend: QtAgg\n")
-    backend = "module://of_a_notebook.backend"
-    drawn = subprocess.run(
-        [sys.executable, "-c", DRAW], cwd=tmp_path, env={**os.environ, "MPLBACKEND": backend},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert drawn.stdout == plotting.as_svg(figure()) + backend
 
 
 @pytest.mark.parametrize(
@@ -101,13 +98,10 @@ def test_colour_blind_readers_tell_all_series_apart(eyes):
         assert distance > DISTINCT, (one, other)
 
 
-def test_no_two_of_24_series_look_alike():
+def test_no_two_series_look_alike_and_colours_stay_without_a_model():
     styles = [plotting.series_style(number) for number in range(24)]
     assert len({(each.colour, each.line) for each in styles}) == 24
     assert len({(each.colour, each.marker) for each in styles}) == 24
-
-
-def test_a_missing_model_leaves_other_colours():
     styles = plotting.series_styles(["a", "b", "c"])
     figure, axes = plotting.new_figure("", "x", "y")
     for name in ("a", "c"):

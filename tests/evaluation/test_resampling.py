@@ -26,7 +26,7 @@ def test_mean_interval_is_normal_for_many_units():
     assert interval.high == pytest.approx(values.mean() + half, abs=0.15 * half)
 
 
-def test_ratio_intervals_have_nominal_coverage():
+def test_intervals_have_nominal_coverage():
     """Errors over words, as of utterances: 400 test sets of 80 units; 95 % and no fewer than
     binomial chance allows."""
     generator = np.random.default_rng(11)
@@ -37,17 +37,24 @@ def test_ratio_intervals_have_nominal_coverage():
         interval = ratio_interval(errors, words, resamples=400, seed=seed)
         covered += interval.low <= 0.1 <= interval.high
     assert 0.90 <= covered / 400 <= 0.98
+    # 100 test sets of 80 sentences with 0 to 4 spans, 80 % of them found, and 0 to 2 that are none.
+    generator = np.random.default_rng(6)
+    truth, covered = 2 * 0.8 * 2 / (2 + 0.8 * 2 + 1), 0
+    for seed in range(100):
+        gold = generator.integers(0, 5, 80)
+        right = generator.binomial(gold, 0.8)
+        counts = SentenceCounts.of_numbers(right, right + generator.integers(0, 3, 80), gold)
+        interval = bootstrap_interval(CountedMetric(counts, f1), resamples=200, seed=seed)
+        covered += interval.low <= truth <= interval.high
+    assert 0.90 <= covered / 100 <= 0.99
 
 
-def test_transform_applies_to_bounds_in_order():
+def test_bounds_are_reproducible_and_transformed_in_order():
     surprisal, ones = np.arange(1.0, 11.0), np.ones(10)
     plain = ratio_interval(surprisal, ones)
     turned = ratio_interval(surprisal, ones, transform=lambda value: np.exp(-value))
     assert turned.low == pytest.approx(np.exp(-plain.high))
     assert turned.high == pytest.approx(np.exp(-plain.low))
-
-
-def test_bounds_are_reproducible_and_coincide_for_one_unit():
     values = np.random.default_rng(5).normal(size=30)
     first, again, other = (ratio_interval(values, seed=seed) for seed in (4, 4, 5))
     assert first == again != other
@@ -108,6 +115,12 @@ def test_p_values_of_equal_systems_are_spread_evenly():
     generator = np.random.default_rng(2)
     p = [permutation_p(generator.normal(size=40), resamples=199, seed=seed) for seed in range(200)]
     assert 0.4 < np.mean(p) < 0.6 and 0.01 < np.mean(np.array(p) < 0.05) < 0.11
+    p = []
+    for seed in range(50):
+        gold = gold_labels(seed, 20)
+        pair = [measures(system(gold, 1000 * k + seed, 0.3))["f1"] for k in (1, 2)]
+        p.append(paired_difference(*pair, resamples=1, permutations=99, seed=seed).p)
+    assert 0.4 < np.mean(p) < 0.6 and np.mean(np.array(p) <= 0.05) < 0.12
 
 
 def test_blocks_hold_the_sums_of_their_units():
@@ -172,20 +185,6 @@ def test_accuracy_interval_is_a_ratio_interval():
     assert (ours.low, ours.high) == expected
 
 
-def test_f1_intervals_have_nominal_coverage():
-    """100 test sets of 80 sentences with 0 to 4 spans, 80 % of them found, and 0 to 2 that are
-    none."""
-    generator = np.random.default_rng(6)
-    truth, covered = 2 * 0.8 * 2 / (2 + 0.8 * 2 + 1), 0
-    for seed in range(100):
-        gold = generator.integers(0, 5, 80)
-        right = generator.binomial(gold, 0.8)
-        counts = SentenceCounts.of_numbers(right, right + generator.integers(0, 3, 80), gold)
-        interval = bootstrap_interval(CountedMetric(counts, f1), resamples=200, seed=seed)
-        covered += interval.low <= truth <= interval.high
-    assert 0.90 <= covered / 100 <= 0.99
-
-
 def test_p_is_exact_for_few_differing_sentences():
     right = np.array([[3, 4, 2, 5, 1, 3, 5], [4, 5, 4, 4, 2, 4, 5]])
     first, second = (
@@ -210,15 +209,6 @@ def test_better_system_differs_and_equal_one_does_not():
         assert paired_difference(one[name], same[name], resamples=200, permutations=199).p > 0.05
         differs = paired_difference(one[name], better[name], resamples=400, permutations=199)
         assert differs.interval.low > 0 and differs.p == 1 / 200 and differs.p_bootstrap < 0.01
-
-
-def test_f1_p_values_of_equal_systems_are_uniform():
-    p = []
-    for seed in range(50):
-        gold = gold_labels(seed, 20)
-        pair = [measures(system(gold, 1000 * k + seed, 0.3))["f1"] for k in (1, 2)]
-        p.append(paired_difference(*pair, resamples=1, permutations=99, seed=seed).p)
-    assert 0.4 < np.mean(p) < 0.6 and np.mean(np.array(p) <= 0.05) < 0.12
 
 
 def test_types_predicted_by_one_system_only_count():

@@ -22,7 +22,7 @@ def signature(model, lines=LINES, context="carry", **settings) -> Signature:
     return sign(model, encoded, context)
 
 
-def test_it_says_what_was_measured_and_how(unigram):
+def test_it_says_what_was_measured_and_how_and_is_read_back(unigram):
     tokenizer = unigram.tokenizer
     expected = LinesHash()
     expected.update(LINES)
@@ -30,6 +30,8 @@ def test_it_says_what_was_measured_and_how(unigram):
         f"rnnlm:0.1|data:{expected.hexdigest()}|tok:word:{tokenizer.fingerprint},V={tokenizer.size}|case:kept|ctx:carry"
         "|blank:skip|unk:literal|eos:yes|prec:fp64|adapt:none|model:unsaved"
     )
+    usual = signature(unigram)
+    assert Signature.parse(str(usual)) == usual
 
 
 def changed(one: Signature, other: Signature) -> set[str]:
@@ -90,11 +92,6 @@ OF_TASKS = {
 @pytest.mark.parametrize("signature", OF_TASKS, ids=str)
 def test_signatures_of_tasks_state_what_was_counted(signature):
     assert str(signature) == OF_TASKS[signature]
-
-
-def test_a_signature_of_a_language_model_is_read_back(unigram):
-    usual = signature(unigram)
-    assert Signature.parse(str(usual)) == usual
 
 
 @pytest.mark.parametrize("text", ["", "rnnlm:0.1", "snnlm:0.1|data:0", "data"])

@@ -72,13 +72,10 @@ def test_all_contexts_are_asked_where_they_are_few(tmp_path, order):
     assert detail(folder, "sums").startswith(f"all {count} contexts: ")
 
 
-def test_sample_has_requested_size_and_depends_on_seed(original):
+def test_sample_has_requested_size_and_depends_on_seed(original, tmp_path):
     found = [detail(original, "sums", sample=5, seed=seed) for seed in (1, 1, 2, 3, 4, 5)]
     assert found[0].startswith("5 contexts drawn at random: ")
     assert found[0] == found[1] and len(set(found)) > 1
-
-
-def test_a_sample_of_begun_lines(tmp_path):
     folder = saved(tmp_path / "model", "lstm")
     assert detail(folder, "sums", sample=7).startswith("7 contexts drawn at random: ")
     with pytest.raises(UsageError, match="empty"):
@@ -86,8 +83,7 @@ def test_a_sample_of_begun_lines(tmp_path):
 
 
 @pytest.mark.parametrize("settings, sums", [
-    ({"smoothing": "mle"}, "ok"),
-    ({"smoothing": "interpolated", "weights": "0.2,0.8"}, "ok"),
+    ({"smoothing": "mle"}, "ok"), ({"smoothing": "interpolated", "weights": "0.2,0.8"}, "ok"),
     ({"smoothing": "interpolated", "weights": "0.2,0.8", "unseen": "zero"}, "not claimed"),
     ({"smoothing": "mle", "order": 2, "prune": "0,1"}, "not claimed"),
     ({"smoothing": "stupid"}, "not claimed"),
@@ -146,12 +142,9 @@ def test_keys_that_point_to_missing_ngrams_are_found(folder):
     assert detail(folder, "tables") == "2-grams end in words that do not exist"
 
 
-def test_a_probability_above_one_is_found(folder):
+def test_values_above_one_or_not_numbers_are_found(folder):
     change(folder, values_3=lambda values_M: values_M.__setitem__((7, 0), np.log(2)))
     assert detail(folder, "tables") == "a 3-gram has a probability above 1, first at 7: 2"
-
-
-def test_values_that_are_not_numbers_are_found(folder):
     change(folder, values_2=lambda values_M: values_M.__setitem__((3, 1), np.nan))
     assert results(folder)["numbers"] == "failed"
     assert detail(folder, "numbers") == "array values_2 holds nan at 7, 1 in all"

@@ -112,28 +112,31 @@ def close(one, other, tolerance=1e-5) -> None:
     np.testing.assert_allclose(one, other, atol=tolerance, rtol=0)
 
 
-def test_its_attributes_are_there(model):
+def test_its_attributes_and_arrays_are_of_its_kind(model, batch):
     assert isinstance(model.tokenizer, Tokenizer)
     assert isinstance(model.normalised, bool)
     assert model.max_rows is None or model.max_rows >= 1
     assert model.call_tokens >= 1
     assert model.fingerprint is None
     assert (model.adaptation != "none") == isinstance(model, AdaptedModel)
+    inputs_B1, targets_B1 = (ids_BT[:, :1].tolist() for ids_BT in batch)  # lists will do
+    state = model.initial_state(len(inputs_B1))
+    scores_B1, logprobs_B1V = (
+        model.score(inputs_B1, targets_B1, state)[0], model.predict(inputs_B1, state)[0],
+    )  # fmt: skip
+    for values in (scores_B1, logprobs_B1V):
+        assert isinstance(values, torch.Tensor if is_torch(model) else np.ndarray)
 
 
-def test_probabilities_sum_to_one(model, batch):
-    logprob_BTV, _ = predict(model, batch[0])
-    assert logprob_BTV.shape == (len(batch[0]), 11, model.tokenizer.size)
+def test_probabilities_sum_to_one_and_are_the_scores(model, batch):
+    inputs_BT, targets_BT = batch
+    logprob_BTV, _ = predict(model, inputs_BT)
+    assert logprob_BTV.shape == (len(inputs_BT), 11, model.tokenizer.size)
     if model.normalised:
         close(np.exp(logprob_BTV.astype(np.float64)).sum(axis=2), 1)
-
-
-def test_scores_are_the_predictions_at_the_targets(model, batch):
-    inputs_BT, targets_BT = batch
     logprob_BT, _ = score(model, inputs_BT, targets_BT)
     assert logprob_BT.shape == targets_BT.shape and (logprob_BT <= 0).all()
-    predicted_BTV, _ = predict(model, inputs_BT)
-    close(logprob_BT, np.take_along_axis(predicted_BTV, targets_BT[:, :, None], axis=2)[:, :, 0])
+    close(logprob_BT, np.take_along_axis(logprob_BTV, targets_BT[:, :, None], axis=2)[:, :, 0])
 
 
 def is_torch(model) -> bool:
@@ -146,22 +149,12 @@ def is_torch(model) -> bool:
     return isinstance(model, HiddenStateModel | HuggingFaceModel)
 
 
-def test_networks_give_torch_arrays_and_others_numpy(model, batch):
-    inputs_B1, targets_B1 = (ids_BT[:, :1].tolist() for ids_BT in batch)  # lists will do
-    state = model.initial_state(len(inputs_B1))
-    scores_B1, logprobs_B1V = (
-        model.score(inputs_B1, targets_B1, state)[0], model.predict(inputs_B1, state)[0],
-    )  # fmt: skip
-    for values in (scores_B1, logprobs_B1V):
-        assert isinstance(values, torch.Tensor if is_torch(model) else np.ndarray)
-
-
 def refused(ask, *given, error=TypeError, what):
     with pytest.raises(error, match=what):
         ask(*given)
 
 
-def test_invalid_ids_and_states_are_refused(model, batch):
+def test_invalid_ids_states_rows_and_targets_are_refused(model, batch):
     inputs_BT, targets_BT = batch
     state = model.initial_state(len(inputs_BT))
     what = "token ids must be a numpy or torch array of integers with shape \\(B, T\\), not "
@@ -171,11 +164,6 @@ def test_invalid_ids_and_states_are_refused(model, batch):
     what = "the state must be an? .*State of this model, not .*; start from model.initial_state"
     refused(model.score, inputs_BT, targets_BT, None, what=what)
     refused(model.predict, inputs_BT, "state", what=what)
-
-
-def test_mismatched_rows_and_targets_are_refused(model, batch):
-    inputs_BT, targets_BT = batch
-    state = model.initial_state(len(inputs_BT))
     what = {"error": UsageError, "what": "inputs and targets have different shapes"}
     refused(model.score, inputs_BT, targets_BT[:, 1:], state, **what)
     if model.max_rows is None:
@@ -197,14 +185,10 @@ def test_hidden_states_alone_determine_scores_and_predictions(model, batch):
     close(*(score(model, inputs_BT, targets_BT, state)[0] for state in (after, also_after)))
 
 
-def test_scoring_and_predicting_leave_the_same_state(model, batch):
+def test_the_state_depends_on_inputs_only_however_read(model, batch):
     inputs_BT, targets_BT = batch
     after = [score(model, inputs_BT, targets_BT)[1], predict(model, inputs_BT)[1]]
     close(*(score(model, inputs_BT, targets_BT, state)[0] for state in after))
-
-
-def test_the_state_depends_on_inputs_only(model, batch):
-    inputs_BT, targets_BT = batch
     other_BT = np.full_like(targets_BT, model.tokenizer.boundary_id)
     after = [score(model, inputs_BT, targets)[1] for targets in (targets_BT, other_BT)]
     close(*(score(model, inputs_BT, targets_BT, state)[0] for state in after), tolerance=0)
@@ -259,7 +243,7 @@ def test_a_state_goes_through_arrays(model, batch):
     close(*(score(model, inputs_BT, targets_BT, each)[0] for each in (state, again)), tolerance=0)
 
 
-def test_padding_scores_zero_and_disturbs_nobody(model, batch):
+def test_padding_and_other_rows_disturb_nobody(model, batch):
     inputs_BT, targets_BT = batch
     plain, _ = score(model, inputs_BT, targets_BT)
     padded_BT = targets_BT.copy()
@@ -269,6 +253,9 @@ def test_padding_scores_zero_and_disturbs_nobody(model, batch):
     assert not found[row, 4:].any()
     close(found[row, :4], plain[row, :4])
     close(np.delete(found, row, axis=0), np.delete(plain, row, axis=0))
+    for row in range(len(inputs_BT)):
+        alone, _ = score(model, inputs_BT[row : row + 1], targets_BT[row : row + 1])
+        close(alone[0], plain[row])
 
 
 def test_numpy_ids_of_any_width_are_taken(model, batch):
@@ -278,14 +265,6 @@ def test_numpy_ids_of_any_width_are_taken(model, batch):
         close(score(model, inputs_BT.astype(kind), targets_BT.astype(kind))[0], plain, tolerance=0)
         expected = (len(inputs_BT), 1, model.tokenizer.size)
         assert predict(model, inputs_BT[:, :1].astype(kind))[0].shape == expected
-
-
-def test_rows_are_independent(model, batch):
-    inputs_BT, targets_BT = batch
-    together, _ = score(model, inputs_BT, targets_BT)
-    for row in range(len(inputs_BT)):
-        alone, _ = score(model, inputs_BT[row : row + 1], targets_BT[row : row + 1])
-        close(alone[0], together[row])
 
 
 def test_windows_of_any_cutting_give_the_same_scores(model, batch):

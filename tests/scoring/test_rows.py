@@ -54,8 +54,7 @@ def test_rows_from_python_are_dicts():
 
 
 @pytest.mark.parametrize("by, asked, fitting", [
-    ("token", "tokens=True", {"tokens": True}),
-    ("word", "words=True", {"words": True}),
+    ("token", "tokens=True", {"tokens": True}), ("word", "words=True", {"words": True}),
     ("region", 'regions="|"', {"regions": "|"}),
 ])  # fmt: skip
 def test_rows_of_unrequested_parts_are_an_error(by, asked, fitting):

@@ -222,8 +222,7 @@ def test_an_unreadable_sentence_can_give_a_reason_instead(halves):
 
 
 @pytest.mark.parametrize("sentences, settings, message", [
-    (["a", "b"], {"given": ["x"]}, "given"),
-    (["a"], {"given": "x", "context": "carry"}, "carry"),
+    (["a", "b"], {"given": ["x"]}, "given"), (["a"], {"given": "x", "context": "carry"}, "carry"),
     (["a"], {"context": "carried"}, "context"),
     (["a"], {"words": True, "measures": ["entropie"]}, "'entropie'.*did you mean 'entropy'"),
     (["a"], {"measures": ["entropy", "frequency"]}, "entropy and frequency can only be measured for words"),

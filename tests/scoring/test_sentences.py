@@ -72,13 +72,10 @@ def test_table_rows_keep_ids_and_given_text(tmp_path, kind):
     assert turned[0] == ("a b", "g", "x", None)
 
 
-def test_without_ids_row_numbers_are_used(tmp_path):
+def test_rows_without_ids_are_numbered_and_without_text_say_why(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("text,x\na,1\nb,2\n")
     assert [id for id, *_ in read(path, path)] == [1, 2, 3, 4]
-
-
-def test_a_cell_without_text_gives_its_reason(tmp_path):
     path = tmp_path / "table.jsonl"
     rows = [{"id": 7, "text": "a"}, {"id": 8, "text": 3}, {"id": 9}, {"text": "b", "id": None}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -82,15 +82,12 @@ def test_each_model_has_its_own_rows(two):
         assert row["logprob_nats"] == scores[row["model"]].logprob_nats
 
 
-def test_marks_unknown_to_several_models_are_told_once(two):
+def test_unknown_marks_are_told_once_and_wrong_requests_refused(two):
     models = {**two, "third": two["word"]}
     message = "unknown to word, char and third. .*for these, normalise the text first"
     with pytest.warns(RnnlmWarning, match=message) as told:
         assert len(list(score_models(models, ["the cat\u2019s", "the \u2014 cat"]))) == 2
     assert len(told) == 1
-
-
-def test_wrong_requests_are_told(two):
     with pytest.raises(UsageError, match="no model to score with"):
         score_models({}, ["a"])
     with pytest.raises(TextError, match="sentence 2"):

@@ -32,8 +32,7 @@ def trainer_of(task, name, rows=TRAIN, valid=VALID, both=False, form="plain", **
 
 @pytest.mark.parametrize("task, name, settings", [
     ("tagging", "lstm", {"output_layer": "crf", "both": True, "characters": "lstm"}),
-    ("classification", "gru", {"form": MULTI}),
-    ("seq2seq", "gru", {"input_feeding": True}),
+    ("classification", "gru", {"form": MULTI}), ("seq2seq", "gru", {"input_feeding": True}),
     ("seq2seq", "gru", {"attention": None, "label_smoothing": 0.0}),
 ], ids=str)  # fmt: skip
 def test_gradients_of_batch_parts_give_the_full_step(task, name, settings):

@@ -44,9 +44,13 @@ def test_each_setting_that_needs_others_is_one(kind):
     assert set(needs_of(kind)) <= set(kind.__dataclass_fields__)
 
 
-def test_tasks_have_defaults_of_their_own():
+def test_tasks_and_kinds_have_settings_of_their_own():
     for (_, model), kind in labels.KINDS.items():
         assert (kind(model=model).embedding_size, kind().dropout_output) != (256, 0.1)
+    for task in ("tagging", "classification"):
+        for model in {*language_models.KINDS, "ngram", "unigram", "bag", "cnn"}:
+            is_known = model in registry.kinds_of(task)
+            assert is_known == ((task, model) in labels.KINDS)
 
 
 @pytest.mark.parametrize("task, values, what", [
@@ -155,10 +159,3 @@ def test_kinds_senseless_for_a_task_are_refused(task, model, why, hint):
     with pytest.raises(SettingsError, match=f"`model` {model} is not for {task}") as caught:
         registry.kind_of(model, task)
     assert why in caught.value.why and hint in caught.value.hint
-
-
-def test_kinds_of_a_task_have_settings():
-    for task in ("tagging", "classification"):
-        for model in {*language_models.KINDS, "ngram", "unigram", "bag", "cnn"}:
-            is_known = model in registry.kinds_of(task)
-            assert is_known == ((task, model) in labels.KINDS)

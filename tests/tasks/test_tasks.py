@@ -51,8 +51,7 @@ VARIANTS = {
     ("classification", "cnn"): [{"filter_widths": "2,5", "batch_norm": True}],
     ("classification", "recursive"): [
         {"composition": "tensor", "batch_norm": True, "ema_decay": 0.9},
-        {"embedding_size": 5, "tokenizer": "char"},
-        {"form": MULTI},
+        {"embedding_size": 5, "tokenizer": "char"}, {"form": MULTI},
     ],
     ("seq2seq", "rnn"): [{"attention": "additive", "layers": 2, "decoder_layers": 2,
                           "connections": "residual"}],
@@ -75,10 +74,9 @@ VARIANTS = {
 KINDS = [(kind.task, kind.name) for kind in registry.TASK_KINDS]
 CASES = [(*kind, variant) for kind in KINDS for variant in [{}, *VARIANTS.get(kind, [])]]
 PARTS = [  # each part of a network in one of them
-    ("tagging", "lstm", {"output_layer": "crf", "both": True}),
-    ("tagging", "qrnn", {}), ("classification", "rnn", {"sentence_pooling": "attention"}),
-    ("classification", "bag", {}), ("classification", "cnn", {"form": MULTI}),
-    ("seq2seq", "lstm", {"input_feeding": True}),
+    ("tagging", "lstm", {"output_layer": "crf", "both": True}), ("tagging", "qrnn", {}),
+    ("classification", "rnn", {"sentence_pooling": "attention"}), ("classification", "bag", {}),
+    ("classification", "cnn", {"form": MULTI}), ("seq2seq", "lstm", {"input_feeding": True}),
     ("seq2seq", "gru", {"attention": "additive", "input_feeding": True}),
     ("seq2seq", "qrnn", {"attention": None, "bridge": "mean"}),
     ("seq2seq", "rnn", {"attention": "dot", "label_smoothing": 0.0}),
@@ -349,7 +347,7 @@ TASKS = registry.all_tasks()
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_a_task_speaks_of_what_there_is(task):
+def test_a_task_speaks_of_what_there_is_and_refuses_other_kinds(task):
     assert registry.task(task.name) is task
     assert task.request_fields <= {each.name for each in fields(TrainingRequest)}
     assert task.compares_by <= {each.name for each in fields(ComparisonSettings)}
@@ -358,18 +356,14 @@ def test_a_task_speaks_of_what_there_is(task):
     known = names_of(cls for kind in kinds.values() for cls in kind.all_settings)
     assert task.settings_of_data <= known
     assert {"eval", task.own_command} <= task.commands
-
-
-def test_names_and_words_of_tasks_differ():
-    for words in ("name", "singular", "own_command", "usage"):
-        assert len({getattr(task, words) for task in TASKS}) == len(TASKS)
-
-
-@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_kinds_of_other_tasks_are_refused_with_reasons(task):
     others = {kind.name for kind in registry.TASK_KINDS} | set(registry.KINDS)
     for name in others - set(registry.kinds_of(task.name)):
         what = f"`model` {name} is not for {task.name}; it "
         with pytest.raises(SettingsError, match=what) as no:
             registry.kind_of(name, task.name)
         assert "mixture" not in no.value.hint  # which is not trained
+
+
+def test_names_and_words_of_tasks_differ():
+    for words in ("name", "singular", "own_command", "usage"):
+        assert len({getattr(task, words) for task in TASKS}) == len(TASKS)

@@ -37,7 +37,7 @@ def test_unk_handling_is_irrelevant_to_text_without_unk():
     assert found.main == "bits_per_char" and [each.part for each in found.refused] == ["tok"] * 3
 
 
-def test_other_tokens_compare_per_word_character_and_byte():
+def test_other_tokens_compare_per_word_and_per_character_of_kept_text():
     found = find_comparable([subject("a"), subject("b", tok="char:f2,V=5")])
     assert found.names == ("ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte")
     assert found.main == "bits_per_char"
@@ -45,19 +45,20 @@ def test_other_tokens_compare_per_word_character_and_byte():
     expected = [(name, "tok") for name in names]
     assert [(each.figure, each.part) for each in found.refused] == expected
     assert "char:f2,V=5 for b" in found.refused[0].why
-
-
-def test_different_tokens_without_kept_text_compare_per_word():
     other = subject("b", keeps_text=False, tok="word:f2,V=7")
     found = find_comparable([subject("a", keeps_text=False), other])
     assert found.main == "ppl_word" and "bits_per_char" not in found.names
     assert {each.figure: each.part for each in found.refused}["bits_per_char"] is None
 
 
-def test_other_tokens_and_unknown_words_compare_in_nothing():
+def test_other_words_or_unknown_tokens_compare_in_nothing():
     with pytest.raises(ComparisonError, match="their signatures differ in tok") as error:
         find_comparable([subject("a", 12), subject("b", tok="sentencepiece:f2,V=5")])
     assert "12 tokens to a" in error.value.why and "--tokenizer-from" in error.value.hint
+    cut = {"keeps_text": False, "changes": "punctuation split off", "tok": "word:f2,V=5"}
+    with pytest.raises(ComparisonError) as error:
+        find_comparable([subject("a"), subject("b", **cut)])
+    assert "punctuation split off for b" in error.value.why
 
 
 def test_other_vocabularies_of_words_compare_with_the_choice_among_unknown_words():
@@ -80,13 +81,6 @@ def test_unknown_white_space_is_a_separate_character_event():
     assert [each.unknown_tokens for each in subjects] == [0, 1]
     with pytest.raises(ComparisonError, match="tok"):
         find_comparable(subjects)
-
-
-def test_words_with_and_without_punctuation_are_different_words():
-    cut = {"keeps_text": False, "changes": "punctuation split off", "tok": "word:f2,V=5"}
-    with pytest.raises(ComparisonError) as error:
-        find_comparable([subject("a"), subject("b", **cut)])
-    assert "punctuation split off for b" in error.value.why
 
 
 def test_one_different_model_suffices_to_refuse():

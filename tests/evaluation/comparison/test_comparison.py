@@ -240,30 +240,24 @@ def test_differences_without_unknown_tokens_match_the_metrics(models, text):
     assert with_all.ppl_ratio != pytest.approx(without.ppl_ratio)
 
 
-def test_no_disagreement_on_unknown_tokens_is_not_reported(text):
+def test_only_differences_made_by_unknown_tokens_are_reported(text):
     known = compare([unigram(P), unigram(Q)], text("a a", "b"))
     assert len(known.differences) == 1 and not any("unknown" in note for note in known.notes)
     shares = [(1 / 2, 1 / 8), (1 / 8, 1 / 16)]
     better = [unigram({"</s>": 1 / 4, "a": known, "<unk>": other}) for known, other in shares]
     alike = compare(better, text(*["a a x"] * 9))
     assert len(alike.differences) == 2 and not any("unknown" in note for note in alike.notes)
-
-
-def test_difference_made_by_unknown_tokens_is_reported(text):
     first = unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 8})
     second = unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 4})
     [shown, _] = compare([first, second], text(*["a x"] * 9), names=["p", "q"]).notes
     assert "q is better than p; without them, neither model is significantly better: " in shown
 
 
-def test_known_tokens_are_compared_despite_impossible_unknown_ones(text):
+def test_impossible_tokens_give_null_and_leave_known_ones_compared(text):
     found = compare([unigram(P), unigram(Q)], text("a a x", "b"))
     with_all, without = found.differences
     assert with_all.difference is None and not any("unknown tokens" in each for each in found.notes)
     assert without.difference == pytest.approx((9 - 8) / 5)
-
-
-def test_zero_probability_gives_null_and_is_counted(text):
     found = compare([unigram(P), unigram(P | {"b": 0.0})], text("a a", "a b"))
     first, second = found.models
     assert second.evaluation.zero_probability_tokens == 1
@@ -275,9 +269,14 @@ def test_zero_probability_gives_null_and_is_counted(text):
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-def test_a_long_text_is_resampled_in_blocks(text):
+def test_long_texts_are_resampled_in_blocks_and_single_ones_with_a_notice(text):
     path, settings = text(*["a b"] * (2 * MOST_BLOCKS + 1)), ComparisonSettings(resamples=10)
     assert compare([unigram(P), unigram(Q)], path, settings=settings).block_lines == 3
+    models, settings = [unigram(P), unigram(Q)], ComparisonSettings(block_lines=2)
+    with pytest.warns(RnnlmWarning, match="single block") as told:
+        (found,) = compare(models, text("a b", "b"), settings=settings).differences
+    assert sum("single block" in str(each.message) for each in told) == 1
+    assert found.low == found.high and found.p == 1
 
 
 def test_a_model_is_named_with_its_adaptation(lstm, text, tmp_path, monkeypatch):
@@ -303,8 +302,7 @@ def test_to_dict_omits_lines_and_is_reproducible(lstm, kn, text):
 
 @pytest.mark.parametrize(("settings", "what"), [
     ({"block_lines": 0}, "block_lines = 0"), ({"resamples": 0}, "resamples = 0"),
-    ({"top": -1}, "top = -1"),
-    ({"seed": -1}, "seed = -1"),
+    ({"top": -1}, "top = -1"), ({"seed": -1}, "seed = -1"),
     ({"context": "rest"}, "context = .rest. is not valid"),
 ])  # fmt: skip
 def test_settings_that_are_not_valid(settings, what, text):
@@ -321,11 +319,3 @@ def test_missing_models_names_or_text_are_errors(text, tmp_path):
         compare([str(tmp_path / "nowhere"), unigram(Q)], text("a"))
     with pytest.raises(TextError, match="no text"):
         compare([unigram(P), unigram(Q)], text(""))
-
-
-def test_single_block_gives_zero_width_intervals_with_notice(text):
-    models, settings = [unigram(P), unigram(Q)], ComparisonSettings(block_lines=2)
-    with pytest.warns(RnnlmWarning, match="single block") as told:
-        (found,) = compare(models, text("a b", "b"), settings=settings).differences
-    assert sum("single block" in str(each.message) for each in told) == 1
-    assert found.low == found.high and found.p == 1

@@ -32,7 +32,7 @@ def test_of_one_tokenizer_they_are_its_tokens():
     assert found.counts_V is WORDS.counts_V
 
 
-def test_units_across_tokenizers_are_words_with_preceding_space():
+def test_units_across_tokenizers_are_words_with_preceding_space_lowercased_alike():
     found, encoded, scores = units(["the  cat ", "a"], [TOKENIZERS["char"], WORDS])
     assert found.name == "word"
     assert [WORDS.symbols()[id] for id in found.ids_U] == ["the", "cat", "</s>", "a", "</s>"]
@@ -40,6 +40,10 @@ def test_units_across_tokenizers_are_words_with_preceding_space():
     expected = pytest.approx([scores[0][start:end].sum() for start, end in bounds])
     assert found.logprob_KU[0] == expected
     assert found.logprob_KU[1] == pytest.approx(scores[1])
+    lower = make_tokenizer(lowercase=True, tokenizer="char")
+    pieces = make_tokenizer(lowercase=True, tokenizer="sentencepiece", vocab_size=290)
+    found, _, _ = units(["The CAT"], [lower, pieces])
+    assert [found.tokenizer.symbols()[id] for id in found.ids_U] == ["the", "cat", "</s>"]
 
 
 LINE = strategies.text("ab cdth ", min_size=1).filter(str.strip)
@@ -68,10 +72,3 @@ def test_line_split_into_different_words_is_one_unit():
     for k in range(2):
         start, end = encoded[k].line_offsets[1:3]
         assert found.logprob_KU[k][3] == pytest.approx(scores[k][start:end].sum())
-
-
-def test_lowercasing_models_are_compared_by_lowercased_words():
-    lower = make_tokenizer(lowercase=True, tokenizer="char")
-    pieces = make_tokenizer(lowercase=True, tokenizer="sentencepiece", vocab_size=290)
-    found, _, _ = units(["The CAT"], [lower, pieces])
-    assert [found.tokenizer.symbols()[id] for id in found.ids_U] == ["the", "cat", "</s>"]

@@ -60,13 +60,10 @@ def test_loaded_model_is_unpickled_unchanged_from_any_folder(folder, name, monke
     assert np.array_equal(scores(found), scores(model))
 
 
-def test_in_memory_combinations_of_loaded_models_are_picklable(folder):
+def test_only_combinations_of_loaded_models_are_picklable(folder):
     one, other = rnnlm.load(folder / "ngram", "cpu"), rnnlm.load(folder / "lstm", "cpu")
     mixture = adapt(Mixture([one, other], [0.3, 0.7]), "unigram")
     assert np.array_equal(scores(again(mixture)), scores(mixture))
-
-
-def test_model_not_loaded_from_disk_cannot_be_pickled():
     what = r"cannot be pickled; it was not loaded from a folder.*save it first"
     for model in (fit("unigram"), adapt(fit("lstm"), "cache"), Mixture([fit("unigram")], [1])):
         with pytest.raises(UsageError, match=what):

@@ -79,13 +79,10 @@ def slow_words(model, line: str) -> list[float]:
     return result
 
 
-def test_words_equal_a_slow_loop_through_predict(model):
+def test_words_equal_a_slow_loop_and_sum_to_the_line(model):
     for score in scored(model, ["the  cat", "", "a ", " it's x"]):
         expected = [-math.log2(p) if p > 0 else None for p in slow_words(model, score.text)]
         assert bits(score) == pytest.approx(expected, abs=1e-3)
-
-
-def test_words_and_line_end_sum_to_the_line(model):
     for score in scored(model, SENTENCES):
         assert words_of(score) == [*score.text.split(), "</s>"]
         if score.logprob_nats is None:
@@ -165,8 +162,7 @@ MARKED = ["The DOG's (ran),  \u0130'x said. ", "", " (!) the\tdog", "the cat"]
 
 @pytest.mark.parametrize("settings", [
     {"split_punctuation": True, "lowercase": True}, {"split_punctuation": True}, {},
-    {"tokenizer": "char"}, {"tokenizer": "byte"},
-    {"tokenizer": "sentencepiece", "vocab_size": 300},
+    {"tokenizer": "char"}, {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 300},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("given", ["", "It's \u0130, so "])
 def test_written_words_split_at_spaces_and_add_up(settings, given):
@@ -194,12 +190,18 @@ def test_written_words_split_at_spaces_and_add_up(settings, given):
             assert word.surprisal_bits == pytest.approx(expected, abs=1e-6)
 
 
-def test_written_word_starts_with_unknown_white_space():
+def test_unknown_white_space_begins_but_does_not_end_a_word():
     (score,) = scored(fit("unigram", tokenizer="char"), ["the\tdog sat"])
     assert [(word.word, word.tokens, word.is_oov) for word in score.word_scores] == [
         ("the", 3, False), ("dog", 4, True), ("sat", 4, False), ("</s>", 1, False)
     ]  # fmt: skip
     assert adds_up(score, score.word_scores)
+    model = fit("unigram", tokenizer="char", lowercase=True)
+    lines = ["The\tDOG ran", "\u0130\tA b"]
+    one, other = scored(model, lines, given=["", "\u0130 "], split="tokens")
+    assert words_of(one) == ["The\tDOG", "ran", "</s>"]
+    assert words_of(other) == ["\u0130\tA", "b", "</s>"]
+    assert (one.words, other.words) == (2, 2)
 
 
 MESSY = [
@@ -271,15 +273,6 @@ def test_frequencies_are_shares_of_training_words():
     with pytest.warns(RnnlmWarning, match="no frequencies"):
         (score,) = scored(fit("unigram", tokenizer="char"), ["the"], **asked)
     assert [word.log10_frequency for word in score.word_scores] == [None, None]
-
-
-def test_unknown_white_space_does_not_end_a_word():
-    model = fit("unigram", tokenizer="char", lowercase=True)
-    lines = ["The\tDOG ran", "\u0130\tA b"]
-    one, other = scored(model, lines, given=["", "\u0130 "], split="tokens")
-    assert words_of(one) == ["The\tDOG", "ran", "</s>"]
-    assert words_of(other) == ["\u0130\tA", "b", "</s>"]
-    assert (one.words, other.words) == (2, 2)
 
 
 def test_pieces_that_begin_with_a_space_by_hand():

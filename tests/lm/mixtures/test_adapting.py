@@ -30,15 +30,10 @@ fitted = functools.cache(fit)
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
-def test_no_score_depends_on_later_tokens(kind, name):
-    make, settings, _ = ADAPTING[kind]
-    assert_no_score_depends_on_later_tokens(make(fitted(name), settings))
-
-
-@pytest.mark.parametrize(("kind", "name"), CASES)
-def test_weights_and_rates_of_zero_leave_the_model(kind, name):
-    make, _, nothing = ADAPTING[kind]
+def test_no_score_depends_on_later_tokens_and_zeros_leave_the_model(kind, name):
+    make, settings, nothing = ADAPTING[kind]
     model = fitted(name)
+    assert_no_score_depends_on_later_tokens(make(model, settings))
     found_1T, expected_1T = (read(each, *text_of(model)) for each in (make(model, nothing), model))
     np.testing.assert_allclose(found_1T, expected_1T, atol=1e-5 if "dynamic" in kind else 0)
 

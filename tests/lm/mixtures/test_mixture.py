@@ -66,7 +66,7 @@ def test_mixture_gives_numpy_if_all_parts_do():
     assert torch.equal(again, scores)
 
 
-def test_mixture_takes_its_properties_from_its_parts():
+def test_a_mixture_takes_properties_and_states_from_its_parts():
     lstm, ngram, uni = fit("lstm"), fit("ngram"), fit("unigram")
     bare = fit("ngram", smoothing="stupid")
     mixed = Mixture([lstm, ngram], [0.5, 0.5])
@@ -78,9 +78,6 @@ def test_mixture_takes_its_properties_from_its_parts():
     assert Mixture([ngram, bare], [1.0, 0.0]).normalised
     lstm.max_rows = 1
     assert mixed.max_rows == 1
-
-
-def test_states_name_their_arrays_by_part():
     nested = Mixture([Mixture([fit("unigram"), fit("lstm")], [0.5, 0.5]), fit("ngram")], [0.5, 0.5])
     inner = {f"part_1.part_{name}" for name in ("1.rows", "2.state_0", "2.state_1")}
     assert nested.initial_state(2).to_arrays().keys() == {*inner, "part_2.inputs"}
@@ -101,8 +98,7 @@ def test_words_one_part_spells_are_unknown_to_others(tmp_path):
 
 
 @pytest.mark.parametrize(("weights", "what"), [
-    ([1.0], "1 weight for 2 models"),
-    ([0.5, 0.25, 0.25], "3 weights for 2 models"),
+    ([1.0], "1 weight for 2 models"), ([0.5, 0.25, 0.25], "3 weights for 2 models"),
     ([0.5, 0.6], "the weights 0.5, 0.6 are not valid for a mixture; their sum is 1.1"),
     ([1.5, -0.5], "the weights 1.5, -0.5 are not valid for a mixture; one is negative"),
     ([math.nan, 1.0], "the weights nan, 1 are not all numbers"),

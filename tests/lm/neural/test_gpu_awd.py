@@ -17,10 +17,9 @@ from support.network_variants import VARIANTS
 
 AWD = {
     "model": "lstm", "layers": 3, "layer_sizes": "50,50,24", "embedding_size": 24, "tied": True,
-    "weight_drop": 0.5, "locked_dropout": True,
-    "dropout_embedding": 0.1, "dropout_input": 0.4, "dropout_between": 0.25, "dropout_output": 0.4,
-    "activation_penalty": 2.0, "temporal_penalty": 1.0, "optimizer": "sgd", "clip_norm": 0.25,
-    "weight_decay": 1.2e-6,
+    "weight_drop": 0.5, "locked_dropout": True, "dropout_embedding": 0.1, "dropout_input": 0.4,
+    "dropout_between": 0.25, "dropout_output": 0.4, "activation_penalty": 2.0,
+    "temporal_penalty": 1.0, "optimizer": "sgd", "clip_norm": 0.25, "weight_decay": 1.2e-6,
 }  # fmt: skip
 DROPPING = ["weight_drop", *(name for name in AWD if name.startswith("dropout_"))]
 WITHOUT_DROPPING = AWD | dict.fromkeys(DROPPING, 0.0)

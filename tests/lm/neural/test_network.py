@@ -18,13 +18,12 @@ VARIANTS = [
     ("gru", {"reset_gate": "before", "layers": 2, "connections": "dense"}),
     ("lstm", {"layers": 2, "layer_sizes": "5,7"}),
     ("lstm", {"peepholes": True, "coupled_gates": True, "layers": 2, "connections": "highway"}),
-    ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 3}), ("qrnn", {"layers": 2}),
-    ("ffnn", {}), ("ffnn", {"context_words": 1, "activation": "relu"}),
-    ("ffnn", {"context_words": 9, "direct_connections": True}),
-    ("ffnn", {"activation": "elu"}), ("jordan", {"activation": "elu"}),
-    ("ffnn", {"activation": "leaky_relu"}),
-    ("jordan", {"activation": "leaky_relu"}),
-    ("jordan", {}), ("jordan", {"feedback": "embedding", "activation": "tanh"}),
+    ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 3}), ("qrnn", {"layers": 2}), ("ffnn", {}),
+    ("ffnn", {"context_words": 1, "activation": "relu"}),
+    ("ffnn", {"context_words": 9, "direct_connections": True}), ("ffnn", {"activation": "elu"}),
+    ("jordan", {"activation": "elu"}), ("ffnn", {"activation": "leaky_relu"}),
+    ("jordan", {"activation": "leaky_relu"}), ("jordan", {}),
+    ("jordan", {"feedback": "embedding", "activation": "tanh"}),
 ]  # fmt: skip
 TYING = [{"tied": True, "hidden_size": 4}, {"tied": True}, {"tied": False}]
 CASES = [(*each, TYING[number % 3]) for number, each in enumerate(VARIANTS)]

@@ -56,22 +56,12 @@ def test_words_met_by_two_threads_misplace_no_rows():
     assert words(later).tolist() == SpelledWords(tokenizer)(later).tolist()
 
 
-def test_the_sizes_follow_from_the_vocabulary_alone():
+def test_the_table_grows_with_words_but_sizes_follow_from_the_vocabulary():
     tokenizer = make()
     before = Alphabet(tokenizer).size
     tokenizer.encode(["xyz"])
     assert Alphabet(tokenizer).size == before == Alphabet(make_tokenizer([" ".join(WORDS)])).size
     assert not SpelledWords(tokenizer).state_dict()
-
-
-def test_long_words_are_read_up_to_65_characters():
-    tokenizer = make(["ab"])
-    whole = "a" * (LONGEST - 2)
-    fitting, long, longer = spelled(tokenizer, [whole, f"{whole}b", "a" * 300])
-    assert len(fitting) == LONGEST == 65 and fitting == long == longer == [0, *[5] * 63, 1]
-
-
-def test_the_table_grows_with_words_that_come():
     tokenizer = make()
     table = SpelledWords(tokenizer)
     before = table(torch.arange(5))
@@ -80,6 +70,13 @@ def test_the_table_grows_with_words_that_come():
     after = table(torch.arange(5))
     assert torch.equal(after[:, : before.shape[1]], before)
     assert (after[:, before.shape[1] :] == -1).all()
+
+
+def test_long_words_are_read_up_to_65_characters():
+    tokenizer = make(["ab"])
+    whole = "a" * (LONGEST - 2)
+    fitting, long, longer = spelled(tokenizer, [whole, f"{whole}b", "a" * 300])
+    assert len(fitting) == LONGEST == 65 and fitting == long == longer == [0, *[5] * 63, 1]
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -34,13 +34,18 @@ def vector(module, tokenizer, word):
     return module(ids_of(tokenizer, [word])[:1])[0, 0].detach()
 
 
-def test_without_characters_it_is_a_word_vector_table():
+def test_without_characters_it_is_a_table_which_may_be_frozen():
     module, settings = make(None, make_tokenizer(TEXT))
     ids_TB = torch.tensor([[0, 3], [5, 1]])
     assert list(module.state_dict()) == ["embedding.weight"]
     assert module.weight is module.embedding.weight
     assert torch.equal(module(ids_TB), module.weight[ids_TB]) and settings.input_width == 7
     assert 0.5 < module.weight.abs().max() <= 0.7
+    tokenizer = make_tokenizer(TEXT).spelling()
+    module, _ = make("cnn", tokenizer, characters_beside=True)
+    module.weight.requires_grad_(False)
+    module(ids_of(tokenizer, LINES)).sum().backward()
+    assert module.weight.grad is None and module.characters.reader.vectors.weight.grad is not None
 
 
 @pytest.mark.parametrize("beside", [False, True])
@@ -90,14 +95,6 @@ def test_reading_unique_words_or_all_places_agrees(characters):
     # as on other devices
     everywhere = reader(module.characters.spelled(ids_TB.flatten())).view(*ids_TB.shape, -1)
     torch.testing.assert_close(on_cpu, everywhere, rtol=0, atol=1e-6)
-
-
-def test_frozen_word_vectors_get_no_gradient():
-    tokenizer = make_tokenizer(TEXT).spelling()
-    module, _ = make("cnn", tokenizer, characters_beside=True)
-    module.weight.requires_grad_(False)
-    module(ids_of(tokenizer, LINES)).sum().backward()
-    assert module.weight.grad is None and module.characters.reader.vectors.weight.grad is not None
 
 
 def test_rare_words_are_more_often_read_as_unknown_in_training():

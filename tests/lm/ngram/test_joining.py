@@ -110,14 +110,11 @@ def test_estimated_models_join_as_dictionaries_do(one, other):
     check([fitted(EVEN, **one), fitted(ODD, **other)], [0.3, 0.7])
 
 
-def test_pruned_models_join_as_dictionaries_do():
+def test_pruned_models_join_as_dictionaries_and_one_with_itself_stays():
     parts = [pruning.by_entropy(fitted(lines, order=4), 1e-4) for lines in (EVEN, ODD)]
     grams = [slow.table(part).prob for part in parts]
     assert any(gram[1:] not in part for part in grams for gram in part if len(gram) > 1)
     check(parts, [0.3, 0.7])
-
-
-def test_a_model_joined_with_itself_stays_the_same():
     part = fitted(TEXT, order=3)
     model = joined([part, part], [0.25, 0.75], IN_MEMORY)
     for values, own in zip(model.values, part.values, strict=True):
@@ -143,14 +140,11 @@ def test_limited_memory_changes_nothing(monkeypatch, tmp_path, most, threads):
     assert not list(tmp_path.iterdir())  # files have no names
 
 
-def test_word_that_is_nearly_always_next_leaves_digits():
+def test_words_nearly_always_next_or_all_seen_sum_to_one():
     # After "a" comes "b" alone, thousands of times: what is left for others is tiny, not noise.
     lines = ["a b c"] * 3000 + ["c a b", "d e"]
     tokenizer = make_tokenizer(["a b c d e"])
     check([fitted(some, tokenizer, order=3) for some in (lines, lines[::-2])], [0.5, 0.5], 1e-3)
-
-
-def test_contexts_that_see_all_words_sum_to_one():
     tokenizer = make_tokenizer(["a b"])
     lines = ["a b", "b a", "a a", "b b", "a <unk> b <unk> <unk> a", "b", "a", "<unk>"]
     parts = [fitted(lines, tokenizer, order=3, smoothing="additive", additive_k=1.0),

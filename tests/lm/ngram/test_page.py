@@ -25,9 +25,8 @@ class Weighted(formulas.Interpolated):
 
 FORMULAS = {
     "mle": formulas.MaximumLikelihood, "additive": AddOne, "interpolated": Weighted,
-    "witten-bell": formulas.WittenBell, "absolute": formulas.Absolute,
-    "kn": formulas.KneserNey, "mkn": formulas.ModifiedKneserNey, "katz": formulas.Katz,
-    "stupid": formulas.StupidBackoff,
+    "witten-bell": formulas.WittenBell, "absolute": formulas.Absolute, "kn": formulas.KneserNey,
+    "mkn": formulas.ModifiedKneserNey, "katz": formulas.Katz, "stupid": formulas.StupidBackoff,
 }  # fmt: skip
 
 

@@ -133,12 +133,16 @@ def test_a_normalised_model_sums_to_one_everywhere(order, tokenizer):
         assert max(map(farthest_from_one, ways)) < 1e-6
 
 
-def test_what_stays_keeps_its_probability_and_its_prefixes():
+def test_what_stays_keeps_its_probability_prefixes_and_lower_orders():
     model = fit("ngram", TEXT, order=5)
     before, after = Table(model).values, Table(pruning.by_entropy(model, 1e-4)).values
     assert len(before) > 1.2 * len(after)
     assert all(row[0] == before[gram][0] for gram, row in after.items())
     assert all(gram[:-1] in after for gram in after if len(gram) > 1)
+    model = fit("ngram", TEXT, order=4)
+    lower = pruning.by_order(model, 2)
+    assert [len(values) for values in lower.values] == [len(values) for values in model.values[:2]]
+    assert farthest_from_one(lower) < 1e-6
 
 
 def test_higher_thresholds_leave_subsets_and_zero_leaves_all():
@@ -164,13 +168,6 @@ def test_a_target_is_hit_and_its_threshold_agrees(share):
     pruned, threshold = pruning.to_size(model, wanted)
     assert 0.97 * min(wanted, total) <= sum(map(len, pruned.values)) <= wanted
     assert Table(pruned).values == Table(pruning.by_entropy(model, threshold)).values
-
-
-def test_lower_orders_stay_as_they_are():
-    model = fit("ngram", TEXT, order=4)
-    lower = pruning.by_order(model, 2)
-    assert [len(values) for values in lower.values] == [len(values) for values in model.values[:2]]
-    assert farthest_from_one(lower) < 1e-6
 
 
 @pytest.mark.parametrize("smoothing", NORMALISED)

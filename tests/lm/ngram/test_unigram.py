@@ -12,13 +12,10 @@ from support.tiny_models import LINES, Lines, fit, make_tokenizer, small_setting
 KIND = registry.KINDS["unigram"]
 
 
-def test_probabilities_are_smoothed_frequencies():
+def test_probabilities_are_smoothed_frequencies_also_of_unknown_words():
     model = fit("unigram", ["a a b", "b a <unk>"], additive_k=0.5)
     assert model.tokenizer.symbols() == ["</s>", "<unk>", "a", "b"]
     np.testing.assert_allclose(np.exp(model.logprob_V), np.array([2.5, 1.5, 3.5, 2.5]) / 10)
-
-
-def test_words_outside_the_vocabulary_count_as_unknown():
     model = fit("unigram", ["a a b c"], additive_k=1.0, min_count=2)
     np.testing.assert_allclose(np.exp(model.logprob_V), np.array([2, 3, 3]) / 8)
 

@@ -38,12 +38,16 @@ def unigram_of(probabilities: list[float]) -> UnigramModel:
         return UnigramModel(np.log(probabilities), make_tokenizer([" ".join(words)]))
 
 
-def test_a_sample_depends_on_seed_and_number_alone(lstm):
+def test_a_sample_depends_on_seed_and_number_alone_however_large(lstm):
     many = texts(lstm, 200, max_tokens=12, seed=3)
     for num in (1, 5, 17, 70):
         assert texts(lstm, num, max_tokens=12, seed=3) == many[:num]
     assert len(set(many)) > 100
     assert texts(lstm, 200, max_tokens=12, seed=4) != many
+    with warnings.catch_warnings(action="error"):
+        seeds = (0, 1, 1 << 63, (1 << 64) - 2, (1 << 64) - 1)
+        samples = {tuple(texts(lstm, 3, seed=seed, max_tokens=10)) for seed in seeds}
+    assert len(samples) == 5
 
 
 def test_samples_are_numbered_and_say_what_they_cost(lstm):
@@ -71,14 +75,11 @@ def test_greedy_takes_the_likeliest_token_at_each_step(lstm):
     assert set(texts(lstm, 20, prompt="the cat", temperature=0, max_tokens=6)) == {text}
 
 
-def test_prompt_starts_every_sample_and_conditions_the_model(lstm):
+def test_prompt_starts_every_sample_unchanged_and_conditions_the_model(lstm):
     drawn = texts(lstm, 20, prompt="a dog saw", max_tokens=4)
     assert all(text.startswith("a dog saw") for text in drawn)
     rest = [text.removeprefix("a dog saw ") for text in drawn]
     assert rest != texts(lstm, 20, max_tokens=4)
-
-
-def test_spelled_prompt_words_come_back_unchanged():
     model = fit("unigram")
     model.tokenizer = model.tokenizer.spelling()
     with warnings.catch_warnings(action="error"):
@@ -107,13 +108,15 @@ def test_unknown_is_drawn_only_if_asked_for():
     assert "<unk>" not in texts(model, temperature=0, max_tokens=3)[0]
 
 
-def test_samples_end_at_max_tokens_or_line_end():
+def test_samples_end_at_max_tokens_or_line_end_whatever_the_room():
     endless = unigram_of([0.0, 0.0, 0.5, 0.5])
     samples = list(generate(endless, GenerationSettings(num=3, max_tokens=7)))
     found = [(sample.tokens, sample.complete, len(sample.text.split())) for sample in samples]
     assert found == [(7, False, 7)] * 3
     ended = generate(unigram_of([1.0, 0.0, 0.0]), GenerationSettings(num=3, max_tokens=7))
     assert [(each.tokens, each.complete, each.text) for each in ended] == [(1, True, "")] * 3
+    [sample] = generate(fit("unigram"), GenerationSettings(max_tokens=10**12))
+    assert sample.complete
 
 
 def test_rows_requested_never_exceed_the_models_limit():
@@ -130,18 +133,6 @@ def test_rows_requested_never_exceed_the_models_limit():
     one_by_one = OneByOne(model.logprob_V, model.tokenizer)
     assert texts(one_by_one, 5, max_tokens=5) == texts(model, 5, max_tokens=5)
     assert set(seen) == {1}
-
-
-def test_neighbouring_seeds_differ_however_large(lstm):
-    with warnings.catch_warnings(action="error"):
-        seeds = (0, 1, 1 << 63, (1 << 64) - 2, (1 << 64) - 1)
-        samples = {tuple(texts(lstm, 3, seed=seed, max_tokens=10)) for seed in seeds}
-    assert len(samples) == 5
-
-
-def test_room_is_taken_for_drawn_tokens_only():
-    [sample] = generate(fit("unigram"), GenerationSettings(max_tokens=10**12))
-    assert sample.complete
 
 
 @pytest.fixture

@@ -194,14 +194,10 @@ def test_unknown_words_are_not_written(model):
         assert written and model.tokenizer.unk_id not in written
 
 
-def test_no_texts_give_none():
+def test_no_texts_give_none_and_contradictions_are_an_error():
     model = fit("lstm", LINES)
     none = TextStarts(model.initial_state(0), *np.zeros((2, 0), dtype=np.int64))
     assert search(model, none) == []
-
-
-def test_what_does_not_go_together_is_an_error():
-    model = fit("lstm", LINES)
     one = TextStarts(model.initial_state(1), np.array([0]), np.array([1]))
     with pytest.raises(UsageError, match="beam of 2"):
         search(model, one, SearchSettings(beam=2, nbest=3))

@@ -40,7 +40,7 @@ def test_ties_count_half_and_skipped_pairs_are_separate():
     assert PairScores(margins).accuracies()[0].margin_bits == pytest.approx(5 / 3)
 
 
-def test_groups_come_from_labels_that_distinguish_pairs():
+def test_groups_and_totals_come_from_what_distinguishes_pairs():
     scores = scored("x", [1, 1], field="syntax", distance=10, attractors=0)
     scores += scored("y", [0], field="syntax", distance=2, attractors=1)
     scores += scored("z", [1], field="syntax")
@@ -49,9 +49,6 @@ def test_groups_come_from_labels_that_distinguish_pairs():
         ("kind", "x", 2), ("kind", "y", 1), ("kind", "z", 1), ("distance", 2, 1),
         ("distance", 10, 2), ("attractors", 0, 2), ("attractors", 1, 1), ("all", "all", 4),
     ]  # fmt: skip
-
-
-def test_one_kind_has_no_total_unscored_no_accuracy():
     (only,) = PairScores(scored("x", [None, None])).accuracies()
     assert (only.pairs, only.skipped) == (0, 2)
     assert (only.accuracy, only.low, only.high, only.known_accuracy) == (None,) * 4

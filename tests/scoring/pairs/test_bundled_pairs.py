@@ -84,7 +84,7 @@ def differing_word(row: dict[str, str]) -> tuple[int, str, str]:
     return at, good[at], bad[at]
 
 
-def test_word_frequencies_alone_reach_half_accuracy(unigram):
+def test_word_frequencies_alone_reach_half_accuracy_also_of_homophones(unigram):
     pairs = read_pairs(PATH).pairs
     for scoring in ("full", "word"):
         scores = PairScores(score_pairs(unigram, pairs, scoring=scoring))
@@ -92,11 +92,7 @@ def test_word_frequencies_alone_reach_half_accuracy(unigram):
         for each in scores.accuracies():
             found[each.by].add(each.accuracy)
         assert found["all"] == found["kind"] == found["distance"] == {0.5}
-
-
-def test_homophones_are_half_right_under_the_unigram_too(unigram):
-    """Half by construction: in half of the pairs the good sentence holds the more frequent
-    words."""
+    # Half by construction: in half of the pairs the good sentence holds the more frequent words.
     pairs = read_pairs(PATH.with_name("homophones.tsv")).pairs
     for accuracy in PairScores(score_pairs(unigram, pairs)).accuracies():
         assert accuracy.accuracy == pytest.approx(0.5, abs=0.03), accuracy.group

@@ -63,14 +63,11 @@ def test_every_kind_of_table_gives_the_same_pairs(tmp_path, name, content, packe
     assert found.format == "good and bad sentences"
 
 
-def test_both_spellings_of_a_blimp_field_agree(tmp_path):
+def test_spellings_of_a_blimp_field_and_of_whole_numbers_agree(tmp_path):
     fields = ("syntax_semantics", "syntax/semantics", "syntax")
     rows = [{**BLIMP, "field": field} for field in fields]
     found = read(tmp_path, "x.jsonl", "\n".join(map(json.dumps, rows))).pairs
     assert [pair.field for pair in found] == ["syntax/semantics", "syntax/semantics", "syntax"]
-
-
-def test_whole_numbers_may_be_written_with_a_point(tmp_path):
     pair = {"good": "a", "bad": "b"}
     rows = [{**pair, "distance": 3.0, "attractors": "1.0"}, {**pair, "distance": 1.5}]
     one, other = read(tmp_path, "x.jsonl", "\n".join(map(json.dumps, rows))).pairs
@@ -106,9 +103,8 @@ def test_agreement_templates_insert_both_verb_forms(tmp_path, row):
     ("The keys are\t9\tare\tis", "verb_index is 9, but the sentence has 3 words"),
     ("The keys are\tx\tare\tis", "verb_index is not a whole"),
     ("The keys are\t2\tare\tis", "word 2 is 'keys', neither 'are' nor 'is'"),
-    ("The _ keys _\t2\tare\tis", "several places"),
-    ("The keys are\t3\tare\t", "wrong is missing"), ("\t3\tare\tis", "sentence is missing"),
-    ("The keys are\t0\tare\tis", "is 0, but"),
+    ("The _ keys _\t2\tare\tis", "several places"), ("The keys are\t3\tare\t", "wrong is missing"),
+    ("\t3\tare\tis", "sentence is missing"), ("The keys are\t0\tare\tis", "is 0, but"),
 ])  # fmt: skip
 def test_a_template_that_does_not_fit_says_why(tmp_path, row, problem):
     (found,) = problems(tmp_path, "a.tsv", f"sentence\tverb_index\tright\twrong\n{row}\n")
@@ -225,15 +221,12 @@ def test_a_file_contradicting_its_format_is_an_error(tmp_path, name, content, me
         read(tmp_path, name, content)
 
 
-def test_missing_or_empty_sources_are_errors(tmp_path):
+def test_missing_empty_or_mixed_sources_are_errors(tmp_path):
     for source, message in ((tmp_path / "x.tsv", "no such file"), (tmp_path, "holds no pairs"),
                             ("hf:a/b", "read from files"),
                             (f"{tmp_path}/*.tsv", "no file matches")):  # fmt: skip
         with pytest.raises(TextError, match=message):
             read_pairs(source)
-
-
-def test_formats_are_not_mixed(tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps(BLIMP))
     (tmp_path / "b.tsv").write_text("sentence\tverb_index\tright\twrong\na _\t2\tis\tare\n")
     with pytest.raises(TextError, match="mixes formats; .*a.jsonl holds good .*b.tsv agreement"):

@@ -31,15 +31,12 @@ def test_distance_and_attractors_have_a_panel_each():
         assert label in shown(figure)
 
 
-def test_without_them_kinds_are_shown_from_the_top():
+def test_kinds_are_shown_from_the_top_and_nothing_is_an_error():
     shares = {"first <&>": 0.7, "none": None, "last": 0.4}
     figure = accuracy_figure([accuracy("kind", kind, share) for kind, share in shares.items()])
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["first <&>", "last"]
     assert axes.yaxis_inverted() and "first <&>" in shown(figure)
-
-
-def test_nothing_to_show_is_an_error():
     with pytest.raises(UsageError, match="nothing to plot"):
         accuracy_figure([accuracy("kind", "none", None)])
 

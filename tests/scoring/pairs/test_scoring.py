@@ -70,13 +70,13 @@ def tokens_of(model, text: str) -> int:
     return len(model.tokenizer.encode([text]).ids) - 1 if text else 0
 
 
-def test_are_right_wrong_or_half_where_they_tie(halves):
+def test_pairs_are_right_wrong_or_half_where_they_tie(halves):
     sides = [("a", "b"), ("b", "a"), ("a b", "b a"), ("a", "never"), ("never", "b")]
     pairs = [Pair("x", *both) for both in (*sides, ("never", "a never"))]
     assert [score.point for score in score_pairs(halves, pairs)] == [1, 0, 0.5, 1, 0, 0.5]
-
-
-def test_pairs_of_the_same_words_tie_under_unigrams():
+    for scoring in ("full", "partial", "word"):
+        (score,) = score_pairs(halves, [Pair("x", "a b", "a b")], scoring=scoring)
+        assert score.point == 0.5 and score.is_identical
     model, rng = fit("unigram"), random.Random(1)
     words = [word for line in LINES for word in line.split()]
     pairs = []
@@ -95,13 +95,10 @@ def test_closer_than_a_score_is_exact_tie(halves, difference_nats, point):
     assert score.point == point
 
 
-def test_full_scores_equal_a_slow_predict_loop(lstm):
+def test_full_and_partial_scores_equal_a_slow_predict_loop(lstm):
     for predicted, side, _, _ in sides_of(lstm, PAIRS):
         assert side.logprob_nats == pytest.approx(predicted.nats(), abs=1e-3)
         assert side.tokens == len(predicted.ids)
-
-
-def test_partial_scores_depend_on_each_ones_own_beginning(lstm):
     for predicted, side, _, stop in sides_of(lstm, PAIRS[:3], scoring="partial"):
         assert side.logprob_nats == pytest.approx(predicted.nats(stop), abs=1e-3)
         assert side.tokens == len(predicted.ids) - stop
@@ -135,21 +132,11 @@ def test_what_differs_is_found_in_whole_words():
     assert differing_part(words, tuple(np.ones(len(each), dtype=bool) for each in words)) == (2, 1)
 
 
-def test_words_put_in_leave_no_words_to_compare(halves):
+def test_pairs_without_words_to_compare_say_why(halves):
     pairs = [Pair("x", "a b", "a a b"), Pair("x", "a b", "b b")]
     score, other = score_pairs(halves, pairs, scoring="word")
     assert score.point is None and "put in" in score.reason and score.good is None
     assert other.point == 1.0 and other.good.tokens == 1
-
-
-def test_oov_words_are_those_that_were_read(halves):
-    pair = Pair("x", "a b zorp", "b b zorp")
-    full, word = (score_pairs(halves, [pair], scoring=scoring)[0] for scoring in ("full", "word"))
-    assert full.good.oov == ("zorp",) and full.has_oov
-    assert word.good.oov == () and not word.has_oov
-
-
-def test_partial_scoring_tells_where_nothing_follows(halves):
     pairs = [Pair("x", "a b", "a a"), Pair("x", "a b a", "a a a")]
     with pytest.warns(RnnlmWarning, match="in 1 of 2 pairs nothing follows"):
         score_pairs(halves, pairs, scoring="partial")
@@ -157,10 +144,14 @@ def test_partial_scoring_tells_where_nothing_follows(halves):
     assert score.point is None and "nothing follows" in score.reason
 
 
-def test_identical_sentences_tie_however_they_are_compared(halves):
-    for scoring in ("full", "partial", "word"):
-        (score,) = score_pairs(halves, [Pair("x", "a b", "a b")], scoring=scoring)
-        assert score.point == 0.5 and score.is_identical
+def test_oov_words_and_reserved_symbols_are_as_read(halves):
+    pair = Pair("x", "a b zorp", "b b zorp")
+    full, word = (score_pairs(halves, [pair], scoring=scoring)[0] for scoring in ("full", "word"))
+    assert full.good.oov == ("zorp",) and full.has_oov
+    assert word.good.oov == () and not word.has_oov
+    (dropped,) = score_pairs(halves, [Pair("x", "<s> a </s>", "b")], "drop")
+    (plain,) = score_pairs(halves, [Pair("x", "a", "b")])
+    assert dropped.good == plain.good
 
 
 @pytest.mark.parametrize("text, reason", [("a\nb", "newline"), ("a </s>", "the text holds </s>")])
@@ -168,12 +159,6 @@ def test_an_invalid_sentence_leaves_its_pair_unscored(halves, text, reason):
     scores = score_pairs(halves, [Pair("x", "a", "b"), Pair("x", text, "b"), Pair("x", "b", "a")])
     assert [score.point for score in scores] == [1, None, 0]
     assert reason in scores[1].reason and not scores[1].has_oov and not scores[1].is_identical
-
-
-def test_reserved_symbols_are_treated_as_asked(halves):
-    (dropped,) = score_pairs(halves, [Pair("x", "<s> a </s>", "b")], "drop")
-    (plain,) = score_pairs(halves, [Pair("x", "a", "b")])
-    assert dropped.good == plain.good
 
 
 def test_pairs_come_in_chunks_and_in_their_order(halves, monkeypatch):

@@ -47,7 +47,7 @@ def test_spans_that_only_begin_a_text_are_held_out():
     assert called == "5 examples drawn at random, held out"
 
 
-def test_a_share_that_has_all_labels_is_drawn_as_ever():
+def test_a_share_that_has_all_labels_is_drawn_as_ever_and_else_by_the_seed():
     rows = [(["see", "Bob"], ["O", "B-PER"], "x")] * 40
     text = labelled(rows, "tagging")
     train, held, called = held_out(text, 0.1, seed=5)
@@ -59,6 +59,9 @@ def test_a_share_that_has_all_labels_is_drawn_as_ever():
     usual = set(np.random.default_rng(0).permutation(200)[:10].tolist())
     for seed in (1, 2):
         assert {each.line - 1 for each in held_out(text, seed=seed)[1].examples} == usual
+    text = labelled(texts(*["a"] * 199, "b", "b"), "classification")
+    drawn = [held_out(text, seed=seed)[1].examples for seed in (1, 1, 2, 3)]
+    assert drawn[0] == drawn[1] and len(set(drawn)) == 3
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -73,12 +76,6 @@ def test_each_label_of_two_examples_or_more_is_on_both_sides(seed):
     assert len(held.examples) == 12
     assert expected <= intents(held) and intents(train) == set(labels)
     assert held_out(text, 0.1, seed=seed)[1].examples == held.examples
-
-
-def test_the_draw_follows_the_seed():
-    text = labelled(texts(*["a"] * 199, "b", "b"), "classification")
-    drawn = [held_out(text, seed=seed)[1].examples for seed in (1, 1, 2, 3)]
-    assert drawn[0] == drawn[1] and len(set(drawn)) == 3
 
 
 def test_sets_of_labels_count_label_by_label():

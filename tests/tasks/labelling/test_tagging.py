@@ -23,13 +23,15 @@ from support.tiny_tasks import VALID
 WORDS = [words for words, _, _ in VALID]
 
 
-def test_raw_text_and_word_lists_get_learned_labels(tagger):
+def test_raw_text_split_at_white_space_and_word_lists_get_learned_labels(tagger):
     model = rnnlm.load(tagger.folder)
     [found] = tag(model, ["fly me to new york at noon"])
     assert found.labels == {"2": ("O", "O", "O", "B-place", "I-place", "O", "B-time")}
     assert found.text == "fly me to new york at noon"
     assert tag(model, [found.words])[0].labels == found.labels
     assert tag(str(tagger.folder), [found.text]) == [found]
+    [found] = tag(tagger.folder, ["fly me, please!"])
+    assert found.words == ("fly", "me,", "please!")
 
 
 def test_labels_do_not_depend_on_company_or_order(tagger):
@@ -41,18 +43,13 @@ def test_labels_do_not_depend_on_company_or_order(tagger):
     assert together[0].words == together[-1].words == () and together[0].labels == {"2": ()}
 
 
-def test_a_text_is_split_at_white_space_alone(tagger):
-    [found] = tag(tagger.folder, ["fly me, please!"])
-    assert found.words == ("fly", "me,", "please!")
-
-
 def test_a_treebank_tagger_gives_lemmas(treebank_tagger):
     [found] = tag(treebank_tagger, ["They do n't like warm songs ."])
     assert found.labels["upos"] == ("PRON", "AUX", "PART", "VERB", "ADJ", "NOUN", "PUNCT")
     assert found.labels["lemma"] == ("they", "do", "not", "like", "warm", "songs", ".")
 
 
-def test_n_best_come_in_falling_probability(slot_tagger):
+def test_n_best_and_marginals_are_probabilities_of_original_labels(slot_tagger):
     model = rnnlm.load(slot_tagger.folder)
     [found], [best] = tag(model, WORDS[:1], nbest=5), tag(model, WORDS[:1])
     logprobs = [each.logprob_nats for each in found.nbest["slots"]]
@@ -63,9 +60,6 @@ def test_n_best_come_in_falling_probability(slot_tagger):
     intents = found.sentence_probabilities["intent"]
     assert next(iter(intents)) == found.sentence_labels["intent"] == VALID[0][2]
     assert sum(intents.values()) == pytest.approx(1, abs=1e-5)
-
-
-def test_marginals_sum_to_one_under_original_labels(slot_tagger):
     for found in tag(slot_tagger.folder, WORDS, probabilities=True):
         pairs = zip(found.labels["slots"], found.probabilities["slots"], strict=True)
         for label, probabilities in pairs:
@@ -76,14 +70,11 @@ def test_marginals_sum_to_one_under_original_labels(slot_tagger):
             assert list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
 
 
-def test_iob1_inner_labels_depend_on_the_label_before():
+def test_probabilities_are_of_labels_and_lemmas_as_written():
     column = LabelColumn("ner", WORD, ("O", "B-X", "I-X", "E-X", "S-X"), "iob1", "bioes")
     p_TK = np.array([[0, 0, 0, 0, 1], [0.1, 0.2, 0.3, 0, 0.4]])
     first, second = results.of_words(column, p_TK, ["a", "b"], ["I-X", "B-X"])
     assert first == {"I-X": 1.0} and second == pytest.approx({"B-X": 0.6, "I-X": 0.3, "O": 0.1})
-
-
-def test_edit_scripts_for_the_same_lemma_add_up():
     scripts = (edit_scripts.script("cats", "cat"), edit_scripts.script("cat", "cat"))
     column = LabelColumn("lemma", WORD, scripts, form=EDIT)
     [found] = results.of_words(column, np.array([[0.6, 0.3995]]), ["as"], ["a"])
@@ -136,12 +127,15 @@ def test_what_makes_no_sense_is_said(tagger, classifier, pronouncer, models):
         tag(rnnlm.load(models.unigram), ["fly me"])
     with pytest.raises(UsageError, match=r"sentences\[1\] has 2 words"):
         tag(pronouncer, ["tap", "tap tap"])
+    with pytest.raises(UsageError, match="is a tagger") as raised:
+        classify(rnnlm.load(tagger.folder), ["fly me"])
+    assert "rnnlm tag" in raised.value.hint
 
 
 # ---- Texts classified from Python.
 
 
-def test_texts_get_learned_labels_with_probabilities(classifier):
+def test_texts_get_one_or_several_learned_labels_with_probabilities(classifier):
     found = classify(classifier.folder, [*map(" ".join, WORDS), WORDS[0], " "])
     expected = [*(intent for _, _, intent in VALID), VALID[0][2], None]
     assert [each.label for each in found] == expected
@@ -152,15 +146,6 @@ def test_texts_get_learned_labels_with_probabilities(classifier):
     assert found[-1].labels == found[-1].probabilities == {} and found[-2].text is None
     expected = pytest.approx(found[0].probabilities["label"], abs=1e-5)
     assert found[-2].probabilities["label"] == expected
-
-
-def test_a_tagger_is_no_classifier(tagger):
-    with pytest.raises(UsageError, match="is a tagger") as raised:
-        classify(rnnlm.load(tagger.folder), ["fly me"])
-    assert "rnnlm tag" in raised.value.hint
-
-
-def test_each_of_several_labels_has_its_probability():
     model = tiny_tasks.fit("classification", "bag", form="multi", multi_label=True)
     [found] = classify(model, ["fly me to oslo"])
     assert set(found.probabilities["intent"]) == {"fare", "flight"}

@@ -59,12 +59,17 @@ def codec_of(folder, **settings):
     return codec, resolved.values
 
 
-def test_whether_they_share_a_vocabulary_is_taken_over(model):
+def test_a_shared_vocabulary_is_taken_over_and_may_share_vectors(model):
     is_shared, folder = model
     codec, values = codec_of(folder)
     assert codec.is_shared == values["shared_vocabulary"] == is_shared
     expected = codec.fingerprint
     assert codec_of(folder, shared_vocabulary=str(is_shared).lower())[0].fingerprint == expected
+    if is_shared:
+        assert codec_of(folder, tied_embeddings="all")[0].is_shared
+        return
+    with pytest.raises(RnnlmError, match="tied_embeddings = all needs one vocabulary"):
+        codec_of(folder, tied_embeddings="all")
 
 
 @pytest.mark.parametrize("settings", [
@@ -76,15 +81,6 @@ def test_what_they_are_not_is_refused(model, settings):
     given = {name: value or str(not is_shared).lower() for name, value in settings.items()}
     with pytest.raises(RnnlmError, match=f"`tokenizer_from` has {next(iter(given))} = "):
         codec_of(folder, **given)
-
-
-def test_only_a_shared_vocabulary_can_share_vectors(model):
-    is_shared, folder = model
-    if is_shared:
-        assert codec_of(folder, tied_embeddings="all")[0].is_shared
-        return
-    with pytest.raises(RnnlmError, match="tied_embeddings = all needs one vocabulary"):
-        codec_of(folder, tied_embeddings="all")
 
 
 def test_a_label_models_tokenizer_serves_both_sides(tagger):

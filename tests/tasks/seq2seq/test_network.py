@@ -15,8 +15,7 @@ from support.tiny_seq2seq import TARGET, TARGET_LENGTHS, arrays, batch, tiny_net
 KINDS_OF_ATTENTION = ["dot", "general", "additive"]
 FED = [
     {"attention": "general"}, {"attention": "general", "input_feeding": True},
-    {"attention": "additive", "input_feeding": True},
-    {"attention": None},
+    {"attention": "additive", "input_feeding": True}, {"attention": None},
 ]  # fmt: skip
 SHAPES = [
     {"attention": kind, "input_feeding": feeds,

@@ -47,11 +47,9 @@ def sides(text):
 
 
 @pytest.mark.parametrize("content, name, format, lines", [
-    (TSV, "x.tsv", "tsv", [2, 3]),
-    ("\ufeff" + TSV.replace("\n", "\r\n"), "x", "tsv", [2, 3]),
+    (TSV, "x.tsv", "tsv", [2, 3]), ("\ufeff" + TSV.replace("\n", "\r\n"), "x", "tsv", [2, 3]),
     (gzip.compress(TSV.encode(), mtime=0), "x.tsv.gz", "tsv", [2, 3]),
-    (CSV, "x.csv", "csv", [2, 3]),
-    (rows_of(*ROWS), "x.jsonl", "jsonl", [1, 2]),
+    (CSV, "x.csv", "csv", [2, 3]), (rows_of(*ROWS), "x.jsonl", "jsonl", [1, 2]),
     ("\n" + rows_of(*ROWS), "x", "jsonl", [2, 3]),
     (json.dumps(ROWS, indent=1), "x", "jsonl", [1, 2]),
     (rows_of([{"id": 7, "translation": row} for row in ROWS]), "x.json", "jsonl", [1, 2]),
@@ -106,13 +104,9 @@ def test_a_list_of_targets_is_several_references(read, tmp_path):
 
 
 @pytest.mark.parametrize("header, settings, expected", [
-    ("French\tenglish", {}, "ab"),
-    ("target\tsource", {}, "ba"),
-    ("n\tsrc\ttgt", {}, "bc"),
-    ("response\tid\tprompt", {}, "ca"),
-    ("x\ty", {"column": "y"}, "ba"),
-    ("x\ty", {"target_column": "y"}, "ab"),
-    ("output\tx\tinput", {"target_column": "output"}, "ca"),
+    ("French\tenglish", {}, "ab"), ("target\tsource", {}, "ba"), ("n\tsrc\ttgt", {}, "bc"),
+    ("response\tid\tprompt", {}, "ca"), ("x\ty", {"column": "y"}, "ba"),
+    ("x\ty", {"target_column": "y"}, "ab"), ("output\tx\tinput", {"target_column": "output"}, "ca"),
     ("source\ttarget\tz", {"column": "z", "target_column": "source"}, "ca"),
 ])  # fmt: skip
 def test_unnamed_columns_have_usual_names_or_are_two(read, header, settings, expected):
@@ -129,9 +123,12 @@ def test_columns_without_a_header_are_named_by_number(read, name, delimiter):
     assert (text.source_name, text.target_name, text.pairs[0].line) == ("2", "1", 1)
 
 
-def test_a_cells_newline_becomes_a_space(read):
+def test_newlines_become_spaces_and_bad_utf8_is_replaced_on_request(read):
     text = read('source,target\n"one\r\ntwo\n","x\ny"\n', name="x.csv")
     assert sides(text) == [("one two", ("x y",))]
+    parallel = read(b"a \xff\n", b"\xfe\n", encoding_errors="replace")
+    assert sides(parallel) == [("a \ufffd", ("\ufffd",))]
+    assert sides(read(b"a\tb\n1\t\xff\n", encoding_errors="replace")) == [("1", ("\ufffd",))]
 
 
 def test_repeated_sources_are_grouped_with_distinct_references(read):
@@ -199,10 +196,8 @@ def test_special_symbols_are_an_error_dropped_or_replaced(read):
     (("a\nb\n", "1\n \t\n"), "target1.txt, line 2: the target is empty.*`skip_empty=True`"),
     (("a\nb\n", "1\n2\n", "1\n\n"), "target2.txt, line 2: the target is empty"),
     (("a\nb\n", b"1\n2 \xff\n"), "target1.txt, line 2, byte 3: not UTF-8"),
-    (("", ""), "no pairs in .*data.txt"),
-    (("",), "no pairs in .*data.txt"),
-    ((" \n\n",), "no pairs in .*data.txt"),
-    (("source\ttarget\n",), "no pairs in .*data.txt"),
+    (("", ""), "no pairs in .*data.txt"), (("",), "no pairs in .*data.txt"),
+    ((" \n\n",), "no pairs in .*data.txt"), (("source\ttarget\n",), "no pairs in .*data.txt"),
     (("a\tb\n1\t2\t3\n",), "data.txt, line 2: the row has more cells than columns"),
     ((b"a\tb\n1\t2\n3\t\xff\n",), "data.txt, line 3, byte 3: not UTF-8"),
     ((TSV,), "data.txt, line 2: which column holds the sources.*it has id, english, french.*or `c"),
@@ -226,12 +221,6 @@ def test_each_fault_is_an_error_naming_its_line(read, contents, message):
 def test_wrong_columns_name_those_there_are(read, settings, message):
     with pytest.raises(TextError, match=message):
         read(TSV, **settings)
-
-
-def test_bad_utf8_is_replaced_on_request(read):
-    parallel = read(b"a \xff\n", b"\xfe\n", encoding_errors="replace")
-    assert sides(parallel) == [("a \ufffd", ("\ufffd",))]
-    assert sides(read(b"a\tb\n1\t\xff\n", encoding_errors="replace")) == [("1", ("\ufffd",))]
 
 
 def test_what_does_not_go_together_is_wrong_usage(read, tmp_path):

@@ -62,8 +62,7 @@ def states(model, ids_T1):
 
 VARIANTS = {
     "lstm": {}, "gru, subwords": {"model": "gru", "tokenizer": SUBWORDS},
-    "rnn, relu": {"model": "rnn", "activation": "relu"},
-    "highway": {"connections": "highway"},
+    "rnn, relu": {"model": "rnn", "activation": "relu"}, "highway": {"connections": "highway"},
     "residual": {"model": "gru", "connections": "residual", "reset_gate": "before"},
     "qrnn": {"model": "qrnn", "convolution_words": 3}, "mogrifier": {"mogrifier_rounds": 3},
     "untied": {"tied": False},
@@ -193,8 +192,7 @@ REFUSED = {
     ),
 }  # fmt: skip
 MODELS = {
-    "f": {}, "ffnn": {"model": "ffnn", "layers": None},
-    "peepholes": {"peepholes": True},
+    "f": {}, "ffnn": {"model": "ffnn", "layers": None}, "peepholes": {"peepholes": True},
     "dense": {"connections": "dense", "tied": False},
     "characters": {"characters": "cnn", "character_filters": "0,4"},
     "adaptive": {"output_layer": "adaptive", "cutoffs": "20"}, "widths": {"layer_sizes": "4,6"},

@@ -13,7 +13,7 @@ def rows(count, shift=0.0):
     return torch.randn(count, 3, dtype=torch.float64) * 3 + shift
 
 
-def test_it_equals_torchs_in_training_and_evaluation():
+def test_it_equals_torchs_and_normalises_single_rows_as_in_evaluation():
     torch.manual_seed(1)
     ours, theirs = BatchNorm(3).double(), nn.BatchNorm1d(3).double()
     for count in (7, 2, 5):
@@ -23,9 +23,6 @@ def test_it_equals_torchs_in_training_and_evaluation():
     x = rows(4)
     torch.testing.assert_close(ours(x), theirs(x))
     torch.testing.assert_close(ours(x.view(2, 2, 3)), theirs(x).view(2, 2, 3))
-
-
-def test_a_single_row_in_training_is_normalised_as_in_evaluation():
     norm = BatchNorm(3).double()
     norm(rows(6, 2.0))
     before = norm.running_mean.clone()

@@ -10,20 +10,18 @@ from rnnlm.lm.neural.settings import network_settings
 
 VARIANTS = [
     ("rnn", {"activation": "tanh"}), ("rnn", {"activation": "relu"}),
-    ("rnn", {"activation": "sigmoid"}),
-    ("rnn", {"activation": "elu"}), ("rnn", {"activation": "leaky_relu"}),
-    ("gru", {}), ("gru", {"reset_gate": "before"}), ("gru", {"update_gate": "renew"}),
-    ("lstm", {}), ("lstm", {"peepholes": True}), ("lstm", {"coupled_gates": True}),
-    ("lstm", {"peepholes": True, "coupled_gates": True}),
+    ("rnn", {"activation": "sigmoid"}), ("rnn", {"activation": "elu"}),
+    ("rnn", {"activation": "leaky_relu"}), ("gru", {}), ("gru", {"reset_gate": "before"}),
+    ("gru", {"update_gate": "renew"}), ("lstm", {}), ("lstm", {"peepholes": True}),
+    ("lstm", {"coupled_gates": True}), ("lstm", {"peepholes": True, "coupled_gates": True}),
     ("lstm", {"mogrifier_rounds": 3}),
-    ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 2, "coupled_gates": True}),
-    ("qrnn", {}), ("qrnn", {"convolution_words": 1, "pooling": "f"}),
+    ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 2, "coupled_gates": True}), ("qrnn", {}),
+    ("qrnn", {"convolution_words": 1, "pooling": "f"}),
     ("qrnn", {"convolution_words": 3, "pooling": "ifo"}),
 ]  # fmt: skip
 SHAPES = [
     {"layers": 1}, {"layers": 3}, {"layers": 3, "layer_sizes": "7,4,6"},
-    {"layers": 2, "connections": "residual"},
-    {"layers": 3, "connections": "highway"},
+    {"layers": 2, "connections": "residual"}, {"layers": 3, "connections": "highway"},
     {"layers": 3, "connections": "dense", "layer_sizes": "4,6,3"},
 ]  # fmt: skip
 CASES = [(*each, SHAPES[2]) for each in VARIANTS]

@@ -18,15 +18,6 @@ def test_classes_are_cut_at_equal_mass_never_empty(mass, count, starts):
     assert classes.class_starts(torch.tensor(mass, dtype=torch.float64), count).tolist() == starts
 
 
-def test_classes_share_square_root_frequency_about_equally():
-    counts_V = 1_000_000 // torch.arange(1, 2001)
-    layer = ready(ClassSoftmax(2000, 3, None, False), counts_V)
-    assert len(layer.sizes) == 45 and sum(layer.sizes) == 2000
-    assert layer.sizes == sorted(layer.sizes) or max(layer.sizes) < 100
-    mass = torch.stack([part.sum() for part in (counts_V + 0.5).sqrt().split(layer.sizes)])
-    assert ((mass / mass.sum() * 45)[3:] - 1).abs().max() < 0.25
-
-
 def test_probabilities_are_class_times_within_class():
     layer = make("class", 11)
     order_V, sizes = layer.order_V.long(), layer.sizes
@@ -53,7 +44,7 @@ def test_tied_weights_are_those_of_the_same_words():
     torch.testing.assert_close(tied.predict(features_NE, word_VE), own.predict(features_NE))
 
 
-def test_training_computes_only_the_targets_classes():
+def test_training_computes_only_slices_of_the_targets_classes():
     layer = make("class", 50)
     rarest, commonest = layer.order_V[-1], layer.order_V[0]
     targets_N = torch.stack([rarest, commonest, rarest, rarest, torch.tensor(-1)]).long()
@@ -66,9 +57,6 @@ def test_training_computes_only_the_targets_classes():
     # products of a few rows each, and of ever other shapes, took three times as long in bf16
     assert {p_nC.dtype for p_nC in within} == {torch.float32}
     assert features_NE.grad.dtype == torch.bfloat16
-
-
-def test_slices_have_the_gradient_of_slices():
     whole = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: Slices.apply(x, slice(0, 1), slice(3, 5)), whole)
 
@@ -86,12 +74,18 @@ def test_damaged_classes_are_an_error(starts):
         layer.prepare()
 
 
-def test_words_descend_by_count_then_ascend_by_id():
+def test_words_descend_by_count_in_classes_of_equal_share():
     order_V = order_by_count(torch.tensor([0, 7, 3, 7, 3]))
     assert order_V.tolist() == [1, 3, 2, 4, 0] and order_V.dtype == torch.int32
     assert ranks(order_V).tolist() == [4, 0, 2, 1, 3]
     order_N, counts = classes.rows_by_group(torch.tensor([3, 0, 1, 3, 0]), 3)
     assert order_N.tolist() == [1, 4, 2, 0, 3] and counts == [2, 1, 0, 2]
+    counts_V = 1_000_000 // torch.arange(1, 2001)
+    layer = ready(ClassSoftmax(2000, 3, None, False), counts_V)
+    assert len(layer.sizes) == 45 and sum(layer.sizes) == 2000
+    assert layer.sizes == sorted(layer.sizes) or max(layer.sizes) < 100
+    mass = torch.stack([part.sum() for part in (counts_V + 0.5).sqrt().split(layer.sizes)])
+    assert ((mass / mass.sum() * 45)[3:] - 1).abs().max() < 0.25
 
 
 @pytest.mark.parametrize("order", [[0, 0, 2], [0, 1, 3], [-1, 0, 1]])

@@ -49,13 +49,10 @@ def least_cost(counts):
     return cost
 
 
-def test_trees_and_their_code_lengths_by_hand():
+def test_trees_code_lengths_and_paths_by_hand():
     assert huffman([3, 1, 1]) == ([4, 3, 3, 4], [3, 1, 1, 2, 5])
     assert huffman([1, 1]) == ([2, 2], [1, 1, 2])
     assert lengths([45, 13, 12, 16, 9, 5]) == [1, 3, 3, 3, 4, 4]  # Cormen et al., figure 16.3
-
-
-def test_paths_of_a_tree_by_hand():
     # the root's children: word 0 and the node above words 1 and 2
     found = paths(torch.tensor([4, 3, 3, 4]))
     assert found.inner_VD.tolist() == [[1, 0], [0, 1], [0, 1]]
@@ -76,21 +73,18 @@ def test_codes_are_complete_distinct_and_shortest(size):
     assert len(torch.cat([found.inner_VD, found.sign_VD], dim=1).unique(dim=0)) == size
 
 
-def test_the_largest_counts_make_no_too_deep_tree():
+def test_the_largest_counts_make_no_too_deep_tree_and_a_chain_is_an_error():
     fibonacci = [1, 1]
     while fibonacci[-1] < 2**63:
         fibonacci.append(fibonacci[-1] + fibonacci[-2])
     assert max(lengths(fibonacci)) == len(fibonacci) - 1
+    size = 300
+    parents = [size, *range(size, 2 * size - 1), *range(size + 1, 2 * size - 1)]
+    with pytest.raises(ModelError, match="deeper than any Huffman tree"):
+        paths(torch.tensor(parents))
 
 
 @pytest.mark.parametrize("parents", [[4, 4, 4, 4], [3, 4, 4, 3], [3, 3, 9, 9], [-1, 3, 3, 4]])
 def test_what_is_no_tree_is_an_error(parents):
     with pytest.raises(ModelError, match="not a binary tree"):
         paths(torch.tensor(parents, dtype=torch.int32))
-
-
-def test_a_chain_is_an_error():
-    size = 300
-    parents = [size, *range(size, 2 * size - 1), *range(size + 1, 2 * size - 1)]
-    with pytest.raises(ModelError, match="deeper than any Huffman tree"):
-        paths(torch.tensor(parents))

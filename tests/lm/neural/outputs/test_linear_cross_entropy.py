@@ -37,15 +37,12 @@ def test_label_smoothing_equals_torchs(monkeypatch, padded):
     torch.testing.assert_close(found, expected)
 
 
-def test_gradient_is_scaled_by_what_comes_from_above():
+def test_gradients_scale_with_what_comes_from_above_and_losses_stay_finite():
     *inputs, targets_N = example(torch.float64)
     loss = LinearCrossEntropy.apply(*inputs, targets_N)
     single = torch.autograd.grad(loss, inputs, retain_graph=True)
     tripled = torch.autograd.grad(3 * loss, inputs)
     torch.testing.assert_close([3 * one for one in single], list(tripled))
-
-
-def test_a_vanishing_target_probability_gives_finite_loss():
     features_NE, weight_VE = torch.tensor([[1000.0]], requires_grad=True), torch.eye(2)[:, :1]
     loss = LinearCrossEntropy.apply(features_NE, weight_VE, torch.zeros(2), torch.tensor([1]))
     assert 80 < loss.item() < 1001
@@ -118,15 +115,12 @@ def test_softmax_in_place_equals_torchs(rows, columns, dtype):
     assert torch.equal(p, expected)
 
 
-def test_zero_rows_give_zero_loss_and_gradients():
+def test_zero_rows_and_equal_logits_have_exact_losses():
     features_NE, weight_VE, bias_V, targets_N = example()
     loss = LinearCrossEntropy.apply(features_NE[:0], weight_VE, bias_V, targets_N[:0])
     assert loss.item() == 0
     assert not any(gradient.any() for gradient in torch.autograd.grad(loss, [weight_VE, bias_V]))
-
-
-def test_equal_logits_of_any_size_are_a_uniform_distribution():
-    """Beside 3e38, log V would be rounded off."""
+    # Beside 3e38, log V would be rounded off.
     features, weights, bias = torch.zeros(1, 2), torch.zeros(5, 2), torch.full((5,), 3e38)
     logprob = log_likelihood(features, weights, bias, torch.tensor([1]))
     torch.testing.assert_close(logprob, torch.log(torch.tensor([0.2])))

@@ -30,7 +30,7 @@ def test_columns_hold_each_words_probability(p):
     assert all(0 <= share <= 1 for share in keep)
 
 
-def test_contrastive_noise_follows_the_unigram_distribution():
+def test_contrastive_noise_follows_the_unigram_and_starts_normalised():
     counts_V = counts_of(11)
     layer = ready(NoiseContrastiveSoftmax(11, 6, False, 200_000), counts_V)
     p_V = unigram(counts_V)
@@ -38,6 +38,9 @@ def test_contrastive_noise_follows_the_unigram_distribution():
     torch.testing.assert_close(layer.expected_V.log(), expected_V, atol=1e-5, rtol=1e-5)
     drawn_V = torch.bincount(layer.draw(), minlength=11) / 200_000
     assert ((drawn_V - p_V).abs() < 5 * (p_V * (1 - p_V) / 200_000).sqrt()).all()
+    layer = NoiseContrastiveSoftmax(V, 6, False, 8)
+    layer.arrange(counts_of(V))
+    torch.testing.assert_close(layer.bias.exp().sum(), torch.tensor(1.0))
 
 
 @pytest.mark.parametrize("samples", [1, 4, 40, 48, 49])
@@ -169,9 +172,3 @@ def test_much_noise_approaches_the_maximum_likelihood_gradient():
     ours = gradients(layer.loss(features_NE, targets_N), layer)
     for name, gradient in gradients(plain_loss(layer, features_NE, targets_N), layer).items():
         assert (ours[name] - gradient).norm() < 0.03 * gradient.norm(), name
-
-
-def test_noise_contrastive_estimation_starts_normalised():
-    layer = NoiseContrastiveSoftmax(V, 6, False, 8)
-    layer.arrange(counts_of(V))
-    torch.testing.assert_close(layer.bias.exp().sum(), torch.tensor(1.0))

@@ -157,8 +157,7 @@ def test_trigger_is_first_validation_worse_than_earlier_best(interval, perplexit
 
 NT_ASGD = {
     "optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 1.0, "schedule": "constant",
-    "validate_every_steps": 5,
-    "batch_rows": 4,
+    "validate_every_steps": 5, "batch_rows": 4,
 }  # fmt: skip
 
 

@@ -42,11 +42,17 @@ def steps_of_an_epoch(trainer):
     return next(n for n, (done, _) in enumerate(trainer.source.windows(), 1) if done >= 1)
 
 
-def test_a_budget_in_steps_ends_after_so_many(data, make_trainer):
+def test_a_budget_in_steps_or_time_ends_with_a_validation(data, make_trainer):
     *_, last_validation, fitted = make_trainer(data, budget="7steps", batch_rows=4).train(never)
     assert isinstance(last_validation, Validated) and last_validation.step == 7
     assert last_validation.epoch == pytest.approx(fitted.tokens / data.train.tokens)
     assert (fitted.steps, fitted.stopped) == (7, "budget")
+    trainer = make_trainer(data, budget="2s", batch_rows=4)
+    tick(trainer, 0.005)
+    *_, validated, fitted = trainer.train(never)
+    assert isinstance(validated, Validated) and validated.step == fitted.steps
+    assert fitted.stopped == "budget" and 1.8 < fitted.seconds <= 2.1
+    assert trainer.schedule.at(1.0) == 0.0 and trainer.optimizer.param_groups[0]["lr"] < 0.001
 
 
 @pytest.mark.parametrize("epochs", [0.5, 1, 3])
@@ -60,15 +66,6 @@ def test_an_epoch_budget_returns_the_last_weights(make_data, make_trainer, sente
     assert same(weights_of(fitted.model.network), weights_of(trainer.network))
 
 
-def test_a_time_budget_ends_with_a_validation(data, make_trainer):
-    trainer = make_trainer(data, budget="2s", batch_rows=4)
-    tick(trainer, 0.005)
-    *_, validated, fitted = trainer.train(never)
-    assert isinstance(validated, Validated) and validated.step == fitted.steps
-    assert fitted.stopped == "budget" and 1.8 < fitted.seconds <= 2.1
-    assert trainer.schedule.at(1.0) == 0.0 and trainer.optimizer.param_groups[0]["lr"] < 0.001
-
-
 def test_a_long_time_budget_validates_within_minutes(data, make_trainer):
     """So that a model is saved: a night's run is not to lose hours."""
     trainer = make_trainer(data, budget="10h", batch_rows=4)
@@ -77,7 +74,7 @@ def test_a_long_time_budget_validates_within_minutes(data, make_trainer):
     assert 100 < first.seconds < 150
 
 
-def test_early_stopping_ends_after_validations_without_improvement(scripted):
+def test_early_stopping_or_a_request_returns_the_best_weights(scripted):
     settings = {"budget": "100steps", "validate_every_steps": 3, "patience": 2}
     trainer, _ = scripted([90.0, 80.0, 85.0, 80.0, 79.0], **settings)
     *events, fitted = trainer.train(never)
@@ -87,9 +84,6 @@ def test_early_stopping_ends_after_validations_without_improvement(scripted):
     assert [event.best_ppl_token for event in validated] == [90, 80, 80, 80]
     assert (fitted.stopped, fitted.step, fitted.steps) == ("early", 12, 12)
     assert fitted.best_ppl_token == 80
-
-
-def test_a_stop_request_returns_the_best_weights(scripted):
     trainer, _ = scripted([90.0, 95.0], budget="100steps", validate_every_steps=2)
     *_, fitted = trainer.train(lambda: trainer.step_count >= 5)
     assert (fitted.stopped, fitted.step, fitted.steps) == ("request", 2, 5)

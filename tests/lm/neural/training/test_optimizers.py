@@ -201,16 +201,13 @@ def test_a_penalty_adds_its_derivative_to_the_gradients(recurrent, l1, l2, penal
         torch.testing.assert_close(after[name], expected, msg=name)
 
 
-def test_weights_frozen_or_without_gradient_are_skipped(recurrent):
+def test_penalties_skip_frozen_weights_and_need_some(recurrent):
     recurrent["output"].weight.requires_grad = False
     recurrent["stack"].weight_ih_l0.grad = None
     before = recurrent["output"].weight.grad.clone()
     Penalty(FittingSettings(l2=1.0), recurrent).add_gradients()
     assert torch.equal(recurrent["output"].weight.grad, before)
     assert recurrent["stack"].weight_ih_l0.grad is None
-
-
-def test_a_penalty_on_recurrent_weights_needs_some():
     with pytest.raises(SettingsError, match="no recurrent weights.*set penalised=all"):
         Penalty(FittingSettings(l1=0.1, penalised="recurrent"), nn.Linear(2, 2))
 

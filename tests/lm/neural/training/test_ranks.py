@@ -46,8 +46,7 @@ LSTM = {
 NO_DROPOUT = {"dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
 FITTING = {
     "bptt_tokens": 9, "optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 0.3,
-    "schedule": "linear", "warmup": 0.0, "unknown_words": 0.0,
-    "validate_every_steps": 6,
+    "schedule": "linear", "warmup": 0.0, "unknown_words": 0.0, "validate_every_steps": 6,
 }  # fmt: skip
 CASES = {
     "lstm": {"activation_penalty": 2.0, "temporal_penalty": 1.0, "l2": 0.01, "momentum": 0.5,
@@ -304,13 +303,21 @@ def test_run_interrupted_mid_epoch_resumes_with_its_ranks(count):
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_fault_in_one_rank_rolls_all_back_alike(count):
+def test_what_happens_to_one_rank_applies_to_all(count):
     expected, found = run(faulty(trainer_of(CASES["gru"]))), together(count)["faulty"]
     assert expected["rollbacks"] == [(16, 11)]  # states are kept five steps apart
     assert found["rollbacks"] == expected["rollbacks"]
     assert found["counts"] == expected["counts"]
     np.testing.assert_allclose(found["ppls"], expected["ppls"], rtol=1e-5)
     assert_same_weights(found, expected, atol=2e-5)
+    found = together(count)
+    assert found["statistics"] == (count - 1) / 2  # running ones are the mean of all ranks
+    *_, steps, _, _, saved = found["asked"]["counts"]
+    assert (steps, saved) == (5, 1)  # stopped after 5 steps; saved once on the way
+    assert found["timed"] > 0
+    assert found["stopped validation"]
+    what = f"process {count} of {count} differs from that of the first process"
+    assert what in found["differing"]
 
 
 MORE = [pytest.param(3, before, marks=pytest.mark.soak) for before in (1, 2)]
@@ -336,18 +343,6 @@ def test_ranks_draw_separately_and_resume_the_same_draws(count):
     for name in whole:
         if name.startswith("last."):
             np.testing.assert_array_equal(resumed[name], whole[name])
-
-
-@pytest.mark.parametrize("count", COUNTS)
-def test_what_one_rank_is_asked_or_finds_applies_to_all(count):
-    found = together(count)
-    assert found["statistics"] == (count - 1) / 2  # running ones are the mean of all ranks
-    *_, steps, _, _, saved = found["asked"]["counts"]
-    assert (steps, saved) == (5, 1)  # stopped after 5 steps; saved once on the way
-    assert found["timed"] > 0
-    assert found["stopped validation"]
-    what = f"process {count} of {count} differs from that of the first process"
-    assert what in found["differing"]
 
 
 OF_SUITE, FURTHER_PARTS = (
@@ -379,10 +374,14 @@ def test_rows_without_targets_still_count_in_the_penalty():
         torch.testing.assert_close(one, other)
 
 
-def test_more_ranks_than_streams_are_refused():
+def test_too_many_ranks_and_settings_against_ranks_are_refused():
     ranks = ProcessGroup(Rank(0, ROWS + 1), "60s")
     with pytest.raises(errors.TrainingError, match="7 processes are too many; there are 6 streams"):
         trainer_of({}, ranks)
+    with pytest.raises(errors.SettingsError, match="cuda_graphs and accumulation cannot be"):
+        FittingSettings(cuda_graphs=True, accumulation=2)
+    with pytest.raises(errors.SettingsError, match="rank_timeout"):
+        RunSettings(rank_timeout="5steps")
 
 
 def test_shares_are_in_order_and_even():
@@ -473,10 +472,3 @@ def test_each_rank_has_a_gpu_of_its_own(two_gpus, monkeypatch):
     environment(monkeypatch, RANK="6", WORLD_SIZE="8", LOCAL_RANK="2", MASTER_ADDR="here")
     with pytest.raises(errors.DeviceError, match="no GPU for process 3 of this machine"):
         bind_device("auto")
-
-
-def test_graphs_and_accumulation_are_refused_with_ranks():
-    with pytest.raises(errors.SettingsError, match="cuda_graphs and accumulation cannot be"):
-        FittingSettings(cuda_graphs=True, accumulation=2)
-    with pytest.raises(errors.SettingsError, match="rank_timeout"):
-        RunSettings(rank_timeout="5steps")

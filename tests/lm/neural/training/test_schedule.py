@@ -82,15 +82,12 @@ def test_plateau_can_demand_a_minimum_gain_in_perplexity():
     assert rates_after(schedule, (1e6, False))[0] == [0.125]
 
 
-def test_halving_starts_and_ends_with_small_improvements():
+def test_halving_follows_small_improvements_and_returns_to_the_best():
     schedule = schedule_of(learning_rate=8.0, schedule="halving", min_improvement=1.01)
     found = [(nats, True) for nats in (6.0, 5.5, 5.46, 5.2, 5.0, 4.99)]
     rates, back = rates_after(schedule, *found[:5])
     assert rates == [8, 8, 4, 2, 1] and not any(back) and not schedule.is_used_up
     assert rates_after(schedule, found[5]) == ([0.5], [False]) and schedule.is_used_up
-
-
-def test_halving_returns_to_best_after_a_worse_validation():
     schedule = schedule_of(learning_rate=8.0, schedule="halving")
     rates, back = rates_after(schedule, (5.30, True), (5.52, False), (5.25, True))
     assert back == [False, True, False]

@@ -167,14 +167,11 @@ def test_hundred_signalled_shutdowns_crash_no_rank(ranks, models, busy):
             process.kill()
 
 
-def test_what_is_wrong_is_said_once(ranks):
+def test_errors_and_plans_are_shown_once(ranks, models):
     codes, _, said = ends(ranks("train", "--model", "ngram", "-o", "made"))
     assert codes == [2, 2]
     errors = [line for line in "".join(said).splitlines() if line.startswith("error")]
     assert errors == ["error: a model of kind ngram is trained in a single process"]
-
-
-def test_a_plan_is_shown_by_one_rank(ranks, models):
     codes, (out, other), _ = ends(ranks("train", models.text, "--dry-run", "--json"))
     assert codes == [0, 0] and other == ""
     assert json.loads(out)["settings"]["accumulation"]["value"] == 1

@@ -142,9 +142,21 @@ def test_its_run_goes_on_bit_by_bit(settings):
     assert all(torch.equal(one, other) for one, other in pairs)
 
 
-def test_early_stopping_takes_a_lower_accuracy_for_worse():
+def test_patience_follows_the_metric_once_it_has_moved(recwarn):
     fitted, _ = scripted([(found, 0.5) for found in (0.5, 0.9, 0.8, 0.7, 0.6)], patience=2)
     assert (fitted.stopped, fitted.steps, fitted.step, fitted.best) == ("early", 20, 10, 0.9)
+    fitted, _ = scripted([(0.5, 1.0), (0.9, 0.9), (0.9, 0.8), (0.9, 0.7), (0.9, 0.6)], patience=2)
+    assert (fitted.stopped, fitted.steps, fitted.step) == ("early", 20, 20)
+    still = [(0.0, loss) for loss in (1.0, 0.9, 0.8, 0.7, 0.6)]
+    fitted, _ = scripted([*still, (0.0, 0.6), (0.0, 0.6)], patience=2)
+    assert (fitted.stopped, fitted.steps, fitted.step) == ("early", 35, 35)
+    expected = ["the validation metric accuracy was 0 each time, so the loss chose the weights"]
+    assert [str(each.message) for each in recwarn] == expected
+
+    # From its first move on, the metric decides.
+    fitted, _ = scripted([*still[:3], (0.5, 0.9), (0.5, 0.8), (0.4, 0.7)], patience=2)
+    assert (fitted.stopped, fitted.steps, fitted.step) == ("early", 30, 25)
+    assert len(recwarn) == 1
 
 
 def test_without_blind_guess_only_non_numbers_are_faults():
@@ -173,24 +185,6 @@ def test_best_weights_are_the_maximum_in_the_order_of_metric_loss_and_time(seed)
     keys = [(accuracy, -loss, step) for step, (accuracy, loss) in enumerate(found, start=1)]
     assert fitted.step == 5 * max(keys)[2] and fitted.best == max(keys)[0]
     assert improved == [key == max(keys[: key[2]]) for key in keys]
-
-
-def test_a_tie_with_a_lower_loss_is_kept_and_does_not_renew_patience():
-    fitted, _ = scripted([(0.5, 1.0), (0.9, 0.9), (0.9, 0.8), (0.9, 0.7), (0.9, 0.6)], patience=2)
-    assert (fitted.stopped, fitted.steps, fitted.step) == ("early", 20, 20)
-
-
-def test_while_the_metric_has_not_moved_the_loss_decides_about_patience(recwarn):
-    still = [(0.0, loss) for loss in (1.0, 0.9, 0.8, 0.7, 0.6)]
-    fitted, _ = scripted([*still, (0.0, 0.6), (0.0, 0.6)], patience=2)
-    assert (fitted.stopped, fitted.steps, fitted.step) == ("early", 35, 35)
-    expected = ["the validation metric accuracy was 0 each time, so the loss chose the weights"]
-    assert [str(each.message) for each in recwarn] == expected
-
-    # From its first move on, the metric decides.
-    fitted, _ = scripted([*still[:3], (0.5, 0.9), (0.5, 0.8), (0.4, 0.7)], patience=2)
-    assert (fitted.stopped, fitted.steps, fitted.step) == ("early", 30, 25)
-    assert len(recwarn) == 1
 
 
 def test_ties_and_moves_survive_a_stored_state():

@@ -41,14 +41,11 @@ def alone():
     return [weights(events_of(seed)) for seed in (1, 2)]
 
 
-def test_runs_in_threads_give_the_weights_of_runs_alone(alone):
+def test_runs_in_threads_or_turns_give_the_weights_of_runs_alone(alone):
     assert not same(*alone)
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda number: weights(events_of(number % 2 + 1)), range(8)))
     assert all(same(each, alone[number % 2]) for number, each in enumerate(found))
-
-
-def test_runs_iterated_over_alternately_give_the_same(alone):
     runs = [events_of(seed) for seed in (1, 2)]
     last = ()
     for pair in zip(*runs, strict=True):

@@ -72,13 +72,10 @@ def test_a_damaged_file_is_refused_with_its_line(refused, here, content, what):
     refused(f"import {name} -o out", what)
 
 
-def test_a_model_is_not_replaced_by_a_file_that_is_none(refused, here, there):
-    shutil.copytree(there["ngram"], here / "m")
-    (here / "a.arpa").write_bytes(b"")
-    refused("import a.arpa -o m --overwrite", "a.arpa is not an ARPA file")
-
-
-def test_no_file_is_refused(refused):
+def test_no_file_is_refused_and_a_wrong_one_replaces_no_model(refused, here, there):
     refused("import a.arpa -o out", "cannot read a.arpa")
     refused("import . -o out", ". is a directory")
     refused("import - -o out", "standard input is not an ARPA file")
+    shutil.copytree(there["ngram"], here / "m")
+    (here / "a.arpa").write_bytes(b"")
+    refused("import a.arpa -o m --overwrite", "a.arpa is not an ARPA file")

@@ -80,10 +80,14 @@ def test_blocks_may_end_anywhere(block_bytes, tmp_path, monkeypatch):
         read(tmp_path, damaged)
 
 
-def test_words_end_at_ascii_white_space_alone(tmp_path):
+def test_words_end_at_ascii_white_space_and_keep_their_order(tmp_path):
     word = "b\u00a0\u2028\x0bb"
     symbols, _ = read(tmp_path, SMALL.replace("\tb", f"\t{word}").replace(" b", f" {word}"))
     assert symbols[2] == word
+    words = [f"w{number * 7919 % 1000}" for number in range(1000)]
+    lines = "".join(f"-1\t{word}\n" for word in ["<s>", *words, "</s>", "<unk>"])
+    symbols, levels = read(tmp_path, f"\\data\\\nngram 1=1003\n\\1-grams:\n{lines}\\end\\\n")
+    assert symbols == ["</s>", "<unk>", *words] and len(levels) == 1
 
 
 def test_minus_99_is_finite_and_minus_infinity_zero(tmp_path):
@@ -92,7 +96,7 @@ def test_minus_99_is_finite_and_minus_infinity_zero(tmp_path):
     assert levels[1].logprob_M.tolist()[:2] == [-math.inf, pytest.approx(-99 * LN10)]
 
 
-def test_missing_entries_get_kenlms_values_with_a_notice(tmp_path):
+def test_missing_entries_get_kenlms_values_and_first_markers_count(tmp_path):
     text = SMALL.replace("1=5", "1=2")
     for line in ("-1\t<unk>\n", "-99\t<s>\t-0.5\n", "-0.7\t</s>\n"):
         text = text.replace(line, "")
@@ -102,9 +106,6 @@ def test_missing_entries_get_kenlms_values_with_a_notice(tmp_path):
     assert symbols == ["</s>", "<unk>", "b", "a"]
     assert np.allclose(levels[0].logprob_M / LN10, [-100, -100, -0.5, -0.6, 0])
     assert levels[0].logbackoff_M[4] == 0 and len(levels[1]) == 3
-
-
-def test_the_first_of_two_markers_counts_with_a_notice(tmp_path):
     with pytest.warns(RnnlmWarning) as told:
         read(tmp_path, TOLERATED["</s> and <s> again"](SMALL))
     notices = [str(notice.message).partition("m.arpa, ")[2] for notice in told]
@@ -150,13 +151,6 @@ def test_words_may_be_read_in_lower_case(tmp_path):
     path.write_text(SMALL.replace("-0.6\ta\t", "-0.6\tB\t"))
     with pytest.raises(ModelError, match="line 10: two words become one .*; 'b' and 'B'; .*`low"):
         read_arpa(str(path), lowercase=True)
-
-
-def test_words_keep_the_order_of_the_file(tmp_path):
-    words = [f"w{number * 7919 % 1000}" for number in range(1000)]
-    lines = "".join(f"-1\t{word}\n" for word in ["<s>", *words, "</s>", "<unk>"])
-    symbols, levels = read(tmp_path, f"\\data\\\nngram 1=1003\n\\1-grams:\n{lines}\\end\\\n")
-    assert symbols == ["</s>", "<unk>", *words] and len(levels) == 1
 
 
 def compare_with_dictionary(path, seed):

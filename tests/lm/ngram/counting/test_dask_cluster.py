@@ -30,13 +30,10 @@ def test_nonsense_is_refused(address):
         check_address(address, "shared")
 
 
-def test_a_cluster_needs_a_shared_folder():
+def test_a_cluster_needs_a_shared_folder_and_a_package(monkeypatch):
     with pytest.raises(UsageError, match="need a shared folder") as raised:
         check_address("tcp://h:8786", None)
     assert raised.value.hint == 'add `temp="DIR"`, a folder on a shared file system'
-
-
-def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UsageError, match="clusters need the package distributed") as raised:
         check_address("tcp://h:8786", "shared")

@@ -132,14 +132,11 @@ def test_a_large_vocabulary_is_refused_while_the_text_is_read(many_words, comman
     assert 3 * 80 <= refused(command, many_words) < 3 * 200
 
 
-def test_only_words_of_the_vocabulary_need_memory(many_words):
+def test_vocabularies_alone_need_memory_and_known_ones_unread(many_words, monkeypatch):
     assert len(counted(many_words, TokenizerSettings(min_count=2))) == 2
     assert len(counted(many_words, TokenizerSettings(max_vocab=70))) == 2
     with pytest.raises(SettingsError, match="is too little"):
         counted(many_words, TokenizerSettings(max_vocab=90))
-
-
-def test_a_known_vocabulary_is_refused_before_the_text_is_read(many_words, monkeypatch):
     words = " ".join(f"word{n}" for n in range(5000))
     tokenizer = tokenizers.train(TokenizerSettings(), [Block([words], [])])
     monkeypatch.setattr(preparation, "pieces", None)

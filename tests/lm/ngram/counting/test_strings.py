@@ -58,14 +58,11 @@ def test_rare_ngrams_and_lower_orders_can_be_omitted(lines, order, min_count, hi
     assert found == expected
 
 
-def test_a_words_byte_order_is_not_its_number():
+def test_words_characters_and_bytes_are_counted_in_byte_order():
     assert counted(["b b b a"], 1) == [("</s>", 1), ("<s>", 1), ("a", 1), ("b", 3)]
     assert "".join(f"{ngram}\n" for ngram, _ in counted(["<r <t"], 2)) == (
         "</s>\n<r\n<r <t\n<s>\n<s> <r\n<t\n<t </s>\n"
     )
-
-
-def test_characters_bytes_and_a_given_tokenizer_are_counted():
     found = counted(["a b"], 2, tokenizer=TokenizerSettings("char"), highest_only=True)
     assert found == [("<s> a", 1), ("\\x20 b", 1), ("a \\x20", 1), ("b </s>", 1)]
     assert ("<0xC3> <0xA9>", 1) in counted(["é"], 2, tokenizer=TokenizerSettings("byte"))
@@ -73,13 +70,10 @@ def test_characters_bytes_and_a_given_tokenizer_are_counted():
     assert found == [("</s>", 2), ("<s>", 2), ("<unk>", 2), ("a", 2)]
 
 
-def test_unseen_words_that_a_tokenizer_spells_are_unknown():
+def test_unseen_spelled_and_lower_cased_reserved_words_are_unknown():
     tokenizer = make_tokenizer(["a b"])
     expected = counted(["a x y"], 2, tokenizer=tokenizer)
     assert counted(["a x y"], 2, tokenizer=tokenizer.spelling()) == expected
-
-
-def test_words_lower_cased_into_reserved_ones_are_unknown():
     found = counted(["<S> a"], 1, tokenizer=TokenizerSettings(lowercase=True))
     assert found == [("</s>", 1), ("<s>", 1), ("<unk>", 1), ("a", 1)]
 

@@ -112,14 +112,11 @@ def test_a_run_that_ends_while_it_writes(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_worker_that_sees_another_text_says_so(tmp_path):
+def test_a_worker_that_sees_another_text_or_folder_says_so(tmp_path):
     ids = written_ids(ids_of(random_text(3).sentences), tmp_path, 2)
     task, folder = task_of(ids, "0" * 64), str(tmp_path)
     with pytest.raises(TextError, match="finds another text"):
         run_task(task, folder=folder, journal_bytes=0, mark="", memory=MEMORY)
-
-
-def test_a_folder_that_is_behind_is_an_error(tmp_path):
     (tmp_path / "finished.jsonl").write_bytes(b"{}\n")
     ids = written_ids(np.zeros(3, np.uint16), tmp_path, 1)
     task, folder = task_of(ids, ""), str(tmp_path)

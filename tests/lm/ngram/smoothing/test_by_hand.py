@@ -84,28 +84,29 @@ def test_maximum_likelihood_skips_unseen_contexts_and_allows_zeros():
     assert model.logprob[C,] == -math.inf and model.logbackoff[A,] == -math.inf
 
 
-def test_stupid_backoff_pays_for_each_dropped_context_word():
+def test_stupid_backoff_pays_for_each_dropped_context_word_also_pruned():
     model = fit("stupid", TEXT, 4, order=3, backoff_factor=0.1)
     assert not model.smoothing.normalised
     assert model.p(A, (C, C)) == pytest.approx(0.1 * 0.1 * 2 / 5)  # never seen at all
     assert model.p(A, (A, B)) == pytest.approx(0.1 * 0.1 * 2 / 5)  # seen, but not with a after it
     assert model.p(B, (C, A)) == pytest.approx(0.1 * 1 / 2)
-
-
-def test_pruning_leaves_the_stupid_backoff_factor_unchanged():
     model = fit("stupid", TEXT, 4, prune=[0, 1])
     assert model.grams[1] == [(BEGIN, A)]
     for context in (A, BEGIN):
         assert model.p(B, (context,)) == pytest.approx(0.4 * 1 / 5)
 
 
-def test_backing_off_rescales_when_every_word_was_seen():
+def test_backing_off_rescales_seen_words_and_those_discounted_to_nothing():
     # V = 3, all seen; D of unigrams = 1/3: shares (2 - 1/3) / 6, (1 - 1/3) / 6, (3 - 1/3) / 6, in
     # all 5/6
     text = [[1], [2], [1]]
     model = fit("absolute", text, 3, interpolate=False)
     assert [model.p(word) for word in (1, 2, 0)] == pytest.approx([5 / 15, 2 / 15, 8 / 15])
     assert sum(map(fit("katz", text, 3).p, range(3))) == pytest.approx(1)
+    # bigrams 1 2 and 2 </s>: three times, t_4 = 0, so D_3 = 3
+    model = fit("mkn", [[1, 2], [1, 2], [1, 2], [1, 3], [1, 3], [4]], 6, interpolate=False)
+    assert model.smoothing.report()["discounts of order 2"][2] == 3
+    assert model.p(2, (1,)) == pytest.approx(np.exp(model.logbackoff[1,]) * model.p(2))
 
 
 def test_after_unknown_words_versatile_words_beat_frequent_ones():
@@ -114,13 +115,6 @@ def test_after_unknown_words_versatile_words_beat_frequent_ones():
     for name, likelier in (("kn", glasses), ("absolute", francisco)):
         model = fit(name, text, 10)
         assert max((francisco, glasses), key=lambda word: model.p(word, (7,))) == likelier
-
-
-def test_a_count_discounted_to_nothing_counts_as_unseen():
-    # bigrams 1 2 and 2 </s>: three times, t_4 = 0, so D_3 = 3
-    model = fit("mkn", [[1, 2], [1, 2], [1, 2], [1, 3], [1, 3], [4]], 6, interpolate=False)
-    assert model.smoothing.report()["discounts of order 2"][2] == 3
-    assert model.p(2, (1,)) == pytest.approx(np.exp(model.logbackoff[1,]) * model.p(2))
 
 
 @given(st.integers(0, 10_000), st.integers(1, 4), st.sampled_from([None, "0,1", "0,0,1"]))

@@ -29,15 +29,12 @@ def test_the_paper_s_example_comes_out():
     assert scaled[:3] == pytest.approx([0.7628, 1.706, 2.680], abs=5e-4)
 
 
-def test_by_hand_with_two_counts():
+def test_by_hand_with_two_counts_or_far_from_the_line():
     # Z_1 = 2 * 6 / 2 = 6 and Z_2 = 2 * 2 / (3 - 1) = 2: the slope is -log 3 / log 2, y(1) = 2 * 2 /
     # 6; x(1) = 2 * 2 / 6, too
     both, smoothed_R = simple_good_turing(np.array([1, 2]), np.array([6, 2]))
     assert both == pytest.approx(smoothed_R)
     assert both == pytest.approx([2 / 3, 3 * (2 / 3) ** np.log2(3)])
-
-
-def test_turings_estimate_is_kept_far_from_the_line():
     tally = {1: 100_000, 2: 10_000, 3: 6_000, 4: 4_000, 5: 3_000, 6: 1, 7: 1}
     both, smoothed_R = simple_good_turing(*arrays(tally))
     assert both[0] == pytest.approx(2 * 10_000 / 100_000) != pytest.approx(smoothed_R[0])

@@ -84,22 +84,16 @@ def test_no_other_weights_are_likelier():
             assert objective(fitted | {place: other}) < best
 
 
-def test_no_weight_becomes_zero_or_one():
+def test_weights_stay_between_their_bounds_also_without_held_out_words():
     for heldout in ([[A, B], [A]] * 1000, [[C, C, C]] * 1000):
         weights_NB = fit("jelinek-mercer", TEXT, 4, heldout=heldout).smoothing.weights_NB
         assert ((weights_NB[:, 1:] > 0) & (weights_NB[:, 1:] < 1)).all()
-
-
-def test_empty_buckets_get_weights_between_their_neighbours():
     contexts_T = np.repeat([1, 4], 100)  # buckets 1 and 3; 2, 4 and 5 stay empty
     ngrams_T = np.repeat([0, 1, 0, 2], 50)
     heldout = HeldoutCounts(ngrams_T[None], contexts_T[None], 1000, np.ones_like(ngrams_T))
     [weights_B] = fitted_weights(heldout, 6)
     assert weights_B[2] == pytest.approx((weights_B[1] + weights_B[3]) / 2)
     assert weights_B[4] == weights_B[5] == weights_B[3]
-
-
-def test_an_order_without_held_out_words_mixes_half():
     weights_NB = fit("jelinek-mercer", [[1, 2, 3, 4, 5]], 6, 4, heldout=[[]]).smoothing.weights_NB
     assert (weights_NB[2:, 1:] == 0.5).all()
 

@@ -20,13 +20,10 @@ def shares_of(tally: dict[int, int]):
     return shares, katz, " ".join(str(each.message) for each in caught)
 
 
-def test_sensible_good_turing_counts_give_no_notice():
+def test_only_turing_counts_above_raw_are_replaced_with_a_notice():
     shares, katz, said = shares_of({1: 120, 2: 40, 3: 24, 4: 13, 5: 15, 6: 5, 7: 11})
     assert not said and katz.report()["counts of order 2"]["1"] < 1
     assert shares.seen_M.sum() + shares.left_H[0] == pytest.approx(1) and shares.left_H[0] > 0
-
-
-def test_smoothed_counts_replace_turing_counts_above_raw():
     # 3* = 4 * 5000 / 2000 > 3 by Turing, far from the line
     _, katz, said = shares_of({1: 100_000, 2: 10_000, 3: 2_000, 4: 5_000, 5: 100, 6: 50, 7: 20})
     assert "order 2: Turing's estimates are not below" in said

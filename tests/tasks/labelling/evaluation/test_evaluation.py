@@ -76,14 +76,11 @@ def test_named_and_loaded_models_answer_alike(tagger):
     assert differences["2", "f1"] == 0
 
 
-def test_words_with_too_many_sounds_count_as_wrong(speller):
+def test_labels_never_learned_are_named_and_count_as_wrong(speller):
     told = "memory: 1 of 4 words need more than 2 sounds per letter; they count as wrong"
     with pytest.warns(RnnlmWarning, match=told):
         data = labelled_data(speller, pairs([*LETTERS, ("b", "B AA K")]), "memory")
     assert (data.labels[0] == -1).all() and data.examples[3].word_labels == (("B", "AA", "K"),)
-
-
-def test_labels_that_no_column_has_are_named_once(speller):
     told = "memory: 3 of the labels do not occur in the training data; they count as wrong: "
     with pytest.warns(RnnlmWarning, match=rf"{told}'IY' \(2\), 'ZH' \(1\)"):
         labelled_data(speller, pairs([("bb", "IY ZH"), ("b", "IY")]), "memory")
@@ -98,14 +95,11 @@ def test_no_lemma_counts_as_unseen(recwarn):
     assert not recwarn.list
 
 
-def test_data_without_labels_per_letter_have_no_loss(model):
+def test_unknown_labels_have_no_loss_and_other_columns_are_refused(model):
     rows = [(words, ["B-other"] * len(words), intent) for words, _, intent in VALID]
     with pytest.warns(RnnlmWarning, match="'B-other'"):
         found = evaluate(model, labelled(rows, "tagging"))
     assert found.loss_nats is None and found.columns[0].accuracy == 0
-
-
-def test_other_columns_than_those_learned_are_refused(model):
     with pytest.raises(UsageError, match="the data has slots, intent; the model predicts slots"):
         evaluate(model, labelled(VALID, "tagging", both=True))
 
@@ -133,8 +127,7 @@ def test_settings_of_language_and_label_models_are_distinguished(model, tagger):
 @pytest.mark.parametrize("ask", [
     lambda model: list(generate(model)), lambda model: adapt(model, "cache"),
     lambda model: next_words(model, "go"), lambda model: likeliest(model),
-    lambda model: score_pairs(model, []),
-    lambda model: rnnlm.mix([model, "demo"], "none"),
+    lambda model: score_pairs(model, []), lambda model: rnnlm.mix([model, "demo"], "none"),
 ])  # fmt: skip
 def test_language_model_functions_name_other_kinds_of_model(tagger, ask):
     what = r"is (not a language model; it is )?a tagger; (rnnlm \w+ needs .*)?rnnlm tag -m"

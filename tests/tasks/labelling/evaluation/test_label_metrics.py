@@ -68,24 +68,20 @@ def test_slots_have_metrics_of_words_spans_and_sentences():
     assert found.pop("by_type") == expected
     assert found == {
         "task": "tagging", "column": "slots", "scheme": "bio", "mode": "conlleval", "sentences": 2,
-        "words": 5, "words_unknown": 1,
-        "accuracy": 0.8, "accuracy_known": 1, "accuracy_unknown": 0, "precision": 0.5,
-        "recall": 0.5, "f1": 0.5,
-        "macro_f1": pytest.approx(1 / 3), "exact_match": 0.5, "ece": pytest.approx(0.1),
-        "unseen_labels": {"B-day": 1}, "unseen_count": 1,
+        "words": 5, "words_unknown": 1, "accuracy": 0.8, "accuracy_known": 1, "accuracy_unknown": 0,
+        "precision": 0.5, "recall": 0.5, "f1": 0.5, "macro_f1": pytest.approx(1 / 3),
+        "exact_match": 0.5, "ece": pytest.approx(0.1), "unseen_labels": {"B-day": 1},
+        "unseen_count": 1,
     }  # fmt: skip
 
 
-def test_single_label_texts_have_accuracy_and_macro_f1():
+def test_texts_of_one_or_several_labels_have_their_metrics():
     found = figures(INTENT)
     assert (found["accuracy"], found["macro_f1"]) == pytest.approx((1 / 2, (2 / 3 + 0) / 2))
     assert {
         "f1", "exact_match", "words", "mode", "ece", "unseen_labels", "word_error_rate",
     }.isdisjoint(found)  # fmt: skip
     assert found["sentences"] == 2 and list(found["by_type"]) == ["fare", "flight"]
-
-
-def test_multi_label_metrics_ignore_label_order():
     found = figures(TOPICS)
     assert (found["exact_match"], found["f1"]) == pytest.approx((2 / 3, 2 * 3 / (4 + 3)))
     assert (found["precision"], found["recall"]) == pytest.approx((3 / 4, 1))
@@ -96,8 +92,7 @@ def test_multi_label_metrics_ignore_label_order():
 def test_letters_to_sounds_have_error_rates():
     assert figures(SOUNDS) == {
         "task": "tagging", "column": "", "scheme": "none", "sentences": 2, "words": 0,
-        "by_type": {},
-        "word_error_rate": 1 / 2, "symbol_error_rate": 1 / 5,
+        "by_type": {}, "word_error_rate": 1 / 2, "symbol_error_rate": 1 / 5,
     }  # fmt: skip
     labels = ([["K", "AE", "T"]], [["K", "_", "T"]])
     given = {"references": PRONUNCIATIONS[:1], "symbols": GUESSES[:1]}
@@ -149,11 +144,6 @@ def test_metrics_by_label_worked_out_by_hand():
     assert CountedMetric(counts, macro_f1).value == pytest.approx((1 + 1 / 2 + 0) / 3)
 
 
-def test_known_words_of_another_text_are_an_error():
-    with pytest.raises(UsageError, match="and the labels have different lengths"):
-        accuracy_counts(TAGS, GUESSED, [[True], [True], []])
-
-
 def random_labels(
     seed: int, prefixes: str, count: int = 400, types: str = "XYZ"
 ) -> tuple[list[list[str]], list[list[str]]]:
@@ -196,14 +186,11 @@ def test_spans_are_evaluated_as_in_training(scheme, labels):
         assert spans(sentence, scheme) == expected
 
 
-def test_bioes_becomes_bio_before_it_is_counted():
+def test_bioes_is_counted_as_bio_and_an_orphan_i_begins_a_span():
     gold, predicted = random_labels(5, "BIOES")
     both = json.dumps([gold, predicted]).replace("S-", "B-").replace("E-", "I-")
     expected = label_spans.conlleval(*json.loads(both))
     assert counters(span_counts(gold, predicted, "bioes")) == expected
-
-
-def test_an_orphan_i_begins_a_span():
     labels = "O I-LOC I-LOC I-PER B-PER O".split()
     assert spans(labels, "bio") == [Span("LOC", 1, 3), Span("PER", 3, 4), Span("PER", 4, 5)]
 
@@ -220,37 +207,30 @@ def test_metrics_of_spans_worked_out_by_hand():
     assert (per.right, per.predicted, per.gold) == (1, 2, 3)
     assert (per.precision, per.recall, per.f1) == pytest.approx((1 / 2, 1 / 3, 2 / 5))
     assert list(by_class(counts)) == ["LOC", "ORG", "PER"] and by_class(counts)["ORG"].recall == 0
-
-
-def test_metrics_without_spans_are_zero_like_conlleval():
     assert CountedMetric(span_counts([["O"]], [["O"]], "bio"), f1).value == 0
 
 
-def test_labels_that_are_no_spans_are_an_error():
+def test_labels_that_do_not_fit_are_an_error():
     with pytest.raises(UsageError, match="labels of scheme none are not spans"):
         spans(["NOUN"], "none")
-
-
-def test_labels_of_other_sentences_are_an_error():
     with pytest.raises(UsageError, match="1 gold sentences and 2 predicted"):
         span_counts([["O"]], [["O"], ["O"]], "bio")
     with pytest.raises(UsageError, match="sentence 2 has 1 gold labels and 2 predicted"):
         span_counts([["O"], ["O"]], [["O"], ["O", "O"]], "bio")
+    with pytest.raises(UsageError, match="and the labels have different lengths"):
+        accuracy_counts(TAGS, GUESSED, [[True], [True], []])
 
 
 LABELS = ["N N N V".split(), "V V A".split()]
 CONFUSED = ["N V V V".split(), "V N X".split()]
 
 
-def test_matrix_counts_predictions_for_each_gold_label():
+def test_matrix_counts_predictions_and_joins_the_rarest_labels():
     found = confusion(LABELS, CONFUSED)
     assert found.labels == ("N", "V", "A", "X")  # X is predicted only
     assert found.counts_KK.tolist() == [[1, 2, 0, 0], [1, 2, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
     assert found.most_frequent() == [("N", "V", 2), ("V", "N", 1), ("A", "X", 1)]
     assert found.most_frequent(1) == [("N", "V", 2)]
-
-
-def test_the_rarest_labels_can_be_one():
     joined = confusion(LABELS, CONFUSED).joined(3)
     assert joined.labels == ("N", "V", OTHERS)
     assert joined.counts_KK.tolist() == [[1, 2, 0], [1, 2, 0], [0, 0, 1]]
@@ -281,9 +261,6 @@ def test_expected_calibration_error_worked_out_by_hand():
     one of the two is right."""
     error = ece([[1, 0], [1, 1], [0, 1]], [[0.95, 0.97], [1.0, 0.5], [0.6, 0.55]])
     assert error == pytest.approx((abs(2 - 2.92) + abs(1 - 0.5) + abs(1 - 1.15)) / 6)
-
-
-def test_perfectly_calibrated_labels_have_no_error():
     assert ece([[1, 1, 1, 0]], [[0.75] * 4]) == pytest.approx(0)
     assert ece([[0, 1]], [[0.0, 1.0]]) == 0
     assert ece([[]], [[]]) is None

@@ -89,15 +89,12 @@ def test_likelihoods_equal_plain_em_and_only_rise():
     assert sum(map(math.exp, found.log_probabilities.values())) == pytest.approx(1.0)
 
 
-def test_letters_with_zero_to_two_symbols_are_found():
+def test_letters_with_zero_to_two_symbols_are_found_ties_at_the_earliest():
     others = [("box", "BOKS"), ("sex", "SEKS"), ("ox", "OKS"), ("bob", "BOB"), ("see", "SE")]
     labels = [" ".join(each) for each in align([*SHOES, *others]).labels]
     assert labels[0] == "S _ _ U _"
     assert labels[2] == "S _ _ A F" and labels[4] == "B U S _ _" and labels[6] == "U _ U"
     assert labels[10:] == ["B O K+S", "S E K+S", "O K+S", "B O B", "S E _"]
-
-
-def test_ties_go_to_alignments_with_earliest_symbols():
     found = align([("ll", "L"), ("aaa", "X"), ("eeee", "EE")])
     assert [" ".join(labels) for labels in found.labels] == ["L _", "X _ _", "E E _ _"]
 
@@ -125,15 +122,12 @@ def test_long_words_do_not_underflow():
     assert -1e5 < found.log_likelihoods[0] < found.log_likelihoods[1] < 0
 
 
-def test_learned_alignment_extends_to_new_pairs_and_letters():
+def test_learned_alignments_extend_to_new_pairs_and_join_into_symbols():
     learned = align(SHOES)
     assert align_more(learned, SHOES).labels == learned.labels
     more = align_more(learned, [("schusch", "SUS"), ("ähä", "QHQ"), ("h", "ABC")])
     assert more.labels[:2] == (("S", "_", "_", "U", "S", "_", "_"), ("Q", "H", "Q"))
     assert more.skipped == (2,) and more.log_likelihoods == ()
-
-
-def test_labels_join_back_into_symbols_of_any_length():
     pairs = [(["c", "h", "e", "x"], ["CH", "EH", "K", "S"]), (["ch", "x"], ["CH", "K", "S"])]
     assert [join(labels) for labels in align(pairs).labels] == [symbols for _, symbols in pairs]
     assert join(["S", "_", "K+S"]) == ["S", "K", "S"]

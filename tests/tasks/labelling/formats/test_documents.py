@@ -60,14 +60,7 @@ def test_labels_go_into_a_field_misc_or_comment(tmp_path):
     assert second.with_labels({"upos": ["X"]}) == "1\tHi\thi\tX\tUH\t_\t_\t_\t_\t_\n \n# the end"
 
 
-def test_comments_behind_the_last_sentence_are_no_words(tmp_path):
-    content = "EU NNP\nsays VBZ\n\nall DT\n\n# of nobody\n"
-    _, last = documents(tmp_path / "data", content, "columns")
-    assert last.words == ("all",)
-    assert last.with_labels({"2": ["X"]}) == "all X\n\n# of nobody\n"
-
-
-def test_a_label_replaces_or_adds_its_numbered_column(tmp_path):
+def test_a_label_replaces_or_adds_its_column_and_leaves_comments(tmp_path):
     first, second = documents(tmp_path / "data", COLUMNS, "columns")
     expected = COLUMNS.split("all")[0].replace("B-ORG", "X").replace("VBZ O", "VBZ Y")
     assert first.with_labels({"3": ["X", "Y"]}) == expected
@@ -76,6 +69,10 @@ def test_a_label_replaces_or_adds_its_numbered_column(tmp_path):
     assert only.words == ("b c", "e")
     labels = {"1": ["X Y", "Z"], "ner": ["O", "a\tb"]}
     assert only.with_labels(labels) == "X Y\tb c\tO\nZ\te\ta\\tb\n"
+    content = "EU NNP\nsays VBZ\n\nall DT\n\n# of nobody\n"
+    _, last = documents(tmp_path / "data", content, "columns")
+    assert last.words == ("all",)
+    assert last.with_labels({"2": ["X"]}) == "all X\n\n# of nobody\n"
 
 
 def test_a_table_keeps_its_other_columns_and_header(tmp_path):

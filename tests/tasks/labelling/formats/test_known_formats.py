@@ -27,8 +27,12 @@ DAMAGED = {
 }  # fmt: skip
 
 
-def test_the_setting_names_all_formats():
+def test_formats_are_named_ordered_and_have_damaged_files():
     assert {*get_args(Format)} == {"auto", *FORMATS}
+    assert list(FORMATS)[-1] == "columns"
+    never = LabelFormat("").fits
+    recognised = {name for name, format in FORMATS.items() if format.fits is not never}
+    assert recognised == {*DAMAGED}
 
 
 def test_each_format_of_words_can_be_tagged_or_is_an_exception():
@@ -41,16 +45,6 @@ def test_each_format_of_words_can_be_tagged_or_is_an_exception():
     (option,) = [option for option in tag.command.params if option.name == "form"]
     for name in can_be_tagged:
         assert name in option.help
-
-
-def test_columns_are_the_last_format_that_is_tried():
-    assert list(FORMATS)[-1] == "columns"
-
-
-def test_each_format_recognised_by_its_lines_has_a_damaged_file():
-    never = LabelFormat("").fits
-    recognised = {name for name, format in FORMATS.items() if format.fits is not never}
-    assert recognised == {*DAMAGED}
 
 
 @pytest.mark.parametrize("name", DAMAGED)

@@ -68,8 +68,13 @@ def test_formats_of_text_labels_are_detected_by_content(read, content, format, n
     assert text.format == format
 
 
-def test_words_named_like_columns_make_no_table(read):
+def test_words_may_be_number_signs_or_named_like_columns(read):
     assert read("text\tO\nsentence\tB-X\n\na\tO\n").format == "columns"
+    (example, *_) = read(TAGGED.replace("we O", "# O")).examples
+    assert example.words == ("#", "saw", "bob", "smith")
+    assert read(TAGGED.replace("we O", "#we O")).examples[0].words[0] == "#we"
+    for content in ("# licence = CC0\n\n" + CONLLU, CONLLU + "# the end\n\n"):
+        assert read(content).content_hash == read(CONLLU).content_hash
 
 
 @pytest.mark.parametrize("name", ["x", "x.tsv", "x.csv"])
@@ -84,18 +89,22 @@ def test_numbers_name_the_columns_of_a_table_without_a_header(read, name):
     assert [each.text_labels for each in found.examples] == [("b",), ("a",)]
 
 
-def test_a_text_behind_its_label_needs_a_tab(read):
+def test_unrecognised_columns_name_the_settings_to_give(read):
     with pytest.raises(TextError, match="not recognised.*a tab separates a text from its label"):
         read("1 good\n0 bad\n", "text")
+    with pytest.raises(TextError, match="has 'O' in the last column.*`label_column=2`"):
+        read(TAGGED.replace("\n", " O\n").replace("\n O\n", "\n\n"))
+    swapped = "\n".join(" ".join(reversed(line.split())) for line in TAGGED.split("\n"))
+    with pytest.raises(TextError, match="which column.*`column=2` and `label_column=1`, or `col"):
+        read(swapped)
+    named = read(swapped, column="2", label_column="1")
+    assert named.content_hash == read(TAGGED).content_hash
 
 
-def test_numbers_may_be_names_in_a_header(read):
+def test_label_columns_are_named_numbered_or_of_conllu(read):
     text = read("text\t2\nfly me\tO X\n", column="text", label_column="2")
     assert text.examples[0].word_labels == (("O", "X"),)
     assert read("text\t2\nfly me\tO X\n", name="x.tsv", label_column="2").word_columns == ("2",)
-
-
-def test_conllu_fields_and_comments_are_label_columns(read):
     text = read(CONLLU, column="lemma", label_column="xpos,feats", sentence_label_column="mood")
     (example,) = text.examples
     assert (text.word_columns, text.text_columns) == (("xpos", "feats"), ("mood",))
@@ -177,14 +186,6 @@ def test_comments_are_no_words(read, comment, tab):
     assert [commented.split("\n")[number - 1].split()[0] for number in numbers[:2]] == ["we", "he"]
 
 
-def test_a_number_sign_may_be_a_word(read):
-    (example, *_) = read(TAGGED.replace("we O", "# O")).examples
-    assert example.words == ("#", "saw", "bob", "smith")
-    assert read(TAGGED.replace("we O", "#we O")).examples[0].words[0] == "#we"
-    for content in ("# licence = CC0\n\n" + CONLLU, CONLLU + "# the end\n\n"):
-        assert read(content).content_hash == read(CONLLU).content_hash
-
-
 @pytest.mark.parametrize("odd", ["0", "o", "PER"])
 def test_a_few_odd_labels_leave_the_spans(read, odd):
     content = TAGGED.replace("he O", f"he {odd}", 1)
@@ -212,19 +213,6 @@ def test_words_stand_behind_their_numbers(read, first):
         numbered.append("".join(f"{number} {line}\n" for number, line in lines))
     text = read("\n".join(numbered))
     assert text.content_hash == read(TAGGED).content_hash and text.word_columns == ("3",)
-
-
-def test_labels_before_their_words_are_not_taken_for_words(read):
-    swapped = "\n".join(" ".join(reversed(line.split())) for line in TAGGED.split("\n"))
-    with pytest.raises(TextError, match="which column.*`column=2` and `label_column=1`, or `col"):
-        read(swapped)
-    named = read(swapped, column="2", label_column="1")
-    assert named.content_hash == read(TAGGED).content_hash
-
-
-def test_a_last_column_of_one_value_names_another_one(read):
-    with pytest.raises(TextError, match="has 'O' in the last column.*`label_column=2`"):
-        read(TAGGED.replace("\n", " O\n").replace("\n O\n", "\n\n"))
 
 
 def test_words_without_blank_lines_are_said_to_be_one_sentence(read):

@@ -77,12 +77,9 @@ def test_other_labels_are_no_spans(labels):
     assert all(mask.all() for mask in schemes.allowed(labels.split(), "none"))
 
 
-def test_names_of_one_kind_need_no_type():
+def test_the_majority_decides_the_scheme_and_one_kind_needs_no_type():
     assert schemes.detect_scheme(["B I O".split()]) == "bio"
     assert schemes.convert("B I O B".split(), "bio", "bioes") == "B E O S".split()
-
-
-def test_the_majority_decides_the_scheme_despite_unopened_spans():
     rows = [label.split() for label in ("B-X I-X O", "B-X O B-X", "O I-X O")]
     with pytest.warns(RnnlmWarning, match="1 of 4 spans do not begin as in BIO"):
         assert schemes.detect_scheme(rows) == "bio"

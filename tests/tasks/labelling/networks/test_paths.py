@@ -57,12 +57,9 @@ def test_n_best_equal_a_list_of_all_paths(scores_TBK, chain, constraints, indepe
         assert (labels_nTB[:, length:, row] == -1).all()
 
 
-def test_equal_scores_give_different_sequences():
+def test_equal_scores_give_all_sequences_and_forbidden_ones_none(scores_TBK):
     labels_nTB, score_nB = nbest_paths(torch.zeros(3, 1, K), torch.tensor([3]), None, K**3)
     assert len(set(map(tuple, labels_nTB[:, :, 0].tolist()))) == K**3 and not score_nB.any()
-
-
-def test_a_row_allowing_no_sequence_has_no_paths(scores_TBK):
     forbidding = (np.zeros(K, bool), np.ones(K, bool), np.ones((K, K), bool))
     chain = INDEPENDENT.constrained(forbidding)
     (labels_TB,), (score_B,) = nbest_paths(scores_TBK, LENGTHS, chain, 1)

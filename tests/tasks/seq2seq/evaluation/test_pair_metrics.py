@@ -39,7 +39,7 @@ def word_by_word(model, source, target):
     return total, len(ids)
 
 
-def test_perplexity_is_that_of_reading_word_by_word(model):
+def test_perplexity_and_bits_are_of_reading_word_by_word(model):
     found = evaluate(model, parallel_text(ROWS)).to_dict()
     logprobs, tokens = zip(*(word_by_word(model, *row) for row in ROWS), strict=True)
     assert found["logprob_nats"] == pytest.approx(sum(logprobs), abs=1e-4)
@@ -48,9 +48,6 @@ def test_perplexity_is_that_of_reading_word_by_word(model):
     assert found["ppl_token"] == pytest.approx(math.exp(-sum(logprobs) / sum(tokens)), rel=1e-5)
     assert found["ppl_word"] == pytest.approx(math.exp(-sum(logprobs) / (11 + 4)), rel=1e-5)
     assert found["bits_per_char"] is None and found["closed_vocabulary"]  # "noire" is unknown
-
-
-def test_bits_per_character_count_lines_and_their_ends(model):
     found = evaluate(model, parallel_text(ROWS[:2])).to_dict()
     assert found["bits_per_char"] == pytest.approx(
         -found["logprob_nats"] / math.log(2) / (len(ROWS[0][1]) + len(ROWS[1][1]) + 2)
