@@ -6,7 +6,7 @@ its first character (:func:`rnnlm.text.named_columns.detect_format`).
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -82,19 +82,31 @@ class LabelFormat:
 # ---- How each is recognised.
 
 
+def _are_most(lines: Sequence[str], fits: Callable[[str], object]) -> bool:
+    return sum(bool(fits(line)) for line in lines) > len(lines) / 2
+
+
+# A word: ten columns, of which the first is its number and the seventh the number of its head.
+_CONLLU_WORD = re.compile(r"[0-9]+([-.][0-9]+)?(\t[^\t]*){5}\t([0-9]+|_)?(\t[^\t]*){3}")
+
+
 def _has_words_of_conllu(sample: Sample) -> bool:
-    rows = [line.split("\t") for line in sample.lines]
-    whole = [cells for cells in rows if len(cells) == len(conllu.FIELDS)]
-    return any(re.fullmatch(r"[0-9]+([-.][0-9]+)?", cells[0]) for cells in whole)
+    # A short sentence has more comments than words.
+    words = [line for line in sample.lines if not line.startswith("#")]
+    return _are_most(words, _CONLLU_WORD.fullmatch)
 
 
 def _fits_fasttext(sample: Sample) -> bool:
-    words = split_words(sample.lines[0])
-    return sample.level == "text" and any(word.startswith(PREFIX) for word in words)
+    def is_labelled(line: str) -> bool:
+        return any(word.startswith(PREFIX) for word in split_words(line))
+
+    # Most texts may have none of several labels.
+    has_multi_label = sample.settings.multi_label and any(map(is_labelled, sample.lines))
+    return has_multi_label or _are_most(sample.lines, is_labelled)
 
 
 def _fits_trees(sample: Sample) -> bool:
-    return sum(map(trees.is_tree, sample.lines)) > len(sample.lines) / 2
+    return _are_most(sample.lines, trees.is_tree)
 
 
 def _fits_tsv(sample: Sample) -> bool:
@@ -130,9 +142,8 @@ def _is_table(lines: list[str], settings: LabelledSettings) -> bool:
 def _fits_columns(sample: Sample) -> bool:
     """Return whether each line is a word and its labels. These are sentences of them, or a word a
     line."""
-    return sample.level == "word" and (
-        "\t" in sample.lines[0] or line_formats.has_columns(sample.lines)
-    )
+    has_columns = "\t" in sample.lines[0] or line_formats.has_columns(sample.lines)
+    return sample.level == "word" and has_columns and not _fits_trees(sample)
 
 
 LABELLED = 0.9  # the share of words with known labels that shows columns

@@ -159,9 +159,10 @@ def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
             # For an empty file any format will do: reading it reports that it is empty.
             return "fasttext" if level == "text" else "columns"
         sample = Sample(source, first_lines, settings, level)
-        fitting = next((name for name, format in FORMATS.items() if format.fits(sample)), None)
-        if fitting is not None:
-            return fitting
+        fitting = [name for name, format in FORMATS.items() if format.fits(sample)]
+        if fitting:
+            # A format of the other level is only named in the error about it.
+            return next((name for name in fitting if level in FORMATS[name].levels), fitting[0])
         which = "format columns has a word and its labels on each line"
         if level == "text":
             which = "in a table, a tab separates a text from its label"

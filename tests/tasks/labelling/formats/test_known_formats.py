@@ -15,13 +15,15 @@ from rnnlm.text.lines import lines_with_ends
 
 NOT_TAGGED: set[str] = set()  # formats of words that `rnnlm tag` cannot write labels into
 
+WORD = "1\ta\t_\tX\t_\t_\t_\t_\t_\t_\n"  # of CoNLL-U
+
 # A file of each format with one fault: the level of its labels, and the message.
 DAMAGED = {
     "conllu": (
-        "1\ta\t_\tX\t_\t_\t_\t_\t_\t_\n2\tb\t_\tY\t_\t_\t_\t_\n\n", "word", "line 2: 8 columns"
+        f"{WORD}2\tb\t_\tY\t_\t_\t_\t_\n\n{WORD}", "word", "line 2: 8 columns"
     ),
     "trees": ("(1 (2 a) (2 b))\n(1 (2 a) (2 b)\n", "text", "line 2, column 1: this bracket is not"),
-    "fasttext": ("__label__a one\ntwo\n", "text", "line 2: no label"),
+    "fasttext": ("one\n__label__b two\n__label__a one\n", "text", "line 1: no label"),
     "tsv": ("text\ttags\none two\tA B\nthree four\tA\n", "word", "line 3: 2 words and 1 label"),
     "columns": ("one A\ntwo B\nthree\nfour A\n\n", "word", "line 3: 1 column"),
 }  # fmt: skip
@@ -56,6 +58,23 @@ def test_a_fault_is_an_error_and_not_another_format(tmp_path, name):
     assert reading.detect_format(str(file), settings, level) == name
     with pytest.raises(TextError, match=message):
         reading.read_labelled([file], settings, level)
+
+
+TEN = "\t".join(["id", "text", "label", *"abcdefg"]) + "\n"  # and rows that look like CoNLL-U
+
+
+@pytest.mark.parametrize("level, content, expected", [
+    ("text", TEN + "".join(f"{n}\ta b\tX\t\t\t\t{n}\t\t\t\n" for n in range(9)), "tsv"),
+    ("word", TEN + "".join(f"{n}\ta b\tX Y" + "\tx" * 7 + "\n" for n in range(9)), "tsv"),
+    ("word", "a X\nb Y\nc Z\n" + WORD, "columns"),
+    ("word", "(1 (2 a) (2 b))\n" * 2, "trees"),
+])  # fmt: skip
+def test_most_lines_and_the_task_decide(tmp_path, level, content, expected):
+    (tmp_path / "table.tsv").write_text(content)
+    file = str(tmp_path / "table.tsv")
+    assert reading.detect_format(file, LabelledSettings(), level) == expected
+    if level == "word":
+        assert reading.detect_document_format(file, LabelledSettings(), "XYZ") != "conllu"
 
 
 # ---- A format that is only entered in the table: `word/TAG`, as in the Brown corpus.
