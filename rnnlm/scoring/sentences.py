@@ -31,6 +31,7 @@ from rnnlm.text.named_columns import (
     InputTable,
     column_named,
     detect_format,
+    new_names,
     open_table,
     text_column,
     why_no_text,
@@ -48,7 +49,6 @@ OWN = frozenset({
     "entropy_bits", "log10_frequency", "region",
     "region_index", "next", "probability", "model",
 })  # fmt: skip
-PREFIX = "input_"  # of a carried column that has the name of one of ours
 
 
 class CarriedColumns:
@@ -118,17 +118,7 @@ class CarriedColumns:
 
 def _renamed(names: Sequence[str]) -> dict[str, str]:
     """Return the names in the result for these names, with a notice of those that differ."""
-    shown: dict[str, str] = {}
-    for name in names:
-        # Unlike ours, and unlike the other columns.
-        new_name = without_halves(name)
-        while (
-            new_name in OWN
-            or (new_name != name and new_name in names)
-            or new_name in shown.values()
-        ):
-            new_name = PREFIX + new_name
-        shown[name] = new_name
+    shown = new_names(names, OWN)
     changed = [f"{name} to {new_name}" for name, new_name in shown.items() if new_name != name]
     if changed:
         notice(f"columns named like a score are renamed in the result: {', '.join(changed)}")

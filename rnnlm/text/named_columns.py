@@ -225,6 +225,25 @@ def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
     )
 
 
+# ---- Columns of the input beside those that a result adds.
+
+
+def new_names(
+    names: Collection[str], taken: Collection[str], prefix: str = "input_"
+) -> dict[str, str]:
+    """Return the names of columns in a result in which others are `taken`: a name that would be
+    there twice gets the prefix, as often as it takes to make it different."""
+    used = {*names, *taken}
+    renamed = {}
+    for name in names:
+        new_name = tables.without_halves(name)
+        while new_name in taken or (new_name != name and new_name in used):
+            new_name = prefix + new_name
+        used.add(new_name)
+        renamed[name] = new_name
+    return renamed
+
+
 LONGEST_NAME = 3  # words, in the name of a column that stands alone
 QUOTED = 40  # characters
 

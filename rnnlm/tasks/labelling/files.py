@@ -14,7 +14,14 @@ from rnnlm.storage.files.reading import shown_name
 from rnnlm.tasks.labelling.data import FORMAT, PLAIN, SOUNDS, Codec
 from rnnlm.tasks.labelling.evaluation.results import ClassifiedText, TaggedSentence
 from rnnlm.tasks.labelling.formats.conllu import EMPTY
-from rnnlm.tasks.labelling.formats.documents import LINE_OF, RAW, DocumentSentence, raw_sentence
+from rnnlm.tasks.labelling.formats.documents import (
+    LINE_OF,
+    PREDICTED,
+    RAW,
+    REASON,
+    DocumentSentence,
+    raw_sentence,
+)
 from rnnlm.tasks.labelling.formats.example import LABEL_SEPARATOR, LabelledSettings, labels_in
 from rnnlm.tasks.labelling.formats.labelled_tables import words_of
 from rnnlm.tasks.labelling.formats.reading import detect_document_format, open_document, written_as
@@ -28,6 +35,7 @@ from rnnlm.text.named_columns import (
     KINDS,
     USUAL_TEXT,
     USUAL_WORDS,
+    new_names,
     open_table,
     text_column,
     text_or_reason,
@@ -239,8 +247,8 @@ def _spelled(
 # ---- Files of texts classified: lines of text or tables, each text with its labels and the other
 # columns of its row.
 
+NODE = "node"
 RANK = "rank"
-REASON = "reason"  # the column that says why a row has no labels
 Row = Mapping[str, Any]
 
 
@@ -282,36 +290,44 @@ def labelled_rows(
     with_nodes: bool = False,
 ) -> Iterator[Row]:
     """Yield the row of a text with its label and the label's probability for each of the model's
-    columns `names`. A column of the row that has that name stays, and "predicted_" comes before the
-    name of the new one. top: the number of rows, one for each of the most probable labels.
+    columns `names`. The columns of the row stay, and "predicted_" comes before the name of a new
+    one that is there already. top: the number of rows, one for each of the most probable labels.
     with_reasons: with a column that says why a row has no label. with_nodes: a row for each node of
     the text's tree, each before its children, with the node's words."""
+    # A label and its probability keep similar names.
+    taken = {*row, *(column.removesuffix(PROBABILITY) for column in row)}
+    labels = new_names(names, taken, PREDICTED)
+    others = new_names((NODE, RANK, REASON), {*taken, *labels.values()}, PREDICTED)
     if with_nodes and predicted.nodes:
-        yield from _rows_of_nodes(row, predicted, names)
+        yield from _rows_of_nodes(row, predicted, labels, others[NODE])
         return
     if with_nodes:
-        row = {**row, "node": None}
+        row = {**row, others[NODE]: None}
     for rank in range(1, (top or 1) + 1):
         added: dict[str, Any] = {}
-        for name in names:
+        for name, new_name in labels.items():
             label, probability = _label(predicted, name, rank) if top else _best(predicted, name)
-            label_name = f"predicted_{name}" if name in row else name
-            added |= {label_name: label, label_name + PROBABILITY: probability}
+            added |= {new_name: label, new_name + PROBABILITY: probability}
 
         # A column with fewer labels than another one has none at this rank.
         has_labels = any(value is not None for value in added.values())
         if rank == 1 or has_labels:
-            ranked = {RANK: rank} if top else {}
+            ranked = {others[RANK]: rank} if top else {}
             if with_reasons:
-                added["predicted_reason" if REASON in row else REASON] = predicted.reason
+                added[others[REASON]] = predicted.reason
             yield {**row, **ranked, **added}
 
 
-def _rows_of_nodes(row: Row, predicted: ClassifiedText, names: Sequence[str]) -> Iterator[Row]:
+def _rows_of_nodes(
+    row: Row, predicted: ClassifiedText, names: Mapping[str, str], node_name: str
+) -> Iterator[Row]:
+    """names: from the model's columns to those of the labels. node_name: column of the words."""
     by_node = zip(*(predicted.nodes[name] for name in names), strict=True)
     for nodes in sorted(by_node, key=lambda nodes: (nodes[0].start, -nodes[0].end)):
-        added: dict[str, Any] = {"node": " ".join(predicted.words[nodes[0].start : nodes[0].end])}
-        for name, node in zip(names, nodes, strict=True):
+        added: dict[str, Any] = {
+            node_name: " ".join(predicted.words[nodes[0].start : nodes[0].end])
+        }
+        for name, node in zip(names.values(), nodes, strict=True):
             added |= {name: node.label, name + PROBABILITY: node.probability}
         yield {**row, **added}
 

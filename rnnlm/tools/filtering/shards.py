@@ -21,7 +21,6 @@ import numpy as np
 
 from rnnlm.errors import TextError, UsageError, joined_message, keyword
 from rnnlm.parallel import report_done
-from rnnlm.scoring.sentences import PREFIX
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import compressor, without_suffix
 from rnnlm.storage.files.reading import (
@@ -33,7 +32,7 @@ from rnnlm.storage.files.reading import (
     too_long,
 )
 from rnnlm.text.lines import WORD_SPACE, TextSettings, lines_of, whole_lines
-from rnnlm.text.named_columns import no_column, text_column, text_or_none
+from rnnlm.text.named_columns import new_names, no_column, text_column, text_or_none
 from rnnlm.tools.filtering.judging import Documents, Verdicts, lines_of_text, lines_read
 from rnnlm.tools.filtering.settings import FilterRule
 
@@ -338,20 +337,6 @@ def _decoder_of(names: Sequence[str]) -> Callable[[str], Sequence[object]]:
         return taken
     decoder = msgspec.json.Decoder(row_type)
     return lambda row: msgspec.structs.astuple(decoder.decode(row))
-
-
-def new_names(names: Sequence[str], added: Sequence[str]) -> dict[str, str]:
-    """Return the names of these columns in the result: columns that it adds get the prefix
-    `input_`, as often as it takes to make them different."""
-    taken = {*names, *added}
-    renamed = {}
-    for name in names:
-        new_name = name
-        while name in added and new_name in taken:
-            new_name = PREFIX + new_name
-        taken.add(new_name)
-        renamed[name] = new_name
-    return renamed
 
 
 def _renamed_row(row: str, added: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 sounds."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from rnnlm.tasks import text_files
 from rnnlm.tasks.labelling import tagging
 from rnnlm.tasks.labelling.data import EDIT, WORD, LabelColumn
 from rnnlm.tasks.labelling.evaluation import results
-from rnnlm.tasks.labelling.evaluation.results import ClassifiedText
+from rnnlm.tasks.labelling.evaluation.results import ClassifiedText, LabelledNode
 from rnnlm.tasks.labelling.files import labelled_rows
 from rnnlm.tasks.labelling.formats import edit_scripts
 from rnnlm.tasks.labelling.formats.alignment import join
@@ -155,9 +156,16 @@ def test_texts_get_one_or_several_learned_labels_with_probabilities(classifier):
 
 def test_a_row_keeps_its_columns_and_gains_predictions():
     found = ClassifiedText("a", ("a",), {"label": "x|y"}, {"label": {"x": 0.9, "y": 0.6, "z": 0.1}})
-    [row] = labelled_rows({"text": "a", "label": "gold"}, found, ["label"], None)
-    predicted = {"predicted_label": "x|y", "predicted_label_probability": (0.9, 0.6)}
-    assert row == {"text": "a", "label": "gold", **predicted}
+    nodes = {"label": [LabelledNode(0, 1, -1, 0, "x", 0.9)]}
+    for own, top, with_nodes in itertools.product(
+        ["label", "label_probability", "node", "rank", "reason", "predicted_label"], [None, 1],
+        [False, True],
+    ):  # fmt: skip
+        predicted = dataclasses.replace(found, nodes=nodes if with_nodes else {})
+        [row] = labelled_rows({own: "gold"}, predicted, ["label"], top, not with_nodes, with_nodes)
+        [usual] = labelled_rows({}, predicted, ["label"], top, not with_nodes, with_nodes)
+        assert row[own] == "gold" and [*row.values()] == ["gold", *usual.values()]
+        assert ("predicted_label" in row) == own.endswith(("label", "label_probability"))
     rows = list(labelled_rows({"text": "a"}, found, ["label"], 9))
     expected = [(1, "x", 0.9), (2, "y", 0.6), (3, "z", 0.1)]
     assert [(row["rank"], row["label"], row["label_probability"]) for row in rows] == expected

@@ -4,7 +4,7 @@ again with everything else they hold."""
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -32,6 +32,7 @@ from rnnlm.text.named_columns import (
     KINDS,
     InputTable,
     column_named,
+    new_names,
     open_table,
     text_column,
     text_or_reason,
@@ -346,7 +347,8 @@ def _sentence_of_row(
     write: Callable[[WordLabels, TextLabels], str] = _JsonWriter(cells)
     if output in LINE_OF:
         write = _RowWriter(table.names, cells, LINE_OF[output], is_first, blank)
-    return DocumentSentence(tuple(words), row.number, _PredictedNames(column, write), text, reason)
+    write = _PredictedNames(column, {*table.names, *cells}, write)
+    return DocumentSentence(tuple(words), row.number, write, text, reason)
 
 
 def _sentence_of_rows(parts: Sequence[DocumentSentence], output: str) -> DocumentSentence:
@@ -391,16 +393,25 @@ def joined(labels: Sequence[str]) -> str:
     return json.dumps(list(labels), ensure_ascii=False)
 
 
+REASON = "reason"  # the column that says why a row has no labels
+PREDICTED = "predicted_"  # before the name of a new column that the row has already
+
+
 @dataclass(frozen=True)
 class _PredictedNames:
-    """Writes labels beside the text: labels of a column of its name under another one."""
+    """Writes labels into a row with columns `names`. They replace those of an earlier run, but
+    neither the text nor a column called like the reason."""
 
     text: str
+    names: Collection[str]
     write: Callable[[WordLabels, TextLabels], str]
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+        stay = {self.text, REASON}.intersection(self.names)
+        taken = {*self.names, *word_labels, *text_labels}
+        predicted = new_names(sorted(stay), taken, PREDICTED)
+
         def renamed(labels: Mapping[str, T]) -> dict[str, T]:
-            predicted = {self.text: f"predicted_{self.text}"}
             return {predicted.get(name, name): value for name, value in labels.items()}
 
         return self.write(renamed(word_labels), renamed(text_labels))

@@ -128,6 +128,9 @@ def test_labels_never_take_the_place_of_the_words(tmp_path):
     (row,) = documents(tmp_path / "data", '{"text": ["a", "b"]}', "jsonl")
     written = json.loads(row.with_labels({}, {"text": "X"}))
     assert written == {"text": ["a", "b"], "predicted_text": "X"}
+    (row,) = documents(tmp_path / "data", "text,reason,predicted_text\na b,r,p\n", "csv")
+    names = "text,reason,predicted_text,predicted_predicted_text,predicted_reason"
+    assert row.with_labels({}, {"text": "X", "reason": "R"}) == f"{names}\na b,r,p,X,R\n"
     (sentence,) = documents(tmp_path / "data", "1 Ada\n2 ran\n", "columns")
     assert sentence.with_labels({"2": ["X", "Y"]}) == "1 Ada X\n2 ran Y\n"
 
