@@ -120,12 +120,12 @@ def with_boundaries(encoded: EncodedWords, boundary_id: int) -> EncodedWords:
         return encoded
     lengths_W = np.insert(np.diff(encoded.token_offsets), at_W, 1)
     words_E = np.maximum(words_E, 1)
-    return EncodedWords(
-        np.insert(encoded.ids, encoded.token_offsets[at_W], boundary_id),
-        np.concatenate(([0], np.cumsum(lengths_W))),
-        np.concatenate(([0], np.cumsum(words_E))),
-        np.insert(encoded.is_known, at_W, True),
-        encoded.beside,
+    return replace(
+        encoded,
+        ids=np.insert(encoded.ids, encoded.token_offsets[at_W], boundary_id),
+        token_offsets=np.concatenate(([0], np.cumsum(lengths_W))),
+        word_offsets=np.concatenate(([0], np.cumsum(words_E))),
+        is_known=np.insert(encoded.is_known, at_W, True),
     )
 
 

@@ -154,13 +154,16 @@ def test_both_directions_end_at_last_and_first_words():
     np.testing.assert_allclose(last, alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["lstm", "bag", "cnn"])
+@pytest.mark.parametrize("name", ["lstm", "bag", "cnn", "recursive"])
 def test_a_classifiers_features_are_of_texts_or_words(name):
     model = labeller_of("classification", name)
     texts = [request[0] for request in tiny_tasks.requests(5, seed=3)]
     (reading,) = model.read(texts)
-    found = rnnlm.Model(model).embed([" ".join(words) for words in texts])
-    np.testing.assert_allclose(found[reading.chosen], reading.features.text_BH.numpy(), atol=1e-5)
+    *found, blank = rnnlm.Model(model).embed([*(" ".join(words) for words in texts), ""])
+    np.testing.assert_allclose(blank, rnnlm.Model(model).embed([" "])[0], atol=1e-5)
+    np.testing.assert_allclose(
+        np.stack(found)[reading.chosen], reading.features.text_BH.numpy(), atol=1e-5
+    )
     highest = rnnlm.Model(model).embed(["fly me"], words=True)
     assert highest.shape == (2, {"lstm": 16}.get(name, 8)) and not np.allclose(*highest)
     with pytest.raises(UsageError, match="one vector per text"):

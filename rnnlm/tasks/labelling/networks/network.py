@@ -73,7 +73,7 @@ class TaskNetwork(LayeredNetwork):
     def forward(self, inputs: tuple[Tensor, ...]) -> Features:
         """Read a batch. inputs: inputs_SB, tokens_1B and, where words may have several tokens,
         first_TB, last_TB and words_1B; where language models are read beside them their states_TBX;
-        for trees nodes_MB; as :func:`rnnlm.tasks.batches.batch_tensors` makes them."""
+        for trees nodes_MB: see :func:`rnnlm.tasks.labelling.batches.batch_tensors`."""
         nodes_MB = inputs[-1]
         inputs, context_SBC = self._with_context(inputs)
         inputs_SB, lengths_B = inputs[0], inputs[1][0]
