@@ -178,7 +178,8 @@ def _held_out(
     random, the same one each time.
 
     Where a label or type of spans would be missing, the share is drawn by the seed so that each
-    occurs that at least two examples have. A notice names those that are missing all the same.
+    occurs that at least two short examples have. A notice names those that are missing all the
+    same.
     """
     # Long ones, which perhaps cannot be read, are not drawn.
     places = [
@@ -201,9 +202,10 @@ def _held_out(
     # Another one if it lacks a label that could be there; name the labels that are still missing.
     kinds_E = [_kinds(example, text, settings) for example in text.examples]
     times = Counter(itertools.chain.from_iterable(kinds_E))
+    times_short = Counter(itertools.chain.from_iterable(kinds_E[place] for place in places))
     missing = _missing(times, kinds_E, drawn)
-    if any(times[kind] > 1 for kind in missing):
-        drawn = _draw_with_all(kinds_E, times, count, seed)
+    if any(times_short[kind] > 1 for kind in missing):
+        drawn = _draw_with_all(kinds_E, times_short, places, count, seed)
         how = f"{plural(count, 'example')} drawn at random"
         missing = _missing(times, kinds_E, drawn)
     if missing:
@@ -222,12 +224,12 @@ def _held_out(
 
 
 MOST_TRIED = 100  # examples, to find one of a kind
-Kind = tuple[str, str]  # a column, and a label or type of spans in it
+LabelKind = tuple[str, str]  # a column, and a label or type of spans in it
 
 
-def _kinds(example: Example, text: LabelledText, settings: LabelledSettings) -> set[Kind]:
+def _kinds(example: Example, text: LabelledText, settings: LabelledSettings) -> set[LabelKind]:
     """Return the labels and types of spans of an example. Lemmas and sounds are no classes."""
-    kinds: set[Kind] = set()
+    kinds: set[LabelKind] = set()
     for name, labels in zip(text.word_columns, example.word_labels, strict=True):
         if settings.align or name == "lemma":
             continue
@@ -240,19 +242,26 @@ def _kinds(example: Example, text: LabelledText, settings: LabelledSettings) -> 
     return kinds
 
 
-def _missing(times: Counter[Kind], kinds_E: list[set[Kind]], drawn: set[int]) -> list[Kind]:
+def _missing(
+    times: Counter[LabelKind], kinds_E: list[set[LabelKind]], drawn: set[int]
+) -> list[LabelKind]:
     """Return the labels that no drawn example has, the most frequent first."""
-    covered = set[Kind]().union(*(kinds_E[place] for place in drawn))
+    covered = set[LabelKind]().union(*(kinds_E[place] for place in drawn))
     return [kind for kind, _ in times.most_common() if kind not in covered]
 
 
 def _draw_with_all(
-    kinds_E: list[set[Kind]], times: Counter[Kind], count: int, seed: int
+    kinds_E: list[set[LabelKind]],
+    times: Counter[LabelKind],
+    places: list[int],
+    count: int,
+    seed: int,
 ) -> set[int]:
-    """Draw `count` examples at random so that each kind occurs among them, the frequent ones first
-    where there are too few places. Where possible, each kind also occurs among the others."""
-    order = np.random.default_rng(seed).permutation(len(kinds_E)).tolist()
-    places_of: dict[Kind, list[int]] = {}
+    """Draw `count` of the examples at `places` at random so that each kind occurs among them, the
+    frequent ones first where there are too few places. Where possible, each kind also occurs among
+    the others. times: how many of the examples at `places` have each kind."""
+    order = np.random.default_rng(seed).permutation(places).tolist()
+    places_of: dict[LabelKind, list[int]] = {}
     for place in order:
         for kind in kinds_E[place]:
             places_of.setdefault(kind, []).append(place)

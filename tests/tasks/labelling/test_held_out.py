@@ -78,6 +78,13 @@ def test_each_label_of_two_examples_or_more_is_on_both_sides(seed):
     assert held_out(text, 0.1, seed=seed)[1].examples == held.examples
 
 
+def test_long_examples_are_not_drawn_for_their_label():
+    rows = [*texts(*["a"] * 90, "b", "b"), *[(["x" * 10**6], ["O"], "b")] * 8]
+    for seed in range(9):
+        held = held_out(labelled(rows, "classification"), seed=seed)[1]
+        assert intents(held) == {"a", "b"} and all(len(each.words) == 2 for each in held.examples)
+
+
 def test_sets_of_labels_count_label_by_label():
     settings = LabelledSettings(multi_label=True)
     rows = texts(*["a|b"] * 30, *[""] * 60, *["b|c"] * 2, "d|a", "d")
