@@ -582,8 +582,8 @@ class Model(ModelHandle):
         Args:
             kind: "unigram" (a cache of words), "cache" (the neural cache) or "dynamic" (dynamic
                 evaluation).
-            settings: Object of the settings class in :data:`rnnlm.lm.mixtures.settings.KINDS`.
-                None: its defaults.
+            settings: Object of the settings class in
+                :data:`rnnlm.lm.base.adaptation_settings.KINDS`. None: its defaults.
             statistics: For the rule rms of "dynamic", the result of
                 :func:`rnnlm.lm.mixtures.dynamic_evaluation.gather_statistics`.
 

@@ -136,8 +136,8 @@ def inspect_similarity(
     """Compare every two of some `lines`, or rank the pairs of words of a file as people rated them
     (MEN, SimLex-999): Spearman's correlation of ratings and cosines.
 
-    model and which as for :func:`rnnlm.inspect_neighbours`. ratings: a file with two words and a
-    number on each line; "ratings" is a bundled one.
+    model and which as for :meth:`rnnlm.Model.inspect_neighbours`. ratings: a file with two words
+    and a number on each line; "ratings" is a bundled one.
 
     Raises:
         UsageError: neither two lines nor ratings are given, or the model has no such vectors.

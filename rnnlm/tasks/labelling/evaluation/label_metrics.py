@@ -6,7 +6,7 @@ import operator
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
 from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, Statistic, ratio, share
 from rnnlm.tabular import Result
 from rnnlm.tasks.labelling.formats.example import Level
+from rnnlm.tasks.labelling.formats.schemes import Span, parse
 
 # ---- Precision, recall and F1 of classes from the counts of right, predicted and gold instances.
 # Shapes as in :mod:`rnnlm.evaluation.resampling`.
@@ -144,8 +145,7 @@ def label_counts(gold: Labels, predicted: Labels) -> SentenceCounts:
 #
 # Guo et al. (2017, eq. 3): the probabilities of the predicted labels are put into 15 bins of equal
 # width, (0, 1/15], (1/15, 2/15], ...; the error is the sum over bins of n_b / n |accuracy_b - mean
-# probability_b|. (The calibration of language models, in :mod:`rnnlm.evaluation.calibration`, has
-# 10 bins and keeps them for its plot.)
+# probability_b|.
 
 BINS = 15
 ROUNDING = 1e-3  # by how much a probability may exceed 1 in the precision of a network
@@ -357,19 +357,11 @@ _OUTSIDE = ("O", ".")  # the dot is conlleval's
 _type_of = operator.attrgetter("type")
 
 
-class Span(NamedTuple):
-    """Words from `start` up to, but not including, `end`."""
-
-    type: str
-    start: int
-    end: int
-
-
 def spans(labels: Sequence[str], scheme: str) -> list[Span]:
     """Return the spans of a sentence, in their order. scheme: iob1, bio or bioes."""
     if scheme not in SCHEMES:
         raise UsageError(f"labels of scheme {scheme} are not spans", hint=nearest(scheme, SCHEMES))
-    parts = list(map(_split, labels))
+    parts = list(map(parse, labels))
     if scheme == "bioes":
         parts = [(_AS_BIO.get(prefix, prefix), type_) for prefix, type_ in parts]
     return list(_conlleval(parts))
@@ -390,12 +382,6 @@ def span_counts(gold: Labels, predicted: Labels, scheme: str) -> SentenceCounts:
     )
 
 
-def _split(label: str) -> tuple[str, str]:
-    """Split a label into prefix and type: "B-LOC" is ("B", "LOC"), "O" is ("O", "")."""
-    prefix, _, type_ = label.partition("-")
-    return prefix, type_
-
-
 def _conlleval(parts: Sequence[tuple[str, str]]) -> Iterator[Span]:
     """Yield the spans that conlleval finds: two neighbouring labels decide whether one starts or
     ends between them."""
@@ -405,7 +391,7 @@ def _conlleval(parts: Sequence[tuple[str, str]]) -> Iterator[Span]:
         changed = type_ != type_before
         ends = (before, prefix) in _ENDS or (changed and before not in _OUTSIDE)
         if start is not None and ends:
-            yield Span(type_before, start, place)
+            yield Span(start, place, type_before)
             start = None
         if (before, prefix) in _STARTS or (changed and prefix not in _OUTSIDE):
             start = place

@@ -15,6 +15,7 @@ not begin one itself (B, S). So an I-X after O begins a span.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,14 @@ LETTERS = {IOB1: "IIII", BIO: "BIIB", BIOES: "BIES", "bilou": "BILU", "bmes": "B
 _OTHER_NOTATION = re.compile(r"[BIESLUMbieslum][-_:./].+|.+[-_:./][BIESLUM]")
 _BEGIN, _INSIDE, _END, _SINGLE = range(4)
 _ALL_LETTERS = {OUTSIDE, *"".join(LETTERS.values())}
-Span = tuple[int, int, str]  # its first word, the one after its last, and its type
+
+
+class Span(NamedTuple):
+    """Words from `start` up to, but not including, `end`."""
+
+    start: int
+    end: int
+    type: str
 
 
 def parse(label: str) -> tuple[str, str]:
@@ -52,8 +60,8 @@ def spans(labels: Sequence[str], scheme: str) -> list[Span]:
         if letter != OUTSIDE:
             is_open = before != OUTSIDE and before not in ends
             continues = is_open and kind == kind_before and letter not in begins
-            start = all_spans.pop()[0] if continues else place
-            all_spans.append((start, place + 1, kind))
+            start = all_spans.pop().start if continues else place
+            all_spans.append(Span(start, place + 1, kind))
         before, kind_before = letter, kind
     return all_spans
 
