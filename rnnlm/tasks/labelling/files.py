@@ -298,8 +298,10 @@ def labelled_rows(
     taken = {*row, *(column.removesuffix(PROBABILITY) for column in row)}
     labels = new_names(names, taken, PREDICTED)
     others = new_names((NODE, RANK, REASON), {*taken, *labels.values()}, PREDICTED)
+    reasons = {others[REASON]: predicted.reason} if with_reasons else {}
     if with_nodes and predicted.nodes:
-        yield from _rows_of_nodes(row, predicted, labels, others[NODE])
+        for node_row in _rows_of_nodes(row, predicted, labels, others[NODE]):
+            yield {**node_row, **reasons}
         return
     if with_nodes:
         row = {**row, others[NODE]: None}
@@ -313,9 +315,7 @@ def labelled_rows(
         has_labels = any(value is not None for value in added.values())
         if rank == 1 or has_labels:
             ranked = {others[RANK]: rank} if top else {}
-            if with_reasons:
-                added[others[REASON]] = predicted.reason
-            yield {**row, **ranked, **added}
+            yield {**row, **ranked, **added, **reasons}
 
 
 def _rows_of_nodes(

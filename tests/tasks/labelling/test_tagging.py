@@ -156,16 +156,14 @@ def test_texts_get_one_or_several_learned_labels_with_probabilities(classifier):
 
 def test_a_row_keeps_its_columns_and_gains_predictions():
     found = ClassifiedText("a", ("a",), {"label": "x|y"}, {"label": {"x": 0.9, "y": 0.6, "z": 0.1}})
-    nodes = {"label": [LabelledNode(0, 1, -1, 0, "x", 0.9)]}
-    for own, top, with_nodes in itertools.product(
-        ["label", "label_probability", "node", "rank", "reason", "predicted_label"], [None, 1],
-        [False, True],
-    ):  # fmt: skip
-        predicted = dataclasses.replace(found, nodes=nodes if with_nodes else {})
-        [row] = labelled_rows({own: "gold"}, predicted, ["label"], top, not with_nodes, with_nodes)
-        [usual] = labelled_rows({}, predicted, ["label"], top, not with_nodes, with_nodes)
+    tree = {"label": [LabelledNode(0, 1, -1, 0, "x", 0.9)]}
+    owns = ["label", "label_probability", "node", "rank", "reason", "predicted_label"]
+    for own, top, nodes in itertools.product(owns, [None, 1], [tree, {}]):
+        asked = dataclasses.replace(found, nodes=nodes), ["label"], top, True, bool(nodes)
+        [row], [usual] = labelled_rows({own: "gold"}, *asked), labelled_rows({}, *asked)
         assert row[own] == "gold" and [*row.values()] == ["gold", *usual.values()]
         assert ("predicted_label" in row) == own.endswith(("label", "label_probability"))
+        assert [name for name in usual if "reason" in name] == ["reason"]
     rows = list(labelled_rows({"text": "a"}, found, ["label"], 9))
     expected = [(1, "x", 0.9), (2, "y", 0.6), (3, "z", 0.1)]
     assert [(row["rank"], row["label"], row["label_probability"]) for row in rows] == expected
