@@ -219,7 +219,7 @@ def _continue_batch(
     for drawn in draw_in_steps(model, starts, undrawn, settings):
         for text in drawn:
             new_tokens = text.ids[:-1] if text.ended else text.ids
-            shown = _added_text(model.tokenizer, lines[text.number], new_tokens)
+            shown = added_text(model.tokenizer, lines[text.number], new_tokens)
             places = [place for place in map(shown.find, stops) if place >= 0]
             continuations[text.number] = shown[: min(places)] if places else shown
             text.is_finished |= bool(places)
@@ -232,7 +232,7 @@ def _last_line(ids: np.ndarray, boundary_id: int) -> list[int]:
     return ids[ends[-1] + 1 if len(ends) else 0 :].tolist()
 
 
-def _added_text(tokenizer: Tokenizer, line: list[int], new_tokens: list[int]) -> str:
+def added_text(tokenizer: Tokenizer, line: list[int], new_tokens: list[int]) -> str:
     """Return the text that `new_tokens` adds to `line`, spaces between the two included."""
     # Decoded together, so that a space between the two is kept; a tokenizer may write the beginning
     # differently then.

@@ -451,10 +451,12 @@ def _join_punctuation(text: str) -> str:
     them, opening ones next to the word after them."""
     # Every line begins with a space for now.
     text = " " + text.replace("\n", "\n ")
-    # Quotation marks look alike, so they are taken in pairs. Only a space parts words: a character
-    # that is white space elsewhere stays.
+    # Quotation marks look alike, so they are taken in pairs, of which the last may lack its end.
+    # Only a space parts words: a character that is white space elsewhere stays.
     text = re.sub(
-        r' "((?: ?[^"\n])*?) ?(?="|$|\n)"?', lambda match: f' "{match[1].strip(" ")}"', text
+        r' "((?: ?[^"\n])*?) ?("|(?=\n)|$)',
+        lambda match: f' "{match[1].strip(" ")}{match[2]}',
+        text,
     )
     text = re.sub(r"([(\[{\u201c\u2018]) ", r"\1", text)
     text = re.sub(r" ([.,;:!?%)\]}\u201d\u2026]+)", r"\1", text)

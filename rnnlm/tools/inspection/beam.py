@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.heat_maps import shortened
 from rnnlm.interface import Device
@@ -17,6 +18,7 @@ from rnnlm.scoring.generation.drawing import TextStarts, encoded_prompt, read_pr
 from rnnlm.scoring.generation.search import Beams, search
 from rnnlm.scoring.generation.settings import SearchSettings
 from rnnlm.tabular import Result, Table
+from rnnlm.tools.continuations import added_text
 from rnnlm.tools.inspection.common import (
     Inspection,
     Model,
@@ -69,6 +71,9 @@ class BeamInspection(Inspection):
         best_logprob_nats: Its log-probability, in nats.
         greedy: Text that greedy search finds, which keeps one continuation at each step.
         greedy_logprob_nats: Its log-probability, in nats.
+        max_tokens: Longest continuation, in tokens.
+        best_complete: Whether `best` ended in `</s>`, rather than at `max_tokens`.
+        greedy_complete: Whether `greedy` did.
     """
 
     line: str
@@ -78,21 +83,33 @@ class BeamInspection(Inspection):
     best_logprob_nats: float
     greedy: str
     greedy_logprob_nats: float
+    max_tokens: int
+    best_complete: bool
+    greedy_complete: bool
 
     @property
     def verdict(self) -> str:
         """What the beam finds that greedy search does not."""
-        greedy = f'Greedy search finds "{self.greedy}" (log P {self.greedy_logprob_nats:.2f})'
+        greedy = self._in_words(self.greedy, self.greedy_logprob_nats, self.greedy_complete)
         if self.best == self.greedy:
-            return f"{greedy}, and a beam of {self.beam} nothing else."
+            return f"Greedy search finds {greedy}, and a beam of {self.beam} nothing else."
         times = math.exp(min(self.best_logprob_nats - self.greedy_logprob_nats, 700))
-        best = f'"{self.best}" (log P {self.best_logprob_nats:.2f})'
-        return f"{greedy}; a beam of {self.beam} finds {best}, {times:.3g} times as likely."
+        best = self._in_words(self.best, self.best_logprob_nats, self.best_complete)
+        return (
+            f"Greedy search finds {greedy}; a beam of {self.beam} finds {best}, {times:.3g} times "
+            "as likely."
+        )
+
+    def _in_words(self, text: str, logprob_nats: float, is_complete: bool) -> str:
+        end = "" if is_complete else f", cut off after {plural(self.max_tokens, 'token')}"
+        return f'"{text}" (log P {logprob_nats:.2f} nats{end})'
 
     def tables(self) -> Sequence[Table]:
         """Return the continuations, those of one beginning together."""
         rows = [(node.step, node.text, node.logprob_nats, node.state) for node in self.nodes]
-        return [Table(("step", "text", "log P", "state"), tuple(rows), f"A beam of {self.beam}")]
+        return [
+            Table(("step", "text", "logprob_nats", "state"), tuple(rows), f"A beam of {self.beam}")
+        ]
 
     def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the tree of the continuations, a column for each of the first steps. Wide beams are
@@ -157,8 +174,10 @@ def inspect_beam(
     if reads_sources(decoder):
         states = decoder.states([checked_sentence(line)])
         starts = TextStarts(states, np.array([tokenizer.boundary_id]), np.array([max_tokens]))
+        prompt = []
     else:
-        starts = read_prompt(decoder, encoded_prompt(decoder, line), max_tokens)
+        prompt = encoded_prompt(decoder, line).tolist()
+        starts = read_prompt(decoder, np.array(prompt), max_tokens)
 
     # Each continuation of each step, by its tokens.
     seen: dict[tuple[int, ...], tuple[float, State]] = {}
@@ -177,13 +196,18 @@ def inspect_beam(
     [[best]] = search(decoder, starts, replace(GREEDY, beam=beam), watch=record)
     [[greedy]] = search(decoder, starts, GREEDY)
 
+    def text_of(ids: tuple[int, ...]) -> str:
+        """Return a continuation as it reads after the line, without the space between the two."""
+        text = added_text(tokenizer, prompt, [*ids])
+        return text if tokenizer.decode(ids).startswith(" ") else text.removeprefix(" ")
+
     # A node's parent is the continuation without its last token.
     symbols, numbers = tokenizer.symbols(), {ids: number for number, ids in enumerate(seen)}
     nodes = [
         BeamNode(
             step=len(ids),
             token=symbols[ids[-1]],
-            text=tokenizer.decode(ids),
+            text=text_of(ids),
             logprob_nats=total,
             parent=numbers.get(ids[:-1]),
             state="best" if best.ids[: len(ids)] == ids else state,
@@ -194,8 +218,11 @@ def inspect_beam(
         line=line,
         beam=beam,
         nodes=tuple(nodes),
-        best=tokenizer.decode(best.ids),
+        best=text_of(best.ids),
         best_logprob_nats=best.logprob_nats,
-        greedy=tokenizer.decode(greedy.ids),
+        greedy=text_of(greedy.ids),
         greedy_logprob_nats=greedy.logprob_nats,
+        max_tokens=max_tokens,
+        best_complete=best.ended,
+        greedy_complete=greedy.ended,
     )

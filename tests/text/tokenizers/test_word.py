@@ -128,9 +128,9 @@ def test_split_punctuation_is_joined_for_reading():
     line = 'He said, "it\'s late (very)." Then: "Go!"'
     tokenizer = make_tokenizer([line], split_punctuation=True)
     assert tokenizer.decode(tokenizer.encode([line, line]).ids) == f"{line}\n{line}"
-    line = '"\u00a0 a"'  # a no-break space is a word
-    tokenizer = make_tokenizer([line], split_punctuation=True)
-    assert tokenizer.decode(tokenizer.encode([line]).ids) == line
+    for line in ('"\u00a0 a"', 'She said "', '"a" (b) "c, d'):  # a no-break space is a word
+        tokenizer = make_tokenizer([line], split_punctuation=True)
+        assert tokenizer.decode(tokenizer.encode([line, line]).ids) == f"{line}\n{line}"
 
 
 def test_a_million_words_are_encoded_within_a_second():

@@ -46,13 +46,24 @@ def test_nodes_have_the_probability_of_their_text_and_the_best_of_a_step_are_kep
 def test_the_beam_finds_a_likelier_line_than_greedy_search():
     found = inspect_beam("demo", "the old man")
     assert (found.greedy, found.best) == ("was a man with", "looked at her,")
-    assert 'finds "looked at her," (log P -6.98), 6.35 times as likely.' in found.verdict
+    cut_off = "(log P -6.98 nats, cut off after 4 tokens), 6.35 times as likely."
+    assert f'finds "looked at her," {cut_off}' in found.verdict
     assert faults_of(found.figure()) == []
     wide = inspect_beam("demo", "the old man", beam=9, max_tokens=10)
     assert wide.best_logprob_nats > wide.greedy_logprob_nats
     assert faults_of(wide.figure()) == []
     alone = inspect_beam("demo", beam=1, max_tokens=1)
     assert alone.best == alone.greedy and alone.verdict.endswith("a beam of 1 nothing else.")
+
+
+def test_quotation_marks_are_those_of_the_model():
+    found = inspect_beam("demo", 'she said "', max_tokens=20)
+    assert (
+        found.best == 'good morning," he said.'
+        and found.best_complete
+        and "cut off" not in found.verdict
+    )
+    assert inspect_beam("demo", max_tokens=1).best == '"'
 
 
 def test_an_encoder_decoder_needs_a_line():
