@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import click
 
-from rnnlm.errors import UsageError, nearest
+from rnnlm.errors import UsageError, did_you_mean, nearest
 
 Decorator = Callable[[Callable], Callable]
 WIDEST = 30  # of the first column, as in click: a longer name gets a line to itself
@@ -232,9 +232,9 @@ class CommandGroup(click.Group):
         self, context: click.Context, arguments: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if arguments and arguments[0] not in self.names and not context.resilient_parsing:
-            raise UsageError(
-                f"{self.unknown} {arguments[0]!r}", hint=nearest(arguments[0], self.names)
-            )
+            name = arguments[0]
+            hint = did_you_mean(name, ["--help"]) or nearest(name, self.names)
+            raise UsageError(f"{self.unknown} {name!r}", hint=hint)
         return super().resolve_command(context, arguments)
 
 

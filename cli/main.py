@@ -113,8 +113,8 @@ class _Commands(CommandGroup):
         return command
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the groups without lines between them, the last one as a paragraph, so that all
-        fits a small screen."""
+        """Write the groups without lines between them, the last one and the options as paragraphs,
+        so that all fits a small screen."""
         *listed, last = GROUPS
         formatter.write_paragraph()
         for title in listed:
@@ -125,6 +125,11 @@ class _Commands(CommandGroup):
                 )
         phrases = [f"{name} ({about})" for name, about in GROUPS[last].items()]
         formatter.write_text(f"{last}: {', '.join(phrases)}.")
+        options = [option for option in self.params if isinstance(option, click.Option)]
+        phrases = [f"{option.opts[0]} ({option.help})" for option in options]
+        formatter.write_text(
+            f"Options: {', '.join(phrases)}, --help; all but --version work with every command."
+        )
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
         with _own_error_for_closed_pipe():  # help is printed here
@@ -165,17 +170,10 @@ def _print_version(context: click.Context, option: click.Parameter, wanted: bool
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
-              help="Show the versions of rnnlm and torch, and the processors.")  # fmt: skip
-@click.option(
-    "--debug",
-    is_flag=True,
-    expose_value=False,
-    help="Show tracebacks of errors. This and the next two are accepted anywhere.",
-)
-@click.option("--download", is_flag=True, expose_value=False,
-              help="Download a model hf:NAME that is not on this machine.")  # fmt: skip
-@click.option("--trust-remote-code", is_flag=True, expose_value=False,
-              help="Run the code that comes with a model hf:NAME.")  # fmt: skip
+              help="of rnnlm and torch")  # fmt: skip
+@click.option("--debug", is_flag=True, expose_value=False, help="tracebacks of errors")
+@click.option("--download", is_flag=True, expose_value=False, help="a missing model hf:NAME")
+@click.option("--trust-remote-code", is_flag=True, expose_value=False, help="of a model hf:NAME")
 def cli() -> None:
     """Train and use language models. Try: rnnlm train my.txt, rnnlm train --help"""
 

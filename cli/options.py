@@ -5,6 +5,7 @@ import glob
 import io
 import itertools
 import os
+import re
 import shlex
 import sys
 import time
@@ -349,14 +350,19 @@ def model_by_default(command: str, need: str = "") -> str:
 
 
 def notice_file(arguments: Iterable[str], read_as: str, otherwise: str) -> None:
-    """Give a notice if an argument that is read as text is the name of a file, too: who names a
-    file mostly means its content. otherwise: how that is read, "--input {file} scores its
-    lines"."""
+    """Give a notice if an argument that is read as text is the name of a file, too, or looks like
+    one: who names a file mostly means its content. otherwise: how that is read, "--input {file}
+    scores its lines"."""
     for argument in arguments:
-        if os.path.isfile(argument):
+        is_file = os.path.isfile(argument)
+        if is_file or _FILE_NAME.fullmatch(argument):
+            why = "although a file has" if is_file else "as no file has"
             how = otherwise.format(file=shlex.quote(argument))
-            notice(f"{argument!r} is {read_as}, although a file has that name; {how}")
+            notice(f"{argument!r} is {read_as}, {why} that name; {how}")
             return
+
+
+_FILE_NAME = re.compile(r"\S+\.(txt|csv|tsv|jsonl)", re.IGNORECASE)
 
 
 def is_standard_input(arguments: tuple[str, ...]) -> bool:

@@ -201,6 +201,7 @@ FRAME = pandas.DataFrame({"text": LINES}, index=list(map(str, LINES)))
     lambda: from_dataset(pandas.DataFrame({"a": 1, "said": LINES}), "said"),
     lambda: from_dataset(pandas.Series(LINES)), lambda: from_dataset(FRAME.itertuples(index=False)),
     lambda: from_dataset([{"sentence": line} for line in LINES]),
+    lambda: from_dataset([{"id": 1, "Review": line} for line in LINES]),
     lambda: from_dataset(numpy.array(LINES)), lambda: from_dataset(TABLE),
     lambda: from_dataset(TABLE.to_reader()), lambda: from_dataset(TABLE.to_batches()[0]),
     lambda: from_dataset(ArrowFrame(TABLE)),

@@ -279,26 +279,31 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probabi
             cells = [token.token, terminal.amount(token.surprisal_bits)]
             if with_probability:
                 cells.append(terminal.amount(token.probability, ".4g"))
-            tokens.append([model, *cells, "unknown" if token.is_oov else ""])
+            tokens.append([model, *cells, "yes" if token.is_oov else ""])
         for word in score.word_scores:
             cells = [word.word, terminal.amount(word.surprisal_bits)]
             if with_probability:
                 cells.append(terminal.amount(word.probability, ".4g"))
             cells += [terminal.amount(getattr(word, name)) for name in measures]
-            words.append([model, *cells, "unknown" if word.is_oov else ""])
+            words.append([model, *cells, "yes" if word.is_oov else ""])
         for region in score.region_scores:
             amounts = map(terminal.amount, (region.surprisal_bits, region.next_surprisal_bits))
             cells = [region.name or str(region.index), region.text, str(region.words), *amounts]
-            regions.append([model, *cells, "unknown words" if region.is_oov else ""])
+            regions.append([model, *cells, "yes" if region.is_oov else ""])
 
-    # Print a table for each kind of row, with the model's name if there are several.
+    # Print a table for each kind of row, with the model's name if there are several. Whether words
+    # are unknown comes last, if any is.
     for columns, rows in (
-        (["token", "surprisal_bits", *probability, ""], tokens),
-        (["word", "surprisal_bits", *probability, *measures, ""], words),
-        (["region", "text", "words", "surprisal_bits", "next_surprisal_bits", ""], regions),
+        (["token", "surprisal_bits", *probability], tokens),
+        (["word", "surprisal_bits", *probability, *measures], words),
+        (["region", "text", "words", "surprisal_bits", "next_surprisal_bits"], regions),
     ):
         if not rows:
             continue
+        if any(row[-1] for row in rows):
+            columns.append("unknown")
+        else:
+            rows = [row[:-1] for row in rows]
         if len(scores) > 1:
             columns = ["model", *columns]
         else:

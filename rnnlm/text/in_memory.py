@@ -14,7 +14,7 @@ from rnnlm.errors import ArgumentTypeError, RnnlmError, TextError, given, neares
 from rnnlm.storage.files import private, tables
 from rnnlm.storage.files.reading import names_in_memory
 from rnnlm.storage.files.resuming import signed_by_content
-from rnnlm.text.named_columns import why_no_text
+from rnnlm.text.named_columns import text_column, usual_among, why_no_text
 
 if TYPE_CHECKING:
     import pyarrow
@@ -113,9 +113,9 @@ def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) ->
     batches = _arrow_batches(dataset)
     if batches is not None:
         for batch in batches:
-            names = _names_of(batch.schema.names, wanted)
-            for arrow_row in tables.arrow_rows(batch.select(list(names)), "surrogateescape"):
-                yield _row({new: arrow_row[old] for old, new in names.items()})
+            wanted = _names_of(batch.schema.names, wanted)
+            for arrow_row in tables.arrow_rows(batch.select(list(wanted)), "surrogateescape"):
+                yield _row({new: arrow_row[old] for old, new in wanted.items()})
         return
 
     names = wanted
@@ -206,7 +206,7 @@ def _name_of(number: int | None, names: Sequence[str]) -> str | None:
 
 def _names_of(columns: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str, str]:
     """Return the wanted columns, all of which must be there, each with its name in the file; if
-    none is named, the column of the text: "text", "sentence" or the only one."""
+    none is named, the column of the text: one of a usual name, or the only one."""
     twice = [name for name in wanted or columns if columns.count(name) > 1]
     if twice:
         raise TextError(f"the data set has several columns called {twice[0]!r}", hint="rename them")
@@ -215,12 +215,12 @@ def _names_of(columns: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str,
             raise TextError(f"the data set has no column {name!r}", hint=nearest(name, columns))
     if wanted:
         return wanted
-    usual = [name for name in tables.USUAL_COLUMNS if name in columns]
-    if usual or len(columns) == 1:
-        return {(usual or columns)[0]: TEXT}
+    by_name = {str(name): name for name in columns}  # pandas may number them
+    if len(columns) == 1 or usual_among(list(by_name), tables.USUAL_TEXT):
+        return {by_name[text_column(list(by_name), (), "the data set")]: TEXT}
     raise TextError(
         "the data set has no column 'text'",
-        f"it has {', '.join(map(str, columns))}",
+        f"it has {', '.join(by_name)}",
         'name one: Corpus.from_dataset(dataset, "NAME"); for labels or pairs several: '
         'columns=["NAME", "NAME"]',
     )

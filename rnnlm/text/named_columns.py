@@ -14,6 +14,7 @@ from typing import Any, Literal
 from rnnlm.errors import TextError, did_you_mean, given, joined_message, keyword, notice, shown
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import opened, shown_name, text_lines
+from rnnlm.storage.files.tables import USUAL_TEXT
 
 KINDS = {  # by the name of the format in settings
     "tsv": tables.TSV,
@@ -260,10 +261,6 @@ def columns_in_words(names: Sequence[str]) -> str:
 # ---- Whether the first row is a header: it differs in kind from the rows below.
 
 USUAL_WORDS = ("words", "tokens", "word", "token")  # of texts that are split into words
-USUAL_TEXT = (
-    *tables.USUAL_COLUMNS, "review", "content", "comment", "tweet", "message", "utterance",
-    "document", "body", "question", "query",
-)  # fmt: skip
 USUAL_LABELS = {  # by the unit that has labels
     "word": (
         "labels", "tags", "slots", "upos", "ner_tags", "pos_tags", "label", "tag", "ner", "pos",
@@ -295,7 +292,7 @@ _KNOWN_NAMES = frozenset([
     *_LANGUAGES.split(), *_OTHER_NAMES.split(), "sentence #", "sentence id",
     *(f"{name}s" for name in USUAL_TEXT),
 ])  # fmt: skip
-_MOST_USUAL = {*tables.USUAL_COLUMNS, *USUAL_WORDS[:2], *USUAL_PAIRS[0], "label", "labels", "tags"}
+_MOST_USUAL = {*USUAL_TEXT[:2], *USUAL_WORDS[:2], *USUAL_PAIRS[0], "label", "labels", "tags"}
 # a string that may be the name of a column
 _NAME = re.compile(r"[^\W\d]\w*(?:[ .#:/-]+\w+){0,2}[ #]*")
 SURE_ROWS = 5  # rows that all hold a digit are no chance

@@ -32,6 +32,7 @@ def test_the_version_names_torch_and_processors(rnnlm, monkeypatch):
     ("trian", "did you mean 'train'?"), ("train --modle lstm", "--model"),
     ("list recipes lsmt", "'lstm'"), ("train --model lsmt", "'lstm'"),
     ("train --set hiden_size=3", "'hidden_size'"), ("xyzzy", "choose one of: classify"),
+    ("help", "did you mean '--help'?"), ("inspect help", "did you mean '--help'?"),
     ("score --model", "see rnnlm score --help"),
 ])  # fmt: skip
 def test_mistyped_input_is_wrong_usage_with_nearest_suggestion(rnnlm, arguments, hint):

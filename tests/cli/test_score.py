@@ -113,7 +113,10 @@ def test_tokens_show_surprisals_that_add_up(score):
     bits = sum(each["surprisal_bits"] for each in record["surprisals"])
     assert bits * 0.6931471805599453 == pytest.approx(-record["logprob_nats"])
     shown = score("--tokens", "the zorp").out
-    assert "token\tsurprisal_bits" in shown and "zorp\t" in shown and "\tunknown" in shown
+    heading, *rows = shown.splitlines()[3:]
+    assert heading == "token\tsurprisal_bits\tunknown"
+    assert [row.split("\t")[::2] for row in rows] == [["the", ""], ["zorp", "yes"], ["</s>", ""]]
+    assert score("--tokens", "the").out.splitlines()[3] == "token\tsurprisal_bits"
 
 
 def test_special_symbols_are_refused_or_treated_as_asked(by_counts):
@@ -262,6 +265,7 @@ def test_sentence_equal_to_a_file_name_is_noted(by_counts, here):
     shown = by_counts("", "the", "my text")
     note = "'my text' is scored as a sentence, although a file has that name; to score its lines: --input 'my text'"
     assert shown.code == 0 and f"note: {note}" in shown.err
+    assert "'a.txt' is scored as a sentence, as no file has" in by_counts("", "the", "a.txt").err
     assert "file" not in by_counts("", "the", "my  text").err
 
 

@@ -353,7 +353,7 @@ def _estimator(
 # any estimator.
 #
 # The estimator gives each n-gram its share and leaves the rest to the lower order (see
-# :mod:`rnnlm.lm.ngram.smoothing`); here the orders are joined, pruned n-grams give their share to
+# smoothing/estimator.py); here the orders are joined, pruned n-grams give their share to
 # the lower order, and the rest becomes the form every n-gram model is stored in: log p(w|h) for the
 # n-grams kept, log backoff for their contexts (Katz 1987; the ARPA format).
 #

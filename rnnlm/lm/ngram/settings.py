@@ -45,7 +45,7 @@ class NgramSettings:
         SmoothingName,
         about(
             "smoothing method: mkn (modified Kneser-Ney), kn (Kneser-Ney), katz, witten-bell, "
-            "absolute, additive, jelinek-mercer, interpolated (one weight an order), stupid "
+            "absolute, additive, jelinek-mercer, interpolated (one weight per order), stupid "
             "(stupid backoff) or mle (no smoothing); see docs/ngrams.md",
             title="NAME",
         ),
@@ -54,7 +54,7 @@ class NgramSettings:
         bool | None,
         about(
             "interpolate with the lower order everywhere, not only for unseen n-grams "
-            "(absolute, kn, mkn); none: yes"
+            "(absolute, kn, mkn); default: yes, where the method can"
         ),
     ] = None
     prune: Annotated[
@@ -90,8 +90,8 @@ class NgramSettings:
     buckets: Annotated[
         Count | None,
         about(
-            "jelinek-mercer: weights of an order: one for contexts seen once, one for 2 to 3 "
-            "times, 4 to 7 times, ..., the last one for all others; 1: one weight an order; "
+            "jelinek-mercer: weights per order: one for contexts seen once, one for 2 to 3 "
+            "times, 4 to 7 times, ..., the last one for all others; 1: one weight per order; "
             "none: as many as there are",
             extra=needs(smoothing=("jelinek-mercer",)),
         ),

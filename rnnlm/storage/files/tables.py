@@ -194,7 +194,11 @@ DELIMITERS = ",;\t|"  # that a CSV file's header may have
 # The line above the header that gives Excel the delimiter.
 _SEPARATOR_LINE = re.compile(r'sep=([^"\0\r\n])\r?\n?')
 _JSON = re.compile(r'\s*(?:\[\s*)?\{\s*(?:"[^"\\]*"\s*:|\}|$)')
-USUAL_COLUMNS = ("text", "sentence")  # of the text, where none is named
+# Names of the text's column, where none is named, the most usual first.
+USUAL_TEXT = (
+    "text", "sentence", "review", "content", "comment", "tweet", "message", "utterance",
+    "document", "body", "question", "query",
+)  # fmt: skip
 
 
 SAMPLE_ROWS = 100  # rows that show the content of a table
@@ -645,13 +649,13 @@ def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:
     """Return the delimiter of a CSV file by its first line.
 
     It is the first of DELIMITERS that gives the header all `columns`, or where none are asked for,
-    one of USUAL_COLUMNS; else the one that gives it the most.
+    one of USUAL_TEXT; else the one that gives it the most.
     """
     cells = {delimiter: _cells(header, delimiter) for delimiter in DELIMITERS}
     columns = list(map(folded, columns))
     for delimiter, names_of_delimiter in cells.items():
         names = list(map(folded, names_of_delimiter))
-        has_usual = not columns and not {*names}.isdisjoint(USUAL_COLUMNS)
+        has_usual = not columns and not {*names}.isdisjoint(USUAL_TEXT)
         if has_usual or (columns and {*columns} <= {*names}):
             return delimiter
     return max(DELIMITERS, key=lambda delimiter: len(cells[delimiter]))

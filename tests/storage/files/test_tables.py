@@ -61,7 +61,7 @@ def test_empty_cells_beyond_the_columns_are_nothing(tmp_path):
     ("item;text", (), ";"), ("item\ttext", (), "\t"), ("a|b", (), "|"), ("a,b", (), ","),
     ("text", (), ","), ("", (), ","), ("a,b;c", (), ","),
     ("nr;text, German;a, b, c", (), ","), ("nr;text, German;a, b, c", ("nr",), ";"),
-    ("nr;text;a, b, c, d, e", (), ";"),
+    ("nr;text;a, b, c, d, e", (), ";"), ("review;note, long, very", (), ";"),
     ('"item";"Satz, deutsch";"x, y, z"', (), ";"), ('"a;b","c;d"', (), ","),
     ("a,b;c;d", ("a", "b;c;d"), ","), ('"a;b', (), ","),
 ])  # fmt: skip

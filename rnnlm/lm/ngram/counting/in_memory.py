@@ -1,9 +1,10 @@
 """Count n-grams: turn a text of token ids into a trie of counts, order by order
 (:mod:`rnnlm.lm.ngram.counting.count_trie`).
 
-One 64-bit sort of (context, word, position) an order finds its n-grams. An n-gram that occurs once
-needs none: the only longer one that begins with it ends at the position behind it. So ever fewer
-positions are sorted from order to order. Sorting goes by ranges of contexts, side by side.
+For each order, one sort of (context, word, position), packed into 64 bits, finds the n-grams. An
+n-gram that occurs once needs none: the only longer one that begins with it ends at the position
+behind it. So ever fewer positions are sorted from order to order. Sorting goes by ranges of
+contexts, side by side.
 """
 
 from collections.abc import Callable, Iterator
