@@ -11,6 +11,7 @@ from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError, keyword
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
+from rnnlm.storage.files.tables import USUAL_TEXT
 from rnnlm.tasks.labelling.data import FORMAT, PLAIN, SOUNDS, Codec
 from rnnlm.tasks.labelling.evaluation.results import ClassifiedText, TaggedSentence
 from rnnlm.tasks.labelling.formats.conllu import EMPTY
@@ -33,7 +34,6 @@ from rnnlm.tasks.text_files import TEXT_LINES, TextFileSettings, no_table, windo
 from rnnlm.text.lines import lines_with_ends, without_end
 from rnnlm.text.named_columns import (
     KINDS,
-    USUAL_TEXT,
     USUAL_WORDS,
     new_names,
     open_table,

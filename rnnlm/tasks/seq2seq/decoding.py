@@ -16,6 +16,7 @@ from rnnlm.scoring.generation.sampling import SamplingSettings
 from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import SearchSettings
 from rnnlm.storage.files.reading import shown_name
+from rnnlm.storage.files.tables import USUAL_TEXT
 from rnnlm.tasks.seq2seq.data import PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
@@ -32,7 +33,6 @@ from rnnlm.text.lines import MissingLine, is_blank, lines_with_ends, without_end
 from rnnlm.text.named_columns import (
     KINDS,
     USUAL_PAIRS,
-    USUAL_TEXT,
     open_table,
     text_column,
     text_of,

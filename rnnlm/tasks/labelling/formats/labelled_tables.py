@@ -15,6 +15,7 @@ from sys import intern
 
 from rnnlm.errors import TextError, given, keyword, notice
 from rnnlm.storage.files import tables
+from rnnlm.storage.files.tables import USUAL_TEXT
 from rnnlm.tasks.labelling.formats.example import (
     LABEL_SEPARATOR,
     Example,
@@ -29,7 +30,6 @@ from rnnlm.text.lines import split_words
 from rnnlm.text.named_columns import (
     KINDS,
     USUAL_LABELS,
-    USUAL_TEXT,
     USUAL_WORDS,
     InputTable,
     cell,
