@@ -16,7 +16,8 @@ from rnnlm.lm.base.distributions import score_and_apply
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.words import WordFinder
 from rnnlm.scoring.pairs.pair import FULL, PARTIAL, SCORINGS, WORD, Pair
-from rnnlm.text.lines import check_reserved, is_blank
+from rnnlm.scoring.scorer import checked_text
+from rnnlm.text.lines import is_blank
 from rnnlm.text.marks import count_marks, count_odd_spaces, tell_glued, tell_odd_spaces, tell_unseen
 
 TIE_NATS = 1e-4  # a sentence's score may vary by that much with the batch it is in
@@ -82,12 +83,10 @@ class ReadLines:
 
 
 def checked_line(text: str, special_symbols: str) -> str:
-    """Return `text` as it is read; see :func:`rnnlm.text.lines.check_reserved`. Unscorable: it is
-    no line, or holds a reserved symbol that is to be an error."""
-    if "\n" in text:
-        raise Unscorable("a sentence holds a newline")
+    """Return `text` as it is read; see :func:`rnnlm.scoring.scorer.checked_text`. Unscorable: it is
+    no line, not UTF-8, or holds a reserved symbol that is to be an error."""
     try:
-        text = check_reserved(text, "a sentence", special_symbols)
+        text = checked_text(text, "a sentence", special_symbols)
     except TextError as error:
         raise Unscorable(error.what) from None
     return "" if is_blank(text) else text
