@@ -92,7 +92,7 @@ class SentenceSettings(ValidatedSettings):
     def wants_table(self) -> bool:
         """Whether a setting names a column, which only tables have."""
         named = self.column or self.id_column or self.given_column or self.region_columns
-        return bool(named or self.are_pairs or self.keep)
+        return bool(named or self.target_column or self.are_pairs or self.keep)
 
     @property
     def source(self) -> SourceSettings:

@@ -108,6 +108,7 @@ TABLED = "--input pairs.tsv --column english --target-column french"
     (f"-m fra {TABLED} --context carry", "reads each target from its own source"),
     (f"-m fra {TABLED} --source 'a dog'", "the source is given twice"),
     ("-m fra --input test.en --target test.fr --column english", "are for tables and sentences only"),
+    ("-m fra --input test.en --target test.fr --target-column none-such", "are for tables and"),
     ("-m fra --target test.fr", "--target needs --input FILE with the sources"),
     ("-m fra --source 'a dog' 'un chien' --target test.fr", "--target: only valid with --input"),
     ("-m fra --input test.en", "not a row of a table of pairs"),
