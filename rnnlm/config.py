@@ -63,6 +63,13 @@ def about(description: str, **limits: Any) -> Meta:
     return Meta(description=description, **limits)
 
 
+def list_in_text(items: str, pattern: str, example: str) -> Meta:
+    """Describe a list that is written as one text, such as 650,650,400; `items` names its parts in
+    messages."""
+    return Meta(pattern=pattern, examples=[example], extra_json_schema={LIST_OF: items})
+
+
+LIST_OF = "list_of"  # in the schema of a list that is written as one text: what its items are
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -98,11 +105,12 @@ class ValidatedSettings:
 @dataclass(frozen=True)
 class SettingsLayer:
     """Values from one place, which messages call `origin`. Text values are parsed by the field's
-    type."""
+    type. is_recipe: they are from a bundled recipe, as nobody set them."""
 
     origin: str
     values: Mapping[str, Any]
     is_text: bool = False
+    is_recipe: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,7 @@ class ResolvedSettings:
     values: Mapping[str, Any]
     origins: Mapping[str, str]
     classes: tuple[type, ...]
+    free: frozenset[str] = frozenset()  # those that nobody set: defaults, and of bundled recipes
     added: tuple[SettingsLayer, ...] = ()  # from texts and models, in order
 
     def __post_init__(self) -> None:
@@ -137,7 +146,9 @@ class ResolvedSettings:
         classes."""
         return _made(cls, self.values, self.classes)
 
-    def with_layer(self, origin: str, values: Mapping[str, Any]) -> "ResolvedSettings":
+    def with_layer(
+        self, origin: str, values: Mapping[str, Any], is_recipe: bool = False
+    ) -> "ResolvedSettings":
         """Return these settings with the `values` found in a text or a model.
 
         They are taken as they are: a column may be called "none".
@@ -148,7 +159,8 @@ class ResolvedSettings:
             self,
             values=_as_classes_spell({**self.values, **values}, self.classes),
             origins={**self.origins, **origins},
-            added=(*self.added, SettingsLayer(origin, values)),
+            free=_free_after(self.free, values, is_recipe),
+            added=(*self.added, SettingsLayer(origin, values, is_recipe=is_recipe)),
         )
 
 
@@ -162,8 +174,9 @@ def resolve(
 
     # Each layer replaces the values of those before it, and takes over as their origin.
     values = _defaults(classes)
-    origins = dict.fromkeys(values, "default")
+    origins, free = dict.fromkeys(values, "default"), frozenset(values)
     for layer in layers:
+        free = _free_after(free, layer.values, layer.is_recipe)
         for name, value in layer.values.items():
             if name not in kinds:
                 is_keyword = layer.origin == USER and not layer.is_text
@@ -181,7 +194,13 @@ def resolve(
             if origins[name] == "default":
                 values[name] = convert(name, value, kinds[name], is_text=False)
                 origins[name] = "other settings"
-    return ResolvedSettings(_as_classes_spell(values, classes), origins, classes)
+                free -= {name}
+    return ResolvedSettings(_as_classes_spell(values, classes), origins, classes, free)
+
+
+def _free_after(free: frozenset[str], names: Iterable[str], is_recipe: bool) -> frozenset[str]:
+    """Return the settings that nobody set, after a layer with these names."""
+    return free.union(names) if is_recipe else free.difference(names)
 
 
 def within(origin: str) -> str:
@@ -264,7 +283,7 @@ def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
         # The latter: lone surrogates, as JSON may hold them.
         schemas = _schemas(kind)
         # A list written as in TOML, for a setting that --set takes as the text 650,650,400.
-        if any("pattern" in schema for schema in schemas) and _is_flat_list(value):
+        if any(LIST_OF in schema for schema in schemas) and _is_flat_list(value):
             return _converted(name, ",".join(map(str, value)), kind, is_text)
         raise SettingsError(
             f"setting {name} = {shown(value)} is not valid",
@@ -579,8 +598,8 @@ def _in_words(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         words = ", ".join(map(str, schema["enum"]))
         return words if len(schema["enum"]) == 1 else f"one of {words}"
-    if "pattern" in schema:
-        return "a list of whole numbers" if r"\d" in schema["pattern"] else "a list of names"
+    if LIST_OF in schema:
+        return f"a list of {schema[LIST_OF]}"
     kinds = {
         "integer": "a whole number",
         "number": "a number",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, about, needs
+from rnnlm.config import Count, about, list_in_text, needs
 from rnnlm.errors import ArgumentTypeError, SettingsError, given, nearest
 
 ALL = "all"
@@ -58,7 +58,7 @@ class TokenizerSettings:
         Count, about("sentencepiece: number of pieces", extra=needs(tokenizer=("sentencepiece",)))
     ] = 4000
     normalise: Annotated[
-        Annotated[str, Meta(pattern="[a-z]", examples=["quotes,dashes"])] | None,
+        Annotated[str, list_in_text("names", "[a-z]", "quotes,dashes")] | None,
         about(
             "forms to normalise: any of quotes,dashes,spaces,entities,nfc, or all", title="FORMS"
         ),

@@ -1,4 +1,4 @@
-"""Resolve the settings of a request to `train`: recipe < `--set` < named flags."""
+"""Resolve the settings of a request to `train`."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -54,7 +54,7 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     from_recipe: list[SettingsLayer] = []
     if recipe is not None:
         values = _with_tokenizer(recipes.load(recipe).settings, _topmost(requested, "tokenizer"))
-        from_recipe.append(SettingsLayer(f"recipe {recipe}", values))
+        from_recipe.append(SettingsLayer(f"recipe {recipe}", values, is_recipe=True))
     chosen = [*from_recipe, *requested]
 
     # The task, and the settings that a bundled corpus recommends.

@@ -16,7 +16,6 @@ from rnnlm.system import current_rank
 from rnnlm.text.vectors import COUNTED
 from rnnlm.training.recipes import recipe as recipes
 from rnnlm.training.request import FittingData, TrainingRequest
-from rnnlm.training.texts.small_texts import is_free
 
 # Up to so many words or characters, the full softmax costs no more than the sampled one.
 FULL_SOFTMAX_SIZE = 2000
@@ -125,11 +124,11 @@ def follow_vocabulary(resolved: ResolvedSettings, data: FittingData) -> Resolved
     if size > FULL_SOFTMAX_SIZE:
         return resolved
     values: dict[str, Any] = {}
-    if resolved.values.get("loss") == "sampled" and is_free(resolved, "samples"):
+    if resolved.values.get("loss") == "sampled" and "samples" in resolved.free:
         values = {"loss": "full", "samples": resolved.defaults["samples"]}
     if resolved.values.get("embeddings") == COUNTED:
         values["embeddings"] = None
-    if not all(is_free(resolved, name) for name in values):
+    if not all(name in resolved.free for name in values):
         return resolved
     return resolved.with_layer(f"the vocabulary's size: {size}", values)
 
@@ -160,7 +159,7 @@ def follow_budget(
 
     # The rule was measured for the recipe's optimizer, and layers of one width.
     ruled_by = ("optimizer", "layer_sizes", "learning_rate")
-    if not all(is_free(resolved, name) for name in ruled_by):
+    if not all(name in resolved.free for name in ruled_by):
         return resolved
     rate = rate_of(resolved.values, base.settings, steps / base.rate_steps)
     return resolved.with_layer("the width and the steps", {"learning_rate": rate})
@@ -173,11 +172,11 @@ def _sized_for(
     A notice says what was chosen."""
     # Measure the recipe's own network, then choose by the table. What somebody sets stays.
     speed = kind.tokens_per_second(resolved, data, min(PROBE_SECONDS, seconds / 20))
-    is_fixed = not all(is_free(resolved, name) for name in _WIDTHS)
+    is_fixed = not all(name in resolved.free for name in _WIDTHS)
     width = resolved.values["hidden_size"] if is_fixed else None
     choice = choose_size(speed * seconds, data.train.tokens, width)
     values = choice.widths | choice.regularisation
-    chosen = {name: value for name, value in values.items() if is_free(resolved, name)}
+    chosen = {name: value for name, value in values.items() if name in resolved.free}
 
     as_set = ", ".join(f"{name}={value}" for name, value in chosen.items())
     notice(

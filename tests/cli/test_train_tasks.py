@@ -110,6 +110,8 @@ REFUSED = [
      "", "leave characters out"),
     (["--task", "tagging", "--set", "loss_weights=1,2"], "loss_weights = 1,2 has 2 weights",
      "1 label column is learned", ""),
+    (["--task", "tagging", "--set", "loss_weights=x"], "loss_weights = 'x' is not valid",
+     "it must be a list of numbers or none", "for instance 1,0.5"),
     (["--task", "tagging", "--valid", "empty"], "no sentences in empty", "", ""),
 ]  # fmt: skip
 

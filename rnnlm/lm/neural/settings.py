@@ -22,6 +22,7 @@ from rnnlm.config import (
     as_text,
     belongs_to,
     from_stored,
+    list_in_text,
     needs,
     owners_of,
     part,
@@ -39,7 +40,7 @@ Width = Annotated[int, Meta(ge=1, le=1 << 20)]
 
 Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
 Sizes = Annotated[
-    str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])
+    str, list_in_text("whole numbers", r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", "650,650,400")
 ]
 
 # Values of other settings that some settings need to have an effect: see rnnlm.config.needs.

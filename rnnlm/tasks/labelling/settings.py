@@ -19,6 +19,7 @@ from rnnlm.config import (
     SettingsLayer,
     about,
     from_stored,
+    list_in_text,
     needs,
     resolve,
 )
@@ -304,7 +305,7 @@ def stored(task: str, settings: Mapping[str, Any]) -> TaskSettings:
 
 RateDecay = Annotated[float, Meta(ge=1, le=100)]
 Weights = Annotated[
-    str, Meta(pattern=r"^\s*\d+(\.\d+)?(\s*,\s*\d+(\.\d+)?){0,99}\s*$", examples=["1,0.5"])
+    str, list_in_text("numbers", r"^\s*\d+(\.\d+)?(\s*,\s*\d+(\.\d+)?){0,99}\s*$", "1,0.5")
 ]
 
 

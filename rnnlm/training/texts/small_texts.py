@@ -56,7 +56,7 @@ def follow_size(name: str, resolved: ResolvedSettings, data: FittingData) -> Res
     # Time and steps that a recipe gives are used up.
     if Budget.parse(usual["budget"]).epochs is None:
         del values["budget"]
-    return resolved.with_layer(f"recipe {name}", _free(resolved, values))
+    return resolved.with_layer(f"recipe {name}", _free(resolved, values), is_recipe=True)
 
 
 def notice_small_validation_text(
@@ -83,7 +83,8 @@ def keep_rare_words(
     name = recipe_for(request, resolved, examples, 0)
     if name is None or resolved.values["tokenizer"] not in LIMITED:
         return resolved
-    return resolved.with_layer(f"recipe {name}", _free(resolved, {"min_count": 1}))
+    values = _free(resolved, {"min_count": 1})
+    return resolved.with_layer(f"recipe {name}", values, is_recipe=True)
 
 
 def recipe_for(
@@ -119,7 +120,7 @@ def _validations(
     # Passes over a larger text for validation would take most of the time.
     shares = data.valid.tokens / max(1, data.train.tokens)
     every = math.ceil(size["validate_every_steps"] * max(1, shares))
-    is_every_free = is_free(resolved, "min_validations")
+    is_every_free = "min_validations" in resolved.free
     values: dict[str, Any] = {"validate_every_steps": every if is_every_free else None}
     # Accuracy may be 0 for a while, which is no reason to stop.
     if size.get("criterion", usual.get("criterion", "loss")) != "loss":
@@ -132,11 +133,5 @@ def _free(resolved: ResolvedSettings, values: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in values.items()
-        if name in resolved.values and is_free(resolved, name) and value != resolved.values[name]
+        if name in resolved.free and value != resolved.values[name]
     }
-
-
-def is_free(resolved: ResolvedSettings, name: str) -> bool:
-    """Return whether a setting is a default, or from a bundled recipe."""
-    origin = resolved.origins[name]
-    return origin == "default" or origin.startswith("recipe ")

@@ -89,6 +89,11 @@ def test_a_small_text_gets_the_recipe_of_its_size(four, times, size):
         assert "recipe chapter" not in origins.values() and values["batch_rows"] == 20
 
 
+def test_settings_of_a_file_stay_whatever_its_name_is(four):
+    four.with_name("recipe mine.toml").write_text("batch_rows = 7\n", encoding="utf-8")
+    assert settled(four, recipe="recipe mine.toml")[0]["batch_rows"] == 7
+
+
 def test_every_recipe_of_a_size_has_valid_settings():
     """A name that no kind of model has, or a value out of range, would go unnoticed."""
     for size in small_texts.sizes().values():
