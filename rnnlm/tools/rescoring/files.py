@@ -206,8 +206,8 @@ def _read_json(builder: ListBuilder) -> None:
         if not tables.is_gap(row.values.get("ref")):
             reference = _field(row.values, "ref", str, row.where, "text")
             builder.add_line(str(utt), "reference", reference, row.where)
-        original = row.values.get("source")
-        if isinstance(original, str):
+        if isinstance(row.values.get("source"), str):
+            original = _field(row.values, "source", str, row.where, "text")
             builder.add_line(str(utt), "source", original, row.where)
 
         # Its hypotheses, the best first; their scores may be numbers or text.
@@ -244,6 +244,8 @@ def _field(values: Mapping[Any, Any], name: str, types: Any, where: str, expecte
         )
     if not isinstance(values[name], types) or isinstance(values[name], bool):
         raise TextError(f"{where}: {name!r} is not {expected}", f"it is {shown(values[name])}")
+    if isinstance(values[name], str):
+        tables.check_halves(values[name], f"{where}, {name!r}")
     return values[name]
 
 

@@ -187,6 +187,8 @@ def test_table_errors_name_their_line(here, old, new, message):
     ({"ref": "x", "hypotheses": []}, "line 2: 'utt' is missing"),
     ({"utt": "u1", "hypotheses": []}, "line 2: utterance 'u1' is already in the list"),
     ({"utt": "u3"}, "line 2: 'hypotheses' is missing"),
+    ({"utt": "u3", "ref": "x \udc80", "hypotheses": []}, "line 2, 'ref': not UTF-8"),
+    ({"utt": "u3", "source": "\ud800", "hypotheses": []}, "line 2, 'source': not UTF-8"),
     ({"utt": "u3", "hypotheses": []}, "line 2: utterance 'u3' has no hypotheses"),
     ({"utt": "u3", "hypotheses": ["x"]}, "line 2, hypothesis 1: not an object"),
     ({"utt": "u3", "hypotheses": [{"text": "x", "score": None}]},
