@@ -234,7 +234,7 @@ def _format(as_json: bool, output: Path | None) -> str:
 
 
 def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, SentenceSettings]:
-    """Return the sentences to score, and how they are read."""
+    """Return how sentences are scored, and how they are read."""
     # None keeps all columns of the input; a printed table would have no room for them.
     keep = given["keep"]
     if keep == ("all",) or (keep is None and form != "table"):

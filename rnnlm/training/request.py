@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """A request to `train`. Settings: recipe < `extra_layers` < assignments (text, `--set`) < named
-    flags.
+    """A request to `train`. :func:`rnnlm.training.resolution.resolve_request` has the order of its
+    layers of settings.
 
     A recipe may be FILE.toml, whose settings come above the settings of the recipe that it names,
     or of the usual one. These are in `from_file`; `recipe` is then the one that the file names.

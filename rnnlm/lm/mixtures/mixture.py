@@ -121,7 +121,7 @@ class Mixture(PickledByOrigin):
 
     @property
     def rereads(self) -> bool:
-        """Whether a part rereads the text from its cut on, regardless of its state."""
+        """Whether to continue from a state costs a part as much as reading all its tokens again."""
         return any(getattr(self.parts[k], "rereads", False) for k in self._active)
 
     def stepping(self) -> "Mixture":
