@@ -146,13 +146,11 @@ def plan(
         begun = resuming.find_stored_run(output, resuming.identity_of(request, settled.resolved))
     if isinstance(begun, CompletedRun):
         return begun
-    valid = _check_settings(request, settled)
+    _check_settings(request, settled)
     if not is_shown:
         _ = settled.kind.fit  # a package that is missing is missed before texts are read
     model_folder.check_output(output, overwrite=True)  # existing files may be replaced
-    return replace(
-        _with_texts(request, settled, output, begun, valid, progress, opener), found=found
-    )
+    return replace(_with_texts(request, settled, output, begun, progress, opener), found=found)
 
 
 def check_request(request: TrainingRequest) -> None:
@@ -173,8 +171,8 @@ def check_request(request: TrainingRequest) -> None:
 def dry_plan(request: TrainingRequest, progress: Progress = silent) -> Plan:
     """Plan the run of a request as one that starts, and ignore its folder."""
     settled, output = _resolve(request)
-    valid = _check_settings(request, settled)
-    return _with_texts(request, settled, output, None, valid, progress)
+    _check_settings(request, settled)
+    return _with_texts(request, settled, output, None, progress)
 
 
 def _resolve(request: TrainingRequest) -> tuple[ResolvedRequest, Path]:
@@ -194,12 +192,10 @@ def _with_texts(
     settled: ResolvedRequest,
     output: Path,
     begun: InterruptedRun | None,
-    valid: str,
     progress: Progress,
     opener: Opener | None = None,
 ) -> Plan:
-    """Read and encode the texts of a run, which may have `begun` before. `valid` names its texts to
-    validate on."""
+    """Read and encode the texts of a run, which may have `begun` before."""
     # A resumed run already has its tokenizer.
     recipe, kind, resolved = settled
     task = registry.task(kind.task)
@@ -209,7 +205,7 @@ def _with_texts(
 
     # The texts or their tokenizer settle open settings, such as columns of labels.
     texts = (opener or task.open_texts)(request, resolved, kind, progress)
-    _warn_of_idle_share(texts, valid)
+    _warn_of_idle_share(texts, _validation_names(request))
     # Sizes of the vocabulary and the text, and the time of a run that is new, settle others.
     resolved = sizing.follow_vocabulary(texts.resolved, texts.data)
     train = texts.data.train
@@ -246,21 +242,23 @@ def _with_texts(
     )
 
 
-def _check_settings(request: TrainingRequest, settled: ResolvedRequest) -> str:
-    """Refuse settings that cannot work, and point out those without effect. Return the texts that
-    the request names to validate on."""
+def _check_settings(request: TrainingRequest, settled: ResolvedRequest) -> None:
+    """Refuse settings that cannot work, and point out those without effect."""
     _, kind, resolved = settled
-    valid = ", ".join(request.valid) or ("the bundled one" if request.takes_bundled else "")
     warn_of_idle(
         resolved,
         request.from_file.origin if request.from_file else "",
         contextual=request.contextual,
-        valid=valid or None,
+        valid=_validation_names(request) or None,
     )
     _warn_of_replaced_start(resolved, request)
     has_valid = bool(request.valid or request.takes_bundled or held_out_share(request, resolved))
     kind.check(resolved, has_valid=has_valid)
-    return valid
+
+
+def _validation_names(request: TrainingRequest) -> str:
+    """Return the texts that the request names to validate on."""
+    return ", ".join(request.valid) or ("the bundled one" if request.takes_bundled else "")
 
 
 def _check_names(request: TrainingRequest, kind: registry.Kind, resolved: ResolvedSettings) -> None:

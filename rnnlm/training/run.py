@@ -358,7 +358,8 @@ def _take_part(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool]) -
     """Fit in a process that is not the first of several, and write nothing."""
     for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, save):
         yield event
-    if event.stopped == "diverged":
+        is_diverged = isinstance(event, Fitted) and event.stopped == "diverged"
+    if is_diverged:
         raise ReportedByOtherProcess(TrainingError.exit_code)
 
 
@@ -373,47 +374,49 @@ def _work(
         return stop() or storage.has_given_up
 
     notice_little_space(plan.output, plan.bytes_to_write())
-    fitted = plan.kind.fit(plan.resolved, plan.data, is_over, plan.initial, storage.save_signal)
-    for event in fitted:
+    fitting = plan.kind.fit(plan.resolved, plan.data, is_over, plan.initial, storage.save_signal)
+    for event in fitting:
         yield event
         if isinstance(event, Validated):
             is_whole = event.share == 1
-        if not isinstance(event, Fitted):
+        if isinstance(event, Fitted):
+            fitted = event
+        else:
             yield from storage.handle(event)
-    began = time.perf_counter() - event.seconds  # as if the run had never been cut off
+    began = time.perf_counter() - fitted.seconds  # as if the run had never been cut off
 
     # There may be nothing to save. The log of a run that diverged is kept, unless another model's
     # log is there.
-    if not event.steps and event.stopped != "diverged":
+    if not fitted.steps and fitted.stopped != "diverged":
         raise TrainingError(
             "stopped before the first step", "nothing was saved; an earlier model is unchanged"
         )
-    if not event.step and storage.manifest is None:
+    if not fitted.step and storage.manifest is None:
         if not model_folder.is_model(plan.output):
             storage.log.write_to_folder()
-        _raise_diverged(plan, event, storage.log)
+        _raise_diverged(plan, fitted, storage.log)
 
     # Save everything before the exact evaluation, which may take long and can be interrupted.
-    manifest = yield from storage.finish(event)
-    manifest = storage.save_results(manifest, {}, _facts(plan, time.perf_counter() - began, event))
+    manifest = yield from storage.finish(fitted)
+    manifest = storage.save_results(manifest, {}, _facts(plan, time.perf_counter() - began, fitted))
 
     # No evaluation if someone is waiting for the end, or if the weights are no good.
     results = {}
     texts: dict[str, TextData] = {}
-    if event.stopped not in ("request", "diverged") and not stop():
+    if fitted.stopped not in ("request", "diverged") and not stop():
         texts = _evaluated(plan)
     if texts:
         yield Evaluating(tuple(texts))
-        results = _results(plan, event.model, manifest.fingerprint, texts, progress)
+        results = _results(plan, fitted.model, manifest.fingerprint, texts, progress)
         if is_whole:
-            _notice_growing_states(results, event.best_ppl_token)
-        storage.save_results(manifest, results, _facts(plan, time.perf_counter() - began, event))
+            _notice_growing_states(results, fitted.best_ppl_token)
+        storage.save_results(manifest, results, _facts(plan, time.perf_counter() - began, fitted))
 
-    if event.stopped == "diverged":
-        _raise_diverged(plan, event, storage.log)
+    if fitted.stopped == "diverged":
+        _raise_diverged(plan, fitted, storage.log)
     plan.kind.clean_up(plan.resolved, plan.data)
     seconds = time.perf_counter() - began
-    yield Finished(str(plan.output), event.step, event.steps, seconds, event.stopped, results)
+    yield Finished(str(plan.output), fitted.step, fitted.steps, seconds, fitted.stopped, results)
 
 
 def _end(plan: Plan, trained: Manifest, storage: RunStorage, progress: Progress) -> Iterator[Event]:
