@@ -15,22 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm import registry
-from rnnlm.config import (
-    GRID,
-    ResolvedSettings,
-    SettingsLayer,
-    SettingValue,
-    as_text,
-    names_of,
-    within,
-)
-from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
+from rnnlm.config import GRID, ResolvedSettings, SettingsLayer, SettingValue, as_text, names_of
+from rnnlm.errors import RnnlmError, UsageError, notice
 from rnnlm.lm.base.loading import CHECKPOINTS
 from rnnlm.storage.manifest import is_model, read_manifest
 from rnnlm.training.folders import text_name
 from rnnlm.training.language_model import LanguageModelling
 from rnnlm.training.request import TrainingRequest
-from rnnlm.training.resolution import resolve_request, without_names
+from rnnlm.training.resolution import ForeignSettingError, resolve_request, without_names
 
 FIRST = "the first run of the grid"
 COMMON = {*names_of(LanguageModelling.text_settings), "budget", "seed"}
@@ -241,10 +233,10 @@ def _resolved(values: dict[str, str], request: TrainingRequest) -> Combination:
     with naming(run_name(values)):
         try:
             settled = resolve_request(request)
-        except SettingsError as error:
+        except ForeignSettingError as error:
             # A setting of the grid that this kind lacks. The usual hint, another kind of model,
             # is on an axis.
-            if "model" in values and within(GRID) in error.what:
+            if "model" in values and error.origin == GRID:
                 error.hint = f"train {values['model']} by itself, or in a grid without that setting"
             raise
     return Combination(run_name(values), values, request, settled.kind, settled.resolved)

@@ -32,6 +32,14 @@ from rnnlm.training.request import TrainingRequest
 _GENERAL = {"budget", "device", "precision", "threads", "seed", "save_every"}
 
 
+class ForeignSettingError(SettingsError):
+    """A setting of the layer `origin` belongs to other kinds of models."""
+
+    def __init__(self, origin: str, what: str, why: str, hint: str) -> None:
+        super().__init__(what, why, hint)
+        self.origin = origin
+
+
 class ResolvedRequest(NamedTuple):
     """A request made definite."""
 
@@ -283,15 +291,15 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
     ]
     if alike:
         message = f"a model of kind {kind.name} has no setting {name!r}{within(origin)}"
-        raise SettingsError(
-            message, f"it belongs to: {', '.join(alike)}", "add " + keyword("model", alike[0])
-        )
+        why = f"it belongs to: {', '.join(alike)}"
+        raise ForeignSettingError(origin, message, why, "add " + keyword("model", alike[0]))
     if owners:
         tasks = list(dict.fromkeys(owner.task for owner in owners))
         why = f"it belongs to models for {' and '.join(tasks)}"
         if name == "bidirectional":  # which language models alone do not have
             why = "it would see the words it has to predict"
-        raise SettingsError(
+        raise ForeignSettingError(
+            origin,
             f"{registry.task(kind.task).singular} has no setting {name!r}{within(origin)}",
             why,
             "leave it out, or use " + keyword("task", tasks[0]),

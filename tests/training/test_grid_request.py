@@ -76,9 +76,12 @@ def test_general_settings_skip_kinds_that_lack_them():
 @pytest.mark.parametrize("grid, request_of, says", [
     (["hidden_sise=3,4"], {},
      "hidden_sise=3: unknown setting 'hidden_sise' in the grid; did you mean 'hidden_size'"),
+    (["model=gru,rnn", "hidden_sise=3"], {},
+     "model=gru,hidden_sise=3: unknown setting 'hidden_sise' in the grid; did you mean 'hidden_size'"),
     (["hidden_size=3,x"], {}, "hidden_size=x: setting hidden_size = 'x' is not valid"),
     (["model=gru,ngram", "hidden_size=3,4"], {},
      "model=ngram,hidden_size=3: a model of kind ngram has no setting 'hidden_size'"),
+    (["model=gru,ngram", "hidden_size=3"], {}, "train ngram by itself, or in a grid without"),
     (["model=grru"], {}, "model=grru: unknown model 'grru'; did you mean 'gru'"),
     (["recipe=lstm,nothing"], {}, "recipe=nothing: "),
     (["seed=1,2"], {"assignments": {"seed": "3"}}, "seed has a value in the grid and another outside it"),
