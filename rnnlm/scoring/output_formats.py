@@ -15,6 +15,7 @@ from rnnlm.amounts import plural
 from rnnlm.errors import notice, visible
 from rnnlm.evaluation import plotting
 from rnnlm.scoring.rows import RowLayout, record
+from rnnlm.scoring.scorer import is_utf8
 from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.several_models import ModelsChunk
@@ -108,10 +109,10 @@ class Tally:
 
     def observe(self, chunk: ModelsChunk) -> None:
         """Count the sentences of a chunk."""
-        for scores in chunk:
+        for sentence, scores in zip(chunk.sentences, chunk, strict=False):  # or it was skipped
             self.with_words += any(score.is_read and score.words for score in scores.values())
-            reasons = {score.reason for score in scores.values()}
-            self.not_utf8 += any("not UTF-8" in reason for reason in reasons if reason)
+            has_reason = any(score.reason for score in scores.values())
+            self.not_utf8 += has_reason and not is_utf8(sentence)
             for name, score in scores.items():
                 if score.logprob_nats is None:
                     self.without_score[name] += 1

@@ -597,6 +597,11 @@ def _is_plain(sentences: Sequence[Sentence]) -> bool:
     return not has_reasons and (text.isascii() or not SURROGATE.search(text))
 
 
+def is_utf8(sentence: Sentence) -> bool:
+    """Return whether a sentence, with what is given before it, holds only whole characters."""
+    return not SURROGATE.search(f"{sentence.given}{sentence.source or ''}{sentence.text}")
+
+
 def checked_text(text: str, where: str, special_symbols: str, hint: str = REMOVE_OR_TREAT) -> str:
     """Return the text of a sentence as it is read, `special_symbols` treated. Messages name its
     place, `where`; `hint` is the way out if `<s>` or `</s>` is an error.

@@ -487,13 +487,13 @@ def _sentence(
     given: Any = settings.given
     if of.given:
         # An empty cell gives nothing.
-        given = row.values.get(of.given)
+        given = _cell(row, of.given, settings)
         if not has_text(given):
             given = ""
         reason = reason or (why_no_text(given, of.given) if given else None)
     source: Any = None
     if of.source:
-        source = row.values.get(of.source)
+        source = _cell(row, of.source, settings)
         reason = reason or why_no_text(source, of.source)
     reason = reason or _why_unreadable(text, settings)
     if row.is_too_long:
@@ -519,13 +519,18 @@ def _sentence(
     )
 
 
+def _cell(row: tables.Row, name: str, settings: SentenceSettings) -> Any:
+    """Return a cell of a row. Bytes become text, whose faults are those of lines."""
+    value: Any = row.values.get(name)
+    return value.decode("utf-8", settings.errors) if isinstance(value, bytes) else value
+
+
 def _text_of(
     row: tables.Row, texts: tuple[str, ...], settings: SentenceSettings
 ) -> tuple[str, tuple[Region, ...], str | None]:
     """Return the text of a row, its regions, and why it has none."""
-    values = row.values
     if not settings.region_columns:
-        text: Any = values.get(texts[0])
+        text: Any = _cell(row, texts[0], settings)
         reason = why_no_text(text, texts[0])
         if reason:
             return "", (), reason
@@ -535,7 +540,7 @@ def _text_of(
     # An empty cell is a region without words.
     regions = []
     for index, name in enumerate(texts, start=1):
-        cell: Any = values.get(name)
+        cell: Any = _cell(row, name, settings)
         if not has_text(cell):
             cell = ""
         reason = why_no_text(cell, name) if cell else None

@@ -69,11 +69,14 @@ def test_rows_in_another_encoding_are_an_error_before_any_is_scored(by_counts, h
     assert [record["reason"] for record in replaced.records[-4:]] == [None] * 4
 
 
-def test_standard_input_in_another_encoding_ends_with_an_error(by_counts):
+def test_standard_input_in_another_encoding_ends_with_an_error(by_counts, here):
     shown = by_counts("--json", stdin=b"the\n" + b"caf\xe9\n" * 4)
     assert len(shown.records) == 5
     assert shown.code == 1 and "4 lines are not UTF-8" in shown.errors[0]
     assert by_counts("--json", stdin=b"the\n" + b"caf\xe9\n" * 3).code == 0
+    # A reason that quotes these words is another one.
+    (here / "t.jsonl").write_text('{"not UTF-8": "the"}\n' + '{"not UTF-8": null}\n' * 4)
+    assert by_counts("--input t.jsonl --column 'not UTF-8' --json").code == 0
 
 
 def test_odds_of_two_sentences_are_put_in_words(by_counts):
