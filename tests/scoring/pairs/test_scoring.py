@@ -154,10 +154,7 @@ def test_oov_words_and_reserved_symbols_are_as_read(halves):
     assert dropped.good == plain.good
 
 
-@pytest.mark.parametrize(
-    "text, reason",
-    [("a\nb", "newline"), ("a </s>", "the text holds </s>"), ("a \udc80", "not UTF-8")],
-)
+@pytest.mark.parametrize("text, reason", [("\n", "newline"), ("</s>", "</s>"), ("\ud800", "UTF-8")])
 def test_an_invalid_sentence_leaves_its_pair_unscored(halves, text, reason):
     scores = score_pairs(halves, [Pair("x", "a", "b"), Pair("x", text, "b"), Pair("x", "b", "a")])
     assert [score.point for score in scores] == [1, None, 0]
