@@ -251,7 +251,7 @@ def _join_steps() -> list[Step]:
         {"type": "Fuse"},
         _replace(r"\A", " "),
         # Quotation marks look alike, so they are taken in pairs: a closing one is marked.
-        _replace(r' "(?: ?[^"\n])*?\K ?(?:"|(?=\n|\z))', f'"{_CLOSING_MARK}'),
+        _replace(r' "(?: ?[^"\n])*?\K ?"', f'"{_CLOSING_MARK}'),
         _replace(r'(?<= ") +', ""),
         _replace_text(_CLOSING_MARK, ""),
         _replace(r"(?<=[(\[{\u201c\u2018]) ", ""),
