@@ -45,8 +45,7 @@ def test_json_holds_all_of_it(rnnlm, parts):
     ).json
     assert (result["block_lines"], result["lines"], result["ngram_source"]) == (2, 40, "train.txt")
     settings = library.ComparisonSettings(block_lines=2, resamples=99)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         found = library.compare(["lstm", "kn"], "valid.txt", train="train.txt", settings=settings)
     expected = json.loads(json.dumps(found.to_dict()))
     for name in ("differences", "lines_apart"):

@@ -262,8 +262,7 @@ def flips(folder: Path, most: int) -> Iterator[tuple[Path, int, int]]:
 
 def outcome(read: Callable[[Path], Any], folder: Path) -> Any:
     """Return what is read, or the error that refuses it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         try:
             return read(folder)
         except RnnlmError as error:

@@ -125,8 +125,7 @@ def _part(draw: Any, originals: Sequence[bytes]) -> bytes:
 def value_or_error(parse: Callable[[], Any]) -> Any:
     """Return what `parse` returns, or the RnnlmError that it raises, which must say something and
     not too much. Any other exception is a bug."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         try:
             return parse()
         except RnnlmError as error:
@@ -146,6 +145,5 @@ def put(path: Path, data: bytes) -> None:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence notices inside this context."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         yield

@@ -129,6 +129,5 @@ def run(
     data = TrainingData(
         tokenizer, Lines(lines).encode(tokenizer), valid and Lines(valid).encode(tokenizer)
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         return list(kind.fit(resolved, data, never, None))

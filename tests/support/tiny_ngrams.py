@@ -88,8 +88,7 @@ def fit(
     smoothing = ESTIMATORS[name](
         NgramSettings(order=order, smoothing=name, **settings), counts, seen
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         return Table(list(estimate(counts, smoothing, prune)), size, smoothing)
 
 

@@ -61,8 +61,7 @@ def trainer_of(
 ) -> Trainer:  # fmt: skip
     """Make the trainer of a tiny network, at its start or in the state `initial`."""
     resolved = settings_of(name, **settings)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         return make_trainer(resolved, data_of(resolved, train, valid), initial, ranks)
 
 

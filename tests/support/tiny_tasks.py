@@ -191,8 +191,7 @@ def run(
     words = {} if tokenizer == "word" else {"tokenizer": tokenizer, "min_count": 1}
     text = labelled(TRAIN, task, both) if train is None else train
     data = data_of(resolved, text, valid, form, **words)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         return list(registry.kind_of(name, task).fit(resolved, data, never, None))
 
 

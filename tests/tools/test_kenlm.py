@@ -260,8 +260,7 @@ def test_config_silences_arpa_loading_messages(tmp_path):
     config = ours.Config()
     config.arpa_complain, config.show_progress = ours.ARPALoadComplain.NONE, False
     config.load_method = ours.LoadMethod.LAZY
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         ours.Model(tmp_path / "m.arpa", config)
     with pytest.warns(RnnlmWarning, match="<unk>"):
         ours.Model(tmp_path / "m.arpa")

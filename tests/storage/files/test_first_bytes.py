@@ -88,8 +88,7 @@ def zipped(name: str):
             made.writestr("[Content_Types].xml" if "/" in name else name, TEXT)
             made.writestr(name, TEXT)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         return archive(make)
 
 
@@ -274,8 +273,7 @@ def test_lines_that_end_in_carriage_returns_alone_are_said(tmp_path):
             assert len(list(lines_with_ends(str(path)))) == 1
     for data in (b"one\r", b"one\r\ntwo\r\n", b"one\rtwo\nthree"):
         path.write_bytes(data)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
+        with warnings.catch_warnings(action="error"):
             list(lines_with_ends(str(path)))
 
 

@@ -102,8 +102,7 @@ def test_a_vocabulary_of_special_symbols_alone_is_told(tokenizer):
         make_tokenizer(
             ["<unk><unk>" if tokenizer == "char" else "<unk> <unk>"], tokenizer=tokenizer
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         assert make_tokenizer(["a a b"], tokenizer=tokenizer, min_count=2).size > 2
         make_tokenizer([])  # no text: that is an error elsewhere
 

@@ -124,8 +124,7 @@ def test_a_tab_starts_a_word_like_a_space():
 
 def make(lines, **settings):
     """Learn a tokenizer of `lines`, with no warning where the vocabulary is lowered."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         return make_tokenizer(lines, tokenizer="sentencepiece", **settings)
 
 

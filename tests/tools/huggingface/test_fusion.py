@@ -35,8 +35,7 @@ def model(request, tokenizer):
     kind = registry.kind_of(request.param)
     resolved = small_settings(kind, tokenizer="huggingface", literal_unk="spell")
     data = TrainingData(tokenizer, Lines(LINES).encode(tokenizer), None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         return list(kind.fit(resolved, data, never, None))[-1].model
 
 

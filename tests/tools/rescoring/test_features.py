@@ -117,8 +117,7 @@ def test_unknown_upper_case_is_reported_when_it_matters(halves):
     lists = [utterance("A B", "B A")]
     with pytest.warns(RnnlmWarning, match="100% of the list's words are unknown to m, .*`lowerca"):
         feature_table(lists, {"m": halves}, TextMapping())
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         feature_table(lists, {"m": halves}, TextMapping(lowercase=True))
         feature_table([utterance("X Y", "Y X")], {"m": halves}, TextMapping())
 
@@ -129,8 +128,7 @@ def test_unseen_characters_are_reported_once_naming_models(halves):
         feature_table(lists, {"one": halves, "two": halves}, TextMapping())
     told = "\u2019 2 times: unknown to one and two."
     assert [str(each.message).startswith(told) for each in caught].count(True) == 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         feature_table(lists, {"one": halves}, TextMapping(remove_punctuation=True))
 
 
