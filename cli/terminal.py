@@ -395,7 +395,7 @@ def print_table(table: Table, gap: int = GAP) -> None:
         click.echo(table.text(width, gap))
         return
     if table.title:
-        click.echo(visible(table.title))
+        click.echo(visible(table.title, kept="\n"))
     if not is_terminal:
         for row in [table.columns, *table.cells()]:
             click.echo(tsv_line(row), nl=False)

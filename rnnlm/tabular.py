@@ -271,7 +271,11 @@ class Table(Records):
         if width is not None and True in is_right and sum(whole) + gap * len(whole) > width:
             blocks = _blocks(least, is_right.index(True), width, gap)
 
-        # Of each block, the widest column that has room to give gives it.
+        # No text is wider than a line. Then, of each block, the widest column that has room to give
+        # gives it.
+        if width is not None:
+            sides = zip(whole, is_right, strict=True)
+            whole = [size if is_number else min(size, width) for size, is_number in sides]
         tables = []
         for block in blocks:
             widths = {place: whole[place] for place in block}
@@ -282,7 +286,9 @@ class Table(Records):
                     break
                 widths[max(giving, key=widths.__getitem__)] -= 1
             tables.append(_aligned(lines, widths, is_right, " " * gap))
-        return "\n".join([*([visible(self.title)] if self.title else []), "\n\n".join(tables)])
+        return "\n".join(
+            [*([visible(self.title, kept="\n")] if self.title else []), "\n\n".join(tables)]
+        )
 
     def _repr_html_(self) -> str:
         left = len(self.rows) - MOST_SHOWN
@@ -327,7 +333,7 @@ def _folded(cell: str, width: int) -> list[str]:
         return [cell]
     # Letters that take two places each are counted as such.
     places = width if _letters(cell) <= len(cell) else width // 2
-    return textwrap.wrap(cell, max(1, places), break_on_hyphens=False)
+    return textwrap.wrap(cell, max(1, places), break_on_hyphens=False) or [""]
 
 
 def _letters(text: str) -> int:

@@ -260,7 +260,10 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
 
 def total_marks(parts: Iterable[EncodedText]) -> Counter[str]:
     """Return how often each mark occurs in all parts."""
-    return sum((Counter(part.marks) for part in parts), Counter())
+    marks: Counter[str] = Counter()
+    for part in parts:
+        marks.update(part.marks)
+    return marks
 
 
 def shifted(parts: Sequence[np.ndarray], by: Sequence[int]) -> np.ndarray:

@@ -230,14 +230,18 @@ def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
 
 
 def new_names(
-    names: Collection[str], taken: Collection[str], prefix: str = "input_"
+    names: Collection[str],
+    taken: Collection[str],
+    prefix: str = "input_",
+    keeps_halves: bool = False,
 ) -> dict[str, str]:
     """Return the names of columns in a result in which others are `taken`: a name that would be
-    there twice gets the prefix, as often as it takes to make it different."""
+    there twice gets the prefix, as often as it takes to make it different. keeps_halves: halves of
+    characters stay, where the result is JSON."""
     used = {*names, *taken}
     renamed = {}
     for name in names:
-        new_name = tables.without_halves(name)
+        new_name = name if keeps_halves else tables.without_halves(name)
         while new_name in taken or (new_name != name and new_name in used):
             new_name = prefix + new_name
         used.add(new_name)

@@ -66,8 +66,8 @@ class LanguageModel(package.AbstractLanguageModel):
         # The known words. With them the search sees whether a partial word can still become one.
         if unigrams is None and self.model.is_closed:
             unigrams = {*self.model.model.tokenizer.symbols()} - {BOUNDARY, UNKNOWN}
-        known = filter(self.model.__contains__, unigrams or ())
-        self._unigrams = None if unigrams is None else set(known)
+        known = None if unigrams is None else set(filter(self.model.__contains__, unigrams))
+        self._unigrams = known
         self._sorted = sorted(self._unigrams or ())
 
         self.alpha = alpha

@@ -360,7 +360,8 @@ class Comparison(Records, Result):
         ]
 
     def _rows_of(self, table: int | str | None) -> list[Row]:
-        return self.to_rows(cast(Literal["differences", "metrics"], str(table or "differences")))
+        table_name = "differences" if table is None else str(table)
+        return self.to_rows(cast(Literal["differences", "metrics"], table_name))
 
     def overview(self) -> Table:
         """Return counts and metrics of each model, each metric with its interval."""

@@ -94,7 +94,7 @@ def contexts(
     Contexts are the n-grams that another one continues, and one word that nothing continues, if
     there is one, after which the unigrams are left alone.
     """
-    firsts = [split_keys(keys, model.size)[0] for keys in model.keys]
+    firsts = (split_keys(keys, model.size)[0] for keys in model.keys)
     # These are sorted; np.unique takes much longer.
     numbers = [sorted_M[np.diff(sorted_M, prepend=-1) > 0] for sorted_M in firsts]
     numbers = numbers or [np.zeros(0, dtype=np.int64)]

@@ -347,7 +347,7 @@ def _renamed_row(row: str, added: Sequence[str]) -> str:
         values = {name: str(bytes(raw), "utf-8") for name, raw in raw_values.items()}
     except (msgspec.MsgspecError, UnicodeEncodeError):
         values = {name: json.dumps(value) for name, value in tables.json_value(row).items()}
-    renamed = new_names(list(values), added)
+    renamed = new_names(list(values), added, keeps_halves=True)
     pairs = [f"{json.dumps(renamed[name])}: {value}" for name, value in values.items()]
     return "{" + ", ".join(pairs) + "}"
 

@@ -420,7 +420,7 @@ def _add_scored(
     """Add the hypotheses of a file, each of which has a score, and every score a hypothesis.
     rank_of_all: their rank; None: it is in the name of each."""
     for key, words, where in keyed_lines(str(text), builder.settings.encoding_errors):
-        utt, rank = (key, rank_of_all) if rank_of_all else _utt_and_rank(key, where)
+        utt, rank = _utt_and_rank(key, where) if rank_of_all is None else (key, rank_of_all)
         if key not in scores:
             raise TextError(f"{where}: {key!r} has no score", "every hypothesis needs one")
         builder.add(utt, rank, Hypothesis(words, scores.pop(key), where))

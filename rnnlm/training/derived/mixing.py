@@ -220,7 +220,8 @@ def mixed(
     if evaluations is not None:
         whole, *alone = evaluations
     fingerprints = [model.fingerprint for model in models]
-    parts = tuple(map(MixedModel, names, fingerprints, chosen.weights_K.tolist(), alone))
+    rows = zip(names, fingerprints, chosen.weights_K.tolist(), alone, strict=True)
+    parts = tuple(MixedModel(*row) for row in rows)
     return MixingResult(str(output), kind, parts, chosen.iterations, whole)
 
 

@@ -258,7 +258,7 @@ def _difference(first: Tokenizer, second: Tokenizer) -> str:
 
 
 def _with_all_words(tokenizers: Sequence[WordTokenizer]) -> WordTokenizer:
-    words = dict.fromkeys(itertools.chain(*(tokenizer.symbols() for tokenizer in tokenizers)))
+    words = dict.fromkeys(itertools.chain.from_iterable(known.symbols() for known in tokenizers))
     # Counts would rank words, whose ids follow the models instead.
     settings = dataclasses.replace(tokenizers[0].settings, min_count=1, max_vocab=None)
     union = WordTokenizer(settings, Vocabulary(tuple(words), None))

@@ -208,6 +208,7 @@ def likelihood_and_hits(
         shifted_nV = logits_nV - logits_nV.amax(dim=1, keepdim=True).detach()
         target_n = shifted_nV.gather(1, index_n1).squeeze(1)
         parts.append((target_n - shifted_nV.exp().sum(dim=1).log(), target_n == 0))
+        del logits_nV, shifted_nV  # before the next chunk's are made
     logprob_N, is_likeliest_N = map(torch.cat, zip(*parts, strict=True))
     is_token_N = targets_N != PADDING
     return logprob_N * is_token_N, is_likeliest_N & is_token_N

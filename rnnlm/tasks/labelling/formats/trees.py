@@ -78,6 +78,9 @@ def parse(line: str, where: str) -> Tree:
     if len(open_nodes) > 1:
         raise _fault(where, open_nodes[-1].place, "this bracket is not closed")
 
+    if not words:
+        raise _fault(where, 1, "a tree without words")
+
     # Number the inner nodes after the words.
     order = [*range(len(words)), *range(-1, -1 - len(children), -1)]
     final = {number: place for place, number in enumerate(order)}

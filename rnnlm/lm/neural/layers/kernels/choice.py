@@ -190,7 +190,8 @@ def flat_weights(weights: Weights, units: int, E: int, H: int, kind: torch.dtype
     """
     gates = len(weights[2]) // units
     shapes = (gates, H, E), (gates, H, H), (gates, H), (gates, H)
-    by_gate = [weight.to(kind).unflatten(0, (gates, units)) for weight in weights]
+    # One copy after the other: each is dropped when it is padded.
+    by_gate = (weight.to(kind).unflatten(0, (gates, units)) for weight in weights)
     padded = zip(by_gate, shapes, strict=True)
     wide = [_pad_with_zeros(weight, *shape).flatten() for weight, shape in padded]
     parts = torch.cat(wide).split([len(weight) for weight in wide])
@@ -205,10 +206,11 @@ def whole_width(width: int) -> int:
 def kernel_type(x: Tensor) -> torch.dtype:
     """Return the type of the products, or fp32 (in which torch lets cuDNN take TF32) where cuDNN's
     layers have no bf16."""
+    if product_type(x) != torch.bfloat16:  # asking for versions takes time, and may fail
+        return product_type(x)
     cudnn = torch.backends.cudnn.version() or 0
     has_bf16 = torch.__version__ >= TORCH_WITH_BF16 and cudnn >= CUDNN_WITH_BF16
-    wanted = product_type(x)
-    return torch.float32 if wanted == torch.bfloat16 and not has_bf16 else wanted
+    return torch.bfloat16 if has_bf16 else torch.float32
 
 
 def _pad_with_zeros(x: Tensor, *widths: int) -> Tensor:
