@@ -276,19 +276,18 @@ class Table(Records):
         if width is not None:
             sides = zip(whole, is_right, strict=True)
             whole = [size if is_number else min(size, width) for size, is_number in sides]
+        kept = [size if is_number else 1 for size, is_number in zip(least, is_right, strict=True)]
         tables = []
         for block in blocks:
             widths = {place: whole[place] for place in block}
             while width is not None and sum(widths.values()) + gap * (len(block) - 1) > width:
-                rest = {place: least[place] if is_right[place] else 1 for place in block}
-                giving = [place for place in block if widths[place] > rest[place]]
+                giving = [place for place in block if widths[place] > kept[place]]
                 if not giving:
                     break
                 widths[max(giving, key=widths.__getitem__)] -= 1
             tables.append(_aligned(lines, widths, is_right, " " * gap))
-        return "\n".join(
-            [*([visible(self.title, kept="\n")] if self.title else []), "\n\n".join(tables)]
-        )
+        titles = [visible(self.title, kept="\n")] if self.title else []
+        return "\n".join([*titles, "\n\n".join(tables)])
 
     def _repr_html_(self) -> str:
         left = len(self.rows) - MOST_SHOWN

@@ -282,11 +282,12 @@ class Evaluation(Records, Result):
         metrics = [metric for metric in self.metrics if metric.value is not None or metric.note]
         if self.counts_of().get("oov_words"):
             return tuple(metrics)
-        variants = {"without_unknown", "is_adjusted"}  # which repeat another metric here
+        # The variants would repeat other metrics.
+        pairs = [(metric, metric.definition) for metric in metrics]
         return tuple(
             metric
-            for metric in metrics
-            if not any(getattr(metric.definition, variant) for variant in variants)
+            for metric, definition in pairs
+            if not (definition.without_unknown or definition.is_adjusted)
         )
 
     @property
@@ -430,8 +431,9 @@ class Evaluation(Records, Result):
             for column in evaluation.column_names:
                 counts = evaluation.counts_of(column)
                 metrics = (evaluation.metric(name, column) for name in names)
+                place = (text, column) if has_columns else (text,)
                 rows.append([
-                    *((text, column) if has_columns else (text,)),
+                    *place,
                     *(f"{counts.get(name) or 0:,}" for name in counted),
                     *("-" if metric is None else metric.shown() for metric in metrics),
                 ])  # fmt: skip

@@ -38,13 +38,13 @@ def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> Re
     model_settings = settings_of(name, option)
     if model_settings.model not in CELLS or model_settings.model != (kind or model_settings.model):
         cells = ", ".join(CELLS)
-        is_recurrent = model_settings.model in CELLS
+        hint = "train one with " + keyword("model") + f" {cells}"
+        if model_settings.model in CELLS:
+            hint = "use " + keyword("model", model_settings.model)
         raise UsageError(
             keyword(option) + f" {name}: its layers do not fit",
             f"it is of kind {model_settings.model}, not {kind or f'one of {cells}'}",
-            "use " + keyword("model", model_settings.model)
-            if is_recurrent
-            else "train one with " + keyword("model") + f" {cells}",
+            hint,
         )
     assert isinstance(model_settings, RecurrentSettings)
     return model_settings

@@ -60,13 +60,10 @@ def portable_network(
             "export the model without +KIND",
         )
     if not isinstance(model, NeuralLanguageModel):
-        raise UsageError(
-            what,
-            f"a model of kind {kind_of(model)} is not a network of rnnlm",
-            "transformers, which stores it, exports it"
-            if kind_of(model) == "transformers"
-            else "export an n-gram model with --arpa FILE, and each network of a mixture by itself",
-        )
+        hint = "export an n-gram model with --arpa FILE, and each network of a mixture by itself"
+        if kind_of(model) == "transformers":
+            hint = "transformers, which stores it, exports it"
+        raise UsageError(what, f"a model of kind {kind_of(model)} is not a network of rnnlm", hint)
     network, settings = model.network, model.network.settings
     if not isinstance(settings, RecurrentModelSettings):
         raise UsageError(

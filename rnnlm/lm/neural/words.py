@@ -232,11 +232,10 @@ class WordInput(nn.Module):
         self.unk_id = tokenizer.unk_id
         self.is_shared = settings.is_tied
         self.dropout = settings.dropout_embedding
-        self.embedding = (
-            _uniform_vectors(self.size, settings.embedding_size, settings.init_range)
-            if settings.has_word_vectors
-            else None
-        )
+        self.embedding: nn.Embedding | None = None
+        if settings.has_word_vectors:
+            shape = self.size, settings.embedding_size
+            self.embedding = _uniform_vectors(*shape, settings.init_range)
         self.characters = CharacterInput(settings, tokenizer) if settings.characters else None
 
     @property

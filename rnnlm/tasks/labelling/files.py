@@ -343,7 +343,7 @@ def writer(format: str) -> Callable[[Row, bool], str]:
         header = line(map(str, row)) if is_first else ""
         # Numbers that are not ours keep their digits.
         texts = (
-            (cell if name.endswith(PROBABILITY) else tables.cell_text)(value)
+            cell(value) if name.endswith(PROBABILITY) else tables.cell_text(value)
             for name, value in row.items()
         )
         return header + line(texts)

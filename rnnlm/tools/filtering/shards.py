@@ -131,7 +131,9 @@ def open_shard(source: str, reading: ShardReadSettings) -> InputShard:
         )
     if kind == tables.PARQUET:
         return ParquetShard(source, reading)
-    return (JsonShard if kind == tables.JSON_LINES else LinesShard)(source, reading)
+    if kind == tables.JSON_LINES:
+        return JsonShard(source, reading)
+    return LinesShard(source, reading)
 
 
 class _Bytes(ShardOutput):

@@ -105,7 +105,7 @@ class BeamInspection(Inspection):
         return f'"{text}" (log P {logprob_nats:.2f} nats{end})'
 
     def tables(self) -> Sequence[Table]:
-        """Return the continuations, those of one beginning together."""
+        """Return the continuations of each step, by the beginning that they extend."""
         rows = [(node.step, node.text, node.logprob_nats, node.state) for node in self.nodes]
         return [
             Table(("step", "text", "logprob_nats", "state"), tuple(rows), f"A beam of {self.beam}")
@@ -118,7 +118,8 @@ class BeamInspection(Inspection):
         Args:
             axes: Draw there instead of in a new figure.
         """
-        # Those of one parent are together, in the order of the parents, so that no lines cross.
+        # Each step is a column. Continuations of one parent stand together, in the order of the
+        # parents, so that no lines cross.
         places: dict[int | None, tuple[float, float]] = {None: (0.0, 0.0)}
         drawn = {}
         for step in range(1, MOST_STEPS + 1):
@@ -129,6 +130,8 @@ class BeamInspection(Inspection):
             for row, number in enumerate(sorted(of_step, key=of_step.__getitem__)):
                 places[number] = (step, row - (len(of_step) - 1) / 2)
                 drawn[number] = self.nodes[number]
+
+        # As high as the longest column, without axes.
         steps, most = (max(side) for side in zip(*places.values(), strict=True))
         height = max(2.5, 1.2 + 0.62 * most)
         title = f"A beam of {self.beam}: log P in nats"
@@ -137,7 +140,8 @@ class BeamInspection(Inspection):
         ends = {"xlim": (-0.5, steps + 0.5), "ylim": (most + 0.6, -most - 0.6)}
         panel.set(xticks=[], yticks=[], **ends)
 
-        # Frames lie above the lines.
+        # The beginning, then each continuation with the line from its parent. Frames lie above the
+        # lines.
         letters = int(plotting.WIDEST / (steps + 1) * 72 / (plotting.LETTER * plotting.SMALL))
         root = plotting.short_name(self.line or "START", max(5, letters - 3))
         plotting.write_framed(panel, (0, 0), root, _LINES["best"]["color"])

@@ -76,11 +76,14 @@ def _item(row: tables.Row) -> ClozeItem:
             raise no_column(row.where, column, columns)
     text = text_of(columns[TEXT], row.where, TEXT)
     answer = text_of(columns[ANSWER], row.where, ANSWER)
-    rival, kind = (
-        None if columns.get(column) in (None, "") else text_of(columns[column], row.where, column)
+    optional = {
+        column: text_of(columns[column], row.where, column)
         for column in (RIVAL, KIND)
-    )
-    rival = rival and rival.strip()
+        if columns.get(column) not in (None, "")
+    }
+    rival, kind = optional.get(RIVAL), optional.get(KIND)
+    if rival is not None:
+        rival = rival.strip()
 
     # One gap, and one word for it.
     gaps = list(_GAP.finditer(text))
@@ -477,13 +480,14 @@ def _draw(
     metrics = model.by(by)
     shares = [group_metrics.accuracy[which] for group_metrics in metrics]
     label = f"among the {FIRST[-1]} likeliest" if which else "the likeliest"
+    line = "-" if which else "--"
     axes.errorbar(
         [groups.index(group_metrics.group) + shift for group_metrics in metrics],
         *plotting.with_bars([(share.share, share.low, share.high) for share in shares]),
         color=style.colour,
         marker=style.marker,
         capsize=3,
-        linestyle="" if by != DISTANCE else "-" if which else "--",
+        linestyle=line if by == DISTANCE else "",
         fillstyle="full" if which else "none",
         label=f"{plotting.short_name(model.model)}, {label}",
     )

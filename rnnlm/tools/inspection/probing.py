@@ -238,11 +238,11 @@ def _of_bundled(
     columns = corpus.word_columns if level == "word" else corpus.text_columns
     column = column or next(iter(columns), None)
     if column is None or column not in columns:
+        why = f"labels of {level}s are {', '.join(columns)}"
+        if not columns:
+            why = f"it has no labels of {level}s"
         raise UsageError(
-            f"the bundled corpus {name} has no column {column!r} of labels of {level}s",
-            f"labels of {level}s are {', '.join(columns)}"
-            if columns
-            else f"it has no labels of {level}s",
+            f"the bundled corpus {name} has no column {column!r} of labels of {level}s", why
         )
     return level, column
 

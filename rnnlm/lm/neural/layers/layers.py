@@ -50,7 +50,8 @@ def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Te
 
     # torch's own kernel on the CPU takes ten nanoseconds an element for its mask, a tenth of a
     # training step; uniform numbers take two.
-    return x_TBE * ((torch.rand(shape, dtype=torch.float32) >= p) / (1 - p)).to(x_TBE.dtype)
+    kept = torch.rand(shape, dtype=torch.float32) >= p
+    return x_TBE * (kept / (1 - p)).to(x_TBE.dtype)
 
 
 # ---- The common parts of all layers: weights under torch's names, a state, a quick pass over a
@@ -253,11 +254,10 @@ class GruLayer(RecurrentLayer):
         self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
     ) -> tuple[steps.Step, State]:
         norms, of_inputs = list(self.norms), (self.weight_ih, self.bias_ih)
-        a_BG = (
-            steps.normalised_gru_inputs(x_BE, *of_inputs, norms[0])
-            if norms
-            else steps.input_sums(x_BE, *of_inputs)
-        )
+        if norms:
+            a_BG = steps.normalised_gru_inputs(x_BE, *of_inputs, norms[0])
+        else:
+            a_BG = steps.input_sums(x_BE, *of_inputs)
         W = self.weight_hh if weight_hh is None else weight_hh
         form = self.reset_gate, self.update_gate, norms
         step = steps.gru_step(a_BG, state[0][0], W, self.bias_hh, *form)
@@ -281,16 +281,17 @@ class LstmLayer(RecurrentLayer):
         self.coupled = cell.coupled_gates
         self.gate_names = self.gate_names[-self.gates :]
         self.is_launched_step_by_step = not choice.torch_has_lstm(cell.peepholes, self.coupled)
-        self.peepholes = (
-            nn.Parameter(torch.zeros((self.gates - 1) * width)) if cell.peepholes else None
-        )
+        self.peepholes: nn.Parameter | None = None
+        if cell.peepholes:
+            self.peepholes = nn.Parameter(torch.zeros((self.gates - 1) * width))
         if cell.layer_norm:
             self.normalise(self.gates * width, self.gates * width, width)
             self.norms.append(nn.Parameter(torch.zeros(width)))  # the bias of the cell
 
         # A forget gate that starts open (Gers et al. 2000; Jozefowicz et al. 2015).
+        forget = 0 if self.coupled else 1
         with torch.no_grad():
-            self.bias_ih.view(self.gates, width)[0 if self.coupled else 1] = cell.forget_bias
+            self.bias_ih.view(self.gates, width)[forget] = cell.forget_bias
 
     def _read_window(self, x_TBE: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
         h_BH, c_BH = state[0][0], state[1][0]
@@ -362,10 +363,10 @@ class MogrifierLayer(LstmLayer):
 
     def round_matrices(self) -> dict[str, Tensor]:
         """Return the matrix of each round; of low rank, the product of its two factors."""
-        return {
-            f"round {number}": functools.reduce(lambda a, b: b.double() @ a.double(), factors)
-            for number, factors in enumerate(self.factors_by_round(), start=1)
-        }
+        matrices = {}
+        for number, (first, *second) in enumerate(self.factors_by_round(), start=1):
+            matrices[f"round {number}"] = second[0].double() @ first.double() if second else first
+        return matrices
 
     def factors_by_round(self) -> list[tuple[Tensor, ...]]:
         """Return the matrix of each round or, of low rank, its two factors."""

@@ -267,12 +267,13 @@ def language_model_trainer(
         rare=RareWords.of(data.train, tokenizer, settings.unknown_words, run.seed),
     )
     model = NeuralLanguageModel(network, tokenizer, precision)
+    validation = None
+    if data.valid:
+        validation = PerplexityValidation(data.valid, model, settings.bptt_tokens, ranks)
     return Trainer(
         objective=CrossEntropy(model),
         source=streams,
-        validation=PerplexityValidation(data.valid, model, settings.bptt_tokens, ranks)
-        if data.valid
-        else None,
+        validation=validation,
         settings=settings,
         run=run,
         precision=precision,

@@ -65,7 +65,7 @@ def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict
 
     If layers learn at different rates, each depth has its two groups, the highest layer's first.
     """
-    # Networks whose layers can, have it.
+    # Only networks whose settings have such rates have depths().
     depths = network.depths() if settings.varies_by_layer else {}  # type: ignore[operator]
     trained = [weight for weight in network.parameters() if weight.requires_grad]
     for depth in sorted({0, *depths.values()}):
@@ -125,12 +125,15 @@ def clip_gradients(
         nn.utils.clip_grad_value_(parameters, settings.clip_value)
         if settings.clip_norm is not None:
             norm = nn.utils.get_total_norm(_gradients_of(parameters).values())
-    # Not where torch would multiply by exactly 1, if that is known without waiting for a device.
-    if settings.clip_norm is not None and (
-        norm.device.type != "cpu" or not settings.clip_norm / (norm + 1e-6) >= 1
-    ):
+    if settings.clip_norm is not None and not _is_within(norm, settings.clip_norm):
         nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, norm)
     return norm_before
+
+
+def _is_within(norm: Tensor, clip_norm: float) -> bool:
+    """Return whether torch would multiply all gradients by exactly 1, as far as that is known
+    without waiting for a device."""
+    return norm.device.type == "cpu" and bool(clip_norm / (norm + 1e-6) >= 1)
 
 
 class Penalty:

@@ -19,7 +19,16 @@ from rnnlm.interface import BOUNDARY, PADDING, UNKNOWN, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.neural.training.contracts import ValidationResult
 from rnnlm.tasks.labelling.batches import label_tensors
-from rnnlm.tasks.labelling.data import EDIT, MULTI, SOUNDS, WORD, Codec, LabelColumn, LabelledData
+from rnnlm.tasks.labelling.data import (
+    EDIT,
+    MULTI,
+    SOUNDS,
+    TEXT,
+    WORD,
+    Codec,
+    LabelColumn,
+    LabelledData,
+)
 from rnnlm.tasks.labelling.evaluation.evaluation_data import labelled_data, open_data
 from rnnlm.tasks.labelling.evaluation.label_evaluation import MAIN, ColumnMetrics, LabelEvaluation
 from rnnlm.tasks.labelling.evaluation.label_metrics import (
@@ -82,8 +91,9 @@ def columns_of(
     model: TaskModel, data: LabelledData, predicted: LabelPredictions
 ) -> list[Predictions]:
     """Return gold and predicted labels of each column."""
+    by_level = {WORD: _of_words, TEXT: _of_texts}
     return [
-        (_of_words if column.level == WORD else _of_texts)(model, data, predicted, number)
+        by_level[column.level](model, data, predicted, number)
         for number, column in enumerate(model.codec.columns)
     ]
 

@@ -77,7 +77,8 @@ def read(
 
     # A row is an example, or the next word of one.
     examples, begins = [], []
-    needed = [columns.text, *columns.words, *(() if settings.multi_label else columns.texts)]
+    of_texts = () if settings.multi_label else columns.texts
+    needed = [columns.text, *columns.words, *of_texts]
     rows = list(table.rows)
     is_next = False  # whether a sentence begins with a row that is left out
     filled = 0
