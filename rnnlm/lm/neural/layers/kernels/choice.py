@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from rnnlm.lm.neural.device import cpu_has_bf16_kernels, product_type
 from rnnlm.lm.neural.layers.kernels.loops import (
+    CoupledLSTM,
     ResetAfterGRU,
     ResetBeforeGRU,
     ScheduledElman,
@@ -93,6 +94,8 @@ def lstm(
         y_TBH, last_BH = torchs_layer(torch.lstm, x_TBE, (h_BH, c_BH), of_torch)
         return y_TBH, last_BH
     settings = product_type(x_TBE), torch.is_grad_enabled()
+    if coupled and peepholes is None:
+        return CoupledLSTM.apply(x_TBE, h_BH, c_BH, *weights, *settings)
     return ScheduledLSTM.apply(x_TBE, h_BH, c_BH, *weights, peepholes, *settings)
 
 
