@@ -97,8 +97,10 @@ class Network(LayeredNetwork):
         The loss is a mean in nats over the targets that are not padding. Training minimises the
         penalty beside it; it is 0.0 where there is none.
         """
+        # Used first, the output layer's weights get their gradient last: see `_GradientLast`.
+        tied_VE = None if self.tied_VE is None else _GradientLast.apply(self.tied_VE)
         features_TBE, y_TBE, state = self(inputs_TB, state, lookback)
-        loss = self.output.window_loss(features_TBE, self.input.known(targets_TB), self.tied_VE)
+        loss = self.output.window_loss(features_TBE, self.input.known(targets_TB), tied_VE)
         return loss, activation_penalty(self.settings, y_TBE, features_TBE), state
 
     def score(
@@ -185,6 +187,20 @@ class Network(LayeredNetwork):
         probabilities (B, V), or the expected word vector (B, E)."""
         p_BV = self.output.predict(self.projection(y_BH), self.tied_VE).exp()
         return p_BV if vectors_VE is None else p_BV @ vectors_VE
+
+
+class _GradientLast(torch.autograd.Function):
+    """Shared word vectors as they are. Applied before the input reads them, it makes the backward
+    pass add the input's few rows to the output layer's array in place. The other way round torch
+    would copy that array."""
+
+    @staticmethod
+    def forward(ctx, weight_VE: Tensor) -> Tensor:
+        return weight_VE.view_as(weight_VE)
+
+    @staticmethod
+    def backward(ctx, gradient_VE: Tensor) -> Tensor:
+        return gradient_VE
 
 
 def make_network(
