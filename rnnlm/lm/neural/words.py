@@ -255,8 +255,8 @@ class WordInput(nn.Module):
         parts = []
         weight_VE = self.weight
         if weight_VE is not None:
-            # Where the output layer shares the word vectors, its own gradient is there already. On
-            # a CPU the rows read are added to that in place, which spares an array of zeros.
+            # Where the output layer shares the word vectors, its gradient is an array for all of
+            # them. On a CPU the rows read are added to that in place: no second array of zeros.
             known_TB = self.known(ids_TB) if vector_ids_TB is None else vector_ids_TB
             adds_rows = self.is_shared and ids_TB.device.type == "cpu"
             parts.append(F.embedding(known_TB, weight_VE, sparse=adds_rows))
