@@ -10,6 +10,7 @@ even if products run in another, so that they are stored and carried over withou
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 import torch
@@ -195,11 +196,11 @@ class _GradientLast(torch.autograd.Function):
     would copy that array."""
 
     @staticmethod
-    def forward(ctx, weight_VE: Tensor) -> Tensor:
+    def forward(ctx: Any, weight_VE: Tensor) -> Tensor:
         return weight_VE.view_as(weight_VE)
 
     @staticmethod
-    def backward(ctx, gradient_VE: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient_VE: Tensor) -> Tensor:
         return gradient_VE
 
 
