@@ -98,8 +98,9 @@ class Network(LayeredNetwork):
         The loss is a mean in nats over the targets that are not padding. Training minimises the
         penalty beside it; it is 0.0 where there is none.
         """
-        # Used first, the output layer's weights get their gradient last: see `_GradientLast`.
-        tied_VE = None if self.tied_VE is None else _GradientLast.apply(self.tied_VE)
+        tied_VE = self.tied_VE
+        if tied_VE is not None:  # before the input reads them
+            tied_VE = _GradientLast.apply(tied_VE)
         features_TBE, y_TBE, state = self(inputs_TB, state, lookback)
         loss = self.output.window_loss(features_TBE, self.input.known(targets_TB), tied_VE)
         return loss, activation_penalty(self.settings, y_TBE, features_TBE), state

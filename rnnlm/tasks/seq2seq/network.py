@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from rnnlm.interface import PADDING, Tokenizer
-from rnnlm.lm.neural.device import product_type
 from rnnlm.lm.neural.initialisation import start_weights
-from rnnlm.lm.neural.layers.kernels.loops import ScheduledLSTM
+from rnnlm.lm.neural.layers.kernels.choice import scheduled_lstm
 from rnnlm.lm.neural.layers.layers import (
     Layer,
     LayeredNetwork,
@@ -474,8 +473,9 @@ def layer_step(
     if is_watched or not is_lstm or is_normalised or x_1BE.device.type != "cpu":
         y_1BH, after = functional_call(layer, dropped, (x_1BE, state))
         return y_1BH, after
+    assert isinstance(layer, LstmLayer)
     weight_hh = dropped.get("weight_hh", layer.weight_hh)
-    weights = layer.weight_ih, weight_hh, layer.bias_ih, layer.peepholes
-    settings = product_type(x_1BE), torch.is_grad_enabled()
-    y_1BH, c_BH = ScheduledLSTM.apply(x_1BE, state[0][0], state[1][0], *weights, *settings)
+    weights = layer.weight_ih, weight_hh, layer.bias_ih
+    form = layer.peepholes, layer.coupled
+    y_1BH, c_BH = scheduled_lstm(x_1BE, state[0][0], state[1][0], *weights, *form)
     return y_1BH, (y_1BH, c_BH.unsqueeze(0))

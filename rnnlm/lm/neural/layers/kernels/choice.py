@@ -93,6 +93,21 @@ def lstm(
         of_torch = (*weights, torch.zeros_like(bias))
         y_TBH, last_BH = torchs_layer(torch.lstm, x_TBE, (h_BH, c_BH), of_torch)
         return y_TBH, last_BH
+    return scheduled_lstm(x_TBE, h_BH, c_BH, *weights, peepholes, coupled)
+
+
+def scheduled_lstm(
+    x_TBE: Tensor,
+    h_BH: Tensor,
+    c_BH: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor,
+    peepholes: Tensor | None,
+    coupled: bool,
+) -> tuple[Tensor, Tensor]:
+    """Compute what :func:`lstm` does by our own loop for this form."""
+    weights = weight_ih, weight_hh, bias
     settings = product_type(x_TBE), torch.is_grad_enabled()
     if coupled and peepholes is None:
         return CoupledLSTM.apply(x_TBE, h_BH, c_BH, *weights, *settings)

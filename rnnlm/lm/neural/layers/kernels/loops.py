@@ -382,8 +382,8 @@ class ScheduledLSTM(torch.autograd.Function):
 class CoupledLSTM(torch.autograd.Function):
     """The LSTM with coupled gates, c = f * c' + (1 - f) * g, and without peepholes: the default.
 
-    It computes what :class:`ScheduledLSTM` does in half as many operations, as most of the time
-    of a small one is its start. Arrays of a step hold f g o side by side.
+    It computes what :class:`ScheduledLSTM` does, forward in about half as many operations: a small
+    one spends most of its time on being started. Arrays of a step hold f g o side by side.
     """
 
     @staticmethod
@@ -407,10 +407,12 @@ class CoupledLSTM(torch.autograd.Function):
         h, c = h_BH, c_BH
         for xU, y, before, gates, f, g, o, new_c, tanh_c in _steps(*arrays):
             gates.copy_(xU.addmm_(before.copy_(h), W))
+
             # One logistic function for all gates, as tanh(a) = 2 s(2a) - 1.
             g.mul_(2)
             gates.sigmoid_()
             g.mul_(2).sub_(1)
+
             c = torch.lerp(g, c, f, out=new_c)
             h = torch.mul(o, tanh_(tanh_c.copy_(c)), out=y)
         weights = weight_ih, weight_hh, bias
@@ -419,11 +421,17 @@ class CoupledLSTM(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy_TBH, dc_BH):
-        """Go back through the steps, as :func:`lstm_step_backward` does, with
-        df = dc * (c' - g)    dg = dc * (1 - f)    dc' = dc * f"""
+        """Go back through the steps. With d the gradient after an activation:
+
+        do = dh * tanh(c)       dc = (from the next step) + dh * o * (1 - tanh(c)^2)
+        df = dc * (c' - g)      dg = dc * (1 - f)      dc' = dc * f
+        """
         x_TBE, c_BH, *weights, before_TBH, gates_TBG, c_TBH, tanh_c_TBH = ctx.saved_tensors
         weight_ih, weight_hh, bias = weights
         W = weight_hh.to(before_TBH.dtype)
+
+        # Gradients of the sums before the activations: of all steps in the type of their product,
+        # and of one step.
         da_TBG = torch.empty_like(gates_TBG, dtype=before_TBH.dtype)
         d_BG = torch.empty_like(gates_TBG[0])
         df, dg, do = d_BG.chunk(3, dim=1)
@@ -434,11 +442,19 @@ class CoupledLSTM(torch.autograd.Function):
         earlier_TBH = torch.cat((c_BH.unsqueeze(0), c_TBH[:-1]))
         arrays = dy_TBH, da_TBG, *gates_TBG.chunk(3, dim=2), earlier_TBH, tanh_c_TBH
         for dy, da, f, g, o, c, tanh_c in reversed(_steps(*arrays)):
+            # Through the output gate and h to the new cell.
             torch.add(dy, back, out=dh)
-            sigmoid_backward(torch.mul(dh, tanh_c, out=do), o, grad_input=do)
+            torch.mul(dh, tanh_c, out=do)
+            sigmoid_backward(do, o, grad_input=do)
             dc.add_(tanh_backward(dh.mul_(o), tanh_c, grad_input=dh))
-            sigmoid_backward(torch.sub(c, g, out=df).mul_(dc), f, grad_input=df)
-            tanh_backward(torch.addcmul(dc, dc, f, value=-1, out=dg), g, grad_input=dg)
+
+            # Through the new cell to the other gates.
+            torch.sub(c, g, out=df).mul_(dc)
+            sigmoid_backward(df, f, grad_input=df)
+            torch.addcmul(dc, dc, f, value=-1, out=dg)
+            tanh_backward(dg, g, grad_input=dg)
+
+            # To the cell and the state before.
             dc.mul_(f)
             torch.mm(da.copy_(d_BG), W, out=back)
 
