@@ -203,8 +203,8 @@ def test_our_own_cells_are_recorded_and_learn(
     make_data, make_trainer, sentences, graphs_on_cpu, eager_snapshots, device
 ):
     own = {
-        "budget": "40steps", "bptt_tokens": 20, "bptt_deviation": 4.0, "batch_rows": 8,
-        "learning_rate": 0.02, "model": "rnn", "activation": "sigmoid",
+        "budget": "120steps", "bptt_tokens": 20, "bptt_deviation": 4.0, "batch_rows": 8,
+        "learning_rate": 0.05, "model": "rnn", "activation": "sigmoid",
     }  # fmt: skip
     trainer = make_trainer(make_data(sentences[:60]), device=device, **own)
     first, *_, last = (event for event in trainer.train(lambda: False) if isinstance(event, Step))
