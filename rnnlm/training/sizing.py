@@ -19,7 +19,8 @@ from rnnlm.training.request import FittingData, TrainingRequest
 
 # Up to so many words or characters, the full softmax costs no more than the sampled one.
 FULL_SOFTMAX_SIZE = 2000
-# A rate is the recipe's, times the inverse ratio of the widths, and of the steps, to these powers.
+# A rate is the recipe's, times the inverse ratio of the widths, and of the steps where a run has
+# fewer than the recipe, to these powers.
 POWER_OF_WIDTH, POWER_OF_STEPS, HIGHEST_RATE = 0.5, 0.25, 0.02
 PROBE_SECONDS = 3.0
 OF_BUDGET = "the time of the run"  # origin of what it chooses
@@ -113,7 +114,7 @@ def rate_of(settings: Mapping[str, Any], usual: Mapping[str, Any], ratio: float)
     rate is for.
     """
     width_ratio = settings["hidden_size"] / usual["hidden_size"]
-    factor = width_ratio**-POWER_OF_WIDTH * ratio**-POWER_OF_STEPS
+    factor = width_ratio**-POWER_OF_WIDTH * min(ratio, 1.0) ** -POWER_OF_STEPS
     return round(min(HIGHEST_RATE, usual["learning_rate"] * factor), 5)
 
 

@@ -75,11 +75,12 @@ def test_every_choice_has_settings_of_the_default_recipes(model):
             resolve(kind.all_settings, [SettingsLayer("size", widths | values)])
 
 
-def test_the_rate_falls_with_the_width_and_the_steps():
+def test_the_rate_falls_with_the_width_and_rises_in_short_runs():
     usual = {"hidden_size": 400, "learning_rate": 0.01}
     assert rate_of(usual, usual, ratio=1.0) == 0.01
     assert rate_of({"hidden_size": 1600}, usual, ratio=1.0) == 0.005
-    assert rate_of(usual, usual, ratio=16.0) == 0.005
+    assert rate_of(usual, usual, ratio=1 / 16) == 0.02
+    assert rate_of(usual, usual, ratio=16.0) == 0.01
     assert rate_of({"hidden_size": 4}, usual, ratio=1.0) == 0.02  # no more than that
 
 

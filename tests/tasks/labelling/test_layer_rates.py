@@ -26,11 +26,13 @@ def changes(steps=1, task="tagging", model="lstm", **settings):
     return {name: (depths.get(its, 0), its.detach() - before[name]) for name, its in named.items()}
 
 
-def test_rates_fall_by_a_factor_per_layer():
-    alike, falling = changes(), changes(rate_decay_by_layer=2.0)
+@pytest.mark.parametrize(("fall", "bias_rate"), [(2.0, 1.0), (1.0, 3.0), (2.0, 3.0)])
+def test_rates_fall_by_a_factor_per_layer_and_biases_have_their_own(fall, bias_rate):
+    alike, found = changes(), changes(rate_decay_by_layer=fall, bias_rate=bias_rate)
     assert {depth for depth, _ in alike.values()} == {0, 1, 2, 3}
-    for name, (depth, change) in falling.items():
-        assert torch.allclose(change * 2.0**depth, alike[name][1], atol=1e-6), name
+    for name, (depth, change) in found.items():
+        factor = (bias_rate if change.dim() == 1 else 1.0) / fall**depth
+        torch.testing.assert_close(change, alike[name][1] * factor, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -61,7 +61,8 @@ def make_optimizer(
 
 
 def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict[str, Any]]:
-    """Yield the weights in groups: matrices, which decay, then the rest.
+    """Yield the weights in groups: matrices, which decay, then biases and other vectors, which have
+    a rate of their own.
 
     If layers learn at different rates, each depth has its two groups, the highest layer's first.
     """
@@ -72,8 +73,14 @@ def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict
         weights = [weight for weight in trained if depths.get(weight, 0) == depth]
         matrices = [weight for weight in weights if weight.dim() > 1]
         others = [weight for weight in weights if weight.dim() <= 1]
-        yield {"params": matrices, "weight_decay": settings.weight_decay, "depth": depth}
-        yield {"params": others, "weight_decay": 0.0, "depth": depth}
+        yield _group(matrices, 1.0, weight_decay=settings.weight_decay, depth=depth)
+        yield _group(others, settings.bias_rate, weight_decay=0.0, depth=depth)
+
+
+def _group(weights: list[nn.Parameter], own_factor: float, **values: Any) -> dict[str, Any]:
+    """Return a group of weights, whose learning rate is multiplied by `factor`: its own factor,
+    times that of its depth."""
+    return {"params": weights, "own_factor": own_factor, "factor": own_factor, **values}
 
 
 def set_layer_factors(
@@ -82,14 +89,14 @@ def set_layer_factors(
     """Set the factor of each group's learning rate for the next step, `epochs` into the run."""
     if settings.varies_by_layer:
         for group in optimizer.param_groups:
-            group["factor"] = settings.rate_factor(group["depth"], epochs)
+            group["factor"] = group["own_factor"] * settings.rate_factor(group["depth"], epochs)
 
 
 def drop_frozen_gradients(optimizer: torch.optim.Optimizer) -> None:
     """Drop the gradients of weights whose rate is zero: they count neither for clipping nor for the
     optimizer's state."""
     for group in optimizer.param_groups:
-        if group.get("factor", 1.0) == 0:
+        if group["factor"] == 0:
             for parameter in group["params"]:
                 parameter.grad = None
 

@@ -59,6 +59,9 @@ class OptimizationSettings:
         about("optimizer; asgd is sgd with averaged weights"),
     ] = "adamw"
     learning_rate: Annotated[Positive, about("peak learning rate")] = 0.005
+    bias_rate: Annotated[
+        Positive, about("learning rate of biases, as a multiple of that of weight matrices")
+    ] = 1.0
     momentum: Annotated[Probability, about("sgd, rmsprop: momentum")] = 0.0
     nesterov: Annotated[bool, about("sgd: Nesterov's momentum")] = False
     rms_decay: Annotated[
@@ -202,7 +205,7 @@ class OptimizationSettings:
         Count | None,
         about(
             "steps between validations, each on the whole text at any cost; none: every epoch, "
-            "or as often as 5 % of a timed budget allows, and min_validations",
+            "or as often as 2 % of a timed budget allows, and min_validations",
             extra=needs(valid=ANY, holdout=ANY),
         ),
     ] = None

@@ -82,7 +82,7 @@ class TrainingStep:
     def set_rate(self, rate: float | Tensor) -> None:
         """Set the learning rate of each group of weights, by its factor."""
         for group in self.optimizer.param_groups:
-            factor = group.get("factor", 1.0)
+            factor = group["factor"]
             group["lr"] = rate if factor == 1.0 else rate * factor
 
 
