@@ -205,7 +205,7 @@ class OptimizationSettings:
         Count | None,
         about(
             "steps between validations, each on the whole text at any cost; none: every epoch, "
-            "or as often as 2 % of a timed budget allows, and min_validations",
+            "or as often as 5 % of a timed budget allows, and min_validations",
             extra=needs(valid=ANY, holdout=ANY),
         ),
     ] = None

@@ -28,7 +28,7 @@ from rnnlm.lm.neural.training.contracts import (
 )
 from rnnlm.lm.neural.training.settings import BudgetClock, OptimizationSettings
 
-COST_SHARE = 0.02  # share of a time budget that the validations which steer may cost
+COST_SHARE = 0.05  # share of a time budget that the validations which steer may cost
 ALLOWED_SHARE = 0.1  # share of training that all of them may cost
 # Share of a time budget before the first one, but two minutes at most: it is also the first save.
 FIRST = 0.1
