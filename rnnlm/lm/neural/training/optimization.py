@@ -73,14 +73,22 @@ def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict
         weights = [weight for weight in trained if depths.get(weight, 0) == depth]
         matrices = [weight for weight in weights if weight.dim() > 1]
         others = [weight for weight in weights if weight.dim() <= 1]
-        yield _group(matrices, 1.0, weight_decay=settings.weight_decay, depth=depth)
-        yield _group(others, settings.bias_rate, weight_decay=0.0, depth=depth)
+        yield _group(matrices, depth, own_factor=1.0, weight_decay=settings.weight_decay)
+        yield _group(others, depth, own_factor=settings.bias_rate, weight_decay=0.0)
 
 
-def _group(weights: list[nn.Parameter], own_factor: float, **values: Any) -> dict[str, Any]:
-    """Return a group of weights, whose learning rate is multiplied by `factor`: its own factor,
-    times that of its depth."""
-    return {"params": weights, "own_factor": own_factor, "factor": own_factor, **values}
+def _group(
+    weights: list[nn.Parameter], depth: int, *, own_factor: float, weight_decay: float
+) -> dict[str, Any]:
+    """Return a group for the optimizer. Its learning rate is the run's times `factor`: the group's
+    own factor, times that of its depth where layers learn at different rates."""
+    return {
+        "params": weights,
+        "depth": depth,
+        "own_factor": own_factor,
+        "factor": own_factor,
+        "weight_decay": weight_decay,
+    }
 
 
 def set_layer_factors(
