@@ -334,11 +334,7 @@ class ScheduledLSTM(torch.autograd.Function):
         W = weight_hh.to(products).t()
         y_TBH = weight_hh.new_empty((T, B, H))
 
-        # For the backward pass: h' in the type of its product, gates, cells and their tanh.
-        slots = T if keep else 1
-        before_TBH = xU_TBG.new_empty((slots, B, H))
-        gates_TB4H = weight_hh.new_empty((slots, B, 4 * H))
-        c_TBH, tanh_c_TBH = weight_hh.new_empty((2, slots, B, H)).unbind(0)
+        before_TBH, gates_TB4H, c_TBH, tanh_c_TBH = _kept_of_lstm(xU_TBG, y_TBH, gates=4, keep=keep)
         h, c = h_BH, c_BH
         for t in range(T):
             slot = t if keep else 0
@@ -394,12 +390,7 @@ class CoupledLSTM(torch.autograd.Function):
         xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), bias.to(products))
         W = weight_hh.to(products).t()
         y_TBH = weight_hh.new_empty((T, B, H))
-
-        # For the backward pass: h' in the type of its product, gates, cells and their tanh.
-        slots = T if keep else 1
-        before_TBH = xU_TBG.new_empty((slots, B, H))
-        gates_TBG = weight_hh.new_empty((slots, B, 3 * H))
-        c_TBH, tanh_c_TBH = weight_hh.new_empty((2, slots, B, H)).unbind(0)
+        before_TBH, gates_TBG, c_TBH, tanh_c_TBH = _kept_of_lstm(xU_TBG, y_TBH, gates=3, keep=keep)
 
         # The parts of each step. A single slot is the same one at all steps.
         kept = before_TBH, gates_TBG, *gates_TBG.chunk(3, dim=2), c_TBH, tanh_c_TBH
@@ -462,6 +453,20 @@ class CoupledLSTM(torch.autograd.Function):
         dx, dU = input_gradients(da_TBG, x_TBE, weight_ih, ctx.needs_input_grad[0])
         dW = recurrent_gradient(da_TBG, before_TBH, weight_hh)
         return dx, back.to(dc.dtype), dc, dU, dW, bias_gradient(da_TBG, bias), None, None
+
+
+def _kept_of_lstm(
+    xU_TBG: Tensor, y_TBH: Tensor, gates: int, keep: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return empty arrays for what the backward pass of an LSTM reads, time first: h' in the type
+    of its product, so many gates side by side, cells, and their tanh. Unless `keep`, they have one
+    slot for all steps."""
+    T, B, H = y_TBH.shape
+    slots = T if keep else 1
+    before_TBH = xU_TBG.new_empty((slots, B, H))
+    gates_TBX = y_TBH.new_empty((slots, B, gates * H))
+    c_TBH, tanh_c_TBH = y_TBH.new_empty((2, slots, B, H)).unbind(0)
+    return before_TBH, gates_TBX, c_TBH, tanh_c_TBH
 
 
 def _steps(*arrays_TBX: Tensor) -> list[tuple[Tensor, ...]]:
