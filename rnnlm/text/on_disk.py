@@ -10,7 +10,7 @@ from pathlib import Path
 from rnnlm import system
 from rnnlm.errors import OutputError
 from rnnlm.interface import Tokenizer
-from rnnlm.storage.files import private, writing
+from rnnlm.storage.files import lock, private, writing
 from rnnlm.storage.files.resuming import text_signatures
 from rnnlm.text import sources
 from rnnlm.text.corpus import Corpus
@@ -53,9 +53,11 @@ def delete_earlier(
     work = _work(text, tokenizer, held_out)
     folder = private.path_in(Path(temp), work)
     if os.path.lexists(folder):
-        # It stays where another process is at work.
+        # It stays where another process is at work. A kill also leaves the lock of the preparation.
         with contextlib.suppress(OutputError), private.held(temp, work, "cleaning up"):
-            writer.remove_all(folder / PREPARED_TEXT)
+            with lock.held(folder / PREPARED_TEXT, "cleaning up"):
+                writer.remove_all(folder / PREPARED_TEXT)
+            private.remove_empty(folder / PREPARED_TEXT)
 
 
 def on_disk(
