@@ -13,7 +13,8 @@ from rnnlm.lm.neural.settings import Activation
 # A layer of T steps over B rows is bound by the product h' W of each step, as h' is known only
 # then. All other products wait until the whole window is there and are taken at once: the inputs' x
 # U before the first step, and the gradients of x, U, W and b after the last step backward. Between,
-# each step writes into arrays made once a window.
+# each step writes into arrays made once a window. Both passes share x, U and W in the type of the
+# products; autograd converts the gradients to the types of what they belong to.
 
 
 def tanh(a: Tensor) -> Tensor:
@@ -31,29 +32,24 @@ def tanh_(a: Tensor) -> Tensor:
 
 
 def input_gradients(
-    da_TBG: Tensor, x_TBE: Tensor, weight_GE: Tensor, wanted: bool
+    da_TBG: Tensor, x_TBE: Tensor, U_GE: Tensor, wanted: bool
 ) -> tuple[Tensor | None, Tensor]:
-    """Return the gradients of x (None unless `wanted`) and of U, for a = x U^T. Products run in the
-    type of `da_TBG`."""
+    """Return the gradients of x (None unless `wanted`) and of U, for a = x U^T."""
     da_NG = da_TBG.flatten(0, 1)
-    x_NE = x_TBE.flatten(0, 1).to(da_NG.dtype)
-    dx = None
-    if wanted:
-        dx_NE = torch.mm(da_NG, weight_GE.to(da_NG.dtype))
-        dx = dx_NE.view(x_TBE.shape).to(x_TBE.dtype)
-    return dx, torch.mm(da_NG.t(), x_NE).to(weight_GE.dtype)
+    dx = torch.mm(da_NG, U_GE).view(x_TBE.shape) if wanted else None
+    return dx, torch.mm(da_NG.t(), x_TBE.flatten(0, 1))
 
 
-def recurrent_gradient(da_TBG: Tensor, before_TBH: Tensor, weight_GH: Tensor) -> Tensor:
+def recurrent_gradient(da_TBG: Tensor, before_TBH: Tensor) -> Tensor:
     """Return the gradient of W, for a = h' W^T, where `before_TBH` holds the h' of each step."""
-    return torch.mm(da_TBG.flatten(0, 1).t(), before_TBH.flatten(0, 1)).to(weight_GH.dtype)
+    return torch.mm(da_TBG.flatten(0, 1).t(), before_TBH.flatten(0, 1))
 
 
-def bias_gradient(da_TBG: Tensor, bias_G: Tensor) -> Tensor:
+def bias_gradient(da_TBG: Tensor) -> Tensor:
     """Sum over steps and rows, by a product: torch's sum over rows of bf16 takes as long as a
     step's products."""
     da_NG = da_TBG.flatten(0, 1)
-    return torch.mm(da_NG.new_ones((1, len(da_NG))), da_NG)[0].to(bias_G.dtype)
+    return torch.mm(da_NG.new_ones((1, len(da_NG))), da_NG)[0]
 
 
 # ---- The Elman layer as a loop over its steps, forward and backward: the pattern that the gated
@@ -86,8 +82,8 @@ class ScheduledElman(torch.autograd.Function):
     ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
         act_ = IN_PLACE[activation]
-        xU_TBH = F.linear(x_TBE.to(products), weight_ih.to(products), bias.to(products))
-        W = weight_hh.to(products).t()
+        x_TBE, U, W = (part.to(products) for part in (x_TBE, weight_ih, weight_hh))
+        xU_TBH, W_HH = F.linear(x_TBE, U, bias.to(products)), W.t()
         y_TBH = weight_hh.new_empty((T, B, H))
 
         # The h' of each step, in the type of its product: all are kept for the gradient of W, or
@@ -97,9 +93,9 @@ class ScheduledElman(torch.autograd.Function):
         h, before = h_BH, before_TBH.unbind(0)
         for t, (xU, y) in enumerate(zip(xU_TBH.unbind(0), y_TBH.unbind(0), strict=True)):
             slot = t if keep else 0
-            xU.addmm_(before[slot].copy_(h), W)
+            xU.addmm_(before[slot].copy_(h), W_HH)
             h = act_(y.copy_(xU))
-        ctx.save_for_backward(x_TBE, h_BH, weight_ih, weight_hh, bias, y_TBH, before_TBH)
+        ctx.save_for_backward(x_TBE, U, W, y_TBH, before_TBH)
         ctx.activation = activation
         return y_TBH
 
@@ -107,10 +103,9 @@ class ScheduledElman(torch.autograd.Function):
     def backward(ctx, dy_TBH):
         """Go back through the steps. With da = dh * act'(a):  dh' = da W^T;  dx = da U^T;
         dU, dW, db: sums over steps of x da, h' da, da."""
-        x_TBE, h_BH, weight_ih, weight_hh, bias, y_TBH, before_TBH = ctx.saved_tensors
-        W = weight_hh.to(before_TBH.dtype)
+        x_TBE, U, W, y_TBH, before_TBH = ctx.saved_tensors
         da_TBH = torch.empty_like(before_TBH)
-        dh = torch.empty_like(h_BH, dtype=y_TBH.dtype)
+        dh = torch.empty_like(y_TBH[0])
         # the gradient that a step hands to the one before it
         back = torch.zeros_like(before_TBH[0])
 
@@ -120,9 +115,9 @@ class ScheduledElman(torch.autograd.Function):
             da.copy_(_through_activation(ctx.activation, dh, y))
             torch.mm(da, W, out=back)
 
-        dx, dU = input_gradients(da_TBH, x_TBE, weight_ih, ctx.needs_input_grad[0])
-        dW = recurrent_gradient(da_TBH, before_TBH, weight_hh)
-        return dx, back.to(h_BH.dtype), dU, dW, bias_gradient(da_TBH, bias), None, None, None
+        dx, dU = input_gradients(da_TBH, x_TBE, U, ctx.needs_input_grad[0])
+        dW = recurrent_gradient(da_TBH, before_TBH)
+        return dx, back, dU, dW, bias_gradient(da_TBH), None, None, None
 
 
 def _through_activation(activation: Activation, dh: Tensor, y: Tensor) -> Tensor:
@@ -158,7 +153,8 @@ class ResetAfterGRU(torch.autograd.Function):
         ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool
     ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
-        xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), bias_ih.to(products))
+        x_TBE, U = x_TBE.to(products), weight_ih.to(products)
+        xU_TBG = F.linear(x_TBE, U, bias_ih.to(products))
         W, b = n_first(weight_hh).to(products), n_first(bias_hh).to(products)
         y_TBH = weight_hh.new_empty((T, B, H))
 
@@ -174,21 +170,16 @@ class ResetAfterGRU(torch.autograd.Function):
             gates[slot][:, H : 3 * H].add_(xU[:, : 2 * H]).sigmoid_()  # r and z
             tanh_(torch.mul(r, m, out=n).add_(xU[:, 2 * H :]))
             h = torch.lerp(n, h, z, out=y)
-        ctx.save_for_backward(
-            x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, y_TBH, before_TBH, gates_TBG
-        )
+        ctx.save_for_backward(x_TBE, h_BH, U, W, y_TBH, before_TBH, gates_TBG)
         return y_TBH
 
     @staticmethod
     def backward(ctx, dy_TBH):
         """Go back through the steps, with
         dr = da_n * m    dm = da_n * r    dh' = dh * z + [dm da_r da_z] [Wn Wr Wz]^T"""
-        x_TBE, h_BH, weight_ih, weight_hh, bias_ih, _, y_TBH, before_TBH, gates_TBG = (
-            ctx.saved_tensors
-        )
+        x_TBE, h_BH, U, W, y_TBH, before_TBH, gates_TBG = ctx.saved_tensors
         T, B, H = y_TBH.shape
-        W = n_first(weight_hh).to(before_TBH.dtype)
-        dh = torch.zeros_like(h_BH, dtype=y_TBH.dtype)
+        dh = torch.zeros_like(y_TBH[0])
         # the gradient that a step hands to the one before it
         back = torch.zeros_like(before_TBH[0])
 
@@ -210,9 +201,9 @@ class ResetAfterGRU(torch.autograd.Function):
             torch.mm(da[:, : 3 * H], W, out=back)
             dh.mul_(z)
 
-        dx, dU = input_gradients(da_TBG[..., H:], x_TBE, weight_ih, ctx.needs_input_grad[0])
-        dW = n_last(recurrent_gradient(da_TBG[..., : 3 * H], before_TBH, weight_hh))
-        db = bias_gradient(da_TBG, bias_ih)
+        dx, dU = input_gradients(da_TBG[..., H:], x_TBE, U, ctx.needs_input_grad[0])
+        dW = n_last(recurrent_gradient(da_TBG[..., : 3 * H], before_TBH))
+        db = bias_gradient(da_TBG)
         return dx, dh.add_(back), dU, dW, db[H:], n_last(db[: 3 * H]), None, None
 
 
@@ -225,10 +216,8 @@ class ResetBeforeGRU(torch.autograd.Function):
         ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool
     ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
-        xU_TBG = F.linear(
-            x_TBE.to(products), weight_ih.to(products), (bias_ih + bias_hh).to(products)
-        )
-        W = weight_hh.to(products)
+        x_TBE, U, W = (part.to(products) for part in (x_TBE, weight_ih, weight_hh))
+        xU_TBG = F.linear(x_TBE, U, (bias_ih + bias_hh).to(products))
         W_rz, W_n = W[: 2 * H].t(), W[2 * H :].t()
         y_TBH = weight_hh.new_empty((T, B, H))
 
@@ -246,21 +235,17 @@ class ResetBeforeGRU(torch.autograd.Function):
             xU_n.addmm_(reset_TBH[slot].copy_(r * h), W_n)
             tanh_(n.copy_(xU_n))
             h = torch.lerp(n, h, z, out=y_TBH[t])
-        weights = weight_ih, weight_hh, bias_ih, bias_hh
-        ctx.save_for_backward(x_TBE, h_BH, *weights, y_TBH, before_TBH, reset_TBH, gates_TBG)
+        ctx.save_for_backward(x_TBE, h_BH, U, W, y_TBH, before_TBH, reset_TBH, gates_TBG)
         return y_TBH
 
     @staticmethod
     def backward(ctx, dy_TBH):
         """Go back through the steps. With q = da_n Wn^T:
         dr = q * h'    dh' = dh * z + q * r + [da_r da_z] [Wr Wz]^T"""
-        x_TBE, h_BH, weight_ih, weight_hh, bias_ih, _, y_TBH, before_TBH, reset_TBH, gates_TBG = (
-            ctx.saved_tensors
-        )
+        x_TBE, h_BH, U, W, y_TBH, before_TBH, reset_TBH, gates_TBG = ctx.saved_tensors
         T, B, H = y_TBH.shape
-        W = weight_hh.to(before_TBH.dtype)
         W_rz, W_n = W[: 2 * H], W[2 * H :]
-        dh = torch.zeros_like(h_BH, dtype=y_TBH.dtype)
+        dh = torch.zeros_like(y_TBH[0])
 
         # r z n, of one step and, in the type of the products, of all.
         d = torch.empty_like(gates_TBG[0])
@@ -277,10 +262,10 @@ class ResetBeforeGRU(torch.autograd.Function):
             da_rz.copy_(sigmoid_backward(d[:, : 2 * H], gates_TBG[t][:, : 2 * H]))
             dh.mul_(z).addcmul_(q, r).add_(torch.mm(da_rz, W_rz))
 
-        dx, dU = input_gradients(da_TBG, x_TBE, weight_ih, ctx.needs_input_grad[0])
-        dW_rz = recurrent_gradient(da_TBG[..., : 2 * H], before_TBH, weight_hh)
-        dW_n = recurrent_gradient(da_TBG[..., 2 * H :], reset_TBH, weight_hh)
-        db = bias_gradient(da_TBG, bias_ih)
+        dx, dU = input_gradients(da_TBG, x_TBE, U, ctx.needs_input_grad[0])
+        dW_rz = recurrent_gradient(da_TBG[..., : 2 * H], before_TBH)
+        dW_n = recurrent_gradient(da_TBG[..., 2 * H :], reset_TBH)
+        db = bias_gradient(da_TBG)
         return dx, dh, dU, torch.cat((dW_rz, dW_n)), db, db, None, None
 
 
@@ -330,8 +315,8 @@ class ScheduledLSTM(torch.autograd.Function):
     ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
         gates_start = 4 * H - len(weight_hh)
-        xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), bias.to(products))
-        W = weight_hh.to(products).t()
+        x_TBE, U, W = (part.to(products) for part in (x_TBE, weight_ih, weight_hh))
+        xU_TBG, W_HG = F.linear(x_TBE, U, bias.to(products)), W.t()
         y_TBH = weight_hh.new_empty((T, B, H))
 
         before_TBH, gates_TB4H, c_TBH, tanh_c_TBH = _kept_of_lstm(xU_TBG, y_TBH, gates=4, keep=keep)
@@ -339,21 +324,20 @@ class ScheduledLSTM(torch.autograd.Function):
         for t in range(T):
             slot = t if keep else 0
             gates, new_c, tanh_c = gates_TB4H[slot], c_TBH[slot], tanh_c_TBH[slot]
-            xU_TBG[t].addmm_(before_TBH[slot].copy_(h), W)
+            xU_TBG[t].addmm_(before_TBH[slot].copy_(h), W_HG)
             gates[:, gates_start:].copy_(xU_TBG[t])
             h = y_TBH[t]
             c = lstm_step(gates, c, peepholes, gates_start, new_c, tanh_c, h)
-        weights = weight_ih, weight_hh, bias, peepholes
-        ctx.save_for_backward(x_TBE, c_BH, *weights, before_TBH, gates_TB4H, c_TBH, tanh_c_TBH)
+        inputs = x_TBE, c_BH, U, W, peepholes
+        ctx.save_for_backward(*inputs, before_TBH, gates_TB4H, c_TBH, tanh_c_TBH)
         return y_TBH, c.clone()
 
     @staticmethod
     def backward(ctx, dy_TBH, dc_BH):
-        x_TBE, c_BH, *weights, before_TBH, gates_TB4H, c_TBH, tanh_c_TBH = ctx.saved_tensors
-        weight_ih, weight_hh, bias, peepholes = weights
-        (T, B, H), G = c_TBH.shape, len(weight_hh)
+        *inputs, before_TBH, gates_TB4H, c_TBH, tanh_c_TBH = ctx.saved_tensors
+        x_TBE, c_BH, U, W, peepholes = inputs
+        (T, B, H), G = c_TBH.shape, len(W)
         gates_start = 4 * H - G
-        W = weight_hh.to(before_TBH.dtype)
         da_TBG = before_TBH.new_empty((T, B, G))
         d_B4H = torch.empty_like(gates_TB4H[0])
         dc, dh = dc_BH.clone(), torch.empty_like(dc_BH)
@@ -368,11 +352,11 @@ class ScheduledLSTM(torch.autograd.Function):
             torch.mm(da_TBG[t].copy_(d_B4H[:, gates_start:]), W, out=back)
 
         # Each gradient of a weight is one product over all steps.
-        dx, dU = input_gradients(da_TBG, x_TBE, weight_ih, ctx.needs_input_grad[0])
-        dW = recurrent_gradient(da_TBG, before_TBH, weight_hh)
-        db = bias_gradient(da_TBG, bias)
+        dx, dU = input_gradients(da_TBG, x_TBE, U, ctx.needs_input_grad[0])
+        dW = recurrent_gradient(da_TBG, before_TBH)
+        db = bias_gradient(da_TBG)
         dp = peephole_gradient(da_TBG, c_BH, c_TBH, peepholes)
-        return dx, back.to(dc.dtype), dc, dU, dW, db, dp, None, None
+        return dx, back, dc, dU, dW, db, dp, None, None
 
 
 class CoupledLSTM(torch.autograd.Function):
@@ -387,8 +371,8 @@ class CoupledLSTM(torch.autograd.Function):
         ctx, x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, products: torch.dtype, keep: bool
     ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
-        xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), bias.to(products))
-        W = weight_hh.to(products).t()
+        x_TBE, U, W = (part.to(products) for part in (x_TBE, weight_ih, weight_hh))
+        xU_TBG, W_HG = F.linear(x_TBE, U, bias.to(products)), W.t()
         y_TBH = weight_hh.new_empty((T, B, H))
         before_TBH, gates_TBG, c_TBH, tanh_c_TBH = _kept_of_lstm(xU_TBG, y_TBH, gates=3, keep=keep)
 
@@ -397,7 +381,7 @@ class CoupledLSTM(torch.autograd.Function):
         arrays = (xU_TBG, y_TBH, *(array.expand(T, -1, -1) for array in kept))
         h, c = h_BH, c_BH
         for xU, y, before, gates, f, g, o, new_c, tanh_c in _steps(*arrays):
-            gates.copy_(xU.addmm_(before.copy_(h), W))
+            gates.copy_(xU.addmm_(before.copy_(h), W_HG))
 
             # One logistic function for all gates, as tanh(a) = 2 s(2a) - 1.
             g.mul_(2)
@@ -406,8 +390,7 @@ class CoupledLSTM(torch.autograd.Function):
 
             c = torch.lerp(g, c, f, out=new_c)
             h = torch.mul(o, tanh_(tanh_c.copy_(c)), out=y)
-        weights = weight_ih, weight_hh, bias
-        ctx.save_for_backward(x_TBE, c_BH, *weights, before_TBH, gates_TBG, c_TBH, tanh_c_TBH)
+        ctx.save_for_backward(x_TBE, c_BH, U, W, before_TBH, gates_TBG, c_TBH, tanh_c_TBH)
         return y_TBH, c.clone()
 
     @staticmethod
@@ -417,9 +400,7 @@ class CoupledLSTM(torch.autograd.Function):
         do = dh * tanh(c)       dc = (from the next step) + dh * o * (1 - tanh(c)^2)
         df = dc * (c' - g)      dg = dc * (1 - f)      dc' = dc * f
         """
-        x_TBE, c_BH, *weights, before_TBH, gates_TBG, c_TBH, tanh_c_TBH = ctx.saved_tensors
-        weight_ih, weight_hh, bias = weights
-        W = weight_hh.to(before_TBH.dtype)
+        x_TBE, c_BH, U, W, before_TBH, gates_TBG, c_TBH, tanh_c_TBH = ctx.saved_tensors
 
         # Gradients of the sums before the activations: of all steps in the type of their product,
         # and of one step.
@@ -450,9 +431,9 @@ class CoupledLSTM(torch.autograd.Function):
             torch.mm(da.copy_(d_BG), W, out=back)
 
         # Each gradient of a weight is one product over all steps.
-        dx, dU = input_gradients(da_TBG, x_TBE, weight_ih, ctx.needs_input_grad[0])
-        dW = recurrent_gradient(da_TBG, before_TBH, weight_hh)
-        return dx, back.to(dc.dtype), dc, dU, dW, bias_gradient(da_TBG, bias), None, None
+        dx, dU = input_gradients(da_TBG, x_TBE, U, ctx.needs_input_grad[0])
+        dW = recurrent_gradient(da_TBG, before_TBH)
+        return dx, back, dc, dU, dW, bias_gradient(da_TBG), None, None
 
 
 def _kept_of_lstm(
