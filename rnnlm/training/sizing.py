@@ -32,8 +32,7 @@ class Size:
     """A row of the table: a network, and the budgets that it is best for.
 
     Attributes:
-        tokens: Least number of tokens that the recipe's own network reads within such a budget, of
-            a text of a million tokens. A text of a quarter of that asks for twice as many.
+        tokens: Least number of tokens that the recipe's own network reads within such a budget.
         speed: Tokens a second, relative to the recipe's own network.
         hidden_size: Width of its hidden layer.
         embedding_size: Width of its word vectors.
@@ -48,13 +47,15 @@ class Size:
 MILLION = 1e6
 USUAL_WIDTH = 512  # of the recipes' networks
 SIZES = (
-    Size(tokens=0, speed=5.5, hidden_size=128, embedding_size=128),
-    Size(tokens=0.25e6, speed=2.5, hidden_size=256, embedding_size=256),
+    Size(tokens=0, speed=4.5, hidden_size=128, embedding_size=128),
+    Size(tokens=0.25e6, speed=2.1, hidden_size=256, embedding_size=256),
     Size(tokens=0.8e6, speed=1.5, hidden_size=384, embedding_size=256),
-    Size(tokens=4.5e6, speed=1.0, hidden_size=USUAL_WIDTH, embedding_size=300),
-    Size(tokens=5.5e6, speed=0.65, hidden_size=640, embedding_size=400),
-    Size(tokens=40e6, speed=0.45, hidden_size=800, embedding_size=400),
+    Size(tokens=3.1e6, speed=1.0, hidden_size=USUAL_WIDTH, embedding_size=300),
+    Size(tokens=3.5e6, speed=0.75, hidden_size=640, embedding_size=400),
+    Size(tokens=9e6, speed=0.6, hidden_size=800, embedding_size=400),
 )
+# The widest network for a text of a million tokens. A text of a quarter of that has half of it.
+WIDEST = 850
 # What keeps a network from learning a text by heart, by the least number of passes from which it is
 # best: over a text of a million tokens, by a network of the usual width. A text of a quarter of
 # that, or a network of twice the width, needs it after half the passes.
@@ -92,11 +93,13 @@ class Choice:
 def choose_size(tokens: float, text_tokens: int, width: int | None = None) -> Choice:
     """Return the settings that are best where a budget lets the recipe's own network read so many
     tokens of a text of `text_tokens`. width: of a network that keeps it."""
-    # The largest network that has the tokens it needs.
+    # The largest network that has the tokens it needs, and a text for its width.
     text_ratio = (text_tokens / MILLION) ** 0.5
     widths, read = {}, tokens
     if width is None:
-        size = [size for size in SIZES if size.tokens <= tokens * text_ratio][-1]
+        widest = max(WIDEST * text_ratio, SIZES[0].hidden_size)
+        fitting = [size for size in SIZES if size.hidden_size <= widest and size.tokens <= tokens]
+        size = fitting[-1]
         width = size.hidden_size
         widths = {"hidden_size": width, "embedding_size": size.embedding_size}
         read = tokens * size.speed
