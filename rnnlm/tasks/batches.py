@@ -59,7 +59,7 @@ class LengthBatches:
         """Return the objective's input for these examples."""
         raise NotImplementedError
 
-    def next(self) -> Batch:
+    def next(self, progress: float = 0.0) -> Batch:
         self.epochs, chosen_B = next(self._batches)
         self.tokens += int(self.tokens_E[chosen_B].sum())
         # Each rank needs a row, so a small batch has some twice.

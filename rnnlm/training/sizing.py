@@ -25,6 +25,7 @@ POWER_OF_WIDTH, POWER_OF_STEPS, HIGHEST_RATE = 0.5, 0.25, 0.02
 PROBE_SECONDS = 3.0
 OF_BUDGET = "the time of the run"  # origin of what it chooses
 _WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
+_WINDOWS = ("batch_rows", "bptt_tokens", "bptt_lookback", "long_windows")
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,17 @@ SIZES = (
 )
 # The widest network for a text of a million tokens. A text of a quarter of that has half of it.
 WIDEST = 850
+LONG = {"long_windows": 0.4}  # pays off after some passes over the text
 # What keeps a network from learning a text by heart, by the least number of passes from which it is
 # best: over a text of a million tokens, by a network of the usual width. A text of a quarter of
 # that, or a network of twice the width, needs it after half the passes.
 REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
     (0.0, {"dropout_input": 0.0, "dropout_output": 0.1}),
     (2.0, {"dropout_input": 0.1, "dropout_output": 0.2}),
-    (4.2, {"dropout_input": 0.2, "dropout_output": 0.3}),
-    (6.6, {"dropout_input": 0.3, "dropout_output": 0.4}),
-    (9.5, {"dropout_input": 0.4, "dropout_output": 0.5}),
-    (11.5, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3}),
+    (4.2, {"dropout_input": 0.2, "dropout_output": 0.3, **LONG}),
+    (6.6, {"dropout_input": 0.3, "dropout_output": 0.4, **LONG}),
+    (9.5, {"dropout_input": 0.4, "dropout_output": 0.5, **LONG}),
+    (11.5, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3, **LONG}),
     (
         50.0,
         {
@@ -76,6 +78,7 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
             "locked_dropout": True,
             "activation_penalty": 2.0,
             "temporal_penalty": 1.0,
+            **LONG,
         },
     ),
 )
@@ -180,7 +183,10 @@ def _sized_for(
     width = resolved.values["hidden_size"] if is_fixed else None
     choice = choose_size(speed * seconds, data.train.tokens, width)
     values = choice.widths | choice.regularisation
-    chosen = {name: value for name, value in values.items() if name in resolved.free}
+    free = set(resolved.free)
+    if not free.issuperset(_WINDOWS):
+        free.difference_update(LONG)
+    chosen = {name: value for name, value in values.items() if name in free}
 
     as_set = ", ".join(f"{name}={value}" for name, value in chosen.items())
     notice(

@@ -22,7 +22,7 @@ VARIANTS = {
                 "schedule": "constant", "dropout_output": 0.2},
     "moving average, drawn windows": {
         "ema_decay": 0.9, "bptt_deviation": 3.0, "bptt_short": 0.2, "locked_dropout": True,
-        "dropout_input": 0.3,
+        "dropout_input": 0.3, "long_windows": 0.5,
     },
     "plateau, two layers of gru": {"model": "gru", "layers": 2, "schedule": "plateau",
                                    "plateau_factor": 0.3, "dropout_between": 0.2},

@@ -64,6 +64,7 @@ def test_the_table_has_the_best_of_the_runs_that_it_was_made_of(
     assert choice.widths["hidden_size"] == width
     assert choice.regularisation["dropout_output"] == dropout_output
     assert choice.regularisation.get("weight_drop") == weight_drop
+    assert ("long_windows" in choice.regularisation) == (dropout_output > 0.2)
 
 
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
@@ -90,7 +91,8 @@ def test_a_budget_in_time_chooses_what_nobody_sets(text):
     # How fast the machine is decides whether more follows.
     chosen = of_budget(origins)
     assert chosen >= CHOSEN - {"dropout_input"} and values["dropout_input"] == 0.35
-    assert "dropout_input" not in chosen
+    # Who sets the rows of a batch (SHORT) keeps them to the end.
+    assert not chosen & {"dropout_input", "long_windows"}
     assert values["hidden_size"] in {size.hidden_size for size in SIZES}
     chosen = of_budget(settled(text, budget="1s", hidden_size=8)[1])
     assert chosen >= {"dropout_input", "dropout_output"}

@@ -115,7 +115,10 @@ class BatchSource(Stateful, Protocol):
     rows: int
     seed: int
 
-    def next(self) -> Batch: ...
+    def next(self, progress: float = 0.0) -> Batch:
+        """Return the next batch, when such a share of the run's budget is used. Its rows may be
+        fewer than those of the batch before; then all begin with the initial state."""
+        ...
 
 
 class Objective(Protocol):

@@ -246,14 +246,17 @@ def _blocks(ids: np.ndarray | ChunkedArray) -> Iterator[tuple[int, np.ndarray]]:
 
 class TextStreams:
     """A BatchSource: `text` as streams in windows of `bptt_tokens`, of which each rank reads its
-    share of rows; with `bptt_lookback`, the inputs before a window are read again.
+    share of rows; with `bptt_lookback`, the inputs before a window are read again. Towards the end
+    of the run, `long_windows` makes windows twice as long, of half as many rows.
 
     rows: how many streams; None: `batch_rows` for each rank. A text too short for them has fewer,
     with a notice. multiple: window lengths are rounded to a multiple of this. rare: the words some
     of which each epoch reads as `<unk>`.
     """
 
+    rows: int
     multiple: int
+    stretch: int  # of windows, relative to `bptt_tokens`
     _windows: Iterator[tuple[float, Window]]
 
     def __init__(
@@ -273,25 +276,24 @@ class TextStreams:
 
         # How many rows there are, and which of them are this rank's.
         wanted = rows or settings.batch_rows * ranks.count
-        self.rows = fitting_rows(wanted, text.tokens)
-        if self.rows < wanted:
+        fitting = fitting_rows(wanted, text.tokens)
+        if fitting < wanted:
             notice(
-                f"the text has only {text.tokens} tokens: {self.rows} parallel streams are used "
+                f"the text has only {text.tokens} tokens: {fitting} parallel streams are used "
                 f"instead of {wanted}"
             )
-        if self.rows < ranks.count:
+        if fitting < ranks.count:
             raise TrainingError(
                 f"{ranks.count} processes are too many",
-                f"there are {self.rows} streams of text",
+                f"there are {fitting} streams of text",
                 "start fewer",
             )
-        self.share = ranks.share(self.rows)
+        self.ranks = ranks
 
         self.settings = settings
         self.seed = seed
         self.device = device
         self.text_tokens = text.tokens
-        self.bounds = stream_bounds(text.tokens, self.rows)
         self.line_offsets = text.line_offsets
         self.document_offsets = text.document_offsets
         self.rare = rare
@@ -305,9 +307,14 @@ class TextStreams:
             # process lives.
             stream = torch.from_numpy(with_boundary(text.ids, boundary_id).astype(np.int32))
             self.reader = DeviceReader(stream.to(device), self._on_device)
-        self.load_state_dict({"multiple": multiple, "tokens": 0, "epochs": 0.0})
+        self.load_state_dict({"rows": fitting, "multiple": multiple, "tokens": 0, "epochs": 0.0})
 
-    def next(self) -> Batch:
+    def next(self, progress: float = 0.0) -> Batch:
+        is_late = progress >= 1 - self.settings.long_windows
+        if is_late and self.stretch == 1 and self.rows >= 2 * self.ranks.count:
+            # The epoch goes on from the same share of each stream, so that it has some parts of the
+            # text twice, and lacks others.
+            self.load_state_dict({**self.state_dict(), "rows": self.rows // 2, "stretch": 2})
         self.epochs, window = next(self._windows)
         self.tokens += window.tokens
         return self.batch(window)
@@ -316,6 +323,7 @@ class TextStreams:
         return {
             "rows": self.rows,
             "multiple": self.multiple,
+            "stretch": self.stretch,
             "tokens": self.tokens,
             "epochs": self.epochs,
         }
@@ -323,7 +331,10 @@ class TextStreams:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a stored state. The run keeps its windows, also on a device where others would be
         drawn."""
-        self.multiple = state["multiple"]
+        self.rows, self.multiple = state["rows"], state["multiple"]
+        self.stretch = state.get("stretch", 1)
+        self.share = self.ranks.share(self.rows)
+        self.bounds = stream_bounds(self.text_tokens, self.rows)
         self.tokens, self.epochs = state["tokens"], float(state["epochs"])
         self._windows = self.windows(self.epochs)
 
@@ -376,7 +387,7 @@ class TextStreams:
             fresh_1B1 = self._on_device(window.fresh_B[rows]).view(1, -1, 1)
 
         # Tokens of longer and shorter windows weigh alike (Merity et al. 2018, section 4.1).
-        relative_length = window.length / self.settings.bptt_tokens
+        relative_length = window.length / (self.settings.bptt_tokens * self.stretch)
         rate_factor = relative_length if self.settings.draws_lengths else 1.0
         return Batch(tensors, window.tokens_B, rows, fresh_1B1, rate_factor)
 
@@ -397,10 +408,10 @@ class TextStreams:
 
         It is `bptt_tokens`, or drawn from a normal distribution around it or, with probability
         `bptt_short`, around half of it; :data:`SHORTEST` tokens at least; then the nearest multiple
-        of `multiple`, which keeps the mean.
+        of `multiple`, which keeps the mean. Long windows are stretched first.
         """
         settings, multiple = self.settings, self.multiple
-        length = settings.bptt_tokens
+        length = settings.bptt_tokens * self.stretch
         if settings.draws_lengths:
             mean = length / 2 if random.random() < settings.bptt_short else length
             drawn = round(random.normal(mean, settings.bptt_deviation))

@@ -368,6 +368,12 @@ class FittingSettings(OptimizationSettings):
             "length"
         ),
     ] = None
+    long_windows: Annotated[
+        Share,
+        about(
+            "share of the run, at its end, in which windows are twice as long, of half as many rows"
+        ),
+    ] = 0.0
     state_reset: Annotated[
         Probability, about("probability that a stream starts a window from the initial state")
     ] = 0.0

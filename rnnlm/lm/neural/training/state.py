@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rnnlm.arrays import strip_prefix
 from rnnlm.errors import ModelError, notice
 from rnnlm.events import TrainingState
-from rnnlm.lm.neural.training.contracts import Carry, Objective, Stateful
+from rnnlm.lm.neural.training.contracts import BatchSource, Carry, Objective, Stateful
 from rnnlm.lm.neural.training.ranks import SingleProcess
 from rnnlm.lm.neural.training.validation import Rollbacks
 
@@ -26,6 +26,12 @@ class StatefulParts(Protocol):
     """A trainer, as the parts whose states it carries from step to step."""
 
     step_count: int
+    source: BatchSource
+    carry: Carry
+    ranks: SingleProcess
+
+    def restart_carry(self) -> None:
+        """Let every row that this rank reads begin with the initial state."""
 
     def parts(self) -> dict[str, Stateful]:
         """Return the parts by the keys they are stored under; an average may need the weights,
@@ -129,20 +135,21 @@ class Moments:
 
 @dataclass(frozen=True)
 class CarryOfRanks:
-    """The carry from the last batch to the next, for all rows, of which this rank reads its
-    share."""
+    """The carry from the last batch to the next, for all rows, of which this rank reads its share.
+    Its source comes first when a state is loaded, which may have other rows."""
 
-    carry: Carry
-    rows: int
-    ranks: SingleProcess
+    trainer: StatefulParts
 
     def state_dict(self) -> dict[str, Tensor]:
-        gathered = (self.ranks.gather_rows(tensor, self.rows) for tensor in self.carry)
+        ranks, rows = self.trainer.ranks, self.trainer.source.rows
+        gathered = (ranks.gather_rows(tensor, rows) for tensor in self.trainer.carry)
         return {str(number): tensor for number, tensor in enumerate(gathered)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for number, tensor in enumerate(self.carry):
-            tensor.copy_(state[str(number)][:, self.ranks.share(self.rows)])
+        self.trainer.restart_carry()
+        share = self.trainer.ranks.share(self.trainer.source.rows)
+        for number, tensor in enumerate(self.trainer.carry):
+            tensor.copy_(state[str(number)][:, share])
 
 
 @dataclass(frozen=True)

@@ -124,13 +124,15 @@ class Trainer(state.StatefulParts):
 
         # The place in the run.
         self.step_count = 0
-        self.share = ranks.share(source.rows)  # the rows that this rank reads
-        own_rows = self.share.stop - self.share.start
-        self.carry = objective.initial_carry(own_rows)  # from batch to batch
+        self.restart_carry()
         self.gradient_norm: Tensor  # of the last step, before clipping
         # Of the last step: its batch, and the carry that it began with.
         self.batch: Batch | None = None
         self.carry_before: Carry = ()
+
+    def restart_carry(self) -> None:
+        share = self.ranks.share(self.source.rows)
+        self.carry = self.objective.initial_carry(share.stop - share.start)  # from batch to batch
 
     def train(self, stop: Callable[[], bool], save: Callable[[], bool] = never) -> Iterator[Event]:
         """Train until there is a reason to stop. Yield events on the way, at the end the best
@@ -391,7 +393,7 @@ class Trainer(state.StatefulParts):
             "rollbacks": self.rollbacks,
             "good": state.GoodState(self.rollbacks),
             "layers": self.layers,
-            "carry": state.CarryOfRanks(self.carry, self.source.rows, self.ranks),
+            "carry": state.CarryOfRanks(self),
             "random": state.RandomStates(
                 self.device, self.ranks, self.source.seed, self.step_count
             ),
@@ -410,7 +412,10 @@ class Trainer(state.StatefulParts):
         """Take the next step of the run."""
         rate = self.schedule.at(self.progress(), self.source.epochs)
         set_layer_factors(self.optimizer, self.settings, self.source.epochs)
-        batch = self.source.next()
+        rows = self.source.rows
+        batch = self.source.next(self.progress())
+        if self.source.rows != rows:
+            self.restart_carry()
         rate_now = rate * (self.rollbacks.rate_factor * batch.rate_factor)
         loss, self.carry = self.step(batch, self.carry, rate_now)
         self.meter.add(loss, self.gradient_norm, self.source.tokens)

@@ -57,7 +57,7 @@ CASES = {
                  "output_layer": "mos", "mixture_components": 2, "accumulation": 3,
                  "unknown_words": 0.5, "bptt_lookback": 25},
     "gru": {"model": "gru", "layers": 2, "optimizer": "adamw", "learning_rate": 0.01,
-            "output_layer": "hierarchical", "tied": None, "ema_decay": 0.9},
+            "output_layer": "hierarchical", "tied": None, "ema_decay": 0.9, "long_windows": 0.5},
     "tagging": {"task": "tagging", "model": "gru", "output_layer": "crf", "both": True,
                 "characters": "lstm", "tokenizer": "word", "budget": "12steps",
                 "validate_every_steps": 4},

@@ -22,7 +22,7 @@ RUNS = [
     {}, {"clip_norm": None}, {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.5},
     {"optimizer": "adagrad"},
     {"ema_decay": 0.9, "schedule": "plateau"}, {"optimizer": "asgd", "asgd_start": 9},
-    {"bptt_deviation": 3.0, "state_reset": 0.3},
+    {"bptt_deviation": 3.0, "state_reset": 0.3}, {"long_windows": 0.5},
     {"optimizer": "asgd", "nonmonotone_interval": 1, "fine_tune_after": 0.5, "schedule": "constant",
      "learning_rate": 3.0},
 ]  # fmt: skip

@@ -21,6 +21,7 @@ CASES = [
     {"schedule": "plateau", "plateau_factor": 0.3}, {"schedule": "plateau", "return_to_best": True},
     {"schedule": "step", "decay_after_epochs": 1},
     {"bptt_deviation": 3.0, "bptt_short": 0.2, "state_reset": 0.3}, {"line_starts": 0.4},
+    {"long_windows": 0.5, "bptt_deviation": 2.0},
     {"unknown_words": 0.5}, {"bptt_lookback": 31, "state_reset": 0.3},
     {"model": "gru", "layers": 2}, {"model": "rnn"}, {"model": "ffnn"},
     {"output_layer": "adaptive", "cutoffs": "20,90", "tied": None},

@@ -54,6 +54,27 @@ def test_an_id_outside_the_vocabulary_is_an_error():
         disk.window(np.array([0]), np.array([3]), 3)
 
 
+def test_late_windows_are_twice_as_long_of_half_as_many_rows(make_data, make_trainer, sentences):
+    data = make_data(sentences)
+    trainer = make_trainer(data, long_windows=0.3, batch_rows=5, bptt_tokens=4)
+    source = trainer.source
+    shapes = [source.next(progress).tensors[1].shape for progress in (0, 0.69, 0.7, 0.9, 0)]
+    assert shapes == [(4, 5), (4, 5), (8, 2), (8, 2), (8, 2)]
+    assert source.tokens == 2 * 20 + 3 * 16
+
+    # A single row stays, and a share of 1 begins at once.
+    single = make_trainer(data, long_windows=1.0, batch_rows=1, bptt_tokens=4).source
+    assert single.next(0.5).tensors[1].shape == (4, 1)
+    assert make_trainer(data, long_windows=1.0, batch_rows=2).source.next().share == slice(0, 1)
+
+    # The windows of an epoch that begins late are those of streams of that number.
+    source.load_state_dict({**source.state_dict(), "epochs": 1.0})
+    fewer = make_trainer(data, batch_rows=2, bptt_tokens=8).source
+    fewer.load_state_dict({**fewer.state_dict(), "epochs": 1.0})
+    for one, other in zip(source.next(1).tensors, fewer.next().tensors, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_only_windows_are_pinned(make_data, make_trainer, sentences, monkeypatch):
     """What goes to a CUDA device through `_on_device` stays pinned while the process lives."""
     data, sizes = make_data(sentences), []

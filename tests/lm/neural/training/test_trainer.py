@@ -44,7 +44,7 @@ class Points:
     def epochs(self):
         return self.read / 10
 
-    def next(self):
+    def next(self, progress=0.0):
         self.read += 1
         return Batch(points(self.read), np.ones(self.rows, dtype=np.int64), slice(0, self.rows))
 
