@@ -64,7 +64,8 @@ LONG = {"long_windows": 0.4}  # pays off after some passes over the text
 REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
     (0.0, {"dropout_input": 0.0, "dropout_output": 0.1}),
     (2.0, {"dropout_input": 0.1, "dropout_output": 0.2}),
-    (4.2, {"dropout_input": 0.2, "dropout_output": 0.3, **LONG}),
+    (4.2, {"dropout_input": 0.2, "dropout_output": 0.3}),
+    (6.0, {"dropout_input": 0.2, "dropout_output": 0.3, **LONG}),
     (6.6, {"dropout_input": 0.3, "dropout_output": 0.4, **LONG}),
     (9.5, {"dropout_input": 0.4, "dropout_output": 0.5, **LONG}),
     (11.5, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3, **LONG}),
