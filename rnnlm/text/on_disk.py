@@ -53,10 +53,11 @@ def delete_earlier(
     work = _work(text, tokenizer, held_out)
     folder = private.path_in(Path(temp), work)
     if os.path.lexists(folder):
-        # It stays where another process is at work. A kill also leaves the lock of the preparation.
+        # It stays where another process is at work.
         with contextlib.suppress(OutputError), private.held(temp, work, "cleaning up"):
+            # A killed preparation leaves a lock of its own, which ends with ours.
             with lock.held(folder / PREPARED_TEXT, "cleaning up"):
-                writer.remove_all(folder / PREPARED_TEXT)
+                writer.remove(folder / PREPARED_TEXT)
             private.remove_empty(folder / PREPARED_TEXT)
 
 

@@ -57,7 +57,6 @@ SIZES = (
 )
 # The widest network for a text of a million tokens. A text of a quarter of that has half of it.
 WIDEST = 850
-LONG = {"long_windows": 0.4}  # pays off after some passes over the text
 # What keeps a network from learning a text by heart, by the least number of passes from which it is
 # best: over a text of a million tokens, by a network of the usual width. A text of a quarter of
 # that, or a network of twice the width, needs it after half the passes.
@@ -65,10 +64,9 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
     (0.0, {"dropout_input": 0.0, "dropout_output": 0.1}),
     (2.0, {"dropout_input": 0.1, "dropout_output": 0.2}),
     (4.2, {"dropout_input": 0.2, "dropout_output": 0.3}),
-    (6.0, {"dropout_input": 0.2, "dropout_output": 0.3, **LONG}),
-    (6.6, {"dropout_input": 0.3, "dropout_output": 0.4, **LONG}),
-    (9.5, {"dropout_input": 0.4, "dropout_output": 0.5, **LONG}),
-    (11.5, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3, **LONG}),
+    (6.6, {"dropout_input": 0.3, "dropout_output": 0.4}),
+    (9.5, {"dropout_input": 0.4, "dropout_output": 0.5}),
+    (11.5, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3}),
     (
         50.0,
         {
@@ -79,10 +77,11 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
             "locked_dropout": True,
             "activation_penalty": 2.0,
             "temporal_penalty": 1.0,
-            **LONG,
         },
     ),
 )
+# From so many passes on, counted alike, windows are longer towards the end.
+LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.4}
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,7 @@ class Choice:
 
     widths: dict[str, Any]
     regularisation: dict[str, Any]
+    windows: dict[str, Any]
     tokens: float
 
 
@@ -111,7 +111,8 @@ def choose_size(tokens: float, text_tokens: int, width: int | None = None) -> Ch
     # Its passes over the text, as the usual network would need them for a million tokens.
     passes = read / text_tokens / text_ratio * width / USUAL_WIDTH
     rows = [values for least, values in REGULARISATION if least <= passes]
-    return Choice(widths, rows[-1], read)
+    windows = LONG_WINDOWS if passes >= LONG_WINDOWS_FROM else {}
+    return Choice(widths, rows[-1], windows, read)
 
 
 def rate_of(settings: Mapping[str, Any], usual: Mapping[str, Any], ratio: float) -> float:
@@ -136,7 +137,7 @@ def follow_vocabulary(resolved: ResolvedSettings, data: FittingData) -> Resolved
         values = {"loss": "full", "samples": resolved.defaults["samples"]}
     if resolved.values.get("embeddings") == COUNTED:
         values["embeddings"] = None
-    if not all(name in resolved.free for name in values):
+    if not resolved.free.issuperset(values):
         return resolved
     return resolved.with_layer(f"the vocabulary's size: {size}", values)
 
@@ -167,7 +168,7 @@ def follow_budget(
 
     # The rule was measured for the recipe's optimizer, and layers of one width.
     ruled_by = ("optimizer", "layer_sizes", "learning_rate")
-    if not all(name in resolved.free for name in ruled_by):
+    if not resolved.free.issuperset(ruled_by):
         return resolved
     rate = rate_of(resolved.values, base.settings, steps / base.rate_steps)
     return resolved.with_layer("the width and the steps", {"learning_rate": rate})
@@ -180,14 +181,12 @@ def _sized_for(
     A notice says what was chosen."""
     # Measure the recipe's own network, then choose by the table. What somebody sets stays.
     speed = kind.tokens_per_second(resolved, data, min(PROBE_SECONDS, seconds / 20))
-    is_fixed = not all(name in resolved.free for name in _WIDTHS)
-    width = resolved.values["hidden_size"] if is_fixed else None
+    width = None if resolved.free.issuperset(_WIDTHS) else resolved.values["hidden_size"]
     choice = choose_size(speed * seconds, data.train.tokens, width)
     values = choice.widths | choice.regularisation
-    free = set(resolved.free)
-    if not free.issuperset(_WINDOWS):
-        free.difference_update(LONG)
-    chosen = {name: value for name, value in values.items() if name in free}
+    if resolved.free.issuperset(_WINDOWS):
+        values |= choice.windows
+    chosen = {name: value for name, value in values.items() if name in resolved.free}
 
     as_set = ", ".join(f"{name}={value}" for name, value in chosen.items())
     notice(

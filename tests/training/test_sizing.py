@@ -14,6 +14,7 @@ from support.killed_runs import cut_off_after
 
 # A text of 400 words has twenty batches of this size and more: it is not small.
 SHORT = {"batch_rows": 2, "bptt_tokens": 5, "device": "cpu", "threads": 1}
+LONG = {"long_windows": 0.4}
 CHOSEN = {"hidden_size", "embedding_size", "dropout_input", "dropout_output"}
 
 
@@ -64,7 +65,7 @@ def test_the_table_has_the_best_of_the_runs_that_it_was_made_of(
     assert choice.widths["hidden_size"] == width
     assert choice.regularisation["dropout_output"] == dropout_output
     assert choice.regularisation.get("weight_drop") == weight_drop
-    assert ("long_windows" in choice.regularisation) == (dropout_output > 0.2)
+    assert choice.windows == (LONG if dropout_output > 0.2 else {})
 
 
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
@@ -73,7 +74,7 @@ def test_every_choice_has_settings_of_the_default_recipes(model):
     for size in SIZES:
         for _, values in REGULARISATION:
             widths = choose_size(size.tokens + 1, 10**6).widths
-            resolve(kind.all_settings, [SettingsLayer("size", widths | values)])
+            resolve(kind.all_settings, [SettingsLayer("size", widths | values | LONG)])
 
 
 def test_the_rate_falls_with_the_width_and_rises_in_short_runs():

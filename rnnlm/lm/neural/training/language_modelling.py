@@ -309,12 +309,18 @@ class TextStreams:
             self.reader = DeviceReader(stream.to(device), self._on_device)
         self.load_state_dict({"rows": fitting, "multiple": multiple, "tokens": 0, "epochs": 0.0})
 
+    @property
+    def window_tokens(self) -> int:
+        """Tokens of a window, or the number around which its length is drawn."""
+        return self.settings.bptt_tokens * self.stretch
+
     def next(self, progress: float = 0.0) -> Batch:
+        # Towards the end, go on with long windows, from the same share of each stream. So this
+        # epoch has some parts of the text twice, and lacks others.
         is_late = progress >= 1 - self.settings.long_windows
         if is_late and self.stretch == 1 and self.rows >= 2 * self.ranks.count:
-            # The epoch goes on from the same share of each stream, so that it has some parts of the
-            # text twice, and lacks others.
             self.load_state_dict({**self.state_dict(), "rows": self.rows // 2, "stretch": 2})
+
         self.epochs, window = next(self._windows)
         self.tokens += window.tokens
         return self.batch(window)
@@ -332,7 +338,7 @@ class TextStreams:
         """Take up a stored state. The run keeps its windows, also on a device where others would be
         drawn."""
         self.rows, self.multiple = state["rows"], state["multiple"]
-        self.stretch = state.get("stretch", 1)
+        self.stretch = state.get("stretch", 1)  # states of earlier versions have none
         self.share = self.ranks.share(self.rows)
         self.bounds = stream_bounds(self.text_tokens, self.rows)
         self.tokens, self.epochs = state["tokens"], float(state["epochs"])
@@ -387,7 +393,7 @@ class TextStreams:
             fresh_1B1 = self._on_device(window.fresh_B[rows]).view(1, -1, 1)
 
         # Tokens of longer and shorter windows weigh alike (Merity et al. 2018, section 4.1).
-        relative_length = window.length / (self.settings.bptt_tokens * self.stretch)
+        relative_length = window.length / self.window_tokens
         rate_factor = relative_length if self.settings.draws_lengths else 1.0
         return Batch(tensors, window.tokens_B, rows, fresh_1B1, rate_factor)
 
@@ -406,12 +412,12 @@ class TextStreams:
     def _length(self, random: np.random.Generator) -> int:
         """Return the length of the next window.
 
-        It is `bptt_tokens`, or drawn from a normal distribution around it or, with probability
+        It is `window_tokens`, or drawn from a normal distribution around it or, with probability
         `bptt_short`, around half of it; :data:`SHORTEST` tokens at least; then the nearest multiple
-        of `multiple`, which keeps the mean. Long windows are stretched first.
+        of `multiple`, which keeps the mean.
         """
         settings, multiple = self.settings, self.multiple
-        length = settings.bptt_tokens * self.stretch
+        length = self.window_tokens
         if settings.draws_lengths:
             mean = length / 2 if random.random() < settings.bptt_short else length
             drawn = round(random.normal(mean, settings.bptt_deviation))

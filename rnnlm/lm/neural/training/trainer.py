@@ -410,12 +410,16 @@ class Trainer(state.StatefulParts):
 
     def train_step(self) -> None:
         """Take the next step of the run."""
-        rate = self.schedule.at(self.progress(), self.source.epochs)
+        progress = self.progress()
+        rate = self.schedule.at(progress, self.source.epochs)
         set_layer_factors(self.optimizer, self.settings, self.source.epochs)
+
+        # Where the source goes on with fewer rows, no state is carried on.
         rows = self.source.rows
-        batch = self.source.next(self.progress())
+        batch = self.source.next(progress)
         if self.source.rows != rows:
             self.restart_carry()
+
         rate_now = rate * (self.rollbacks.rate_factor * batch.rate_factor)
         loss, self.carry = self.step(batch, self.carry, rate_now)
         self.meter.add(loss, self.gradient_norm, self.source.tokens)

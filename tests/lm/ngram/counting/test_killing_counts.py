@@ -60,6 +60,7 @@ def test_a_count_resumed_in_more_memory_deletes_the_text_on_disk(text, tmp_path,
     run = rnnlm.train(text, memory="2M", **settings)
     next(event for event in run if isinstance(event, Counting))
     cut_off(run)
+    assert list((tmp_path / "temp").glob("*-text-*"))
     next((tmp_path / "temp").glob("*-text-*/text")).joinpath(lock.OWNER).touch()  # a kill's
     rnnlm.train(text, memory="9M", **settings).wait()
     assert not (tmp_path / "temp").exists()

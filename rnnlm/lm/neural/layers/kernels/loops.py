@@ -31,6 +31,14 @@ def tanh_(a: Tensor) -> Tensor:
     return a.mul_(2).sigmoid_().mul_(2).sub_(1) if a.device.type == "cpu" else a.tanh_()
 
 
+def input_products(
+    x_TBE: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor, products: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return x, U and W in the type of the products, and x U^T + b of all steps."""
+    x_TBE, U, W = (part.to(products) for part in (x_TBE, weight_ih, weight_hh))
+    return x_TBE, U, W, F.linear(x_TBE, U, bias.to(products))
+
+
 def input_gradients(
     da_TBG: Tensor, x_TBE: Tensor, U_GE: Tensor, wanted: bool
 ) -> tuple[Tensor | None, Tensor]:
@@ -82,8 +90,8 @@ class ScheduledElman(torch.autograd.Function):
     ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
         act_ = IN_PLACE[activation]
-        x_TBE, U, W = (part.to(products) for part in (x_TBE, weight_ih, weight_hh))
-        xU_TBH, W_HH = F.linear(x_TBE, U, bias.to(products)), W.t()
+        x_TBE, U, W, xU_TBH = input_products(x_TBE, weight_ih, weight_hh, bias, products)
+        W_HH = W.t()
         y_TBH = weight_hh.new_empty((T, B, H))
 
         # The h' of each step, in the type of its product: all are kept for the gradient of W, or
@@ -153,9 +161,8 @@ class ResetAfterGRU(torch.autograd.Function):
         ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool
     ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
-        x_TBE, U = x_TBE.to(products), weight_ih.to(products)
-        xU_TBG = F.linear(x_TBE, U, bias_ih.to(products))
-        W, b = n_first(weight_hh).to(products), n_first(bias_hh).to(products)
+        W, b = n_first(weight_hh), n_first(bias_hh).to(products)
+        x_TBE, U, W, xU_TBG = input_products(x_TBE, weight_ih, W, bias_ih, products)
         y_TBH = weight_hh.new_empty((T, B, H))
 
         # For the backward pass: h' in the type of its product, and the gates.
@@ -216,8 +223,9 @@ class ResetBeforeGRU(torch.autograd.Function):
         ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool
     ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
-        x_TBE, U, W = (part.to(products) for part in (x_TBE, weight_ih, weight_hh))
-        xU_TBG = F.linear(x_TBE, U, (bias_ih + bias_hh).to(products))
+        x_TBE, U, W, xU_TBG = input_products(
+            x_TBE, weight_ih, weight_hh, bias_ih + bias_hh, products
+        )
         W_rz, W_n = W[: 2 * H].t(), W[2 * H :].t()
         y_TBH = weight_hh.new_empty((T, B, H))
 
@@ -315,8 +323,8 @@ class ScheduledLSTM(torch.autograd.Function):
     ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
         gates_start = 4 * H - len(weight_hh)
-        x_TBE, U, W = (part.to(products) for part in (x_TBE, weight_ih, weight_hh))
-        xU_TBG, W_HG = F.linear(x_TBE, U, bias.to(products)), W.t()
+        x_TBE, U, W, xU_TBG = input_products(x_TBE, weight_ih, weight_hh, bias, products)
+        W_HG = W.t()
         y_TBH = weight_hh.new_empty((T, B, H))
 
         before_TBH, gates_TB4H, c_TBH, tanh_c_TBH = _kept_of_lstm(xU_TBG, y_TBH, gates=4, keep=keep)
@@ -371,8 +379,8 @@ class CoupledLSTM(torch.autograd.Function):
         ctx, x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, products: torch.dtype, keep: bool
     ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
-        x_TBE, U, W = (part.to(products) for part in (x_TBE, weight_ih, weight_hh))
-        xU_TBG, W_HG = F.linear(x_TBE, U, bias.to(products)), W.t()
+        x_TBE, U, W, xU_TBG = input_products(x_TBE, weight_ih, weight_hh, bias, products)
+        W_HG = W.t()
         y_TBH = weight_hh.new_empty((T, B, H))
         before_TBH, gates_TBG, c_TBH, tanh_c_TBH = _kept_of_lstm(xU_TBG, y_TBH, gates=3, keep=keep)
 

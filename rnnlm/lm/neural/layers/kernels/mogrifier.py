@@ -145,14 +145,13 @@ class MogrifierLSTM(torch.autograd.Function):
             gates[:, gates_start:].copy_(torch.addmm(b_G, joined_TBX[slot], UW_GX.t()))
             h = y_TBH[t]
             c = lstm_step(gates, c, peepholes, gates_start, new_c, tanh_c, h)
-        ctx.save_for_backward(c_BH, weight_ih, peepholes, *factors)
+        ctx.save_for_backward(c_BH, weight_ih, peepholes)
         ctx.window = gating, UW_GX, joined_TBX, gates_TB4H, c_TBH, tanh_c_TBH
-        ctx.x_dtype = x_TBE.dtype
         return y_TBH, c.clone()
 
     @staticmethod
     def backward(ctx, dy_TBH, dc_BH):
-        c_BH, weight_ih, peepholes, *factors = ctx.saved_tensors
+        c_BH, weight_ih, peepholes = ctx.saved_tensors
         gating, UW_GX, joined_TBX, gates_TB4H, c_TBH, tanh_c_TBH = ctx.window
         (T, _, H), (G, E) = c_TBH.shape, weight_ih.shape
         gates_start = 4 * H - G
@@ -170,12 +169,10 @@ class MogrifierLSTM(torch.autograd.Function):
             gating.step_backward(t, dx_TBE[t].copy_(d_BX[:, :E]), dh.copy_(d_BX[:, E:]))
 
         # Each gradient of a weight is one product over all steps.
-        dUW_GX = torch.mm(da_TBG.flatten(0, 1).t(), joined_TBX.flatten(0, 1)).to(weight_ih.dtype)
+        dUW_GX = torch.mm(da_TBG.flatten(0, 1).t(), joined_TBX.flatten(0, 1))
         dp = peephole_gradient(da_TBG, c_BH, c_TBH, peepholes)
         of_weights = dUW_GX[:, :E], dUW_GX[:, E:], bias_gradient(da_TBG), dp
-        pairs = zip(gating.weight_gradients(), factors, strict=True)
-        of_factors = [gradient.to(factor.dtype) for gradient, factor in pairs]
-        return dx_TBE.to(ctx.x_dtype), dh, dc, *of_weights, None, None, None, *of_factors
+        return dx_TBE, dh, dc, *of_weights, None, None, None, *gating.weight_gradients()
 
 
 def by_round(factors: Sequence[Tensor], rounds: int) -> list[tuple[Tensor, ...]]:
