@@ -1,6 +1,8 @@
 """Signals in each phase of a run: it ends in order, soon, with its exit code, and stores a state to
 go on from; it ends like an unbroken one."""
 
+import contextlib
+import itertools
 import os
 import re
 import signal
@@ -8,6 +10,10 @@ import time
 
 import pytest
 
+from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.training.trainer import Trainer
+from rnnlm.storage import checkpoints
+from rnnlm.training.language_model import LanguageModelling
 from support.killed_runs import checked, command, newest_step, outcome
 
 pytestmark = pytest.mark.processes
@@ -34,24 +40,54 @@ def expected(warm, long_texts, tmp_path_factory):
     return outcome(warm.folder / "m")
 
 
-def wait(condition, process):
+# ---- Runs that stop themselves, so that a signal finds them there on the busiest machine, too.
+
+
+@contextlib.contextmanager
+def started(runs, arguments, *places):
+    """Start a run that stops itself before these calls of functions."""
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patched:
+            for owner, name, call in places:
+                patched.setattr(owner, name, stopping_at(call, getattr(owner, name)))
+            process, steps = stack.enter_context(runs.started(arguments))
+        yield process, steps
+
+
+def stopping_at(call, function):
+    calls = itertools.count(1)
+
+    def called(*arguments, **options):
+        if next(calls) == call:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return function(*arguments, **options)
+
+    return called
+
+
+def wait_until_stopped(process):
     until = time.monotonic() + 60
-    while not condition():
+    while os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOHANG) is None:
         assert process.is_alive() and time.monotonic() < until
         time.sleep(0.001)
 
 
-def ended_by(process, number):
-    """Signal the process, and see that it ends by that."""
+def go_on(process, number):
+    """Let the process go on when it has stopped itself, with a signal that it finds at once."""
+    wait_until_stopped(process)
     os.kill(process.pid, number)
+    os.kill(process.pid, signal.SIGCONT)
+
+
+def assert_ends_by(process, number):
     process.join(60)
     assert process.exitcode == 128 + number
 
 
-PHASES = {
-    "steps": lambda runs, steps: steps.value > 5,
-    "validation": lambda runs, steps: steps.value == 10,
-    "exact evaluation": lambda runs, steps: "now evaluating" in runs.said,
+PHASES = {  # where, and after how many steps
+    "steps": ((Trainer, "train_step", 7), 7),
+    "validation": ((NeuralLanguageModel, "score", 3), 10),
+    "exact evaluation": ((LanguageModelling, "evaluate_encoded", 1), 30),
 }
 
 
@@ -63,11 +99,11 @@ PHASES = {
 ])  # fmt: skip
 def test_signal_ends_the_run_cleanly_at_any_point(runs, long_texts, expected, phase, number):
     arguments = command(*long_texts, runs.folder / "m", SETTINGS, **STEPS)
-    with runs.started(arguments) as (process, steps):
-        wait(lambda: PHASES[phase](runs, steps), process)
-        time.sleep(0.02 if phase == "validation" else 0.0)
-        ended_by(process, number)
-        done = steps.value
+    place, done = PHASES[phase]
+    with started(runs, arguments, place) as (process, steps):
+        go_on(process, number)
+        assert_ends_by(process, number)
+        assert steps.value == done
     said = runs.said
     assert "Traceback" not in said
     if phase == "steps":
@@ -89,7 +125,8 @@ def test_signal_while_reading_text_leaves_nothing(runs, texts, number):
         os.kill(process.pid, signal.SIGUSR1)
         time.sleep(0.05)
         assert process.is_alive()
-        ended_by(process, number)
+        os.kill(process.pid, number)
+        assert_ends_by(process, number)
         os.close(writer)
     assert not (runs.folder / "m").exists()
 
@@ -102,26 +139,29 @@ def assert_same_training(folder, expected):
 
 def test_usr1_stores_a_checkpoint_and_training_goes_on(runs, long_texts, expected):
     folder = runs.folder / "m"
-    with runs.started(command(*long_texts, folder, SETTINGS, **STEPS)) as (process, steps):
-        for at in (2, 12):
-            wait(lambda at=at: steps.value >= at, process)
-            os.kill(process.pid, signal.SIGUSR1)
-            wait(lambda at=at: newest_step(folder) >= at, process)
+    places = [(Trainer, "train_step", call) for call in (3, 4, 13, 14)]
+    arguments = command(*long_texts, folder, SETTINGS, **STEPS)
+    with started(runs, arguments, *places) as (process, _):
+        for step in (3, 13):
+            go_on(process, signal.SIGUSR1)
+            wait_until_stopped(process)
+            assert newest_step(folder) == step
+            os.kill(process.pid, signal.SIGCONT)
         process.join(60)
     assert process.exitcode == 0
     assert_same_training(folder, expected)
 
 
-def test_second_signal_stops_at_once_keeping_earlier_checkpoint(runs, texts, expected, long_texts):
+def test_second_signal_stops_at_once_keeping_earlier_checkpoint(runs, expected, long_texts):
     """Here while the first one's state is being written."""
     folder = runs.folder / "m"
     arguments = command(*long_texts, folder, SETTINGS, save_every="3steps", **STEPS)
-    with runs.started(arguments) as (process, steps):
-        wait(lambda: newest_step(folder) >= 3, process)
-        os.kill(process.pid, signal.SIGINT)
-        time.sleep(0.001)
-        ended_by(process, signal.SIGINT)
-    assert checked(folder) and newest_step(folder) >= 3 and not list(folder.rglob("*.new"))
+    places = (Trainer, "train_step", 5), (checkpoints, "save", 2)
+    with started(runs, arguments, *places) as (process, _):
+        go_on(process, signal.SIGINT)
+        go_on(process, signal.SIGINT)
+        assert_ends_by(process, signal.SIGINT)
+    assert checked(folder) and newest_step(folder) == 3 and not list(folder.rglob("*.new"))
     assert runs.run(arguments).code == 0
     assert_same_training(folder, expected)
 
@@ -129,9 +169,9 @@ def test_second_signal_stops_at_once_keeping_earlier_checkpoint(runs, texts, exp
 def test_second_training_is_refused_unless_lock_is_stale(runs, long_texts):
     folder = runs.folder / "m"
     arguments = command(*long_texts, folder, SETTINGS, save_every="3steps", **STEPS)
-    with runs.started(arguments) as (process, steps):
-        wait(lambda: newest_step(folder) >= 3, process)
-        os.kill(process.pid, signal.SIGSTOP)
+    place = Trainer, "train_step", 5
+    with started(runs, arguments, place) as (process, _):
+        wait_until_stopped(process)
         refused = runs.run(arguments)
         assert refused.code == 1 and f"error: another process is writing {folder}" in refused.said
         assert f"why: process {process.pid} on {os.uname().nodename}, since " in refused.said
