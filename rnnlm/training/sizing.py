@@ -53,7 +53,7 @@ SIZES = (
     Size(tokens=0.8e6, speed=1.5, hidden_size=384, embedding_size=256),
     Size(tokens=3.1e6, speed=1.0, hidden_size=USUAL_WIDTH, embedding_size=300),
     Size(tokens=3.5e6, speed=0.75, hidden_size=640, embedding_size=400),
-    Size(tokens=9e6, speed=0.6, hidden_size=800, embedding_size=400),
+    Size(tokens=15e6, speed=0.6, hidden_size=800, embedding_size=400),
 )
 # The widest network for a text of a million tokens. A text of a quarter of that has half of it.
 WIDEST = 850
@@ -64,8 +64,8 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
     (0.0, {"dropout_input": 0.0, "dropout_output": 0.1}),
     (2.0, {"dropout_input": 0.1, "dropout_output": 0.2}),
     (4.2, {"dropout_input": 0.2, "dropout_output": 0.3}),
-    (6.6, {"dropout_input": 0.3, "dropout_output": 0.4}),
-    (9.5, {"dropout_input": 0.4, "dropout_output": 0.5}),
+    (7.5, {"dropout_input": 0.3, "dropout_output": 0.4}),
+    (10.5, {"dropout_input": 0.4, "dropout_output": 0.5}),
     (11.5, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3}),
     (
         50.0,
@@ -81,7 +81,7 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
     ),
 )
 # From so many passes on, counted alike, windows are longer towards the end.
-LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.4}
+LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.25}
 
 
 @dataclass(frozen=True)
