@@ -25,10 +25,10 @@ STEPS = {"budget": "30steps"}
 
 @pytest.fixture(scope="module")
 def long_texts(texts):
-    """Return a text, and validation text that takes a while to read."""
+    """Return a text, and validation text of several windows."""
     text, valid = texts
     longer = valid.with_name("longer.txt")
-    longer.write_text(valid.read_text(encoding="utf-8") * 60, encoding="utf-8")
+    longer.write_text(valid.read_text(encoding="utf-8") * 20, encoding="utf-8")
     return text, longer
 
 
@@ -86,7 +86,7 @@ def assert_ends_by(process, number):
 
 PHASES = {  # where, and after how many steps
     "steps": ((Trainer, "train_step", 7), 7),
-    "validation": ((NeuralLanguageModel, "score", 3), 10),
+    "validation": ((NeuralLanguageModel, "score", 2), 10),
     "exact evaluation": ((LanguageModelling, "evaluate_encoded", 1), 30),
 }
 
