@@ -55,6 +55,7 @@ def started(runs, arguments, *places):
 
 
 def stopping_at(call, function):
+    """Return the function such that its process stops itself before that call of it."""
     calls = itertools.count(1)
 
     def called(*arguments, **options):
@@ -66,6 +67,7 @@ def stopping_at(call, function):
 
 
 def wait_until_stopped(process):
+    """Wait until the process has stopped itself once more, and see that it does."""
     until = time.monotonic() + 60
     while os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOHANG) is None:
         assert process.is_alive() and time.monotonic() < until

@@ -54,7 +54,8 @@ def test_the_size_grows_with_the_tokens_and_dropout_with_the_passes():
 @pytest.mark.parametrize("tokens, text_tokens, width, dropout_output, weight_drop", [
     (0.42e6, 929_589, 256, 0.1, None),  # PTB: a minute, three, five, ten and ten in bf16
     (1.1e6, 929_589, 384, 0.1, None), (3.7e6, 929_589, 640, 0.2, None),
-    (5.95e6, 929_589, 640, 0.3, None), (9.6e6, 929_589, 640, 0.4, None),
+    (5.95e6, 929_589, 640, 0.3, None), (7.7e6, 929_589, 640, 0.4, None),
+    (9.6e6, 929_589, 640, 0.4, None),
     (2.1e6, 324_758, 384, 0.5, 0.3),  # the bundled text
     (7.7e6, 324_758, 384, 0.5, 0.3),
 ])  # fmt: skip
