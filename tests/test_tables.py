@@ -21,6 +21,12 @@ from rnnlm.scoring.generation.search import likeliest
 from rnnlm.scoring.generation.settings import BeamSettings
 from rnnlm.scoring.pairs.pair import Pair
 from rnnlm.tabular import Table
+from rnnlm.tasks.labelling.evaluation.results import (
+    ClassifiedText,
+    ClassifiedTexts,
+    TaggedSentence,
+    TaggedSentences,
+)
 from rnnlm.tools.inspection.activations import inspect_activations
 from rnnlm.tools.inspection.common import Inspection
 from rnnlm.tools.inspection.gradcheck import inspect_gradcheck
@@ -29,7 +35,14 @@ from rnnlm.tools.inspection.probing import inspect_probe
 from rnnlm.tools.inspection.step import inspect_step
 from rnnlm.tools.inspection.surface import inspect_surface
 from rnnlm.tools.rescoring.nbest import Hypothesis, Utterance
-from rnnlm.tools.rescoring.rescorer import gain_over, rescore, tune_weights
+from rnnlm.tools.rescoring.rescorer import (
+    Rescored,
+    RescoredHypothesis,
+    RescoredUtterance,
+    gain_over,
+    rescore,
+    tune_weights,
+)
 from support import tiny_models, tiny_seq2seq, tiny_tasks
 from support.pictures import faults_of
 from support.small_runs import SMALL
@@ -241,6 +254,33 @@ def test_headings_that_are_alike_are_numbered():
     [row] = table.to_rows()
     assert row == {"a_b": 1, "a_b_2": 2.0, "x10_percent": "c", "in_": None, "x": 1}
     assert type(row["a_b"]) is int and type(row["a_b_2"]) is float
+
+
+def test_columns_of_users_never_hide_those_of_a_result():
+    by_place = {"word": ("A", "B", "C"), "POS": ("X",)}
+    sentences = TaggedSentences([
+        TaggedSentence("a b", ("a", "b"), by_place, {"pos": "Q"}, None, {}, {}, {}),
+        TaggedSentence("c", ("c",), {}, {}, "why", {}, {}, {}),
+    ])  # fmt: skip
+    assert sentences.to_columns() == {
+        "sentence": [1, 1, 2], "word_index": [1, 2, 1], "word": ["a", "b", "c"],
+        "word_2": ["A", "B", None], "pos": ["X", None, None], "pos_2": ["Q", "Q", None],
+    }  # fmt: skip
+
+    texts = ClassifiedTexts([
+        ClassifiedText(" ", (), {}, {}, "why"),
+        ClassifiedText(None, ("a", "b"), {"text": "y", "class": "x|z"}, {"text": {"y": 0.75}}),
+    ])  # fmt: skip
+    assert texts.to_columns() == {
+        "text": [" ", "a b"], "text_2": [None, "y"], "text_probability": [None, 0.75],
+        "class_": [None, "x|z"], "class_probability": [None, None],
+    }  # fmt: skip
+    assert not TaggedSentences().to_rows() and not ClassifiedTexts().to_rows()
+
+    features = {"am": -1.0, "rank": 7.0, "Rank": 8.0}
+    best = RescoredHypothesis("a b", 2, 0.5, -1.0, features, None)
+    [row] = Rescored((RescoredUtterance("u", None, (best,)),), None).to_rows()
+    assert [row[name] for name in ("rank", "am", "rank_2", "rank_3")] == [2, -1, 7, 8]
 
 
 def test_text_is_aligned_and_controls_are_visible():

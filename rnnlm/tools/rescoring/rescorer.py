@@ -204,6 +204,12 @@ class Rates:
     gain: Gain
 
 
+# Columns of a row besides the features; a feature with one of these names is numbered.
+_OF_HYPOTHESIS = (
+    "utt", "place", "rank", "text", "reference", "score", "first_pass", "errors", "reference_words"
+)  # fmt: skip
+
+
 @dataclass(frozen=True, repr=False)
 class Rescored(Records):
     """A rescored list.
@@ -228,25 +234,25 @@ class Rescored(Records):
         """Return a row for each hypothesis, the best of each utterance first: its new rank and its
         rank in the first pass, both from 1, its scores, edits and features."""
         hypotheses = itertools.chain.from_iterable(one.hypotheses for one in self.utterances)
-        names = dict.fromkeys(itertools.chain.from_iterable(one.features for one in hypotheses))
-        columns = identifiers(names)
+        features = dict.fromkeys(itertools.chain.from_iterable(one.features for one in hypotheses))
+        names = identifiers([*_OF_HYPOTHESIS, *features])
         rows: list[Row] = []
         for utterance in self.utterances:
             for place, hypothesis in enumerate(utterance.hypotheses, start=1):
                 edits = hypothesis.edits
-                row: Row = {
-                    "utt": utterance.utt,
-                    "place": place,
-                    "rank": hypothesis.rank,
-                    "text": hypothesis.text,
-                    "reference": utterance.reference,
-                    "score": hypothesis.score,
-                    "first_pass": hypothesis.first_pass,
-                    "errors": None if edits is None else edits.errors,
-                    "reference_words": None if edits is None else edits.words,
-                }
-                features = [hypothesis.features.get(name) for name in names]
-                rows.append(row | dict(zip(columns, features, strict=True)))
+                own = (
+                    utterance.utt,
+                    place,
+                    hypothesis.rank,
+                    hypothesis.text,
+                    utterance.reference,
+                    hypothesis.score,
+                    hypothesis.first_pass,
+                    None if edits is None else edits.errors,
+                    None if edits is None else edits.words,
+                )
+                values = map(hypothesis.features.get, features)
+                rows.append(dict(zip(names, (*own, *values), strict=True)))
         return rows
 
 

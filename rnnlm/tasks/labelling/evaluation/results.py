@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice, zip_longest
 from typing import Any
 
 import numpy as np
 
 from rnnlm.errors import UsageError, visible
 from rnnlm.evaluation import plotting
-from rnnlm.tabular import RecordList, Result, Row, identifier, to_builtins
+from rnnlm.tabular import Cell, RecordList, Result, Row, identifiers, to_builtins
 from rnnlm.tasks.labelling.data import EDIT, LabelColumn
 from rnnlm.tasks.labelling.formats import edit_scripts, schemes
 
@@ -236,26 +236,28 @@ def _written(column: LabelColumn, symbol: str, word: str, before: str) -> str:
     return f"{letter}-{kind}" if kind else letter
 
 
-# ---- Lists of them, which are tables, too.
+# ---- Lists of them, which are tables, too. All rows have all columns. A label column with the name
+# of another column is numbered.
 
 
 class TaggedSentences(RecordList[TaggedSentence]):
     """Tagged sentences, in a list that is also a table with a row per word."""
 
     def to_rows(self) -> list[Row]:
-        """Return a row for each labelled word: the number of its sentence and its own, from 1, the
-        word, and its label in each column."""
+        """Return a row for each word: the number of its sentence and its own, from 1, the word, and
+        its label in each column."""
+        columns = _all_names(sentence.labels for sentence in self)
+        sentence_columns = _all_names(sentence.sentence_labels for sentence in self)
+        names = identifiers(["sentence", "word_index", "word", *columns, *sentence_columns])
         rows: list[Row] = []
-        for sentence_number, sentence in enumerate(self, start=1):
-            sentence_labels: Row = {
-                identifier(column): label for column, label in sentence.sentence_labels.items()
-            }
-            for place, word in enumerate(sentence.words):
-                row: Row = {"sentence": sentence_number, "word_index": place + 1, "word": word}
-                for column, labels in sentence.labels.items():
-                    # A model of letters writes sounds, of which there may be fewer or more.
-                    row[identifier(column)] = labels[place] if place < len(labels) else None
-                rows.append(row | sentence_labels)
+        for number, sentence in enumerate(self, start=1):
+            # A model of letters writes sounds, of which there may be fewer or more.
+            by_word = zip_longest(*(sentence.labels.get(column, ()) for column in columns))
+            none = (None,) * len(columns)
+            sentence_labels = [sentence.sentence_labels.get(column) for column in sentence_columns]
+            for place, word in enumerate(sentence.words, start=1):
+                values = number, place, word, *next(by_word, none), *sentence_labels
+                rows.append(dict(zip(names, values, strict=True)))
         return rows
 
 
@@ -265,13 +267,20 @@ class ClassifiedTexts(RecordList[ClassifiedText]):
     def to_rows(self) -> list[Row]:
         """Return a row for each text, with its label in each column and the probability of this
         label."""
+        columns = _all_names(classified.labels for classified in self)
+        headings = chain.from_iterable((name, f"{name} probability") for name in columns)
+        names = identifiers(["text", *headings])
         rows: list[Row] = []
         for classified in self:
-            row: Row = {"text": classified.text or " ".join(classified.words)}
-            for column, label in classified.labels.items():
-                name = identifier(column)
-                row[name] = label
+            values: list[Cell] = [classified.text or " ".join(classified.words)]
+            for column in columns:
+                label = classified.labels.get(column)
                 # With several labels none of the probabilities belongs to all together.
-                row[f"{name}_probability"] = classified.probabilities[column].get(label)
-            rows.append(row)
+                values += label, classified.probabilities.get(column, {}).get(label or "")
+            rows.append(dict(zip(names, values, strict=True)))
         return rows
+
+
+def _all_names(mappings: Iterable[Mapping[str, object]]) -> list[str]:
+    """Return the keys of all mappings, each once."""
+    return list(dict.fromkeys(chain.from_iterable(mappings)))
