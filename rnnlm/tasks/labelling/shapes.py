@@ -46,6 +46,8 @@ def _encoder(settings: TaskSettings) -> dict[str, Size]:
     arrays: dict[str, Size] = {}
     if isinstance(settings, RecurrentTaskSettings):
         return within("body", stack(settings))
+
+    # Hidden layers over the mean of the word vectors.
     if isinstance(settings, BagClassifier):
         widths = [settings.input_width] + settings.layers * [settings.hidden_size]
         for number, (below, width) in enumerate(pairwise(widths)):
@@ -53,6 +55,8 @@ def _encoder(settings: TaskSettings) -> dict[str, Size]:
             if settings.batch_norm:
                 arrays |= batch_norm(f"norms.{number}", width)
         return arrays
+
+    # The functions of a leaf, and of two children.
     if isinstance(settings, RecursiveClassifier):
         width = settings.hidden_size
         if settings.input_width != width:
@@ -61,6 +65,8 @@ def _encoder(settings: TaskSettings) -> dict[str, Size]:
         if settings.composition == "tensor":
             arrays |= linear("tensor", 2 * width, 2 * width * width, bias=False)
         return arrays | (batch_norm("norm", width) if settings.batch_norm else {})
+
+    # A convolution for each number of words.
     assert isinstance(settings, CnnClassifier)
     for number, width in enumerate(settings.words_read):
         arrays |= linear(f"filters.{number}", width * settings.input_width, settings.hidden_size)

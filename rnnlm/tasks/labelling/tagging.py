@@ -242,6 +242,8 @@ def classified(
     if nodes and model.codec.node_loss is None:
         why = f"a model of kind {model.model_kind} reads no trees"
         raise UsageError("there are no nodes to label", why, "use a recursive one")
+
+    # A text that cannot be labelled keeps its place, with the reason.
     for window in windows(texts, len):
         split = [_words_or_fault(model, given) for given in window]
         found = predicted(model, [text_words for text_words, _ in split])

@@ -87,6 +87,8 @@ def _in_pieces(whole: bytes | list[str], piece_bytes: int) -> Iterator[bytes | l
     """Yield the same in parts of about `piece_bytes`: they fit a processor's caches, and many
     workers' memory."""
     start = characters = 0
+
+    # Whole records.
     if isinstance(whole, list):
         for number, record in enumerate(whole, start=1):
             characters += len(record)
@@ -94,6 +96,8 @@ def _in_pieces(whole: bytes | list[str], piece_bytes: int) -> Iterator[bytes | l
                 yield whole[start:number]
                 start, characters = number, 0
         return
+
+    # Whole lines.
     while len(whole) - start > piece_bytes:
         end = whole.find(b"\n", start + piece_bytes) + 1
         if not end:

@@ -526,6 +526,7 @@ def _decided(
     """Return the settings of the tokenizer, with what the start of the text decides, and all pieces
     again. Raise TextError where they hold no line: what the folder holds is replaced only by a
     text."""
+    # Pieces that are read here are held, to be read again.
     held = []
 
     def blocks() -> Iterator[Block]:

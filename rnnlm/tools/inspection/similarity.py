@@ -255,6 +255,7 @@ def _correlation(
         why = f"{len(rated_N2)} of {plural(len(pairs), 'pair')} have vectors for both words"
         raise TextError(f"{source}: too few different pairs to rank", why)
 
+    # Pearson's correlation of the ranks.
     def correlation(ratings: np.ndarray, cosines: np.ndarray, axis: int = -1) -> np.ndarray:
         ranks = [rankdata(values, axis=axis) for values in (ratings, cosines)]
         x, y = (rank - rank.mean(axis=axis, keepdims=True) for rank in ranks)

@@ -322,11 +322,13 @@ class ScheduledLSTM(torch.autograd.Function):
         keep: bool,
     ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
+        # The inputs' part of the sums, of all steps at once.
         gates_start = 4 * H - len(weight_hh)
         x_TBE, U, W, xU_TBG = input_products(x_TBE, weight_ih, weight_hh, bias, products)
         W_HG = W.t()
         y_TBH = weight_hh.new_empty((T, B, H))
 
+        # Step by step: the state's part, then the gates, the cell and the new state.
         before_TBH, gates_TB4H, c_TBH, tanh_c_TBH = _kept_of_lstm(xU_TBG, y_TBH, gates=4, keep=keep)
         h, c = h_BH, c_BH
         for t in range(T):
