@@ -10,7 +10,7 @@ even if products run in another, so that they are stored and carried over withou
 """
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,7 +29,11 @@ from rnnlm.lm.neural.layers.layers import (
 )
 from rnnlm.lm.neural.outputs.classes import AdaptiveSoftmax, ClassSoftmax, HierarchicalSoftmax
 from rnnlm.lm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
-from rnnlm.lm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax
+from rnnlm.lm.neural.outputs.sampled import (
+    NoiseContrastiveSoftmax,
+    NoiseTrainedSoftmax,
+    SampledSoftmax,
+)
 from rnnlm.lm.neural.outputs.softmax import OutputLayer, SoftmaxOutput
 from rnnlm.lm.neural.settings import (
     FeedForwardSettings,
@@ -40,7 +44,7 @@ from rnnlm.lm.neural.settings import (
     sizes,
 )
 from rnnlm.lm.neural.trace import LayerTrace, Trace, read_layer
-from rnnlm.lm.neural.words import WordInput
+from rnnlm.lm.neural.words import ReadRows, WordInput
 
 NetworkState = tuple[Tensor, ...]  # of all layers, the lowest first
 
@@ -99,7 +103,7 @@ class Network(LayeredNetwork):
         penalty beside it; it is 0.0 where there is none.
         """
         tied_VE = self.tied_VE
-        if tied_VE is not None:  # before the input reads them
+        if tied_VE is not None and self.input.read_rows is None:  # before the input reads them
             tied_VE = _GradientLast.apply(tied_VE)
         features_TBE, y_TBE, state = self(inputs_TB, state, lookback)
         loss = self.output.window_loss(features_TBE, self.input.known(targets_TB), tied_VE)
@@ -137,6 +141,14 @@ class Network(LayeredNetwork):
     def tied_VE(self) -> Tensor | None:
         """The word vectors if the output layer uses them, too."""
         return self.input.weight if self.settings.is_tied else None
+
+    def sampled_vectors(self) -> nn.Parameter | None:
+        is_sampled = isinstance(self.output, NoiseTrainedSoftmax) and not self.feedback
+        return cast(nn.Parameter, self.tied_VE) if is_sampled and self.settings.is_tied else None
+
+    def read_rows_by(self, read: ReadRows | None) -> None:
+        assert isinstance(self.output, NoiseTrainedSoftmax)
+        self.input.read_rows = self.output.read_rows = read
 
     def initial_state(self, rows: int) -> NetworkState:
         """Return zeros: the state before the first token."""

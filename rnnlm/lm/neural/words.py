@@ -1,5 +1,6 @@
 """The input of a network: word vectors, characters, pretrained vectors."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -217,6 +218,8 @@ WORDS_AT_ONCE = 4096
 # the time that 300 words at once take.
 WORDS_OF_A_LENGTH = 128
 
+ReadRows = Callable[[Tensor], Tensor]  # from ids to their word vectors, in one more dimension
+
 
 class WordInput(nn.Module):
     """The vectors x_TBE that a network reads for the words ids_TB: the word's vector, then one made
@@ -232,6 +235,7 @@ class WordInput(nn.Module):
         self.unk_id = tokenizer.unk_id
         self.is_shared = settings.is_tied
         self.dropout = settings.dropout_embedding
+        self.read_rows: ReadRows | None = None  # how training reads word vectors; None: as usual
         self.embedding: nn.Embedding | None = None
         if settings.has_word_vectors:
             shape = self.size, settings.embedding_size
@@ -259,7 +263,10 @@ class WordInput(nn.Module):
             # them. On a CPU the rows read are added to that in place: no second array of zeros.
             known_TB = self.known(ids_TB) if vector_ids_TB is None else vector_ids_TB
             adds_rows = self.is_shared and ids_TB.device.type == "cpu"
-            parts.append(F.embedding(known_TB, weight_VE, sparse=adds_rows))
+            if self.read_rows is None:
+                parts.append(F.embedding(known_TB, weight_VE, sparse=adds_rows))
+            else:
+                parts.append(self.read_rows(known_TB))
         if self.characters is not None:
             parts.append(self.characters(ids_TB))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)

@@ -852,6 +852,14 @@ class LayeredNetwork(nn.Module):
         """The further inputs of its body: for a Jordan layer its last output, otherwise nothing."""
         return ()
 
+    def sampled_vectors(self) -> nn.Parameter | None:
+        """Return the word vectors if a training step reads only some of their rows."""
+        return None
+
+    def read_rows_by(self, read: Callable[[Tensor], Tensor] | None) -> None:
+        """Let training read the rows of :meth:`sampled_vectors` by `read`; None: as usual."""
+        raise NotImplementedError
+
 
 def named_layers(network: LayeredNetwork) -> dict[str, Layer]:
     """Return the layers of a network of any task by name, the lowest first.

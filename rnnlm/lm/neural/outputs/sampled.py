@@ -6,6 +6,8 @@ Both see a logit minus the log of how often the word is expected among the noise
 no device.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,9 +24,8 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
     """A full softmax whose training loss looks at the targets and `samples` noise words shared by
     the whole window.
 
-    The gradient of the weights is dense, V E numbers that are zero for most words: filling it and
-    the optimizer's pass over it is then the cost of a step, since the optimizers here have no
-    sparse form. The unigram distribution is stored as an alias table.
+    The gradient of the weights is V E numbers that are zero for most words, unless `read_rows`
+    gives it otherwise. The unigram distribution is stored as an alias table.
     """
 
     needs_counts = True
@@ -36,6 +37,8 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
     def __init__(self, size: int, width: int, tied: bool, samples: int) -> None:
         super().__init__(size, width, tied)
         self.samples = samples
+        # How training reads the weights of words, if not as usual.
+        self.read_rows: Callable[[Tensor], Tensor] | None = None
         # share of its column that is word v's own
         self.register_buffer("keep_V", torch.empty(size))
         self.register_buffer("alias_V", torch.empty(size, dtype=torch.int32))  # whose the rest is
@@ -75,10 +78,14 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
     ) -> tuple[Tensor, Tensor]:
         """Return the targets' logits (N,) and the noise words' (N, K) minus the log of
         `expected_V`, fp32 or wider; padding has word 0's."""
-        # One gather for targets and noise, so that the dense gradient is filled once.
+        # One gather for targets and noise, so that a dense gradient is filled once.
         words = torch.cat([targets_N.clamp(min=0), noise_K])
         parts = [len(targets_N), len(noise_K)]
-        target_NE, noise_KE = F.embedding(words, self._weight(tied_VE)).split(parts)
+        if self.read_rows is None:
+            rows_XE = F.embedding(words, self._weight(tied_VE))
+        else:
+            rows_XE = self.read_rows(words)
+        target_NE, noise_KE = rows_XE.split(parts)
         bias = self.bias.index_select(0, words) - self.expected_V[words].log()
         target_bias_N, noise_bias_K = bias.split(parts)
 
@@ -115,8 +122,12 @@ class SampledSoftmax(NoiseTrainedSoftmax):
         """
         device = self.expected_V.device
         wide = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
-        # randperm would draw on the host where V is small
-        order_V = torch.rand(len(self.expected_V), device=device).argsort()
+        # On a CPU randperm takes a tenth of the time of sorting. For a GPU it may draw on the host.
+        V = len(self.expected_V)
+        if device.type == "cpu":
+            order_V = torch.randperm(V)
+        else:
+            order_V = torch.rand(V, device=device).argsort()
 
         # Where each word's part of the line ends, and where the teeth fall: above 0, so that the
         # first falls on a word.

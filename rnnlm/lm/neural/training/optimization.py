@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
 from rnnlm.lm.neural.layers.batch_norm import running_statistics
+from rnnlm.lm.neural.layers.layers import LayeredNetwork
 from rnnlm.lm.neural.training.contracts import StatefulAttributes
+from rnnlm.lm.neural.training.rowwise import RowwiseAdamW
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 
 # ---- Optimizers by name, the clipping of gradients, and penalties on the size of weights.
@@ -26,15 +28,17 @@ FUSED = {
 
 def make_optimizer(
     settings: OptimizationSettings,
-    network: nn.Module,
+    network: LayeredNetwork,
     device: torch.device,
     is_recorded: bool = False,
+    is_alone: bool = False,
 ) -> torch.optim.Optimizer:
     """Make the optimizer of `settings`, as one fused kernel where torch has it. Weight decay
     concerns matrices, not biases.
 
     is_recorded: whether its steps are recorded as CUDA graphs. Then it counts them on the device: a
-    replay repeats the work of the device, not of the host.
+    replay repeats the work of the device, not of the host. is_alone: whether one process takes the
+    steps; `adamw` then updates rows of word vectors when `network` reads them, where it can.
 
     `asgd` takes the steps of SGD; :class:`rnnlm.lm.neural.training.optimization.Averaging` averages
     the weights. (torch.optim.ASGD does both, but takes each step at the learning rate of the step
@@ -54,10 +58,38 @@ def make_optimizer(
         return torch.optim.RMSprop(
             groups, lr=rate, alpha=settings.rms_decay, momentum=settings.momentum
         )
+    betas = settings.beta1, settings.beta2
+    vectors_VE = _rowwise_vectors(settings, network, device) if is_alone else None
+    if vectors_VE is not None:
+        rowwise = RowwiseAdamW(groups, vectors_VE, lr=rate, betas=betas, **fused)
+        network.read_rows_by(rowwise.read)
+        return rowwise
     kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
-    return kind(
-        groups, lr=rate, betas=(settings.beta1, settings.beta2), capturable=is_recorded, **fused
+    return kind(groups, lr=rate, betas=betas, capturable=is_recorded, **fused)
+
+
+# Of a smaller vocabulary, a step reads so many rows that updating all takes no longer.
+FEWEST_ROWS = 16_000
+
+
+def _rowwise_vectors(
+    settings: OptimizationSettings, network: LayeredNetwork, device: torch.device
+) -> nn.Parameter | None:
+    """Return the word vectors whose rows may wait for their updates until they are read; None if
+    something needs all of them in each step, or a GPU updates all in no time."""
+    needs_all = (
+        settings.l1
+        or settings.l2
+        or settings.ema_decay is not None
+        or settings.accumulation > 1
+        or settings.varies_by_layer
     )
+    if needs_all or settings.optimizer != "adamw" or device.type != "cpu":
+        return None
+    vectors_VE = network.sampled_vectors()
+    if vectors_VE is None or len(vectors_VE) < FEWEST_ROWS:
+        return None
+    return vectors_VE if vectors_VE.requires_grad else None
 
 
 def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict[str, Any]]:
@@ -117,8 +149,9 @@ def gradient_norms(network: nn.Module) -> dict[nn.Parameter, Tensor]:
 
 
 def _gradients_of(weights: Iterable[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
-    """Return the gradient of each weight that has one."""
-    return {weight: weight.grad for weight in weights if weight.grad is not None}
+    """Return the gradient of each weight that has one; if only some rows do, theirs."""
+    gradients = {weight: weight.grad for weight in weights if weight.grad is not None}
+    return {w: grad.values() if grad.is_sparse else grad for w, grad in gradients.items()}
 
 
 def clip_gradients(
@@ -133,15 +166,16 @@ def clip_gradients(
     """
     if norms is None:
         norms = gradient_norms(network)
-    parameters = list(norms)
+    gradients = list(_gradients_of(norms).values())
     every = torch.stack(list(norms.values())) if norms else torch.zeros(1)
     norm = norm_before = torch.linalg.vector_norm(every)
     if settings.clip_value is not None:
-        nn.utils.clip_grad_value_(parameters, settings.clip_value)
+        torch._foreach_clamp_min_(gradients, -settings.clip_value)
+        torch._foreach_clamp_max_(gradients, settings.clip_value)
         if settings.clip_norm is not None:
-            norm = nn.utils.get_total_norm(_gradients_of(parameters).values())
+            norm = nn.utils.get_total_norm(gradients)
     if settings.clip_norm is not None and not _is_within(norm, settings.clip_norm):
-        nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, norm)
+        torch._foreach_mul_(gradients, (settings.clip_norm / (norm + 1e-6)).clamp(max=1.0))
     return norm_before
 
 

@@ -24,6 +24,7 @@ from rnnlm.lm.neural.training.optimization import (
     gradient_norms,
 )
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.lm.neural.training.rowwise import RowwiseAdamW
 from rnnlm.lm.neural.training.settings import OptimizationSettings
 
 
@@ -73,10 +74,15 @@ class TrainingStep:
     def gradients(self, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
         """Compute the gradient of each weight; return the loss and the state that the batch carries
         on."""
+        rowwise = self.optimizer if isinstance(self.optimizer, RowwiseAdamW) else None
+        if rowwise:
+            rowwise.begin()
         with training_products(self.precision, batch.tensors[0].device):
             loss, penalty, carry = self.objective.loss(batch.tensors, carry)
         self.optimizer.zero_grad(set_to_none=True)
         (loss + penalty).backward()
+        if rowwise:
+            rowwise.collect()
         return loss.detach(), tuple(tensor.detach() for tensor in carry)
 
     def set_rate(self, rate: float | Tensor) -> None:

@@ -44,6 +44,7 @@ from rnnlm.lm.neural.training.optimization import (
 )
 from rnnlm.lm.neural.training.progress import REPORT_SHARE, LayerStatistics, Meter
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.lm.neural.training.rowwise import RowwiseAdamW
 from rnnlm.lm.neural.training.settings import (
     BudgetClock,
     BudgetInterval,
@@ -99,7 +100,10 @@ class Trainer(state.StatefulParts):
 
         # The parts that take the steps.
         self.is_recorded = records_steps(settings, self.network, self.device, ranks.count)
-        self.optimizer = make_optimizer(settings, self.network, self.device, self.is_recorded)
+        self.optimizer = make_optimizer(
+            settings, self.network, self.device, self.is_recorded, is_alone=ranks is SINGLE_PROCESS
+        )
+        self.rowwise = self.optimizer if isinstance(self.optimizer, RowwiseAdamW) else None
         self.schedule = LearningRate(settings)
         self.update = self.make_update()
         self.averaging = Averaging(settings, self.network)
@@ -195,7 +199,7 @@ class Trainer(state.StatefulParts):
             with self.pause(self.saving):
                 if self.looks_sound():
                     stored = state.state_dict(self)
-                    with self.averaging.in_place():
+                    with self.final_weights():
                         yield self.checkpoint(stored)
 
     def report_if_due(self) -> Iterator[Event]:
@@ -221,7 +225,7 @@ class Trainer(state.StatefulParts):
         off, or the run has diverged."""
         if self.divergence.fault:
             return None
-        with self.averaging.in_place():
+        with self.final_weights():
             self.ranks.share_statistics(self.network)
             verdict = self.validation.run(self.step_count, stop, steers)
             if verdict is not None:
@@ -239,6 +243,14 @@ class Trainer(state.StatefulParts):
                     layers=self.layers.measure(self.step_count, self.ranks.own_stop(stop)),
                 )
         return verdict
+
+    @contextlib.contextmanager
+    def final_weights(self) -> Iterator[None]:
+        """Have the weights in place that are validated and saved: averages if there are some, and
+        rows of word vectors without updates that they wait for."""
+        updated = self.rowwise.in_place() if self.rowwise else contextlib.nullcontext()
+        with self.averaging.in_place(), updated:
+            yield
 
     def curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """Validate for the learning curve and the choice of weights; the run does not follow it."""
@@ -262,13 +274,19 @@ class Trainer(state.StatefulParts):
         self.divergence.observe_validation(verdict.loss_nats, self.step_count)
         self.averaging.after_validation(verdict.order, self.step_count)
         if self.schedule.after_validation(verdict.loss_nats, self.validation.gained):
-            self.best.restore()
+            self.restore_best()
         if self.fine_tuning.after_validation(self.progress(), verdict.order):
-            self.best.restore()
+            self.restore_best()
             self.averaging.begin_after(self.step_count)
         # Keep a state that has the best weights in it.
         if was_sound and self.validation.improved:
             self.keep_state()
+
+    def restore_best(self) -> None:
+        """Put the best weights back into the network."""
+        if self.rowwise:
+            self.rowwise.update_rows()  # so that none waits for updates of other weights
+        self.best.restore()
 
     @property
     def is_over(self) -> bool:
@@ -378,6 +396,7 @@ class Trainer(state.StatefulParts):
         return {
             "network": state.Weights(self.network, self.objective, self.ranks),
             "optimizer": state.Moments(self.optimizer),
+            **({"waiting": self.rowwise.waiting} if self.rowwise else {}),
             "averaging": self.averaging,
             "source": self.source,
             "schedule": self.schedule,
@@ -544,6 +563,9 @@ class Trainer(state.StatefulParts):
         if goes_back and rollbacks.good and not best.weights:
             self.load_good_state()
 
+        if self.rowwise:
+            self.rowwise.update_rows()
+            self.network.read_rows_by(None)  # which would keep the optimizer's arrays in memory
         if best.weights:
             best.restore()
             step = best.step
