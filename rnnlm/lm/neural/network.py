@@ -44,7 +44,7 @@ from rnnlm.lm.neural.settings import (
     sizes,
 )
 from rnnlm.lm.neural.trace import LayerTrace, Trace, read_layer
-from rnnlm.lm.neural.words import ReadRows, WordInput
+from rnnlm.lm.neural.words import RowReader, WordInput
 
 NetworkState = tuple[Tensor, ...]  # of all layers, the lowest first
 
@@ -146,7 +146,7 @@ class Network(LayeredNetwork):
         is_sampled = isinstance(self.output, NoiseTrainedSoftmax) and not self.feedback
         return cast(nn.Parameter, self.tied_VE) if is_sampled and self.settings.is_tied else None
 
-    def read_rows_by(self, read: ReadRows | None) -> None:
+    def read_rows_by(self, read: RowReader | None) -> None:
         assert isinstance(self.output, NoiseTrainedSoftmax)
         self.input.read_rows = self.output.read_rows = read
 

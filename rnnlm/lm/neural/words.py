@@ -218,7 +218,7 @@ WORDS_AT_ONCE = 4096
 # the time that 300 words at once take.
 WORDS_OF_A_LENGTH = 128
 
-ReadRows = Callable[[Tensor], Tensor]  # from ids to their word vectors, in one more dimension
+RowReader = Callable[[Tensor], Tensor]  # from ids to their word vectors, in one more dimension
 
 
 class WordInput(nn.Module):
@@ -235,7 +235,8 @@ class WordInput(nn.Module):
         self.unk_id = tokenizer.unk_id
         self.is_shared = settings.is_tied
         self.dropout = settings.dropout_embedding
-        self.read_rows: ReadRows | None = None  # how training reads word vectors; None: as usual
+        # How a training step reads word vectors, if not as usual.
+        self.read_rows: RowReader | None = None
         self.embedding: nn.Embedding | None = None
         if settings.has_word_vectors:
             shape = self.size, settings.embedding_size

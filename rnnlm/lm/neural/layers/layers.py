@@ -857,7 +857,7 @@ class LayeredNetwork(nn.Module):
         return None
 
     def read_rows_by(self, read: Callable[[Tensor], Tensor] | None) -> None:
-        """Let training read the rows of :meth:`sampled_vectors` by `read`; None: as usual."""
+        """Read the rows of :meth:`sampled_vectors` by `read` from now on; None: as usual."""
         raise NotImplementedError
 
 

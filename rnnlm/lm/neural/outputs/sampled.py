@@ -24,8 +24,9 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
     """A full softmax whose training loss looks at the targets and `samples` noise words shared by
     the whole window.
 
-    The gradient of the weights is V E numbers that are zero for most words, unless `read_rows`
-    gives it otherwise. The unigram distribution is stored as an alias table.
+    The gradient of the weights is V E numbers that are zero for most words, unless `read_rows` is
+    set: then only the rows that it has read have one. The unigram distribution is stored as an
+    alias table.
     """
 
     needs_counts = True
@@ -37,7 +38,7 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
     def __init__(self, size: int, width: int, tied: bool, samples: int) -> None:
         super().__init__(size, width, tied)
         self.samples = samples
-        # How training reads the weights of words, if not as usual.
+        # How a training step reads the weights of words, if not as usual.
         self.read_rows: Callable[[Tensor], Tensor] | None = None
         # share of its column that is word v's own
         self.register_buffer("keep_V", torch.empty(size))

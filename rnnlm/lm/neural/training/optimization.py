@@ -31,14 +31,14 @@ def make_optimizer(
     network: LayeredNetwork,
     device: torch.device,
     is_recorded: bool = False,
-    is_alone: bool = False,
+    is_plain: bool = False,
 ) -> torch.optim.Optimizer:
     """Make the optimizer of `settings`, as one fused kernel where torch has it. Weight decay
     concerns matrices, not biases.
 
     is_recorded: whether its steps are recorded as CUDA graphs. Then it counts them on the device: a
-    replay repeats the work of the device, not of the host. is_alone: whether one process takes the
-    steps; `adamw` then updates rows of word vectors when `network` reads them, where it can.
+    replay repeats the work of the device, not of the host. is_plain: whether one process takes a
+    step at once. Then `adamw` may update rows of word vectors when the network reads them.
 
     `asgd` takes the steps of SGD; :class:`rnnlm.lm.neural.training.optimization.Averaging` averages
     the weights. (torch.optim.ASGD does both, but takes each step at the learning rate of the step
@@ -59,11 +59,9 @@ def make_optimizer(
             groups, lr=rate, alpha=settings.rms_decay, momentum=settings.momentum
         )
     betas = settings.beta1, settings.beta2
-    vectors_VE = _rowwise_vectors(settings, network, device) if is_alone else None
+    vectors_VE = _rowwise_vectors(settings, network, device) if is_plain else None
     if vectors_VE is not None:
-        rowwise = RowwiseAdamW(groups, vectors_VE, lr=rate, betas=betas, **fused)
-        network.read_rows_by(rowwise.read)
-        return rowwise
+        return RowwiseAdamW(groups, vectors_VE, lr=rate, betas=betas, **fused)
     kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
     return kind(groups, lr=rate, betas=betas, capturable=is_recorded, **fused)
 
@@ -81,8 +79,9 @@ def _rowwise_vectors(
         settings.l1
         or settings.l2
         or settings.ema_decay is not None
-        or settings.accumulation > 1
         or settings.varies_by_layer
+        # A row without a gradient would move ever faster.
+        or settings.beta1**2 >= settings.beta2
     )
     if needs_all or settings.optimizer != "adamw" or device.type != "cpu":
         return None
@@ -175,14 +174,19 @@ def clip_gradients(
         if settings.clip_norm is not None:
             norm = nn.utils.get_total_norm(gradients)
     if settings.clip_norm is not None and not _is_within(norm, settings.clip_norm):
-        torch._foreach_mul_(gradients, (settings.clip_norm / (norm + 1e-6)).clamp(max=1.0))
+        torch._foreach_mul_(gradients, _clip_factor(norm, settings.clip_norm))
     return norm_before
 
 
+def _clip_factor(norm: Tensor, clip_norm: float) -> Tensor:
+    """Return the factor of all gradients, as torch's clip_grad_norm_ computes it."""
+    return (clip_norm / (norm + 1e-6)).clamp(max=1.0)
+
+
 def _is_within(norm: Tensor, clip_norm: float) -> bool:
-    """Return whether torch would multiply all gradients by exactly 1, as far as that is known
-    without waiting for a device."""
-    return norm.device.type == "cpu" and bool(clip_norm / (norm + 1e-6) >= 1)
+    """Return whether that factor is exactly 1, as far as this is known without waiting for a
+    device."""
+    return norm.device.type == "cpu" and bool(_clip_factor(norm, clip_norm) == 1)
 
 
 class Penalty:

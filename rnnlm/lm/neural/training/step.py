@@ -47,6 +47,7 @@ class TrainingStep:
         self.network = objective.network
         self.settings = settings
         self.optimizer = optimizer
+        self.rowwise = optimizer if isinstance(optimizer, RowwiseAdamW) else None
         self.penalty = Penalty(settings, self.network)
         self.precision = precision
 
@@ -74,15 +75,13 @@ class TrainingStep:
     def gradients(self, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
         """Compute the gradient of each weight; return the loss and the state that the batch carries
         on."""
-        rowwise = self.optimizer if isinstance(self.optimizer, RowwiseAdamW) else None
-        if rowwise:
-            rowwise.begin()
-        with training_products(self.precision, batch.tensors[0].device):
+        reading = self.rowwise.reading(self.network) if self.rowwise else contextlib.nullcontext()
+        with reading, training_products(self.precision, batch.tensors[0].device):
             loss, penalty, carry = self.objective.loss(batch.tensors, carry)
         self.optimizer.zero_grad(set_to_none=True)
         (loss + penalty).backward()
-        if rowwise:
-            rowwise.collect()
+        if self.rowwise:
+            self.rowwise.collect()
         return loss.detach(), tuple(tensor.detach() for tensor in carry)
 
     def set_rate(self, rate: float | Tensor) -> None:
@@ -173,6 +172,11 @@ class _WeightedLoss(nn.Module):
         return minimised, loss.detach(), tuple(tensor.detach() for tensor in carry)
 
 
+def is_plain(settings: OptimizationSettings, ranks: SingleProcess) -> bool:
+    """Return whether one process reads all rows of a step at once."""
+    return ranks is SINGLE_PROCESS and settings.accumulation == 1
+
+
 def make_step(
     objective: Objective,
     settings: OptimizationSettings,
@@ -180,8 +184,8 @@ def make_step(
     precision: str,
     ranks: SingleProcess,
 ) -> TrainingStep:
-    """Make the step of this rank: a plain one where all rows are read at once by one process."""
-    if ranks is SINGLE_PROCESS and settings.accumulation == 1:
+    """Make the step of this rank, a plain one or a shared one."""
+    if is_plain(settings, ranks):
         return TrainingStep(objective, settings, optimizer, precision)
     return SharedStep(objective, settings, optimizer, precision, ranks)
 

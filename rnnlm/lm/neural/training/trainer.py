@@ -44,7 +44,7 @@ from rnnlm.lm.neural.training.optimization import (
 )
 from rnnlm.lm.neural.training.progress import REPORT_SHARE, LayerStatistics, Meter
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.lm.neural.training.rowwise import RowwiseAdamW
+from rnnlm.lm.neural.training.rowwise import NoWaitingRows, RowwiseAdamW, WaitingRows
 from rnnlm.lm.neural.training.settings import (
     BudgetClock,
     BudgetInterval,
@@ -55,6 +55,7 @@ from rnnlm.lm.neural.training.step import (
     CudaRecorder,
     GraphedStep,
     TrainingStep,
+    is_plain,
     make_step,
     records_steps,
     restart_rows,
@@ -101,9 +102,11 @@ class Trainer(state.StatefulParts):
         # The parts that take the steps.
         self.is_recorded = records_steps(settings, self.network, self.device, ranks.count)
         self.optimizer = make_optimizer(
-            settings, self.network, self.device, self.is_recorded, is_alone=ranks is SINGLE_PROCESS
+            settings, self.network, self.device, self.is_recorded, is_plain(settings, ranks)
         )
-        self.rowwise = self.optimizer if isinstance(self.optimizer, RowwiseAdamW) else None
+        self.waiting: WaitingRows | None = None  # rows of word vectors that wait for updates
+        if isinstance(self.optimizer, RowwiseAdamW):
+            self.waiting = self.optimizer.waiting
         self.schedule = LearningRate(settings)
         self.update = self.make_update()
         self.averaging = Averaging(settings, self.network)
@@ -246,11 +249,14 @@ class Trainer(state.StatefulParts):
 
     @contextlib.contextmanager
     def final_weights(self) -> Iterator[None]:
-        """Have the weights in place that are validated and saved: averages if there are some, and
-        rows of word vectors without updates that they wait for."""
-        updated = self.rowwise.in_place() if self.rowwise else contextlib.nullcontext()
-        with self.averaging.in_place(), updated:
+        """Put the weights in place that are validated and saved: averages, if there are any, and
+        word vectors with all their updates. Restore the others afterwards."""
+        with self.averaging.in_place(), self.updated_rows():
             yield
+
+    def updated_rows(self) -> contextlib.AbstractContextManager[None]:
+        """Put word vectors in place with all their updates in a context."""
+        return self.waiting.in_place() if self.waiting else contextlib.nullcontext()
 
     def curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """Validate for the learning curve and the choice of weights; the run does not follow it."""
@@ -284,8 +290,8 @@ class Trainer(state.StatefulParts):
 
     def restore_best(self) -> None:
         """Put the best weights back into the network."""
-        if self.rowwise:
-            self.rowwise.update_rows()  # so that none waits for updates of other weights
+        if self.waiting:
+            self.waiting.update_all()  # missed updates belong to the weights that are replaced
         self.best.restore()
 
     @property
@@ -361,7 +367,8 @@ class Trainer(state.StatefulParts):
         """Return the exact loss (nats per target) of the last batch, of all ranks' rows, under the
         weights after it. Waits for the device."""
         assert self.batch is not None
-        nats = self.objective.exact_nats(self.batch.tensors, self.carry_before)
+        with self.updated_rows():
+            nats = self.objective.exact_nats(self.batch.tensors, self.carry_before)
         [total] = self.ranks.totals(nats)
         return total / self.batch.count
 
@@ -396,7 +403,7 @@ class Trainer(state.StatefulParts):
         return {
             "network": state.Weights(self.network, self.objective, self.ranks),
             "optimizer": state.Moments(self.optimizer),
-            **({"waiting": self.rowwise.waiting} if self.rowwise else {}),
+            "waiting": self.waiting or NoWaitingRows(self.optimizer, self.network),
             "averaging": self.averaging,
             "source": self.source,
             "schedule": self.schedule,
@@ -563,9 +570,8 @@ class Trainer(state.StatefulParts):
         if goes_back and rollbacks.good and not best.weights:
             self.load_good_state()
 
-        if self.rowwise:
-            self.rowwise.update_rows()
-            self.network.read_rows_by(None)  # which would keep the optimizer's arrays in memory
+        if self.waiting:
+            self.waiting.update_all()
         if best.weights:
             best.restore()
             step = best.step
