@@ -41,6 +41,10 @@ class WaitingRows:
         shrinkage_N: D_n of the last n steps.
     """
 
+    steps_V: Tensor
+    momentum_N: Tensor
+    shrinkage_N: Tensor
+
     def __init__(self, optimizer: torch.optim.Optimizer, weight_VE: Tensor) -> None:
         self.optimizer = optimizer
         self.weight_VE = weight_VE
