@@ -168,6 +168,8 @@ def clip_gradients(
     gradients = list(_gradients_of(norms).values())
     every = torch.stack(list(norms.values())) if norms else torch.zeros(1)
     norm = norm_before = torch.linalg.vector_norm(every)
+    if not gradients:
+        return norm_before
     if settings.clip_value is not None:
         torch._foreach_clamp_min_(gradients, -settings.clip_value)
         torch._foreach_clamp_max_(gradients, settings.clip_value)

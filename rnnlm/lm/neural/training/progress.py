@@ -53,9 +53,11 @@ class Meter:
         tokens: int = 0,
         network: nn.Module | None = None,
         ranks: SingleProcess = SINGLE_PROCESS,
+        updated: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self.device = device
         self.ranks = ranks
+        self.updated = updated  # puts weights in place with all their updates
         self.now = ranks.now or time.perf_counter
         self.weights: list[Tensor] = []
         self.output_biases: list[Tensor] = []
@@ -171,7 +173,8 @@ class Meter:
     @torch.no_grad()
     def _send(self, steps: "list[_MeteredStep]") -> "_Sent":
         """Send the numbers of these steps, and the norm of the weights, to the host."""
-        weight_norm = nn.utils.get_total_norm(self.weights).to(self.device, torch.float32)
+        with self.updated():
+            weight_norm = nn.utils.get_total_norm(self.weights).to(self.device, torch.float32)
         # Add nothing, or NaN if a bias is not a number.
         weight_norm = weight_norm + 0 * nn.utils.get_total_norm(self.output_biases).to(weight_norm)
         numbers = torch.cat([weight_norm.view(1), *(step.numbers for step in steps)])

@@ -2,17 +2,17 @@
 
 With a sampled softmax, most rows of a large vocabulary have no gradient in a step. AdamW
 (Loshchilov & Hutter 2019) still moves such a row, by what is left of its momentum, and shrinks it.
-For all rows that is a pass over arrays of the vocabulary's size, which takes as long as the rest of
-a small network's step. Here a row waits. When it is read, it takes at once the n steps j that it
-has missed:
+Doing this for all rows is a pass over arrays of the vocabulary's size, which takes as long as the
+rest of a small network's step. Here a row waits. When it is read, it takes at once the n steps j
+that it has missed:
 
     w <- D_n w - C_n m / (sqrt(v) + eps'),    m <- beta1^n m,    v <- beta2^n v
 
 D_n is the product of 1 - r_j lambda over these steps, where r_j is the learning rate of step j. C_n
-is a sum over them: for the i-th one r_j sqrt(1 - beta2^j) / (1 - beta1^j) (beta1 / sqrt(beta2))^i,
-times 1 - r lambda of each step after it. eps' is eps sqrt(1 - beta2^j) for the first of them;
-torch's grows a little from one to the next. Apart from that and from rounding, the results are
-those of torch's AdamW.
+is the sum of r_j sqrt(1 - beta2^j) / (1 - beta1^j) (beta1 / sqrt(beta2))^i over them, i counted
+from 1, each term times 1 - r_k lambda for every later step k. eps' is eps sqrt(1 - beta2^j) for the
+first of them; in torch it grows by beta2^(-1/2) per step. Apart from that and from rounding, the
+results are those of torch's AdamW.
 """
 
 import contextlib
@@ -62,14 +62,14 @@ class WaitingRows:
         return self.optimizer.state[self.weight_VE]
 
     def advance(self, ids_R: Tensor) -> None:
-        """Take note of a step that has updated these rows alone."""
+        """Count a missed step for all rows but these."""
         group, step = self.group, float(self.state["step"])
         beta1, beta2 = group["betas"]
         shrinkage = 1 - group["lr"] * group["weight_decay"]
-        momentum = group["lr"] * math.sqrt(1 - beta2**step) / (1 - beta1**step)
-        steps_N = torch.arange(1, MOST_STEPS + 1, dtype=self.steps_V.dtype)
-        momentum_N = momentum * (beta1 / math.sqrt(beta2)) ** steps_N
-        self.momentum_N[1:] = self.momentum_N[:-1] * shrinkage + momentum_N
+        step_size = group["lr"] * math.sqrt(1 - beta2**step) / (1 - beta1**step)
+        powers_N = torch.arange(1, MOST_STEPS + 1).to(self.momentum_N)
+        last_step_N = step_size * (beta1 / math.sqrt(beta2)) ** powers_N
+        self.momentum_N[1:] = self.momentum_N[:-1] * shrinkage + last_step_N
         self.shrinkage_N[1:] = self.shrinkage_N[:-1] * shrinkage
         self.steps_V.add_(1).index_fill_(0, ids_R, 0)
 
@@ -82,8 +82,8 @@ class WaitingRows:
         n_R1 = steps_R1.long()
 
         # eps' at the first step missed, which counts most.
-        first_R1 = float(self.state["step"]) + 1 - steps_R1
-        eps_R1 = self.group["eps"] * (1 - beta2**first_R1).sqrt()
+        first_missed_R1 = float(self.state["step"]) + 1 - steps_R1.double()
+        eps_R1 = (self.group["eps"] * (1 - beta2**first_missed_R1).sqrt()).to(v_RE)
         moved_RE = m_RE * self.momentum_N[n_R1]
         w_RE.mul_(self.shrinkage_N[n_R1]).addcdiv_(moved_RE, v_RE.sqrt().add_(eps_R1), value=-1)
         return w_RE, m_RE.mul_(beta1**steps_R1), v_RE.mul_(beta2**steps_R1)
@@ -98,17 +98,17 @@ class WaitingRows:
         """Bring all rows up to date."""
         for ids_R in self._slices():
             self.write(ids_R, *self.read(ids_R))
-        self.steps_V.zero_()
+            self.steps_V[ids_R] = 0
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """Bring all rows up to date in this context, and restore them exactly afterwards."""
         weight_VE, steps_V = self.weight_VE.detach(), self.steps_V
         before_VE = weight_VE.clone()
-        for ids_R in self._slices():
-            weight_VE.index_copy_(0, ids_R, self.read(ids_R)[0])
-        self.steps_V = torch.zeros_like(steps_V)
         try:
+            for ids_R in self._slices():
+                weight_VE.index_copy_(0, ids_R, self.read(ids_R)[0])
+            self.steps_V = torch.zeros_like(steps_V)
             yield
         finally:
             weight_VE.copy_(before_VE)
@@ -167,7 +167,7 @@ class RowsOfStep(NamedTuple):
 
 
 class RowwiseAdamW(torch.optim.AdamW):
-    """AdamW that updates the rows of `weight_VE` as the module describes, other weights as ever.
+    """AdamW that updates the rows of `weight_VE` as the module says, other weights as torch does.
 
     The forward pass of a step runs within :meth:`reading`. After its backward pass, :meth:`collect`
     makes the gradients of the rows that were read the gradient of `weight_VE`.
@@ -181,12 +181,12 @@ class RowwiseAdamW(torch.optim.AdamW):
         self._make_state()
         self.waiting = WaitingRows(self, weight_VE)
         self.reads: list[RowsOfStep] = []  # of this step
-        # Where a row is among those that this step has read; -1 if it is not.
+        # Position of each row among those read in this step; -1 if unread.
         self.place_V = torch.full((len(weight_VE),), -1)
 
     @contextlib.contextmanager
     def reading(self, network: LayeredNetwork) -> Iterator[None]:
-        """Have `network` read the rows of a new step by :meth:`read` in this context."""
+        """Start a step: in this context, `network` reads rows by :meth:`read`."""
         for read in self.reads:
             self.place_V[read.ids_R] = -1
         self.reads = []
@@ -197,17 +197,17 @@ class RowwiseAdamW(torch.optim.AdamW):
             network.read_rows_by(None)
 
     def read(self, ids: Tensor) -> Tensor:
-        """Return the rows of these ids, up to date, in one more dimension."""
+        """Return the up-to-date vectors of `ids`, (..., E)."""
         ids_R = ids.unique()
         ids_R = ids_R[self.place_V[ids_R] < 0]
-        first = sum(len(read.ids_R) for read in self.reads)
-        self.place_V[ids_R] = torch.arange(first, first + len(ids_R))
         w_RE, m_RE, v_RE = self.waiting.read(ids_R)
+        first = sum(len(read.ids_R) for read in self.reads)
         self.reads.append(RowsOfStep(ids_R, w_RE.requires_grad_(), m_RE, v_RE))
+        self.place_V[ids_R] = torch.arange(first, first + len(ids_R))
         return F.embedding(self.place_V[ids], torch.cat([read.w_RE for read in self.reads]))
 
     def collect(self) -> None:
-        """Make the gradients of the rows that were read the gradient of the array."""
+        """Store the gradients of the rows read as the array's sparse gradient."""
         ids_R = torch.cat([read.ids_R for read in self.reads])
         g_RE = torch.cat([cast(Tensor, read.w_RE.grad) for read in self.reads])
         # No id is there twice, which torch calls coalesced.
@@ -228,7 +228,7 @@ class RowwiseAdamW(torch.optim.AdamW):
         if gradient is None:
             return
 
-        # These rows have missed no step.
+        # The rows read are up to date: torch's kernel can update them.
         group, step = self.waiting.group, self.waiting.state["step"]
         weights = [read.w_RE.detach() for read in self.reads]
         sizes = [len(weight) for weight in weights]

@@ -35,7 +35,7 @@ class StatefulParts(Protocol):
 
     def parts(self) -> dict[str, Stateful]:
         """Return the parts by the keys they are stored under; an average may need the weights,
-        which come before it."""
+        which come before it, and rows that wait need the optimizer's arrays, too."""
 
 
 def state_dict(trainer: StatefulParts) -> TrainingState:

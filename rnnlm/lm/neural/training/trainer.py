@@ -122,7 +122,7 @@ class Trainer(state.StatefulParts):
         self.layers = LayerStatistics(self.network, validation, self.clock)
 
         # The parts that notice faults, and keep states to go back to or to resume from.
-        self.meter = Meter(self.device, source.tokens, self.network, ranks)
+        self.meter = Meter(self.device, source.tokens, self.network, ranks, self.updated_rows)
         self.divergence = Divergence(objective.uniform_nats, objective.is_exact)
         self.rollbacks = Rollbacks(settings)
         self.checking, self.keeping = work_intervals(self.network, self.device)
