@@ -81,11 +81,12 @@ class WaitingRows:
         steps_R1 = self.steps_V[ids_R].unsqueeze(1)
         n_R1 = steps_R1.long()
 
-        # eps' at the first step missed, which counts most.
-        first_missed_R1 = float(self.state["step"]) + 1 - steps_R1.double()
-        eps_R1 = (self.group["eps"] * (1 - beta2**first_missed_R1).sqrt()).to(v_RE)
-        moved_RE = m_RE * self.momentum_N[n_R1]
-        w_RE.mul_(self.shrinkage_N[n_R1]).addcdiv_(moved_RE, v_RE.sqrt().add_(eps_R1), value=-1)
+        # eps' at the first step missed, which counts most. MPS has no float64.
+        steps_N = torch.arange(MOST_STEPS + 1, dtype=torch.float64)
+        first_missed_N = (float(self.state["step"]) + 1 - steps_N).clamp(min=1)
+        eps_N = (self.group["eps"] * (1 - beta2**first_missed_N).sqrt()).to(v_RE)
+        size_RE = v_RE.sqrt().add_(eps_N[n_R1])
+        w_RE.mul_(self.shrinkage_N[n_R1]).addcdiv_(m_RE * self.momentum_N[n_R1], size_RE, value=-1)
         return w_RE, m_RE.mul_(beta1**steps_R1), v_RE.mul_(beta2**steps_R1)
 
     @torch.no_grad()
