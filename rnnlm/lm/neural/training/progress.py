@@ -165,7 +165,8 @@ class Meter:
     def _send_report(self) -> "_Sent":
         """Send the numbers of all steps that are not reported yet; later steps belong to the next
         report."""
-        sent = self._send(self.steps[self.reported :])
+        with self.updated():
+            sent = self._send(self.steps[self.reported :])
         self.reported = len(self.steps)
         self._drop_done()
         return sent
@@ -173,8 +174,7 @@ class Meter:
     @torch.no_grad()
     def _send(self, steps: "list[_MeteredStep]") -> "_Sent":
         """Send the numbers of these steps, and the norm of the weights, to the host."""
-        with self.updated():
-            weight_norm = nn.utils.get_total_norm(self.weights).to(self.device, torch.float32)
+        weight_norm = nn.utils.get_total_norm(self.weights).to(self.device, torch.float32)
         # Add nothing, or NaN if a bias is not a number.
         weight_norm = weight_norm + 0 * nn.utils.get_total_norm(self.output_biases).to(weight_norm)
         numbers = torch.cat([weight_norm.view(1), *(step.numbers for step in steps)])

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from rnnlm.errors import notice
 from rnnlm.events import TrainingState
+from rnnlm.lm.neural.layers.layers import LayeredNetwork
 from rnnlm.lm.neural.training.contracts import (
     DivisibleValidation,
     StatefulAttributes,
@@ -412,9 +413,13 @@ class WorkInterval(StatefulAttributes):
         self.step, self.tokens = step, tokens
 
 
-def work_intervals(network: nn.Module, device: torch.device) -> tuple[WorkInterval, WorkInterval]:
+def work_intervals(
+    network: LayeredNetwork, device: torch.device
+) -> tuple[WorkInterval, WorkInterval]:
     """Return when the training of `network` is checked, and when its state is kept."""
-    weights = sum(weight.numel() for weight in network.parameters())
+    # Word vectors of which a step reads some make no work, but take as long to check as others.
+    sampled = network.sampled_vectors()
+    weights = sum(weight.numel() for weight in network.parameters() if weight is not sampled)
     speed = 1.0 if device.type == "cpu" else ACCELERATION
     checking = WorkInterval(weights, CHECK_WORK * speed, CHECK_STEPS)
     return checking, WorkInterval(weights, KEEP_WORK * speed, KEEP_STEPS)
