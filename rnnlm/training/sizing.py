@@ -62,7 +62,7 @@ WIDEST = 850
 # that, or a network of twice the width, needs it after half the passes.
 REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
     (0.0, {"dropout_input": 0.0, "dropout_output": 0.1}),
-    (2.0, {"dropout_input": 0.1, "dropout_output": 0.2}),
+    (3.4, {"dropout_input": 0.1, "dropout_output": 0.2}),
     (4.2, {"dropout_input": 0.2, "dropout_output": 0.3}),
     (7.5, {"dropout_input": 0.3, "dropout_output": 0.4}),
     (10.5, {"dropout_input": 0.4, "dropout_output": 0.5}),

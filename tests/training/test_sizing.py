@@ -42,7 +42,7 @@ def test_the_size_grows_with_the_tokens_and_dropout_with_the_passes():
     widths = [choose_size(size.tokens + 1, 10**6).widths["hidden_size"] for size in SIZES]
     assert widths == sorted(set(widths))
     dropouts = [
-        choose_size(3e6, text_tokens).regularisation["dropout_output"]
+        choose_size(4e6, text_tokens).regularisation["dropout_output"]
         for text_tokens in (10**5, 10**6, 10**7)
     ]
     assert dropouts == [0.6, 0.2, 0.1]
@@ -56,7 +56,9 @@ def test_the_size_grows_with_the_tokens_and_dropout_with_the_passes():
     (1.1e6, 929_589, 384, 0.1, None), (3.7e6, 929_589, 640, 0.2, None),
     (5.95e6, 929_589, 640, 0.3, None), (7.7e6, 929_589, 640, 0.4, None),
     (9.6e6, 929_589, 640, 0.4, None),
-    (2.1e6, 324_758, 384, 0.5, 0.3),  # the bundled text
+    (2.6e6, 929_589, 384, 0.1, None),  # three minutes in bf16
+    (8.3e6, 2_013_738, 640, 0.1, None),  # a text of 10 MB
+    (0.41e6, 324_758, 256, 0.1, None), (2.1e6, 324_758, 384, 0.5, 0.3),  # the bundled text
     (7.7e6, 324_758, 384, 0.5, 0.3),
 ])  # fmt: skip
 def test_the_table_has_the_best_of_the_runs_that_it_was_made_of(
