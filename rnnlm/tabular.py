@@ -183,6 +183,12 @@ def identifiers(headings: Iterable[str]) -> list[str]:
     return made
 
 
+def named_rows(headings: Iterable[str], rows: Iterable[Iterable[Cell]]) -> list[Row]:
+    """Return rows of values under names made from the headings."""
+    names = identifiers(headings)
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
 @dataclass(frozen=True)
 class Table(Records):
     """A table for people. A row has a cell for each column: text, a number, a truth value, or None
@@ -224,8 +230,7 @@ class Table(Records):
 
     def to_rows(self) -> list[Row]:
         """Return the rows with unformatted values, under names made from the headings."""
-        names = identifiers(self.columns)
-        return [dict(zip(names, map(single_value, row), strict=True)) for row in self.rows]
+        return named_rows(self.columns, (map(single_value, row) for row in self.rows))
 
     @property
     def numbers(self) -> list[str]:

@@ -24,6 +24,7 @@ from rnnlm.lm.neural.layers.layers import (
     LayeredNetwork,
     LookBack,
     RecurrentStack,
+    RowReader,
     WordWindow,
     dropout,
 )
@@ -44,7 +45,7 @@ from rnnlm.lm.neural.settings import (
     sizes,
 )
 from rnnlm.lm.neural.trace import LayerTrace, Trace, read_layer
-from rnnlm.lm.neural.words import RowReader, WordInput
+from rnnlm.lm.neural.words import WordInput
 
 NetworkState = tuple[Tensor, ...]  # of all layers, the lowest first
 

@@ -1,6 +1,5 @@
 """The input of a network: word vectors, characters, pretrained vectors."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.alphabet import PADDING, Alphabet
 from rnnlm.lm.neural.initialisation import initialise
 from rnnlm.lm.neural.layers.kernels.choice import lstm
-from rnnlm.lm.neural.layers.layers import dropout
+from rnnlm.lm.neural.layers.layers import RowReader, dropout
 from rnnlm.lm.neural.outputs.softmax import OutputLayer
 from rnnlm.lm.neural.settings import InputSettings, sizes
 from rnnlm.text.encoding import EncodedText
@@ -217,8 +216,6 @@ WORDS_AT_ONCE = 4096
 # On a CPU, words of about a length that are read side by side: it takes half to three quarters of
 # the time that 300 words at once take.
 WORDS_OF_A_LENGTH = 128
-
-RowReader = Callable[[Tensor], Tensor]  # from ids to their word vectors, in one more dimension
 
 
 class WordInput(nn.Module):

@@ -19,7 +19,7 @@ from rnnlm.errors import ModelError, UsageError, first_of, keyword, notice
 from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import ScoringModel, models_by_name
-from rnnlm.tabular import Records, Row, identifiers
+from rnnlm.tabular import Cell, Records, Row, named_rows
 from rnnlm.text.lines import Progress, silent, split_words
 from rnnlm.tools.rescoring.features import LM, OOV, WORDS, FeatureTable, feature_table
 from rnnlm.tools.rescoring.mert import (
@@ -204,12 +204,6 @@ class Rates:
     gain: Gain
 
 
-# Columns of a row besides the features; a feature with one of these names is numbered.
-_OF_HYPOTHESIS = (
-    "utt", "place", "rank", "text", "reference", "score", "first_pass", "errors", "reference_words"
-)  # fmt: skip
-
-
 @dataclass(frozen=True, repr=False)
 class Rescored(Records):
     """A rescored list.
@@ -235,12 +229,16 @@ class Rescored(Records):
         rank in the first pass, both from 1, its scores, edits and features."""
         hypotheses = itertools.chain.from_iterable(one.hypotheses for one in self.utterances)
         features = dict.fromkeys(itertools.chain.from_iterable(one.features for one in hypotheses))
-        names = identifiers([*_OF_HYPOTHESIS, *features])
-        rows: list[Row] = []
+        # A feature with the name of another column is numbered.
+        headings = [
+            "utt", "place", "rank", "text", "reference", "score", "first_pass", "errors",
+            "reference_words", *features,
+        ]  # fmt: skip
+        rows: list[list[Cell]] = []
         for utterance in self.utterances:
             for place, hypothesis in enumerate(utterance.hypotheses, start=1):
                 edits = hypothesis.edits
-                own = (
+                values: list[Cell] = [
                     utterance.utt,
                     place,
                     hypothesis.rank,
@@ -250,10 +248,9 @@ class Rescored(Records):
                     hypothesis.first_pass,
                     None if edits is None else edits.errors,
                     None if edits is None else edits.words,
-                )
-                values = map(hypothesis.features.get, features)
-                rows.append(dict(zip(names, (*own, *values), strict=True)))
-        return rows
+                ]
+                rows.append(values + list(map(hypothesis.features.get, features)))
+        return named_rows(headings, rows)
 
 
 @dataclass(frozen=True)

@@ -658,6 +658,7 @@ class _Mirror(torch.autograd.Function):
 
 # from a hidden vector (B, H) to the part of its output that the next step reads
 FedBack = Callable[[Tensor], Tensor]
+RowReader = Callable[[Tensor], Tensor]  # from ids to their word vectors, in one more dimension
 
 
 class JordanLayer(Layer):
@@ -856,7 +857,7 @@ class LayeredNetwork(nn.Module):
         """Return the word vectors if a training step reads only some of their rows."""
         return None
 
-    def read_rows_by(self, read: Callable[[Tensor], Tensor] | None) -> None:
+    def read_rows_by(self, read: RowReader | None) -> None:
         """Read the rows of :meth:`sampled_vectors` by `read` from now on; None: as usual."""
         raise NotImplementedError
 

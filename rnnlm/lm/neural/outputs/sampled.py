@@ -6,14 +6,13 @@ Both see a logit minus the log of how often the word is expected among the noise
 no device.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING
+from rnnlm.lm.neural.layers.layers import RowReader
 from rnnlm.lm.neural.outputs.softmax import SoftmaxOutput, register_derived, unigram
 
 # parts of one on the line of sampled softmax; with up to 2^22 samples, sums fit into int64
@@ -39,7 +38,7 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
         super().__init__(size, width, tied)
         self.samples = samples
         # How a training step reads the weights of words, if not as usual.
-        self.read_rows: Callable[[Tensor], Tensor] | None = None
+        self.read_rows: RowReader | None = None
         # share of its column that is word v's own
         self.register_buffer("keep_V", torch.empty(size))
         self.register_buffer("alias_V", torch.empty(size, dtype=torch.int32))  # whose the rest is

@@ -44,6 +44,7 @@ def make_optimizer(
     the weights. (torch.optim.ASGD does both, but takes each step at the learning rate of the step
     before, and on CUDA the host waits for it.)
     """
+    # What all optimizers share.
     name = settings.optimizer
     groups = list(_groups(settings, network))
     fused = {"fused": True} if device.type in FUSED.get(name, ()) else {}
@@ -58,6 +59,8 @@ def make_optimizer(
         return torch.optim.RMSprop(
             groups, lr=rate, alpha=settings.rms_decay, momentum=settings.momentum
         )
+
+    # Adam and AdamW, one of which may leave rows of word vectors waiting.
     betas = settings.beta1, settings.beta2
     vectors_VE = _rowwise_vectors(settings, network, device) if is_plain else None
     if vectors_VE is not None:
@@ -73,17 +76,16 @@ FEWEST_ROWS = 16_000
 def _rowwise_vectors(
     settings: OptimizationSettings, network: LayeredNetwork, device: torch.device
 ) -> nn.Parameter | None:
-    """Return the word vectors whose rows may wait for their updates until they are read; None if
-    something needs all of them in each step, or a GPU updates all in no time."""
+    """Return the word vectors whose rows may wait for their updates until they are read.
+
+    None if something needs all of them in each step, if the steps that a row misses would grow, if
+    a GPU updates all in no time, or if a step reads many of them.
+    """
     needs_all = (
-        settings.l1
-        or settings.l2
-        or settings.ema_decay is not None
-        or settings.varies_by_layer
-        # A row without a gradient would move ever faster.
-        or settings.beta1**2 >= settings.beta2
+        settings.l1 or settings.l2 or settings.ema_decay is not None or settings.varies_by_layer
     )
-    if needs_all or settings.optimizer != "adamw" or device.type != "cpu":
+    is_growing = settings.beta1**2 >= settings.beta2  # the steps of a row without a gradient
+    if needs_all or is_growing or settings.optimizer != "adamw" or device.type != "cpu":
         return None
     vectors_VE = network.sampled_vectors()
     if vectors_VE is None or len(vectors_VE) < FEWEST_ROWS:
@@ -165,11 +167,15 @@ def clip_gradients(
     """
     if norms is None:
         norms = gradient_norms(network)
-    gradients = list(_gradients_of(norms).values())
+
+    # The global norm, and each gradient's values.
     every = torch.stack(list(norms.values())) if norms else torch.zeros(1)
     norm = norm_before = torch.linalg.vector_norm(every)
+    gradients = list(_gradients_of(norms).values())
     if not gradients:
         return norm_before
+
+    # By value, which changes the norm, then by norm.
     if settings.clip_value is not None:
         torch._foreach_clamp_min_(gradients, -settings.clip_value)
         torch._foreach_clamp_max_(gradients, settings.clip_value)

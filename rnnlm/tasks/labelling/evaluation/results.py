@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError, visible
 from rnnlm.evaluation import plotting
-from rnnlm.tabular import Cell, RecordList, Result, Row, identifiers, to_builtins
+from rnnlm.tabular import Cell, RecordList, Result, Row, named_rows, to_builtins
 from rnnlm.tasks.labelling.data import EDIT, LabelColumn
 from rnnlm.tasks.labelling.formats import edit_scripts, schemes
 
@@ -246,19 +246,20 @@ class TaggedSentences(RecordList[TaggedSentence]):
     def to_rows(self) -> list[Row]:
         """Return a row for each word: the number of its sentence and its own, from 1, the word, and
         its label in each column."""
-        columns = _all_names(sentence.labels for sentence in self)
-        sentence_columns = _all_names(sentence.sentence_labels for sentence in self)
-        names = identifiers(["sentence", "word_index", "word", *columns, *sentence_columns])
-        rows: list[Row] = []
+        columns = dict.fromkeys(chain.from_iterable(sentence.labels for sentence in self))
+        of_sentences = dict.fromkeys(
+            chain.from_iterable(sentence.sentence_labels for sentence in self)
+        )
+        headings = ["sentence", "word_index", "word", *columns, *of_sentences]
+        rows: list[list[Cell]] = []
         for number, sentence in enumerate(self, start=1):
             # A model of letters writes sounds, of which there may be fewer or more.
             by_word = zip_longest(*(sentence.labels.get(column, ()) for column in columns))
             none = (None,) * len(columns)
-            sentence_labels = [sentence.sentence_labels.get(column) for column in sentence_columns]
+            sentence_labels = list(map(sentence.sentence_labels.get, of_sentences))
             for place, word in enumerate(sentence.words, start=1):
-                values = number, place, word, *next(by_word, none), *sentence_labels
-                rows.append(dict(zip(names, values, strict=True)))
-        return rows
+                rows.append([number, place, word, *next(by_word, none), *sentence_labels])
+        return named_rows(headings, rows)
 
 
 class ClassifiedTexts(RecordList[ClassifiedText]):
@@ -267,20 +268,16 @@ class ClassifiedTexts(RecordList[ClassifiedText]):
     def to_rows(self) -> list[Row]:
         """Return a row for each text, with its label in each column and the probability of this
         label."""
-        columns = _all_names(classified.labels for classified in self)
-        headings = chain.from_iterable((name, f"{name} probability") for name in columns)
-        names = identifiers(["text", *headings])
-        rows: list[Row] = []
+        columns = dict.fromkeys(chain.from_iterable(classified.labels for classified in self))
+        headings = ["text"]
+        for column in columns:
+            headings += column, f"{column} probability"
+        rows: list[list[Cell]] = []
         for classified in self:
             values: list[Cell] = [classified.text or " ".join(classified.words)]
             for column in columns:
                 label = classified.labels.get(column)
                 # With several labels none of the probabilities belongs to all together.
                 values += label, classified.probabilities.get(column, {}).get(label or "")
-            rows.append(dict(zip(names, values, strict=True)))
-        return rows
-
-
-def _all_names(mappings: Iterable[Mapping[str, object]]) -> list[str]:
-    """Return the keys of all mappings, each once."""
-    return list(dict.fromkeys(chain.from_iterable(mappings)))
+            rows.append(values)
+        return named_rows(headings, rows)
