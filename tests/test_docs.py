@@ -97,7 +97,8 @@ def test_quick_commands_print_what_pages_show(checkout, block):
 def test_pages_show_what_their_commands_print(checkout, page):
     """All blocks of a page run in their order: later ones use models that earlier ones made."""
     differences = [difference_of(block) for block in BLOCKS[page] if block.is_run]
-    assert [difference for difference in differences if difference] == []
+    found = [difference for difference in differences if difference]
+    assert not found, "\n\n".join(found)
 
 
 def test_the_comparison_finds_wrong_words_numbers_and_columns():

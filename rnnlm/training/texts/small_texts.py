@@ -46,12 +46,15 @@ def follow_size(name: str, resolved: ResolvedSettings, data: FittingData) -> Res
 
     # A run that validates on its own text learns it by heart. Unknown words, and a rate that suits
     # new text, matter in others.
+    of_kind: dict[str, Any] = {}
     if data.valid is None or data.valid.lines_hash == data.train.lines_hash:
         kinds = by_heart.get(usual.get("task", registry.LANGUAGE_MODEL), {})
-        size |= kinds.get(usual["model"], {})
+        of_kind = kinds.get(usual["model"], {})
         at_most = at_most | {"unknown_words": by_heart["unknown_words"]}
+
+    # What a kind of network needs may go beyond the limits.
     limited = {setting: min(limit, usual.get(setting, 0)) for setting, limit in at_most.items()}
-    values = size | limited | _validations(resolved, data, size)
+    values = size | limited | of_kind | _validations(resolved, data, size)
 
     # Time and steps that a recipe gives are used up.
     if Budget.parse(usual["budget"]).epochs is None:

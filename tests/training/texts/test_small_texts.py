@@ -118,6 +118,22 @@ def test_lines_held_out_are_read_with_unknown_words(four):
     assert settled(four)[0]["unknown_words"] < 0.1
 
 
+@pytest.mark.parametrize("size", small_texts.NAMES)
+def test_a_kind_that_learns_by_heart_has_its_own_settings(size, tmp_path, monkeypatch):
+    """They go beyond the limits of the size."""
+    monkeypatch.setattr(small_texts, "recipe_for", lambda *_: size)
+    path = tmp_path / "text.tsv"
+    for task, by_kind in small_texts.sizes()[size]["by_heart"].items():
+        if not isinstance(by_kind, dict):
+            continue
+        is_pairs = task == "seq2seq"
+        path.write_text(f"source\ttarget\n{ROWS}" if is_pairs else FOUR, encoding="utf-8")
+        for model, own in by_kind.items():
+            flags = {"model": model, "task": task if is_pairs else None}
+            values, _ = settled(path, **flags)
+            assert {name: values[name] for name in own} == own
+
+
 @pytest.mark.parametrize("name", ["batch_rows", "bptt_tokens", "dropout_input", "patience"])
 def test_what_somebody_sets_stays(four, tmp_path, name):
     value = {"batch_rows": 3, "bptt_tokens": 7, "dropout_input": 0.6, "patience": 2}[name]

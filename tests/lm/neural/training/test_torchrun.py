@@ -39,8 +39,9 @@ def weights(folder):
 
 
 def assert_same_weights(one, two):
+    """Compare by far less than one step of AdamW, some 0.01, which rounding of a tiny gradient may change by 1e-5."""
     one, two = weights(one), weights(two)
-    assert all(abs(one[name] - two[name]).max() < 1e-5 for name in one)
+    assert all(abs(one[name] - two[name]).max() < 1e-4 for name in one)
 
 
 @dataclass
