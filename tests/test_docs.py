@@ -109,6 +109,8 @@ def test_the_comparison_finds_wrong_words_numbers_and_columns():
     assert differing_line("model   ppl\ngru   70.80", printed, exact) == "gru   70.80"
     assert differing_line("model   ppl\ngru   70.80", printed, wide) is None
     assert differing_line("model   ppl\ngru   9.70", printed, exact) == "gru   9.70"
+    assert differing_line("rnn   80.60\ngru   70.80", printed, wide) is None  # without names
+    assert differing_line("rnn   80.60", printed, exact) == "rnn   80.60"
     assert differing_line("model   loss", printed, exact) == "model   loss"
     assert differing_line("rnn is better by 9.75", printed, exact) is not None
 
@@ -150,8 +152,13 @@ def of_few(axis: str, is_first: bool) -> str:
     name, _, values = axis.partition("=")
     first, *others = values.split(",")
     last = others[-1:] if is_first else []
-    kept = [value for value in others if value in last or f"/{name}={value}" in CODE]
+    kept = [value for value in others if value in last or names_run(f"{name}={value}")]
     return f"{name}={','.join([first, *kept])}"
+
+
+def names_run(point: str) -> bool:
+    """Return whether a page names a run of this point of a grid."""
+    return f"/{point}" in CODE or f",{point}" in CODE
 
 
 def nbest_record(number: int, line: str) -> str:

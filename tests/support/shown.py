@@ -200,6 +200,14 @@ def says_the_same(line: str, other: str, allowed: Allowed | None = None) -> bool
     return all(allowed.between(shown, printed) for shown, printed in pairs)
 
 
+def column_of(name: str, cells: list[str], allowed: Allowed | None) -> int | None:
+    """Return the first cell that is the same; with `allowed`, that says the same."""
+    for column, cell in enumerate(cells):
+        if cell == name or (allowed and says_the_same(name, cell, allowed)):
+            return column
+    return None
+
+
 def cells_of(line: str) -> list[str]:
     """Return the cells of a line of a table, which two blanks or a tab separate."""
     return [" ".join(cell.split()) for cell in re.split(r"\t|\s{2,}", line.strip())]
@@ -213,6 +221,7 @@ class Printed:
         self.at = 0
         self.columns: list[int] = []  # of the current table, those that are shown
         self.width = 0
+        self.is_named = False
 
     def match(self, line: str, allowed: Allowed) -> list[str] | None:
         """Go behind the next line that says the same as `line`: as a row of the current table, as
@@ -228,16 +237,20 @@ class Printed:
             if says_the_same(line, self.lines[at], allowed):
                 self.at, self.columns = at + 1, []
                 return cells_of(self.lines[at])
-        return self.names_like(line)
+        return self.names_like(line, allowed)
 
-    def names_like(self, line: str) -> list[str] | None:
-        """Go behind the next line that has the cells of `line` among its own."""
+    def names_like(self, line: str, allowed: Allowed) -> list[str] | None:
+        """Go behind the next line that has the cells of `line` among its own. Numbers may differ
+        where no names say which column they are of."""
         names = cells_of(line)
+        tolerance = None if self.is_named else allowed
         for at in range(self.at, len(self.lines)):
             cells = self.lines[at].split("\t")
-            if len(names) > 1 and set(names) <= set(cells):
-                self.columns = [cells.index(name) for name in names]
+            columns = [column_of(name, cells, tolerance) for name in names]
+            if len(names) > 1 and None not in columns:
+                self.columns = [column for column in columns if column is not None]
                 self.width = len(cells)
+                self.is_named = not any(map(NUMBER.search, names))
                 self.at = at + 1
                 return names
         return None
