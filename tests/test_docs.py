@@ -110,6 +110,7 @@ def test_the_comparison_finds_wrong_words_numbers_and_columns():
     assert differing_line("model   ppl\ngru   70.80", printed, wide) is None
     assert differing_line("model   ppl\ngru   9.70", printed, exact) == "gru   9.70"
     assert differing_line("rnn   80.60\ngru   70.80", printed, wide) is None  # without names
+    assert differing_line("model   ppl\nrnn   80.60\n\ngru   70.80", printed, wide) is None
     assert differing_line("rnn   80.60", printed, exact) == "rnn   80.60"
     assert differing_line("model   loss", printed, exact) == "model   loss"
     assert differing_line("rnn is better by 9.75", printed, exact) is not None

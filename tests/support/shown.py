@@ -273,7 +273,9 @@ def differing_line(shown: str, printed: str, allowed: Allowed) -> str | None:
     """Return the first line shown that was not printed, in this order."""
     walk = Printed(printed)
     for line in shown.splitlines():
-        if line.strip() and walk.match(line, allowed) is None:
+        if not line.strip():
+            walk.is_named = False  # a table ends
+        elif walk.match(line, allowed) is None:
             return line
     return None
 
