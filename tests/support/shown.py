@@ -221,7 +221,7 @@ class Printed:
         self.at = 0
         self.columns: list[int] = []  # of the current table, those that are shown
         self.width = 0
-        self.is_named = False
+        self.is_named = False  # whether its first line has names, not numbers
 
     def match(self, line: str, allowed: Allowed) -> list[str] | None:
         """Go behind the next line that says the same as `line`: as a row of the current table, as

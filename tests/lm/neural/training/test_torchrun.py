@@ -39,7 +39,7 @@ def weights(folder):
 
 
 def assert_same_weights(one, two):
-    """Compare by far less than one step of AdamW, some 0.01, which rounding of a tiny gradient may change by 1e-5."""
+    """Compare by far less than a step of AdamW, some 0.01: rounding may change a weight by 1e-5."""
     one, two = weights(one), weights(two)
     assert all(abs(one[name] - two[name]).max() < 1e-4 for name in one)
 
