@@ -189,6 +189,19 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let numpy and scipy use one thread in this context, for eigenvalues and singular values.
+
+    These take thousands of short products, after each of which OpenBLAS's threads wait for each
+    other: two can take a hundred times as long as one.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
 def held_bytes() -> int:
     """Return how much memory this process holds now, where the system shows it; elsewhere the most
     it has held."""

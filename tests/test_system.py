@@ -1,6 +1,7 @@
 """Threads, memory and sizes: parts worked through side by side come back in order; sizes are read
 as people write them."""
 
+import importlib
 import math
 import os
 import subprocess
@@ -9,12 +10,18 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from rnnlm import system
 from rnnlm.errors import SettingsError
+from rnnlm.lm.neural.spectrum import RecurrentMatrix, spectral_radius
 from rnnlm.parallel import in_threads
 from rnnlm.system import parse_size
+from rnnlm.text.vectors import svd_vectors
+from rnnlm.tools.inspection.spectrum import spectrum_of
 
 WAIT = 20  # seconds until a test gives up
 
@@ -75,6 +82,31 @@ def test_default_thread_count_is_the_processor_count():
     assert len(list(in_threads(lambda _: meeting.wait(), range(2 * threads)))) == 2 * threads
     found = in_threads(lambda _: threading.current_thread(), range(4), 1)
     assert set(found) == {threading.current_thread()}
+
+
+DECOMPOSED = {
+    "scipy.sparse.linalg.svds": lambda: svd_vectors(np.arange(9) % 3, np.array([0, 4, 9]), 3, 1),
+    "numpy.linalg.eigvals": lambda: spectral_radius(torch.eye(2)),
+    "numpy.linalg.svd": lambda: spectrum_of(RecurrentMatrix("layer 1", "gate", np.eye(2)), "m"),
+}
+
+
+@pytest.mark.parametrize("function", DECOMPOSED)
+def test_eigenvalues_and_singular_values_are_found_by_one_thread(function, monkeypatch):
+    """Threads of OpenBLAS wait for each other: two have taken a hundred times as long."""
+    threads = set()
+    module, name = function.rsplit(".", 1)
+    real = getattr(importlib.import_module(module), name)
+
+    def watched(*arguments, **options):
+        pools = (pool for pool in threadpool_info() if pool["user_api"] == "blas")
+        threads.update(pool["num_threads"] for pool in pools)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(function, watched)
+    with threadpool_limits(limits=2, user_api="blas"):
+        DECOMPOSED[function]()
+    assert threads == {1}
 
 
 V1 = "33 30 0:29 {0} /groups rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct"

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rnnlm import arrays
+from rnnlm import arrays, system
 from rnnlm.amounts import plural
 from rnnlm.errors import SettingsError, TextError, keyword, notice
 from rnnlm.storage.files.reading import opened
@@ -68,7 +68,8 @@ def svd_vectors(
     matrix_VV = ppmi(counts_VV).astype(np.float32)
     progress(f"singular values of {plural(matrix_VV.nnz, 'number')}")
     start_V = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
-    u_VE, s_E, _ = svds(matrix_VV, k=width, v0=start_V)
+    with system.one_blas_thread():
+        u_VE, s_E, _ = svds(matrix_VV, k=width, v0=start_V)
 
     # The largest values come first; rounding may leave small ones below zero.
     u_VE = u_VE[:, ::-1]

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm import system
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.interface import Device
@@ -161,6 +162,7 @@ def inspect_spectrum(
     return SpectrumInspection(tuple(spectra))
 
 
+@system.one_blas_thread()
 def spectrum_of(matrix: RecurrentMatrix, model: str) -> MatrixSpectrum:
     """Compute the spectrum of one matrix of the model called `model`."""
     W = matrix.values
