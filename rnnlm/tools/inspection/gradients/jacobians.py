@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm import system
 from rnnlm.lm.neural.activations import BY_NAME
 from rnnlm.lm.neural.layers.layers import ElmanLayer, Layer, RecurrentStack, State, named_layers
 from rnnlm.lm.neural.network import Network
@@ -294,6 +295,7 @@ class JacobianBounds:
         return float(np.power(self.lower, float(lag)))
 
 
+@system.torch_threads(1)  # several wait for each other: 6 s for 0.1 beside other work
 def elman_bounds(layer: ElmanLayer, flattest: float) -> JacobianBounds:
     """Return the bounds of a layer. flattest: the smallest slope of its activation that
     occurred."""
