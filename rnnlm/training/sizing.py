@@ -34,13 +34,11 @@ class Size:
 
     Attributes:
         tokens: Least number of tokens that the recipe's own network reads within such a budget.
-        speed: Tokens a second, relative to the recipe's own network.
         hidden_size: Width of its hidden layer.
         embedding_size: Width of its word vectors.
     """
 
     tokens: float
-    speed: float
     hidden_size: int
     embedding_size: int
 
@@ -48,12 +46,12 @@ class Size:
 MILLION = 1e6
 USUAL_WIDTH = 512  # of the recipes' networks
 SIZES = (
-    Size(tokens=0, speed=4.5, hidden_size=128, embedding_size=128),
-    Size(tokens=0.25e6, speed=2.1, hidden_size=256, embedding_size=256),
-    Size(tokens=0.8e6, speed=1.5, hidden_size=384, embedding_size=256),
-    Size(tokens=3.1e6, speed=1.0, hidden_size=USUAL_WIDTH, embedding_size=300),
-    Size(tokens=3.5e6, speed=0.75, hidden_size=640, embedding_size=400),
-    Size(tokens=15e6, speed=0.6, hidden_size=800, embedding_size=400),
+    Size(tokens=0, hidden_size=128, embedding_size=128),
+    Size(tokens=0.25e6, hidden_size=256, embedding_size=256),
+    Size(tokens=0.65e6, hidden_size=384, embedding_size=256),
+    Size(tokens=3.1e6, hidden_size=USUAL_WIDTH, embedding_size=300),
+    Size(tokens=3.5e6, hidden_size=640, embedding_size=400),
+    Size(tokens=15e6, hidden_size=800, embedding_size=400),
 )
 # The widest network for a text of a million tokens. A text of a quarter of that has half of it.
 WIDEST = 850
@@ -84,35 +82,24 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
 LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.25}
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The settings that suit a budget, and the tokens that the network then reads within it."""
-
-    widths: dict[str, Any]
-    regularisation: dict[str, Any]
-    windows: dict[str, Any]
-    tokens: float
-
-
-def choose_size(tokens: float, text_tokens: int, width: int | None = None) -> Choice:
-    """Return the settings that are best where a budget lets the recipe's own network read so many
-    tokens of a text of `text_tokens`. width: of a network that keeps it."""
+def widths_for(tokens: float, text_tokens: int) -> dict[str, Any]:
+    """Return the widths of the network that is best where a budget lets the recipe's own network
+    read so many tokens of a text of `text_tokens`."""
     # The largest network that has the tokens it needs, and a text for its width.
-    text_ratio = (text_tokens / MILLION) ** 0.5
-    widths, read = {}, tokens
-    if width is None:
-        widest = max(WIDEST * text_ratio, SIZES[0].hidden_size)
-        fitting = [size for size in SIZES if size.hidden_size <= widest and size.tokens <= tokens]
-        size = fitting[-1]
-        width = size.hidden_size
-        widths = {"hidden_size": width, "embedding_size": size.embedding_size}
-        read = tokens * size.speed
+    widest = max(WIDEST * (text_tokens / MILLION) ** 0.5, SIZES[0].hidden_size)
+    fitting = [size for size in SIZES if size.hidden_size <= widest and size.tokens <= tokens]
+    return {"hidden_size": fitting[-1].hidden_size, "embedding_size": fitting[-1].embedding_size}
 
+
+def regularisation_for(
+    tokens: float, text_tokens: int, width: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what keeps a network of a hidden layer of `width` from learning a text by heart, of
+    which a budget lets it read so many tokens; and the windows that suit it."""
     # Its passes over the text, as the usual network would need them for a million tokens.
-    passes = read / text_tokens / text_ratio * width / USUAL_WIDTH
+    passes = tokens / text_tokens / (text_tokens / MILLION) ** 0.5 * width / USUAL_WIDTH
     rows = [values for least, values in REGULARISATION if least <= passes]
-    windows = LONG_WINDOWS if passes >= LONG_WINDOWS_FROM else {}
-    return Choice(widths, rows[-1], windows, read)
+    return rows[-1], LONG_WINDOWS if passes >= LONG_WINDOWS_FROM else {}
 
 
 def rate_of(settings: Mapping[str, Any], usual: Mapping[str, Any], ratio: float) -> float:
@@ -179,19 +166,29 @@ def _sized_for(
 ) -> tuple[ResolvedSettings, float]:
     """Return the settings of a network that suits so much time, and the tokens that it reads in it.
     A notice says what was chosen."""
-    # Measure the recipe's own network, then choose by the table. What somebody sets stays.
-    speed = kind.tokens_per_second(resolved, data, min(PROBE_SECONDS, seconds / 20))
-    width = None if resolved.free.issuperset(_WIDTHS) else resolved.values["hidden_size"]
-    choice = choose_size(speed * seconds, data.train.tokens, width)
-    values = choice.widths | choice.regularisation
+
+    def tokens_of(sized: ResolvedSettings) -> float:
+        """Measure how many tokens a network of these settings reads in the time of the run."""
+        return seconds * kind.tokens_per_second(sized, data, min(PROBE_SECONDS, seconds / 20))
+
+    # The speed of the recipe's own network decides on the widths, that of the chosen one on the
+    # rest: how much faster a narrow network is depends on the machine. What somebody sets stays.
+    values: dict[str, Any] = {}
+    tokens = tokens_of(resolved)
+    if resolved.free.issuperset(_WIDTHS):
+        values = widths_for(tokens, data.train.tokens)
+        tokens = tokens_of(resolved.with_layer(OF_BUDGET, values))
+    width = values.get("hidden_size", resolved.values["hidden_size"])
+    regularisation, windows = regularisation_for(tokens, data.train.tokens, width)
+    values |= regularisation
     if resolved.free.issuperset(_WINDOWS):
-        values |= choice.windows
+        values |= windows
     chosen = {name: value for name, value in values.items() if name in resolved.free}
 
     as_set = ", ".join(f"{name}={value}" for name, value in chosen.items())
     notice(
-        f"{resolved.values['budget']} is time for about {float(f'{choice.tokens:.2g}'):,.0f} "
-        f"tokens here and now, {choice.tokens / data.train.tokens:.2g} times the text, so: "
+        f"{resolved.values['budget']} is time for about {float(f'{tokens:.2g}'):,.0f} "
+        f"tokens here and now, {tokens / data.train.tokens:.2g} times the text, so: "
         f"{as_set} (what you set stays)"
     )
-    return resolved.with_layer(OF_BUDGET, chosen), choice.tokens
+    return resolved.with_layer(OF_BUDGET, chosen), tokens

@@ -9,7 +9,14 @@ from rnnlm.errors import RnnlmWarning
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.training.plan import dry_plan, plan
 from rnnlm.training.request import TrainingRequest
-from rnnlm.training.sizing import OF_BUDGET, REGULARISATION, SIZES, choose_size, rate_of
+from rnnlm.training.sizing import (
+    OF_BUDGET,
+    REGULARISATION,
+    SIZES,
+    rate_of,
+    regularisation_for,
+    widths_for,
+)
 from support.killed_runs import cut_off_after
 
 # A text of 400 words has twenty batches of this size and more: it is not small.
@@ -39,16 +46,17 @@ def of_budget(origins):
 
 
 def test_the_size_grows_with_the_tokens_and_dropout_with_the_passes():
-    widths = [choose_size(size.tokens + 1, 10**6).widths["hidden_size"] for size in SIZES]
+    widths = [widths_for(size.tokens + 1, 10**6)["hidden_size"] for size in SIZES]
     assert widths == sorted(set(widths))
     dropouts = [
-        choose_size(4e6, text_tokens).regularisation["dropout_output"]
+        regularisation_for(4e6, text_tokens, 512)[0]["dropout_output"]
         for text_tokens in (10**5, 10**6, 10**7)
     ]
     assert dropouts == [0.6, 0.2, 0.1]
-    narrow = choose_size(1000, 10**6)
-    fixed = choose_size(1000, 10**6, width=800)
-    assert fixed.widths == {} and fixed.tokens == 1000 < narrow.tokens
+
+
+# Tokens a second of a network, relative to the usual one, in the runs of the table.
+SPEEDS = {256: 2.1, 384: 1.5, 640: 0.75}
 
 
 @pytest.mark.parametrize("tokens, text_tokens, width, dropout_output, weight_drop", [
@@ -64,11 +72,11 @@ def test_the_size_grows_with_the_tokens_and_dropout_with_the_passes():
 def test_the_table_has_the_best_of_the_runs_that_it_was_made_of(
     tokens, text_tokens, width, dropout_output, weight_drop
 ):
-    choice = choose_size(tokens, text_tokens)
-    assert choice.widths["hidden_size"] == width
-    assert choice.regularisation["dropout_output"] == dropout_output
-    assert choice.regularisation.get("weight_drop") == weight_drop
-    assert choice.windows == (LONG if dropout_output > 0.2 else {})
+    assert widths_for(tokens, text_tokens)["hidden_size"] == width
+    chosen, windows = regularisation_for(tokens * SPEEDS[width], text_tokens, width)
+    assert chosen["dropout_output"] == dropout_output
+    assert chosen.get("weight_drop") == weight_drop
+    assert windows == (LONG if dropout_output > 0.2 else {})
 
 
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
@@ -76,7 +84,7 @@ def test_every_choice_has_settings_of_the_default_recipes(model):
     kind = registry.kind_of(model)
     for size in SIZES:
         for _, values in REGULARISATION:
-            widths = choose_size(size.tokens + 1, 10**6).widths
+            widths = widths_for(size.tokens + 1, 10**6)
             resolve(kind.all_settings, [SettingsLayer("size", widths | values | LONG)])
 
 
@@ -101,6 +109,21 @@ def test_a_budget_in_time_chooses_what_nobody_sets(text):
     chosen = of_budget(settled(text, budget="1s", hidden_size=8)[1])
     assert chosen >= {"dropout_input", "dropout_output"}
     assert not chosen & {"hidden_size", "embedding_size"}
+
+
+def test_the_speed_of_the_chosen_network_is_measured(text, monkeypatch):
+    speeds = {512: 10.0, 128: 30.0, 8: 70.0}
+
+    def speed(resolved, data, seconds):
+        return speeds[resolved.values["hidden_size"]]
+
+    monkeypatch.setattr("rnnlm.lm.neural.training.fitting.tokens_per_second", speed)
+    with pytest.warns(
+        RnnlmWarning, match=r"100s is time for about 3,000 tokens .* hidden_size=128"
+    ):
+        settled(text, budget="100s")
+    with pytest.warns(RnnlmWarning, match="100s is time for about 7,000 tokens"):
+        settled(text, budget="100s", hidden_size=8)
 
 
 @pytest.mark.parametrize(
