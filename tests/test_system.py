@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from rnnlm import system
 from rnnlm.errors import SettingsError
-from rnnlm.lm.neural.spectrum import RecurrentMatrix, spectral_radius
+from rnnlm.lm.neural.spectrum import RecurrentMatrix
 from rnnlm.parallel import in_threads
 from rnnlm.system import parse_size
 from rnnlm.text.vectors import svd_vectors
 from rnnlm.tools.inspection.spectrum import spectrum_of
+from support import tiny_models
 
 WAIT = 20  # seconds until a test gives up
 
@@ -84,15 +84,17 @@ def test_default_thread_count_is_the_processor_count():
     assert set(found) == {threading.current_thread()}
 
 
-DECOMPOSED = {
-    "scipy.sparse.linalg.svds": lambda: svd_vectors(np.arange(9) % 3, np.array([0, 4, 9]), 3, 1),
-    "numpy.linalg.eigvals": lambda: spectral_radius(torch.eye(2)),
-    "numpy.linalg.svd": lambda: spectrum_of(RecurrentMatrix("layer 1", "gate", np.eye(2)), "m"),
-}
+SQUARE = RecurrentMatrix("layer 1", "gate", np.eye(2))
+DECOMPOSITIONS = [
+    ("scipy.sparse.linalg.svds", lambda: svd_vectors(np.arange(9) % 3, np.array([0, 4, 9]), 3, 1)),
+    ("numpy.linalg.eigvals", lambda: tiny_models.run("lstm", valid=tiny_models.HELD_OUT)),
+    ("numpy.linalg.eigvals", lambda: spectrum_of(SQUARE, "m")),
+    ("numpy.linalg.svd", lambda: spectrum_of(SQUARE, "m")),
+]
 
 
-@pytest.mark.parametrize("function", DECOMPOSED)
-def test_eigenvalues_and_singular_values_are_found_by_one_thread(function, monkeypatch):
+@pytest.mark.parametrize("function, work", DECOMPOSITIONS)
+def test_eigenvalues_and_singular_values_are_found_by_one_thread(function, work, monkeypatch):
     """Threads of OpenBLAS wait for each other: two have taken a hundred times as long."""
     threads = set()
     module, name = function.rsplit(".", 1)
@@ -105,7 +107,7 @@ def test_eigenvalues_and_singular_values_are_found_by_one_thread(function, monke
 
     monkeypatch.setattr(function, watched)
     with threadpool_limits(limits=2, user_api="blas"):
-        DECOMPOSED[function]()
+        work()
     assert threads == {1}
 
 

@@ -84,22 +84,28 @@ LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.25}
 
 def widths_for(tokens: float, text_tokens: int) -> dict[str, Any]:
     """Return the widths of the network that is best where a budget lets the recipe's own network
-    read so many tokens of a text of `text_tokens`."""
-    # The largest network that has the tokens it needs, and a text for its width.
+    read so many tokens of a text of `text_tokens`: the largest one that has the tokens it needs,
+    and a text for its width."""
     widest = max(WIDEST * (text_tokens / MILLION) ** 0.5, SIZES[0].hidden_size)
     fitting = [size for size in SIZES if size.hidden_size <= widest and size.tokens <= tokens]
     return {"hidden_size": fitting[-1].hidden_size, "embedding_size": fitting[-1].embedding_size}
 
 
-def regularisation_for(
-    tokens: float, text_tokens: int, width: int
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what keeps a network of a hidden layer of `width` from learning a text by heart, of
-    which a budget lets it read so many tokens; and the windows that suit it."""
-    # Its passes over the text, as the usual network would need them for a million tokens.
-    passes = tokens / text_tokens / (text_tokens / MILLION) ** 0.5 * width / USUAL_WIDTH
-    rows = [values for least, values in REGULARISATION if least <= passes]
-    return rows[-1], LONG_WINDOWS if passes >= LONG_WINDOWS_FROM else {}
+def passes_of(tokens: float, text_tokens: int, width: int) -> float:
+    """Return the passes over a text of `text_tokens` of a network that reads so many tokens, as the
+    usual network would need them for a million tokens. width: of its hidden layer."""
+    return tokens / text_tokens / (text_tokens / MILLION) ** 0.5 * width / USUAL_WIDTH
+
+
+def regularisation_for(passes: float) -> dict[str, Any]:
+    """Return what best keeps a network from learning a text by heart in so many passes, counted by
+    :func:`passes_of`."""
+    return [values for least, values in REGULARISATION if least <= passes][-1]
+
+
+def windows_for(passes: float) -> dict[str, Any]:
+    """Return the windows that suit so many passes, counted by :func:`passes_of`."""
+    return LONG_WINDOWS if passes >= LONG_WINDOWS_FROM else {}
 
 
 def rate_of(settings: Mapping[str, Any], usual: Mapping[str, Any], ratio: float) -> float:
@@ -171,20 +177,23 @@ def _sized_for(
         """Measure how many tokens a network of these settings reads in the time of the run."""
         return seconds * kind.tokens_per_second(sized, data, min(PROBE_SECONDS, seconds / 20))
 
-    # The speed of the recipe's own network decides on the widths, that of the chosen one on the
-    # rest: how much faster a narrow network is depends on the machine. What somebody sets stays.
+    # The speed of the recipe's own network decides on the widths. The chosen one is measured, too:
+    # how much faster a narrow network is depends on the machine.
     values: dict[str, Any] = {}
     tokens = tokens_of(resolved)
     if resolved.free.issuperset(_WIDTHS):
         values = widths_for(tokens, data.train.tokens)
         tokens = tokens_of(resolved.with_layer(OF_BUDGET, values))
-    width = values.get("hidden_size", resolved.values["hidden_size"])
-    regularisation, windows = regularisation_for(tokens, data.train.tokens, width)
-    values |= regularisation
-    if resolved.free.issuperset(_WINDOWS):
-        values |= windows
-    chosen = {name: value for name, value in values.items() if name in resolved.free}
 
+    # How often it then reads the text decides on dropout and windows.
+    width = values.get("hidden_size", resolved.values["hidden_size"])
+    passes = passes_of(tokens, data.train.tokens, width)
+    values |= regularisation_for(passes)
+    if resolved.free.issuperset(_WINDOWS):
+        values |= windows_for(passes)
+
+    # What somebody sets stays.
+    chosen = {name: value for name, value in values.items() if name in resolved.free}
     as_set = ", ".join(f"{name}={value}" for name, value in chosen.items())
     notice(
         f"{resolved.values['budget']} is time for about {float(f'{tokens:.2g}'):,.0f} "

@@ -13,9 +13,11 @@ from rnnlm.training.sizing import (
     OF_BUDGET,
     REGULARISATION,
     SIZES,
+    passes_of,
     rate_of,
     regularisation_for,
     widths_for,
+    windows_for,
 )
 from support.killed_runs import cut_off_after
 
@@ -49,7 +51,7 @@ def test_the_size_grows_with_the_tokens_and_dropout_with_the_passes():
     widths = [widths_for(size.tokens + 1, 10**6)["hidden_size"] for size in SIZES]
     assert widths == sorted(set(widths))
     dropouts = [
-        regularisation_for(4e6, text_tokens, 512)[0]["dropout_output"]
+        regularisation_for(passes_of(4e6, text_tokens, 512))["dropout_output"]
         for text_tokens in (10**5, 10**6, 10**7)
     ]
     assert dropouts == [0.6, 0.2, 0.1]
@@ -73,10 +75,11 @@ def test_the_table_has_the_best_of_the_runs_that_it_was_made_of(
     tokens, text_tokens, width, dropout_output, weight_drop
 ):
     assert widths_for(tokens, text_tokens)["hidden_size"] == width
-    chosen, windows = regularisation_for(tokens * SPEEDS[width], text_tokens, width)
+    passes = passes_of(tokens * SPEEDS[width], text_tokens, width)
+    chosen = regularisation_for(passes)
     assert chosen["dropout_output"] == dropout_output
     assert chosen.get("weight_drop") == weight_drop
-    assert windows == (LONG if dropout_output > 0.2 else {})
+    assert windows_for(passes) == (LONG if dropout_output > 0.2 else {})
 
 
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])

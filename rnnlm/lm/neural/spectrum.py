@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnlm import system
 from rnnlm.lm.neural.layers.layers import HIDDEN, LayeredNetwork, named_layers
 
 EXACT_WIDTH = 128  # up to which all eigenvalues are taken at once: a few milliseconds
@@ -18,7 +17,6 @@ SUBSPACE = 40  # vectors that Arnoldi's method keeps
 ACCURACY = 1e-3  # of its largest eigenvalue, relative
 
 
-@system.one_blas_thread()
 def spectral_radius(weight_HH: Tensor) -> float:
     """Return the largest absolute value of an eigenvalue of a square matrix; NaN if an element is
     not finite.

@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from rnnlm import system
 from rnnlm.config import Budget
 from rnnlm.events import never
 from rnnlm.lm.neural.activations import DOUBLED
@@ -308,13 +309,15 @@ class LayerStatistics:
         # with our own.
         began = time.perf_counter()
         saturated = self._saturated_shares()
-        for name, layer in self.layers.items():
-            radii: dict[str, float | None] = {}
-            for block, weight_HH in layer.recurrent_blocks().items():
-                if stop():
-                    return statistics
-                radii[block] = _number(spectral_radius(weight_HH))
-            statistics[name] |= {"spectral_radius": radii or None, "saturated": saturated.get(name)}
+        with system.one_blas_thread():  # once a look: it takes longer than a small matrix
+            for name, layer in self.layers.items():
+                radii: dict[str, float | None] = {}
+                for block, weight_HH in layer.recurrent_blocks().items():
+                    if stop():
+                        return statistics
+                    radii[block] = _number(spectral_radius(weight_HH))
+                found = {"spectral_radius": radii or None, "saturated": saturated.get(name)}
+                statistics[name] |= found
         self.looks.done(step, seconds, seconds + time.perf_counter() - began)
         return statistics
 
