@@ -171,8 +171,13 @@ class FixedLoss(nn.Module):
 
     def forward(self) -> Tensor:
         device = next(self.network.parameters()).device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(self.seed)
+        is_cuda = device.type == "cuda"
+        with torch.random.fork_rng([device] if is_cuda else []):
+            # torch.manual_seed also notes where it was called from, for devices that are not in
+            # use yet. That takes longer than the loss.
+            torch.default_generator.manual_seed(self.seed)
+            if is_cuda:
+                torch.cuda.manual_seed(self.seed)
             return self.compute()
 
 
