@@ -37,6 +37,7 @@ from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.vectors import COUNTED
 from rnnlm.training.card import STARTS
 from rnnlm.training.request import FittingData, TrainingRequest
+from rnnlm.training.sizing import CHOSEN_BY_TIME, OF_BUDGET
 
 MAY_CHANGE = {
     "device", "threads", "memory", "temp", "workers", "dask",
@@ -160,7 +161,8 @@ def find_stored_run(folder: Path, wanted: Identity) -> CompletedRun | Interrupte
         ended_early = manifest.training.get("stopped") == "early"
         is_longer = BUDGET in free or (ended_early and has_patience)
     has_ended = manifest.training.get("stopped") in ENDED and not is_longer
-    if next_step(folder, ExistingWork(identity, has_ended), wanted, free=free) is NextStep.FINISHED:
+    existing = ExistingWork(identity and _as_used(identity, wanted, manifest), has_ended)
+    if next_step(folder, existing, wanted, free=free) is NextStep.FINISHED:
         return _ended(folder, manifest)
 
     # It resumes from its last checkpoint. The checkpoint of another run is there where a run was
@@ -171,6 +173,17 @@ def find_stored_run(folder: Path, wanted: Identity) -> CompletedRun | Interrupte
         return InterruptedRun(manifest, stored)
     _notice_start(folder, manifest)
     return None
+
+
+def _as_used(identity: Identity, wanted: Identity, manifest: Manifest) -> Identity:
+    """Return the identity of a run with the settings that its text, or its time, has brought it,
+    where other ones are wanted than those that it was given."""
+    brought = {
+        name: in_one_spelling(manifest.settings[name])
+        for name in differing(identity, wanted, free={BUDGET})
+        if name in manifest.settings
+    }
+    return {**identity, **brought}
 
 
 def _ended(folder: Path, manifest: Manifest) -> CompletedRun | InterruptedRun:
@@ -239,13 +252,14 @@ def with_kept(
         + keyword("overwrite", True)
         + " starts it over)"
     )
-    # Keep the settings that the text has brought.
+    # Keep the settings that the text, or the time of the run, has brought.
     kept = {}
     for name, value in stored.settings.items():
         is_kept = name in resolved.values and name not in MAY_CHANGE and name != BUDGET
         if is_kept and to_builtins(resolved.values[name]) != value:
             kept[name] = value
-    resolved = resolved.with_layer(f"the run in {folder}", kept)
+    of_time = {name: value for name, value in kept.items() if name in CHOSEN_BY_TIME}
+    resolved = resolved.with_layer(f"the run in {folder}", kept).with_layer(OF_BUDGET, of_time)
 
     # Tell what another budget does not change, and what it does.
     settings = resolved.values

@@ -11,6 +11,7 @@ from typing import Any
 
 from rnnlm.config import Budget, ResolvedSettings
 from rnnlm.errors import notice
+from rnnlm.lm.neural.settings import sizes
 from rnnlm.registry import Kind
 from rnnlm.system import current_rank
 from rnnlm.text.vectors import COUNTED
@@ -80,6 +81,9 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
 )
 # From so many passes on, counted alike, windows are longer towards the end.
 LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.25}
+CHOSEN_BY_TIME = frozenset({"hidden_size", "embedding_size"}).union(
+    LONG_WINDOWS, *(values for _, values in REGULARISATION)
+)
 
 
 def widths_for(tokens: float, text_tokens: int) -> dict[str, Any]:
@@ -187,6 +191,8 @@ def _sized_for(
 
     # How often it then reads the text decides on dropout and windows.
     width = values.get("hidden_size", resolved.values["hidden_size"])
+    if resolved.values["layer_sizes"]:
+        width = max(sizes(resolved.values["layer_sizes"]))
     passes = passes_of(tokens, data.train.tokens, width)
     values |= regularisation_for(passes)
     if resolved.free.issuperset(_WINDOWS):
@@ -197,7 +203,7 @@ def _sized_for(
     as_set = ", ".join(f"{name}={value}" for name, value in chosen.items())
     notice(
         f"{resolved.values['budget']} is time for about {float(f'{tokens:.2g}'):,.0f} "
-        f"tokens here and now, {tokens / data.train.tokens:.2g} times the text, so: "
-        f"{as_set} (what you set stays)"
+        f"tokens here and now, {tokens / data.train.tokens:.2g} times the text"
+        + (f", so: {as_set} (what you set stays)" if chosen else "")
     )
     return resolved.with_layer(OF_BUDGET, chosen), tokens

@@ -5,7 +5,7 @@ import pytest
 import rnnlm
 from rnnlm import registry
 from rnnlm.config import SettingsLayer, as_stored, resolve
-from rnnlm.errors import RnnlmWarning
+from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.training.plan import dry_plan, plan
 from rnnlm.training.request import TrainingRequest
@@ -129,6 +129,20 @@ def test_the_speed_of_the_chosen_network_is_measured(text, monkeypatch):
         settled(text, budget="100s", hidden_size=8)
 
 
+def test_layers_of_their_own_widths_count_by_the_widest(text, monkeypatch):
+    monkeypatch.setattr("rnnlm.lm.neural.training.fitting.tokens_per_second", lambda *_: 10.0)
+    of_widths = [{"hidden_size": 64}, {"layer_sizes": "32,64", "layers": 2}, {"hidden_size": 512}]
+    one, two, usual = (settled(text, budget="100s", **widths)[0] for widths in of_widths)
+    assert one["dropout_output"] == two["dropout_output"] < usual["dropout_output"]
+
+
+def test_where_everything_is_set_nothing_is_said_to_follow(text, monkeypatch):
+    monkeypatch.setattr("rnnlm.lm.neural.training.fitting.tokens_per_second", lambda *_: 1.0)
+    given = {"hidden_size": 8, "embedding_size": 8, "dropout_input": 0.1, "dropout_output": 0.1}
+    with pytest.warns(RnnlmWarning, match="times the text$"):
+        settled(text, budget="1s", **given)
+
+
 @pytest.mark.parametrize(
     "asked",
     [{"budget": "9steps"}, {"budget": "2epochs"}, {}, {"budget": "1s", "recipe": "lstm"},
@@ -152,6 +166,15 @@ def test_a_resumed_run_keeps_the_choice(text, tmp_path):
     assert not [notice for notice in notices if "is time for" in str(notice.message)]
     values = as_stored(resumed.resolved.values)
     assert {name for name in stored if stored[name] != values[name]} == {"budget"}
+    assert of_budget(resumed.resolved.origins) >= CHOSEN  # to be named at the end of the run
+
+    # Who sets what was chosen goes on with the run, too.
+    used = {name: stored[name] for name in ("hidden_size", "embedding_size")}
+    same = TrainingRequest((str(text),), flags={**flags, **used}, output=tmp_path / "m")
+    assert plan(same).is_resumed
+    other = TrainingRequest((str(text),), flags={**flags, "hidden_size": 9}, output=tmp_path / "m")
+    with pytest.raises(OutputError, match=rf"hidden_size. was {stored['hidden_size']} and is"):
+        plan(other)
 
 
 def test_a_small_vocabulary_has_the_full_softmax(text):
