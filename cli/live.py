@@ -57,13 +57,21 @@ def shown(
     """Announce the training, and pass on the events of a run while they are shown."""
     announce(plan)
     with display_for(plan.kind, plan.resolved.values.get("order", 1)) as display:
-        is_said = False
-        for event in events_of(display.evaluating):
-            display.show(event)
-            if isinstance(event, events.Step) and event.seconds >= FIRST_SECONDS and not is_said:
-                is_said = True
-                notice_long_run(plan, event)
-            yield event
+        said_at, is_trained = 0.0, False
+        try:
+            for event in events_of(display.evaluating):
+                display.show(event)
+                is_trained |= isinstance(event, events.Evaluating)
+                if isinstance(event, events.Step) and event.seconds >= FIRST_SECONDS > said_at:
+                    said_at = event.seconds
+                    notice_long_run(plan, event)
+                yield event
+        except KeyboardInterrupt:
+            if is_trained:
+                terminal.say(
+                    f"the model in {plan.output} is complete; the same command evaluates it"
+                )
+            raise
 
 
 def notice_long_run(plan: "Plan", step: events.Step) -> None:

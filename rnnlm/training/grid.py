@@ -6,7 +6,6 @@ off continues from its checkpoint.
 """
 
 import itertools
-import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +27,7 @@ from rnnlm.evaluation import plotting
 from rnnlm.evaluation.learning_curves import GRID_TABLE, curves_figure, learning_curve
 from rnnlm.evaluation.metrics import Evaluation, Metric, stored_evaluations
 from rnnlm.events import Event, Finished, never
-from rnnlm.lm.base import stored_model
+from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock, tables
 from rnnlm.storage.files.tables import cell_text
@@ -155,7 +154,7 @@ def read(run: Combination) -> RunResult:
     manifest = model_folder.read_manifest(folder)
     _, _, shapes = stored_model.content(folder, manifest)
     known["step"] = manifest.step
-    known["parameters"] = sum(math.prod(shape) for _, shape in shapes.values())
+    known["parameters"] = loading.count_parameters(shapes)
     figures: dict[str, float] = {}
     metrics: dict[str, Metric] = {}
     for text, evaluation in stored_evaluations(manifest).items():

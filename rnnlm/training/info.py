@@ -1,7 +1,6 @@
 """Describe a model from its folder alone: all that is known, or the lines that matter."""
 
 import dataclasses
-import math
 import shlex
 from collections.abc import Collection, Iterator
 from itertools import chain
@@ -52,7 +51,7 @@ def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
         "fingerprint": manifest.fingerprint,
         "hash": "unchecked" if model_folder.is_unchecked(manifest) else "checked when it is loaded",
         "format_version": manifest.format_version,
-        "parameters": sum(math.prod(shape) for _, shape in shapes.values()),
+        "parameters": loading.count_parameters(shapes),
         "bytes": sum(sizes.values()),
         "vocabulary_size": tokenizer.size,
         "tokenizer": f"{tokenizer.name}:{tokenizer.fingerprint}",

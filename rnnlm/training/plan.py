@@ -1,7 +1,6 @@
 """Plan a requested run: resolve its settings, read and encode its texts, and check that its folder
 can be written to."""
 
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -114,7 +113,7 @@ class Plan:
     def parameters(self) -> int | None:
         """Count the model's parameters without allocating them. None until n-grams are counted."""
         shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer)
-        return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
+        return None if shapes is None else loading.count_parameters(shapes)
 
     def bytes_to_write(self) -> int:
         """Return about how many bytes a network's run has on disk at most; 0 of other models. A

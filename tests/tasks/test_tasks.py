@@ -16,7 +16,7 @@ from rnnlm import registry
 from rnnlm.config import names_of
 from rnnlm.errors import ModelError, SettingsError, UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
-from rnnlm.lm.base import stored_model
+from rnnlm.lm.base import loading, stored_model
 from rnnlm.scoring.generation.drawing import generate
 from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import MULTI, encode_examples, encode_texts
@@ -186,6 +186,8 @@ def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
     assert loaded.codec.fingerprint == model.codec.fingerprint
     for each in (loaded, pickle.loads(pickle.dumps(loaded)), copy.deepcopy(model)):
         assert answers(each) == answers(model)
+    weights = sum(weight.numel() for weight in model.network.parameters())
+    assert loading.parameters_of(loaded) == weights
 
 
 @pytest.mark.parametrize("task", ["tagging", "classification"])

@@ -96,8 +96,8 @@ PHASES = {  # where, and after how many steps
 @pytest.mark.parametrize("phase, number", [
     ("steps", signal.SIGTERM), ("steps", signal.SIGHUP),
     pytest.param("steps", signal.SIGINT, marks=pytest.mark.soak),
-    ("validation", signal.SIGTERM), ("exact evaluation", signal.SIGTERM),
-    pytest.param("exact evaluation", signal.SIGINT, marks=pytest.mark.soak),
+    ("validation", signal.SIGTERM), ("exact evaluation", signal.SIGINT),
+    pytest.param("exact evaluation", signal.SIGTERM, marks=pytest.mark.soak),
 ])  # fmt: skip
 def test_signal_ends_the_run_cleanly_at_any_point(runs, long_texts, expected, phase, number):
     arguments = command(*long_texts, runs.folder / "m", SETTINGS, **STEPS)
@@ -111,6 +111,8 @@ def test_signal_ends_the_run_cleanly_at_any_point(runs, long_texts, expected, ph
     if phase == "steps":
         assert re.search(r"stopped on request; the best model \(step \d+\) is saved in ", said)
         assert "to resume, run the same command again" in said
+    if phase == "exact evaluation" and number == signal.SIGINT:
+        assert f"the model in {runs.folder / 'm'} is complete; the same command evaluates" in said
     assert checked(runs.folder / "m") and newest_step(runs.folder / "m") == done
     assert not (runs.folder / "m" / "owner.json").exists()
     ended = runs.run(arguments)

@@ -20,7 +20,7 @@ import rnnlm.checkpoints as shipped_models
 from rnnlm import registry
 from rnnlm.checks import several
 from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, given, keyword, nearest, notice
-from rnnlm.interface import Device, LanguageModel, Tokenizer, core_of
+from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer, core_of
 from rnnlm.lm.base import stored_model
 from rnnlm.registry import LabelModel
 from rnnlm.storage import model_folder
@@ -103,10 +103,26 @@ def origin_of(model: LanguageModel | LabelModel) -> tuple[str, str] | None:
     return getattr(core_of(model), "origin", None)
 
 
+# Arrays that a network has beside its weights: orders of words, tables to draw words from, means.
+_NOT_TRAINED = frozenset(
+    {"order_V", "starts_C", "parent_M", "keep_V", "alias_V", "running_mean", "running_var"}
+)
+
+
+def count_parameters(shapes: Shapes) -> int:
+    """Return how many numbers the weights, or the tables of counts, of a model have whose arrays
+    have these shapes."""
+    return sum(
+        math.prod(shape)
+        for name, (_, shape) in shapes.items()
+        if name.rpartition(".")[2] not in _NOT_TRAINED
+    )
+
+
 def parameters_of(model: LanguageModel | LabelModel) -> int:
-    """Return how many numbers the weights, or tables, of a model hold."""
+    """Return the number of parameters of a model, as :func:`count_parameters` counts them."""
     arrays: dict[str, np.ndarray] = cast(LanguageModel, core_of(model)).to_arrays()
-    return sum(math.prod(array.shape) for array in arrays.values())
+    return count_parameters({name: ("", array.shape) for name, array in arrays.items()})
 
 
 def kind_of(model: LanguageModel | LabelModel) -> str:

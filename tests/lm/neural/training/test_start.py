@@ -9,6 +9,7 @@ import torch
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import SettingsError, TextError, TrainingError
 from rnnlm.events import Fitted, Started, never
+from rnnlm.lm.base.loading import count_parameters
 from rnnlm.lm.neural import words
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.training import fitting
@@ -37,6 +38,19 @@ def test_events_begin_with_started_and_end_with_fitted(make_data, sentences):
     assert started.parameters == sum(array.size for array in fitted.model.to_arrays().values())
     assert started.vocabulary_size == data.tokenizer.size
     assert started.train_tokens == data.train.tokens
+
+
+@pytest.mark.parametrize("settings", [
+    {"loss": "sampled", "samples": 8},
+    *({"output_layer": layer} for layer in ("adaptive", "class", "hierarchical")),
+], ids=str)  # fmt: skip
+def test_parameters_are_the_weights_that_are_trained(make_data, sentences, settings):
+    data, resolved = make_data(sentences[:40]), resolved_for(**settings)
+    network = fitting.make_trainer(resolved, data).network
+    kind = kind_of("lstm")
+    trained = sum(weight.numel() for weight in network.parameters())
+    assert count_parameters(kind.array_shapes(resolved.values, data.tokenizer)) == trained
+    assert trained < sum(array.numel() for array in network.state_dict().values())
 
 
 def test_a_network_exceeding_memory_is_an_error(make_data, sentences, monkeypatch):
