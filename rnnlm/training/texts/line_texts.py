@@ -27,6 +27,9 @@ from rnnlm.text.tokenizer_settings import AUTO, NewTokenizerSettings, TokenizerS
 from rnnlm.training.card import MUCH_OVERLAP
 from rnnlm.training.request import Overlap, Texts, TrainingRequest
 
+# More unknown words than this share of a text, and than this number, are worth a notice.
+MOST_UNKNOWN, FEW_WORDS = 0.5, 50
+
 # ---- Overlap: how much of a validation or test text is in the training text, too. Metrics of such
 # text are better than metrics of new text.
 #
@@ -102,12 +105,16 @@ def examples_in_train(
     return overlap_of
 
 
+def _called(name: str) -> str:
+    return "the validation text" if name == "valid" else f"the {name} text"
+
+
 def warn_of(overlap_of: Mapping[str, Overlap], hashes: Mapping[str, str], holds_out: bool) -> None:
     """Send a notice if much of the validation ("valid") or the test text is in the training text,
     from which the validation text may have been held out. `hashes` are the texts', by name."""
     same, repeated = [], []
     for name, overlap in overlap_of.items():
-        text = "the validation text" if name == "valid" else f"the {name} text"
+        text = _called(name)
         share = f"{overlap.share:.0%}"
         counts = f"({overlap.repeated:,} of {overlap.lines:,}, short ones left out)"
         if overlap.is_same:
@@ -251,12 +258,19 @@ def _encode(
 def _notice_oddities(
     data: TrainingData, tested: EncodedText | None, holds_out: bool
 ) -> dict[str, Overlap]:
-    """Warn of marks and lines that make metrics worse, or better than they are: unknown marks,
-    repeated lines. Return how much of the validation and the test text is in the training text."""
+    """Warn of marks, words and lines that make metrics worse, or better than they are: unknown
+    ones, and repeated lines. Return how much of the validation and the test text is in the training
+    text."""
     texts = {"valid": data.valid, "test": tested}
     others = {name: encoded for name, encoded in texts.items() if encoded is not None}
     marks = sum((Counter(text.marks) for text in (data.train, *others.values())), Counter[str]())
     tell_unseen(marks, {"the model": data.tokenizer})
+    for name, encoded in others.items():
+        if encoded.oov_words > max(encoded.words * MOST_UNKNOWN, FEW_WORDS):
+            notice(
+                f"{encoded.oov_words:,} of the {encoded.words:,} words of {_called(name)} are "
+                "unknown to the model: choose a text that is more like the training text"
+            )
     overlap_of = overlaps(data.train, others)
     hashes = {name: encoded.lines_hash for name, encoded in others.items()}
     warn_of(overlap_of, hashes, holds_out)

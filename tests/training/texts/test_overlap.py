@@ -85,6 +85,16 @@ def noted(request: TrainingRequest) -> list[str]:
     return [notice for notice in notices if any(part in notice for part in told)]
 
 
+def test_a_text_of_unknown_words_is_told(tmp_path):
+    texts = {"train": "all of this is known\n", "valid": "hic omnia ignota sunt\n"}
+    for name, line in texts.items():
+        (tmp_path / name).write_text(line * 20, encoding="utf-8")
+    train, valid = (str(tmp_path / name) for name in texts)
+    request = TrainingRequest((train,), valid=(valid,), test=(train,), model="unigram")
+    [told] = [notice for notice in notices_of(lambda: plan(request)) if "unknown" in notice]
+    assert told.startswith("80 of the 80 words of the validation text are unknown to the model")
+
+
 OLD = [f"this is line number {number}" for number in range(40)]
 NEW = [f"that was sentence number {number}" for number in range(40)]
 SAME = "the validation text is the training text itself: its metrics say nothing about new text"

@@ -59,7 +59,8 @@ class ValidationResult:
 
     loss_nats: mean per target, infinite where it is not a number. metric: the value of the metric
     `name`, by which the best weights are chosen. is_share: it is a share of 1. metrics: other
-    metrics by name.
+    metrics by name. is_telling: whether a high loss tells that the run has diverged, and not that
+    the text has many words that the model does not know.
     """
 
     loss_nats: float
@@ -68,6 +69,7 @@ class ValidationResult:
     higher_is_better: bool = False
     is_share: bool = False
     metrics: dict[str, float] = field(default_factory=dict)
+    is_telling: bool = True
 
     @property
     def cost(self) -> float:

@@ -277,7 +277,7 @@ class Trainer(state.StatefulParts):
         if verdict is None:
             return
         self.curve.observe(self.step_count, self.source.epochs)
-        self.divergence.observe_validation(verdict.loss_nats, self.step_count)
+        self.divergence.observe_validation(verdict, self.step_count)
         self.averaging.after_validation(verdict.order, self.step_count)
         if self.schedule.after_validation(verdict.loss_nats, self.validation.gained):
             self.restore_best()
@@ -545,7 +545,7 @@ class Trainer(state.StatefulParts):
             if verdict is None:
                 reason = "request"
             else:
-                self.divergence.observe_validation(verdict.loss_nats, self.step_count)
+                self.divergence.observe_validation(verdict, self.step_count)
         self.validation.tell_stuck()
         is_undone = reason == "request" and not is_sound and bool(self.rollbacks.step)
         yield self.end_event(reason, kept, is_undone or bool(self.divergence.fault))
@@ -562,7 +562,7 @@ class Trainer(state.StatefulParts):
 
         # A run that is back at step 0 when its budget ends has diverged, too: all its steps failed.
         fault = self.divergence.fault
-        if not steps:
+        if not steps and reason != "request":
             fault = fault or rollbacks.fault
         if fault:
             reason, kept = "diverged", None

@@ -477,11 +477,11 @@ class Divergence(StatefulAttributes):
             self._lost_above("the loss is", loss_nats, step)
         return True
 
-    def observe_validation(self, nats: float, step: int) -> None:
-        """Judge one more loss of the validation text, infinite where it is not a number."""
-        last = self.last_validation
+    def observe_validation(self, verdict: ValidationResult, step: int) -> None:
+        """Judge one more validation, if its loss tells something."""
+        last, nats = self.last_validation, verdict.loss_nats
         self.last_validation = nats
-        if nats >= last > self.limit:
+        if nats >= last > self.limit and verdict.is_telling:
             self._lost_above("the validation text has", nats, step)
 
     def accepts(self, loss_nats: float, step: int, tokens: int) -> bool:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from rnnlm.lm.neural.training.contracts import ValidationResult
 from rnnlm.lm.neural.training.validation import TELLING_TOKENS, Divergence
 
 V = 1000  # a uniform guess has 6.9 nats; the limit is 18.8
@@ -49,9 +50,13 @@ IN_VALIDATION = "the validation text has {:.1f} nats per token by step {}; a uni
 ], ids=str)  # fmt: skip
 def test_validations_are_exact_on_any_loss_scale(is_exact, found, is_lost):
     divergence = Divergence(math.log(V), is_exact)
+    of_unknown_words = Divergence(math.log(V), is_exact)
     for step, nats in enumerate(found, start=1):
-        divergence.observe_validation(nats, step)
+        divergence.observe_validation(ValidationResult(nats, nats, "ppl"), step)
+        verdict = ValidationResult(nats, nats, "ppl", is_telling=False)
+        of_unknown_words.observe_validation(verdict, step)
     assert divergence.fault == (IN_VALIDATION.format(found[-1], len(found)) if is_lost else "")
+    assert not of_unknown_words.fault
 
 
 @pytest.mark.parametrize("reports, last, tokens, is_exact, fault", [
