@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import rnnlm.corpora as corpora
 from rnnlm.config import ResolvedSettings, ValidatedSettings
-from rnnlm.errors import UsageError, keyword, notice
+from rnnlm.errors import UsageError, joined_message, keyword, notice
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.text.corpus import Given, Text
 from rnnlm.text.encoding import EncodedText
@@ -16,6 +16,7 @@ from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, silent
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings
 from rnnlm.training.request import FittingData, Texts, TrainingRequest
+from rnnlm.training.sizing import WIDTHS
 from rnnlm.training.task import BaseTask, Description, trained_corpus
 
 if TYPE_CHECKING:
@@ -123,9 +124,16 @@ class LanguageModelling(BaseTask):
             name = differing[0]
             why = f"{name} has the shape {given_shapes.get(name)} there, {wanted.get(name)} here"
         if why:
-            hint = "use its settings, and " + keyword("tokenizer_from", request.init_from)
+            own = [
+                keyword(setting, value)
+                for setting, value in manifest.settings.items()
+                if setting in WIDTHS and value != resolved.values.get(setting)
+            ]
+            names = [*own, keyword("tokenizer_from", request.init_from)]
             raise UsageError(
-                keyword("init_from") + f" {request.init_from}: its weights do not fit", why, hint
+                keyword("init_from") + f" {request.init_from}: its weights do not fit",
+                why,
+                "use its settings: " + joined_message(", ", names),
             )
         if new:
             notice(

@@ -213,8 +213,12 @@ def test_training_continues_from_another_models_weights(text):
 ])  # fmt: skip
 def test_weights_that_do_not_fit_are_refused(text, difference):
     list(train(text, output="a", **SMALL))
-    with pytest.raises(UsageError, match="`init_from` a: its weights do not fit"):
+    with pytest.raises(UsageError, match="`init_from` a: its weights do not fit") as caught:
         list(train(text, output="b", init_from="a", **{**SMALL, **difference}))
+    # The widths of a network are named, as they may be those that a time has chosen.
+    assert ('`hidden_size=8`, `tokenizer_from="a"`' in caught.value.hint) == (
+        "hidden_size" in difference
+    )
     assert not model_folder.is_model(Path("b"))
 
 
