@@ -16,14 +16,13 @@ from rnnlm.text.vectors import COUNTED
 from rnnlm.training.sizing import OF_BUDGET
 
 from . import terminal
+from .signals import Signals, explaining
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from rnnlm.text.lines import Progress
     from rnnlm.training.plan import Plan
-
-    from .signals import Signals
 
 PLAIN_SECONDS = 15.0
 FIRST_SECONDS = 10.0  # after which the first line says how long the run will take
@@ -57,21 +56,13 @@ def shown(
     """Announce the training, and pass on the events of a run while they are shown."""
     announce(plan)
     with display_for(plan.kind, plan.resolved.values.get("order", 1)) as display:
-        said_at, is_trained = 0.0, False
-        try:
-            for event in events_of(display.evaluating):
-                display.show(event)
-                is_trained |= isinstance(event, events.Evaluating)
-                if isinstance(event, events.Step) and event.seconds >= FIRST_SECONDS > said_at:
-                    said_at = event.seconds
-                    notice_long_run(plan, event)
-                yield event
-        except KeyboardInterrupt:
-            if is_trained:
-                terminal.say(
-                    f"the model in {plan.output} is complete; the same command evaluates it"
-                )
-            raise
+        is_said = False
+        for event in events_of(display.evaluating):
+            display.show(event)
+            if isinstance(event, events.Step) and event.seconds >= FIRST_SECONDS and not is_said:
+                is_said = True
+                notice_long_run(plan, event)
+            yield event
 
 
 def notice_long_run(plan: "Plan", step: events.Step) -> None:
@@ -89,7 +80,7 @@ def notice_long_run(plan: "Plan", step: events.Step) -> None:
     )
 
 
-def follow(plan: "Plan", signals: "Signals", speaks: bool) -> events.Finished | None:
+def follow(plan: "Plan", signals: Signals, speaks: bool) -> events.Finished | None:
     """Run the plan, and show it if this process is the one that `speaks`. Return its last event.
 
     A signal lets the run save its work while there is work to save. Before the first step, and
@@ -104,6 +95,7 @@ def follow(plan: "Plan", signals: "Signals", speaks: bool) -> events.Finished | 
                 trained.enter_context(signals)
             if speaks and isinstance(event, events.Evaluating):
                 signals.restore()
+                trained.enter_context(explaining(functools.partial(say_complete, plan)))
     return event if speaks and isinstance(event, events.Finished) else None
 
 
@@ -132,6 +124,15 @@ def announce_counting(plan: "Plan") -> None:
     long text."""
     if not plan.is_resumed and plan.resolved.values.get("embeddings") == COUNTED:
         terminal.say("computing word vectors from the training text first")
+
+
+def say_complete(plan: "Plan") -> None:
+    """Say that nothing is lost where the exact evaluation is cut off."""
+    terminal.say(
+        f"the model in {plan.output} is complete; the same command"
+        + (" without --overwrite" if plan.request.overwrite else "")
+        + " evaluates it"
+    )
 
 
 def say_ended(plan: "Plan", finished: events.Finished, is_stopped: bool) -> None:

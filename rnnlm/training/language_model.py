@@ -16,7 +16,6 @@ from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, silent
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings
 from rnnlm.training.request import FittingData, Texts, TrainingRequest
-from rnnlm.training.sizing import WIDTHS
 from rnnlm.training.task import BaseTask, Description, trained_corpus
 
 if TYPE_CHECKING:
@@ -124,16 +123,21 @@ class LanguageModelling(BaseTask):
             name = differing[0]
             why = f"{name} has the shape {given_shapes.get(name)} there, {wanted.get(name)} here"
         if why:
+            # Its widths may be those that a time has chosen.
             own = [
                 keyword(setting, value)
                 for setting, value in manifest.settings.items()
-                if setting in WIDTHS and value != resolved.values.get(setting)
+                if setting in ("embedding_size", "hidden_size")
+                and value != resolved.values.get(setting)
             ]
-            names = [*own, keyword("tokenizer_from", request.init_from)]
+            such_as = " such as " + joined_message(" and ", own) if own else ""
             raise UsageError(
                 keyword("init_from") + f" {request.init_from}: its weights do not fit",
                 why,
-                "use its settings: " + joined_message(", ", names),
+                "use its settings"
+                + such_as
+                + ", and "
+                + keyword("tokenizer_from", request.init_from),
             )
         if new:
             notice(

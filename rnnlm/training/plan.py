@@ -221,8 +221,9 @@ def _with_texts(
         initial = task.initial_weights(request, kind, resolved, texts.data)
     else:
         resuming.check_text(output, begun, texts.data)
+        resolved = resuming.with_kept(resolved, output, begun)
         if begun.stored is not None:
-            resolved = resuming.with_kept(resolved, output, begun.stored)
+            resuming.tell_resumed(resolved, output, begun.stored)
             initial = begun.stored.state
     return Plan(
         request=given,

@@ -161,8 +161,7 @@ def find_stored_run(folder: Path, wanted: Identity) -> CompletedRun | Interrupte
         ended_early = manifest.training.get("stopped") == "early"
         is_longer = BUDGET in free or (ended_early and has_patience)
     has_ended = manifest.training.get("stopped") in ENDED and not is_longer
-    existing = ExistingWork(identity and _as_used(identity, wanted, manifest), has_ended)
-    if next_step(folder, existing, wanted, free=free) is NextStep.FINISHED:
+    if next_step(folder, ExistingWork(identity, has_ended), wanted, free=free) is NextStep.FINISHED:
         return _ended(folder, manifest)
 
     # It resumes from its last checkpoint. The checkpoint of another run is there where a run was
@@ -173,17 +172,6 @@ def find_stored_run(folder: Path, wanted: Identity) -> CompletedRun | Interrupte
         return InterruptedRun(manifest, stored)
     _notice_start(folder, manifest)
     return None
-
-
-def _as_used(identity: Identity, wanted: Identity, manifest: Manifest) -> Identity:
-    """Return the identity of a run with the settings that its text, or its time, has brought it,
-    where other ones are wanted than those that it was given."""
-    brought = {
-        name: in_one_spelling(manifest.settings[name])
-        for name in differing(identity, wanted, free={BUDGET})
-        if name in manifest.settings
-    }
-    return {**identity, **brought}
 
 
 def _ended(folder: Path, manifest: Manifest) -> CompletedRun | InterruptedRun:
@@ -241,30 +229,36 @@ def check_text(folder: Path, begun: InterruptedRun, data: FittingData) -> None:
         )
 
 
-def with_kept(
+def with_kept(resolved: ResolvedSettings, folder: Path, begun: InterruptedRun) -> ResolvedSettings:
+    """Return the settings of a run that goes on: with those that its text, or its time, has brought
+    it, but for how long it is."""
+    settings = begun.stored.settings if begun.stored else begun.manifest.settings
+    kept = {}
+    for name, value in settings.items():
+        is_kept = name in resolved.values and name not in MAY_CHANGE and name != BUDGET
+        if is_kept and to_builtins(resolved.values[name]) != value:
+            kept[name] = value
+
+    # The end of the run names what a time has chosen.
+    chosen = {}
+    if Budget.parse(settings.get(BUDGET, "1steps")).seconds:
+        chosen = {name: kept[name] for name in kept if name in CHOSEN_BY_TIME & resolved.free}
+    return resolved.with_layer(f"the run in {folder}", kept).with_layer(OF_BUDGET, chosen)
+
+
+def tell_resumed(
     resolved: ResolvedSettings, folder: Path, stored: checkpoints.LoadedCheckpoint
-) -> ResolvedSettings:
-    """Return the settings of a run that resumes from a checkpoint: with the settings that its text
-    has brought it, but for how long it is. Notices say that it resumes, and where a longer budget
-    would have given the steps so far other learning rates."""
+) -> None:
+    """Send notices that a run resumes, and of what another budget changes, and what not."""
     notice(
         f"the run in {folder} resumes after step {stored.state.facts['step']:,} ("
         + keyword("overwrite", True)
         + " starts it over)"
     )
-    # Keep the settings that the text, or the time of the run, has brought.
-    kept = {}
-    for name, value in stored.settings.items():
-        is_kept = name in resolved.values and name not in MAY_CHANGE and name != BUDGET
-        if is_kept and to_builtins(resolved.values[name]) != value:
-            kept[name] = value
-    of_time = {name: value for name, value in kept.items() if name in CHOSEN_BY_TIME}
-    resolved = resolved.with_layer(f"the run in {folder}", kept).with_layer(OF_BUDGET, of_time)
-
-    # Tell what another budget does not change, and what it does.
     settings = resolved.values
     before, now = stored.settings.get(BUDGET), settings[BUDGET]
-    if "hidden_size" in kept and before != now:
+    is_sized = resolved.origins.get("hidden_size") == OF_BUDGET
+    if is_sized and Budget.parse(now).seconds and before != now:
         notice(
             f"the network keeps the size that suited {before}: "
             + keyword("overwrite", True)
@@ -277,4 +271,3 @@ def with_kept(
             f"so this run differs from a new one with {now} (unless schedule=constant and "
             "warmup=0)"
         )
-    return resolved

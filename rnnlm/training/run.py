@@ -389,7 +389,7 @@ def _work(
     # log is there.
     if not fitted.steps and fitted.stopped != "diverged":
         raise TrainingError(
-            "stopped before the first step", "nothing was saved; an earlier model is unchanged"
+            "stopped before the first step that lasts", "an earlier model is unchanged"
         )
     if not fitted.step and storage.manifest is None:
         if not model_folder.is_model(plan.output):

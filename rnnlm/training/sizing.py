@@ -25,7 +25,7 @@ FULL_SOFTMAX_SIZE = 2000
 POWER_OF_WIDTH, POWER_OF_STEPS, HIGHEST_RATE = 0.5, 0.25, 0.02
 PROBE_SECONDS = 3.0
 OF_BUDGET = "the time of the run"  # origin of what it chooses
-WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
+_WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
 _WINDOWS = ("batch_rows", "bptt_tokens", "bptt_lookback", "long_windows")
 
 
@@ -185,7 +185,7 @@ def _sized_for(
     # how much faster a narrow network is depends on the machine.
     values: dict[str, Any] = {}
     tokens = tokens_of(resolved)
-    if resolved.free.issuperset(WIDTHS):
+    if resolved.free.issuperset(_WIDTHS):
         values = widths_for(tokens, data.train.tokens)
         tokens = tokens_of(resolved.with_layer(OF_BUDGET, values))
 

@@ -5,7 +5,8 @@ import pytest
 import rnnlm
 from rnnlm import registry
 from rnnlm.config import SettingsLayer, as_stored, resolve
-from rnnlm.errors import OutputError, RnnlmWarning
+from rnnlm.errors import RnnlmWarning
+from rnnlm.events import Evaluating
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.training.plan import dry_plan, plan
 from rnnlm.training.request import TrainingRequest
@@ -19,7 +20,7 @@ from rnnlm.training.sizing import (
     widths_for,
     windows_for,
 )
-from support.killed_runs import cut_off_after
+from support.killed_runs import cut_off, cut_off_after
 
 # A text of 400 words has twenty batches of this size and more: it is not small.
 SHORT = {"batch_rows": 2, "bptt_tokens": 5, "device": "cpu", "threads": 1}
@@ -166,15 +167,20 @@ def test_a_resumed_run_keeps_the_choice(text, tmp_path):
     assert not [notice for notice in notices if "is time for" in str(notice.message)]
     values = as_stored(resumed.resolved.values)
     assert {name for name in stored if stored[name] != values[name]} == {"budget"}
-    assert of_budget(resumed.resolved.origins) >= CHOSEN  # to be named at the end of the run
+    # They are named at the end of the run.
+    assert of_budget(resumed.resolved.origins) >= {"hidden_size", "embedding_size"}
 
-    # Who sets what was chosen goes on with the run, too.
-    used = {name: stored[name] for name in ("hidden_size", "embedding_size")}
-    same = TrainingRequest((str(text),), flags={**flags, **used}, output=tmp_path / "m")
-    assert plan(same).is_resumed
-    other = TrainingRequest((str(text),), flags={**flags, "hidden_size": 9}, output=tmp_path / "m")
-    with pytest.raises(OutputError, match=rf"hidden_size. was {stored['hidden_size']} and is"):
-        plan(other)
+
+def test_a_run_without_its_evaluation_keeps_the_choice(text, tmp_path):
+    run = rnnlm.train(text, output=tmp_path / "m", budget="1s", **SHORT)
+    with pytest.warns(RnnlmWarning, match="is time for"):
+        next(event for event in run if isinstance(event, Evaluating))
+    cut_off(run)
+    stored = read_manifest(tmp_path / "m").settings
+    flags = {**SHORT, "budget": "1s"}
+    again = plan(TrainingRequest((str(text),), flags=flags, output=tmp_path / "m"))
+    assert again.trained is not None and as_stored(again.resolved.values) == stored
+    assert of_budget(again.resolved.origins) >= {"hidden_size", "embedding_size"}
 
 
 def test_a_small_vocabulary_has_the_full_softmax(text):

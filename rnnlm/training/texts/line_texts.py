@@ -27,8 +27,9 @@ from rnnlm.text.tokenizer_settings import AUTO, NewTokenizerSettings, TokenizerS
 from rnnlm.training.card import MUCH_OVERLAP
 from rnnlm.training.request import Overlap, Texts, TrainingRequest
 
-# More unknown words than this share of a text, and than this number, are worth a notice.
-MOST_UNKNOWN, FEW_WORDS = 0.5, 50
+# A text is worth a notice if the share of its tokens that are unknown is so much larger than in the
+# training text, and if they are more than a few.
+MUCH_UNKNOWN, FEW_UNKNOWN = 0.4, 50
 
 # ---- Overlap: how much of a validation or test text is in the training text, too. Metrics of such
 # text are better than metrics of new text.
@@ -105,7 +106,13 @@ def examples_in_train(
     return overlap_of
 
 
+def unknown_share(text: EncodedText) -> float:
+    """Return the share of the tokens of a text that are unknown."""
+    return len(text.oov) / max(1, text.tokens)
+
+
 def _called(name: str) -> str:
+    """Return what messages call a text."""
     return "the validation text" if name == "valid" else f"the {name} text"
 
 
@@ -266,10 +273,11 @@ def _notice_oddities(
     marks = sum((Counter(text.marks) for text in (data.train, *others.values())), Counter[str]())
     tell_unseen(marks, {"the model": data.tokenizer})
     for name, encoded in others.items():
-        if encoded.oov_words > max(encoded.words * MOST_UNKNOWN, FEW_WORDS):
+        share = unknown_share(encoded)
+        if share - unknown_share(data.train) > MUCH_UNKNOWN and len(encoded.oov) > FEW_UNKNOWN:
             notice(
-                f"{encoded.oov_words:,} of the {encoded.words:,} words of {_called(name)} are "
-                "unknown to the model: choose a text that is more like the training text"
+                f"{share:.0%} of the tokens of {_called(name)} are unknown to the model: choose a "
+                "text that is more like the training text"
             )
     overlap_of = overlaps(data.train, others)
     hashes = {name: encoded.lines_hash for name, encoded in others.items()}

@@ -92,7 +92,7 @@ def test_a_text_of_unknown_words_is_told(tmp_path):
     train, valid = (str(tmp_path / name) for name in texts)
     request = TrainingRequest((train,), valid=(valid,), test=(train,), model="unigram")
     [told] = [notice for notice in notices_of(lambda: plan(request)) if "unknown" in notice]
-    assert told.startswith("80 of the 80 words of the validation text are unknown to the model")
+    assert told.startswith("80% of the tokens of the validation text are unknown to the model")
 
 
 OLD = [f"this is line number {number}" for number in range(40)]

@@ -33,7 +33,7 @@ from rnnlm.text.batches import (
 from rnnlm.text.encoding import EncodedText
 
 ROWS = 32
-MOST_UNKNOWN = 0.2  # share of tokens of a text whose loss still tells whether a run diverges
+UNKNOWN = 0.2  # share of unknown tokens up to which the loss of a text tells of divergence
 LOOKED_AT = (8, 16)  # rows, and tokens of each, where only a little of the text is to be read
 
 
@@ -143,8 +143,8 @@ class PerplexityValidation:
         if stopped:
             return None
         ppl = _perplexity(total, self.tokens)
-        is_known = len(self.text.oov) <= MOST_UNKNOWN * self.text.tokens
-        return ValidationResult(math.log(ppl), ppl, PERPLEXITY, is_telling=is_known)
+        is_telling = len(self.text.oov) <= UNKNOWN * self.text.tokens
+        return ValidationResult(math.log(ppl), ppl, PERPLEXITY, is_telling=is_telling)
 
     def read_some(self) -> None:
         """Read the beginning of the text, in pieces, each from the state of zeros on."""

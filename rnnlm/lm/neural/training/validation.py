@@ -431,10 +431,11 @@ class Divergence(StatefulAttributes):
 
     A run is lost if the loss, or the norm of the gradients or of the weights, is not a number, or
     if two losses in a row are above 2 log V + 5 nats and the second is no better. The same holds
-    for the losses of validations. A uniform guess over V tokens has a loss of log V, so a model
-    above that is confident of wrong tokens. At high rates, or after a start from large weights,
-    this happens to sound runs, too, which soon get better; the 5 nats are for small V (V = 2 has
-    0.7). A run that ends with such a loss is lost as well: it will not get better.
+    for the losses of validations, but for high ones on a text of unknown words. A uniform guess
+    over V tokens has a loss of log V, so a model above that is confident of wrong tokens. At high
+    rates, or after a start from large weights, this happens to sound runs, too, which soon get
+    better; the 5 nats are for small V (V = 2 has 0.7). A run that ends with such a loss is lost as
+    well: it will not get better.
 
     The loss of a step belongs to the weights before it. So weights to be kept are tried on a batch,
     too (:meth:`accepts`).
@@ -478,10 +479,11 @@ class Divergence(StatefulAttributes):
         return True
 
     def observe_validation(self, verdict: ValidationResult, step: int) -> None:
-        """Judge one more validation, if its loss tells something."""
-        last, nats = self.last_validation, verdict.loss_nats
+        """Remember the loss of one more validation, and judge it if it tells something."""
+        nats = verdict.loss_nats
+        last = self.last_validation
         self.last_validation = nats
-        if nats >= last > self.limit and verdict.is_telling:
+        if nats >= last > self.limit and (verdict.is_telling or nats == math.inf):
             self._lost_above("the validation text has", nats, step)
 
     def accepts(self, loss_nats: float, step: int, tokens: int) -> bool:
