@@ -125,6 +125,11 @@ class EncodedText:
         return len(self.line_offsets) - 1
 
     @property
+    def unknown_share(self) -> float:
+        """The share of its tokens that are unknown."""
+        return len(self.oov) / max(1, self.tokens)
+
+    @property
     def words(self) -> int:
         """The number of words, split on white space."""
         return total(self.words_L)

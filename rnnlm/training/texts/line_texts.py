@@ -106,11 +106,6 @@ def examples_in_train(
     return overlap_of
 
 
-def unknown_share(text: EncodedText) -> float:
-    """Return the share of the tokens of a text that are unknown."""
-    return len(text.oov) / max(1, text.tokens)
-
-
 def _called(name: str) -> str:
     """Return what messages call a text."""
     return "the validation text" if name == "valid" else f"the {name} text"
@@ -273,11 +268,11 @@ def _notice_oddities(
     marks = sum((Counter(text.marks) for text in (data.train, *others.values())), Counter[str]())
     tell_unseen(marks, {"the model": data.tokenizer})
     for name, encoded in others.items():
-        share = unknown_share(encoded)
-        if share - unknown_share(data.train) > MUCH_UNKNOWN and len(encoded.oov) > FEW_UNKNOWN:
+        further = encoded.unknown_share - data.train.unknown_share
+        if further > MUCH_UNKNOWN and len(encoded.oov) > FEW_UNKNOWN:
             notice(
-                f"{share:.0%} of the tokens of {_called(name)} are unknown to the model: choose a "
-                "text that is more like the training text"
+                f"{encoded.unknown_share:.0%} of the tokens of {_called(name)} are unknown to the "
+                "model: choose a text that is more like the training text"
             )
     overlap_of = overlaps(data.train, others)
     hashes = {name: encoded.lines_hash for name, encoded in others.items()}

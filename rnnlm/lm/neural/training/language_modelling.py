@@ -143,7 +143,7 @@ class PerplexityValidation:
         if stopped:
             return None
         ppl = _perplexity(total, self.tokens)
-        is_telling = len(self.text.oov) <= UNKNOWN * self.text.tokens
+        is_telling = self.text.unknown_share <= UNKNOWN
         return ValidationResult(math.log(ppl), ppl, PERPLEXITY, is_telling=is_telling)
 
     def read_some(self) -> None:

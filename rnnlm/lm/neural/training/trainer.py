@@ -66,6 +66,7 @@ from rnnlm.lm.neural.training.validation import (
     Divergence,
     ModelSelection,
     Rollbacks,
+    cost_of_pass,
     work_intervals,
 )
 
@@ -115,9 +116,8 @@ class Trainer(state.StatefulParts):
         # The parts that validate, and choose the best weights.
         self.clock = BudgetClock(Budget.parse(run.budget), ranks.now)
         self.best = BestWeights(self.network)
-        self.validation = ModelSelection(
-            validation, self.best, settings, self.clock, objective.is_exact
-        )
+        pass_cost = cost_of_pass(objective.uniform_nats, objective.is_exact)
+        self.validation = ModelSelection(validation, self.best, settings, self.clock, pass_cost)
         self.curve = CurvePoints(self.validation)
         self.layers = LayerStatistics(self.network, validation, self.clock)
 

@@ -35,8 +35,9 @@ ALLOWED_SHARE = 0.1  # share of training that all of them may cost
 FIRST = 0.1
 FIRST_SECONDS = 120
 # The time of a pass over a token, relative to a training step over a token: 0.24 to 0.52 were
-# measured, and 3 for losses on sampled words with a vocabulary of 17,000.
-PASS_COST, PASS_COST_SAMPLED = 0.5, 4.0
+# measured; for losses on sampled words, of which a pass reads all, 3 with 17,000 and with 35,000
+# words, 27 with 150,000.
+PASS_COST, PASS_COST_SAMPLED, LARGE_VOCABULARY = 0.5, 4.0, 35_000
 # A run that cannot afford this many validations on the whole text reads a part of it in each.
 FEWEST = 10
 GOOD_PART = 10_000  # tokens of that part, unless the ends of epochs alone cost too much
@@ -56,6 +57,14 @@ def ration(text: int, affordable: int, ends: int, wanted: int) -> tuple[int, int
     # Rather a part of the text than too few validations, but not too small a part.
     part = min(text, max(affordable // required, min(GOOD_PART, affordable // ends), LEAST_PART))
     return part, max(ends, affordable // part)
+
+
+def cost_of_pass(uniform_nats: float | None, is_exact: bool) -> float:
+    """Return the time of a pass over a token, relative to a training step over one. uniform_nats:
+    log V. is_exact: whether the loss reads the whole vocabulary, too."""
+    if is_exact or uniform_nats is None:
+        return PASS_COST
+    return PASS_COST_SAMPLED * max(1.0, math.exp(uniform_nats) / LARGE_VOCABULARY)
 
 
 class BestWeights:
@@ -139,13 +148,13 @@ class ModelSelection(StatefulAttributes):
         best: BestWeights,
         settings: OptimizationSettings,
         clock: BudgetClock,
-        is_exact: bool = True,
+        pass_cost: float,
     ) -> None:
         self.validation = self.whole = validation
         self.best = best
         self.settings = settings
         self.clock = clock
-        self.pass_cost = PASS_COST if is_exact else PASS_COST_SAMPLED
+        self.pass_cost = pass_cost
 
         # The last validation that steers, and how many since the best of those.
         self.step = 0

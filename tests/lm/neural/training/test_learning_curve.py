@@ -110,6 +110,14 @@ def test_validations_share_what_they_may_cost(affordable, ends, wanted, expected
     assert validation.ration(50_000, affordable, ends, wanted) == expected
 
 
+@pytest.mark.parametrize("size, is_exact, cost", [
+    (150_000, True, validation.PASS_COST), (8_000, False, validation.PASS_COST_SAMPLED),
+    (350_000, False, 10 * validation.PASS_COST_SAMPLED),
+])  # fmt: skip
+def test_a_pass_over_many_words_costs_more_than_a_step_on_some(size, is_exact, cost):
+    assert validation.cost_of_pass(math.log(size), is_exact) == pytest.approx(cost)
+
+
 def test_validations_of_short_runs_cost_a_tenth(make_data, make_trainer, sentences):
     data = make_data(sentences[:50] * 20, sentences[:50] * 5)
     trainer = make_trainer(data, budget="50steps", batch_rows=16, bptt_tokens=8)
