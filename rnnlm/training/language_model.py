@@ -1,7 +1,7 @@
 """Language modelling as a task: probabilities of text, read line by line."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -123,21 +123,9 @@ class LanguageModelling(BaseTask):
             name = differing[0]
             why = f"{name} has the shape {given_shapes.get(name)} there, {wanted.get(name)} here"
         if why:
-            # Its widths may be those that a time has chosen.
-            own = [
-                keyword(setting, value)
-                for setting, value in manifest.settings.items()
-                if setting in ("embedding_size", "hidden_size")
-                and value != resolved.values.get(setting)
-            ]
-            such_as = " such as " + joined_message(" and ", own) if own else ""
+            hint = _way_to_fit(request.init_from, manifest.settings, resolved)
             raise UsageError(
-                keyword("init_from") + f" {request.init_from}: its weights do not fit",
-                why,
-                "use its settings"
-                + such_as
-                + ", and "
-                + keyword("tokenizer_from", request.init_from),
+                keyword("init_from") + f" {request.init_from}: its weights do not fit", why, hint
             )
         if new:
             notice(
@@ -252,6 +240,18 @@ def _named_texts(data: "Given | EncodedText") -> "Given | EncodedText":
     if isinstance(data, (list, tuple)):
         data = corpora.sources(data, "test", corpora.of_plain_text())
     return data
+
+
+def _way_to_fit(model: str, settings: Mapping[str, object], resolved: ResolvedSettings) -> str:
+    """Say how to start from a model of these settings. Its widths are named where they differ: they
+    may be those that a time has chosen, which nobody knows."""
+    widths = [
+        keyword(name, settings[name])
+        for name in ("embedding_size", "hidden_size")
+        if name in settings and settings[name] != resolved.values.get(name)
+    ]
+    such_as = " such as " + joined_message(" and ", widths) if widths else ""
+    return "use its settings" + such_as + ", and " + keyword("tokenizer_from", model)
 
 
 def _is_above(name: str, layers: int | None) -> bool:

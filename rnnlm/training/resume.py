@@ -232,6 +232,7 @@ def check_text(folder: Path, begun: InterruptedRun, data: FittingData) -> None:
 def with_kept(resolved: ResolvedSettings, folder: Path, begun: InterruptedRun) -> ResolvedSettings:
     """Return the settings of a run that goes on: with those that its text, or its time, has brought
     it, but for how long it is."""
+    # Where training has ended, and only the evaluation is missing, the model has them.
     settings = begun.stored.settings if begun.stored else begun.manifest.settings
     kept = {}
     for name, value in settings.items():
@@ -239,22 +240,25 @@ def with_kept(resolved: ResolvedSettings, folder: Path, begun: InterruptedRun) -
         if is_kept and to_builtins(resolved.values[name]) != value:
             kept[name] = value
 
-    # The end of the run names what a time has chosen.
-    chosen = {}
-    if Budget.parse(settings.get(BUDGET, "1steps")).seconds:
-        chosen = {name: kept[name] for name in kept if name in CHOSEN_BY_TIME & resolved.free}
+    # What a time has chosen has its own origin, as the end of the run names it.
+    is_timed = Budget.parse(settings.get(BUDGET, "1steps")).seconds
+    choices = CHOSEN_BY_TIME & resolved.free if is_timed else frozenset()
+    chosen = {name: value for name, value in kept.items() if name in choices}
     return resolved.with_layer(f"the run in {folder}", kept).with_layer(OF_BUDGET, chosen)
 
 
 def tell_resumed(
     resolved: ResolvedSettings, folder: Path, stored: checkpoints.LoadedCheckpoint
 ) -> None:
-    """Send notices that a run resumes, and of what another budget changes, and what not."""
+    """Send notices that a run resumes; that its network keeps its size under another budget; and
+    that another budget would have given the steps so far other learning rates."""
     notice(
         f"the run in {folder} resumes after step {stored.state.facts['step']:,} ("
         + keyword("overwrite", True)
         + " starts it over)"
     )
+
+    # What another budget does not change, and what it does.
     settings = resolved.values
     before, now = stored.settings.get(BUDGET), settings[BUDGET]
     is_sized = resolved.origins.get("hidden_size") == OF_BUDGET

@@ -81,6 +81,7 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
 )
 # From so many passes on, counted alike, windows are longer towards the end.
 LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.25}
+# Every setting that the time of a run may choose.
 CHOSEN_BY_TIME = frozenset({"hidden_size", "embedding_size"}).union(
     LONG_WINDOWS, *(values for _, values in REGULARISATION)
 )

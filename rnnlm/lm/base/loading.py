@@ -110,8 +110,8 @@ _NOT_TRAINED = frozenset(
 
 
 def count_parameters(shapes: Shapes) -> int:
-    """Return how many numbers the weights, or the tables of counts, of a model have whose arrays
-    have these shapes."""
+    """Return the number of parameters of a model whose arrays have these shapes: the numbers in its
+    weights, or in its tables of counts."""
     return sum(
         math.prod(shape)
         for name, (_, shape) in shapes.items()

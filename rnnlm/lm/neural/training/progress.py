@@ -308,18 +308,23 @@ class LayerStatistics:
         # Several processes share a clock that advances only when they synchronize, so time the look
         # with our own.
         began = time.perf_counter()
-        saturated = self._saturated_shares()
-        with system.one_blas_thread():  # once a look: it takes longer than a small matrix
-            for name, layer in self.layers.items():
-                radii: dict[str, float | None] = {}
-                for block, weight_HH in layer.recurrent_blocks().items():
-                    if stop():
-                        return statistics
-                    radii[block] = _number(spectral_radius(weight_HH))
-                found = {"spectral_radius": radii or None, "saturated": saturated.get(name)}
-                statistics[name] |= found
-        self.looks.done(step, seconds, seconds + time.perf_counter() - began)
+        if self._look(statistics, stop):
+            self.looks.done(step, seconds, seconds + time.perf_counter() - began)
         return statistics
+
+    @system.one_blas_thread()  # once a look: to limit threads takes longer than a small matrix
+    def _look(self, statistics: dict[str, dict[str, Any]], stop: Callable[[], bool]) -> bool:
+        """Add the spectral radii and the share of saturated units of each layer. Return False if
+        `stop` cut it off."""
+        saturated = self._saturated_shares()
+        for name, layer in self.layers.items():
+            radii: dict[str, float | None] = {}
+            for block, weight_HH in layer.recurrent_blocks().items():
+                if stop():
+                    return False
+                radii[block] = _number(spectral_radius(weight_HH))
+            statistics[name] |= {"spectral_radius": radii or None, "saturated": saturated.get(name)}
+        return True
 
     def gradient_norms(self) -> list[float | None]:
         """Return the norm of each layer's gradient in the last step; [] before the first one. Waits

@@ -134,7 +134,7 @@ class ModelSelection(StatefulAttributes):
     whether the last one that steers was the best of those that do. least: the order of that best
     one. moved: whether the metric and the loss have had two values yet. tokens: number of tokens
     that each validation reads; 0 before it is decided. count: number of validations that can be
-    afforded.
+    afforded. pass_cost: as of :func:`cost_of_pass`.
     """
 
     STATE = (

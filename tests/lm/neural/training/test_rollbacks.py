@@ -250,11 +250,12 @@ def test_a_second_bad_validation_is_a_fault_too(make):
     assert fitted.stopped == "budget" and fitted.best_ppl_token < 40
 
 
-def test_a_text_of_unknown_words_is_no_fault(make_data, make_trainer, sentences):
+def test_a_text_of_unknown_words_is_no_fault(make_data, make_trainer):
     """Its loss rises far above that of a guess while the network learns that it has no such words."""
     data = make_data(["a b", "b a"] * 20, ["x y z"] * 20)
-    settings = {**SETTINGS, "budget": "200steps", "unknown_words": 0.0, "validate_every_steps": 20}
-    events, rollbacks, fitted = run(make_trainer(data, **{**settings, "dropout_output": 0.0}))
+    settings = {**SETTINGS, "budget": "200steps", "validate_every_steps": 20}
+    settings |= {"unknown_words": 0.0, "dropout_output": 0.0}
+    events, rollbacks, fitted = run(make_trainer(data, **settings))
     highest = max(event.ppl_token for event in events if isinstance(event, Validated))
     assert math.log(highest) > 2 * math.log(data.tokenizer.size) + 5
     assert not rollbacks and fitted.stopped == "budget"
