@@ -22,7 +22,7 @@ def test_metrics_differences_and_tables_are_shown(rnnlm, parts, pictures):
     shown = rnnlm("compare lstm kn --on valid.txt --plot difference.svg")
     assert shown.code == 0
     verdict, figures, differences, *groups, lines, tokens, signatures = tables(shown.out)
-    better = r"kn is better than lstm by (\S+) bits a token, 95 % interval \S+ to \S+\."
+    better = r"lstm is better than kn by (\S+) bits a token, 95 % interval \S+ to \S+\."
     assert re.fullmatch(better, verdict[0][0])
     label = "difference in bits a token\n(bars: 95 % intervals)"
     assert pictures["difference.svg"].axes[0].get_xlabel() == label

@@ -32,7 +32,7 @@ from rnnlm.lm.neural.training.language_modelling import (
     PerplexityValidation,
     RareWords,
     TextStreams,
-    count_tokens,
+    expected_counts,
 )
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess, join, seed_of
 from rnnlm.lm.neural.training.settings import FittingSettings, OptimizationSettings, RunSettings
@@ -123,12 +123,10 @@ def make_trainer(
     weights = None if isinstance(initial, TrainingState) else initial
     with memory_errors(device):
         shape = resolved.make(KINDS[resolved.values["model"]])
-        counts_V = data.tokenizer.counts_V
-        if counts_V is None:
-            counts_V = count_tokens(data.train, data.tokenizer)
+        settings = resolved.make(FittingSettings)
+        counts_V = expected_counts(data.train, data.tokenizer, settings.unknown_words)
         network = start_network(shape, data.tokenizer, device, weights, counts_V)
 
-        settings = resolved.make(FittingSettings)
         size = data.tokenizer.size
         words = size if shape.loss == "full" else min(size, shape.samples)
         tokens = settings.batch_rows * settings.bptt_tokens
