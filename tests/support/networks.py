@@ -14,7 +14,7 @@ from rnnlm.lm.neural.training import progress, validation
 from rnnlm.lm.neural.training import settings as fitting_settings
 from rnnlm.lm.neural.training.contracts import ValidationResult
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
-from rnnlm.lm.neural.training.language_modelling import PerplexityValidation
+from rnnlm.lm.neural.training.language_modelling import PerplexityValidation, RareWords
 from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
 from rnnlm.lm.neural.training.trainer import Trainer
 from rnnlm.text import tokenizers
@@ -119,6 +119,7 @@ def make_trainer():
         network = start_network(stored({**NETWORK, **own}), data.tokenizer, torch.device(device))
         fitting = FittingSettings(**{**FITTING, **settings})
         run_settings = RunSettings(budget=budget, seed=seed)
-        return language_model_trainer(network, fitting, run_settings, data, precision)
+        rare = RareWords.of(data.train, data.tokenizer, fitting.unknown_words, seed)
+        return language_model_trainer(network, fitting, run_settings, data, precision, rare)
 
     return make

@@ -124,7 +124,8 @@ def make_trainer(
     with memory_errors(device):
         shape = resolved.make(KINDS[resolved.values["model"]])
         settings = resolved.make(FittingSettings)
-        counts_V = expected_counts(data.train, data.tokenizer, settings.unknown_words)
+        rare = RareWords.of(data.train, data.tokenizer, settings.unknown_words, run.seed)
+        counts_V = expected_counts(data.train, data.tokenizer, rare)
         network = start_network(shape, data.tokenizer, device, weights, counts_V)
 
         size = data.tokenizer.size
@@ -150,6 +151,7 @@ def make_trainer(
             run=run,
             data=data,
             precision=precision,
+            rare=rare,
             ranks=ranks,
             rows=stored.facts["source"]["rows"] if stored else None,
         )
@@ -247,11 +249,12 @@ def language_model_trainer(
     run: RunSettings,
     data: TrainingData,
     precision: str,
+    rare: RareWords | None,
     ranks: SingleProcess = SINGLE_PROCESS,
     rows: int | None = None,
 ) -> Trainer:
-    """Make the trainer of `network` as a language model of `data`. rows: of all ranks; None:
-    `batch_rows` for each."""
+    """Make the trainer of `network` as a language model of `data`. rare: words that epochs may read
+    as `<unk>`. rows: of all ranks; None: `batch_rows` for each."""
     tokenizer, device = data.tokenizer, next(network.parameters()).device
     streams = TextStreams(
         text=data.train,
@@ -262,7 +265,7 @@ def language_model_trainer(
         ranks=ranks,
         rows=rows,
         multiple=settings.multiple(records_steps(settings, network, device, ranks.count)),
-        rare=RareWords.of(data.train, tokenizer, settings.unknown_words, run.seed),
+        rare=rare,
     )
     model = NeuralLanguageModel(network, tokenizer, precision)
     validation = None

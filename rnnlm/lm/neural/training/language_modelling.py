@@ -228,17 +228,16 @@ class RareWords:
         return self.positions_M[random.random(len(self.positions_M)) < self.chance]
 
 
-def expected_counts(text: EncodedText, tokenizer: Tokenizer, unknown_words: float) -> np.ndarray:
-    """Return how often an epoch is expected to read each token of `text`, (V,) int64; words that
-    occur once keep their one time. unknown_words: probability that it reads such a word as `<unk>`.
+def expected_counts(text: EncodedText, tokenizer: Tokenizer, rare: RareWords | None) -> np.ndarray:
+    """Return how often an epoch is expected to read each token of `text`, (V,) int64. rare: words
+    that it may read as `<unk>`; they keep their one time.
 
-    Without these, `<unk>` would hardly ever be among the noise words of a sampled loss, and its
+    Without them, `<unk>` would hardly ever be among the noise words of a sampled loss, and its
     probability would be left to chance.
     """
     counts_V = tokenizer.counts_V
     if counts_V is None:
         counts_V = count_tokens(text, tokenizer)
-    rare = RareWords.of(text, tokenizer, unknown_words, seed=0)
     if rare is not None:
         counts_V = counts_V.copy()
         counts_V[rare.unk_id] += round(rare.chance * len(rare.positions_M))

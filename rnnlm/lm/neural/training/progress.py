@@ -308,15 +308,20 @@ class LayerStatistics:
         # Several processes share a clock that advances only when they synchronize, so time the look
         # with our own.
         began = time.perf_counter()
-        if self._look(statistics, stop):
+        saturated = self._saturated_shares()
+        if self._look(statistics, saturated, stop):
             self.looks.done(step, seconds, seconds + time.perf_counter() - began)
         return statistics
 
     @system.one_blas_thread()  # once a look: to limit threads takes longer than a small matrix
-    def _look(self, statistics: dict[str, dict[str, Any]], stop: Callable[[], bool]) -> bool:
-        """Add the spectral radii and the share of saturated units of each layer. Return False if
+    def _look(
+        self,
+        statistics: dict[str, dict[str, Any]],
+        saturated: dict[str, float | None],
+        stop: Callable[[], bool],
+    ) -> bool:
+        """Add the spectral radii of each layer, and its `saturated` share of units. Return False if
         `stop` cut it off."""
-        saturated = self._saturated_shares()
         for name, layer in self.layers.items():
             radii: dict[str, float | None] = {}
             for block, weight_HH in layer.recurrent_blocks().items():

@@ -53,6 +53,19 @@ def test_parameters_are_the_weights_that_are_trained(make_data, sentences, setti
     assert trained < sum(array.numel() for array in network.state_dict().values())
 
 
+@pytest.mark.parametrize("settings", [{}, {"loss": "sampled", "samples": 4}])
+def test_networks_expect_the_unknown_words_that_they_read(make_data, settings):
+    """Half of the four rare words, in the biases and among the noise; add-half frequencies."""
+    data = make_data([*["the cat sat on the mat", "the dog sat on the mat"] * 20, "a b c d"])
+    output = fitting.make_trainer(resolved_for(**settings), data).network.output
+    unknown, dog = data.tokenizer.unk_id, data.tokenizer.symbols().index("dog")
+    expected = pytest.approx(2.5 / 20.5)
+    bias_V = output.bias.detach().double().exp()
+    assert float(bias_V[unknown] / bias_V[dog]) == expected
+    if settings:
+        assert float(output.expected_V[unknown] / output.expected_V[dog]) == expected
+
+
 def test_a_network_exceeding_memory_is_an_error(make_data, sentences, monkeypatch):
     monkeypatch.setattr(fitting, "start_network", lambda *given: torch.empty(1 << 50))
     with pytest.raises(TrainingError, match="out of memory"):

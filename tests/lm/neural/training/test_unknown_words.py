@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.config import SettingsLayer, resolve
-from rnnlm.lm.neural.training import fitting
 from rnnlm.lm.neural.training.language_modelling import DeviceReader, RareWords, expected_counts
-from rnnlm.registry import kind_of
 
 LINES = [*(["the cat sat on the mat", "the dog sat on the mat"] * 20), "a heron stood there"]
 ONCE = ("a", "heron", "stood", "there")
@@ -52,24 +49,10 @@ def test_texts_with_unknown_words_stay(make_data, tokenizer, lines):
     data = make_data(lines, **tokenizer)
     empty = dataclasses.replace(data.train, ids=data.train.ids[:0])
     for text in (data.train, empty):  # one without any has no rare words, either
-        assert RareWords.of(text, data.tokenizer, 0.5, 1) is None
-    counts_V = expected_counts(data.train, data.tokenizer, 0.5)
+        rare = RareWords.of(text, data.tokenizer, 0.5, 1)
+        assert rare is None
+    counts_V = expected_counts(data.train, data.tokenizer, rare)
     assert np.array_equal(counts_V, data.tokenizer.counts_V)
-
-
-@pytest.mark.parametrize("settings", [{}, {"loss": "sampled", "samples": 4}])
-def test_networks_expect_the_unknown_words_that_they_read(make_data, settings):
-    """Half of the four rare words, in the biases and among the noise; add-half frequencies."""
-    data = make_data(LINES)
-    values = {"model": "lstm", "hidden_size": 4, "embedding_size": 4, **settings}
-    resolved = resolve(kind_of("lstm").settings, [SettingsLayer("test", values)])
-    output = fitting.make_trainer(resolved, data).network.output
-    unknown, dog = data.tokenizer.unk_id, data.tokenizer.symbols().index("dog")
-    expected = pytest.approx(2.5 / 20.5)
-    bias_V = output.bias.detach().exp()
-    assert float(bias_V[unknown] / bias_V[dog]) == expected
-    if settings:
-        assert float(output.expected_V[unknown] / output.expected_V[dog]) == expected
 
 
 def test_an_unknown_word_costs_less_by_far(make_data, make_trainer):
