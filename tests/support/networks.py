@@ -14,7 +14,11 @@ from rnnlm.lm.neural.training import progress, validation
 from rnnlm.lm.neural.training import settings as fitting_settings
 from rnnlm.lm.neural.training.contracts import ValidationResult
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
-from rnnlm.lm.neural.training.language_modelling import PerplexityValidation, RareWords
+from rnnlm.lm.neural.training.language_modelling import (
+    PerplexityValidation,
+    RareWords,
+    count_tokens,
+)
 from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
 from rnnlm.lm.neural.training.trainer import Trainer
 from rnnlm.text import tokenizers
@@ -119,7 +123,8 @@ def make_trainer():
         network = start_network(stored({**NETWORK, **own}), data.tokenizer, torch.device(device))
         fitting = FittingSettings(**{**FITTING, **settings})
         run_settings = RunSettings(budget=budget, seed=seed)
-        rare = RareWords.of(data.train, data.tokenizer, fitting.unknown_words, seed)
+        counts_V = count_tokens(data.train, data.tokenizer)
+        rare = RareWords.of(data.train, data.tokenizer, counts_V, fitting.unknown_words, seed)
         return language_model_trainer(network, fitting, run_settings, data, precision, rare)
 
     return make

@@ -32,6 +32,7 @@ from rnnlm.lm.neural.training.language_modelling import (
     PerplexityValidation,
     RareWords,
     TextStreams,
+    count_tokens,
     expected_counts,
 )
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess, join, seed_of
@@ -124,9 +125,12 @@ def make_trainer(
     with memory_errors(device):
         shape = resolved.make(KINDS[resolved.values["model"]])
         settings = resolved.make(FittingSettings)
-        rare = RareWords.of(data.train, data.tokenizer, settings.unknown_words, run.seed)
-        counts_V = expected_counts(data.train, data.tokenizer, rare)
-        network = start_network(shape, data.tokenizer, device, weights, counts_V)
+
+        # The counts are those of this text: the tokenizer may come from another one.
+        counts_V = count_tokens(data.train, data.tokenizer)
+        rare = RareWords.of(data.train, data.tokenizer, counts_V, settings.unknown_words, run.seed)
+        expected_V = expected_counts(counts_V, rare)
+        network = start_network(shape, data.tokenizer, device, weights, expected_V)
 
         size = data.tokenizer.size
         words = size if shape.loss == "full" else min(size, shape.samples)

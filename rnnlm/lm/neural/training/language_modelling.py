@@ -207,13 +207,13 @@ class RareWords:
 
     @classmethod
     def of(
-        cls, text: EncodedText, tokenizer: Tokenizer, chance: float, seed: int
+        cls, text: EncodedText, tokenizer: Tokenizer, counts_V: np.ndarray, chance: float, seed: int
     ) -> "RareWords | None":
-        """Find the words of `text`; return None if none are to be read as `<unk>`: there is no such
-        symbol, or the text has it already, as one with a cut vocabulary does."""
+        """Find the words of `text`, whose `count_tokens` are `counts_V`; return None if none are to
+        be read as `<unk>`: there is no such symbol, or the text has it already, as one with a cut
+        vocabulary does."""
         if not chance or tokenizer.unk_id is None or not text.tokens:
             return None
-        counts_V = count_tokens(text, tokenizer)
         if counts_V[tokenizer.unk_id]:
             return None
 
@@ -228,16 +228,13 @@ class RareWords:
         return self.positions_M[random.random(len(self.positions_M)) < self.chance]
 
 
-def expected_counts(text: EncodedText, tokenizer: Tokenizer, rare: RareWords | None) -> np.ndarray:
-    """Return how often an epoch is expected to read each token of `text`, (V,) int64. rare: words
-    that it may read as `<unk>`; they keep their one time.
+def expected_counts(counts_V: np.ndarray, rare: RareWords | None) -> np.ndarray:
+    """Return how often an epoch is expected to read each token of a text with these counts, (V,)
+    int64. rare: words that it may read as `<unk>`; they keep their one time.
 
     Without them, `<unk>` would hardly ever be among the noise words of a sampled loss, and its
     probability would be left to chance.
     """
-    counts_V = tokenizer.counts_V
-    if counts_V is None:
-        counts_V = count_tokens(text, tokenizer)
     if rare is not None:
         counts_V = counts_V.copy()
         counts_V[rare.unk_id] += round(rare.chance * len(rare.positions_M))

@@ -10,7 +10,7 @@ from rnnlm.events import Checkpoint, Validated, never
 from rnnlm.lm.neural.settings import network_settings
 from rnnlm.lm.neural.training import ranks as ranks_module
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
-from rnnlm.lm.neural.training.language_modelling import RareWords
+from rnnlm.lm.neural.training.language_modelling import RareWords, count_tokens
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, open_group
 from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
 from rnnlm.lm.neural.training.step import SharedStep
@@ -40,7 +40,8 @@ def run_with(ranks, data, device):
     """Return the trainer after its run, and the events of the run."""
     torch.manual_seed(1)
     network = start_network(NETWORK, data.tokenizer, torch.device(device))
-    rare = RareWords.of(data.train, data.tokenizer, FITTING.unknown_words, RUN.seed)
+    counts_V = count_tokens(data.train, data.tokenizer)
+    rare = RareWords.of(data.train, data.tokenizer, counts_V, FITTING.unknown_words, RUN.seed)
     trainer = language_model_trainer(network, FITTING, RUN, data, "fp32", rare, ranks)
     with ranks.together():
         return trainer, list(trainer.train(never))

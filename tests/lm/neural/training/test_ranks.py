@@ -19,7 +19,7 @@ from rnnlm.lm.neural.settings import stored
 from rnnlm.lm.neural.training import ranks as ranks_module
 from rnnlm.lm.neural.training import state as state_module
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
-from rnnlm.lm.neural.training.language_modelling import RareWords
+from rnnlm.lm.neural.training.language_modelling import RareWords, count_tokens
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, ProcessGroup, join
 from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
 from rnnlm.lm.neural.training.step import SharedStep
@@ -109,7 +109,8 @@ def trainer_of(settings, ranks=SINGLE_PROCESS, budget="20steps", initial=None) -
     names = FittingSettings.__dataclass_fields__
     fitting = FittingSettings(**{name: settings[name] for name in settings if name in names})
     run_settings = RunSettings(budget=budget, seed=1, save_every="100000steps")
-    rare = RareWords.of(data.train, data.tokenizer, fitting.unknown_words, run_settings.seed)
+    counts_V = count_tokens(data.train, data.tokenizer)
+    rare = RareWords.of(data.train, data.tokenizer, counts_V, fitting.unknown_words, 1)
     shared = (network, fitting, run_settings, data, "fp32", rare)
     trainer = language_model_trainer(*shared, ranks, ROWS)
     if initial is not None:

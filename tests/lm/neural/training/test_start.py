@@ -66,6 +66,20 @@ def test_networks_expect_the_unknown_words_that_they_read(make_data, settings):
         assert float(output.expected_V[unknown] / output.expected_V[dog]) == expected
 
 
+def test_networks_expect_the_counts_of_their_own_text(make_data):
+    """Where the tokenizer comes from another text, the words unknown to it among them."""
+    data = make_data(["the cat sat"] * 50, ["the dog sat", "the bird sat", "the cat sat"] * 10)
+    own = data.valid
+    resolved = resolved_for(loss="sampled", samples=4)
+    output = fitting.make_trainer(resolved, dataclasses.replace(data, train=own)).network.output
+    counts_V = torch.from_numpy(np.bincount(own.ids, minlength=data.tokenizer.size))
+    expected_V = (counts_V + 0.5) / (counts_V + 0.5).sum()
+    torch.testing.assert_close(output.bias.detach().exp(), expected_V.float())
+    noise_V = output.expected_V / output.expected_V.sum()
+    torch.testing.assert_close(noise_V, expected_V.float())
+    assert counts_V[data.tokenizer.unk_id] == 20
+
+
 def test_a_network_exceeding_memory_is_an_error(make_data, sentences, monkeypatch):
     monkeypatch.setattr(fitting, "start_network", lambda *given: torch.empty(1 << 50))
     with pytest.raises(TrainingError, match="out of memory"):

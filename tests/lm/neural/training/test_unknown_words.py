@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.lm.neural.training.language_modelling import DeviceReader, RareWords, expected_counts
+from rnnlm.lm.neural.training.language_modelling import (
+    DeviceReader,
+    RareWords,
+    count_tokens,
+    expected_counts,
+)
 
 LINES = [*(["the cat sat on the mat", "the dog sat on the mat"] * 20), "a heron stood there"]
 ONCE = ("a", "heron", "stood", "there")
@@ -49,9 +54,10 @@ def test_texts_with_unknown_words_stay(make_data, tokenizer, lines):
     data = make_data(lines, **tokenizer)
     empty = dataclasses.replace(data.train, ids=data.train.ids[:0])
     for text in (data.train, empty):  # one without any has no rare words, either
-        rare = RareWords.of(text, data.tokenizer, 0.5, 1)
-        assert rare is None
-    counts_V = expected_counts(data.train, data.tokenizer, rare)
+        counts_V = count_tokens(text, data.tokenizer)
+        rare = RareWords.of(text, data.tokenizer, counts_V, 0.5, 1)
+        assert rare is None and expected_counts(counts_V, rare) is counts_V
+    counts_V = count_tokens(data.train, data.tokenizer)
     assert np.array_equal(counts_V, data.tokenizer.counts_V)
 
 
