@@ -14,9 +14,8 @@ from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.layers.kernels.choice import swap_update_gate
 from rnnlm.lm.neural.outputs.softmax import SoftmaxOutput
 from rnnlm.lm.neural.settings import GruCell, RecurrentModelSettings
+from rnnlm.lm.neural.shapes import NOISE
 from rnnlm.lm.neural.words import input_table
-
-_NOISE = {"keep_V", "alias_V"}  # buffers that only training reads
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def portable_network(
     for part, prefix in ((network.body, ""), (network.projection, "projection.")):
         weights |= {prefix + key: weight for key, weight in part.state_dict().items()}
     for key, weight in network.output.state_dict().items():
-        if key not in _NOISE:
+        if key not in NOISE:
             owner = "output" if key in ("weight", "bias") else "mixture"
             weights[f"{owner}.{key}"] = weight
     if settings.characters:

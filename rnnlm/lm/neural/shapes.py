@@ -26,6 +26,8 @@ from rnnlm.lm.neural.settings import (
 )
 
 INTEGERS = ("order_V", "starts_C", "parent_M", "alias_V")  # arrays of int32; others are float32
+# The last parts of the names of arrays that only training reads: to draw noise words from.
+NOISE = ("keep_V", "alias_V")
 
 
 def array_shapes(
@@ -180,7 +182,7 @@ def output(settings: NetworkSettings, size: int) -> dict[str, Size]:
     # The full softmax; sampled losses add an alias table.
     arrays = softmax(size, width, settings.is_tied)
     if settings.loss != "full":
-        arrays |= {"keep_V": (size,), "alias_V": (size,)}
+        arrays |= dict.fromkeys(NOISE, (size,))
     return arrays
 
 

@@ -26,6 +26,7 @@ from rnnlm.lm.neural.device import (
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import Network, make_network
 from rnnlm.lm.neural.settings import KINDS, NetworkSettings
+from rnnlm.lm.neural.shapes import NOISE
 from rnnlm.lm.neural.training import state
 from rnnlm.lm.neural.training.language_modelling import (
     CrossEntropy,
@@ -322,10 +323,15 @@ def start_network(
     counts_V: np.ndarray | None = None,
 ) -> Network:
     """Make a network on `device`, with random weights, which are drawn on the CPU so that they are
-    the same on every device; `initial` ones replace them. counts_V: as in make_network."""
+    the same on every device; `initial` ones replace them, but noise is drawn by `counts_V`, which
+    are as in make_network."""
     network = make_network(settings, tokenizer, counts_V)
     if initial is not None:
-        given = {name: torch.from_numpy(array) for name, array in initial.items()}
+        given = {
+            name: torch.from_numpy(array)
+            for name, array in initial.items()
+            if not name.endswith(NOISE)
+        }
         network.load_state_dict({**network.state_dict(), **given})
         network.prepare()
     return network.to(device)

@@ -71,13 +71,21 @@ def test_networks_expect_the_counts_of_their_own_text(make_data):
     data = make_data(["the cat sat"] * 50, ["the dog sat", "the bird sat", "the cat sat"] * 10)
     own = data.valid
     resolved = resolved_for(loss="sampled", samples=4)
-    output = fitting.make_trainer(resolved, dataclasses.replace(data, train=own)).network.output
+    first = fitting.make_trainer(resolved, data).network
+    data = dataclasses.replace(data, train=own)
+    output = fitting.make_trainer(resolved, data).network.output
     counts_V = torch.from_numpy(np.bincount(own.ids, minlength=data.tokenizer.size))
     expected_V = (counts_V + 0.5) / (counts_V + 0.5).sum()
     torch.testing.assert_close(output.bias.detach().exp(), expected_V.float())
     noise_V = output.expected_V / output.expected_V.sum()
     torch.testing.assert_close(noise_V, expected_V.float())
     assert counts_V[data.tokenizer.unk_id] == 20
+
+    # A network that goes on with another one's weights keeps its biases.
+    arrays = NeuralLanguageModel(first, data.tokenizer).to_arrays()
+    begun = fitting.make_trainer(resolved, data, arrays).network.output
+    assert torch.equal(begun.expected_V, output.expected_V)
+    assert torch.equal(begun.bias, first.output.bias)
 
 
 def test_a_network_exceeding_memory_is_an_error(make_data, sentences, monkeypatch):
