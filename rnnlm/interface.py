@@ -436,6 +436,8 @@ class Task(Protocol):
         reads_lines: Whether its data are just lines of text.
         offers: Further options of `rnnlm eval` and `rnnlm compare`: "confusions", ...
         compares_by: Settings of comparisons that have an effect.
+        extended_settings: Settings by which a network may have more than the model that it starts
+            from.
     """
 
     # ---- The names of its models and their uses.
@@ -463,7 +465,7 @@ class Task(Protocol):
         """Return the default recipe; None if there is none.
 
         Args:
-            model: Kind of model, if the user named one.
+            model: Kind of model, if the user named one, or one to start from.
             has_text: Whether the user named a text.
         """
         return None
@@ -489,6 +491,8 @@ class Task(Protocol):
         """
 
     # ---- Initial settings and weights of its models, and their parts besides weights.
+
+    extended_settings: ClassVar[frozenset[str]] = frozenset()
 
     def initial_settings(self, request: Any, kind: Any) -> list[tuple[str, str, dict[str, Any]]]:
         """Return the settings that a network takes from the models that it starts from: (option,

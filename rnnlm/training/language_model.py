@@ -1,14 +1,14 @@
 """Language modelling as a task: probabilities of text, read line by line."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import rnnlm.corpora as corpora
 from rnnlm.config import ResolvedSettings, ValidatedSettings
-from rnnlm.errors import UsageError, joined_message, keyword, notice
+from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.text.corpus import Given, Text
 from rnnlm.text.encoding import EncodedText
@@ -87,12 +87,33 @@ class LanguageModelling(BaseTask):
 
         return open_texts(request, resolved, kind, progress)
 
+    # Layers above those of the model are new.
+    extended_settings = frozenset({"layers", "layer_sizes", "connections"})
+
+    def initial_settings(
+        self, request: TrainingRequest, kind: "Kind"
+    ) -> list[tuple[str, str, dict[str, Any]]]:
+        """Return the structure of the network of `--init-from`. Nothing if it is of another kind:
+        `initial_weights` refuses it."""
+        from rnnlm.lm.base import loading
+        from rnnlm.lm.neural import settings as network_settings
+        from rnnlm.storage import model_folder
+
+        if request.init_from is None:
+            return []
+        manifest = model_folder.read_manifest(loading.find(request.init_from))
+        if manifest.model != kind.name or kind.name not in network_settings.KINDS:
+            return []
+        structure = network_settings.structure(network_settings.stored(manifest.settings))
+        return [("init_from", request.init_from, structure)]
+
     def initial_weights(
         self, request: TrainingRequest, kind: "Kind", resolved: ResolvedSettings, data: FittingData
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights of `--init-from`, if they fit. Of a network with fewer layers they are
         a part: the other layers start at random."""
         from rnnlm.lm.base import loading, stored_model
+        from rnnlm.lm.neural.shapes import NOISE
 
         if request.init_from is None:
             return None
@@ -106,7 +127,7 @@ class LanguageModelling(BaseTask):
         manifest, tokenizer, arrays = stored_model.load_arrays(loading.find(request.init_from))
         given_shapes = {name: tuple(array.shape) for name, array in arrays.items()}
         wanted = {name: shape for name, (_, shape) in shapes.items()}
-        names = sorted({*given_shapes, *wanted})
+        names = sorted(name for name in {*given_shapes, *wanted} if not name.endswith(NOISE))
         differing = [name for name in names if given_shapes.get(name) != wanted.get(name)]
         # Layers above those that are given are new: training layer by layer.
         depth = manifest.settings.get("layers")
@@ -114,16 +135,18 @@ class LanguageModelling(BaseTask):
         differing = [name for name in differing if name not in new]
         # Name the first difference, in the order in which a person would look for it: a difference
         # of kind also shows in the shapes.
-        why = ""
+        why = hint = ""
         if manifest.model != kind.name:
             why = f"it is of kind {manifest.model}, not {kind.name}"
+            hint = "use " + keyword("model", manifest.model)
         elif tokenizer.fingerprint != data.tokenizer.fingerprint:
             why = "its tokenizer differs"
+            hint = "use a text that is not prepared, and no other " + keyword("tokenizer_from")
         elif differing:
             name = differing[0]
             why = f"{name} has the shape {given_shapes.get(name)} there, {wanted.get(name)} here"
+            hint = "leave the settings of its layers out: they are copied"
         if why:
-            hint = _way_to_fit(request.init_from, manifest.settings, resolved)
             raise UsageError(
                 keyword("init_from") + f" {request.init_from}: its weights do not fit", why, hint
             )
@@ -240,18 +263,6 @@ def _named_texts(data: "Given | EncodedText") -> "Given | EncodedText":
     if isinstance(data, (list, tuple)):
         data = corpora.sources(data, "test", corpora.of_plain_text())
     return data
-
-
-def _way_to_fit(model: str, settings: Mapping[str, object], resolved: ResolvedSettings) -> str:
-    """Say how to start from a model of these settings. Its widths are named where they differ: they
-    may be those that a time has chosen, which nobody knows."""
-    widths = [
-        keyword(name, settings[name])
-        for name in ("embedding_size", "hidden_size")
-        if name in settings and settings[name] != resolved.values.get(name)
-    ]
-    such_as = " such as " + joined_message(" and ", widths) if widths else ""
-    return "use its settings" + such_as + ", and " + keyword("tokenizer_from", model)
 
 
 def _is_above(name: str, layers: int | None) -> bool:

@@ -58,7 +58,8 @@ class TrainingRequest:
         str | None, about("use the tokenizer of another model, or of hf:FOLDER", title="MODEL")
     ] = None
     init_from: Annotated[
-        str | None, about("start from the weights of another model", title="MODEL")
+        str | None,
+        about("start from another model: its weights, sizes and tokenizer", title="MODEL"),
     ] = None
     task: Annotated[
         str | None,

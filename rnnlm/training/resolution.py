@@ -89,7 +89,7 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     _check_names(layers, kind)
 
     resolved = resolve(kind.all_settings, layers, [field.name for field in fields(request)])
-    _check_inherited(resolved, inherited)
+    _check_inherited(resolved, inherited, task.extended_settings)
     return ResolvedRequest(recipe, kind, resolved)
 
 
@@ -140,6 +140,7 @@ def _recipe_for(request: TrainingRequest, chosen: list[SettingsLayer]) -> str | 
     if request.recipe:
         return None if request.recipe == recipes.NO_RECIPE else request.recipe
     task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
+    model = model or _model_to_start_from(request, task.name)
     return task.usual_recipe(model, not request.takes_bundled)
 
 
@@ -199,15 +200,15 @@ def _ignored_flags(flags: Mapping[str, Any], kind: registry.Kind) -> set[str]:
 
 @dataclass(frozen=True)
 class _Inherited:
-    """Settings that a task's network takes over from the language model that `option` names."""
+    """Settings that a network takes over from the language model that `option` names."""
 
     option: str
     layer: SettingsLayer
 
 
 def _model_to_start_from(request: TrainingRequest, task: str) -> str | None:
-    """Return the kind of the language model that a task's network starts from, if the task has
-    networks of that kind."""
+    """Return the kind of the language model that a network starts from, if the task has networks of
+    that kind."""
     name = request.init_from or request.init_encoder_from or request.init_decoder_from
     if name is None:
         return None
@@ -216,7 +217,7 @@ def _model_to_start_from(request: TrainingRequest, task: str) -> str | None:
 
 
 def _inherited_settings(request: TrainingRequest, kind: registry.Kind) -> list[_Inherited]:
-    """Return the settings that a task's network takes over from language models."""
+    """Return the settings that a network takes over from language models."""
     if not any(getattr(request, name) for name in STARTS):
         return []
     return [
@@ -225,13 +226,16 @@ def _inherited_settings(request: TrainingRequest, kind: registry.Kind) -> list[_
     ]
 
 
-def _check_inherited(resolved: ResolvedSettings, inherited: list[_Inherited]) -> None:
-    """Refuse settings that do not fit the weights to start from."""
+def _check_inherited(
+    resolved: ResolvedSettings, inherited: list[_Inherited], extended: frozenset[str]
+) -> None:
+    """Refuse settings that do not fit the weights to start from. extended: those by which a network
+    may have more."""
     origins = {source.layer.origin for source in inherited}
     for source in inherited:
         for name, value in source.layer.values.items():
             have = resolved.values[name]
-            if have == value:
+            if have == value or name in extended:
                 continue
             origin = resolved.origins[name]
             hint = f"leave {name} out: it is copied"

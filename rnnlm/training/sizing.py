@@ -165,8 +165,8 @@ def follow_budget(
         steps = budget.steps or base.rate_steps
 
     # The rule was measured for the recipe's optimizer, and layers of one width.
-    ruled_by = ("optimizer", "layer_sizes", "learning_rate")
-    if not resolved.free.issuperset(ruled_by):
+    has_one_width = resolved.values.get("layer_sizes", "") is None
+    if not (has_one_width and resolved.free.issuperset(("optimizer", "learning_rate"))):
         return resolved
     rate = rate_of(resolved.values, base.settings, steps / base.rate_steps)
     return resolved.with_layer("the width and the steps", {"learning_rate": rate})

@@ -110,7 +110,7 @@ def test_the_ineffective_way_to_start_is_reported(text, tmp_path):
     flags = {**SMALL, "budget": "1steps"}
     list(run(plan(TrainingRequest(text=("text.txt",), flags=flags, output=tmp_path / "first"))))
     write(tmp_path / "vectors.txt", "the 1 2 3 4 5 6\n")
-    again = {"init_from": "first", "tokenizer_from": "first"}
+    again = {"init_from": "first"}
     again["flags"] = {**flags, "init_range": 0.5, "embeddings": "vectors.txt"}
     told = "\n".join(notices_of(lambda: plan(TrainingRequest(text=("text.txt",), **again))))
     kept = "the weights come from `init_from` first, except in layers that it lacks"

@@ -666,6 +666,26 @@ def network_settings(model: str, /, **values: Any) -> NetworkSettings:
     return resolve([KINDS[model], *parts_of(model)], [layer]).make(KINDS[model])
 
 
+# Settings of a network by which it starts and trains, besides dropout and `init_...`.
+_OF_TRAINING = frozenset(
+    {"locked_dropout", "weight_drop", "activation_penalty", "temporal_penalty", "loss", "samples"}
+)
+
+
+def structure(settings: NetworkSettings) -> dict[str, Any]:
+    """Return the settings that say what a network computes, by which its weights fit another one:
+    all but those by which it starts and trains."""
+    values = dict(vars(settings))
+    if isinstance(settings, RecurrentSettings):
+        del values["cell"]
+        values |= settings.form
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in _OF_TRAINING and not name.startswith(("dropout_", "init_"))
+    }
+
+
 def stored(settings: Mapping[str, Any]) -> NetworkSettings:
     """Return the network settings that a model folder stores."""
     kind = settings.get("model")

@@ -206,8 +206,8 @@ def open_texts(
 
     # The tokenizer of a prepared text, a given one, or one made from the training text.
     tokenizer = text.tokenizer
-    if tokenizer is None and request.tokenizer_from:
-        tokenizer, resolved = _given_tokenizer(request.tokenizer_from, request, resolved)
+    if tokenizer is None and (request.tokenizer_from or request.init_from):
+        tokenizer, resolved = _given_tokenizer(request, resolved)
     elif tokenizer is None and resolved.values["split_punctuation"] == AUTO:
         new = tokenizers.decided(resolved.make(NewTokenizerSettings), text.blocks())
         found = {"split_punctuation": new.split_punctuation}
@@ -407,9 +407,12 @@ def _new_tokenizer(
 
 
 def _given_tokenizer(
-    source: str, request: TrainingRequest, resolved: ResolvedSettings
+    request: TrainingRequest, resolved: ResolvedSettings
 ) -> tuple[Tokenizer, ResolvedSettings]:
-    """Load the tokenizer of the model `source`. Return it, and the settings with its own."""
+    """Load the tokenizer that the request names, or the one of the model to start from. Return it,
+    and the settings with its own."""
+    option = "tokenizer_from" if request.tokenizer_from else "init_from"
+    source = getattr(request, option)
     tokenizer = loading.load_tokenizer(source)
-    brings, origin = keyword("tokenizer_from") + " has", f"tokenizer of {source}"
+    brings, origin = keyword(option) + " has", f"tokenizer of {source}"
     return tokenizer, _with_stored(tokenizer.to_settings(), resolved, brings, origin)
