@@ -84,7 +84,7 @@ def train(
         save_every: Interval between checkpoints: "5m" or "200steps". None: as in the recipe.
         overwrite: Replace the model in `output`.
         tokenizer_from: Model whose tokenizer to use.
-        init_from: Model whose weights to start from.
+        init_from: Model to start from: its weights, sizes and tokenizer.
         counts: For an n-gram model, a folder of counts from `rnnlm count` instead of a text.
         task: "language-model" (the default), "tagging", "classification" or "seq2seq".
         contextual: For taggers and classifiers, language models whose hidden states are additional
