@@ -21,9 +21,9 @@ OURS = {
 }  # fmt: skip
 
 
-def commands_shown(path: Path):
+def commands_shown(path: Path, nodes: list[ast.AST]):
     """Yield the values that an f-string of a module puts into a command."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes:
         if not isinstance(node, ast.JoinedStr):
             continue
         text = ""
@@ -37,10 +37,10 @@ def commands_shown(path: Path):
                 text += value
 
 
-def named_in_text(path: Path):
+def named_in_text(path: Path, nodes: list[ast.AST]):
     """Yield the texts of errors and notices that name a setting by themselves, and those that
     format a keyword, which the command line then cannot write as its option."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes:
         called = getattr(node, "func", None)
         name = getattr(called, "id", getattr(called, "attr", ""))
         if name == "notice" or name.endswith("Error"):
@@ -53,9 +53,9 @@ def named_in_text(path: Path):
 
 def test_names_in_shown_commands_are_quoted_and_messages_hold_the_settings_that_they_name():
     roots = [Path(rnnlm.__file__).parent, Path(rnnlm.cli.__file__).parent]
-    paths = [path for root in roots for path in root.rglob("*.py")]
-    assert [line for path in paths for line in commands_shown(path)] == []
-    assert [text for path in paths for text in named_in_text(path)] == []
+    for path in (path for root in roots for path in root.rglob("*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        assert [*commands_shown(path, nodes), *named_in_text(path, nodes)] == []
 
 
 def test_a_card_and_messages_quote_the_name_of_a_folder(here, rnnlm):

@@ -38,6 +38,7 @@ def test_its_files_are_those_of_its_config():
     assert {path.name for path in FOLDER.iterdir()} == {"config.json", "README.md", *manifest.files}
 
 
+@pytest.mark.soak
 def test_shipped_model_reaches_the_metrics_of_its_card(model):
     stated = model_folder.read_manifest(FOLDER).results["test"]
     found = evaluate(model, corpora.part("english", "test"))

@@ -94,7 +94,8 @@ PHASES = {  # where, and after how many steps
 
 
 @pytest.mark.parametrize("phase, number", [
-    ("steps", signal.SIGTERM), ("steps", signal.SIGHUP),
+    ("steps", signal.SIGHUP),
+    pytest.param("steps", signal.SIGTERM, marks=pytest.mark.soak),
     pytest.param("steps", signal.SIGINT, marks=pytest.mark.soak),
     ("validation", signal.SIGTERM), ("exact evaluation", signal.SIGINT),
     pytest.param("exact evaluation", signal.SIGTERM, marks=pytest.mark.soak),

@@ -165,7 +165,10 @@ def computed(kind):
     }[kind]
 
 
-@pytest.mark.parametrize("kind", ["a long line", "likely words", "next words", "a long prompt"])
+@pytest.mark.parametrize("kind", [
+    "a long line", "next words",
+    *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("likely words", "a long prompt")),
+])  # fmt: skip
 def test_pieces_are_short(kind):
     function = computed(kind)
     longest_piece(function)  # once, until everything is loaded
@@ -174,7 +177,9 @@ def test_pieces_are_short(kind):
     assert seconds < MOST_PIECE
 
 
-@pytest.mark.parametrize("task", ["tagging", "classification"])
+@pytest.mark.parametrize(
+    "task", [pytest.param("tagging", marks=pytest.mark.soak), "classification"]
+)
 def test_pieces_of_labelling_are_short(task, slot_tagger, classifier):
     if task == "tagging":
         model = rnnlm.load(slot_tagger.folder)

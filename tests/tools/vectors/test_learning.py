@@ -35,7 +35,9 @@ def test_rare_words_are_removed_before_taking_windows():
     assert stream.line_offsets.tolist() == [0, 2, 4, 6]
 
 
-@pytest.mark.parametrize("method", ["svd", "glove", "skipgram", "cbow"])
+@pytest.mark.parametrize(
+    "method", ["svd", pytest.param("glove", marks=pytest.mark.soak), "skipgram", "cbow"]
+)
 def test_planted_groups_are_found_reproducibly(method):
     settings = {
         "method": method,

@@ -58,6 +58,7 @@ def four(tmp_path, monkeypatch):
     return path
 
 
+@pytest.mark.soak
 def test_four_lines_are_learned(four, tmp_path):
     results = trained(four, tmp_path / "m", model="lstm", save_every="1000steps", **NARROW)
     assert results["ppl_token"] < WANTED[4]

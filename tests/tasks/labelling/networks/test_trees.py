@@ -132,7 +132,7 @@ def test_numbers_of_a_tree_of_three_words(composition, below, root):
     np.testing.assert_allclose(nodes_NBH.flatten().tolist(), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("batch_norm", [False, pytest.param(True, marks=pytest.mark.soak)])
 def test_a_tree_5000_deep_is_computed_and_learned_from(batch_norm):
     line = "(x (y a) " * 5000 + "(z b)" + ")" * 5000
     network, codec = make("matrix", hidden_size=2, batch_norm=batch_norm)
