@@ -436,8 +436,8 @@ class Task(Protocol):
         reads_lines: Whether its data are just lines of text.
         offers: Further options of `rnnlm eval` and `rnnlm compare`: "confusions", ...
         compares_by: Settings of comparisons that have an effect.
-        extended_settings: Settings by which a network may have more than the model that it starts
-            from.
+        extended_settings: Settings in which a network may differ from the model that it starts
+            from, as its further layers are new.
     """
 
     # ---- The names of its models and their uses.
@@ -465,7 +465,7 @@ class Task(Protocol):
         """Return the default recipe; None if there is none.
 
         Args:
-            model: Kind of model, if the user named one, or one to start from.
+            model: Kind of model that the user named, or of the model to start from; None: neither.
             has_text: Whether the user named a text.
         """
         return None

@@ -67,7 +67,8 @@ def train(
     Args:
         text: One or more files, or a text in memory (:class:`rnnlm.Corpus`). None: a bundled
             corpus.
-        model: Kind of model: "lstm" (the default), "gru", "rnn", "ngram" and others.
+        model: Kind of model: "lstm" (the default, or that of `init_from`), "gru", "rnn", "ngram"
+            and others.
         recipe: Name of a set of settings, which include the kind. None: the recipe for the kind and
             the task, if there is one.
         output: Folder of the model. None: ./checkpoints/TEXT-KIND.
@@ -84,7 +85,7 @@ def train(
         save_every: Interval between checkpoints: "5m" or "200steps". None: as in the recipe.
         overwrite: Replace the model in `output`.
         tokenizer_from: Model whose tokenizer to use.
-        init_from: Model to start from: its weights, sizes and tokenizer.
+        init_from: Model to start from: its kind, weights, sizes and tokenizer.
         counts: For an n-gram model, a folder of counts from `rnnlm count` instead of a text.
         task: "language-model" (the default), "tagging", "classification" or "seq2seq".
         contextual: For taggers and classifiers, language models whose hidden states are additional

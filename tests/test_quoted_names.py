@@ -2,6 +2,7 @@
 called."""
 
 import ast
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -53,9 +54,11 @@ def named_in_text(path: Path, nodes: list[ast.AST]):
 
 def test_names_in_shown_commands_are_quoted_and_messages_hold_the_settings_that_they_name():
     roots = [Path(rnnlm.__file__).parent, Path(rnnlm.cli.__file__).parent]
-    for path in (path for root in roots for path in root.rglob("*.py")):
+    faults = []
+    for path in itertools.chain.from_iterable(root.rglob("*.py") for root in roots):
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-        assert [*commands_shown(path, nodes), *named_in_text(path, nodes)] == []
+        faults += [*commands_shown(path, nodes), *named_in_text(path, nodes)]
+    assert faults == []
 
 
 def test_a_card_and_messages_quote_the_name_of_a_folder(here, rnnlm):

@@ -5,31 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm import registry
 from rnnlm.errors import UsageError, keyword
 from rnnlm.interface import Shapes, Tokenizer
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.lm.neural import settings as network_settings
-from rnnlm.lm.neural.settings import CELLS, HIGHWAY_BIAS, InputSettings, RecurrentSettings
-from rnnlm.storage import model_folder
-
-
-def settings_of(name: str, option: str) -> InputSettings:
-    """Return the settings of the neural language model called `name`, which `option` asks for."""
-    manifest = model_folder.read_manifest(loading.find(name))
-    if manifest.task != registry.LANGUAGE_MODEL:
-        raise UsageError(
-            keyword(option) + f" {name}: it is not a language model",
-            f"it is {registry.task(manifest.task).singular}",
-            "a task's network starts from a language model",
-        )
-    if not manifest.kind.trains_in_steps:
-        raise UsageError(
-            keyword(option)
-            + f" {name}: a model of kind {manifest.model} has no weights to start from",
-            hint="train one with " + keyword("model", "lstm"),
-        )
-    return network_settings.stored(manifest.settings)
+from rnnlm.lm.neural.settings import CELLS, HIGHWAY_BIAS, RecurrentSettings
+from rnnlm.training.start_models import settings_of
 
 
 def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> RecurrentSettings:
@@ -52,16 +33,9 @@ def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> Re
 
 def stack_settings(model_settings: RecurrentSettings) -> dict[str, Any]:
     """Return the settings of a stack of the same layers in a network of their kind."""
-    stack = {
-        "model": model_settings.model,
-        "layers": model_settings.layers,
-        "connections": model_settings.connections,
-        **model_settings.form,
-        "layer_sizes": model_settings.layer_sizes,
-    }
-    if not model_settings.layer_sizes:
-        stack["hidden_size"] = model_settings.hidden_size
-    return stack
+    names = {"model", "layers", "connections", "layer_sizes", "hidden_size", *model_settings.form}
+    values = network_settings.structure(model_settings)
+    return {name: value for name, value in values.items() if name in names}
 
 
 def arrays_of(name: str, option: str, tokenizer: Tokenizer) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """Language modelling as a task: probabilities of text, read line by line."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -69,6 +69,7 @@ class LanguageModelling(BaseTask):
     usual_corpus = "english"
     request_fields = frozenset({"init_from", "counts"})
     text_settings = (NewTokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
+    extended_settings = frozenset({"layers", "layer_sizes"})
 
     def usual_recipe(self, model: str | None, has_text: bool) -> str | None:
         """Return the recipe that is called like the model, or the default one."""
@@ -87,25 +88,32 @@ class LanguageModelling(BaseTask):
 
         return open_texts(request, resolved, kind, progress)
 
-    # Layers above those of the model are new.
-    extended_settings = frozenset({"layers", "layer_sizes", "connections"})
-
     def initial_settings(
         self, request: TrainingRequest, kind: "Kind"
     ) -> list[tuple[str, str, dict[str, Any]]]:
-        """Return the structure of the network of `--init-from`. Nothing if it is of another kind:
-        `initial_weights` refuses it."""
+        """Return the settings of the network of `--init-from`, and of its tokenizer."""
         from rnnlm.lm.base import loading
-        from rnnlm.lm.neural import settings as network_settings
-        from rnnlm.storage import model_folder
+        from rnnlm.lm.neural.settings import structure
+        from rnnlm.training.start_models import settings_of
 
-        if request.init_from is None:
+        name = request.init_from
+        if name is None:
             return []
-        manifest = model_folder.read_manifest(loading.find(request.init_from))
-        if manifest.model != kind.name or kind.name not in network_settings.KINDS:
-            return []
-        structure = network_settings.structure(network_settings.stored(manifest.settings))
-        return [("init_from", request.init_from, structure)]
+        model_settings = settings_of(name, "init_from")
+        if model_settings.model != kind.name:
+            raise UsageError(
+                keyword("init_from") + f" {name}: its weights do not fit",
+                f"it is of kind {model_settings.model}, not {kind.name}",
+                "leave " + keyword("model") + " and " + keyword("recipe") + " out",
+            )
+
+        # A network of one layer connects none.
+        values = structure(model_settings)
+        if values.get("layers") == 1:
+            values.pop("connections", None)
+        if request.tokenizer_from is None:
+            values |= loading.load_tokenizer(name).to_settings()
+        return [("init_from", name, values)]
 
     def initial_weights(
         self, request: TrainingRequest, kind: "Kind", resolved: ResolvedSettings, data: FittingData
@@ -113,38 +121,29 @@ class LanguageModelling(BaseTask):
         """Return the weights of `--init-from`, if they fit. Of a network with fewer layers they are
         a part: the other layers start at random."""
         from rnnlm.lm.base import loading, stored_model
-        from rnnlm.lm.neural.shapes import NOISE
+        from rnnlm.lm.neural.shapes import is_noise
 
         if request.init_from is None:
             return None
         shapes = kind.array_shapes(resolved.values, data.tokenizer)
-        if shapes is None:
-            raise UsageError(
-                keyword("init_from")
-                + f": a model of kind {kind.name} is made of counts and has no weights to start "
-                "from"
-            )
+        assert shapes is not None  # it is of the kind of a network
         manifest, tokenizer, arrays = stored_model.load_arrays(loading.find(request.init_from))
         given_shapes = {name: tuple(array.shape) for name, array in arrays.items()}
         wanted = {name: shape for name, (_, shape) in shapes.items()}
-        names = sorted(name for name in {*given_shapes, *wanted} if not name.endswith(NOISE))
+        names = sorted(name for name in {*given_shapes, *wanted} if not is_noise(name))
         differing = [name for name in names if given_shapes.get(name) != wanted.get(name)]
         # Layers above those that are given are new: training layer by layer.
         depth = manifest.settings.get("layers")
         new = [name for name in differing if name not in given_shapes and _is_above(name, depth)]
         differing = [name for name in differing if name not in new]
-        # Name the first difference, in the order in which a person would look for it: a difference
-        # of kind also shows in the shapes.
         why = hint = ""
-        if manifest.model != kind.name:
-            why = f"it is of kind {manifest.model}, not {kind.name}"
-            hint = "use " + keyword("model", manifest.model)
-        elif tokenizer.fingerprint != data.tokenizer.fingerprint:
+        if tokenizer.fingerprint != data.tokenizer.fingerprint:
             why = "its tokenizer differs"
-            hint = "use a text that is not prepared, and no other " + keyword("tokenizer_from")
+            hint = "leave " + keyword("tokenizer_from") + " out"
         elif differing:
             name = differing[0]
-            why = f"{name} has the shape {given_shapes.get(name)} there, {wanted.get(name)} here"
+            there, here = (_shape_of(name, shapes) for shapes in (given_shapes, wanted))
+            why = f"{name} {there} there, and {here} here"
             hint = "leave the settings of its layers out: they are copied"
         if why:
             raise UsageError(
@@ -263,6 +262,10 @@ def _named_texts(data: "Given | EncodedText") -> "Given | EncodedText":
     if isinstance(data, (list, tuple)):
         data = corpora.sources(data, "test", corpora.of_plain_text())
     return data
+
+
+def _shape_of(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return f"has the shape {shapes[name]}" if name in shapes else "is missing"
 
 
 def _is_above(name: str, layers: int | None) -> bool:

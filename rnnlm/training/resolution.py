@@ -1,5 +1,6 @@
 """Resolve the settings of a request to `train`."""
 
+import itertools
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -90,6 +91,8 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
 
     resolved = resolve(kind.all_settings, layers, [field.name for field in fields(request)])
     _check_inherited(resolved, inherited, task.extended_settings)
+    if request.recipe:
+        _notice_replaced(from_recipe, inherited)
     return ResolvedRequest(recipe, kind, resolved)
 
 
@@ -140,7 +143,10 @@ def _recipe_for(request: TrainingRequest, chosen: list[SettingsLayer]) -> str | 
     if request.recipe:
         return None if request.recipe == recipes.NO_RECIPE else request.recipe
     task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
-    model = model or _model_to_start_from(request, task.name)
+    # The recipe of the kind to start from, unless the default ones are of that kind.
+    started = _model_to_start_from(request, task.name)
+    if started != registry.USUAL_MODEL:
+        model = model or started
     return task.usual_recipe(model, not request.takes_bundled)
 
 
@@ -207,13 +213,14 @@ class _Inherited:
 
 
 def _model_to_start_from(request: TrainingRequest, task: str) -> str | None:
-    """Return the kind of the language model that a network starts from, if the task has networks of
-    that kind."""
+    """Return the kind of the language model that a network starts from, if it is a network and the
+    task has that kind, too."""
     name = request.init_from or request.init_encoder_from or request.init_decoder_from
     if name is None:
         return None
-    model = model_folder.read_manifest(loading.find(name)).model
-    return model if model in registry.kinds_of(task) else None
+    manifest = model_folder.read_manifest(loading.find(name))
+    is_network = manifest.kind.trains_in_steps and manifest.model in registry.kinds_of(task)
+    return manifest.model if is_network else None
 
 
 def _inherited_settings(request: TrainingRequest, kind: registry.Kind) -> list[_Inherited]:
@@ -229,8 +236,8 @@ def _inherited_settings(request: TrainingRequest, kind: registry.Kind) -> list[_
 def _check_inherited(
     resolved: ResolvedSettings, inherited: list[_Inherited], extended: frozenset[str]
 ) -> None:
-    """Refuse settings that do not fit the weights to start from. extended: those by which a network
-    may have more."""
+    """Refuse settings that do not fit the weights to start from. extended: those in which a network
+    may differ, as its further layers are new."""
     origins = {source.layer.origin for source in inherited}
     for source in inherited:
         for name, value in source.layer.values.items():
@@ -245,6 +252,21 @@ def _check_inherited(
                 source.option
             )
             raise UsageError(message, f"it is {as_text(value)} in the {source.layer.origin}", hint)
+
+
+def _notice_replaced(from_recipe: list[SettingsLayer], inherited: list[_Inherited]) -> None:
+    """Tell which settings of a recipe that somebody named the models to start from replace."""
+    for layer, source in itertools.product(from_recipe, inherited):
+        replaced = [
+            f"{name} = {as_text(value)}"
+            for name, value in layer.values.items()
+            if source.layer.values.get(name, value) != value
+        ]
+        if replaced:
+            notice(
+                f"without effect: {', '.join(replaced)}{within(layer.origin)}; the settings of the "
+                f"{source.layer.origin} count"
+            )
 
 
 # ---- Settings that a model of this kind does not have.
@@ -337,9 +359,11 @@ def request_of(text: Paths | None, request: dict[str, Any]) -> TrainingRequest:
     for name in _SEVERAL:
         paths = known.get(name)
         known[name] = () if paths is None else _paths(paths, name)
-    for name, convert in (("counts", os.fspath), ("recipe", os.fspath), ("output", Path)):
+    for name in ("counts", "recipe", "tokenizer_from", *STARTS):
         if known.get(name) is not None:
-            known[name] = convert(known[name])
+            known[name] = os.fspath(known[name])
+    if known.get("output") is not None:
+        known["output"] = Path(known["output"])
     return TrainingRequest(text=texts, flags=flags, **known)
 
 

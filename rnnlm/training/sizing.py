@@ -165,7 +165,8 @@ def follow_budget(
         steps = budget.steps or base.rate_steps
 
     # The rule was measured for the recipe's optimizer, and layers of one width.
-    has_one_width = resolved.values.get("layer_sizes", "") is None
+    values = resolved.values
+    has_one_width = "layer_sizes" in values and values["layer_sizes"] is None
     if not (has_one_width and resolved.free.issuperset(("optimizer", "learning_rate"))):
         return resolved
     rate = rate_of(resolved.values, base.settings, steps / base.rate_steps)

@@ -104,7 +104,7 @@ def test_a_finished_run_is_left_unchanged(texts, whole, monkeypatch):
 
 
 def test_a_run_from_other_weights_resumes_as_begun(texts, whole, tmp_path):
-    begun = {"init_from": str(whole), "tokenizer_from": str(whole)}
+    begun = {"init_from": str(whole)}
     cut_off_after(run(texts, tmp_path / "m", **begun), step=6)
     started, *_ = run(texts, tmp_path / "m", **begun)
     assert started.step == 6

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.errors import OutputError, RnnlmWarning, TrainingError, UsageError
+from rnnlm.errors import OutputError, TrainingError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.learning_curves import learning_curve
 from rnnlm.events import (
@@ -186,54 +186,6 @@ def test_settings_contradicting_the_borrowed_tokenizer_are_refused(text):
     match = "`tokenizer_from` has lowercase = False; True was requested"
     with pytest.raises(UsageError, match=match):
         plan(TrainingRequest(text=(str(text),), **asked))
-
-
-def test_training_continues_from_another_models_weights(text):
-    list(train(text, output="a", **SMALL))
-    still = {**SMALL, **WILD, "budget": "1steps", "learning_rate": 1e-30}
-    list(train(text, output="b", init_from="a", **still))
-    assert_equal(numbers("a"), numbers("b"))
-    assert model_folder.read_manifest(Path("b")).training["init_from"] == "a"
-
-    # A deeper network takes the layers of a shallower one.
-    still = {**SMALL, "layers": 3, "connections": "highway", "budget": "1steps"}
-    still |= {"learning_rate": 1e-30, "weight_decay": 0.0}
-    with pytest.warns(RnnlmWarning, match="above its 1, which are new: .*layers.1.*layers.2"):
-        list(train(text, output="c", init_from="a", **still))
-    first, second = numbers("a"), numbers("c")
-    assert_equal(first, {name: second[name] for name in first})
-    assert {name.split(".")[-3] for name in second.keys() - first} == {"layers", "highways"}
-    with pytest.raises(UsageError, match="its weights do not fit"):
-        list(train(text, output="d", init_from="c", layers=1, **SMALL))
-
-
-def test_a_run_takes_over_the_structure_of_the_model_it_starts_from(text):
-    """Its kind, sizes and tokenizer need not be named; how to train is the recipe's choice."""
-    first = {"model": "gru", "embedding_size": 5, "hidden_size": 7, "lowercase": True}
-    first |= {"reset_gate": "before", "dropout_output": 0.9, "loss": "full"}
-    list(train(text, output="a", budget="1steps", **first))
-    list(train(text, output="b", init_from="a", budget="1steps"))
-    a, b = rnnlm.load("a"), rnnlm.load("b")
-    assert b.tokenizer.fingerprint == a.tokenizer.fingerprint
-    a, b = (model_folder.read_manifest(Path(name)) for name in "ab")
-    assert b.model == b.training["recipe"] == "gru"
-    for name in ("embedding_size", "hidden_size", "reset_gate"):
-        assert b.settings[name] == a.settings[name]
-    assert b.settings["dropout_output"] != 0.9
-
-
-@pytest.mark.parametrize("difference, why", [
-    ({"hidden_size": 9}, "hidden_size = 9 does not fit `init_from`; it is 8 in the language model a"),
-    ({"lowercase": True}, "`init_from` has lowercase = False; True was requested"),
-    ({"model": "gru"}, "`init_from` a: its weights do not fit; it is of kind lstm, not gru"),
-    ({"layers": 2, "connections": "dense"}, "`init_from` a: its weights do not fit"),
-    ({"layers": 2, "layer_sizes": "9,8"}, "`init_from` a: its weights do not fit"),
-])  # fmt: skip
-def test_weights_that_do_not_fit_are_refused(text, difference, why):
-    list(train(text, output="a", **SMALL))
-    with pytest.raises(UsageError, match=why):
-        list(train(text, output="b", init_from="a", **{**SMALL, **difference}))
-    assert not model_folder.is_model(Path("b"))
 
 
 def test_a_requested_stop_saves_the_best_model(text):

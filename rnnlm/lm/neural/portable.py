@@ -14,7 +14,7 @@ from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.layers.kernels.choice import swap_update_gate
 from rnnlm.lm.neural.outputs.softmax import SoftmaxOutput
 from rnnlm.lm.neural.settings import GruCell, RecurrentModelSettings
-from rnnlm.lm.neural.shapes import NOISE
+from rnnlm.lm.neural.shapes import is_noise
 from rnnlm.lm.neural.words import input_table
 
 
@@ -88,7 +88,7 @@ def portable_network(
     for part, prefix in ((network.body, ""), (network.projection, "projection.")):
         weights |= {prefix + key: weight for key, weight in part.state_dict().items()}
     for key, weight in network.output.state_dict().items():
-        if key not in NOISE:
+        if not is_noise(key):
             owner = "output" if key in ("weight", "bias") else "mixture"
             weights[f"{owner}.{key}"] = weight
     if settings.characters:

@@ -666,19 +666,27 @@ def network_settings(model: str, /, **values: Any) -> NetworkSettings:
     return resolve([KINDS[model], *parts_of(model)], [layer]).make(KINDS[model])
 
 
-# Settings of a network by which it starts and trains, besides dropout and `init_...`.
+# Settings of training, which change no result of a trained network, besides dropout and `init_...`.
 _OF_TRAINING = frozenset(
     {"locked_dropout", "weight_drop", "activation_penalty", "temporal_penalty", "loss", "samples"}
 )
 
 
-def structure(settings: NetworkSettings) -> dict[str, Any]:
-    """Return the settings that say what a network computes, by which its weights fit another one:
-    all but those by which it starts and trains."""
+def structure(settings: InputSettings) -> dict[str, Any]:
+    """Return the settings that determine what a network computes: all but those of its
+    initialisation and training, and those without effect."""
     values = dict(vars(settings))
     if isinstance(settings, RecurrentSettings):
         del values["cell"]
         values |= settings.form
+        if settings.layer_sizes:
+            del values["hidden_size"]
+    is_mixture = False
+    if isinstance(settings, NetworkSettings):
+        values["tied"] = settings.is_tied
+        is_mixture = settings.output_layer == "mos"
+    if not (settings.has_word_vectors or is_mixture):
+        del values["embedding_size"]
     return {
         name: value
         for name, value in values.items()

@@ -26,8 +26,7 @@ from rnnlm.lm.neural.settings import (
 )
 
 INTEGERS = ("order_V", "starts_C", "parent_M", "alias_V")  # arrays of int32; others are float32
-# The last parts of the names of arrays that only training reads: to draw noise words from.
-NOISE = ("keep_V", "alias_V")
+NOISE = ("keep_V", "alias_V")  # arrays that only training reads, to draw noise words
 
 
 def array_shapes(
@@ -184,6 +183,11 @@ def output(settings: NetworkSettings, size: int) -> dict[str, Size]:
     if settings.loss != "full":
         arrays |= dict.fromkeys(NOISE, (size,))
     return arrays
+
+
+def is_noise(name: str) -> bool:
+    """Return whether the array of that name only serves to draw noise words."""
+    return name.rpartition(".")[2] in NOISE
 
 
 def softmax(size: int, width: int, tied: bool) -> dict[str, Size]:

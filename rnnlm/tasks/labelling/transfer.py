@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnlm import registry
 from rnnlm.config import ResolvedSettings
+from rnnlm.lm.neural.settings import structure
 from rnnlm.tasks.labelling.data import TaskData
 from rnnlm.tasks.labelling.settings import KINDS, RecurrentTaskSettings
 from rnnlm.tasks.labelling.shapes import array_shapes
@@ -19,10 +20,10 @@ from rnnlm.tasks.language_model_layers import (  # fmt: skip
     TakenLayers,
     arrays_of,
     recurrent_settings_of,
-    settings_of,
     stack_settings,
 )
 from rnnlm.training.request import TrainingRequest
+from rnnlm.training.start_models import settings_of
 
 INIT = "init_from"
 _OF_INPUT = ("embedding_size", "characters")
@@ -47,12 +48,11 @@ def settings(
     if request.init_from is None:
         return []
     model_settings = settings_of(request.init_from, INIT)
-    names = (*_OF_INPUT, *_OF_CHARACTERS.get(str(model_settings.characters), ()))
-    taken_over: dict[str, Any] = {name: getattr(model_settings, name) for name in names}
+    names = {*_OF_INPUT, *_OF_CHARACTERS.get(str(model_settings.characters), ())}
+    values = structure(model_settings)
+    taken_over = {name: value for name, value in values.items() if name in names}
     # The language model has a vector for each way to write a word.
     taken_over["lowercase_vectors"] = False
-    if not model_settings.has_word_vectors:
-        del taken_over["embedding_size"]
     if issubclass(KINDS[kind.task, kind.name], RecurrentTaskSettings):
         taken_over |= stack_settings(recurrent_settings_of(request.init_from, INIT, kind.name))
         taken_over["reads_boundary"] = True

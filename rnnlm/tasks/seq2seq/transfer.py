@@ -21,13 +21,13 @@ from rnnlm.tasks.language_model_layers import (  # fmt: skip
     TakenLayers,
     arrays_of,
     recurrent_settings_of,
-    settings_of,
     stack_settings,
 )
 from rnnlm.tasks.seq2seq.data import DECODER, ENCODER, PairCodec, PairTrainingData
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 from rnnlm.tasks.seq2seq.shapes import array_shapes
 from rnnlm.training.request import TrainingRequest
+from rnnlm.training.start_models import settings_of
 
 
 def settings(

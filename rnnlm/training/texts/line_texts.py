@@ -206,8 +206,9 @@ def open_texts(
 
     # The tokenizer of a prepared text, a given one, or one made from the training text.
     tokenizer = text.tokenizer
-    if tokenizer is None and (request.tokenizer_from or request.init_from):
-        tokenizer, resolved = _given_tokenizer(request, resolved)
+    option, source = _given(request)
+    if tokenizer is None and source:
+        tokenizer, resolved = _given_tokenizer(option, source, resolved)
     elif tokenizer is None and resolved.values["split_punctuation"] == AUTO:
         new = tokenizers.decided(resolved.make(NewTokenizerSettings), text.blocks())
         found = {"split_punctuation": new.split_punctuation}
@@ -217,6 +218,13 @@ def open_texts(
     tokenizer = text.tokenizer or tokenizer
     split = text.split(share, is_share_chosen(resolved))
     data = _encode(split, text, tokenizer, resolved, progress)
+
+    share_unknown = data.train.unknown_share
+    if source and share_unknown > MUCH_UNKNOWN:
+        notice(
+            f"{share_unknown:.0%} of the tokens of the training text are unknown to {source}: "
+            "without " + keyword(option) + " its vocabulary is that of the text"
+        )
 
     # The usual validation, if there is no text for it.
     valid_is = "none"
@@ -353,13 +361,13 @@ def _with_read(
         "prepared": ("a prepared text", "prepare"),
         "counted": ("a folder of counts", "count"),
     }[how]
-    if request.tokenizer_from:
-        given = loading.load_tokenizer(request.tokenizer_from)
+    option, source = _given(request)
+    if source:
+        given = loading.load_tokenizer(source)
         if given.fingerprint != tokenizer.fingerprint:
-            called = shlex.quote(str(request.tokenizer_from))
+            called = shlex.quote(str(source))
             raise UsageError(
-                keyword("tokenizer_from")
-                + f" names another tokenizer than {folder} was {how} with",
+                keyword(option) + f" names another tokenizer than {folder} was {how} with",
                 hint=f"rnnlm {command} TEXT --tokenizer-from {called}",
             )
 
@@ -406,13 +414,17 @@ def _new_tokenizer(
         raise
 
 
-def _given_tokenizer(
-    request: TrainingRequest, resolved: ResolvedSettings
-) -> tuple[Tokenizer, ResolvedSettings]:
-    """Load the tokenizer that the request names, or the one of the model to start from. Return it,
-    and the settings with its own."""
+def _given(request: TrainingRequest) -> tuple[str, str | None]:
+    """Return the option that names the model whose tokenizer is used, and that model."""
     option = "tokenizer_from" if request.tokenizer_from else "init_from"
-    source = getattr(request, option)
+    return option, getattr(request, option)
+
+
+def _given_tokenizer(
+    option: str, source: str, resolved: ResolvedSettings
+) -> tuple[Tokenizer, ResolvedSettings]:
+    """Load the tokenizer of the model `source`, which `option` names. Return it, and the settings
+    with its own."""
     tokenizer = loading.load_tokenizer(source)
     brings, origin = keyword(option) + " has", f"tokenizer of {source}"
     return tokenizer, _with_stored(tokenizer.to_settings(), resolved, brings, origin)

@@ -26,7 +26,7 @@ from rnnlm.lm.neural.device import (
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import Network, make_network
 from rnnlm.lm.neural.settings import KINDS, NetworkSettings
-from rnnlm.lm.neural.shapes import NOISE
+from rnnlm.lm.neural.shapes import is_noise
 from rnnlm.lm.neural.training import state
 from rnnlm.lm.neural.training.language_modelling import (
     CrossEntropy,
@@ -130,8 +130,8 @@ def make_trainer(
         # The counts are those of this text: the tokenizer may come from another one.
         counts_V = count_tokens(data.train, data.tokenizer)
         rare = RareWords.of(data.train, data.tokenizer, counts_V, settings.unknown_words, run.seed)
-        expected_V = expected_counts(counts_V, rare)
-        network = start_network(shape, data.tokenizer, device, weights, expected_V)
+        read_V = expected_counts(counts_V, rare)
+        network = start_network(shape, data.tokenizer, device, weights, read_V)
 
         size = data.tokenizer.size
         words = size if shape.loss == "full" else min(size, shape.samples)
@@ -323,14 +323,12 @@ def start_network(
     counts_V: np.ndarray | None = None,
 ) -> Network:
     """Make a network on `device`, with random weights, which are drawn on the CPU so that they are
-    the same on every device; `initial` ones replace them, but noise is drawn by `counts_V`, which
-    are as in make_network."""
+    the same on every device; `initial` ones replace them. Noise words are drawn by `counts_V`,
+    which are as in make_network."""
     network = make_network(settings, tokenizer, counts_V)
     if initial is not None:
         given = {
-            name: torch.from_numpy(array)
-            for name, array in initial.items()
-            if not name.endswith(NOISE)
+            name: torch.from_numpy(array) for name, array in initial.items() if not is_noise(name)
         }
         network.load_state_dict({**network.state_dict(), **given})
         network.prepare()

@@ -209,9 +209,9 @@ class RareWords:
     def of(
         cls, text: EncodedText, tokenizer: Tokenizer, counts_V: np.ndarray, chance: float, seed: int
     ) -> "RareWords | None":
-        """Find the words of `text`, whose `count_tokens` are `counts_V`; return None if none are to
-        be read as `<unk>`: there is no such symbol, or the text has it already, as one with a cut
-        vocabulary does."""
+        """Find the words of `text`; return None if none are to be read as `<unk>`: there is no such
+        symbol, or the text has it already, as one with a cut vocabulary does. counts_V: from
+        :func:`count_tokens`."""
         if not chance or tokenizer.unk_id is None or not text.tokens:
             return None
         if counts_V[tokenizer.unk_id]:

@@ -43,7 +43,9 @@ def test_contrastive_noise_follows_the_unigram_and_starts_normalised():
     torch.testing.assert_close(layer.bias.exp().sum(), torch.tensor(1.0))
 
 
-@pytest.mark.parametrize("samples", [1, 40, 49])
+@pytest.mark.parametrize(
+    "samples", [1, 40, 49, *(pytest.param(few, marks=pytest.mark.soak) for few in (4, 48))]
+)
 def test_sampled_words_are_distinct_with_expected_frequency(samples):
     layer = ready(SampledSoftmax(50, 6, False, samples), counts_of(50))
     with Operations() as operations:

@@ -81,7 +81,7 @@ def test_networks_expect_the_counts_of_their_own_text(make_data):
     torch.testing.assert_close(noise_V, expected_V.float())
     assert counts_V[data.tokenizer.unk_id] == 20
 
-    # A network that goes on with another one's weights keeps its biases.
+    # A network that starts from another one keeps the biases that it was given.
     arrays = NeuralLanguageModel(first, data.tokenizer).to_arrays()
     begun = fitting.make_trainer(resolved, data, arrays).network.output
     assert torch.equal(begun.expected_V, output.expected_V)
