@@ -117,6 +117,8 @@ def test_what_replaces_a_recipe_or_a_vocabulary_is_told(text):
     text.write_text("zebras quag unicorns\n" * 99)
     told = "\n".join(notices_of(planned))
     assert "75% of the tokens of the training text are unknown to a: without `init_from`" in told
+    told = "\n".join(notices_of(lambda: planned(tokenizer_from="a")))
+    assert "unknown to a" not in told
 
 
 def test_paths_name_models(text):

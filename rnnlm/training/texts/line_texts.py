@@ -219,11 +219,12 @@ def open_texts(
     split = text.split(share, is_share_chosen(resolved))
     data = _encode(split, text, tokenizer, resolved, progress)
 
+    # A vocabulary that nobody asked for may know little of the text.
     share_unknown = data.train.unknown_share
-    if source and share_unknown > MUCH_UNKNOWN:
+    if source and option == "init_from" and share_unknown > MUCH_UNKNOWN:
         notice(
             f"{share_unknown:.0%} of the tokens of the training text are unknown to {source}: "
-            "without " + keyword(option) + " its vocabulary is that of the text"
+            "without " + keyword(option) + " the model has the vocabulary of the text"
         )
 
     # The usual validation, if there is no text for it.
