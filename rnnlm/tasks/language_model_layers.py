@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import UsageError, keyword
-from rnnlm.interface import Shapes, Tokenizer
-from rnnlm.lm.base import loading, stored_model
+from rnnlm.interface import Shapes
 from rnnlm.lm.neural import settings as network_settings
 from rnnlm.lm.neural.settings import CELLS, HIGHWAY_BIAS, RecurrentSettings
 from rnnlm.training.start_models import settings_of
@@ -36,19 +35,6 @@ def stack_settings(model_settings: RecurrentSettings) -> dict[str, Any]:
     names = {"model", "layers", "connections", "layer_sizes", "hidden_size", *model_settings.form}
     values = network_settings.structure(model_settings)
     return {name: value for name, value in values.items() if name in names}
-
-
-def arrays_of(name: str, option: str, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
-    """Return the weights of the language model that `option` names, which has to have the given
-    tokenizer."""
-    _, model_tokenizer, arrays = stored_model.load_arrays(loading.find(name))
-    if model_tokenizer.fingerprint != tokenizer.fingerprint:
-        raise UsageError(
-            keyword(option) + f" {name}: its weights do not fit",
-            "its tokenizer differs",
-            "leave out " + keyword("tokenizer_from") + f", or name {name}",
-        )
-    return arrays
 
 
 @dataclass(frozen=True)

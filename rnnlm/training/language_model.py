@@ -120,39 +120,37 @@ class LanguageModelling(BaseTask):
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights of `--init-from`, if they fit. Of a network with fewer layers they are
         a part: the other layers start at random."""
-        from rnnlm.lm.base import loading, stored_model
         from rnnlm.lm.neural.shapes import is_noise
+        from rnnlm.training.start_models import arrays_of, settings_of
 
-        if request.init_from is None:
+        name = request.init_from
+        if name is None:
             return None
+
+        # Compare the shapes, except of noise: it is drawn by the text of this run.
+        arrays = arrays_of(name, "init_from", data.tokenizer)
         shapes = kind.array_shapes(resolved.values, data.tokenizer)
         assert shapes is not None  # it is of the kind of a network
-        manifest, tokenizer, arrays = stored_model.load_arrays(loading.find(request.init_from))
-        given_shapes = {name: tuple(array.shape) for name, array in arrays.items()}
-        wanted = {name: shape for name, (_, shape) in shapes.items()}
-        names = sorted(name for name in {*given_shapes, *wanted} if not is_noise(name))
-        differing = [name for name in names if given_shapes.get(name) != wanted.get(name)]
+        given_shapes = {key: tuple(array.shape) for key, array in arrays.items()}
+        wanted = {key: shape for key, (_, shape) in shapes.items()}
+        keys = sorted(key for key in {*given_shapes, *wanted} if not is_noise(key))
+        differing = [key for key in keys if given_shapes.get(key) != wanted.get(key)]
+
         # Layers above those that are given are new: training layer by layer.
-        depth = manifest.settings.get("layers")
-        new = [name for name in differing if name not in given_shapes and _is_above(name, depth)]
-        differing = [name for name in differing if name not in new]
-        why = hint = ""
-        if tokenizer.fingerprint != data.tokenizer.fingerprint:
-            why = "its tokenizer differs"
-            hint = "leave " + keyword("tokenizer_from") + " out"
-        elif differing:
-            name = differing[0]
-            there, here = (_shape_of(name, shapes) for shapes in (given_shapes, wanted))
-            why = f"{name} {there} there, and {here} here"
-            hint = "leave the settings of its layers out: they are copied"
-        if why:
+        depth = vars(settings_of(name, "init_from")).get("layers")
+        new = [key for key in differing if key not in given_shapes and _is_above(key, depth)]
+        differing = [key for key in differing if key not in new]
+        if differing:
+            there, here = (_shape_of(differing[0], shapes) for shapes in (given_shapes, wanted))
             raise UsageError(
-                keyword("init_from") + f" {request.init_from}: its weights do not fit", why, hint
+                keyword("init_from") + f" {name}: its weights do not fit",
+                f"{differing[0]} {there} there, and {here} here",
+                "leave the settings of its layers out: they are copied",
             )
         if new:
             notice(
                 keyword("init_from")
-                + f" {request.init_from}: its weights are taken for all but the layers above "
+                + f" {name}: its weights are taken for all but the layers above "
                 f"its {depth}, which are new: {', '.join(new)}"
             )
         return arrays

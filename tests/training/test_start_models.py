@@ -84,7 +84,7 @@ def test_weights_fit_where_they_mean_the_same(text, first, given):
     ({}, {"layers": 2, "layer_sizes": "9,8"}, "weights do not fit; .* has the shape"),
     ({"layers": 2}, {"layers": 1}, "weights do not fit; .* has the shape .* is missing here"),
     ({"layers": 2}, {"connections": "residual"}, "connections = residual does not fit `init_from`"),
-    ({}, {"tokenizer_from": "u"}, "weights do not fit; its tokenizer differs; leave `tokenizer_fr"),
+    ({}, {"tokenizer_from": "u"}, "weights do not fit; its tokenizer differs; leave out `tokeni"),
     ({}, {"init_from": "u"}, "`init_from` u: a model of kind unigram has no weights to start from"),
     ({"task": "tagging"}, {}, "`init_from` a: it is not a language model; it is a tagger; name a"),
 ], ids=str)  # fmt: skip
@@ -99,6 +99,7 @@ def test_weights_that_do_not_fit_are_refused(text, first, given, why):
         list(train(text, output="a", **{**ONE, **first}))
     with pytest.raises(UsageError, match=why):
         planned(**given)
+    assert not Path("checkpoints").exists()
 
 
 def test_a_text_prepared_with_another_tokenizer_is_refused(text):

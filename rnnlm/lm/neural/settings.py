@@ -676,17 +676,22 @@ def structure(settings: InputSettings) -> dict[str, Any]:
     """Return the settings that determine what a network computes: all but those of its
     initialisation and training, and those without effect."""
     values = dict(vars(settings))
+
+    # The form of the cells, and the width of layers that have no widths of their own.
     if isinstance(settings, RecurrentSettings):
         del values["cell"]
         values |= settings.form
         if settings.layer_sizes:
             del values["hidden_size"]
-    is_mixture = False
+
+    # The output layer. Vectors of a mixture of softmaxes are as wide as those of words.
+    has_vectors = settings.has_word_vectors
     if isinstance(settings, NetworkSettings):
         values["tied"] = settings.is_tied
-        is_mixture = settings.output_layer == "mos"
-    if not (settings.has_word_vectors or is_mixture):
+        has_vectors = has_vectors or settings.output_layer == "mos"
+    if not has_vectors:
         del values["embedding_size"]
+
     return {
         name: value
         for name, value in values.items()

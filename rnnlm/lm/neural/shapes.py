@@ -29,6 +29,11 @@ INTEGERS = ("order_V", "starts_C", "parent_M", "alias_V")  # arrays of int32; ot
 NOISE = ("keep_V", "alias_V")  # arrays that only training reads, to draw noise words
 
 
+def is_noise(name: str) -> bool:
+    """Return whether the array of that name only serves to draw noise words."""
+    return name.rpartition(".")[2] in NOISE
+
+
 def array_shapes(
     settings: Mapping[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None
 ) -> Shapes:
@@ -183,11 +188,6 @@ def output(settings: NetworkSettings, size: int) -> dict[str, Size]:
     if settings.loss != "full":
         arrays |= dict.fromkeys(NOISE, (size,))
     return arrays
-
-
-def is_noise(name: str) -> bool:
-    """Return whether the array of that name only serves to draw noise words."""
-    return name.rpartition(".")[2] in NOISE
 
 
 def softmax(size: int, width: int, tied: bool) -> dict[str, Size]:

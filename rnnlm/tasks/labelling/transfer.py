@@ -18,12 +18,11 @@ from rnnlm.tasks.labelling.settings import KINDS, RecurrentTaskSettings
 from rnnlm.tasks.labelling.shapes import array_shapes
 from rnnlm.tasks.language_model_layers import (  # fmt: skip
     TakenLayers,
-    arrays_of,
     recurrent_settings_of,
     stack_settings,
 )
 from rnnlm.training.request import TrainingRequest
-from rnnlm.training.start_models import settings_of
+from rnnlm.training.start_models import arrays_of, settings_of
 
 INIT = "init_from"
 _OF_INPUT = ("embedding_size", "characters")

@@ -19,7 +19,6 @@ from rnnlm.interface import Shapes
 from rnnlm.lm.neural.settings import NetworkSettings, RecurrentSettings
 from rnnlm.tasks.language_model_layers import (  # fmt: skip
     TakenLayers,
-    arrays_of,
     recurrent_settings_of,
     stack_settings,
 )
@@ -27,7 +26,7 @@ from rnnlm.tasks.seq2seq.data import DECODER, ENCODER, PairCodec, PairTrainingDa
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 from rnnlm.tasks.seq2seq.shapes import array_shapes
 from rnnlm.training.request import TrainingRequest
-from rnnlm.training.start_models import settings_of
+from rnnlm.training.start_models import arrays_of, settings_of
 
 
 def settings(

@@ -366,7 +366,7 @@ def _with_read(
     if source:
         given = loading.load_tokenizer(source)
         if given.fingerprint != tokenizer.fingerprint:
-            called = shlex.quote(str(source))
+            called = shlex.quote(source)
             raise UsageError(
                 keyword(option) + f" names another tokenizer than {folder} was {how} with",
                 hint=f"rnnlm {command} TEXT --tokenizer-from {called}",
