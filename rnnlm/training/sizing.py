@@ -5,7 +5,7 @@ The default recipes are made for the words of a text of some megabytes. The tabl
 the numbers of :func:`rate_of` were measured; docs/recipes.md has the runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,9 @@ from rnnlm.training.request import FittingData, TrainingRequest
 
 # Up to so many words or characters, the full softmax costs no more than the sampled one.
 FULL_SOFTMAX_SIZE = 2000
-# A rate is the recipe's, times the inverse ratio of the widths, and of the steps where a run has
-# fewer than the recipe, to these powers.
-POWER_OF_WIDTH, POWER_OF_STEPS, HIGHEST_RATE = 0.5, 0.25, 0.02
+# A rate is the recipe's, times the ratio of the rows of a batch, the inverse ratio of the widths,
+# and that of the steps where a run has fewer than the recipe, to these powers.
+POWER_OF_ROWS, POWER_OF_WIDTH, POWER_OF_STEPS, HIGHEST_RATE = 0.5, 0.5, 0.25, 0.02
 PROBE_SECONDS = 3.0
 OF_BUDGET = "the time of the run"  # origin of what it chooses
 _WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
@@ -81,8 +81,11 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
 )
 # From so many passes on, counted alike, windows are longer towards the end.
 LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.25}
+# Below so many passes, counted alike, a batch has more rows, as long as these make training faster
+# by this factor. In more passes, the noise of few rows keeps a network from learning by heart.
+MORE_ROWS_BELOW, MORE_ROWS, LEAST_GAIN = 15.0, (32, 48), 1.1
 # Every setting that the time of a run may choose.
-CHOSEN_BY_TIME = frozenset({"hidden_size", "embedding_size"}).union(
+CHOSEN_BY_TIME = frozenset({"hidden_size", "embedding_size", "batch_rows"}).union(
     LONG_WINDOWS, *(values for _, values in REGULARISATION)
 )
 
@@ -113,14 +116,21 @@ def windows_for(passes: float) -> dict[str, Any]:
     return LONG_WINDOWS if passes >= LONG_WINDOWS_FROM else {}
 
 
-def rate_of(settings: Mapping[str, Any], usual: Mapping[str, Any], ratio: float) -> float:
+def rate_of(
+    settings: Mapping[str, Any], usual: Mapping[str, Any], ratio: float, processes: int = 1
+) -> float:
     """Return the learning rate of a network with these settings.
 
+    With the square root of the rows of a batch, steps of Adam have the same noise (Malladi et al.
+    2022, On the SDEs and Scaling Rules for Adaptive Gradient Algorithms).
+
     usual: the recipe's settings. ratio: steps of the run, relative to the steps that the recipe's
-    rate is for.
+    rate is for. processes: how many share a step, each with rows of its own.
     """
+    row_ratio = settings["batch_rows"] * processes / usual["batch_rows"]
     width_ratio = settings["hidden_size"] / usual["hidden_size"]
-    factor = width_ratio**-POWER_OF_WIDTH * min(ratio, 1.0) ** -POWER_OF_STEPS
+    factor = row_ratio**POWER_OF_ROWS * width_ratio**-POWER_OF_WIDTH
+    factor *= min(ratio, 1.0) ** -POWER_OF_STEPS
     return round(min(HIGHEST_RATE, usual["learning_rate"] * factor), 5)
 
 
@@ -150,26 +160,23 @@ def follow_budget(
         return resolved
     budget = Budget.parse(resolved.values["budget"])
     processes = current_rank().count
-    step_tokens = resolved.values["batch_rows"] * resolved.values["bptt_tokens"] * processes
 
     # A recipe that somebody names, a network that another starts, the runs of a grid and the ranks
     # of one run keep their size.
     is_named = bool(request.recipe or request.from_file or request.init_from)
     is_alone = not request.extra_layers and processes == 1
+    tokens = budget.epochs * data.train.tokens if budget.epochs else None
     if budget.seconds and is_alone and not is_named:
         resolved, tokens = _sized_for(budget.seconds, kind, resolved, data)
-        steps = tokens / step_tokens
-    elif budget.epochs:
-        steps = budget.epochs * data.train.tokens / step_tokens
-    else:
-        steps = budget.steps or base.rate_steps
+    step_tokens = resolved.values["batch_rows"] * resolved.values["bptt_tokens"] * processes
+    steps = tokens / step_tokens if tokens else budget.steps or base.rate_steps
 
     # The rule was measured for the recipe's optimizer, and layers of one width.
     values = resolved.values
     has_one_width = "layer_sizes" in values and values["layer_sizes"] is None
     if not (has_one_width and resolved.free.issuperset(("optimizer", "learning_rate"))):
         return resolved
-    rate = rate_of(resolved.values, base.settings, steps / base.rate_steps)
+    rate = rate_of(values, base.settings, steps / base.rate_steps, processes)
     return resolved.with_layer("the width and the steps", {"learning_rate": rate})
 
 
@@ -191,13 +198,20 @@ def _sized_for(
         values = widths_for(tokens, data.train.tokens)
         tokens = tokens_of(resolved.with_layer(OF_BUDGET, values))
 
-    # How often it then reads the text decides on dropout and windows.
+    # How often it then reads the text, and whether it does so faster with more rows in a batch,
+    # decide on the rows.
     width = values.get("hidden_size", resolved.values["hidden_size"])
     if resolved.values["layer_sizes"]:
         width = max(sizes(resolved.values["layer_sizes"]))
     passes = passes_of(tokens, data.train.tokens, width)
+    are_windows_free = resolved.free.issuperset(_WINDOWS)
+    if are_windows_free and passes < MORE_ROWS_BELOW:
+        values, tokens = _with_more_rows(tokens_of, resolved, values, tokens)
+
+    # The passes with these rows decide on dropout and long windows.
+    passes = passes_of(tokens, data.train.tokens, width)
     values |= regularisation_for(passes)
-    if resolved.free.issuperset(_WINDOWS):
+    if are_windows_free:
         values |= windows_for(passes)
 
     # What somebody sets stays.
@@ -209,3 +223,20 @@ def _sized_for(
         + (f", so: {as_set} (what you set stays)" if chosen else "")
     )
     return resolved.with_layer(OF_BUDGET, chosen), tokens
+
+
+def _with_more_rows(
+    tokens_of: Callable[[ResolvedSettings], float],
+    resolved: ResolvedSettings,
+    values: dict[str, Any],
+    tokens: float,
+) -> tuple[dict[str, Any], float]:
+    """Return the chosen values with the rows of a batch that make training fastest, and the tokens
+    that a run then reads. tokens: those without; tokens_of: measures them."""
+    for rows in MORE_ROWS:
+        more = {**values, "batch_rows": rows}
+        tokens_of_more = tokens_of(resolved.with_layer(OF_BUDGET, more))
+        if tokens_of_more < LEAST_GAIN * tokens:
+            break
+        values, tokens = more, tokens_of_more
+    return values, tokens

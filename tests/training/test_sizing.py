@@ -93,12 +93,21 @@ def test_every_choice_has_settings_of_the_default_recipes(model):
 
 
 def test_the_rate_falls_with_the_width_and_rises_in_short_runs():
-    usual = {"hidden_size": 400, "learning_rate": 0.01}
+    usual = {"hidden_size": 400, "batch_rows": 20, "learning_rate": 0.01}
     assert rate_of(usual, usual, ratio=1.0) == 0.01
-    assert rate_of({"hidden_size": 1600}, usual, ratio=1.0) == 0.005
+    assert rate_of({**usual, "hidden_size": 1600}, usual, ratio=1.0) == 0.005
     assert rate_of(usual, usual, ratio=1 / 16) == 0.02
     assert rate_of(usual, usual, ratio=16.0) == 0.01
-    assert rate_of({"hidden_size": 4}, usual, ratio=1.0) == 0.02  # no more than that
+    assert rate_of({**usual, "hidden_size": 4}, usual, ratio=1.0) == 0.02  # no more than that
+
+
+def test_the_rate_grows_with_the_rows_of_a_step_in_all_processes():
+    usual = {"hidden_size": 400, "batch_rows": 20, "learning_rate": 0.01}
+    assert rate_of({**usual, "batch_rows": 5}, usual, ratio=1.0) == 0.005
+    of_one = rate_of({**usual, "batch_rows": 40}, usual, ratio=1.0)
+    assert (
+        of_one == rate_of(usual, usual, ratio=1.0, processes=2) == pytest.approx(0.0141, abs=1e-4)
+    )
 
 
 def test_a_budget_in_time_chooses_what_nobody_sets(text):
@@ -128,6 +137,34 @@ def test_the_speed_of_the_chosen_network_is_measured(text, monkeypatch):
         settled(text, budget="100s")
     with pytest.warns(RnnlmWarning, match="100s is time for about 7,000 tokens"):
         settled(text, budget="100s", hidden_size=8)
+
+
+# Tokens a second by the rows of a batch, and the rows chosen for 100 s on 24,000 tokens.
+@pytest.mark.parametrize("speeds, rows", [
+    ({20: 100.0, 32: 120.0, 48: 140.0}, 48),
+    ({20: 100.0, 32: 120.0, 48: 125.0}, 32),
+    ({20: 100.0, 32: 105.0, 48: 140.0}, None),  # 48 rows alone are not tried
+    ({20: 5000.0, 32: 9000.0, 48: 9000.0}, None),  # so many passes that noise helps
+])  # fmt: skip
+def test_a_batch_has_more_rows_where_they_are_faster_in_few_passes(text, monkeypatch, speeds, rows):
+    text.write_text(
+        "\n".join(["the goats saw lamps near the mill"] * 3000) + "\n", encoding="utf-8"
+    )
+
+    def speed(resolved, data, seconds):
+        return speeds[resolved.values["batch_rows"]]
+
+    monkeypatch.setattr("rnnlm.lm.neural.training.fitting.tokens_per_second", speed)
+    flags = {"device": "cpu", "threads": 1, "budget": "100s"}
+    said = f"is time for about {speeds[rows or 20] * 100:,.0f} tokens"
+    with pytest.warns(RnnlmWarning, match=said):
+        resolved = dry_plan(TrainingRequest((str(text),), flags=flags)).resolved
+    assert resolved.values["batch_rows"] == (rows or 20)
+    assert ("batch_rows" in of_budget(resolved.origins)) == (rows is not None)
+
+    # Who sets one of the windows' settings has set them all.
+    flags |= {"bptt_tokens": 30}
+    assert dry_plan(TrainingRequest((str(text),), flags=flags)).resolved.values["batch_rows"] == 20
 
 
 def test_layers_of_their_own_widths_count_by_the_widest(text, monkeypatch):
