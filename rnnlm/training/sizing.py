@@ -1,5 +1,5 @@
-"""Set what depends on the vocabulary, on the time that a run has and on the width of its network,
-where it is not set.
+"""Set what depends on the vocabulary, on the time that a run has, on the width of its network and
+on the rows of a batch, where it is not set.
 
 The default recipes are made for the words of a text of some megabytes. The table :data:`SIZES` and
 the numbers of :func:`rate_of` were measured; docs/recipes.md has the runs.
@@ -20,9 +20,11 @@ from rnnlm.training.request import FittingData, TrainingRequest
 
 # Up to so many words or characters, the full softmax costs no more than the sampled one.
 FULL_SOFTMAX_SIZE = 2000
-# A rate is the recipe's, times the ratio of the rows of a batch, the inverse ratio of the widths,
-# and that of the steps where a run has fewer than the recipe, to these powers.
-POWER_OF_ROWS, POWER_OF_WIDTH, POWER_OF_STEPS, HIGHEST_RATE = 0.5, 0.5, 0.25, 0.02
+# A rate is the recipe's, times the inverse ratio of the widths, and of the steps where a run has
+# fewer than the recipe, to these powers.
+POWER_OF_WIDTH, POWER_OF_STEPS, HIGHEST_RATE = 0.5, 0.25, 0.02
+# It is also times the ratio of the rows of a step to this power.
+POWER_OF_ROWS = 0.5
 PROBE_SECONDS = 3.0
 OF_BUDGET = "the time of the run"  # origin of what it chooses
 _WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
@@ -81,9 +83,11 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
 )
 # From so many passes on, counted alike, windows are longer towards the end.
 LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.25}
-# Below so many passes, counted alike, a batch has more rows, as long as these make training faster
-# by this factor. In more passes, the noise of few rows keeps a network from learning by heart.
-MORE_ROWS_BELOW, MORE_ROWS, LEAST_GAIN = 15.0, (32, 48), 1.1
+# Below so many passes, counted alike, a batch has more rows. In more passes, the noise of few rows
+# keeps a network from learning a text by heart.
+MORE_ROWS_BELOW = 15.0
+# The next number of rows is taken if it makes training faster by this factor.
+MORE_ROWS, LEAST_GAIN = (32, 48), 1.1
 # Every setting that the time of a run may choose.
 CHOSEN_BY_TIME = frozenset({"hidden_size", "embedding_size", "batch_rows"}).union(
     LONG_WINDOWS, *(values for _, values in REGULARISATION)
@@ -165,14 +169,20 @@ def follow_budget(
     # of one run keep their size.
     is_named = bool(request.recipe or request.from_file or request.init_from)
     is_alone = not request.extra_layers and processes == 1
-    tokens = budget.epochs * data.train.tokens if budget.epochs else None
+    tokens = None
     if budget.seconds and is_alone and not is_named:
         resolved, tokens = _sized_for(budget.seconds, kind, resolved, data)
-    step_tokens = resolved.values["batch_rows"] * resolved.values["bptt_tokens"] * processes
-    steps = tokens / step_tokens if tokens else budget.steps or base.rate_steps
+    elif budget.epochs:
+        tokens = budget.epochs * data.train.tokens
+
+    # The tokens of the run, or its budget, give its steps.
+    values = resolved.values
+    if tokens:
+        steps = tokens / (values["batch_rows"] * values["bptt_tokens"] * processes)
+    else:
+        steps = budget.steps or base.rate_steps
 
     # The rule was measured for the recipe's optimizer, and layers of one width.
-    values = resolved.values
     has_one_width = "layer_sizes" in values and values["layer_sizes"] is None
     if not (has_one_width and resolved.free.issuperset(("optimizer", "learning_rate"))):
         return resolved
@@ -186,17 +196,18 @@ def _sized_for(
     """Return the settings of a network that suits so much time, and the tokens that it reads in it.
     A notice says what was chosen."""
 
-    def tokens_of(sized: ResolvedSettings) -> float:
-        """Measure how many tokens a network of these settings reads in the time of the run."""
+    def tokens_of(values: Mapping[str, Any]) -> float:
+        """Measure how many tokens a network of these values reads in the time of the run."""
+        sized = resolved.with_layer(OF_BUDGET, values)
         return seconds * kind.tokens_per_second(sized, data, min(PROBE_SECONDS, seconds / 20))
 
     # The speed of the recipe's own network decides on the widths. The chosen one is measured, too:
     # how much faster a narrow network is depends on the machine.
     values: dict[str, Any] = {}
-    tokens = tokens_of(resolved)
+    tokens = tokens_of(values)
     if resolved.free.issuperset(_WIDTHS):
         values = widths_for(tokens, data.train.tokens)
-        tokens = tokens_of(resolved.with_layer(OF_BUDGET, values))
+        tokens = tokens_of(values)
 
     # How often it then reads the text, and whether it does so faster with more rows in a batch,
     # decide on the rows.
@@ -206,7 +217,7 @@ def _sized_for(
     passes = passes_of(tokens, data.train.tokens, width)
     are_windows_free = resolved.free.issuperset(_WINDOWS)
     if are_windows_free and passes < MORE_ROWS_BELOW:
-        values, tokens = _with_more_rows(tokens_of, resolved, values, tokens)
+        values, tokens = _with_more_rows(values, tokens, tokens_of)
 
     # The passes with these rows decide on dropout and long windows.
     passes = passes_of(tokens, data.train.tokens, width)
@@ -226,16 +237,13 @@ def _sized_for(
 
 
 def _with_more_rows(
-    tokens_of: Callable[[ResolvedSettings], float],
-    resolved: ResolvedSettings,
-    values: dict[str, Any],
-    tokens: float,
+    values: dict[str, Any], tokens: float, tokens_of: Callable[[Mapping[str, Any]], float]
 ) -> tuple[dict[str, Any], float]:
-    """Return the chosen values with the rows of a batch that make training fastest, and the tokens
-    that a run then reads. tokens: those without; tokens_of: measures them."""
+    """Return the values, with as many rows of a batch as still make training faster, and the tokens
+    that a network of these reads. tokens: those of `values`; tokens_of: measures others."""
     for rows in MORE_ROWS:
         more = {**values, "batch_rows": rows}
-        tokens_of_more = tokens_of(resolved.with_layer(OF_BUDGET, more))
+        tokens_of_more = tokens_of(more)
         if tokens_of_more < LEAST_GAIN * tokens:
             break
         values, tokens = more, tokens_of_more
