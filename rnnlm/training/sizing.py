@@ -187,7 +187,7 @@ def follow_budget(
     if not (has_one_width and resolved.free.issuperset(("optimizer", "learning_rate"))):
         return resolved
     rate = rate_of(values, base.settings, steps / base.rate_steps, processes)
-    return resolved.with_layer("the width and the steps", {"learning_rate": rate})
+    return resolved.with_layer("the width, the rows and the steps", {"learning_rate": rate})
 
 
 def _sized_for(

@@ -239,5 +239,5 @@ def test_a_recipe_of_none_leaves_the_defaults(text):
     _, origins = settled(text, recipe="none", budget="9steps")
     assert not [origin for origin in origins.values() if origin.startswith("recipe")]
     values, origins = settled(text, budget="9steps", model="gru")
-    assert origins["learning_rate"] == "the width and the steps"
+    assert origins["learning_rate"] == "the width, the rows and the steps"
     assert settled(text, budget="9steps", learning_rate=0.3)[0]["learning_rate"] == 0.3
