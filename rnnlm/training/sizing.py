@@ -87,7 +87,7 @@ LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.25}
 # keeps a network from learning a text by heart.
 MORE_ROWS_BELOW = 15.0
 # The next number of rows is taken if it makes training faster by this factor.
-MORE_ROWS, LEAST_GAIN = (32, 48), 1.1
+MORE_ROWS, LEAST_GAIN = (32, 48, 64, 96), 1.1
 # Every setting that the time of a run may choose.
 CHOSEN_BY_TIME = frozenset({"hidden_size", "embedding_size", "batch_rows"}).union(
     LONG_WINDOWS, *(values for _, values in REGULARISATION)
@@ -219,10 +219,11 @@ def _sized_for(
     if are_windows_free and passes < MORE_ROWS_BELOW:
         values, tokens = _with_more_rows(values, tokens, tokens_of)
 
-    # The passes with these rows decide on dropout and long windows.
+    # The passes with these rows decide on dropout and, for batches of the usual rows, on long
+    # windows: with half of the rows, these would take back what more rows gain.
     passes = passes_of(tokens, data.train.tokens, width)
     values |= regularisation_for(passes)
-    if are_windows_free:
+    if are_windows_free and "batch_rows" not in values:
         values |= windows_for(passes)
 
     # What somebody sets stays.

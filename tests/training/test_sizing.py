@@ -1,5 +1,7 @@
 """Settings that follow the vocabulary, the time of a run, and the width of its network."""
 
+from unittest.mock import Mock
+
 import pytest
 
 import rnnlm
@@ -7,6 +9,7 @@ from rnnlm import registry
 from rnnlm.config import SettingsLayer, as_stored, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Evaluating
+from rnnlm.lm.neural.training import fitting
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.training.plan import dry_plan, plan
 from rnnlm.training.request import TrainingRequest
@@ -139,14 +142,35 @@ def test_the_speed_of_the_chosen_network_is_measured(text, monkeypatch):
         settled(text, budget="100s", hidden_size=8)
 
 
-# Tokens a second by the rows of a batch, and the rows chosen for 100 s on 24,000 tokens.
-@pytest.mark.parametrize("speeds, rows", [
-    ({20: 100.0, 32: 120.0, 48: 140.0}, 48),
-    ({20: 100.0, 32: 120.0, 48: 125.0}, 32),
-    ({20: 100.0, 32: 105.0, 48: 140.0}, None),  # 48 rows alone are not tried
-    ({20: 5000.0, 32: 9000.0, 48: 9000.0}, None),  # so many passes that noise helps
+def test_a_moment_of_other_work_does_not_make_training_seem_slow(monkeypatch):
+    seconds = iter([9.0, 9.0, 0.5, 0.5, 1.0, 40.0, 1.0, 1.0])  # of the steps; two to warm up
+    trainer = Mock(clock=Mock(), source=Mock(tokens=0))
+    trainer.clock.elapsed.side_effect = lambda: trainer.now
+    trainer.now = 0.0
+
+    def step():
+        trainer.now += next(seconds)
+        trainer.source.tokens += 10
+
+    trainer.train_step = step
+    monkeypatch.setattr(fitting, "make_trainer", lambda *_: trainer)
+    assert fitting.tokens_per_second(Mock(), Mock(), 5.0) == 10.0
+
+
+# Tokens a second by the rows of a batch, and the windows chosen for 100 s on 24,000 tokens.
+@pytest.mark.parametrize("speeds, windows", [
+    ({20: 100.0, 32: 120.0, 48: 140.0, 64: 160.0, 96: 180.0}, {"batch_rows": 96}),
+    ({20: 100.0, 32: 120.0, 48: 140.0, 64: 145.0, 96: 180.0}, {"batch_rows": 48}),
+    ({20: 100.0, 32: 120.0, 48: 125.0, 64: 180.0}, {"batch_rows": 32}),  # 64 alone are not tried
+    ({20: 100.0, 32: 105.0, 48: 140.0}, {}),
+    # In more passes, windows of the usual rows are longer towards the end.
+    ({20: 2000.0, 32: 2400.0, 48: 2500.0}, {"batch_rows": 32}),
+    ({20: 2000.0, 32: 2100.0}, LONG),
+    ({20: 5000.0, 32: 9000.0}, LONG),  # so many that the noise of few rows helps
 ])  # fmt: skip
-def test_a_batch_has_more_rows_where_they_are_faster_in_few_passes(text, monkeypatch, speeds, rows):
+def test_a_batch_has_more_rows_where_they_are_faster_in_few_passes(
+    text, monkeypatch, speeds, windows
+):
     text.write_text(
         "\n".join(["the goats saw lamps near the mill"] * 3000) + "\n", encoding="utf-8"
     )
@@ -156,11 +180,12 @@ def test_a_batch_has_more_rows_where_they_are_faster_in_few_passes(text, monkeyp
 
     monkeypatch.setattr("rnnlm.lm.neural.training.fitting.tokens_per_second", speed)
     flags = {"device": "cpu", "threads": 1, "budget": "100s"}
-    said = f"is time for about {speeds[rows or 20] * 100:,.0f} tokens"
+    rows = windows.get("batch_rows", 20)
+    said = f"is time for about {speeds[rows] * 100:,.0f} tokens"
     with pytest.warns(RnnlmWarning, match=said):
         resolved = dry_plan(TrainingRequest((str(text),), flags=flags)).resolved
-    assert resolved.values["batch_rows"] == (rows or 20)
-    assert ("batch_rows" in of_budget(resolved.origins)) == (rows is not None)
+    assert resolved.values["batch_rows"] == rows
+    assert of_budget(resolved.origins) & {"batch_rows", "long_windows"} == set(windows)
 
     # Who sets one of the windows' settings has set them all.
     flags |= {"bptt_tokens": 30}

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import operator
 import os
+import statistics
 import threading
 import zlib
 from collections.abc import Callable, Generator, Iterator
@@ -165,24 +166,29 @@ def make_trainer(
         return trainer
 
 
-WARM_UP_STEPS, LEAST_STEPS = 2, 3  # of a measurement
+WARM_UP_STEPS, PARTS = 2, 5  # of a measurement
 
 
 def tokens_per_second(resolved: ResolvedSettings, data: TrainingData, seconds: float) -> float:
     """Measure how fast a network of these settings trains: some steps of one that is then dropped,
-    for about so many seconds."""
+    for about so many seconds. The median of several parts counts, so that a moment of other work
+    does not."""
     trainer = make_trainer(resolved.with_layer("the measurement", {"embeddings": None}), data)
     trainer.begin()
     for _ in range(WARM_UP_STEPS):
         trainer.train_step()
     trainer.check()  # waits for the device
-    began, read, steps = trainer.clock.elapsed(), trainer.source.tokens, 0
-    while steps < LEAST_STEPS or trainer.clock.elapsed() - began < seconds:
+
+    speeds = []
+    for _ in range(PARTS):
+        began, read = trainer.clock.elapsed(), trainer.source.tokens
         trainer.train_step()
-        steps += 1
-    trainer.check()
+        while trainer.clock.elapsed() - began < seconds / PARTS:
+            trainer.train_step()
+        trainer.check()
+        speeds.append((trainer.source.tokens - read) / (trainer.clock.elapsed() - began))
     give_threads_back()
-    return (trainer.source.tokens - read) / (trainer.clock.elapsed() - began)
+    return statistics.median(speeds)
 
 
 def seed_dropout(seed: int, initial: dict[str, np.ndarray] | None, ranks: SingleProcess) -> None:
