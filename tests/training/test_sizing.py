@@ -1,4 +1,5 @@
-"""Settings that follow the vocabulary, the time of a run, and the width of its network."""
+"""Settings that follow the vocabulary, the time of a run, the width of its network and the rows of
+a batch."""
 
 from unittest.mock import Mock
 
@@ -144,9 +145,8 @@ def test_the_speed_of_the_chosen_network_is_measured(text, monkeypatch):
 
 def test_a_moment_of_other_work_does_not_make_training_seem_slow(monkeypatch):
     seconds = iter([9.0, 9.0, 0.5, 0.5, 1.0, 40.0, 1.0, 1.0])  # of the steps; two to warm up
-    trainer = Mock(clock=Mock(), source=Mock(tokens=0))
+    trainer = Mock(now=0.0, source=Mock(tokens=0))
     trainer.clock.elapsed.side_effect = lambda: trainer.now
-    trainer.now = 0.0
 
     def step():
         trainer.now += next(seconds)

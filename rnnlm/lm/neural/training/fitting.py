@@ -171,14 +171,16 @@ WARM_UP_STEPS, PARTS = 2, 5  # of a measurement
 
 def tokens_per_second(resolved: ResolvedSettings, data: TrainingData, seconds: float) -> float:
     """Measure how fast a network of these settings trains: some steps of one that is then dropped,
-    for about so many seconds. The median of several parts counts, so that a moment of other work
-    does not."""
+    for about so many seconds."""
     trainer = make_trainer(resolved.with_layer("the measurement", {"embeddings": None}), data)
     trainer.begin()
+
+    # The first steps are slow: the device prepares kernels and memory in them.
     for _ in range(WARM_UP_STEPS):
         trainer.train_step()
     trainer.check()  # waits for the device
 
+    # The median of the parts counts: other work of the machine slows one or two of them.
     speeds = []
     for _ in range(PARTS):
         began, read = trainer.clock.elapsed(), trainer.source.tokens
