@@ -130,8 +130,8 @@ def command(context: click.Context, **given: Any) -> None:
     only the missing runs.
 
     The run keeps the model with the best of the validations shown. Validations take at most a tenth
-    of the training time. In a short run they read only a part of the validation text, and a note
-    says so. The exact evaluation at the end reads all of it.
+    of the training time, or 4 % of a --budget in time. In a short run they read only a part of the
+    validation text, and a note says so. The exact evaluation at the end reads all of it.
 
     Ctrl-C, TERM and HUP save the state and stop training at once; USR1 saves the state and
     continues. Run the same command again to resume, with a larger --budget if you like.

@@ -205,7 +205,7 @@ class OptimizationSettings:
         Count | None,
         about(
             "steps between validations, each on the whole text at any cost; none: every epoch, "
-            "or as often as 5 % of a timed budget allows, and min_validations",
+            "or as often as 2 % of a timed budget allows, and min_validations",
             extra=needs(valid=ANY, holdout=ANY),
         ),
     ] = None
@@ -213,9 +213,9 @@ class OptimizationSettings:
         Natural,
         about(
             "least number of validations in a run without validate_every_steps. They take at "
-            "most a tenth of the training time: there may be fewer, or they read a part of the "
-            "text. Each can select the model, but schedules and patience follow only those at "
-            "the ends of epochs. 0 validates only there",
+            "most a tenth of the training time, or 4 % of a timed budget: there may be fewer, or "
+            "they read a part of the text. Each can select the model, but schedules and patience "
+            "follow only those at the ends of epochs. 0 validates only there",
             extra=needs(validate_every_steps=(None,)),
         ),
     ] = 20

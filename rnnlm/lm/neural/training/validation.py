@@ -5,9 +5,9 @@ Every validation takes part in the choice of the best weights. Those that come b
 `validate_every_steps` or, under a budget in time, by their cost also steer the run: rates, averages
 and early stopping follow them. Others lie between them, for the learning curve and the choice.
 
-All of them together cost at most a tenth of training. How many there are, and on how much of the
-text, follows from tokens alone where the budget is in steps or epochs: the same seed has to give
-the same weights, however fast the machine is.
+All of them together cost at most a tenth of training, and less of a budget in time. How many there
+are, and on how much of the text, follows from tokens alone where the budget is in steps or epochs:
+the same seed has to give the same weights, however fast the machine is.
 """
 
 import math
@@ -29,8 +29,9 @@ from rnnlm.lm.neural.training.contracts import (
 )
 from rnnlm.lm.neural.training.settings import BudgetClock, OptimizationSettings
 
-COST_SHARE = 0.05  # share of a time budget that the validations which steer may cost
 ALLOWED_SHARE = 0.1  # share of training that all of them may cost
+# Shares of a time budget: those that steer may cost the first, all of them the second.
+STEERING_SHARE, ALLOWED_SHARE_OF_TIME = 0.02, 0.04
 # Share of a time budget before the first one, but two minutes at most: it is also the first save.
 FIRST = 0.1
 FIRST_SECONDS = 120
@@ -201,7 +202,8 @@ class ModelSelection(StatefulAttributes):
         progress, elapsed = self.clock.progress(step, epochs), self.clock.elapsed()
         if not self.step:
             return progress >= FIRST or elapsed >= FIRST_SECONDS
-        return elapsed - self.read_at >= self.cost / COST_SHARE and progress < 1 - COST_SHARE
+        is_apart = elapsed - self.read_at >= self.cost / STEERING_SHARE
+        return is_apart and progress < 1 - STEERING_SHARE
 
     def outdated(self, step: int) -> bool:
         """Return whether there is something to validate on, and no validation that steers after
@@ -228,7 +230,8 @@ class ModelSelection(StatefulAttributes):
 
         # The whole run reads tokens at the rate of the steps so far.
         in_all = tokens / min(1.0, progress)
-        affordable = int(ALLOWED_SHARE * in_all / (self.pass_cost * self.whole.passes))
+        share = ALLOWED_SHARE_OF_TIME if is_time else ALLOWED_SHARE
+        affordable = int(share * in_all / (self.pass_cost * self.whole.passes))
         if is_time:
             ends = 2
             wanted = max(self.wanted, FEWEST)
@@ -237,13 +240,13 @@ class ModelSelection(StatefulAttributes):
             wanted = self.wanted
         self.tokens, self.count = ration(self.whole.tokens, affordable, ends, wanted)
         self._take_part()
-        self._tell_ration(ends)
+        self._tell_ration(share)
 
-    def _tell_ration(self, ends: int) -> None:
+    def _tell_ration(self, share: float) -> None:
         """Give notice if validations read a part of the text, or are fewer than requested."""
         assert isinstance(self.whole, DivisibleValidation)
         assert isinstance(self.validation, DivisibleValidation)
-        why = "so that together they take at most a tenth of training"
+        why = f"so that together they take at most {share * 100:.0f} % of training"
         if self.validation.tokens < self.whole.tokens:
             notice(
                 f"validations read {self.validation.tokens:,} of the {self.whole.tokens:,} tokens "
@@ -343,27 +346,30 @@ class CurvePoints(StatefulAttributes):
         progress = self.clock.progress(step, epochs, seconds)
         last = self.clock.progress(self.step, self.epochs, self.seconds)
         is_passed = self._place(progress, epochs) > self._place(last, self.epochs)
-        return is_passed and progress < 1 and self._is_affordable(seconds)
+        return is_passed and progress < 1 and self._is_affordable(step, epochs, seconds)
 
     def observe(self, step: int, epochs: float) -> None:
         """Take note of a validation of either sort."""
         self.step, self.epochs, self.seconds = step, epochs, self.clock.elapsed()
 
-    def _is_affordable(self, seconds: float) -> bool:
+    def _is_affordable(self, step: int, epochs: float, seconds: float) -> bool:
         """Return whether one more validation, `seconds` into the run, would keep all of them within
-        their share of the time, if the budget is in time."""
+        their share of the time, if the budget is in time, and leave some for a step after it."""
         if self.clock.budget.seconds is None:
             return True
         cost, spent = self.selection.cost, self.selection.spent
         # The cost of one is known after the first that steers.
-        return cost > 0 and spent + cost <= ALLOWED_SHARE * seconds
+        is_within_share = cost > 0 and spent + cost <= ALLOWED_SHARE_OF_TIME * seconds
+        # Without a step after it, it would be that of the end of the run, made twice.
+        after_a_step = seconds + cost + seconds / step
+        return is_within_share and self.clock.progress(step, epochs, after_a_step) < 1
 
     def _is_often_enough(self, step: int, epochs: float) -> bool:
         """Return whether the validations that steer are at least as many as are wanted. They come
         once an epoch, or under a budget in time by their cost."""
         budget, wanted = self.clock.budget, self.selection.wanted
         if budget.seconds is not None:
-            return 0 < self.selection.cost * wanted / COST_SHARE <= budget.seconds
+            return 0 < self.selection.cost * wanted / STEERING_SHARE <= budget.seconds
         return epochs >= wanted * self.clock.progress(step, epochs)
 
     def _place(self, progress: float, epochs: float) -> int:
