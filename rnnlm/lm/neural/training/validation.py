@@ -29,9 +29,9 @@ from rnnlm.lm.neural.training.contracts import (
 )
 from rnnlm.lm.neural.training.settings import BudgetClock, OptimizationSettings
 
-ALLOWED_SHARE = 0.1  # share of training that all of them may cost
-# Shares of a time budget: those that steer may cost the first, all of them the second.
-STEERING_SHARE, ALLOWED_SHARE_OF_TIME = 0.02, 0.04
+ALLOWED_SHARE = 0.1  # share of training that validations may cost, by steps or epochs
+ALLOWED_SHARE_OF_TIME = 0.04  # share of a time budget that they may cost
+STEERING_SHARE = 0.02  # share of a time budget that those which steer may cost
 # Share of a time budget before the first one, but two minutes at most: it is also the first save.
 FIRST = 0.1
 FIRST_SECONDS = 120
@@ -346,23 +346,25 @@ class CurvePoints(StatefulAttributes):
         progress = self.clock.progress(step, epochs, seconds)
         last = self.clock.progress(self.step, self.epochs, self.seconds)
         is_passed = self._place(progress, epochs) > self._place(last, self.epochs)
-        return is_passed and progress < 1 and self._is_affordable(step, epochs, seconds)
+
+        # Under a budget in time, its own cost and that of a mean step may end the run: the
+        # validation of the end would be of the same weights.
+        after_a_step = seconds + self.selection.cost + seconds / step
+        is_last = self.clock.progress(step, epochs, after_a_step) >= 1
+        return is_passed and not is_last and self._is_affordable(seconds)
 
     def observe(self, step: int, epochs: float) -> None:
         """Take note of a validation of either sort."""
         self.step, self.epochs, self.seconds = step, epochs, self.clock.elapsed()
 
-    def _is_affordable(self, step: int, epochs: float, seconds: float) -> bool:
+    def _is_affordable(self, seconds: float) -> bool:
         """Return whether one more validation, `seconds` into the run, would keep all of them within
-        their share of the time, if the budget is in time, and leave some for a step after it."""
+        their share of the time, if the budget is in time."""
         if self.clock.budget.seconds is None:
             return True
         cost, spent = self.selection.cost, self.selection.spent
         # The cost of one is known after the first that steers.
-        is_within_share = cost > 0 and spent + cost <= ALLOWED_SHARE_OF_TIME * seconds
-        # Without a step after it, it would be that of the end of the run, made twice.
-        after_a_step = seconds + cost + seconds / step
-        return is_within_share and self.clock.progress(step, epochs, after_a_step) < 1
+        return cost > 0 and spent + cost <= ALLOWED_SHARE_OF_TIME * seconds
 
     def _is_often_enough(self, step: int, epochs: float) -> bool:
         """Return whether the validations that steer are at least as many as are wanted. They come
