@@ -54,7 +54,7 @@ def test_attention_alone_copies_and_reverses_short_strings(turn):
 @pytest.mark.soak
 @pytest.mark.parametrize("turn", [False, True], ids=["copied", "reversed"])
 def test_long_strings_are_learned_only_with_attention(turn):
-    """Of 2,000 strings, a few may be wrong: which ones depends on how a processor rounds."""
+    """Of 2,000 strings, one or two may be wrong: which ones depends on how a processor rounds."""
     letters, lengths = "abcdefgh", range(1, 21)
     train = strings(20000, letters, lengths, 1, turn)
     own = {"hidden_size": 64, "embedding_size": 32, "budget": "3000steps", "ema_decay": 0.995}
@@ -64,7 +64,7 @@ def test_long_strings_are_learned_only_with_attention(turn):
     for length, with_attention, without in zip(lengths, *found, strict=True):
         shares = f"{with_attention:.0%} with attention, {without:.0%} without"
         print(f"{length:2} letters: exact match {shares}")
-    assert min(found[0]) > 0.95 and sum(found[0]) > 19.8
+    assert min(found[0]) >= 0.99 and round(sum(found[0]) * 100) >= 1998
     # One state holds short strings, and more of them the longer it is trained: after 3,000 steps,
     # 61 % of 16 letters and 6 % of 20 were copied.
     assert min(found[1][:3]) > 0.9 and max(found[1][17:]) < 0.5
