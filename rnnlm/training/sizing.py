@@ -25,6 +25,9 @@ FULL_SOFTMAX_SIZE = 2000
 POWER_OF_WIDTH, POWER_OF_STEPS, HIGHEST_RATE = 0.5, 0.25, 0.02
 # It is also times the ratio of the rows of a step to this power.
 POWER_OF_ROWS = 0.5
+# It is at most the recipe's rate for one pass over a text, times the same of the widths, the
+# inverse ratio of all steps, and the passes where there are more than one, to these powers.
+POWER_OF_NEW_STEPS, POWER_OF_PASSES = 0.4, 0.5
 PROBE_SECONDS = 3.0
 OF_BUDGET = "the time of the run"  # origin of what it chooses
 _WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
@@ -121,21 +124,30 @@ def windows_for(passes: float) -> dict[str, Any]:
 
 
 def rate_of(
-    settings: Mapping[str, Any], usual: Mapping[str, Any], ratio: float, processes: int = 1
+    settings: Mapping[str, Any],
+    usual: Mapping[str, Any],
+    one_pass_rate: float,
+    *,
+    ratio: float,
+    passes: float,
+    processes: int = 1,
 ) -> float:
     """Return the learning rate of a network with these settings.
 
     With the square root of the rows of a batch, steps of Adam have the same noise (Malladi et al.
-    2022, On the SDEs and Scaling Rules for Adaptive Gradient Algorithms).
+    2022, On the SDEs and Scaling Rules for Adaptive Gradient Algorithms). A long run over new text
+    needs a lower rate, whatever its rows.
 
-    usual: the recipe's settings. ratio: steps of the run, relative to the steps that the recipe's
-    rate is for. processes: how many share a step, each with rows of its own.
+    usual: the recipe's settings. one_pass_rate: the recipe's rate for one pass over a text. ratio:
+    steps of the run, relative to the steps that both rates are for. passes: how often the run reads
+    its text. processes: how many share a step, each with rows of its own.
     """
     row_ratio = settings["batch_rows"] * processes / usual["batch_rows"]
+    rate = usual["learning_rate"] * row_ratio**POWER_OF_ROWS * min(ratio, 1.0) ** -POWER_OF_STEPS
+    of_new_text = one_pass_rate * ratio**-POWER_OF_NEW_STEPS * max(passes, 1.0) ** POWER_OF_PASSES
     width_ratio = settings["hidden_size"] / usual["hidden_size"]
-    factor = row_ratio**POWER_OF_ROWS * width_ratio**-POWER_OF_WIDTH
-    factor *= min(ratio, 1.0) ** -POWER_OF_STEPS
-    return round(min(HIGHEST_RATE, usual["learning_rate"] * factor), 5)
+    fitting = min(rate, of_new_text) * width_ratio**-POWER_OF_WIDTH
+    return round(min(HIGHEST_RATE, fitting), 5)
 
 
 def follow_vocabulary(resolved: ResolvedSettings, data: FittingData) -> ResolvedSettings:
@@ -160,7 +172,9 @@ def follow_budget(
     """Return settings that suit the time of a run, and the learning rate that suits its width and
     steps. The speed of training is measured, which takes some seconds."""
     base = recipes.load(recipe)
-    if base.rate_steps is None or "bptt_tokens" not in resolved.values:
+    if base.rate_steps is None or base.one_pass_rate is None:
+        return resolved
+    if "bptt_tokens" not in resolved.values:
         return resolved
     budget = Budget.parse(resolved.values["budget"])
     processes = current_rank().count
@@ -177,8 +191,9 @@ def follow_budget(
 
     # The tokens of the run, or its budget, give its steps.
     values = resolved.values
+    tokens_of_step = values["batch_rows"] * values["bptt_tokens"] * processes
     if tokens:
-        steps = tokens / (values["batch_rows"] * values["bptt_tokens"] * processes)
+        steps = tokens / tokens_of_step
     else:
         steps = budget.steps or base.rate_steps
 
@@ -186,8 +201,17 @@ def follow_budget(
     has_one_width = "layer_sizes" in values and values["layer_sizes"] is None
     if not (has_one_width and resolved.free.issuperset(("optimizer", "learning_rate"))):
         return resolved
-    rate = rate_of(values, base.settings, steps / base.rate_steps, processes)
-    return resolved.with_layer("the width, the rows and the steps", {"learning_rate": rate})
+    rate = rate_of(
+        values,
+        base.settings,
+        base.one_pass_rate,
+        ratio=steps / base.rate_steps,
+        passes=steps * tokens_of_step / data.train.tokens,
+        processes=processes,
+    )
+    return resolved.with_layer(
+        "the width, the rows and the length of the run", {"learning_rate": rate}
+    )
 
 
 def _sized_for(

@@ -96,22 +96,34 @@ def test_every_choice_has_settings_of_the_default_recipes(model):
             resolve(kind.all_settings, [SettingsLayer("size", widths | values | LONG)])
 
 
-def test_the_rate_falls_with_the_width_and_rises_in_short_runs():
+def rate_in(passes, ratio=1.0, processes=1, **settings):
+    """Return the learning rate in so many passes over a text."""
     usual = {"hidden_size": 400, "batch_rows": 20, "learning_rate": 0.01}
-    assert rate_of(usual, usual, ratio=1.0) == 0.01
-    assert rate_of({**usual, "hidden_size": 1600}, usual, ratio=1.0) == 0.005
-    assert rate_of(usual, usual, ratio=1 / 16) == 0.02
-    assert rate_of(usual, usual, ratio=16.0) == 0.01
-    assert rate_of({**usual, "hidden_size": 4}, usual, ratio=1.0) == 0.02  # no more than that
+    values = usual | settings
+    return rate_of(values, usual, 0.005, ratio=ratio, passes=passes, processes=processes)
+
+
+def test_the_rate_falls_with_the_width_and_rises_in_short_runs():
+    assert rate_in(passes=20) == 0.01
+    assert rate_in(passes=20, hidden_size=1600) == 0.005
+    assert rate_in(passes=20, ratio=1 / 16) == 0.02
+    assert rate_in(passes=80, ratio=16.0) == 0.01
+    assert rate_in(passes=20, hidden_size=4) == 0.02  # no more than that
 
 
 def test_the_rate_grows_with_the_rows_of_a_step_in_all_processes():
-    usual = {"hidden_size": 400, "batch_rows": 20, "learning_rate": 0.01}
-    assert rate_of({**usual, "batch_rows": 5}, usual, ratio=1.0) == 0.005
-    of_one = rate_of({**usual, "batch_rows": 40}, usual, ratio=1.0)
-    assert (
-        of_one == rate_of(usual, usual, ratio=1.0, processes=2) == pytest.approx(0.0141, abs=1e-4)
-    )
+    assert rate_in(passes=20, batch_rows=5) == 0.005
+    of_one = rate_in(passes=20, batch_rows=40)
+    assert of_one == rate_in(passes=20, processes=2) == pytest.approx(0.0141, abs=1e-4)
+
+
+def test_the_rate_over_new_text_is_lower_in_long_runs_whatever_their_rows():
+    assert rate_in(passes=1) == rate_in(passes=0.1) == rate_in(passes=1, batch_rows=80) == 0.005
+    assert rate_in(passes=1, hidden_size=1600) == 0.0025
+    assert rate_in(passes=1, ratio=32.0) == 0.00125
+    # In a short run, and when the text is read again, the usual rate is the lower one.
+    assert rate_in(passes=1, ratio=1 / 32, batch_rows=5) == pytest.approx(0.0119, abs=1e-4)
+    assert rate_in(passes=2) == pytest.approx(0.0071, abs=1e-4)
 
 
 def test_a_budget_in_time_chooses_what_nobody_sets(text):
@@ -264,5 +276,5 @@ def test_a_recipe_of_none_leaves_the_defaults(text):
     _, origins = settled(text, recipe="none", budget="9steps")
     assert not [origin for origin in origins.values() if origin.startswith("recipe")]
     values, origins = settled(text, budget="9steps", model="gru")
-    assert origins["learning_rate"] == "the width, the rows and the steps"
+    assert origins["learning_rate"] == "the width, the rows and the length of the run"
     assert settled(text, budget="9steps", learning_rate=0.3)[0]["learning_rate"] == 0.3

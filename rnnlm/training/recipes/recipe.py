@@ -97,6 +97,7 @@ class Recipe:
     cpu_note: str = ""
     # steps that its learning rate is for: with others, or another width, it follows from them
     rate_steps: int | None = None
+    one_pass_rate: float | None = None  # the learning rate for that many steps over new text
     learns_pairs: bool = False  # of lines, from a table or two files
 
     def command(self) -> str:
