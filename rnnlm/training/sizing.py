@@ -86,9 +86,10 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
 )
 # From so many passes on, counted alike, windows are longer towards the end.
 LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.25}
-# Below so many passes, counted alike, a batch has more rows. In more passes, the noise of few rows
-# keeps a network from learning a text by heart.
-MORE_ROWS_BELOW = 15.0
+# Below so many passes over a text of a million tokens, by a network of the usual width, a batch has
+# more rows. In more passes, the noise of few rows keeps a network from learning a text by heart; a
+# text of half the size, or a network of twice the width, needs it after half the passes.
+MORE_ROWS_BELOW = 20.0
 # The next number of rows is taken if it makes training faster by this factor.
 MORE_ROWS, LEAST_GAIN = (32, 48, 64, 96), 1.1
 # Every setting that the time of a run may choose.
@@ -238,9 +239,9 @@ def _sized_for(
     width = values.get("hidden_size", resolved.values["hidden_size"])
     if resolved.values["layer_sizes"]:
         width = max(sizes(resolved.values["layer_sizes"]))
-    passes = passes_of(tokens, data.train.tokens, width)
+    passes = tokens / data.train.tokens * width / USUAL_WIDTH
     are_windows_free = resolved.free.issuperset(_WINDOWS)
-    if are_windows_free and passes < MORE_ROWS_BELOW:
+    if are_windows_free and passes < MORE_ROWS_BELOW * data.train.tokens / MILLION:
         values, tokens = _with_more_rows(values, tokens, tokens_of)
 
     # The passes with these rows decide on dropout and, for batches of the usual rows, on long

@@ -169,22 +169,22 @@ def test_a_moment_of_other_work_does_not_make_training_seem_slow(monkeypatch):
     assert fitting.tokens_per_second(Mock(), Mock(), 5.0) == 10.0
 
 
-# Tokens a second by the rows of a batch, and the windows chosen for 100 s on 24,000 tokens.
+# Tokens a second by the rows of a batch, and the windows chosen for 100 s on 120,000 tokens.
 @pytest.mark.parametrize("speeds, windows", [
     ({20: 100.0, 32: 120.0, 48: 140.0, 64: 160.0, 96: 180.0}, {"batch_rows": 96}),
     ({20: 100.0, 32: 120.0, 48: 140.0, 64: 145.0, 96: 180.0}, {"batch_rows": 48}),
     ({20: 100.0, 32: 120.0, 48: 125.0, 64: 180.0}, {"batch_rows": 32}),  # 64 alone are not tried
     ({20: 100.0, 32: 105.0, 48: 140.0}, {}),
     # In more passes, windows of the usual rows are longer towards the end.
-    ({20: 2000.0, 32: 2400.0, 48: 2500.0}, {"batch_rows": 32}),
-    ({20: 2000.0, 32: 2100.0}, LONG),
-    ({20: 5000.0, 32: 9000.0}, LONG),  # so many that the noise of few rows helps
+    ({20: 5000.0, 32: 6000.0, 48: 6300.0}, {"batch_rows": 32}),
+    ({20: 5000.0, 32: 5200.0}, LONG),
+    ({20: 7000.0, 32: 9000.0}, LONG),  # so many that the noise of few rows helps
 ])  # fmt: skip
 def test_a_batch_has_more_rows_where_they_are_faster_in_few_passes(
     text, monkeypatch, speeds, windows
 ):
     text.write_text(
-        "\n".join(["the goats saw lamps near the mill"] * 3000) + "\n", encoding="utf-8"
+        "\n".join(["the goats saw lamps near the mill"] * 15_000) + "\n", encoding="utf-8"
     )
 
     def speed(resolved, data, seconds):
