@@ -5,6 +5,7 @@ The default recipes are made for the words of a text of some megabytes. The tabl
 the numbers of :func:`rate_of` were measured; docs/recipes.md has the runs.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -190,25 +191,21 @@ def follow_budget(
     elif budget.epochs:
         tokens = budget.epochs * data.train.tokens
 
-    # The tokens of the run, or its budget, give its steps.
+    # The tokens of the run, or its budget, give its steps and passes. In a time that was not
+    # measured, both are unknown: it has the recipe's own rate.
     values = resolved.values
     tokens_of_step = values["batch_rows"] * values["bptt_tokens"] * processes
-    if tokens:
-        steps = tokens / tokens_of_step
-    else:
-        steps = budget.steps or base.rate_steps
+    steps = tokens / tokens_of_step if tokens else budget.steps
+    ratio, passes = 1.0, math.inf
+    if steps:
+        ratio, passes = steps / base.rate_steps, steps * tokens_of_step / data.train.tokens
 
     # The rule was measured for the recipe's optimizer, and layers of one width.
     has_one_width = "layer_sizes" in values and values["layer_sizes"] is None
     if not (has_one_width and resolved.free.issuperset(("optimizer", "learning_rate"))):
         return resolved
     rate = rate_of(
-        values,
-        base.settings,
-        base.one_pass_rate,
-        ratio=steps / base.rate_steps,
-        passes=steps * tokens_of_step / data.train.tokens,
-        processes=processes,
+        values, base.settings, base.one_pass_rate, ratio=ratio, passes=passes, processes=processes
     )
     return resolved.with_layer(
         "the width, the rows and the length of the run", {"learning_rate": rate}

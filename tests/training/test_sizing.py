@@ -126,6 +126,14 @@ def test_the_rate_over_new_text_is_lower_in_long_runs_whatever_their_rows():
     assert rate_in(passes=2) == pytest.approx(0.0071, abs=1e-4)
 
 
+def test_the_time_of_a_named_recipe_does_not_lower_its_rate(text):
+    # Its passes are unknown: they depend on the machine. A thousand steps read a part of the text.
+    text.write_text("the goats saw lamps near the mill\n" * 15_000, encoding="utf-8")
+    short = {"recipe": "lstm", "batch_rows": 40, "bptt_tokens": 1}
+    assert settled(text, **short, budget="10m")[0]["learning_rate"] == round(0.008 * 2**0.5, 5)
+    assert settled(text, **short, budget="1000steps")[0]["learning_rate"] < 0.008
+
+
 def test_a_budget_in_time_chooses_what_nobody_sets(text):
     with pytest.warns(RnnlmWarning, match="1s is time for about .* so: hidden_size="):
         values, origins = settled(text, budget="1s", dropout_input=0.35)
