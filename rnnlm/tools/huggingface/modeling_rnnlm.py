@@ -1,7 +1,8 @@
 """A recurrent language model of rnnlm for transformers, 4.57 and later, without rnnlm.
 
 `rnnlm export --hf` copies this file into the folders that it writes, beside network_rnnlm.py, the
-network itself. `AutoModelForCausalLM.from_pretrained(FOLDER, trust_remote_code=True)` runs both.
+network itself, and steps_rnnlm.py, the equations of its layers.
+`AutoModelForCausalLM.from_pretrained(FOLDER, trust_remote_code=True)` runs all three.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ from transformers import (
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .network_rnnlm import RecurrentNetwork, State
+
+# Before version 5, transformers loads only files that this one names.
+from .steps_rnnlm import elman_step  # noqa: F401
 
 # The name of the state that one step hands to the next, in this version of transformers.
 NAMES = {field.name for field in fields(CausalLMOutputWithPast)}

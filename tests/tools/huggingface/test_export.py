@@ -35,6 +35,9 @@ def test_a_folder_is_complete_and_needs_no_rnnlm(lstm, tmp_path):
     for name in ("modeling_rnnlm.py", "network_rnnlm.py", "steps_rnnlm.py"):
         assert "import rnnlm" not in files[name].read_text()
         assert "from rnnlm" not in files[name].read_text()
+    # transformers 4 loads only the files that the first one names.
+    for name in ("network_rnnlm", "steps_rnnlm"):
+        assert f"from .{name} import" in files["modeling_rnnlm.py"].read_text()
     config = json.loads(files["config.json"].read_text())
     assert (config["bos_token_id"], config["eos_token_id"]) == (0, 0)
     assert config["pad_token_id"] == config["predicted_size"] == config["vocab_size"] - 1
