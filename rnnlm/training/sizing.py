@@ -114,6 +114,13 @@ def passes_of(tokens: float, text_tokens: int, width: int) -> float:
     return tokens / text_tokens / (text_tokens / MILLION) ** 0.5 * width / USUAL_WIDTH
 
 
+def suits_more_rows(tokens: float, text_tokens: int, width: int) -> bool:
+    """Return whether a network that reads so many tokens of a text of `text_tokens` has few enough
+    passes for more rows in a batch. width: of its hidden layer."""
+    passes = tokens / text_tokens * width / USUAL_WIDTH
+    return passes < MORE_ROWS_BELOW * text_tokens / MILLION
+
+
 def regularisation_for(passes: float) -> dict[str, Any]:
     """Return what best keeps a network from learning a text by heart in so many passes, counted by
     :func:`passes_of`."""
@@ -144,12 +151,19 @@ def rate_of(
     steps of the run, relative to the steps that both rates are for. passes: how often the run reads
     its text. processes: how many share a step, each with rows of its own.
     """
+    # The usual rate follows the rows, and the steps of a short run.
     row_ratio = settings["batch_rows"] * processes / usual["batch_rows"]
-    rate = usual["learning_rate"] * row_ratio**POWER_OF_ROWS * min(ratio, 1.0) ** -POWER_OF_STEPS
-    of_new_text = one_pass_rate * ratio**-POWER_OF_NEW_STEPS * max(passes, 1.0) ** POWER_OF_PASSES
+    usual_rate = usual["learning_rate"] * row_ratio**POWER_OF_ROWS
+    usual_rate *= min(ratio, 1.0) ** -POWER_OF_STEPS
+
+    # The highest rate for new text follows the steps of every run, and the passes.
+    new_text_rate = one_pass_rate * ratio**-POWER_OF_NEW_STEPS
+    new_text_rate *= max(passes, 1.0) ** POWER_OF_PASSES
+
+    # Both follow the width.
     width_ratio = settings["hidden_size"] / usual["hidden_size"]
-    fitting = min(rate, of_new_text) * width_ratio**-POWER_OF_WIDTH
-    return round(min(HIGHEST_RATE, fitting), 5)
+    rate = min(usual_rate, new_text_rate) * width_ratio**-POWER_OF_WIDTH
+    return round(min(HIGHEST_RATE, rate), 5)
 
 
 def follow_vocabulary(resolved: ResolvedSettings, data: FittingData) -> ResolvedSettings:
@@ -198,7 +212,8 @@ def follow_budget(
     steps = tokens / tokens_of_step if tokens else budget.steps
     ratio, passes = 1.0, math.inf
     if steps:
-        ratio, passes = steps / base.rate_steps, steps * tokens_of_step / data.train.tokens
+        ratio = steps / base.rate_steps
+        passes = steps * tokens_of_step / data.train.tokens
 
     # The rule was measured for the recipe's optimizer, and layers of one width.
     has_one_width = "layer_sizes" in values and values["layer_sizes"] is None
@@ -236,9 +251,8 @@ def _sized_for(
     width = values.get("hidden_size", resolved.values["hidden_size"])
     if resolved.values["layer_sizes"]:
         width = max(sizes(resolved.values["layer_sizes"]))
-    passes = tokens / data.train.tokens * width / USUAL_WIDTH
     are_windows_free = resolved.free.issuperset(_WINDOWS)
-    if are_windows_free and passes < MORE_ROWS_BELOW * data.train.tokens / MILLION:
+    if are_windows_free and suits_more_rows(tokens, data.train.tokens, width):
         values, tokens = _with_more_rows(values, tokens, tokens_of)
 
     # The passes with these rows decide on dropout and, for batches of the usual rows, on long

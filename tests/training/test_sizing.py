@@ -21,6 +21,7 @@ from rnnlm.training.sizing import (
     passes_of,
     rate_of,
     regularisation_for,
+    suits_more_rows,
     widths_for,
     windows_for,
 )
@@ -85,6 +86,12 @@ def test_the_table_has_the_best_of_the_runs_that_it_was_made_of(
     assert chosen["dropout_output"] == dropout_output
     assert chosen.get("weight_drop") == weight_drop
     assert windows_for(passes) == (LONG if dropout_output > 0.2 else {})
+
+
+def test_more_rows_suit_the_runs_in_which_they_were_better():
+    # As many passes over PTB, and over the bundled text.
+    assert suits_more_rows(12e6, text_tokens=929_589, width=640)
+    assert not suits_more_rows(4.1e6, text_tokens=324_758, width=384)
 
 
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])

@@ -22,7 +22,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .network_rnnlm import RecurrentNetwork, State
 
-# Before version 5, transformers loads only files that this one names.
+# From a local folder, transformers 4 copies only the files that this one names.
 from .steps_rnnlm import elman_step  # noqa: F401
 
 # The name of the state that one step hands to the next, in this version of transformers.

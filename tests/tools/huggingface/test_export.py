@@ -35,7 +35,7 @@ def test_a_folder_is_complete_and_needs_no_rnnlm(lstm, tmp_path):
     for name in ("modeling_rnnlm.py", "network_rnnlm.py", "steps_rnnlm.py"):
         assert "import rnnlm" not in files[name].read_text()
         assert "from rnnlm" not in files[name].read_text()
-    # transformers 4 loads only the files that the first one names.
+    # From a local folder, transformers 4 copies only the files that the first one names.
     for name in ("network_rnnlm", "steps_rnnlm"):
         assert f"from .{name} import" in files["modeling_rnnlm.py"].read_text()
     config = json.loads(files["config.json"].read_text())
