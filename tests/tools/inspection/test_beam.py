@@ -12,8 +12,11 @@ from support.pictures import faults_of
 from support.tiny_seq2seq import varied_model
 
 
-@pytest.mark.parametrize("model", [tiny_models.fit("lstm"), varied_model()], ids=["lm", "seq2seq"])
-def test_nodes_have_the_probability_of_their_text_and_the_best_of_a_step_are_kept(model):
+@pytest.mark.parametrize(
+    "make", [lambda: tiny_models.fit("lstm"), varied_model], ids=["lm", "seq2seq"]
+)
+def test_nodes_have_the_probability_of_their_text_and_the_best_of_a_step_are_kept(make):
+    model = make()
     found = inspect_beam(model, "the cat", beam=3, max_tokens=3)
     decoder = getattr(model, "decoder", model)
     tokenizer = decoder.tokenizer
@@ -58,11 +61,8 @@ def test_the_beam_finds_a_likelier_line_than_greedy_search():
 
 def test_quotation_marks_are_those_of_the_model():
     found = inspect_beam("demo", 'she said "', max_tokens=20)
-    assert (
-        found.best == 'good morning," he said.'
-        and found.best_complete
-        and "cut off" not in found.verdict
-    )
+    assert found.best == 'good morning," he said.'
+    assert found.best_complete and "cut off" not in found.verdict
     assert inspect_beam("demo", max_tokens=1).best == '"'
 
 
