@@ -6,6 +6,7 @@ is the target of t-1. A target of -1 is padding and scores 0.
 """
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -640,6 +641,8 @@ def core_of(model: M) -> M:
     """
     if isinstance(model, ModelHandle):
         return cast(M, model.core)
+    if isinstance(model, (str, os.PathLike)):
+        raise ArgumentTypeError("a model is needed here, not its name", hint="call rnnlm.load")
     # A language model has states; a model of another task names its task.
     is_model = hasattr(model, "initial_state") or hasattr(model, "task")
     if isinstance(model, type) or not is_model:

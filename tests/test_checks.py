@@ -75,6 +75,7 @@ def folder(tmp_path_factory):
     # What is no model, and one where several are meant.
     (lambda model: evaluate([model], "x"), f"{NO_MODEL}a list"),
     (lambda model: evaluate(3, "x"), f"{NO_MODEL}an int"),
+    (lambda model: rnnlm.Model("demo"), "a model is needed here, not its name; call rnnlm.load"),
     (lambda model: evaluate(rnnlm.LanguageModel, "x"), f"{NO_MODEL}the class Language"),
     (lambda model: word_vectors(3), f"{NO_MODEL}an int"),
     (lambda model: rnnlm.load(model), "load: the name must be a str or a path, not a Model"),
