@@ -1,7 +1,9 @@
 """The notebooks in docs/notebooks are stored clean, and run.
 
 In the suite one of them runs as a plain program, with three steps and a small text. With `-m soak`
-all of them run whole, in a kernel, with one thread and with two.
+all of them run whole, in a kernel, with one thread and with two, and print what is stored, as
+pages do (support/shown.py). A tag of a cell, such as `within 5%`, gives the difference allowed;
+`varies` is for times, and for words that another rounding changes.
 """
 
 import json
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm import corpora
+from support.shown import Allowed, differing_line
 
 pytestmark = pytest.mark.processes
 
@@ -35,6 +38,12 @@ def text_of(field: str | list[str]) -> str:
 
 def cells(name: str, kind: str) -> list[dict]:
     return [cell for cell in notebook(name)["cells"] if cell["cell_type"] == kind]
+
+
+def printed(cell: dict) -> str:
+    """Return the text that a cell has printed, and that of its results."""
+    outputs = [each.get("text") or each["data"]["text/plain"] for each in cell["outputs"]]
+    return "\n".join(map(text_of, outputs))
 
 
 def made_small(code: str) -> str:
@@ -75,7 +84,8 @@ def test_a_notebook_runs_as_a_plain_program(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("threads", [1, 2])
 @each_notebook
 def test_notebooks_run_as_their_readers_run_them(tmp_path, monkeypatch, name, threads):
-    """Nothing is made small; they run from their folder, and write nothing to stderr."""
+    """Nothing is made small; they run from their folder, print what is stored, and write nothing to
+    stderr."""
     reason = "install the extra `notebooks`: pip install -e '.[notebooks]'"
     client = pytest.importorskip("nbclient", reason=reason)
     nbformat = pytest.importorskip("nbformat", reason=reason)
@@ -91,7 +101,10 @@ def test_notebooks_run_as_their_readers_run_them(tmp_path, monkeypatch, name, th
     nbformat.validate(found)
     where = {"metadata": {"path": str(folder)}}
     client.NotebookClient(found, resources=where).execute()
-    for cell in found.cells:
-        if cell.cell_type == "code":
-            assert cell.execution_count
-            assert [text for text in cell.outputs if text.get("name") == "stderr"] == []
+    ran = [cell for cell in found.cells if cell.cell_type == "code"]
+    for stored, cell in zip(cells(name, "code"), ran, strict=True):
+        assert [text for text in cell.outputs if text.get("name") == "stderr"] == []
+        tags = " ".join(stored["metadata"].get("tags", []))
+        if "varies" not in tags:
+            line = differing_line(printed(stored), printed(cell), Allowed.by(tags))
+            assert line is None, f"stored is\n{line}\n\nprinted was\n{printed(cell)}"
