@@ -73,7 +73,7 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
     (10.5, {"dropout_input": 0.4, "dropout_output": 0.5}),
     (11.5, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3}),
     (
-        70.0,
+        100.0,
         {
             "dropout_embedding": 0.1,
             "dropout_input": 0.5,
