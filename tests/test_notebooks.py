@@ -103,6 +103,7 @@ def test_notebooks_run_as_their_readers_run_them(tmp_path, monkeypatch, name, th
     client.NotebookClient(found, resources=where).execute()
     ran = [cell for cell in found.cells if cell.cell_type == "code"]
     for stored, cell in zip(cells(name, "code"), ran, strict=True):
+        assert cell.execution_count
         assert [text for text in cell.outputs if text.get("name") == "stderr"] == []
         tags = " ".join(stored["metadata"].get("tags", []))
         if "varies" not in tags:

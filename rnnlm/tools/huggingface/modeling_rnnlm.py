@@ -35,7 +35,8 @@ class RnnlmConfig(PretrainedConfig):
     """The network as config.json describes it; see :class:`RecurrentNetwork`."""
 
     model_type = "rnnlm"
-    keys_to_ignore_at_inference = ["cache", "past_key_values"]  # noqa: RUF012 a trainer wants a list
+    # A trainer wants a list.
+    keys_to_ignore_at_inference = ["cache", "past_key_values"]  # noqa: RUF012
 
     def __init__(
         self,
