@@ -72,7 +72,7 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
     (7.5, {"dropout_input": 0.3, "dropout_output": 0.4}),
     (10.5, {"dropout_input": 0.4, "dropout_output": 0.5}),
     (11.5, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3}),
-    (55.0, {"dropout_input": 0.5, "dropout_output": 0.6, "weight_drop": 0.3}),
+    (65.0, {"dropout_input": 0.5, "dropout_output": 0.6, "weight_drop": 0.3}),
 )
 # From so many passes on, counted alike, windows are longer towards the end.
 LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.25}
