@@ -64,14 +64,14 @@ def test_the_size_grows_with_the_tokens_and_dropout_with_the_passes():
 
 
 # Tokens a second of a network, relative to the usual one, in the runs of the table.
-SPEEDS = {256: 2.1, 384: 1.5, 640: 0.75, 800: 0.6}
+SPEEDS = {256: 2.1, 384: 1.5, 640: 0.75, 800: 0.54}
 
 
 @pytest.mark.parametrize("tokens, text_tokens, width, dropout_output, weight_drop", [
     (0.42e6, 929_589, 256, 0.1, None),  # PTB: a minute, three, five, ten and ten in bf16
     (1.1e6, 929_589, 384, 0.1, None), (3.7e6, 929_589, 640, 0.2, None),
     (5.95e6, 929_589, 640, 0.3, None), (7.7e6, 929_589, 640, 0.4, None),
-    (9.6e6, 929_589, 640, 0.4, None), (54e6, 929_589, 800, 0.5, 0.3),  # and an hour
+    (9.6e6, 929_589, 640, 0.4, None), (60e6, 929_589, 800, 0.5, 0.3),  # and an hour
     (2.6e6, 929_589, 384, 0.1, None),  # three minutes in bf16
     (8.3e6, 2_013_738, 640, 0.1, None),  # a text of 10 MB
     (0.41e6, 324_758, 256, 0.1, None), (2.1e6, 324_758, 384, 0.5, 0.3),  # the bundled text
