@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from rnnlm import events, registry
 from rnnlm.amounts import plural
+from rnnlm.choices import said
+from rnnlm.config import DEFAULT
 from rnnlm.errors import first_of, keyword, notice
 from rnnlm.registry import Kind
 from rnnlm.text.vectors import COUNTED
-from rnnlm.training.sizing import OF_BUDGET
 
 from . import terminal
 from .signals import Signals, explaining
@@ -112,7 +113,7 @@ def announce(plan: "Plan") -> None:
 
 def _way_to_train_on_all(plan: "Plan") -> str:
     """Say how to hold nothing out, where lines are held out that nobody asked for."""
-    if not plan.holds_out or plan.resolved.origins["holdout"] != "default":
+    if not plan.holds_out or plan.resolved.origins["holdout"] != DEFAULT:
         return ""
     if plan.kind.has_ngrams:
         return "; --holdout 0 counts every line, like lmplz"
@@ -138,6 +139,8 @@ def say_complete(plan: "Plan") -> None:
 def say_ended(plan: "Plan", finished: events.Finished, is_stopped: bool) -> None:
     """Say how a run ended, and where its model is."""
     from rnnlm.config import Budget
+    from rnnlm.storage.manifest import read_manifest
+    from rnnlm.training import card
 
     if is_stopped:
         terminal.say(
@@ -158,15 +161,9 @@ def say_ended(plan: "Plan", finished: events.Finished, is_stopped: bool) -> None
         # A budget of time gives another number of steps on another day.
         timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds
         if timed and finished.stopped == "budget":
-            chosen = "".join(f" --set {name}={value}" for name, value in of_budget(plan).items())
-            saved += f"; to repeat about the same run: --budget {finished.steps}steps{chosen}"
+            again = card.way_to_repeat(read_manifest(plan.output))
+            saved += f"; to repeat about the same run: {again}"
         terminal.say(saved)
-
-
-def of_budget(plan: "Plan") -> dict[str, Any]:
-    """Return the settings that the run's time has chosen, by name."""
-    values, origins = plan.resolved.values, plan.resolved.origins
-    return {name: values[name] for name, origin in origins.items() if origin == OF_BUDGET}
 
 
 class PlainDisplay:
@@ -222,8 +219,8 @@ class CountingDisplay:
         self.evaluating = terminal.Estimate(progress)
 
     def show(self, event: events.Event) -> None:
-        if isinstance(event, events.Started):
-            self.progress.say(started_line(event))
+        if isinstance(event, events.Started | events.Chosen) and rare_event_line(event):
+            self.progress.say(rare_event_line(event))
         elif isinstance(event, events.Counting):
             seconds = event.seconds_left
             left = "" if seconds is None else f", {terminal.duration(seconds)} left"
@@ -359,6 +356,10 @@ def rare_event_line(event: events.Event) -> str:
     """Return the line for an event that does not happen at every step; "" for others."""
     if isinstance(event, events.Started):
         return started_line(event)
+    if isinstance(event, events.Chosen):
+        hint = "; --dry-run lists all, --set NAME=VALUE keeps yours"
+        lines = said(event.choices)
+        return "\n".join(lines) + hint if lines else ""
     if isinstance(event, events.RolledBack):
         several = f"{event.left} more attempts are left"
         attempts = "1 more attempt is left" if event.left == 1 else several

@@ -30,11 +30,19 @@ Settings = TypeVar("Settings")
 
 # origins of values that a person requests with this very run
 USER, GRID = "user", "the grid"
+DEFAULT, IMPLIED = "default", "other settings"  # the latter of values that a class derives
 ASKED = (GRID, USER)
 # a setting's need of another one, met by any value but zero, false and none
 ANY: tuple[Any, ...] = ()
 # settings of the counting machine, which do not matter to users of the model
 _UNSTORED = ("workers", "dask")
+# settings of the machine and of saving, which make no other model
+MACHINE = frozenset({
+    "device", "threads", "memory", "temp", "workers", "dask",
+    "save_every", "keep_checkpoints", "rank_timeout",
+})  # fmt: skip
+RECIPE = "recipe"  # among the names that nobody set, where nobody named a recipe
+AUTO: Literal["auto"] = "auto"  # a value that leaves the choice to the program
 
 # Names of settings in other tools: the name here, and the unit that the value needs
 OTHER_NAMES = {
@@ -105,12 +113,37 @@ class ValidatedSettings:
 @dataclass(frozen=True)
 class SettingsLayer:
     """Values from one place, which messages call `origin`. Text values are parsed by the field's
-    type. is_recipe: they are from a bundled recipe, as nobody set them."""
+    type. is_recipe: they are from a bundled recipe, as nobody set them. why: the reason of values
+    that the program chose."""
 
     origin: str
     values: Mapping[str, Any]
     is_text: bool = False
     is_recipe: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value that the program chose for a setting that nobody set, or would have chosen.
+
+    Attributes:
+        name: Name of the setting.
+        value: The value.
+        was: The value that it replaces: of the recipe, or the default.
+        by: What chose it: "recipe page", "the machine".
+        why: The numbers that decided.
+        together: Other settings that nobody may have set either.
+        is_taken: False if somebody set one of these: their value counts.
+    """
+
+    name: str
+    value: Any
+    was: Any
+    by: str
+    why: str = ""
+    together: tuple[str, ...] = ()
+    is_taken: bool = True
 
 
 @dataclass(frozen=True)
@@ -118,49 +151,136 @@ class ResolvedSettings:
     """The outcome of :func:`resolve`: every setting's value and where it came from.
 
     It never changes. Whoever learns more about a run from its text or from a model returns other
-    settings: see :meth:`with_layer`.
+    settings: see :meth:`choose` and :meth:`with_layer`.
+
+    Attributes:
+        values: Value of each setting.
+        origins: Origin of each value.
+        classes: Classes of the settings.
+        usual: Values of the recipe, or the defaults.
+        free: Settings that nobody set: defaults, and those of bundled recipes.
+        added: Layers from texts and models, in order.
+        all_choices: The last choice of each setting, those that were not taken, too.
     """
 
     values: Mapping[str, Any]
     origins: Mapping[str, str]
     classes: tuple[type, ...]
-    free: frozenset[str] = frozenset()  # those that nobody set: defaults, and of bundled recipes
-    added: tuple[SettingsLayer, ...] = ()  # from texts and models, in order
+    usual: Mapping[str, Any]
+    free: frozenset[str] = frozenset()
+    added: tuple[SettingsLayer, ...] = ()
+    all_choices: tuple[Choice, ...] = ()
 
     def __post_init__(self) -> None:
         # A frozen class alone would let everyone change the content of its tables.
         object.__setattr__(self, "values", types.MappingProxyType(dict(self.values)))
         object.__setattr__(self, "origins", types.MappingProxyType(dict(self.origins)))
+        object.__setattr__(self, "usual", types.MappingProxyType(dict(self.usual)))
 
     @property
     def defaults(self) -> dict[str, Any]:
         """Every setting's default."""
         return _defaults(self.classes)
 
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The choices of the program, in the order in which they were made."""
+        return tuple(choice for choice in self.all_choices if choice.is_taken)
+
     def is_requested(self, name: str) -> bool:
-        """Return whether a person asked for this value with this very run."""
+        """Return whether a person asked for this value with this very run.
+
+        Args:
+            name: Name of the setting.
+        """
         return self.origins[name] in ASKED
 
     def make(self, cls: type[Settings]) -> Settings:
-        """Return the settings of one class as an instance of it; its parts are of the other
-        classes."""
+        """Return the settings of one class as an instance of it, whose parts are of the other
+        classes.
+
+        Args:
+            cls: The class.
+        """
         return _made(cls, self.values, self.classes)
 
-    def with_layer(
-        self, origin: str, values: Mapping[str, Any], is_recipe: bool = False
-    ) -> "ResolvedSettings":
+    def with_layer(self, origin: str, values: Mapping[str, Any]) -> "ResolvedSettings":
         """Return these settings with the `values` found in a text or a model.
 
         They are taken as they are: a column may be called "none".
+
+        Args:
+            origin: The text or model.
+            values: Values by name.
         """
-        assert values.keys() <= self.values.keys()
-        origins = dict.fromkeys(values, origin)
+        return self._with(SettingsLayer(origin, values))
+
+    def choose(
+        self, by: str, why: str, values: Mapping[str, Any], together: Iterable[str] = ()
+    ) -> "ResolvedSettings":
+        """Return these settings with the `values` that the program chooses, where nobody set the
+        setting. Each one that replaces another is on record in `choices`, and so is, in
+        `all_choices`, what would have been chosen for a setting that somebody set.
+
+        Args:
+            by: What chooses, and the origin of the values.
+            why: The numbers that decide, in at most eight words.
+            values: Values by name. Names that the model does not have are left out.
+            together: Other settings. Where somebody set one of them, nothing is taken.
+        """
+        taken, records = {}, {choice.name: choice for choice in self.all_choices}
+        for name, value in values.items():
+            if name not in self.values:
+                continue
+            is_taken = self.free.issuperset((name, *together))
+            if is_taken and value == self.values[name]:
+                continue
+            if is_taken:
+                taken[name] = value
+            records.pop(name, None)
+            if value != self.usual[name]:
+                was = self.usual[name]
+                records[name] = Choice(name, value, was, by, why, tuple(together), is_taken)
+        chosen = self._with(SettingsLayer(by, taken, is_recipe=True, why=why))
+        return replace(chosen, all_choices=tuple(records.values()))
+
+    def with_added(self, layers: Iterable[SettingsLayer]) -> "ResolvedSettings":
+        """Return these settings with what was added to others.
+
+        Args:
+            layers: What was `added`.
+        """
+        resolved = self
+        for layer in layers:
+            if layer.why:
+                resolved = resolved.choose(layer.origin, layer.why, layer.values)
+            else:
+                resolved = resolved.with_layer(layer.origin, layer.values)
+        return resolved
+
+    def given(self) -> tuple[Choice, ...]:
+        """Return the values that the program did not choose and that are no defaults, each with
+        what it replaces: of the recipe, of somebody who set them, of a text or a model."""
+        chosen = {choice.name for choice in self.choices}
+        given = []
+        for name, origin in self.origins.items():
+            if name in chosen or origin in (DEFAULT, IMPLIED):
+                continue
+            was = self.usual[name]
+            if name in self.free:
+                was = self.defaults[name]
+            given.append(Choice(name, self.values[name], was, origin))
+        return tuple(given)
+
+    def _with(self, layer: SettingsLayer) -> "ResolvedSettings":
+        assert layer.values.keys() <= self.values.keys()
+        origins = dict.fromkeys(layer.values, layer.origin)
         return replace(
             self,
-            values=_as_classes_spell({**self.values, **values}, self.classes),
+            values=_as_classes_spell({**self.values, **layer.values}, self.classes),
             origins={**self.origins, **origins},
-            free=_free_after(self.free, values, is_recipe),
-            added=(*self.added, SettingsLayer(origin, values, is_recipe=is_recipe)),
+            free=_free_after(self.free, layer),
+            added=(*self.added, layer),
         )
 
 
@@ -174,9 +294,10 @@ def resolve(
 
     # Each layer replaces the values of those before it, and takes over as their origin.
     values = _defaults(classes)
-    origins, free = dict.fromkeys(values, "default"), frozenset(values)
+    usual = dict(values)
+    origins, free = dict.fromkeys(values, DEFAULT), frozenset(values)
     for layer in layers:
-        free = _free_after(free, layer.values, layer.is_recipe)
+        free = _free_after(free, layer)
         for name, value in layer.values.items():
             if name not in kinds:
                 is_keyword = layer.origin == USER and not layer.is_text
@@ -187,20 +308,27 @@ def resolve(
                 raise SettingsError(f"unknown setting {name!r}{within(layer.origin)}", hint=hint)
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin
+            if layer.is_recipe:
+                usual[name] = values[name]
 
     # Where nobody gave a value, a class may derive it from the others.
     for cls in classes:
         for name, value in getattr(cls, "implied", lambda values: {})(values).items():
-            if origins[name] == "default":
+            if origins[name] == DEFAULT:
                 values[name] = convert(name, value, kinds[name], is_text=False)
-                origins[name] = "other settings"
+                origins[name] = IMPLIED
                 free -= {name}
-    return ResolvedSettings(_as_classes_spell(values, classes), origins, classes, free)
+    spelled = _as_classes_spell(values, classes)
+    return ResolvedSettings(spelled, origins, classes, usual, free)
 
 
-def _free_after(free: frozenset[str], names: Iterable[str], is_recipe: bool) -> frozenset[str]:
-    """Return the settings that nobody set, after a layer with these names."""
-    return free.union(names) if is_recipe else free.difference(names)
+def _free_after(free: frozenset[str], layer: SettingsLayer) -> frozenset[str]:
+    """Return the settings that nobody set, after a layer. Who sets AUTO leaves the choice open."""
+    if layer.is_recipe:
+        return free.union(layer.values)
+    texts = {name: value for name, value in layer.values.items() if isinstance(value, str)}
+    is_open = [name for name, value in texts.items() if value == AUTO]
+    return free.difference(layer.values).union(is_open)
 
 
 def within(origin: str) -> str:

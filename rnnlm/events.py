@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from rnnlm.config import Choice
 from rnnlm.interface import LanguageModel
 
 Piece = TypeVar("Piece")
@@ -88,6 +89,18 @@ class TrainingState:
 
     facts: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The program has chosen settings that nobody set.
+
+    Attributes:
+        choices: The choices, in the order in which they were made.
+    """
+
+    kind: ClassVar = "chosen"
+    choices: tuple[Choice, ...]
 
 
 @dataclass(frozen=True)
@@ -437,7 +450,8 @@ class Finished:
 
 
 Event = (
-    Started
+    Chosen
+    | Started
     | Counting
     | Counted
     | Estimated

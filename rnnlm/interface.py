@@ -413,6 +413,43 @@ class HiddenStateModel(LanguageModel[S], Protocol[S]):
         """Compute products of hidden states in IEEE fp32 in this context, and keep no gradients."""
 
 
+class TextData(Protocol):
+    """A text that a model is trained or evaluated on, for any task."""
+
+    @property
+    def lines_hash(self) -> str:
+        """The hash by which a resumed run recognises its text."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens a network reads."""
+
+    @property
+    def words(self) -> int:
+        """How many words there are."""
+
+    @property
+    def sentences(self) -> int:
+        """How many lines or examples there are."""
+
+
+class FittingData(Protocol):
+    """The data that a model of any task is fitted to: a tokenizer (of some tasks also labels), the
+    training text, and the text for validation."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, or the codec that holds it."""
+
+    @property
+    def train(self) -> TextData:
+        """The text that the weights are learned from."""
+
+    @property
+    def valid(self) -> TextData | None:
+        """The text that chooses the best weights."""
+
+
 class Task(Protocol):
     """A task of machine learning: it reads data, fits models to them, loads, evaluates and
     describes models. The attributes name its models, and the commands and settings that they have.

@@ -18,6 +18,7 @@ from rnnlm.registry import (
     Function,
     Kind,
     Library,
+    RunFacts,
 )
 
 if TYPE_CHECKING:
@@ -110,11 +111,12 @@ class Network(Kind):
 
         return fit
 
-    @property
-    def tokens_per_second(self) -> Function:
-        from rnnlm.lm.neural.training.fitting import tokens_per_second
+    def choose(
+        self, resolved: "ResolvedSettings", data: Any, run: RunFacts
+    ) -> "tuple[ResolvedSettings, Any]":
+        from rnnlm.lm.neural.training.choosing import choose
 
-        return tokens_per_second
+        return choose(self, resolved, data, run)
 
     @property
     def array_shapes(self) -> Function:
@@ -178,6 +180,9 @@ class EncoderDecoder(Network):
         from rnnlm.tasks.seq2seq.fitting import fit
 
         return fit
+
+    def words_read(self, codec: Any) -> int:
+        return int(codec.source.size)
 
     @property
     def array_shapes(self) -> Function:

@@ -21,6 +21,27 @@ USUAL_MODEL = "lstm"  # the default kind, for any task
 
 
 @dataclass(frozen=True)
+class RunFacts:
+    """Facts about a run by which a kind of model chooses settings.
+
+    Attributes:
+        recipe: Settings of its recipe; empty: it has none.
+        rate_steps: Steps that the learning rate of the recipe is for; None: it suits any.
+        one_pass_rate: Its learning rate for so many steps over new text.
+        is_bundled: Whether the text is a bundled corpus, of which pages quote results.
+        is_alone: Whether it is neither one of a grid nor shared by several processes.
+        is_new: Whether it does not resume: what a resumed run has chosen stays.
+    """
+
+    recipe: Mapping[str, Any]
+    rate_steps: int | None
+    one_pass_rate: float | None
+    is_bundled: bool
+    is_alone: bool
+    is_new: bool
+
+
+@dataclass(frozen=True)
 class Kind:
     """One kind of model for one task. A property that returns a function imports its module when it
     is read.
@@ -105,11 +126,29 @@ class Kind:
         """The function(resolved, data, stop, initial, save) that trains a model and yields the
         events of the run."""
 
-    @property
-    def tokens_per_second(self) -> Function:
-        """The function(resolved, data, seconds) that measures in about so many seconds how fast a
-        network trains."""
-        raise NotImplementedError
+    def choose(
+        self, resolved: "ResolvedSettings", data: Any, run: RunFacts
+    ) -> "tuple[ResolvedSettings, Any]":
+        """Choose the settings that nobody set by the data, the time of the run and the machine.
+
+        Args:
+            resolved: Settings of the run.
+            data: Training data of the run.
+            run: Facts about the run.
+
+        Returns:
+            The settings; and the forecast of what the run reads in its time, a
+            :class:`rnnlm.lm.neural.training.sizing.Forecast`, None if its budget is no time.
+        """
+        return resolved, None
+
+    def words_read(self, codec: Any) -> int:
+        """Return how many words, or pieces of words, a network has input vectors of.
+
+        Args:
+            codec: Tokenizer of the model, or the codec that holds it.
+        """
+        return int(codec.size)
 
     def text_to_read(
         self, text: Any, tokenizer: Any, share: float, resolved: Any, progress: Any

@@ -58,13 +58,9 @@ info -m demo
 info demo --json
 info net --all
 report net -o runs.html
-train --dry-run
-train train.txt --dry-run --json
-train train.txt --model rnn --init-from net --tokenizer-from net --set hidden_size=2 --dry-run
-train train.txt --grid model=lstm,gru --dry-run
-train --task tagging --dry-run
-train --task classification --model cnn --dry-run
-train --task seq2seq --dry-run"""
+train --model ngram --dry-run
+train train.txt --model unigram --dry-run --json
+train train.txt --model ngram --grid order=2,3 --dry-run"""
 WRONG_NAMES = """train nofile
 train --init-from nomodel
 train --task tagging nofile

@@ -73,8 +73,8 @@ def _list_models(as_json: bool) -> None:
 
 
 def _list_recipes(name: str | None, as_json: bool) -> None:
+    from rnnlm.lm.neural.training import small_texts
     from rnnlm.training.recipes import recipe
-    from rnnlm.training.texts import small_texts
 
     # A recipe for a size of text, then a recipe by name, then all of them.
     if name in small_texts.NAMES and as_json:

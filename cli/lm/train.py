@@ -240,11 +240,19 @@ def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False)
 
 
 def _show_plan(plan: "Plan", as_json: bool) -> None:
+    from rnnlm.config import as_text
+
     if as_json:
         terminal.print_json(plan.to_dict())
         return
-    rows = [[name, str(value), origin, about] for name, value, origin, about in plan.describe()]
-    terminal.print_table(terminal.Table(["setting", "value", "origin", "description"], rows), gap=2)
+    rows = []
+    for setting in plan.describe():
+        was, origin = "", setting.origin
+        if setting.choice is not None:
+            was, origin = as_text(setting.choice.was), f"{origin}: {setting.choice.why}"
+        rows.append([setting.name, str(setting.value), was, origin, setting.description])
+    columns = ["setting", "value", "instead of", "origin", "description"]
+    terminal.print_table(terminal.Table(columns, rows), gap=2)
 
     # The parameters of an n-gram model are not known before its text is counted.
     for name, value in plan.sizes().items():

@@ -152,9 +152,12 @@ def _kind_and_step(line: bytes) -> tuple[str, float]:
 
 def _plain(event: "Event") -> dict[str, Any]:
     """Return the fields that JSON can hold: no model, no state of training."""
-    from rnnlm.events import Validated
+    from rnnlm.choices import record as record_of_choice
+    from rnnlm.events import Chosen, Validated
 
     record = event.record() if isinstance(event, Validated) else vars(event)
+    if isinstance(event, Chosen):
+        record = {"choices": list(map(record_of_choice, event.choices))}
     fields = {}
     for name, value in record.items():
         # An event of a network has a model in memory, others its kind.

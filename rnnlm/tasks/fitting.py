@@ -13,7 +13,7 @@ from torch import Tensor
 from rnnlm.amounts import plural
 from rnnlm.config import ResolvedSettings
 from rnnlm.events import Event, TrainingState, never
-from rnnlm.interface import Tokenizer
+from rnnlm.interface import FittingData, TextData, Tokenizer
 from rnnlm.lm.neural.device import memory_errors
 from rnnlm.lm.neural.layers.layers import LayeredNetwork
 from rnnlm.lm.neural.saved_model import SavedModel
@@ -22,7 +22,6 @@ from rnnlm.lm.neural.training.contracts import BatchSource, Carry, Objective, Va
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.lm.neural.training.settings import OptimizationSettings, RunSettings
 from rnnlm.lm.neural.training.trainer import Trainer
-from rnnlm.training.request import FittingData, TextData
 
 N = TypeVar("N", bound=LayeredNetwork)
 D = TypeVar("D", bound=FittingData)
@@ -77,7 +76,7 @@ def trainer_of_examples(
 ) -> Trainer:
     """Make a trainer on the device asked for; set torch's threads and seed."""
     run = resolved.make(RunSettings)
-    device, precision = fitting.begin(run)
+    device, precision = fitting.begin(resolved)
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     task = make(resolved, data, ranks)
     with memory_errors(device):
@@ -88,8 +87,6 @@ def trainer_of_examples(
             network.load_state_dict(tensors, strict=False)
         network.to(device)
         words_VE, tokenizer = task.words(network)
-        tokens = task.settings.batch_rows * data.train.tokens / max(1, data.train.sentences)
-        fitting.take_one_thread_if_small(run, network, tokens, tokenizer.size, words=1)
         errors = resolved.values["encoding_errors"]
         fitting.place_vectors(
             words_VE, task.settings, tokenizer, errors, is_started=initial is not None

@@ -221,6 +221,24 @@ def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) ->
         )
 
 
+def column_of(
+    names: Sequence[str], settings: SourceSettings, errors: str
+) -> tuple[str, int] | None:
+    """Return the column that holds the text of all these tables, where none is named, and how many
+    columns there are. None where a source is no file of a table, or they differ."""
+    columns = set()
+    for source in expand(tuple(names)):
+        kind = tables.kind_of(source)
+        if settings.column or kind in (None, tables.TSV) or os.path.isdir(source):
+            return None
+        table = open_table(source, str(kind), errors)
+        if not table.sample:
+            return None
+        columns.add(text_column(table.names, table.sample, table.where))
+        count = len(table.names)
+    return (columns.pop(), count) if len(columns) == 1 else None
+
+
 def _has_columns(source: str) -> bool:
     return source.startswith(HUB) or os.path.isdir(source) or tables.kind_of(source) is not None
 

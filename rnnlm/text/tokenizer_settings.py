@@ -6,14 +6,13 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, about, list_in_text, needs
+from rnnlm.config import AUTO, Count, about, list_in_text, needs
 from rnnlm.errors import ArgumentTypeError, SettingsError, given, nearest
 
 ALL = "all"
 # Settings that choose words, not the definition of a word
 CHOOSING = ("min_count", "max_vocab", "vocab_size", "sentencepiece_model")
 LIMITED = ("word", "char")  # tokenizers that leave out rare tokens
-AUTO: Literal["auto"] = "auto"  # what the training text decides
 FORMS = ("dashes", "entities", "nfc", "quotes", "spaces")  # of rnnlm.text.normalisation
 
 

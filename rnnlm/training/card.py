@@ -1,24 +1,22 @@
 """The model card: README.md of a model folder, for people who find the model later."""
 
-import contextlib
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rnnlm import registry
 from rnnlm.amounts import plural
-from rnnlm.config import SettingsLayer, as_text, names_of, resolve
-from rnnlm.errors import SettingsError, first_of, visible
+from rnnlm.choices import THE_DATA, THE_MACHINE, repeatable, said, stored_choices, stored_given
+from rnnlm.config import MACHINE, Budget, Choice, as_text, resolve
+from rnnlm.errors import first_of, visible
 from rnnlm.evaluation.metrics import Evaluation, stored_evaluations
 from rnnlm.interface import Task, Tokenizer
 from rnnlm.storage.files import writing as safe_files
 from rnnlm.storage.manifest import PART_ADAPTATIONS
 from rnnlm.storage.model_folder import Manifest
-from rnnlm.text.tokenizer_settings import AUTO, TokenizerSettings
-from rnnlm.training.recipes import recipe as recipes
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 # Models that a run may start from, by their names in the stored training.
 STARTS = ("init_from", "init_encoder_from", "init_decoder_from")
@@ -29,18 +27,6 @@ _STRUCTURE = ("order", "smoothing", "layers", "layer_sizes", "embedding_size", "
 _OF_TARGET = "target_"  # begins the names of settings of the target's tokenizer
 # Stored with models that no run has made: nothing is known of how, or they have parts instead.
 _WITHOUT_RUN = {"imported_from", "joined", "mixed"}
-# Settings that make no other model: its kind, which is shown by itself, the machine, and saving.
-_NOT_SHOWN = {
-    "model",
-    "task",
-    "device",
-    "threads",
-    "save_every",
-    "keep_checkpoints",
-    "rank_timeout",
-    "memory",
-    "temp",
-}
 
 
 def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
@@ -96,74 +82,54 @@ def settings_of(manifest: Manifest) -> dict[str, Any]:
     return settings
 
 
-@dataclass(frozen=True)
-class ExpectedSettings:
-    """The settings that a model's settings are compared with: its recipe's, or the defaults of its
-    kind if it has no known recipe."""
-
-    recipe: str | None
-    values: Mapping[str, object]
-    origins: Mapping[str, str]  # of each value: the recipe, or "default"
-
-    @property
-    def source(self) -> str:
-        """The name of a value in messages: "recipe: 650"."""
-        return "recipe" if self.recipe else "default"
-
-
-def expected_settings(manifest: Manifest) -> ExpectedSettings:
-    """Return the settings that the model's recipe gives, or else the defaults of its kind."""
-    classes = registry.kind_of(manifest.model, manifest.task).all_settings
-    recipe = manifest.training.get("recipe")
-    if isinstance(recipe, str):
-        # A recipe that is gone, or that no longer fits the settings, cannot be compared with.
-        known = names_of(classes)
-        with contextlib.suppress(SettingsError):
-            given = recipes.load(recipe).settings
-            values = {name: value for name, value in given.items() if name in known}
-            resolved = resolve(classes, [SettingsLayer(f"recipe {recipe}", values)])
-            return ExpectedSettings(recipe, resolved.values, resolved.origins)
-    resolved = resolve(classes, [])
-    return ExpectedSettings(None, resolved.values, resolved.origins)
-
-
-@dataclass(frozen=True)
-class ChangedSetting:
-    """A setting of a model with another value than the expected one."""
-
-    name: str
-    value: object
-    expected: object
-
-
-def changed_settings(manifest: Manifest, expected: ExpectedSettings) -> list[ChangedSetting]:
-    """Return the settings that make a trained model another one than expected."""
-    changed: list[ChangedSetting] = []
-    if not _has_run(manifest):
-        return changed
-    stored = settings_of(manifest)
-    requested = manifest.training.get("identity") or {}
-    for name, value in stored.items():
-        # The text decides again on settings that were left to it.
-        is_left = expected.values.get(name) == requested.get(name) == AUTO
-        if is_left or name in _NOT_SHOWN or name not in expected.values:
-            continue
-        same = {as_text(expected.values[name])}
+def settings_by_hand(manifest: Manifest) -> list[Choice]:
+    """Return the settings that nobody chose for the user and that make a trained model another one
+    than its recipe, or the defaults of its kind: set by somebody, or brought by a text or a
+    model."""
+    training = manifest.training
+    declined = {choice.name for choice in stored_choices(training) or () if not choice.is_taken}
+    by_hand = []
+    for setting in stored_given(training):
+        usual = {as_text(setting.was)}
         # A setting of the target's tokenizer that was not given is the source's.
-        if expected.values[name] is None and name.startswith(_OF_TARGET):
-            same.add(as_text(stored.get(name.removeprefix(_OF_TARGET))))
-        if as_text(value) not in same:
-            changed.append(ChangedSetting(name, value, expected.values[name]))
-    return changed
+        if setting.was is None and setting.name.startswith(_OF_TARGET):
+            usual.add(as_text(manifest.settings.get(setting.name.removeprefix(_OF_TARGET))))
+        is_usual = as_text(setting.value) in usual and setting.name not in declined
+        is_of_recipe = setting.by.startswith("recipe ")
+        if not (is_of_recipe or is_usual or setting.name in MACHINE):
+            by_hand.append(setting)
+    return by_hand
+
+
+def choices_of(manifest: Manifest) -> list[Choice]:
+    """Return the choices that were made for a run."""
+    return [choice for choice in stored_choices(manifest.training) or () if choice.is_taken]
+
+
+def way_to_repeat(manifest: Manifest) -> str:
+    """Return the options that repeat a run whose budget was a time; "" for other runs."""
+    training = manifest.training
+    budget = manifest.settings.get("budget")
+    if "steps" not in training or not isinstance(budget, str) or not Budget.parse(budget).seconds:
+        return ""
+    options = [f"--budget {training['steps']}steps"]
+    for choice in repeatable(choices_of(manifest)):
+        options.append(f"--set {choice.name}={as_text(choice.value)}")
+    return " ".join(options)
+
+
+def is_recorded(manifest: Manifest) -> bool:
+    """Return whether the origin of its settings is stored, which earlier versions did not do."""
+    return "given" in manifest.training
 
 
 def where_all_are(manifest: Manifest) -> str:
     """Return where all settings of a trained model are; "" for others."""
     count = len(settings_of(manifest))
-    return f"all {count} settings: config.json" if _has_run(manifest) else ""
+    return f"all {count} settings: config.json" if has_run(manifest) else ""
 
 
-def _has_run(manifest: Manifest) -> bool:
+def has_run(manifest: Manifest) -> bool:
     """Return whether it was trained, so that its settings say how."""
     return not manifest.training.keys() & _WITHOUT_RUN
 
@@ -171,27 +137,34 @@ def _has_run(manifest: Manifest) -> bool:
 def _settings(manifest: Manifest) -> list[str]:
     """Return the section on the settings of a run: those that differ, in TOML for
     `--recipe FILE.toml`."""
-    if not _has_run(manifest):
+    if not has_run(manifest) or not is_recorded(manifest):
         return []
 
-    # The settings to compare with: a recipe's, or the defaults.
-    expected = expected_settings(manifest)
-    base = f"The defaults of kind `{manifest.model}`"
-    if expected.recipe:
-        base = f"Those of `--recipe {expected.recipe}`"
+    # Those that differ from the recipe, or the defaults: set by hand, then chosen.
+    recipe = manifest.training.get("recipe")
+    base, source = f"The defaults of kind `{manifest.model}`", "default"
+    if recipe:
+        base, source = f"Those of `--recipe {recipe}`", "recipe"
+    choices = choices_of(manifest)
+    assigned = []
+    of_model = [choice for choice in choices if choice.by not in (THE_DATA, THE_MACHINE)]
+    for setting in [*settings_by_hand(manifest), *of_model]:
+        line = f"{setting.name} = {_toml(setting.value)}  # {source}: {_toml(setting.was)}"
+        assigned.append(line + (f"; by {setting.by}: {setting.why}" if setting.why else ""))
 
     lines = ["## Settings", ""]
-    changed = changed_settings(manifest, expected)
-    if changed:
-        lines += [f"{base}, except for:", "", "```toml"]
-        if expected.recipe:
-            lines.append(f"recipe = {_toml(expected.recipe)}")
-        for change in changed:
-            setting = f"{change.name} = {_toml(change.value)}"
-            lines.append(f"{setting}  # {expected.source}: {_toml(change.expected)}")
-        lines += ["```", ""]
+    if assigned:
+        header = [f"recipe = {_toml(recipe)}"] if recipe else []
+        lines += [f"{base}, except for:", "", "```toml", *header, *assigned, "```", ""]
     else:
         lines += [f"{base}.", ""]
+
+    # Other data and another machine bring others.
+    others = [choice for choice in choices if choice not in of_model]
+    for line in said(others, is_whole=True):
+        lines += [f"{line[0].upper()}{line[1:]}.", ""]
+    if way_to_repeat(manifest):
+        lines += [f"About the same run again: `{way_to_repeat(manifest)}`", ""]
     return lines
 
 

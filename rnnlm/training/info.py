@@ -9,6 +9,7 @@ from typing import Any
 
 from rnnlm import registry
 from rnnlm.amounts import amount, plural
+from rnnlm.choices import said
 from rnnlm.config import as_text
 from rnnlm.errors import ModelError
 from rnnlm.evaluation.metrics import Evaluation, stored_evaluations
@@ -95,7 +96,12 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
 
     # How it was made, how good it is, and how to use it.
     yield from _origin(folder, manifest)
+    lines = said(card.choices_of(manifest), is_whole=True)
+    if lines:
+        yield "chosen", "; ".join(line.removeprefix("chosen ") for line in lines)
     yield from _run(manifest)
+    if card.way_to_repeat(manifest):
+        yield "about the same run", card.way_to_repeat(manifest)
     if manifest.made_by:
         command = manifest.made_by.command
         yield "made by", f"{manifest.made_by}: {command}" if command else str(manifest.made_by)
@@ -114,12 +120,12 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
     facts = {label: value.replace("`", "") for label, value in card.facts(manifest, codec)}
 
     # The settings that differ from the recipe, or else from the defaults.
-    expected = card.expected_settings(manifest)
     tokenizers = registry.task(manifest.task).describe(codec).tokenizers
     of_tokenizers = card.tokenizer_settings(manifest, tokenizers).values()
-    differing = _differing(manifest, expected, set(chain.from_iterable(of_tokenizers)))
-    if expected.recipe:
-        facts["recipe"] = "; ".join([expected.recipe, *differing])
+    differing = _differing(manifest, set(chain.from_iterable(of_tokenizers)))
+    recipe = manifest.training.get("recipe")
+    if recipe:
+        facts["recipe"] = "; ".join([recipe, *differing])
     elif differing:
         facts["settings"] = "; ".join(differing)
 
@@ -151,17 +157,18 @@ def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     yield "training", ", ".join(filter(None, [f"best at step {manifest.step:,} {of}", seconds]))
 
 
-def _differing(
-    manifest: model_folder.Manifest, expected: card.ExpectedSettings, shown: Collection[str]
-) -> list[str]:
-    """Return the settings that are not the expected ones, except for those `shown` elsewhere, and
-    the place of all settings."""
+def _differing(manifest: model_folder.Manifest, shown: Collection[str]) -> list[str]:
+    """Return the settings that were set to other values than the recipe's, or the defaults, except
+    for those `shown` elsewhere, and the place of all settings."""
+    source = "recipe" if manifest.training.get("recipe") else "default"
     settings = []
-    for change in card.changed_settings(manifest, expected):
+    for change in card.settings_by_hand(manifest):
         setting = f"{change.name}={as_text(change.value)}"
         if setting not in shown:
-            settings.append(f"{setting} ({expected.source}: {as_text(change.expected)})")
+            settings.append(f"{setting} ({source}: {as_text(change.was)})")
     differs = f"differs in: {', '.join(settings)}" if settings else ""
+    if card.has_run(manifest) and not card.is_recorded(manifest):
+        differs = "what differs was not recorded"
     return list(filter(None, [differs, card.where_all_are(manifest)]))
 
 

@@ -10,12 +10,13 @@ import rnnlm.corpora as corpora
 from rnnlm.config import ResolvedSettings, ValidatedSettings
 from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
+from rnnlm.interface import FittingData
 from rnnlm.text.corpus import Given, Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, silent
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings
-from rnnlm.training.request import FittingData, Texts, TrainingRequest
+from rnnlm.training.request import Texts, TrainingRequest
 from rnnlm.training.task import BaseTask, Description, trained_corpus
 
 if TYPE_CHECKING:

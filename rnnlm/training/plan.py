@@ -5,14 +5,17 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
-from rnnlm.config import ResolvedSettings, describe, warn_of_idle
+from rnnlm.choices import record
+from rnnlm.config import Choice, ResolvedSettings, describe, warn_of_idle
 from rnnlm.errors import RnnlmWarning, UsageError, keyword, notice
 from rnnlm.events import TrainingState
+from rnnlm.interface import FittingData, TextData
 from rnnlm.lm.base import loading
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock
@@ -24,13 +27,12 @@ from rnnlm.text import sources
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.vectors import COUNTED, check_is_text_file
 from rnnlm.training import resume as resuming
-from rnnlm.training import sizing
 from rnnlm.training.card import STARTS
 from rnnlm.training.folders import usual_folder
-from rnnlm.training.request import FittingData, Overlap, TextData, Texts, TrainingRequest
+from rnnlm.training.recipes import recipe as recipes
+from rnnlm.training.request import Overlap, Texts, TrainingRequest
 from rnnlm.training.resolution import ResolvedRequest, resolve_request
 from rnnlm.training.resume import CompletedRun, InterruptedRun
-from rnnlm.training.texts import small_texts
 from rnnlm.training.texts.line_texts import held_out_share
 from rnnlm.training.texts.shared_texts import Opener
 
@@ -38,7 +40,18 @@ from rnnlm.training.texts.shared_texts import Opener
 # back to.
 CHECKPOINT_SIZE = 8
 BYTES_OF_A_WEIGHT = 4
+FEW_LINES = 20  # to validate on
 _ANY_DEVICE = {"device": "cpu", "precision": "auto"}
+
+
+class SettingInPlan(NamedTuple):
+    """A setting of a planned run, and the choice of its value, if the program made one."""
+
+    name: str
+    value: object
+    origin: str
+    description: str
+    choice: Choice | None
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,7 @@ class Plan:
     valid_is: str  # the validation text in words
     output: Path
     identity: Identity
+    forecast: Any = None  # of what it reads in its time, as the kind's `choose` returns it
     found: str | None = None  # hash of config.json in its folder: other processes may replace it
     # Of the model of a run that was cut off in its exact evaluation, which is all that it lacks
     trained: Manifest | None = None
@@ -80,14 +94,16 @@ class Plan:
         usual = registry.task(self.kind.task).usual_corpus
         return list(self.request.text) or [corpora.named(usual)]
 
-    def describe(self) -> list[tuple[str, object, str, str]]:
-        """Return (name, value, origin, description) of every setting."""
+    def describe(self) -> "list[SettingInPlan]":
+        """Return every setting with its value, origin and description."""
         descriptions: dict[str, str] = {}
         for cls in self.resolved.classes:
             descriptions |= describe(cls)
-        origins = self.resolved.origins
+        chosen = {choice.name: choice for choice in self.resolved.choices}
         return [
-            (name, value, origins[name], descriptions[name])
+            SettingInPlan(
+                name, value, self.resolved.origins[name], descriptions[name], chosen.get(name)
+            )
             for name, value in self.resolved.values.items()
         ]
 
@@ -106,9 +122,12 @@ class Plan:
 
     def to_dict(self) -> dict[str, object]:
         """Return the sizes, and every setting with its origin, as JSON has them."""
-        rows = self.describe()
-        settings = {name: {"value": value, "origin": origin} for name, value, origin, _ in rows}
-        return {**self.sizes(), "settings": settings}
+        settings = {
+            setting.name: {"value": setting.value, "origin": setting.origin}
+            for setting in self.describe()
+        }
+        choices = list(map(record, self.resolved.all_choices))
+        return {**self.sizes(), "choices": choices, "settings": settings}
 
     def parameters(self) -> int | None:
         """Count the model's parameters without allocating them. None until n-grams are counted."""
@@ -142,7 +161,8 @@ def plan(
     found = sha256(output / CONFIG)
     begun = None
     if not request.overwrite:
-        begun = resuming.find_stored_run(output, resuming.identity_of(request, settled.resolved))
+        wanted = resuming.identity_of(request, settled.resolved)
+        begun = resuming.find_stored_run(output, wanted, settled.resolved.free)
     if isinstance(begun, CompletedRun):
         return begun
     _check_settings(request, settled)
@@ -199,21 +219,19 @@ def _with_texts(
     recipe, kind, resolved = settled
     task = registry.task(kind.task)
     given, identity = request, resuming.identity_of(request, resolved)
+    if begun:
+        identity = begun.continued(identity)
     if begun and not request.tokenizer_from:
         request = replace(request, tokenizer_from=str(output))
 
     # The texts or their tokenizer settle open settings, such as columns of labels.
     texts = (opener or task.open_texts)(request, resolved, kind, progress)
     _warn_of_idle_share(texts, _validation_names(request))
-    # Sizes of the vocabulary and the text, and the time of a run that is new, settle others.
-    resolved = sizing.follow_vocabulary(texts.resolved, texts.data)
-    train = texts.data.train
-    small = small_texts.recipe_for(request, resolved, train.sentences, train.tokens)
-    if small is not None:
-        resolved = small_texts.follow_size(small, resolved, texts.data)
-    elif begun is None and recipe is not None:
-        resolved = sizing.follow_budget(request, recipe, kind, resolved, texts.data)
-    small_texts.notice_small_validation_text(texts.data, resolved, texts.holds_out)
+    # The vocabulary, the size of the text, the time of a run that is new, and the machine settle
+    # others.
+    run = _facts_for_choices(request, recipe, is_new=begun is None)
+    resolved, forecast = kind.choose(texts.resolved, texts.data, run)
+    _notice_small_validation_text(texts.data, resolved, texts.holds_out)
 
     # A run starts from the weights of other models, or resumes from its own.
     initial: dict[str, np.ndarray] | TrainingState | None = None
@@ -236,10 +254,42 @@ def _with_texts(
         valid_is=texts.valid_is,
         output=output,
         identity=identity,
+        forecast=forecast,
         trained=begun.manifest if begun and begun.stored is None else None,
         holds_out=texts.holds_out,
         overlaps=texts.overlaps,
     )
+
+
+def _facts_for_choices(
+    request: TrainingRequest, recipe: str | None, is_new: bool
+) -> registry.RunFacts:
+    """Return the facts by which a kind of model chooses settings for the run of a request."""
+    base = recipes.load(recipe) if recipe is not None else recipes.Recipe("none", {}, "")
+    return registry.RunFacts(
+        recipe=base.settings,
+        rate_steps=base.rate_steps,
+        one_pass_rate=base.one_pass_rate,
+        is_bundled=request.is_bundled,
+        is_alone=not request.extra_layers and current_rank().count == 1,
+        is_new=is_new,
+    )
+
+
+def _notice_small_validation_text(
+    data: FittingData, resolved: ResolvedSettings, holds_out: bool
+) -> None:
+    """Send a notice if few lines were held out for validation, which chooses among the weights of
+    a network."""
+    if holds_out and data.valid is not None and data.valid.sentences < FEW_LINES:
+        count = data.valid.sentences
+        lines = "a single line is" if count == 1 else f"a part of only {count} lines is"
+        choice = ", and chooses the weights that are kept" if "budget" in resolved.values else ""
+        notice(
+            f"{lines} held out for validation{choice}: "
+            + keyword("valid", "FILE")
+            + " names a larger text"
+        )
 
 
 def _check_settings(request: TrainingRequest, settled: ResolvedRequest) -> None:

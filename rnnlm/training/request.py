@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import rnnlm.corpora as corpora
 from rnnlm.config import ResolvedSettings, SettingsLayer, about
 from rnnlm.errors import SettingsError, nearest
+from rnnlm.interface import FittingData, TextData
 
 if TYPE_CHECKING:
     from rnnlm.interface import Tokenizer
@@ -125,46 +126,15 @@ class TrainingRequest:
                 object.__setattr__(self, part, (str(file),))
 
     @property
+    def is_bundled(self) -> bool:
+        """Whether it trains on a bundled corpus, known by its name or its files."""
+        named = corpora.names()
+        return all(name in named or corpora.title(name) != name for name in self.text)
+
+    @property
     def takes_bundled(self) -> bool:
         """Whether it names nothing to train on, so that the bundled corpus is taken."""
         return not self.text and self.counts is None
-
-
-class TextData(Protocol):
-    """A text that a model is trained or evaluated on, for any task."""
-
-    @property
-    def lines_hash(self) -> str:
-        """The hash by which a resumed run recognises its text."""
-
-    @property
-    def tokens(self) -> int:
-        """How many tokens a network reads."""
-
-    @property
-    def words(self) -> int:
-        """How many words there are."""
-
-    @property
-    def sentences(self) -> int:
-        """How many lines or examples there are."""
-
-
-class FittingData(Protocol):
-    """The data that a model of any task is fitted to: a tokenizer (of some tasks also labels), the
-    training text, and the text for validation."""
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer, or the codec that holds it."""
-
-    @property
-    def train(self) -> TextData:
-        """The text that the weights are learned from."""
-
-    @property
-    def valid(self) -> TextData | None:
-        """The text that chooses the best weights."""
 
 
 class CountsData(Protocol):

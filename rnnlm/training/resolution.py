@@ -11,6 +11,7 @@ import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.checks import check_no_dataset, items_of
 from rnnlm.config import (
+    RECIPE,
     USER,
     ResolvedSettings,
     SettingsLayer,
@@ -90,6 +91,8 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     _check_names(layers, kind)
 
     resolved = resolve(kind.all_settings, layers, [field.name for field in fields(request)])
+    if not (request.recipe or request.from_file or request.init_from):
+        resolved = replace(resolved, free=resolved.free | {RECIPE})
     _check_inherited(resolved, inherited, task.extended_settings)
     if request.recipe:
         _notice_replaced(from_recipe, inherited)

@@ -1,19 +1,23 @@
 """Find how much of the requested run a folder holds: nothing, a part of it, or all of it.
 
 A run is the same if its settings are, and the texts and models that it reads. Facts in
-:data:`MAY_CHANGE` are free, and the budget may grow.
+:data:`MAY_CHANGE` are free, and the budget may grow. A setting that was chosen for the run has the
+value that was chosen, for those who set it by themselves.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from msgspec import to_builtins
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
-from rnnlm.config import Budget, ResolvedSettings
+from rnnlm.choices import THE_MACHINE, THE_TIME, stored_choices
+from rnnlm.config import MACHINE, Budget, Choice, ResolvedSettings
 from rnnlm.errors import ModelError, OutputError, keyword, notice
 from rnnlm.events import Finished
+from rnnlm.interface import FittingData
 from rnnlm.lm.base import loading
 from rnnlm.storage import checkpoints
 from rnnlm.storage.files.resuming import (
@@ -36,15 +40,16 @@ from rnnlm.text import sources
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.vectors import COUNTED
 from rnnlm.training.card import STARTS
-from rnnlm.training.request import FittingData, TrainingRequest
-from rnnlm.training.sizing import CHOSEN_BY_TIME, OF_BUDGET
+from rnnlm.training.request import TrainingRequest
 
-MAY_CHANGE = {
-    "device", "threads", "memory", "temp", "workers", "dask",
-    "cuda_graphs", "save_every", "keep_checkpoints",
-    "rollbacks", "rollback_factor",
-    "accumulation", "rank_timeout", "patience", "min_validations",
-}  # fmt: skip
+MAY_CHANGE = MACHINE | {
+    "cuda_graphs",
+    "rollbacks",
+    "rollback_factor",
+    "accumulation",
+    "patience",
+    "min_validations",
+}
 # The settings of how long a run is. Another one may make a run longer that has ended.
 BUDGET, PATIENCE = "budget", "patience"
 _TEXTS = {
@@ -66,6 +71,22 @@ def identity_of(request: TrainingRequest, resolved: ResolvedSettings) -> dict[st
     if current_rank().rank == 0:
         identity |= _signatures(request, resolved)
     return identity
+
+
+def _in_same_terms(
+    choices: Sequence[Choice], before: Identity, now: Identity, free: Collection[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the identity of a stored run and that of the requested one so that what was chosen and
+    what somebody sets compare. choices: of the stored run. free: settings that nobody sets now."""
+    stored, wanted = dict(before), dict(now)
+    for choice in choices:
+        name, value = choice.name, in_one_spelling(choice.value)
+        is_chosen_again = {name, *choice.together} <= {*free}
+        if choice.is_taken and not is_chosen_again and name in wanted:
+            stored[name] = value
+        elif not choice.is_taken and is_chosen_again and name in wanted:
+            wanted[name] = value
+    return stored, wanted
 
 
 def _signatures(request: TrainingRequest, resolved: ResolvedSettings) -> dict[str, str]:
@@ -137,10 +158,23 @@ class InterruptedRun:
     manifest: Manifest  # of its best model so far
     stored: checkpoints.LoadedCheckpoint | None
 
+    def continued(self, wanted: Identity) -> dict[str, str]:
+        """Return the identity of the run as it goes on: with the values that were chosen for it,
+        whoever sets them now, and what may change as it is `wanted`."""
+        before = self.manifest.training.get("identity", {})
+        choices = stored_choices(self.manifest.training) or ()
+        kept = {choice.name for choice in choices} - {BUDGET, PATIENCE}
+        return {**wanted, **{name: before[name] for name in kept & before.keys() & wanted.keys()}}
 
-def find_stored_run(folder: Path, wanted: Identity) -> CompletedRun | InterruptedRun | None:
+
+def find_stored_run(
+    folder: Path, wanted: Identity, free: Collection[str] = ()
+) -> CompletedRun | InterruptedRun | None:
     """Return the state of the run that is `wanted` in `folder`; None: nothing, or so little that it
-    starts over. Refuse a folder that holds a model of another run."""
+    starts over. Refuse a folder that holds a model of another run.
+
+    free: settings that nobody sets.
+    """
     if not is_model(folder):
         return None
     try:
@@ -148,20 +182,23 @@ def find_stored_run(folder: Path, wanted: Identity) -> CompletedRun | Interrupte
     except ModelError as error:
         raise OutputError(error.what, error.why, WAYS_OUT) from None
     noted = manifest.training.get("identity")
-    identity = noted if isinstance(noted, dict) else None
+    identity = compared = noted if isinstance(noted, dict) else None
 
     # The same run, perhaps longer than it was, or another one, which is refused.
-    is_longer, free = False, {PATIENCE}
+    is_longer, may_differ = False, {PATIENCE}
     if identity is not None:
+        choices = stored_choices(manifest.training) or ()
+        compared, wanted = _in_same_terms(choices, identity, wanted, free)
         if current_rank().rank:
-            free |= identity.keys() - wanted.keys()
-        if _has_grown(manifest, identity, wanted):
-            free.add(BUDGET)
-        has_patience = identity.get(PATIENCE) != wanted.get(PATIENCE)
+            may_differ |= compared.keys() - wanted.keys()
+        if _has_grown(manifest, compared, wanted):
+            may_differ.add(BUDGET)
+        has_patience = compared.get(PATIENCE) != wanted.get(PATIENCE)
         ended_early = manifest.training.get("stopped") == "early"
-        is_longer = BUDGET in free or (ended_early and has_patience)
+        is_longer = BUDGET in may_differ or (ended_early and has_patience)
     has_ended = manifest.training.get("stopped") in ENDED and not is_longer
-    if next_step(folder, ExistingWork(identity, has_ended), wanted, free=free) is NextStep.FINISHED:
+    existing = ExistingWork(compared, has_ended)
+    if next_step(folder, existing, wanted, free=may_differ) is NextStep.FINISHED:
         return _ended(folder, manifest)
 
     # It resumes from its last checkpoint. The checkpoint of another run is there where a run was
@@ -230,21 +267,25 @@ def check_text(folder: Path, begun: InterruptedRun, data: FittingData) -> None:
 
 
 def with_kept(resolved: ResolvedSettings, folder: Path, begun: InterruptedRun) -> ResolvedSettings:
-    """Return the settings of a run that goes on: with those that its text, or its time, has brought
-    it, but for how long it is."""
+    """Return the settings of a run that goes on: with those that were chosen for it, but for how
+    long it is, and what this machine chooses."""
     # Where training has ended, and only the evaluation is missing, the model has them.
     settings = begun.stored.settings if begun.stored else begun.manifest.settings
+    choices = stored_choices(begun.manifest.training)
+    may_change = {*MAY_CHANGE, BUDGET}
+    may_change |= {choice.name for choice in choices or () if choice.by == THE_MACHINE}
     kept = {}
     for name, value in settings.items():
-        is_kept = name in resolved.values and name not in MAY_CHANGE and name != BUDGET
+        is_kept = name in resolved.values and name not in may_change
         if is_kept and to_builtins(resolved.values[name]) != value:
             kept[name] = value
+    resumed = resolved.with_layer(f"the run in {folder}", kept)
 
-    # What a time has chosen has its own origin, as the end of the run names it.
-    is_timed = Budget.parse(settings.get(BUDGET, "1steps")).seconds
-    choices = CHOSEN_BY_TIME & resolved.free if is_timed else frozenset()
-    chosen = {name: value for name, value in kept.items() if name in choices}
-    return resolved.with_layer(f"the run in {folder}", kept).with_layer(OF_BUDGET, chosen)
+    # Its choices are on record, with the reasons of that time; those of an earlier version are not.
+    now = [choice for choice in resolved.all_choices if choice.name in may_change]
+    before = [choice for choice in choices or () if choice.name not in may_change]
+    origins = {choice.name: choice.by for choice in before if choice.is_taken}
+    return replace(resumed, origins={**resumed.origins, **origins}, all_choices=(*before, *now))
 
 
 def tell_resumed(
@@ -261,7 +302,7 @@ def tell_resumed(
     # What another budget does not change, and what it does.
     settings = resolved.values
     before, now = stored.settings.get(BUDGET), settings[BUDGET]
-    is_sized = resolved.origins.get("hidden_size") == OF_BUDGET
+    is_sized = resolved.origins.get("hidden_size") == THE_TIME
     if is_sized and Budget.parse(now).seconds and before != now:
         notice(
             f"the network keeps the size that suited {before}: "

@@ -15,6 +15,7 @@ import numpy as np
 
 from rnnlm import registry
 from rnnlm.amounts import amount
+from rnnlm.choices import record
 from rnnlm.config import as_stored
 from rnnlm.errors import (
     OutputError,
@@ -28,6 +29,7 @@ from rnnlm.evaluation.metrics import with_intervals
 from rnnlm.events import (
     Checkpoint,
     CheckpointSaved,
+    Chosen,
     Counted,
     Counting,
     Estimated,
@@ -39,11 +41,12 @@ from rnnlm.events import (
     SaveFailed,
     SaveSignal,
     Started,
+    Step,
     TrainingState,
     Validated,
     never,
 )
-from rnnlm.interface import LanguageModel
+from rnnlm.interface import LanguageModel, TextData
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import checkpoints, model_folder
 from rnnlm.storage.checkpoints import LoadedCheckpoint
@@ -56,7 +59,6 @@ from rnnlm.text.lines import Progress, prefixed, silent
 from rnnlm.training import card
 from rnnlm.training.card import STARTS
 from rnnlm.training.plan import Plan
-from rnnlm.training.request import TextData
 from rnnlm.training.resume import CompletedRun
 
 # ---- The files that a training run writes during training: the best model, checkpoints to resume
@@ -119,7 +121,7 @@ class RunStorage:
     def handle(self, event: Event) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
         """Write the model or state of `event`, and files that are due for a retry. Yield an event
         for each thing written."""
-        if isinstance(event, Counting | Counted | Estimated | Evaluating):
+        if isinstance(event, Chosen | Counting | Counted | Estimated | Evaluating):
             return
 
         # A better model replaces one that still waits to be saved.
@@ -374,9 +376,14 @@ def _work(
         return stop() or storage.has_given_up
 
     notice_little_space(plan.output, plan.bytes_to_write())
+    forecast = plan.forecast
     fitting = plan.kind.fit(plan.resolved, plan.data, is_over, plan.initial, storage.save_signal)
     for event in fitting:
         yield event
+        if isinstance(event, Started) and plan.resolved.choices and not plan.is_resumed:
+            yield Chosen(plan.resolved.choices)
+        if isinstance(event, Step) and forecast is not None and forecast.tell_if_far_off(event):
+            forecast = None
         if isinstance(event, Validated):
             is_whole = event.share == 1
         if isinstance(event, Fitted):
@@ -485,6 +492,8 @@ def _texts(plan: Plan) -> dict[str, Any]:
         "train_data": train.lines_hash,
         "valid_data": valid.lines_hash if valid else None,
         "lines_in_train": shares,
+        "choices": list(map(record, plan.resolved.all_choices)),
+        "given": list(map(record, plan.resolved.given())),
         "train_tokens": train.tokens,
         "train_words": train.words,
         "train_sentences": train.sentences,

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rnnlm.amounts import amount
-from rnnlm.config import USER, as_text
+from rnnlm.choices import stored_given
+from rnnlm.config import DEFAULT, as_text, resolve
 from rnnlm.errors import ModelError, RnnlmWarning, UsageError, visible
 from rnnlm.evaluation import pages, plotting
 from rnnlm.evaluation.learning_curves import (
@@ -523,22 +524,20 @@ def _columns(validations: list[dict[str, Any]]) -> list[str]:
 
 # ---- The settings of a model with their origin: the default, its recipe, or the user.
 
-DEFAULT = "default"
+UNKNOWN_ORIGIN = "not recorded"  # by an earlier version
 
 
 def settings_with_origin(manifest: Manifest) -> list[tuple[str, str, str]]:
-    """Return (name, value, origin) of each setting, defaults last.
-
-    A model's folder does not store the origin of settings: a value that is not the recipe's, nor
-    the default where the recipe has none, was set in a file or on the command line.
-    """
-    expected = card.expected_settings(manifest)
+    """Return (name, value, origin) of each setting, defaults last."""
+    recorded = {setting.name: setting.by for setting in stored_given(manifest.training)}
+    for choice in card.choices_of(manifest):
+        recorded[choice.name] = f"{choice.by}: {choice.why}"
+    defaults = resolve(manifest.kind.all_settings, []).values
     rows = []
     for name, value in card.settings_of(manifest).items():
         if name == "model":
             continue
-        text, origin = as_text(value), USER
-        if name in expected.values and as_text(expected.values[name]) == text:
-            origin = expected.origins[name]
-        rows.append((name, text, origin))
+        is_default = name in defaults and as_text(defaults[name]) == as_text(value)
+        usual = DEFAULT if is_default or recorded else UNKNOWN_ORIGIN
+        rows.append((name, as_text(value), recorded.get(name, usual)))
     return sorted(rows, key=lambda row: row[2] == DEFAULT)

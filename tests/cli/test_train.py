@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import rnnlm as library
+from rnnlm.amounts import plural
 from rnnlm.lm.ngram.counting import counts_folder
+from rnnlm.system import processors
 from rnnlm.text.tokenizers.word import split_punctuation
 from support import commands
 from support.failures import checked_error
@@ -60,8 +62,14 @@ def test_dry_run_shows_setting_origins_and_trains_nothing(rnnlm, models, here):
 
 def test_dry_run_without_json_is_table_and_sizes(rnnlm, models):
     lines = rnnlm("train", models.text, *SHORT, "--dry-run").out.splitlines()
-    assert lines[0].split("\t") == ["setting", "value", "origin", "description"]
-    assert "hidden_size\t8\tuser\twidth of the hidden layers" in lines
+    assert lines[0].split("\t") == ["setting", "value", "instead of", "origin", "description"]
+    assert "hidden_size\t8\t\tuser\twidth of the hidden layers" in lines
+    [device] = [line for line in lines if line.startswith("device\t")]
+    assert device.split("\t")[1:4] == [
+        "cpu",
+        "auto",
+        f"the machine: {plural(processors(), 'processor')}",
+    ]
     assert any(line.startswith("train_tokens: ") for line in lines)
 
 
@@ -173,7 +181,10 @@ def test_all_commands_split_marks_of_raw_text_alike(rnnlm, models, here, command
     command = command.format(pipe=f"/dev/fd/{reader}").split()
     shown = rnnlm(*command, "-o", "made", stdin=text)
     os.close(reader)
-    assert shown.code == 0 and shown.err.startswith(f"{SPLITS} have some (--keep-punctuation keeps")
+    says = f"{SPLITS} have some (--keep-punctuation keeps"
+    if command[0] == "train":
+        says = "(17% of the words have marks): split_punctuation=true (not auto)"
+    assert shown.code == 0 and says in shown.err
     is_counts = counts_folder.is_counts("made")
     made = counts_folder.load("made").tokenizer if is_counts else library.load_tokenizer("made")
     assert made.fingerprint == library.load_tokenizer(models.unigram).fingerprint
@@ -186,13 +197,15 @@ def test_a_text_that_is_tokenized_stays_as_it_is(rnnlm, models, here):
     for text, splits in (("raw.txt", True), ("tokens.txt", False)):
         command = ("train", text, *NGRAM.split(), "-o", text.removesuffix(".txt"))
         setting = rnnlm(*command, "--dry-run", "--json").json["settings"]["split_punctuation"]
-        assert setting == {"value": splits, "origin": "the training text"}
-        assert (SPLITS in rnnlm(*command).err) == splits
+        assert setting == {"value": splits, "origin": "the data"}
+        assert ("split_punctuation=true (not auto)" in rnnlm(*command).err) == splits
         # The same command finds its model, and another wish is another model.
         for option in ((), ("--set", "split_punctuation=auto")):
             assert "is finished: its model is of kind ngram" in rnnlm(*command, *option).err
-        refused = rnnlm(*command, "--keep-punctuation")
-        assert "--split-punctuation was auto and is now false" in refused.err
+        # Who sets the value that was chosen asks for the same run.
+        typed = rnnlm(*command, "--keep-punctuation")
+        says = "--split-punctuation differs" if splits else "is finished: "
+        assert says in typed.err
     kept = rnnlm("train", "raw.txt", *NGRAM.split(), "--keep-punctuation", "-o", "kept")
     assert kept.code == 0 and "marks" not in kept.err
     one, other = map(library.load_tokenizer, ("raw", "kept"))

@@ -53,7 +53,7 @@ def test_kind_sizes_and_tokenizer_need_not_be_named(text):
     first |= {"reset_gate": "before"}
     assert {name: made.resolved.values[name] for name in first} == first
     assert made.resolved.values["dropout_output"] != 0.9
-    assert made.resolved.origins["learning_rate"] == "the width, the rows and the length of the run"
+    assert made.resolved.origins["learning_rate"] == "the length of the run"
     assert made.data.tokenizer.fingerprint == rnnlm.load("a").tokenizer.fingerprint
 
 

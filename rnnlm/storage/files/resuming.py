@@ -168,7 +168,7 @@ def merged(*parts: Identity) -> dict[str, str]:
 
 def in_one_spelling(value: object) -> str:
     """Return the value of a setting as text, the same for 40 and 40.0."""
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return ",".join(map(in_one_spelling, value))
     if isinstance(value, float):
         # Whole numbers have all their digits: two long seeds are two works.

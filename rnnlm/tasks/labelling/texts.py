@@ -12,10 +12,12 @@ import numpy as np
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.amounts import plural
-from rnnlm.config import ResolvedSettings
+from rnnlm.choices import THE_DATA
+from rnnlm.config import DEFAULT, ResolvedSettings
 from rnnlm.errors import SettingsError, TextError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
+from rnnlm.lm.neural.training import small_texts
 from rnnlm.tasks.example_texts import files_of_parts, with_held_out
 from rnnlm.tasks.labelling import data as codecs
 from rnnlm.tasks.labelling.data import (
@@ -43,7 +45,6 @@ from rnnlm.text.batches import is_surely_short
 from rnnlm.text.lines import Block, HoldoutSettings, Progress
 from rnnlm.text.sources import settings_for
 from rnnlm.training.request import Texts, TrainingRequest
-from rnnlm.training.texts import small_texts
 
 
 def open_texts(
@@ -62,7 +63,8 @@ def open_texts(
     _check_task(settings, kind.task)
     train = _read(files["train"], settings, kind)
     resolved = _with_detected(train, resolved)
-    settings = resolved.make(LabelledSettings)
+    # The words of another table may be in another column.
+    settings = replace(resolved.make(LabelledSettings), column=settings.column)
     if resolved.values.get("node_loss") is not None and settings.format != trees.FORMAT:
         notice(
             "the texts are not trees: a balanced tree joins the words of each (Shi et al. 2018 "
@@ -151,20 +153,20 @@ def _with_detected(text: LabelledText, resolved: ResolvedSettings) -> ResolvedSe
     words, texts = ",".join(text.word_columns), ",".join(text.text_columns)
     from_text = {
         "format": text.format,
+        "column": text.column,
         "label_column": words or texts or None,
         "sentence_label_column": texts if words and texts else None,
         "scheme": scheme,
     }
-    detected = {
-        name: value
-        for name, value in from_text.items()
-        if value is not None and resolved.values[name] in (None, "auto")
-    }
-    resolved = resolved.with_layer("the data", detected)
+    found = {name: value for name, value in from_text.items() if value is not None}
+    resolved = resolved.choose(THE_DATA, plural(len(text.examples), "example"), found)
+    # Who names none has them detected, too, but for the column of the words.
+    left = [name for name in found if resolved.values[name] is None and name != "column"]
+    resolved = resolved.with_layer(THE_DATA, {name: found[name] for name in left})
 
     # The words of --align are letters, which have no characters themselves.
     of_characters = [name for name in resolved.origins if name.startswith("character")]
-    is_default = all(resolved.origins[name] == "default" for name in of_characters)
+    is_default = all(resolved.origins[name] == DEFAULT for name in of_characters)
     if resolved.values["align"] and is_default:
         resolved = resolved.with_layer("align", {"characters": None})
     return resolved
@@ -391,7 +393,8 @@ def _tokenizer(
     with its own."""
     source = request.tokenizer_from or request.init_from
     if source is None:
-        resolved = small_texts.keep_rare_words(request, resolved, len(train.examples))
+        if not request.is_bundled:
+            resolved = small_texts.keep_rare_words(resolved, len(train.examples))
         lines = [" ".join(map(one_token, example.words)) for example in train.examples]
         made = tokenizers.train(resolved.make(TaskTokenizerSettings), [Block(lines, [])])
         return made, resolved

@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnlm import registry
 from rnnlm.amounts import plural
+from rnnlm.choices import THE_DATA
 from rnnlm.config import ResolvedSettings
 from rnnlm.errors import TextError, notice
 from rnnlm.tasks.example_texts import files_of_parts, with_held_out
@@ -100,9 +101,8 @@ def _with_columns(text: ParallelText, resolved: ResolvedSettings) -> ResolvedSet
     parts are read alike, regardless of their format."""
     if text.format == "parallel":
         return resolved
-    columns = {"column": text.source_name, "target_column": text.target_name}
-    detected = {name: value for name, value in columns.items() if not resolved.is_requested(name)}
-    return resolved.with_layer("the data", detected)
+    found = {"format": text.format, "column": text.source_name, "target_column": text.target_name}
+    return resolved.choose(THE_DATA, plural(len(text.pairs), "pair"), found)
 
 
 def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelText, str] | None:

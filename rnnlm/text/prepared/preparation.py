@@ -16,7 +16,16 @@ from typing import Any
 from rnnlm import system
 from rnnlm.amounts import amount, plural
 from rnnlm.checks import several
-from rnnlm.config import USER, ResolvedSettings, SettingsLayer, SettingValue, resolve, warn_of_idle
+from rnnlm.config import (
+    AUTO,
+    DEFAULT,
+    USER,
+    ResolvedSettings,
+    SettingsLayer,
+    SettingValue,
+    resolve,
+    warn_of_idle,
+)
 from rnnlm.errors import SettingsError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.parallel import TICK_SECONDS, WorkerPool, inline_pool, process_pool, thread_pool
@@ -57,7 +66,7 @@ from rnnlm.text.prepared.tokenizer_sample import (
 )
 from rnnlm.text.prepared.writer import add_shard, begin, begun, finish, foreign, found
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
-from rnnlm.text.tokenizer_settings import AUTO, NewTokenizerSettings, TokenizerSettings
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit, VocabularyCheck, accept_any_size
 
 # ---- A request to `prepare`, with every setting resolved.
@@ -193,7 +202,7 @@ def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolve
             "leave one of them out",
         )
     for name, value in tokenizer.to_settings().items():
-        is_left = resolved.origins[name] == "default" or resolved.values[name] == AUTO
+        is_left = resolved.origins[name] == DEFAULT or resolved.values[name] == AUTO
         if not is_left and resolved.values[name] != value:
             raise UsageError(
                 keyword("tokenizer_from") + f" has {name} = {value}",

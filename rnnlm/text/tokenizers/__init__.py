@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from rnnlm import registry
-from rnnlm.config import from_stored
+from rnnlm.config import AUTO, from_stored
 from rnnlm.errors import ModelError, SettingsError, keyword, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.writing import FileEntry
 from rnnlm.text.lines import Block
 from rnnlm.text.marks import share_of_glued
-from rnnlm.text.tokenizer_settings import AUTO, NewTokenizerSettings, TokenizerSettings
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 
 if TYPE_CHECKING:
     from rnnlm.text.tokenizers.characters import ByteTokenizer, CharTokenizer
@@ -54,14 +54,20 @@ def decided(settings: TokenizerSettings, blocks: Iterable[Block]) -> TokenizerSe
     marks are split from words."""
     values = dict(vars(settings))
     if values["split_punctuation"] == AUTO:
-        share = share_of_glued(blocks)
-        values["split_punctuation"] = share >= LEAST_GLUED
-        if share >= LEAST_GLUED:
+        values["split_punctuation"], share = splits_marks(blocks)
+        if values["split_punctuation"]:
             notice(
                 f"marks are split from words, as {share:.0%} of the words at the start of the text "
                 "have some (" + keyword("split_punctuation", False) + " keeps them)"
             )
     return TokenizerSettings(**values)
+
+
+def splits_marks(blocks: Iterable[Block]) -> tuple[bool, float]:
+    """Return whether marks are to be split from the words of a text, and the share of the words at
+    its start that have some."""
+    share = share_of_glued(blocks)
+    return share >= LEAST_GLUED, share
 
 
 def is_made_on_the_way(settings: TokenizerSettings) -> bool:

@@ -12,7 +12,9 @@ import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
-from rnnlm.config import ResolvedSettings
+from rnnlm.amounts import plural
+from rnnlm.choices import THE_DATA
+from rnnlm.config import AUTO, ResolvedSettings
 from rnnlm.errors import SettingsError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
@@ -22,8 +24,8 @@ from rnnlm.text.corpus import Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, no_text, watched
 from rnnlm.text.marks import tell_unseen, watch_forms
-from rnnlm.text.sources import SourceSettings
-from rnnlm.text.tokenizer_settings import AUTO, NewTokenizerSettings, TokenizerSettings
+from rnnlm.text.sources import SourceSettings, column_of
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.card import MUCH_OVERLAP
 from rnnlm.training.request import Overlap, Texts, TrainingRequest
 
@@ -193,7 +195,9 @@ def open_texts(
         return _of_counts(request.counts, request, resolved, kind)
 
     # The texts. A prepared one brings the settings by which the others are read, too.
-    text = _open(request.text or _bundled(request, "train"), resolved)
+    names, as_given = request.text or _bundled(request, "train"), resolved
+    resolved = _with_column(names, resolved)
+    text = _open(names, resolved)
     if text.tokenizer:
         prepared = Path(text.sources[0])
         resolved = _with_read(
@@ -201,8 +205,9 @@ def open_texts(
         )
     valid_names = request.valid or _bundled(request, "valid")
     test_names = request.test or _bundled(request, "test")
-    valid = _open(valid_names, resolved) if valid_names else None
-    test = _open(test_names, resolved) if test_names else None
+    others = resolved if text.tokenizer else as_given  # another table may have another column
+    valid = _open(valid_names, _with_column(valid_names, others)) if valid_names else None
+    test = _open(test_names, _with_column(test_names, others)) if test_names else None
 
     # The tokenizer of a prepared text, a given one, or one made from the training text.
     tokenizer = text.tokenizer
@@ -210,9 +215,9 @@ def open_texts(
     if tokenizer is None and source:
         tokenizer, resolved = _given_tokenizer(option, source, resolved)
     elif tokenizer is None and resolved.values["split_punctuation"] == AUTO:
-        new = tokenizers.decided(resolved.make(NewTokenizerSettings), text.blocks())
-        found = {"split_punctuation": new.split_punctuation}
-        resolved = resolved.with_layer("the training text", found)
+        splits, share = tokenizers.splits_marks(text.blocks())
+        why = f"{share:.0%} of the words have marks"
+        resolved = resolved.choose(THE_DATA, why, {"split_punctuation": splits})
     share = held_out_share(request, resolved)
     text = kind.text_to_read(text, tokenizer, share, resolved, progress)
     tokenizer = text.tokenizer or tokenizer
@@ -306,6 +311,16 @@ def is_share_chosen(resolved: ResolvedSettings) -> bool:
 def _bundled(request: TrainingRequest, part: str) -> tuple[str, ...]:
     """Return the part of the bundled corpus, if no text is named."""
     return () if request.text else (str(corpora.part(CORPUS, part)),)
+
+
+def _with_column(names: tuple[str, ...], resolved: ResolvedSettings) -> ResolvedSettings:
+    """Return the settings with the column of the text, where these are tables and none is named."""
+    errors = resolved.make(TextSettings).encoding_errors
+    found = column_of(names, resolved.make(SourceSettings), errors)
+    if found is None:
+        return resolved
+    column, count = found
+    return resolved.choose(THE_DATA, f"one of {plural(count, 'column')}", {"column": column})
 
 
 def _open(names: tuple[str, ...], resolved: ResolvedSettings) -> Text:

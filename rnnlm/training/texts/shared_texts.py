@@ -36,9 +36,7 @@ class SharedTexts:
 
         # The texts are there already. They bring this run the settings that they brought the first.
         texts = self.texts[key]
-        for layer in texts.resolved.added:
-            resolved = resolved.with_layer(layer.origin, layer.values, layer.is_recipe)
-        return replace(texts, resolved=resolved)
+        return replace(texts, resolved=resolved.with_added(texts.resolved.added))
 
 
 def _key(request: TrainingRequest, resolved: ResolvedSettings, kind: registry.Kind) -> str:

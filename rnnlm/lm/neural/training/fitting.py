@@ -2,9 +2,7 @@
 
 import contextlib
 import hashlib
-import operator
 import os
-import statistics
 import threading
 import zlib
 from collections.abc import Callable, Generator, Iterator
@@ -12,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rnnlm.config import ResolvedSettings
 from rnnlm.errors import SettingsError, keyword, notice
@@ -121,7 +119,7 @@ def make_trainer(
     """Make the trainer of a language model on the device asked for, with torch's threads and seed
     set."""
     run = resolved.make(RunSettings)
-    device, precision = begin(run)
+    device, precision = begin(resolved)
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     weights = None if isinstance(initial, TrainingState) else initial
     with memory_errors(device):
@@ -133,11 +131,6 @@ def make_trainer(
         rare = RareWords.of(data.train, data.tokenizer, counts_V, settings.unknown_words, run.seed)
         read_V = expected_counts(counts_V, rare)
         network = start_network(shape, data.tokenizer, device, weights, read_V)
-
-        size = data.tokenizer.size
-        words = size if shape.loss == "full" else min(size, shape.samples)
-        tokens = settings.batch_rows * settings.bptt_tokens
-        take_one_thread_if_small(run, network, tokens, size, words)
 
         # Word vectors made elsewhere; a resumed run has all its weights stored.
         place_vectors(
@@ -180,7 +173,7 @@ def tokens_per_second(resolved: ResolvedSettings, data: TrainingData, seconds: f
         trainer.train_step()
     trainer.check()  # waits for the device
 
-    # The median of the parts counts: other work of the machine slows one or two of them.
+    # The best part counts: other work of the machine slows the others.
     speeds = []
     for _ in range(PARTS):
         began, read = trainer.clock.elapsed(), trainer.source.tokens
@@ -190,7 +183,7 @@ def tokens_per_second(resolved: ResolvedSettings, data: TrainingData, seconds: f
         trainer.check()
         speeds.append((trainer.source.tokens - read) / (trainer.clock.elapsed() - began))
     give_threads_back()
-    return statistics.median(speeds)
+    return max(speeds)
 
 
 def seed_dropout(seed: int, initial: dict[str, np.ndarray] | None, ranks: SingleProcess) -> None:
@@ -210,10 +203,13 @@ def seed_dropout(seed: int, initial: dict[str, np.ndarray] | None, ranks: Single
     ranks.seed_per_rank(*seeds)
 
 
-def begin(run: RunSettings) -> tuple[torch.device, str]:
+def begin(resolved: ResolvedSettings) -> tuple[torch.device, str]:
     """Set torch's threads and seed for a run; return its device and precision."""
+    run = resolved.make(RunSettings)
     give_threads_back()
     if run.threads:
+        if "threads" in resolved.free:
+            _threads_before.append(torch.get_num_threads())
         torch.set_num_threads(run.threads)
     elif "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > processors():
         torch.set_num_threads(processors())  # torch knows no quota
@@ -224,32 +220,16 @@ def begin(run: RunSettings) -> tuple[torch.device, str]:
     return device, precision
 
 
-# A step of fewer multiplications is at most 1.3 times as fast with two threads on idle cores, and
-# two to three times slower where another program needs a core: threads wait for each other after
-# each product.
-SMALL_STEP = 150_000_000
-_threads_before: list[int] = []  # torch's, before a small network took one
+_threads_before: list[int] = []  # torch's, before a run took another number that nobody set
 
 
-def take_one_thread_if_small(
-    run: RunSettings, network: nn.Module, tokens: float, size: int, words: int
-) -> None:
-    """Let torch have a single thread if a step is small and nobody has set their number.
-
-    tokens: of a step. size: rows of the tables of words, of which a token is multiplied by `words`.
-    """
-    if run.threads or "OMP_NUM_THREADS" in os.environ:
-        return
-    matrices = [weight for weight in network.parameters() if weight.dim() > 1]
-    rows = [words if len(weight) == size else len(weight) for weight in matrices]
-    width = [weight.numel() / len(weight) for weight in matrices]
-    if tokens * sum(map(operator.mul, rows, width)) < SMALL_STEP:
-        _threads_before.append(torch.get_num_threads())
-        torch.set_num_threads(1)
+def usual_threads() -> int:
+    """Return how many threads torch has where no run has chosen another number."""
+    return _threads_before[0] if _threads_before else torch.get_num_threads()
 
 
 def give_threads_back() -> None:
-    """Let torch have as many threads again as before a small network took one: they belong to the
+    """Let torch have as many threads again as before a run chose another number: they belong to the
     whole process, which may go on with other work."""
     if _threads_before:
         torch.set_num_threads(_threads_before[0])

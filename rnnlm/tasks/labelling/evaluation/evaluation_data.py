@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError, first_of, keyword, notice
-from rnnlm.tasks.example_texts import resolved_reading, stored_reading
+from rnnlm.tasks.example_texts import resolved_reading, stored_reading, was_chosen
 from rnnlm.tasks.labelling.data import (
     EDIT,
     LEVELS,
@@ -126,6 +126,9 @@ def _settings(model: "TaskModel", overrides: Mapping[str, Any], paths: Paths) ->
     stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}
     if model.origin is not None:
         stored = stored_reading(model.origin[0], LabelledSettings, _files(paths))
+        # A column of words that was found in the training data may have another name in these.
+        if was_chosen(model.origin[0], "column"):
+            stored["column"] = None
     requested = {name: value for name, value in overrides.items() if value is not None}
     return resolved_reading(LabelledSettings, stored, requested)
 

@@ -76,7 +76,7 @@ class LabelledText:
 
     word_columns, text_columns: the names of `word_labels` and `text_labels` of the examples.
     format: of :class:`LabelledSettings`, never "auto". scheme: how each word column writes spans,
-    one of :mod:`rnnlm.tasks.labelling.formats.schemes`.
+    one of :mod:`rnnlm.tasks.labelling.formats.schemes`. column: of the words or texts in a table.
     """
 
     examples: tuple[Example, ...]
@@ -84,6 +84,7 @@ class LabelledText:
     text_columns: tuple[str, ...]
     format: str
     scheme: dict[str, str] = field(default_factory=dict)
+    column: str | None = None
 
     @cached_property
     def content_hash(self) -> str:

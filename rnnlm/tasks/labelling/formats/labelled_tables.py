@@ -97,7 +97,7 @@ def read(
     count = len(rows) if sentences is examples else filled
     empty = count - len(examples)
     tell_of_empty(source, empty, count, "lack the text or a label and are left out")
-    return LabelledText(tuple(sentences), columns.words, columns.texts, kind)
+    return LabelledText(tuple(sentences), columns.words, columns.texts, kind, column=columns.text)
 
 
 def with_starts(

@@ -101,9 +101,7 @@ def _joined(
             for word, label in enumerate(example.word_labels[place]):
                 check_label(label, scheme, example.where_of(word))
         schemes[name] = scheme
-    return LabelledText(
-        tuple(examples), first.word_columns, first.text_columns, first.format, schemes
-    )
+    return replace(first, examples=tuple(examples), scheme=schemes)
 
 
 def _without_strays(examples: list[Example], place: int, scheme: str) -> list[Example]:

@@ -3,18 +3,21 @@
 import dataclasses
 import itertools
 import math
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from rnnlm import registry
+from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Step, never
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.training import fitting
-from rnnlm.lm.neural.training.settings import RunSettings
+from rnnlm.lm.neural.training.choosing import follow_machine
 from rnnlm.text.batches import stream_bounds
 from rnnlm.text.encoding import TrainingData
 
@@ -267,15 +270,19 @@ def test_a_small_step_has_one_thread_and_the_next_run_as_many_as_before(monkeypa
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     threads = []
-    small, large = torch.nn.LSTM(64, 64), torch.nn.LSTM(512, 512)
-    usual, wide = RunSettings(), torch.nn.Linear(64, 7000)
-    for run, network, tokens in [
-        (usual, small, 700), (usual, large, 700), (usual, large, 8),
-        (RunSettings(threads=2), small, 700), (usual, wide, 700),
+    lstm, data = registry.kind_of("lstm"), Mock(tokenizer=Mock(size=7000))
+    small = {"hidden_size": 64, "embedding_size": 64, "loss": "sampled", "samples": 512}
+    large = small | {"hidden_size": 512, "embedding_size": 512}
+    for flags in [
+        small | {"batch_rows": 20, "bptt_tokens": 35}, large | {"batch_rows": 20, "bptt_tokens": 35},
+        large | {"batch_rows": 2, "bptt_tokens": 4}, small | {"threads": 2},
+        small | {"batch_rows": 20, "bptt_tokens": 35},
     ]:  # fmt: skip
-        fitting.begin(run)
-        fitting.take_one_thread_if_small(run, network, tokens, size=7000, words=512)
+        resolved = resolve(lstm.all_settings, [SettingsLayer("user", {"device": "cpu", **flags})])
+        fitting.begin(follow_machine(lstm, resolved, data))
         threads.append(torch.get_num_threads())
+        if "threads" in flags:
+            torch.set_num_threads(2)
     fitting.give_threads_back()
     threads.append(torch.get_num_threads())
     torch.set_num_threads(before)

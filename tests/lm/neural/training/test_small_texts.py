@@ -9,9 +9,9 @@ import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import RnnlmWarning
+from rnnlm.lm.neural.training import small_texts
 from rnnlm.registry import kinds_of
 from rnnlm.training.plan import TrainingRequest, plan
-from rnnlm.training.texts import small_texts
 
 FOUR = """\
 our neighbour keeps three brown goats behind the mill
@@ -102,7 +102,7 @@ def test_every_recipe_of_a_size_has_valid_settings():
                     values[name] = min(size["at_most"][name], usual[name])
                 resolve(kind.all_settings, [SettingsLayer("size", values)])
                 names -= usual.keys()
-        assert names <= {"batches", "at_most", "by_heart", "language-model", "seq2seq"}
+        assert names <= {"batches", "at_most", "by_heart", "new_text", "language-model", "seq2seq"}
 
 
 def test_a_larger_text_to_validate_on_is_read_less_often(four, tmp_path):

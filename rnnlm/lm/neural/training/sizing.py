@@ -1,5 +1,5 @@
-"""Set what depends on the vocabulary, on the time that a run has, on the width of its network and
-on the rows of a batch, where it is not set.
+"""Choose what depends on the time that a run has: its network, what keeps that from learning a text
+by heart, the rows of a batch, and the learning rate.
 
 The default recipes are made for the words of a text of some megabytes. The table :data:`SIZES` and
 the numbers of :func:`rate_of` were measured; docs/recipes.md has the runs.
@@ -10,17 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rnnlm.config import Budget, ResolvedSettings
+from rnnlm.choices import THE_TIME, options_of, repeatable
+from rnnlm.config import RECIPE, Budget, ResolvedSettings
 from rnnlm.errors import notice
+from rnnlm.events import Step
+from rnnlm.interface import FittingData
 from rnnlm.lm.neural.settings import sizes
-from rnnlm.registry import Kind
+from rnnlm.registry import RunFacts
 from rnnlm.system import current_rank
-from rnnlm.text.vectors import COUNTED
-from rnnlm.training.recipes import recipe as recipes
-from rnnlm.training.request import FittingData, TrainingRequest
 
-# Up to so many words or characters, the full softmax costs no more than the sampled one.
-FULL_SOFTMAX_SIZE = 2000
 # A rate is the recipe's, times the inverse ratio of the widths, and of the steps where a run has
 # fewer than the recipe, to these powers.
 POWER_OF_WIDTH, POWER_OF_STEPS, HIGHEST_RATE = 0.5, 0.25, 0.02
@@ -29,10 +27,15 @@ POWER_OF_ROWS = 0.5
 # It is at most the recipe's rate for one pass over a text, times the same of the widths, the
 # inverse ratio of all steps, and the passes where there are more than one, to these powers.
 POWER_OF_NEW_STEPS, POWER_OF_PASSES = 0.4, 0.5
-PROBE_SECONDS = 3.0
-OF_BUDGET = "the time of the run"  # origin of what it chooses
-_WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
-_WINDOWS = ("batch_rows", "bptt_tokens", "bptt_lookback", "long_windows")
+# The speed is measured in a hundredth of the time of the run, within these bounds, but in no more
+# than a twentieth.
+PROBE_SHARE, PROBE_SECONDS, MOST_PROBE_SHARE = 0.01, (3.0, 30.0), 0.05
+# After this share of the time, a run that reads so many times fewer or more tokens than foreseen
+# says so.
+TOLD_AT, FAR_OFF = 0.05, 1.5
+# Settings that are chosen together, or not at all
+WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
+WINDOWS = ("batch_rows", "bptt_tokens", "bptt_lookback", "long_windows")
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,6 @@ LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.25}
 MORE_ROWS_BELOW = 20.0
 # The next number of rows is taken if it makes training faster by this factor.
 MORE_ROWS, LEAST_GAIN = (32, 48, 64, 96), 1.1
-# Every setting that the time of a run may choose.
-CHOSEN_BY_TIME = frozenset({"hidden_size", "embedding_size", "batch_rows"}).union(
-    LONG_WINDOWS, *(values for _, values in REGULARISATION)
-)
 
 
 def widths_for(tokens: float, text_tokens: int) -> dict[str, Any]:
@@ -155,83 +154,183 @@ def rate_of(
     return round(min(HIGHEST_RATE, rate), 5)
 
 
-def follow_vocabulary(resolved: ResolvedSettings, data: FittingData) -> ResolvedSettings:
-    """Return settings with the full softmax, and random word vectors, where the vocabulary is
-    small."""
-    size = data.tokenizer.size
-    if size > FULL_SOFTMAX_SIZE:
-        return resolved
-    values: dict[str, Any] = {}
-    if resolved.values.get("loss") == "sampled" and "samples" in resolved.free:
-        values = {"loss": "full", "samples": resolved.defaults["samples"]}
-    if resolved.values.get("embeddings") == COUNTED:
-        values["embeddings"] = None
-    if not resolved.free.issuperset(values):
-        return resolved
-    return resolved.with_layer(f"the vocabulary's size: {size}", values)
+@dataclass(frozen=True)
+class Forecast:
+    """The forecast of what a run reads in its time.
+
+    Attributes:
+        tokens: Number of tokens that its network is to read.
+        text_tokens: Number of tokens of its text.
+        chosen: Values that were chosen for that, by name.
+        choose: Function that returns the values for so many times the speed.
+    """
+
+    tokens: float
+    text_tokens: int
+    chosen: Mapping[str, Any]
+    choose: Callable[[float], Mapping[str, Any]]
+
+    @property
+    def passes(self) -> float:
+        """How many times it reads its text."""
+        return self.tokens / self.text_tokens
+
+    def tell_if_far_off(self, step: Step) -> bool:
+        """Send a notice if a run that has come to `step` reads far fewer, or far more, tokens than
+        foreseen. Return False where it is too early to tell."""
+        if step.progress < TOLD_AT:
+            return False
+        tokens = step.tokens / step.progress
+        ratio = tokens / self.tokens
+        if not 1 / FAR_OFF <= ratio <= FAR_OFF:
+            values = self.choose(ratio)
+            other = [f"{name}={value}" for name, value in values.items()]
+            would_be = "the same network"
+            if values != self.chosen:
+                would_be = ", ".join(other)
+            notice(
+                f"the run will read about {_rounded(tokens)} tokens in its time, not "
+                f"{_rounded(self.tokens)} as foreseen: {would_be} would have been chosen for that"
+            )
+        return True
+
+
+def _rounded(tokens: float) -> str:
+    return f"{float(f'{tokens:.2g}'):,.0f}"
+
+
+SpeedOf = Callable[[ResolvedSettings, float], float]
 
 
 def follow_budget(
-    request: TrainingRequest, recipe: str, kind: Kind, resolved: ResolvedSettings, data: FittingData
-) -> ResolvedSettings:
+    resolved: ResolvedSettings, data: FittingData, run: RunFacts, speed_of: SpeedOf, is_small: bool
+) -> tuple[ResolvedSettings, Forecast | None]:
     """Return settings that suit the time of a run, and the learning rate that suits its width and
-    steps. The speed of training is measured, which takes some seconds."""
-    base = recipes.load(recipe)
-    if base.rate_steps is None or base.one_pass_rate is None:
-        return resolved
-    if "bptt_tokens" not in resolved.values:
-        return resolved
+    steps; and the forecast of what it reads. The speed of training is measured, which takes some
+    seconds.
+
+    speed_of: measures in so many seconds how many tokens a network trains on in one. is_small:
+    whether the text is a small one, whose recipe has the rate.
+    """
+    if run.rate_steps is None or "bptt_tokens" not in resolved.values:
+        return resolved, None
     budget = Budget.parse(resolved.values["budget"])
-    processes = current_rank().count
 
     # A recipe that somebody names, a network that another starts, the runs of a grid and the ranks
     # of one run keep their size.
-    is_named = bool(request.recipe or request.from_file or request.init_from)
-    is_alone = not request.extra_layers and processes == 1
-    tokens = None
-    if budget.seconds and is_alone and not is_named:
-        resolved, tokens = _sized_for(budget.seconds, kind, resolved, data)
+    forecast, tokens = None, None
+    if budget.seconds and run.is_alone:
+        resolved = _with_what_was_open(resolved)
+    if budget.seconds and run.is_alone and RECIPE in resolved.free:
+        resolved, forecast = _sized_for(budget.seconds, resolved, data, speed_of)
+        tokens = forecast.tokens
     elif budget.epochs:
         tokens = budget.epochs * data.train.tokens
+    if not is_small:
+        resolved = _follow_steps(resolved, data, run, tokens)
+
+    # The choice depends on the speed of a moment, so it comes with what makes it again.
+    if forecast is not None:
+        again = options_of(repeatable(resolved.choices))
+        budget_is = f"{resolved.values['budget']} is time for about {_rounded(forecast.tokens)}"
+        notice(
+            f"{budget_is} tokens here and now, {forecast.passes:.2g} times the text"
+            + ("; for the same choice another time: " if again else "")
+            + again
+        )
+    return resolved, forecast
+
+
+def _with_what_was_open(resolved: ResolvedSettings) -> ResolvedSettings:
+    """Put on record that time would choose widths and rows where somebody set what these depend
+    on: without that, the run is another one."""
+    for names, chosen in ((WIDTHS, ("hidden_size", "embedding_size")), (WINDOWS, ("batch_rows",))):
+        together = (RECIPE, *names)
+        if not resolved.free.issuperset(together):
+            values = dict.fromkeys(chosen, f"chosen by {THE_TIME}")
+            resolved = resolved.choose(THE_TIME, "it was not measured", values, together)
+    return resolved
+
+
+def _follow_steps(
+    resolved: ResolvedSettings, data: FittingData, run: RunFacts, tokens: float | None
+) -> ResolvedSettings:
+    """Return settings with the learning rate that suits the width, the rows and the length of a
+    run. tokens: that it reads; None: not known."""
+    assert run.rate_steps is not None and run.one_pass_rate is not None
+    # The rule was measured for layers of one width.
+    if "layer_sizes" not in resolved.values or resolved.values["layer_sizes"] is not None:
+        return resolved
 
     # The tokens of the run, or its budget, give its steps and passes. In a time that was not
     # measured, both are unknown: it has the recipe's own rate.
-    values = resolved.values
+    values, processes = resolved.values, current_rank().count
     tokens_of_step = values["batch_rows"] * values["bptt_tokens"] * processes
-    steps = tokens / tokens_of_step if tokens else budget.steps
+    steps = tokens / tokens_of_step if tokens else Budget.parse(values["budget"]).steps
     ratio, passes = 1.0, math.inf
     if steps:
-        ratio = steps / base.rate_steps
+        ratio = steps / run.rate_steps
         passes = steps * tokens_of_step / data.train.tokens
 
-    # The rule was measured for the recipe's optimizer, and layers of one width.
-    has_one_width = "layer_sizes" in values and values["layer_sizes"] is None
-    if not (has_one_width and resolved.free.issuperset(("optimizer", "learning_rate"))):
-        return resolved
+    # It was measured for the recipe's optimizer, too.
     rate = rate_of(
-        values, base.settings, base.one_pass_rate, ratio=ratio, passes=passes, processes=processes
+        values, run.recipe, run.one_pass_rate, ratio=ratio, passes=passes, processes=processes
     )
-    return resolved.with_layer(
-        "the width, the rows and the length of the run", {"learning_rate": rate}
-    )
+    by = THE_TIME if tokens and "epochs" not in values["budget"] else "the length of the run"
+    why = f"{ratio:.2g} of the usual steps, {values['batch_rows']} rows"
+    return resolved.choose(by, why, {"learning_rate": rate}, together=("optimizer",))
 
 
 def _sized_for(
-    seconds: float, kind: Kind, resolved: ResolvedSettings, data: FittingData
-) -> tuple[ResolvedSettings, float]:
-    """Return the settings of a network that suits so much time, and the tokens that it reads in it.
-    A notice says what was chosen."""
+    seconds: float, resolved: ResolvedSettings, data: FittingData, speed_of: SpeedOf
+) -> tuple[ResolvedSettings, Forecast]:
+    """Return the settings of a network that suits so much time, and the forecast of what it
+    reads."""
+    least, most = PROBE_SECONDS
+    probe = min(max(least, min(most, PROBE_SHARE * seconds)), MOST_PROBE_SHARE * seconds)
+    measured: dict[tuple[int, int], float] = {}
 
-    def tokens_of(values: Mapping[str, Any]) -> float:
+    def key_of(values: Mapping[str, Any]) -> tuple[int, int]:
+        merged = {**resolved.values, **values}
+        return merged["hidden_size"], merged["batch_rows"]
+
+    def measure(values: Mapping[str, Any]) -> float:
         """Measure how many tokens a network of these values reads in the time of the run."""
-        sized = resolved.with_layer(OF_BUDGET, values)
-        return seconds * kind.tokens_per_second(sized, data, min(PROBE_SECONDS, seconds / 20))
+        sized = resolved.with_layer(THE_TIME, values)
+        tokens = seconds * speed_of(sized, probe)
+        measured[key_of(values)] = tokens
+        return tokens
 
+    def recall(values: Mapping[str, Any]) -> float:
+        """Return what was measured for these values, or else estimate it by the width."""
+        width, rows = key_of(values)
+        if (width, rows) in measured:
+            return measured[width, rows]
+        nearest = min(measured, key=lambda key: abs(math.log(key[0] / width)))
+        return measured[nearest] * nearest[0] / width
+
+    def choose_for(ratio: float) -> Mapping[str, Any]:
+        return _network_for(resolved, data, lambda values: ratio * recall(values))[0]
+
+    values, tokens = _network_for(resolved, data, measure)
+    forecast = Forecast(tokens, data.train.tokens, values, choose_for)
+    for together in (WIDTHS, WINDOWS, ()):
+        part = {name: value for name, value in values.items() if name in together or not together}
+        why = f"{_rounded(tokens)} tokens, {forecast.passes:.2g} times the text"
+        resolved = resolved.choose(THE_TIME, why, part, (RECIPE, *together))
+    return resolved, forecast
+
+
+def _network_for(
+    resolved: ResolvedSettings, data: FittingData, tokens_of: Callable[[Mapping[str, Any]], float]
+) -> tuple[dict[str, Any], float]:
+    """Return the values that suit a run, and the tokens that it then reads. tokens_of: returns how
+    many a network of some values reads in the time of the run."""
     # The speed of the recipe's own network decides on the widths. The chosen one is measured, too:
     # how much faster a narrow network is depends on the machine.
     values: dict[str, Any] = {}
     tokens = tokens_of(values)
-    if resolved.free.issuperset(_WIDTHS):
+    if resolved.free.issuperset(WIDTHS):
         values = widths_for(tokens, data.train.tokens)
         tokens = tokens_of(values)
 
@@ -240,7 +339,7 @@ def _sized_for(
     width = values.get("hidden_size", resolved.values["hidden_size"])
     if resolved.values["layer_sizes"]:
         width = max(sizes(resolved.values["layer_sizes"]))
-    are_windows_free = resolved.free.issuperset(_WINDOWS)
+    are_windows_free = resolved.free.issuperset(WINDOWS)
     if are_windows_free and suits_more_rows(tokens, data.train.tokens, width):
         values, tokens = _with_more_rows(values, tokens, tokens_of)
 
@@ -250,16 +349,7 @@ def _sized_for(
     values |= regularisation_for(passes)
     if are_windows_free and "batch_rows" not in values:
         values |= windows_for(passes)
-
-    # What somebody sets stays.
-    chosen = {name: value for name, value in values.items() if name in resolved.free}
-    as_set = ", ".join(f"{name}={value}" for name, value in chosen.items())
-    notice(
-        f"{resolved.values['budget']} is time for about {float(f'{tokens:.2g}'):,.0f} "
-        f"tokens here and now, {tokens / data.train.tokens:.2g} times the text"
-        + (f", so: {as_set} (what you set stays)" if chosen else "")
-    )
-    return resolved.with_layer(OF_BUDGET, chosen), tokens
+    return values, tokens
 
 
 def _with_more_rows(

@@ -1,0 +1,90 @@
+"""Choices that the program makes for its user: said before training, stored with the model, and
+named as the settings that make them again."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+
+from rnnlm.config import Choice, as_text
+from rnnlm.errors import ModelError, joined_message, keyword
+
+# What chooses, beside recipes of small texts and the length of a run
+THE_DATA, THE_VOCABULARY = "the data", "the vocabulary"
+THE_TIME, THE_MACHINE = "the time of the run", "the machine"
+MOST_LINES, MOST_NAMED = 3, 3
+
+
+def said(choices: Iterable[Choice], is_whole: bool = False) -> list[str]:
+    """Return what is said of choices: a line for each chooser, three at most, with its first
+    settings, how many more there are, and the reason. is_whole: all lines, with all settings."""
+    # What the data leave switched off is no change.
+    choices_by: dict[str, list[Choice]] = {}
+    for choice in choices:
+        if choice.value is not False or is_whole:
+            choices_by.setdefault(choice.by, []).append(choice)
+
+    # The choosers beyond the third share its line.
+    choosers = [[name] for name in choices_by]
+    if len(choosers) > MOST_LINES and not is_whole:
+        last = [name for [name] in choosers[MOST_LINES - 1 :]]
+        choosers = [*choosers[: MOST_LINES - 1], last]
+
+    lines = []
+    for names in choosers:
+        made = [choice for name in names for choice in choices_by[name]]
+        named = made if is_whole else made[:MOST_NAMED]
+        settings = [
+            f"{choice.name}={as_text(choice.value)} (not {as_text(choice.was)})" for choice in named
+        ]
+        line = f"chosen by {' and '.join(names)}"
+        if len(names) == 1:
+            line += f" ({', '.join(dict.fromkeys(choice.why for choice in made))})"
+        line += f": {', '.join(settings)}"
+        if len(made) > len(named):
+            line += f" and {len(made) - len(named):,} more"
+        lines.append(line)
+    return lines
+
+
+def repeatable(choices: Iterable[Choice]) -> list[Choice]:
+    """Return the choices that another run has to be given to be the same: not those that the data,
+    the vocabulary and the machine make again."""
+    made_again = (THE_DATA, THE_VOCABULARY, THE_MACHINE)
+    return [choice for choice in choices if choice.by not in made_again]
+
+
+def options_of(choices: Iterable[Choice]) -> str:
+    """Return the settings that make these choices again, as they are typed."""
+    return joined_message(" ", [keyword(choice.name, choice.value) for choice in choices])
+
+
+def record(choice: Choice) -> dict[str, Any]:
+    """Return a choice as JSON has it, without what goes without saying."""
+    usual = {"why": "", "together": (), "is_taken": True}
+    fields = asdict(choice)
+    return {
+        name: value for name, value in fields.items() if name not in usual or value != usual[name]
+    }
+
+
+def stored_choices(training: Mapping[str, Any]) -> tuple[Choice, ...] | None:
+    """Return the choices in the manifest of a run, those not taken, too; None where an earlier
+    version stored none."""
+    return _stored(training, "choices")
+
+
+def stored_given(training: Mapping[str, Any]) -> tuple[Choice, ...]:
+    """Return the settings in the manifest of a run that somebody set, or that came with a text or a
+    model."""
+    return _stored(training, "given") or ()
+
+
+def _stored(training: Mapping[str, Any], name: str) -> tuple[Choice, ...] | None:
+    if name not in training:
+        return None
+    try:
+        return msgspec.convert(training[name], tuple[Choice, ...])
+    except msgspec.ValidationError as error:
+        raise ModelError(f"the {name} stored with the model are damaged", str(error)) from None
