@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnlm import events, registry
 from rnnlm.amounts import plural
-from rnnlm.choices import said
+from rnnlm.choices import THE_VALIDATIONS, said
 from rnnlm.config import DEFAULT
 from rnnlm.errors import first_of, keyword, notice
 from rnnlm.registry import Kind
@@ -182,7 +182,7 @@ class PlainDisplay:
         self.validated: float | None = None  # the metric of the last validation
 
     def show(self, event: events.Event) -> None:
-        line = rare_event_line(event)
+        lines = rare_event_lines(event)
         now = self.progress.clock()
         is_silent = now - self.progress.last_line >= PLAIN_SECONDS
 
@@ -198,16 +198,17 @@ class PlainDisplay:
             line += other_metrics(event)
             if event.share < 1:
                 line += f" on {event.share:.0%} of the text"
+            lines.append(line)
             self.validated = value
         elif isinstance(event, events.Step) and (is_silent or now >= self.first_at):
             self.first_at = math.inf
-            line = (
+            lines.append(
                 f"step {event.step:,}, epoch {event.epoch:.2f}: "
                 f"{training_metric(event, self.loss_is_of_text)}, "
                 f"{event.tokens_per_second:,.0f} tokens/s, {event.progress:.0%} done, "
                 f"{terminal.duration(seconds_left(event))} left"
             )
-        if line:
+        for line in lines:
             self.progress.say(line)
 
 
@@ -219,8 +220,9 @@ class CountingDisplay:
         self.evaluating = terminal.Estimate(progress)
 
     def show(self, event: events.Event) -> None:
-        if isinstance(event, events.Started | events.Chosen) and rare_event_line(event):
-            self.progress.say(rare_event_line(event))
+        if isinstance(event, events.Started | events.Chosen):
+            for line in rare_event_lines(event):
+                self.progress.say(line)
         elif isinstance(event, events.Counting):
             seconds = event.seconds_left
             left = "" if seconds is None else f", {terminal.duration(seconds)} left"
@@ -262,10 +264,9 @@ class LiveDisplay:
 
     def show(self, event: events.Event) -> None:
         self.latest[type(event)] = event
-        line = rare_event_line(event)
-        if line:
+        for line in rare_event_lines(event):
             self.console.print(terminal.visible(line), markup=False, highlight=False)
-        elif isinstance(event, events.Step):
+        if isinstance(event, events.Step):
             self.step = event
         elif isinstance(event, events.Fitted) and event.stopped == "budget" and self.step:
             # The last report of a step may be older than the end.
@@ -352,33 +353,34 @@ def started_line(event: events.Started) -> str:
     return line
 
 
-def rare_event_line(event: events.Event) -> str:
-    """Return the line for an event that does not happen at every step; "" for others."""
+def rare_event_lines(event: events.Event) -> list[str]:
+    """Return the lines for an event that does not happen at every step; none for others."""
     if isinstance(event, events.Started):
-        return started_line(event)
+        return [started_line(event)]
     if isinstance(event, events.Chosen):
-        hint = "; --dry-run lists all, --set NAME=VALUE keeps yours"
         lines = said(event.choices)
-        return "\n".join(lines) + hint if lines else ""
+        if lines and event.choices[0].by != THE_VALIDATIONS:  # which have no setting
+            lines[-1] += "; --dry-run lists all, --set NAME=VALUE keeps yours"
+        return lines
     if isinstance(event, events.RolledBack):
         several = f"{event.left} more attempts are left"
         attempts = "1 more attempt is left" if event.left == 1 else several
         rate = f"{event.rate_factor:g} times the learning rate"
-        return f"{event.why}; back to step {event.to_step:,} at {rate} ({attempts})"
+        return [f"{event.why}; back to step {event.to_step:,} at {rate} ({attempts})"]
     if isinstance(event, events.SaveFailed) and event.failures > 1:
         # The first of several is described, and then that training waits.
         if event.failures > 2 or not event.is_pausing:
-            return ""
-        return (
+            return []
+        return [
             f"note: step {event.step:,} could not be saved again: training pauses until it can be; "
             "free some space, or end the run with Ctrl-C"
-        )
+        ]
     if isinstance(event, events.SaveFailed):
         again = f"training continues and tries again within {event.retry_seconds:.0f} s"
-        return f"note: step {event.step:,} could not be saved: {event.why}; {again}"
+        return [f"note: step {event.step:,} could not be saved: {event.why}; {again}"]
     if isinstance(event, events.Evaluating):
-        return f"saved; now evaluating on {', '.join(event.texts)}"
-    return ""
+        return [f"saved; now evaluating on {', '.join(event.texts)}"]
+    return []
 
 
 def training_metric(event: events.Step, loss_is_of_text: bool = True) -> str:

@@ -13,6 +13,7 @@ from rnnlm.errors import ModelError, joined_message, keyword
 # What chooses, beside recipes of small texts and the length of a run
 THE_DATA, THE_VOCABULARY = "the data", "the vocabulary"
 THE_TIME, THE_MACHINE = "the time of the run", "the machine"
+THE_VALIDATIONS = "the cost of validations"  # which have no setting for the share that they read
 MOST_LINES, MOST_NAMED = 3, 3
 
 
@@ -50,8 +51,8 @@ def said(choices: Iterable[Choice], is_whole: bool = False) -> list[str]:
 
 def repeatable(choices: Iterable[Choice]) -> list[Choice]:
     """Return the choices that another run has to be given to be the same: not those that the data,
-    the vocabulary and the machine make again."""
-    made_again = (THE_DATA, THE_VOCABULARY, THE_MACHINE)
+    the vocabulary, the machine and validations make again."""
+    made_again = (THE_DATA, THE_VOCABULARY, THE_MACHINE, THE_VALIDATIONS)
     return [choice for choice in choices if choice.by not in made_again]
 
 

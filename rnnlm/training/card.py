@@ -8,7 +8,15 @@ from typing import Any
 
 from rnnlm import registry
 from rnnlm.amounts import plural
-from rnnlm.choices import THE_DATA, THE_MACHINE, repeatable, said, stored_choices, stored_given
+from rnnlm.choices import (
+    THE_DATA,
+    THE_MACHINE,
+    THE_VALIDATIONS,
+    repeatable,
+    said,
+    stored_choices,
+    stored_given,
+)
 from rnnlm.config import MACHINE, Budget, Choice, as_text, resolve
 from rnnlm.errors import first_of, visible
 from rnnlm.evaluation.metrics import Evaluation, stored_evaluations
@@ -147,7 +155,8 @@ def _settings(manifest: Manifest) -> list[str]:
         base, source = f"Those of `--recipe {recipe}`", "recipe"
     choices = choices_of(manifest)
     assigned = []
-    of_model = [choice for choice in choices if choice.by not in (THE_DATA, THE_MACHINE)]
+    others = (THE_DATA, THE_MACHINE, THE_VALIDATIONS)
+    of_model = [choice for choice in choices if choice.by not in others]
     for setting in [*settings_by_hand(manifest), *of_model]:
         line = f"{setting.name} = {_toml(setting.value)}  # {source}: {_toml(setting.was)}"
         assigned.append(line + (f"; by {setting.by}: {setting.why}" if setting.why else ""))
@@ -160,8 +169,8 @@ def _settings(manifest: Manifest) -> list[str]:
         lines += [f"{base}.", ""]
 
     # Other data and another machine bring others.
-    others = [choice for choice in choices if choice not in of_model]
-    for line in said(others, is_whole=True):
+    left = [choice for choice in choices if choice not in of_model]
+    for line in said(left, is_whole=True):
         lines += [f"{line[0].upper()}{line[1:]}.", ""]
     if way_to_repeat(manifest):
         lines += [f"About the same run again: `{way_to_repeat(manifest)}`", ""]

@@ -78,14 +78,19 @@ def _in_same_terms(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return the identity of a stored run and that of the requested one so that what was chosen and
     what somebody sets compare. choices: of the stored run. free: settings that nobody sets now."""
+    # Who sets what was chosen changes nothing.
+    chosen = {choice.name: in_one_spelling(choice.value) for choice in choices if choice.is_taken}
+    as_chosen = {name for name, value in chosen.items() if now.get(name) == value}
     stored, wanted = dict(before), dict(now)
     for choice in choices:
-        name, value = choice.name, in_one_spelling(choice.value)
-        is_chosen_again = {name, *choice.together} <= {*free}
-        if choice.is_taken and not is_chosen_again and name in wanted:
-            stored[name] = value
-        elif not choice.is_taken and is_chosen_again and name in wanted:
-            wanted[name] = value
+        name = choice.name
+        if name not in wanted:
+            continue
+        is_chosen_again = name in free and {*choice.together} <= {*free, *as_chosen}
+        if choice.is_taken and (name in as_chosen or not is_chosen_again):
+            stored[name] = chosen[name]
+        elif not choice.is_taken and {name, *choice.together} <= {*free}:
+            wanted[name] = in_one_spelling(choice.value)
     return stored, wanted
 
 
@@ -271,9 +276,10 @@ def with_kept(resolved: ResolvedSettings, folder: Path, begun: InterruptedRun) -
     long it is, and what this machine chooses."""
     # Where training has ended, and only the evaluation is missing, the model has them.
     settings = begun.stored.settings if begun.stored else begun.manifest.settings
-    choices = stored_choices(begun.manifest.training)
-    may_change = {*MAY_CHANGE, BUDGET}
-    may_change |= {choice.name for choice in choices or () if choice.by == THE_MACHINE}
+    choices = stored_choices(begun.manifest.training) or ()
+    of_machine = {choice.name for choice in choices if choice.by == THE_MACHINE}
+    chosen = {choice.name for choice in choices if choice.is_taken} - of_machine
+    may_change = {*MAY_CHANGE, BUDGET, *of_machine} - (chosen & resolved.free)
     kept = {}
     for name, value in settings.items():
         is_kept = name in resolved.values and name not in may_change
@@ -283,7 +289,7 @@ def with_kept(resolved: ResolvedSettings, folder: Path, begun: InterruptedRun) -
 
     # Its choices are on record, with the reasons of that time; those of an earlier version are not.
     now = [choice for choice in resolved.all_choices if choice.name in may_change]
-    before = [choice for choice in choices or () if choice.name not in may_change]
+    before = [choice for choice in choices if choice.name not in may_change]
     origins = {choice.name: choice.by for choice in before if choice.is_taken}
     return replace(resumed, origins={**resumed.origins, **origins}, all_choices=(*before, *now))
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from rnnlm import registry
 from rnnlm.amounts import amount
-from rnnlm.choices import record
-from rnnlm.config import as_stored
+from rnnlm.choices import THE_VALIDATIONS, record
+from rnnlm.config import Choice, as_stored
 from rnnlm.errors import (
     OutputError,
     ReportedByOtherProcess,
@@ -386,6 +386,7 @@ def _work(
             forecast = None
         if isinstance(event, Validated):
             is_whole = event.share == 1
+            yield from _chosen_share(plan, event, storage)
         if isinstance(event, Fitted):
             fitted = event
         else:
@@ -405,7 +406,9 @@ def _work(
 
     # Save everything before the exact evaluation, which may take long and can be interrupted.
     manifest = yield from storage.finish(fitted)
-    manifest = storage.save_results(manifest, {}, _facts(plan, time.perf_counter() - began, fitted))
+    manifest = storage.save_results(
+        manifest, {}, _facts(storage, time.perf_counter() - began, fitted)
+    )
 
     # No evaluation if someone is waiting for the end, or if the weights are no good.
     results = {}
@@ -417,13 +420,31 @@ def _work(
         results = _results(plan, fitted.model, manifest.fingerprint, texts, progress)
         if is_whole:
             _notice_growing_states(results, fitted.best_ppl_token)
-        storage.save_results(manifest, results, _facts(plan, time.perf_counter() - began, fitted))
+        storage.save_results(
+            manifest, results, _facts(storage, time.perf_counter() - began, fitted)
+        )
 
     if fitted.stopped == "diverged":
         _raise_diverged(plan, fitted, storage.log)
     plan.kind.clean_up(plan.resolved, plan.data)
     seconds = time.perf_counter() - began
     yield Finished(str(plan.output), fitted.step, fitted.steps, seconds, fitted.stopped, results)
+
+
+VALIDATION_TOKENS = "validation_tokens"  # the name of that choice, for which there is no setting
+
+
+def _chosen_share(plan: Plan, event: Validated, storage: RunStorage) -> Iterator[Chosen]:
+    """Put on record that validations read a part of their text, and yield that once."""
+    choices = storage.facts["choices"]
+    valid = plan.data.valid
+    if event.share == 1 or valid is None or VALIDATION_TOKENS in [made["name"] for made in choices]:
+        return
+    part = round(event.share * valid.tokens)
+    why = f"a run of {plan.resolved.values['budget']}"
+    choice = Choice(VALIDATION_TOKENS, part, valid.tokens, THE_VALIDATIONS, why)
+    choices.append(record(choice))
+    yield Chosen((choice,))
 
 
 def _end(plan: Plan, trained: Manifest, storage: RunStorage, progress: Progress) -> Iterator[Event]:
@@ -506,9 +527,9 @@ def _texts(plan: Plan) -> dict[str, Any]:
     return facts
 
 
-def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
+def _facts(storage: RunStorage, seconds: float, event: Fitted) -> dict[str, Any]:
     return {
-        **_texts(plan),
+        **storage.facts,
         "tokens_read": event.tokens,
         "steps": event.steps,
         "seconds": round(seconds, 1),

@@ -243,20 +243,18 @@ class ModelSelection(StatefulAttributes):
         self._tell_ration(share)
 
     def _tell_ration(self, share: float) -> None:
-        """Give notice if validations read a part of the text, or are fewer than requested."""
+        """Give notice if there are fewer validations of the whole text than requested."""
         assert isinstance(self.whole, DivisibleValidation)
         assert isinstance(self.validation, DivisibleValidation)
-        why = f"so that together they take at most {share * 100:.0f} % of training"
-        if self.validation.tokens < self.whole.tokens:
-            notice(
-                f"validations read {self.validation.tokens:,} of the {self.whole.tokens:,} tokens "
-                f"of the validation text, {why}; the exact evaluation at the end reads all of it"
-            )
-            return
         # The default number was not requested.
         is_requested = self.wanted != OptimizationSettings.min_validations
-        if is_requested and self.count < self.wanted and self.clock.budget.seconds is None:
-            notice(f"there are at most {self.count:,} validations, not {self.wanted:,}, {why}")
+        is_whole = self.validation.tokens == self.whole.tokens
+        is_fewer = self.count < self.wanted and self.clock.budget.seconds is None
+        if is_requested and is_whole and is_fewer:
+            notice(
+                f"there are at most {self.count:,} validations, not {self.wanted:,}, so that "
+                f"together they take at most {share * 100:.0f} % of training"
+            )
 
     def _take_part(self) -> None:
         """Read no more of the text than was decided."""
