@@ -25,6 +25,7 @@ from rnnlm.scoring.generation.settings import BeamSettings
 from rnnlm.scoring.settings import SentenceScoring, WordMeasure
 from rnnlm.tabular import RecordList
 from rnnlm.text.lines import Progress, SpecialSymbols, TextSettings
+from rnnlm.text.marks import tell_unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -400,6 +401,7 @@ class Model(ModelHandle):
             ModelError: Its scores are not numbers.
         """
         [score] = self.score_sentences([sentence], given=given, eos=eos)
+        tell_unknown([sentence], self.tokenizer)
         return -math.inf if score.logprob_nats is None else score.logprob_nats
 
     def surprisal_bits(
@@ -419,6 +421,7 @@ class Model(ModelHandle):
             ModelError: Its scores are not numbers.
         """
         [score] = self.score_sentences([sentence], given=given, eos=eos, words=True)
+        tell_unknown([sentence], self.tokenizer)
         return [
             (word.word, math.inf if word.surprisal_bits is None else word.surprisal_bits)
             for word in score.word_scores
@@ -904,7 +907,7 @@ class Model(ModelHandle):
             ratings: File with two words and a number on each line; "ratings" is bundled.
 
         Returns:
-            The cosines of each pair.
+            The cosines of each pair; None if only unknown words differ.
         """
         from rnnlm.tools.inspection.similarity import inspect_similarity
 

@@ -322,6 +322,8 @@ def odds(better: "SentenceScore", worse: "SentenceScore", eos: bool) -> str | No
     if ratio is None:
         return None
     total, per_word = ratio
+    if total == 0 and better.oov != worse.oov:
+        return "They differ only in words that the model does not know."
     if total == 0:
         return "Both are equally likely."
 

@@ -221,7 +221,7 @@ def _draw(translator: "Translator", kept: "list[TranslatedLine]", plot: Path) ->
     if len(kept) > 1:
         notice(f"{plot} shows line {kept[0].number}, the first one with words")
     looking = replace(translator, settings=replace(translator.settings, attention=True))
-    [line] = looking.translate([kept[0].source], kept[0].number)
+    [line] = looking.translate_window([kept[0].source], kept[0].number)
     attention = line.hypotheses[0].attention
     assert attention is not None  # it was asked for
     plot_attention(attention, plot)

@@ -29,7 +29,7 @@ from rnnlm.scoring.rows import SentenceScores
 from rnnlm.scoring.sentence_scores import ReadSentences, SentenceScore
 from rnnlm.scoring.sentences import Sentence, line_of, of_texts
 from rnnlm.scoring.settings import ScoringSettings, SentenceScoring
-from rnnlm.scoring.word_scores import DistributionColumns, WordFrequencies, any_between, joined
+from rnnlm.scoring.word_scores import DistributionColumns, WordFrequencies, joined
 from rnnlm.storage.files.reading import undecoded
 from rnnlm.storage.files.resuming import settings_identity
 from rnnlm.storage.files.tables import SURROGATE, without_halves
@@ -37,6 +37,7 @@ from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import REMOVE_OR_TREAT, WORD_SPACE, check_reserved, is_blank
 from rnnlm.text.marks import (
     MOST_UNKNOWN,
+    UnknownWords,
     count_marks,
     count_odd_spaces,
     glues_marks,
@@ -189,7 +190,7 @@ class SentenceScorer:
         self.settings = settings
         self.unseen_by = unseen_by
         self.name = name
-        self.unknown_given = 0  # lines
+        self.unknown_before = UnknownWords()  # in given texts and sources
         self.unknown: dict[str, None] = {}  # words, the first ones
         self.glues_marks = glues_marks(model.tokenizer)
         self.tokenizer = model.tokenizer
@@ -235,12 +236,7 @@ class SentenceScorer:
         tell_unseen(marks, self.unseen_by)
         tell_odd_spaces(odd_spaces, self.unseen_by)
         tell_glued(self.unknown, self.tokenizer, self.name)
-        if self.unknown_given:
-            have = "has" if self.unknown_given == 1 else "have"
-            notice(
-                f"{plural(self.unknown_given, 'line')} {have} words in the given text that "
-                f"{self.name} does not know and reads as <unk>"
-            )
+        self.unknown_before.tell(self.name)
 
     def side_by_side(self, lists: Sequence[list[Sentence]]) -> list[ModelChunk]:
         """Score lists that have nothing to do with each other in one call: each as if it were read
@@ -356,10 +352,15 @@ class SentenceScorer:
         lines = [line_of(sentence) if sentence.given else sentence.text for sentence in sentences]
         encoded = tokenizer.encode(lines)
         begins = encoded.offsets[:-1] + self._given_tokens(sentences, encoded)
-        has_unknown_given = any_between(encoded.offsets[:-1], begins, encoded.oov)
-        self.unknown_given += int(has_unknown_given.sum())
         if self.glues_marks and len(self.unknown) < MOST_UNKNOWN:
             self.unknown |= dict.fromkeys(unknown_words(lines, encoded, tokenizer))
+
+        # Records name the unknown words of sentences, and a notice those of what is read before.
+        given = dict.fromkeys(sentence.given for sentence in sentences if sentence.given)
+        self.unknown_before.add(list(given), tokenizer)
+        if self.reads_sources:
+            sources = dict.fromkeys(sentence.source or "" for sentence in sentences)
+            self.unknown_before.add(list(sources), cast(Any, self.model).source_tokenizer)
 
         # The tokenizer's words count in perplexities; those that are shown may be others.
         words = self.finder.find(encoded, begins)

@@ -3,18 +3,20 @@ text mixes forms; in evaluation, if the model has never seen a form.
 
 A mark is a curly quotation mark, a dash, a space that is not plain, a soft hyphen, an HTML entity,
 or a letter with a separate accent behind it. White space other than single spaces between words is
-reported, and so are punctuation marks that are parts of words.
+reported, and so are punctuation marks that are parts of words. Words that a model does not know
+are named or counted.
 """
 
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from rnnlm.amounts import plural
-from rnnlm.errors import keyword, notice
+from rnnlm.errors import first_of, keyword, notice
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.text.lines import WORD_SPACE, Block, Lines, as_bytes, split_words
 from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
@@ -159,6 +161,52 @@ def unknown_words(lines: Sequence[str], encoded: Encoded, tokenizer: Tokenizer) 
     return [
         surface_of[line][at - encoded.offsets[line]] for line, at in places if line in surface_of
     ]
+
+
+# ---- Words that a model does not know: those of a few texts are named, those of more are counted.
+
+MOST_TEXTS = 10  # whose unknown words are named
+MOST_NAMES = 20
+
+
+@dataclass
+class UnknownWords:
+    """The words of some texts that a model reads as `<unk>`, for one notice after all of them.
+
+    A model that reads characters or pieces, be it of unknown words alone, has none.
+    """
+
+    texts: int = 0
+    words: int = 0
+    unknown: int = 0
+    names: dict[str, None] = field(default_factory=dict)
+
+    def add(self, lines: Sequence[str], tokenizer: Tokenizer) -> None:
+        """Add texts, as the tokenizer of the model reads them."""
+        if tokenizer.name != "word" or tokenizer.spells:
+            return
+        encoded = tokenizer.encode(lines)
+        self.texts += len(lines)
+        self.words += len(encoded.ids) - len(lines)
+        self.unknown += len(encoded.oov)
+        if self.texts <= MOST_TEXTS:
+            self.names |= dict.fromkeys(unknown_words(lines, encoded, tokenizer))
+
+    def tell(self, model: str = "the model") -> None:
+        """Send the notice, if there are such words. model: what it is called."""
+        if not self.unknown:
+            return
+        shown = f"{self.unknown:,} of {self.words:,}"
+        if self.texts <= MOST_TEXTS:
+            shown = f"{first_of(list(self.names), MOST_NAMES)} ({shown})"
+        notice(f"words {model} does not know, read as <unk>: {shown}")
+
+
+def tell_unknown(lines: Sequence[str], tokenizer: Tokenizer) -> None:
+    """Send a notice of the words of texts that a model does not know, if there are any."""
+    unknown = UnknownWords()
+    unknown.add(lines, tokenizer)
+    unknown.tell()
 
 
 def tell_glued(words: Iterable[str], tokenizer: Tokenizer, name: str) -> None:

@@ -64,11 +64,6 @@ def test_of_two_usual_columns_one_is_named(rnnlm, models, here):
     assert "reads the other one" not in shown.err
 
 
-def test_unknown_words_in_given_texts_are_told(rnnlm, models):
-    shown = rnnlm("score", "-m", models.unigram, "--given", "the zorp", "the man", "was here")
-    assert "2 lines have words in the given text that the model does not know" in shown.err
-
-
 def test_a_silent_hub_fails_at_once(rnnlm, here, monkeypatch):
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)

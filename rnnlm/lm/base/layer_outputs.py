@@ -73,6 +73,9 @@ class LayerReader(Protocol):
     def text_layers(self) -> tuple[str, ...]:
         """The layers that have one vector for each line, and none for each token."""
 
+    def lines_read(self, lines: Sequence[str]) -> Sequence[str]:
+        """Return lines as the tokenizer reads them."""
+
     def encode(self, lines: Sequence[str], with_words: bool = False) -> LayerInputs:
         """Encode lines of text. Their words are split at white space, or as the model's training
         data split a text into words."""

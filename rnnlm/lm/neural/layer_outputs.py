@@ -55,6 +55,9 @@ class NetworkLayers:
         count = len(network.body.layers) if isinstance(network.body, RecurrentStack) else 1
         self.layers = (INPUT, *map(str, range(1, count + 1)), FEATURES)
 
+    def lines_read(self, lines: Sequence[str]) -> Sequence[str]:
+        return lines
+
     def encode(self, lines: Sequence[str], with_words: bool = False) -> LayerInputs:
         return encoded_lines(lines, self.tokenizer, with_words)
 

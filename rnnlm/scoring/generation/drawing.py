@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm.checks import check_class
-from rnnlm.errors import SettingsError, notice
+from rnnlm.errors import SettingsError
 from rnnlm.events import pieces
 from rnnlm.interface import LanguageModel, State
 from rnnlm.lm.base.distributions import predict, stepping
@@ -29,6 +29,7 @@ from rnnlm.scoring.generation.sampling import (
     penalise,
 )
 from rnnlm.scoring.scorer import checked_text
+from rnnlm.text.marks import tell_unknown
 
 # ---- Where texts begin: rows of a state that a model has reached, such as the states of a
 # decoder's conditions; and the search from there.
@@ -324,17 +325,14 @@ def checked_prompt(prompt: str) -> str:
 
 
 def encoded_prompt(model: LanguageModel, prompt: str) -> np.ndarray:
-    """Return the prompt's tokens without a boundary at the end; words read as unknown ones are
-    named in a notice. TextError: it holds a newline, `<s>` or `</s>`."""
+    """Return the prompt's tokens without a boundary at the end; a notice names its unknown words.
+    TextError: it holds a newline, `<s>` or `</s>`."""
     # Some tokenizers give even an empty line a piece, for the space before it: drop that.
     check_class(prompt, str, "the prompt")
     if not prompt:
         return np.zeros(0, dtype=np.int32)
     encoded = model.tokenizer.encode([checked_prompt(prompt)])
-    if len(encoded.oov) and not model.tokenizer.spells:
-        surface = model.tokenizer.surface(prompt)
-        unknown = ", ".join(dict.fromkeys(surface[at] for at in encoded.oov))
-        notice(f"the prompt has words the model does not know, read as <unk>: {unknown}")
+    tell_unknown([prompt], model.tokenizer)
     return encoded.ids[:-1]
 
 

@@ -385,6 +385,11 @@ def one_token(word: str) -> str:
     return "\u00a0".join(parts) if len(parts) > 1 else word.strip("\n")
 
 
+def lines_of(texts: Sequence[Sequence[str]]) -> list[str]:
+    """Return the words of texts as lines of which the tokenizer makes the same tokens."""
+    return [" ".join(map(one_token, words)) for words in texts]
+
+
 def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> LabelledData:
     """Encode examples that have the label columns of the codec, in its order. learned: the same
     examples with one label per word; differs from `gold` only where letters and sounds were

@@ -30,7 +30,7 @@ from rnnlm.tasks.labelling.formats.schemes import BIOES, NONE
 from rnnlm.tasks.labelling.model import TaskModel
 from rnnlm.tasks.labelling.splitting import is_of_letters, split_text, words_in
 from rnnlm.tasks.labelling.tagging import Tagger, classified
-from rnnlm.tasks.text_files import TEXT_LINES, TextFileSettings, no_table, windows
+from rnnlm.tasks.text_files import TEXT_LINES, TextFileSettings, no_table
 from rnnlm.text.lines import lines_with_ends, without_end
 from rnnlm.text.named_columns import (
     KINDS,
@@ -169,10 +169,10 @@ def tagged(
     tagger: Tagger, sentences: Iterable[DocumentSentence]
 ) -> Iterator[tuple[DocumentSentence, TaggedSentence]]:
     """Yield each sentence and its labels, in order."""
-    for window in windows(sentences, lambda sentence: len(sentence.words)):
-        labelled = tagger.tag((sentence.text, sentence.words) for sentence in window)
-        for sentence, labels in zip(window, labelled, strict=True):
-            yield sentence, replace(labels, reason=sentence.reason or labels.reason)
+    kept, read = itertools.tee(sentences)
+    labelled = tagger.tag((sentence.text, sentence.words) for sentence in read)
+    for sentence, labels in zip(kept, labelled, strict=True):
+        yield sentence, replace(labels, reason=sentence.reason or labels.reason)
 
 
 def written(
@@ -275,10 +275,10 @@ def with_labels(
     model: TaskModel, texts: Iterable[RowText], nodes: bool = False
 ) -> Iterator[tuple[RowText, ClassifiedText]]:
     """Yield each text and its labels, in order."""
-    for window in windows(texts, lambda text: len(text.text)):
-        labelled = classified(model, [text.text for text in window], nodes)
-        for text, labels in zip(window, labelled, strict=True):
-            yield text, replace(labels, reason=text.reason or labels.reason)
+    kept, read = itertools.tee(texts)
+    labelled = classified(model, (text.text for text in read), nodes)
+    for text, labels in zip(kept, labelled, strict=True):
+        yield text, replace(labels, reason=text.reason or labels.reason)
 
 
 def labelled_rows(

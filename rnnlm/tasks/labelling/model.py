@@ -27,7 +27,14 @@ from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.words import WordRows, input_rows
 from rnnlm.tasks.labelling import settings as task_settings
 from rnnlm.tasks.labelling.batches import batch_tensors
-from rnnlm.tasks.labelling.data import MULTI, Codec, EncodedWords, LabelColumn, encode_texts
+from rnnlm.tasks.labelling.data import (
+    MULTI,
+    Codec,
+    EncodedWords,
+    LabelColumn,
+    encode_texts,
+    lines_of,
+)
 from rnnlm.tasks.labelling.formats.example import joined_labels
 from rnnlm.tasks.labelling.networks.contextual import loaded
 from rnnlm.tasks.labelling.networks.heads import TaggingHead, TextHead
@@ -54,6 +61,9 @@ class TaskLayers:
         if isinstance(settings, RecurrentTaskSettings):
             self._parts = parts_of(settings)
         self.layers = tuple(self._parts | {FEATURES: []})
+
+    def lines_read(self, lines: Sequence[str]) -> Sequence[str]:
+        return lines_of([split_text(self.model.codec, line) for line in lines])
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> LayerInputs:
         texts = [split_text(self.model.codec, line) for line in lines]

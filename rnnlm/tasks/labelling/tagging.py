@@ -11,7 +11,7 @@ from rnnlm.errors import TextError, UsageError
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.loading import ScoringModel
 from rnnlm.tasks.labelling import trees
-from rnnlm.tasks.labelling.data import EDIT, SOUNDS, TEXT, encode_texts
+from rnnlm.tasks.labelling.data import EDIT, SOUNDS, TEXT, encode_texts, lines_of
 from rnnlm.tasks.labelling.evaluation import results
 from rnnlm.tasks.labelling.evaluation.results import (
     ClassifiedText,
@@ -34,6 +34,7 @@ from rnnlm.tasks.labelling.model import (
 from rnnlm.tasks.labelling.splitting import is_of_letters, split_text, words_in
 from rnnlm.tasks.text_files import windows
 from rnnlm.text.batches import NO_WORDS, is_surely_short, why_too_long
+from rnnlm.text.marks import UnknownWords
 
 # ---- Sentences tagged: raw text or lists of words in, their labels out, in order and a window of
 # sentences at a time.
@@ -118,12 +119,16 @@ class Tagger:
 
     def tag(self, texts: Iterable[tuple[str | None, tuple[str, ...]]]) -> Iterator[TaggedSentence]:
         """Yield each text and its words with their labels, in order; the first ones come when a
-        WINDOW of them is read, or all."""
+        WINDOW of them is read, or all. A notice at the end names or counts unknown words."""
         search = self._search
+        unknown = UnknownWords()
         for window in windows(texts, lambda text: len(text[1])):
-            predictions = predicted(self.model, [words for _, words in window], search)
+            texts_words = [words for _, words in window]
+            unknown.add(lines_of(texts_words), self.model.codec.tokenizer)
+            predictions = predicted(self.model, texts_words, search)
             for (text, words), prediction in zip(window, predictions, strict=True):
                 yield self._tagged(text, words, prediction)
+        unknown.tell()
 
     @cached_property
     def _search(self) -> LabelSearch:
@@ -238,15 +243,18 @@ def classified(
     model: TaskModel, texts: Iterable[str | Sequence[str]], nodes: bool = False
 ) -> Iterator[ClassifiedText]:
     """Yield each text with its labels, in order; the first ones come when a WINDOW of them is read,
-    or all."""
+    or all. A notice at the end names or counts unknown words."""
     if nodes and model.codec.node_loss is None:
         why = f"a model of kind {model.model_kind} reads no trees"
         raise UsageError("there are no nodes to label", why, "use a recursive one")
 
     # A text that cannot be labelled keeps its place, with the reason.
+    unknown = UnknownWords()
     for window in windows(texts, len):
         split = [_words_or_fault(model, given) for given in window]
-        found = predicted(model, [text_words for text_words, _ in split])
+        texts_words = [text_words for text_words, _ in split]
+        unknown.add(lines_of(texts_words), model.codec.tokenizer)
+        found = predicted(model, texts_words)
         for given, (text_words, fault), prediction in zip(window, split, found, strict=True):
             text = given if isinstance(given, str) else None
             if isinstance(prediction, str):
@@ -256,6 +264,7 @@ def classified(
             probabilities = {column.column: probabilities_of_text(column) for column in prediction}
             by_node = {column.column: _nodes(column, text_words) for column in prediction if nodes}
             yield ClassifiedText(text, text_words, labels, probabilities, None, by_node)
+    unknown.tell()
 
 
 def _words_or_fault(

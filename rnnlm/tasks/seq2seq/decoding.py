@@ -30,6 +30,7 @@ from rnnlm.tasks.seq2seq.results import (
 from rnnlm.tasks.text_files import TEXT_LINES, TextFileSettings, detect_text_format, windows
 from rnnlm.text.batches import NO_WORDS, why_too_long
 from rnnlm.text.lines import MissingLine, is_blank, lines_with_ends, without_end
+from rnnlm.text.marks import UnknownWords
 from rnnlm.text.named_columns import (
     KINDS,
     USUAL_PAIRS,
@@ -91,13 +92,17 @@ class Translator:
         hypotheses. first: the number of the first source.
 
         Sources are read a window at a time, so the first translation comes when the first window
-        is full or the sources end.
+        is full or the sources end. A notice at the end names or counts unknown words.
         """
+        unknown = UnknownWords()
         for window in windows(sources, len):
-            yield from self._window(window, first)
+            yield from self.translate_window(window, first)
+            unknown.add(window, self.model.codec.source)
             first += len(window)
+        unknown.tell()
 
-    def _window(self, sources: Sequence[str], first: int) -> list[TranslatedLine]:
+    def translate_window(self, sources: Sequence[str], first: int = 1) -> list[TranslatedLine]:
+        """Return the outputs of the model for a few sources, without a notice."""
         encoded = self.model.codec.source.encode(sources)
         lengths = np.diff(encoded.offsets)
 

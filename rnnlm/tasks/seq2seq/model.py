@@ -44,6 +44,9 @@ class EncoderLayers:
         self._parts = parts_of(model.network.settings)
         self.layers = tuple(self._parts)
 
+    def lines_read(self, lines: Sequence[str]) -> Sequence[str]:
+        return lines
+
     def encode(self, lines: Sequence[str], with_words: bool = False) -> LayerInputs:
         return encoded_lines(lines, self.tokenizer, with_words)
 
@@ -147,6 +150,11 @@ class ConditionalModel:
     @property
     def tokenizer(self) -> Tokenizer:
         return self.model.codec.target
+
+    @property
+    def source_tokenizer(self) -> Tokenizer:
+        """The tokenizer of the sources."""
+        return self.model.codec.source
 
     @property
     def precision(self) -> str:

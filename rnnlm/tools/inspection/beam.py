@@ -18,6 +18,7 @@ from rnnlm.scoring.generation.drawing import TextStarts, encoded_prompt, read_pr
 from rnnlm.scoring.generation.search import Beams, search
 from rnnlm.scoring.generation.settings import SearchSettings
 from rnnlm.tabular import Result, Table
+from rnnlm.text.marks import tell_unknown
 from rnnlm.tools.continuations import added_text
 from rnnlm.tools.inspection.common import (
     Inspection,
@@ -177,6 +178,7 @@ def inspect_beam(
     tokenizer = decoder.tokenizer
     if reads_sources(decoder):
         states = decoder.states([checked_sentence(line)])
+        tell_unknown([line], decoder.source_tokenizer)
         starts = TextStarts(states, np.array([tokenizer.boundary_id]), np.array([max_tokens]))
         prompt = []
     else:

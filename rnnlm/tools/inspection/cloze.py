@@ -4,6 +4,7 @@ distance of the cue."""
 import itertools
 import math
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays, corpora
-from rnnlm.errors import TextError, first_of
+from rnnlm.errors import RnnlmWarning, TextError, first_of
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.interface import Device, LanguageModel
@@ -206,7 +207,9 @@ def _rivals(model: LanguageModel, items: Sequence[ClozeItem]) -> dict[int, float
         return {}
     contexts = [items[place].context for place in rivals]
     settings = SentenceScoring(words=True, eos=False, split="tokens", given=contexts)
-    scored = score_sentences(model, list(rivals.values()), settings)
+    # Notices of the contexts were sent with the answers.
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
+        scored = score_sentences(model, list(rivals.values()), settings)
     return {
         place: sentence_score.word_scores[0].surprisal_bits
         for place, sentence_score in zip(rivals, scored, strict=True)

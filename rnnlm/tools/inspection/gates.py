@@ -15,6 +15,7 @@ from rnnlm.lm.neural.activations import Activation
 from rnnlm.lm.neural.layers.layers import BACKWARD, CELL, HIDDEN, Layer, LstmLayer, named_layers
 from rnnlm.lm.neural.trace import NamedLayer
 from rnnlm.tabular import Table, to_builtins
+from rnnlm.text.marks import tell_unknown
 from rnnlm.tools.inspection.common import Inspection, Model, checked_sentence, load_models_for
 
 # ---- The values of one layer at each word of a line, as arrays, and numbers that summarise them.
@@ -299,6 +300,8 @@ def inspect_gates(
     sentence = checked_sentence(sentence)
     [inspected] = load_models_for("gates", (model,), device)
     line = inspected.model.trace_line(sentence)
+    reader = inspected.model.layer_reader()
+    tell_unknown(reader.lines_read([sentence]), reader.tokenizer)
     layers = named_layers(inspected.model.network)
 
     # Refuse units that a layer does not have.

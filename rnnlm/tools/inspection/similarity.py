@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -33,9 +32,12 @@ class ComparedPair:
     Attributes:
         first: The first line.
         second: The second line.
-        words: Cosine of the sums of their word vectors; None if a line has no word with a vector.
-        state: Cosine of the features of a network that has read them; None for vectors from a file.
-        one_hot: Cosine of the counts of their words.
+        words: Cosine of the sums of their word vectors; None if a line has no word with a vector,
+            or the lines differ only in words without one.
+        state: Cosine of the features of a network that has read them; None for vectors from a file,
+            if the network knows no word of a line, or if it reads both lines alike because it
+            knows none of the words in which they differ.
+        one_hot: Cosine of the counts of their words; None if a line has none.
         rating: Rating of the pair by people, if there is one.
     """
 
@@ -43,7 +45,7 @@ class ComparedPair:
     second: str
     words: float | None
     state: float | None
-    one_hot: float
+    one_hot: float | None
     rating: float | None = None
 
 
@@ -149,7 +151,7 @@ def inspect_similarity(
     known = vectors_of("similarity", model, which)
     if ratings is not None:
         pairs = tuple(
-            _compared(known, (first, second), ([first], [second]), rating=rating)
+            _compared(known, _Line(first, [first]), _Line(second, [second]), rating)
             for first, second, rating in read_ratings(corpora.list_named(ratings))
         )
         return Similarity(described(known), pairs, *_correlation(pairs, str(ratings)))
@@ -158,19 +160,40 @@ def inspect_similarity(
     lines = list(map(checked_sentence, several(lines, "lines")))
     if len(lines) < 2:
         raise UsageError("two lines at least are compared", hint="name a second one")
-    words = [line.split() for line in lines]
-    states: Any = [None] * len(lines)
-    if not isinstance(model, WordVectors):
-        from rnnlm.tools.vectors.embedding import Embedder
-
-        embedder = Embedder(model, EmbeddingSettings())
-        words = [written[:-1] for written in embedder.reader.tokenizer.surfaces(lines)]
-        states = embedder.vectors(lines)
-    pairs = tuple(
-        _compared(known, (lines[i], lines[j]), (words[i], words[j]), (states[i], states[j]))
-        for i, j in itertools.combinations(range(len(lines)), 2)
-    )
+    if isinstance(model, WordVectors):
+        read = [_Line(line, line.split()) for line in lines]
+    else:
+        read = _read_lines(model, lines)
+    pairs = tuple(_compared(known, *pair) for pair in itertools.combinations(read, 2))
     return Similarity(described(known), pairs)
+
+
+_UNKNOWN = -1  # in place of the number of a word
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line and its words; for a network the tokens that it reads, and its state after them."""
+
+    text: str
+    words: Sequence[str]
+    ids: Sequence[int] = ()
+    state: np.ndarray | None = None
+
+
+def _read_lines(model: Model, lines: list[str]) -> list[_Line]:
+    """Read each line with a network."""
+    from rnnlm.tools.vectors.embedding import Embedder
+
+    embedder = Embedder(model, EmbeddingSettings())
+    tokenizer = embedder.reader.tokenizer
+    as_read = embedder.reader.lines_read(lines)
+    read = []
+    for line, words, state in zip(lines, as_read, embedder.vectors(lines), strict=True):
+        ids = tokenizer.encode([words]).ids[:-1]
+        ids = np.where(ids == tokenizer.unk_id, _UNKNOWN, ids)
+        read.append(_Line(line, tokenizer.surface(words)[:-1], ids.tolist(), state))
+    return read
 
 
 def read_ratings(source: str | Path) -> list[tuple[str, str, float]]:
@@ -207,33 +230,36 @@ def rated(pairs: Sequence[ComparedPair]) -> np.ndarray:
 
 
 def _compared(
-    known: WordVectors,
-    lines: tuple[str, str],
-    words: tuple[list[str], list[str]],
-    states: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
-    rating: float | None = None,
+    known: WordVectors, first: _Line, second: _Line, rating: float | None = None
 ) -> ComparedPair:
-    """Compute the cosines of two lines, given the words and the state of each. A word is looked up
-    as it is, then in lower case."""
-    # The sum of the vectors of each line's words.
-    sums = []
-    for of_line in words:
-        spelled = [word if word in known.numbers else word.lower() for word in of_line]
+    """Compute the cosines of two lines. A word is looked up as it is, then in lower case."""
+    # The sum of the vectors of each line's words, in whatever order they are.
+    sums, numbers = [], []
+    for line in (first, second):
+        spelled = [word if word in known.numbers else word.lower() for word in line.words]
         rows = [known.numbers[word] for word in spelled if word in known.numbers]
         sums.append(known.unit_VE[rows].sum(axis=0))
+        numbers.append(sorted(rows) + [_UNKNOWN] * (len(spelled) - len(rows)))
 
-    # The cosine of their counts of words.
-    first, second = map(Counter, words)
-    shared = sum(count * second[word] for word, count in first.items())
-    lengths = [sum(count**2 for count in counts.values()) for counts in (first, second)]
+    # How often each line has each of their words.
+    counts = Counter(first.words), Counter(second.words)
+    words = list(counts[0] | counts[1])
+    counts_2W = [np.array([of_line[word] for word in words]) for of_line in counts]
     return ComparedPair(
-        first=lines[0],
-        second=lines[1],
-        words=_cosine(*sums),
-        state=_cosine(*states),
-        one_hot=shared / np.sqrt(np.prod(lengths)),
+        first=first.text,
+        second=second.text,
+        words=_cosine(*sums) if _can_compare(*numbers) else None,
+        state=_cosine(first.state, second.state) if _can_compare(first.ids, second.ids) else None,
+        one_hot=_cosine(*counts_2W),
         rating=rating,
     )
+
+
+def _can_compare(first: Sequence[int], second: Sequence[int]) -> bool:
+    """Return whether two lines of numbers of words have known words, and do not differ in unknown
+    words alone."""
+    are_alike = first == second and _UNKNOWN in first
+    return not are_alike and all({*line} - {_UNKNOWN} for line in (first, second))
 
 
 def _cosine(first: np.ndarray | None, second: np.ndarray | None) -> float | None:

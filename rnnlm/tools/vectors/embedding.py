@@ -25,6 +25,7 @@ from rnnlm.lm.base.layer_outputs import (
 )
 from rnnlm.text.batches import by_length, why_too_long
 from rnnlm.text.lines import by_kind, check_reserved, is_blank
+from rnnlm.text.marks import UnknownWords
 from rnnlm.text.sources import in_lists
 from rnnlm.tools.vectors.settings import EmbeddingSettings, Pooling
 
@@ -128,12 +129,13 @@ class Embedder:
         return np.concatenate(vectors)
 
     def chunks(self, lines: Iterable[str]) -> Iterator[EmbeddedLines]:
-        """Yield the vectors of lines, chunk by chunk. A notice at the end counts the lines that
-        have none."""
+        """Yield the vectors of lines, chunk by chunk. Notices at the end count the lines that have
+        none, and name or count unknown words."""
         # Read a chunk of lines at a time; lines that cannot be read count as empty.
         with_words = self.settings.words
         first = 1
         without: Counter[str] = Counter()
+        unknown = UnknownWords()
         most_characters = CHARACTERS_PER_CHUNK[with_words]
         for chunk in in_lists(items_of(lines, str, "lines"), LINES_PER_CHUNK, most_characters, len):
             reasons = [getattr(line, "reason", None) for line in chunk]
@@ -167,6 +169,8 @@ class Embedder:
             yield EmbeddedLines(first, tuple(checked), words, vectors_NH, tuple(reasons))
             first += len(chunk)
             without.update(filter(None, reasons))
+            unknown.add(self.reader.lines_read(checked), self.reader.tokenizer)
+        unknown.tell()
         for reason, count in by_kind(without).items():
             notice(f"{count:,} of {first - 1:,} lines have no vector: {reason}")
 

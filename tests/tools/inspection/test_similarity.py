@@ -18,6 +18,8 @@ from support.pictures import faults_of
 WORDS = tuple(f"w{number}" for number in range(30))
 VECTORS = WordVectors(WORDS, np.random.default_rng(1).standard_normal((30, 5)).astype(np.float32))
 
+SPELLED = {"characters": "cnn", "character_size": 4, "character_filters": "0,6"}
+
 
 def cosine(first, second):
     return first @ second / np.linalg.norm(first) / np.linalg.norm(second)
@@ -25,17 +27,42 @@ def cosine(first, second):
 
 def test_cosines_of_lines_are_those_of_counts_of_words_and_of_states():
     model = tiny_models.fit("lstm")
-    lines = ["The cat cat", "cat dog", "dog cat", "qqq"]
+    lines = ["The cat cat", "cat dog", "dog cat", "cat qqq"]
     found = inspect_similarity(model, lines)
     states = Embedder(model).vectors(lines)
     assert [pair.state for pair in found.pairs][:3] == pytest.approx(
         [cosine(states[0], states[other]) for other in (1, 2, 3)], abs=1e-6
     )
-    first, _, _, same_words, *_, unknown = found.pairs
+    first, _, _, same_words, *_ = found.pairs
     assert first.one_hot == pytest.approx(2 / (5**0.5 * 2**0.5))
     assert same_words.words == pytest.approx(1) and same_words.state < 0.9999
-    assert unknown.words is None and "-" in str(found).split()
     assert faults_of(found.figure()) == []
+
+
+@pytest.mark.parametrize("first, second", [
+    ("qqq", "zzz"), ("qqq zzz", "cat"), ("cat qqq", "cat zzz"), ("cat qqq", "cat qqq"),
+])  # fmt: skip
+def test_lines_that_differ_in_unknown_words_alone_are_not_compared(first, second):
+    model = tiny_models.fit("lstm")
+    vectors = WordVectors(("cat",), np.ones((1, 2), np.float32))
+    for known in (model, vectors):
+        found = inspect_similarity(known, [first, second])
+        [[*_, one_hot, words, state]] = found.tables()[0].rows
+        assert (words, state) == (None, None) and one_hot is not None
+        assert str(found).splitlines()[3].split()[-2:] == ["-", "-"]
+        assert found.to_dict()["pairs"][0]["state"] is None and faults_of(found.figure()) == []
+
+
+def test_unknown_words_that_are_spelled_are_compared(tmp_path):
+    tiny_models.save(tmp_path, tiny_models.fit("lstm", **SPELLED), "lstm", **SPELLED)
+    [pair] = inspect_similarity(tmp_path, ["qqq", "zzz"]).pairs
+    assert pair.words is None and -1 <= pair.state < 0.9999
+
+
+def test_a_line_without_words_of_the_model_is_like_no_other():
+    model = tiny_models.fit("lstm", remove_punctuation=True)
+    [pair] = inspect_similarity(model, ["...", "the cat"]).pairs
+    assert (pair.one_hot, pair.words, pair.state) == (None, None, None)
 
 
 def test_lines_are_split_into_the_words_that_the_model_reads():

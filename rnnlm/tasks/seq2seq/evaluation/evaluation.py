@@ -158,7 +158,7 @@ def hypotheses(
         if stop():
             return None
         chosen = order[start : start + LINES]
-        lines = translator.translate([sources[number] for number in chosen])
+        lines = translator.translate_window([sources[number] for number in chosen])
         for number, line in zip(chosen, lines, strict=True):
             texts[number] = line.text
     return texts

@@ -18,6 +18,7 @@ from rnnlm.interface import Device
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.tabular import Row, Table
+from rnnlm.text.marks import tell_unknown
 from rnnlm.tools.inspection.common import Inspection, Models, checked_sentence, load_models_for
 from rnnlm.tools.inspection.gradients.flow import unit_of
 from rnnlm.tools.inspection.gradients.jacobians import loss_gradients
@@ -167,6 +168,7 @@ def _map(name: str, model: NeuralLanguageModel, sentence: str) -> SensitivityMap
             f"a map shows at most {MOST_TOKENS}",
             "choose a shorter one",
         )
+    tell_unknown([sentence], tokenizer)
 
     # Read the sentence in T rows side by side, each of which has the loss of another step.
     shifted_T = np.concatenate(([tokenizer.boundary_id], ids_T[:-1]))
