@@ -371,10 +371,8 @@ def rare_event_lines(event: events.Event) -> list[str]:
         # The first of several is described, and then that training waits.
         if event.failures > 2 or not event.is_pausing:
             return []
-        return [
-            f"note: step {event.step:,} could not be saved again: training pauses until it can be; "
-            "free some space, or end the run with Ctrl-C"
-        ]
+        paused = f"step {event.step:,} could not be saved again: training pauses until it can be"
+        return [f"note: {paused}; free some space, or end the run with Ctrl-C"]
     if isinstance(event, events.SaveFailed):
         again = f"training continues and tries again within {event.retry_seconds:.0f} s"
         return [f"note: step {event.step:,} could not be saved: {event.why}; {again}"]

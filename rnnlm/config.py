@@ -196,12 +196,8 @@ class ResolvedSettings:
         return self.origins[name] in ASKED
 
     def make(self, cls: type[Settings]) -> Settings:
-        """Return the settings of one class as an instance of it, whose parts are of the other
-        classes.
-
-        Args:
-            cls: The class.
-        """
+        """Return the settings of one class as an instance of it; its parts are of the other
+        classes."""
         return _made(cls, self.values, self.classes)
 
     def with_layer(self, origin: str, values: Mapping[str, Any]) -> "ResolvedSettings":
@@ -264,7 +260,7 @@ class ResolvedSettings:
         chosen = {choice.name for choice in self.choices}
         given = []
         for name, origin in self.origins.items():
-            if name in chosen or origin in (DEFAULT, IMPLIED):
+            if name in (*chosen, *_UNSTORED) or origin in (DEFAULT, IMPLIED):
                 continue
             was = self.usual[name]
             if name in self.free:

@@ -1,6 +1,7 @@
 """Compare lines by the cosine of their vectors, and rank pairs of words as people rated them."""
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -241,16 +242,17 @@ def _compared(
         sums.append(known.unit_VE[rows].sum(axis=0))
         numbers.append(sorted(rows) + [_UNKNOWN] * (len(spelled) - len(rows)))
 
-    # How often each line has each of their words.
-    counts = Counter(first.words), Counter(second.words)
-    words = list(counts[0] | counts[1])
-    counts_2W = [np.array([of_line[word] for word in words]) for of_line in counts]
+    # The cosine of their counts of words.
+    counts, others = Counter(first.words), Counter(second.words)
+    shared = sum(count * others[word] for word, count in counts.items())
+    squares = sum(count**2 for count in counts.values())
+    squares *= sum(count**2 for count in others.values())
     return ComparedPair(
         first=first.text,
         second=second.text,
         words=_cosine(*sums) if _can_compare(*numbers) else None,
         state=_cosine(first.state, second.state) if _can_compare(first.ids, second.ids) else None,
-        one_hot=_cosine(*counts_2W),
+        one_hot=shared / math.sqrt(squares) if squares else None,
         rating=rating,
     )
 
