@@ -131,7 +131,10 @@ def command(context: click.Context, **given: Any) -> None:
 
     The run keeps the model with the best of the validations shown. Validations take at most a tenth
     of the training time, or 4 % of a --budget in time. In a short run they read only a part of the
-    validation text, and a note says so. The exact evaluation at the end reads all of it.
+    validation text. The exact evaluation at the end reads all of it.
+
+    What nobody sets, rnnlm chooses by the data, the size of the text, the time and the machine, and
+    says so before training; --dry-run lists each choice with its reason. What you set stays.
 
     Ctrl-C, TERM and HUP save the state and stop training at once; USR1 saves the state and
     continues. Run the same command again to resume, with a larger --budget if you like.
@@ -240,17 +243,10 @@ def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False)
 
 
 def _show_plan(plan: "Plan", as_json: bool) -> None:
-    from rnnlm.config import as_text
-
     if as_json:
         terminal.print_json(plan.to_dict())
         return
-    rows = []
-    for setting in plan.describe():
-        was, origin = "", setting.origin
-        if setting.choice is not None:
-            was, origin = as_text(setting.choice.was), f"{origin}: {setting.choice.why}"
-        rows.append([setting.name, str(setting.value), was, origin, setting.description])
+    rows = [[str(cell) for cell in setting] for setting in plan.describe()]
     columns = ["setting", "value", "instead of", "origin", "description"]
     terminal.print_table(terminal.Table(columns, rows), gap=2)
 

@@ -5,14 +5,14 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.choices import record
-from rnnlm.config import Choice, ResolvedSettings, describe, warn_of_idle
+from rnnlm.config import ResolvedSettings, as_text, describe, warn_of_idle
 from rnnlm.errors import RnnlmWarning, UsageError, keyword, notice
 from rnnlm.events import TrainingState
 from rnnlm.interface import FittingData, TextData
@@ -42,16 +42,6 @@ CHECKPOINT_SIZE = 8
 BYTES_OF_A_WEIGHT = 4
 FEW_LINES = 20  # to validate on
 _ANY_DEVICE = {"device": "cpu", "precision": "auto"}
-
-
-class SettingInPlan(NamedTuple):
-    """A setting of a planned run, and the choice of its value, if the program made one."""
-
-    name: str
-    value: object
-    origin: str
-    description: str
-    choice: Choice | None
 
 
 @dataclass(frozen=True)
@@ -94,16 +84,19 @@ class Plan:
         usual = registry.task(self.kind.task).usual_corpus
         return list(self.request.text) or [corpora.named(usual)]
 
-    def describe(self) -> "list[SettingInPlan]":
-        """Return every setting with its value, origin and description."""
+    def describe(self) -> list[tuple[str, object, str, str, str]]:
+        """Return (name, value, what it replaces, origin, description) of every setting; of those
+        that were chosen, the origin has the reason."""
         descriptions: dict[str, str] = {}
         for cls in self.resolved.classes:
             descriptions |= describe(cls)
-        chosen = {choice.name: choice for choice in self.resolved.choices}
+        replaced = dict.fromkeys(descriptions, "")
+        origins = dict(self.resolved.origins)
+        for choice in self.resolved.choices:
+            replaced[choice.name] = as_text(choice.was)
+            origins[choice.name] += f": {choice.why}"
         return [
-            SettingInPlan(
-                name, value, self.resolved.origins[name], descriptions[name], chosen.get(name)
-            )
+            (name, value, replaced[name], origins[name], descriptions[name])
             for name, value in self.resolved.values.items()
         ]
 
@@ -122,10 +115,8 @@ class Plan:
 
     def to_dict(self) -> dict[str, object]:
         """Return the sizes, and every setting with its origin, as JSON has them."""
-        settings = {
-            setting.name: {"value": setting.value, "origin": setting.origin}
-            for setting in self.describe()
-        }
+        values, origins = self.resolved.values, self.resolved.origins
+        settings = {name: {"value": values[name], "origin": origins[name]} for name in values}
         choices = list(map(record, self.resolved.all_choices))
         return {**self.sizes(), "choices": choices, "settings": settings}
 
