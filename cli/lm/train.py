@@ -228,7 +228,9 @@ def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False)
 
     manifest = read_manifest(Path(finished.folder))
     if as_json:
-        terminal.print_json({**vars(finished), "seconds": round(finished.seconds, 2)})
+        choices = manifest.training.get("choices", [])
+        seconds = round(finished.seconds, 2)
+        terminal.print_json({**vars(finished), "seconds": seconds, "choices": choices})
     elif finished.results:
         from rnnlm.evaluation.metrics import stored_evaluations
 

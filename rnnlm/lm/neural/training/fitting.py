@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.config import ResolvedSettings
+from rnnlm.config import MACHINE, ResolvedSettings
 from rnnlm.errors import SettingsError, keyword, notice
 from rnnlm.events import Event, Started, TrainingState, never
 from rnnlm.interface import Tokenizer
@@ -298,7 +298,8 @@ def _identity(resolved: ResolvedSettings, data: TrainingData, initial: object) -
     """Return the facts that must be the same on all ranks, in words, and a hash of them."""
     step = initial.facts.get("step") if isinstance(initial, TrainingState) else None
     texts = data.train.lines_hash, data.valid and data.valid.lines_hash, data.tokenizer.fingerprint
-    parts = sorted(resolved.values.items()), texts, step, torch.__version__
+    settings = [item for item in resolved.values.items() if item[0] not in MACHINE]
+    parts = sorted(settings), texts, step, torch.__version__
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return "what is trained (settings, text, tokenizer, place in the run)", digest
 
