@@ -26,8 +26,9 @@ def said(choices: Iterable[Choice], is_whole: bool = False) -> list[str]:
         if choice.value is not False or is_whole:
             choices_by.setdefault(choice.by, []).append(choice)
 
-    # The choosers beyond the third share its line.
-    choosers = [[name] for name in choices_by]
+    # The choosers beyond the third share its line, first of all the technical ones.
+    by_weight = sorted(choices_by, key=lambda name: name in (THE_VOCABULARY, THE_MACHINE))
+    choosers = [[name] for name in by_weight]
     if len(choosers) > MOST_LINES and not is_whole:
         last = [name for [name] in choosers[MOST_LINES - 1 :]]
         choosers = [*choosers[: MOST_LINES - 1], last]
@@ -39,9 +40,13 @@ def said(choices: Iterable[Choice], is_whole: bool = False) -> list[str]:
         settings = [
             f"{choice.name}={as_text(choice.value)} (not {as_text(choice.was)})" for choice in named
         ]
-        line = f"chosen by {' and '.join(names)}"
+        listed = [", ".join(names[:-1]), names[-1]]
+        line = f"chosen by {' and '.join(filter(None, listed))}"
         if len(names) == 1:
-            line += f" ({', '.join(dict.fromkeys(choice.why for choice in made))})"
+            # A reason that another one begins with is said by that.
+            reasons = dict.fromkeys(choice.why for choice in made)
+            told = [why for why in reasons if not any(f"{why}," in other for other in reasons)]
+            line += f" ({', '.join(told)})"
         line += f": {', '.join(settings)}"
         if len(made) > len(named):
             line += f" and {len(made) - len(named):,} more"

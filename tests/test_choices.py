@@ -92,7 +92,7 @@ def test_each_chooser_has_a_line_with_three_settings_at_most():
 
 def test_there_are_three_lines_at_most():
     made = [choice(by, by=by, why="") for by in "abcde"]
-    last = "chosen by c and d and e: c=1 (not 2), d=1 (not 2), e=1 (not 2)"
+    last = "chosen by c, d and e: c=1 (not 2), d=1 (not 2), e=1 (not 2)"
     assert len(said(made)) == 3 and said(made)[-1] == last
     assert len(said(made, is_whole=True)) == 5
 

@@ -6,7 +6,7 @@ the numbers of :func:`rate_of` were measured; docs/recipes.md has the runs.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ TOLD_AT, FAR_OFF = 0.05, 1.5
 # Settings that are chosen together, or not at all
 WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
 WINDOWS = ("batch_rows", "bptt_tokens", "bptt_lookback", "long_windows")
+MEASURED = ("hidden_size", "embedding_size", "batch_rows")  # those for which speeds are measured
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,8 @@ def follow_budget(
     seconds.
 
     speed_of: measures in so many seconds how many tokens a network trains on in one. is_small:
-    whether the text is a small one, whose recipe has the rate.
+    whether the text is a small one: then its recipe has the widths, the windows and the rate, and
+    the time decides on dropout.
     """
     if run.rate_steps is None or "bptt_tokens" not in resolved.values:
         return resolved, None
@@ -219,10 +221,11 @@ def follow_budget(
     # A recipe that somebody names, a network that another starts, the runs of a grid and the ranks
     # of one run keep their size.
     forecast, tokens = None, None
+    open_groups = () if is_small else (WIDTHS, WINDOWS)
     if budget.seconds and run.is_alone:
-        resolved = _with_what_was_open(resolved)
+        resolved = _with_what_was_open(resolved, open_groups)
     if budget.seconds and run.is_alone and RECIPE in resolved.free:
-        resolved, forecast = _sized_for(budget.seconds, resolved, data, speed_of)
+        resolved, forecast = _sized_for(budget.seconds, resolved, data, speed_of, open_groups)
         tokens = forecast.tokens
     elif budget.epochs:
         tokens = budget.epochs * data.train.tokens
@@ -241,14 +244,16 @@ def follow_budget(
     return resolved, forecast
 
 
-def _with_what_was_open(resolved: ResolvedSettings) -> ResolvedSettings:
+Groups = Sequence[tuple[str, ...]]  # of WIDTHS and WINDOWS, those that a time may choose
+
+
+def _with_what_was_open(resolved: ResolvedSettings, groups: Groups) -> ResolvedSettings:
     """Put on record that time would choose widths and rows where somebody set what these depend
     on: without that, the run is another one."""
-    for names, chosen in ((WIDTHS, ("hidden_size", "embedding_size")), (WINDOWS, ("batch_rows",))):
-        together = (RECIPE, *names)
-        if not resolved.free.issuperset(together):
-            values = dict.fromkeys(chosen, f"chosen by {THE_TIME}")
-            resolved = resolved.choose(THE_TIME, "it was not measured", values, together)
+    for group in groups:
+        if not resolved.free.issuperset((RECIPE, *group)):
+            values = {name: f"chosen by {THE_TIME}" for name in group if name in MEASURED}
+            resolved = resolved.choose(THE_TIME, "not measured", values, (RECIPE, *group))
     return resolved
 
 
@@ -282,10 +287,11 @@ def _follow_steps(
 
 
 def _sized_for(
-    seconds: float, resolved: ResolvedSettings, data: FittingData, speed_of: SpeedOf
+    seconds: float, resolved: ResolvedSettings, data: FittingData, speed_of: SpeedOf, groups: Groups
 ) -> tuple[ResolvedSettings, Forecast]:
     """Return the settings of a network that suits so much time, and the forecast of what it
     reads."""
+    groups = [group for group in groups if resolved.free.issuperset(group)]
     least, most = PROBE_SECONDS
     probe = min(max(least, min(most, PROBE_SHARE * seconds)), MOST_PROBE_SHARE * seconds)
     measured: dict[tuple[int, int], float] = {}
@@ -310,27 +316,31 @@ def _sized_for(
         return measured[nearest] * nearest[0] / width
 
     def choose_for(ratio: float) -> Mapping[str, Any]:
-        return _network_for(resolved, data, lambda values: ratio * recall(values))[0]
+        return _network_for(resolved, data, lambda values: ratio * recall(values), groups)[0]
 
-    values, tokens = _network_for(resolved, data, measure)
+    # Each value is taken if nobody set one of its group.
+    values, tokens = _network_for(resolved, data, measure, groups)
     forecast = Forecast(tokens, data.train.tokens, values, choose_for)
-    for together in (WIDTHS, WINDOWS, ()):
-        part = {name: value for name, value in values.items() if name in together or not together}
-        why = f"{_rounded(tokens)} tokens, {forecast.passes:.2g} times the text"
-        resolved = resolved.choose(THE_TIME, why, part, (RECIPE, *together))
+    why = f"{_rounded(tokens)} tokens, {forecast.passes:.2g} times the text"
+    for name, value in values.items():
+        group = next((group for group in groups if name in group), ())
+        resolved = resolved.choose(THE_TIME, why, {name: value}, (RECIPE, *group))
     return resolved, forecast
 
 
 def _network_for(
-    resolved: ResolvedSettings, data: FittingData, tokens_of: Callable[[Mapping[str, Any]], float]
+    resolved: ResolvedSettings,
+    data: FittingData,
+    tokens_of: Callable[[Mapping[str, Any]], float],
+    groups: Groups,
 ) -> tuple[dict[str, Any], float]:
     """Return the values that suit a run, and the tokens that it then reads. tokens_of: returns how
-    many a network of some values reads in the time of the run."""
+    many a network of some values reads in the time of the run. groups: those to choose."""
     # The speed of the recipe's own network decides on the widths. The chosen one is measured, too:
     # how much faster a narrow network is depends on the machine.
     values: dict[str, Any] = {}
     tokens = tokens_of(values)
-    if resolved.free.issuperset(WIDTHS):
+    if WIDTHS in groups:
         values = widths_for(tokens, data.train.tokens)
         tokens = tokens_of(values)
 
@@ -339,15 +349,14 @@ def _network_for(
     width = values.get("hidden_size", resolved.values["hidden_size"])
     if resolved.values["layer_sizes"]:
         width = max(sizes(resolved.values["layer_sizes"]))
-    are_windows_free = resolved.free.issuperset(WINDOWS)
-    if are_windows_free and suits_more_rows(tokens, data.train.tokens, width):
+    if WINDOWS in groups and suits_more_rows(tokens, data.train.tokens, width):
         values, tokens = _with_more_rows(values, tokens, tokens_of)
 
     # The passes with these rows decide on dropout and, for batches of the usual rows, on long
     # windows: with half of the rows, these would take back what more rows gain.
     passes = passes_of(tokens, data.train.tokens, width)
     values |= regularisation_for(passes)
-    if are_windows_free and "batch_rows" not in values:
+    if WINDOWS in groups and "batch_rows" not in values:
         values |= windows_for(passes)
     return values, tokens
 

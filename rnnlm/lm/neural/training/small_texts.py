@@ -60,7 +60,8 @@ def follow_size(name: str, resolved: ResolvedSettings, data: FittingData) -> Res
     if Budget.parse(usual["budget"]).epochs is None:
         del values["budget"]
     by = f"recipe {name}"
-    why = f"{plural(data.train.sentences, 'line')}, {data.train.tokens:,} tokens"
+    examples = plural(data.train.sentences, registry.task(task).example)
+    why = f"{examples}, {data.train.tokens:,} tokens"
     narrow = {setting: min(limit, usual[setting]) for setting, limit in widths.items()}
     resolved = resolved.choose(by, why, narrow, together=WIDTHS)
     return resolved.choose(by, why, values)
@@ -72,7 +73,8 @@ def keep_rare_words(resolved: ResolvedSettings, examples: int) -> ResolvedSettin
     name = recipe_for(resolved, examples, 0)
     if name is None or resolved.values["tokenizer"] not in LIMITED:
         return resolved
-    return resolved.choose(f"recipe {name}", plural(examples, "example"), {"min_count": 1})
+    task = registry.task(resolved.values["task"])
+    return resolved.choose(f"recipe {name}", plural(examples, task.example), {"min_count": 1})
 
 
 def recipe_for(resolved: ResolvedSettings, sentences: int, tokens: int) -> str | None:

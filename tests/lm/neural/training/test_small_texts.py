@@ -7,9 +7,10 @@ import pytest
 import rnnlm
 import rnnlm.corpora as corpora
 from rnnlm import registry
+from rnnlm.choices import THE_TIME
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import RnnlmWarning
-from rnnlm.lm.neural.training import small_texts
+from rnnlm.lm.neural.training import fitting, small_texts
 from rnnlm.registry import kinds_of
 from rnnlm.training.plan import TrainingRequest, plan
 
@@ -142,6 +143,29 @@ def test_what_somebody_sets_stays(four, tmp_path, name):
     config = tmp_path / "recipe mine.toml"  # called as bundled ones are in messages
     config.write_text(f"{name} = {value}\n", encoding="utf-8")
     assert settled(four, recipe=config.name)[0][name] == value
+
+
+def test_a_time_chooses_dropout_for_a_small_text_and_leaves_its_widths(four, monkeypatch):
+    monkeypatch.setattr(fitting, "tokens_per_second", lambda *_: 1000.0)
+    four.write_text(FOUR * 10, encoding="utf-8")
+    with pytest.warns(RnnlmWarning, match="3m is time for about 180,000 tokens"):
+        made = plan(TrainingRequest((str(four),), flags={"budget": "3m", **ON_CPU})).resolved
+    by = {choice.name: (choice.by, choice.value) for choice in made.choices}
+    assert by["hidden_size"] == by["embedding_size"] == ("recipe page", 64)
+    assert by["learning_rate"] == ("recipe page", 0.005)
+    assert by["batch_rows"] == ("recipe page", 1)
+    assert by["dropout_output"] == (THE_TIME, 0.6)
+    assert by["weight_drop"] == (THE_TIME, 0.3)
+
+
+@pytest.mark.parametrize("kind, width", [("lstm", 64), ("jordan", None), ("ffnn", None)])
+def test_networks_for_small_texts_are_narrow_where_that_was_measured(four, kind, width):
+    """Held-out lines are new text; a text that is learned by heart has the recipe's width."""
+    four.write_text(FOUR * 10, encoding="utf-8")
+    new = plan(TrainingRequest((str(four),), model=kind)).resolved
+    assert new.values["hidden_size"] == (width or new.usual["hidden_size"])
+    learned, _ = settled(four, model=kind)
+    assert learned["hidden_size"] == new.usual["hidden_size"]
 
 
 @pytest.mark.parametrize("budget", ["200epochs", "7steps", "9s"])
