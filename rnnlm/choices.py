@@ -2,7 +2,6 @@
 named as the settings that make them again."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -20,10 +19,10 @@ MOST_LINES, MOST_NAMED = 3, 3
 def said(choices: Iterable[Choice], is_whole: bool = False) -> list[str]:
     """Return what is said of choices: a line for each chooser, three at most, with its first
     settings, how many more there are, and the reason. is_whole: all lines, with all settings."""
-    # What the data leave switched off is no change.
+    # What stays as it was is no change, nor is what the data leave switched off.
     choices_by: dict[str, list[Choice]] = {}
     for choice in choices:
-        if choice.value is not False or is_whole:
+        if is_whole or choice.value not in (choice.was, False):
             choices_by.setdefault(choice.by, []).append(choice)
 
     # The choosers beyond the third share its line, first of all the technical ones.
@@ -66,19 +65,15 @@ def options_of(choices: Iterable[Choice]) -> str:
     return joined_message(" ", [keyword(choice.name, choice.value) for choice in choices])
 
 
-def record(choice: Choice) -> dict[str, Any]:
-    """Return a choice as JSON has it, without what goes without saying."""
-    usual = {"why": "", "together": (), "is_taken": True}
-    fields = asdict(choice)
-    return {
-        name: value for name, value in fields.items() if name not in usual or value != usual[name]
-    }
-
-
 def stored_choices(training: Mapping[str, Any]) -> tuple[Choice, ...] | None:
     """Return the choices in the manifest of a run, those not taken, too; None where an earlier
     version stored none."""
     return _stored(training, "choices")
+
+
+def taken_choices(training: Mapping[str, Any]) -> list[Choice]:
+    """Return the choices in the manifest of a run that were taken."""
+    return [choice for choice in stored_choices(training) or () if choice.is_taken]
 
 
 def stored_given(training: Mapping[str, Any]) -> tuple[Choice, ...]:
@@ -93,4 +88,4 @@ def _stored(training: Mapping[str, Any], name: str) -> tuple[Choice, ...] | None
     try:
         return msgspec.convert(training[name], tuple[Choice, ...])
     except msgspec.ValidationError as error:
-        raise ModelError(f"the {name} stored with the model are damaged", str(error)) from None
+        raise ModelError(f"the record of settings ({name}) is damaged", str(error)) from None

@@ -123,8 +123,7 @@ class SettingsLayer:
     why: str = ""
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
     """A value that the program chose for a setting that nobody set, or would have chosen.
 
     Attributes:
@@ -212,7 +211,12 @@ class ResolvedSettings:
         return self._with(SettingsLayer(origin, values))
 
     def choose(
-        self, by: str, why: str, values: Mapping[str, Any], together: Iterable[str] = ()
+        self,
+        by: str,
+        why: str,
+        values: Mapping[str, Any],
+        together: Iterable[str] = (),
+        keeps_usual: bool = False,
     ) -> "ResolvedSettings":
         """Return these settings with the `values` that the program chooses, where nobody set the
         setting. Each one that replaces another is on record in `choices`, and so is, in
@@ -222,21 +226,28 @@ class ResolvedSettings:
             by: What chooses, and the origin of the values.
             why: The numbers that decide, in at most eight words.
             values: Values by name. Names that the model does not have are left out.
-            together: Other settings. Where somebody set one of them, nothing is taken.
+            together: Other settings. Where somebody set one of them, nothing is taken, unless it is
+                set as it would be chosen.
+            keeps_usual: Whether values that are the usual ones are put on record, too.
         """
+        together = tuple(together)
+        known = {name: value for name, value in values.items() if name in self.values}
+        is_open = all(
+            name in self.free or (name in known and self.values[name] == known[name])
+            for name in together
+        )
         taken, records = {}, {choice.name: choice for choice in self.all_choices}
-        for name, value in values.items():
-            if name not in self.values:
+        for name, value in known.items():
+            # Usual values are no choice, unless they replace one.
+            is_usual = value == self.usual[name] and not (keeps_usual or name in records)
+            if is_usual and value == self.values[name]:
                 continue
-            is_taken = self.free.issuperset((name, *together))
-            if is_taken and value == self.values[name]:
-                continue
-            if is_taken:
+            choice = Choice(name, value, self.usual[name], by, why, together)
+            if is_open and name in self.free:
                 taken[name] = value
-            records.pop(name, None)
-            if value != self.usual[name]:
-                was = self.usual[name]
-                records[name] = Choice(name, value, was, by, why, tuple(together), is_taken)
+                records[name] = choice
+            elif name not in records and value != self.usual[name]:
+                records[name] = msgspec.structs.replace(choice, is_taken=False)
         chosen = self._with(SettingsLayer(by, taken, is_recipe=True, why=why))
         return replace(chosen, all_choices=tuple(records.values()))
 
@@ -257,15 +268,16 @@ class ResolvedSettings:
     def given(self) -> tuple[Choice, ...]:
         """Return the values that the program did not choose and that are no defaults, each with
         what it replaces: of the recipe, of somebody who set them, of a text or a model."""
-        chosen = {choice.name for choice in self.choices}
+        ours = {choice.name for choice in self.choices}.union(_UNSTORED)
         given = []
-        for name, origin in self.origins.items():
-            if name in (*chosen, *_UNSTORED) or origin in (DEFAULT, IMPLIED):
-                continue
-            was = self.usual[name]
+        for name, value in self.values.items():
+            origin, was = self.origins[name], self.usual[name]
             if name in self.free:
                 was = self.defaults[name]
-            given.append(Choice(name, self.values[name], was, origin))
+            # What comes with a text or a model counts where it makes a difference.
+            is_set = name in self.free or origin in ASKED or value != was
+            if is_set and name not in ours and origin not in (DEFAULT, IMPLIED):
+                given.append(Choice(name, value, was, origin))
         return tuple(given)
 
     def _with(self, layer: SettingsLayer) -> "ResolvedSettings":

@@ -25,7 +25,6 @@ class RunFacts:
     """Facts about a run by which a kind of model chooses settings.
 
     Attributes:
-        recipe: Settings of its recipe; empty: it has none.
         rate_steps: Steps that the learning rate of the recipe is for; None: it suits any.
         one_pass_rate: Its learning rate for so many steps over new text.
         is_bundled: Whether the text is a bundled corpus, of which pages quote results.
@@ -33,7 +32,6 @@ class RunFacts:
         is_new: Whether it does not resume: what a resumed run has chosen stays.
     """
 
-    recipe: Mapping[str, Any]
     rate_steps: int | None
     one_pass_rate: float | None
     is_bundled: bool

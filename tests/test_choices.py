@@ -19,7 +19,9 @@ from rnnlm.lm.neural.training.sizing import Forecast
 from rnnlm.registry import kind_of
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.training import card
+from rnnlm.training.plan import dry_plan
 from rnnlm.training.recipes import recipe as recipes
+from rnnlm.training.request import TrainingRequest
 from support.saved_models import edit_config
 from support.tiny_models import english_lines
 
@@ -61,8 +63,22 @@ def test_a_later_choice_replaces_an_earlier_one_and_names_what_the_recipe_had():
     )
     [made] = resolved.choices
     assert (made.value, made.was, made.by) == (256, 512, "time")
-    # Back at the recipe's value, nothing is chosen.
-    assert not resolved.choose("time", "", {"hidden_size": 512}).choices
+    # Back at the recipe's value, that replaces a choice, too; alone it is none.
+    [back] = resolved.choose("time", "", {"hidden_size": 512}).choices
+    assert (back.value, back.was) == (512, 512) and not said([back])
+    assert not lstm().choose("time", "", {"hidden_size": 512}).choices
+
+
+def test_a_choice_that_is_not_taken_replaces_none_that_is():
+    resolved = lstm(layers=1).choose("size", "", {"hidden_size": 64})
+    resolved = resolved.choose("time", "", {"hidden_size": 256}, together=("layers",))
+    assert [(made.value, made.by) for made in resolved.all_choices] == [(64, "size")]
+
+
+def test_who_sets_what_would_be_chosen_has_what_belongs_to_it():
+    widths = {"hidden_size": 64, "embedding_size": 64}
+    typed = lstm(hidden_size=64).choose("size", "", widths, together=("layers", *widths))
+    assert typed.values["embedding_size"] == 64
 
 
 def test_settings_that_belong_together_are_chosen_together_or_not_at_all():
@@ -185,7 +201,7 @@ def test_a_damaged_record_is_an_error_of_one_line(rnnlm, page):
 
 def test_a_budget_in_time_is_repeated_by_what_it_prints(rnnlm, page, monkeypatch):
     """Two runs with the options at its end have the same weights."""
-    page.write_text("\n".join(english_lines()[:400]) + "\n", encoding="utf-8")
+    page.write_text("\n".join(english_lines()) + "\n", encoding="utf-8")
     monkeypatch.setattr(fitting, "tokens_per_second", lambda *_: 300.0)
     common = f"train {page} --device cpu --threads 1 --set min_validations=0 --set bptt_tokens=9"
     shown = rnnlm(f"{common} --set batch_rows=2 --budget 1s -o timed")
@@ -211,6 +227,36 @@ def test_a_budget_in_time_is_repeated_by_what_it_prints(rnnlm, page, monkeypatch
     timed = read_manifest(page.parent / "timed")
     assert one.fingerprint == two.fingerprint and one.training["steps"] == timed.training["steps"]
     assert one.settings["hidden_size"] == timed.settings["hidden_size"] != 512
+
+
+def test_a_run_that_was_stopped_names_no_way_to_repeat_it(page, monkeypatch):
+    monkeypatch.setattr(fitting, "tokens_per_second", lambda *_: 300.0)
+    run = stopped_run(page)
+    assert run.training["stopped"] == "request" and card.way_to_repeat(run) == ""
+
+
+def stopped_run(page):
+    """Return the manifest of a timed run that its caller stopped after some steps."""
+    steps = iter(range(100))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)
+        events = rnnlm.train(page, budget="60s", output="m", stop=lambda: next(steps) > 8, **HERE)
+        list(events)
+    return read_manifest(page.parent / "m")
+
+
+def test_what_time_chooses_is_repeated_where_it_is_the_usual_value(page, monkeypatch):
+    """A small text has less dropout; the time of this run gives it the recipe's again."""
+    page.write_text("\n".join(english_lines()[:400]) + "\n", encoding="utf-8")
+    monkeypatch.setattr(fitting, "tokens_per_second", lambda *_: 600.0)
+    with pytest.warns(RnnlmWarning, match="is time for about") as notices:
+        made = dry_plan(TrainingRequest((str(page),), flags={"budget": "10s", **HERE})).resolved
+    by = {made.name: (made.value, made.was, made.by) for made in made.choices}
+    assert by["dropout_input"][1:] == (0.4, THE_TIME)
+    assert {"dropout_input", "dropout_output"}.isdisjoint(made.name for made in made.given())
+    [note] = [str(notice.message) for notice in notices if "is time for" in str(notice.message)]
+    pinned = set(re.findall(r"`(\w+)=", note))
+    assert pinned >= {"hidden_size", "dropout_input", "dropout_output", "weight_drop", "batch_rows"}
 
 
 def step(progress, tokens):
@@ -242,7 +288,7 @@ def test_where_the_same_would_have_been_chosen_the_note_says_so():
 
 @pytest.mark.parametrize("seconds, probe", [(20, 1), (180, 3), (600, 6), (28_800, 30)])
 def test_the_probe_is_a_hundredth_of_the_time_within_bounds(page, monkeypatch, seconds, probe):
-    page.write_text("\n".join(english_lines()[:400]) + "\n", encoding="utf-8")
+    page.write_text("\n".join(english_lines()) + "\n", encoding="utf-8")
     asked = []
 
     def speed(resolved, data, seconds):
@@ -250,9 +296,6 @@ def test_the_probe_is_a_hundredth_of_the_time_within_bounds(page, monkeypatch, s
         return 300.0
 
     monkeypatch.setattr(fitting, "tokens_per_second", speed)
-    from rnnlm.training.plan import dry_plan
-    from rnnlm.training.request import TrainingRequest
-
     flags = {"budget": f"{seconds}s", "batch_rows": 2, "bptt_tokens": 9, **HERE}
     with pytest.warns(RnnlmWarning, match="is time for about"):
         made = dry_plan(TrainingRequest((str(page),), flags=flags))

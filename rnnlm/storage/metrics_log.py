@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from rnnlm.storage.files.writing import open_appending
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ class MetricsLog:
             event = replace(event, gradient_norm_max=self.largest_norm)
             self.last_step, self.largest_norm = event.seconds, 0.0
             self.last_progress = event.progress
-        line = json.dumps({"event": event.kind, **_plain(event)}, ensure_ascii=False) + "\n"
+        record = {"event": event.kind, **_plain(event)}
+        line = json.dumps(record, ensure_ascii=False, default=msgspec.to_builtins) + "\n"
         self.pending.append(line.encode("utf-8", "backslashreplace"))
         if self.is_open:
             self.write()
@@ -152,12 +155,9 @@ def _kind_and_step(line: bytes) -> tuple[str, float]:
 
 def _plain(event: "Event") -> dict[str, Any]:
     """Return the fields that JSON can hold: no model, no state of training."""
-    from rnnlm.choices import record as record_of_choice
-    from rnnlm.events import Chosen, Validated
+    from rnnlm.events import Validated
 
     record = event.record() if isinstance(event, Validated) else vars(event)
-    if isinstance(event, Chosen):
-        record = {"choices": list(map(record_of_choice, event.choices))}
     fields = {}
     for name, value in record.items():
         # An event of a network has a model in memory, others its kind.

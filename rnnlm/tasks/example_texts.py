@@ -8,7 +8,6 @@ from typing import Any, Generic, TypeVar
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
-from rnnlm.choices import stored_choices
 from rnnlm.config import SettingsLayer, from_stored, resolve
 from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.storage.manifest import read_manifest
@@ -102,12 +101,6 @@ def stored_reading(folder: str, kind: type[S], files: Sequence[str]) -> dict[str
     """Return how the training data of the model in `folder` were read, as it suits `files`."""
     stored: Any = from_stored(kind, read_manifest(Path(folder)).settings)
     return settings_for(files, asdict(stored))
-
-
-def was_chosen(folder: str, name: str) -> bool:
-    """Return whether the model in `folder` has a value of a setting that its data brought."""
-    choices = stored_choices(read_manifest(Path(folder)).training) or ()
-    return name in [choice.name for choice in choices if choice.is_taken]
 
 
 def resolved_reading(kind: type[S], stored: Mapping[str, Any], requested: Mapping[str, Any]) -> S:

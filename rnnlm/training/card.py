@@ -16,6 +16,7 @@ from rnnlm.choices import (
     said,
     stored_choices,
     stored_given,
+    taken_choices,
 )
 from rnnlm.config import MACHINE, Budget, Choice, as_text, resolve
 from rnnlm.errors import first_of, visible
@@ -109,19 +110,14 @@ def settings_by_hand(manifest: Manifest) -> list[Choice]:
     return by_hand
 
 
-def choices_of(manifest: Manifest) -> list[Choice]:
-    """Return the choices that were made for a run."""
-    return [choice for choice in stored_choices(manifest.training) or () if choice.is_taken]
-
-
 def way_to_repeat(manifest: Manifest) -> str:
-    """Return the options that repeat a run whose budget was a time; "" for other runs."""
-    training = manifest.training
-    budget = manifest.settings.get("budget")
-    if "steps" not in training or not isinstance(budget, str) or not Budget.parse(budget).seconds:
+    """Return the options that repeat a run that used up its budget in time; "" for other runs."""
+    training, budget = manifest.training, manifest.settings.get("budget")
+    has_ended = is_recorded(manifest) and training.get("stopped") == "budget"
+    if not has_ended or Budget.parse(str(budget)).seconds is None:
         return ""
     options = [f"--budget {training['steps']}steps"]
-    for choice in repeatable(choices_of(manifest)):
+    for choice in repeatable(taken_choices(training)):
         options.append(f"--set {choice.name}={as_text(choice.value)}")
     return " ".join(options)
 
@@ -153,7 +149,7 @@ def _settings(manifest: Manifest) -> list[str]:
     base, source = f"The defaults of kind `{manifest.model}`", "default"
     if recipe:
         base, source = f"Those of `--recipe {recipe}`", "recipe"
-    choices = choices_of(manifest)
+    choices = taken_choices(manifest.training)
     assigned = []
     others = (THE_DATA, THE_MACHINE, THE_VALIDATIONS)
     of_model = [choice for choice in choices if choice.by not in others]
@@ -172,8 +168,9 @@ def _settings(manifest: Manifest) -> list[str]:
     left = [choice for choice in choices if choice not in of_model]
     for line in said(left, is_whole=True):
         lines += [f"{line[0].upper()}{line[1:]}.", ""]
-    if way_to_repeat(manifest):
-        lines += [f"About the same run again: `{way_to_repeat(manifest)}`", ""]
+    again = way_to_repeat(manifest)
+    if again:
+        lines += [f"About the same run again: `{again}`", ""]
     return lines
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rnnlm import registry
 from rnnlm.amounts import amount, plural
-from rnnlm.choices import said
+from rnnlm.choices import said, taken_choices
 from rnnlm.config import as_text
 from rnnlm.errors import ModelError
 from rnnlm.evaluation.metrics import Evaluation, stored_evaluations
@@ -96,12 +96,13 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
 
     # How it was made, how good it is, and how to use it.
     yield from _origin(folder, manifest)
-    lines = said(card.choices_of(manifest), is_whole=True)
+    lines = said(taken_choices(manifest.training), is_whole=True)
     if lines:
         yield "chosen", "; ".join(line.removeprefix("chosen ") for line in lines)
     yield from _run(manifest)
-    if card.way_to_repeat(manifest):
-        yield "about the same run", card.way_to_repeat(manifest)
+    again = card.way_to_repeat(manifest)
+    if again:
+        yield "about the same run", again
     if manifest.made_by:
         command = manifest.made_by.command
         yield "made by", f"{manifest.made_by}: {command}" if command else str(manifest.made_by)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import to_builtins
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
-from rnnlm.choices import record
 from rnnlm.config import ResolvedSettings, as_text, describe, warn_of_idle
 from rnnlm.errors import RnnlmWarning, UsageError, keyword, notice
 from rnnlm.events import TrainingState
@@ -117,7 +117,7 @@ class Plan:
         """Return the sizes, and every setting with its origin, as JSON has them."""
         values, origins = self.resolved.values, self.resolved.origins
         settings = {name: {"value": values[name], "origin": origins[name]} for name in values}
-        choices = list(map(record, self.resolved.all_choices))
+        choices = to_builtins(self.resolved.all_choices)
         return {**self.sizes(), "choices": choices, "settings": settings}
 
     def parameters(self) -> int | None:
@@ -258,7 +258,6 @@ def _facts_for_choices(
     """Return the facts by which a kind of model chooses settings for the run of a request."""
     base = recipes.load(recipe) if recipe is not None else recipes.Recipe("none", {}, "")
     return registry.RunFacts(
-        recipe=base.settings,
         rate_steps=base.rate_steps,
         one_pass_rate=base.one_pass_rate,
         is_bundled=request.is_bundled,

@@ -43,13 +43,8 @@ from rnnlm.training.card import STARTS
 from rnnlm.training.request import TrainingRequest
 
 MAY_CHANGE = MACHINE | {
-    "cuda_graphs",
-    "rollbacks",
-    "rollback_factor",
-    "accumulation",
-    "patience",
-    "min_validations",
-}
+    "cuda_graphs", "rollbacks", "rollback_factor", "accumulation", "patience", "min_validations",
+}  # fmt: skip
 # The settings of how long a run is. Another one may make a run longer that has ended.
 BUDGET, PATIENCE = "budget", "patience"
 _TEXTS = {
@@ -78,19 +73,14 @@ def _in_same_terms(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return the identity of a stored run and that of the requested one so that what was chosen and
     what somebody sets compare. choices: of the stored run. free: settings that nobody sets now."""
-    # Who sets what was chosen changes nothing.
+    # A run has what was chosen for it; so has the same request, and so has who sets just that.
     chosen = {choice.name: in_one_spelling(choice.value) for choice in choices if choice.is_taken}
-    as_chosen = {name for name, value in chosen.items() if now.get(name) == value}
-    stored, wanted = dict(before), dict(now)
+    stored = {**before, **{name: chosen[name] for name in chosen.keys() & before.keys()}}
+    open_now = {*free, *(name for name, value in chosen.items() if now.get(name) == value)}
+    wanted = dict(now)
     for choice in choices:
-        name = choice.name
-        if name not in wanted:
-            continue
-        is_chosen_again = name in free and {*choice.together} <= {*free, *as_chosen}
-        if choice.is_taken and (name in as_chosen or not is_chosen_again):
-            stored[name] = chosen[name]
-        elif not choice.is_taken and {name, *choice.together} <= {*free}:
-            wanted[name] = in_one_spelling(choice.value)
+        if choice.name in wanted and {choice.name, *choice.together} <= open_now:
+            wanted[choice.name] = in_one_spelling(choice.value)
     return stored, wanted
 
 
@@ -276,20 +266,28 @@ def with_kept(resolved: ResolvedSettings, folder: Path, begun: InterruptedRun) -
     long it is, and what this machine chooses."""
     # Where training has ended, and only the evaluation is missing, the model has them.
     settings = begun.stored.settings if begun.stored else begun.manifest.settings
-    choices = stored_choices(begun.manifest.training) or ()
+    stored, values = stored_choices(begun.manifest.training), resolved.values
+    choices = stored or ()
     of_machine = {choice.name for choice in choices if choice.by == THE_MACHINE}
     chosen = {choice.name for choice in choices if choice.is_taken} - of_machine
     may_change = {*MAY_CHANGE, BUDGET, *of_machine} - (chosen & resolved.free)
     kept = {}
     for name, value in settings.items():
-        is_kept = name in resolved.values and name not in may_change
-        if is_kept and to_builtins(resolved.values[name]) != value:
+        is_kept = name in values and name not in may_change
+        if is_kept and to_builtins(values[name]) != value:
             kept[name] = value
     resumed = resolved.with_layer(f"the run in {folder}", kept)
 
-    # Its choices are on record, with the reasons of that time; those of an earlier version are not.
+    # Its choices are on record, with the reasons of that time; of a run of an earlier version,
+    # those that would be made again. What validations cost shows anew.
     now = [choice for choice in resolved.all_choices if choice.name in may_change]
-    before = [choice for choice in choices if choice.name not in may_change]
+    before = [
+        choice for choice in choices if choice.name in values and choice.name not in may_change
+    ]
+    if stored is None:
+        before = [
+            choice for choice in resolved.all_choices if choice.name not in {*kept, *may_change}
+        ]
     origins = {choice.name: choice.by for choice in before if choice.is_taken}
     return replace(resumed, origins={**resumed.origins, **origins}, all_choices=(*before, *now))
 

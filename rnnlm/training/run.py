@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from rnnlm import registry
 from rnnlm.amounts import amount
-from rnnlm.choices import THE_VALIDATIONS, record
+from rnnlm.choices import THE_VALIDATIONS
 from rnnlm.config import Choice, as_stored
 from rnnlm.errors import (
     OutputError,
@@ -443,7 +444,7 @@ def _chosen_share(plan: Plan, event: Validated, storage: RunStorage) -> Iterator
     part = round(event.share * valid.tokens)
     why = f"a run of {plan.resolved.values['budget']}"
     choice = Choice(VALIDATION_TOKENS, part, valid.tokens, THE_VALIDATIONS, why)
-    choices.append(record(choice))
+    choices.append(msgspec.to_builtins(choice))
     yield Chosen((choice,))
 
 
@@ -513,8 +514,8 @@ def _texts(plan: Plan) -> dict[str, Any]:
         "train_data": train.lines_hash,
         "valid_data": valid.lines_hash if valid else None,
         "lines_in_train": shares,
-        "choices": list(map(record, plan.resolved.all_choices)),
-        "given": list(map(record, plan.resolved.given())),
+        "choices": list(msgspec.to_builtins(plan.resolved.all_choices)),
+        "given": msgspec.to_builtins(plan.resolved.given()),
         "train_tokens": train.tokens,
         "train_words": train.words,
         "train_sentences": train.sentences,

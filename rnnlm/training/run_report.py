@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rnnlm.amounts import amount
-from rnnlm.choices import stored_given
+from rnnlm.choices import stored_given, taken_choices
 from rnnlm.config import DEFAULT, as_text, resolve
 from rnnlm.errors import ModelError, RnnlmWarning, UsageError, visible
 from rnnlm.evaluation import pages, plotting
@@ -530,7 +530,7 @@ UNKNOWN_ORIGIN = "not recorded"  # by an earlier version
 def settings_with_origin(manifest: Manifest) -> list[tuple[str, str, str]]:
     """Return (name, value, origin) of each setting, defaults last."""
     recorded = {setting.name: setting.by for setting in stored_given(manifest.training)}
-    for choice in card.choices_of(manifest):
+    for choice in taken_choices(manifest.training):
         recorded[choice.name] = f"{choice.by}: {choice.why}"
     defaults = resolve(manifest.kind.all_settings, []).values
     rows = []

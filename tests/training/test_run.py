@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import rnnlm
+from rnnlm.choices import taken_choices
 from rnnlm.errors import OutputError, TrainingError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.learning_curves import learning_curve
@@ -108,7 +109,8 @@ def test_the_card_tells_data_recipe_numbers_and_use(text):
     assert settings.pop("recipe") == "lstm"
     assert settings.pop("embeddings") == "none" and manifest.settings["embeddings"] is None
     assert settings.items() <= manifest.settings.items()
-    of_text = {"loss", "samples", "learning_rate", "weight_decay"}  # of its few words and lines
+    of_text = {choice.name for choice in taken_choices(manifest.training)}
+    assert of_text > {"loss", "samples", "learning_rate", "weight_decay"}  # few words and lines
     assert settings.keys() <= SMALL.keys() | of_text
     assert f"\nAll {len(manifest.settings)} settings: config.json\n" in card
 

@@ -25,6 +25,7 @@ from support.saved_models import edit_config
 from support.tiny_models import english_lines
 
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+HERE = {"device": "cpu", "threads": 1}
 SMALL = {"hidden_size": 8, "embedding_size": 8, "budget": "5steps", "device": "cpu", "threads": 1}
 # Lines of the bundled text, which make a text of each size of small texts, and a larger one.
 SIZES = {"lines": 3, "page": 40, "pages": 150, "chapter": 500, "larger": 1200}
@@ -234,7 +235,7 @@ def test_a_recipe_that_is_named_keeps_the_size_that_a_time_would_choose(
     long = {name: SMALL[name] for name in ("device", "threads")}
     long |= {"budget": "1s", "batch_rows": 2, "bptt_tokens": 5}
     text = page / "long.txt"
-    text.write_text("the goats saw lamps near the mill\n" * 200, encoding="utf-8")
+    text.write_text("the goats saw lamps near the mill\n" * 2000, encoding="utf-8")
     ways = {"named": {"recipe": "lstm"}, "open": {}}
     for name, way in ways.items():
         list(rnnlm.train(text, output=tmp_path / name, **long, **way))
@@ -247,3 +248,62 @@ def test_a_recipe_that_is_named_keeps_the_size_that_a_time_would_choose(
                     plan(request)
     choices = stored_choices(read_manifest(tmp_path / "open").training)
     assert {choice.name for choice in choices if choice.by == THE_TIME} >= {"hidden_size"}
+
+
+def test_a_named_recipe_keeps_what_the_size_of_the_text_chooses_in_a_time(page, tmp_path):
+    way = {"recipe": "lstm", "budget": "1s", **HERE}
+    list(rnnlm.train(page / "text.txt", valid=page / "valid.txt", output=tmp_path / "m", **way))
+    made = read_manifest(tmp_path / "m")
+    assert made.settings["hidden_size"] == 64
+    flags = {"budget": "1s", **HERE}
+    same = TrainingRequest(
+        (str(page / "text.txt"),), valid=(str(page / "valid.txt"),), recipe="lstm",
+        output=tmp_path / "m", flags=flags,
+    )  # fmt: skip
+    assert isinstance(plan(same), CompletedRun)
+    for name, value in {"hidden_size": 512, "embedding_size": 300, "batch_rows": 20}.items():
+        with pytest.raises(OutputError, match=f"{name}` was .* and is now {value}"):
+            plan(replace(same, flags={**flags, name: value}))
+
+
+def test_rows_that_somebody_sets_leave_a_text_as_small_as_it_is(page, tmp_path):
+    small = dry_plan(asked(page, tmp_path, batch_rows=1)).resolved
+    assert small.values["warmup"] == dry_plan(asked(page, tmp_path)).resolved.values["warmup"]
+    assert small.values["learning_rate"] == 0.005 and small.values["batch_rows"] == 1
+
+
+@pytest.mark.parametrize("task, typed, chosen", [
+    ("tagging", {"label_column": "xpos"}, "upos"),
+    ("seq2seq", {"column": "b", "target_column": "a"}, "a"),
+])  # fmt: skip
+def test_a_column_that_somebody_names_is_no_choice(tmp_path, task, typed, chosen):
+    """So the same command without it is another run."""
+    words = "1\tAda\tAda\tPROPN\tNNP\t_\t_\t_\t_\t_\n2\tsees\tsee\tVERB\tVBZ\t_\t_\t_\t_\t_\n\n"
+    rows = "a\tb\n" + "one two\tzwei eins\nthree one\teins drei\n" * 9
+    name, content = {"tagging": ("t.conllu", words * 12), "seq2seq": ("t.tsv", rows)}[task]
+    text = tmp_path / name
+    text.write_text(content, encoding="utf-8")
+    [setting, *_] = typed
+    tiny = {"hidden_size": 4, "embedding_size": 4, "budget": "1steps", **HERE}
+    list(rnnlm.train(text, task=task, output=tmp_path / "m", **tiny, **typed))
+    request = TrainingRequest((str(text),), task=task, output=tmp_path / "m", flags=tiny)
+    assert isinstance(plan(replace(request, flags={**tiny, **typed})), CompletedRun)
+    with pytest.raises(OutputError, match=f"{setting}` was {typed[setting]} and is now none"):
+        plan(request)
+    assert dry_plan(request).resolved.values[setting] == chosen
+
+
+def test_a_resumed_run_of_an_earlier_version_has_the_choices_that_it_made(page, tmp_path):
+    flags = {"save_every": "2steps", "budget": "9steps"}
+    cut_off_after(trained(page, tmp_path / "m", **flags), step=4)
+    before = plan(asked(page, tmp_path / "m", **flags)).resolved
+
+    def without_record(config):
+        del config["training"]["choices"], config["training"]["given"]
+
+    edit_config(tmp_path / "m", without_record)
+    resumed = plan(asked(page, tmp_path / "m", **flags)).resolved
+    assert resumed.values == before.values
+    # Its tokenizer is the one that it has, whatever decided on its marks.
+    names = {made.name for made in before.choices} - {"split_punctuation"}
+    assert {made.name for made in resumed.choices} == names

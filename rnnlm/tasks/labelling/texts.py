@@ -158,8 +158,10 @@ def _with_detected(text: LabelledText, resolved: ResolvedSettings) -> ResolvedSe
         "sentence_label_column": texts if words and texts else None,
         "scheme": scheme,
     }
+    # What somebody set was found as it was set.
     found = {name: value for name, value in from_text.items() if value is not None}
-    resolved = resolved.choose(THE_DATA, plural(len(text.examples), "example"), found)
+    chosen = {name: found[name] for name in found if name in resolved.free}
+    resolved = resolved.choose(THE_DATA, plural(len(text.examples), "example"), chosen)
     # Who names none has them detected, too, but for the column of the words.
     left = [name for name in found if resolved.values[name] is None and name != "column"]
     resolved = resolved.with_layer(THE_DATA, {name: found[name] for name in left})
@@ -168,7 +170,7 @@ def _with_detected(text: LabelledText, resolved: ResolvedSettings) -> ResolvedSe
     of_characters = [name for name in resolved.origins if name.startswith("character")]
     is_default = all(resolved.origins[name] == DEFAULT for name in of_characters)
     if resolved.values["align"] and is_default:
-        resolved = resolved.with_layer("align", {"characters": None})
+        resolved = resolved.choose(THE_DATA, "letters", {"characters": None})
     return resolved
 
 

@@ -102,7 +102,8 @@ def _with_columns(text: ParallelText, resolved: ResolvedSettings) -> ResolvedSet
     if text.format == "parallel":
         return resolved
     found = {"format": text.format, "column": text.source_name, "target_column": text.target_name}
-    return resolved.choose(THE_DATA, plural(len(text.pairs), "pair"), found)
+    chosen = {name: found[name] for name in found if name in resolved.free}
+    return resolved.choose(THE_DATA, plural(len(text.pairs), "pair"), chosen)
 
 
 def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelText, str] | None:

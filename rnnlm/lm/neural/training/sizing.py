@@ -78,6 +78,8 @@ REGULARISATION: tuple[tuple[float, dict[str, Any]], ...] = (
     (11.5, {"dropout_input": 0.4, "dropout_output": 0.5, "weight_drop": 0.3}),
     (65.0, {"dropout_input": 0.5, "dropout_output": 0.6, "weight_drop": 0.3}),
 )
+DROPOUTS = tuple(REGULARISATION[-1][1])
+TIMED = (*MEASURED, "long_windows", *DROPOUTS)  # all that a time may choose
 # From so many passes on, counted alike, windows are longer towards the end.
 LONG_WINDOWS_FROM, LONG_WINDOWS = 6.0, {"long_windows": 0.25}
 # Below so many passes over a text of a million tokens, by a network of the usual width, a batch has
@@ -162,8 +164,8 @@ class Forecast:
     Attributes:
         tokens: Number of tokens that its network is to read.
         text_tokens: Number of tokens of its text.
-        chosen: Values that were chosen for that, by name.
-        choose: Function that returns the values for so many times the speed.
+        chosen: Values of all that time may choose, by name.
+        choose: Function that returns these for so many times the speed.
     """
 
     tokens: float
@@ -176,6 +178,11 @@ class Forecast:
         """How many times it reads its text."""
         return self.tokens / self.text_tokens
 
+    @property
+    def why(self) -> str:
+        """The reason of what was chosen for it."""
+        return f"{_rounded(self.tokens)} tokens, {self.passes:.2g} times the text"
+
     def tell_if_far_off(self, step: Step) -> bool:
         """Send a notice if a run that has come to `step` reads far fewer, or far more, tokens than
         foreseen. Return False where it is too early to tell."""
@@ -183,16 +190,16 @@ class Forecast:
             return False
         tokens = step.tokens / step.progress
         ratio = tokens / self.tokens
-        if not 1 / FAR_OFF <= ratio <= FAR_OFF:
-            values = self.choose(ratio)
-            other = [f"{name}={value}" for name, value in values.items()]
-            would_be = "the same network"
-            if values != self.chosen:
-                would_be = ", ".join(other)
-            notice(
-                f"the run will read about {_rounded(tokens)} tokens in its time, not "
-                f"{_rounded(self.tokens)} as foreseen: {would_be} would have been chosen for that"
-            )
+        if 1 / FAR_OFF <= ratio <= FAR_OFF:
+            return True
+
+        values = self.choose(ratio)
+        other = [f"{name}={values[name]}" for name in values if values[name] != self.chosen[name]]
+        notice(
+            f"the run will read about {_rounded(tokens)} tokens in its time, not "
+            f"{_rounded(self.tokens)} as foreseen: {', '.join(other) or 'the same network'} would "
+            "have been chosen for that"
+        )
         return True
 
 
@@ -230,7 +237,7 @@ def follow_budget(
     elif budget.epochs:
         tokens = budget.epochs * data.train.tokens
     if not is_small:
-        resolved = _follow_steps(resolved, data, run, tokens)
+        resolved = _follow_steps(resolved, data, run, tokens, forecast)
 
     # The choice depends on the speed of a moment, so it comes with what makes it again.
     if forecast is not None:
@@ -258,10 +265,14 @@ def _with_what_was_open(resolved: ResolvedSettings, groups: Groups) -> ResolvedS
 
 
 def _follow_steps(
-    resolved: ResolvedSettings, data: FittingData, run: RunFacts, tokens: float | None
+    resolved: ResolvedSettings,
+    data: FittingData,
+    run: RunFacts,
+    tokens: float | None,
+    forecast: Forecast | None,
 ) -> ResolvedSettings:
     """Return settings with the learning rate that suits the width, the rows and the length of a
-    run. tokens: that it reads; None: not known."""
+    run. tokens: that it reads; None: not known. forecast: of a run whose budget is a time."""
     assert run.rate_steps is not None and run.one_pass_rate is not None
     # The rule was measured for layers of one width.
     if "layer_sizes" not in resolved.values or resolved.values["layer_sizes"] is not None:
@@ -279,10 +290,11 @@ def _follow_steps(
 
     # It was measured for the recipe's optimizer, too.
     rate = rate_of(
-        values, run.recipe, run.one_pass_rate, ratio=ratio, passes=passes, processes=processes
+        values, resolved.usual, run.one_pass_rate, ratio=ratio, passes=passes, processes=processes
     )
-    by = THE_TIME if tokens and "epochs" not in values["budget"] else "the length of the run"
-    why = f"{ratio:.2g} of the usual steps, {values['batch_rows']} rows"
+    by, why = "the length of the run", f"{ratio:.2g} of the usual steps"
+    if forecast is not None:
+        by, why = THE_TIME, forecast.why
     return resolved.choose(by, why, {"learning_rate": rate}, together=("optimizer",))
 
 
@@ -315,16 +327,21 @@ def _sized_for(
         nearest = min(measured, key=lambda key: abs(math.log(key[0] / width)))
         return measured[nearest] * nearest[0] / width
 
-    def choose_for(ratio: float) -> Mapping[str, Any]:
-        return _network_for(resolved, data, lambda values: ratio * recall(values), groups)[0]
+    def choose_for(ratio: float) -> dict[str, Any]:
+        values = _network_for(resolved, data, lambda values: ratio * recall(values), groups)[0]
+        return open_values | values
 
-    # Each value is taken if nobody set one of its group.
+    # All that time decides is on record, what it leaves as it is, too: a run that is given all of
+    # it chooses nothing.
+    decided = [name for group in (*groups, DROPOUTS) for name in group if name in TIMED]
+    open_values = {name: resolved.values[name] for name in decided if name in resolved.values}
     values, tokens = _network_for(resolved, data, measure, groups)
-    forecast = Forecast(tokens, data.train.tokens, values, choose_for)
-    why = f"{_rounded(tokens)} tokens, {forecast.passes:.2g} times the text"
-    for name, value in values.items():
+    forecast = Forecast(tokens, data.train.tokens, open_values | values, choose_for)
+    for name, value in forecast.chosen.items():
         group = next((group for group in groups if name in group), ())
-        resolved = resolved.choose(THE_TIME, why, {name: value}, (RECIPE, *group))
+        resolved = resolved.choose(
+            THE_TIME, forecast.why, {name: value}, (RECIPE, *group), keeps_usual=True
+        )
     return resolved, forecast
 
 

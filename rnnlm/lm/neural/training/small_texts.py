@@ -79,7 +79,7 @@ def keep_rare_words(resolved: ResolvedSettings, examples: int) -> ResolvedSettin
 
 def recipe_for(resolved: ResolvedSettings, sentences: int, tokens: int) -> str | None:
     """Return the name of the recipe for a training text of this size; None for a large text."""
-    usual = resolved.values
+    usual = resolved.usual
     if "batch_rows" not in usual:
         return None
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rnnlm.corpora as corpora
+from rnnlm.choices import taken_choices
 from rnnlm.errors import UsageError, first_of, keyword, notice
-from rnnlm.tasks.example_texts import resolved_reading, stored_reading, was_chosen
+from rnnlm.storage.manifest import read_manifest
+from rnnlm.tasks.example_texts import resolved_reading, stored_reading
 from rnnlm.tasks.labelling.data import (
     EDIT,
     LEVELS,
@@ -127,7 +129,8 @@ def _settings(model: "TaskModel", overrides: Mapping[str, Any], paths: Paths) ->
     if model.origin is not None:
         stored = stored_reading(model.origin[0], LabelledSettings, _files(paths))
         # A column of words that was found in the training data may have another name in these.
-        if was_chosen(model.origin[0], "column"):
+        chosen = taken_choices(read_manifest(Path(model.origin[0])).training)
+        if "column" in [choice.name for choice in chosen]:
             stored["column"] = None
     requested = {name: value for name, value in overrides.items() if value is not None}
     return resolved_reading(LabelledSettings, stored, requested)
