@@ -22,7 +22,8 @@ def said(choices: Iterable[Choice], is_whole: bool = False) -> list[str]:
     # What stays as it was is no change, nor is what the data leave switched off.
     choices_by: dict[str, list[Choice]] = {}
     for choice in choices:
-        if is_whole or choice.value not in (choice.was, False):
+        is_change = choice.value is not False and choice.value != choice.was
+        if is_whole or is_change:
             choices_by.setdefault(choice.by, []).append(choice)
 
     # The choosers beyond the third share its line, first of all the technical ones.

@@ -117,6 +117,8 @@ def test_what_the_data_leave_off_is_listed_and_not_said():
     off = choice("split_punctuation", value=False, was="auto", by=THE_DATA)
     assert said([off]) == [] and len(said([off], is_whole=True)) == 1
     assert said([]) == []
+    # Zero is a value like others.
+    assert said([choice("dropout", value=0.0, was=0.4)])[0].endswith("dropout=0.0 (not 0.4)")
 
 
 def test_the_first_lines_of_a_run_on_a_page(rnnlm, page):
