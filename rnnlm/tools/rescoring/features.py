@@ -28,6 +28,10 @@ from rnnlm.tools.rescoring.settings import TextMapping
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; the model's name follows a colon
 SAMPLE_TEXTS = 500
 TEXTS_AT_ONCE = 1 << 14
+# First passes write -1e10, the lowest number of float32 or the like for the log of zero. A score so
+# far below the best of its utterance excludes the hypothesis; no real best is below LOWEST_BEST.
+FARTHEST_BELOW_BEST = 1e6
+LOWEST_BEST = -1e9
 _Text = tuple[str, str | None]  # with its source, if a model reads that
 
 
@@ -35,7 +39,8 @@ _Text = tuple[str, str | None]  # with its source, if a model reads that
 class FeatureTable:
     """The features of a list: S utterances, N hypotheses at most, K features called `names`.
 
-    usable_SN is false where there is no hypothesis, or one that a model finds impossible.
+    usable_SN is false where there is no hypothesis, or one that must not be chosen: a model finds
+    it impossible, or the first pass excludes it. At least one of each utterance is usable.
     """
 
     names: tuple[str, ...]
@@ -70,8 +75,10 @@ def feature_table(
 
     Models with the same tokenizer share one feature that counts unknown words; it has the name of
     the first of these models. A hypothesis of probability zero is not usable; where that affects
-    all of an utterance, its 1-best stays alone. Both are counted in a notice, and so are hypotheses
-    without words, which are scored as `</s>` alone.
+    all of an utterance, its 1-best stays alone. Neither is one that the first pass excludes, by a
+    score FARTHEST_BELOW_BEST below the best of its utterance; an utterance of these alone keeps the
+    best. All are counted in notices, and so are hypotheses without words, which are scored as
+    `</s>` alone.
     """
     if not utterances or not models:
         raise UsageError(
@@ -161,9 +168,34 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
     usable_SN = exists_SN & np.isfinite(features_KSN).all(axis=0)
     _warn_of_impossible(usable_SN, exists_SN)
     usable_SN[~usable_SN.any(axis=1), 0] = True
+    usable_SN = _without_excluded(utterances, first_SN, usable_SN)
     return FeatureTable(
         tuple(columns), tuple(utterances), first_SN, np.nan_to_num(features_KSN, nan=0.0), usable_SN
     )
+
+
+def _without_excluded(
+    utterances: Sequence[Utterance], first_SN: np.ndarray, usable_SN: np.ndarray
+) -> np.ndarray:
+    """Return which of the usable hypotheses the first pass does not exclude, with a notice of the
+    others. Where it excludes all of an utterance, the first of the best ones stays."""
+    scores_SN = np.where(usable_SN, first_SN, -np.inf)
+    lowest_S1 = np.maximum(scores_SN.max(axis=1, keepdims=True), LOWEST_BEST) - FARTHEST_BELOW_BEST
+    kept_SN = scores_SN >= lowest_S1
+    excluded_SN = usable_SN & ~kept_SN
+    if not excluded_SN.any():
+        return usable_SN
+
+    alone_S = ~kept_SN.any(axis=1)
+    first = utterances[int(excluded_SN.any(axis=1).argmax())]
+    notice(
+        f"{int(excluded_SN.sum()):,} hypotheses, the first in utterance {first.utt!r}, are "
+        f"excluded by the first pass (scores more than {FARTHEST_BELOW_BEST:,.0f} below the best) "
+        f"and are never chosen; {int(alone_S.sum()):,} utterances with no other hypotheses keep "
+        "their best"
+    )
+    kept_SN[alone_S, scores_SN[alone_S].argmax(axis=1)] = True
+    return kept_SN
 
 
 def _warn_of_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from rnnlm.tools.rescoring.nbest import (
     Line,
     ListBuilder,
     Utterance,
+    check_score,
     parse_rank,
     parse_score,
 )
@@ -41,7 +42,7 @@ from rnnlm.tools.rescoring.settings import FORMATS, ListSettings
 
 REFERENCE, SOURCE = "REF", "SRC"
 _HEADER = ["utt", "rank", "score", "text"]
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|-?inf|nan", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|-?inf(inity)?|nan", re.IGNORECASE)
 SAMPLE_LINES = 100
 _MIXED = "a file holds n-best lists of one format only"
 
@@ -64,7 +65,7 @@ def read_nbest(
         The utterances, in the order of the list.
 
     Raises:
-        TextError: The list cannot be read, a score is missing or not finite, an utterance, rank,
+        TextError: The list cannot be read, a score is missing, nan or inf, an utterance, rank,
             reference or source occurs twice, an utterance has no hypothesis, or references or
             sources contradict each other.
         UsageError: The format is unknown, or does not use score_files.
@@ -224,10 +225,14 @@ def _read_json(builder: ListBuilder) -> None:
             text = ""
             if "text" not in hypothesis or not tables.is_gap(hypothesis["text"]):
                 text = _field(hypothesis, "text", str, where, "text")
-            number = str(_field(hypothesis, "score", (int, float, str), where, "a number"))
-            score = parse_score(number, where, settings.costs)
+            # A hypothesis that rescoring never chooses has no score in what save_nbest wrote.
+            was_rescored = "first_pass_score" in hypothesis
+            score = -math.inf
+            if not was_rescored or hypothesis.get("score") is not None:
+                number = str(_field(hypothesis, "score", (int, float, str), where, "a number"))
+                score = parse_score(number, where, settings.costs)
             builder.add(str(utt), rank, Hypothesis(text, score, where))
-            rescored += "first_pass_score" in hypothesis
+            rescored += was_rescored
         builder.draft(str(utt), row.where)  # also of an utterance without hypotheses
     if rescored:
         notice(
@@ -322,8 +327,8 @@ def save_nbest(rescored: Rescored, path: str | Path) -> None:
 
     Args:
         rescored: The list.
-        path: File to write. A name that ends in .tsv gives TSV without hypotheses of probability
-            zero; any other gives JSON Lines, which include the features.
+        path: File to write. A name that ends in .tsv gives TSV without hypotheses that are never
+            chosen; any other gives JSON Lines, which include them and the features.
 
     Raises:
         OutputError: The file cannot be written.
@@ -469,11 +474,7 @@ def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> 
         scores: dict[str, float] = {}
         for key, score, where in _scores_in(builder, path, are_costs):
             scores[key] = scale * score + total.get(key, 0.0)
-            if not math.isfinite(scores[key]):
-                raise TextError(
-                    f"{where}: the score is {scores[key]}",
-                    "scores, their sums and their products must be finite numbers",
-                )
+            check_score(scores[key], where)
 
         # All files must hold the same hypotheses.
         if number and scores.keys() != total.keys():
@@ -493,6 +494,8 @@ def _scaled(name: str, folder: Path) -> tuple[float, Path, bool | None]:
     match = _SCALED.fullmatch(name)
     factor, name = match.groups() if match else ("1", name)
     scale = parse_score(factor, f"the factor before {name}", False)
+    if math.isinf(scale):
+        raise TextError(f"the factor before {name} is {scale}", "it must be a finite number")
     path = folder / name if (folder / name).is_file() else Path(name)
     return scale, path, True if KNOWN_COSTS.fullmatch(path.name) else None
 

@@ -15,6 +15,8 @@ if its corner has fewer errors than the best interval, and no end is worse than 
 """
 
 import json
+import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ from typing import Literal
 import numpy as np
 
 from rnnlm.amounts import plural
-from rnnlm.errors import ModelError, TextError, keyword, notice
+from rnnlm.errors import ModelError, TextError, UsageError, keyword, notice, shown
 from rnnlm.interface import LanguageModel
 from rnnlm.storage.files.outputs import save_file
 from rnnlm.storage.files.reading import read_json
@@ -184,8 +186,10 @@ def units(candidates: Candidates) -> np.ndarray:
         mean_S1 = values_SN.sum(axis=1, keepdims=True) / count_S1
         away_SN = np.where(usable_SN, values_SN - mean_S1, 0.0)
         norm = float(np.sqrt((away_SN**2).sum()))
-        # A feature that never varies may have a tiny spread from rounding: count it as none.
-        return norm if norm > 1e-9 * float(np.abs(values_SN).sum()) else 0.0
+        # A feature that never varies may have a tiny spread from rounding: count it as none. A
+        # hypothesis without others is never rounded, and its score may be any low number.
+        several_SN = np.where(count_S1 > 1, values_SN, 0.0)
+        return norm if norm > 1e-9 * float(np.abs(several_SN).sum()) else 0.0
 
     first = spread(candidates.first_SN) or 1.0
     spread_K = np.array(list(map(spread, candidates.features_KSN)))
@@ -255,6 +259,9 @@ class Weights:
         mapping: How texts are changed before models read them.
         tuned: Record of the tuning; None if the weights do not come from tuning.
         format_version: Version of the file format.
+
+    Raises:
+        UsageError: A weight is not a finite number.
     """
 
     weights: dict[str, float]
@@ -262,6 +269,13 @@ class Weights:
     mapping: TextMapping = TextMapping()
     tuned: Tuned | None = None
     format_version: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        for name, weight in self.weights.items():
+            if not isinstance(weight, numbers.Real) or not math.isfinite(weight):
+                raise UsageError(
+                    f"the weight of {name!r} is {shown(weight)}", "weights must be finite numbers"
+                )
 
 
 def save_weights(weights: Weights, path: str | Path) -> None:

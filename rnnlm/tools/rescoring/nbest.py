@@ -11,6 +11,7 @@ import itertools
 import math
 import numbers
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -29,12 +30,13 @@ class Hypothesis:
 
     Attributes:
         text: The recognised or translated text.
-        score: Score of the first pass; higher is better.
+        score: Score of the first pass; higher is better. -inf, the log of zero, becomes the lowest
+            finite number.
         where: Its place, for messages, such as "FILE, line 3".
 
     Raises:
         ArgumentTypeError: The text is not a str, or the score is not a number.
-        TextError: The score is not finite.
+        TextError: The score is nan or inf.
     """
 
     text: str
@@ -48,6 +50,8 @@ class Hypothesis:
         if not isinstance(self.score, numbers.Real):
             raise ArgumentTypeError(f"Hypothesis: score must be a number, not {given(self.score)}")
         check_score(self.score, self.where)
+        # JSON has no infinity, and sums with one have no order.
+        object.__setattr__(self, "score", max(self.score, -sys.float_info.max))
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Utterance:
 
 def parse_score(text: str, where: str, costs: bool) -> float:
     """Return the score that `text` writes, the higher the better; ESPnet's "tensor(-4.06)" too.
-    TextError: it is missing, or not a finite number."""
+    TextError: it is missing, no number, or one that is no score."""
     # ESPnet writes tensors as Python shows them.
     number = text.strip()
     if number.startswith("tensor(") and number.endswith(")"):
@@ -96,16 +100,17 @@ def parse_score(text: str, where: str, costs: bool) -> float:
         value = float(number.replace("_", "?"))  # Python would read 1_000 as a number
     except ValueError:
         raise TextError(f"{where}: {text!r} is not a number", "a score must be a number") from None
-    check_score(value, where)
-    return -value if costs else value
+    score = -value if costs else value
+    check_score(score, where)
+    return score
 
 
 def check_score(value: float, where: str) -> None:
-    """Check that a score is finite."""
-    if not math.isfinite(value):
+    """Check that a score is a finite number or -inf."""
+    if math.isnan(value) or value == math.inf:
         raise TextError(
             f"{where}: the score is {value}",
-            "scores must be finite numbers",
+            "scores, their sums and their products must be finite numbers or -inf",
             "leave the hypothesis out",
         )
 

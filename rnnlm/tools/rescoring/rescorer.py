@@ -136,7 +136,8 @@ class RescoredHypothesis:
     Attributes:
         text: The text.
         rank: Rank in the first pass, from 1.
-        score: Total score, higher is better; None if a model assigns it probability zero.
+        score: Total score, higher is better; None if it is never chosen: a model assigns it
+            probability zero, or the first pass excludes it.
         first_pass: Score of the first pass.
         features: Values of the features, by name.
         edits: Edits to the reference; None if it is not known.
@@ -430,7 +431,7 @@ def _tuned(
     if errors > before:
         notice(
             f"the weights give {errors:,} errors, the first hypotheses {before:,}: these do not "
-            "always score highest, or are impossible under a model"
+            "always score highest, or cannot be chosen"
         )
     hashes = tuple(map(_hash_of, table.utterances))
     return Weights(

@@ -251,7 +251,7 @@ class RescoredHypothesis(Struct, frozen=True, forbid_unknown_fields=True):
     """A hypothesis with its new score."""
 
     text: str
-    score: Annotated[float | None, about("null if a model gives it probability zero")]
+    score: Annotated[float | None, about("null if it is never chosen")]
     first_pass_rank: int
     first_pass_score: float
     features: dict[str, float | None]

@@ -102,6 +102,32 @@ def test_impossible_hypotheses_are_not_usable_and_counted(halves):
     assert np.isfinite(table.features_KSN).all()
 
 
+def test_hypotheses_that_the_first_pass_excludes_are_not_usable_and_counted(halves):
+    scored = [
+        [-1.0, -1e6, -1e6 - 2],
+        [-math.inf, -1e38, -1e38],
+        [-1e10, -3e5],
+        [-1e10],
+        [-9e8, -9e8 - 1],  # low, but nothing says that it is no score
+    ]
+    lists = []
+    for number, values in enumerate(scored):
+        hypotheses = tuple(Hypothesis("a b", score) for score in values)
+        lists.append(Utterance(f"u{number}", hypotheses))
+    message = "^6 hypotheses, the first in utterance 'u0', are excluded .* 2 utterances with no oth"
+    with pytest.warns(RnnlmWarning, match=message):
+        table = feature_table(lists, {"m": halves}, TextMapping())
+    usable = [row.nonzero()[0].tolist() for row in table.usable_SN]
+    assert usable == [[0, 1], [1], [1], [0], [0, 1]] and np.isfinite(table.first_SN).all()
+
+
+def test_an_excluded_hypothesis_is_kept_before_an_impossible_one(halves):
+    one = Utterance("u", (Hypothesis("never", -1.0), Hypothesis("a", -1e10)))
+    with pytest.warns(RnnlmWarning):
+        table = feature_table([one], {"m": halves}, TextMapping())
+    assert table.usable_SN.tolist() == [[False, True]]
+
+
 # as the model writes them
 @pytest.mark.parametrize("texts, lowercase", [(("a", "<s> a"), False), (("a", "</S> A"), True)])
 def test_reserved_symbols_are_an_error_or_dropped(halves, texts, lowercase):

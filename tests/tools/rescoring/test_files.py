@@ -1,5 +1,6 @@
 import gzip
 import json
+import sys
 
 import pytest
 
@@ -129,6 +130,25 @@ def test_costs_are_negated_and_score_files_add_up(here):
         read_nbest("a", score_files=["ac_cost"])
 
 
+def test_the_log_of_zero_is_the_lowest_score_in_every_format(here):
+    expected = [-1.5, -sys.float_info.max, -3]
+    write(here / "a", TSV.replace("-2", "-inf"))
+    write(here / "costs", TSV.replace("-2", "inf").replace("\t-", "\t"))
+    write(here / "n", "the cat\t-1.5\nthe hat\t-Infinity\n\ngo\t-3\n")
+    write(here / "j", "\n".join(map(json.dumps, JSON)).replace("-2", "-Infinity"))
+    kaldi(here / "k")
+    write(here / "k" / "scores", "u1-1 -1.5\nu1-2 -inf\nu2-1 -3\n")
+    espnet(here / "e")
+    write(here / "e/logdir/output.1/2best_recog/score", "u1 tensor(-inf, device='cuda:0')\n")
+    for name in ("a", "n", "j", "k", "e"):
+        assert scores(name) == expected, name
+    assert scores("costs", ListSettings(costs=True)) == expected
+    assert scores("k", score_files=["0.5*scores", "0.5*scores"]) == expected
+    for factor in ("0", "-1", "-1e999"):
+        with pytest.raises(TextError, match=r"the score is (nan|inf)|before scores is -inf"):
+            read_nbest("k", score_files=[f"{factor}*scores"])
+
+
 @pytest.mark.filterwarnings("error")
 def test_scores_rising_with_rank_are_reported(here):
     write(here / "a", TSV.replace("-2", "-1"))
@@ -163,7 +183,7 @@ def test_gapless_ranks_are_not_reported(here, base):
 
 @pytest.mark.parametrize(("old", "new", "message"), [
     ("-1.5", "", "line 2: the score is missing"), ("-1.5", "nan", "line 2: the score is nan"),
-    ("-1.5", "-inf", "line 2: the score is -inf"),
+    ("-1.5", "inf", "line 2: the score is inf"),
     ("-1.5", "good", "line 2: 'good' is not a number"),
     ("-1.5", "1_0", "line 2: '1_0' is not a number"),
     ("u1\t2\t", "u1\t1\t", "line 3: utterance 'u1' already has a hypothesis 1"),

@@ -89,6 +89,28 @@ def test_the_rule_within_and_between_intervals(corners, errors, lowest, chosen):
     assert best_on_line(Steps(np.array(corners), np.array(errors)), lowest, 0.5, 7.0) == chosen
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_units_compare_how_much_scores_vary_within_utterances(seed):
+    c = candidates(seed, features=2)
+    plain = []
+    for values_SN in (c.first_SN, *c.features_KSN):
+        values_SN = np.where(c.usable_SN, values_SN, 0.0)
+        mean_S1 = values_SN.sum(axis=1, keepdims=True) / c.usable_SN.sum(axis=1, keepdims=True)
+        away_SN = np.where(c.usable_SN, values_SN - mean_S1, 0.0)
+        plain.append(np.sqrt((away_SN**2).sum()))
+    assert units(c).tolist() == [plain[0] / plain[1], plain[0] / plain[2]]  # bit by bit
+    # An utterance of one hypothesis has no part in it, whatever its score.
+    alone = np.arange(c.first_SN.shape[1]) == 1
+    lowest = np.where(alone, -1e308, 0.0)
+    larger = Candidates(
+        np.vstack([lowest, c.first_SN, lowest]),
+        np.pad(c.features_KSN, ((0, 0), (1, 1), (0, 0))),
+        np.vstack([alone, c.usable_SN, alone]),
+        np.pad(c.errors_SN, ((1, 1), (0, 0))),
+    )
+    assert units(larger) == pytest.approx(units(c), rel=1e-12)
+
+
 def test_of_equal_scores_the_earlier_hypothesis_counts():
     usable, errors = np.array([[False, True, True]]), np.array([[0, 2, 1]])
     same = Candidates(np.zeros((1, 3)), np.zeros((1, 1, 3)), usable, errors)

@@ -139,6 +139,58 @@ def test_impossible_hypotheses_are_never_chosen(tmp_path):
     assert [len(u.hypotheses) for u in read_nbest(str(tmp_path / "out.tsv"))] == [1, 1]
 
 
+LOG_ZERO = [-1e10, float(np.finfo(np.float32).min), -1e38, -math.inf]
+
+
+def with_excluded(utterances: list[Utterance], score: float) -> list[Utterance]:
+    """Add a hypothesis with the score to every second utterance, the words that were said."""
+    lists = list(utterances)
+    for at in range(0, len(lists), 2):
+        extra = Hypothesis(lists[at].reference or "", score)
+        lists[at] = dataclasses.replace(lists[at], hypotheses=(*lists[at].hypotheses, extra))
+    return lists
+
+
+@pytest.mark.parametrize("score", LOG_ZERO)
+def test_excluded_hypotheses_change_no_weight_and_are_never_chosen(likes, tmp_path, score):
+    plain, lists = misheard(12), with_excluded(misheard(12), score)
+    expected, weights = tune_weights(plain, {"m": likes}), tune_weights(lists, {"m": likes})
+    assert weights.weights == expected.weights
+    assert weights.tuned.errors_after == expected.tuned.errors_after
+    never = Weights({"lm:m": 0.0, "words": 1e9}, {"m": "1a"})
+    for weighed in (weights, never):
+        with pytest.warns(RnnlmWarning, match="^6 hypotheses, the first in utterance 'u0', are ex"):
+            rescored = rescore(lists, {"m": likes}, weighed)
+        best = [one.hypotheses[0] for one in rescore(plain, {"m": likes}, weighed).utterances]
+        assert [one.hypotheses[0] for one in rescored.utterances] == best
+        assert [one.hypotheses[-1].score for one in rescored.utterances[::2]] == [None] * 6
+
+    # The list reads back; TSV leaves them out.
+    for name, counts in (("list.tsv", {2}), ("list.jsonl", {2, 3})):
+        save_nbest(rescored, tmp_path / name)
+        assert {len(one.hypotheses) for one in read_nbest(tmp_path / name)} == counts
+        assert rescore(read_nbest(tmp_path / name), {"m": likes}, never).rates == rescored.rates
+
+
+@pytest.mark.parametrize("score", LOG_ZERO)
+def test_an_utterance_of_excluded_hypotheses_keeps_its_best(likes, score):
+    low = Utterance("low", (Hypothesis("b", score), Hypothesis("a", score)), "a")
+    weights = Weights({"lm:m": 100.0}, {"m": "1a"})
+    with pytest.warns(RnnlmWarning, match="^2 hypotheses, .* 1 utterances with no other .* best"):
+        [rescored] = rescore([low], {"m": likes}, weights).utterances
+    assert [(one.text, one.score is None) for one in rescored.hypotheses] == [
+        ("b", False), ("a", True)
+    ]  # fmt: skip
+    tuned = tune_weights([*misheard(12), low], {"m": likes})
+    assert tuned.weights == pytest.approx(tune_weights(misheard(12), {"m": likes}).weights)
+
+
+@pytest.mark.parametrize("weight", [math.nan, math.inf, -math.inf, "1"])
+def test_weights_that_are_not_finite_are_refused(weight):
+    with pytest.raises(UsageError, match=f"weight of 'lm:m' is '?{weight}'?; .* finite numbers"):
+        Weights({"lm:m": weight}, {"m": "1a"})
+
+
 class TestWeightsFile:
     def test_holds_what_was_tuned(self, likes, tmp_path):
         settings = RescoreSettings(TextMapping(lowercase=True))
@@ -183,6 +235,7 @@ class TestWeightsFile:
     @pytest.mark.parametrize(("text", "message"), [
         ("", "holds no weights"), ("[1]", "holds no weights"), ("\x00", "holds no weights"),
         ('{"weights": {"lm:m": NaN}, "models": {"m": "1a"}}', "holds no weights"),
+        ('{"weights": {"lm:m": 1e999}, "models": {"m": "1a"}}', "holds no weights.*1e999 is out"),
         ('{"weights": {"lm:m": 1}, "models": {"m": "1a"}, "format_version": 2}',
          "holds no weights"),
         ('{"weights": {"lm:m": 1}, "models": {"m": "1a"}, "mapping": {"special_symbols": "maybe"}}',

@@ -88,6 +88,7 @@ def test_targets_are_scored_given_their_source(client, folders, rnnlm):
 
 def test_lists_are_rescored_as_by_the_command(client, here, rnnlm):
     speech = [("wreck a nice beach", -1.0), ("recognize speech", -1.5), ("recognise peach", -2.0)]
+    speech.append(("recognize speech", -1e10))
     bark = [("the dog bark", -3.0), ("the dogs bark", -3.5)]
     lists = [
         {"utt": "u1", "ref": "recognize speech", "hypotheses": speech},
