@@ -25,7 +25,7 @@ with leaving_at_ctrl_c():  # before anything that takes time
     import click
 
     from rnnlm.errors import RnnlmError, RnnlmWarning, missing_package
-    from rnnlm.system import processors, share_processors
+    from rnnlm.system import ending_signals, processors, share_processors
 
     from . import terminal
     from .help_sections import CommandGroup
@@ -202,10 +202,9 @@ def _run_of_this_process() -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
-    # An ignored SIGHUP stays ignored: nohup started this process.
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+    # Python raises KeyboardInterrupt at Ctrl-C by itself.
+    for number in ending_signals():
+        if number != signal.SIGINT:
             signal.signal(number, _raise_signalled)
 
     code = run(sys.argv[1:])

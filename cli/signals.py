@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 SAVING = "SIGUSR1"
 # timeout, torchrun and a terminal that closes send the same signal twice: to the process and to its
 # group
@@ -65,7 +64,7 @@ class Signals:
     """
 
     def __init__(self, ends_in_order: bool = True) -> None:
-        self.handled = ENDING if ends_in_order else ()
+        self.ends_in_order = ends_in_order
         self.ending = 0
         self.is_saving_wanted = False
         self.before: dict[int, Any] = {}
@@ -79,11 +78,12 @@ class Signals:
         return wanted
 
     def __enter__(self) -> None:
+        # Imported here: at the top of this module, Ctrl-C would still leave a traceback.
+        from rnnlm.system import ending_signals
+
         self.before = {}
-        for name in self.handled:
-            number = getattr(signal, name, None)
-            # nohup ignores HUP: it stays ignored.
-            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+        if self.ends_in_order:
+            for number in ending_signals():
                 self.before[number] = signal.signal(number, self._end)
         if hasattr(signal, SAVING):
             self.saving_before = signal.signal(getattr(signal, SAVING), self._save)

@@ -14,6 +14,7 @@ import mmap
 import os
 import platform
 import re
+import signal
 import sys
 import threading
 import time
@@ -200,6 +201,15 @@ def one_blas_thread() -> Iterator[None]:
 
     with threadpool_limits(limits=1, user_api="blas"):
         yield
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals that end this process in order: Ctrl-C, TERM and, on systems that have it,
+    HUP. Ignored ones are left out: nohup ignores HUP."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP"):
+        numbers.append(signal.SIGHUP)
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 
 def held_bytes() -> int:

@@ -48,11 +48,12 @@ def show(
     # A program that writes line by line gets each answer before it writes the next line. A table is
     # printed as a whole, so that its input can be read in large chunks.
     waits = never if form == "table" else standard_input_waits
-    chunks = score_chunks_of_models(models, sentences, settings, waits=waits)
+    say = terminal.Progress()
+    chunks = score_chunks_of_models(models, sentences, settings, waits=waits, report=say)
 
     # Records are printed as they come; scores for a table are kept to the end.
     scores: list[Scores] = []
-    read, say = 0, terminal.Progress()
+    read = 0
     if as_text:
         click.echo(as_text.header, nl=False)
     for chunk in chunks:
@@ -96,7 +97,7 @@ def write(
             if files.are_finished:
                 return
             say = held.enter_context(terminal.Progress())
-            chunks = score_chunks_of_models(models, sentences, settings)
+            chunks = score_chunks_of_models(models, sentences, settings, report=say)
             written = _write_parquet(path, chunks, layout, about, say)
             files.finish(plural(written, "sentence"))
         else:
@@ -110,7 +111,8 @@ def write(
             file = GrowingFile(path, identity, as_text.header, step)
             is_resumed = file.done > 0
             held.enter_context(explaining(lambda: _say_how_to_resume(path, overwrite)))
-            for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
+            chunks = score_chunks_of_models(models, sentences, settings, skip=file.done, report=say)
+            for chunk in chunks:
                 about.observe(chunk)
                 if len(chunk):
                     file.append(len(chunk), "".join(map(as_text.text, chunk)))

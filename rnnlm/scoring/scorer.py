@@ -34,7 +34,7 @@ from rnnlm.storage.files.reading import undecoded
 from rnnlm.storage.files.resuming import settings_identity
 from rnnlm.storage.files.tables import SURROGATE, without_halves
 from rnnlm.text.encoding import LinesHash
-from rnnlm.text.lines import REMOVE_OR_TREAT, WORD_SPACE, check_reserved, is_blank
+from rnnlm.text.lines import REMOVE_OR_TREAT, WORD_SPACE, Progress, check_reserved, is_blank, silent
 from rnnlm.text.marks import (
     MOST_UNKNOWN,
     UnknownWords,
@@ -51,6 +51,7 @@ from rnnlm.text.sources import in_lists
 LINES_PER_CHUNK = 4096
 SEARCHED_LINES_PER_CHUNK = 64
 CHARACTERS_PER_CHUNK = 1 << 21
+LONG_LINE = 1 << 14  # tokens, from which on progress within a chunk is reported
 
 
 ScoreT = TypeVar("ScoreT")  # a score, or one by model
@@ -174,7 +175,8 @@ class SentenceScorer:
     """Scores chunks of sentences, one after the other or side by side.
 
     Notices call the model `name`. The tokenizers in `unseen_by` have the names of their models; a
-    notice at the end names marks that they have never seen.
+    notice at the end names marks that they have never seen. `report` is called with how many tokens
+    were scored where a chunk holds a long line.
     """
 
     def __init__(
@@ -183,6 +185,7 @@ class SentenceScorer:
         settings: ScoringSettings,
         name: str = "the model",
         unseen_by: Mapping[str, Tokenizer] = {},
+        report: Progress = silent,
     ) -> None:
         # The model and the collected notices.
         check_settings(model, settings)
@@ -190,6 +193,7 @@ class SentenceScorer:
         self.settings = settings
         self.unseen_by = unseen_by
         self.name = name
+        self.report = report
         self.unknown_before = UnknownWords()  # in given texts and sources
         self.unknown: dict[str, None] = {}  # words, the first ones
         self.glues_marks = glues_marks(model.tokenizer)
@@ -454,7 +458,9 @@ class SentenceScorer:
         if self.state is not None:
             logprob_N, self.state = span_scoring.score_on(self.model, encoded.ids, self.state)
         else:
-            logprob_N = span_scoring.score_spans(self.model, encoded.ids, spans, initial)
+            has_long_line = np.diff(encoded.offsets).max() > LONG_LINE
+            report = self.report if has_long_line else silent
+            logprob_N = span_scoring.score_spans(self.model, encoded.ids, spans, initial, report)
         return logprob_N, DistributionColumns(nothing, nothing, nothing)
 
     def _distribution_functions(

@@ -20,6 +20,7 @@ from rnnlm.scoring.scorer import (
 from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
+from rnnlm.text.lines import Progress, prefixed, silent
 
 ModelsChunk = Chunk[dict[str, SentenceScore], dict[str, Signature]]  # each by model
 
@@ -30,10 +31,12 @@ def score_chunks_of_models(
     settings: ScoringSettings = ScoringSettings(),
     skip: int = 0,
     waits: Callable[[], bool] = never,
+    report: Progress = silent,
 ) -> Iterator[ModelsChunk]:
     """Yield the scores of `sentences` by several models, chunk by chunk. Each model reads a chunk
     before the next one is taken, so that no more than a chunk is held. A chunk ends where `waits`
-    tells that the next sentence has to be waited for."""
+    tells that the next sentence has to be waited for. `report` is called with how far a model is in
+    a chunk with a long line."""
     if not models:
         raise UsageError("no model to score with", hint="name at least one")
     most_lines = min(lines_per_chunk(model, settings) for model in models.values())
@@ -45,7 +48,8 @@ def score_chunks_of_models(
     unseen_by = {name: model.tokenizer for name, model in called}
     read = []
     for name, model, branch in zip(names, models.values(), branches, strict=True):
-        read.append(SentenceScorer(model, settings, name, unseen_by).chunks(branch, skip))
+        scorer = SentenceScorer(model, settings, name, unseen_by, prefixed(report, name))
+        read.append(scorer.chunks(branch, skip))
         unseen_by = {}
     return (_by_model(list(models), chunks) for chunks in zip(*read, strict=True))
 

@@ -36,6 +36,13 @@ def test_each_model_scores_as_it_does_alone(two):
     assert list(score_models({"only": two["word"]}, [])) == []
 
 
+def test_a_long_line_reports_its_tokens(two, monkeypatch):
+    monkeypatch.setattr("rnnlm.scoring.scorer.LONG_LINE", 4)
+    said = []
+    list(score_chunks_of_models(two, [Sentence("the cat sat", 1)], report=said.append))
+    assert said == ["char: 0 of 12 tokens scored", "char: 12 of 12 tokens scored"]
+
+
 def test_sentences_are_read_once_chunk_by_chunk(two, lines_per_chunk):
     lines_per_chunk(3)
     read = []

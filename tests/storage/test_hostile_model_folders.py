@@ -136,7 +136,24 @@ NGRAM = {name: LSTM[name] for name in (
     "NaN", "infinity", "weights cut off, and so recorded", "weights a pickle",
     "an array of another type", "an array of another shape", "no arrays", "a symbol more",
 )}  # fmt: skip
-NGRAM["positive log-probabilities"] = filled(5.0)
+NGRAM["facts above 1"] = filled(5.0)
+
+
+def values_of(value):
+    """Forge all log-probabilities and backoff weights of an n-gram model."""
+
+    def change(found):
+        forged = {name: np.full_like(found[name], value) for name in found if "values" in name}
+        return {**found, **forged}
+
+    return arrays(change)
+
+
+NO_LOGPROBS = {
+    "positive log-probabilities": values_of(5.0), "log-probabilities of 1e38": values_of(1e38),
+    "log-probabilities of NaN": values_of(NAN),
+}  # fmt: skip
+NGRAM |= NO_LOGPROBS
 
 
 def part(**values):
@@ -245,6 +262,16 @@ def test_no_terminal_escape_of_a_model_is_shown(refused, typed, there, here, nam
     typed("doctor m")
 
 
+@pytest.mark.parametrize("name", NO_LOGPROBS)
+def test_forged_log_probabilities_are_not_evaluated(refused, there, here, name):
+    """Tables are mapped, and not read when a model is opened: only the values in use are seen."""
+    shutil.copytree(there["ngram"], "m")
+    NO_LOGPROBS[name](here / "m")
+    fault = "not numbers" if "NaN" in name else "above 0"
+    for how in ("eval", "score", "compare", "rescore"):
+        refused(COMMANDS[how], f"the model's scores are {fault}")
+
+
 NAMES = {
     "nothere": "no model named 'nothere'", "a.txt": "no model at a.txt",
     "itself": "no model named 'itself'", "m" * 300: "no model named 'mmm",
@@ -264,11 +291,12 @@ def test_each_command_names_what_is_no_model(refused, command):
     refused(f"{command} nothere", "no model named 'nothere'")
 
 
-@pytest.mark.parametrize("name", ["NaN", "infinity", "positive log-probabilities"])
+@pytest.mark.parametrize("name", ["NaN", "infinity", *NO_LOGPROBS])
 def test_tables_of_no_probabilities_are_not_mixed(refused, there, here, name):
     shutil.copytree(there["ngram"], "m")
     NGRAM[name](here / "m")
-    refused(COMMANDS["mix, static"], "the model")
+    what = "the tables of m are damaged" if name in NO_LOGPROBS else "the model"
+    refused(COMMANDS["mix, static"], what)
 
 
 def adaptation(**changes):

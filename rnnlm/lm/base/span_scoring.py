@@ -21,6 +21,8 @@ from rnnlm.text.lines import Progress, silent
 
 TOKENS_PER_ROW = 64  # rows are not made more than so short
 INTERRUPTIBLE_TOKENS = 1 << 10  # of a window, where others may interrupt between two
+# nats: rounding in bf16, and backoff weights in ARPA files, may take a score a little above 0
+MOST_LOGPROB = 1.0
 Result = TypeVar("Result")
 # the states belong to one model
 Step = Callable[[np.ndarray, np.ndarray, Any], tuple[Result, Any]]
@@ -170,10 +172,13 @@ def window_tokens(model: LanguageModel, call_tokens: int) -> int:
 
 
 def check_scores(logprob: np.ndarray) -> None:
-    """Make sure that log-probabilities are numbers; -inf is the one of zero."""
-    if np.isnan(logprob).any() or np.isposinf(logprob).any():
+    """Make sure that log-probabilities are numbers, and none far above 0; -inf is the one of
+    zero."""
+    highest = float(logprob.max(initial=-math.inf))  # NaN if any of them is
+    if math.isnan(highest) or highest > MOST_LOGPROB:
+        fault = f"above 0: one is {highest:.4g}" if math.isfinite(highest) else "not numbers"
         raise ModelError(
-            "the model's scores are not numbers",
+            f"the model's scores are {fault}",
             "its weights are damaged or were adapted too fast, or its state overflowed on a long "
             "text",
             "see rnnlm doctor, or try "

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from rnnlm.errors import UsageError, keyword
-from rnnlm.system import keep_few_caches
+from rnnlm.system import ending_signals, keep_few_caches
 from rnnlm.tools.serving.settings import ServingSettings
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def serve(
     tokens: Sequence[str] = (),
     started: Told = lambda url: None,
 ) -> None:
-    """Serve the models of these names until SIGTERM or SIGINT ends it.
+    """Serve the models of these names until SIGTERM, SIGINT or SIGHUP ends it.
 
     tokens: clients must have one of these; none: they need none. started: called with the address
     once requests are answered.
@@ -161,11 +161,12 @@ def _bound(settings: ServingSettings) -> socket.socket:
 def _run(server: "uvicorn.Server", listener: socket.socket, started: Told) -> None:
     """Answer requests until a signal ends the server."""
 
-    # uvicorn handles signals while it runs, and then restores the previous handlers.
+    # uvicorn handles SIGINT and SIGTERM while it runs, and then restores these handlers. Others are
+    # handled here alone.
     def end(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, end) for number in ending_signals()}
     try:
         # Who connects from now on waits for uvicorn's first turn.
         listener.listen()

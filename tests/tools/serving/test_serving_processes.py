@@ -16,6 +16,7 @@ pytestmark = pytest.mark.processes
 
 TOKEN = "a-token-of-some-length"
 SLACK_SECONDS = 10.0  # on a busy machine
+PATIENT = "from rnnlm.tools.serving import running; running.GRACE_SECONDS = 25"
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +45,26 @@ def streamed(server, **asked):
     return answer
 
 
-def test_a_signal_lets_running_answers_end(ngrams):
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_running_answers_end(ngrams, sent):
     with serving(*ngrams) as server:
         answer = streamed(server, max_tokens=300, running=True)
-        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(sent)
         lines = answer.read().decode().rstrip().splitlines()
         assert len(lines) > 10  # it was not over when the signal came
         assert '"done":true' in lines[-1]
         assert server.process.wait(30) == 0
+
+
+def test_hup_lets_a_network_answer():
+    # A thread that computes in torch would abort the process if the signal ended it at once.
+    asked = {"max_tokens": 1000, "running": True, "stream": False}
+    with serving("-m", "demo", first=PATIENT) as server, ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(server.request, "POST", "/generate", asked, None, 60)
+        time.sleep(0.3)
+        assert not asking.done()
+        assert server.end(signal.SIGHUP)[0] == 0
+        assert asking.result()[0] == 200
 
 
 def test_a_signal_waits_for_nobody_forever(ngrams):
@@ -91,7 +104,7 @@ def test_long_answers_are_given_up_finally():
         assert seconds < 2.0 + SLACK_SECONDS
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_after_the_start_ends_the_server(ngrams, sent):
     with serving(*ngrams) as server:
         assert server.end(sent)[0] == 0
