@@ -12,7 +12,7 @@ from rnnlm.scoring.generation.search import BLOCK, best_tokens
 @pytest.mark.parametrize("count", [1, 5, 70])
 def test_they_are_those_of_a_stable_sort(of, width, levels, count):
     levels_RV = np.random.default_rng(width + levels).integers(0, levels, (6, width))
-    values_RV = (levels_RV / 8).astype(np.float32)
+    values_RV = ((levels_RV - levels) / 8).astype(np.float32)  # no log-probability is above 0
     values_RV[0] = -np.inf
     values_RV[1, 2:] = -np.inf
     at_RK, value_RK = best_tokens(of(values_RV), count)
