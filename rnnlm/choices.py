@@ -66,10 +66,15 @@ def options_of(choices: Iterable[Choice]) -> str:
     return joined_message(" ", [keyword(choice.name, choice.value) for choice in choices])
 
 
-def stored_choices(training: Mapping[str, Any]) -> tuple[Choice, ...] | None:
+def stored_choices(training: Mapping[str, Any], name: str = "choices") -> tuple[Choice, ...] | None:
     """Return the choices in the manifest of a run, those not taken, too; None where an earlier
-    version stored none."""
-    return _stored(training, "choices")
+    version stored none. name: of the record."""
+    if name not in training:
+        return None
+    try:
+        return msgspec.convert(training[name], tuple[Choice, ...])
+    except msgspec.ValidationError as error:
+        raise ModelError(f"the record of settings ({name}) is damaged", str(error)) from None
 
 
 def taken_choices(training: Mapping[str, Any]) -> list[Choice]:
@@ -80,13 +85,4 @@ def taken_choices(training: Mapping[str, Any]) -> list[Choice]:
 def stored_given(training: Mapping[str, Any]) -> tuple[Choice, ...]:
     """Return the settings in the manifest of a run that somebody set, or that came with a text or a
     model."""
-    return _stored(training, "given") or ()
-
-
-def _stored(training: Mapping[str, Any], name: str) -> tuple[Choice, ...] | None:
-    if name not in training:
-        return None
-    try:
-        return msgspec.convert(training[name], tuple[Choice, ...])
-    except msgspec.ValidationError as error:
-        raise ModelError(f"the record of settings ({name}) is damaged", str(error)) from None
+    return stored_choices(training, "given") or ()

@@ -281,13 +281,10 @@ def with_kept(resolved: ResolvedSettings, folder: Path, begun: InterruptedRun) -
     # Its choices are on record, with the reasons of that time; of a run of an earlier version,
     # those that would be made again. What validations cost shows anew.
     now = [choice for choice in resolved.all_choices if choice.name in may_change]
-    before = [
-        choice for choice in choices if choice.name in values and choice.name not in may_change
-    ]
+    recorded: Sequence[Choice] = choices
     if stored is None:
-        before = [
-            choice for choice in resolved.all_choices if choice.name not in {*kept, *may_change}
-        ]
+        recorded = [choice for choice in resolved.all_choices if choice.name not in kept]
+    before = [choice for choice in recorded if choice.name in values.keys() - may_change]
     origins = {choice.name: choice.by for choice in before if choice.is_taken}
     return replace(resumed, origins={**resumed.origins, **origins}, all_choices=(*before, *now))
 

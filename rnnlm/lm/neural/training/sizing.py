@@ -337,11 +337,10 @@ def _sized_for(
     open_values = {name: resolved.values[name] for name in decided if name in resolved.values}
     values, tokens = _network_for(resolved, data, measure, groups)
     forecast = Forecast(tokens, data.train.tokens, open_values | values, choose_for)
-    for name, value in forecast.chosen.items():
-        group = next((group for group in groups if name in group), ())
-        resolved = resolved.choose(
-            THE_TIME, forecast.why, {name: value}, (RECIPE, *group), keeps_usual=True
-        )
+    needs = {group: (RECIPE, *group) for group in groups} | {DROPOUTS: (RECIPE,)}
+    for group, together in needs.items():
+        part = {name: forecast.chosen[name] for name in group if name in forecast.chosen}
+        resolved = resolved.choose(THE_TIME, forecast.why, part, together, keeps_usual=True)
     return resolved, forecast
 
 
