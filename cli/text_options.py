@@ -17,8 +17,9 @@ from .task_settings import LabelledSettings
 special_symbols_option = options_of(TextSettings, "special_symbols")
 column_option = options_of(SourceSettings, "column")
 encoding_option = options_of(TextSettings, "encoding_errors")
+unwrap_option = options_of(TextSettings, "unwrap")
 text_options = stacked(
-    section("Text", column_option),
+    section("Text", column_option, unwrap_option),
     section(
         "Text",
         options_of(SourceSettings, "split"),
@@ -83,5 +84,5 @@ confusion_options = section(
 def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     """Take the values of `text_options` that a command has out of `given`; return the settings that
     they make."""
-    names = ("column", "split", "encoding_errors", "blank_lines", "special_symbols")
+    names = ("column", "split", "encoding_errors", "blank_lines", "special_symbols", "unwrap")
     return without_none({name: given.pop(name, None) for name in names})
