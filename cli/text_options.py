@@ -19,12 +19,13 @@ column_option = options_of(SourceSettings, "column")
 encoding_option = options_of(TextSettings, "encoding_errors")
 unwrap_option = options_of(TextSettings, "unwrap")
 text_options = stacked(
-    section("Text", column_option, unwrap_option),
+    section("Text", column_option),
     section(
         "Text",
         options_of(SourceSettings, "split"),
         encoding_option,
         options_of(TextSettings, "blank_lines"),
+        unwrap_option,
         special_symbols_option,
         rare=True,
     ),
