@@ -38,7 +38,9 @@ def opened(monkeypatch):
 
 
 @pytest.mark.parametrize("tokenizer", ["word", "char", "byte", "sentencepiece"])
-def test_text_is_looked_at_and_read_for_vocabulary_and_both_parts(files, opened, tmp_path, tokenizer):
+def test_text_is_looked_at_and_read_for_vocabulary_and_both_parts(
+    files, opened, tmp_path, tokenizer
+):
     size = {"vocab_size": 300} if tokenizer == "sentencepiece" else {}
     output = tmp_path / "model"
     *_, finished = rnnlm.train(files["text"], output=output, tokenizer=tokenizer, **size, **TINY)
