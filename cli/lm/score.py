@@ -13,7 +13,7 @@ from .. import options, terminal
 from ..help_sections import Command, section
 from ..options import refuse_given, refuse_if
 from ..setting_options import options_of
-from ..text_options import column_option, encoding_option, special_symbols_option
+from ..text_options import column_option, encoding_option, special_symbols_option, unwrap_option
 from .minimal_pairs import pairs_options, show_pairs, take_request
 
 _SUFFIXES = {
@@ -30,6 +30,7 @@ input_options = section(
                  help="Text file (one sentence per line) or table (see --column), compressed or "
                       "not; - is standard input. May be repeated."),
     column_option,
+    unwrap_option,
     encoding_option,
     options_of(SentenceSettings, "region_mark", declared=["--regions"]),
     options_of(SentenceSettings, "given", metavar="TEXT"),
@@ -81,6 +82,7 @@ output_options = section(
 # Options that say which sentences of the input are read, and how
 _ABOUT_INPUT = (
     "column", "targets", "target_column", "id_column", "given_column", "keep", "region_columns",
+    "unwrap",
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from rnnlm.storage.files.reading import (
 )
 from rnnlm.storage.files.tables import Row, has_text, without_halves
 from rnnlm.text import sources
-from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side
+from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side, unwrapped, without_end
 from rnnlm.text.named_columns import (
     InputTable,
     column_named,
@@ -310,9 +310,9 @@ def _sources(
         return [(name, None) for name in sources.expand_files(names, "pairs", ".tsv")]
     if not targets:
         return [(name, None) for name in sources.expand(names)]
-    if settings.wants_table or settings.given_source is not None:
+    if settings.wants_table or settings.given_source is not None or settings.unwrap:
         raise UsageError(
-            "columns, and one source for all, are for tables and sentences only",
+            "columns, unwrapping, and one source for all, are for tables and sentences only",
             keyword("target") + " names a file of plain lines, one target for each source",
             "leave one out",
         )
@@ -337,11 +337,18 @@ def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Itera
 
 def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[Sentence]:
     """Return the sentences of one source: a data set, a table, or lines."""
+    kind = tables.kind_of(name)
+    has_rows = _is_dataset(name) or settings.wants_table or _is_table(kind, settings)
+    if settings.unwrap and has_rows:
+        raise UsageError(
+            f"{shown_name(name)} is a table: its rows are the sentences",
+            keyword("unwrap") + " joins the lines of text files",
+            "leave it out",
+        )
     if _is_dataset(name):
         return _dataset(name, settings)
 
     # A table, where it is one by its name and columns are asked for; else lines.
-    kind = tables.kind_of(name)
     if not kind and settings.are_pairs:
         kind = tables.TSV
     if not kind and settings.wants_table:
@@ -377,8 +384,11 @@ def _is_table(kind: str | None, settings: SentenceSettings) -> bool:
 def _lines(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
     with opened(source, errors=settings.encoding_errors) as stream:
         tables.tell_read_as_text(source, stream)
-        for number, line in enumerate(text_lines(source, stream, settings.errors), start=1):
-            text = line.removesuffix("\n").removesuffix("\r")
+        lines: Iterator[str] = map(without_end, text_lines(source, stream, settings.errors))
+        # The blank lines between paragraphs are no sentences.
+        if settings.unwrap:
+            lines = filter(None, unwrapped(lines, shown_name(source)))
+        for number, text in enumerate(lines, start=1):
             reason = _why_unreadable(text, settings)
             mark = None if reason else settings.region_mark
             text, regions = _regions(

@@ -28,6 +28,8 @@ class SentenceSettings(ValidatedSettings):
         column: Column of a table that holds the sentences.
         encoding_errors: "strict" makes a line of invalid UTF-8 a record without a score, "replace"
             inserts U+FFFD.
+        unwrap: Whether the lines of text files are joined, as in
+            :class:`rnnlm.text.lines.TextSettings`, and their sentences scored.
         are_pairs: Rows of tables are pairs of a source, in `column`, and a text, in
             `target_column`; without names, the columns are found as in
             :mod:`rnnlm.tasks.seq2seq.pairs`.
@@ -47,6 +49,7 @@ class SentenceSettings(ValidatedSettings):
     ] = None
     given: Annotated[str, about("text before each sentence; scores are conditional on it")] = ""
     encoding_errors: Literal["strict", "replace"] = "strict"
+    unwrap: bool = False
     keep: Annotated[
         tuple[str, ...] | None, about("columns of a table to copy into the result, or all, or none")
     ] = None

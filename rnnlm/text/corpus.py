@@ -24,7 +24,7 @@ from rnnlm.storage.files.resuming import (
     text_signatures,
 )
 from rnnlm.storage.files.writing import digest
-from rnnlm.text import in_memory, sources
+from rnnlm.text import in_memory, sources, tokenizers
 from rnnlm.text.encoding import EncodedText, ReadText, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
 from rnnlm.text.marks import (
@@ -36,6 +36,7 @@ from rnnlm.text.marks import (
 )
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
+from rnnlm.text.prepared.tokenizer_sample import LOOKED_AT, judged, lines_looked_at
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.word import encode_once
@@ -400,6 +401,22 @@ def open_text(
             hint="prepare all of the text into one folder",
         )
     return prepared_text.load(Path(prepared[0]))
+
+
+def look_at(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> Tokenizer | TokenizerSettings:
+    """Return the tokenizer of a training text, or the settings of a new one, as its beginning,
+    middle and end decide them; see :func:`judged`."""
+    if text.tokenizer is not None:
+        return tokenizer
+    return judged(lines_of_sample(text), text.settings, tokenizer, "the tokenizer")
+
+
+def lines_of_sample(text: Text) -> list[str]:
+    """Return lines of a text that show what it is like."""
+    if isinstance(text, Corpus):
+        names = sources.expand(text.sources)
+        return lines_looked_at(names, text.source_settings, text.settings.encoding_errors)
+    return tokenizers.first_lines(text.blocks(), LOOKED_AT)
 
 
 class Examples(Protocol):

@@ -41,7 +41,8 @@ TOKENIZING = {
 }  # fmt: skip
 COLUMNS = {"column": "--column other", "encoding_errors": "--encoding-errors strict"}
 READING = COLUMNS | {"special_symbols": "--special-symbols drop"}
-OF_TEXTS = READING | {"blank_lines": "--blank-lines keep", "split": "--split test"}
+UNWRAP = {"unwrap": "--unwrap"}
+OF_TEXTS = READING | UNWRAP | {"blank_lines": "--blank-lines keep", "split": "--split test"}
 CASES = {
     f"score --input {CSV} -m UNI -o OUT.tsv": READING | {
         "model_names": "-m LSTM", "inputs": "--input data.csv", "region_mark": "--regions |",
@@ -53,6 +54,7 @@ CASES = {
     "score --input data.csv --region-columns text -m UNI -o OUT.tsv": {
         "region_columns": "--region-columns other"
     },
+    "score --input text.txt -m UNI -o OUT.tsv": UNWRAP,
     "score man -m UNI -o OUT.tsv": {"sentences": ("man", "boy")},
     "score --input numbers.tsv --column english --target-column french -m FRA -o OUT.tsv": {
         "target_column": "--target-column english"
@@ -66,7 +68,7 @@ CASES = {
         "layer": "--layer input", "words": "--words",
     },
     "embed --input text.txt -m LSTM -o OUT.jsonl": {"encoding_errors": REPLACE},
-    f"vectors {CSV} --width 2 --min-count 1 -o OUT.vec": COLUMNS | TOKENIZING | {
+    f"vectors {CSV} --width 2 --min-count 1 -o OUT.vec": COLUMNS | UNWRAP | TOKENIZING | {
         "text": "data.csv", "method": "--method glove", "width": "--width 3",
         "window": "--window 3", "min_count": "--min-count 2", "seed": "--seed 2",
     },
@@ -78,7 +80,7 @@ CASES = {
         "min_count": "--min-count 2", "tokenizer": "--tokenizer char", "model_name": "-m UNI",
         "tokenizer_from": "--tokenizer-from UNI",
     },
-    f"filter data.jsonl -m UNI --max-perplexity 900 {REPLACE} -o OUT": READING | {
+    f"filter data.jsonl -m UNI --max-perplexity 900 {REPLACE} -o OUT": READING | UNWRAP | {
         "model_names": ("UNI", "LSTM"), "min_perplexity": "--min-perplexity 1",
         "max_perplexity": "--max-perplexity 800", "blank_lines": "--blank-lines documents",
         "perplexity_column": "--perplexity-column ppl",

@@ -338,6 +338,7 @@ class PreparedText:
             **counts,
             lines_hash=self._lines_hash(),
             blank_lines=self.settings.blank_lines,
+            unwrap=self.settings.unwrap,
             release=self.release,
             files=None if self.start else shards.id_files(),
         )

@@ -23,16 +23,10 @@ from rnnlm.errors import TextError, UsageError, joined_message, keyword
 from rnnlm.parallel import report_done
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import compressor, without_suffix
-from rnnlm.storage.files.reading import (
-    STANDARD_INPUT,
-    decode,
-    is_pipe,
-    opened,
-    shown_name,
-    too_long,
-)
-from rnnlm.text.lines import WORD_SPACE, TextSettings, lines_of, whole_lines
+from rnnlm.storage.files.reading import STANDARD_INPUT, decode, is_pipe, opened, shown_name
+from rnnlm.text.lines import WORD_SPACE, TextSettings, as_bytes, lines_of, unwrapped, whole_lines
 from rnnlm.text.named_columns import new_names, no_column, text_column, text_or_none
+from rnnlm.text.sources import in_lists
 from rnnlm.tools.filtering.judging import Documents, Verdicts, lines_of_text, lines_read
 from rnnlm.tools.filtering.settings import FilterRule
 
@@ -163,12 +157,21 @@ def _pieces(source: str, errors: str) -> Iterator[tuple[int, bytes]]:
         report_done(min(done, size))
 
     with opened(source, on_read, errors=errors) as stream:
-        for whole in whole_lines(iter(lambda: stream.read(CHUNK_BYTES), b"")):
-            if whole is None:
-                raise too_long(source, next_line)
+        for whole in whole_lines(iter(lambda: stream.read(CHUNK_BYTES), b""), source):
             data = cast(bytes, whole)
             yield next_line, data
             next_line += data.count(b"\n")
+
+
+def _unwrapped_pieces(
+    pieces: Iterator[tuple[int, bytes]], source: str, errors: str
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the sentences of hard-wrapped pieces, each as a line, with the number of the first."""
+    lines = (line for first, data in pieces for line in lines_of(data, source, first, errors))
+    next_line = 1
+    for sentences in in_lists(unwrapped(lines, source), MOST_DOCUMENTS, CHUNK_BYTES, len):
+        yield next_line, as_bytes(sentences)
+        next_line += len(sentences)
 
 
 # ---- Plain text.
@@ -189,7 +192,7 @@ class LinesChunk(DocumentChunk):
 
 class LinesShard(InputShard):
     """Lines of text. A document is a line, or the lines between blank lines, which it is written
-    with. Line ends become newlines, and blank lines are skipped."""
+    with. Line ends become newlines, and blank lines are skipped. Unwrapped sentences are lines."""
 
     has_columns = False
 
@@ -197,7 +200,10 @@ class LinesShard(InputShard):
         settings = self.reading.text
         has_documents = settings.blank_lines == "documents"
         held: list[str] = []  # of a document that continues in the next piece
-        for first_line, data in _pieces(self.source, settings.encoding_errors):
+        pieces = _pieces(self.source, settings.encoding_errors)
+        if settings.unwrap:
+            pieces = _unwrapped_pieces(pieces, self.source, settings.encoding_errors)
+        for first_line, data in pieces:
             lines = lines_of(data, self.source, first_line, settings.encoding_errors)
             where = f"{self.source}, from line {first_line}"
 
@@ -317,7 +323,7 @@ class JsonShard(InputShard):
                 raise no_column(where, column, _json_object(row, where))
             if any(value is not msgspec.UNSET for value in added):
                 row = _renamed_row(row, self.reading.added)
-            return _text_in(text, where, column, self.reading.text.encoding_errors), row
+            return _text_in(text, where, column, self.reading.text), row
 
         return text_in_row
 
@@ -367,12 +373,12 @@ def _json_object(row: str, where: str) -> dict[str, object]:
     return row_object
 
 
-def _text_in(value: object, where: str, column: str, errors: str) -> str | None:
-    """Return the text of a row; None: it has none. errors: "strict" or "replace", for bytes that
-    are not UTF-8."""
-    if errors == "replace" and isinstance(value, str):
+def _text_in(value: object, where: str, column: str, settings: TextSettings) -> str | None:
+    """Return the text of a row as models read it; None: it has none."""
+    if settings.encoding_errors == "replace" and isinstance(value, str):
         value = tables.without_halves(value)
-    return text_or_none(value, where, column)
+    text = text_or_none(value, where, column)
+    return "\n".join(unwrapped(text.split("\n"))) if text and settings.unwrap else text
 
 
 # ---- Parquet.
@@ -424,7 +430,7 @@ class ParquetShard(InputShard):
                 report_done((first + len(texts) + batch.num_rows) * row_bytes)
                 for value in tables.arrow_values(batch.column(column), errors):
                     where = f"{self.source}, row {first + len(texts) + 1}"
-                    text = _text_in(value, where, column, errors)
+                    text = _text_in(value, where, column, self.reading.text)
                     texts.append(text)
                     size += len(text or "")
                 if size >= CHUNK_BYTES or len(texts) >= MOST_DOCUMENTS:
