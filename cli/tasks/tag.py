@@ -48,7 +48,9 @@ input_options = section(
 search_options = section(
     "Labels",
     click.option("--nbest", type=IntRange(1), default=1, metavar="N",
-                 help="Show the N best label sequences of each sentence."),
+                 help="Show the N best label sequences of each sentence. From 2 on they are "
+                      "ranked by their whole probability: sequences that are written alike "
+                      "count as one."),
     click.option("--probabilities", is_flag=True,
                  help="Show the probability of each word's label; for a CRF, the marginal "
                       "probability."),
