@@ -15,7 +15,7 @@ from .setting_options import IntRange, options_of
 from .task_settings import LabelledSettings
 
 special_symbols_option = options_of(TextSettings, "special_symbols")
-column_option = options_of(SourceSettings, "column")
+column_option = options_of(SourceSettings, "column", "sentence_columns")
 encoding_option = options_of(TextSettings, "encoding_errors")
 text_options = stacked(
     section("Text", column_option),
@@ -83,5 +83,12 @@ confusion_options = section(
 def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     """Take the values of `text_options` that a command has out of `given`; return the settings that
     they make."""
-    names = ("column", "split", "encoding_errors", "blank_lines", "special_symbols")
+    names = (
+        "column",
+        "sentence_columns",
+        "split",
+        "encoding_errors",
+        "blank_lines",
+        "special_symbols",
+    )
     return without_none({name: given.pop(name, None) for name in names})

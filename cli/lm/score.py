@@ -81,6 +81,7 @@ output_options = section(
 # Options that say which sentences of the input are read, and how
 _ABOUT_INPUT = (
     "column", "targets", "target_column", "id_column", "given_column", "keep", "region_columns",
+    "sentence_columns",
 )  # fmt: skip
 
 
@@ -245,7 +246,16 @@ def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, Senten
 
     # A table has rows of one kind.
     scoring = options.settings_of(ScoringSettings, given)
-    scoring = replace(scoring, unscorable="null", with_regions=reading.has_regions)
+    refuse_if(
+        scoring.tokens and reading.sentence_columns,
+        "with --sentence-columns, each word has a row: leave --tokens out.",
+    )
+    scoring = replace(
+        scoring,
+        unscorable="null",
+        words=scoring.words or bool(reading.sentence_columns),
+        with_regions=reading.has_regions,
+    )
     refuse_if(
         form in ("tsv", "csv", "parquet") and scoring.tokens and scoring.needs_words,
         "one table cannot hold both tokens and words or regions: choose one, or use -o FILE.jsonl.",

@@ -211,7 +211,8 @@ def show_table(
     for model in models:
         for by_model in _ranked(scores, model) if ranked else scores:
             score = by_model[model]
-            cells = {name: cell_text(score.columns.get(name)) for name in layout.carried}
+            columns = score.shared_columns
+            cells = {name: cell_text(columns.get(name)) for name in layout.carried}
             rows.append({"model": model} | cells | _cells(score))
 
     # Columns of the input come first, unless the table has one of that name; reasons for missing

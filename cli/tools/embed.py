@@ -91,7 +91,10 @@ def command(
     # The same vectors may be there already, whether the pooling and layer are given or chosen.
     embedder = Embedder(name, settings, device)
     reading = SentenceSettings(
-        given["column"], encoding_errors=given["encoding_errors"] or "strict", keep=()
+        given["column"],
+        encoding_errors=given["encoding_errors"] or "strict",
+        keep=(),
+        sentence_columns=given["sentence_columns"] or (),
     )
     special_symbols: Any = given["special_symbols"] or "error"
     chosen = replace(

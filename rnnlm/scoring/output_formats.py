@@ -44,8 +44,10 @@ class TextForm:
             lines = []
             for model, score in scores.items():
                 of_model = {"model": model} if self.layout.with_model else {}
-                of_score = record(score, self.settings, self.layout.with_probability)
-                lines.append(tables.json_text(of_model | of_score) + "\n")
+                records = [record(score, self.settings, self.layout.with_probability)]
+                if score.by_word:
+                    records = list(map(tables.in_json, self.layout.rows({model: score})))
+                lines += [tables.json_text(of_model | of_score) + "\n" for of_score in records]
             return "".join(lines)
         return self._lines(row.values() for row in self.layout.rows(scores))
 

@@ -79,9 +79,32 @@ class RowLayout:
     def _rows(self, score: SentenceScore) -> Iterator[Row]:
         """Yield the rows of one score; one with empty cells where it has no token, word or
         region."""
-        carried = {name: score.columns.get(name) for name in self.carried}
+        if score.by_word and self.by == "word":
+            yield from self._rows_of_words(score)
+            return
+        columns = score.shared_columns
+        carried = {name: columns.get(name) for name in self.carried}
         for cells in list(self._own(score)) or [dict.fromkeys(self.own)]:
             yield {"id": score.id, **carried, **cells, "reason": score.reason}
+
+    def _rows_of_words(self, score: SentenceScore) -> Iterator[Row]:
+        """Yield a row for each row of a table with a row a word; the end of the sentence has
+        none."""
+        cells_at = {cells["start"]: cells for cells in self._words(score)}
+        words = score.text.split(" ")
+        if len(cells_at) > len(words) + 1:
+            raise UsageError(
+                f"the words of sentence {score.id} are not the rows of its table",
+                hint="score it with split='whitespace'",
+            )
+        start = 0
+        for place, word in enumerate(words):
+            row = {"id": score.id, **{name: score.columns[name][place] for name in self.carried}}
+            cells = cells_at.get(start, dict.fromkeys(self.own) | {"word": word})
+            is_joined = start not in cells_at
+            why = "the model reads it as one word with another row" if is_joined else None
+            yield {**row, **cells, "reason": score.reason or why}
+            start += len(word) + 1
 
     def _own(self, score: SentenceScore) -> Iterator[Row]:
         if self.by == "sentence":
