@@ -13,7 +13,7 @@ from .. import options, terminal
 from ..help_sections import Command, section
 from ..options import refuse_given, refuse_if
 from ..setting_options import options_of
-from ..text_options import column_option, encoding_option, special_symbols_option
+from ..text_options import column_options, encoding_option, special_symbols_option
 from .minimal_pairs import pairs_options, show_pairs, take_request
 
 _SUFFIXES = {
@@ -29,7 +29,7 @@ input_options = section(
     click.option("--input", "inputs", multiple=True, metavar="FILE",
                  help="Text file (one sentence per line) or table (see --column), compressed or "
                       "not; - is standard input. May be repeated."),
-    column_option,
+    column_options,
     encoding_option,
     options_of(SentenceSettings, "region_mark", declared=["--regions"]),
     options_of(SentenceSettings, "given", metavar="TEXT"),

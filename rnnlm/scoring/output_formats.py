@@ -5,6 +5,7 @@ A table has a line for each sentence, or with surprisals a line for each of its 
 regions. A number that is missing is an empty cell, and the last column says why.
 """
 
+import contextlib
 import csv
 import io
 from collections import Counter
@@ -20,6 +21,8 @@ from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.several_models import ModelsChunk
 from rnnlm.storage.files import tables
+from rnnlm.storage.files.first_bytes import legacy_encoding
+from rnnlm.storage.files.reading import SAMPLE_BYTES
 from rnnlm.storage.files.tables import cell_text
 
 Scores = Mapping[str, SentenceScore]  # of one sentence, by model
@@ -108,13 +111,26 @@ class Tally:
     with_words: int = 0  # they can be read
     not_utf8: int = 0
     first_reason: str | None = None  # why the first unreadable sentence cannot be read
+    sample: bytes = (
+        b""  # of the sentences that are not UTF-8, by which their encoding is recognised
+    )
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of sentences that are not UTF-8, in words."""
+        fits = legacy_encoding(self.sample)
+        return f"not UTF-8, but probably {fits}" if fits else "not UTF-8"
 
     def observe(self, chunk: ModelsChunk) -> None:
         """Count the sentences of a chunk."""
         for sentence, scores in zip(chunk.sentences, chunk, strict=False):  # or it was skipped
             self.with_words += any(score.is_read and score.words for score in scores.values())
             has_reason = any(score.reason for score in scores.values())
-            self.not_utf8 += has_reason and not is_utf8(sentence)
+            if has_reason and not is_utf8(sentence):
+                self.not_utf8 += 1
+                texts = f"{sentence.given} {sentence.source or ''} {sentence.text}\n"
+                with contextlib.suppress(UnicodeEncodeError):  # half a character, from JSON
+                    self.sample += texts.encode("utf-8", "surrogateescape")[:SAMPLE_BYTES]
             for name, score in scores.items():
                 if score.logprob_nats is None:
                     self.without_score[name] += 1

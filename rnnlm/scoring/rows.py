@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from rnnlm import tabular
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, keyword
 from rnnlm.scoring.sentence_scores import SentenceScore, TokenScore
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.word_scores import RegionScore, WordScore
@@ -92,15 +92,17 @@ class RowLayout:
         none."""
         cells_at = {cells["start"]: cells for cells in self._words(score)}
         words = score.text.split(" ")
-        if len(cells_at) > len(words) + 1:
+        rows = len(next(iter(score.columns.values()), words))
+        if len(cells_at) > len(words) + 1 or len(words) != rows:
             raise UsageError(
                 f"the words of sentence {score.id} are not the rows of its table",
-                hint="score it with split='whitespace'",
+                f"{len(words)} words, {rows} rows",
+                "leave " + keyword("split") + " and " + keyword("special_symbols") + " out",
             )
         start = 0
         for place, word in enumerate(words):
             row = {"id": score.id, **{name: score.columns[name][place] for name in self.carried}}
-            cells = cells_at.get(start, dict.fromkeys(self.own) | {"word": word})
+            cells = cells_at.get(start, dict.fromkeys(self.own)) | {"word": word}
             is_joined = start not in cells_at
             why = "the model reads it as one word with another row" if is_joined else None
             yield {**row, **cells, "reason": score.reason or why}

@@ -584,7 +584,8 @@ def check(
             if not nulls:
                 raise
             text = without_halves(sentence.text)
-            checked.append(Sentence(text, sentence.id, columns=sentence.columns))
+            unread = Sentence(text, sentence.id, columns=sentence.columns, by_word=sentence.by_word)
+            checked.append(unread)
             reasons.append(error.what.removeprefix(f"{where}: "))
     return checked, reasons
 

@@ -5,6 +5,7 @@ these numbers the words, a sentence ends where it falls. The same sentence may c
 subjects read it.
 """
 
+import functools
 import itertools
 import math
 import re
@@ -25,7 +26,8 @@ from rnnlm.text.named_columns import (
 LEAST_ROWS, MOST_SINGLE = 20, 0.9  # rows that may be words; share of them that is a single word
 MOST_DIFFERENT = 0.9  # different words in running text; in a list of words, nearly all differ
 MOST_CHANGES = 0.3  # share of neighbouring rows between which a sentence ends, at most
-LEAST_NUMBERED = 3  # neighbouring rows that show the numbers of words
+LEAST_NUMBERED = 3  # neighbouring rows that show the numbers of words, or a sentence read again
+LEAST_REPEATED = 6  # rows that show that those of several subjects are mixed
 _SPACE = " \t\r\n\0"
 _SPACES = re.compile(f"[{_SPACE}]+")
 
@@ -66,7 +68,8 @@ def sentences_of(
 
     sentences = repeated = 0
     words_of: dict[tuple[str, ...], int] = {}  # their hash, by the columns
-    for run in _runs(table, column, keys, number, bool(numbering)):
+    runs = _runs(table, column, keys, number, bool(numbering))
+    for run in itertools.chain.from_iterable(map(functools.partial(_readings, column), runs)):
         words = [_word(row, column) for row in run]
         key, hashed = _key(run[0], keys), hash(tuple(words))
         is_repeated = not numbering and key in words_of
@@ -123,6 +126,26 @@ def _runs(
         yield run
     if gaps:
         notice(f"{gaps[0]}: words before this row are missing, by {number} ({len(gaps):,} times)")
+
+
+def _readings(column: str, run: list[tables.Row]) -> Iterator[list[tables.Row]]:
+    """Yield the rows of each subject, where several have read a sentence one after the other and no
+    column numbers the words."""
+    words = [row.values.get(column) for row in run]
+    again = sum(before == after for before, after in itertools.pairwise(words))
+    if len(run) >= LEAST_REPEATED and 2 * again >= len(run):
+        raise TextError(
+            f"{run[0].where}: from this row on, most words are those of the row before",
+            "the rows of several subjects are mixed",
+            "sort the rows by subject, sentence and word",
+        )
+    length = len(run)
+    for shorter in range(LEAST_NUMBERED, len(run) // 2 + 1):
+        if len(run) % shorter == 0 and words == words[:shorter] * (len(run) // shorter):
+            length = shorter
+            break
+    for start in range(0, len(run), length):
+        yield run[start : start + length]
 
 
 def _word(row: tables.Row, column: str) -> str:
