@@ -167,12 +167,10 @@ class _About:
             by = f" by {name}" if len(self.signatures) > 1 else ""
             lines_have = terminal.plural(lines, f"line{now} has", f"lines{now} have")
             terminal.say(f"note: {lines_have} no score{by}; the reason is given for each")
-        not_utf8 = terminal.plural(self.tally.not_utf8, "line is", "lines are")
-        not_utf8 += f" {self.tally.encoding}"
         if 0 < self.tally.not_utf8 <= FEW_LINES:
             terminal.say(
-                f"note: {not_utf8}: convert the input to UTF-8, or read U+FFFD in their place with "
-                "--encoding-errors replace"
+                f"note: {self.tally.not_utf8_in_words}: convert the input to UTF-8, or read U+FFFD "
+                "in place of their bytes with --encoding-errors replace"
             )
         terminal.say_signatures(self.signatures)
         # Blank lines always have a score: they do not show that the file is a text.
@@ -185,7 +183,7 @@ class _About:
             )
         if self.tally.not_utf8 > FEW_LINES:
             raise TextError(
-                not_utf8,
+                self.tally.not_utf8_in_words,
                 "they have no score",
                 "convert the input to UTF-8, or use " + keyword("encoding_errors", "replace"),
             )

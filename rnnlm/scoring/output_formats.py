@@ -116,10 +116,11 @@ class Tally:
     )
 
     @property
-    def encoding(self) -> str:
-        """The encoding of sentences that are not UTF-8, in words."""
+    def not_utf8_in_words(self) -> str:
+        """The lines that are not UTF-8 and their encoding, in words."""
         fits = legacy_encoding(self.sample)
-        return f"not UTF-8, but probably {fits}" if fits else "not UTF-8"
+        lines = plural(self.not_utf8, "line is", "lines are")
+        return f"{lines} not UTF-8" + (f", but probably {fits}" if fits else "")
 
     def observe(self, chunk: ModelsChunk) -> None:
         """Count the sentences of a chunk."""

@@ -101,11 +101,10 @@ class RowLayout:
             )
         start = 0
         for place, word in enumerate(words):
-            row = {"id": score.id, **{name: score.columns[name][place] for name in self.carried}}
+            carried = {name: score.columns[name][place] for name in self.carried}
             cells = cells_at.get(start, dict.fromkeys(self.own)) | {"word": word}
-            is_joined = start not in cells_at
-            why = "the model reads it as one word with another row" if is_joined else None
-            yield {**row, **cells, "reason": score.reason or why}
+            why = None if start in cells_at else "the model reads it as one word with another row"
+            yield {"id": score.id, **carried, **cells, "reason": score.reason or why}
             start += len(word) + 1
 
     def _own(self, score: SentenceScore) -> Iterator[Row]:

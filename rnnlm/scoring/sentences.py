@@ -393,8 +393,10 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
 
 
 def _dataset(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
-    named = settings.id_column or settings.given_column or settings.keep
-    if named or settings.region_columns or settings.sentence_columns:
+    if (
+        settings.id_column or settings.given_column or settings.keep or settings.region_columns
+        or settings.sentence_columns
+    ):  # fmt: skip
         raise UsageError(
             "only tables have columns besides the text", f"{source} is a data set", "name its files"
         )

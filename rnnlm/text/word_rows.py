@@ -9,7 +9,7 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rnnlm.errors import TextError, keyword, notice, shown
@@ -64,7 +64,7 @@ def sentences_of(
     named = [column_named(name, table.names, table.where) for name in sentence_columns]
     numbering = [name for name in named if _share_rising(table.sample, name) > 0.5]
     keys = [name for name in named if name not in numbering]
-    number = numbering[0] if numbering else _unnamed_number(table, column, keys)
+    number = numbering[0] if numbering else _unnamed_number(table, keys)
 
     sentences = repeated = 0
     words_of: dict[tuple[str, ...], int] = {}  # their hash, by the columns
@@ -139,11 +139,12 @@ def _readings(column: str, run: list[tables.Row]) -> Iterator[list[tables.Row]]:
             "the rows of several subjects are mixed",
             "sort the rows by subject, sentence and word",
         )
-    length = len(run)
-    for shorter in range(LEAST_NUMBERED, len(run) // 2 + 1):
-        if len(run) % shorter == 0 and words == words[:shorter] * (len(run) // shorter):
-            length = shorter
-            break
+    lengths = [
+        length
+        for length in range(LEAST_NUMBERED, len(run) // 2 + 1)
+        if len(run) % length == 0 and words == words[:length] * (len(run) // length)
+    ]
+    length = min(lengths, default=len(run))
     for start in range(0, len(run), length):
         yield run[start : start + length]
 
@@ -176,26 +177,25 @@ def _number(row: tables.Row, column: str | None) -> float:
         return math.nan
 
 
-def _share_rising(sample: Sequence[tables.Row], column: str) -> float:
-    """Return the share of neighbouring rows between which a column rises by one."""
-    numbers = [_number(row, column) for row in sample]
-    rising = [after == before + 1 for before, after in itertools.pairwise(numbers)]
-    return sum(rising) / max(LEAST_NUMBERED, len(rising))
-
-
-def _unnamed_number(table: InputTable, column: str, keys: Sequence[str]) -> str | None:
+def _unnamed_number(table: InputTable, keys: Sequence[str]) -> str | None:
     """Return the column that numbers the words of sentences, by its content: it begins with the
     same number in each, and rises by one. Of several, the one that does so in most rows."""
-    rows = table.sample
-    begins = [_key(row, keys) != _key(after, keys) for row, after in itertools.pairwise(rows)]
-    fits = {}
-    for name in table.names:
-        numbers = [_number(row, name) for row in rows]
-        pairs = zip(numbers, numbers[1:], begins, strict=False)
-        right = [after == (numbers[0] if is_new else before + 1) for before, after, is_new in pairs]
-        fits[name] = sum(right) / max(LEAST_NUMBERED, len(right))
+    pairs = itertools.pairwise(table.sample)
+    begins = [_key(row, keys) != _key(after, keys) for row, after in pairs]
+    fits = {name: _share_rising(table.sample, name, begins) for name in table.names}
     best = max(fits, key=fits.__getitem__)
     return best if fits[best] > 0.5 else None
+
+
+def _share_rising(
+    sample: Sequence[tables.Row], column: str, begins: Iterable[bool] = itertools.repeat(False)
+) -> float:
+    """Return the share of neighbouring rows between which a column rises by one, or has the number
+    of the first row, where a sentence begins."""
+    numbers = [_number(row, column) for row in sample]
+    pairs = zip(numbers, numbers[1:], begins, strict=False)
+    right = [after == (numbers[0] if is_new else before + 1) for before, after, is_new in pairs]
+    return sum(right) / max(LEAST_NUMBERED, len(right))
 
 
 def tell_of_word_rows(table: InputTable, column: str) -> None:

@@ -365,17 +365,8 @@ def test_killed_run_resumes_to_the_same_file(
     rows = enumerate((corpus_lines * 30)[:3_000])  # twelve chunks
     lines = (json.dumps({"text": line, "item": number}) + "\n" for number, line in rows)
     (here / "text.jsonl").write_text("".join(lines))
-    command = [
-        "score",
-        "-m",
-        models.unigram,
-        "--input",
-        "text.jsonl",
-        "--column",
-        "text",
-        *options,
-        "--output",
-    ]
+    command = ["score", "-m", models.unigram, *"--input text.jsonl --column text".split()]
+    command += [*options, "--output"]
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 250)
     whole = rnnlm(*command, f"whole-{name}")
     assert whole.code == 0 and whole.out == ""
