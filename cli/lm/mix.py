@@ -20,7 +20,7 @@ from ..options import (
     refuse_if,
 )
 from ..setting_options import list_of, options_of
-from ..text_options import column_option, text_flags
+from ..text_options import column_options, text_flags
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.perplexity import TextEvaluation
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
                       "folders."),
     overwrite_option("Replace the model in DIR, or FILE."),
 )  # fmt: skip
-@section("Text", context_option, column_option)
+@section("Text", context_option, column_options)
 @section("Output", json_option)
 def command(
     models: tuple[str, ...],

@@ -16,7 +16,7 @@ from ..options import (
     output_option,
     overwrite_option,
 )
-from ..text_options import column_option, text_flags
+from ..text_options import column_options, text_flags
 
 if TYPE_CHECKING:
     from rnnlm.training.derived.pruning import ModelSize
@@ -59,7 +59,7 @@ def _amount(text: str) -> int:
         metavar="TEXT",
         help="Measure the perplexity on TEXT before and after; may be repeated.",
     ),
-    column_option,
+    column_options,
 )
 @section("Output", json_option)
 def command(

@@ -13,7 +13,7 @@ from .. import options, terminal
 from ..help_sections import Command, section
 from ..options import refuse_given, refuse_if
 from ..setting_options import options_of
-from ..text_options import column_option, encoding_option, special_symbols_option, unwrap_option
+from ..text_options import column_options, encoding_option, special_symbols_option, unwrap_option
 from .minimal_pairs import pairs_options, show_pairs, take_request
 
 _SUFFIXES = {
@@ -29,7 +29,7 @@ input_options = section(
     click.option("--input", "inputs", multiple=True, metavar="FILE",
                  help="Text file (one sentence per line) or table (see --column), compressed or "
                       "not; - is standard input. May be repeated."),
-    column_option,
+    column_options,
     unwrap_option,
     encoding_option,
     options_of(SentenceSettings, "region_mark", declared=["--regions"]),
@@ -82,7 +82,7 @@ output_options = section(
 # Options that say which sentences of the input are read, and how
 _ABOUT_INPUT = (
     "column", "targets", "target_column", "id_column", "given_column", "keep", "region_columns",
-    "unwrap",
+    "sentence_columns", "unwrap",
 )  # fmt: skip
 
 
@@ -247,7 +247,16 @@ def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, Senten
 
     # A table has rows of one kind.
     scoring = options.settings_of(ScoringSettings, given)
-    scoring = replace(scoring, unscorable="null", with_regions=reading.has_regions)
+    refuse_if(
+        scoring.tokens and reading.sentence_columns,
+        "with --sentence-columns, each word has a row: leave --tokens out.",
+    )
+    scoring = replace(
+        scoring,
+        unscorable="null",
+        words=scoring.words or bool(reading.sentence_columns),
+        with_regions=reading.has_regions,
+    )
     refuse_if(
         form in ("tsv", "csv", "parquet") and scoring.tokens and scoring.needs_words,
         "one table cannot hold both tokens and words or regions: choose one, or use -o FILE.jsonl.",

@@ -167,6 +167,11 @@ class _About:
             by = f" by {name}" if len(self.signatures) > 1 else ""
             lines_have = terminal.plural(lines, f"line{now} has", f"lines{now} have")
             terminal.say(f"note: {lines_have} no score{by}; the reason is given for each")
+        if 0 < self.tally.not_utf8 <= FEW_LINES:
+            terminal.say(
+                f"note: {self.tally.not_utf8_in_words}: convert the input to UTF-8, or read U+FFFD "
+                "in place of their bytes with --encoding-errors replace"
+            )
         terminal.say_signatures(self.signatures)
         # Blank lines always have a score: they do not show that the file is a text.
         has_none = self.tally.first_reason is not None and not self.tally.with_words
@@ -178,7 +183,7 @@ class _About:
             )
         if self.tally.not_utf8 > FEW_LINES:
             raise TextError(
-                f"{plural(self.tally.not_utf8, 'line is', 'lines are')} not UTF-8",
+                self.tally.not_utf8_in_words,
                 "they have no score",
                 "convert the input to UTF-8, or use " + keyword("encoding_errors", "replace"),
             )
@@ -211,7 +216,8 @@ def show_table(
     for model in models:
         for by_model in _ranked(scores, model) if ranked else scores:
             score = by_model[model]
-            cells = {name: cell_text(score.columns.get(name)) for name in layout.carried}
+            columns = score.shared_columns
+            cells = {name: cell_text(columns.get(name)) for name in layout.carried}
             rows.append({"model": model} | cells | _cells(score))
 
     # Columns of the input come first, unless the table has one of that name; reasons for missing

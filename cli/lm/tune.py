@@ -7,7 +7,7 @@ import click
 
 from .. import options, terminal
 from ..help_sections import Command, section
-from ..text_options import column_option, text_flags
+from ..text_options import column_options, text_flags
 
 
 @click.command(cls=Command)
@@ -28,7 +28,7 @@ from ..text_options import column_option, text_flags
     click.option("--tokens", type=int, metavar="N",
                  help="Number of tokens of --on to read.  [default: dynamic 10000, cache 100000, "
                       "unigram 1000000]"),
-    column_option,
+    column_options,
 )  # fmt: skip
 @section(
     "Output",

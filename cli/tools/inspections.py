@@ -27,7 +27,7 @@ from ..options import (
 )
 from ..setting_options import IntRange, list_of, options_of
 from ..task_settings import LabelledSettings
-from ..text_options import column_option, encoding_option, text_flags
+from ..text_options import column_options, encoding_option, text_flags
 
 if TYPE_CHECKING:
     from rnnlm.tools.inspection.common import Inspection
@@ -271,7 +271,7 @@ def find_gates(sentence: str, units: tuple[int, ...] | None, **given: Any) -> "I
 @inspection_command(
     "units",
     "one model",
-    section("Text", texts_option("text"), column_option),
+    section("Text", texts_option("text"), column_options),
     section(
         "Units",
         click.option(
@@ -312,7 +312,7 @@ def find_units(text: tuple[str, ...], **given: Any) -> "Inspection":
 @inspection_command(
     "memory",
     "models",
-    section("Text", texts_option("text"), options.context_option, column_option),
+    section("Text", texts_option("text"), options.context_option, column_options),
     section(
         "Measuring",
         number_option("--positions", default=2000, help="Number of tokens to predict.", least=2),

@@ -15,7 +15,7 @@ from ..help_sections import Command, section
 from ..options import STANDARD_OUTPUT, output_option, overwrite_option, settings_of, without_none
 from ..setting_options import options_of
 from ..text_options import (
-    column_option,
+    column_options,
     encoding_option,
     split_punctuation_option,
     text_flags,
@@ -40,7 +40,7 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
     split_punctuation_option,
     options_of(TokenizerSettings, "remove_punctuation"),
 )
-@section("Text", column_option, unwrap_option, encoding_option)
+@section("Text", column_options, unwrap_option, encoding_option)
 @section(
     "Output",
     output_option(

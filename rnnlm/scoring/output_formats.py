@@ -5,6 +5,7 @@ A table has a line for each sentence, or with surprisals a line for each of its 
 regions. A number that is missing is an empty cell, and the last column says why.
 """
 
+import contextlib
 import csv
 import io
 from collections import Counter
@@ -20,6 +21,8 @@ from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.several_models import ModelsChunk
 from rnnlm.storage.files import tables
+from rnnlm.storage.files.first_bytes import legacy_encoding
+from rnnlm.storage.files.reading import SAMPLE_BYTES
 from rnnlm.storage.files.tables import cell_text
 
 Scores = Mapping[str, SentenceScore]  # of one sentence, by model
@@ -44,8 +47,10 @@ class TextForm:
             lines = []
             for model, score in scores.items():
                 of_model = {"model": model} if self.layout.with_model else {}
-                of_score = record(score, self.settings, self.layout.with_probability)
-                lines.append(tables.json_text(of_model | of_score) + "\n")
+                records = [record(score, self.settings, self.layout.with_probability)]
+                if score.by_word:
+                    records = list(map(tables.in_json, self.layout.rows({model: score})))
+                lines += [tables.json_text(of_model | of_score) + "\n" for of_score in records]
             return "".join(lines)
         return self._lines(row.values() for row in self.layout.rows(scores))
 
@@ -106,13 +111,26 @@ class Tally:
     with_words: int = 0  # they can be read
     not_utf8: int = 0
     first_reason: str | None = None  # why the first unreadable sentence cannot be read
+    # Of the sentences that are not UTF-8, by which their encoding is recognised
+    sample: bytes = b""
+
+    @property
+    def not_utf8_in_words(self) -> str:
+        """The lines that are not UTF-8 and their encoding, in words."""
+        fits = legacy_encoding(self.sample)
+        lines = plural(self.not_utf8, "line is", "lines are")
+        return f"{lines} not UTF-8" + (f", but probably {fits}" if fits else "")
 
     def observe(self, chunk: ModelsChunk) -> None:
         """Count the sentences of a chunk."""
         for sentence, scores in zip(chunk.sentences, chunk, strict=False):  # or it was skipped
             self.with_words += any(score.is_read and score.words for score in scores.values())
             has_reason = any(score.reason for score in scores.values())
-            self.not_utf8 += has_reason and not is_utf8(sentence)
+            if has_reason and not is_utf8(sentence):
+                self.not_utf8 += 1
+                texts = f"{sentence.given} {sentence.source or ''} {sentence.text}\n"
+                with contextlib.suppress(UnicodeEncodeError):  # half a character, from JSON
+                    self.sample += texts.encode("utf-8", "surrogateescape")[:SAMPLE_BYTES]
             for name, score in scores.items():
                 if score.logprob_nats is None:
                     self.without_score[name] += 1

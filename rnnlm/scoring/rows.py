@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from rnnlm import tabular
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, keyword
 from rnnlm.scoring.sentence_scores import SentenceScore, TokenScore
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.word_scores import RegionScore, WordScore
@@ -79,9 +79,33 @@ class RowLayout:
     def _rows(self, score: SentenceScore) -> Iterator[Row]:
         """Yield the rows of one score; one with empty cells where it has no token, word or
         region."""
-        carried = {name: score.columns.get(name) for name in self.carried}
+        if score.by_word and self.by == "word":
+            yield from self._rows_of_words(score)
+            return
+        columns = score.shared_columns
+        carried = {name: columns.get(name) for name in self.carried}
         for cells in list(self._own(score)) or [dict.fromkeys(self.own)]:
             yield {"id": score.id, **carried, **cells, "reason": score.reason}
+
+    def _rows_of_words(self, score: SentenceScore) -> Iterator[Row]:
+        """Yield a row for each row of a table with a row a word; the end of the sentence has
+        none."""
+        cells_at = {cells["start"]: cells for cells in self._words(score)}
+        words = score.text.split(" ")
+        rows = len(next(iter(score.columns.values()), words))
+        if len(cells_at) > len(words) + 1 or len(words) != rows:
+            raise UsageError(
+                f"the words of sentence {score.id} are not the rows of its table",
+                f"{len(words)} words, {rows} rows",
+                "leave " + keyword("split") + " and " + keyword("special_symbols") + " out",
+            )
+        start = 0
+        for place, word in enumerate(words):
+            carried = {name: score.columns[name][place] for name in self.carried}
+            cells = cells_at.get(start, dict.fromkeys(self.own)) | {"word": word}
+            why = None if start in cells_at else "the model reads it as one word with another row"
+            yield {"id": score.id, **carried, **cells, "reason": score.reason or why}
+            start += len(word) + 1
 
     def _own(self, score: SentenceScore) -> Iterator[Row]:
         if self.by == "sentence":

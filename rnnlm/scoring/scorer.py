@@ -325,7 +325,7 @@ class SentenceScorer:
     ) -> list[SentenceScore]:
         """Return the scores in the order of the sentences, without numbers for those that cannot be
         read."""
-        records = self._read(readable).records() if readable else iter(())
+        records = self._records(readable) if readable else iter(())
         scores = []
         for sentence, reason in zip(checked, reasons, strict=True):
             if reason is None:
@@ -344,9 +344,24 @@ class SentenceScorer:
                         reason=reason,
                         columns=sentence.columns,
                         source=sentence.source,
+                        by_word=sentence.by_word,
                     )
                 )
         return scores
+
+    def _records(self, readable: list[Sentence]) -> Iterator[SentenceScore]:
+        """Return the scores of sentences. A sentence that several subjects read, in a table with a
+        row a word, is scored once, unless all are one stream."""
+        if self.state is not None or not all(sentence.by_word for sentence in readable):
+            return self._read(readable).records()
+        keys = [(sentence.given, sentence.text) for sentence in readable]
+        unique = dict(zip(keys, readable, strict=True))
+        scores = self._read(list(unique.values())).records()
+        score_of = dict(zip(unique, scores, strict=True))
+        return (
+            replace(score_of[key], id=sentence.id, columns=sentence.columns)
+            for key, sentence in zip(keys, readable, strict=True)
+        )
 
     def _read(self, sentences: list[Sentence]) -> ReadSentences:
         """Read the sentences, and find their words among the tokens."""
@@ -569,7 +584,8 @@ def check(
             if not nulls:
                 raise
             text = without_halves(sentence.text)
-            checked.append(Sentence(text, sentence.id, columns=sentence.columns))
+            unread = Sentence(text, sentence.id, columns=sentence.columns, by_word=sentence.by_word)
+            checked.append(unread)
             reasons.append(error.what.removeprefix(f"{where}: "))
     return checked, reasons
 

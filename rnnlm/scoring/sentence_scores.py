@@ -67,6 +67,8 @@ class SentenceScore:
         region_scores: Scores of the regions, if requested.
         columns: Columns of its table, by name.
         source: Source text whose target the sentence is.
+        by_word: Whether its table has a row for each word, so that each of its columns is a tuple
+            with a value for each word.
     """
 
     text: str
@@ -83,6 +85,18 @@ class SentenceScore:
     region_scores: tuple[RegionScore, ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
+    by_word: bool = False
+
+    @property
+    def shared_columns(self) -> Mapping[str, Any]:
+        """The columns of its table; of a row for each word, those that are equal in all rows, the
+        others None."""
+        if not self.by_word:
+            return self.columns
+        return {
+            name: values[0] if values.count(values[0]) == len(values) else None
+            for name, values in self.columns.items()
+        }
 
     @property
     def is_read(self) -> bool:
@@ -169,6 +183,7 @@ class ReadSentences:
                 region_scores=regions,
                 columns=sentence.columns,
                 source=sentence.source,
+                by_word=sentence.by_word,
             )
 
     @property

@@ -33,11 +33,13 @@ from rnnlm.text.named_columns import (
     detect_format,
     new_names,
     open_table,
+    tell_of_guess,
     text_column,
     why_no_text,
 )
 from rnnlm.text.pair_columns import SOURCE, columns_of
 from rnnlm.text.sources import warn_of_repeats
+from rnnlm.text.word_rows import sentences_of, tell_of_word_rows, word_column
 
 # ---- Columns of a table of sentences that go with them into the table of their scores, such as an
 # item and its condition.
@@ -140,6 +142,8 @@ class Sentence:
         given: Text before it in the same line, which is not scored.
         reason: Reason why it has no score, if reading found one.
         columns: Other columns of its table, by name.
+        by_word: Whether its table has a row for each word, so that each of its columns is a tuple
+            with a value for each word.
         regions: Regions that make up the text, if any.
         source: Source text whose target is the text; an encoder-decoder reads it. Language models
             score only the text.
@@ -152,6 +156,7 @@ class Sentence:
     columns: Mapping[str, Any] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
     source: str | None = None
+    by_word: bool = False
 
 
 def read_sentences(
@@ -398,7 +403,10 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
 
 
 def _dataset(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
-    if settings.id_column or settings.given_column or settings.keep or settings.region_columns:
+    if (
+        settings.id_column or settings.given_column or settings.keep or settings.region_columns
+        or settings.sentence_columns
+    ):  # fmt: skip
         raise UsageError(
             "only tables have columns besides the text", f"{source} is a data set", "name its files"
         )
@@ -419,14 +427,21 @@ def _table(
     that a later one lacks concern that row alone."""
     named = (
         settings.column, settings.target_column, settings.id_column, settings.given_column,
-        *settings.region_columns, *(settings.keep or ())
+        *settings.region_columns, *(settings.keep or ()), *settings.sentence_columns,
     )  # fmt: skip
     table = open_table(
         source, kind, settings.errors, named, has_languages=settings.are_pairs, unreadable="report"
     )
+    if settings.sentence_columns:
+        yield from _sentences_of_words(table, settings, carried)
+        return
     columns = None
     if table.names:
         columns = _columns_of(table, settings)
+        if len(columns.texts) == 1 and not columns.source:
+            [text] = columns.texts
+            tell_of_guess(source, table.names, text, settings.column or settings.region_columns)
+            tell_of_word_rows(table, text)
         left_out = set(columns.texts)
         if columns.id == ID:
             left_out.add(ID)
@@ -439,6 +454,23 @@ def _table(
         # The first rows have no columns at all: an error says so.
         columns = columns or _columns_of(table, settings)
         yield _sentence(row, columns, settings, carried.of(row))
+
+
+def _sentences_of_words(
+    table: InputTable, settings: SentenceSettings, carried: CarriedColumns
+) -> Iterator[Sentence]:
+    """Yield the sentences of a table with a row a word, with the columns of all its rows."""
+    if not table.sample:
+        return
+    column = word_column(table, settings.column, settings.sentence_columns)
+    tell_of_guess(table.source, table.names, column, settings.column)
+    # The result has the words anyway: they are carried only under a name that it does not have.
+    carried.begin_table(table.source, table.names, {column} & OWN, ())
+    for sentence in sentences_of(table, column, settings.sentence_columns):
+        rows = list(map(carried.of, sentence.rows))
+        columns = {name: tuple(row[name] for row in rows) for name in rows[0]}
+        text = " ".join(sentence.words)
+        yield Sentence(text, given=settings.given, columns=columns, by_word=True)
 
 
 class _Columns(NamedTuple):

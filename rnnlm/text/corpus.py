@@ -179,6 +179,7 @@ class Corpus(BlockText):
         column: str | None = None,
         *,
         columns: Sequence[str] = (),
+        sentence_columns: Sequence[str] = (),
         settings: TextSettings = TextSettings(),
     ) -> "Corpus":
         """Make a text of a data set. It can be used wherever a path can.
@@ -190,13 +191,19 @@ class Corpus(BlockText):
             column: Column of the text. None: the usual one.
             columns: Other columns to keep under their names, such as columns of labels or of a
                 target, for settings like `label_column`.
+            sentence_columns: Of a data set with a row a word, in `column`: the columns that tell
+                sentences apart. The words of each sentence become a line, once if several subjects
+                read it. To score the words and keep their rows, leave this out and set it in
+                :class:`rnnlm.SentenceSettings`.
             settings: How to read lines.
 
         Raises:
             ArgumentTypeError: The argument is not a data set.
             TextError: A column does not exist, or the data set cannot be read.
         """
-        return cls._written(in_memory.write_dataset(dataset, column, columns), settings)
+        return cls._written(
+            in_memory.write_dataset(dataset, column, columns, sentence_columns), settings
+        )
 
     @classmethod
     def _written(cls, path: Path, settings: TextSettings) -> "Corpus":

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from rnnlm.errors import TextError, did_you_mean, given, joined_message, keyword, notice, shown
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.reading import opened, shown_name, text_lines
+from rnnlm.storage.files.reading import names_in_memory, opened, shown_name, text_lines
 from rnnlm.storage.files.tables import USUAL_TEXT
 
 KINDS = {  # by the name of the format in settings
@@ -189,6 +189,18 @@ def tell_of_empty(source: str, empty: int, rows: int, what: str) -> None:
     treatment of these rows."""
     if empty:
         notice(f"{shown_name(source)}: {empty:,} of {rows:,} rows {what}")
+
+
+def tell_of_guess(source: str, names: Sequence[str], column: str, requested: object) -> None:
+    """Send a notice of the column that is read as text, where none was `requested` and a file has
+    others."""
+    if not requested and len(names) > 1 and source not in names_in_memory:
+        others = f"one of {len(names):,} columns"
+        notice(
+            f"{shown_name(source)}: the text is read from column {column!r}, {others}; "
+            + keyword("column")
+            + " names another one"
+        )
 
 
 def text_of(value: object, where: str, column: str) -> str:

@@ -365,7 +365,8 @@ def test_killed_run_resumes_to_the_same_file(
     rows = enumerate((corpus_lines * 30)[:3_000])  # twelve chunks
     lines = (json.dumps({"text": line, "item": number}) + "\n" for number, line in rows)
     (here / "text.jsonl").write_text("".join(lines))
-    command = ["score", "-m", models.unigram, "--input", "text.jsonl", *options, "--output"]
+    command = ["score", "-m", models.unigram, *"--input text.jsonl --column text".split()]
+    command += [*options, "--output"]
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 250)
     whole = rnnlm(*command, f"whole-{name}")
     assert whole.code == 0 and whole.out == ""
@@ -416,3 +417,16 @@ def test_each_line_is_answered_at_once(models, here):
                 assert json.loads(process.stdout.readline())["text"] == line
         process.stdin.close()
         assert process.wait() == 0
+
+
+def test_a_note_names_the_encoding_of_lines_without_a_score(by_counts, here):
+    (here / "s.csv").write_bytes(
+        "text,n\ndas Mädchen,1\nthe man,2\nder Schüler,3\n".encode("cp1252")
+    )
+    shown = by_counts("--input s.csv -o s.jsonl")
+    assert shown.code == 0 and "2 lines have no score; the reason is given for each" in shown.err
+    assert "2 lines are not UTF-8, but probably Windows-1252: convert the input" in shown.err
+    assert "--encoding-errors replace" in shown.err
+    assert "column 'text', one of 2 columns; --column names another one" in shown.err
+    (here / "s.csv").write_bytes(b"text\nthe man\nthe \xff\xfe\x81\n")
+    assert "note: 1 line is not UTF-8: convert" in by_counts("--input s.csv -o b.jsonl").err
