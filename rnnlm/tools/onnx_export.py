@@ -33,6 +33,7 @@ from rnnlm.storage.files.outputs import save_folder
 from rnnlm.storage.files.reading import read_small
 from rnnlm.storage.files.result_file import exported_folder
 from rnnlm.storage.files.resuming import text_signatures
+from rnnlm.storage.files.writing import digest
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE
 from rnnlm.training.card import not_defaults
@@ -81,7 +82,9 @@ def export_onnx(
             hint="add " + keyword("target", "sherpa"),
         )
     _onnx()
-    identity = {"model": loading.identity_of(model), "target": target or "onnxruntime"}
+    # A model that was never saved is known by its weights.
+    known_by = model.fingerprint or digest(map(np.ndarray.tobytes, network.arrays.values()))
+    identity = {"model": known_by, "target": target or "onnxruntime"}
     identity |= text_signatures([] if tokens is None else [str(tokens)], "file of tokens")
     noun = f"model in {index}"
     with exported_folder(folder, noun, index, identity, overwrite) as exported:
