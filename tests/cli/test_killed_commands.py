@@ -1,6 +1,7 @@
 """A command that is killed while it writes is begun again, resumed or found finished by the same
 command, which leaves what an unbroken run does."""
 
+import itertools
 import re
 import shutil
 
@@ -79,10 +80,11 @@ def forked(arguments, folder, point, log, printed):
 @pytest.fixture
 def place(tmp_path, monkeypatch, there):
     """Return a function that makes a working folder, the current one from then on."""
+    numbers = itertools.count()
 
-    def make(name, number):
-        folder = tmp_path / f"{number}"
-        folder.mkdir()
+    def make(name):
+        folder = tmp_path / f"{next(numbers)}" / "work"  # whose name is in its calls
+        folder.mkdir(parents=True)
         monkeypatch.chdir(folder)
         (folder / "text.txt").write_text("\n".join(LINES * 3) + "\n", encoding="utf-8")
         if name == "tune":
@@ -108,7 +110,7 @@ def killed(name, place, there, moments):
     """Kill a command at some of its calls, each time followed by the same command. `moments` are
     chosen from its calls, each before and after. Return how many kills there were."""
     line = COMMANDS[name].format(**there)
-    unbroken = place(name, "unbroken")
+    unbroken = place(name)
     earlier = kept(name, unbroken)
     code, printed, calls = run(line, unbroken)
     assert code == 0, printed
@@ -116,7 +118,7 @@ def killed(name, place, there, moments):
     points = [(moment, call) for call in calls for moment in ("before", "after")]
     kills = 0
     for point in moments(points):
-        folder = place(name, len(list(unbroken.parent.iterdir())))
+        folder = place(name)
         code, printed, _ = run(line, folder, point)
         assert code == -9, (point, printed)
         kills += 1
