@@ -349,7 +349,9 @@ def save(
 
 def _remove_unnamed(folder: Path, prefix: str) -> None:
     """Delete the files of earlier counts, and of writers that were killed."""
-    remove_files(folder, lambda name: _is_data(name) and not name.startswith(prefix))
+    remove_files(
+        folder, lambda name: _is_ours(name) and name != COUNTS and not name.startswith(prefix)
+    )
 
 
 def _write_level(folder: Path, name: str, level: Level) -> Iterator[Piece]:
