@@ -99,7 +99,7 @@ def place(tmp_path, monkeypatch, there):
 def kept(name, folder):
     """Return the files in a folder: those with times in them without their content, and names
     without their random parts and hashes."""
-    timed = () if name.startswith("export") else TIMED
+    timed = ".run" if name.startswith("export") else TIMED
     return {
         HASH.sub("", path): b"" if path.endswith(timed) else content
         for path, content in contents(folder).items()
