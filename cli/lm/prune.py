@@ -90,7 +90,7 @@ def command(
             name, output, PruningLimits(**given), test_text=test_text, overwrite=overwrite
         )
     if as_json:
-        sizes = {"before": _as_json(reduction.before), "after": _as_json(reduction.after)}
+        sizes = {"before": reduction.before.to_dict(), "after": reduction.after.to_dict()}
         terminal.print_json({"output": reduction.folder, "threshold": reduction.threshold, **sizes})
         return
 
@@ -124,7 +124,3 @@ def _cells(size: "ModelSize") -> dict[str, str]:
             cells[name] = "-" if metric is None else metric.shown(4)
         cells["oov_words"] = terminal.amount(size.evaluation.oov_words)
     return cells
-
-
-def _as_json(size: "ModelSize") -> dict[str, Any]:
-    return {**vars(size), "evaluation": size.evaluation.to_dict() if size.evaluation else None}

@@ -110,6 +110,9 @@ def command(
 
     # Label sentence by sentence, and write in the requested form.
     model = loading.model_for("tag", name, device)
+    answers = options.own_results([output], overwrite, model, [] if sentences else [source or "-"])
+    if answers.are_finished:
+        return
     tagger = Tagger(model, nbest, probabilities)
     document = _document(model.codec, sentences, source, output, given)
     tagged = terminal.counting_reasons(
@@ -125,6 +128,7 @@ def command(
             for sentence, labels in tagged
         )
         options.put(lines, output)
+    answers.finish("labels")
 
 
 def _document(

@@ -105,7 +105,8 @@ def command(
     rnnlm translate -m dates "the third of May 2024" --attention-plot a.svg
 
     Each input line produces one output line, in the same order; a line without words produces an
-    empty one. With --nbest or --num, outputs are rows of a table.
+    empty one. With --nbest or --num, outputs are rows of a table. If the file of -o is finished,
+    the same command says so and does nothing.
 
     --json prints all outputs of each source with their log-probabilities, as rnnlm rescore reads
     them.
@@ -124,6 +125,11 @@ def command(
     from rnnlm.tasks.seq2seq.decoding import Translator
 
     model = loading.model_for("translate", name, device)
+    files = options.own_results(
+        [output, plot] if output else [], overwrite, model, [] if lines else [source or "-"]
+    )
+    if files.are_finished:
+        return
     translator = Translator(model, settings, sampling, given["num"] or 1)
     read = _of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)
     kept: list[TranslatedLine] = []
@@ -140,6 +146,7 @@ def command(
         options.put(as_rows(translated, is_drawn), output)
     if plot:
         _draw(translator, kept, plot)
+    files.finish("translations")
 
 
 def _check_search(given: dict[str, Any]) -> bool:
@@ -165,7 +172,7 @@ def _check_outputs(
         outputs.check_apart([plot, output] if output else [plot], [source] if source else [])
     # Without -o, --overwrite is for the plot.
     options.check_output(output, overwrite and not (plot and output is None), source)
-    options.check_plot(plot, overwrite and plot is not None)
+    options.check_plot(plot, overwrite and plot is not None, output)
 
 
 def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:

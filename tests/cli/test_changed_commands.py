@@ -312,6 +312,7 @@ COMMANDS = {
     "count, added up": "count a b -o OUT", "embed": "embed -m {lstm} --input text.txt -o OUT.npy",
     "embed words": "embed -m {lstm} --input text.txt --words -o OUT.npy",
     "filter": "filter text.txt -m {unigram} --max-perplexity 900 -o OUT",
+    "mix": "mix {unigram} {unigram} --on text.txt -o OUT",
     "prepare": "prepare text.txt -o OUT --workers 1",
     "rescore": "rescore -m {unigram} --tune list.tsv -o OUT.txt --nbest-output OUT.tsv",
     "score": "score -m {unigram} --input text.txt -o OUT.tsv",

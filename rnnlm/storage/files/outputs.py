@@ -11,7 +11,6 @@ from pathlib import Path
 from rnnlm.errors import OutputError, UsageError, keyword
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.compression import compressed
-from rnnlm.storage.files.folder import check_place
 from rnnlm.storage.files.writing import (
     STANDARD_OUTPUT,
     put_in_place,
@@ -98,33 +97,11 @@ def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
         replace_file(path, compressed(pieces, path.suffix))
 
 
-@contextlib.contextmanager
-def owned_folder(folder: Path, noun: str, index: str, overwrite: bool) -> Iterator[None]:
-    """Own a folder of files in this context, and make sure that it may be written, before time
-    goes into it.
-
-    noun: its content, such as "ONNX model". index: the file that every such folder has.
-    """
-    _check_folder(folder, noun, index, overwrite)
-    with lock.held(folder, "exporting"):
-        _check_folder(folder, noun, index, overwrite)
-        yield
-
-
-def _check_folder(folder: Path, noun: str, index: str, overwrite: bool) -> None:
-    check_place(folder, noun, lambda names: [] if index in names else names)
-    if os.path.lexists(folder / index) and not overwrite:
-        raise OutputError(
-            f"{folder} already exists",
-            hint="choose another folder, or replace its files with " + keyword("overwrite", True),
-        )
-
-
 def save_folder(folder: Path, files: Mapping[str, Iterable[bytes | memoryview]]) -> None:
     """Write files, by name, into an owned folder. They get their names once all of them are
-    complete, the first one last: an error of writing leaves the earlier files."""
+    complete: an error of writing leaves the earlier files. The first one is the index, without
+    which the folder cannot be read: it goes before the others are renamed, and comes last."""
     with writing(folder):
-        # Write all files under new names, then rename them, the first file last.
         new: dict[Path, Path] = {}
         try:
             for name, pieces in files.items():
@@ -132,6 +109,7 @@ def save_folder(folder: Path, files: Mapping[str, Iterable[bytes | memoryview]])
                 with unfinished(folder / name) as stream:
                     stream.writelines(pieces)
                 new[folder / name] = Path(stream.name)
+            next(iter(new)).unlink(missing_ok=True)
             while new:
                 path, complete = new.popitem()
                 put_in_place(complete, path)

@@ -66,7 +66,15 @@ from rnnlm.text.prepared.tokenizer_sample import (
     sampling_method,
     start_of,
 )
-from rnnlm.text.prepared.writer import add_shard, begin, begun, finish, foreign, found
+from rnnlm.text.prepared.writer import (
+    add_shard,
+    begin,
+    begun,
+    finish,
+    foreign,
+    found,
+    remove_unnamed,
+)
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit, VocabularyCheck, accept_any_size
@@ -390,6 +398,7 @@ def _run(job: PreparationJob) -> Iterator[Event]:
         step = next_step(request.output, found(request.output), job.identity, request.overwrite)
         if step is NextStep.FINISHED:
             index = read_index(request.output)
+            remove_unnamed(request.output, index)
             # In bounded memory, this is a step of other work.
             if job.bounds is None:
                 tell_finished(request.output, plural(index.counts.tokens, "token"))
