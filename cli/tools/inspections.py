@@ -467,9 +467,9 @@ def find_similarity(lines: tuple[str, ...], ratings: str | None, **given: Any) -
     The table shows cosines of three vectors of a line: the counts of its words (one-hot), the sum
     of its word vectors at length 1, and the state of a network that has read it; - if a line has no
     known words, or only unknown words differ. --ratings shows Spearman's correlation of people's
-    ratings with cosines of word vectors: FILE has two words and a number on each line, such as MEN,
-    SimLex-999 and WordSim-353. Pairs with a word that has no vector are left out. The interval is a
-    bootstrap over pairs, 95 %.
+    ratings with cosines of word vectors: FILE is a table with two words and a number in each row,
+    such as MEN, SimLex-999 and WordSim-353; the answer names the columns. Pairs with a word that
+    has no vector are left out. The interval is a bootstrap over pairs, 95 %.
     """
     from rnnlm.tools.inspection.similarity import inspect_similarity
 

@@ -174,6 +174,7 @@ def is_gap(value: object) -> bool:
 
 
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
+BLANKS = "blanks"  # between cells; no name of a file says so
 SUFFIXES = {
     ".jsonl": JSON_LINES,
     ".ndjson": JSON_LINES,
@@ -269,7 +270,7 @@ def rows(
     "replace" or Python's "surrogateescape"; None: "strict", if no other can be requested.
     unreadable: with "report", a line that is not JSON becomes a row with its `reason`. columns:
     requested columns: the delimiter of CSV is the one whose header has them, else the most columns.
-    has_header: says of the first row of CSV and TSV, and of some that follow, whether it is a
+    has_header: says of the first row of CSV, TSV and BLANKS, and of some that follow, whether it is a
     header; None: it is. Without one, columns are called "1", "2" and so on.
     """
     kind = kind or kind_of(source)
@@ -284,6 +285,9 @@ def rows(
             yield from _named(source, _csv(source, lines, columns), has_header)
         elif kind == TSV:
             yield from _named(source, tsv_rows(lines), has_header)
+        elif kind == BLANKS:
+            cells = ((number, line.split()) for number, line in enumerate(lines, start=1))
+            yield from _named(source, filter(lambda row: row[1], cells), has_header)
         elif kind == JSON_LINES:
             yield from _json(source, lines, unreadable == "report", errors)
         else:
