@@ -270,8 +270,8 @@ def rows(
     "replace" or Python's "surrogateescape"; None: "strict", if no other can be requested.
     unreadable: with "report", a line that is not JSON becomes a row with its `reason`. columns:
     requested columns: the delimiter of CSV is the one whose header has them, else the most columns.
-    has_header: says of the first row of CSV, TSV and BLANKS, and of some that follow, whether it is a
-    header; None: it is. Without one, columns are called "1", "2" and so on.
+    has_header: says of the first row of CSV, TSV and BLANKS, and of some that follow, whether it is
+    a header; None: it is. Without one, columns are called "1", "2" and so on.
     """
     kind = kind or kind_of(source)
     if kind == PARQUET:

@@ -104,8 +104,8 @@ READ = [("w1", "w2", 8.5), ("w3", "w4", 8), ("new york", "w5", 1)]
     ("numbered.tsv", "2\tw1\tw2\t8.5\n1\tw3\tw4\t8\n9\tnew york\tw5\t1\n", ("2", "3", "4")),
     ("relations.txt", "t\tw1\tw2\t8.5\ni\tw3\tw4\t8\ni\tnew york\tw5\t1\n", ("2", "3", "4")),
     ("semicolons.txt", "w1; w2; 8,5\nw3; w4; 8\nnew york; w5; 1\n", ("1", "2", "3")),
-    ("lines.txt", '{"a": "w1", "b": "w2", "s": 8.5}\n{"a": "w3", "b": "w4", "s": 8}\n'
-        '{"a": "new york", "b": "w5", "s": 1}\n', ("a", "b", "s")),
+    ("lines.txt", """{"a": "w1", "b": "w2", "s": 8.5}\n{"a": "w3", "b": "w4", "s": 8}
+        {"a": "new york", "b": "w5", "s": 1}""", ("a", "b", "s")),
     ("quoted.csv", 'score,word1,word2\n"8,5",w1,w2\n8,w3,w4\n1,new york,w5\n',
         ("word1", "word2", "score")),
 ])  # fmt: skip
