@@ -268,6 +268,7 @@ USUAL_WORDS = ("words", "tokens", "word", "token")  # of texts that are split in
 USUAL_LABELS = {  # by the unit that has labels
     "word": (
         "labels", "tags", "slots", "upos", "ner_tags", "pos_tags", "label", "tag", "ner", "pos",
+        "sounds",
     ),
     "text": (
         "label", "labels", "class", "intent", "sentiment", "category", "polarity", "topic", "tag",

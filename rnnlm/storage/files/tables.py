@@ -91,6 +91,25 @@ def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple
         number += taken
 
 
+# A word of a pronouncing dictionary such as CMUdict, two blanks, and its sounds; or a comment.
+_PRONOUNCED = re.compile(r";;;.*|\S+ {2,}\S+(?: \S+)*\s*")
+PRONOUNCED = ["word", "sounds"]  # its columns
+_VARIANT = re.compile(r"\(\d+\)$")  # behind a word that has another pronunciation, too
+
+
+def are_pronounced(lines: Sequence[str]) -> bool:
+    """Return whether most of the first lines of a file are of a pronouncing dictionary."""
+    return sum(bool(_PRONOUNCED.fullmatch(line)) for line in lines) > len(lines) / 2
+
+
+def _pronounced_row(line: str) -> str:
+    """Return a line of a pronouncing dictionary as TSV, a comment as an empty line."""
+    if line.startswith(";;;") or not line.strip():
+        return "\n"
+    word, *sounds = line.split()
+    return f"{_VARIANT.sub('', word)}\t{' '.join(sounds)}\n"
+
+
 class _Lines:
     """Lines that can be given back, to be read again."""
 
@@ -284,7 +303,13 @@ def rows(
         if kind == CSV:
             yield from _named(source, _csv(source, lines, columns), has_header)
         elif kind == TSV:
-            yield from _named(source, tsv_rows(lines), has_header)
+            start = list(itertools.islice(lines, 1))
+            lines = itertools.chain(start, lines)
+            if kind_of(source) is None and are_pronounced([line.strip("\r\n") for line in start]):
+                table = tsv_rows(map(_pronounced_row, lines), len(PRONOUNCED))
+                yield from _named(source, itertools.chain([(0, PRONOUNCED)], table), None)
+            else:
+                yield from _named(source, tsv_rows(lines), has_header)
         elif kind == BLANKS:
             cells = ((number, line.split()) for number, line in enumerate(lines, start=1))
             yield from _named(source, filter(lambda row: row[1], cells), has_header)

@@ -165,13 +165,13 @@ def inspect_similarity(
         model = load_model_for("similarity", model, "cpu").model
     known = vectors_of("similarity", model, which)
     if ratings is not None:
-        read_pairs = read_ratings(corpora.list_named(ratings))
+        rated_pairs, columns = read_ratings(corpora.list_named(ratings))
         pairs = tuple(
             _compared(known, _Line(first, [first]), _Line(second, [second]), rating)
-            for first, second, rating in read_pairs.pairs
+            for first, second, rating in rated_pairs
         )
         correlation = _correlation(pairs, str(ratings))
-        return Similarity(described(known), pairs, *correlation, columns=read_pairs.columns)
+        return Similarity(described(known), pairs, *correlation, columns=columns)
 
     # A network splits lines into its words, and its state has read a line as a whole.
     lines = list(map(checked_sentence, several(lines, "lines")))
@@ -213,16 +213,12 @@ def _read_lines(model: Model, lines: list[str]) -> list[_Line]:
     return read
 
 
-@dataclass(frozen=True)
-class Ratings:
-    """Pairs of words with people's ratings, and the names of the columns that hold them."""
-
-    pairs: Sequence[tuple[str, str, float]]
-    columns: tuple[str, ...]
+RatedPair = tuple[str, str, float]
 
 
-def read_ratings(source: str | Path) -> Ratings:
+def read_ratings(source: str | Path) -> tuple[list[RatedPair], tuple[str, ...]]:
     """Read pairs of words that people rated from a table, or from lines with blanks between cells.
+    Return them and the names of their columns.
 
     The rating is the first column of numbers behind two columns of words.
     """
@@ -252,7 +248,7 @@ def read_ratings(source: str | Path) -> Ratings:
                 "for instance: sun sunlight 50",
             )
         pairs.append((first, second, number))
-    return Ratings(pairs, columns)
+    return pairs, columns
 
 
 LONGEST_RATED = 3  # words in a cell; longer ones are sentences in which the words occur

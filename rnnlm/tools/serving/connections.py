@@ -18,6 +18,13 @@ from rnnlm.tools.serving.refusals import RETRY_SECONDS, Refusal, error_record
 
 log = logging.getLogger("rnnlm.tools.serving.access")
 
+_OVERLOADED = Refusal(503, "the server is overloaded", "it has as many connections as it takes")
+_BODY = schemas.encode(error_record(_OVERLOADED))
+# The answer to a connection beyond the limit, which is sent before its request is read.
+ANSWER = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncache-control: no-store\r\n"
+ANSWER += b"content-type: application/json\r\ncontent-length: %d\r\n" % len(_BODY)
+ANSWER += b"retry-after: %d\r\n\r\n" % RETRY_SECONDS + _BODY
+
 
 class LimitedListener(socket.socket):
     """A listening socket that answers connections beyond a limit with 503, and closes them.
@@ -48,30 +55,16 @@ class LimitedListener(socket.socket):
 
         # A request that reaches a closed connection may destroy the answer before it is read, so
         # close it later while there are files for it.
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
-        log.info("%s %s - - 503 0.0 ms", stamp, address[0])
+        log.info("%s %s - - 503 0.0 ms", time.strftime("%Y-%m-%dT%H:%M:%S"), address[0])
         connection.setblocking(False)
         with contextlib.suppress(OSError):
-            connection.send(_overloaded())
+            connection.send(ANSWER)
             connection.shutdown(socket.SHUT_WR)
         if beyond < spare // 2:
             asyncio.get_running_loop().call_later(RETRY_SECONDS, connection.close)
         else:
             connection.close()
         raise BlockingIOError  # let others have their turn before the next one
-
-
-def _overloaded() -> bytes:
-    """Return the answer to a connection beyond the limit, with its head."""
-    why = "it has as many connections as it takes"
-    refusal = Refusal(503, "the server is overloaded", why, retry_after=RETRY_SECONDS)
-    body = schemas.encode(error_record(refusal))
-    head = (
-        "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncache-control: no-store\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        f"retry-after: {RETRY_SECONDS}\r\n\r\n"
-    )
-    return head.encode() + body
 
 
 def limited_protocol(settings: limits.ServingSettings) -> type[H11Protocol]:

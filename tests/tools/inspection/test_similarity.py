@@ -111,8 +111,7 @@ READ = [("w1", "w2", 8.5), ("w3", "w4", 8), ("new york", "w5", 1)]
 ])  # fmt: skip
 def test_ratings_are_read_as_the_tables_that_people_have(tmp_path, name, text, columns):
     (tmp_path / name).write_text(text, encoding="utf-8")
-    ratings = read_ratings(tmp_path / name)
-    assert (ratings.pairs, ratings.columns) == (READ, columns)
+    assert read_ratings(tmp_path / name) == (READ, columns)
     known = WordVectors((*WORDS, "new", "york"), np.eye(32, dtype=np.float32) + 1)
     with pytest.raises(TextError, match="2 of 3 pairs have vectors"):
         inspect_similarity(known, ratings=tmp_path / name)
@@ -124,7 +123,7 @@ def test_ratings_are_read_as_the_tables_that_people_have(tmp_path, name, text, c
 
 
 def test_bundled_ratings_are_of_words_of_the_corpus_that_the_shipped_model_ranks():
-    pairs = read_ratings(corpora.list_named("ratings")).pairs
+    pairs = read_ratings(corpora.list_named("ratings"))[0]
     assert len({frozenset(pair[:2]) for pair in pairs}) == len(pairs) >= 200
     assert {0 < rating < 10 for *_, rating in pairs} == {True}
     found = inspect_similarity("demo", ratings="ratings")
