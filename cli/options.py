@@ -294,10 +294,16 @@ def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> "Text":
     return text
 
 
-def lines_of(source: str) -> list[str]:
-    """Return the lines of a text that are not blank, all at once."""
-    blocks = corpus_of((source,), {}).blocks()
-    return list(itertools.chain.from_iterable(block.lines for block in blocks))
+def typed_or_arriving(texts: tuple[str, ...], read_as: str, what: str) -> Iterable[str]:
+    """Return the texts that were typed or, for `-`, the lines of standard input that are not blank,
+    as they arrive. read_as: what a text is used as; what: its name in an error."""
+    if not is_standard_input(texts):
+        notice_file(texts, read_as, "to use its lines: - < {file}")
+        return [checked_utf8(text, what) for text in texts]
+    from rnnlm.text.lines import is_blank, lines_with_ends, without_end
+
+    lines = (without_end(line) for _, line in lines_with_ends("-"))
+    return (line for line in lines if not is_blank(line))
 
 
 def checked_utf8(text: str, what: str) -> str:

@@ -374,7 +374,7 @@ def print_reasons(reasons: "Counter[str]", what: str, several: str, lack: str) -
 
     for reason, count in by_kind(reasons).items():
         have = "has" if count == 1 else "have"
-        say(f"note: {plural(count, what, several)} {have} no {lack}: {reason}")
+        say(f"note: {plural(count, what, several)} {have} no {lack}: " + reason)
 
 
 def tsv_line(cells: Iterable[str]) -> str:

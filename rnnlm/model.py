@@ -907,7 +907,7 @@ class Model(ModelHandle):
 
         Args:
             lines: The lines.
-            ratings: File with two words and a number on each line; "ratings" is bundled.
+            ratings: Table with two words and a number in each row; "ratings" is bundled.
 
         Returns:
             The cosines of each pair; None if only unknown words differ.

@@ -202,7 +202,7 @@ def _show_event(event: "Event", progress: terminal.Progress) -> None:
     from rnnlm.tools.filtering.run import BordersFound, ShardFailed, ShardFiltered
 
     if isinstance(event, ShardFailed):
-        terminal.say(f"{event.shard} could not be filtered: {event.why}")
+        terminal.say(f"{event.shard} could not be filtered: " + event.why)
     elif isinstance(event, BordersFound):
         low, high = event.cutoffs
         terminal.say(

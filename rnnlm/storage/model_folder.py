@@ -204,8 +204,8 @@ def naming_folder(folder: Path) -> Iterator[None]:
     except (ModelError, SettingsError) as error:
         if isinstance(error, ModelError) and f"model at {folder}" in error.what:
             raise
-        why = ": ".join(part for part in (error.what, error.why) if part)
-        raise ModelError(f"the model at {folder} is damaged", why, error.hint) from None
+        what = f"the model at {folder} is damaged"
+        raise ModelError(what, error.fault, error.hint) from None
 
 
 @contextlib.contextmanager

@@ -280,6 +280,7 @@ USUAL_WORDS = ("words", "tokens", "word", "token")  # of texts that are split in
 USUAL_LABELS = {  # by the unit that has labels
     "word": (
         "labels", "tags", "slots", "upos", "ner_tags", "pos_tags", "label", "tag", "ner", "pos",
+        "sounds",
     ),
     "text": (
         "label", "labels", "class", "intent", "sentiment", "category", "polarity", "topic", "tag",
@@ -309,8 +310,8 @@ _KNOWN_NAMES = frozenset([
     *(f"{name}s" for name in USUAL_TEXT),
 ])  # fmt: skip
 _MOST_USUAL = {*USUAL_TEXT[:2], *USUAL_WORDS[:2], *USUAL_PAIRS[0], "label", "labels", "tags"}
-# a string that may be the name of a column
-_NAME = re.compile(r"[^\W\d]\w*(?:[ .#:/-]+\w+){0,2}[ #]*")
+# a string that may be the name of a column, with a unit or the like in brackets
+_NAME = re.compile(r"[^\W\d]\w*(?:[ .#:/-]+\w+){0,2}[ #]*(?:\([^()]{1,20}\))?")
 SURE_ROWS = 5  # rows that all hold a digit are no chance
 _NOTHING = {"", "na", "nan", "null", "none", "n/a", "-", "_"}
 
@@ -393,11 +394,11 @@ def _evidence(cell: str, below: Sequence[str], number: str) -> str:
         return "" if is_known else "no"
 
     # A word above numbers; a number above words is data, but for the number of its column.
-    if all(map(_is_quantity, held)):
-        if _is_quantity(cell):
+    if all(map(is_quantity, held)):
+        if is_quantity(cell):
             return "no"
         return "surely" if _NAME.fullmatch(cell) else ""
-    if _is_quantity(cell):
+    if is_quantity(cell):
         return "surely" if cell == number else ""
 
     # Dates, numbers of documents and the like are below a plain word.
@@ -422,7 +423,8 @@ def _has_digit(text: str) -> bool:
     return any(map(str.isdecimal, text))
 
 
-def _is_quantity(text: str) -> bool:
+def is_quantity(text: str) -> bool:
+    """Return whether a cell holds a number, with a decimal point or comma."""
     try:
         float(text.replace(",", "."))
     except ValueError:
@@ -472,7 +474,7 @@ def content_of(column: str, sample: Iterable[tables.Row]) -> Content:
         if tables.has_text(value) and str(value).strip():
             values.append(str(value).strip())
     words = sum(len(value.split()) for value in values) / max(1, len(values))
-    is_numeric = bool(values) and all(map(_is_quantity, values))
+    is_numeric = bool(values) and all(map(is_quantity, values))
     return Content(len(values), len(set(values)), words, is_numeric)
 
 

@@ -91,6 +91,25 @@ def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple
         number += taken
 
 
+# A word of a pronouncing dictionary such as CMUdict, two blanks, and its sounds; or a comment.
+_PRONOUNCED = re.compile(r";;;.*|\S+ {2,}\S+(?: \S+)*\s*")
+PRONOUNCED = ["word", "sounds"]  # its columns
+_VARIANT = re.compile(r"\(\d+\)$")  # behind a word that has another pronunciation, too
+
+
+def are_pronounced(lines: Sequence[str]) -> bool:
+    """Return whether most of the first lines of a file are of a pronouncing dictionary."""
+    return sum(bool(_PRONOUNCED.fullmatch(line)) for line in lines) > len(lines) / 2
+
+
+def _pronounced_row(line: str) -> str:
+    """Return a line of a pronouncing dictionary as TSV, a comment as an empty line."""
+    if line.startswith(";;;") or not line.strip():
+        return "\n"
+    word, *sounds = line.split()
+    return f"{_VARIANT.sub('', word)}\t{' '.join(sounds)}\n"
+
+
 class _Lines:
     """Lines that can be given back, to be read again."""
 
@@ -174,6 +193,7 @@ def is_gap(value: object) -> bool:
 
 
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
+BLANKS = "blanks"  # between cells; no name of a file says so
 SUFFIXES = {
     ".jsonl": JSON_LINES,
     ".ndjson": JSON_LINES,
@@ -269,8 +289,8 @@ def rows(
     "replace" or Python's "surrogateescape"; None: "strict", if no other can be requested.
     unreadable: with "report", a line that is not JSON becomes a row with its `reason`. columns:
     requested columns: the delimiter of CSV is the one whose header has them, else the most columns.
-    has_header: says of the first row of CSV and TSV, and of some that follow, whether it is a
-    header; None: it is. Without one, columns are called "1", "2" and so on.
+    has_header: says of the first row of CSV, TSV and BLANKS, and of some that follow, whether it is
+    a header; None: it is. Without one, columns are called "1", "2" and so on.
     """
     kind = kind or kind_of(source)
     if kind == PARQUET:
@@ -283,7 +303,16 @@ def rows(
         if kind == CSV:
             yield from _named(source, _csv(source, lines, columns), has_header)
         elif kind == TSV:
-            yield from _named(source, tsv_rows(lines), has_header)
+            start = list(itertools.islice(lines, 1))
+            lines = itertools.chain(start, lines)
+            if kind_of(source) is None and are_pronounced([line.strip("\r\n") for line in start]):
+                table = tsv_rows(map(_pronounced_row, lines), len(PRONOUNCED))
+                yield from _named(source, itertools.chain([(0, PRONOUNCED)], table), None)
+            else:
+                yield from _named(source, tsv_rows(lines), has_header)
+        elif kind == BLANKS:
+            cells = ((number, line.split()) for number, line in enumerate(lines, start=1))
+            yield from _named(source, filter(lambda row: row[1], cells), has_header)
         elif kind == JSON_LINES:
             yield from _json(source, lines, unreadable == "report", errors)
         else:

@@ -243,7 +243,7 @@ def _words_or_fault(
     try:
         return split_text(model.codec, text), None
     except TextError as error:
-        return (), f"{error.what} ({error.why})" if error.why else error.what
+        return (), error.what + f" ({error.why})" if error.why else error.what
 
 
 def _nodes(prediction: ColumnPrediction, words: Sequence[str]) -> tuple[LabelledNode, ...]:

@@ -489,7 +489,7 @@ def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
         name = f"{tokenizer.name}:{tokenizer.fingerprint}"
         yield "tokenizer", "", f"{name}, {tokenizer.size:,} symbols"
     except ModelError as error:
-        yield "index and tokenizer", "; ".join(filter(None, (error.what, error.why))), ""
+        yield "index and tokenizer", error.fault, ""
         return
 
     shards = Shards(folder, index, compact_type(tokenizer))

@@ -120,7 +120,7 @@ def load_from(
     try:
         tokenizer = load(stored, content)
     except (ModelError, SettingsError) as error:
-        raise files.error(": ".join(filter(None, (error.what, error.why)))) from None
+        raise files.error(error.fault) from None
     if (tokenizer.fingerprint, tokenizer.size) != (fingerprint, size):
         raise files.error("its tokenizer is not the one it was made with")
     return tokenizer

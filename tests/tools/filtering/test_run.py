@@ -14,7 +14,15 @@ import pyarrow.parquet
 import pytest
 
 import rnnlm
-from rnnlm.errors import ModelError, OutputError, RnnlmWarning, TextError, UsageError
+from rnnlm.errors import (
+    Keyword,
+    ModelError,
+    OutputError,
+    RnnlmWarning,
+    TextError,
+    UsageError,
+    parts_of,
+)
 from rnnlm.parallel import InlineExecutor, WorkerPool
 from rnnlm.storage.files.journal import Journal
 from rnnlm.text.lines import TextSettings
@@ -335,7 +343,7 @@ def test_bad_files_do_not_end_the_run(texts, model, lines, workers):
     goes on with those that were repaired."""
     settings = FilterSettings(max_perplexity=50)
     large = "\n".join(lines[:200]).encode()
-    (texts / "first.txt").write_bytes(large + b"\xff" + large)
+    (texts / "first.txt").write_bytes(large + b"\x81" + large)
     (texts / "last.jsonl").write_text('{"text": "a b"')
     names = ("plain.txt", "rows.parquet", "first.txt", "last.jsonl", "rows.jsonl")
     request = FilterRequest(
@@ -346,6 +354,8 @@ def test_bad_files_do_not_end_the_run(texts, model, lines, workers):
     with pytest.raises(TextError, match="^2 of 5 files could not be filtered; .*first.txt, line"):
         events.extend(run(request))
     failed = {event.shard: event.why for event in events if isinstance(event, ShardFailed)}
+    # Reasons hold settings, also across processes, for the door to spell.
+    assert Keyword("encoding_errors", "replace") in parts_of(failed["first.txt"])
     assert "byte" in failed["first.txt"] and "last.jsonl, line 1" in failed["last.jsonl"]
     result = events[-1]
     assert isinstance(result, FilterFinished) and result.shards == 3
