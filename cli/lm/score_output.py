@@ -1,7 +1,6 @@
 """Write the scores of `rnnlm score`: to standard output, or to a file that grows chunk by chunk."""
 
 import contextlib
-import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -61,7 +60,7 @@ def show(
         read += len(chunk)
         say(f"{plural(read, 'sentence')} scored")
         if as_text:
-            click.echo("".join(map(as_text.text, chunk)), nl=False)
+            click.echo(as_text.text(chunk), nl=False)
         else:
             scores += chunk
     say.close()
@@ -115,7 +114,7 @@ def write(
             for chunk in chunks:
                 about.observe(chunk)
                 if len(chunk):
-                    file.append(len(chunk), "".join(map(as_text.text, chunk)))
+                    file.append(len(chunk), as_text.text(chunk))
                     say(f"{plural(file.rows, 'sentence')} written")
             written = file.rows
             file.finish(plural(written, "sentence"))
@@ -133,10 +132,10 @@ def _write_parquet(
     """Write the scores of all chunks to a Parquet file; return how many sentences they were."""
     written = 0
 
-    def batches() -> Iterator[list[dict[str, Any]]]:
+    def batches() -> Iterator[dict[str, list[Any]]]:
         nonlocal written
         for chunk in chunks:
-            yield list(itertools.chain.from_iterable(map(layout.rows, chunk)))
+            yield layout.table(chunk.scores)
             # Below the yield: a batch counts once the file has taken it.
             about.observe(chunk)
             written += len(chunk)
@@ -169,7 +168,7 @@ class _About:
             terminal.say(f"note: {lines_have} no score{by}; the reason is given for each")
         terminal.say_signatures(self.signatures)
         # Blank lines always have a score: they do not show that the file is a text.
-        has_none = self.tally.first_reason is not None and not self.tally.with_words
+        has_none = self.tally.first_reason is not None and not self.tally.has_words
         if has_none and not is_resumed:
             raise TextError(
                 "no line could be scored",

@@ -10,7 +10,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from rnnlm.lm.base.span_scoring import Initial, initial_states, reads_sources
 from rnnlm.lm.base.words import ShownWords, WordFinder, shown_words
 from rnnlm.scoring.next_word import WordSearch
 from rnnlm.scoring.rows import SentenceScores
-from rnnlm.scoring.sentence_scores import ReadSentences, SentenceScore
+from rnnlm.scoring.sentence_scores import ChunkScores, ReadSentences, SentenceScore
 from rnnlm.scoring.sentences import Sentence, line_of, of_texts
 from rnnlm.scoring.settings import ScoringSettings, SentenceScoring
 from rnnlm.scoring.word_scores import DistributionColumns, WordFrequencies, joined
@@ -49,38 +49,32 @@ from rnnlm.text.marks import (
 from rnnlm.text.sources import in_lists
 
 LINES_PER_CHUNK = 4096
+LOOKED_UP_LINES_PER_CHUNK = 4 * LINES_PER_CHUNK
 SEARCHED_LINES_PER_CHUNK = 64
 CHARACTERS_PER_CHUNK = 1 << 21
 LONG_LINE = 1 << 14  # tokens, from which on progress within a chunk is reported
 
 
-ScoreT = TypeVar("ScoreT")  # a score, or one by model
-SignatureT = TypeVar("SignatureT")  # a signature, or one by model
-
-
 @dataclass(frozen=True)
-class Chunk(Generic[ScoreT, SignatureT]):
-    """Sentences that were read together, as a sequence of their scores.
+class ModelChunk:
+    """Sentences that a model has read together, as a sequence of their scores.
 
     The signature tells the data and method of all scores so far. A given text counts as a part of
     its line, separated by a tab, and so does the source that a decoder reads.
     """
 
     sentences: list[Sentence]
-    scores: list[ScoreT]  # one for each sentence; none where the chunk was skipped
-    signature: SignatureT
+    scores: ChunkScores | list[SentenceScore]  # of each; none where the chunk was skipped
+    signature: Signature
 
-    def __iter__(self) -> Iterator[ScoreT]:
+    def __iter__(self) -> Iterator[SentenceScore]:
         return iter(self.scores)
 
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index: int) -> ScoreT:
+    def __getitem__(self, index: int) -> SentenceScore:
         return self.scores[index]
-
-
-ModelChunk = Chunk[SentenceScore, Signature]  # scored by one model
 
 
 def score_sentences(
@@ -166,9 +160,10 @@ def chunks_of(
 
 def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
     """Return how many sentences the model reads together: fewer where next words are searched for
-    place by place, which takes its time."""
-    is_searched = settings.next_words and not model.tokenizer.starts_word_V.all()
-    return SEARCHED_LINES_PER_CHUNK if is_searched else LINES_PER_CHUNK
+    place by place, which takes its time, and more where n-grams are looked up."""
+    if settings.next_words and not model.tokenizer.starts_word_V.all():
+        return SEARCHED_LINES_PER_CHUNK
+    return LOOKED_UP_LINES_PER_CHUNK if model.boundary_resets_state else LINES_PER_CHUNK
 
 
 class SentenceScorer:
@@ -230,12 +225,12 @@ class SentenceScorer:
             # Score the chunk. A chunk that is skipped is read only if all sentences are one stream:
             # the state after it is needed.
             read += len(chunk)
-            scores: list[SentenceScore] = []
+            scores = ChunkScores([], [], None)
             if read > skip:
                 scores = self._score(checked, reasons, readable)
             elif self.state is not None:
                 self._score(checked, reasons, readable)
-            yield Chunk(chunk, scores, self._signature_after(lines))
+            yield ModelChunk(chunk, scores, self._signature_after(lines))
 
         tell_unseen(marks, self.unseen_by)
         tell_odd_spaces(odd_spaces, self.unseen_by)
@@ -262,7 +257,7 @@ class SentenceScorer:
         # All are scored together, and dealt out again.
         scores = iter(self._score(checked, reasons, readable))
         return [
-            Chunk(sentences, list(itertools.islice(scores, len(sentences))), signature)
+            ModelChunk(sentences, list(itertools.islice(scores, len(sentences))), signature)
             for sentences, signature in zip(lists, signatures, strict=True)
         ]
 
@@ -322,31 +317,10 @@ class SentenceScorer:
 
     def _score(
         self, checked: list[Sentence], reasons: list[str | None], readable: list[Sentence]
-    ) -> list[SentenceScore]:
+    ) -> ChunkScores:
         """Return the scores in the order of the sentences, without numbers for those that cannot be
         read."""
-        records = self._read(readable).records() if readable else iter(())
-        scores = []
-        for sentence, reason in zip(checked, reasons, strict=True):
-            if reason is None:
-                scores.append(next(records))
-            else:
-                scores.append(
-                    SentenceScore(
-                        text=sentence.text,
-                        logprob_nats=None,
-                        tokens=0,
-                        words=0,
-                        oov=(),
-                        ppl_word=None,
-                        token_scores=(),
-                        id=sentence.id,
-                        reason=reason,
-                        columns=sentence.columns,
-                        source=sentence.source,
-                    )
-                )
-        return scores
+        return ChunkScores(checked, reasons, self._read(readable) if readable else None)
 
     def _read(self, sentences: list[Sentence]) -> ReadSentences:
         """Read the sentences, and find their words among the tokens."""

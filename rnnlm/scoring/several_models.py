@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rnnlm.errors import UsageError, keyword
 from rnnlm.evaluation.perplexity import Signature
@@ -10,19 +10,32 @@ from rnnlm.events import never
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.span_scoring import reads_sources
 from rnnlm.scoring.scorer import (
-    Chunk,
     ModelChunk,
     SentenceScorer,
     chunks_of,
     describe_run,
     lines_per_chunk,
 )
-from rnnlm.scoring.sentence_scores import SentenceScore
+from rnnlm.scoring.sentence_scores import ChunkScores, SentenceScore
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 from rnnlm.text.lines import Progress, prefixed, silent
 
-ModelsChunk = Chunk[dict[str, SentenceScore], dict[str, Signature]]  # each by model
+
+@dataclass(frozen=True)
+class ModelsChunk:
+    """Sentences that several models have read, as a sequence of their scores by model."""
+
+    sentences: list[Sentence]
+    scores: dict[str, ChunkScores]  # by model; none where the chunk was skipped
+    signature: dict[str, Signature]
+
+    def __iter__(self) -> Iterator[dict[str, SentenceScore]]:
+        for scores in zip(*self.scores.values(), strict=True):
+            yield dict(zip(self.scores, scores, strict=True))
+
+    def __len__(self) -> int:
+        return len(next(iter(self.scores.values())))
 
 
 def score_chunks_of_models(
@@ -56,9 +69,9 @@ def score_chunks_of_models(
 
 def _by_model(names: list[str], chunks: Sequence[ModelChunk]) -> ModelsChunk:
     """Join the scores of several models for the same sentences."""
-    return Chunk(
+    return ModelsChunk(
         sentences=chunks[0].sentences,
-        scores=[dict(zip(names, by_model, strict=True)) for by_model in zip(*chunks, strict=True)],
+        scores={name: chunk.scores for name, chunk in zip(names, chunks, strict=True)},
         signature={name: chunk.signature for name, chunk in zip(names, chunks, strict=True)},
     )
 

@@ -116,9 +116,16 @@ MOST_UNKNOWN = 1000  # different unknown words that are looked at
 
 def count_odd_spaces(lines: Sequence[str]) -> int:
     """Return how many lines hold white space other than one space between words."""
-    if not _ODD_SPACE.search("\n".join(lines)):
+    # Most lines have none, which is found much faster without the pattern.
+    text = "\n".join(["", *lines, ""])
+    if not any(space in text for space in ("  ", "\n ", " \n", *WORD_SPACE[1:])):
         return 0
-    return sum(_ODD_SPACE.search(line) is not None for line in lines)
+    suspects = [
+        line
+        for line in lines
+        if "  " in line or not line.isprintable() or line != line.strip(WORD_SPACE)
+    ]
+    return sum(_ODD_SPACE.search(line) is not None for line in suspects)
 
 
 def tell_odd_spaces(

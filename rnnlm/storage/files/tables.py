@@ -51,10 +51,14 @@ def csv_line(cells: Iterable[str]) -> str:
     return text.getvalue()
 
 
-def quoted(cell: str) -> str:
+def quoted(cell: str, delimiter: str = "\t") -> str:
     """Return `cell` as it is written."""
-    needs_it = '"' in cell or "\t" in cell or "\n" in cell or "\r" in cell
+    needs_it = '"' in cell or delimiter in cell or "\n" in cell or "\r" in cell
     return '"' + cell.replace('"', '""') + '"' if needs_it else cell
+
+
+# Making an encoder takes longer than using it.
+_JSON_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def unquoted(cell: str) -> str:
@@ -64,8 +68,34 @@ def unquoted(cell: str) -> str:
 
 def json_text(value: Any) -> str:
     """Return one line of JSON, without NaN, Infinity or bare control characters."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = _JSON_ENCODER.encode(value)
+    if text.isascii() and text.isprintable():
+        return text
     return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def unquoted(cell: str) -> str:
+    """Return the text that was written as `cell`."""
+    return cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell
+
+
+def json_text(value: Any) -> str:
+    """Return one line of JSON, without NaN, Infinity or bare control characters."""
+    text = _JSON_ENCODER.encode(value)
+    if text.isascii() and text.isprintable():
+        return text
+    return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def json_lines(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return a line of JSON for each record, as :func:`json_text` writes it, with line ends."""
+    # All at once is faster, where objects end between records alone. Within a text, a quotation
+    # mark has a backslash before it.
+    between = '}, {"'
+    text = json_text(records)
+    if text.count(between) != len(records) - 1:
+        return "".join(json_text(record) + "\n" for record in records)
+    return text[1:-1].replace(between, '}\n{"') + "\n"
 
 
 def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple[int, list[str]]]:
@@ -382,7 +412,7 @@ def _unreadable_parquet(source: str, error: Exception) -> TextError:
 
 
 def save_parquet(
-    path: Path, types: Mapping[str, str | None], batches: Iterable[Sequence[Mapping[str, Any]]]
+    path: Path, types: Mapping[str, str | None], batches: Iterable[Mapping[str, Sequence[Any]]]
 ) -> None:
     """Write rows to a Parquet file, whole or not at all, when all `batches` of them have come.
 
@@ -395,9 +425,9 @@ def save_parquet(
     # Convert columns of a known type batch by batch, which takes less memory. The type of the
     # others shows only in all of their values.
     parts_of: dict[str, list[Any]] = {name: [] for name in types}
-    for rows in batches:
+    for batch in batches:
         for name, type_name in types.items():
-            values = [row[name] for row in rows]
+            values = batch[name]
             parts_of[name] += [pyarrow.array(values, type_name)] if type_name else values
 
     columns = [
