@@ -12,7 +12,7 @@ from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..options import refuse_given, refuse_if
-from ..setting_options import options_of
+from ..setting_options import IntRange, options_of
 from ..text_options import column_option, encoding_option, special_symbols_option
 from .minimal_pairs import pairs_options, show_pairs, take_request
 
@@ -76,6 +76,9 @@ output_options = section(
                       ".svg, .png or .pdf; with --pairs accuracy by distance and attractors, or by "
                       "kind. Several models appear side by side."),
     options.overwrite_option("Replace existing files."),
+    click.option("--workers", type=IntRange(1), metavar="N",
+                 help="Number of processes that score parts of the input for -o FILE.  "
+                      "[default: 1]"),
     options.json_option,
 )  # fmt: skip
 # Options that say which sentences of the input are read, and how
@@ -97,7 +100,7 @@ _ABOUT_INPUT = (
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
             targets: tuple[str, ...], device: str, as_json: bool, output: Path | None,
             plot: Path | None, overwrite: bool, probabilities: bool, sort: bool,
-            **given: Any) -> None:  # fmt: skip
+            workers: int | None, **given: Any) -> None:  # fmt: skip
     """Score sentences (or translations, given their sources).
 
     \b
@@ -138,6 +141,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         overwrite and not (output or plot or pairs),
         "--overwrite needs --output FILE or --plot FILE.",
     )
+    refuse_if(workers and (pairs or not output), "--workers needs --output FILE, without --pairs.")
     wants_sources = bool(given["given_source"] or given["target_column"] or targets)
     model_names = options.chosen_models(model_names, "sources" if wants_sources else "text")
     scoring, reading = _settings(given, form)
@@ -159,6 +163,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     else:
         _notice_terminal_input(inputs, reading)
         read = read_sentences(inputs or ("-",), reading, targets)
+    from rnnlm.lm.base.loading import NamedModel
     from rnnlm.scoring.rows import layout
     from rnnlm.scoring.sentences import first_columns
 
@@ -177,6 +182,10 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         identity = _identity(sentences, inputs, targets, reading)
         if probabilities:
             identity["probabilities"] = "true"
+        named = tuple(
+            NamedModel.of(short, name, model)
+            for name, (short, model) in zip(model_names, models.items(), strict=True)
+        )
         score_output.write(
             path=output,
             models=models,
@@ -186,6 +195,9 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
             form=form,
             identity=identity,
             overwrite=overwrite,
+            named=named,
+            device=device,
+            workers=workers or 1,
         )
     else:
         score_output.show(

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
+from typing import Any
 
 from rnnlm.amounts import plural
 from rnnlm.errors import notice, visible
@@ -140,6 +141,13 @@ class Tally:
     not_utf8: int = 0
     first_reason: str | None = None  # why the first unreadable sentence cannot be read
 
+    def join(self, other: "Tally") -> None:
+        """Add the counts of other sentences, which come later."""
+        self.without_score += other.without_score
+        self.has_words = self.has_words or other.has_words
+        self.not_utf8 += other.not_utf8
+        self.first_reason = self.first_reason or other.first_reason
+
     def observe(self, chunk: ModelsChunk) -> None:
         """Count the sentences of a chunk."""
         for name, scores in chunk.scores.items():
@@ -153,3 +161,17 @@ class Tally:
         reasons = zip(*(scores.totals["reason"] for scores in chunk.scores.values()), strict=True)
         for sentence, of_models in zip(chunk.sentences, reasons, strict=False):  # or it was skipped
             self.not_utf8 += any(of_models) and not is_utf8(sentence)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Makes scores into what a file takes: text, or for Parquet, where `form` is None, columns."""
+
+    layout: RowLayout
+    form: TextForm | None
+
+    def __call__(self, chunk: ModelsChunk) -> tuple[Any, Tally]:
+        """Return the written scores of a chunk, and their counts."""
+        tally = Tally()
+        tally.observe(chunk)
+        return self.form.text(chunk) if self.form else self.layout.table(chunk.scores), tally

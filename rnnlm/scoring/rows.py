@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 
 from rnnlm import tabular
 from rnnlm.errors import UsageError
-from rnnlm.scoring.sentence_scores import ChunkScores, SentenceScore, TokenScore
+from rnnlm.scoring.sentence_scores import ChunkScores, SentenceScore, TokenScore, by_sentence
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.word_scores import RegionScore, WordScore
 from rnnlm.storage.files.tables import in_json
@@ -78,8 +78,7 @@ class RowLayout:
             cells = self.sentences(scores)
             cells["oov"] = [" ".join(words) for words in cells["oov"]]
             return {name: cells[name] for name in self.columns}
-        by_sentence = (dict(zip(scores, each, strict=True)) for each in zip(*scores.values()))
-        rows = list(itertools.chain.from_iterable(map(self.rows, by_sentence)))
+        rows = list(itertools.chain.from_iterable(map(self.rows, by_sentence(scores))))
         return {name: [row[name] for row in rows] for name in self.columns}
 
     def sentences(self, scores: Mapping[str, ChunkScores]) -> dict[str, list[Any]]:
@@ -88,9 +87,10 @@ class RowLayout:
         tables = [self._sentences(model, of_model) for model, of_model in scores.items()]
         if len(tables) == 1:
             return tables[0]
+        columns = {name: [table[name] for table in tables] for name in tables[0]}
         return {
-            name: list(itertools.chain.from_iterable(zip(*(table[name] for table in tables))))
-            for name in tables[0]
+            name: list(itertools.chain.from_iterable(zip(*of_models, strict=True)))
+            for name, of_models in columns.items()
         }
 
     def _sentences(self, model: str, scores: ChunkScores) -> dict[str, list[Any]]:

@@ -189,6 +189,7 @@ class SentenceScorer:
         self.unseen_by = unseen_by
         self.name = name
         self.report = report
+        self.lines, self.marks, self.odd_spaces = LinesHash(), Counter[str](), 0
         self.unknown_before = UnknownWords()  # in given texts and sources
         self.unknown: dict[str, None] = {}  # words, the first ones
         self.glues_marks = glues_marks(model.tokenizer)
@@ -210,30 +211,58 @@ class SentenceScorer:
             )
 
     def chunks(self, lists: Iterable[list[Sentence]], skip: int) -> Iterator[ModelChunk]:
-        """Score the lists one after the other; report at the end the marks that the model does not
-        know."""
-        lines, read, marks, odd_spaces = LinesHash(), 0, Counter[str](), 0
-        for chunk in lists:
-            checked, reasons, readable = self._check(chunk)
+        """Score the lists one after the other; report at the end what the model does not know."""
+        read = 0
+        for sentences in lists:
+            read += len(sentences)
+            yield self.chunk(sentences, read <= skip)
+        self.tell()
 
-            # Chunks that are skipped count, too: in the signature, and among the marks.
-            if self.unseen_by:
-                marks.update(count_marks(_lines_given(readable)))
-                odd_spaces += count_odd_spaces([sentence.text for sentence in readable])
-            lines.update(self._hashed(readable))
+    def chunk(self, sentences: list[Sentence], is_skipped: bool = False) -> ModelChunk:
+        """Score the next sentences. If they are skipped, they are read only if all sentences are
+        one stream: the state after them is needed."""
+        parts = self._check(sentences)
+        signature = self._counted(parts[2])
+        scores = ChunkScores([], [], None)
+        if not is_skipped:
+            scores = self._score(*parts)
+        elif self.state is not None:
+            self._score(*parts)
+        return ModelChunk(sentences, scores, signature)
 
-            # Score the chunk. A chunk that is skipped is read only if all sentences are one stream:
-            # the state after it is needed.
-            read += len(chunk)
-            scores = ChunkScores([], [], None)
-            if read > skip:
-                scores = self._score(checked, reasons, readable)
-            elif self.state is not None:
-                self._score(checked, reasons, readable)
-            yield ModelChunk(chunk, scores, self._signature_after(lines))
+    def pass_over(self, sentences: list[Sentence]) -> Signature:
+        """Count the next sentences, which others score. Return the signature after them."""
+        return self._counted(self._check(sentences)[2])
 
-        tell_unseen(marks, self.unseen_by)
-        tell_odd_spaces(odd_spaces, self.unseen_by)
+    def scores(self, sentences: list[Sentence]) -> ChunkScores:
+        """Score sentences that others count."""
+        return self._score(*self._check(sentences))
+
+    def _counted(self, readable: list[Sentence]) -> Signature:
+        """Count marks of the next sentences, also of those that are skipped. Return the signature
+        after them."""
+        if self.unseen_by:
+            self.marks.update(count_marks(_lines_given(readable)))
+            self.odd_spaces += count_odd_spaces([sentence.text for sentence in readable])
+        self.lines.update(self._hashed(readable))
+        return self._signature_after(self.lines)
+
+    def take_unknown(self) -> tuple[dict[str, None], UnknownWords]:
+        """Return the unknown words so far, and forget them."""
+        taken = self.unknown, self.unknown_before
+        self.unknown, self.unknown_before = {}, UnknownWords()
+        return taken
+
+    def add_unknown(self, unknown: dict[str, None], before: UnknownWords) -> None:
+        """Add unknown words that a worker has taken."""
+        if len(self.unknown) < MOST_UNKNOWN:
+            self.unknown |= unknown
+        self.unknown_before.join(before)
+
+    def tell(self) -> None:
+        """Report the marks and words that the model does not know."""
+        tell_unseen(self.marks, self.unseen_by)
+        tell_odd_spaces(self.odd_spaces, self.unseen_by)
         tell_glued(self.unknown, self.tokenizer, self.name)
         self.unknown_before.tell(self.name)
 

@@ -305,7 +305,9 @@ class ChunkScores:
     def totals(self) -> dict[str, list[Any]]:
         """The TOTALS of all sentences; None, but for the reason, of those that could not be
         read."""
-        totals = self.read.totals if self.read else dict.fromkeys(TOTALS, [])
+        totals: dict[str, list[Any]] = {name: [] for name in TOTALS}
+        if self.read:
+            totals = self.read.totals
         if not any(self.reasons):
             return totals
         of_all = {}
@@ -316,6 +318,12 @@ class ChunkScores:
                 for reason in self.reasons
             ]
         return of_all
+
+
+def by_sentence(scores: Mapping[str, ChunkScores]) -> Iterator[dict[str, SentenceScore]]:
+    """Yield the scores of each sentence by model."""
+    for of_models in zip(*scores.values(), strict=True):
+        yield dict(zip(scores, of_models, strict=True))
 
 
 # Below this difference (nats), equally likely sentences may differ by the rounding of fp32 alone.

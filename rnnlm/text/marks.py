@@ -193,11 +193,18 @@ class UnknownWords:
         if tokenizer.name != "word" or tokenizer.spells:
             return
         encoded = tokenizer.encode(lines)
-        self.texts += len(lines)
-        self.words += len(encoded.ids) - len(lines)
-        self.unknown += len(encoded.oov)
-        if self.texts <= MOST_TEXTS:
-            self.names |= dict.fromkeys(unknown_words(lines, encoded, tokenizer))
+        names: dict[str, None] = {}
+        if self.texts + len(lines) <= MOST_TEXTS:
+            names = dict.fromkeys(unknown_words(lines, encoded, tokenizer))
+        words = len(encoded.ids) - len(lines)
+        self.join(UnknownWords(len(lines), words, len(encoded.oov), names))
+
+    def join(self, others: "UnknownWords") -> None:
+        """Add the words of other texts."""
+        self.texts += others.texts
+        self.words += others.words
+        self.unknown += others.unknown
+        self.names |= others.names
 
     def tell(self, model: str = "the model") -> None:
         """Send the notice, if there are such words. model: what it is called."""

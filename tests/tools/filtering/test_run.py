@@ -15,6 +15,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, TextError, UsageError
+from rnnlm.lm.base.loading import NamedModel, load_all
 from rnnlm.parallel import InlineExecutor, WorkerPool
 from rnnlm.storage.files.journal import Journal
 from rnnlm.text.lines import TextSettings
@@ -31,7 +32,6 @@ from rnnlm.tools.filtering.run import (
     run,
 )
 from rnnlm.tools.filtering.settings import FilterSettings, OutputLayout
-from rnnlm.tools.filtering.work import NamedModel, load_all
 from support.tiny_models import fit, save
 
 
