@@ -105,7 +105,7 @@ def _write_arpa(name: str, file: Path, overwrite: bool) -> None:
     from rnnlm.lm.ngram.arpa import writing
 
     own_file(file, overwrite)
-    writing.export_arpa(load(name, "cpu"), file, overwrite, terminal.Progress())
+    writing.export_arpa(load(name, "cpu"), file, overwrite, terminal.Progress(about=file))
     if file != STANDARD_OUTPUT:
         terminal.say(f"written to {file}")
 

@@ -111,7 +111,7 @@ def write(
             files = held.enter_context(whole_files({path: identity}, overwrite))
             if files.are_finished:
                 return
-            say = held.enter_context(terminal.Progress())
+            say = held.enter_context(terminal.Progress(about=path))
             chunks = written_chunks(models, sentences, setup, workers, report=say)
             save_parquet(path, layout.types, about.watched(chunks, say, "scored"))
             files.finish(plural(about.sentences, "sentence"))
@@ -121,7 +121,7 @@ def write(
             step = next_step_of_file(path, identity, overwrite)
             if step is NextStep.FINISHED:
                 return
-            say = held.enter_context(terminal.Progress())
+            say = held.enter_context(terminal.Progress(about=path))
             assert writer.form is not None
             file = GrowingFile(path, identity, writer.form.header, step)
             about.sentences = file.done

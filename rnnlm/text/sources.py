@@ -177,7 +177,7 @@ def read(
     """Yield the text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated
     as `errors` says).
 
-    on_read: called with the number of bytes read from a text file, each time some are read.
+    on_read: called with the number of bytes read from a file, each time some are read.
     is_kept: whether standard input or a pipe can be read again.
     """
     if source.startswith(HUB) or os.path.isdir(source):
@@ -187,7 +187,7 @@ def read(
     # TSV may be plain text that holds tabs.
     kind = tables.kind_of(source)
     if kind and (kind != tables.TSV or settings.column):
-        texts = _texts_of_file(source, kind, settings, errors)
+        texts = _texts_of_file(source, kind, settings, errors, on_read)
         yield from in_lists(texts, RECORDS_PER_CHUNK, CHUNK_BYTES, len)
         return
 
@@ -243,16 +243,21 @@ def _has_columns(source: str) -> bool:
     return source.startswith(HUB) or os.path.isdir(source) or tables.kind_of(source) is not None
 
 
-def _texts_of_file(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[str]:
+def _texts_of_file(
+    source: str,
+    kind: str,
+    settings: SourceSettings,
+    errors: str,
+    on_read: Callable[[int], None] | None,
+) -> Iterator[str]:
     """Yield the text of each row of a table; of a Parquet file, its column alone is read."""
-    table = open_table(
-        source, kind, errors, [settings.column], only_asked=settings.column is not None
-    )
+    is_named = settings.column is not None
+    table = open_table(source, kind, errors, [settings.column], is_named, on_read=on_read)
     if not table.sample:
         return
     column = text_column(table.names, table.sample, table.where, settings.column)
     if kind == tables.PARQUET and len(table.names) > 1:
-        table = open_table(source, kind, errors, [column], only_asked=True)
+        table = open_table(source, kind, errors, [column], only_asked=True, on_read=on_read)
     yield from _texts_of(table, column)
 
 

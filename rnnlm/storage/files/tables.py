@@ -13,6 +13,7 @@ import io
 import itertools
 import json
 import math
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -283,6 +284,7 @@ def rows(
     source: str, kind: str | None = None, errors: str | None = None,
     unreadable: Literal["raise", "report"] = "raise",
     columns: Sequence[str] = (), has_header: IsHeader | None = None,
+    on_read: Callable[[int], None] | None = None,
 ) -> Iterator[Row]:  # fmt: skip
     """Yield the rows of a table as they are read.
 
@@ -291,15 +293,16 @@ def rows(
     unreadable: with "report", a line that is not JSON becomes a row with its `reason`. columns:
     requested columns: the delimiter of CSV is the one whose header has them, else the most columns.
     has_header: says of the first row of CSV and TSV, and of some that follow, whether it is a
-    header; None: it is. Without one, columns are called "1", "2" and so on.
+    header; None: it is. Without one, columns are called "1", "2" and so on. on_read: called with
+    how many bytes have been read from the file; of Parquet, the share of the rows.
     """
     kind = kind or kind_of(source)
     if kind == PARQUET:
-        yield from parquet_rows(source, errors=errors)
+        yield from parquet_rows(source, errors=errors, on_read=on_read)
         return
 
     # The other kinds are lines of text.
-    with opened(source, errors=errors) as stream:
+    with opened(source, on_read, errors=errors) as stream:
         lines = text_lines(source, stream, errors)
         if kind == CSV:
             yield from _named(source, _csv(source, lines, columns), has_header)
@@ -316,16 +319,21 @@ def rows(
 
 
 def parquet_rows(
-    source: str, columns: Sequence[str] | None = None, errors: str | None = None
-) -> Iterator[Row]:
-    """Yield the rows of a Parquet file, with these `columns` alone. errors: as for :func:`rows`."""
+    source: str, columns: Sequence[str] | None = None, errors: str | None = None,
+    on_read: Callable[[int], None] | None = None,
+) -> Iterator[Row]:  # fmt: skip
+    """Yield the rows of a Parquet file, with these `columns` alone. errors, on_read: as for
+    :func:`rows`."""
     import pyarrow
     import pyarrow.parquet
 
     number = 0
     try:
         file = pyarrow.parquet.ParquetFile(source)
+        row_bytes = os.path.getsize(source) / max(1, file.metadata.num_rows)
         for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
+            if on_read is not None:
+                on_read(int(batch.num_rows * row_bytes))
             for values in arrow_rows(batch, errors):
                 number += 1
                 yield Row(f"{source}, row {number}", values, number)

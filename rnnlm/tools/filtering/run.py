@@ -373,7 +373,9 @@ class ReadingProgress:
 
     def __call__(self, running: float) -> None:
         """Report the progress, with so many bytes of unfinished files."""
-        self.report(f"{self.stage}, {self.share(running):.0%} of all files")
+        # What is read is not yet written.
+        share = min(0.99, self.share(running))
+        self.report(f"{self.stage}, {share:.0%} of all files")
 
 
 def _reading_progress(job: FilterJob, state: FilterState, report: Progress) -> ReadingProgress:

@@ -157,7 +157,6 @@ def _pieces(source: str, errors: str) -> Iterator[tuple[int, bytes]]:
     def on_read(count: int) -> None:
         nonlocal done
         done += count
-        report_done(min(done, size))
 
     with opened(source, on_read, errors=errors) as stream:
         for whole in whole_lines(iter(lambda: stream.read(CHUNK_BYTES), b"")):
@@ -165,6 +164,7 @@ def _pieces(source: str, errors: str) -> Iterator[tuple[int, bytes]]:
                 raise too_long(source, next_line)
             data = cast(bytes, whole)
             yield next_line, data
+            report_done(min(done, size))  # it is judged when more is asked for
             next_line += data.count(b"\n")
 
 
