@@ -49,7 +49,7 @@ from rnnlm.text.marks import (
 from rnnlm.text.sources import in_lists
 
 LINES_PER_CHUNK = 4096
-LOOKED_UP_LINES_PER_CHUNK = 4 * LINES_PER_CHUNK
+LOOKED_UP = 4  # times as many of n-grams
 SEARCHED_LINES_PER_CHUNK = 64
 CHARACTERS_PER_CHUNK = 1 << 21
 LONG_LINE = 1 << 14  # tokens, from which on progress within a chunk is reported
@@ -163,7 +163,7 @@ def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
     place by place, which takes its time, and more where n-grams are looked up."""
     if settings.next_words and not model.tokenizer.starts_word_V.all():
         return SEARCHED_LINES_PER_CHUNK
-    return LOOKED_UP_LINES_PER_CHUNK if model.boundary_resets_state else LINES_PER_CHUNK
+    return LINES_PER_CHUNK * (LOOKED_UP if model.boundary_resets_state else 1)
 
 
 class SentenceScorer:
