@@ -110,7 +110,7 @@ def _write_arpa(name: str, file: Path, overwrite: bool) -> None:
     files = own_results([file], overwrite, model)
     if files.are_finished:
         return
-    writing.export_arpa(model, file, overwrite=True, report=terminal.Progress())
+    writing.export_arpa(model, file, overwrite=True, report=terminal.Progress(about=file))
     files.finish("an ARPA file")
     if file != STANDARD_OUTPUT:
         terminal.say(f"written to {file}")

@@ -120,12 +120,18 @@ def command(
 
         del given["bundle"], given["device"]
         mixed = mix_static(
-            models, corpus, output, memory=memory, temp=temp, report=terminal.Progress(), **given
+            models,
+            corpus,
+            output,
+            memory=memory,
+            temp=temp,
+            report=terminal.Progress(about=output),
+            **given,
         )
     else:
         from rnnlm.training.derived.mixing import mix
 
-        mixed = mix(models, corpus, output, report=terminal.Progress(), **given)
+        mixed = mix(models, corpus, output, report=terminal.Progress(about=output), **given)
     if as_json:
         # Without a text nothing was measured.
         parts = [

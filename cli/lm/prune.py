@@ -85,7 +85,7 @@ def command(
     from rnnlm.training.derived.pruning import PruningLimits, prune
 
     test_text = corpus_of(on, flags) if on else None
-    with terminal.Progress():
+    with terminal.Progress(about=output):
         reduction = prune(
             name, output, PruningLimits(**given), test_text=test_text, overwrite=overwrite
         )

@@ -114,7 +114,7 @@ def command(
     with whole_files(wanted, overwrite) as files:
         if files.are_finished:
             return
-        with terminal.Progress() as say:
+        with terminal.Progress(about=output) as say:
             lines = _lines(inputs, reading, special_symbols)
             count = save_vectors(output, embedder, lines, overwrite=True, progress=say)
         content = f"vectors of {terminal.plural(count, 'line')}"

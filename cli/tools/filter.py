@@ -144,7 +144,7 @@ def command(
     result = None
     explained = explaining(lambda: _say_how_to_resume(output))
     try:
-        with explained, terminal.Bar() as progress:
+        with explained, terminal.Bar(about=output) as progress:
             for event in run(request, progress):
                 if isinstance(event, FilterFinished):
                     result = event

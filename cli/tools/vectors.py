@@ -105,7 +105,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     with whole_files({output: identity}, overwrite) as files:
         if files.are_finished:
             return
-        with terminal.Progress() as progress:
+        with terminal.Progress(about=output) as progress:
             vectors = learn_vectors(
                 opened,
                 tokenizer=NewTokenizerSettings(**words) if words else None,

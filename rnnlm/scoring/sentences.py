@@ -8,7 +8,7 @@ cell that holds no text, which says why it has no score. A damaged table is an e
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -132,7 +132,7 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
 ID = "id"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sentence:
     """One input record.
 
@@ -205,9 +205,11 @@ def _numbered(records: Iterator[Sentence], settings: SentenceSettings) -> Iterat
             seen.add(sentence.id)
 
         # Fields that a sentence does not have itself.
-        id = number if sentence.id is None else sentence.id
-        source = settings.given_source if sentence.source is None else sentence.source
-        yield replace(sentence, id=id, source=source)
+        if sentence.id is None:
+            sentence.id = number
+        if sentence.source is None:
+            sentence.source = settings.given_source
+        yield sentence
     if with_bars:
         which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
         notice(
@@ -394,11 +396,12 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
         if settings.unwrap:
             lines = filter(None, unwrapped(lines, shown_name(source)))
         for number, text in enumerate(lines, start=1):
-            reason = _why_unreadable(text, settings)
-            mark = None if reason else settings.region_mark
-            text, regions = _regions(
-                settings.spaced(text), mark, f"{shown_name(source)}, line {number}"
-            )
+            reason = _why_unreadable(text, settings) if "\0" in text else None
+            text = settings.spaced(text)
+            regions: tuple[Region, ...] = ()
+            if settings.region_mark and not reason:
+                where = f"{shown_name(source)}, line {number}"
+                text, regions = _regions(text, settings.region_mark, where)
             yield Sentence(text, None, settings.given, reason, regions=regions)
 
 

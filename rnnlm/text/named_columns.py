@@ -82,25 +82,26 @@ def open_table(
     source: str, kind: str, errors: str | None, requested: Sequence[str | None] = (),
     only_asked: bool = False, has_languages: bool = False,
     unreadable: Literal["raise", "report"] = "raise",
+    on_read: Callable[[int], None] | None = None,
 ) -> InputTable:  # fmt: skip
     """Open a table and look at its first rows.
 
     kind: one of the kinds of :mod:`rnnlm.storage.files.tables`. requested: the columns that are
     named. only_asked: no others are needed, so that no others are read from a Parquet file.
-    has_languages: the columns may be in an object TRANSLATION. unreadable: as in
+    has_languages: the columns may be in an object TRANSLATION. unreadable, on_read: as in
     :func:`rnnlm.storage.files.tables.rows`.
     """
     # Read the rows: of a Parquet file the columns that are needed, of others all.
     named = [name for name in requested if name]
     if only_asked and kind == tables.PARQUET and set(named) <= set(tables.parquet_columns(source)):
-        rows = tables.parquet_rows(source, named, errors)
+        rows = tables.parquet_rows(source, named, errors, on_read)
     else:
         names = [name for name in named if not _is_number(name)]
 
         def has_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
             return is_header(source, first, others, named)
 
-        rows = tables.rows(source, kind, errors, unreadable, names, has_header)
+        rows = tables.rows(source, kind, errors, unreadable, names, has_header, on_read)
 
     # Check them as they come, and take pairs out of their object.
     if unreadable == "raise":

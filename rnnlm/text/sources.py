@@ -195,7 +195,7 @@ def read(
     """Yield the text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated
     as `errors` says).
 
-    on_read: called with the number of bytes read from a text file, each time some are read.
+    on_read: called with the number of bytes read from a file, each time some are read.
     is_kept: whether standard input or a pipe can be read again.
     """
     if source.startswith(HUB) or os.path.isdir(source):
@@ -205,7 +205,7 @@ def read(
     # TSV may be plain text that holds tabs.
     kind = tables.kind_of(source)
     if kind and (kind != tables.TSV or settings.wants_table):
-        texts = _texts_of_file(source, kind, settings, errors)
+        texts = _texts_of_file(source, kind, settings, errors, on_read)
         yield from in_lists(texts, RECORDS_PER_CHUNK, CHUNK_BYTES, len)
         return
 
@@ -262,11 +262,18 @@ def _has_columns(source: str) -> bool:
     return source.startswith(HUB) or os.path.isdir(source) or tables.kind_of(source) is not None
 
 
-def _texts_of_file(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[str]:
+def _texts_of_file(
+    source: str,
+    kind: str,
+    settings: SourceSettings,
+    errors: str,
+    on_read: Callable[[int], None] | None,
+) -> Iterator[str]:
     """Yield the text of each row of a table; of a Parquet file, its column alone is read."""
-    table = open_table(source, kind, errors, [settings.column, *settings.sentence_columns])
+    named = [settings.column, *settings.sentence_columns]
+    table = open_table(source, kind, errors, named, on_read=on_read)
     if table.sample:
-        yield from _texts_of(table, settings, errors)
+        yield from _texts_of(table, settings, errors, on_read)
 
 
 def _column_in(table: InputTable, settings: SourceSettings) -> str:
@@ -412,7 +419,12 @@ def _holds_data(folder: str) -> bool:
     return any(Path(without_suffix(name)).suffix in suffixes for name in names)
 
 
-def _texts_of(table: InputTable, settings: SourceSettings, errors: str | None) -> Iterator[str]:
+def _texts_of(
+    table: InputTable,
+    settings: SourceSettings,
+    errors: str | None,
+    on_read: Callable[[int], None] | None = None,
+) -> Iterator[str]:
     """Yield the text of each row, or the sentences of a table with a row a word, those of several
     subjects once. A row without text is a blank line; a notice counts them."""
     column = _column_in(table, settings)
@@ -427,7 +439,9 @@ def _texts_of(table: InputTable, settings: SourceSettings, errors: str | None) -
     tell_of_word_rows(table, column)
     is_parquet = tables.kind_of(table.source) == tables.PARQUET and os.path.isfile(table.source)
     if is_parquet and len(table.names) > 1:
-        table = open_table(table.source, tables.PARQUET, errors, [column], only_asked=True)
+        table = open_table(
+            table.source, tables.PARQUET, errors, [column], only_asked=True, on_read=on_read
+        )
     rows = empty = 0
     for row in table.rows:
         rows += 1

@@ -5,9 +5,10 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from rnnlm.amounts import amount
 from rnnlm.errors import OutputError, UsageError, keyword
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.compression import compressed
@@ -70,9 +71,13 @@ def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
         taken.add(place)
 
 
-def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+def save_file(
+    path: Path,
+    pieces: Iterable[bytes | memoryview],
+    report: Callable[[str], None] = lambda message: None,
+) -> None:
     """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe, a
-    device or standard output (`-`) as they come.
+    device or standard output (`-`) as they come. report: called with how many bytes were written.
 
     Raise OutputError if it cannot be written; earlier content stays. Raise BrokenPipeError if
     standard output has no reader any more.
@@ -85,16 +90,26 @@ def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
             )
         # Text that was printed before comes first.
         sys.stdout.flush()
-        sys.stdout.buffer.writelines(pieces)
+        sys.stdout.buffer.writelines(_watched(pieces, report))
         sys.stdout.buffer.flush()
         return
     with writing(path):
         # A pipe or device cannot be replaced, and its reader need not wait for the end.
         if is_stream(path):
             with open(path, "wb") as stream:
-                stream.writelines(pieces)
+                stream.writelines(_watched(pieces, report))
             return
-        replace_file(path, compressed(pieces, path.suffix))
+        replace_file(path, _watched(compressed(pieces, path.suffix), report))
+
+
+def _watched(
+    pieces: Iterable[bytes | memoryview], report: Callable[[str], None]
+) -> Iterator[bytes | memoryview]:
+    written = 0
+    for piece in pieces:
+        yield piece
+        written += len(piece)
+        report(f"{amount(written, unit='bytes')} written")
 
 
 def save_folder(folder: Path, files: Mapping[str, Iterable[bytes | memoryview]]) -> None:

@@ -76,7 +76,7 @@ def pieces(
             for part in _in_pieces(whole, piece_bytes or PIECE_BYTES):
                 yield RawPiece(shown(name), next_line, next_line == 1, part)
                 next_line += line_count(part)
-        # Tables report no bytes while they are read, so the end of a file counts all of them.
+        # Parquet's shares are rounded, and its first rows are read twice.
         position.read = before + (size or 0)
 
 

@@ -14,7 +14,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import msgspec
 import numpy as np
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 20  # of text, about: many enough for a model to be fast, few enough for memory
 MOST_DOCUMENTS = 1 << 14  # of a chunk
-ROW_GROUP_BYTES = 1 << 26  # of Parquet, before compression
 
 # Columns added to tables: of numbers, or of texts, with a value for each document.
 Columns = Mapping[str, Sequence[float | str | None]]
@@ -62,14 +61,12 @@ class DocumentChunk(ABC):
         documents."""
 
 
-class ShardOutput(ABC):
+class ShardOutput(Protocol):
     """A file of chosen documents that is being written."""
 
-    @abstractmethod
-    def write(self, piece: "bytes | pyarrow.Table") -> None:
+    def write(self, piece: Any, /) -> None:
         """Write the chosen documents of a chunk."""
 
-    @abstractmethod
     def finish(self) -> None:
         """Write the end of the file."""
 
@@ -154,12 +151,12 @@ def _pieces(source: str, errors: str) -> Iterator[tuple[int, bytes]]:
     def on_read(count: int) -> None:
         nonlocal done
         done += count
-        report_done(min(done, size))
 
     with opened(source, on_read, errors=errors) as stream:
         for whole in whole_lines(iter(lambda: stream.read(CHUNK_BYTES), b""), source):
             data = cast(bytes, whole)
             yield next_line, data
+            report_done(min(done, size))  # it is judged when more is asked for
             next_line += data.count(b"\n")
 
 
@@ -464,42 +461,7 @@ class ParquetShard(InputShard):
         codec = "snappy"
         if metadata.num_row_groups and metadata.num_columns:
             codec = metadata.row_group(0).column(0).compression.lower()
-        return _Table(stream, "none" if codec == "uncompressed" else codec)
-
-
-class _Table(ShardOutput):
-    """Rows, in groups of some size, compressed like the shard."""
-
-    def __init__(self, stream: BinaryIO, codec: str) -> None:
-        self.stream = stream
-        self.codec = codec
-        self.writer: pyarrow.parquet.ParquetWriter | None = None
-        self.waiting: list[pyarrow.Table] = []
-        self.bytes = 0
-
-    def write(self, piece: "bytes | pyarrow.Table") -> None:
-        self.waiting.append(piece)
-        self.bytes += cast("pyarrow.Table", piece).nbytes
-        if self.bytes >= ROW_GROUP_BYTES:
-            self._write_group()
-
-    def _write_group(self) -> None:
-        import pyarrow
-        import pyarrow.parquet
-
-        table = pyarrow.concat_tables(self.waiting)
-        if self.writer is None:
-            self.writer = pyarrow.parquet.ParquetWriter(
-                self.stream, table.schema, compression=self.codec
-            )
-        self.writer.write_table(table)
-        self.waiting, self.bytes = [], 0
-
-    def finish(self) -> None:
-        if self.waiting:
-            self._write_group()
-        if self.writer is not None:
-            self.writer.close()
+        return tables.RowGroups(stream, "none" if codec == "uncompressed" else codec)
 
 
 # ---- Columns added to tables.
