@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
+from rnnlm.amounts import NUMBER, number
 from rnnlm.errors import ModelError, SettingsError, did_you_mean, keyword, nearest, notice, shown
 
 Settings = TypeVar("Settings")
@@ -60,8 +61,7 @@ _EXAMPLES = {
     "budget": 'write, for instance, "500steps", "3epochs" or "10m"',
     "holdout": "write, for instance, 5%, 0.05 or 0",
 }
-# A share as people write it
-_PERCENT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*", re.ASCII)
+_PERCENT = re.compile(rf"\s*({NUMBER})\s*%\s*")  # a share as people write it
 
 
 def about(description: str, **limits: Any) -> Meta:
@@ -414,9 +414,9 @@ def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
     """Return `value` as the type `kind`, or raise a SettingsError that names valid values."""
     value = plain(value)
     try:
-        converted = msgspec.convert(value, kind, strict=not is_text)
-    except (msgspec.ValidationError, UnicodeEncodeError):
-        # The latter: lone surrogates, as JSON may hold them.
+        converted = _parsed(value, kind) if is_text else msgspec.convert(value, kind)
+    except ValueError:
+        # Of the wrong type, out of range, or with lone surrogates, as JSON may hold them.
         schemas = _schemas(kind)
         # A list written as in TOML, for a setting that --set takes as the text 650,650,400.
         if any(LIST_OF in schema for schema in schemas) and _is_flat_list(value):
@@ -431,6 +431,15 @@ def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
             f"setting {name} = {shown(value)} is not valid", "it must be a finite number"
         )
     return converted
+
+
+def _parsed(text: Any, kind: Any) -> Any:
+    """Return a text as the type `kind`. ValueError: it is none."""
+    # As a text if it may be one, or else a number as people type it: .9 is none in JSON.
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError:
+        return msgspec.convert(number(str(text)), kind)
 
 
 def names_of(classes: Iterable[type]) -> set[str]:
@@ -618,6 +627,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
 
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST_BUDGET = 1e15
 
 
 @dataclass(frozen=True)
@@ -631,23 +641,22 @@ class Budget:
     @classmethod
     def parse(cls, text: str, name: str = "budget") -> "Budget":
         """Parse `90s`, `3m`, `1.5h`, `20epochs` or `5000steps`."""
-        match = re.fullmatch(
-            r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(s|m|h|d|epochs?|steps?)\s*", text, re.ASCII
-        )
-        if not match or float(match[1]) <= 0:
+        match = re.fullmatch(rf"\s*({NUMBER})\s*(s|m|h|d|epochs?|steps?)\s*", text)
+        amount = float(match[1]) if match else 0.0
+        if not match or not 0 < amount < LONGEST_BUDGET:
             raise SettingsError(
                 f"{name} {text!r} is not understood",
                 hint="write, for instance, 90s, 3m, 1.5h, 20epochs or 5000steps",
             )
         # A number of steps must be whole; of time and epochs, parts will do.
-        number, unit = float(match[1]), match[2]
+        unit = match[2]
         if unit in _UNITS:
-            return cls(seconds=number * _UNITS[unit])
+            return cls(seconds=amount * _UNITS[unit])
         if unit.startswith("epoch"):
-            return cls(epochs=number)
-        if not number.is_integer():
+            return cls(epochs=amount)
+        if not amount.is_integer():
             raise SettingsError(f"{name} {text!r} is not a whole number of steps")
-        return cls(steps=int(number))
+        return cls(steps=int(amount))
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from msgspec import Meta
 
+from rnnlm.amounts import whole_number
 from rnnlm.config import (
     ANY,
     Count,
@@ -39,8 +40,9 @@ Depth = Annotated[int, Meta(ge=1, le=100)]
 Width = Annotated[int, Meta(ge=1, le=1 << 20)]
 
 Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
+_SIZE = r"\+?\d{1,7}\.?"
 Sizes = Annotated[
-    str, list_in_text("whole numbers", r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", "650,650,400")
+    str, list_in_text("whole numbers", rf"^\s*{_SIZE}(\s*,\s*{_SIZE}){{0,99}}\s*$", "650,650,400")
 ]
 
 # Values of other settings that some settings need to have an effect: see rnnlm.config.needs.
@@ -194,7 +196,7 @@ class InputSettings:
 
 def sizes(text: str) -> tuple[int, ...]:
     """Return the numbers of a list such as 650,650,400."""
-    return tuple(int(number) for number in text.split(","))
+    return tuple(map(whole_number, text.split(",")))
 
 
 # ---- The stack of recurrent layers of any network, and the settings of each kind of layer.
