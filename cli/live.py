@@ -193,7 +193,7 @@ class PlainDisplay:
             name, value = criterion(event)
             shown_value = shown_metric(event, value, [self.validated, event.best])
             line = f"step {event.step:,}: validation {name} {shown_value}"
-            if event.best is not None and event.best != value:
+            if event.best is not None and event.best != value and not math.isnan(value):
                 line += f" (best {shown_metric(event, event.best, [value])})"
             line += other_metrics(event)
             if event.share < 1:
@@ -290,7 +290,7 @@ class LiveDisplay:
             value = criterion(validated)[1]
             shown_value = shown_metric(validated, value, [validated.best])
             metrics.append(f"valid {shown_value}{other_metrics(validated)}")
-            if validated.best is not None:
+            if validated.best is not None and not math.isnan(value):
                 metrics.append(f"best {shown_metric(validated, validated.best, [value])}")
         if narrow:
             return [*progress, speed, *metrics]
@@ -310,7 +310,9 @@ MOST_DIGITS = 6  # behind the point
 
 def shown_metric(event: events.Validated, value: float, others: Sequence[float | None] = ()) -> str:
     """Return a perplexity, a loss or a metric from 0 to 100 as it is, a share in percent; with
-    enough digits to tell it from the `others`."""
+    enough digits to tell it from the `others`. A dash for the loss of nothing."""
+    if math.isnan(value):
+        return "-"
     scale, sign = (100, "%") if event.is_share else (1, "")
     digits = 4 if event.criterion == LOSS else 2
     different = [scale * other for other in others if other is not None and other != value]
@@ -375,7 +377,7 @@ def rare_event_lines(event: events.Event) -> list[str]:
         return [f"note: {paused}; free some space, or end the run with Ctrl-C"]
     if isinstance(event, events.SaveFailed):
         again = f"training continues and tries again within {event.retry_seconds:.0f} s"
-        return [f"note: step {event.step:,} could not be saved: {event.why}; {again}"]
+        return [f"note: step {event.step:,} could not be saved: " + event.why + f"; {again}"]
     if isinstance(event, events.Evaluating):
         return [f"saved; now evaluating on {', '.join(event.texts)}"]
     return []

@@ -479,8 +479,7 @@ def from_stored(
     try:
         return resolve(classes, [SettingsLayer("the model", known)]).make(cls)
     except SettingsError as error:
-        why = ": ".join(filter(None, (error.what, error.why)))
-        raise ModelError("the stored settings are damaged", why) from None
+        raise ModelError("the stored settings are damaged", error.fault) from None
 
 
 # The values that Python may give for a setting.

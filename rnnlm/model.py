@@ -237,7 +237,8 @@ class Model(ModelHandle):
             reading: Settings that differ from the settings of the training data: for a tagger or
                 classifier of :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings`, for
                 an encoder-decoder of :class:`~rnnlm.text.pair_columns.ParallelSettings`.
-            progress: Callback for the progress of reading and scoring.
+            progress: Callback for the progress of reading and scoring. None: of language
+                models, now and then on standard error.
 
         Returns:
             The evaluation, of the class of the model's task.
@@ -670,7 +671,10 @@ class Model(ModelHandle):
         Args:
             sentences: Each a str with words separated by white space, or a list of words; for a
                 letters-to-sounds model, a word or a list of its letters.
-            nbest: Number of label sequences per sentence.
+            nbest: Number of label sequences per sentence. 1 is the one that the network finds most
+                probable. From 2 on they are ranked by their whole probability, the sum over all
+                that are written alike: edit scripts with one lemma, divisions of a word's sounds,
+                labels that break the scheme of their spans.
             probabilities: Also return the probabilities of each word's labels; for a CRF, the
                 marginals.
 
@@ -904,7 +908,7 @@ class Model(ModelHandle):
 
         Args:
             lines: The lines.
-            ratings: File with two words and a number on each line; "ratings" is bundled.
+            ratings: Table with two words and a number in each row; "ratings" is bundled.
 
         Returns:
             The cosines of each pair; None if only unknown words differ.

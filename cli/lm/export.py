@@ -14,7 +14,7 @@ from ..options import (
     chosen_model,
     model_option,
     overwrite_option,
-    own_file,
+    own_results,
     refuse_if,
 )
 
@@ -84,6 +84,8 @@ def command(
     KenLM, SRILM and others read ARPA files. gensim, rnnlm train --embeddings and rnnlm inspect
     --file read word vectors. transformers and programs built on it read --hf DIR, onnxruntime and
     sherpa-onnx read --onnx DIR.
+
+    If the file or folder is finished, the same command says so and does nothing.
     """
     refuse_if(which and vectors is None, "--which needs --vectors FILE.")
     refuse_if((target or tokens) and onnx is None, "--for and --tokens need --onnx DIR.")
@@ -104,18 +106,27 @@ def _write_arpa(name: str, file: Path, overwrite: bool) -> None:
     from rnnlm.lm.base.loading import load
     from rnnlm.lm.ngram.arpa import writing
 
-    own_file(file, overwrite)
-    writing.export_arpa(load(name, "cpu"), file, overwrite, terminal.Progress())
+    model = load(name, "cpu")
+    files = own_results([file], overwrite, model)
+    if files.are_finished:
+        return
+    writing.export_arpa(model, file, overwrite=True, report=terminal.Progress(about=file))
+    files.finish("an ARPA file")
     if file != STANDARD_OUTPUT:
         terminal.say(f"written to {file}")
 
 
 def _write_vectors(name: str, file: Path, which: "Which", overwrite: bool) -> None:
+    from rnnlm.lm.base.loading import load_if_named
     from rnnlm.tools.vectors.word_vectors import word_vectors
 
-    own_file(file, overwrite)
-    vectors = word_vectors(name, which)
-    count = vectors.save(file, overwrite)
+    model = load_if_named(name, "cpu")
+    files = own_results([file], overwrite, model)
+    if files.are_finished:
+        return
+    vectors = word_vectors(model, which)
+    count = vectors.save(file, overwrite=True)
+    files.finish(f"the vectors of {terminal.plural(count, 'symbol')}")
     note = f" ({vectors.note})" if vectors.note else ""
     if file != STANDARD_OUTPUT:
         terminal.say(

@@ -20,7 +20,7 @@ from ..options import (
     overwrite_option,
 )
 from ..setting_options import Number, WholeNumber
-from ..text_options import column_option, text_flags
+from ..text_options import column_options, text_flags
 
 if TYPE_CHECKING:
     from rnnlm.training.derived.pruning import ModelSize
@@ -65,7 +65,7 @@ def _amount(text: str) -> int:
         metavar="TEXT",
         help="Measure the perplexity on TEXT before and after; may be repeated.",
     ),
-    column_option,
+    column_options,
 )
 @section("Output", json_option)
 def command(
@@ -91,12 +91,12 @@ def command(
     from rnnlm.training.derived.pruning import PruningLimits, prune
 
     test_text = corpus_of(on, flags) if on else None
-    with terminal.Progress():
+    with terminal.Progress(about=output):
         reduction = prune(
             name, output, PruningLimits(**given), test_text=test_text, overwrite=overwrite
         )
     if as_json:
-        sizes = {"before": _as_json(reduction.before), "after": _as_json(reduction.after)}
+        sizes = {"before": reduction.before.to_dict(), "after": reduction.after.to_dict()}
         terminal.print_json({"output": reduction.folder, "threshold": reduction.threshold, **sizes})
         return
 
@@ -130,7 +130,3 @@ def _cells(size: "ModelSize") -> dict[str, str]:
             cells[name] = "-" if metric is None else metric.shown(4)
         cells["oov_words"] = terminal.amount(size.evaluation.oov_words)
     return cells
-
-
-def _as_json(size: "ModelSize") -> dict[str, Any]:
-    return {**vars(size), "evaluation": size.evaluation.to_dict() if size.evaluation else None}

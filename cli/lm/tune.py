@@ -8,7 +8,7 @@ import click
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..setting_options import WholeNumber
-from ..text_options import column_option, text_flags
+from ..text_options import column_options, text_flags
 
 
 @click.command(cls=Command)
@@ -29,7 +29,7 @@ from ..text_options import column_option, text_flags
     click.option("--tokens", type=WholeNumber(), metavar="N",
                  help="Number of tokens of --on to read.  [default: dynamic 10000, cache 100000, "
                       "unigram 1000000]"),
-    column_option,
+    column_options,
 )  # fmt: skip
 @section(
     "Output",

@@ -26,7 +26,7 @@ from ..options import (
 )
 from ..setting_options import IntRange, Number, list_of, options_of
 from ..signals import explaining
-from ..text_options import encoding_option
+from ..text_options import encoding_option, unwrap_option
 
 if TYPE_CHECKING:
     from rnnlm.tools.filtering.run import Event, FilterFinished
@@ -40,6 +40,7 @@ text_options = section(
     options_of(SourceSettings, "column",
                help="Column that holds the text, in JSON Lines and Parquet.  [default: text, "
                     "sentence, or the only one]"),
+    unwrap_option,
     encoding_option,
     options_of(TextSettings, "blank_lines", before="In plain text: "),
     options_of(TextSettings, "special_symbols", default_is="replace"),
@@ -91,6 +92,7 @@ def command(
     blank_lines: str | None,
     encoding_errors: str | None,
     special_symbols: str | None,
+    unwrap: bool | None,
     **given: float | str | OptionalNames | OptionalFloats,
 ) -> None:
     """Select documents by perplexity or language.
@@ -123,6 +125,7 @@ def command(
         "encoding_errors": encoding_errors,
         "special_symbols": special_symbols or "replace",
         "blank_lines": blank_lines,
+        "unwrap": unwrap,
     }
     request = FilterRequest(
         shards=shards,
@@ -141,7 +144,7 @@ def command(
     result = None
     explained = explaining(lambda: _say_how_to_resume(output))
     try:
-        with explained, terminal.Bar() as progress:
+        with explained, terminal.Bar(about=output) as progress:
             for event in run(request, progress):
                 if isinstance(event, FilterFinished):
                     result = event
@@ -199,7 +202,7 @@ def _show_event(event: "Event", progress: terminal.Progress) -> None:
     from rnnlm.tools.filtering.run import BordersFound, ShardFailed, ShardFiltered
 
     if isinstance(event, ShardFailed):
-        terminal.say(f"{event.shard} could not be filtered: {event.why}")
+        terminal.say(f"{event.shard} could not be filtered: " + event.why)
     elif isinstance(event, BordersFound):
         low, high = event.cutoffs
         terminal.say(

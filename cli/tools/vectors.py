@@ -14,7 +14,13 @@ from .. import terminal
 from ..help_sections import Command, section
 from ..options import STANDARD_OUTPUT, output_option, overwrite_option, settings_of, without_none
 from ..setting_options import options_of
-from ..text_options import column_option, encoding_option, split_punctuation_option, text_flags
+from ..text_options import (
+    column_options,
+    encoding_option,
+    split_punctuation_option,
+    text_flags,
+    unwrap_option,
+)
 
 _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation")
 
@@ -34,7 +40,7 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
     split_punctuation_option,
     options_of(TokenizerSettings, "remove_punctuation"),
 )
-@section("Text", column_option, encoding_option)
+@section("Text", column_options, unwrap_option, encoding_option)
 @section(
     "Output",
     output_option(
@@ -99,7 +105,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     with whole_files({output: identity}, overwrite) as files:
         if files.are_finished:
             return
-        with terminal.Progress() as progress:
+        with terminal.Progress(about=output) as progress:
             vectors = learn_vectors(
                 opened,
                 tokenizer=NewTokenizerSettings(**words) if words else None,

@@ -28,7 +28,11 @@ from rnnlm.tasks.labelling.data import (
     encode_examples,
     one_token,
 )
-from rnnlm.tasks.labelling.evaluation.evaluation_data import MOST_NAMED, notice_unseen_labels
+from rnnlm.tasks.labelling.evaluation.evaluation_data import (
+    MOST_NAMED,
+    notice_odd_labels,
+    notice_unseen_labels,
+)
 from rnnlm.tasks.labelling.formats import schemes, trees
 from rnnlm.tasks.labelling.formats.alignment import UNALIGNED, align, align_more
 from rnnlm.tasks.labelling.formats.example import (
@@ -90,6 +94,7 @@ def open_texts(
     tokenizer, resolved = _tokenizer(request, resolved, learned)
     overlaps = parts.overlaps(_lines, tokenizer.keeps_case)
     codec = _codec(tokenizer, resolved, settings, learned)
+    notice_odd_labels(codec, train)
     titles = {"valid": "validation data", "test": "test data"}
     for part, text in gold.items():
         notice_unseen_labels(codec, text, titles[part])

@@ -3,12 +3,14 @@ log-probability under language models, or given its source under encoder-decoder
 words unknown to them. Each distinct text is scored once per model, or once per source."""
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.errors import TextError, UsageError, keyword, notice
+from rnnlm.amounts import plural
+from rnnlm.errors import TextError, UsageError, keyword, notice, shown
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.span_scoring import (
     check_scores,
@@ -27,6 +29,7 @@ from rnnlm.tools.rescoring.settings import TextMapping
 
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; the model's name follows a colon
 SAMPLE_TEXTS = 500
+PIECE = re.compile(r"(^| )(\u2581|##)\S|\S@@( |$)")  # of SentencePiece, BERT and subword-nmt
 TEXTS_AT_ONCE = 1 << 14
 # First passes write -1e10, the lowest number of float32 or the like for the log of zero. A score so
 # far below the best of its utterance excludes the hypothesis; no real best is below LOWEST_BEST.
@@ -105,6 +108,7 @@ def feature_table(
         if vocabulary not in oov:
             oov[vocabulary] = OOV + name, unknown
         _warn_of_case(name, model, distinct, mapping)
+    _warn_of_pieces(distinct, models)
     tell_unseen(count_marks(distinct), {name: model.tokenizer for name, model in models.items()})
     columns[WORDS] = np.array([float(len(split_words(text))) for text in texts])
     columns.update(oov.values())
@@ -204,9 +208,10 @@ def _warn_of_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> Non
     names = itertools.chain.from_iterable([one.utt] * len(one.hypotheses) for one in utterances)
     empty = [utt for utt, text in zip(names, texts, strict=True) if is_blank(text)]
     if empty:
+        of_all = f"of {len(texts):,} hypotheses"
         notice(
-            f"{len(empty):,} of {len(texts):,} hypotheses have no words, the first in utterance "
-            f"{empty[0]!r}: each is scored as </s> alone"
+            plural(len(empty), f"{of_all} has", f"{of_all} have") + " no words, the first in "
+            f"utterance {empty[0]!r}: each is scored as </s> alone"
         )
 
 
@@ -230,6 +235,25 @@ def _warn_of_case(name: str, model: LanguageModel, texts: list[str], mapping: Te
         notice(
             f"{share:.0%} of the list's words are unknown to {name}, but far fewer in "
             "lower case: try " + keyword("lowercase", True)
+        )
+
+
+def _warn_of_pieces(texts: list[str], models: Mapping[str, LanguageModel]) -> None:
+    """Give notice of hypotheses that are pieces of words, or numbers of words or pieces, unless
+    models of words know them."""
+    pieces = [text for text in texts if PIECE.search(text)]
+    numbers = [text for text in texts if text.replace(" ", "").isdigit()]
+    odd = next((row for row in (pieces, numbers) if len(row) > len(texts) / 2), None)
+    sample = texts[:: max(1, len(texts) // SAMPLE_TEXTS)]
+    are_known = all(
+        model.tokenizer.name == "word" and _unknown_share(model, sample) <= 0.5
+        for model in models.values()
+    )
+    if odd is not None and not are_known:
+        what = "pieces of words" if odd is pieces else "numbers"
+        notice(
+            f"{len(odd):,} of {len(texts):,} hypotheses look like {what} ({shown(odd[0])}): each "
+            "is scored as a word; write out the words"
         )
 
 

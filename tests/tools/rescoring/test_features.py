@@ -171,3 +171,23 @@ def test_empty_hypotheses_are_scored_as_their_end(halves):
     with pytest.warns(RnnlmWarning, match=message):
         table = feature_table(lists, {"m": halves}, TextMapping(remove_punctuation=True))
     assert table.features_KSN[0].ravel() / math.log(2) == pytest.approx([-6, -2, -2, 0])
+
+
+@pytest.mark.parametrize(("texts", "told"), [
+    (["\u2581the \u2581do g", "\u2581a"], "2 of 2 hypotheses look like pieces of words"),
+    (["th@@ e dog", "do@@ g"], "look like pieces of words"), (["the do ##g", "do ##g"], "pieces"),
+    (["12 7 9", "3"], "2 of 2 hypotheses look like numbers ('12 7 9')"),
+    (["the dog", "a dog # 1", "route 66", "a ## b", "mail me @@"], ""),
+])  # fmt: skip
+def test_pieces_and_numbers_in_place_of_words_are_told(halves, recwarn, texts, told):
+    feature_table([utterance(*texts)], {"m": halves}, TextMapping())
+    notes = [str(warning.message) for warning in recwarn if "look like" in str(warning.message)]
+    assert len(notes) == bool(told)
+    assert told in "".join(notes)
+
+
+def test_a_model_of_pieces_has_no_note_of_them(recwarn):
+    texts = ["\u2581the \u2581do g", "\u2581a \u2581do g"]
+    model = fit("unigram", texts * 5)
+    feature_table([utterance(*texts)], {"m": model}, TextMapping())
+    assert not [warning for warning in recwarn if "look like" in str(warning.message)]

@@ -113,12 +113,12 @@ class Meter:
         self.sent = None
         return {"tokens": sent.tokens, "tokens_per_second": tokens / seconds, **numbers}
 
-    def since_check(self) -> tuple[int, dict[str, float]]:
-        """Return how many tokens were read since the last check, and the numbers of these steps.
-        Waits for the device."""
+    def since_check(self) -> tuple[int, int, dict[str, float]]:
+        """Return how many steps were taken since the last check, how many tokens they read, and
+        their numbers. Waits for the device."""
         unchecked = self.steps[self.checked :]
         numbers = self._read(self._send(unchecked))
-        return sum(step.tokens for step in unchecked), numbers
+        return len(unchecked), sum(step.tokens for step in unchecked), numbers
 
     def end_check(self) -> None:
         """Count the steps so far as checked."""

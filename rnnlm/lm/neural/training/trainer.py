@@ -331,10 +331,12 @@ class Trainer(state.StatefulParts):
 
     def observe(self, judge: Divergence) -> bool:
         """Have the steps since the last check judged; return whether they could be."""
-        tokens, numbers = self.meter.since_check()
+        steps, tokens, numbers = self.meter.since_check()
+        # A classifier has a target for each text, however many tokens it has.
+        targets = min(tokens, steps * self.batch.count) if self.batch else tokens
         return judge.observe(
             step=self.step_count,
-            tokens=tokens,
+            targets=targets,
             loss_nats=numbers["loss_nats"],
             gradient_norm=numbers["gradient_norm"],
             weight_norm=numbers["weight_norm"],

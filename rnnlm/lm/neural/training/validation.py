@@ -394,7 +394,7 @@ class CurvePoints(StatefulAttributes):
 
 # ---- Runs that diverge: how it is noticed, and the last good state, to which they go back.
 
-TELLING_TOKENS = 32  # fewer may all be rare: their loss alone is not judged
+TELLING_TARGETS = 32  # fewer may all be rare: their loss alone is not judged
 
 # Checks, and states to go back to, are counted in the work of steps, tokens times weights, so that
 # the same seed gives the same weights however fast the machine is. A check costs little beside the
@@ -473,9 +473,9 @@ class Divergence(StatefulAttributes):
         self.fault = ""
 
     def observe(
-        self, step: int, tokens: int, loss_nats: float, gradient_norm: float, weight_norm: float
+        self, step: int, targets: int, loss_nats: float, gradient_norm: float, weight_norm: float
     ) -> bool:
-        """Judge the steps since the last check, up to `step`, over `tokens` targets. Return whether
+        """Judge the steps since the last check, up to `step`, over some `targets`. Return whether
         they could be judged: too few targets wait for the targets of the next steps."""
         for what, number in (
             ("the loss", loss_nats),
@@ -485,7 +485,7 @@ class Divergence(StatefulAttributes):
             if not math.isfinite(number):
                 self._lost(f"{what} is not a number by step {step}")
                 return True
-        if tokens < TELLING_TOKENS:
+        if targets < TELLING_TARGETS:
             return False
         last = self.last_loss
         self.last_loss = loss_nats
@@ -501,14 +501,14 @@ class Divergence(StatefulAttributes):
         if nats >= last > self.limit and (verdict.is_telling or nats == math.inf):
             self._lost_above("the validation text has", nats, step)
 
-    def accepts(self, loss_nats: float, step: int, tokens: int) -> bool:
-        """Return whether the last check was good, and so is the exact loss of a batch of `tokens`
-        targets under the weights after `step` steps.
+    def accepts(self, loss_nats: float, step: int, targets: int) -> bool:
+        """Return whether the last check was good, and so is the exact loss of a batch of that
+        many targets under the weights after `step` steps.
 
         The exact loss is judged like the losses of checks: this is how a run on noise words is
         found to be lost.
         """
-        if tokens < TELLING_TOKENS:
+        if targets < TELLING_TARGETS:
             return self.is_sound and math.isfinite(loss_nats)
         last_nats, last_step = self.last_tried
         self.last_tried = [loss_nats, step]
@@ -516,10 +516,10 @@ class Divergence(StatefulAttributes):
             self._lost_above("the loss is", loss_nats, step)
         return self.is_sound and loss_nats <= self.limit
 
-    def end(self, loss_nats: float, step: int, tokens: int) -> None:
-        """Judge the exact loss of the last batch, of `tokens` targets, under the weights that the
-        run ends with, after the last check."""
-        is_telling = self.last_loss > self.loss_limit or tokens >= TELLING_TOKENS
+    def end(self, loss_nats: float, step: int, targets: int) -> None:
+        """Judge the exact loss of the last batch, of that many targets, under the weights that
+        the run ends with, after the last check."""
+        is_telling = self.last_loss > self.loss_limit or targets >= TELLING_TARGETS
         if not math.isfinite(loss_nats):
             self._lost(f"the loss is not a number after step {step}")
         elif loss_nats > self.limit and is_telling:
@@ -537,7 +537,7 @@ class Divergence(StatefulAttributes):
 
     def _lost_above(self, what: str, nats: float, step: int) -> None:
         self._lost(
-            f"{what} {nats:.1f} nats per token by step {step}; a uniform guess has "
+            f"{what} {nats:.1f} nats per target by step {step}; a uniform guess has "
             f"{self.uniform_nats:.1f}"
         )
 

@@ -199,9 +199,14 @@ def verdict(
 ) -> ValidationResult:
     """Return the results of a validation. criterion: of
     :class:`rnnlm.tasks.labelling.settings.TaskFittingSettings`. telling: of several columns the
-    ones whose mean counts; without any the loss counts."""
+    ones whose mean counts; without any the loss counts.
+
+    The loss is not a number where training saw none of the labels. A high one does not tell that
+    the run diverged: a network may be confident of wrong labels and still right about most.
+    """
     loss = _mean_loss(model, data, predicted)
-    metrics, chosen = {"loss_nats": loss}, []
+    is_measured = any((labels != PADDING).any() for labels in data.labels)
+    metrics, chosen = {"loss_nats": loss if is_measured else math.nan}, []
     predictions = columns_of(model, data, predicted)
     has_several = len(predictions) > 1
     for number, column in enumerate(predictions):
@@ -220,12 +225,13 @@ def verdict(
         prefix = f"{column.column}_" if has_several else ""
         metrics |= {prefix + name: value for name, value in values.items()}
     if not chosen:
-        return ValidationResult(loss, loss, "loss_nats", metrics=metrics)
+        return ValidationResult(loss, loss, "loss_nats", is_telling=False, metrics=metrics)
     return ValidationResult(
         loss,
         float(np.mean(chosen)),
         "mean" if has_several else main,
         higher_is_better=has_several or not is_error,
+        is_telling=False,
         is_share=True,
         metrics=metrics,
     )

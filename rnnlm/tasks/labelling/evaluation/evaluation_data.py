@@ -2,6 +2,7 @@
 otherwise."""
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rnnlm.corpora as corpora
+from rnnlm.amounts import plural
 from rnnlm.choices import taken_choices
 from rnnlm.errors import UsageError, first_of, keyword, notice
 from rnnlm.storage.manifest import read_manifest
@@ -19,6 +21,8 @@ from rnnlm.tasks.labelling.data import (
     LEVELS,
     MULTI,
     SOUNDS,
+    TEXT,
+    WORD,
     Codec,
     LabelColumn,
     LabelledData,
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
     from rnnlm.tasks.labelling.model import TaskModel
 
 MOST_NAMED = 5  # labels in a notice
+FEW_TEXTS = 9  # so few may all have different labels
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 Paths = Sequence[str | PathLike[str]]
 
 
@@ -96,9 +102,78 @@ def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
         unseen.update(label for label in labels if label not in seen)
     if unseen:
         named = [f"{label!r} ({count:,})" for label, count in unseen.most_common()]
+        are_wrong = plural(
+            unseen.total(),
+            "of the labels does not occur in the training data; it counts as wrong",
+            "of the labels do not occur in the training data; they count as wrong",
+        )
+        where = _first_place(text, unseen)
+        notice(f"{name}: {are_wrong}: {first_of(named, MOST_NAMED)}{where}")
+
+
+def notice_odd_labels(codec: Codec, text: LabelledText) -> None:
+    """Send notices of labels in training data that are probably meant otherwise: labels that differ
+    only in how they are written, ratings, numbers in place of spans, and fastText labels that run
+    into the next word."""
+    for column, labels in _labels(codec, text):
+        counts = Counter(labels)
+        if column.form == SOUNDS:
+            continue
+        _notice_alike(column, counts)
+
+        # One label per text: a class that few texts share is hardly a class.
+        is_single = column.level == TEXT and column.form != MULTI
+        is_rating = all(map(_is_number, counts)) and any("." in label for label in counts)
+        if is_single and len(counts) > max(FEW_TEXTS, counts.total() / 2):
+            notice(
+                f"column {column.name} has {len(counts):,} different labels in {counts.total():,} "
+                "texts, and each is learned as a class; "
+                + keyword("label_column")
+                + " names another column"
+            )
+        elif is_single and is_rating and len({float(label) for label in counts}) > 2:
+            notice(
+                f"column {column.name} holds numbers with fractions: each of the {len(counts):,} "
+                "is learned as a class, without their order"
+            )
+        if column.level == WORD and all(label.lstrip("-").isdigit() for label in counts):
+            notice(
+                f"the labels of column {column.name} are numbers: accuracy is measured, but no F1 "
+                "of spans, which needs names such as B-PER"
+            )
+
+    if text.format == "fasttext":
+        _notice_commas(text)
+
+
+def _notice_alike(column: LabelColumn, counts: Counter[str]) -> None:
+    """Send a notice of labels that differ only in case, in white space, or as numbers do."""
+    alike: dict[str | float, list[str]] = {}
+    for label in counts:
+        key = float(label) if _is_number(label) else " ".join(label.casefold().split())
+        alike.setdefault(key, []).append(label)
+    several = [labels for labels in alike.values() if len(labels) > 1]
+    if several:
+        pairs = [" and ".join(f"{name!r} ({counts[name]:,})" for name in row) for row in several]
         notice(
-            f"{name}: {unseen.total():,} of the labels do not occur in the training data; they "
-            f"count as wrong: {first_of(named, MOST_NAMED)}{_first_place(text, unseen)}"
+            f"labels of column {column.name} differ only in how they are written, and are learned "
+            f"as different: {first_of(pairs, MOST_NAMED)}"
+        )
+
+
+def _is_number(label: str) -> bool:
+    return NUMBER.fullmatch(label) is not None
+
+
+def _notice_commas(text: LabelledText) -> None:
+    """Send a notice where most fastText labels hold a comma: `__label__neg,the film` has the label
+    `neg,the`, as white space alone ends a label."""
+    labels = [label for example in text.examples for label in example.text_labels]
+    with_comma = [label for label in labels if "," in label]
+    if len(with_comma) > len(labels) / 2:
+        notice(
+            f"{len(with_comma):,} of {len(labels):,} labels hold a comma, the first is "
+            f"{with_comma[0]!r}: a label ends at a blank, so put one after it"
         )
 
 

@@ -116,7 +116,7 @@ def test_runs_recover_from_faults_at_a_lower_rate(make, eager_snapshots, fault, 
     assert rollback.to_step == 11
     assert rollback.step in ((12, 13, 14) if fault is exploded else (12,))
     assert (rollback.count, rollback.left, rollback.rate_factor) == (1, 2, 0.5)
-    assert ("nats per token" if fault is exploded else "is not a number") in rollback.why
+    assert ("nats per target" if fault is exploded else "is not a number") in rollback.why
     assert (fitted.stopped, fitted.step, fitted.steps) == ("budget", 20, 20)
     assert fitted.facts == {"rollbacks": 1}
     assert all(weight.isfinite().all() for weight in weights(fitted))
@@ -195,7 +195,7 @@ def test_a_fault_before_a_stored_state_goes_back_to_the_beginning(make):
     assert (fitted.stopped, fitted.steps) == ("budget", 20) and fitted.best_ppl_token < 1000
     _, (rollback,), fitted = run(broken_by(make(valid=False, lines=60), exploded, after=19))
     assert (rollback.step, rollback.to_step) == (20, 0)
-    assert "nats per token by step 20" in rollback.why and fitted.stopped == "budget"
+    assert "nats per target by step 20" in rollback.why and fitted.stopped == "budget"
     assert all(weight.abs().max() < 100 for weight in weights(fitted))
 
 
