@@ -21,7 +21,7 @@ from rnnlm.errors import ModelError, TextError, notice, visible
 
 from . import terminal
 from .help_sections import Decorator, stacked
-from .setting_options import IntRange
+from .setting_options import IntRange, WholeNumber
 
 if TYPE_CHECKING:
     from rnnlm.config import Settings
@@ -231,7 +231,7 @@ device_option = click.option(
 
 def number_option(*declared: str, default: int, help: str, least: int | None = 1) -> Decorator:
     """Make an option that takes a whole number of `least` or more, and has a default."""
-    kind = click.INT if least is None else IntRange(least)
+    kind = WholeNumber() if least is None else IntRange(least)
     return click.option(
         *declared, type=kind, default=default, show_default=True, metavar="N", help=help
     )

@@ -19,7 +19,7 @@ from ..options import (
     overwrite_option,
     refuse_if,
 )
-from ..setting_options import list_of, options_of
+from ..setting_options import Number, list_of, options_of
 from ..text_options import column_options, text_flags
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     ),
     click.option(
         "--weights",
-        callback=list_of(float, "numbers such as 0.7,0.3"),
+        callback=list_of(Number.read, "numbers such as 0.7,0.3"),
         metavar="0.7,0.3",
         help="Use these weights of the models instead of tuning them.",
     ),

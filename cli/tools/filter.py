@@ -24,7 +24,7 @@ from ..options import (
     settings_of,
     several_models_option,
 )
-from ..setting_options import IntRange, list_of, options_of
+from ..setting_options import IntRange, Number, list_of, options_of
 from ..signals import explaining
 from ..text_options import encoding_option, unwrap_option
 
@@ -67,9 +67,9 @@ text_options = section(
                  help="Sort into head, middle and tail by quantiles of the perplexities of this "
                       "text; may be repeated."),
     options_of(FilterSettings, "quantiles", metavar="X,X", default_is="0.3,0.6",
-               callback=list_of(float, "numbers, such as 0.3,0.6")),
+               callback=list_of(Number.read, "numbers, such as 0.3,0.6")),
     options_of(FilterSettings, "cutoffs", metavar="X,X",
-               callback=list_of(float, "numbers, such as 200,500")),
+               callback=list_of(Number.read, "numbers, such as 200,500")),
     options_of(FilterSettings, "min_probability"),
     options_of(FilterSettings, "keep"),
 )  # fmt: skip

@@ -24,7 +24,7 @@ from ..options import (
     refuse_if,
     typed_or_arriving,
 )
-from ..setting_options import IntRange, list_of, options_of
+from ..setting_options import IntRange, Number, WholeNumber, list_of, options_of
 from ..task_settings import LabelledSettings
 from ..text_options import column_options, encoding_option, text_flags
 
@@ -135,7 +135,7 @@ def texts_option(name: str) -> Decorator:
     )
 
 
-PAIR: dict[str, Any] = {"nargs": 2, "type": float, "show_default": True}
+PAIR: dict[str, Any] = {"nargs": 2, "type": Number(), "show_default": True}
 
 untrained_option = click.option(
     "--untrained", is_flag=True, help="Also show each network as it was before training."
@@ -245,7 +245,7 @@ def find_spectrum(**given: Any) -> "Inspection":
     click.option(
         "--units",
         metavar="N,...",
-        callback=list_of(int, "numbers, such as 3,17"),
+        callback=list_of(WholeNumber.read, "numbers, such as 3,17"),
         help="Units to draw, numbered from 0.  [default: the units that vary most]",
     ),
     number_option("--unit-count", default=16, help="Number of units to draw."),
@@ -560,7 +560,7 @@ def find_probe(model: str, data: str, texts: bool, device: str, **given: Any) ->
     ),
     click.option(
         "--rate",
-        type=float,
+        type=Number(),
         default=0.1,
         show_default=True,
         help="Learning rate of the gradient descent step whose loss is shown.",
@@ -595,7 +595,7 @@ def find_step(file: str | None, assignments: tuple[str, ...], rate: float) -> "I
     click.argument("names", nargs=-1, metavar="[NAME]..."),
     click.option(
         "--share",
-        type=float,
+        type=Number(),
         default=0.1,
         show_default=True,
         help="Share of its largest derivative below which a function counts as saturated.",
@@ -635,7 +635,7 @@ def find_activations(
     ),
     click.option(
         "--grid",
-        type=int,
+        type=WholeNumber(),
         default=200,
         show_default=True,
         metavar="N",
@@ -643,7 +643,7 @@ def find_activations(
     ),
     click.option(
         "--steps",
-        type=int,
+        type=WholeNumber(),
         default=50,
         show_default=True,
         metavar="N",
@@ -651,12 +651,12 @@ def find_activations(
     ),
     click.option(
         "--target",
-        type=float,
+        type=Number(),
         default=0.7,
         show_default=True,
         help="Target output after these steps.",
     ),
-    click.option("--initial", type=float, default=0.5, show_default=True, help="Initial state."),
+    click.option("--initial", type=Number(), default=0.5, show_default=True, help="Initial state."),
     click.option(
         "--start",
         **PAIR,
@@ -666,21 +666,21 @@ def find_activations(
     ),
     click.option(
         "--rate",
-        type=float,
+        type=Number(),
         default=0.1,
         show_default=True,
         help="Learning rate of gradient descent.",
     ),
     click.option(
         "--clip",
-        type=float,
+        type=Number(),
         default=0.5,
         show_default=True,
         help="Norm to which the clipped path scales down longer gradients.",
     ),
     click.option(
         "--updates",
-        type=int,
+        type=WholeNumber(),
         default=400,
         show_default=True,
         metavar="N",
@@ -719,7 +719,7 @@ def find_surface(**given: Any) -> "Inspection":
     ),
     click.option(
         "--step",
-        type=float,
+        type=Number(),
         default=1e-5,
         show_default=True,
         metavar="H",

@@ -23,8 +23,8 @@ from rnnlm.config import (
     ResolvedSettings,
     SettingsLayer,
     SettingValue,
+    check_needs,
     resolve,
-    warn_of_idle,
 )
 from rnnlm.errors import SettingsError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
@@ -162,7 +162,7 @@ def resolve_request(request: PreparationRequest) -> PreparationJob:
     ]
     keywords = [field.name for field in fields(request)]
     resolved = resolve((NewTokenizerSettings, TextSettings, SourceSettings), layers, keywords)
-    warn_of_idle(resolved)
+    check_needs(resolved)
 
     # A tokenizer that exists allows no other settings.
     if request.shared_tokenizer is not None:

@@ -38,7 +38,6 @@ def train(
         start, blocks = itertools.tee(blocks)
         settings = decided(settings, first_lines(start, START_BYTES))
         del start  # which would keep all that is read from now on
-    settings.check_limits()
     lines = (block.lines for block in blocks)
     kind = _class(settings.tokenizer)
     if limit and settings.tokenizer == "word":
