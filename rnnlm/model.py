@@ -236,7 +236,7 @@ class Model(ModelHandle):
             decoding: For an encoder-decoder, how to decode sources. None: greedily.
             reading: Settings that differ from the settings of the training data: for a tagger or
                 classifier of :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings`, for
-                an encoder-decoder of :class:`~rnnlm.text.pair_columns.ParallelSettings`.
+                an encoder-decoder of :class:`~rnnlm.text.named_columns.ParallelSettings`.
             progress: Callback for the progress of reading and scoring. None: of language
                 models, now and then on standard error.
 
