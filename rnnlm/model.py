@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.soundness import Check
-    from rnnlm.lm.base.adaptation_files import TunedSettings
-    from rnnlm.lm.base.adaptation_settings import AdaptationSettings
+    from rnnlm.lm.base.adaptation_settings import AdaptationSettings, TunedSettings
     from rnnlm.registry import LabelModel
     from rnnlm.scoring.generation.drawing import Sample
     from rnnlm.scoring.incremental import WordScorer

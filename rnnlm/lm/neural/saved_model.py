@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rnnlm.lm.base.pickling import PickledByOrigin
+from rnnlm.lm.base.stored_model import PickledByOrigin
 from rnnlm.lm.neural.device import evaluation_mode
 
 N = TypeVar("N", bound=nn.Module)

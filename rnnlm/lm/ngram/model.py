@@ -20,7 +20,7 @@ from rnnlm.arrays import drop_pages
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
-from rnnlm.lm.base.pickling import PickledByOrigin
+from rnnlm.lm.base.stored_model import PickledByOrigin
 from rnnlm.lm.ngram import checks
 from rnnlm.lm.ngram.checks import longest_matches
 from rnnlm.lm.ngram.incremental import IncrementalScorer

@@ -18,9 +18,8 @@ from rnnlm.checks import check_class
 from rnnlm.errors import SettingsError
 from rnnlm.events import pieces
 from rnnlm.interface import LanguageModel, State
-from rnnlm.lm.base.distributions import predict, stepping
 from rnnlm.lm.base.loading import language_model_of
-from rnnlm.lm.base.span_scoring import read_on
+from rnnlm.lm.base.span_scoring import predict, read_on, stepping
 from rnnlm.scoring.generation.sampling import (
     GenerationSettings,
     SamplingSettings,
