@@ -39,7 +39,7 @@ from rnnlm.interface import PADDING, Array, LanguageModel, State, core_of, keeps
 from rnnlm.lm.base import adaptation_settings
 from rnnlm.lm.base.adaptation_settings import DynamicSettings
 from rnnlm.lm.mixtures.adapted_model import PART, AdaptedModel, cannot_adapt, one_row
-from rnnlm.lm.neural.language_model import Network, NeuralLanguageModel, NeuralState
+from rnnlm.lm.neural.trained_network import Network, NeuralLanguageModel, NeuralState
 from rnnlm.storage.files import writing
 from rnnlm.text.batches import StreamWindows, gather, stream_bounds, with_boundary
 

@@ -17,7 +17,7 @@ from rnnlm.lm.base.adaptation_settings import DynamicSettings
 from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.lm.mixtures.dynamic_evaluation import gather_statistics
 from rnnlm.lm.mixtures.mixture import Mixture
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from support.tiny_models import LINES, Lines, fit, save
 
 KINDS = {
