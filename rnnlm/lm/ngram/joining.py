@@ -26,7 +26,7 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
-from rnnlm.lm.ngram.counting.vocabularies import new_places
+from rnnlm.lm.ngram.counting.counts_folder import new_places
 from rnnlm.lm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
 from rnnlm.lm.ngram.linked_orders import LinkedOrder, LinkedOrders, Lower
 from rnnlm.lm.ngram.model import NgramModel

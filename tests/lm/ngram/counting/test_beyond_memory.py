@@ -12,8 +12,7 @@ from rnnlm.errors import ModelError, OutputError
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting import store
 from rnnlm.lm.ngram.counting.beyond_memory import count_by_shards
-from rnnlm.lm.ngram.counting.count_trie import Level
-from rnnlm.lm.ngram.counting.in_memory import count
+from rnnlm.lm.ngram.counting.count_trie import Level, count
 from rnnlm.lm.ngram.counting.store import Store
 from rnnlm.lm.ngram.counting.task_runner import TaskRunner, WorkerContext
 from rnnlm.lm.ngram.counting.workspace import Workspace
