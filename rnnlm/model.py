@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from rnnlm.scoring.generation.drawing import Sample
     from rnnlm.scoring.incremental import WordScorer
     from rnnlm.scoring.next_word import NextWord
-    from rnnlm.scoring.pairs.accuracy import PairScores, TestSet
-    from rnnlm.scoring.pairs.pair import Pair
+    from rnnlm.scoring.pairs.accuracy import PairScores
+    from rnnlm.scoring.pairs.pair import Pair, TestSet
     from rnnlm.scoring.rows import SentenceScores
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.tasks.labelling.evaluation.results import ClassifiedTexts, TaggedSentences
@@ -456,7 +456,8 @@ class Model(ModelHandle):
             UsageError: The scoring is unknown.
             TextError: Nothing could be scored.
         """
-        from rnnlm.scoring.pairs.accuracy import TestSet, score_set
+        from rnnlm.scoring.pairs.accuracy import score_set
+        from rnnlm.scoring.pairs.pair import TestSet
 
         if not isinstance(pairs, TestSet):
             pairs = TestSet("pairs", tuple(several(pairs, "pairs")))

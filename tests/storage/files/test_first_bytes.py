@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import ModelError, RnnlmError, RnnlmWarning, TextError
 from rnnlm.lm.ngram.arpa.reading import read_arpa
-from rnnlm.scoring.pairs.files import read_pairs
+from rnnlm.scoring.pairs.pair import read_pairs
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.storage.files import first_bytes, reading
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
