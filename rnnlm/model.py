@@ -20,8 +20,7 @@ from rnnlm.errors import UsageError, keyword, nearest
 from rnnlm.interface import Array, Device, LanguageModel, ModelHandle, State, Tokenizer, core_of
 from rnnlm.lm.base import loading
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
-from rnnlm.scoring.generation.sampling import GenerationSettings
-from rnnlm.scoring.generation.settings import BeamSettings
+from rnnlm.scoring.generation.settings import BeamSettings, GenerationSettings
 from rnnlm.scoring.settings import SentenceScoring, WordMeasure
 from rnnlm.tabular import RecordList
 from rnnlm.text.lines import Progress, SpecialSymbols, TextSettings

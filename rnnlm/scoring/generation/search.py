@@ -35,9 +35,9 @@ from rnnlm.scoring.generation.drawing import (
     Sample,
     TextStarts,
     encoded_prompt,
+    forbidden_tokens,
     read_prompt,
 )
-from rnnlm.scoring.generation.sampling import forbidden_tokens
 from rnnlm.scoring.generation.settings import BeamSettings, SearchSettings
 from rnnlm.tabular import RecordList
 
