@@ -26,7 +26,7 @@ from rnnlm.lm.ngram.counting.store import (
     write_level,
 )
 from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
-from rnnlm.lm.ngram.counting.task_runner import TaskRunner, WorkerContext
+from rnnlm.lm.ngram.counting.workers import TaskRunner, WorkerContext
 from rnnlm.lm.ngram.tables import NOWHERE, word_bits
 from rnnlm.parallel import report_done
 from rnnlm.storage.files.tensors import ChunkedArray
