@@ -312,15 +312,6 @@ _NO_RUN = (
 )
 
 
-@dataclass(frozen=True)
-class MetricsTable:
-    """The metrics of one text, or of one column of its labels."""
-
-    title: str
-    rows: list[tuple[str, str]]
-    signatures: list[str]
-
-
 Run = str | os.PathLike[str]  # a folder or the name of a model; a finished run has a folder
 
 
@@ -511,8 +502,10 @@ def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list
     return rows
 
 
-def _metrics(evaluations: Mapping[str, Evaluation]) -> Iterator[MetricsTable]:
-    """Yield the results on each text, or on each column of its labels."""
+def _metrics(
+    evaluations: Mapping[str, Evaluation],
+) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]]:
+    """Yield the results on each text, or on each column of its labels: title, rows, signatures."""
     for text, evaluation in evaluations.items():
         for column in evaluation.column_names:
             title = f"{text}: {column}" if column else text
@@ -525,7 +518,7 @@ def _metrics(evaluations: Mapping[str, Evaluation]) -> Iterator[MetricsTable]:
             signatures = [
                 metric.signature for metric in evaluation.mains if metric.column == column
             ]
-            yield MetricsTable(title, rows, signatures)
+            yield title, rows, signatures
 
 
 def _without_plots(history: RunHistory) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -480,29 +480,17 @@ class Renumbering:
         counts_M = workspace.empty(len(level), level.counts_M.dtype)
         numbers_M = workspace.empty(len(level), np.int64)
         moved = new_places(level.keys_M, ranges, self.number_of, below_M, self._contexts, workspace)
-        for number, part in enumerate(moved):
+        for number, (by_word_R, keys_R, places_R) in enumerate(moved):
             here = slice(*ranges[number])
-            keys_M[part.places_R] = part.keys_R
-            suffixes_M[part.places_R] = suffixes_of_block(number)[part.by_word_R]
-            counts_M[part.places_R] = level.counts_M[here][part.by_word_R]
-            numbers_M[here.start + part.by_word_R] = part.places_R
+            keys_M[places_R] = keys_R
+            suffixes_M[places_R] = suffixes_of_block(number)[by_word_R]
+            counts_M[places_R] = level.counts_M[here][by_word_R]
+            numbers_M[here.start + by_word_R] = places_R
             workspace.release(keys_M, suffixes_M, counts_M, numbers_M, self.number_of)
         self._below_M, self._contexts = numbers_M, len(level)
         return dataclasses.replace(
             level, size=self.size, keys_M=keys_M, suffixes_M=suffixes_M, counts_M=counts_M
         )
-
-
-class NewPlaces(NamedTuple):
-    """The new positions of neighbouring n-grams of an order.
-
-    by_word_R: puts them in their new order within each context. keys_R, places_R: their new keys
-    and numbers, in that order.
-    """
-
-    by_word_R: np.ndarray
-    keys_R: np.ndarray
-    places_R: np.ndarray
 
 
 def new_places(
@@ -512,9 +500,10 @@ def new_places(
     number_H: np.ndarray,
     contexts: int,
     workspace: Workspace,
-) -> Iterator[NewPlaces]:
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield for each range of n-grams where they go when word w becomes number_of[w], and context c
-    number_H[c].
+    number_H[c]: what puts them in their new order within each context; their new keys and numbers,
+    in that order.
 
     ranges: all n-grams from the first to the last, each range ends where a context does. number_of:
     `<s>`, which is the last word, becomes the last one again. contexts: how many contexts there are
@@ -541,5 +530,5 @@ def new_places(
         ranks_R = np.arange(end - start)
         ranks_R -= np.maximum.accumulate(np.where(is_first_R, ranks_R, 0))
         keys_R = make_keys(new_contexts_R, new_words_R[by_word_R], new_size)
-        yield NewPlaces(by_word_R, keys_R, starts_H[new_contexts_R] + ranks_R)
+        yield by_word_R, keys_R, starts_H[new_contexts_R] + ranks_R
         workspace.release(starts_H, number_H)

@@ -326,10 +326,12 @@ class Cluster(WorkerPool):
     # ---- Tasks.
 
     def submit(self, function: Callable[..., Result], *arguments: object) -> "Future[Result]":
-        call = TaskHeader(code_version(), self.topic, secrets.token_hex(8))
-        future = self.executor.submit(_checked, call, function, *arguments)
-        self._reported[call.task] = 0.0
-        future.add_done_callback(lambda _: self._reported.pop(call.task, None))
+        task = secrets.token_hex(8)
+        future = self.executor.submit(
+            _checked, code_version(), self.topic, task, function, *arguments
+        )
+        self._reported[task] = 0.0
+        future.add_done_callback(lambda _: self._reported.pop(task, None))
         return future
 
     def _hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
@@ -472,30 +474,21 @@ _at_work = 0  # tasks of this process
 _counting = threading.Lock()
 
 
-@dataclass(frozen=True)
-class TaskHeader:
-    """Data sent along with a task: the version of rnnlm that sent it, its name, and where it
-    reports its progress."""
-
-    version: str
-    topic: str
-    task: str
-
-
-def _checked(call: TaskHeader, function: Callable[..., Result], *arguments: object) -> Result:
-    """Run a task. Workers that came after the first task have not been asked for their version."""
+def _checked(
+    version: str, topic: str, task: str, function: Callable[..., Result], *arguments: object
+) -> Result:
+    """Run a task, which the rnnlm of that version has sent, and report its progress under `topic`.
+    Workers that came after the first task have not been asked for their version."""
     from distributed import get_worker
 
     global _at_work
-    if call.version != code_version():
-        raise _other_version("a worker", code_version(), call.version)
+    if version != code_version():
+        raise _other_version("a worker", code_version(), version)
     with _counting:
         _at_work += 1
     worker = get_worker()
     try:
-        with reporting_to(
-            lambda done: worker.log_event(call.topic, {"task": call.task, "done": done})
-        ):
+        with reporting_to(lambda done: worker.log_event(topic, {"task": task, "done": done})):
             return function(*arguments)
     finally:
         with _counting:
