@@ -147,7 +147,7 @@ def test_work_that_the_scheduler_drops_is_an_error(cluster):
 def test_what_tasks_tell_is_added_up(cluster):
     found = cluster()
     futures = [found.submit(abs, 1) for _ in range(3)]
-    names = [call.task for call, *_ in found.client.submitted]
+    names = [task for _, _, task, *_ in found.client.submitted]
     for name, done in zip([*names, "of another phase"], [0.25, 0.5, 0.0, 1.0], strict=True):
         found.client.handler((0.0, {"task": name, "done": done}))
     assert found.begun == 0.75
