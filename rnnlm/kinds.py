@@ -126,7 +126,7 @@ class Network(Kind):
 
     @property
     def from_arrays(self) -> Function:
-        from rnnlm.lm.neural.language_model import from_arrays
+        from rnnlm.lm.neural.trained_network import from_arrays
 
         return from_arrays
 

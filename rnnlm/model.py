@@ -20,8 +20,7 @@ from rnnlm.errors import UsageError, keyword, nearest
 from rnnlm.interface import Array, Device, LanguageModel, ModelHandle, State, Tokenizer, core_of
 from rnnlm.lm.base import loading
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
-from rnnlm.scoring.generation.sampling import GenerationSettings
-from rnnlm.scoring.generation.settings import BeamSettings
+from rnnlm.scoring.generation.settings import BeamSettings, GenerationSettings
 from rnnlm.scoring.settings import SentenceScoring, WordMeasure
 from rnnlm.tabular import RecordList
 from rnnlm.text.lines import Progress, SpecialSymbols, TextSettings
@@ -33,14 +32,13 @@ if TYPE_CHECKING:
 
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.soundness import Check
-    from rnnlm.lm.base.adaptation_files import TunedSettings
-    from rnnlm.lm.base.adaptation_settings import AdaptationSettings
+    from rnnlm.lm.base.adaptation_settings import AdaptationSettings, TunedSettings
     from rnnlm.registry import LabelModel
     from rnnlm.scoring.generation.drawing import Sample
     from rnnlm.scoring.incremental import WordScorer
     from rnnlm.scoring.next_word import NextWord
-    from rnnlm.scoring.pairs.accuracy import PairScores, TestSet
-    from rnnlm.scoring.pairs.pair import Pair
+    from rnnlm.scoring.pairs.accuracy import PairScores
+    from rnnlm.scoring.pairs.pair import Pair, TestSet
     from rnnlm.scoring.rows import SentenceScores
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.tasks.labelling.evaluation.results import ClassifiedTexts, TaggedSentences
@@ -236,7 +234,7 @@ class Model(ModelHandle):
             decoding: For an encoder-decoder, how to decode sources. None: greedily.
             reading: Settings that differ from the settings of the training data: for a tagger or
                 classifier of :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings`, for
-                an encoder-decoder of :class:`~rnnlm.text.pair_columns.ParallelSettings`.
+                an encoder-decoder of :class:`~rnnlm.text.named_columns.ParallelSettings`.
             progress: Callback for the progress of reading and scoring. None: of language
                 models, now and then on standard error.
 
@@ -457,7 +455,8 @@ class Model(ModelHandle):
             UsageError: The scoring is unknown.
             TextError: Nothing could be scored.
         """
-        from rnnlm.scoring.pairs.accuracy import TestSet, score_set
+        from rnnlm.scoring.pairs.accuracy import score_set
+        from rnnlm.scoring.pairs.pair import TestSet
 
         if not isinstance(pairs, TestSet):
             pairs = TestSet("pairs", tuple(several(pairs, "pairs")))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rnnlm.model import Model
     from rnnlm.text.lines import Progress
     from rnnlm.training.plan import Plan
-    from rnnlm.training.resume import CompletedRun
+    from rnnlm.training.run_folder import CompletedRun
 
 Texts: TypeAlias = str | Path | Corpus | Sequence[str | Path | Corpus]
 

@@ -14,8 +14,7 @@ from rnnlm.errors import ArgumentTypeError
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.soundness import audit
 from rnnlm.lm.mixtures.adaptation import adapt
-from rnnlm.scoring.generation.sampling import SamplingSettings
-from rnnlm.scoring.generation.settings import BeamSettings
+from rnnlm.scoring.generation.settings import BeamSettings, SamplingSettings
 from rnnlm.scoring.pairs.scoring import score_pairs
 from rnnlm.scoring.scorer import score_chunks
 from rnnlm.scoring.settings import ScoringSettings

@@ -26,7 +26,7 @@ from rnnlm.config import (
     resolve,
 )
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.scoring.generation.sampling import SamplingSettings
+from rnnlm.scoring.generation.settings import SamplingSettings
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.storage.files.reading import read_by_hand
 

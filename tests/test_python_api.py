@@ -18,9 +18,8 @@ from rnnlm.config import describe
 from rnnlm.errors import ArgumentTypeError, RnnlmError, SettingsError, TextError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.scoring.generation.drawing import generate
-from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.scoring.generation.search import likeliest
-from rnnlm.scoring.generation.settings import BeamSettings
+from rnnlm.scoring.generation.settings import BeamSettings, GenerationSettings
 from rnnlm.scoring.settings import SentenceScoring
 from rnnlm.tools.inspection.memory import inspect_memory
 from rnnlm.tools.serving.schemas import GenerateRequest

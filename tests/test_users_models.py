@@ -12,7 +12,7 @@ from rnnlm.interface import HiddenStateModel, LanguageModel
 from rnnlm.lm.base import loading
 from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.lm.ngram.arpa.writing import export_arpa
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.scoring.generation.autocomplete import next_words

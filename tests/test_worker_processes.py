@@ -8,7 +8,7 @@ import pytest
 from rnnlm.errors import RnnlmError
 from rnnlm.parallel import InlineExecutor, ProcessExecutor, process_pool
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared.pieces import RawPiece
+from rnnlm.text.prepared.shards import RawPiece
 from rnnlm.text.prepared.tokenizer_sample import learn
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 

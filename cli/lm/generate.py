@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnlm.scoring.generation.sampling import GenerationSettings
-from rnnlm.scoring.generation.settings import BeamSettings
+from rnnlm.scoring.generation.settings import BeamSettings, GenerationSettings
 
 from .. import options, terminal
 from ..help_sections import Command, section

@@ -20,7 +20,7 @@ from rnnlm.training.grid import (
 )
 from rnnlm.training.grid_request import GridRequest, parse_axes
 from rnnlm.training.request import TrainingRequest
-from rnnlm.training.resume import CompletedRun
+from rnnlm.training.run_folder import CompletedRun
 
 from .. import terminal
 from ..live import announce_counting, display_for

@@ -18,7 +18,8 @@ from ..help_sections import section, stacked
 from ..options import STANDARD_OUTPUT, one_on_stdout, own_file, refuse_if
 
 if TYPE_CHECKING:
-    from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, PairScores, TestSet
+    from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, PairScores
+    from rnnlm.scoring.pairs.pair import TestSet
 
     Scores = dict[str, PairScores]  # by model
     Accuracies = Mapping[str, Sequence[PairAccuracy]]
@@ -113,7 +114,7 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
     """Score the pairs of a file or folder with each model, print the accuracies, and write the
     files that the request names."""
     from rnnlm.scoring.pairs.accuracy import signature_of_set
-    from rnnlm.scoring.pairs.files import read_pairs
+    from rnnlm.scoring.pairs.pair import read_pairs
 
     test_set = read_pairs(request.source, request.encoding_errors, request.strip)
     scores = _scores(models, test_set, request)
@@ -180,7 +181,7 @@ def _check_files(request: PairsRequest) -> None:
     """Make sure that the pairs are there and the files can be written, before time goes into
     scoring."""
     from rnnlm.evaluation import plotting
-    from rnnlm.scoring.pairs.files import files_of
+    from rnnlm.scoring.pairs.pair import files_of
     from rnnlm.storage.files.outputs import check_apart
 
     one_on_stdout(request.outputs, request.as_json)

@@ -162,7 +162,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     from rnnlm.text.lines import silent
     from rnnlm.training.plan import dry_plan
     from rnnlm.training.plan import plan as plan_of
-    from rnnlm.training.resume import CompletedRun
+    from rnnlm.training.run_folder import CompletedRun
 
     from ..live import follow, say_ended
     from ..signals import Signals, saving_ignored

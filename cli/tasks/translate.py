@@ -11,7 +11,7 @@ import click
 
 from rnnlm.amounts import plural
 from rnnlm.errors import notice
-from rnnlm.scoring.generation.sampling import GenerationSettings, SamplingSettings
+from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettings
 
 from .. import options, task_settings, terminal
 from ..help_sections import Command, section

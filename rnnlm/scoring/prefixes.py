@@ -25,7 +25,7 @@ from rnnlm.errors import notice
 from rnnlm.events import pieces
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.base.distributions import MOST_CELLS, predict, stepping
+from rnnlm.lm.base.span_scoring import MOST_CELLS, predict, stepping
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.encoding import known_ids
 

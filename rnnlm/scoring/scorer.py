@@ -20,7 +20,7 @@ from rnnlm.errors import TextError, UsageError, keyword, notice
 from rnnlm.evaluation.perplexity import Signature, check_context, signature_of
 from rnnlm.events import never
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
-from rnnlm.lm.base import distributions, span_scoring
+from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.loading import ScoringModel, scoring_model_of
 from rnnlm.lm.base.span_scoring import Initial, initial_states, reads_sources
 from rnnlm.lm.base.words import ShownWords, WordFinder, shown_words
@@ -453,12 +453,12 @@ class SentenceScorer:
             if functions.keys() != {"log_boundary"}:
                 is_place_N = np.zeros(len(encoded.ids), dtype=bool)
                 is_place_N[shown.items.starts] = True
-            logprob_N, columns, self.state = distributions.score_and_apply(
+            logprob_N, columns, self.state = span_scoring.score_and_apply(
                 model=self.model,
                 ids=encoded.ids,
                 spans=spans,
                 is_place_N=is_place_N,
-                function=distributions.side_by_side(list(functions.values())),
+                function=span_scoring.side_by_side(list(functions.values())),
                 state=self.state,
                 initial=initial,
             )
@@ -477,18 +477,18 @@ class SentenceScorer:
 
     def _distribution_functions(
         self, shown: ShownWords
-    ) -> dict[str, distributions.DistributionFunction]:
+    ) -> dict[str, span_scoring.DistributionFunction]:
         """Return the functions that look at each distribution at the words, by the name of their
         result in :class:`DistributionColumns`."""
-        settings, functions = self.settings, dict[str, distributions.DistributionFunction]()
+        settings, functions = self.settings, dict[str, span_scoring.DistributionFunction]()
         if shown.items.is_place_N.any():
             functions["log_boundary"] = self.finder.log_boundary
         if "entropy" in settings.measures:
-            functions["entropy_bits"] = distributions.entropy_bits
+            functions["entropy_bits"] = span_scoring.entropy_bits
         # Words made of pieces are searched for afterwards.
         if self.finder.tokens_are_words and settings.next_words:
             functions["likeliest"] = functools.partial(
-                distributions.likeliest, count=settings.next_words
+                span_scoring.likeliest, count=settings.next_words
             )
         return functions
 

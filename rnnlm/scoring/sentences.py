@@ -28,8 +28,10 @@ from rnnlm.storage.files.tables import Row, has_text, without_halves
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side, unwrapped, without_end
 from rnnlm.text.named_columns import (
+    SOURCE,
     InputTable,
     column_named,
+    columns_of,
     detect_format,
     new_names,
     open_table,
@@ -37,7 +39,6 @@ from rnnlm.text.named_columns import (
     text_column,
     why_no_text,
 )
-from rnnlm.text.pair_columns import SOURCE, columns_of
 from rnnlm.text.sources import warn_of_repeats
 from rnnlm.text.word_rows import sentences_of, tell_of_word_rows, word_column
 

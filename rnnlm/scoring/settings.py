@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from rnnlm.config import Natural, ValidatedSettings, about
 from rnnlm.errors import UsageError, keyword
 from rnnlm.text.lines import SpecialSymbols, is_blank, single_spaced
-from rnnlm.text.pair_columns import ParallelSettings
+from rnnlm.text.named_columns import ParallelSettings
 from rnnlm.text.sources import SentenceColumns, SourceSettings
 
 WordMeasure = Literal["entropy", "frequency"]

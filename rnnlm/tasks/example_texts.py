@@ -13,8 +13,8 @@ from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.text.corpus import Examples
 from rnnlm.text.sources import settings_for
+from rnnlm.training.line_texts import examples_in_train
 from rnnlm.training.request import Overlap, TrainingRequest
-from rnnlm.training.texts.line_texts import examples_in_train
 
 S = TypeVar("S")  # settings for reading
 T = TypeVar("T", bound=Examples)

@@ -16,7 +16,7 @@ from rnnlm.events import Event, TrainingState, never
 from rnnlm.interface import FittingData, TextData, Tokenizer
 from rnnlm.lm.neural.device import memory_errors
 from rnnlm.lm.neural.layers.layers import LayeredNetwork
-from rnnlm.lm.neural.saved_model import SavedModel
+from rnnlm.lm.neural.trained_network import SavedModel
 from rnnlm.lm.neural.training import fitting, state
 from rnnlm.lm.neural.training.contracts import BatchSource, Carry, Objective, Validation
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess

@@ -15,10 +15,10 @@ from rnnlm.storage.files.resuming import text_signatures
 from rnnlm.text import sources
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import Progress
-from rnnlm.text.prepared import prepared_text, writer
+from rnnlm.text.prepared import prepared_text, shards
 from rnnlm.text.prepared.index import PREPARED_TEXT
-from rnnlm.text.prepared.pieces import Position
 from rnnlm.text.prepared.prepared_text import PreparedText
+from rnnlm.text.prepared.shards import Position
 from rnnlm.text.sources import is_plain
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import VocabularyCheck, accept_any_size
@@ -57,7 +57,7 @@ def delete_earlier(
         with contextlib.suppress(OutputError), private.held(temp, work, "cleaning up"):
             # A killed preparation leaves a lock of its own, which ends with ours.
             with lock.held(folder / PREPARED_TEXT, "cleaning up"):
-                writer.remove(folder / PREPARED_TEXT)
+                shards.remove(folder / PREPARED_TEXT)
             private.remove_empty(folder / PREPARED_TEXT)
 
 
@@ -110,7 +110,7 @@ def on_disk(
 
     # Delete its shards as they are read, and the rest with the last of them.
     def delete_text() -> None:
-        writer.remove_all(folder)
+        shards.remove_all(folder)
         private.remove_empty(folder.parent)
 
     delete: Callable[[], object] = delete_text
@@ -121,7 +121,7 @@ def on_disk(
         prepared.shards.close()
         if not folder.is_dir():  # all of it was already released
             return
-        writer.remove_shards(folder, prepared.shards.within(tokens))
+        shards.remove_shards(folder, prepared.shards.within(tokens))
         if tokens >= prepared.index.counts.tokens:
             delete()
 

@@ -22,7 +22,7 @@ from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import span_scoring
 from rnnlm.scoring import prefixes
 from rnnlm.scoring.generation.drawing import DrawnText, TextStarts, draw_in_steps, stream
-from rnnlm.scoring.generation.sampling import SamplingSettings
+from rnnlm.scoring.generation.settings import SamplingSettings
 from rnnlm.text.lines import check_reserved, is_blank
 
 ROWS = 32  # texts that are written side by side

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice, require_package
 from rnnlm.lm.base import loading
-from rnnlm.scoring.generation.sampling import SamplingSettings
+from rnnlm.scoring.generation.settings import SamplingSettings
 from rnnlm.tools import continuations
 
 USE = "tasks of the lm-evaluation-harness"

@@ -46,11 +46,11 @@ from rnnlm.training.grid_request import (
     naming,
     usual_folder,
 )
+from rnnlm.training.line_texts import SharedTexts
 from rnnlm.training.plan import Plan, check_request, plan
 from rnnlm.training.resolution import request_of
-from rnnlm.training.resume import CompletedRun
 from rnnlm.training.run import run
-from rnnlm.training.texts.shared_texts import SharedTexts
+from rnnlm.training.run_folder import CompletedRun
 
 # ---- The results of a grid's runs, read from their folders, and the table of them.
 

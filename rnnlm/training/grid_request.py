@@ -20,10 +20,10 @@ from rnnlm.config import GRID, ResolvedSettings, SettingsLayer, SettingValue, as
 from rnnlm.errors import RnnlmError, UsageError, notice
 from rnnlm.lm.base.loading import CHECKPOINTS
 from rnnlm.storage.manifest import is_model, read_manifest
-from rnnlm.training.folders import text_name
 from rnnlm.training.language_model import LanguageModelling
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import ForeignSettingError, resolve_request, without_names
+from rnnlm.training.run_folder import text_name
 
 FIRST = "the first run of the grid"
 COMMON = {*names_of(LanguageModelling.text_settings), "budget", "seed"}

@@ -85,7 +85,7 @@ class LanguageModelling(BaseTask):
     def open_texts(
         self, request: TrainingRequest, resolved: ResolvedSettings, kind: "Kind", progress: Progress
     ) -> Texts:
-        from rnnlm.training.texts.line_texts import open_texts
+        from rnnlm.training.line_texts import open_texts
 
         return open_texts(request, resolved, kind, progress)
 

@@ -26,15 +26,13 @@ from rnnlm.system import current_rank
 from rnnlm.text import sources
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.vectors import COUNTED, check_is_text_file
-from rnnlm.training import resume as resuming
+from rnnlm.training import run_folder as resuming
 from rnnlm.training.card import STARTS
-from rnnlm.training.folders import usual_folder
+from rnnlm.training.line_texts import Opener, held_out_share
 from rnnlm.training.recipes import recipe as recipes
 from rnnlm.training.request import Overlap, Texts, TrainingRequest
 from rnnlm.training.resolution import ResolvedRequest, resolve_request
-from rnnlm.training.resume import CompletedRun, InterruptedRun
-from rnnlm.training.texts.line_texts import held_out_share
-from rnnlm.training.texts.shared_texts import Opener
+from rnnlm.training.run_folder import CompletedRun, InterruptedRun, usual_folder
 
 # Of a model: its weights, the best ones and the optimizer's averages, each also of the state to go
 # back to.

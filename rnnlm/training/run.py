@@ -60,7 +60,7 @@ from rnnlm.text.lines import Progress, prefixed, silent
 from rnnlm.training import card
 from rnnlm.training.card import STARTS
 from rnnlm.training.plan import Plan
-from rnnlm.training.resume import CompletedRun
+from rnnlm.training.run_folder import CompletedRun
 
 # ---- The files that a training run writes during training: the best model, checkpoints to resume
 # from, the log of its events.

@@ -15,7 +15,7 @@ from rnnlm.amounts import amount
 from rnnlm.choices import stored_given, taken_choices
 from rnnlm.config import DEFAULT, as_text, resolve
 from rnnlm.errors import ModelError, RnnlmWarning, UsageError, visible
-from rnnlm.evaluation import pages, plotting
+from rnnlm.evaluation import plotting
 from rnnlm.evaluation.learning_curves import (
     By,
     LearningCurve,
@@ -25,10 +25,13 @@ from rnnlm.evaluation.learning_curves import (
     runs_of,
 )
 from rnnlm.evaluation.metrics import Evaluation, stored_evaluations
-from rnnlm.evaluation.pages import Plot
+from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.outputs import check_file, save_file
+from rnnlm.storage.files.writing import STANDARD_OUTPUT
 from rnnlm.storage.manifest import Manifest, is_model, read_manifest
 from rnnlm.storage.metrics_log import METRICS, read_events
 from rnnlm.training import card, info
+from rnnlm.version import __version__
 
 # ---- The events in a run's metrics.jsonl: steps, validations, layers, rollbacks, and how it ended.
 
@@ -188,6 +191,16 @@ OF_LAYERS = (
     ("Saturated units", "saturated", "share of units",
      "Gates below 0.1 or above 0.9, tanh beyond 0.9 on either side, a ReLU at 0."),
 )  # fmt: skip
+PLOT_INCHES = (5.0, 3.5)  # so that a phone shows letters of ten pixels
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot with a title and a note for its reader."""
+
+    title: str
+    note: str
+    svg: str
 
 
 def plots(history: RunHistory, curve: LearningCurve | None, by: By = "steps") -> list[Plot]:
@@ -200,7 +213,7 @@ def _learning_curve_plot(curve: LearningCurve | None, by: By) -> Plot | None:
     """Draw the learning curve; None for a model of counts, or without validations."""
     if curve is None or not curve.points or curve.is_counted:
         return None
-    figure = curves_figure([curve], by, training=True, size=pages.SIZE)
+    figure = curves_figure([curve], by, training=True, size=PLOT_INCHES)
     note = "Steps undone by a rollback are left out. The weights of the best validation are kept."
     return Plot(CURVE, note, plotting.as_svg(figure))
 
@@ -245,7 +258,7 @@ def _plot(
     drawn = {name: series_points for name, series_points in series.items() if series_points}
     if not drawn:
         return None
-    figure, axes = plotting.new_figure("", "steps", label, *pages.SIZE)
+    figure, axes = plotting.new_figure("", "steps", label, *PLOT_INCHES)
 
     for place, (name, series_points) in enumerate(itertools.islice(drawn.items(), MOST_LINES)):
         steps, values = zip(*series_points, strict=True)
@@ -279,10 +292,11 @@ def _plot(
     return Plot(title, note, plotting.as_svg(figure))
 
 
-# ---- A training run as one page: self-contained HTML with SVG plots, no script, nothing fetched.
+# ---- A training run as one page: self-contained HTML that is also XML, with SVG plots, no script,
+# nothing fetched. All text from outside is escaped.
 
+PAGE_SUFFIXES = (".html", ".htm", ".xhtml", "")
 CURVE = "Learning curve"
-WHAT = "a report of runs"
 MOST_VALIDATIONS = 200
 _STARTED = (
     ("model", "kind"), ("parameters", "parameters"), ("vocabulary_size", "vocabulary"),
@@ -296,15 +310,6 @@ _ELSEWHERE = ("valid", "test", "result", "signature", "use it")
 _NO_RUN = (
     f"There is no run to report: {METRICS}, the log of a network's training, is missing or empty."
 )
-
-
-@dataclass(frozen=True)
-class MetricsTable:
-    """The metrics of one text, or of one column of its labels."""
-
-    title: str
-    rows: list[tuple[str, str]]
-    signatures: list[str]
 
 
 Run = str | os.PathLike[str]  # a folder or the name of a model; a finished run has a folder
@@ -336,11 +341,12 @@ def report(
         OutputError: The page cannot be written, or it exists and `overwrite` is not set.
     """
     path = Path(path)
-    pages.check(path, overwrite, WHAT)
+    _check_page(path, overwrite)
     named = [runs] if isinstance(runs, (str, os.PathLike)) else list(runs)
     if not named:
         raise UsageError("there is nothing to report", "no run is named")
-    pages.write(path, render(*named, by=by), WHAT)
+    page = render(*named, by=by)
+    save_file(path, [page.encode("utf-8", "backslashreplace")])
     return path
 
 
@@ -355,9 +361,41 @@ def render(*runs: Run, by: By = "steps") -> str:
     if len(curves) > 1 and len({curve.criterion for curve in curves}) == 1:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RnnlmWarning)
-            figure = curves_figure(curves, by, size=pages.SIZE)
+            figure = curves_figure(curves, by, size=PLOT_INCHES)
         together = Plot("Learning curves", "", plotting.as_svg(figure))
-    return pages.render("run.html", runs=[values for values, _ in pairs], together=together)
+    return _filled(runs=[values for values, _ in pairs], together=together)
+
+
+def _check_page(path: Path, overwrite: bool) -> None:
+    """Make sure that a page can be made and written to `path`, before any work is done."""
+    check_file(path, overwrite)
+    suffix = Path(without_suffix(str(path))).suffix
+    if suffix.lower() not in PAGE_SUFFIXES or path == STANDARD_OUTPUT:
+        raise UsageError(
+            f"a report of runs cannot be written to {path}",
+            "the report is an HTML page",
+            "name a FILE.html, or FILE.html.gz",
+        )
+    # Where these are not installed, say so before time goes into a page.
+    import jinja2  # noqa: F401
+
+    plotting.imported_matplotlib()
+
+
+def _filled(**values: object) -> str:
+    """Fill run.html, of the folder templates, with these values."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rnnlm.training"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": amount, "clean": visible}
+    return environment.get_template("run.html").render(version=__version__, **values)
 
 
 def _values(run: str | Path, by: By) -> tuple[dict[str, Any], LearningCurve | None]:
@@ -464,8 +502,10 @@ def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list
     return rows
 
 
-def _metrics(evaluations: Mapping[str, Evaluation]) -> Iterator[MetricsTable]:
-    """Yield the results on each text, or on each column of its labels."""
+def _metrics(
+    evaluations: Mapping[str, Evaluation],
+) -> Iterator[tuple[str, list[tuple[str, str]], list[str]]]:
+    """Yield the results on each text, or on each column of its labels: title, rows, signatures."""
     for text, evaluation in evaluations.items():
         for column in evaluation.column_names:
             title = f"{text}: {column}" if column else text
@@ -478,7 +518,7 @@ def _metrics(evaluations: Mapping[str, Evaluation]) -> Iterator[MetricsTable]:
             signatures = [
                 metric.signature for metric in evaluation.mains if metric.column == column
             ]
-            yield MetricsTable(title, rows, signatures)
+            yield title, rows, signatures
 
 
 def _without_plots(history: RunHistory) -> str:

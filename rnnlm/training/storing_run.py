@@ -17,7 +17,7 @@ from rnnlm.errors import TrainingError, notice
 from rnnlm.events import Evaluating, Event
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training.plan import Plan
-from rnnlm.training.resume import CompletedRun
+from rnnlm.training.run_folder import CompletedRun
 
 Runner = Callable[[Plan, Callable[[], bool], Callable[[], bool], Progress], Iterator[Event]]
 

@@ -15,7 +15,7 @@ import pytest
 from rnnlm.registry import all_tasks, kinds_of
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
-from rnnlm.training.resume import identity_of
+from rnnlm.training.run_folder import identity_of
 from support.failures import contents
 
 # What does not matter: where and how fast a command works, and which of its results it writes

@@ -11,8 +11,8 @@ from support.commands import TINY
 
 SMALL = 1 << 20  # bytes of a shard
 SMALL_SHARDS = (
-    "from rnnlm.text.prepared import encoder, preparation\n"
-    f"encoder.SHARD_BYTES = preparation.SHARD_BYTES = {SMALL}"
+    "from rnnlm.text.prepared import preparation, shards\n"
+    f"shards.SHARD_BYTES = preparation.SHARD_BYTES = {SMALL}"
 )
 PREPARE = "prepare text.txt -o big --workers 1 --max-vocab 1000 --sample 1M".split()
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 import rnnlm as library
-from rnnlm.scoring.generation.sampling import SamplingSettings
+from rnnlm.scoring.generation.settings import SamplingSettings
 from rnnlm.storage import model_folder
 from rnnlm.tasks.seq2seq import decoding
 from rnnlm.tasks.seq2seq.options import DecodingSettings

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.heat_maps import draw_heat_map, robust_highest
+from rnnlm.evaluation.plotting import draw_heat_map, robust_highest
 from support.pictures import faults_of
 
 WORDS = [f"w{number}" for number in range(10)]

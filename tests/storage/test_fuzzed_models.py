@@ -15,7 +15,7 @@ import rnnlm
 from rnnlm.errors import RnnlmError
 from rnnlm.lm.base import stored_model
 from rnnlm.scoring.generation.drawing import generate
-from rnnlm.scoring.generation.sampling import GenerationSettings
+from rnnlm.scoring.generation.settings import GenerationSettings
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import tensors
 from rnnlm.storage.files.tensors import DTYPES

@@ -15,7 +15,7 @@ import pytest
 
 from rnnlm.cli.main import run
 from rnnlm.lm.base.loading import load_tokenizer
-from rnnlm.text.prepared import encoder
+from rnnlm.text.prepared import shards
 from rnnlm.text.prepared.preparation import prepare
 from support import tiny_seq2seq
 from support.arpa_files import SMALL
@@ -50,7 +50,7 @@ def there(models, tagger, classifier, tmp_path_factory):
     for command in MADE:
         assert run(command.format(**names).split()) == 0
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(encoder, "SHARD_BYTES", 4_000)  # several shards
+        patched.setattr(shards, "SHARD_BYTES", 4_000)  # several shards
         tokenizer = load_tokenizer(models.unigram)
         list(prepare(models.text, names["prepared"], tokenizer=tokenizer, workers=0))
     return names

@@ -4,9 +4,8 @@ import torch
 
 from rnnlm.lm.neural.outputs import softmax
 from rnnlm.lm.neural.outputs.classes import AdaptiveSoftmax, ClassSoftmax, HierarchicalSoftmax
-from rnnlm.lm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
 from rnnlm.lm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax
-from rnnlm.lm.neural.outputs.softmax import SoftmaxOutput
+from rnnlm.lm.neural.outputs.softmax import MixtureOfSoftmaxes, SoftmaxOutput
 
 N, E, V = 13, 6, 17
 

@@ -5,8 +5,8 @@ import torch
 from rnnlm import registry
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.lm.neural import settings as network_settings
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import make_network
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.storage import model_folder
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block

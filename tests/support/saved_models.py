@@ -7,8 +7,8 @@ import torch
 
 from rnnlm.lm.base import stored_model
 from rnnlm.lm.neural import settings as network_settings
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import make_network
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.writing import HASH, hash_of_facts

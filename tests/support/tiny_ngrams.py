@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.lm.ngram.counting.count_trie import Level, NgramCounts
-from rnnlm.lm.ngram.counting.in_memory import count
+from rnnlm.lm.ngram.counting.count_trie import Level, NgramCounts, count
 from rnnlm.lm.ngram.fitting import estimate, heldout_counts
 from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.lm.ngram.smoothing import ESTIMATORS

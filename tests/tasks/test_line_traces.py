@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from rnnlm.lm.base import loading
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import make_network
 from rnnlm.lm.neural.settings import KINDS
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.registry import kind_of
 from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import encode_texts

@@ -20,7 +20,7 @@ from rnnlm.tasks.seq2seq.decoding import read_sources
 from rnnlm.tasks.seq2seq.pairs import read_pairs
 from rnnlm.tasks.text_files import TextFileSettings
 from rnnlm.text import named_columns
-from rnnlm.text.pair_columns import ParallelSettings
+from rnnlm.text.named_columns import ParallelSettings
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.sources import read as read_source
 

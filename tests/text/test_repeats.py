@@ -11,7 +11,7 @@ from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.tasks.seq2seq.pairs import read_pairs
 from rnnlm.text import sources
 from rnnlm.text.corpus import open_text
-from rnnlm.text.pair_columns import ParallelSettings
+from rnnlm.text.named_columns import ParallelSettings
 from rnnlm.text.prepared.preparation import PreparationRequest, resolve_request
 from support.failures import notices_of
 

@@ -7,9 +7,9 @@ import torch
 
 from rnnlm.errors import OutputError, RnnlmWarning, TextError, UsageError
 from rnnlm.lm.mixtures.mixture import Mixture
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import make_network
 from rnnlm.lm.neural.settings import network_settings
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.tools import onnx_export
 from rnnlm.tools.onnx_export import export_onnx
 from support.failures import checked_error

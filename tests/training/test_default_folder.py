@@ -7,9 +7,9 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import OutputError, RnnlmWarning
-from rnnlm.training.folders import usual_folder
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
+from rnnlm.training.run_folder import usual_folder
 from support.small_runs import SMALL
 
 UNSEEN = {"model": "gru", "threads": 1, "min_validations": 0, **SMALL}

@@ -10,7 +10,7 @@ from rnnlm import registry
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import RnnlmError, SettingsError
 from rnnlm.lm.base.adaptation_settings import KINDS
-from rnnlm.scoring.generation.sampling import SamplingSettings
+from rnnlm.scoring.generation.settings import SamplingSettings
 from rnnlm.storage.files.reading import read_by_hand
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import TrainingRequest, plan

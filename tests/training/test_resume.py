@@ -17,7 +17,7 @@ from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Corpus
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
-from rnnlm.training.resume import identity_of
+from rnnlm.training.run_folder import identity_of
 from support.killed_runs import TINY, cut_off, cut_off_after, outcome
 from support.small_runs import assert_equal, numbers
 from support.tiny_models import english_lines
@@ -357,7 +357,7 @@ def test_a_text_that_changed_unseen_is_refused(texts, cut, monkeypatch):
     def same_signature(request, resolved):
         return model_folder.read_manifest(cut).training["identity"]
 
-    monkeypatch.setattr("rnnlm.training.resume.identity_of", same_signature)
+    monkeypatch.setattr("rnnlm.training.run_folder.identity_of", same_signature)
     with pytest.raises(OutputError, match="it was trained on another text"):
         list(run(texts, cut, text="other"))
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.lm.neural.training.trainer import Trainer
 from rnnlm.storage import checkpoints
 from rnnlm.training.language_model import LanguageModelling

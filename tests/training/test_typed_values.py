@@ -19,7 +19,7 @@ from rnnlm.training.grid_request import GridRequest
 from rnnlm.training.plan import _facts_for_choices, dry_plan, plan
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
-from rnnlm.training.resume import CompletedRun
+from rnnlm.training.run_folder import CompletedRun
 from support.killed_runs import cut_off_after
 from support.saved_models import edit_config
 from support.tiny_models import english_lines

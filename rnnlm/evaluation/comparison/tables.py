@@ -17,8 +17,8 @@ from rnnlm.amounts import amount
 from rnnlm.interface import BOUNDARY, Encoded, LanguageModel, Tokenizer
 from rnnlm.lm.base.span_scoring import perplexity
 from rnnlm.lm.base.words import WordFinder
-from rnnlm.lm.ngram.checks import longest_matches
-from rnnlm.lm.ngram.counting.in_memory import count
+from rnnlm.lm.ngram.counting.count_trie import count
+from rnnlm.lm.ngram.tables import longest_matches
 from rnnlm.tabular import Table
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Text

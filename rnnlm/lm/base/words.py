@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm.errors import TextError
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, Array, Encoded, Tokenizer
-from rnnlm.lm.base.distributions import log_sum
+from rnnlm.lm.base.span_scoring import log_sum
 from rnnlm.text.lines import WORD_SPACE, split_words
 
 # ---- The characters of a line that each token was made of, for any tokenizer.

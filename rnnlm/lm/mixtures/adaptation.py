@@ -13,7 +13,7 @@ from rnnlm.checks import check_class
 from rnnlm.config import SettingsLayer, from_stored, resolve
 from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.interface import LanguageModel
-from rnnlm.lm.base import adaptation_files, loading
+from rnnlm.lm.base import adaptation_settings, loading
 from rnnlm.lm.base.adaptation_settings import (
     KINDS,
     AdaptationSettings,
@@ -75,7 +75,7 @@ def as_tuned(model: LanguageModel, kind: str, folder: Path) -> LanguageModel:
     if kind != "unigram":
         with_hidden_states(model)
     cls = settings_class(kind)
-    tuned = adaptation_files.read_tuned(folder, kind)
+    tuned = adaptation_settings.read_tuned(folder, kind)
     tuned_settings = tuned.settings if tuned else {}
     settings = resolve([cls], [SettingsLayer("the model's folder", tuned_settings)]).make(cls)
     result = adapt(model, kind, settings, load_statistics(folder, model, settings))
@@ -103,7 +103,7 @@ def settings_class(kind: str) -> type[AdaptationSettings]:
 
 
 def _report(
-    description: str, tuned: adaptation_files.TunedSettings | None, model: LanguageModel
+    description: str, tuned: adaptation_settings.TunedSettings | None, model: LanguageModel
 ) -> None:
     """Give notice of settings that were not tuned on this very model."""
     if tuned is None:

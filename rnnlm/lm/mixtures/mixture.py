@@ -21,9 +21,9 @@ from rnnlm.config import about
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.lm.base.adaptation_settings import joined
-from rnnlm.lm.base.distributions import stepping
 from rnnlm.lm.base.loading import window_of
-from rnnlm.lm.base.pickling import PickledByOrigin
+from rnnlm.lm.base.span_scoring import stepping
+from rnnlm.lm.base.stored_model import PickledByOrigin
 from rnnlm.lm.mixtures import adaptation
 
 SUM_TOLERANCE = 1e-6

@@ -29,13 +29,12 @@ from rnnlm.lm.neural.layers.layers import (
     dropout,
 )
 from rnnlm.lm.neural.outputs.classes import AdaptiveSoftmax, ClassSoftmax, HierarchicalSoftmax
-from rnnlm.lm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
 from rnnlm.lm.neural.outputs.sampled import (
     NoiseContrastiveSoftmax,
     NoiseTrainedSoftmax,
     SampledSoftmax,
 )
-from rnnlm.lm.neural.outputs.softmax import OutputLayer, SoftmaxOutput
+from rnnlm.lm.neural.outputs.softmax import MixtureOfSoftmaxes, OutputLayer, SoftmaxOutput
 from rnnlm.lm.neural.settings import (
     FeedForwardSettings,
     JordanSettings,

@@ -10,11 +10,11 @@ from torch import Tensor
 from rnnlm.errors import UsageError, notice
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import kind_of
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.layers.kernels.choice import swap_update_gate
 from rnnlm.lm.neural.outputs.softmax import SoftmaxOutput
 from rnnlm.lm.neural.settings import GruCell, RecurrentModelSettings
 from rnnlm.lm.neural.shapes import is_noise
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.lm.neural.words import input_table
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
-from rnnlm.lm.ngram.counting.vocabularies import new_places
+from rnnlm.lm.ngram.counting.counts_folder import new_places
 from rnnlm.lm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
 from rnnlm.lm.ngram.linked_orders import LinkedOrder, LinkedOrders, Lower
 from rnnlm.lm.ngram.model import NgramModel
@@ -371,10 +371,10 @@ def renumbered(
         numbers_M = workspace.empty(len(old_keys_M), np.int64)
         ranges = list(_blocks(old_keys_M, word_bits(model.size), workspace.ngrams))
         moved = new_places(old_keys_M, ranges, number_of, numbers_H, contexts, workspace)
-        for (start, end), part in zip(ranges, moved, strict=True):
-            keys_M[part.places_R] = part.keys_R
-            values_MK[part.places_R] = old_values_MK[start:end][part.by_word_R]
-            numbers_M[start + part.by_word_R] = part.places_R
+        for (start, end), (by_word_R, keys_R, places_R) in zip(ranges, moved, strict=True):
+            keys_M[places_R] = keys_R
+            values_MK[places_R] = old_values_MK[start:end][by_word_R]
+            numbers_M[start + by_word_R] = places_R
             workspace.release(keys_M, values_MK, numbers_M)
             if workspace.in_files:
                 model.drop_pages()

@@ -20,14 +20,14 @@ from rnnlm.arrays import drop_pages
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
-from rnnlm.lm.base.pickling import PickledByOrigin
-from rnnlm.lm.ngram import checks
-from rnnlm.lm.ngram.checks import longest_matches
+from rnnlm.lm.base.stored_model import PickledByOrigin
+from rnnlm.lm.ngram import tables
 from rnnlm.lm.ngram.incremental import IncrementalScorer
 from rnnlm.lm.ngram.tables import (
     NOWHERE,
     BackoffLevel,
     find_many,
+    longest_matches,
     make_keys,
     naming_damage,
     split_keys,
@@ -264,7 +264,7 @@ class NgramModel(PickledByOrigin):
 
     def check_tables(self) -> tuple[str, str]:
         """Return the faults of its tables, or "", and a description of their content."""
-        return checks.examine(self)
+        return tables.examine(self)
 
     def contexts(
         self, most: int, generator: "np.random.Generator"
@@ -278,7 +278,7 @@ class NgramModel(PickledByOrigin):
         Returns:
             Token ids of contexts by length, each (S, T), and whether these are all of its contexts.
         """
-        return checks.contexts(self, most, generator)
+        return tables.contexts(self, most, generator)
 
     def longest_matches(self, ids_N: np.ndarray) -> tuple[np.ndarray, int]:
         """Find the longest of its n-grams that ends at each token of a text.

@@ -17,8 +17,8 @@ from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.config import ResolvedSettings
 from rnnlm.events import PERPLEXITY, Event, Fitted, Started, Validated, never
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
-from rnnlm.lm.base.pickling import PickledByOrigin
 from rnnlm.lm.base.span_scoring import stream_perplexity
+from rnnlm.lm.base.stored_model import PickledByOrigin
 from rnnlm.lm.ngram.incremental import IncrementalScorer
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.settings import UnigramSettings

@@ -28,17 +28,16 @@ from rnnlm import arrays
 from rnnlm.errors import UsageError
 from rnnlm.events import pieces
 from rnnlm.interface import Array, LanguageModel, State
-from rnnlm.lm.base.distributions import stepping
 from rnnlm.lm.base.loading import language_model_of
-from rnnlm.lm.base.span_scoring import check_scores
+from rnnlm.lm.base.span_scoring import check_scores, stepping
 from rnnlm.scoring.generation.drawing import (
     GeneratedText,
     Sample,
     TextStarts,
     encoded_prompt,
+    forbidden_tokens,
     read_prompt,
 )
-from rnnlm.scoring.generation.sampling import forbidden_tokens
 from rnnlm.scoring.generation.settings import BeamSettings, SearchSettings
 from rnnlm.tabular import RecordList
 

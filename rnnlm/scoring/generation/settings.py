@@ -1,13 +1,67 @@
-"""Settings of beam search."""
+"""Settings of generation: for drawing texts, and for the beam search."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Annotated
 
 from msgspec import Meta
 
-from rnnlm.config import Count, ValidatedSettings, about
+from rnnlm.config import Count, Natural, NonNegative, ValidatedSettings, about
 
+_Share = Annotated[float, Meta(gt=0, le=1)]
 LengthPower = Annotated[float, Meta(ge=0, le=10)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings(ValidatedSettings):
+    """Settings for drawing tokens, and the longest text."""
+
+    repetition_penalty: Annotated[
+        float,
+        about(
+            "factor for the log-probability of tokens that the text already has (after Keskar "
+            "et al. 2019)",
+            ge=1,
+        ),
+    ] = 1.0
+    temperature: Annotated[
+        NonNegative,
+        about(
+            "divisor of the log-probabilities: below 1 favours likely tokens, 0 always takes "
+            "the likeliest"
+        ),
+    ] = 1.0
+    top_k: Annotated[Count | None, about("draw from the k likeliest tokens (Fan et al. 2018)")] = (
+        None
+    )
+    top_p: Annotated[
+        _Share | None,
+        about(
+            "draw from the fewest tokens whose probabilities add up to this (Holtzman et al. 2020)"
+        ),
+    ] = None
+    min_p: Annotated[
+        _Share | None,
+        about(
+            "draw from tokens with at least this share of the likeliest token's probability "
+            "(Nguyen et al. 2024)"
+        ),
+    ] = None
+    max_tokens: Annotated[Count, about("longest sample, in tokens")] = 100
+    seed: Annotated[
+        Natural, about("random seed; the same seed and sample number give the same sample")
+    ] = 1
+    unknown: Annotated[bool, about("allow <unk> in samples")] = False
+    running: Annotated[
+        bool, about("generate continuous text across line ends instead of single sentences")
+    ] = False
+
+
+@dataclass(frozen=True)
+class GenerationSettings(SamplingSettings):
+    """Texts to draw: how they begin, how many, and how the next token is drawn."""
+
+    prompt: Annotated[str, about("beginning of each text")] = ""
+    num: Annotated[Count, about("number of texts for each beginning")] = 1
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rnnlm.evaluation.resampling import permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import reads_sources
-from rnnlm.scoring.pairs.pair import WORD, Pair
+from rnnlm.scoring.pairs.pair import WORD, TestSet
 from rnnlm.scoring.pairs.scoring import PairScore, TextScore, score_pairs
 from rnnlm.tabular import RecordList
 from rnnlm.text.encoding import LinesHash
@@ -191,21 +191,6 @@ def _accuracy(by: str, group: str | int, scores: Sequence[PairScore]) -> PairAcc
         known_accuracy=known_accuracy,
         margin_bits=float(np.mean(margins)) if has_margin else None,
     )
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """The minimal pairs of files.
-
-    Attributes:
-        format: Name of the files' format, in words.
-        pairs: The pairs.
-    """
-
-    __test__ = False  # not a test class, though its name looks like one to pytest
-
-    format: str
-    pairs: tuple[Pair, ...] = ()
 
 
 def score_set(

@@ -12,8 +12,8 @@ from rnnlm.checks import several
 from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.base.distributions import score_and_apply
 from rnnlm.lm.base.loading import language_model_of
+from rnnlm.lm.base.span_scoring import score_and_apply
 from rnnlm.lm.base.words import WordFinder
 from rnnlm.scoring.pairs.pair import FULL, PARTIAL, SCORINGS, WORD, Pair
 from rnnlm.scoring.scorer import checked_text

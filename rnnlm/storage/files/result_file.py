@@ -1,5 +1,5 @@
-"""Write a file or folder that a command makes, and the record of how it was made, .FILE.run beside
-it; of a folder, beside its index.
+"""Keep the record of how a file or folder is made, .FILE.run beside it (of a folder, beside its
+index), and write what it describes.
 
 With the record, the same command resumes where it was interrupted, or finds its result finished. It
 is a journal: first the identity of the work, then, of a file that grows row by row, how far it is,
@@ -11,10 +11,11 @@ index of a folder. Without its record it is unknown how a file was made.
 
 import contextlib
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -22,11 +23,11 @@ from rnnlm.errors import UsageError
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.compression import CHUNK_BYTES, SUFFIXES
 from rnnlm.storage.files.folder import check_place
-from rnnlm.storage.files.journal import LARGEST, Journal
 from rnnlm.storage.files.outputs import check_file, is_stream, owned_file
-from rnnlm.storage.files.reading import read_small
+from rnnlm.storage.files.reading import decode_json, read_small
 from rnnlm.storage.files.resuming import ExistingWork, Identity, NextStep, next_step, tell_finished
 from rnnlm.storage.files.writing import (
+    hash_of_json,
     noting,
     open_appending,
     put_in_place,
@@ -38,6 +39,64 @@ from rnnlm.storage.files.writing import (
     whole_name,
     writing,
 )
+
+# ---- A journal: a file of lines, each an entry in JSON behind the hash of that JSON. Entries are
+# appended while work lasts; a kill leaves at most half a last line, which does not count. A line
+# that was changed is noticed by its hash.
+
+T = TypeVar("T")
+
+LARGEST = 1 << 30
+
+
+class Journal:
+    """The journal at `path`. Resumed work begins with :meth:`write`, which removes half a last
+    line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self, kind: type[T], length: int | None = None) -> list[T]:
+        """Return the entries, all of type `kind`. length: read only so many bytes of the journal.
+
+        A line that was changed, or is no such entry, is a ValueError that names it.
+        """
+        whole_lines = read_small(self.path, LARGEST)[:length].split(b"\n")[:-1]
+        entries = []
+        for number, line in enumerate(whole_lines, start=1):
+            line_hash, _, encoded = line.partition(b" ")
+            if line_hash.decode("ascii", "replace") != hash_of_json(encoded):
+                raise ValueError(
+                    f"line {number} of {self.path.name} was changed after it was written"
+                )
+            try:
+                entries.append(decode_json(encoded, kind))
+            except ValueError as error:
+                raise ValueError(f"line {number} of {self.path.name}: {error}") from None
+        return entries
+
+    def append(self, *entries: object, is_lasting: bool = True) -> None:
+        """Add entries in one write. is_lasting: wait until they would survive a power cut."""
+        with open_appending(self.path) as stream:
+            stream.write(b"".join(map(_line, entries)))
+            if is_lasting:
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    def write(self, entries: Iterable[object]) -> None:
+        """Replace the journal with one of these entries, at once, and delete what killed writers of
+        it left."""
+        remove_unfinished(self.path)
+        replace_file(self.path, map(_line, entries))
+
+
+def _line(entry: object) -> bytes:
+    # A file's name may be no UTF-8, which JSON holds as an escape.
+    encoded = json.dumps(msgspec.to_builtins(entry), allow_nan=False).encode("ascii")
+    return b"%s %s\n" % (hash_of_json(encoded).encode("ascii"), encoded)
+
+
+# ---- The entries of a record, and the next step that they imply.
 
 
 class WorkBegun(msgspec.Struct, tag="begun", tag_field="what", omit_defaults=True):

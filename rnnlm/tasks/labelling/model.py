@@ -21,9 +21,8 @@ from rnnlm.lm.base.layer_outputs import (
 )
 from rnnlm.lm.base.words import Span
 from rnnlm.lm.neural.device import resolve_device
-from rnnlm.lm.neural.layer_outputs import Parts, parts_of, side_by_side
-from rnnlm.lm.neural.saved_model import SavedModel, filled
 from rnnlm.lm.neural.trace import LineTrace
+from rnnlm.lm.neural.trained_network import Parts, SavedModel, filled, parts_of, side_by_side
 from rnnlm.lm.neural.words import WordRows, input_rows
 from rnnlm.tasks.labelling import answers
 from rnnlm.tasks.labelling import settings as task_settings

@@ -13,9 +13,8 @@ from rnnlm.errors import TextError, UsageError
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.loading import ScoringModel
 from rnnlm.scoring.generation.drawing import GeneratedText, TextStarts, draw_samples
-from rnnlm.scoring.generation.sampling import SamplingSettings
 from rnnlm.scoring.generation.search import search
-from rnnlm.scoring.generation.settings import SearchSettings
+from rnnlm.scoring.generation.settings import SamplingSettings, SearchSettings
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.storage.files.tables import USUAL_TEXT

@@ -15,9 +15,8 @@ from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.interface import PADDING, Array, HiddenStateModel, State, Tokenizer, keeps
 from rnnlm.lm.base.layer_outputs import LayerInputs, LayerOutputs, LayerReader, encoded_lines
 from rnnlm.lm.neural.device import exact_products, resolve_device
-from rnnlm.lm.neural.layer_outputs import parts_of, side_by_side
-from rnnlm.lm.neural.saved_model import SavedModel, filled
 from rnnlm.lm.neural.trace import LineTrace
+from rnnlm.lm.neural.trained_network import SavedModel, filled, parts_of, side_by_side
 from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
 from rnnlm.tasks.batches import on_device
 from rnnlm.tasks.seq2seq import settings as network_settings

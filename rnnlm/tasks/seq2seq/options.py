@@ -97,8 +97,7 @@ class PairOptions(ValidatedSettings):
 
     target: for each file one with its targets, if these are in separate files; as many again for
     each further reference. decoding: how sources are decoded; None: greedily. reading: settings of
-    :class:`~rnnlm.text.pair_columns.ParallelSettings` that differ from the settings of the training
-    data.
+    :class:`~rnnlm.text.named_columns.ParallelSettings` that differ from those of the training data.
     """
 
     target: Sequence[str | Path] = ()

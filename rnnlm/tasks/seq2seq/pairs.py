@@ -13,8 +13,17 @@ from rnnlm.errors import TextError, UsageError, keyword, notice, shown
 from rnnlm.storage.files import tables, writing
 from rnnlm.text import named_columns, sources
 from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank, side_by_side
-from rnnlm.text.named_columns import KINDS, cell, open_table, text_of
-from rnnlm.text.pair_columns import SOURCE, TARGET, Columns, ParallelSettings, columns_of
+from rnnlm.text.named_columns import (
+    KINDS,
+    SOURCE,
+    TARGET,
+    Columns,
+    ParallelSettings,
+    cell,
+    columns_of,
+    open_table,
+    text_of,
+)
 
 # ---- Texts become pairs: special symbols are treated as the settings say, and sides without words
 # are an error or left out.

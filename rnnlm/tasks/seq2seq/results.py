@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnlm.errors import notice
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.heat_maps import draw_heat_map
+from rnnlm.evaluation.plotting import draw_heat_map
 from rnnlm.tabular import RecordList, Result, Row
 
 # ---- The results of translating a line.

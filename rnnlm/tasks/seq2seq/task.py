@@ -11,7 +11,7 @@ from rnnlm.tasks.seq2seq.options import (
 )
 from rnnlm.text.corpus import Given
 from rnnlm.text.lines import HoldoutSettings, Progress, silent
-from rnnlm.text.pair_columns import ParallelSettings
+from rnnlm.text.named_columns import ParallelSettings
 from rnnlm.training.request import Texts, TrainingRequest
 from rnnlm.training.task import BaseTask, Description
 

@@ -17,7 +17,7 @@ from rnnlm.tasks.seq2seq.pairs import ParallelText, read_pairs
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from rnnlm.text.batches import is_surely_short
 from rnnlm.text.lines import HoldoutSettings, Progress
-from rnnlm.text.pair_columns import ParallelSettings
+from rnnlm.text.named_columns import ParallelSettings
 from rnnlm.text.sources import settings_for
 from rnnlm.training.request import Texts, TrainingRequest
 

@@ -45,35 +45,36 @@ from rnnlm.text import sources
 from rnnlm.text.corpus import Border
 from rnnlm.text.encoding import MOST_THREADS
 from rnnlm.text.lines import TextSettings, lines_of, no_text
-from rnnlm.text.prepared.encoder import (
+from rnnlm.text.prepared.index import PreparedIndex, TokenizerSample, read_index
+from rnnlm.text.prepared.prepared_text import load_tokenizer, tokenizer_files
+from rnnlm.text.prepared.shards import (
     SHARD_BYTES,
     Collector,
     EncodedPiece,
     FullShard,
     PieceEncoder,
+    Position,
+    RawPiece,
+    TokenizerFiles,
+    add_shard,
+    begin,
+    begun,
     block_of,
+    finish,
+    foreign,
+    found,
+    is_read_once,
+    pieces,
+    remove_unnamed,
 )
-from rnnlm.text.prepared.index import PreparedIndex, TokenizerSample, read_index
-from rnnlm.text.prepared.pieces import Position, RawPiece, is_read_once, pieces
-from rnnlm.text.prepared.prepared_text import load_tokenizer, tokenizer_files
 from rnnlm.text.prepared.tokenizer_sample import (
     FileSample,
-    TokenizerFiles,
     judged,
     learn,
     lenient,
     lines_looked_at,
     sampling_method,
     start_of,
-)
-from rnnlm.text.prepared.writer import (
-    add_shard,
-    begin,
-    begun,
-    finish,
-    foreign,
-    found,
-    remove_unnamed,
 )
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings

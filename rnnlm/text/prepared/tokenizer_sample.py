@@ -10,15 +10,21 @@ import warnings
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.interface import Tokenizer
 from rnnlm.text import sources, tokenizers
 from rnnlm.text.lines import Block, TextSettings, as_bytes, whole_lines
 from rnnlm.text.marks import tell_glued_in, tell_wrapped, watch_forms
-from rnnlm.text.prepared.encoder import block_of
-from rnnlm.text.prepared.pieces import Position, RawPiece, pieces, shown, unwrapped_piece
+from rnnlm.text.prepared.shards import (
+    Position,
+    RawPiece,
+    TokenizerFiles,
+    block_of,
+    pieces,
+    shown,
+    unwrapped_piece,
+)
 from rnnlm.text.sources import SourceSettings, is_plain
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
@@ -149,32 +155,6 @@ class FileSample:
             return map(unwrapped_piece, stretches) if self.text.unwrap else stretches
         every = pieces(self.names, self.source, self.text, Position(self.names))
         return every if self.how == "all" else start_of(every, self.wanted)
-
-
-@dataclass(frozen=True)
-class TokenizerFiles:
-    """Settings and files that a tokenizer is loaded from. notices: warnings while it was made.
-    sample_bytes: how much text it was made from."""
-
-    settings: dict[str, Any]
-    files: dict[str, bytes]
-    fingerprint: str
-    size: int
-    notices: tuple[str, ...] = ()
-    sample_bytes: int = 0
-
-    @classmethod
-    def of(
-        cls, tokenizer: Tokenizer, notices: Iterable[str] = (), sample_bytes: int = 0
-    ) -> "TokenizerFiles":
-        return cls(
-            tokenizer.to_settings(),
-            tokenizer.to_files(),
-            tokenizer.fingerprint,
-            tokenizer.size,
-            tuple(notices),
-            sample_bytes,
-        )
 
 
 def learn(

@@ -32,7 +32,7 @@ import torch
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.events import pieces
 from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps
-from rnnlm.lm.neural.saved_model import SavedModel
+from rnnlm.lm.neural.trained_network import SavedModel
 from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
 
 # Of windows that are read side by side: on a CPU more of them leave its caches.

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.heat_maps import shortened
+from rnnlm.evaluation.plotting import shortened
 from rnnlm.interface import Device
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.lm.base.span_scoring import reads_sources

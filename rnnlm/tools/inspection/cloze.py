@@ -17,9 +17,8 @@ from rnnlm.errors import RnnlmWarning, TextError, first_of
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.interface import Device, LanguageModel
-from rnnlm.lm.base.distributions import MOST_CELLS, score_and_apply
 from rnnlm.lm.base.loading import SHIPPED
-from rnnlm.lm.base.span_scoring import check_scores, spans_between
+from rnnlm.lm.base.span_scoring import MOST_CELLS, check_scores, score_and_apply, spans_between
 from rnnlm.scoring.scorer import score_sentences
 from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.settings import SentenceScoring

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import Network
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.tasks.labelling.batches import batch_tensors, label_tensors
 from rnnlm.tasks.labelling.data import LabelledData
 from rnnlm.tasks.labelling.model import TaskModel

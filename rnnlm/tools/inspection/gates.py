@@ -8,8 +8,18 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.heat_maps import INCHES_PER_LABEL, MOST_LABELS, draw_heat_map, robust_highest
-from rnnlm.evaluation.plotting import TALLEST, WIDEST, Axes, Figure, new_panels, short_name
+from rnnlm.evaluation.plotting import (
+    INCHES_PER_LABEL,
+    MOST_LABELS,
+    TALLEST,
+    WIDEST,
+    Axes,
+    Figure,
+    draw_heat_map,
+    new_panels,
+    robust_highest,
+    short_name,
+)
 from rnnlm.interface import Array, Device
 from rnnlm.lm.neural.activations import Activation
 from rnnlm.lm.neural.layers.layers import BACKWARD, CELL, HIDDEN, Layer, LstmLayer, named_layers

@@ -15,7 +15,7 @@ from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
 from rnnlm.scoring.generation import autocomplete
 from rnnlm.scoring.generation.drawing import SampleUpdate, generate_in_steps
-from rnnlm.scoring.generation.sampling import GenerationSettings
+from rnnlm.scoring.generation.settings import GenerationSettings
 from rnnlm.scoring.rows import record
 from rnnlm.scoring.scorer import ModelChunk
 from rnnlm.scoring.sentences import Sentence, of_texts

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.interface import BOUNDARY, SENTENCE_START, LanguageModel
-from rnnlm.lm.base import distributions, loading, span_scoring
+from rnnlm.lm.base import loading, span_scoring
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.registry import LabelModel, kind_of
@@ -131,7 +131,7 @@ def word_ranks(
     encoded = model.tokenizer.encode([line_of(each) if each.given else each.text for each in read])
     spans = span_scoring.spans_between(encoded.offsets)
     initial = span_scoring.initial_states(model, [each.source for each in read])
-    rank_N = distributions.ranks(model, encoded.ids, spans, initial)
+    rank_N = span_scoring.ranks(model, encoded.ids, spans, initial)
 
     ends = iter(encoded.offsets[1:].tolist())
     ranks: list[list[int | None]] = []

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rnnlm.config import about
-from rnnlm.scoring.generation.sampling import GenerationSettings
+from rnnlm.scoring.generation.settings import GenerationSettings
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tools.rescoring.mert import Weights

@@ -45,16 +45,9 @@ TOLERANCE_NATS = 1e-7  # a token: how far the mean log-probability may stay belo
 MOST_ROUNDS = 20_000
 
 
-@dataclass(frozen=True)
-class MixtureWeights:
-    """The weights found, and how many iterations over the text it took."""
-
-    weights_K: np.ndarray
-    iterations: int
-
-
-def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> MixtureWeights:
-    """Find the weights by EM on the log-probabilities (nats) that each part gave to each token."""
+def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> tuple[np.ndarray, int]:
+    """Find the weights by EM on the log-probabilities (nats) that each part gave to each token.
+    Return them, (K,), and how many iterations over the text it took."""
     parts = len(scores_KN)
     best_N = scores_KN.max(axis=0)
     is_possible_N = np.isfinite(best_N)
@@ -72,7 +65,7 @@ def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> MixtureW
         weights_K = weights_K * gain_K
         weights_K /= weights_K.sum()
         report(f"EM, round {rounds:,}")
-    return MixtureWeights(weights_K, rounds)
+    return weights_K, rounds
 
 
 # ---- Mixing models called by name, and saving the mixture.
@@ -290,9 +283,9 @@ def choose_weights(
     if given is not None or measured is None:
         return ChosenWeights(np.asarray(given, dtype=np.float64), "given")
     warn_if_trained_on(measured.encoded.lines_hash, folders, "weights")
-    tuned = linear_weights(measured.scores_KN, report)
+    weights_K, iterations = linear_weights(measured.scores_KN, report)
     origin = f"tuned on {measured.source}, context {measured.context}"
-    return ChosenWeights(tuned.weights_K, origin, tuned.iterations)
+    return ChosenWeights(weights_K, origin, iterations)
 
 
 def check_request(

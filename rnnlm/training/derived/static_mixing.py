@@ -28,12 +28,12 @@ from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.mixtures.mixture import shared_tokenizer
 from rnnlm.lm.ngram.arpa.writing import export_arpa
-from rnnlm.lm.ngram.checks import disorders
 from rnnlm.lm.ngram.counting.memory_limit import memory_for_arrays
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.joining import joined, renumbered
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.tables import disorders
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.compression import without_suffix
 from rnnlm.storage.files.result_file import WholeFiles, whole_files

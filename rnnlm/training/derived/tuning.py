@@ -23,13 +23,13 @@ from rnnlm.config import USER, SettingsLayer, SettingValue, resolve
 from rnnlm.errors import OutputError, UsageError, keyword, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Array, Device, LanguageModel, State
-from rnnlm.lm.base import adaptation_files, loading, span_scoring, stored_model
-from rnnlm.lm.base.adaptation_files import TunedSettings
+from rnnlm.lm.base import adaptation_settings, loading, span_scoring, stored_model
 from rnnlm.lm.base.adaptation_settings import (
     OF_RMS,
     AdaptationSettings,
     DynamicSettings,
     NeuralCacheSettings,
+    TunedSettings,
     UnigramCacheSettings,
 )
 from rnnlm.lm.base.loading import warn_if_trained_on
@@ -39,7 +39,7 @@ from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.folder import remove_files
-from rnnlm.storage.files.journal import Journal
+from rnnlm.storage.files.result_file import Journal
 from rnnlm.storage.files.resuming import (
     ExistingWork,
     Identity,
@@ -146,12 +146,13 @@ def tune(
     with lock.held(folder, "tuning"):
         remove_files(folder, is_unfinished)  # of writers that were killed
         # The state there: nothing, trials of this tuning, or its result.
-        journal = Journal(adaptation_files.journal_path(folder, kind))
-        tuned = None if overwrite else adaptation_files.read_tuned(folder, kind)
+        journal = Journal(adaptation_settings.journal_path(folder, kind))
+        tuned = None if overwrite else adaptation_settings.read_tuned(folder, kind)
         noted = [] if overwrite else _read_trials(journal, identity, tuned)
         if tuned is not None and FINISHED in noted:
             tell_finished(
-                adaptation_files.settings_path(folder, kind), f"on {plural(tuned.tokens, 'token')}"
+                adaptation_settings.settings_path(folder, kind),
+                f"on {plural(tuned.tokens, 'token')}",
             )
             yield tuned
             return
@@ -196,7 +197,7 @@ def tune(
             ppl_before=ppl_before,
             ppl_after=best.ppl if math.isfinite(best.ppl) else None,
         )
-        adaptation_files.save_tuned(folder, tuned)
+        adaptation_settings.save_tuned(folder, tuned)
         journal.append(FINISHED)
         yield tuned
 
@@ -371,7 +372,7 @@ def _save_statistics(
     assert model.fingerprint is not None  # as it lies in a folder
     squares = gather_statistics(model, ids, segment_tokens, report)
     statistics = {name: arrays.as_numpy(square) for name, square in squares.items()}
-    adaptation_files.save_statistics(folder, statistics, model.fingerprint)
+    adaptation_settings.save_statistics(folder, statistics, model.fingerprint)
 
 
 def _dynamic(

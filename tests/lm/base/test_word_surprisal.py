@@ -296,7 +296,7 @@ def test_a_word_with_an_unknown_character_is_unknown():
 def test_words_of_pieces_do_not_depend_on_batches(monkeypatch):
     model = fit("lstm", tokenizer="char")
     usual = scored(model, SENTENCES)
-    monkeypatch.setattr("rnnlm.lm.base.distributions.MOST_CELLS", 50)
+    monkeypatch.setattr("rnnlm.lm.base.span_scoring.MOST_CELLS", 50)
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
     model.call_tokens = 7
     for one, other in zip(scored(model, SENTENCES), usual, strict=True):

@@ -12,7 +12,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
-from rnnlm.lm.base import adaptation_files, span_scoring
+from rnnlm.lm.base import adaptation_settings, span_scoring
 from rnnlm.training.derived.mixing import mix
 from rnnlm.training.derived.tuning import tune
 from support.saved_models import sealed
@@ -57,9 +57,9 @@ def test_settings_are_those_of_the_moment_of_mixing():
     list(tune("lstm", "cache", TEXT))
     mix(["lstm+cache", "kn"], TEXT, "both")
     before = _scores("both")
-    tuned = adaptation_files.read_tuned(Path("lstm"), "cache")
+    tuned = adaptation_settings.read_tuned(Path("lstm"), "cache")
     changed = replace(tuned, settings={**tuned.settings, "cache_weight": 0.9})
-    adaptation_files.save_tuned(Path("lstm"), changed)
+    adaptation_settings.save_tuned(Path("lstm"), changed)
     assert _scores("lstm+cache") != pytest.approx(before, rel=1e-5)
     assert (_scores("both") == before).all()
 

@@ -10,7 +10,7 @@ from rnnlm.lm.base.span_scoring import score_spans, whole_text
 from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.lm.mixtures.dynamic_evaluation import gather_statistics
 from rnnlm.lm.mixtures.mixture import Mixture
-from rnnlm.lm.neural.language_model import NeuralLanguageModel, from_arrays
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel, from_arrays
 from rnnlm.lm.neural.training.language_modelling import PerplexityValidation
 from rnnlm.lm.ngram.unigram import UnigramModel
 from support.devices import ON_EACH_DEVICE

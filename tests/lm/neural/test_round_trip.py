@@ -27,7 +27,7 @@ from rnnlm.lm.neural.training.step import PLAIN_USES, GraphedStep
 from rnnlm.lm.neural.training.trainer import Trainer
 from rnnlm.registry import LANGUAGE_MODEL
 from rnnlm.scoring.generation.drawing import generate
-from rnnlm.scoring.generation.sampling import GenerationSettings
+from rnnlm.scoring.generation.settings import GenerationSettings
 from rnnlm.storage import model_folder
 from rnnlm.tasks.labelling import fitting as label_fitting
 from rnnlm.tasks.labelling.model import LabelSearch, predict

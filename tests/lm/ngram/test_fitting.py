@@ -10,7 +10,7 @@ import pytest
 from rnnlm import registry, system
 from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.events import Counted, Estimated, Fitted, Started, Validated
-from rnnlm.lm.ngram.counting import in_memory
+from rnnlm.lm.ngram.counting import count_trie
 from rnnlm.lm.ngram.fitting import check, fit, pruning_thresholds
 from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.text.encoding import TrainingData
@@ -221,7 +221,7 @@ def test_a_memory_limit_does_not_change_the_model(temp, settings, memory):
 @pytest.mark.usefixtures("little_memory")
 def test_the_thread_count_does_not_change_the_model(memory, monkeypatch):
     # A part for each thread, of a tiny text, too.
-    monkeypatch.setattr(in_memory, "SMALLEST_PART", 1)
+    monkeypatch.setattr(count_trie, "SMALLEST_PART", 1)
     data = data_of(TEXT[::3] if memory else TEXT)
     *_, expected = events_of(data, order=4, memory=memory)
     for threads in (1, 3):

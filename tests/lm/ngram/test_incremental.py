@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError
-from rnnlm.lm.ngram.checks import longest_matches
-from rnnlm.lm.ngram.counting.in_memory import count
+from rnnlm.lm.ngram.counting.count_trie import count
 from rnnlm.lm.ngram.incremental import NULL, IncrementalScorer
+from rnnlm.lm.ngram.tables import longest_matches
 from support.arpa_files import SMALL, model_of, random_arpa
 from support.tiny_models import fit
 

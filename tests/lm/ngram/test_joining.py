@@ -8,7 +8,7 @@ import pytest
 from reference import joined_dictionary as slow
 from rnnlm import registry
 from rnnlm.errors import RnnlmWarning
-from rnnlm.lm.ngram import checks, pruning
+from rnnlm.lm.ngram import pruning, tables
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.joining import joined, renumbered
 from rnnlm.lm.ngram.model import NgramModel
@@ -95,7 +95,7 @@ def test_imported_models_join_as_dictionaries_do(tmp_path, seed, dropped):
         assert sorted(part.tokenizer.symbols()) == sorted(symbols)
         number_V = np.array([symbols.index(symbol) for symbol in part.tokenizer.symbols()])
         same_words.append(renumbered(part, number_V, parts[0].tokenizer, IN_MEMORY))
-    assert not checks.examine(check(same_words, [0.5, 0.3, 0.2]))[0]
+    assert not tables.examine(check(same_words, [0.5, 0.3, 0.2]))[0]
 
 
 MLE = {"order": 3, "smoothing": "mle"}
@@ -161,7 +161,7 @@ def test_renumbered_models_keep_their_ngrams_in_words(tmp_path, most):
     workspace = Workspace(1 << 20, 1, tmp_path)
     workspace.ngrams = most
     found = renumbered(model, number_V, larger, workspace)
-    assert not checks.examine(found)[0]
+    assert not tables.examine(found)[0]
     own, its = slow.table(model), slow.table(found)
     unknown = {(symbol,) for symbol in set(symbols) - set(own.words)}
     assert unknown and its.prob == own.prob | dict.fromkeys(unknown, 0.0)

@@ -8,9 +8,8 @@ from rnnlm.errors import UsageError
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.scoring.generation.drawing import generate
-from rnnlm.scoring.generation.sampling import GenerationSettings
 from rnnlm.scoring.generation.search import likeliest
-from rnnlm.scoring.generation.settings import BeamSettings
+from rnnlm.scoring.generation.settings import BeamSettings, GenerationSettings
 from support.tiny_models import LINES, fit
 
 SHORT = ("a b", "b a b", "a", "b b")

@@ -11,7 +11,7 @@ from rnnlm.lm.base.span_scoring import score_spans
 from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.scoring.generation.drawing import MOST_ROWS, generate
-from rnnlm.scoring.generation.sampling import GenerationSettings
+from rnnlm.scoring.generation.settings import GenerationSettings
 from support.tiny_models import fit, make_tokenizer
 
 

@@ -4,9 +4,8 @@ import pytest
 from rnnlm.errors import SettingsError
 from rnnlm.lm.base.span_scoring import score_spans, whole_text
 from rnnlm.scoring.generation.drawing import TextStarts, draw_samples, generate
-from rnnlm.scoring.generation.sampling import GenerationSettings, SamplingSettings
 from rnnlm.scoring.generation.search import search
-from rnnlm.scoring.generation.settings import SearchSettings
+from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettings, SearchSettings
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after
 from support.tiny_models import LINES, fit
 

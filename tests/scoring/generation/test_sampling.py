@@ -6,8 +6,9 @@ import pytest
 
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import SettingsError, UsageError
-from rnnlm.scoring.generation import sampling
-from rnnlm.scoring.generation.sampling import SamplingSettings, draw, penalise
+from rnnlm.scoring.generation import drawing
+from rnnlm.scoring.generation.drawing import draw, penalise
+from rnnlm.scoring.generation.settings import SamplingSettings
 
 
 def drawn(probabilities: list[float], count: int, **settings) -> Counter:
@@ -79,12 +80,12 @@ def slow_masks(p: np.ndarray, settings: SamplingSettings) -> set[int]:
     {"top_p": 0.9}, {"top_p": 0.2}, {"min_p": 0.1}, {"min_p": 1.0}, {"top_k": 17},
     {"top_k": 40, "top_p": 0.8, "min_p": 0.05},
 ])  # fmt: skip
-@pytest.mark.parametrize("size", [150, 20 * sampling.FIRST_CANDIDATES])
+@pytest.mark.parametrize("size", [150, 20 * drawing.FIRST_CANDIDATES])
 def test_what_may_be_drawn_equals_a_slow_transcription(settings, size):
     random, settings = np.random.default_rng(5), SamplingSettings(**settings)
     p_BV = random.dirichlet(np.full(size, 0.3), size=6) + 1e-9
     kept_BV = p_BV.copy()
-    sampling._narrow(kept_BV, settings)
+    drawing._narrow(kept_BV, settings)
     for p, kept in zip(p_BV, kept_BV, strict=True):
         assert set(np.flatnonzero(kept)) == slow_masks(p, settings)
         np.testing.assert_array_equal(kept[kept > 0], p[kept > 0])

@@ -11,7 +11,7 @@ from rnnlm import corpora
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.registry import kind_of
 from rnnlm.scoring.pairs.accuracy import PairScores
-from rnnlm.scoring.pairs.files import read_pairs
+from rnnlm.scoring.pairs.pair import read_pairs
 from rnnlm.scoring.pairs.scoring import score_pairs
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData

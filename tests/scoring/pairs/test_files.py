@@ -6,8 +6,7 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.scoring.pairs.accuracy import score_set
-from rnnlm.scoring.pairs.files import FORMATS, read_pairs
-from rnnlm.scoring.pairs.pair import SENTENCES, TEMPLATES, WINOGRAD, Pair
+from rnnlm.scoring.pairs.pair import FORMATS, SENTENCES, TEMPLATES, WINOGRAD, Pair, read_pairs
 from support.tiny_models import fit
 
 BLIMP = {

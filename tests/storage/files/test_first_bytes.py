@@ -21,15 +21,14 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import ModelError, RnnlmError, RnnlmWarning, TextError
 from rnnlm.lm.ngram.arpa.reading import read_arpa
-from rnnlm.scoring.pairs.files import read_pairs
+from rnnlm.scoring.pairs.pair import read_pairs
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.storage.files import first_bytes, reading
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, lines_with_ends
-from rnnlm.text.prepared.encoder import block_of
-from rnnlm.text.prepared.pieces import Position, pieces
+from rnnlm.text.prepared.shards import Position, block_of, pieces
 from rnnlm.text.sources import SourceSettings, is_plain
 from rnnlm.text.vectors import read_all_vectors
 from rnnlm.tools.rescoring.files import read_nbest

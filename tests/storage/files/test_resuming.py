@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import OutputError
-from rnnlm.storage.files.journal import Journal
+from rnnlm.storage.files.result_file import Journal
 from rnnlm.storage.files.resuming import (
     ExistingWork,
     NextStep,

@@ -5,7 +5,7 @@ from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, DynamicState
 from rnnlm.lm.mixtures.mixture import Mixture, MixtureState
 from rnnlm.lm.mixtures.neural_cache import NeuralCache, NeuralCacheState
 from rnnlm.lm.mixtures.unigram_cache import UnigramCache, UnigramCacheState
-from rnnlm.lm.neural.language_model import NeuralLanguageModel, NeuralState
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel, NeuralState
 from rnnlm.lm.ngram.model import NgramModel, NgramState
 from rnnlm.lm.ngram.unigram import EmptyState, UnigramModel
 

@@ -7,7 +7,7 @@ import torch
 
 import rnnlm
 from rnnlm.errors import UsageError
-from rnnlm.scoring.generation.sampling import SamplingSettings
+from rnnlm.scoring.generation.settings import SamplingSettings
 from rnnlm.tasks.seq2seq import decoding as translators
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.decoding import attended, translate

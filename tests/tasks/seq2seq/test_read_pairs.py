@@ -10,7 +10,7 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.tasks.seq2seq.pairs import ParallelPair, read_pairs
-from rnnlm.text.pair_columns import ParallelSettings
+from rnnlm.text.named_columns import ParallelSettings
 
 ROWS = [
     {"id": 7, "english": "Go.", "french": "Va !"},

@@ -4,7 +4,7 @@ import pytest
 
 import rnnlm
 from rnnlm import corpora
-from rnnlm.text.prepared import encoder, pieces, preparation
+from rnnlm.text.prepared import preparation, shards
 
 SHARD_BYTES = 20_000
 
@@ -13,9 +13,9 @@ SHARD_BYTES = 20_000
 def small_shards(monkeypatch, chunk_bytes):
     """Limit shards and pieces to a few thousand bytes."""
     chunk_bytes(7_000)
-    monkeypatch.setattr(encoder, "SHARD_BYTES", SHARD_BYTES)
+    monkeypatch.setattr(shards, "SHARD_BYTES", SHARD_BYTES)
     monkeypatch.setattr(preparation, "SHARD_BYTES", SHARD_BYTES)
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 3_000)
+    monkeypatch.setattr(shards, "PIECE_BYTES", 3_000)
 
 
 @pytest.fixture(scope="session")

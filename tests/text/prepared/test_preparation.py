@@ -20,7 +20,7 @@ from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS, EncodedText
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import prepared_text
-from rnnlm.text.prepared import writer as storing
+from rnnlm.text.prepared import shards as storing
 from rnnlm.text.prepared.preparation import Encoding, Prepared, Sampled, Sampling
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings
 

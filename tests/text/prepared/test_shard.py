@@ -6,9 +6,8 @@ import pytest
 
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block, TextSettings
-from rnnlm.text.prepared.encoder import encoded_piece
 from rnnlm.text.prepared.index import EncodedLines, joined
-from rnnlm.text.prepared.pieces import RawPiece
+from rnnlm.text.prepared.shards import RawPiece, encoded_piece
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 KNOWN = ["the cat sat", "on the mat .", "café au lait"]

@@ -8,7 +8,7 @@ import pytest
 from rnnlm.errors import SettingsError, TextError
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared.pieces import RawPiece
+from rnnlm.text.prepared.shards import RawPiece
 from rnnlm.text.prepared.tokenizer_sample import (
     FileSample,
     even_stretches,

@@ -10,8 +10,8 @@ import pytest
 pytestmark = pytest.mark.processes
 
 SEVERAL_SHARDS = (
-    "from rnnlm.text.prepared import encoder, pieces; encoder.SHARD_BYTES = 5_000; "
-    "pieces.PIECE_BYTES = 1_000\n"
+    "from rnnlm.text.prepared import shards; shards.SHARD_BYTES = 5_000; "
+    "shards.PIECE_BYTES = 1_000\n"
 )
 
 

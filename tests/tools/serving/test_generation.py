@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm.lm.base.loading import load
 from rnnlm.scoring.generation.drawing import generate_in_steps
-from rnnlm.scoring.generation.sampling import GenerationSettings
+from rnnlm.scoring.generation.settings import GenerationSettings
 from rnnlm.tools.serving.app import make_app
 from rnnlm.tools.serving.settings import ServingSettings
 from support.servers import client_of, served

@@ -11,7 +11,7 @@ import pytest
 import rnnlm
 from rnnlm.events import interruptible, pieces
 from rnnlm.lm.base.loading import load
-from rnnlm.scoring.generation.sampling import GenerationSettings
+from rnnlm.scoring.generation.settings import GenerationSettings
 from rnnlm.tools.serving import work
 from rnnlm.tools.serving.work import FairScheduler
 

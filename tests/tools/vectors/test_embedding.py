@@ -9,8 +9,8 @@ import rnnlm
 from rnnlm import registry
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import ModelError, TextError, UsageError
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import make_network
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.tasks.labelling.model import TaskModel
 from rnnlm.tasks.labelling.networks.network import make_network as make_task_network
 from rnnlm.tools.vectors import embedding

@@ -12,10 +12,10 @@ from rnnlm.errors import RnnlmWarning
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import open_text
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.training import line_texts as overlap
+from rnnlm.training.line_texts import overlaps
 from rnnlm.training.plan import plan
 from rnnlm.training.request import Overlap, TrainingRequest
-from rnnlm.training.texts import line_texts as overlap
-from rnnlm.training.texts.line_texts import overlaps
 from support.failures import notices_of
 
 

@@ -11,7 +11,7 @@ from rnnlm.storage.files import tensors
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared import encoder, preparation, prepared_text
+from rnnlm.text.prepared import preparation, prepared_text, shards
 from support.small_runs import SMALL, assert_equal
 
 TINY = {**SMALL, "bptt_tokens": 11, "seed": 3, "budget": "12steps"}
@@ -26,7 +26,7 @@ def texts(tmp_path_factory):
     (folder / "text.txt").write_text("\n".join(lines[:400]) + "\n", encoding="utf-8")
     (folder / "valid.txt").write_text("\n".join(lines[400:460]) + "\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(encoder, "SHARD_BYTES", SHARD_BYTES)
+        patched.setattr(shards, "SHARD_BYTES", SHARD_BYTES)
         patched.setattr(preparation, "SHARD_BYTES", SHARD_BYTES)
         for blank in ("skip", "documents"):
             asked = {"min_count": 2, "blank_lines": blank, "workers": 0}

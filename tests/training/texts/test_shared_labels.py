@@ -1,9 +1,9 @@
 """Runs of one grid share the texts that they read alike, and nothing else."""
 
 from rnnlm.text.lines import silent
+from rnnlm.training.line_texts import SharedTexts
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
-from rnnlm.training.texts.shared_texts import SharedTexts
 
 
 def opened(shared, path, held_out=False, **given):

@@ -1,9 +1,9 @@
 """Runs of one grid on pairs: each reads the texts of a run by itself, and is trained like it."""
 
 from rnnlm.text.lines import silent
+from rnnlm.training.line_texts import SharedTexts
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
-from rnnlm.training.texts.shared_texts import SharedTexts
 from support.tiny_translators import numbers, table
 
 

@@ -12,7 +12,7 @@ from rnnlm.choices import THE_MACHINE, THE_VOCABULARY
 from rnnlm.config import AUTO, ResolvedSettings
 from rnnlm.interface import FittingData
 from rnnlm.lm.neural.device import resolve_device, resolve_precision
-from rnnlm.lm.neural.training import fitting, sizing, small_texts
+from rnnlm.lm.neural.training import fitting, sizing
 from rnnlm.registry import Kind, RunFacts
 from rnnlm.system import bind_device, processors
 from rnnlm.text.vectors import COUNTED
@@ -35,9 +35,9 @@ def choose(
     """
     train, small = data.train, None
     if not run.is_bundled:  # pages quote results of these corpora
-        small = small_texts.recipe_for(resolved, train.sentences, train.tokens)
+        small = sizing.recipe_for(resolved, train.sentences, train.tokens)
     if small is not None:
-        resolved = small_texts.follow_size(small, resolved, data)
+        resolved = sizing.follow_size(small, resolved, data)
     resolved = follow_vocabulary(resolved, data)
 
     # A resumed run keeps what its time has chosen.

@@ -22,10 +22,10 @@ from rnnlm.lm.neural.device import (
     resolve_device,
     resolve_precision,
 )
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.network import Network, make_network
 from rnnlm.lm.neural.settings import KINDS, NetworkSettings
 from rnnlm.lm.neural.shapes import is_noise
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.lm.neural.training import state
 from rnnlm.lm.neural.training.language_modelling import (
     CrossEntropy,

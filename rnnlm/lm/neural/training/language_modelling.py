@@ -15,8 +15,8 @@ from rnnlm.errors import TrainingError, notice
 from rnnlm.events import PERPLEXITY
 from rnnlm.interface import PADDING, Tokenizer
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.layers.layers import LookBack
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.lm.neural.training.contracts import Batch, Carry, Loss, ValidationResult
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.lm.neural.training.settings import FittingSettings

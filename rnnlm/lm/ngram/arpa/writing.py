@@ -18,8 +18,8 @@ from rnnlm.errors import OutputError, UsageError, first_of, notice
 from rnnlm.interface import SENTENCE_START, UNKNOWN, LanguageModel
 from rnnlm.lm.base import loading
 from rnnlm.lm.ngram.arpa.reading import CAPITAL_UNKNOWN, TWO_UNKNOWNS, ZERO_LOG10, nats, read_arpa
-from rnnlm.lm.ngram.checks import check_tables
 from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.tables import check_tables
 from rnnlm.storage.files.outputs import check_file, save_file
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.tokenizer_settings import TokenizerSettings

@@ -1,4 +1,4 @@
-"""The n-grams of a text and their counts: a trie, stored order by order.
+"""The n-grams of a text and their counts: a trie, stored order by order; and counting in memory.
 
 An n-gram is numbered within its order; its number and the next word make the key of a longer one:
 key = number of the first n-1 words << bits of a word | last word. Keys of an order are sorted, so
@@ -9,7 +9,7 @@ The arrays of an order are NumPy's, or chunks in files
 (:class:`rnnlm.storage.files.tensors.ChunkedArray`): read arrays of unknown size in slices.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,7 @@ import numpy as np
 from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
 from rnnlm.lm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.lm.ngram.tables import NOWHERE, find_many, split_keys, word_bits
+from rnnlm.parallel import in_threads
 from rnnlm.storage.files.tensors import ChunkedArray
 
 Column = np.ndarray | ChunkedArray
@@ -242,3 +243,283 @@ def joined(counts: Iterable[Level]) -> Iterator[Level]:
             level.after_start,
             level.watched,
         )
+
+
+# ---- Counting in memory. For each order, one sort of (context, word, position), packed into 64
+# bits, finds the n-grams. An n-gram that occurs once needs none: the only longer one that begins
+# with it ends at the position behind it. So ever fewer positions are sorted from order to order.
+# Sorting goes by ranges of contexts, side by side.
+
+KEY_BITS = 64
+SMALLEST_PART = 1 << 16  # positions: for fewer, another thread saves no time
+
+
+def count(
+    ids_T: np.ndarray,
+    boundary_id: int,
+    size: int,
+    order: int,
+    watch: int = NOWHERE,
+    workspace: Workspace = IN_MEMORY,
+) -> Iterator[Level]:
+    """Yield the levels of orders 1 to `order` of a text whose lines end in `boundary_id`.
+
+    There are fewer if no line is that long. The result is then the same: an n-gram that fills the
+    longest line begins with `<s>`, so its count is raw anyway.
+
+    watch: a position of the text, or NOWHERE; the numbers of the n-grams that end there are kept.
+    """
+    counter = _Counter(ids_T, boundary_id, size, watch, workspace)
+    for n in range(1, order + 1):
+        level = counter.next_order(n)
+        if not len(level):
+            return
+        yield level
+        del level  # before the next order is counted
+
+
+class _Counter:
+    """The data needed to count the next order: of each position of the text, the number of the
+    n-gram that ends there; of each n-gram, how often it occurs and one position where it ends; and
+    all positions where an n-gram ends that occurs several times, by ascending number."""
+
+    def __init__(
+        self, ids_T: np.ndarray, boundary_id: int, size: int, watch: int, workspace: Workspace
+    ) -> None:
+        self.ids_T = ids_T
+        self.size = size
+        self.bits = np.uint64(word_bits(size))
+        self.index = np.int32 if len(ids_T) < 2**31 - 1 else np.int64
+        self.watch = watch
+        self.workspace = workspace
+        # Nothing follows the last position, so there a line begins, too.
+        self.is_first_T = np.empty(len(ids_T) + 1, dtype=bool)
+        self.is_first_T[:1] = True
+        np.equal(ids_T, boundary_id, out=self.is_first_T[1:])
+        self.is_first_T[-1] = True
+
+    def next_order(self, n: int) -> Level:
+        if n == 1:
+            return self.unigrams()
+        return self.bigrams() if n == 2 else self.longer()
+
+    def unigrams(self) -> Level:
+        """Count the words, all of V and `<s>`."""
+        counts_M = np.bincount(self.ids_T, minlength=self.size + 1)
+        counts_M[self.size] = np.count_nonzero(self.is_first_T[:-1])
+        self.numbers_T = self.ids_T.astype(self.index)
+        self.counts_M = counts_M
+        self.after_start = self.size
+        keys_M = np.arange(self.size + 1, dtype=np.uint64)
+        suffixes_M = np.zeros(self.size + 1, self.index)
+        return self._level(keys_M, suffixes_M, counts_M)
+
+    def bigrams(self) -> Level:
+        """Count the pairs of words. All positions are sorted: each ends a pair, which begins with
+        the word before or with `<s>`."""
+        contexts_T = np.empty_like(self.numbers_T)
+        contexts_T[1:] = self.numbers_T[:-1]
+        contexts_T[self.is_first_T[:-1]] = self.size
+
+        # Put the positions of each range of contexts together: small numbers are sorted fast.
+        ranges = self._ranges(np.cumsum(self.counts_M, dtype=np.int64))
+        lengths = [stop - start for start, stop in ranges]
+        range_V = np.repeat(np.arange(len(ranges)), lengths)
+        range_T = range_V.astype(np.min_scalar_type(len(ranges)))[contexts_T]
+        by_range = np.argsort(range_T, kind="stable")
+        ends = np.cumsum(np.bincount(range_T, minlength=len(ranges)))
+
+        def part(number: int) -> _Part:
+            start, stop = ranges[number]
+            first = ends[number - 1] if number else 0
+            at = by_range[first : ends[number]].astype(self.index)
+            nothing = np.zeros(0, np.intp)
+            return self._part(start, stop, nothing, nothing, contexts_T[at] - self.index(start), at)
+
+        return self._longer(part, len(ranges))
+
+    def longer(self) -> Level:
+        """Count the next order.
+
+        A context that occurs once is followed by one word, at the position after it: nothing needs
+        sorting there.
+        """
+        is_repeated_H = self.counts_M > 1
+        ends_H = np.cumsum(np.where(is_repeated_H, self.counts_M, 0), dtype=np.int64)
+        ranges = self._ranges(ends_H)
+
+        def part(number: int) -> _Part:
+            # Contexts that occur once, and the positions after them, unless their line is over.
+            start, stop = ranges[number]
+            once = np.flatnonzero(~is_repeated_H[start:stop])
+            next_once = self.positions_M[start:stop].take(once).astype(np.intp) + 1
+            continues = ~self.is_first_T.take(next_once)
+            once, next_once = once[continues], next_once[continues]
+
+            # Contexts that occur several times: all of their positions lie side by side.
+            several = np.flatnonzero(is_repeated_H[start:stop]).astype(self.index)
+            first = int(ends_H[start - 1]) if start else 0
+            at: np.ndarray = self.repeated_R[first : int(ends_H[stop - 1])] + 1
+            contexts = np.repeat(several, self.counts_M[start:stop][several])
+            continues = ~self.is_first_T[at]
+            return self._part(start, stop, once, next_once, contexts[continues], at[continues])
+
+        return self._longer(part, len(ranges))
+
+    def _longer(self, part: "Callable[[int], _Part]", count: int) -> Level:
+        """Count the next order in so many parts, each of a range of contexts."""
+        parts = dict(enumerate(in_threads(part, range(count), self.workspace.threads)))
+        starts = np.cumsum([0, *(len(part.keys) for part in parts.values())])
+        keys_M = np.empty(starts[-1], np.uint64)
+        suffixes_M = np.empty(starts[-1], self.index)
+        counts_M = np.empty(starts[-1], self.index)
+        positions_M = np.empty(starts[-1], self.index)
+        numbers_T = np.full(len(self.ids_T), NOWHERE, dtype=self.index)
+
+        # The facts about the order before are not needed any more.
+        self.counts_M, self.numbers_T, self.positions_M = counts_M, numbers_T, positions_M
+        self.repeated_R = numbers_T[:0]
+
+        # Put the parts together, whose n-grams now have their final numbers, and release each.
+        def place(number: int) -> np.ndarray:
+            part = parts.pop(number)
+            here = slice(starts[number], starts[number + 1])
+            keys_M[here], suffixes_M[here] = part.keys, part.suffixes
+            counts_M[here], positions_M[here] = part.counts, part.positions
+            numbers_T[part.once] = part.numbers_once + self.index(starts[number])
+            numbers_T[part.at] = part.numbers_at + self.index(starts[number])
+            return part.at[part.is_repeated]
+
+        repeated = list(in_threads(place, list(parts), self.workspace.threads))
+        self.repeated_R = np.concatenate([self.repeated_R, *repeated])
+
+        # Keep the arrays that counting the next order needs.
+        first_key = np.uint64(self.after_start) << self.bits
+        self.after_start = int(np.searchsorted(keys_M, first_key))
+        return self._level(keys_M, suffixes_M, counts_M)
+
+    def _level(self, keys_M: np.ndarray, suffixes_M: np.ndarray, counts_M: np.ndarray) -> Level:
+        watched = NOWHERE if self.watch == NOWHERE else int(self.numbers_T[self.watch])
+        return Level(self.size, keys_M, suffixes_M, counts_M, self.after_start, watched)
+
+    def _ranges(self, ends_H: np.ndarray) -> list[tuple[int, int]]:
+        """Return ranges of contexts, each of few enough positions to be sorted at a time with
+        (context, word, position) in 64 bits. ends_H: how many positions are to be sorted up to the
+        end of each context."""
+        # Each thread gets a share of positions and contexts, within the limits of the workspace.
+        share = int(ends_H[-1]) // self.workspace.threads + 1
+        most = min(self.workspace.positions, max(share, SMALLEST_PART))
+        share_of_contexts = len(ends_H) // self.workspace.threads + 1
+        most_contexts = min(self.workspace.positions, max(share_of_contexts, SMALLEST_PART))
+
+        # Cut after the last context that fits, or earlier if the sort keys need more than 64 bits.
+        ranges, start = [], 0
+        while start < len(ends_H):
+            before = int(ends_H[start - 1]) if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends_H, before + most, side="right")))
+            stop = min(stop, start + most_contexts)
+            bits = self._bits(start, stop, int(ends_H[stop - 1]) - before)
+            while bits > KEY_BITS:
+                stop = start + max(1, (stop - start) >> (bits - KEY_BITS))
+                bits = self._bits(start, stop, int(ends_H[stop - 1]) - before)
+            ranges.append((start, stop))
+            start = stop
+        return ranges
+
+    def _bits(self, start: int, stop: int, positions: int) -> int:
+        context_bits = (stop - start - 1).bit_length()
+        position_bits = max(0, positions - 1).bit_length()
+        return context_bits + int(self.bits) + position_bits
+
+    def _part(
+        self,
+        start: int,
+        stop: int,
+        once: np.ndarray,
+        next_once: np.ndarray,
+        contexts: np.ndarray,
+        at: np.ndarray,
+    ) -> "_Part":
+        """Count the n-grams after the contexts from `start` on.
+
+        once: the contexts, less `start`, that one position follows, next_once. contexts: contexts
+        of the positions `at`, less `start`, which are to be sorted.
+        """
+        keys, at = self._sorted(contexts, at)
+        # Equal keys lie side by side now: the first of each is the n-gram.
+        is_new = np.empty(len(keys), dtype=bool)
+        is_new[:1] = True
+        np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
+        first = np.flatnonzero(is_new)
+        keys = keys[first]
+        times: np.ndarray = np.diff(first, append=len(at))
+        counts = times.astype(self.index)
+
+        # Merge both kinds by context: no context belongs to both.
+        followers_H = np.bincount((keys >> self.bits).view(np.int64), minlength=stop - start)
+        before_H = np.cumsum(followers_H) - followers_H
+        numbers_once = before_H[once] + np.arange(len(once))
+        is_once = np.zeros(len(once) + len(keys), dtype=bool)
+        is_once[numbers_once] = True
+        numbers_sorted = np.flatnonzero(~is_once).astype(self.index)
+        once_keys = once.view(np.uint64) << self.bits
+        once_keys |= self.ids_T.take(next_once).astype(np.uint64)
+        first_at = at[first].astype(np.intp)
+        merged = _Part(
+            keys=_merged(is_once, once_keys, keys),
+            suffixes=_merged(
+                is_once, self.numbers_T.take(next_once), self.numbers_T.take(first_at)
+            ),
+            counts=_merged(is_once, np.ones(len(once), self.index), counts),
+            positions=_merged(is_once, next_once.astype(self.index), at[first]),
+            once=next_once.astype(self.index),
+            numbers_once=numbers_once.astype(self.index),
+            at=at,
+            numbers_at=np.repeat(numbers_sorted, times),
+            is_repeated=np.repeat(times > 1, times),
+        )
+        merged.keys[:] += np.uint64(start) << self.bits
+        return merged
+
+    def _sorted(self, contexts: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return keys, context << bits of a word | word, in order, and their positions."""
+        # (context, word, place in `at`) are packed into 64 bits each.
+        place = np.uint64(max(0, len(at) - 1).bit_length())
+        keys = contexts.astype(np.uint64)
+        keys <<= self.bits
+        keys |= self.ids_T[at].astype(np.uint64)
+        keys <<= place
+        keys |= np.arange(len(at), dtype=np.uint64)
+        keys.sort()
+        place_mask = (np.uint64(1) << place) - np.uint64(1)
+        at = at[(keys & place_mask).astype(self.index)]
+        keys >>= place
+        return keys, at
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The n-grams after some contexts, in order: keys, suffixes, counts, one position of each.
+
+    once, at: the positions where one ends: those after a context that occurs once, and the others,
+    by n-gram. numbers_once, numbers_at: the n-gram that ends there, numbered within the part.
+    is_repeated: whether it occurs several times.
+    """
+
+    keys: np.ndarray
+    suffixes: np.ndarray
+    counts: np.ndarray
+    positions: np.ndarray
+    once: np.ndarray
+    numbers_once: np.ndarray
+    at: np.ndarray
+    numbers_at: np.ndarray
+    is_repeated: np.ndarray
+
+
+def _merged(is_once: np.ndarray, once: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return both arrays as one, in the order given by `is_once`."""
+    merged = np.empty(len(is_once), others.dtype)
+    merged[is_once] = once
+    merged[~is_once] = others
+    return merged

@@ -12,7 +12,13 @@ from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import counts_folder
 from rnnlm.lm.ngram.counting.beyond_memory import merge
 from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level
-from rnnlm.lm.ngram.counting.counts_folder import CountedSource, CountsFolder
+from rnnlm.lm.ngram.counting.counts_folder import (
+    CountedSource,
+    CountsFolder,
+    Renumbering,
+    ids_in,
+    joint_tokenizer,
+)
 from rnnlm.lm.ngram.counting.memory_limit import (
     check_before_reading,
     check_size,
@@ -30,7 +36,6 @@ from rnnlm.lm.ngram.counting.store import (
     remove_level,
     write_level,
 )
-from rnnlm.lm.ngram.counting.vocabularies import Renumbering, ids_in, joint_tokenizer
 from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.storage.files import private

@@ -17,10 +17,9 @@ from rnnlm.errors import OutputError, SettingsError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting.beyond_memory import count_by_shards, prefix_of
-from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level
-from rnnlm.lm.ngram.counting.in_memory import count
+from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level, count
 from rnnlm.lm.ngram.counting.store import Store
-from rnnlm.lm.ngram.counting.task_runner import PoolRunner, TaskRunner, WorkerContext
+from rnnlm.lm.ngram.counting.workers import PoolRunner, TaskRunner, WorkerContext
 from rnnlm.lm.ngram.counting.workspace import BYTES_PER_POSITION, Workspace
 from rnnlm.lm.ngram.tables import NOWHERE
 from rnnlm.parallel import WorkerPool, repeating

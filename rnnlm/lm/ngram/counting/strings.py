@@ -18,9 +18,8 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.errors import TextError
 from rnnlm.interface import SENTENCE_START, Tokenizer
-from rnnlm.lm.ngram.counting.count_trie import Level
-from rnnlm.lm.ngram.counting.in_memory import count
-from rnnlm.lm.ngram.counting.vocabularies import Renumbering
+from rnnlm.lm.ngram.counting.count_trie import Level, count
+from rnnlm.lm.ngram.counting.counts_folder import Renumbering
 from rnnlm.lm.ngram.counting.workspace import IN_MEMORY
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.outputs import save_file

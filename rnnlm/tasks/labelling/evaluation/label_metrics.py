@@ -12,8 +12,8 @@ import numpy as np
 
 from rnnlm.errors import UsageError, keyword, nearest
 from rnnlm.evaluation import error_rates, plotting
-from rnnlm.evaluation.heat_maps import draw_heat_map
 from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
+from rnnlm.evaluation.plotting import draw_heat_map
 from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, Statistic, ratio, share
 from rnnlm.tabular import Result
 from rnnlm.tasks.labelling.formats.example import Level

@@ -18,11 +18,10 @@ from rnnlm.config import ResolvedSettings
 from rnnlm.errors import ModelError, UsageError, keyword
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base import loading, stored_model
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
-from rnnlm.lm.neural.layer_outputs import of_network
 from rnnlm.lm.neural.layers.layers import RecurrentStack
 from rnnlm.lm.neural.network import Network
 from rnnlm.lm.neural.settings import CELLS
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel, of_network
 from rnnlm.registry import LANGUAGE_MODEL
 from rnnlm.tasks.labelling.data import EncodedWords, TaskData, encode_words
 from rnnlm.tasks.labelling.settings import TaskSettings

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from rnnlm.events import pieces
 from rnnlm.interface import Tokenizer
-from rnnlm.lm.neural.layer_outputs import ends
 from rnnlm.lm.neural.layers.batch_norm import BatchNorm
 from rnnlm.lm.neural.layers.layers import dropout, reader_of_rows, rows_of
+from rnnlm.lm.neural.trained_network import ends
 from rnnlm.lm.neural.words import SomeUnknown, WordInput
 from rnnlm.tasks.batches import is_word, on_device
 from rnnlm.tasks.labelling.settings import (

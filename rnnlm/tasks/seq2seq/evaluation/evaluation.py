@@ -49,7 +49,7 @@ from rnnlm.tasks.seq2seq.pairs import ParallelText, read_pairs
 from rnnlm.text.encoding import EncodedText, encode_block, joined
 from rnnlm.text.lines import Block, as_bytes
 from rnnlm.text.marks import count_marks, tell_unseen
-from rnnlm.text.pair_columns import ParallelSettings
+from rnnlm.text.named_columns import ParallelSettings
 
 # ---- Pairs that a model is evaluated on: read as its training data were, unless requested
 # otherwise.
@@ -70,7 +70,7 @@ def open_pairs(
 
     target: files with the targets, line by line, if these are in separate files: one for each of
     `paths`, and as many again for each further reference. overrides: settings of
-    :class:`~rnnlm.text.pair_columns.ParallelSettings` that differ from the settings of the training
+    :class:`~rnnlm.text.named_columns.ParallelSettings` that differ from those of the training
     data. called: the model, in notices.
     """
     # Each round of target files is one reference of all sources.

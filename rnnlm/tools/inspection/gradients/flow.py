@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.heat_maps import INCHES_PER_LABEL, draw_heat_map, robust_highest
+from rnnlm.evaluation.plotting import INCHES_PER_LABEL, draw_heat_map, robust_highest
 from rnnlm.interface import Device, Tokenizer
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Table, to_builtins

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from rnnlm import arrays
 from rnnlm.errors import TextError, notice
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
 from rnnlm.lm.neural.layers.layers import ElmanLayer, RecurrentStack, State
 from rnnlm.lm.neural.network import Network
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.text.lines import Progress
 from rnnlm.tools.inspection.gradients.curve import Curve, curve
 from rnnlm.tools.inspection.gradients.jacobians import (

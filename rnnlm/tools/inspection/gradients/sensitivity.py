@@ -16,7 +16,7 @@ from rnnlm.errors import TextError
 from rnnlm.evaluation.plotting import Axes, Figure
 from rnnlm.interface import Device
 from rnnlm.lm.base.loading import SHIPPED
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.tabular import Row, Table
 from rnnlm.text.marks import tell_unknown
 from rnnlm.tools.inspection.common import Inspection, Models, checked_sentence, load_models_for

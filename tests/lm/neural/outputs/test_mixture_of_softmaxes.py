@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.lm.neural.outputs import mixture_of_softmaxes
-from rnnlm.lm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
+from rnnlm.lm.neural.outputs import softmax
+from rnnlm.lm.neural.outputs.softmax import MixtureOfSoftmaxes
 from support.operations import Operations
 from support.output_layers import E, V, counts_of, gradients, in_chunks, ready, window
 
@@ -82,7 +82,7 @@ def test_a_word_ruled_out_everywhere_stays_finite():
 def test_latent_dropout_acts_in_training_locked_per_row(monkeypatch, locked):
     T, B, K = 6, 4, 3
     layer = make(K, dropout_latent=0.5, locked=locked).train()
-    seen, cross_entropy = [], mixture_of_softmaxes.MixtureCrossEntropy
+    seen, cross_entropy = [], softmax.MixtureCrossEntropy
     original = cross_entropy.apply
     monkeypatch.setattr(
         cross_entropy, "apply", lambda *given: seen.append(given[0]) or original(*given)

@@ -15,7 +15,7 @@ from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Step, never
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.lm.neural.training import fitting
 from rnnlm.lm.neural.training.choosing import follow_machine
 from rnnlm.text.batches import stream_bounds

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rnnlm.events import never
-from rnnlm.lm.neural import language_model
+from rnnlm.lm.neural import trained_network
 from rnnlm.lm.neural.training.progress import LayerStatistics
 from support.saved_models import make_lstm
 
@@ -13,7 +13,7 @@ from support.saved_models import make_lstm
 @pytest.fixture
 def reads_singly(monkeypatch):
     """Return a function that makes this machine so slow that networks are read token by token."""
-    return lambda: monkeypatch.setattr(language_model, "WORK_OF_A_SECOND", 1.0)
+    return lambda: monkeypatch.setattr(trained_network, "WORK_OF_A_SECOND", 1.0)
 
 
 def test_pieces_give_the_scores_of_the_whole(reads_singly):

@@ -11,7 +11,7 @@ from rnnlm.errors import SettingsError, TextError, TrainingError
 from rnnlm.events import Fitted, Started, never
 from rnnlm.lm.base.loading import count_parameters
 from rnnlm.lm.neural import words
-from rnnlm.lm.neural.language_model import NeuralLanguageModel
+from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.lm.neural.training import fitting
 from rnnlm.registry import kind_of
 from rnnlm.text.vectors import svd_vectors

@@ -8,7 +8,7 @@ from reference.arpa_dictionary import ArpaDictionary
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.lm.base import stored_model
-from rnnlm.lm.ngram import checks, pruning
+from rnnlm.lm.ngram import pruning, tables
 from rnnlm.lm.ngram.arpa import writing
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.joining import joined
@@ -108,7 +108,7 @@ def test_weights_below_an_empty_order_are_kept_everywhere(text, tmp_path):
     expected = ArpaDictionary(tmp_path / "m.arpa").nats("a b b a")
     assert model.order == len(model.values) and not len(model.values[-1])
     assert word_scores(model, "a b b a") == pytest.approx(expected, abs=1e-5)
-    assert checks.examine(model)[0] == ""
+    assert tables.examine(model)[0] == ""
 
     # Out and in again, and through the commands that make other models of it.
     writing.export_arpa(model, tmp_path / "again.arpa")
@@ -117,7 +117,7 @@ def test_weights_below_an_empty_order_are_kept_everywhere(text, tmp_path):
     for same in (again, pruning.by_entropy(model, 0.0)):
         assert word_scores(same, "a b b a") == pytest.approx(expected, abs=1e-5)
     mixed = joined([model, model], [0.5, 0.5], Workspace())
-    assert len(mixed.values[-1]) and checks.examine(mixed)[0] == ""
+    assert len(mixed.values[-1]) and tables.examine(mixed)[0] == ""
 
 
 def test_a_lower_cased_file_accepts_any_case(model, tmp_path):

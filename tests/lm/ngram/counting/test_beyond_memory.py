@@ -12,10 +12,9 @@ from rnnlm.errors import ModelError, OutputError
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting import store
 from rnnlm.lm.ngram.counting.beyond_memory import count_by_shards
-from rnnlm.lm.ngram.counting.count_trie import Level
-from rnnlm.lm.ngram.counting.in_memory import count
+from rnnlm.lm.ngram.counting.count_trie import Level, count
 from rnnlm.lm.ngram.counting.store import Store
-from rnnlm.lm.ngram.counting.task_runner import TaskRunner, WorkerContext
+from rnnlm.lm.ngram.counting.workers import TaskRunner, WorkerContext
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.tables import NOWHERE
 from support.random_texts import SEEDS, SHARDS, RandomText, assert_levels, random_text

@@ -10,9 +10,9 @@ import pytest
 
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
 from rnnlm.lm.ngram.counting import counts_folder, strings
+from rnnlm.lm.ngram.counting.count_trie import count
 from rnnlm.lm.ngram.counting.counted_data import of_folders, of_text
 from rnnlm.lm.ngram.counting.counts_folder import CountsFolder
-from rnnlm.lm.ngram.counting.in_memory import count
 from rnnlm.storage.files import tensors
 from rnnlm.storage.files.resuming import NextStep
 from rnnlm.storage.files.writing import digest

@@ -16,7 +16,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmError
 from rnnlm.events import Counting
-from rnnlm.lm.ngram.counting import dask_cluster
+from rnnlm.lm.ngram.counting import workers
 from support.killed_runs import cut_off, model_files
 
 pytestmark = pytest.mark.processes
@@ -117,7 +117,7 @@ def test_a_folder_that_is_read_only_is_said(text, cluster, small, tmp_path, monk
     def refusing(folder, mark):
         raise PermissionError(13, "Permission denied", folder)
 
-    monkeypatch.setattr(dask_cluster, "_seen", refusing)
+    monkeypatch.setattr(workers, "_seen", refusing)
     shared = {"temp": str(tmp_path / "shared"), "dask": cluster.scheduler_address}
     with pytest.raises(RnnlmError, match="does not share the folder") as raised:
         trained(text, tmp_path / "model", **shared)
@@ -197,8 +197,8 @@ def test_workers_killed_at_random_moments(text, small, tmp_path, processes, aske
 @pytest.mark.parametrize("way", ["killed", "stopped"])
 def test_a_lost_scheduler_is_an_error(text, small, tmp_path, processes, way, monkeypatch, asked):
     expected = trained(text, tmp_path / "local")
-    monkeypatch.setattr(dask_cluster, "SILENT_SECONDS", 5.0)
-    monkeypatch.setattr(dask_cluster, "SETTLE_SECONDS", 2.0)
+    monkeypatch.setattr(workers, "SILENT_SECONDS", 5.0)
+    monkeypatch.setattr(workers, "SETTLE_SECONDS", 2.0)
     processes.worker()
     processes.await_workers(1)
     with pytest.raises(RnnlmError, match="lost the Dask scheduler"):

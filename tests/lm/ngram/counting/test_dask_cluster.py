@@ -7,8 +7,8 @@ from concurrent.futures import Future
 import pytest
 
 from rnnlm.errors import RnnlmError, SettingsError, UsageError
-from rnnlm.lm.ngram.counting import dask_cluster
-from rnnlm.lm.ngram.counting.dask_cluster import Cluster, check_address
+from rnnlm.lm.ngram.counting import workers
+from rnnlm.lm.ngram.counting.workers import Cluster, check_address
 
 pytest.importorskip("distributed")
 
@@ -94,7 +94,7 @@ def cluster():
 def test_workers_that_cannot_do_the_work(cluster, answer, what):
     with pytest.raises(RnnlmError, match=what):
         cluster(answer).check_workers()
-    cluster(dask_cluster.code_version()).check_workers()
+    cluster(workers.code_version()).check_workers()
 
 
 def test_a_scheduler_without_workers(cluster):
@@ -114,17 +114,17 @@ def test_a_folder_that_workers_do_not_share(cluster, tmp_path, answer, why):
 
 def test_a_worker_reads_and_writes_the_folder(tmp_path):
     (tmp_path / "mark").write_text("mark")
-    name = dask_cluster._seen(str(tmp_path), "mark")
+    name = workers._seen(str(tmp_path), "mark")
     assert (tmp_path / name).read_text() == "mark" and name.endswith(".new")
     (tmp_path / "mark").write_text("another")
     with pytest.raises(ValueError, match="something else"):
-        dask_cluster._seen(str(tmp_path), "mark")
+        workers._seen(str(tmp_path), "mark")
 
 
 def test_a_silent_scheduler_is_an_error(cluster, monkeypatch):
     found = cluster()
     found.check()
-    monkeypatch.setattr(dask_cluster, "SILENT_SECONDS", 0.01)
+    monkeypatch.setattr(workers, "SILENT_SECONDS", 0.01)
     time.sleep(0.05)
     with pytest.raises(RnnlmError, match="lost the Dask scheduler of tcp://h:1") as raised:
         found.check()
@@ -147,7 +147,7 @@ def test_work_that_the_scheduler_drops_is_an_error(cluster):
 def test_what_tasks_tell_is_added_up(cluster):
     found = cluster()
     futures = [found.submit(abs, 1) for _ in range(3)]
-    names = [call.task for call, *_ in found.client.submitted]
+    names = [task for _, _, task, *_ in found.client.submitted]
     for name, done in zip([*names, "of another phase"], [0.25, 0.5, 0.0, 1.0], strict=True):
         found.client.handler((0.0, {"task": name, "done": done}))
     assert found.begun == 0.75

@@ -8,11 +8,11 @@ import pytest
 from reference.ngram_levels import levels_of
 from rnnlm.errors import ModelError, TextError
 from rnnlm.lm.ngram.counting import plan as plans
-from rnnlm.lm.ngram.counting import task_runner
+from rnnlm.lm.ngram.counting import workers
 from rnnlm.lm.ngram.counting.beyond_memory import CountShard, count_by_shards
 from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.store import Store
-from rnnlm.lm.ngram.counting.task_runner import PoolRunner, WorkerContext, run_task
+from rnnlm.lm.ngram.counting.workers import PoolRunner, WorkerContext, run_task
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.tables import NOWHERE
 from rnnlm.parallel import InlineExecutor, ProcessExecutor, RunCancelled, WorkerPool
@@ -59,8 +59,8 @@ def test_ids_are_read_from_their_files(tmp_path):
 @pytest.mark.parametrize("kind", ["processes", "inline"])
 @pytest.mark.parametrize("seed", range(4))
 def test_workers_elsewhere_find_the_same_levels(pools, kind, seed, tmp_path, monkeypatch):
-    monkeypatch.setattr(task_runner, "LEAST_SHARD", 40)
-    monkeypatch.setattr(task_runner, "LEAST_ENTRIES", 20)
+    monkeypatch.setattr(workers, "LEAST_SHARD", 40)
+    monkeypatch.setattr(workers, "LEAST_ENTRIES", 20)
     text = random_text(seed)
     ids_T = ids_of(text.sentences)
     store = Store(tmp_path)
@@ -130,7 +130,7 @@ def test_no_worker_is_idle_in_the_last_round():
     # a million tokens at a time
     runner = PoolRunner(worker, WorkerPool(InlineExecutor(), 4), 55_000_000)
     assert runner.shard(10**7) == 833_334  # twelve shards of three rounds
-    assert (runner.shard(4_000_001), runner.shard(10**5)) == (500_001, task_runner.LEAST_SHARD)
-    assert runner.entries(10**6) == task_runner.LEAST_ENTRIES
+    assert (runner.shard(4_000_001), runner.shard(10**5)) == (500_001, workers.LEAST_SHARD)
+    assert runner.entries(10**6) == workers.LEAST_ENTRIES
     assert runner.entries(10**9) == 500_000  # what memory takes
     assert runner.entries(6_400_000) == 400_001

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.lm.ngram.counting import counts_folder, memory_limit
 from rnnlm.lm.ngram.counting.counted_data import of_folders, of_text
-from rnnlm.lm.ngram.counting.vocabularies import Renumbering
+from rnnlm.lm.ngram.counting.counts_folder import Renumbering
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
