@@ -135,13 +135,16 @@ def score_chunks(
 
     Raises:
         UsageError: the settings contradict each other or the model.
-        TextError, ModelError: as :func:`score_sentences`, while iterating.
+        TextError, ModelError: as :func:`score_sentences`.
     """
     model = scoring_model_of(model)
+    scorer = SentenceScorer(model, settings, unseen_by={"the model": model.tokenizer})
     checked = items_of(sentences, Sentence, "sentences")
-    lists = chunks_of(checked, lines_per_chunk(model, settings))
-    unseen_by = {"the model": model.tokenizer}
-    return SentenceScorer(model, settings, unseen_by=unseen_by).chunks(lists, skip)
+    read = 0
+    for part in chunks_of(checked, lines_per_chunk(model, settings)):
+        read += len(part)
+        yield scorer.chunk(part, read <= skip)
+    scorer.tell()
 
 
 def chunks_of(
@@ -209,14 +212,6 @@ class SentenceScorer:
                 f"{name}'s tokens are not words, or it has no word counts: its words have no "
                 "frequencies"
             )
-
-    def chunks(self, lists: Iterable[list[Sentence]], skip: int) -> Iterator[ModelChunk]:
-        """Score the lists one after the other; report at the end what the model does not know."""
-        read = 0
-        for sentences in lists:
-            read += len(sentences)
-            yield self.chunk(sentences, read <= skip)
-        self.tell()
 
     def chunk(self, sentences: list[Sentence], is_skipped: bool = False) -> ModelChunk:
         """Score the next sentences. If they are skipped, they are read only if all sentences are
