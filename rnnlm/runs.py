@@ -199,12 +199,12 @@ class TrainingRun(Iterator[Event]):
             TrainingError: The run was closed before its end.
         """
         if progress and self._finished is None:
-            from rnnlm.cli import live
+            from rnnlm.training import printing
             from rnnlm.training.plan import Plan
 
             plan = self._work.planned()
             if isinstance(plan, Plan):
-                for _ in live.shown(plan, self._with_progress):
+                for _ in printing.shown(plan, self._with_progress):
                     pass
         for _ in self:
             pass
