@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def display_for(
-    kind: Kind, order: int = 1
-) -> Iterator["PlainDisplay | CountingDisplay | LiveDisplay"]:
+def display_for(kind: Kind, order: int = 1) -> Iterator["PlainDisplay | LiveDisplay"]:
     """Show a run that trains this kind of model, in the way that suits the terminal. order: of
     the n-grams that it counts."""
     if kind.is_counted:

@@ -70,11 +70,10 @@ def _end_with_command(begun: Progress) -> None:
     """Close the progress when the command ends. Without a terminal, have it say meanwhile that the
     work goes on."""
     context = click.get_current_context(silent=True)
-    if context is None:
-        return
-    context.call_on_close(begun.close)
+    if context is not None:
+        context.call_on_close(begun.close)
     # A process that was started with stderr closed has none.
-    if sys.stderr is not None and not sys.stderr.isatty():
+    if context is not None and sys.stderr is not None and not sys.stderr.isatty():
         threading.Thread(target=begun.go_on_saying, daemon=True).start()
 
 

@@ -57,7 +57,7 @@ LONG_LINE = 1 << 14  # tokens, from which on progress within a chunk is reported
 
 @dataclass(frozen=True)
 class ModelChunk:
-    """Sentences that a model has read together, as a sequence of their scores.
+    """Sentences that a model has read together.
 
     The signature tells the data and method of all scores so far. A given text counts as a part of
     its line, separated by a tab, and so does the source that a decoder reads.
@@ -66,15 +66,6 @@ class ModelChunk:
     sentences: list[Sentence]
     scores: ChunkScores | list[SentenceScore]  # of each; none where the chunk was skipped
     signature: Signature
-
-    def __iter__(self) -> Iterator[SentenceScore]:
-        return iter(self.scores)
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def __getitem__(self, index: int) -> SentenceScore:
-        return self.scores[index]
 
 
 def score_sentences(
@@ -105,7 +96,7 @@ def score_sentences(
     settings = replace(settings, with_regions=with_regions)
     scores = SentenceScores()
     for chunk in score_chunks(model, every, settings):
-        scores.extend(chunk)
+        scores.extend(chunk.scores)
         scores.signature = str(chunk.signature)
     return scores
 

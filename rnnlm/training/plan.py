@@ -172,8 +172,6 @@ def check_request(request: TrainingRequest) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         recipe, kind, resolved = resolve_request(request)
-        for cls in resolved.classes:
-            resolved.make(cls)
         on_any_device = {
             name: value for name, value in _ANY_DEVICE.items() if name in resolved.values
         }

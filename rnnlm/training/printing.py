@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rnnlm import events, registry
 from rnnlm.amounts import amount, duration, plural
 from rnnlm.choices import THE_VALIDATIONS, said
-from rnnlm.config import DEFAULT
+from rnnlm.config import DEFAULT, Budget
 from rnnlm.errors import first_of, keyword, notice
 from rnnlm.progress import Estimate, Progress, say
 from rnnlm.registry import Kind
@@ -23,14 +23,12 @@ LONG_SECONDS, TRIAL_SECONDS = 1800.0, 600.0  # a long run, and the one that is o
 
 
 @contextmanager
-def lines_for(kind: Kind, order: int = 1) -> Iterator["PlainDisplay | CountingDisplay"]:
+def lines_for(kind: Kind, order: int = 1) -> Iterator["PlainDisplay"]:
     """Print the events of a run that trains this kind of model. order: of the n-grams that it
     counts."""
     with Progress() as progress:
-        if kind.is_counted:
-            yield CountingDisplay(progress)
-        else:
-            yield PlainDisplay(progress, registry.task(kind.task).reads_lines)
+        display = CountingDisplay if kind.is_counted else PlainDisplay
+        yield display(progress, registry.task(kind.task).reads_lines)
 
 
 def shown(
@@ -52,8 +50,6 @@ def shown(
 
 def notice_long_run(plan: "Plan", step: events.Step) -> None:
     """Say of a long run that nobody gave a time how long it takes, and what ten minutes read."""
-    from rnnlm.config import Budget
-
     seconds = seconds_left(step)
     if seconds < LONG_SECONDS or Budget.parse(plan.resolved.values["budget"]).seconds:
         return
@@ -138,12 +134,8 @@ class PlainDisplay:
             self.progress.say(line)
 
 
-class CountingDisplay:
+class CountingDisplay(PlainDisplay):
     """How far counting is, if it takes its time, then the estimates."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.evaluating = Estimate(progress)
 
     def show(self, event: events.Event) -> None:
         if isinstance(event, events.Started | events.Chosen):

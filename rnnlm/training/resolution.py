@@ -1,5 +1,6 @@
 """Resolve the settings of a request to `train`."""
 
+import itertools
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
@@ -163,10 +164,7 @@ def _without_unchosen(
 
 def values_of(layers: Iterable[SettingsLayer]) -> dict[str, Any]:
     """Return each value in the last layer that has it, as it was given."""
-    values: dict[str, Any] = {}
-    for layer in layers:
-        values |= layer.values
-    return values
+    return dict(itertools.chain.from_iterable(layer.values.items() for layer in layers))
 
 
 def _without(layer: SettingsLayer, names: set[str]) -> SettingsLayer:
@@ -313,9 +311,7 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
 # ---- The request that keywords from Python make.
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-_SEVERAL = (
-    "valid", "test", "target", "valid_target", "test_target", "contextual",
-)  # fmt: skip
+_SEVERAL = {"valid", "test", "target", "valid_target", "test_target", "contextual"}
 
 
 def request_of(text: Paths | None, request: dict[str, Any]) -> TrainingRequest:
@@ -332,15 +328,14 @@ def request_of(text: Paths | None, request: dict[str, Any]) -> TrainingRequest:
     known = {
         name: request.pop(name) for name in TrainingRequest.__dataclass_fields__ if name in request
     }
+    known = {name: value for name, value in known.items() if value is not None}
     flags = {**known.pop("flags", {}), **request}
 
-    for name in _SEVERAL:
-        paths = known.get(name)
-        known[name] = () if paths is None else _paths(paths, name)
-    for name in ("counts", "recipe", "tokenizer_from", *STARTS):
-        if known.get(name) is not None:
-            known[name] = os.fspath(known[name])
-    if known.get("output") is not None:
+    for name in known.keys() & _SEVERAL:
+        known[name] = _paths(known[name], name)
+    for name in known.keys() & {"counts", "recipe", "tokenizer_from", *STARTS}:
+        known[name] = os.fspath(known[name])
+    if "output" in known:
         known["output"] = Path(known["output"])
     return TrainingRequest(text=texts, flags=flags, **known)
 
