@@ -192,7 +192,7 @@ class TrainingRun(Iterator[Event]):
         """Train to the end and return the finished run.
 
         Args:
-            progress: Show progress on standard error, as the command line does.
+            progress: Print progress on standard error, as `rnnlm train` does without a terminal.
 
         Raises:
             RnnlmError: As in iteration.

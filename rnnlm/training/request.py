@@ -131,9 +131,8 @@ class TrainingRequest:
         typed as text, and by name."""
         named = {"model": self.model, "task": self.task}
         flags = {**self.flags, **{name: value for name, value in named.items() if value}}
-        from_file = [] if self.from_file is None else [self.from_file]
-        assigned = SettingsLayer(USER, self.assignments, is_text=True)
-        return [*from_file, *self.extra_layers, assigned, SettingsLayer(USER, flags)]
+        typed = (SettingsLayer(USER, self.assignments, is_text=True), SettingsLayer(USER, flags))
+        return [layer for layer in (self.from_file, *self.extra_layers, *typed) if layer]
 
     @property
     def is_bundled(self) -> bool:
