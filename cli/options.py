@@ -385,10 +385,9 @@ def is_standard_input(arguments: tuple[str, ...]) -> bool:
 
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
     """Load the chosen models, by the names that results call them."""
-    from rnnlm.evaluation.comparison.pairing import names_of
-    from rnnlm.lm.base.loading import scoring_model_of
+    from rnnlm.lm.base.loading import distinct_names, scoring_model_of
 
-    called = zip(names_of(names, None), names, strict=True)
+    called = zip(distinct_names(names), names, strict=True)
     return {short: scoring_model_of(name, device) for short, name in called}
 
 

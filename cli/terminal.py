@@ -17,8 +17,10 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
+from rnnlm import progress
 from rnnlm.amounts import ago, amount, bounds, duration, plural  # noqa: F401 for commands
 from rnnlm.errors import Keyword, RnnlmWarning, parts_of, visible
+from rnnlm.progress import Progress, done_and_wanted, say
 from rnnlm.tabular import GAP, Table
 
 if TYPE_CHECKING:
@@ -28,19 +30,7 @@ if TYPE_CHECKING:
 NARROW_COLUMNS = 50
 BAR_COLUMNS = 60
 BAR_SECONDS = 1.0  # before a bar is drawn
-PROGRESS_SECONDS, MOST_PROGRESS_SECONDS = 5.0, 30.0  # between lines: at first, and of long work
-SILENT_SECONDS = 60.0
-_NUMBERS = re.compile(r"\d+[smh]\b|[\d.,\s]+")
 _PERCENT = re.compile(r"(\d+)%")
-_OF = re.compile(r"([\d,]+) of ([\d,]+)")
-
-
-def say(message: str) -> None:
-    """Print one line for people, on stderr. Where it cannot be shown (a terminal that is gone, a
-    full disk), the work goes on without it."""
-    with contextlib.suppress(OSError):
-        click.echo(visible(spelled(message)), err=True)
-
 
 # What some commands call a parameter, where neither the option nor click's name of it is the same.
 _OTHER_OPTIONS = {
@@ -71,6 +61,23 @@ def _as_option(part: str | Keyword) -> str:
 
         return f"--set {part.name}={as_text(part.value)}"
     return str(part)
+
+
+progress.spelled = spelled
+
+
+def _end_with_command(begun: Progress) -> None:
+    """Close the progress when the command ends. Without a terminal, have it say meanwhile that the
+    work goes on."""
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.call_on_close(begun.close)
+    # A process that was started with stderr closed has none.
+    if context is not None and sys.stderr is not None and not sys.stderr.isatty():
+        threading.Thread(target=begun.go_on_saying, daemon=True).start()
+
+
+progress.on_begin = _end_with_command
 
 
 def _is_called(option: click.Option, name: str) -> bool:
@@ -114,82 +121,6 @@ class _Unfailing:
     def flush(self) -> None:
         with contextlib.suppress(OSError):
             self._stream.flush()
-
-
-class Progress:
-    """Says now and then how far the work is, and at the end how far each part of it has come. Work
-    that is done soon is not mentioned. Without a terminal, a line after each silent minute says
-    that the work goes on, until the command ends or the progress is closed.
-
-    Messages of one part differ in numbers alone. about: the file or folder that lines begin with,
-    as the log of several commands holds the lines of all.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic, about: Path | str = "") -> None:
-        self.about = f"{about}: " if str(about) else ""
-        self.clock = clock
-        self.began = self.last_line = clock()
-        self.message = self.part = ""
-        self.is_said = False  # the last message
-        self.is_part_known = False  # some message of this part was said
-        self.closed = threading.Event()
-        context = click.get_current_context(silent=True)
-        if context is None:
-            return
-        context.call_on_close(self.close)
-        # A process that was started with stderr closed has none.
-        if sys.stderr is not None and not sys.stderr.isatty():
-            threading.Thread(target=self._go_on_saying, daemon=True).start()
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
-
-    def __call__(self, message: str) -> None:
-        part = _NUMBERS.sub("", message)
-        if part != self.part:
-            self._end_part()
-            self.part, self.is_part_known = part, False
-        self.message, self.is_said = message, False
-
-        # The longer the work takes, the fewer lines a minute.
-        elapsed = self.clock() - self.began
-        wait = min(PROGRESS_SECONDS * max(1.0, elapsed / 50), MOST_PROGRESS_SECONDS)
-        is_due = self.clock() - self.last_line >= wait
-        if is_due or (self.is_part_known and _is_complete(message)):
-            self.say(message)
-            self.is_said = self.is_part_known = True
-
-    def say(self, line: str) -> None:
-        """Print a line now."""
-        say(self.about + line)
-        self.last_line = self.clock()
-
-    def say_if_silent(self) -> None:
-        """Say that the work goes on, if nothing was said for a minute."""
-        if self.clock() - self.last_line < SILENT_SECONDS:
-            return
-        line = f"still working after {duration(self.clock() - self.began)}"
-        if self.message:
-            line += f"; {self.message}"
-        self.say(line)
-
-    def close(self) -> None:
-        self._end_part()
-        self.part, self.is_part_known = "", False
-        self.closed.set()
-
-    def _end_part(self) -> None:
-        if self.is_part_known and not self.is_said:
-            self.say(self.message)
-
-    def _go_on_saying(self) -> None:
-        silent = self.clock() - self.last_line
-        while not self.closed.wait(max(SILENT_SECONDS / 60, SILENT_SECONDS - silent)):
-            self.say_if_silent()
-            silent = self.clock() - self.last_line
 
 
 def drawing_console() -> "Console | None":
@@ -266,7 +197,7 @@ class Bar(Progress):
 
     def _share(self, message: str) -> float:
         """Return how much of the whole a message says to be done."""
-        percent, counts = _PERCENT.search(message), _done_and_wanted(message)
+        percent, counts = _PERCENT.search(message), done_and_wanted(message)
         share = None
         if percent:
             share = int(percent[1]) / 100
@@ -282,41 +213,6 @@ def counting_phases(order: int) -> list[str]:
     """Return how the messages of each part of counting n-grams begin."""
     later = [(f"merging order {n}:", f"order {n}:") for n in range(2, order + 1)]
     return ["counting:", "order 1:", *itertools.chain.from_iterable(later)]
-
-
-class Estimate:
-    """Passes messages such as "1,479 of 2,958 tokens scored" on to `progress`, with an estimate of
-    the time left. The time of a part counts from its first message."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.part = ""
-        self.began = self.done_before = 0.0
-
-    def __call__(self, message: str) -> None:
-        done, wanted = _done_and_wanted(message) or (0, 0)
-        if not wanted:
-            self.progress(message)
-            return
-        part = _NUMBERS.sub("", message)
-        if part != self.part:
-            self.part, self.began, self.done_before = part, self.progress.clock(), done
-        rate = (done - self.done_before) / max(1e-9, self.progress.clock() - self.began)
-        if rate and done < wanted:
-            message += f", {duration((wanted - done) / rate)} left"
-        self.progress(message)
-
-
-def _done_and_wanted(message: str) -> tuple[int, int] | None:
-    """Return the numbers of "1,479 of 2,958" in a message; None where there is no such pair."""
-    pair = _OF.search(message)
-    return pair and (int(pair[1].replace(",", "")), int(pair[2].replace(",", "")))
-
-
-def _is_complete(message: str) -> bool:
-    """Return whether a message says that all is done, such as "1,479 of 1,479 segments"."""
-    counts = _OF.findall(message)
-    return bool(counts) and counts[-1][0] == counts[-1][1]
 
 
 def show_error(what: str, why: str = "", hint: str = "") -> None:

@@ -192,19 +192,19 @@ class TrainingRun(Iterator[Event]):
         """Train to the end and return the finished run.
 
         Args:
-            progress: Show progress on standard error, as the command line does.
+            progress: Print progress on standard error, as `rnnlm train` does without a terminal.
 
         Raises:
             RnnlmError: As in iteration.
             TrainingError: The run was closed before its end.
         """
         if progress and self._finished is None:
-            from rnnlm.cli import live
+            from rnnlm.training import printing
             from rnnlm.training.plan import Plan
 
             plan = self._work.planned()
             if isinstance(plan, Plan):
-                for _ in live.shown(plan, self._with_progress):
+                for _ in printing.shown(plan, self._with_progress):
                     pass
         for _ in self:
             pass

@@ -19,11 +19,12 @@ from rnnlm.training.grid import (
     run_grid,
 )
 from rnnlm.training.grid_request import GridRequest, parse_axes
+from rnnlm.training.printing import announce_counting
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.run_folder import CompletedRun
 
 from .. import terminal
-from ..live import announce_counting, display_for
+from ..live import display_for
 from ..signals import Signals, explaining, saving_ignored
 
 

@@ -14,7 +14,6 @@ from rnnlm import registry
 from rnnlm.checks import several
 from rnnlm.errors import ModelError, UsageError, first_of, nearest, notice
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.events import PERPLEXITY
 from rnnlm.lm.base import loading
 from rnnlm.storage.files import tables
@@ -307,7 +306,7 @@ def curves_figure(
     figure, axes = plotting.new_figure(title, _AXES[by], label, *size, axes=axes)
 
     # A curve for each run, in another colour, and then with another kind of line.
-    names = names_of([Path(curve.folder).resolve() for curve in drawn], None)
+    names = loading.distinct_names([Path(curve.folder).resolve() for curve in drawn])
     for number, (full_name, curve) in enumerate(zip(names, drawn, strict=True)):
         name = plotting.short_name(full_name, _LONGEST_NAME)
         colours = plotting.series_style(number)

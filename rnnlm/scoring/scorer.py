@@ -57,7 +57,7 @@ LONG_LINE = 1 << 14  # tokens, from which on progress within a chunk is reported
 
 @dataclass(frozen=True)
 class ModelChunk:
-    """Sentences that a model has read together, as a sequence of their scores.
+    """Sentences that a model has read together.
 
     The signature tells the data and method of all scores so far. A given text counts as a part of
     its line, separated by a tab, and so does the source that a decoder reads.
@@ -66,15 +66,6 @@ class ModelChunk:
     sentences: list[Sentence]
     scores: ChunkScores | list[SentenceScore]  # of each; none where the chunk was skipped
     signature: Signature
-
-    def __iter__(self) -> Iterator[SentenceScore]:
-        return iter(self.scores)
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def __getitem__(self, index: int) -> SentenceScore:
-        return self.scores[index]
 
 
 def score_sentences(
@@ -105,7 +96,7 @@ def score_sentences(
     settings = replace(settings, with_regions=with_regions)
     scores = SentenceScores()
     for chunk in score_chunks(model, every, settings):
-        scores.extend(chunk)
+        scores.extend(chunk.scores)
         scores.signature = str(chunk.signature)
     return scores
 
@@ -135,13 +126,16 @@ def score_chunks(
 
     Raises:
         UsageError: the settings contradict each other or the model.
-        TextError, ModelError: as :func:`score_sentences`, while iterating.
+        TextError, ModelError: as :func:`score_sentences`.
     """
     model = scoring_model_of(model)
+    scorer = SentenceScorer(model, settings, unseen_by={"the model": model.tokenizer})
     checked = items_of(sentences, Sentence, "sentences")
-    lists = chunks_of(checked, lines_per_chunk(model, settings))
-    unseen_by = {"the model": model.tokenizer}
-    return SentenceScorer(model, settings, unseen_by=unseen_by).chunks(lists, skip)
+    read = 0
+    for part in chunks_of(checked, lines_per_chunk(model, settings)):
+        read += len(part)
+        yield scorer.chunk(part, read <= skip)
+    scorer.tell()
 
 
 def chunks_of(
@@ -209,14 +203,6 @@ class SentenceScorer:
                 f"{name}'s tokens are not words, or it has no word counts: its words have no "
                 "frequencies"
             )
-
-    def chunks(self, lists: Iterable[list[Sentence]], skip: int) -> Iterator[ModelChunk]:
-        """Score the lists one after the other; report at the end what the model does not know."""
-        read = 0
-        for sentences in lists:
-            read += len(sentences)
-            yield self.chunk(sentences, read <= skip)
-        self.tell()
 
     def chunk(self, sentences: list[Sentence], is_skipped: bool = False) -> ModelChunk:
         """Score the next sentences. If they are skipped, they are read only if all sentences are

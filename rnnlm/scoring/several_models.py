@@ -52,14 +52,8 @@ def score_chunks_of_models(
     tells that the next sentence has to be waited for. `report` is called with how far a model is in
     a chunk with a long line."""
     scorers = scorers_of(models, settings, report)
-    return _scored(scorers, parts_of(models, sentences, settings, skip, waits), skip)
-
-
-def _scored(
-    scorers: Mapping[str, SentenceScorer], parts: Iterator[list[Sentence]], skip: int
-) -> Iterator[ModelsChunk]:
     read = 0
-    for part in parts:
+    for part in parts_of(models, sentences, settings, skip, waits):
         read += len(part)
         chunks = {name: scorer.chunk(part, read <= skip) for name, scorer in scorers.items()}
         scores = {name: cast(ChunkScores, chunk.scores) for name, chunk in chunks.items()}

@@ -9,8 +9,6 @@ and divided into sentences.
 
 import codecs
 import re
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -166,19 +164,6 @@ Progress = Callable[[str], None]  # called often, with how far the work is
 
 def silent(message: str) -> None:
     """Ignore progress."""
-
-
-def on_standard_error(seconds: float = 10.0) -> Progress:
-    """Return a progress that prints a message now and then, for programs that named none."""
-    last = time.monotonic()
-
-    def say(message: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= seconds and sys.stderr is not None:
-            last = time.monotonic()
-            sys.stderr.write(message + "\n")
-
-    return say
 
 
 def prefixed(progress: Progress, what: str) -> Progress:

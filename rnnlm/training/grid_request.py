@@ -16,13 +16,21 @@ from typing import Any
 
 from rnnlm import registry
 from rnnlm.amounts import number
-from rnnlm.config import GRID, ResolvedSettings, SettingsLayer, SettingValue, as_text, names_of
+from rnnlm.config import (
+    GRID,
+    USER,
+    ResolvedSettings,
+    SettingsLayer,
+    SettingValue,
+    as_text,
+    names_of,
+)
 from rnnlm.errors import RnnlmError, UsageError, notice
 from rnnlm.lm.base.loading import CHECKPOINTS
 from rnnlm.storage.manifest import is_model, read_manifest
 from rnnlm.training.language_model import LanguageModelling
 from rnnlm.training.request import TrainingRequest
-from rnnlm.training.resolution import ForeignSettingError, resolve_request, without_names
+from rnnlm.training.resolution import ForeignSettingError, resolve_request, values_of, without_names
 from rnnlm.training.run_folder import text_name
 
 FIRST = "the first run of the grid"
@@ -192,12 +200,10 @@ def _check(grid: GridRequest) -> None:
             "a grid needs a setting with its values",
             hint='for instance {"model": ["rnn", "gru", "lstm"]}',
         )
-    named = set(grid.request.flags)
-    if grid.request.model:
-        named.add("model")
+    named = set(values_of(layer for layer in grid.request.layers if layer.origin == USER))
     if grid.request.recipe or grid.request.from_file:
         named.add("recipe")
-    twice = sorted(grid.axes.keys() & {*named, *grid.request.assignments})
+    twice = sorted(grid.axes.keys() & named)
     if twice:
         raise UsageError(
             f"{twice[0]} has a value in {GRID} and another outside it", hint="leave one out"

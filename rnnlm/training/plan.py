@@ -46,8 +46,8 @@ _ANY_DEVICE = {"device": "cpu", "precision": "auto"}
 class Plan:
     """A request made definite: every setting with its origin, the encoded texts, the output folder.
 
-    By its identity, the same command finds the run again. `overlaps` tells how much of the
-    validation and the test text (valid, test) is in the training text.
+    By its identity, the same command finds the run again; a dry run has none. `overlaps` tells how
+    much of the validation and the test text (valid, test) is in the training text.
     """
 
     request: TrainingRequest
@@ -60,8 +60,8 @@ class Plan:
     test: TextData | None
     valid_is: str  # the validation text in words
     output: Path
-    identity: Identity
     forecast: Any = None  # of what it reads in its time, as the kind's `choose` returns it
+    identity: Identity = field(default_factory=dict)
     found: str | None = None  # hash of config.json in its folder: other processes may replace it
     # Of the model of a run that was cut off in its exact evaluation, which is all that it lacks
     trained: Manifest | None = None
@@ -148,17 +148,20 @@ def plan(
     settled, output = _resolve(request)
     lock.check(output)
     found = sha256(output / CONFIG)
+    identity = resuming.identity_of(request, settled.resolved)
     begun = None
     if not request.overwrite:
-        wanted = resuming.identity_of(request, settled.resolved)
-        begun = resuming.find_stored_run(output, wanted, settled.resolved.free)
+        begun = resuming.find_stored_run(output, identity, settled.resolved.free)
     if isinstance(begun, CompletedRun):
         return begun
     _check_settings(request, settled)
     if not is_shown:
         _ = settled.kind.fit  # a package that is missing is missed before texts are read
     model_folder.check_output(output, overwrite=True)  # existing files may be replaced
-    return replace(_with_texts(request, settled, output, begun, progress, opener), found=found)
+    if begun:
+        identity = begun.continued(identity)
+    planned = _with_texts(request, settled, output, begun, progress, opener)
+    return replace(planned, identity=identity, found=found)
 
 
 def check_request(request: TrainingRequest) -> None:
@@ -167,8 +170,6 @@ def check_request(request: TrainingRequest) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         recipe, kind, resolved = resolve_request(request)
-        for cls in resolved.classes:
-            resolved.make(cls)
         on_any_device = {
             name: value for name, value in _ANY_DEVICE.items() if name in resolved.values
         }
@@ -207,9 +208,7 @@ def _with_texts(
     # A resumed run already has its tokenizer.
     recipe, kind, resolved = settled
     task = registry.task(kind.task)
-    given, identity = request, resuming.identity_of(request, resolved)
-    if begun:
-        identity = begun.continued(identity)
+    given = request
     if begun and not request.tokenizer_from:
         request = replace(request, tokenizer_from=str(output))
 
@@ -242,7 +241,6 @@ def _with_texts(
         test=texts.test,
         valid_is=texts.valid_is,
         output=output,
-        identity=identity,
         forecast=forecast,
         trained=begun.manifest if begun and begun.stored is None else None,
         holds_out=texts.holds_out,

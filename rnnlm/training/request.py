@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import rnnlm.corpora as corpora
-from rnnlm.config import ResolvedSettings, SettingsLayer, about
+from rnnlm.config import USER, ResolvedSettings, SettingsLayer, about
 from rnnlm.errors import SettingsError, nearest
 from rnnlm.interface import FittingData, TextData
 
@@ -124,6 +124,15 @@ class TrainingRequest:
         for part, file in corpora.text_parts(self.text).items():
             if part == "text" or not getattr(self, part):
                 object.__setattr__(self, part, (str(file),))
+
+    @property
+    def layers(self) -> list[SettingsLayer]:
+        """The settings that the request contains, the lowest layer first: of its file, of a grid,
+        typed as text, and by name."""
+        named = {"model": self.model, "task": self.task}
+        flags = {**self.flags, **{name: value for name, value in named.items() if value}}
+        typed = (SettingsLayer(USER, self.assignments, is_text=True), SettingsLayer(USER, flags))
+        return [layer for layer in (self.from_file, *self.extra_layers, *typed) if layer]
 
     @property
     def is_bundled(self) -> bool:

@@ -2,8 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,6 @@ from rnnlm import registry
 from rnnlm.checks import check_no_dataset, items_of
 from rnnlm.config import (
     RECIPE,
-    USER,
     ResolvedSettings,
     SettingsLayer,
     as_text,
@@ -58,35 +57,36 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
     """
     _check_recipe_and_model(request)
 
-    # The layers that the request names itself; below them, the recipe.
-    requested = _request_layers(request)
-    recipe = _recipe_for(request, requested)
-    from_recipe: list[SettingsLayer] = []
-    if recipe is not None:
-        values = _with_tokenizer(recipes.load(recipe).settings, _topmost(requested, "tokenizer"))
-        from_recipe.append(SettingsLayer(f"recipe {recipe}", values, is_recipe=True))
-    chosen = [*from_recipe, *requested]
+    # What the request sets itself; below that, the recipe.
+    requested = request.layers
+    asked = values_of(requested)
+    recipe = _recipe_for(request, asked)
+    from_recipe = {} if recipe is None else recipes.load(recipe).settings
+    from_recipe = _with_tokenizer(from_recipe, asked.get("tokenizer"))
+    chosen = {**from_recipe, **asked}
 
     # The task, and the settings that a bundled corpus recommends.
-    task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
-    values = _with_tokenizer(_settings_of_corpus(request, task), _topmost(chosen, "tokenizer"))
-    from_corpus = SettingsLayer("the bundled corpus", values)
+    task = registry.task(chosen.get("task") or registry.LANGUAGE_MODEL)
+    from_corpus = _with_tokenizer(_settings_of_corpus(request, task), chosen.get("tokenizer"))
+    chosen = {**from_corpus, **chosen}
 
     # The kind of model, and the settings that its weights need if they come from language models.
-    name = _topmost([from_corpus, *chosen], "model") or _model_to_start_from(request, task.name)
+    name = chosen.get("model") or _model_to_start_from(request, task.name)
     kind = registry.trained_kind(str(name or registry.USUAL_MODEL), task.name)
     inherited = _inherited_settings(request, kind)
-    from_models = [source.layer for source in inherited]
+    above = [*inherited.values(), *requested]
+
+    # Leave out the recipe's settings that do not suit the others.
+    from_recipe = _without_unchosen(from_recipe, above, kind)
+    if request.init_from or values_of(above).get("characters"):  # which bring vectors, or need none
+        from_recipe.pop("embeddings", None)
+    layer_of_recipe = SettingsLayer(f"recipe {recipe}", from_recipe, is_recipe=True)
 
     # All layers, the lowest first. Drop or refuse values without a setting of this kind.
-    above = [*from_models, *requested]
-    from_recipe = [_without_unchosen(layer, above, kind) for layer in from_recipe]
-    if request.init_from or _topmost(above, "characters"):  # which bring vectors, or need none
-        from_recipe = [_without(layer, {"embeddings"}) for layer in from_recipe]
-    layers = [from_corpus, *from_recipe, *from_models, *requested]
+    layers = [SettingsLayer("the bundled corpus", from_corpus), layer_of_recipe, *above]
     _check_fields(request, task)
-    if "task" not in names_of(kind.all_settings):
-        layers = [_without(layer, {"task"}) for layer in layers]
+    idle = {"task"} - names_of(kind.all_settings)
+    layers = [_without(layer, idle) for layer in layers]
     layers[-1] = _without(layers[-1], _ignored_flags(layers[-1].values, kind))
     _check_names(layers, kind)
 
@@ -95,7 +95,7 @@ def resolve_request(request: TrainingRequest) -> ResolvedRequest:
         resolved = replace(resolved, free=resolved.free | {RECIPE})
     _check_inherited(resolved, inherited, task.extended_settings)
     if request.recipe:
-        _notice_replaced(from_recipe, inherited)
+        _notice_replaced(layer_of_recipe, inherited.values())
     return ResolvedRequest(recipe, kind, resolved)
 
 
@@ -127,25 +127,16 @@ def _settings_of_corpus(request: TrainingRequest, task: Task) -> dict[str, Any]:
     return {"column": corpus.column, "target_column": corpus.target_column, **corpus.settings}
 
 
-def _request_layers(request: TrainingRequest) -> list[SettingsLayer]:
-    """Return the settings that the request itself contains, the lowest layer first."""
-    named = {"model": request.model, "task": request.task}
-    flags = {**request.flags, **{name: value for name, value in named.items() if value}}
-    from_file = [] if request.from_file is None else [request.from_file]
-    assigned = SettingsLayer(USER, request.assignments, is_text=True)
-    return [*from_file, *request.extra_layers, assigned, SettingsLayer(USER, flags)]
-
-
-def _recipe_for(request: TrainingRequest, chosen: list[SettingsLayer]) -> str | None:
+def _recipe_for(request: TrainingRequest, asked: Mapping[str, Any]) -> str | None:
     """Return the name of the recipe asked for, or else the task's usual one."""
-    model = _topmost(chosen, "model")
+    model = asked.get("model")
     if model in recipes.names() and model not in registry.KINDS:
         raise SettingsError(
             f"{model} is a recipe, not a kind of model", hint="use " + keyword("recipe", model)
         )
     if request.recipe:
         return None if request.recipe == recipes.NO_RECIPE else request.recipe
-    task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
+    task = registry.task(asked.get("task") or registry.LANGUAGE_MODEL)
     # The recipe of the kind to start from, unless the default ones are of that kind.
     started = _model_to_start_from(request, task.name)
     if started != registry.USUAL_MODEL:
@@ -153,28 +144,27 @@ def _recipe_for(request: TrainingRequest, chosen: list[SettingsLayer]) -> str | 
     return task.usual_recipe(model, not request.takes_bundled)
 
 
-def _with_tokenizer(values: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
+def _with_tokenizer(values: Mapping[str, Any], tokenizer: Any) -> dict[str, Any]:
     """Drop the tokenizer settings from `values` if `tokenizer` is another tokenizer than theirs."""
     if tokenizer in (None, values.get("tokenizer", TokenizerSettings.tokenizer)):
-        return values
+        return dict(values)
     return without_names(values, names_of([TokenizerSettings]))
 
 
 def _without_unchosen(
-    recipe: SettingsLayer, above: list[SettingsLayer], kind: registry.Kind
-) -> SettingsLayer:
+    values: dict[str, Any], above: list[SettingsLayer], kind: registry.Kind
+) -> dict[str, Any]:
     """Drop the settings of a recipe that need a choice which the layers above it make otherwise,
     such as its samples with `--set loss=full`, or its gates with `--set model=rnn`."""
-    values = dict(recipe.values)
     if values.get("model", kind.name) != kind.name and kind.trains_in_steps:
         known = {"task", *names_of(kind.all_settings)}
         values = {name: value for name, value in values.items() if name in known}
-    return replace(recipe, values=without_unmet(values, above, kind.all_settings))
+    return without_unmet(values, above, kind.all_settings)
 
 
-def _topmost(layers: list[SettingsLayer], name: str) -> Any:
-    """Return the value of a setting in the last layer that has it, or None."""
-    return next((layer.values[name] for layer in reversed(layers) if name in layer.values), None)
+def values_of(layers: Iterable[SettingsLayer]) -> dict[str, Any]:
+    """Return each value in the last layer that has it, as it was given."""
+    return dict(itertools.chain.from_iterable(layer.values.items() for layer in layers))
 
 
 def _without(layer: SettingsLayer, names: set[str]) -> SettingsLayer:
@@ -199,14 +189,6 @@ def _ignored_flags(flags: Mapping[str, Any], kind: registry.Kind) -> set[str]:
 # ---- Starting from language models.
 
 
-@dataclass(frozen=True)
-class _Inherited:
-    """Settings that a network takes over from the language model that `option` names."""
-
-    option: str
-    layer: SettingsLayer
-
-
 def _model_to_start_from(request: TrainingRequest, task: str) -> str | None:
     """Return the kind of the language model that a network starts from, if it is a network and the
     task has that kind, too."""
@@ -218,24 +200,25 @@ def _model_to_start_from(request: TrainingRequest, task: str) -> str | None:
     return manifest.model if is_network else None
 
 
-def _inherited_settings(request: TrainingRequest, kind: registry.Kind) -> list[_Inherited]:
-    """Return the settings that a network takes over from language models."""
+def _inherited_settings(request: TrainingRequest, kind: registry.Kind) -> dict[str, SettingsLayer]:
+    """Return the settings that a network takes over from language models, by the option that names
+    the model."""
     if not any(getattr(request, name) for name in STARTS):
-        return []
-    return [
-        _Inherited(option, SettingsLayer(f"language model {name}", values))
+        return {}
+    return {
+        option: SettingsLayer(f"language model {name}", values)
         for option, name, values in registry.task(kind.task).initial_settings(request, kind)
-    ]
+    }
 
 
 def _check_inherited(
-    resolved: ResolvedSettings, inherited: list[_Inherited], extended: frozenset[str]
+    resolved: ResolvedSettings, inherited: Mapping[str, SettingsLayer], extended: frozenset[str]
 ) -> None:
     """Refuse settings that do not fit the weights to start from. extended: those in which a network
     may differ, as its further layers are new."""
-    origins = {source.layer.origin for source in inherited}
-    for source in inherited:
-        for name, value in source.layer.values.items():
+    origins = {layer.origin for layer in inherited.values()}
+    for option, layer in inherited.items():
+        for name, value in layer.values.items():
             have = resolved.values[name]
             if have == value or name in extended:
                 continue
@@ -243,24 +226,22 @@ def _check_inherited(
             hint = f"leave {name} out: it is copied"
             if origin in origins:
                 hint = "start from one of them, or train both with the same settings"
-            message = f"{name} = {as_text(have)}{within(origin)} does not fit " + keyword(
-                source.option
-            )
-            raise UsageError(message, f"it is {as_text(value)} in the {source.layer.origin}", hint)
+            message = f"{name} = {as_text(have)}{within(origin)} does not fit " + keyword(option)
+            raise UsageError(message, f"it is {as_text(value)} in the {layer.origin}", hint)
 
 
-def _notice_replaced(from_recipe: list[SettingsLayer], inherited: list[_Inherited]) -> None:
+def _notice_replaced(recipe: SettingsLayer, inherited: Iterable[SettingsLayer]) -> None:
     """Tell which settings of a recipe that somebody named the models to start from replace."""
-    for layer, source in itertools.product(from_recipe, inherited):
+    for model in inherited:
         replaced = [
             f"{name} = {as_text(value)}"
-            for name, value in layer.values.items()
-            if source.layer.values.get(name, value) != value
+            for name, value in recipe.values.items()
+            if model.values.get(name, value) != value
         ]
         if replaced:
             notice(
-                f"without effect: {', '.join(replaced)}{within(layer.origin)}; the settings of the "
-                f"{source.layer.origin} count"
+                f"without effect: {', '.join(replaced)}{within(recipe.origin)}; the settings of "
+                f"the {model.origin} count"
             )
 
 
@@ -330,9 +311,7 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
 # ---- The request that keywords from Python make.
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-_SEVERAL = (
-    "valid", "test", "target", "valid_target", "test_target", "contextual",
-)  # fmt: skip
+_SEVERAL = {"valid", "test", "target", "valid_target", "test_target", "contextual"}
 
 
 def request_of(text: Paths | None, request: dict[str, Any]) -> TrainingRequest:
@@ -349,15 +328,14 @@ def request_of(text: Paths | None, request: dict[str, Any]) -> TrainingRequest:
     known = {
         name: request.pop(name) for name in TrainingRequest.__dataclass_fields__ if name in request
     }
+    known = {name: value for name, value in known.items() if value is not None}
     flags = {**known.pop("flags", {}), **request}
 
-    for name in _SEVERAL:
-        paths = known.get(name)
-        known[name] = () if paths is None else _paths(paths, name)
-    for name in ("counts", "recipe", "tokenizer_from", *STARTS):
-        if known.get(name) is not None:
-            known[name] = os.fspath(known[name])
-    if known.get("output") is not None:
+    for name in known.keys() & _SEVERAL:
+        known[name] = _paths(known[name], name)
+    for name in known.keys() & {"counts", "recipe", "tokenizer_from", *STARTS}:
+        known[name] = os.fspath(known[name])
+    if "output" in known:
         known["output"] = Path(known["output"])
     return TrainingRequest(text=texts, flags=flags, **known)
 

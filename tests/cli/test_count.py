@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rnnlm as library
-from rnnlm.cli import terminal
+from rnnlm import progress
 from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.storage.files import tensors
 from support.failures import checked_error
@@ -54,7 +54,7 @@ def test_a_models_tokenizer_can_be_used(rnnlm, models, here):
 
 
 def test_long_work_says_how_far_it_is(rnnlm, text, monkeypatch):
-    monkeypatch.setattr(terminal, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "PROGRESS_SECONDS", 0.0)
     counted = rnnlm("count", text, "--order", 2)
     assert counted.out == COUNTS
     expected = ["2 lines read", "order 1: 6 n-grams", "order 2: 7 n-grams", "13 n-grams written"]

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from rnnlm.cli import live
 from rnnlm.events import Validated
+from rnnlm.training import printing
 
 TINY = (
     "--set hidden_size=4 --set embedding_size=4 --set batch_rows=4 --set min_validations=0"
@@ -47,7 +47,7 @@ def test_a_grid_of_n_grams_holds_text_out(rnnlm, models, here):
 
 
 def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):
-    plain = live.PlainDisplay.show
+    plain = printing.PlainDisplay.show
 
     def show(display, event):
         plain(display, event)
@@ -56,7 +56,7 @@ def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):
 
     asked = "--grid model=rnn,gru --set validate_every_steps=1"
     with monkeypatch.context() as patched:
-        patched.setattr(live.PlainDisplay, "show", show)
+        patched.setattr(printing.PlainDisplay, "show", show)
         cut = grid(asked)
     assert (cut.code, cut.out) == (143, "")
     assert "to resume, run the same command again" in cut.err

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from rnnlm.cli import live, terminal
+from rnnlm import progress as progresses
+from rnnlm.cli import live
 from rnnlm.events import (
     Counted,
     Estimated,
@@ -21,6 +22,7 @@ from rnnlm.events import (
     Validated,
 )
 from rnnlm.registry import kind_of
+from rnnlm.training import printing
 
 STARTED = Started("[red]lstm", 13536, 1440, 4350, 359, "cpu", "bf16", 32, 35, "5 streams, bf16")
 STEP = Step(1200, 2.5, 1000, 5.0, 0.001, 12345, progress=0.25, seconds=40)
@@ -85,7 +87,9 @@ def test_no_color_has_no_colours():
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]", console.file.getvalue())
 
 
-@pytest.mark.parametrize("term, kind", [("dumb", live.PlainDisplay), ("xterm", live.LiveDisplay)])
+@pytest.mark.parametrize(
+    "term, kind", [("dumb", printing.PlainDisplay), ("xterm", live.LiveDisplay)]
+)
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch, capsys, term, kind):
     monkeypatch.setenv("TERM", term)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -118,23 +122,23 @@ OF_LOSS = replace(VALIDATED, figures=LABELS, criterion="loss_nats", best=0.69314
     (OF_LOSS, "validation loss 0.69312 (best 0.69314), accuracy 50.00%"),
 ])  # fmt: skip
 def test_a_validation_has_digits_that_tell_it_from_the_best(capsys, event, line):
-    live.PlainDisplay(terminal.Progress()).show(event)
+    printing.PlainDisplay(progresses.Progress()).show(event)
     assert capsys.readouterr().err == f"step 1,190: {line}\n"
     assert any(line.split()[2] in shown for shown in drawn(80, STEP, event))
 
 
 def test_two_validations_are_told_apart(capsys):
-    display = live.PlainDisplay(terminal.Progress())
+    display = printing.PlainDisplay(progresses.Progress())
     for value in (150.1234, 150.1231):
         display.show(replace(VALIDATED, figures={"ppl_token": value}, best=value))
     assert capsys.readouterr().err.splitlines()[1].endswith("perplexity 150.1231")
 
 
 def test_steps_are_reported_occasionally_without_terminal(capsys, monkeypatch):
-    display = live.PlainDisplay(terminal.Progress())
+    display = printing.PlainDisplay(progresses.Progress())
     display.show(STEP)
     assert capsys.readouterr().err == ""
-    display.progress.last_line -= live.PLAIN_SECONDS
+    display.progress.last_line -= printing.PLAIN_SECONDS
     display.show(STEP)
     display.show(STEP)
     assert (
@@ -153,7 +157,7 @@ def test_a_long_run_says_what_ten_minutes_would_read(budget, progress, is_said):
     step = replace(STEP, seconds=100.0, progress=progress)
     with warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always")
-        live.notice_long_run(plan, step)
+        printing.notice_long_run(plan, step)
     assert [str(notice.message) for notice in notices] == is_said * [
         'the run takes about 2h 46m; `budget="10m"` would read about 0.5 times the text'
     ]
@@ -164,15 +168,17 @@ def test_rollback_is_one_line_with_and_without_terminal(capsys):
         "the loss is not a number by step 1205; back to step 1,190 at 0.25 times the "
         "learning rate (1 more attempt is left)"
     )
-    live.PlainDisplay(terminal.Progress()).show(ROLLED_BACK)
+    printing.PlainDisplay(progresses.Progress()).show(ROLLED_BACK)
     assert capsys.readouterr().err == line + "\n"
     assert line in drawn(200, STARTED, STEP, ROLLED_BACK)
 
 
 def test_a_loss_beyond_floats_is_an_infinite_perplexity():
-    assert live.training_metric(Step(1, 0, 1, 1e4, 0, 1, 0.5, 1)) == "perplexity inf"
-    assert live.training_metric(Step(1, 0, 1, 5.9, 0, 1, 0.5, 1, is_exact=False)) == "loss 5.900"
-    found = live.training_metric(Step(1, 0, 1, 0.25, 0, 1, 0.5, 1), loss_is_of_text=False)
+    assert printing.training_metric(Step(1, 0, 1, 1e4, 0, 1, 0.5, 1)) == "perplexity inf"
+    assert (
+        printing.training_metric(Step(1, 0, 1, 5.9, 0, 1, 0.5, 1, is_exact=False)) == "loss 5.900"
+    )
+    found = printing.training_metric(Step(1, 0, 1, 0.25, 0, 1, 0.5, 1), loss_is_of_text=False)
     assert found == "loss 0.250"
 
 
@@ -190,8 +196,8 @@ def test_counting_tells_what_was_estimated(capsys):
 
 
 def test_counting_that_takes_its_time_tells_each_order(capsys):
-    display = live.CountingDisplay(terminal.Progress())
+    display = printing.CountingDisplay(progresses.Progress())
     display.show(Counted(1, 10, 0.25))
-    display.progress.last_line -= terminal.PROGRESS_SECONDS
+    display.progress.last_line -= progresses.PROGRESS_SECONDS
     display.show(Counted(2, 12_345, 6.25))
     assert capsys.readouterr().err == "order 2: 12,345 n-grams\n"

@@ -74,7 +74,8 @@ def test_columns_are_named_regions_keeping_their_numbers(tmp_path):
         ("a  dog", {"item": "2", "input_next": "y"})
     ]  # fmt: skip
     scoring = ScoringSettings(with_regions=True, special_symbols="drop")
-    [[first, second]] = score_chunks(fit("unigram"), sentences, scoring)
+    [chunk] = score_chunks(fit("unigram"), sentences, scoring)
+    first, second = chunk.scores
     regions = [*first.region_scores, *second.region_scores]
     expected = [(1, "r1", "the cat"), (3, "r3", "sat"), (2, "r2", "a  dog")]
     assert [(region.index, region.name, region.text) for region in regions] == expected

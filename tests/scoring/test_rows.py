@@ -23,7 +23,7 @@ def test_rows_have_the_tables_columns_in_order(asked, probabilities):
     sentences = [Sentence("the cat sat", 7, columns={"item": 3}), Sentence("", 8)]
     sentences.append(Sentence("</s>", 9))
     chunks = score_chunks(fit("unigram"), sentences, settings)
-    scores = [score for chunk in chunks for score in chunk]
+    scores = [score for chunk in chunks for score in chunk.scores]
     table = layout(settings, ["item"], region_names=True, probabilities=probabilities)
     rows = [row for score in scores for row in table.rows({"one": score})]
     assert {tuple(row) for row in rows} == {tuple(table.columns)} == {tuple(table.types)}

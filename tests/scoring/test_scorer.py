@@ -86,7 +86,7 @@ def test_lines_are_scored_as_they_come(lstm, lines_per_chunk):
     taken = []
     lines = (taken.append(line) or Sentence(line, 1) for line in SENTENCES)
     chunk = next(score_chunks(lstm, lines))
-    assert [score.text for score in chunk] == SENTENCES[:2] == taken
+    assert [score.text for score in chunk.scores] == SENTENCES[:2] == taken
 
 
 @pytest.mark.parametrize("context", ["reset", "carry"])
@@ -96,7 +96,7 @@ def test_lines_scored_before_are_skipped(lstm, lines_per_chunk, context):
     settings = ScoringSettings(context=context)
     whole = list(score_chunks(lstm, sentences, settings))
     rest = list(score_chunks(lstm, sentences, settings, skip=4))
-    assert list(map(list, rest)) == [[], [], list(whole[2])]
+    assert [list(chunk.scores) for chunk in rest] == [[], [], list(whole[2].scores)]
     for chunk, other in zip(rest, whole, strict=True):
         assert (chunk.sentences, chunk.signature) == (other.sentences, other.signature)
 
@@ -104,7 +104,7 @@ def test_lines_scored_before_are_skipped(lstm, lines_per_chunk, context):
 def test_words_to_search_for_arrive_after_few_lines():
     taken, model = [], fit("unigram", tokenizer="char")
     lines = (taken.append(n) or Sentence("", n) for n in range(200))
-    (first, *_) = next(score_chunks(model, lines, ScoringSettings(next_words=1)))
+    first, *_ = next(score_chunks(model, lines, ScoringSettings(next_words=1))).scores
     assert len(first.next_words) == 1 and len(taken) < 100
 
 

@@ -96,6 +96,6 @@ def test_unknown_marks_are_told_once_and_wrong_requests_refused(two):
         assert len(list(score_models(models, ["the cat\u2019s", "the \u2014 cat"]))) == 2
     assert len(told) == 1
     with pytest.raises(UsageError, match="no model to score with"):
-        score_models({}, ["a"])
+        list(score_models({}, ["a"]))
     with pytest.raises(TextError, match="sentence 2"):
         list(score_models({"halves": halves_model()}, ["a", "a\nb"]))

@@ -8,11 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from rnnlm.cli import live
 from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.events import Checkpoint, Fitted, ModelSaved, SaveFailed
 from rnnlm.runs import train
-from rnnlm.training import run
+from rnnlm.training import printing, run
 from support.failing_files import failing
 from support.killed_runs import TINY, checked, outcome
 from support.tiny_models import english_lines
@@ -126,7 +125,7 @@ def test_a_run_that_cannot_save_pauses_and_does_not_go_on_to_lose_steps(text, tm
     assert [(event.failures, event.is_pausing) for event in failed] == [(1, False), (2, True)]
     assert failed[-1].step < 20
     lines = [
-        "".join(live.rare_event_lines(event))
+        "".join(printing.rare_event_lines(event))
         for event in (*failed, replace(failed[-1], failures=3))
     ]
     assert "training continues" in lines[0] and "training pauses" in lines[1] and not lines[2]

@@ -8,7 +8,6 @@ compared.
 """
 
 import itertools
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
 
-from rnnlm.amounts import amount, bounds, plural
+from rnnlm.amounts import amount, bounds
 from rnnlm.errors import ComparisonError, UsageError, nearest
 from rnnlm.evaluation.comparison.verdict import Contrast, figure_of
 from rnnlm.evaluation.metrics import (
@@ -600,7 +599,7 @@ def _differences(
 
 def checked_names(models: Sequence[ScoringModel], names: Sequence[str] | None) -> list[str]:
     """Return the names of two models or more, which must be of one task."""
-    called = names_of(models, names)
+    called = loading.distinct_names(models, names)
     if len(called) < 2:
         raise UsageError(
             "a comparison needs at least two models",
@@ -610,35 +609,3 @@ def checked_names(models: Sequence[ScoringModel], names: Sequence[str] | None) -
     tasks = {name: loading.task_of(model) for name, model in zip(called, models, strict=True)}
     check_same_task(tasks)
     return called
-
-
-def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> list[str]:
-    """Return a different name for each model: the last part of its folder, or as many parts as
-    distinguish it from the others."""
-    if names is not None and len(names) != len(models):
-        raise UsageError(
-            f"{plural(len(names), 'name')} for {plural(len(models), 'model')}",
-            hint="give one for each",
-        )
-    of_models = (
-        loading.name_if_saved(model) or f"model {number}"
-        for number, model in enumerate(models, start=1)
-    )
-    given = list(names or of_models)
-
-    # Names that the caller chose stay as they are; paths are cut to their distinct parts.
-    if names is None:
-        parts = [os.path.normpath(name).split(os.sep) for name in given]
-        deepest = max(map(len, parts), default=0)
-        for depth in range(1, 1 + deepest):
-            short = [os.sep.join(components[-depth:]) for components in parts]
-            if len(set(short)) == len(short):
-                return short
-
-    # Number the names that occur more than once.
-    unique = []
-    for place, name in enumerate(given):
-        if given.count(name) > 1:
-            name = f"{name} ({given[: place + 1].count(name)})"
-        unique.append(name)
-    return unique

@@ -3,7 +3,7 @@
 Five functions go from a model, or its name, to a name or folder. :func:`find` looks for the folder;
 :func:`short_name` returns the name that finds it; :func:`base_folder` also takes the name of an
 adapted model, NAME+KIND. :func:`name_of` returns the name and refuses a model that was made in
-memory; :func:`name_if_saved` returns None for it.
+memory; :func:`name_if_saved` returns None for it. :func:`distinct_names` names several models.
 """
 
 import functools
@@ -19,6 +19,7 @@ import numpy as np
 
 import rnnlm.checkpoints as shipped_models
 from rnnlm import registry
+from rnnlm.amounts import plural
 from rnnlm.checks import several
 from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, given, keyword, nearest, notice
 from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer, core_of
@@ -331,6 +332,37 @@ def name_of(model: LanguageModel | str | Path) -> str:
             "give the name of a saved model",
         )
     return name
+
+
+def distinct_names(models: Sequence[ScoringModel], names: Sequence[str] | None = None) -> list[str]:
+    """Return a different name for each model: the last part of its folder, or as many parts as
+    distinguish it from the others."""
+    if names is not None and len(names) != len(models):
+        raise UsageError(
+            f"{plural(len(names), 'name')} for {plural(len(models), 'model')}",
+            hint="give one for each",
+        )
+    of_models = (
+        name_if_saved(model) or f"model {number}" for number, model in enumerate(models, start=1)
+    )
+    given = list(names or of_models)
+
+    # Names that the caller chose stay as they are; paths are cut to their distinct parts.
+    if names is None:
+        parts = [os.path.normpath(name).split(os.sep) for name in given]
+        deepest = max(map(len, parts), default=0)
+        for depth in range(1, 1 + deepest):
+            short = [os.sep.join(components[-depth:]) for components in parts]
+            if len(set(short)) == len(short):
+                return short
+
+    # Number the names that occur more than once.
+    unique = []
+    for place, name in enumerate(given):
+        if given.count(name) > 1:
+            name = f"{name} ({given[: place + 1].count(name)})"
+        unique.append(name)
+    return unique
 
 
 def _places(name: str) -> list[Path]:

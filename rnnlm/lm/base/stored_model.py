@@ -109,7 +109,10 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
             )
         files = model_folder.read_codec_files(folder, manifest)
         tokenizer = tokenizers.load(manifest.tokenizer, files)
-        codec = registry.task(kind.task).codec(tokenizer, files)
+        # That of a language model is its tokenizer alone.
+        codec = tokenizer
+        if kind.task != registry.LANGUAGE_MODEL:
+            codec = registry.task(kind.task).codec(tokenizer, files)
         shapes = kind.array_shapes(manifest.settings, codec)
         # The shapes of some kinds follow from the file alone.
         if shapes is None:

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from rnnlm import corpora, registry
 from rnnlm.checks import check_class, several
 from rnnlm.errors import TextError, UsageError, keyword, nearest
-from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.metrics import Part, text_of
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.evaluation.plotting import Axes, Figure
@@ -163,7 +162,8 @@ def load_models_for(
     given = models
     if not isinstance(given, Mapping):
         given = several(given, "models")
-        names = names_of([str(loading.name_if_saved(model) or "model") for model in given], None)
+        saved = [loading.name_if_saved(model) or "model" for model in given]
+        names = loading.distinct_names(saved)
         given = dict(zip(names, given, strict=True))
     if not given:
         raise UsageError(f"inspect {what} needs a model", "no model is given")

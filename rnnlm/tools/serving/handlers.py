@@ -354,13 +354,13 @@ def _scored(
     model: ServedModel, chunk: ModelChunk, settings: ScoringSettings
 ) -> schemas.ScoreAnswer:
     """Return the answer that has these scores."""
-    records = [record(score, settings) for score in chunk]
+    records = [record(score, settings) for score in chunk.scores]
 
     # The rank of each word among all words is found by predicting once more.
     if settings.next_words:
         assert model.scoring is not None  # it has scored
         ranks = line_inspection.word_ranks(
-            model.scoring, chunk.sentences, list(chunk), settings.eos
+            model.scoring, chunk.sentences, list(chunk.scores), settings.eos
         )
         for each, its_ranks in zip(records, ranks, strict=True):
             for word, rank in zip(each["word_surprisals"], its_ranks, strict=True):

@@ -17,7 +17,6 @@ from typing import Any, TypeVar, cast
 
 from rnnlm import registry
 from rnnlm.errors import nearest
-from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.metrics import stored_evaluations
 from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
@@ -247,7 +246,7 @@ class ServedModels:
         distinguish it from the others."""
         threads = Threads()
         models = []
-        for name, given in zip(names_of(names, None), names, strict=True):
+        for name, given in zip(loading.distinct_names(names), names, strict=True):
             core = loading.load(given, device)
             models.append(ServedModel(name, core, threads))
             # Messages name a model by its origin, which is private.

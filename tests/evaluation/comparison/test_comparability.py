@@ -4,7 +4,6 @@ import pytest
 
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.comparison import EvaluatedModel, find_comparable
-from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import TEXT_METRICS, Signature
 from support.tiny_models import Lines, fit
 
@@ -89,10 +88,3 @@ def test_one_different_model_suffices_to_refuse():
     per = {name: each.per for name, each in TEXT_METRICS.items()}
     assert (per["ppl_token"], per["ppl_word"]) == ("token", "word")
     assert (per["bits_per_char"], per["bits_per_byte"]) == ("character", "byte")
-
-
-def test_folders_are_named_by_shortest_unique_path_end():
-    assert names_of(["runs/a", "b+cache", "c/"], None) == ["a", "b+cache", "c"]
-    assert names_of(["runs/x/a", "/home/y/a", "b"], None) == ["x/a", "y/a", "b"]
-    assert names_of(["a", "a"], None) == ["a (1)", "a (2)"]
-    assert names_of(["x/a", "y/b"], ["x/1", "y/2"]) == ["x/1", "y/2"]

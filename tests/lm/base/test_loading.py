@@ -86,3 +86,10 @@ def test_the_shortest_name_is_one_that_is_found(tmp_path, monkeypatch):
     save_unigram(Path("mine"))  # a path comes first
     assert loading.short_name(folder) == "checkpoints/mine"
     assert loading.short_name(Path("mine")) == "mine"
+
+
+def test_folders_are_named_by_shortest_unique_path_end():
+    assert loading.distinct_names(["runs/a", "b+cache", "c/"]) == ["a", "b+cache", "c"]
+    assert loading.distinct_names(["runs/x/a", "/home/y/a", "b"]) == ["x/a", "y/a", "b"]
+    assert loading.distinct_names(["a", "a"]) == ["a (1)", "a (2)"]
+    assert loading.distinct_names(["x/a", "y/b"], ["x/1", "y/2"]) == ["x/1", "y/2"]

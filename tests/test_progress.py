@@ -10,8 +10,10 @@ import click
 import pytest
 from rich.console import Console
 
-from rnnlm.cli import live, terminal
+from rnnlm import progress as progresses
+from rnnlm.cli import terminal
 from rnnlm.events import Started, Step, Validated
+from rnnlm.training import printing
 
 
 class Clock:
@@ -35,7 +37,7 @@ def said(capsys):
 
 
 def test_final_count_is_reported_after_an_earlier_one(clock, said):
-    progress = terminal.Progress(clock)
+    progress = progresses.Progress(clock)
     clock.now += 6  # loading
     for number in range(1, 1480):
         progress(f"gradient statistics: {number:,} of 1,479 segments")
@@ -48,14 +50,14 @@ def test_final_count_is_reported_after_an_earlier_one(clock, said):
 
 
 def test_lines_begin_with_the_file_they_are_about(clock, said):
-    progress = terminal.Progress(clock, about="o.csv")
+    progress = progresses.Progress(clock, about="o.csv")
     clock.now += 6
     progress("1 sentence written")
     assert said() == ["o.csv: 1 sentence written"]
 
 
 def test_reported_part_is_finished_before_the_next(clock, said):
-    progress = terminal.Progress(clock)
+    progress = progresses.Progress(clock)
     for lines in (1000, 2000, 3000):
         progress(f"{lines:,} lines read")
         clock.now += 3
@@ -70,7 +72,7 @@ def test_reported_part_is_finished_before_the_next(clock, said):
 
 
 def test_progress_lines_thin_out_to_half_minute_gaps(clock, said):
-    progress, times = terminal.Progress(clock), []
+    progress, times = progresses.Progress(clock), []
     for second in range(600):
         clock.now += 1
         progress(f"{second} lines read")
@@ -81,7 +83,7 @@ def test_progress_lines_thin_out_to_half_minute_gaps(clock, said):
 
 
 def test_silent_minute_ends_in_still_working_line(clock, said):
-    progress = terminal.Progress(clock)
+    progress = progresses.Progress(clock)
     clock.now += 59
     progress.say_if_silent()
     assert said() == []
@@ -95,9 +97,9 @@ def test_silent_minute_ends_in_still_working_line(clock, said):
 
 
 def test_command_reports_still_working_until_it_ends(monkeypatch):
-    monkeypatch.setattr(terminal, "SILENT_SECONDS", 0.01)
+    monkeypatch.setattr(progresses, "SILENT_SECONDS", 0.01)
     lines, heard = [], threading.Event()
-    monkeypatch.setattr(terminal, "say", lambda line: (lines.append(line), heard.set()))
+    monkeypatch.setattr(progresses, "say", lambda line: (lines.append(line), heard.set()))
     with click.Context(click.Command("eval")):
         progress = terminal.Progress()
         assert heard.wait(10) and lines[0] == "still working after 0s"
@@ -108,7 +110,7 @@ def test_command_reports_still_working_until_it_ends(monkeypatch):
     "command", ["eval {0} -m {1}", "compare {1} {2} --on {0}", "mix {1} {2} --on {0} -o both"]
 )
 def test_scoring_is_watched_to_its_end(rnnlm, models, here, monkeypatch, command):
-    monkeypatch.setattr(terminal, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(progresses, "PROGRESS_SECONDS", 0.0)
     ended = rnnlm(*command.format(models.valid, models.lstm, models.lstm).split())
     assert ended.code == 0, ended.err
     told = [line for line in ended.err.splitlines() if line.endswith("tokens scored")]
@@ -117,7 +119,7 @@ def test_scoring_is_watched_to_its_end(rnnlm, models, here, monkeypatch, command
 
 
 def test_run_without_terminal_reports_within_fifteen_seconds(clock, said):
-    display = live.PlainDisplay(terminal.Progress(clock))
+    display = printing.PlainDisplay(progresses.Progress(clock))
     for number in range(40):
         clock.now += 1
         display.show(Step(number, 0.5, 10, 2.0, 0.1, 100.0, number / 40, float(number)))
@@ -125,7 +127,7 @@ def test_run_without_terminal_reports_within_fifteen_seconds(clock, said):
 
 
 def test_ten_seconds_tell_how_long_a_run_takes_between_validations(clock, said):
-    display = live.PlainDisplay(terminal.Progress(clock))
+    display = printing.PlainDisplay(progresses.Progress(clock))
     clock.now += 30  # computing word vectors
     display.show(Started("lstm", 10, 10, 10, 10, "cpu", "fp32"))
     for number in range(1, 40):
@@ -167,7 +169,7 @@ def test_a_bar_is_lines_without_a_terminal(said, clock):
 
 def test_the_rest_of_an_evaluation_is_estimated_for_each_text(clock):
     progress = Mock(clock=clock)
-    estimate = terminal.Estimate(progress)
+    estimate = progresses.Estimate(progress)
     for seconds, message in [
         (5, "valid: 100 of 1,100 tokens scored"), (15, "valid: 600 of 1,100 tokens scored"),
         (25, "valid: 1,100 of 1,100 tokens scored"), (30, "test: 10 of 100 tokens scored"),
