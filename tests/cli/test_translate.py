@@ -172,12 +172,15 @@ def test_other_task_model_is_named_with_its_command(rnnlm, model):
     assert rnnlm("tag", "-m", model, "x").errors[2] == f'  try: rnnlm translate -m {model} "a line"'
 
 
-@pytest.mark.parametrize("options", ["--max-length inf", "--beam 2 --length-power 1e4"])
-def test_unusable_ranking_and_limit_numbers_are_refused(rnnlm, model, options):
+@pytest.mark.parametrize(("options", "why"), [
+    ("--max-length inf", "'inf' is not a number"), ("--max-length 0", "it must be"),
+    ("--beam 2 --length-power 1e4", "it must be"),
+])  # fmt: skip
+def test_unusable_ranking_and_limit_numbers_are_refused(rnnlm, model, options, why):
     shown = rnnlm(f"translate -m {model} cat {options}")
     assert shown.code == 2
     assert f"Invalid value for '{options.split()[-2]}'" in shown.errors[0]
-    assert "it must be" in shown.errors[0]
+    assert why in shown.errors[0]
 
 
 def test_a_file_name_among_the_lines_is_noticed(rnnlm, model, here):

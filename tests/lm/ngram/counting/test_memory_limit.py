@@ -73,8 +73,9 @@ def test_another_count_is_left_alone(text, tmp_path, monkeypatch):
     interrupted(text, temp, monkeypatch)
     before = files(temp)
     assert any("shard-" in name for name in before)
-    # One that needs no folder, and one of counts that are there already.
-    train(text, temp, memory=None)
+    # One in memory needs no folder, and naming one is refused.
+    with pytest.raises(SettingsError, match="temp = .* needs memory"):
+        train(text, temp, memory=None)
     assert files(temp) == before
 
 
