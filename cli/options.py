@@ -154,7 +154,7 @@ def _set_names() -> set[str]:
     from rnnlm import registry
     from rnnlm.config import names_of
 
-    kinds = (*registry.KINDS.values(), *registry.TASK_KINDS)
+    kinds = registry.all_kinds()
     return set().union(*(names_of(kind.all_settings) for kind in kinds if kind.is_trained))
 
 

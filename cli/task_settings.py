@@ -1,28 +1,7 @@
-"""The settings classes of tasks that commands have options for: None where a task was removed."""
+"""The settings classes of tasks that commands have options for."""
 
-from typing import Any
+from rnnlm.tasks.labelling.formats.example import LabelledSettings
+from rnnlm.tasks.seq2seq.options import DecodingSettings
+from rnnlm.tasks.seq2seq.pairs import ParallelSettings
 
-from rnnlm.registry import unless_removed
-
-
-def _labelled() -> Any:
-    from rnnlm.tasks.labelling.formats.example import LabelledSettings
-
-    return LabelledSettings
-
-
-def _parallel() -> Any:
-    from rnnlm.tasks.seq2seq.pairs import ParallelSettings
-
-    return ParallelSettings
-
-
-def _decoding() -> Any:
-    from rnnlm.tasks.seq2seq.options import DecodingSettings
-
-    return DecodingSettings
-
-
-LabelledSettings = unless_removed(_labelled)
-ParallelSettings = unless_removed(_parallel)
-DecodingSettings = unless_removed(_decoding)
+__all__ = ["DecodingSettings", "LabelledSettings", "ParallelSettings"]

@@ -11,7 +11,7 @@ import click
 from rnnlm.errors import ReportedByOtherProcess, RnnlmWarning, TrainingError
 from rnnlm.lm.neural.training.settings import OptimizationSettings, RunSettings
 from rnnlm.lm.ngram.settings import NgramSettings
-from rnnlm.registry import KINDS
+from rnnlm.registry import LANGUAGE_MODEL, all_kinds
 from rnnlm.text.lines import HoldoutSettings
 from rnnlm.training.request import TrainingRequest
 
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 # ---- The options of `rnnlm train`, by section.
 
-_TRAINED = [name for name, kind in KINDS.items() if kind.is_trained]
+_TRAINED = [kind for kind in all_kinds() if kind.is_trained]
+_OF_TEXT = [kind.name for kind in _TRAINED if kind.task == LANGUAGE_MODEL]
+_OF_TASKS = list(dict.fromkeys(kind.name for kind in _TRAINED if kind.name not in _OF_TEXT))
+_ALSO = f"; with --task also {', '.join(_OF_TASKS[:-1])} and {_OF_TASKS[-1]}" if _OF_TASKS else ""
 
 LABELLING = ("--task tagging", "--task classification")
 SEQ2SEQ = ("--task seq2seq",)
@@ -47,8 +50,7 @@ _several = functools.partial(options_of, TrainingRequest, multiple=True, default
 @section(
     "Model",
     options_of(TrainingRequest, "model",
-               help=f"Kind of model: {', '.join(_TRAINED)}; with --task also bag, cnn and "
-                    "recursive."),
+               help=f"Kind of model: {', '.join(_OF_TEXT)}{_ALSO}."),
     options_of(TrainingRequest, "recipe", shell_complete=options.complete_recipe),
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                  shell_complete=options.complete_setting,

@@ -55,8 +55,7 @@ class LanguageModelling(BaseTask):
     singular = "a language model"
     own_command = "score"
     commands = BaseTask.commands | {
-        "score", "generate", "next", "embed", "rescore", "export", "inspect", "mix", "tune",
-        "prune", "filter",
+        "score", "generate", "next", "export", "mix", "tune", "prune"
     }  # fmt: skip
     usage = (
         'rnnlm score -m {name} "a sentence"',
