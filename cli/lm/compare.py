@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
+from rnnlm.tasks.seq2seq import command_options as translation_options
 
-from .. import terminal
+from .. import task_options, terminal
 from ..help_sections import Command, section
 from ..options import (
     PATH,
@@ -21,7 +22,6 @@ from ..options import (
     settings_of,
 )
 from ..setting_options import options_of
-from ..tasks import task_options, translation_options
 from ..text_options import label_options, text_options
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from .. import options, terminal
+from rnnlm.tasks.seq2seq import command_options as translation_options
+
+from .. import options, task_options, terminal
 from ..help_sections import Command, section
-from ..tasks import task_options, translation_options
 from ..text_options import confusion_options, label_options, text_options
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from rnnlm.tools.onnx_export import Target
+    from rnnlm.tools.onnx_export.export import Target
     from rnnlm.tools.vectors.word_vectors import Which
 
 
@@ -137,7 +137,7 @@ def _write_for_transformers(name: str, folder: Path, overwrite: bool) -> None:
 def _write_onnx(
     name: str, folder: Path, target: "Target | None", tokens: Path | None, overwrite: bool
 ) -> None:
-    from rnnlm.tools.onnx_export import export_onnx
+    from rnnlm.tools.onnx_export.export import export_onnx
 
     files = export_onnx(name, folder, target=target, tokens=tokens, overwrite=overwrite)
     terminal.say(f"written to {folder}: {', '.join(files)}")

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from rnnlm.cli import main as entry
-from rnnlm.cli.tools.serve import command
+from rnnlm.tools.serving.serve_command import command
 from rnnlm.tools.serving.settings import ServingSettings
 from support.failures import checked_error
 

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def _tag() -> "click.Command":
-    from rnnlm.cli.tasks.tag import command
+    from rnnlm.tasks.labelling.tag_command import command
 
     return command
 
 
 def _classify() -> "click.Command":
-    from rnnlm.cli.tasks.classify import command
+    from rnnlm.tasks.labelling.classify_command import command
 
     return command
 
@@ -50,6 +50,7 @@ def _methods() -> "Sequence[type[ModelHandle]]":
 
 SATELLITE = Satellite(
     "tasks/labelling",
+    needs=("tasks/common",),
     commands={
         "tag": Command("Tasks", "Label words: parts of speech, names, slots, sounds.", _tag),
         "classify": Command(

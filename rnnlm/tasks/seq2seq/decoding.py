@@ -17,6 +17,7 @@ from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import SearchSettings
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.storage.files.tables import USUAL_TEXT
+from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, detect_text_format, windows
 from rnnlm.tasks.seq2seq.data import PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
@@ -27,7 +28,6 @@ from rnnlm.tasks.seq2seq.results import (
     TranslatedLines,
     Translation,
 )
-from rnnlm.tasks.text_files import TEXT_LINES, TextFileSettings, detect_text_format, windows
 from rnnlm.text.batches import NO_WORDS, why_too_long
 from rnnlm.text.lines import MissingLine, is_blank, lines_with_ends, without_end
 from rnnlm.text.marks import UnknownWords

@@ -19,7 +19,7 @@ from rnnlm.lm.neural.layer_outputs import parts_of, side_by_side
 from rnnlm.lm.neural.saved_model import SavedModel, filled
 from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
-from rnnlm.tasks.batches import on_device
+from rnnlm.tasks.common.batches import on_device
 from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.attention import EncoderMemory
 from rnnlm.tasks.seq2seq.batches import pair_tensors, source_arrays

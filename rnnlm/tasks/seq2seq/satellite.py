@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _translate() -> "click.Command":
-    from rnnlm.cli.tasks.translate import command
+    from rnnlm.tasks.seq2seq.translate_command import command
 
     return command
 
@@ -45,6 +45,7 @@ def _names() -> Sequence[ModuleType]:
 
 SATELLITE = Satellite(
     "tasks/seq2seq",
+    needs=("tasks/common",),
     commands={
         "translate": Command(
             "Tasks", "Map each line to another: translations, spellings, answers.", _translate

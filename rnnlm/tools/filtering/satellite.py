@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def _filter() -> "click.Command":
-    from rnnlm.cli.tools.filter import command
+    from rnnlm.tools.filtering.filter_command import command
 
     return command
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _inspect() -> "click.Command":
-    from rnnlm.cli.tools.inspect import command
+    from rnnlm.tools.inspection.inspect_command import command
 
     return command
 

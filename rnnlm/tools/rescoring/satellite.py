@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def _rescore() -> "click.Command":
-    from rnnlm.cli.tools.rescore import command
+    from rnnlm.tools.rescoring.rescore_command import command
 
     return command
 

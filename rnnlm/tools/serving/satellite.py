@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def _serve() -> "click.Command":
-    from rnnlm.cli.tools.serve import command
+    from rnnlm.tools.serving.serve_command import command
 
     return command
 

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def _vectors() -> "click.Command":
-    from rnnlm.cli.tools.vectors import command
+    from rnnlm.tools.vectors.vectors_command import command
 
     return command
 
 
 def _embed() -> "click.Command":
-    from rnnlm.cli.tools.embed import command
+    from rnnlm.tools.vectors.embed_command import command
 
     return command
 

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnlm.errors import UsageError
-from rnnlm.tools.rescoring.settings import ListSettings, RescoreSettings, TextMapping
-
-from .. import terminal
-from ..help_sections import Command, section
-from ..options import (
+from rnnlm.cli import terminal
+from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.options import (
     DEFAULT_MODEL,
     STANDARD_OUTPUT,
     chosen_models,
@@ -24,7 +21,9 @@ from ..options import (
     settings_of,
     several_models_option,
 )
-from ..setting_options import options_of
+from rnnlm.cli.setting_options import options_of
+from rnnlm.errors import UsageError
+from rnnlm.tools.rescoring.settings import ListSettings, RescoreSettings, TextMapping
 
 if TYPE_CHECKING:
     from rnnlm.tools.rescoring.mert import Weights

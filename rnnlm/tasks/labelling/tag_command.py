@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import options, terminal
-from ..help_sections import Command, section
-from ..setting_options import IntRange
-from ..text_options import encoding_option
-from .given_texts import check_arguments, file_or_terminal, texts_or_file
+from rnnlm.cli import options, terminal
+from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.setting_options import IntRange
+from rnnlm.cli.text_options import encoding_option
+from rnnlm.tasks.common.command_texts import check_arguments, file_or_terminal, texts_or_file
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labelling.data import Codec

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import options, terminal
-from ..options import flags_given, refuse_if
-from ..text_options import text_flags
+from . import options, terminal
+from .options import flags_given, refuse_if
+from .text_options import text_flags
 
 if TYPE_CHECKING:
     from rnnlm.interface import Task

@@ -1,11 +1,11 @@
 """`rnnlm inspect WHAT`: inspect the knowledge of a model. Each WHAT is a command of
-cli/tools/inspections.py."""
+rnnlm/tools/inspection/inspection_commands.py."""
 
 import itertools
 
 import click
 
-from ..help_sections import CommandGroup
+from rnnlm.cli.help_sections import CommandGroup
 
 GROUPS = {  # as `rnnlm inspect --help` shows them
     "Over time": ("gradients", "spectrum", "gates", "units", "memory", "cloze", "beam"),
@@ -17,12 +17,12 @@ WHATS = tuple(itertools.chain.from_iterable(GROUPS.values()))
 
 
 class _InspectionCommands(CommandGroup):
-    """Looks up the commands in cli/tools/inspections.py."""
+    """Looks up the commands in rnnlm/tools/inspection/inspection_commands.py."""
 
     groups, unknown = GROUPS, "no such inspect command"
 
     def load(self, name: str) -> click.Command:
-        from .inspections import INSPECTIONS
+        from rnnlm.tools.inspection.inspection_commands import INSPECTIONS
 
         return INSPECTIONS[name]
 

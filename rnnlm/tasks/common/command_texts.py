@@ -2,9 +2,8 @@
 
 import sys
 
+from rnnlm.cli import options, terminal
 from rnnlm.errors import TextError
-
-from .. import options, terminal
 
 _ABOUT_INPUT = ("form", "column", "sentence_column", "encoding_errors")
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.amounts import plural
+from rnnlm.cli import options, task_settings, terminal
+from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.setting_options import IntRange, option_called, options_of
+from rnnlm.cli.text_options import encoding_option
 from rnnlm.errors import notice
 from rnnlm.scoring.generation.sampling import GenerationSettings, SamplingSettings
-
-from .. import options, task_settings, terminal
-from ..help_sections import Command, section
-from ..setting_options import IntRange, option_called, options_of
-from ..text_options import encoding_option
-from .given_texts import check_arguments, file_or_terminal, texts_or_file
+from rnnlm.tasks.common.command_texts import check_arguments, file_or_terminal, texts_or_file
 
 if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.data import PairCodec
@@ -174,8 +173,8 @@ def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
 
 
 def _of_file(codec: "PairCodec", source: str | None, given: dict[str, Any]) -> Iterator[str]:
+    from rnnlm.tasks.common.text_files import TextFileSettings
     from rnnlm.tasks.seq2seq.decoding import USUAL_COLUMNS, read_sources
-    from rnnlm.tasks.text_files import TextFileSettings
 
     source = file_or_terminal(source, "lines from the terminal")
     settings = TextFileSettings(

@@ -2,10 +2,10 @@
 
 import click
 
-from ..help_sections import section, stacked
-from ..options import output_option
-from ..setting_options import options_of
-from ..task_settings import DecodingSettings, ParallelSettings
+from rnnlm.cli.help_sections import section, stacked
+from rnnlm.cli.options import output_option
+from rnnlm.cli.setting_options import options_of
+from rnnlm.cli.task_settings import DecodingSettings, ParallelSettings
 
 _PAIRS, _DECODING = "Pairs (encoder-decoders)", "Decoding (encoder-decoders)"
 pair_options = stacked(

@@ -6,11 +6,10 @@ import sys
 
 import click
 
+from rnnlm.cli import options, terminal
+from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.setting_options import options_of
 from rnnlm.tools.serving.settings import ServingSettings
-
-from .. import options, terminal
-from ..help_sections import Command, section
-from ..setting_options import options_of
 
 
 @click.command(cls=Command)

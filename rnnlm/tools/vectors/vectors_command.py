@@ -7,14 +7,24 @@ from typing import Any
 import click
 
 from rnnlm.amounts import plural
+from rnnlm.cli import terminal
+from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.options import (
+    STANDARD_OUTPUT,
+    output_option,
+    overwrite_option,
+    settings_of,
+    without_none,
+)
+from rnnlm.cli.setting_options import options_of
+from rnnlm.cli.text_options import (
+    column_option,
+    encoding_option,
+    split_punctuation_option,
+    text_flags,
+)
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.tools.vectors.settings import LearningSettings
-
-from .. import terminal
-from ..help_sections import Command, section
-from ..options import STANDARD_OUTPUT, output_option, overwrite_option, settings_of, without_none
-from ..setting_options import options_of
-from ..text_options import column_option, encoding_option, split_punctuation_option, text_flags
 
 _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation")
 
@@ -62,14 +72,13 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
 
     If FILE is finished, the same command says so and does nothing.
     """
+    from rnnlm.cli.options import corpus_of, refuse_given
     from rnnlm.storage.files import outputs
     from rnnlm.storage.files.result_file import whole_files
     from rnnlm.storage.files.resuming import merged, settings_identity
     from rnnlm.text import sources
     from rnnlm.text.corpus import identity_of
     from rnnlm.tools.vectors.learning import learn_vectors, named_text
-
-    from ..options import corpus_of, refuse_given
 
     # Options that the method would ignore.
     flags = text_flags(given)

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm.cli import options, terminal
+from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.setting_options import IntRange
+from rnnlm.cli.text_options import encoding_option
 from rnnlm.errors import notice
-
-from .. import options, terminal
-from ..help_sections import Command, section
-from ..setting_options import IntRange
-from ..text_options import encoding_option
-from .given_texts import check_arguments, file_or_terminal, texts_or_file
+from rnnlm.tasks.common.command_texts import check_arguments, file_or_terminal, texts_or_file
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labelling.files import RowText
@@ -152,8 +151,8 @@ def _of_arguments(texts: tuple[str, ...]) -> "Iterator[RowText]":
 def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[RowText], bool]":
     """Return the format in which the texts are to be written, the texts, and whether they are of a
     table."""
+    from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, detect_text_format
     from rnnlm.tasks.labelling.files import read_texts
-    from rnnlm.tasks.text_files import TEXT_LINES, TextFileSettings, detect_text_format
 
     source = file_or_terminal(source, "texts from the terminal, one per line")
     settings = TextFileSettings(

@@ -6,14 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rnnlm.errors import ModelError
-from rnnlm.text.lines import TextSettings
-from rnnlm.text.sources import SourceSettings
-from rnnlm.tools.filtering.settings import FilterSettings
-
-from .. import terminal
-from ..help_sections import Command, section
-from ..options import (
+from rnnlm.cli import terminal
+from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.options import (
     DEFAULT_MODEL,
     chosen_models,
     device_option,
@@ -24,9 +19,13 @@ from ..options import (
     settings_of,
     several_models_option,
 )
-from ..setting_options import IntRange, list_of, options_of
-from ..signals import explaining
-from ..text_options import encoding_option
+from rnnlm.cli.setting_options import IntRange, list_of, options_of
+from rnnlm.cli.signals import explaining
+from rnnlm.cli.text_options import encoding_option
+from rnnlm.errors import ModelError
+from rnnlm.text.lines import TextSettings
+from rnnlm.text.sources import SourceSettings
+from rnnlm.tools.filtering.settings import FilterSettings
 
 if TYPE_CHECKING:
     from rnnlm.tools.filtering.run import Event, FilterFinished

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm.cli import options, terminal
+from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.setting_options import options_of
+from rnnlm.cli.text_options import column_option, encoding_option, special_symbols_option
 from rnnlm.tools.vectors.settings import EmbeddingSettings
-
-from .. import options, terminal
-from ..help_sections import Command, section
-from ..setting_options import options_of
-from ..text_options import column_option, encoding_option, special_symbols_option
 
 if TYPE_CHECKING:
     from rnnlm.scoring.settings import SentenceSettings

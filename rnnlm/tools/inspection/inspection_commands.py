@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from .. import metrics, options, terminal
-from ..help_sections import Command, Decorator, section, stacked
-from ..options import (
+from rnnlm.cli import metrics, options, terminal
+from rnnlm.cli.help_sections import Command, Decorator, section, stacked
+from rnnlm.cli.options import (
     PATH,
     check_plot,
     chosen_model,
@@ -25,9 +25,9 @@ from ..options import (
     refuse_given,
     refuse_if,
 )
-from ..setting_options import IntRange, list_of, options_of
-from ..task_settings import LabelledSettings
-from ..text_options import column_option, encoding_option, text_flags
+from rnnlm.cli.setting_options import IntRange, list_of, options_of
+from rnnlm.cli.task_settings import LabelledSettings
+from rnnlm.cli.text_options import column_option, encoding_option, text_flags
 
 if TYPE_CHECKING:
     from rnnlm.tools.inspection.common import Inspection
