@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from rnnlm import satellites
 from rnnlm.errors import ModelError, TextError, notice, visible
 
 from . import terminal
@@ -246,6 +247,12 @@ def overwrite_option(help: str = "Replace FILE.") -> Decorator:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def options_added_to(command: str) -> Decorator:
+    """Return the options that satellites add to a command of the core."""
+    known = [satellite.options for satellite in satellites.known()]
+    return stacked(*(options[command]() for options in known if command in options))
 
 
 def refuse_given(names: Collection[str], why: str) -> None:

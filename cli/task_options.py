@@ -15,13 +15,6 @@ if TYPE_CHECKING:
     from rnnlm.interface import Task
     from rnnlm.text.corpus import Text
 
-# Settings of a task that several parameters of a command make together, or one of another name.
-_SAID_BY = {
-    "confusions": ("confusions", "plot", "overwrite"),
-    "decoding": ("beam",),
-    "output": ("output", "overwrite"),
-}
-
 
 def check(task: "Task", name: str, comparing: bool = False, common: Collection[str] = ()) -> None:
     """Make sure that no option of another task is on the command line.
@@ -53,12 +46,8 @@ def _taken_by(task: "Task", comparing: bool) -> set[str]:
     """Return the parameters that a task takes for its models and their data."""
     from rnnlm.config import names_of
 
-    taken = names_of([task.options, *task.reading]) | task.offers
-    if comparing:
-        taken |= task.compares_by
-
-    # A setting of the task may have another name on the command line, or several.
-    return set[str]().union(*(_SAID_BY.get(name, (name,)) for name in taken))
+    taken = names_of([task.options, *task.reading, *task.option_parts.values()]) | task.offers
+    return taken | task.compares_by if comparing else taken
 
 
 def data_of(
@@ -67,7 +56,7 @@ def data_of(
     """Return the data with these names: lines opened as a text, others as names, which the task
     reads as it read the training data. The name of a bundled corpus means its test split."""
     if not task.reads_lines:
-        options.check_texts(*names, *given["target"])
+        options.check_texts(*names, *given.get("target", ()))
         return names
     import rnnlm.corpora as corpora
 
@@ -81,15 +70,14 @@ def options_of(task: "Task", given: Mapping[str, Any]) -> object:
 
     values: dict[str, Any] = {}
     for field in fields(task.options):
-        # Some are made of several parameters, or of one with another name.
+        # Some are made of several parameters.
         if field.name == "reading":
             # Settings that were given replace those of the training data.
             reading = {name: given.get(name) for name in names_of(task.reading)}
             values["reading"] = options.without_none(reading)
-        elif field.name == "decoding":
-            from rnnlm.tasks.seq2seq.options import DecodingSettings
-
-            values["decoding"] = options.settings_of(DecodingSettings, given)
+        elif field.name in task.option_parts:
+            part = task.option_parts[field.name]
+            values[field.name] = options.settings_of(part, given)
         elif field.name == "progress":
             values[field.name] = terminal.Progress()
         elif field.name in given:

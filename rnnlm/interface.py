@@ -470,6 +470,7 @@ class Task(Protocol):
             depend. The seed is one of them if it draws the examples that are held out for
             validation.
         options: Keywords of `model.evaluate` and `rnnlm.compare`, as a settings class.
+        option_parts: Classes of the fields of `options` that hold further settings, by name.
         reading: Classes of settings by which its data are read.
         reads_lines: Whether its data are just lines of text.
         offers: Further options of `rnnlm eval` and `rnnlm compare`: "confusions", ...
@@ -580,6 +581,7 @@ class Task(Protocol):
         """The class of the results of :meth:`evaluate`."""
 
     options: ClassVar[type]
+    option_parts: ClassVar[Mapping[str, type]] = {}
     reading: ClassVar[tuple[type, ...]]
     reads_lines: ClassVar[bool] = False
     offers: ClassVar[frozenset[str]] = frozenset()

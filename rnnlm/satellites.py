@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from rnnlm.errors import RnnlmError, UsageError, notice
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rnnlm.registry import Kind, Library
 
 T = TypeVar("T")
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 HERE = Path(__file__).parent
 PLACES = ("tasks", "tools")  # folders of ours that hold satellites
 GROUP = "rnnlm.satellites"  # of the entry points of other packages
@@ -65,6 +66,29 @@ class Flag:
     context: Callable[[], AbstractContextManager[object]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A form in which `rnnlm export` writes models.
+
+    Attributes:
+        name: Parameter of its option.
+        called: The option with its value: "--hf DIR".
+        options: Decorator with the options.
+        write: Function(name of the model, path, overwrite, **details).
+        need: Ability that the model must have (`Kind.has`).
+        details: Parameters of further options, which need this one.
+        place: Where it comes among others.
+    """
+
+    name: str = field(kw_only=False)
+    called: str
+    options: Decorator
+    write: Callable[..., None]
+    need: str = "layers"
+    details: tuple[str, ...] = ()
+    place: int = 9
+
+
 @dataclass(frozen=True)
 class Satellite:
     """What a satellite adds. Tables are by name.
@@ -75,6 +99,7 @@ class Satellite:
         commands: Commands of `rnnlm`.
         options: Functions that make decorators with further options, by the name of the command of
             the core that gets them.
+        exports: Function that imports forms in which `rnnlm export` writes models.
         flags: Flags that are accepted anywhere on the command line.
         tasks: Functions that import tasks.
         kinds: Function that imports kinds of models.
@@ -90,7 +115,8 @@ class Satellite:
     name: str
     needs: tuple[str, ...] = ()
     commands: Mapping[str, Command] = field(default_factory=dict)
-    options: "Mapping[str, Callable[[], Callable[[Any], Any]]]" = field(default_factory=dict)
+    options: Mapping[str, Callable[[], Decorator]] = field(default_factory=dict)
+    exports: Callable[[], Sequence[Export]] = tuple
     flags: Mapping[str, Flag] = field(default_factory=dict)
     tasks: "Mapping[str, Callable[[], Task]]" = field(default_factory=dict)
     kinds: "Callable[[], Sequence[Kind]]" = tuple
@@ -220,7 +246,7 @@ def _guarded(satellite: Satellite) -> Satellite:
 
         return call
 
-    lists = ("kinds", "metrics", "methods", "names")
+    lists = ("exports", "kinds", "metrics", "methods", "names")
     guarded: dict[str, Any] = {}
     for part in fields(satellite):
         guarding = guard_list if part.name in lists else guard

@@ -18,7 +18,6 @@ from rnnlm.training.request import TrainingRequest
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..setting_options import options_of
-from ..task_settings import LabelledSettings, ParallelSettings
 from ..text_options import text_options, tokenizer_options
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ _OF_TEXT = [kind.name for kind in _TRAINED if kind.task == LANGUAGE_MODEL]
 _OF_TASKS = list(dict.fromkeys(kind.name for kind in _TRAINED if kind.name not in _OF_TEXT))
 _ALSO = f"; with --task also {', '.join(_OF_TASKS[:-1])} and {_OF_TASKS[-1]}" if _OF_TASKS else ""
 
-LABELLING = ("--task tagging", "--task classification")
-SEQ2SEQ = ("--task seq2seq",)
 OF_NGRAMS = ("--model ngram", "--model unigram")
 _several = functools.partial(options_of, TrainingRequest, multiple=True, default_is="")
 
@@ -61,27 +58,7 @@ _several = functools.partial(options_of, TrainingRequest, multiple=True, default
     options_of(TrainingRequest, "task", "init_from"),
 )  # fmt: skip
 @section("Model", options_of(OptimizationSettings, "embeddings"), rare=True)
-@section("Model", _several("contextual"), goes_with=LABELLING)
-@section(
-    "Model",
-    options_of(TrainingRequest, "init_encoder_from", "init_decoder_from"),
-    goes_with=SEQ2SEQ,
-)
-@section(
-    "Labels",
-    options_of(LabelledSettings, "label_column"),
-    options_of(LabelledSettings, "sentence_column", "align", before="With tagging: "),
-    options_of(LabelledSettings, "format", declared=["--input-format"], type=str),
-    options_of(LabelledSettings, "scheme", type=str),
-    options_of(LabelledSettings, "multi_label", before="With classification: "),
-    goes_with=LABELLING,
-)
-@section(
-    "Pairs",
-    _several("target", "valid_target", "test_target"),
-    options_of(ParallelSettings, "target_column", "skip_empty", before="With seq2seq: "),
-    goes_with=SEQ2SEQ,
-)
+@options.options_added_to("train")
 @tokenizer_options
 @section(
     "N-grams", options_of(NgramSettings, "order"), options_of(NgramSettings, "smoothing", type=str)

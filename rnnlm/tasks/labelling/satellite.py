@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rnnlm.satellites import Command, Satellite
+from rnnlm.satellites import Command, Decorator, Satellite
 
 if TYPE_CHECKING:
     import click
@@ -42,6 +42,24 @@ def _kinds() -> "Sequence[Kind]":
     return KINDS
 
 
+def _train_options() -> Decorator:
+    from rnnlm.tasks.labelling.command_options import train_options
+
+    return train_options
+
+
+def _eval_options() -> Decorator:
+    from rnnlm.tasks.labelling.command_options import eval_options
+
+    return eval_options
+
+
+def _compare_options() -> Decorator:
+    from rnnlm.tasks.labelling.command_options import compare_options
+
+    return compare_options
+
+
 def _methods() -> "Sequence[type[ModelHandle]]":
     from rnnlm.tasks.labelling.methods import LabellingMethods
 
@@ -57,6 +75,7 @@ SATELLITE = Satellite(
             "Tasks", "Label whole texts: opinions, topics, intents.", _classify, after="tag"
         ),
     },
+    options={"train": _train_options, "eval": _eval_options, "compare": _compare_options},
     tasks={"tagging": _tagging, "classification": _classification},
     kinds=_kinds,
     methods=_methods,

@@ -1,14 +1,35 @@
-"""Options of commands that measure encoder-decoders: how pairs are read and sources decoded."""
+"""Options of commands of the core that concern pairs: how they are read and sources decoded."""
 
 import click
 
 from rnnlm.cli.help_sections import section, stacked
 from rnnlm.cli.options import output_option
 from rnnlm.cli.setting_options import options_of
-from rnnlm.cli.task_settings import DecodingSettings, ParallelSettings
+from rnnlm.tasks.seq2seq.options import DecodingSettings
+from rnnlm.tasks.seq2seq.pairs import ParallelSettings
+from rnnlm.training.request import TrainingRequest
+
+_TASK = ("--task seq2seq",)
+train_options = stacked(
+    section(
+        "Model",
+        options_of(TrainingRequest, "init_encoder_from", "init_decoder_from"),
+        goes_with=_TASK,
+    ),
+    section(
+        "Pairs",
+        options_of(
+            TrainingRequest,
+            "target", "valid_target", "test_target",
+            multiple=True, default_is="",
+        ),
+        options_of(ParallelSettings, "target_column", "skip_empty", before="With seq2seq: "),
+        goes_with=_TASK,
+    ),
+)  # fmt: skip
 
 _PAIRS, _DECODING = "Pairs (encoder-decoders)", "Decoding (encoder-decoders)"
-pair_options = stacked(
+compare_options = stacked(
     section(
         _PAIRS,
         click.option("--target", multiple=True, metavar="FILE",
@@ -17,8 +38,9 @@ pair_options = stacked(
         options_of(ParallelSettings, "target_column"),
     ),
     section(_PAIRS, options_of(ParallelSettings, "skip_empty"), rare=True),
+    section(_DECODING, options_of(DecodingSettings, "beam", default_is="1")),
 )  # fmt: skip
-decoding_options = section(_DECODING, options_of(DecodingSettings, "beam", default_is="1"))
-written_option = section(
-    "Output", output_option("Write the outputs of an encoder-decoder, one line per pair.")
+eval_options = stacked(
+    compare_options,
+    section("Output", output_option("Write the outputs of an encoder-decoder, one line per pair.")),
 )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from rnnlm.satellites import Command, Satellite
+from rnnlm.satellites import Command, Decorator, Satellite
 
 if TYPE_CHECKING:
     import click
@@ -31,6 +31,24 @@ def _kinds() -> "Sequence[Kind]":
     return KINDS
 
 
+def _train_options() -> Decorator:
+    from rnnlm.tasks.seq2seq.command_options import train_options
+
+    return train_options
+
+
+def _eval_options() -> Decorator:
+    from rnnlm.tasks.seq2seq.command_options import eval_options
+
+    return eval_options
+
+
+def _compare_options() -> Decorator:
+    from rnnlm.tasks.seq2seq.command_options import compare_options
+
+    return compare_options
+
+
 def _methods() -> "Sequence[type[ModelHandle]]":
     from rnnlm.tasks.seq2seq.methods import TranslationMethods
 
@@ -51,6 +69,7 @@ SATELLITE = Satellite(
             "Tasks", "Map each line to another: translations, spellings, answers.", _translate
         )
     },
+    options={"train": _train_options, "eval": _eval_options, "compare": _compare_options},
     tasks={"seq2seq": _learning_from_pairs},
     kinds=_kinds,
     methods=_methods,

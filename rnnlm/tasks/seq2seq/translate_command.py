@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.amounts import plural
-from rnnlm.cli import options, task_settings, terminal
+from rnnlm.cli import options, terminal
 from rnnlm.cli.help_sections import Command, section
 from rnnlm.cli.setting_options import IntRange, option_called, options_of
 from rnnlm.cli.text_options import encoding_option
 from rnnlm.errors import notice
 from rnnlm.scoring.generation.sampling import GenerationSettings, SamplingSettings
 from rnnlm.tasks.common.command_texts import check_arguments, file_or_terminal, texts_or_file
+from rnnlm.tasks.seq2seq.options import DecodingSettings
+from rnnlm.tasks.seq2seq.pairs import ParallelSettings
 
 if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.data import PairCodec
@@ -38,7 +40,7 @@ input_options = section(
                  help="text (one source per line), tsv, csv, jsonl or parquet.  [default: "
                       "inferred from suffix and content]"),
     options_of(
-        task_settings.ParallelSettings,
+        ParallelSettings,
         "column",
         default_is="that of the training data, or a usual name",
     ),
@@ -46,9 +48,9 @@ input_options = section(
 rare_input_options = section("Input", encoding_option, rare=True)
 search_options = section(
     "Search",
-    options_of(task_settings.DecodingSettings, "beam", default_is="1, or as many as --nbest"),
-    options_of(task_settings.DecodingSettings, "length_power", before="With --beam: ", metavar="A"),
-    options_of(task_settings.DecodingSettings, "nbest", "max_length"),
+    options_of(DecodingSettings, "beam", default_is="1, or as many as --nbest"),
+    options_of(DecodingSettings, "length_power", before="With --beam: ", metavar="A"),
+    options_of(DecodingSettings, "nbest", "max_length"),
 )
 sampling_options = section(
     "Sampling, instead of search",
@@ -116,7 +118,6 @@ def command(
     name = options.chosen_model(model_name)
     from rnnlm.lm.base import loading
     from rnnlm.storage.files.tables import json_text
-    from rnnlm.tasks.seq2seq.options import DecodingSettings
 
     sampling = options.settings_of(SamplingSettings, given) if is_drawn else None
     settings = options.settings_of(DecodingSettings, given)

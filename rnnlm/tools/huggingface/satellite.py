@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from rnnlm.satellites import Flag, Satellite
+from rnnlm.satellites import Export, Flag, Satellite
 
 if TYPE_CHECKING:
     from rnnlm.registry import Kind, Library
@@ -20,6 +20,12 @@ def _trusting() -> AbstractContextManager[None]:
     from rnnlm.tools.huggingface import hub
 
     return hub.allowing(trust_remote_code=True)
+
+
+def _exports() -> Sequence[Export]:
+    from rnnlm.tools.huggingface.export_command import TRANSFORMERS
+
+    return (TRANSFORMERS,)
 
 
 def _kinds() -> "Sequence[Kind]":
@@ -46,6 +52,7 @@ SATELLITE = Satellite(
         "--download": Flag("a missing model hf:NAME", _downloading),
         "--trust-remote-code": Flag("of a model hf:NAME", _trusting),
     },
+    exports=_exports,
     kinds=_kinds,
     tokenizers={"huggingface": _tokenizer},
     libraries={"hf": _library},

@@ -26,8 +26,8 @@ from rnnlm.cli.options import (
     refuse_if,
 )
 from rnnlm.cli.setting_options import IntRange, list_of, options_of
-from rnnlm.cli.task_settings import LabelledSettings
 from rnnlm.cli.text_options import column_option, encoding_option, text_flags
+from rnnlm.tasks.labelling.formats.example import LabelledSettings
 
 if TYPE_CHECKING:
     from rnnlm.tools.inspection.common import Inspection

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from rnnlm.satellites import Command, Satellite
+from rnnlm.satellites import Command, Export, Satellite
 
 if TYPE_CHECKING:
     import click
@@ -22,6 +22,12 @@ def _embed() -> "click.Command":
     from rnnlm.tools.vectors.embed_command import command
 
     return command
+
+
+def _exports() -> Sequence[Export]:
+    from rnnlm.tools.vectors.export_command import VECTORS
+
+    return (VECTORS,)
 
 
 def _methods() -> "Sequence[type[ModelHandle]]":
@@ -44,6 +50,7 @@ SATELLITE = Satellite(
             "More", "line vectors", _embed, after="vectors", takes=("language-model",)
         ),
     },
+    exports=_exports,
     methods=_methods,
     names=_names,
 )
