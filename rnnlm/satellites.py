@@ -197,6 +197,24 @@ def entries(table: Callable[[Satellite], Mapping[str, T]], name: str = "") -> di
     return found
 
 
+def names_in(satellite: Satellite) -> dict[str, list[str]]:
+    """Return the names that a satellite adds, by the table that has them."""
+    methods = [name for methods in satellite.methods() for name in vars(methods)]
+    return {
+        "commands": list(satellite.commands),
+        "tasks": list(satellite.tasks),
+        "kinds": list(dict.fromkeys(kind.name for kind in satellite.kinds())),
+        "tokenizers": list(satellite.tokenizers),
+        "libraries": list(satellite.libraries),
+        "adaptations": list(satellite.adaptations),
+        "metrics": [metric.name for metric in satellite.metrics()],
+        "names": [name for module in satellite.names() for name in module.__all__],
+        "methods": [name for name in methods if name[0] != "_" and name != "commands_of_methods"],
+        "exports": [export.name for export in satellite.exports()],
+        "flags": list(satellite.flags),
+    }
+
+
 def is_module(name: str) -> bool:
     """Return whether rnnlm has a module of that name, which Python imports after it asked for an
     attribute."""

@@ -4,9 +4,10 @@ says which satellite is missing. `python tests/support/satellite_files.py` write
 
 import re
 from pathlib import Path
+from typing import get_args
 
 from rnnlm import satellites
-from rnnlm.satellites import HERE, Satellite
+from rnnlm.satellites import HERE
 
 BY_SCRIPT = "Written by tests/support/satellite_files.py."
 
@@ -40,31 +41,16 @@ def model_methods() -> str:
     return "\n".join([about, "", *imports, "", f"class ModelMethods({', '.join(names)}): ...", ""])
 
 
-def names_in(satellite: Satellite) -> dict[str, list[str]]:
-    """Return the names that a satellite has in each table."""
-    return {
-        "commands": list(satellite.commands),
-        "tasks": list(satellite.tasks),
-        "kinds": [kind.name for kind in satellite.kinds() if kind.task == "language-model"],
-        "tokenizers": list(satellite.tokenizers),
-        "libraries": list(satellite.libraries),
-        "names": [name for module in satellite.names() for name in module.__all__],
-        "methods": [
-            name
-            for methods in satellite.methods()
-            for name in vars(methods)
-            if not name.startswith("_") and name != "commands_of_methods"
-        ],
-    }
-
-
 def table() -> str:
     """Return the table of the names of our satellites."""
     lines = [f"# Which satellite has a name, for errors where it was removed. {BY_SCRIPT}"]
-    owners: dict[str, dict[str, str]] = {}
+    owners: dict[str, dict[str, str]] = {sort: {} for sort in get_args(satellites.Table)}
     for satellite in satellites.own():
-        for sort, names in names_in(satellite).items():
-            owners.setdefault(sort, {}).update(dict.fromkeys(names, satellite.name))
+        names = satellites.names_in(satellite)
+        if satellite.tasks:
+            del names["kinds"][:]  # they are called like kinds of language models
+        for sort in owners:
+            owners[sort] |= dict.fromkeys(names[sort], satellite.name)
     for sort, by_name in owners.items():
         lines += ["", f"[{sort}]", *(f'{name} = "{owner}"' for name, owner in by_name.items())]
     return "\n".join([*lines, ""])
