@@ -232,7 +232,7 @@ def task(name: str) -> "Task":
 
 def all_tasks() -> "list[Task]":
     """Return the tasks, language modelling first."""
-    return [imported() for imported in _tasks().values()]
+    return satellites.all_of(_tasks().values())
 
 
 def all_kinds() -> list[Kind]:
@@ -363,8 +363,7 @@ def adaptations(kind: str) -> dict[str, Callable[[Any, str, Path], Any]]:
 
 def libraries() -> list[Library]:
     """Return all libraries whose models can be read."""
-    known = satellites.entries(lambda satellite: satellite.libraries)
-    return [imported() for imported in known.values()]
+    return satellites.all_of(satellites.entries(lambda satellite: satellite.libraries).values())
 
 
 # ---- Commands that do nothing with the models of a task.

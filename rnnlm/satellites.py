@@ -8,7 +8,7 @@ a description is cheap to read.
 
 import importlib.util
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
@@ -175,7 +175,7 @@ def look_for_others() -> None:
             if not isinstance(satellite, Satellite):
                 raise TypeError(f"{entry.value} is not a rnnlm.satellites.Satellite")
         except (Exception, SystemExit) as error:
-            _tell_broken(entry.name, error)
+            notice(f"the satellite {entry.name} is left out: {type(error).__name__}: {error}")
         else:
             _others.append(_guarded(satellite))
 
@@ -230,9 +230,21 @@ def modules_by_name() -> dict[str, ModuleType]:
     return found
 
 
+def all_of(functions: Iterable[Callable[[], T]]) -> list[T]:
+    """Return the results of functions of satellites, without those of broken ones."""
+    found = []
+    for function in functions:
+        try:
+            found.append(function())
+        except RnnlmError as error:
+            notice(str(error))
+    return found
+
+
 def _guarded(satellite: Satellite) -> Satellite:
     """Return a satellite of somebody else whose functions blame it for their errors: one that
-    brings several things is left out with a notice, what somebody asks for by name is an error."""
+    brings several things brings none, with a notice, and what is asked for by name is an error."""
+    name = satellite.name
 
     def guard(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -249,20 +261,13 @@ def _guarded(satellite: Satellite) -> Satellite:
                 raise
             except Exception as error:
                 why = f"{type(error).__name__}: {error}"
-                raise RnnlmError(f"the satellite {satellite.name} is broken", why) from error
+                raise RnnlmError(f"the satellite {name} is broken", why) from error
 
         return call
 
     def guard_list(function: Callable[[], Sequence[T]]) -> Callable[[], Sequence[T]]:
-        @cache
-        def call() -> Sequence[T]:
-            try:
-                return tuple(function())
-            except Exception as error:
-                _tell_broken(satellite.name, error)
-                return ()
-
-        return call
+        guarded = guard(lambda: tuple(function()))
+        return cache(lambda: next(iter(all_of([guarded])), ()))
 
     lists = ("exports", "kinds", "metrics", "methods", "names")
     guarded: dict[str, Any] = {}
@@ -270,10 +275,6 @@ def _guarded(satellite: Satellite) -> Satellite:
         guarding = guard_list if part.name in lists else guard
         guarded[part.name] = guarding(getattr(satellite, part.name))
     return Satellite(**guarded)
-
-
-def _tell_broken(name: str, error: BaseException) -> None:
-    notice(f"the satellite {name} is left out: {type(error).__name__}: {error}")
 
 
 # ---- Those that were removed. A script writes which names our satellites have

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm import checkpoints, cli, corpora
+from rnnlm import checkpoints, cli, corpora, satellites
 from rnnlm.satellites import HERE, PLACES
 from support import satellite_files
 
@@ -146,3 +146,163 @@ def test_core_works_without_one_satellite(copied, gone):
 def test_core_works_without_satellites(copied):
     remove(copied, PLACES)
     run_core(copied, USES)
+
+
+# ---- Added by packages of others.
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Return a function that makes satellites of entry points and their packages' files."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(satellites, "_others", [])
+    modules = set(sys.modules)
+
+    def install(entries, **files):
+        for name, code in files.items():
+            (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+        metadata = tmp_path / "others-1.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text("Name: others\nVersion: 1\n", encoding="utf-8")
+        lines = ["[rnnlm.satellites]", *(f"{name} = {value}" for name, value in entries.items())]
+        (metadata / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+        satellites.look_for_others.cache_clear()
+
+    yield install
+    satellites.look_for_others.cache_clear()
+    for name in {*sys.modules} - modules:
+        if name.startswith("others"):
+            del sys.modules[name]
+
+
+BROKEN = """
+from rnnlm.satellites import Command, Satellite
+
+def fail():
+    raise RuntimeError("no good")
+
+SATELLITE = Satellite("others", kinds=fail, metrics=fail, methods=fail, names=fail,
+                      commands={"fail": Command("More", "failing", fail)}, tasks={"failing": fail})
+"""
+NOTE = "note: the satellite {} is left out: {}"
+
+
+def test_broken_satellite_is_one_warning_at_help_and_list(rnnlm, installed):
+    installed({"others": "others_gone:S", "words": "others_words:S"}, others_words="S = 'a word'")
+    notes = [
+        NOTE.format("others", "ModuleNotFoundError: No module named 'others_gone'"),
+        NOTE.format("words", "TypeError: others_words:S is not a rnnlm.satellites.Satellite"),
+    ]
+    for command in ("--help", "list", "list corpora --json"):
+        satellites.look_for_others.cache_clear()
+        outcome = rnnlm(command)
+        assert (outcome.code, outcome.err.splitlines()) == (0, notes), command
+    satellites.look_for_others.cache_clear()
+    outcome = rnnlm("their-command")
+    assert outcome.err.splitlines()[:3] == [*notes, "error: no such command 'their-command'"]
+
+
+def test_broken_functions_of_a_satellite_are_told_where_they_are_used(rnnlm, installed, here):
+    installed({"others": "others_broken:SATELLITE"}, others_broken=BROKEN)
+    outcome = rnnlm("--help")
+    assert "fail (failing)" in outcome.out and not outcome.err
+    broken = ["error: the satellite others is broken", "  why: RuntimeError: no good"]
+    for command in ("fail", "fail --help", "train a.txt --task failing"):
+        outcome = rnnlm(command)
+        assert (outcome.code, outcome.errors) == (1, broken), command
+
+    # What has nothing to do with it works; a notice tells of what is missing.
+    (here / "a.txt").write_text("a b\nb a\n" * 9, encoding="utf-8")
+    assert rnnlm("train a.txt --model unigram -o unigram").code == 0
+    note = "note: the satellite others is broken; RuntimeError: no good"
+    outcome = rnnlm("eval -m unigram a.txt")
+    assert (outcome.code, outcome.err.splitlines()) == (0, [note])
+    assert rnnlm("train a.txt --model nothing").errors[0] == "error: unknown model 'nothing'"
+
+
+METHODS = """
+from rnnlm.interface import ModelHandle
+from rnnlm.satellites import Satellite
+
+__all__ = ["greet"]
+
+def greet():
+    return "hello"
+
+class Methods(ModelHandle):
+    commands_of_methods = {"shout": "generate", "label": "tag"}
+
+    def shout(self):
+        return f"{self.core_for('shout').model_kind} of {self.name}!"
+
+    def label(self):
+        return self.core_for("label")
+
+def names():
+    import others_methods
+    return [others_methods]
+
+SATELLITE = Satellite("others", methods=lambda: [Methods], names=names,
+                      adaptations={"same": lambda model, kind, folder: model})
+"""
+
+
+def test_satellite_adds_methods_names_and_adaptations(installed, models, monkeypatch):
+    import rnnlm
+    from rnnlm.errors import UsageError
+
+    installed({"others": "others_methods:SATELLITE"}, others_methods=METHODS)
+    monkeypatch.setattr(rnnlm.Model, "commands_of_methods", rnnlm.Model.commands_of_methods.copy())
+    assert rnnlm.greet() == "hello" and "greet" in dir(rnnlm)
+    model = rnnlm.load(f"{models.lstm}+same")
+    try:
+        assert model.shout() == f"lstm of {models.lstm.name}!"
+        assert "shout" in dir(model) and "label" not in dir(model)
+        with pytest.raises(UsageError, match=r"is a language model, which has no label\(\)"):
+            model.label()
+    finally:
+        for name in ("shout", "label"):
+            delattr(rnnlm.Model, name)
+    with pytest.raises(AttributeError, match="this model has no 'whisper'"):
+        model.whisper()
+
+
+def test_ours_are_found_without_looking_for_others(rnnlm, models, here):
+    satellites.look_for_others.cache_clear()
+    (here / "a.txt").write_text("a b\nb a\n" * 9, encoding="utf-8")
+    for command in (
+        f"score -m {models.lstm} a", "train a.txt --model unigram -o unigram",
+        "train a.txt --dry-run", f"generate -m {models.lstm}+cache --max-tokens 2", "tag --help",
+    ):  # fmt: skip
+        assert rnnlm(command).code == 0, command
+    assert satellites.look_for_others.cache_info().misses == 0
+
+
+@pytest.mark.processes
+@pytest.mark.soak
+def test_installed_package_adds_a_command_a_kind_and_a_metric(tmp_path):
+    """The package that CONTRIBUTING.md shows."""
+    code = (EXAMPLE / "rnnlm_example" / "__init__.py").read_text(encoding="utf-8")
+    assert f"```python\n{code}```" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert len(code.splitlines()) <= 30
+    site, source = tmp_path / "site", tmp_path / "source"
+    shutil.copytree(EXAMPLE, source)
+    how = ["--no-deps", "--no-index", "--no-build-isolation", "--no-compile", "--target", site]
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *how, source], check=True)
+    (tmp_path / "text.txt").write_text("a b\nb a b\n" * 9, encoding="utf-8")
+
+    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+
+    def run(*words):
+        program = [sys.executable, "-m", "rnnlm", *words]
+        given = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
+        done = subprocess.run(program, **given)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert run("longest", "text.txt") == "b a b\n"
+    assert "longest (longest line)" in run("--help")
+    run("train", "text.txt", "--valid", "text.txt", "--model", "flat", "-o", "flat")
+    result = json.loads(run("eval", "-m", "flat", "text.txt", "--json"))
+    # <unk>, </s>, a and b are equally likely.
+    assert result["ppl_token"] == pytest.approx(4) and result["bits_per_word"] == pytest.approx(2)
