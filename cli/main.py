@@ -61,7 +61,7 @@ SPINS = "3000"
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")  # settings of the user
 HERE = Path(__file__).parent
 FOLDERS = ("lm", "data")  # which hold a file for each command of the core
-FLAGS = satellites.entries(lambda satellite: satellite.flags)
+FLAGS = satellites.entries(lambda satellite: satellite.flags)  # of ours
 ANYWHERE = frozenset({"--debug", *FLAGS})  # flags
 
 

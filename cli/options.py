@@ -251,7 +251,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 def options_added_to(command: str) -> Decorator:
     """Return the options that satellites add to a command of the core."""
-    known = [satellite.options for satellite in satellites.known()]
+    known = [satellite.options for satellite in satellites.own()]
     return stacked(*(options[command]() for options in known if command in options))
 
 

@@ -3,6 +3,7 @@ in pyproject.toml cannot tell this, as they see imports inside functions, too.""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,16 @@ def test_no_help_imports_anything_heavy(tmp_path):
     ]
     for code, imported, _ in in_one_process(tmp_path, commands):
         assert (code, imported) == (0, [])
+
+
+def test_help_imports_of_satellites_what_they_say_alone():
+    program = (
+        "import sys\nfrom rnnlm.cli.main import run\nassert run(['--help']) == 0\n"
+        "print([name for name in sys.modules if name.startswith(('rnnlm.tasks.', 'rnnlm.tools.'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    names = re.findall(r"'rnnlm\.\w+\.(\w+)\.(\w+)'", done.stdout.splitlines()[-1])
+    assert len(names) >= 10 and {module for _, module in names} == {"satellite"}
 
 
 def test_n_gram_models_and_wrong_names_need_the_small_install_alone(tmp_path):

@@ -5,6 +5,7 @@ import ast
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ FOLDERS = sorted(
     for path in (HERE / place).iterdir()
     if not path.name.startswith("_")
 )
-FAST = ("tools/huggingface", "tasks/common")  # the others take long, and differ little
+SHORT = ("tools/filtering", "tasks/common")  # what needs the latter is gone with it
 COMMANDS = (
     "--help", "list", "list satellites", "list recipes",
     "train text.txt --valid valid.txt --budget 3steps --set hidden_size=8 -o lstm",
@@ -38,6 +39,10 @@ COMMANDS = (
     "tune -m lstm+cache --on valid.txt --tokens 200", "report lstm grid -o report.html",
     "doctor lstm", "info lstm", "info lstm --json", "count text.txt -o counts",
     "prepare text.txt -o prepared --workers 1",
+)  # fmt: skip
+CORE_TESTS = (
+    "tests/lm/base", "tests/lm/ngram", "tests/text", "tests/scoring", "tests/storage",
+    "tests/evaluation", "tests/training",
 )  # fmt: skip
 # A line for each use of a satellite that may be gone, and the one that has it.
 USES = {
@@ -74,6 +79,15 @@ for command, (called, satellite) in uses.items():
     assert said.getvalue() == line, said.getvalue()
 model = rnnlm.load("lstm")
 assert "generate" in dir(model) and all(getattr(rnnlm, name) for name in rnnlm.__all__)
+if "serve" in uses and "tag a" in uses:
+    for holder, name, folder in ((rnnlm, "rescore", "rescoring"), (model, "embed", "vectors")):
+        assert name not in dir(holder)
+        try:
+            getattr(holder, name)
+        except AttributeError as error:
+            assert f"{name} needs the satellite tools/{folder}, which" in str(error).replace("()", "")
+        else:
+            raise AssertionError(name)
 """
 
 
@@ -134,8 +148,10 @@ def run_core(site, uses):
 
 
 @pytest.mark.processes
-@pytest.mark.soak
-@pytest.mark.parametrize("gone", FOLDERS)
+@pytest.mark.parametrize(
+    "gone",
+    [pytest.param(name, marks=() if name in SHORT else pytest.mark.soak) for name in FOLDERS],
+)
 def test_core_works_without_one_satellite(copied, gone):
     remove(copied, [gone])
     run_core(copied, {use: said for use, said in USES.items() if said[1] == gone})
@@ -146,6 +162,18 @@ def test_core_works_without_one_satellite(copied, gone):
 def test_core_works_without_satellites(copied):
     remove(copied, PLACES)
     run_core(copied, USES)
+
+    # The tests of the core that need no satellite pass, too.
+    root = copied.parent
+    shutil.copytree(ROOT / "tests", root / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "setup.cfg", root)
+    path = os.pathsep.join([str(copied), str(root / "tests")])
+    given = {"cwd": root, "env": os.environ | {"PYTHONPATH": path}, "capture_output": True}
+    options = ["-q", "-p", "no:cacheprovider", "-p", "support.core_alone"]
+    command = [sys.executable, "-m", "pytest", *options, "-m", "not soak and not processes"]
+    ended = subprocess.run([*command, *CORE_TESTS], **given, text=True)
+    assert ended.returncode == 0, ended.stdout[-5000:]
+    assert int(re.search(r"(\d+) passed", ended.stdout)[1]) > 1000
 
 
 # ---- Added by packages of others.
