@@ -165,7 +165,9 @@ def test_core_works_without_satellites(copied):
 
     # The tests of the core that need no satellite pass, too.
     root = copied.parent
-    shutil.copytree(ROOT / "tests", root / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("tests", "docs"):
+        ignored = shutil.ignore_patterns("__pycache__", "site")
+        shutil.copytree(ROOT / folder, root / folder, ignore=ignored)
     shutil.copy(ROOT / "setup.cfg", root)
     path = os.pathsep.join([str(copied), str(root / "tests")])
     given = {"cwd": root, "env": os.environ | {"PYTHONPATH": path}, "capture_output": True}
