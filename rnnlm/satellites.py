@@ -6,12 +6,11 @@ what it adds; nothing else in the core knows one by name. Functions import what 
 a description is cheap to read.
 """
 
+import contextlib
 import importlib.util
-import itertools
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -65,7 +64,7 @@ class Flag:
     """
 
     about: str
-    context: Callable[[], AbstractContextManager[object]]
+    context: Callable[[], contextlib.AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,8 +172,7 @@ def own() -> tuple[Satellite, ...]:
 def look_for_others() -> None:
     """Find the satellites in packages of others. A notice tells of each broken one."""
     # importlib.metadata takes a quarter of the time of `rnnlm --help` to be imported.
-    files = itertools.chain.from_iterable(map(_files_of_entry_points, sys.path))
-    if not any(GROUP in file.read_text("utf-8", "replace") for file in files):
+    if not _has_entry_points():
         return
     from importlib.metadata import entry_points
 
@@ -189,8 +187,14 @@ def look_for_others() -> None:
             _others.append(_guarded(satellite))
 
 
-def _files_of_entry_points(folder: str) -> Iterator[Path]:
-    return Path(folder).glob("*-info/entry_points.txt")
+def _has_entry_points() -> bool:
+    """Return whether an installed package has a satellite."""
+    for folder in sys.path:
+        for file in Path(folder).glob("*-info/entry_points.txt"):
+            with contextlib.suppress(OSError):
+                if GROUP in file.read_text(encoding="utf-8", errors="replace"):
+                    return True
+    return False
 
 
 def known() -> list[Satellite]:
