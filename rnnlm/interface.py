@@ -674,14 +674,14 @@ class ModelHandle:
 
     core: Any  # a LanguageModel, or a model of another task
     # By the name of a method that not all models have: the command that does the same
-    commands_of_methods: ClassVar[Mapping[str, str]] = {}
+    _commands: ClassVar[Mapping[str, str]] = {}
 
     @property
     def name(self) -> str | None:
         """The name of its folder; None for a model that is only in memory."""
         raise NotImplementedError
 
-    def core_for(self, method: str) -> Any:
+    def _core_for(self, method: str) -> Any:
         """Return the model itself.
 
         Args:

@@ -84,7 +84,7 @@ class Model(ModelMethods):
         fingerprint: Hash of weights and tokenizer; None for a model that was never saved.
     """
 
-    commands_of_methods: ClassVar[dict[str, str]] = {
+    _commands: ClassVar[dict[str, str]] = {
         "score_sentences": "score", "logprob_nats": "score", "surprisal_bits": "score",
         "scorer": "score", "generate": "generate", "likeliest": "generate", "next_words": "next",
         "adapt": "tune", "tune": "tune",
@@ -160,15 +160,15 @@ class Model(ModelMethods):
         """List the attributes of models of this task; the core's own methods are listed by
         `core`."""
         useful = registry.commands_of(registry.task(self.task))
-        methods = self.commands_of_methods.items()
+        methods = self._commands.items()
         return sorted({*super().__dir__()} - {name for name, use in methods if use not in useful})
 
-    def core_for(self, method: str) -> Any:
+    def _core_for(self, method: str) -> Any:
         task = registry.task(self.task)
         useful = registry.commands_of(task)
-        if self.commands_of_methods[method] in useful:
+        if self._commands[method] in useful:
             return self.core
-        others = [name for name, use in self.commands_of_methods.items() if use in useful]
+        others = [name for name, use in self._commands.items() if use in useful]
         raise UsageError(
             f"{self.name or 'this model'} is {task.singular}, which has no {method}()",
             hint=f"it has: {', '.join(['evaluate', *others])}",
@@ -330,7 +330,7 @@ class Model(ModelMethods):
             next_words=next_words, eos=eos, context=context, special_symbols=special_symbols,
             unscorable=unscorable, split=split, measures=measures, with_regions=with_regions,
         )  # fmt: skip
-        return score_sentences(self.core_for("score_sentences"), sentences, settings)
+        return score_sentences(self._core_for("score_sentences"), sentences, settings)
 
     def logprob_nats(self, sentence: str, *, given: str = "", eos: bool = True) -> float:
         """Return the log-probability of a sentence in nats, -inf if its probability is zero.
@@ -456,7 +456,7 @@ class Model(ModelMethods):
             top_k=top_k, top_p=top_p, min_p=min_p, max_tokens=max_tokens, seed=seed,
             unknown=unknown, running=running,
         )  # fmt: skip
-        return RecordList(generate(self.core_for("generate"), settings))
+        return RecordList(generate(self._core_for("generate"), settings))
 
     def likeliest(
         self,
@@ -494,7 +494,7 @@ class Model(ModelMethods):
             prompt, num, beam=beam, length_power=length_power, max_tokens=max_tokens,
             unknown=unknown,
         )  # fmt: skip
-        return likeliest(self.core_for("likeliest"), settings)
+        return likeliest(self._core_for("likeliest"), settings)
 
     def next_words(self, text: str = "", count: int = 10) -> "RecordList[NextWord]":
         """Return the likeliest next words after a text, likeliest first. If the text ends inside a
@@ -510,13 +510,13 @@ class Model(ModelMethods):
         """
         from rnnlm.scoring.generation.autocomplete import next_words
 
-        return next_words(self.core_for("next_words"), text, plain(count))
+        return next_words(self._core_for("next_words"), text, plain(count))
 
     def scorer(self) -> "WordScorer":
         """Return a scorer for lines that grow word by word, for decoders and services."""
         from rnnlm.scoring.incremental import WordScorer
 
-        return WordScorer(self.core_for("scorer"))
+        return WordScorer(self._core_for("scorer"))
 
     def adapt(
         self,
@@ -542,7 +542,7 @@ class Model(ModelMethods):
         """
         from rnnlm.lm.mixtures.adaptation import adapt
 
-        return Model(adapt(self.core_for("adapt"), kind, settings, statistics))
+        return Model(adapt(self._core_for("adapt"), kind, settings, statistics))
 
     def tune(
         self,
@@ -579,7 +579,7 @@ class Model(ModelMethods):
         """
         from rnnlm.training.derived.tuning import tune
 
-        self.core_for("tune")
+        self._core_for("tune")
         folder = self._stored("has no folder to keep settings in")
         *_, tuned = tune(
             folder, kind, on, given=given, statistics=statistics, tokens=tokens, overwrite=overwrite
@@ -700,7 +700,7 @@ def take_methods() -> None:
     """Give Model the methods of all satellites that have been found."""
     for satellite in satellites.known():
         for methods in satellite.methods():
-            Model.commands_of_methods |= methods.commands_of_methods
+            Model._commands |= methods._commands
             for name, method in vars(methods).items():
                 if name not in vars(Model):
                     setattr(Model, name, method)

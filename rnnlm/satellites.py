@@ -226,7 +226,7 @@ def names_in(satellite: Satellite) -> dict[str, list[str]]:
         "adaptations": list(satellite.adaptations),
         "metrics": [metric.name for metric in satellite.metrics()],
         "names": [name for module in satellite.names() for name in module.__all__],
-        "methods": [name for name in methods if name[0] != "_" and name != "commands_of_methods"],
+        "methods": [name for name in methods if not name.startswith("_")],
         "exports": [export.name for export in satellite.exports()],
         "flags": list(satellite.flags),
     }

@@ -260,13 +260,13 @@ def greet():
     return "hello"
 
 class Methods(ModelHandle):
-    commands_of_methods = {"shout": "generate", "label": "tag"}
+    _commands = {"shout": "generate", "label": "tag"}
 
     def shout(self):
-        return f"{self.core_for('shout').model_kind} of {self.name}!"
+        return f"{self._core_for('shout').model_kind} of {self.name}!"
 
     def label(self):
-        return self.core_for("label")
+        return self._core_for("label")
 
 def names():
     import others_methods
@@ -282,7 +282,7 @@ def test_satellite_adds_methods_names_and_adaptations(installed, models, monkeyp
     from rnnlm.errors import UsageError
 
     installed({"others": "others_methods:SATELLITE"}, others_methods=METHODS)
-    monkeypatch.setattr(rnnlm.Model, "commands_of_methods", rnnlm.Model.commands_of_methods.copy())
+    monkeypatch.setattr(rnnlm.Model, "_commands", rnnlm.Model._commands.copy())
     assert rnnlm.greet() == "hello" and "greet" in dir(rnnlm)
     model = rnnlm.load(f"{models.lstm}+same")
     try:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class LabellingMethods(ModelHandle):
     """The uses of models that label words or texts."""
 
-    commands_of_methods: ClassVar = {"tag": "tag", "classify": "classify"}
+    _commands: ClassVar = {"tag": "tag", "classify": "classify"}
 
     def tag(
         self,
@@ -38,7 +38,7 @@ class LabellingMethods(ModelHandle):
         """
         from rnnlm.tasks.labelling.tagging import tag
 
-        return tag(self.core_for("tag"), sentences, nbest=nbest, probabilities=probabilities)
+        return tag(self._core_for("tag"), sentences, nbest=nbest, probabilities=probabilities)
 
     def classify(
         self, texts: Sequence[str | Sequence[str]], *, nodes: bool = False
@@ -57,4 +57,4 @@ class LabellingMethods(ModelHandle):
         """
         from rnnlm.tasks.labelling.tagging import classify
 
-        return classify(self.core_for("classify"), texts, nodes=nodes)
+        return classify(self._core_for("classify"), texts, nodes=nodes)

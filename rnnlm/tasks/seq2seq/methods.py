@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class TranslationMethods(ModelHandle):
     """The use of models that write a line for each line."""
 
-    commands_of_methods: ClassVar = {"translate": "translate"}
+    _commands: ClassVar = {"translate": "translate"}
 
     def translate(
         self,
@@ -46,4 +46,4 @@ class TranslationMethods(ModelHandle):
         chosen = settings or DecodingSettings(
             beam=max(beam, nbest), nbest=nbest, attention=attention
         )
-        return translate(self.core_for("translate"), sources, settings=chosen)
+        return translate(self._core_for("translate"), sources, settings=chosen)
