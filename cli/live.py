@@ -377,7 +377,7 @@ def rare_event_lines(event: events.Event) -> list[str]:
         return [f"note: {paused}; free some space, or end the run with Ctrl-C"]
     if isinstance(event, events.SaveFailed):
         again = f"training continues and tries again within {event.retry_seconds:.0f} s"
-        return [f"note: step {event.step:,} could not be saved: {event.why}; {again}"]
+        return [f"note: step {event.step:,} could not be saved: " + event.why + f"; {again}"]
     if isinstance(event, events.Evaluating):
         return [f"saved; now evaluating on {', '.join(event.texts)}"]
     return []

@@ -206,6 +206,11 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
+    # LC_ALL=C alone lets Python read names and typed texts as UTF-8. With PYTHONUTF8=0 they would
+    # be ASCII: start again, so that all of the program and its workers agree.
+    if os.environ.get("PYTHONUTF8") == "0" and sys.getfilesystemencoding() == "ascii":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     try:
         code = _run_of_this_process()
     except KeyboardInterrupt:  # outside of the handlers of `run`

@@ -22,10 +22,12 @@ from rnnlm.errors import ModelError, TextError, notice, visible
 
 from . import terminal
 from .help_sections import Decorator, stacked
-from .setting_options import IntRange
+from .setting_options import IntRange, WholeNumber
 
 if TYPE_CHECKING:
     from rnnlm.config import Settings
+    from rnnlm.lm.base.loading import LabelModel, LanguageModel
+    from rnnlm.storage.files.result_file import WholeFiles
     from rnnlm.text.corpus import Text
 
 PATH = click.Path(path_type=Path)
@@ -230,7 +232,7 @@ device_option = click.option(
 
 def number_option(*declared: str, default: int, help: str, least: int | None = 1) -> Decorator:
     """Make an option that takes a whole number of `least` or more, and has a default."""
-    kind = click.INT if least is None else IntRange(least)
+    kind = WholeNumber() if least is None else IntRange(least)
     return click.option(
         *declared, type=kind, default=default, show_default=True, metavar="N", help=help
     )
@@ -299,10 +301,16 @@ def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> "Text":
     return text
 
 
-def lines_of(source: str) -> list[str]:
-    """Return the lines of a text that are not blank, all at once."""
-    blocks = corpus_of((source,), {}).blocks()
-    return list(itertools.chain.from_iterable(block.lines for block in blocks))
+def typed_or_arriving(texts: tuple[str, ...], read_as: str, what: str) -> Iterable[str]:
+    """Return the texts that were typed or, for `-`, the lines of standard input that are not blank,
+    as they arrive. read_as: what a text is used as; what: its name in an error."""
+    if not is_standard_input(texts):
+        notice_file(texts, read_as, "to use its lines: - < {file}")
+        return [checked_utf8(text, what) for text in texts]
+    from rnnlm.text.lines import is_blank, lines_with_ends, without_end
+
+    lines = (without_end(line) for _, line in lines_with_ends("-"))
+    return (line for line in lines if not is_blank(line))
 
 
 def checked_utf8(text: str, what: str) -> str:
@@ -424,15 +432,43 @@ def own_file(path: Path, overwrite: bool) -> None:
 
 
 def check_output(output: Path | None, overwrite: bool, source: str | None) -> None:
-    """Make sure that the file of -o may be written, before time goes into it. source: the file that
+    """Make sure that a file can be written for -o, before time goes into it. source: the file that
     is read, which must not be replaced."""
     has_file = output not in (None, STANDARD_OUTPUT)
     refuse_if(overwrite and not has_file, "--overwrite needs --output FILE.")
     if output and has_file:
         from rnnlm.storage.files import outputs
 
-        own_file(output, overwrite)
+        outputs.check_file(output, overwrite=True)
         outputs.check_apart([output], [source] if source else [])
+
+
+# What the files of a command do not depend on, or know by its content
+_NOT_IN_IDENTITY = {"device", "model_name", "overwrite", "source"}
+
+
+def own_results(
+    files: Iterable[Path | None],
+    overwrite: bool,
+    model: "LanguageModel | LabelModel",
+    texts: Iterable[str] = (),
+) -> "WholeFiles":
+    """Own files until the command ends, and record what they are made of: the model, the `texts`,
+    and what else was typed. They get their names by :meth:`WholeFiles.finish`, unless the same
+    command has finished them before."""
+    from rnnlm.lm.base.loading import identity_of
+    from rnnlm.storage.files.result_file import whole_files
+    from rnnlm.storage.files.resuming import in_one_spelling, text_signatures
+
+    context = click.get_current_context()
+    paths = [path for path in files if path is not None]
+    identity = {
+        name: in_one_spelling(value)
+        for name, value in context.params.items()
+        if name not in _NOT_IN_IDENTITY and value not in paths
+    }
+    identity |= {"model": identity_of(model)} | text_signatures(texts, "input")
+    return context.with_resource(whole_files(dict.fromkeys(paths, identity), overwrite))
 
 
 def put(pieces: Iterable[str], output: Path | None) -> None:
@@ -458,11 +494,13 @@ plot_option = stacked(
 )
 
 
-def check_plot(plot: Path | None, overwrite: bool) -> None:
-    """Make sure that the picture of --plot can be written, before time goes into it."""
+def check_plot(plot: Path | None, overwrite: bool, output: Path | None = None) -> None:
+    """Make sure that the picture of --plot can be written, before time goes into it. output: the
+    file of -o that is made with it, by :func:`own_results`."""
     refuse_if(overwrite and plot is None, "--overwrite needs --plot FILE.")
     if plot is not None:
         from rnnlm.evaluation import plotting
 
         plotting.check_path(plot)
-        own_file(plot, overwrite)
+        if output is None:
+            own_file(plot, overwrite)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 import click
 
+from rnnlm.amounts import number, whole_number
 from rnnlm.config import Setting, describe, is_share, setting, without_percent
 
 from .help_sections import Decorator, stacked
@@ -54,6 +55,34 @@ def _option(cls: type, name: str, declared: Sequence[str], **more: Any) -> Decor
 # ---- The facts about a field that click needs.
 
 
+class WholeNumber(click.ParamType):
+    """A whole number as people type it."""
+
+    name = "integer"
+
+    @staticmethod
+    def read(text: str) -> float:
+        return whole_number(text)
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        try:
+            return self.read(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(f"{error}.", parameter, context)
+
+
+class Number(WholeNumber):
+    """A number as people type it."""
+
+    name = "float"
+
+    @staticmethod
+    def read(text: str) -> float:
+        return float(number(text))
+
+
 class _BoundsInWords:
     """The treatment of a number beyond the bounds of its range: the message says them in words."""
 
@@ -85,13 +114,13 @@ class _BoundsInWords:
 class IntRange(_BoundsInWords, click.IntRange):
     """A whole number within bounds."""
 
-    any_number = click.INT
+    any_number = WholeNumber()
 
 
 class FloatRange(_BoundsInWords, click.FloatRange):
     """A number within bounds."""
 
-    any_number = click.FLOAT
+    any_number = Number()
 
 
 class Share(FloatRange):
@@ -147,14 +176,14 @@ def _typed(field: Setting, more: dict[str, Any]) -> dict[str, Any]:
     kind: click.ParamType = click.STRING
     if kinds == {"integer"}:
         bounds = _bounds(schemas[0])
-        kind = IntRange(**bounds) if bounds else click.INT
+        kind = IntRange(**bounds) if bounds else WholeNumber()
         more = {"metavar": "N", **more}
     elif kinds == {"number"}:
         bounds = _bounds(schemas[0])
         if is_share(schemas[0]):
             kind = Share(**bounds)
         else:
-            kind = FloatRange(**bounds) if bounds else click.FLOAT
+            kind = FloatRange(**bounds) if bounds else Number()
         more = {"metavar": "X", **more}
     return {"type": kind, **more}
 

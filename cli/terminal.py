@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
@@ -120,10 +121,12 @@ class Progress:
     that is done soon is not mentioned. Without a terminal, a line after each silent minute says
     that the work goes on, until the command ends or the progress is closed.
 
-    Messages of one part differ in numbers alone.
+    Messages of one part differ in numbers alone. about: the file or folder that lines begin with,
+    as the log of several commands holds the lines of all.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, about: Path | str = "") -> None:
+        self.about = f"{about}: " if str(about) else ""
         self.clock = clock
         self.began = self.last_line = clock()
         self.message = self.part = ""
@@ -161,7 +164,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print a line now."""
-        say(line)
+        say(self.about + line)
         self.last_line = self.clock()
 
     def say_if_silent(self) -> None:
@@ -216,9 +219,12 @@ class Bar(Progress):
     about the whole."""
 
     def __init__(
-        self, phases: Sequence[str] = (), clock: Callable[[], float] = time.monotonic
+        self,
+        phases: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+        about: Path | str = "",
     ) -> None:
-        super().__init__(clock)
+        super().__init__(clock, about)
         self.phases = phases
         self.share = 0.0
         self.console = drawing_console() if sys.stderr is not None else None
@@ -374,7 +380,7 @@ def print_reasons(reasons: "Counter[str]", what: str, several: str, lack: str) -
 
     for reason, count in by_kind(reasons).items():
         have = "has" if count == 1 else "have"
-        say(f"note: {plural(count, what, several)} {have} no {lack}: {reason}")
+        say(f"note: {plural(count, what, several)} {have} no {lack}: " + reason)
 
 
 def tsv_line(cells: Iterable[str]) -> str:

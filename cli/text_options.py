@@ -13,14 +13,19 @@ from .setting_options import options_of
 
 special_symbols_option = options_of(TextSettings, "special_symbols")
 column_option = options_of(SourceSettings, "column")
+sentence_columns_option = options_of(SourceSettings, "sentence_columns")
+column_options = stacked(column_option, sentence_columns_option)
 encoding_option = options_of(TextSettings, "encoding_errors")
+unwrap_option = options_of(TextSettings, "unwrap")
 text_options = stacked(
     section("Text", column_option),
     section(
         "Text",
+        sentence_columns_option,
         options_of(SourceSettings, "split"),
         encoding_option,
         options_of(TextSettings, "blank_lines"),
+        unwrap_option,
         special_symbols_option,
         rare=True,
     ),
@@ -53,5 +58,8 @@ tokenizer_options = stacked(
 def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     """Take the values of `text_options` that a command has out of `given`; return the settings that
     they make."""
-    names = ("column", "split", "encoding_errors", "blank_lines", "special_symbols")
+    names = (
+        "column", "sentence_columns", "split", "encoding_errors", "blank_lines", "special_symbols",
+        "unwrap",
+    )  # fmt: skip
     return without_none({name: given.pop(name, None) for name in names})

@@ -1,6 +1,36 @@
-"""Write numbers for people: in tables, messages, pages and on a terminal."""
+"""Write numbers for people, in tables, messages, pages and on a terminal; read those they type."""
 
+import contextlib
+import math
+import re
 from typing import Literal
+
+# A number as people type it: .9, 1., +0.9, 05, 1e-3, 1_000
+_DIGITS = r"[0-9](?:_?[0-9])*"
+NUMBER = rf"[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?"
+
+
+def number(text: str) -> int | float:
+    """Return the number that somebody typed; a whole one, also 1. and 1e3, as an int.
+
+    ValueError: it is no number, or no finite one.
+    """
+    value = float(text) if re.fullmatch(rf"\s*{NUMBER}\s*", text) else math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is not a number")
+    # Of large whole numbers, a float would lose digits.
+    with contextlib.suppress(ValueError):
+        return int(text)
+    return int(value) if value.is_integer() else value
+
+
+def whole_number(text: str) -> int:
+    """Return the whole number that somebody typed. ValueError: it is none."""
+    value = number(text)
+    if not isinstance(value, int):
+        raise ValueError(f"{text!r} is not a whole number")
+    return value
+
 
 HUGE = 1e9  # a number from there on is written with an exponent
 # The unit of a number: none; a share of 1, written in percent; from 0 to 100; bytes

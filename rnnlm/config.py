@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta
 
+from rnnlm.amounts import NUMBER, number
 from rnnlm.errors import ModelError, SettingsError, did_you_mean, keyword, nearest, notice, shown
 
 Settings = TypeVar("Settings")
@@ -60,8 +61,7 @@ _EXAMPLES = {
     "budget": 'write, for instance, "500steps", "3epochs" or "10m"',
     "holdout": "write, for instance, 5%, 0.05 or 0",
 }
-# A share as people write it
-_PERCENT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*", re.ASCII)
+_PERCENT = re.compile(rf"\s*({NUMBER})\s*%\s*")  # a share as people write it
 
 
 def about(description: str, **limits: Any) -> Meta:
@@ -414,9 +414,9 @@ def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
     """Return `value` as the type `kind`, or raise a SettingsError that names valid values."""
     value = plain(value)
     try:
-        converted = msgspec.convert(value, kind, strict=not is_text)
-    except (msgspec.ValidationError, UnicodeEncodeError):
-        # The latter: lone surrogates, as JSON may hold them.
+        converted = _parsed(value, kind) if is_text else msgspec.convert(value, kind)
+    except ValueError:
+        # Of the wrong type, out of range, or with lone surrogates, as JSON may hold them.
         schemas = _schemas(kind)
         # A list written as in TOML, for a setting that --set takes as the text 650,650,400.
         if any(LIST_OF in schema for schema in schemas) and _is_flat_list(value):
@@ -431,6 +431,15 @@ def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
             f"setting {name} = {shown(value)} is not valid", "it must be a finite number"
         )
     return converted
+
+
+def _parsed(text: Any, kind: Any) -> Any:
+    """Return a text as the type `kind`. ValueError: it is none."""
+    # As a text if it may be one, or else a number as people type it: .9 is none in JSON.
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError:
+        return msgspec.convert(number(str(text)), kind)
 
 
 def names_of(classes: Iterable[type]) -> set[str]:
@@ -470,8 +479,7 @@ def from_stored(
     try:
         return resolve(classes, [SettingsLayer("the model", known)]).make(cls)
     except SettingsError as error:
-        why = ": ".join(filter(None, (error.what, error.why)))
-        raise ModelError("the stored settings are damaged", why) from None
+        raise ModelError("the stored settings are damaged", error.fault) from None
 
 
 # The values that Python may give for a setting.
@@ -514,35 +522,23 @@ def describe(cls: type) -> dict[str, str]:
 Needs = Mapping[str, Collection[Any]]
 
 
-def needs(**others: Collection[Any]) -> dict[str, Needs]:
+def needs(*also: Needs, **others: Collection[Any]) -> dict[str, tuple[Needs, ...]]:
     """Declare the needs of a setting without which it has no effect, for the `extra` of its
-    :class:`msgspec.Meta`.
+    :class:`msgspec.Meta`. :func:`check_needs` has the rule of what happens without them.
 
     `others` are other settings, each with the values of which it needs one, or with ANY for any
-    value that switches it on. Of several others, one is enough.
+    value that switches it on. Of several others, one is enough. One of each of `also` is needed,
+    too.
     """
-    return {_NEEDS: others}
+    return {_NEEDS: (*also, others)}
 
 
-def belongs_to(owner: str, *choices: Any) -> dict[str, Any]:
-    """Say the same of a setting that may differ from its default only where `owner` is one of
-    `choices`. The class has to check that: see :func:`owners_of`."""
-    return {_NEEDS: {owner: choices}, _OWNER: owner}
-
-
-def needs_of(cls: type) -> dict[str, Needs]:
+def needs_of(cls: type) -> dict[str, tuple[Needs, ...]]:
     """Return the needs of the settings of a class, by name: see :func:`needs`."""
     return {name: extra[_NEEDS] for name, extra in _extras(cls).items() if _NEEDS in extra}
 
 
-def owners_of(cls: type) -> dict[str, tuple[str, Sequence[Any]]]:
-    """Return the owner and its choices, by name, for the settings of the class that belong to a
-    choice."""
-    owned = {name: extra for name, extra in _extras(cls).items() if _OWNER in extra}
-    return {name: (extra[_OWNER], extra[_NEEDS][extra[_OWNER]]) for name, extra in owned.items()}
-
-
-_NEEDS, _OWNER = "needs", "owner"  # in the `extra` of a Meta
+_NEEDS = "needs"  # in the `extra` of a Meta
 
 
 @functools.cache
@@ -558,8 +554,13 @@ def _extras(cls: type) -> dict[str, dict[str, Any]]:
     return extras
 
 
-def warn_of_idle(resolved: ResolvedSettings, config: str = "", **beside: Any) -> None:
-    """Send a notice that names requested settings that have no effect with the others.
+def check_needs(resolved: ResolvedSettings, config: str = "", **beside: Any) -> None:
+    """Look for requested settings that have no effect, as the settings that they need are not as
+    needed. One rule holds for all:
+
+    * A setting that is off by default (false or none) and was switched on is refused: what was
+      asked for would not happen.
+    * Any other setting only tunes something that is not there: a notice names it.
 
     A person requests settings by giving them, one by one or in a grid, or in the file `config` with
     values other than the defaults; a setting that is switched off is never idle. Some settings need
@@ -568,29 +569,66 @@ def warn_of_idle(resolved: ResolvedSettings, config: str = "", **beside: Any) ->
     values = {**resolved.values, **beside}
     idle = []
     needs_by_class = (needs_of(cls).items() for cls in resolved.classes)
-    for name, needed in itertools.chain.from_iterable(needs_by_class):
+    for name, groups in itertools.chain.from_iterable(needs_by_class):
         # Skip settings that were not requested, are switched off, or have an effect.
-        value, origin = resolved.values[name], resolved.origins[name]
-        is_requested = origin in ASKED or (origin == config and value != resolved.defaults[name])
-        if not is_requested or not value:
-            continue
-        if any(_is_met(values.get(other), wanted) for other, wanted in needed.items()):
+        value, origin, default = (
+            resolved.values[name],
+            resolved.origins[name],
+            resolved.defaults[name],
+        )
+        is_requested = origin in ASKED or (origin == config and value != default)
+        unmet = next((needed for needed in groups if not _is_met(needed, values)), None)
+        if not is_requested or not value or unmet is None:
             continue
 
         # Name the values that are needed, and those that this model has instead.
-        relevant = {other: wanted for other, wanted in needed.items() if other in values}
-        wanted = " or ".join(
-            _requirement(other, needed_value) for other, needed_value in relevant.items()
-        )
+        relevant = {other: wanted for other, wanted in unmet.items() if other in values}
+        wanted = " or ".join(itertools.starmap(_requirement, relevant.items()))
         have = ", ".join(as_text(values[other]) for other in relevant)
-        verb = "it is" if len(relevant) == 1 else "they are"
-        idle.append(f"{name} = {as_text(value)} needs {wanted} ({verb} {have})")
+        what = f"{name} = {as_text(value)} needs {wanted}"
+        why = f"{'it is' if len(relevant) == 1 else 'they are'} {have}"
+        if default is None or default is False:
+            other, choices = next(iter(relevant.items()))
+            first = f"{other}={as_text(next(iter(choices)))}" if choices else other
+            raise SettingsError(what, why, f"set {first}, or leave {name} out")
+        idle.append(f"{what} ({why})")
     if idle:
         notice(f"without effect: {'; '.join(idle)}")
 
 
-def _is_met(value: Any, wanted: Collection[Any]) -> bool:
-    return value in wanted if wanted else bool(value)  # ANY is empty
+def without_unmet(
+    recipe: Mapping[str, Any], above: Sequence[SettingsLayer], classes: Iterable[type]
+) -> dict[str, Any]:
+    """Return the values of a recipe but those that need a choice which the layers above make
+    otherwise."""
+    classes = tuple(classes)
+    kinds = {name: kind for cls in classes for name, kind in _kinds(cls).items()}
+    defaults = _defaults(classes)
+    values, kept = {**defaults, **recipe}, dict(recipe)
+    changed = set()
+    for layer in above:
+        for name in layer.values.keys() & kinds.keys():
+            values[name] = convert(name, layer.values[name], kinds[name], layer.is_text)
+            changed.add(name)
+
+    # Settings come after the ones that they need, and others may need them.
+    for name, groups in itertools.chain.from_iterable(needs_of(cls).items() for cls in classes):
+        others = set().union(*groups)
+        is_known = bool(others & changed) and others <= values.keys()
+        if name in kept and is_known and not all(_is_met(needed, values) for needed in groups):
+            del kept[name]
+            values[name] = defaults[name]
+            changed.add(name)
+    return kept
+
+
+def _is_met(needed: Needs, values: Mapping[str, Any]) -> bool:
+    """Return whether one of the settings has a value that is needed; of ANY, which is empty, any
+    that switches it on."""
+    return any(
+        values.get(other) in wanted if wanted else bool(values.get(other))
+        for other, wanted in needed.items()
+    )
 
 
 def _requirement(name: str, wanted: Collection[Any]) -> str:
@@ -618,6 +656,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
 
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST_BUDGET = 1e15
 
 
 @dataclass(frozen=True)
@@ -631,23 +670,22 @@ class Budget:
     @classmethod
     def parse(cls, text: str, name: str = "budget") -> "Budget":
         """Parse `90s`, `3m`, `1.5h`, `20epochs` or `5000steps`."""
-        match = re.fullmatch(
-            r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(s|m|h|d|epochs?|steps?)\s*", text, re.ASCII
-        )
-        if not match or float(match[1]) <= 0:
+        match = re.fullmatch(rf"\s*({NUMBER})\s*(s|m|h|d|epochs?|steps?)\s*", text)
+        amount = float(match[1]) if match else 0.0
+        if not match or not 0 < amount < LONGEST_BUDGET:
             raise SettingsError(
                 f"{name} {text!r} is not understood",
                 hint="write, for instance, 90s, 3m, 1.5h, 20epochs or 5000steps",
             )
         # A number of steps must be whole; of time and epochs, parts will do.
-        number, unit = float(match[1]), match[2]
+        unit = match[2]
         if unit in _UNITS:
-            return cls(seconds=number * _UNITS[unit])
+            return cls(seconds=amount * _UNITS[unit])
         if unit.startswith("epoch"):
-            return cls(epochs=number)
-        if not number.is_integer():
+            return cls(epochs=amount)
+        if not amount.is_integer():
             raise SettingsError(f"{name} {text!r} is not a whole number of steps")
-        return cls(steps=int(number))
+        return cls(steps=int(amount))
 
 
 @functools.cache

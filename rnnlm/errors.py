@@ -95,7 +95,12 @@ class RnnlmError(Exception):
         super().__init__(self.what)
 
     def __str__(self) -> str:
-        return "; ".join(part for part in (self.what, self.why, self.hint) if part)
+        return joined_message("; ", filter(None, (self.what, self.why, self.hint)))
+
+    @property
+    def fault(self) -> str:
+        """What happened and why, for an error or a record that quotes this one."""
+        return joined_message(": ", filter(None, (self.what, self.why)))
 
 
 def _shortened(text: str) -> str:

@@ -70,12 +70,15 @@ class Encoded:
             unknown. `ids` has unk_id there, or, from a tokenizer that spells, an id from V on.
         unseen: Hashes of the different unknown words, (W,) int64, the same in one process. None if
             tokens are not words.
+        unknown_words: Returns the tokens at `oov` as the lines spell them. None if the tokenizer
+            would have to split the lines again.
     """
 
     ids: "np.ndarray"
     offsets: "np.ndarray"
     oov: "np.ndarray"
     unseen: "np.ndarray | None" = None
+    unknown_words: "Callable[[], list[str]] | None" = None
 
 
 @runtime_checkable

@@ -229,7 +229,8 @@ class Model(ModelMethods):
             reading: Settings that differ from the settings of the training data: for a tagger or
                 classifier of :class:`~rnnlm.tasks.labelling.formats.example.LabelledSettings`, for
                 an encoder-decoder of :class:`~rnnlm.text.pair_columns.ParallelSettings`.
-            progress: Callback for the progress of reading and scoring.
+            progress: Callback for the progress of reading and scoring. None: of language
+                models, now and then on standard error.
 
         Returns:
             The evaluation, of the class of the model's task.

@@ -24,6 +24,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from rnnlm.amounts import NUMBER
 from rnnlm.errors import (
     DeviceError,
     LostProcessError,
@@ -327,12 +328,12 @@ SMALLEST_BARE_SIZE = 1_000  # bytes; a smaller number without a unit is a mistak
 
 def parse_size(text: str, name: str = "memory") -> int:
     """Return the bytes that `500M`, `1.5G`, `800MiB` or `1000000` name; they must be above zero."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*", text.lower())
+    match = re.fullmatch(rf"\s*({NUMBER})\s*([kmgt]?i?)b?\s*", text.lower())
     size = 0
     if match and match[2] in _UNITS:
         with contextlib.suppress(OverflowError):
             size = int(float(match[1]) * _UNITS[match[2]])
-    if match and text.strip().isdigit() and 0 < size < SMALLEST_BARE_SIZE:
+    if match and not text.strip()[-1].isalpha() and 0 < size < SMALLEST_BARE_SIZE:
         raise SettingsError(
             f"{name} = {text!r} has no unit",
             f"that is {size} bytes",

@@ -135,7 +135,7 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     shaping = {"order": order, **shown}
     identity |= {name: in_one_spelling(value) for name, value in shaping.items()}
     table = output if not target else None
-    progress = terminal.Bar(_phases(order or DEFAULT_ORDER, bool(target)))
+    progress = terminal.Bar(_phases(order or DEFAULT_ORDER, bool(target)), about=output or "")
     memory_use = None
     with contextlib.ExitStack() as stack:
         if target:

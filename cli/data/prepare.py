@@ -84,7 +84,10 @@ def command(as_json: bool, **given: Any) -> None:
     flags |= without_none(given)
 
     explained = explaining(lambda: _say_how_to_resume(request_fields["output"]))
-    with explained, terminal.Bar(["counting words", "encoding"]) as progress:
+    with (
+        explained,
+        terminal.Bar(["counting words", "encoding"], about=request_fields["output"]) as progress,
+    ):
         for event in run(PreparationRequest(**request_fields, flags=flags)):
             line = _announcement(event)
             if line:

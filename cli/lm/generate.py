@@ -56,11 +56,9 @@ def command(
     from rnnlm.lm.base.loading import load
 
     # All that can be wrong is found before a model is loaded.
-    asked = [options.checked_utf8(text, "a beginning") for text in beginnings] or [""]
-    prompts = options.lines_of("-") if options.is_standard_input(beginnings) else asked
+    prompts = options.typed_or_arriving(beginnings or ("",), "used as a beginning", "a beginning")
     settings, texts_of = _search(given)
     name = options.chosen_model(model_name)
-    options.notice_file(beginnings, "used as a beginning", "to use its lines: - < {file}")
     model = load(name, device)
     texts = (texts_of(model, replace(settings, prompt=prompt)) for prompt in prompts)
     _show(itertools.chain.from_iterable(texts), as_json, given["running"])

@@ -65,7 +65,7 @@ def command(
         ),
         tokenizer_from=tokenizer_from,
         allow_positive=allow_positive,
-        report=terminal.Progress(),
+        report=terminal.Progress(about=output),
     )
     ngrams = ", ".join(f"{len(values):,}" for values in model.values)
     terminal.say(

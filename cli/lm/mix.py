@@ -19,8 +19,8 @@ from ..options import (
     overwrite_option,
     refuse_if,
 )
-from ..setting_options import list_of, options_of
-from ..text_options import column_option, text_flags
+from ..setting_options import Number, list_of, options_of
+from ..text_options import column_options, text_flags
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.perplexity import TextEvaluation
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     ),
     click.option(
         "--weights",
-        callback=list_of(float, "numbers such as 0.7,0.3"),
+        callback=list_of(Number.read, "numbers such as 0.7,0.3"),
         metavar="0.7,0.3",
         help="Use these weights of the models instead of tuning them.",
     ),
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
                       "folders."),
     overwrite_option("Replace the model in DIR, or FILE."),
 )  # fmt: skip
-@section("Text", context_option, column_option)
+@section("Text", context_option, column_options)
 @section("Output", json_option)
 def command(
     models: tuple[str, ...],
@@ -120,12 +120,18 @@ def command(
 
         del given["bundle"], given["device"]
         mixed = mix_static(
-            models, corpus, output, memory=memory, temp=temp, report=terminal.Progress(), **given
+            models,
+            corpus,
+            output,
+            memory=memory,
+            temp=temp,
+            report=terminal.Progress(about=output),
+            **given,
         )
     else:
         from rnnlm.training.derived.mixing import mix
 
-        mixed = mix(models, corpus, output, report=terminal.Progress(), **given)
+        mixed = mix(models, corpus, output, report=terminal.Progress(about=output), **given)
     if as_json:
         # Without a text nothing was measured.
         parts = [

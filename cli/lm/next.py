@@ -1,5 +1,7 @@
 """`rnnlm next`: the likeliest next words after a text."""
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -44,34 +46,40 @@ def command(beginnings: tuple[str, ...], model_names: tuple[str, ...], device: s
     from rnnlm.scoring.generation.autocomplete import next_words
 
     # All that can be wrong is found before a model is loaded.
-    given = [options.checked_utf8(text, "a beginning") for text in beginnings] or [""]
-    texts = options.lines_of("-") if options.is_standard_input(beginnings) else given
+    texts = options.typed_or_arriving(beginnings or ("",), "used as a beginning", "a beginning")
     model_names = options.chosen_models(model_names, "text")
-    options.notice_file(beginnings, "used as a beginning", "to use its lines: - < {file}")
     models = options.load_models(model_names, device)
 
-    # Where white space follows, the last word is complete.
-    end = "" if complete else " "
-    rows: list[dict[str, Any]] = []
-    for name, model in models.items():
+    def answers() -> Iterator[dict[str, Any]]:
+        """Yield rows of the words after each text, or print them as JSON if that is wanted."""
+        # Where white space follows, the last word is complete.
+        end = "" if complete else " "
         for text in texts:
-            words = next_words(model, text + end, num)
-            if complete and not words:
-                terminal.say(f"{name} knows no word that begins like the last one of {text!r}")
-            if as_json:
-                terminal.print_json({"model": name, "text": text, "next": list(words)})
-            about = {"model": name, "text": text}
-            for word in words:
-                rows.append({**about, "word": word.word, "probability": f"{word.probability:.4g}"})
+            for name, model in models.items():
+                words = next_words(model, text + end, num)
+                if complete and not words:
+                    terminal.say(f"{name} knows no word that begins like the last one of {text!r}")
+                about = {"model": name, "text": text}
+                if as_json:
+                    terminal.print_json({**about, "next": list(words)})
+                    continue
+                for word in words:
+                    yield {**about, "word": word.word, "probability": f"{word.probability:.4g}"}
 
-    # Columns that are the same in all rows are left out.
-    if not as_json:
-        columns = ["word", "probability"]
-        if len(texts) > 1:
-            columns.insert(0, "text")
-        if len(models) > 1:
-            columns.insert(0, "model")
-        terminal.print_table(terminal.Table.of_records(rows, columns[:-1], columns))
+    # Columns that are the same in all rows are left out; texts that arrive may be any number.
+    is_arriving = options.is_standard_input(beginnings)
+    columns = ["word", "probability"]
+    if len(beginnings) > 1 or is_arriving:
+        columns.insert(0, "text")
+    if len(models) > 1:
+        columns.insert(0, "model")
+    if is_arriving and not as_json:
+        cells = ([row[column] for column in columns] for row in answers())
+        options.put(map(terminal.tsv_line, itertools.chain([columns], cells)), None)
+    else:
+        table = terminal.Table.of_records(list(answers()), columns[:-1], columns)
+        if not as_json:
+            terminal.print_table(table)
     for name, model in models.items():
         if not model.normalised:
             terminal.say(f"{name} is not normalised: these numbers are not probabilities")

@@ -1,10 +1,13 @@
 """`rnnlm prune`: make an n-gram model smaller."""
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from rnnlm.amounts import NUMBER
 
 from .. import terminal
 from ..help_sections import Command, section
@@ -16,7 +19,8 @@ from ..options import (
     output_option,
     overwrite_option,
 )
-from ..text_options import column_option, text_flags
+from ..setting_options import Number, WholeNumber
+from ..text_options import column_options, text_flags
 
 if TYPE_CHECKING:
     from rnnlm.training.derived.pruning import ModelSize
@@ -26,10 +30,11 @@ _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
 
 def _amount(text: str) -> int:
     """Read a whole number, maybe in thousands or millions: 500000, 500k, 1.5M."""
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)([kmg]?)", text.lower())
-    if not match:
+    match = re.fullmatch(rf"\s*({NUMBER})\s*([kmg]?)\s*", text.lower())
+    amount = float(match[1]) * _THOUSANDS[match[2]] if match else math.inf
+    if not abs(amount) < math.inf:
         raise click.BadParameter(f"{text!r} is not a number such as 500000, 500k or 1.5M.")
-    return round(float(match[1]) * _THOUSANDS[match[2]])
+    return round(amount)
 
 
 @click.command(cls=Command)
@@ -41,13 +46,14 @@ def _amount(text: str) -> int:
 )
 @section(
     "Limits",
-    click.option("--threshold", type=float, metavar="1e-8",
+    click.option("--threshold", type=Number(), metavar="1e-8",
                  help="Remove n-grams whose removal raises perplexity by less than this share."),
     click.option("--ngrams", type=_amount, metavar="1M",
                  help="Prune in the same way until at most this many n-grams of all orders "
                       "remain."),
-    click.option("--max-order", type=int, metavar="N", help="Remove n-grams longer than N."),
-    click.option("--max-vocab", type=int, metavar="N",
+    click.option("--max-order", type=WholeNumber(), metavar="N",
+                 help="Remove n-grams longer than N."),
+    click.option("--max-vocab", type=WholeNumber(), metavar="N",
                  help="Keep only the N most frequent words, including </s> and <unk>."),
     click.option("--vocab", metavar="FILE", help="Keep only the words of FILE, one per line."),
 )  # fmt: skip
@@ -59,7 +65,7 @@ def _amount(text: str) -> int:
         metavar="TEXT",
         help="Measure the perplexity on TEXT before and after; may be repeated.",
     ),
-    column_option,
+    column_options,
 )
 @section("Output", json_option)
 def command(
@@ -85,12 +91,12 @@ def command(
     from rnnlm.training.derived.pruning import PruningLimits, prune
 
     test_text = corpus_of(on, flags) if on else None
-    with terminal.Progress():
+    with terminal.Progress(about=output):
         reduction = prune(
             name, output, PruningLimits(**given), test_text=test_text, overwrite=overwrite
         )
     if as_json:
-        sizes = {"before": _as_json(reduction.before), "after": _as_json(reduction.after)}
+        sizes = {"before": reduction.before.to_dict(), "after": reduction.after.to_dict()}
         terminal.print_json({"output": reduction.folder, "threshold": reduction.threshold, **sizes})
         return
 
@@ -124,7 +130,3 @@ def _cells(size: "ModelSize") -> dict[str, str]:
             cells[name] = "-" if metric is None else metric.shown(4)
         cells["oov_words"] = terminal.amount(size.evaluation.oov_words)
     return cells
-
-
-def _as_json(size: "ModelSize") -> dict[str, Any]:
-    return {**vars(size), "evaluation": size.evaluation.to_dict() if size.evaluation else None}

@@ -12,8 +12,8 @@ from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..options import refuse_given, refuse_if
-from ..setting_options import options_of
-from ..text_options import column_option, encoding_option, special_symbols_option
+from ..setting_options import IntRange, options_of
+from ..text_options import column_options, encoding_option, special_symbols_option, unwrap_option
 from .minimal_pairs import pairs_options, show_pairs, take_request
 
 _SUFFIXES = {
@@ -29,7 +29,7 @@ input_options = section(
     click.option("--input", "inputs", multiple=True, metavar="FILE",
                  help="Text file (one sentence per line) or table (see --column), compressed or "
                       "not; - is standard input. May be repeated."),
-    column_option,
+    column_options,
     encoding_option,
     options_of(SentenceSettings, "region_mark", declared=["--regions"]),
     options_of(SentenceSettings, "given", metavar="TEXT"),
@@ -39,6 +39,7 @@ rare_input_options = section(
     options_of(SentenceSettings, "strip", "id_column"),
     options_of(SentenceSettings, "keep", default_is="all; for a printed table none"),
     options_of(SentenceSettings, "region_columns", "given_column"),
+    unwrap_option,
     special_symbols_option,
     rare=True,
 )
@@ -78,9 +79,16 @@ output_options = section(
     options.overwrite_option("Replace existing files."),
     options.json_option,
 )  # fmt: skip
+rare_output_options = section("Output",
+    click.option("--workers", type=IntRange(1), metavar="N",
+                 help="Number of processes that score parts of the input for -o FILE.  "
+                      "[default: 1]"),
+    rare=True,
+)  # fmt: skip
 # Options that say which sentences of the input are read, and how
 _ABOUT_INPUT = (
     "column", "targets", "target_column", "id_column", "given_column", "keep", "region_columns",
+    "sentence_columns", "unwrap",
 )  # fmt: skip
 
 
@@ -94,10 +102,11 @@ _ABOUT_INPUT = (
 @result_options
 @pairs_options
 @output_options
+@rare_output_options
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
             targets: tuple[str, ...], device: str, as_json: bool, output: Path | None,
             plot: Path | None, overwrite: bool, probabilities: bool, sort: bool,
-            **given: Any) -> None:  # fmt: skip
+            workers: int | None, **given: Any) -> None:  # fmt: skip
     """Score sentences (or translations, given their sources).
 
     \b
@@ -138,6 +147,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         overwrite and not (output or plot or pairs),
         "--overwrite needs --output FILE or --plot FILE.",
     )
+    refuse_if(workers and (pairs or not output), "--workers needs --output FILE, without --pairs.")
     wants_sources = bool(given["given_source"] or given["target_column"] or targets)
     model_names = options.chosen_models(model_names, "sources" if wants_sources else "text")
     scoring, reading = _settings(given, form)
@@ -159,6 +169,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     else:
         _notice_terminal_input(inputs, reading)
         read = read_sentences(inputs or ("-",), reading, targets)
+    from rnnlm.lm.base.loading import NamedModel
     from rnnlm.scoring.rows import layout
     from rnnlm.scoring.sentences import first_columns
 
@@ -177,6 +188,10 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         identity = _identity(sentences, inputs, targets, reading)
         if probabilities:
             identity["probabilities"] = "true"
+        named = tuple(
+            NamedModel.of(short, name, model)
+            for name, (short, model) in zip(model_names, models.items(), strict=True)
+        )
         score_output.write(
             path=output,
             models=models,
@@ -186,6 +201,9 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
             form=form,
             identity=identity,
             overwrite=overwrite,
+            named=named,
+            device=device,
+            workers=workers or 1,
         )
     else:
         score_output.show(
@@ -245,7 +263,16 @@ def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, Senten
 
     # A table has rows of one kind.
     scoring = options.settings_of(ScoringSettings, given)
-    scoring = replace(scoring, unscorable="null", with_regions=reading.has_regions)
+    refuse_if(
+        scoring.tokens and reading.sentence_columns,
+        "with --sentence-columns, each word has a row: leave --tokens out.",
+    )
+    scoring = replace(
+        scoring,
+        unscorable="null",
+        words=scoring.words or bool(reading.sentence_columns),
+        with_regions=reading.has_regions,
+    )
     refuse_if(
         form in ("tsv", "csv", "parquet") and scoring.tokens and scoring.needs_words,
         "one table cannot hold both tokens and words or regions: choose one, or use -o FILE.jsonl.",

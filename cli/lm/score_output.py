@@ -1,7 +1,6 @@
 """Write the scores of `rnnlm score`: to standard output, or to a file that grows chunk by chunk."""
 
 import contextlib
-import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -13,13 +12,21 @@ from rnnlm.amounts import plural
 from rnnlm.errors import TextError, keyword
 from rnnlm.evaluation import plotting
 from rnnlm.events import never
-from rnnlm.scoring.output_formats import Scores, Tally, TextForm, scores_figure
+from rnnlm.lm.base.loading import NamedModel
+from rnnlm.scoring.output_formats import Scores, Tally, TextForm, Writer, scores_figure
 from rnnlm.scoring.rows import MEASURES, RowLayout
 from rnnlm.scoring.scorer import signature_before
 from rnnlm.scoring.sentence_scores import SentenceScore, likelihood_ratio
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
-from rnnlm.scoring.several_models import ModelsChunk, describe_run_of_models, score_chunks_of_models
+from rnnlm.scoring.several_models import (
+    ModelsChunk,
+    ScoringSetup,
+    WrittenChunk,
+    describe_run_of_models,
+    score_chunks_of_models,
+    written_chunks,
+)
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.reading import FEW_LINES, standard_input_waits
 from rnnlm.storage.files.result_file import GrowingFile, next_step_of_file, whole_files
@@ -61,7 +68,7 @@ def show(
         read += len(chunk)
         say(f"{plural(read, 'sentence')} scored")
         if as_text:
-            click.echo("".join(map(as_text.text, chunk)), nl=False)
+            click.echo(as_text.text(chunk), nl=False)
         else:
             scores += chunk
     say.close()
@@ -84,10 +91,18 @@ def write(
     form: str,
     identity: dict[str, str],
     overwrite: bool,
+    named: "tuple[NamedModel, ...]",
+    device: str,
+    workers: int,
 ) -> None:
     """Write the scores to a file, chunk by chunk; after those that an interrupted run of the same
-    work has written. A Parquet file appears when it is complete. identity: of the sentences."""
+    work has written. A Parquet file appears when it is complete.
+
+    identity: of the sentences. named: what `workers` load the models by, if there are several.
+    """
     about = _About(models, settings)
+    writer = Writer(layout, None if form == "parquet" else TextForm(form, settings, layout))
+    setup = ScoringSetup(named, device, settings, writer)
     identity = merged(identity, describe_run_of_models(models, settings))
 
     is_resumed = False
@@ -96,54 +111,28 @@ def write(
             files = held.enter_context(whole_files({path: identity}, overwrite))
             if files.are_finished:
                 return
-            say = held.enter_context(terminal.Progress())
-            chunks = score_chunks_of_models(models, sentences, settings, report=say)
-            written = _write_parquet(path, chunks, layout, about, say)
-            files.finish(plural(written, "sentence"))
+            say = held.enter_context(terminal.Progress(about=path))
+            chunks = written_chunks(models, sentences, setup, workers, report=say)
+            save_parquet(path, layout.types, about.watched(chunks, say, "scored"))
+            files.finish(plural(about.sentences, "sentence"))
         else:
             # The file grows chunk by chunk: two writers would mix theirs.
             held.enter_context(lock.file_held(path))
             step = next_step_of_file(path, identity, overwrite)
             if step is NextStep.FINISHED:
                 return
-            say = held.enter_context(terminal.Progress())
-            as_text = TextForm(form, settings, layout)
-            file = GrowingFile(path, identity, as_text.header, step)
+            say = held.enter_context(terminal.Progress(about=path))
+            assert writer.form is not None
+            file = GrowingFile(path, identity, writer.form.header, step)
+            about.sentences = file.done
             is_resumed = file.done > 0
             held.enter_context(explaining(lambda: _say_how_to_resume(path, overwrite)))
-            chunks = score_chunks_of_models(models, sentences, settings, skip=file.done, report=say)
-            for chunk in chunks:
-                about.observe(chunk)
-                if len(chunk):
-                    file.append(len(chunk), "".join(map(as_text.text, chunk)))
-                    say(f"{plural(file.rows, 'sentence')} written")
-            written = file.rows
-            file.finish(plural(written, "sentence"))
-    terminal.say(f"{plural(written, 'sentence')} written to {path}")
+            chunks = written_chunks(models, sentences, setup, workers, file.done, say)
+            for text in about.watched(chunks, say, "written"):
+                file.append(about.sentences - file.rows, text)
+            file.finish(plural(about.sentences, "sentence"))
+    terminal.say(f"{plural(about.sentences, 'sentence')} written to {path}")
     about.say(is_resumed)
-
-
-def _write_parquet(
-    path: Path,
-    chunks: "Iterable[ModelsChunk]",
-    layout: "RowLayout",
-    about: "_About",
-    say: Callable[[str], None],
-) -> int:
-    """Write the scores of all chunks to a Parquet file; return how many sentences they were."""
-    written = 0
-
-    def batches() -> Iterator[list[dict[str, Any]]]:
-        nonlocal written
-        for chunk in chunks:
-            yield list(itertools.chain.from_iterable(map(layout.rows, chunk)))
-            # Below the yield: a batch counts once the file has taken it.
-            about.observe(chunk)
-            written += len(chunk)
-            say(f"{plural(written, 'sentence')} scored")
-
-    save_parquet(path, layout.types, batches())
-    return written
 
 
 class _About:
@@ -155,10 +144,25 @@ class _About:
             name: signature_before(model, settings) for name, model in models.items()
         }
         self.tally = Tally()
+        self.sentences = 0  # with those that were scored before
 
     def observe(self, chunk: "ModelsChunk") -> None:
         self.signatures = chunk.signature
         self.tally.observe(chunk)
+
+    def watched(
+        self, chunks: "Iterable[WrittenChunk]", say: Callable[[str], None], done: str
+    ) -> Iterator[Any]:
+        """Yield the written scores; count them, and say how many are `done`."""
+        for chunk in chunks:
+            self.signatures = chunk.signature
+            if chunk.written is None:
+                continue
+            content, tally = chunk.written
+            self.tally.join(tally)
+            self.sentences += chunk.sentences
+            yield content
+            say(f"{plural(self.sentences, 'sentence')} {done}")
 
     def say(self, is_resumed: bool = False) -> None:
         """Print it. is_resumed: other sentences were scored before, and are not counted."""
@@ -167,9 +171,14 @@ class _About:
             by = f" by {name}" if len(self.signatures) > 1 else ""
             lines_have = terminal.plural(lines, f"line{now} has", f"lines{now} have")
             terminal.say(f"note: {lines_have} no score{by}; the reason is given for each")
+        if 0 < self.tally.not_utf8 <= FEW_LINES:
+            terminal.say(
+                f"note: {self.tally.not_utf8_in_words}: convert the input to UTF-8, or read U+FFFD "
+                "in place of their bytes with --encoding-errors replace"
+            )
         terminal.say_signatures(self.signatures)
         # Blank lines always have a score: they do not show that the file is a text.
-        has_none = self.tally.first_reason is not None and not self.tally.with_words
+        has_none = self.tally.first_reason is not None and not self.tally.has_words
         if has_none and not is_resumed:
             raise TextError(
                 "no line could be scored",
@@ -178,7 +187,7 @@ class _About:
             )
         if self.tally.not_utf8 > FEW_LINES:
             raise TextError(
-                f"{plural(self.tally.not_utf8, 'line is', 'lines are')} not UTF-8",
+                self.tally.not_utf8_in_words,
                 "they have no score",
                 "convert the input to UTF-8, or use " + keyword("encoding_errors", "replace"),
             )
@@ -211,7 +220,8 @@ def show_table(
     for model in models:
         for by_model in _ranked(scores, model) if ranked else scores:
             score = by_model[model]
-            cells = {name: cell_text(score.columns.get(name)) for name in layout.carried}
+            columns = score.shared_columns
+            cells = {name: cell_text(columns.get(name)) for name in layout.carried}
             rows.append({"model": model} | cells | _cells(score))
 
     # Columns of the input come first, unless the table has one of that name; reasons for missing

@@ -7,7 +7,8 @@ import click
 
 from .. import options, terminal
 from ..help_sections import Command, section
-from ..text_options import column_option, text_flags
+from ..setting_options import WholeNumber
+from ..text_options import column_options, text_flags
 
 
 @click.command(cls=Command)
@@ -25,10 +26,10 @@ from ..text_options import column_option, text_flags
     click.option("--statistics", multiple=True, metavar="TEXT",
                  help="Training text, to compute mean squared gradients and tune NAME+dynamic "
                       "with the rule rms."),
-    click.option("--tokens", type=int, metavar="N",
+    click.option("--tokens", type=WholeNumber(), metavar="N",
                  help="Number of tokens of --on to read.  [default: dynamic 10000, cache 100000, "
                       "unigram 1000000]"),
-    column_option,
+    column_options,
 )  # fmt: skip
 @section(
     "Output",

@@ -62,7 +62,8 @@ def compare(
         text_settings: For language models, how to read lines. None: the defaults.
         train: For language models, a training text to look up n-grams in, and to count words in if
             the models have no counts.
-        progress: Callback for the progress of reading and scoring.
+        progress: Callback for the progress of reading and scoring. None: of language
+            models, now and then on standard error.
         target: For encoder-decoders, files of targets, as for :meth:`rnnlm.Model.evaluate`.
         decoding: For encoder-decoders, how to decode sources. None: greedily.
         reading: Settings that differ from the settings of the training data, as for

@@ -9,7 +9,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -73,6 +73,7 @@ class Signature:
     model: str
     hash: str = CHECKED  # unchecked: of arrays that are too large to hash them each time
     window: str = ""  # the most tokens that the model reads at once, where it has such a limit
+    unwrap: str = "no"  # yes: the lines are the sentences of hard-wrapped text
 
     def __str__(self) -> str:
         values = [(part, getattr(self, part.name)) for part in fields(self)]
@@ -553,7 +554,7 @@ def _in_parts(
         progress(f"{plural(tokens, 'token')} scored")
     if not parts:
         raise no_text(text.sources)
-    whole = joined(parts, lines_hash.hexdigest(), text.settings.blank_lines)
+    whole = joined(parts, lines_hash.hexdigest(), text.settings)
     return whole, np.concatenate(scores)
 
 
@@ -589,7 +590,8 @@ def as_text(
 
 def sign(model: LanguageModel, encoded: EncodedText, context: Context) -> Signature:
     """Return the signature of numbers measured with `model` on that text."""
-    return signature_of(model, encoded.lines_hash, context, encoded.blank_lines)
+    signature = signature_of(model, encoded.lines_hash, context, encoded.blank_lines)
+    return replace(signature, unwrap="yes" if encoded.unwrap else "no")
 
 
 def signature_of(
@@ -673,7 +675,7 @@ def text_evaluation(
         closed_vocabulary=closed,
         normalised=model.normalised,
         context=context,
-        signature=str(signature_of(model, encoded.lines_hash, context, encoded.blank_lines)),
+        signature=str(sign(model, encoded, context)),
         seconds=time.perf_counter() - began,
         lines=LineSums.of(encoded, logprob_N),
     )

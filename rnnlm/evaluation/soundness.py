@@ -100,7 +100,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     try:
         parts = part_folders(folder, manifest)
     except ModelError as error:
-        yield Check("parts", "failed", f"{error.what}: {error.why}")
+        yield Check("parts", "failed", error.fault)
         return
     for number, part in enumerate(parts, start=1):
         for check in _audit(part, sample, seed, device):
@@ -150,7 +150,7 @@ def _adaptation(folder: Path) -> Iterator[Check]:
     try:
         names = adaptation_files.check(folder)
     except ModelError as error:
-        yield Check("adaptation", "failed", f"{error.what}: {error.why}")
+        yield Check("adaptation", "failed", error.fault)
         return
     if names:
         yield Check("adaptation", "ok", f"{', '.join(names)}: in order")

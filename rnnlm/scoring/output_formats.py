@@ -5,11 +5,12 @@ A table has a line for each sentence, or with surprisals a line for each of its 
 regions. A number that is missing is an empty cell, and the last column says why.
 """
 
-import csv
-import io
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
+from typing import Any
 
 from rnnlm.amounts import plural
 from rnnlm.errors import notice, visible
@@ -20,7 +21,9 @@ from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.several_models import ModelsChunk
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.tables import cell_text
+from rnnlm.storage.files.first_bytes import legacy_encoding
+from rnnlm.storage.files.reading import SAMPLE_BYTES
+from rnnlm.storage.files.tables import cell_text, in_json
 
 Scores = Mapping[str, SentenceScore]  # of one sentence, by model
 
@@ -36,34 +39,76 @@ class TextForm:
     @property
     def header(self) -> str:
         """The part before all scores."""
-        return "" if self.name == "jsonl" else self._lines([self.layout.columns])
+        return "" if self.name == "jsonl" else self._lines([[name] for name in self.layout.columns])
 
-    def text(self, scores: Scores) -> str:
-        """Return the scores of a sentence."""
+    def text(self, chunk: ModelsChunk) -> str:
+        """Return the scores of some sentences."""
         if self.name == "jsonl":
-            lines = []
-            for model, score in scores.items():
+            return self._json_lines(chunk)
+        return self._lines(self.layout.table(chunk.scores).values())
+
+    def _json_lines(self, chunk: ModelsChunk) -> str:
+        # Rows that could not be read lack the columns that sentences carry.
+        has_columns = all(
+            len(sentence.columns) == len(self.layout.carried) for sentence in chunk.sentences
+        )
+        if self.layout.by == "sentence" and has_columns:
+            table = self.layout.sentences(chunk.scores)
+            for name in self.layout.carried:
+                table[name] = list(map(in_json, table[name]))
+            keys = [tables.json_text(in_json(name)).replace("%", "%%") for name in table]
+            line = "{" + ", ".join(f"{key}: %s" for key in keys) + "}\n"
+            columns = map(_json_cells, table.values())
+            return "".join([line % row for row in zip(*columns, strict=True)])
+
+        lines = []
+        for by_model in chunk:
+            for model, score in by_model.items():
                 of_model = {"model": model} if self.layout.with_model else {}
-                of_score = record(score, self.settings, self.layout.with_probability)
-                lines.append(tables.json_text(of_model | of_score) + "\n")
-            return "".join(lines)
-        return self._lines(row.values() for row in self.layout.rows(scores))
+                records = [record(score, self.settings, self.layout.with_probability)]
+                if score.by_word:
+                    records = list(map(in_json, self.layout.rows({model: score})))
+                lines += [tables.json_text(of_model | of_score) + "\n" for of_score in records]
+        return "".join(lines)
 
-    def _lines(self, rows: Iterable[Iterable[object]]) -> str:
-        if self.name == "csv":
-            text = io.StringIO()
-            csv.writer(text, lineterminator="\n").writerows(map(_cell, row) for row in rows)
-            return text.getvalue()
-        return "".join("\t".join(map(tables.quoted, map(_cell, row))) + "\n" for row in rows)
+    def _lines(self, table: Iterable[Sequence[object]]) -> str:
+        """Return the rows of a table, which is given by its columns."""
+        delimiter = "," if self.name == "csv" else "\t"
+        columns = [_cells(values, delimiter) for values in table]
+        return "".join([delimiter.join(row) + "\n" for row in zip(*columns, strict=True)])
 
 
-def _cell(value: object) -> str:
-    """Return a value as a cell, with control characters escaped, except tabs and line ends: it may
-    end up on a terminal."""
-    if type(value) is float or type(value) is int:
-        return repr(value)
-    text = value if type(value) is str else cell_text(value)
-    return text if text.isascii() and text.isprintable() else visible(text, kept="\t\n")
+def _json_cells(values: Sequence[object]) -> list[str]:
+    """Return the values of a column in JSON."""
+    if _are_numbers(values):
+        return ["null" if value is None else repr(value) for value in values]
+    # An encoder takes longer for a list than for the texts in it.
+    return [
+        f"[{', '.join(map(tables.json_text, value))}]"
+        if type(value) is tuple
+        else tables.json_text(value)
+        for value in values
+    ]
+
+
+def _are_numbers(values: Sequence[object]) -> bool:
+    """Return whether a column holds numbers, or nothing: what its cells share need not be asked of
+    each."""
+    return {*map(type, values)} <= {int, float, NoneType}
+
+
+def _cells(values: Sequence[object], delimiter: str) -> list[str]:
+    """Return the values of a column as cells, with control characters escaped, except tabs and line
+    ends: they may end up on a terminal."""
+    if _are_numbers(values):
+        return ["" if value is None else repr(value) for value in values]
+    texts = [value if type(value) is str else cell_text(value) for value in values]
+    together = "".join(texts)
+    if not together.isascii() or not together.isprintable():
+        texts = [visible(text, kept="\t\n") for text in texts]
+    elif delimiter not in together and '"' not in together:
+        return texts
+    return [tables.quoted(text, delimiter) for text in texts]
 
 
 # ---- The scores as a picture.
@@ -103,18 +148,55 @@ class Tally:
     """Counts of sentences over scores."""
 
     without_score: Counter[str] = field(default_factory=Counter)  # by model
-    with_words: int = 0  # they can be read
+    has_words: bool = False  # any that can be read
     not_utf8: int = 0
     first_reason: str | None = None  # why the first unreadable sentence cannot be read
+    # Of the sentences that are not UTF-8, by which their encoding is recognised
+    sample: bytes = b""
+
+    @property
+    def not_utf8_in_words(self) -> str:
+        """The lines that are not UTF-8 and their encoding, in words."""
+        fits = legacy_encoding(self.sample)
+        lines = plural(self.not_utf8, "line is", "lines are")
+        return f"{lines} not UTF-8" + (f", but probably {fits}" if fits else "")
+
+    def join(self, other: "Tally") -> None:
+        """Add the counts of other sentences, which come later."""
+        self.without_score += other.without_score
+        self.has_words = self.has_words or other.has_words
+        self.not_utf8 += other.not_utf8
+        self.sample += other.sample
+        self.first_reason = self.first_reason or other.first_reason
 
     def observe(self, chunk: ModelsChunk) -> None:
         """Count the sentences of a chunk."""
-        for sentence, scores in zip(chunk.sentences, chunk, strict=False):  # or it was skipped
-            self.with_words += any(score.is_read and score.words for score in scores.values())
-            has_reason = any(score.reason for score in scores.values())
-            self.not_utf8 += has_reason and not is_utf8(sentence)
-            for name, score in scores.items():
-                if score.logprob_nats is None:
-                    self.without_score[name] += 1
-                if self.first_reason is None and not score.is_read:
-                    self.first_reason = score.reason
+        for name, scores in chunk.scores.items():
+            self.has_words = self.has_words or any(scores.totals["words"])
+            without = len(scores) - scores.totals["reason"].count(None)
+            if without:
+                self.without_score[name] += without
+            if self.first_reason is None:
+                self.first_reason = next(filter(None, scores.reasons), None)
+        # Only few sentences have reasons.
+        reasons = zip(*(scores.totals["reason"] for scores in chunk.scores.values()), strict=True)
+        for sentence, of_models in zip(chunk.sentences, reasons, strict=False):  # or it was skipped
+            if any(of_models) and not is_utf8(sentence):
+                self.not_utf8 += 1
+                texts = f"{sentence.given} {sentence.source or ''} {sentence.text}\n"
+                with contextlib.suppress(UnicodeEncodeError):  # half a character, from JSON
+                    self.sample += texts.encode("utf-8", "surrogateescape")[:SAMPLE_BYTES]
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Makes scores into what a file takes: text, or for Parquet, where `form` is None, columns."""
+
+    layout: RowLayout
+    form: TextForm | None
+
+    def __call__(self, chunk: ModelsChunk) -> tuple[Any, Tally]:
+        """Return the written scores of a chunk, and their counts."""
+        tally = Tally()
+        tally.observe(chunk)
+        return self.form.text(chunk) if self.form else self.layout.table(chunk.scores), tally

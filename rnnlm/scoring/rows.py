@@ -7,14 +7,16 @@ with its reason.
 """
 
 import functools
+import itertools
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from rnnlm import tabular
-from rnnlm.errors import UsageError
-from rnnlm.scoring.sentence_scores import SentenceScore, TokenScore
+from rnnlm.errors import UsageError, keyword
+from rnnlm.scoring.sentence_scores import ChunkScores, SentenceScore, TokenScore, by_sentence
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.word_scores import RegionScore, WordScore
 from rnnlm.storage.files.tables import in_json
@@ -70,6 +72,46 @@ class RowLayout:
             types["oov"] = "string"
         return types | dict.fromkeys(("id", *self.carried))
 
+    def table(self, scores: Mapping[str, ChunkScores]) -> dict[str, list[Any]]:
+        """Return the rows of some sentences, by the models that have scored them, as columns."""
+        if self.by == "sentence":
+            cells = self.sentences(scores)
+            cells["oov"] = [" ".join(words) for words in cells["oov"]]
+            return {name: cells[name] for name in self.columns}
+        rows = list(itertools.chain.from_iterable(map(self.rows, by_sentence(scores))))
+        return {name: [row[name] for row in rows] for name in self.columns}
+
+    def sentences(self, scores: Mapping[str, ChunkScores]) -> dict[str, list[Any]]:
+        """Return the columns of sentences as a whole in the order of :func:`record`, which would
+        take longer; those of several models take turns."""
+        tables = [self._sentences(model, of_model) for model, of_model in scores.items()]
+        if len(tables) == 1:
+            return tables[0]
+        columns = {name: [table[name] for table in tables] for name in tables[0]}
+        return {
+            name: list(itertools.chain.from_iterable(zip(*of_models, strict=True)))
+            for name, of_models in columns.items()
+        }
+
+    def _sentences(self, model: str, scores: ChunkScores) -> dict[str, list[Any]]:
+        columns: dict[str, list[Any]] = {"model": [model] * len(scores)} if self.with_model else {}
+        columns["id"] = [sentence.id for sentence in scores.sentences]
+        for name in self.carried:
+            columns[name] = [sentence.columns.get(name) for sentence in scores.sentences]
+        columns["text"] = [sentence.text for sentence in scores.sentences]
+        totals = scores.totals
+        columns["logprob_nats"] = totals["logprob_nats"]
+        if self.with_probability:
+            # Zero where a token has that probability, none where the sentence could not be read.
+            columns["probability"] = [
+                math.exp(logprob) if logprob is not None else 0.0 if tokens else None
+                for logprob, tokens in zip(totals["logprob_nats"], totals["tokens"], strict=True)
+            ]
+        columns |= {name: totals[name] for name in ("tokens", "words", "ppl_word")}
+        columns["oov"] = [words or () for words in totals["oov"]]
+        columns["reason"] = totals["reason"]
+        return columns
+
     def rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
         """Yield the rows of a sentence by each of the models that have scored it."""
         for model, score in scores.items():
@@ -79,9 +121,33 @@ class RowLayout:
     def _rows(self, score: SentenceScore) -> Iterator[Row]:
         """Yield the rows of one score; one with empty cells where it has no token, word or
         region."""
-        carried = {name: score.columns.get(name) for name in self.carried}
+        if score.by_word and self.by == "word":
+            yield from self._rows_of_words(score)
+            return
+        columns = score.shared_columns
+        carried = {name: columns.get(name) for name in self.carried}
         for cells in list(self._own(score)) or [dict.fromkeys(self.own)]:
             yield {"id": score.id, **carried, **cells, "reason": score.reason}
+
+    def _rows_of_words(self, score: SentenceScore) -> Iterator[Row]:
+        """Yield a row for each row of a table with a row a word; the end of the sentence has
+        none."""
+        cells_at = {cells["start"]: cells for cells in self._words(score)}
+        words = score.text.split(" ")
+        rows = len(next(iter(score.columns.values()), words))
+        if len(cells_at) > len(words) + 1 or len(words) != rows:
+            raise UsageError(
+                f"the words of sentence {score.id} are not the rows of its table",
+                f"{len(words)} words, {rows} rows",
+                "leave " + keyword("split") + " and " + keyword("special_symbols") + " out",
+            )
+        start = 0
+        for place, word in enumerate(words):
+            carried = {name: score.columns[name][place] for name in self.carried}
+            cells = cells_at.get(start, dict.fromkeys(self.own)) | {"word": word}
+            why = None if start in cells_at else "the model reads it as one word with another row"
+            yield {"id": score.id, **carried, **cells, "reason": score.reason or why}
+            start += len(word) + 1
 
     def _own(self, score: SentenceScore) -> Iterator[Row]:
         if self.by == "sentence":
@@ -230,14 +296,15 @@ def record(score: SentenceScore, settings: ScoringSettings, probabilities: bool 
     """Return a score as one object in JSON types, with the requested lists; the columns that the
     sentence carries are among its keys."""
     # Fields that make no sense for a sentence that could not be read are null.
+    is_read = score.is_read
     made: Row = {
         "id": score.id,
-        **in_json(score.columns),
+        **(in_json(score.columns) if score.columns else {}),
         "text": score.text,
         "logprob_nats": score.logprob_nats,
         **_probability(score, probabilities),
-        "tokens": score.tokens if score.is_read else None,
-        "words": score.words if score.is_read else None,
+        "tokens": score.tokens if is_read else None,
+        "words": score.words if is_read else None,
         "ppl_word": score.ppl_word,
         "oov": list(score.oov),
         "reason": score.reason,

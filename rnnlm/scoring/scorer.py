@@ -10,7 +10,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from rnnlm.lm.base.span_scoring import Initial, initial_states, reads_sources
 from rnnlm.lm.base.words import ShownWords, WordFinder, shown_words
 from rnnlm.scoring.next_word import WordSearch
 from rnnlm.scoring.rows import SentenceScores
-from rnnlm.scoring.sentence_scores import ReadSentences, SentenceScore
+from rnnlm.scoring.sentence_scores import ChunkScores, ReadSentences, SentenceScore
 from rnnlm.scoring.sentences import Sentence, line_of, of_texts
 from rnnlm.scoring.settings import ScoringSettings, SentenceScoring
 from rnnlm.scoring.word_scores import DistributionColumns, WordFrequencies, joined
@@ -49,38 +49,32 @@ from rnnlm.text.marks import (
 from rnnlm.text.sources import in_lists
 
 LINES_PER_CHUNK = 4096
+LOOKED_UP = 4  # times as many of n-grams
 SEARCHED_LINES_PER_CHUNK = 64
 CHARACTERS_PER_CHUNK = 1 << 21
 LONG_LINE = 1 << 14  # tokens, from which on progress within a chunk is reported
 
 
-ScoreT = TypeVar("ScoreT")  # a score, or one by model
-SignatureT = TypeVar("SignatureT")  # a signature, or one by model
-
-
 @dataclass(frozen=True)
-class Chunk(Generic[ScoreT, SignatureT]):
-    """Sentences that were read together, as a sequence of their scores.
+class ModelChunk:
+    """Sentences that a model has read together, as a sequence of their scores.
 
     The signature tells the data and method of all scores so far. A given text counts as a part of
     its line, separated by a tab, and so does the source that a decoder reads.
     """
 
     sentences: list[Sentence]
-    scores: list[ScoreT]  # one for each sentence; none where the chunk was skipped
-    signature: SignatureT
+    scores: ChunkScores | list[SentenceScore]  # of each; none where the chunk was skipped
+    signature: Signature
 
-    def __iter__(self) -> Iterator[ScoreT]:
+    def __iter__(self) -> Iterator[SentenceScore]:
         return iter(self.scores)
 
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index: int) -> ScoreT:
+    def __getitem__(self, index: int) -> SentenceScore:
         return self.scores[index]
-
-
-ModelChunk = Chunk[SentenceScore, Signature]  # scored by one model
 
 
 def score_sentences(
@@ -166,9 +160,10 @@ def chunks_of(
 
 def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
     """Return how many sentences the model reads together: fewer where next words are searched for
-    place by place, which takes its time."""
-    is_searched = settings.next_words and not model.tokenizer.starts_word_V.all()
-    return SEARCHED_LINES_PER_CHUNK if is_searched else LINES_PER_CHUNK
+    place by place, which takes its time, and more where n-grams are looked up."""
+    if settings.next_words and not model.tokenizer.starts_word_V.all():
+        return SEARCHED_LINES_PER_CHUNK
+    return LINES_PER_CHUNK * (LOOKED_UP if model.boundary_resets_state else 1)
 
 
 class SentenceScorer:
@@ -194,6 +189,7 @@ class SentenceScorer:
         self.unseen_by = unseen_by
         self.name = name
         self.report = report
+        self.lines, self.marks, self.odd_spaces = LinesHash(), Counter[str](), 0
         self.unknown_before = UnknownWords()  # in given texts and sources
         self.unknown: dict[str, None] = {}  # words, the first ones
         self.glues_marks = glues_marks(model.tokenizer)
@@ -215,30 +211,58 @@ class SentenceScorer:
             )
 
     def chunks(self, lists: Iterable[list[Sentence]], skip: int) -> Iterator[ModelChunk]:
-        """Score the lists one after the other; report at the end the marks that the model does not
-        know."""
-        lines, read, marks, odd_spaces = LinesHash(), 0, Counter[str](), 0
-        for chunk in lists:
-            checked, reasons, readable = self._check(chunk)
+        """Score the lists one after the other; report at the end what the model does not know."""
+        read = 0
+        for sentences in lists:
+            read += len(sentences)
+            yield self.chunk(sentences, read <= skip)
+        self.tell()
 
-            # Chunks that are skipped count, too: in the signature, and among the marks.
-            if self.unseen_by:
-                marks.update(count_marks(_lines_given(readable)))
-                odd_spaces += count_odd_spaces([sentence.text for sentence in readable])
-            lines.update(self._hashed(readable))
+    def chunk(self, sentences: list[Sentence], is_skipped: bool = False) -> ModelChunk:
+        """Score the next sentences. If they are skipped, they are read only if all sentences are
+        one stream: the state after them is needed."""
+        parts = self._check(sentences)
+        signature = self._counted(parts[2])
+        scores = ChunkScores([], [], None)
+        if not is_skipped:
+            scores = self._score(*parts)
+        elif self.state is not None:
+            self._score(*parts)
+        return ModelChunk(sentences, scores, signature)
 
-            # Score the chunk. A chunk that is skipped is read only if all sentences are one stream:
-            # the state after it is needed.
-            read += len(chunk)
-            scores: list[SentenceScore] = []
-            if read > skip:
-                scores = self._score(checked, reasons, readable)
-            elif self.state is not None:
-                self._score(checked, reasons, readable)
-            yield Chunk(chunk, scores, self._signature_after(lines))
+    def pass_over(self, sentences: list[Sentence]) -> Signature:
+        """Count the next sentences, which others score. Return the signature after them."""
+        return self._counted(self._check(sentences)[2])
 
-        tell_unseen(marks, self.unseen_by)
-        tell_odd_spaces(odd_spaces, self.unseen_by)
+    def scores(self, sentences: list[Sentence]) -> ChunkScores:
+        """Score sentences that others count."""
+        return self._score(*self._check(sentences))
+
+    def _counted(self, readable: list[Sentence]) -> Signature:
+        """Count marks of the next sentences, also of those that are skipped. Return the signature
+        after them."""
+        if self.unseen_by:
+            self.marks.update(count_marks(_lines_given(readable)))
+            self.odd_spaces += count_odd_spaces([sentence.text for sentence in readable])
+        self.lines.update(self._hashed(readable))
+        return self._signature_after(self.lines)
+
+    def take_unknown(self) -> tuple[dict[str, None], UnknownWords]:
+        """Return the unknown words so far, and forget them."""
+        taken = self.unknown, self.unknown_before
+        self.unknown, self.unknown_before = {}, UnknownWords()
+        return taken
+
+    def add_unknown(self, unknown: dict[str, None], before: UnknownWords) -> None:
+        """Add unknown words that a worker has taken."""
+        if len(self.unknown) < MOST_UNKNOWN:
+            self.unknown |= unknown
+        self.unknown_before.join(before)
+
+    def tell(self) -> None:
+        """Report the marks and words that the model does not know."""
+        tell_unseen(self.marks, self.unseen_by)
+        tell_odd_spaces(self.odd_spaces, self.unseen_by)
         tell_glued(self.unknown, self.tokenizer, self.name)
         self.unknown_before.tell(self.name)
 
@@ -262,7 +286,7 @@ class SentenceScorer:
         # All are scored together, and dealt out again.
         scores = iter(self._score(checked, reasons, readable))
         return [
-            Chunk(sentences, list(itertools.islice(scores, len(sentences))), signature)
+            ModelChunk(sentences, list(itertools.islice(scores, len(sentences))), signature)
             for sentences, signature in zip(lists, signatures, strict=True)
         ]
 
@@ -322,31 +346,19 @@ class SentenceScorer:
 
     def _score(
         self, checked: list[Sentence], reasons: list[str | None], readable: list[Sentence]
-    ) -> list[SentenceScore]:
+    ) -> ChunkScores:
         """Return the scores in the order of the sentences, without numbers for those that cannot be
         read."""
-        records = self._read(readable).records() if readable else iter(())
-        scores = []
-        for sentence, reason in zip(checked, reasons, strict=True):
-            if reason is None:
-                scores.append(next(records))
-            else:
-                scores.append(
-                    SentenceScore(
-                        text=sentence.text,
-                        logprob_nats=None,
-                        tokens=0,
-                        words=0,
-                        oov=(),
-                        ppl_word=None,
-                        token_scores=(),
-                        id=sentence.id,
-                        reason=reason,
-                        columns=sentence.columns,
-                        source=sentence.source,
-                    )
-                )
-        return scores
+        # A sentence that several subjects read, in a table with a row a word, is scored once,
+        # unless all are one stream.
+        numbers = None
+        if readable and self.state is None and all(sentence.by_word for sentence in readable):
+            first: dict[tuple[str, str], int] = {}
+            keys = [(sentence.given, sentence.text) for sentence in readable]
+            numbers = [first.setdefault(key, len(first)) for key in keys]
+            readable = list(dict(zip(keys, readable, strict=True)).values())
+        read = self._read(readable) if readable else None
+        return ChunkScores(checked, reasons, read, numbers)
 
     def _read(self, sentences: list[Sentence]) -> ReadSentences:
         """Read the sentences, and find their words among the tokens."""
@@ -569,7 +581,8 @@ def check(
             if not nulls:
                 raise
             text = without_halves(sentence.text)
-            checked.append(Sentence(text, sentence.id, columns=sentence.columns))
+            unread = Sentence(text, sentence.id, columns=sentence.columns, by_word=sentence.by_word)
+            checked.append(unread)
             reasons.append(error.what.removeprefix(f"{where}: "))
     return checked, reasons
 

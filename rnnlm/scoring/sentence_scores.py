@@ -4,7 +4,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class TokenScore:
         return probability_of(self.surprisal_bits)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class SentenceScore:
     """The score of one sentence.
 
@@ -67,6 +67,8 @@ class SentenceScore:
         region_scores: Scores of the regions, if requested.
         columns: Columns of its table, by name.
         source: Source text whose target the sentence is.
+        by_word: Whether its table has a row for each word, so that each of its columns is a tuple
+            with a value for each word.
     """
 
     text: str
@@ -83,6 +85,18 @@ class SentenceScore:
     region_scores: tuple[RegionScore, ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
+    by_word: bool = False
+
+    @property
+    def shared_columns(self) -> Mapping[str, Any]:
+        """The columns of its table; of a row for each word, those that are equal in all rows, the
+        others None."""
+        if not self.by_word:
+            return self.columns
+        return {
+            name: values[0] if values.count(values[0]) == len(values) else None
+            for name, values in self.columns.items()
+        }
 
     @property
     def is_read(self) -> bool:
@@ -116,22 +130,44 @@ class ReadSentences:
     search: WordSearch | None
     initial: Initial | None = None  # beginnings of lines that have sources
 
+    @functools.cached_property
+    def totals(self) -> dict[str, list[Any]]:
+        """The TOTALS of each sentence."""
+        total_S = np.add.reduceat(self._scored_N(), self.encoded.offsets[:-1]).tolist()
+        words_S = (np.diff(self.words.line_bounds) - 1).tolist()
+        eos = self.settings.eos
+        logprobs: list[float | None] = total_S
+        reasons: list[str | None] = [None] * len(total_S)
+        if -math.inf in total_S:
+            logprobs = [total if total > -math.inf else None for total in total_S]
+            for index in np.flatnonzero(np.isneginf(total_S)).tolist():
+                reasons[index] = self._why_impossible(index)
+        counted = zip(total_S, words_S, strict=True)
+        return {
+            "logprob_nats": logprobs,
+            "tokens": (self._ends - self.begins).tolist(),
+            "words": words_S,
+            "oov": self._unknown_words(),
+            "ppl_word": [perplexity(total, words + eos) for total, words in counted],
+            "reason": reasons,
+        }
+
+    def _unknown_words(self) -> list[tuple[str, ...]]:
+        """Return the unknown words of each sentence."""
+        bounds_S2 = np.stack([self.begins, self._ends], axis=1)
+        bounds = np.searchsorted(self.encoded.oov, bounds_S2).tolist()
+        if self.encoded.unknown_words:
+            words = self.encoded.unknown_words()
+            return [tuple(words[first:last]) for first, last in bounds]
+        unknown = []
+        for index, (first, last) in enumerate(bounds):
+            places = (self.encoded.oov[first:last] - self.begins[index]).tolist()
+            unknown.append(tuple(self._surfaces[index][place] for place in places))
+        return unknown
+
     def records(self) -> Iterator[SentenceScore]:
         """Yield one record for each sentence, in their order."""
-        # Of all sentences at once: totals, words, and where the unknown tokens of each are.
         settings = self.settings
-        offsets, ends = self.encoded.offsets, self._ends
-        total_S = np.add.reduceat(self._scored_N(), offsets[:-1]).tolist()
-        words_S = (np.diff(self.words.line_bounds) - 1).tolist()
-        bounds_S2 = np.stack([self.begins, ends], axis=1)
-        oov_bounds = np.searchsorted(self.encoded.oov, bounds_S2).tolist()
-
-        # How tokens read is found only where that is shown.
-        spelled = []
-        for index, (first, last) in enumerate(oov_bounds):
-            if settings.tokens or last > first or total_S[index] == -math.inf:
-                spelled.append(index)
-        surface = self._surfaces(spelled)
         columns = None
         if self.shown:
             has_places = self.shown.items.is_place_N.any()
@@ -139,36 +175,25 @@ class ReadSentences:
             bits_W = surprisals(self.shown.items, self.logprob_N, log_boundary)
             columns = WordColumns(self.shown, self.encoded, bits_W, self.seen, self.frequency_W)
 
-        for index, (sentence, begin, end) in enumerate(
-            zip(self.sentences, self.begins.tolist(), ends.tolist(), strict=True)
-        ):
-            total, words, (first, last) = total_S[index], words_S[index], oov_bounds[index]
-            tokens = surface.get(index, [])
-            unknown = self.encoded.oov[first:last].tolist()
+        totals = zip(*self.totals.values(), strict=True)
+        for index, (sentence, total) in enumerate(zip(self.sentences, totals, strict=True)):
+            # Parts that were not requested are empty.
             word_scores = columns.of(index, sentence.text, settings.eos) if columns else ()
             next_words: tuple[tuple[NextWord, ...], ...] = ()
             if self.shown and self.search:
                 next_words = self._next_words(index, self.shown.items, self.search)
-
             regions = region_scores(sentence.regions, word_scores) if sentence.regions else ()
-
-            # Results that were not requested are empty.
-            is_possible = total > -math.inf
             yield SentenceScore(
                 text=sentence.text,
-                logprob_nats=total if is_possible else None,
-                tokens=end - begin,
-                words=words,
-                oov=tuple(tokens[at - begin] for at in unknown),
-                ppl_word=perplexity(total, words + settings.eos),
-                token_scores=self._token_scores(index, tokens) if settings.tokens else (),
+                **dict(zip(self.totals, total, strict=True)),
+                token_scores=self._token_scores(index) if settings.tokens else (),
                 word_scores=word_scores if settings.words else (),
                 next_words=next_words,
                 id=sentence.id,
-                reason=None if is_possible else self._why_impossible(index, tokens),
                 region_scores=regions,
                 columns=sentence.columns,
                 source=sentence.source,
+                by_word=sentence.by_word,
             )
 
     @property
@@ -188,22 +213,30 @@ class ReadSentences:
             scored_N = np.where(np.arange(len(scored_N)) < given_N, 0.0, scored_N)
         return scored_N
 
-    def _surfaces(self, indices: list[int]) -> dict[int, list[str]]:
-        """Return how the scored tokens of these lines read."""
+    @functools.cached_property
+    def _surfaces(self) -> dict[int, list[str]]:
+        """How the scored tokens read, of the lines where one is unknown or has probability zero; of
+        all lines if tokens are requested."""
+        numbers = list(range(len(self.lines)))
+        if not self.settings.tokens:
+            named_N = np.isneginf(self.logprob_N)
+            named_N[self.encoded.oov] = True
+            line_of = np.searchsorted(self.encoded.offsets, np.flatnonzero(named_N), "right") - 1
+            numbers = np.unique(line_of).tolist()
         given = (self.begins - self.encoded.offsets[:-1]).tolist()
-        surfaces = self.tokenizer.surfaces([self.lines[index] for index in indices])
-        read = zip(indices, surfaces, strict=True)
-        return {index: surface[given[index] :] for index, surface in read}
+        surfaces = self.tokenizer.surfaces([self.lines[number] for number in numbers])
+        read = zip(numbers, surfaces, strict=True)
+        return {number: surface[given[number] :] for number, surface in read}
 
     @functools.cached_property
     def _is_oov_N(self) -> np.ndarray:
         return np.isin(np.arange(len(self.encoded.ids)), self.encoded.oov)
 
-    def _token_scores(self, index: int, tokens: list[str]) -> tuple[TokenScore, ...]:
+    def _token_scores(self, index: int) -> tuple[TokenScore, ...]:
         start, end = int(self.begins[index]), int(self._ends[index])
         bits_T = np.maximum(0.0, -self.logprob_N[start:end] / math.log(2))
         is_oov_T = self._is_oov_N[start:end]
-        return tuple(map(TokenScore, tokens, nullable(bits_T), is_oov_T.tolist()))
+        return tuple(map(TokenScore, self._surfaces[index], nullable(bits_T), is_oov_T.tolist()))
 
     def _next_words(
         self, index: int, words: WordSpans, search: WordSearch
@@ -224,10 +257,104 @@ class ReadSentences:
             tuple(itertools.islice(words, self.settings.next_words)) for words in words_by_place
         )
 
-    def _why_impossible(self, index: int, tokens: list[str]) -> str:
+    def _why_impossible(self, index: int) -> str:
         start, end = int(self.begins[index]), int(self._ends[index])
         at = int(np.flatnonzero(np.isneginf(self.logprob_N[start:end]))[0])
-        return f"token {at + 1}, {tokens[at]}, has probability zero"
+        return f"token {at + 1}, {self._surfaces[index][at]}, has probability zero"
+
+
+# What is known of a sentence as a whole, besides its text.
+TOTALS = ("logprob_nats", "tokens", "words", "oov", "ppl_word", "reason")
+
+
+class ChunkScores:
+    """The scores of sentences that were read together: as records, or as columns, which are made
+    faster; whichever is asked for.
+
+    reasons: why each of the sentences could not be read, or None. read: the others, if any.
+    numbers: of each of these among those that were read, where equal ones were read once.
+    """
+
+    def __init__(
+        self,
+        sentences: list[Sentence],
+        reasons: list[str | None],
+        read: ReadSentences | None,
+        numbers: list[int] | None = None,
+    ) -> None:
+        self.sentences = sentences
+        self.reasons = reasons
+        self.read = read
+        self.numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def __iter__(self) -> Iterator[SentenceScore]:
+        return iter(self.records)
+
+    def __getitem__(self, index: int) -> SentenceScore:
+        return self.records[index]
+
+    @functools.cached_property
+    def records(self) -> list[SentenceScore]:
+        """A record for each sentence, without numbers for those that could not be read."""
+        read = self.read.records() if self.read else iter(())
+        if self.numbers is not None:
+            different = list(read)
+            read = (replace(different[number]) for number in self.numbers)
+        records = []
+        for sentence, reason in zip(self.sentences, self.reasons, strict=True):
+            if reason is None:
+                score = next(read)
+                score.id, score.columns = sentence.id, sentence.columns
+                records.append(score)
+                continue
+            records.append(
+                SentenceScore(
+                    text=sentence.text,
+                    logprob_nats=None,
+                    tokens=0,
+                    words=0,
+                    oov=(),
+                    ppl_word=None,
+                    token_scores=(),
+                    id=sentence.id,
+                    reason=reason,
+                    columns=sentence.columns,
+                    source=sentence.source,
+                    by_word=sentence.by_word,
+                )
+            )
+        return records
+
+    @functools.cached_property
+    def totals(self) -> dict[str, list[Any]]:
+        """The TOTALS of all sentences; None, but for the reason, of those that could not be
+        read."""
+        totals: dict[str, list[Any]] = {name: [] for name in TOTALS}
+        if self.read:
+            totals = self.read.totals
+        if self.numbers is not None:
+            totals = {
+                name: [values[number] for number in self.numbers] for name, values in totals.items()
+            }
+        if not any(self.reasons):
+            return totals
+        of_all = {}
+        for name, values in totals.items():
+            rest = iter(values)
+            of_all[name] = [
+                next(rest) if reason is None else reason if name == "reason" else None
+                for reason in self.reasons
+            ]
+        return of_all
+
+
+def by_sentence(scores: Mapping[str, ChunkScores]) -> Iterator[dict[str, SentenceScore]]:
+    """Yield the scores of each sentence by model."""
+    for of_models in zip(*scores.values(), strict=True):
+        yield dict(zip(scores, of_models, strict=True))
 
 
 # Below this difference (nats), equally likely sentences may differ by the rounding of fp32 alone.

@@ -8,7 +8,7 @@ cell that holds no text, which says why it has no score. A damaged table is an e
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,18 +26,20 @@ from rnnlm.storage.files.reading import (
 )
 from rnnlm.storage.files.tables import Row, has_text, without_halves
 from rnnlm.text import sources
-from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side
+from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side, unwrapped, without_end
 from rnnlm.text.named_columns import (
     InputTable,
     column_named,
     detect_format,
     new_names,
     open_table,
+    tell_of_guess,
     text_column,
     why_no_text,
 )
 from rnnlm.text.pair_columns import SOURCE, columns_of
 from rnnlm.text.sources import warn_of_repeats
+from rnnlm.text.word_rows import sentences_of, tell_of_word_rows, word_column
 
 # ---- Columns of a table of sentences that go with them into the table of their scores, such as an
 # item and its condition.
@@ -130,7 +132,7 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
 ID = "id"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sentence:
     """One input record.
 
@@ -140,6 +142,8 @@ class Sentence:
         given: Text before it in the same line, which is not scored.
         reason: Reason why it has no score, if reading found one.
         columns: Other columns of its table, by name.
+        by_word: Whether its table has a row for each word, so that each of its columns is a tuple
+            with a value for each word.
         regions: Regions that make up the text, if any.
         source: Source text whose target is the text; an encoder-decoder reads it. Language models
             score only the text.
@@ -152,6 +156,7 @@ class Sentence:
     columns: Mapping[str, Any] = field(default_factory=dict)
     regions: tuple[Region, ...] = ()
     source: str | None = None
+    by_word: bool = False
 
 
 def read_sentences(
@@ -200,9 +205,11 @@ def _numbered(records: Iterator[Sentence], settings: SentenceSettings) -> Iterat
             seen.add(sentence.id)
 
         # Fields that a sentence does not have itself.
-        id = number if sentence.id is None else sentence.id
-        source = settings.given_source if sentence.source is None else sentence.source
-        yield replace(sentence, id=id, source=source)
+        if sentence.id is None:
+            sentence.id = number
+        if sentence.source is None:
+            sentence.source = settings.given_source
+        yield sentence
     if with_bars:
         which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
         notice(
@@ -310,9 +317,9 @@ def _sources(
         return [(name, None) for name in sources.expand_files(names, "pairs", ".tsv")]
     if not targets:
         return [(name, None) for name in sources.expand(names)]
-    if settings.wants_table or settings.given_source is not None:
+    if settings.wants_table or settings.given_source is not None or settings.unwrap:
         raise UsageError(
-            "columns, and one source for all, are for tables and sentences only",
+            "columns, unwrapping, and one source for all, are for tables and sentences only",
             keyword("target") + " names a file of plain lines, one target for each source",
             "leave one out",
         )
@@ -337,11 +344,18 @@ def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Itera
 
 def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[Sentence]:
     """Return the sentences of one source: a data set, a table, or lines."""
+    kind = tables.kind_of(name)
+    has_rows = _is_dataset(name) or settings.wants_table or _is_table(kind, settings)
+    if settings.unwrap and has_rows:
+        raise UsageError(
+            f"{shown_name(name)} is a table: its rows are the sentences",
+            keyword("unwrap") + " joins the lines of text files",
+            "leave it out",
+        )
     if _is_dataset(name):
         return _dataset(name, settings)
 
     # A table, where it is one by its name and columns are asked for; else lines.
-    kind = tables.kind_of(name)
     if not kind and settings.are_pairs:
         kind = tables.TSV
     if not kind and settings.wants_table:
@@ -377,18 +391,25 @@ def _is_table(kind: str | None, settings: SentenceSettings) -> bool:
 def _lines(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
     with opened(source, errors=settings.encoding_errors) as stream:
         tables.tell_read_as_text(source, stream)
-        for number, line in enumerate(text_lines(source, stream, settings.errors), start=1):
-            text = line.removesuffix("\n").removesuffix("\r")
-            reason = _why_unreadable(text, settings)
-            mark = None if reason else settings.region_mark
-            text, regions = _regions(
-                settings.spaced(text), mark, f"{shown_name(source)}, line {number}"
-            )
+        lines: Iterator[str] = map(without_end, text_lines(source, stream, settings.errors))
+        # The blank lines between paragraphs are no sentences.
+        if settings.unwrap:
+            lines = filter(None, unwrapped(lines, shown_name(source)))
+        for number, text in enumerate(lines, start=1):
+            reason = _why_unreadable(text, settings) if "\0" in text else None
+            text = settings.spaced(text)
+            regions: tuple[Region, ...] = ()
+            if settings.region_mark and not reason:
+                where = f"{shown_name(source)}, line {number}"
+                text, regions = _regions(text, settings.region_mark, where)
             yield Sentence(text, None, settings.given, reason, regions=regions)
 
 
 def _dataset(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
-    if settings.id_column or settings.given_column or settings.keep or settings.region_columns:
+    if (
+        settings.id_column or settings.given_column or settings.keep or settings.region_columns
+        or settings.sentence_columns
+    ):  # fmt: skip
         raise UsageError(
             "only tables have columns besides the text", f"{source} is a data set", "name its files"
         )
@@ -409,14 +430,21 @@ def _table(
     that a later one lacks concern that row alone."""
     named = (
         settings.column, settings.target_column, settings.id_column, settings.given_column,
-        *settings.region_columns, *(settings.keep or ())
+        *settings.region_columns, *(settings.keep or ()), *settings.sentence_columns,
     )  # fmt: skip
     table = open_table(
         source, kind, settings.errors, named, has_languages=settings.are_pairs, unreadable="report"
     )
+    if settings.sentence_columns:
+        yield from _sentences_of_words(table, settings, carried)
+        return
     columns = None
     if table.names:
         columns = _columns_of(table, settings)
+        if len(columns.texts) == 1 and not columns.source:
+            [text] = columns.texts
+            tell_of_guess(source, table.names, text, settings.column or settings.region_columns)
+            tell_of_word_rows(table, text)
         left_out = set(columns.texts)
         if columns.id == ID:
             left_out.add(ID)
@@ -429,6 +457,23 @@ def _table(
         # The first rows have no columns at all: an error says so.
         columns = columns or _columns_of(table, settings)
         yield _sentence(row, columns, settings, carried.of(row))
+
+
+def _sentences_of_words(
+    table: InputTable, settings: SentenceSettings, carried: CarriedColumns
+) -> Iterator[Sentence]:
+    """Yield the sentences of a table with a row a word, with the columns of all its rows."""
+    if not table.sample:
+        return
+    column = word_column(table, settings.column, settings.sentence_columns)
+    tell_of_guess(table.source, table.names, column, settings.column)
+    # The result has the words anyway: they are carried only under a name that it does not have.
+    carried.begin_table(table.source, table.names, {column} & OWN, ())
+    for sentence in sentences_of(table, column, settings.sentence_columns):
+        rows = list(map(carried.of, sentence.rows))
+        columns = {name: tuple(row[name] for row in rows) for name in rows[0]}
+        text = " ".join(sentence.words)
+        yield Sentence(text, given=settings.given, columns=columns, by_word=True)
 
 
 class _Columns(NamedTuple):

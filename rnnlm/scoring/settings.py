@@ -8,7 +8,7 @@ from rnnlm.config import Natural, ValidatedSettings, about
 from rnnlm.errors import UsageError, keyword
 from rnnlm.text.lines import SpecialSymbols, is_blank, single_spaced
 from rnnlm.text.pair_columns import ParallelSettings
-from rnnlm.text.sources import SourceSettings
+from rnnlm.text.sources import SentenceColumns, SourceSettings
 
 WordMeasure = Literal["entropy", "frequency"]
 
@@ -28,6 +28,8 @@ class SentenceSettings(ValidatedSettings):
         column: Column of a table that holds the sentences.
         encoding_errors: "strict" makes a line of invalid UTF-8 a record without a score, "replace"
             inserts U+FFFD.
+        unwrap: Whether the lines of text files are joined, as in
+            :class:`rnnlm.text.lines.TextSettings`, and their sentences scored.
         are_pairs: Rows of tables are pairs of a source, in `column`, and a text, in
             `target_column`; without names, the columns are found as in
             :mod:`rnnlm.tasks.seq2seq.pairs`.
@@ -47,6 +49,7 @@ class SentenceSettings(ValidatedSettings):
     ] = None
     given: Annotated[str, about("text before each sentence; scores are conditional on it")] = ""
     encoding_errors: Literal["strict", "replace"] = "strict"
+    unwrap: bool = False
     keep: Annotated[
         tuple[str, ...] | None, about("columns of a table to copy into the result, or all, or none")
     ] = None
@@ -57,6 +60,7 @@ class SentenceSettings(ValidatedSettings):
         tuple[str, ...],
         about("columns of a table that hold the regions; joined, they form the text"),
     ] = ()
+    sentence_columns: SentenceColumns = ()
     are_pairs: bool = False
     target_column: Annotated[
         str | None,
@@ -92,12 +96,13 @@ class SentenceSettings(ValidatedSettings):
     def wants_table(self) -> bool:
         """Whether a setting names a column, which only tables have."""
         named = self.column or self.id_column or self.given_column or self.region_columns
-        return bool(named or self.target_column or self.are_pairs or self.keep)
+        named = named or self.target_column or self.sentence_columns
+        return bool(named or self.are_pairs or self.keep)
 
     @property
     def source(self) -> SourceSettings:
         """How to read texts from tables and data sets."""
-        return SourceSettings(self.column)
+        return SourceSettings(self.column, self.sentence_columns)
 
     def check(self) -> None:
         """Make sure that the settings do not contradict each other.
@@ -116,6 +121,15 @@ class SentenceSettings(ValidatedSettings):
                 "one source for all targets cannot be combined with a column of targets "
                 "beside their sources",
                 "choose one",
+            )
+        # The words of a sentence are in rows of their own.
+        of_rows = self.given_column or self.id_column or self.has_regions or self.are_pairs
+        if self.sentence_columns and of_rows:
+            raise UsageError(
+                keyword("sentence_columns") + " cannot be combined with columns of ids or of given "
+                "texts, with regions or pairs",
+                "each row holds one word of a sentence",
+                "leave the others out",
             )
         # Regions are one text cut into pieces: its pieces cannot come from two places.
         if self.are_pairs and self.region_columns:

@@ -24,8 +24,11 @@ from rnnlm.storage import manifest as manifests  # the module; `manifest` is a M
 from rnnlm.storage.files import lock, tensors
 from rnnlm.storage.files.folder import check_place, remove_files
 from rnnlm.storage.files.reading import read_json
+from rnnlm.storage.files.result_file import WholeFiles, journal_beside, whole_folder
+from rnnlm.storage.files.resuming import Identity
 from rnnlm.storage.files.tensors import BF16
 from rnnlm.storage.files.writing import (
+    BESIDE,
     STANDARD_OUTPUT,
     digest,
     replace_file,
@@ -201,24 +204,27 @@ def naming_folder(folder: Path) -> Iterator[None]:
     except (ModelError, SettingsError) as error:
         if isinstance(error, ModelError) and f"model at {folder}" in error.what:
             raise
-        why = ": ".join(part for part in (error.what, error.why) if part)
-        raise ModelError(f"the model at {folder} is damaged", why, error.hint) from None
+        what = f"the model at {folder} is damaged"
+        raise ModelError(what, error.fault, error.hint) from None
 
 
 @contextlib.contextmanager
-def owned(folder: Path, overwrite: bool, work: str) -> Iterator[None]:
-    """Lock `folder`, into which a model can be written, for this context. work: for messages, such
-    as "pruning"."""
+def owned(folder: Path, overwrite: bool, work: str, identity: Identity) -> Iterator[WholeFiles]:
+    """Lock `folder`, into which a model can be written, for this context, and record the work of
+    that `identity`, which may be finished already. work: for messages, such as "pruning"."""
     if folder == STANDARD_OUTPUT:
         check_output(folder, overwrite)
     with lock.held(folder, work):
         check_output(folder, overwrite)
-        yield
+        with whole_folder(folder / CONFIG, identity, overwrite) as files:
+            yield files
 
 
 def check_output(folder: Path, overwrite: bool) -> None:
-    """Make sure a model can be written to `folder`, before hours of work."""
-    if is_model(folder) and not overwrite:
+    """Make sure a model can be written to `folder`, before hours of work. A model with a record of
+    how it was made may be the one that is asked for: :func:`owned` compares them."""
+    is_recorded = os.path.lexists(journal_beside(folder / CONFIG).path)
+    if is_model(folder) and not overwrite and not is_recorded:
         raise OutputError(
             f"{folder} already holds a model",
             hint="choose another folder with "
@@ -242,12 +248,12 @@ def holds_leftovers(folder: Path) -> bool:
     there was a model."""
     if not folder.is_dir():
         return False
-    names = os.listdir(folder)
+    names = [name for name in os.listdir(folder) if not BESIDE.fullmatch(name)]
     listed = {UNFINISHED_FILES, *unfinished_files(folder)}
-    expected = {lock.OWNER, checkpoints.FOLDER}
+    expected = {checkpoints.FOLDER}
     if METRICS in names and is_of_a_run(folder):
         expected.add(METRICS)
-    rest = [name for name in names if name not in expected and whole_name(name) not in listed]
+    rest = [name for name in names if name not in expected and name not in listed]
     is_begun = any(name.startswith("weights-") for name in names)
     return all(map(manifests.is_ours, rest)) and (is_begun or not rest)
 

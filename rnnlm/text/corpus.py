@@ -24,7 +24,7 @@ from rnnlm.storage.files.resuming import (
     text_signatures,
 )
 from rnnlm.storage.files.writing import digest
-from rnnlm.text import in_memory, sources
+from rnnlm.text import in_memory, sources, tokenizers
 from rnnlm.text.encoding import EncodedText, ReadText, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
 from rnnlm.text.marks import (
@@ -36,6 +36,7 @@ from rnnlm.text.marks import (
 )
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
+from rnnlm.text.prepared.tokenizer_sample import LOOKED_AT, judged, lines_looked_at
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.word import encode_once
@@ -178,6 +179,7 @@ class Corpus(BlockText):
         column: str | None = None,
         *,
         columns: Sequence[str] = (),
+        sentence_columns: Sequence[str] = (),
         settings: TextSettings = TextSettings(),
     ) -> "Corpus":
         """Make a text of a data set. It can be used wherever a path can.
@@ -189,13 +191,19 @@ class Corpus(BlockText):
             column: Column of the text. None: the usual one.
             columns: Other columns to keep under their names, such as columns of labels or of a
                 target, for settings like `label_column`.
+            sentence_columns: Of a data set with a row a word, in `column`: the columns that tell
+                sentences apart. The words of each sentence become a line, once if several subjects
+                read it. To score the words and keep their rows, leave this out and set it in
+                :class:`rnnlm.SentenceSettings`.
             settings: How to read lines.
 
         Raises:
             ArgumentTypeError: The argument is not a data set.
             TextError: A column does not exist, or the data set cannot be read.
         """
-        return cls._written(in_memory.write_dataset(dataset, column, columns), settings)
+        return cls._written(
+            in_memory.write_dataset(dataset, column, columns, sentence_columns), settings
+        )
 
     @classmethod
     def _written(cls, path: Path, settings: TextSettings) -> "Corpus":
@@ -400,6 +408,22 @@ def open_text(
             hint="prepare all of the text into one folder",
         )
     return prepared_text.load(Path(prepared[0]))
+
+
+def look_at(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> Tokenizer | TokenizerSettings:
+    """Return the tokenizer of a training text, or the settings of a new one, as its beginning,
+    middle and end decide them; see :func:`judged`."""
+    if text.tokenizer is not None:
+        return tokenizer
+    return judged(lines_of_sample(text), text.settings, tokenizer, "the tokenizer")
+
+
+def lines_of_sample(text: Text) -> list[str]:
+    """Return lines of a text that show what it is like."""
+    if isinstance(text, Corpus):
+        names = sources.expand(text.sources)
+        return lines_looked_at(names, text.source_settings, text.settings.encoding_errors)
+    return tokenizers.first_lines(text.blocks(), LOOKED_AT)
 
 
 class Examples(Protocol):

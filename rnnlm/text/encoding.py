@@ -83,6 +83,7 @@ class EncodedText:
         bytes_L: Number of bytes of each line, plus one for its end.
         lines_hash: Hash of the lines.
         blank_lines: How blank lines were read, as in TextSettings.
+        unwrap: Whether hard-wrapped lines were joined, as in TextSettings.
         marks: How often each of :mod:`rnnlm.text.marks` occurs; empty for a prepared text, where
             this is not known.
         release: Callback that deletes temporary files of this run. Called with a number of tokens,
@@ -102,6 +103,7 @@ class EncodedText:
     bytes_L: IntArray
     lines_hash: str = ""
     blank_lines: str = "skip"
+    unwrap: bool = False
     marks: Mapping[str, int] = field(default_factory=dict, repr=False)
     release: Callable[[int], None] = field(default=kept, repr=False, compare=False)
     files: "IdFiles | None" = field(default=None, repr=False, compare=False)
@@ -225,23 +227,24 @@ def joined_parts(
     encoded: tuple[list[EncodedText], list[EncodedText]],
     hashes: tuple[LinesHash, LinesHash],
 ) -> tuple[EncodedText, EncodedText | None]:
-    blank_lines = text.settings.blank_lines
     train_blocks, held_out_blocks = encoded
     if not train_blocks:
         raise no_text(text.sources)
-    train = joined(train_blocks, hashes[0].hexdigest(), blank_lines)
+    train = joined(train_blocks, hashes[0].hexdigest(), text.settings)
     if not held_out_blocks:
         return train, None
-    return train, joined(held_out_blocks, hashes[1].hexdigest(), blank_lines)
+    return train, joined(held_out_blocks, hashes[1].hexdigest(), text.settings)
 
 
-def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> EncodedText:
-    """Join consecutive parts of a text."""
+def joined(
+    parts: Sequence[EncodedText], lines_hash: str, settings: TextSettings = TextSettings()
+) -> EncodedText:
+    """Join consecutive parts of a text. settings: how its lines were read."""
     # The last offset of each part is the first one of the next.
     starts = [0, *itertools.accumulate(part.tokens for part in parts)]
     lines = [part.line_offsets[:-1] for part in parts]
     document_offsets = None
-    if blank_lines == "documents":
+    if settings.blank_lines == "documents":
         borders = (part.document_offsets for part in parts)
         documents = [offsets[:-1] for offsets in borders if offsets is not None]
         document_offsets = shifted([*documents, _ZERO], starts)
@@ -257,7 +260,8 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
         oov=shifted([part.oov for part in parts], starts),
         **counts,
         lines_hash=lines_hash,
-        blank_lines=blank_lines,
+        blank_lines=settings.blank_lines,
+        unwrap=settings.unwrap,
         marks=total_marks(parts),
         unseen=np.unique(np.concatenate(unseen)) if len(unseen) == len(parts) else None,
     )

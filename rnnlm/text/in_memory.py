@@ -14,7 +14,8 @@ from rnnlm.errors import ArgumentTypeError, RnnlmError, TextError, given, neares
 from rnnlm.storage.files import private, tables
 from rnnlm.storage.files.reading import names_in_memory
 from rnnlm.storage.files.resuming import signed_by_content
-from rnnlm.text.named_columns import text_column, usual_among, why_no_text
+from rnnlm.text.named_columns import table_of, tell_of_guess, text_column, usual_among, why_no_text
+from rnnlm.text.word_rows import sentences_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -39,15 +40,35 @@ def _checked(lines: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-def write_dataset(dataset: object, column: str | None, columns: Sequence[str]) -> Path:
-    """Write columns of a data set as JSON-lines to a new temporary file. Return its path."""
+def write_dataset(
+    dataset: object,
+    column: str | None,
+    columns: Sequence[str],
+    sentence_columns: Sequence[str] = (),
+) -> Path:
+    """Write columns of a data set as JSON-lines to a new temporary file, those of the first word
+    of each sentence if there are `sentence_columns`. Return its path."""
     # A format of `datasets` would turn each row into a frame or table of its own.
     if hasattr(dataset, "with_format") and hasattr(dataset, "features"):
         dataset = dataset.with_format(None)
-    rows = _read(_with_names_of_classes(dataset, _wanted_rows(dataset, column, columns)))
+    wanted = tuple(dict.fromkeys((*columns, *sentence_columns)))
+    rows = _read(_with_names_of_classes(dataset, _wanted_rows(dataset, column, wanted)))
+    if sentence_columns:
+        rows = _sentences(rows, sentence_columns)
     if not columns:
         rows = _checked_texts(rows)
     return _write("dataset.jsonl", "the data set", (json.dumps(row, default=str) for row in rows))
+
+
+def _sentences(rows: Iterable[Row], sentence_columns: Sequence[str]) -> Iterator[Row]:
+    """Yield a row for each sentence of a data set with a row a word."""
+    numbered = (
+        tables.Row(f"dataset[{number}]", cast(dict[str | None, object], row))
+        for number, row in enumerate(rows)
+    )
+    for sentence in sentences_of(table_of("the data set", numbered), TEXT, sentence_columns):
+        if not sentence.is_repeated:
+            yield {**cast(Row, sentence.rows[0].values), TEXT: " ".join(sentence.words)}
 
 
 def _checked_texts(rows: Iterable[Row]) -> Iterator[Row]:
@@ -217,7 +238,9 @@ def _names_of(columns: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str,
         return wanted
     by_name = {str(name): name for name in columns}  # pandas may number them
     if len(columns) == 1 or usual_among(list(by_name), tables.USUAL_TEXT):
-        return {by_name[text_column(list(by_name), (), "the data set")]: TEXT}
+        column = text_column(list(by_name), (), "the data set")
+        tell_of_guess("the data set", list(by_name), column, None)
+        return {by_name[column]: TEXT}
     raise TextError(
         "the data set has no column 'text'",
         f"it has {', '.join(by_name)}",

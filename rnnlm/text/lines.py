@@ -3,22 +3,26 @@
 A line ends at a newline alone (one carriage return before it is dropped); words are split on ASCII
 space, tab, carriage return and NUL. A line without words is blank: it is skipped, kept as a
 sentence without words, or a border between documents. The words `<s>` and `</s>` are refused,
-dropped or replaced; `<unk>` is an ordinary symbol.
+dropped or replaced; `<unk>` is an ordinary symbol. The lines of hard-wrapped prose can be joined,
+and divided into sentences.
 """
 
 import codecs
 import re
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Annotated, Literal, overload
 
 from rnnlm.amounts import plural
 from rnnlm.config import Probability, ValidatedSettings, about, needs
 from rnnlm.errors import TextError, keyword
 from rnnlm.interface import UNKNOWN
+from rnnlm.storage.files.compression import CHUNK_BYTES
 from rnnlm.storage.files.reading import (
     LONGEST_LINE,
     decode,
@@ -60,6 +64,10 @@ class TextSettings(ValidatedSettings):
     special_symbols: Annotated[
         SpecialSymbols, about("<s> or </s> in the text is an error, is dropped, or becomes <unk>")
     ] = "error"
+    unwrap: Annotated[
+        bool,
+        about("join the lines of hard-wrapped prose, and divide its paragraphs into sentences"),
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -160,6 +168,19 @@ def silent(message: str) -> None:
     """Ignore progress."""
 
 
+def on_standard_error(seconds: float = 10.0) -> Progress:
+    """Return a progress that prints a message now and then, for programs that named none."""
+    last = time.monotonic()
+
+    def say(message: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds and sys.stderr is not None:
+            last = time.monotonic()
+            sys.stderr.write(message + "\n")
+
+    return say
+
+
 def prefixed(progress: Progress, what: str) -> Progress:
     """Return the progress of one of several things, which each message names."""
     return lambda message: progress(f"{what}: {message}")
@@ -185,9 +206,7 @@ def read_blocks(
     """Yield the lines of one source, a megabyte or so at a time."""
     starts_document = True
     next_line = 1
-    for whole in whole_lines(sources.read(source, source_settings, settings.encoding_errors)):
-        if whole is None:
-            raise too_long(source, next_line)
+    for whole in read_whole_lines(source, settings, source_settings):
         block, starts_document = read_block(source, next_line, whole, settings, starts_document)
         # A last line without an end is not counted, but nothing follows it.
         next_line += whole.count(b"\n") if isinstance(whole, bytes) else line_count(whole)
@@ -262,8 +281,9 @@ def _without_reserved(
     text = "\n".join(lines)
     if "<s>" not in text and "</s>" not in text:
         return lines
+    unit = "sentence" if settings.unwrap else "line"
     return [
-        check_reserved(line, f"{shown_name(source)}, line {number}", settings.special_symbols)
+        check_reserved(line, f"{shown_name(source)}, {unit} {number}", settings.special_symbols)
         for number, line in enumerate(lines, start=first_line)
     ]
 
@@ -307,9 +327,8 @@ def numbered_lines(source: str, errors: str | None = None) -> Iterator[tuple[int
     """Yield all lines of one source, blank ones too, as (number of the first, lines); numbers count
     from 1. errors: as in :func:`rnnlm.storage.files.reading.decode`."""
     next_line = 1
-    for whole in whole_lines(sources.read(source, SourceSettings(), errors or "strict")):
-        if whole is None:
-            raise too_long(source, next_line)
+    settings = TextSettings("replace" if errors == "replace" else "strict")
+    for whole in read_whole_lines(source, settings, SourceSettings()):
         lines = lines_of(whole, source, next_line, errors)
         yield next_line, lines
         next_line += len(lines)
@@ -340,22 +359,52 @@ def line_count(whole: bytes | list[str]) -> int:
     return len(whole) + sum(record.count("\n") for record in whole)
 
 
-def whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[str] | None]:
-    """Yield chunks of bytes, cut at line ends; records pass as they are. None: a line is longer
-    than LONGEST_LINE."""
+def read_whole_lines(
+    source: str,
+    settings: TextSettings,
+    source_settings: SourceSettings,
+    on_read: Callable[[int], None] | None = None,
+    is_kept: bool = True,
+) -> Iterator[bytes | list[str]]:
+    """Yield the text of one source as :func:`rnnlm.text.sources.read` does, cut at line ends.
+    Unwrapped sentences are records, and so are the blank lines between them."""
+    errors = settings.encoding_errors
+    wholes = whole_lines(sources.read(source, source_settings, errors, on_read, is_kept), source)
+    if not settings.unwrap:
+        return wholes
+
+    def lines() -> Iterator[str | None]:
+        next_line = 1
+        for whole in wholes:
+            # A paragraph ends with its record.
+            if isinstance(whole, list):
+                for record in whole:
+                    yield from [*record.split("\n"), None]
+            else:
+                yield from lines_of(whole, source, next_line, errors)
+            next_line += line_count(whole)
+
+    sentences = unwrapped(lines(), shown_name(source))
+    return sources.in_lists(sentences, sources.RECORDS_PER_CHUNK, CHUNK_BYTES, len)
+
+
+def whole_lines(chunks: Iterable[bytes | list[str]], source: str) -> Iterator[bytes | list[str]]:
+    """Yield chunks of `source`, cut at line ends; records pass as they are. Raise TextError where a
+    line is longer than LONGEST_LINE."""
     # Join the pieces of a long line once, at its end: joining at each chunk would take time
     # quadratic in its length.
     unfinished: list[bytes] = []
-    length = 0
+    length = ended_lines = 0
     for chunk in chunks:
         if not isinstance(chunk, bytes):
             yield chunk
             continue
 
+        ended_lines += chunk.count(b"\n")
         head, newline, tail = chunk.rpartition(b"\n")
         length = len(tail) if newline else length + len(chunk)
         if length > LONGEST_LINE:
-            yield None
+            raise too_long(source, ended_lines + 1)
 
         if not newline:
             unfinished.append(chunk)
@@ -365,6 +414,87 @@ def whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[st
         yield whole
     if unfinished:
         yield b"".join(unfinished)
+
+
+# ---- Hard-wrapped prose.
+
+_SENTENCE_END = re.compile(r"""[.!?]["'\u201d\u2019)\]\u00bb*_]* (?=([^ .!?]))""")
+# A single letter, or an abbreviation of at most three; no part of a longer word.
+_ABBREVIATED = re.compile(
+    r"(?<![^\W\d_]['\u2019])(?<![^\W_])(?:[^\W\d_]|(?i:"
+    "al|apr|aug|ave|bd|bzw|ca|cf|co|col|cpl|dec|dhr|dr|dra|etc|feb|fig|fr|ft|gen|hon|hr|inc|jan|jr|"
+    "lt|ltd|maj|mm|mme|mr|mrs|ms|mt|nov|nr|oct|pp|pvt|rd|rev|sep|sgt|sr|sra|st|usw|vgl|vol|vs"
+    "))$"
+)
+# A line end behind a hyphen that is not a dash between blanks
+_HYPHENATED = re.compile(r"([^ \t\r\0\n-]-+)\n")
+DIVIDED_AT_ONCE = 1 << 16  # characters of a paragraph
+
+
+def unwrapped(lines: Iterable[str | None], source: str = "the text") -> Iterator[str]:
+    """Yield the sentences of hard-wrapped lines, and an empty line for each blank one. A paragraph
+    ends at a blank line, at None, and before an indented line after one that is not.
+
+    Only an unfinished sentence is held. source: the name of the text for messages.
+    """
+    held: list[str] = []  # the beginning of a sentence, before the lines that wait
+    waiting: list[str] = []
+    size = 0
+    was_indented = True
+    for line in chain(lines, [None]):
+        text = (line or "").strip(WORD_SPACE)
+        is_indented = bool(text) and line is not None and line[0] in WORD_SPACE
+        is_end = not text or (is_indented and not was_indented)
+        was_indented = is_indented
+        if waiting and (is_end or size >= DIVIDED_AT_ONCE):
+            # A hyphen at a line end stays, without a blank. Most lines have nothing to replace.
+            paragraph = "\n".join(waiting)
+            if "-\n" in paragraph:
+                paragraph = _HYPHENATED.sub(r"\1", paragraph)
+            paragraph = paragraph.translate(_TO_SPACE)
+            if "  " in paragraph:
+                paragraph = single_spaced(paragraph)
+            *sentences, rest = split_sentences(paragraph)
+            if is_end:
+                sentences.append(rest)
+            if sentences:
+                yield "".join([*held, sentences[0]])
+                yield from sentences[1:]
+                held = []
+            # The last word waits for the next line, which may let its mark end the sentence.
+            before, blank, word = rest.rpartition(" ")
+            if not is_end:
+                held.append(before + blank)
+            waiting = [] if is_end else [word]
+            size = 0
+            if sum(map(len, held)) > LONGEST_LINE:
+                raise TextError(
+                    f"{source}: an unwrapped sentence is longer than {LONGEST_LINE:,} characters",
+                    "no mark ends it",
+                    "leave " + keyword("unwrap") + " out",
+                )
+        if text:
+            waiting.append(text)
+            size += len(text)
+        elif line is not None:
+            yield ""
+
+
+def split_sentences(paragraph: str) -> list[str]:
+    """Divide a paragraph with single blanks into its sentences. One ends at . ! or ? and closing
+    quotes before a blank that no lower-case letter follows, but not after a single letter or a
+    short abbreviation."""
+    sentences = []
+    start = 0
+    for end in _SENTENCE_END.finditer(paragraph):
+        mark = end.start()
+        is_abbreviated = paragraph[mark] == "." and _ABBREVIATED.search(
+            paragraph[max(0, mark - 6) : mark]
+        )
+        if not is_abbreviated and not end[1].islower():
+            sentences.append(paragraph[start : end.end() - 1])
+            start = end.end()
+    return [*sentences, paragraph[start:]]
 
 
 # ---- Lines of a file one by one, numbered, and of several files side by side.

@@ -3,10 +3,11 @@ text mixes forms; in evaluation, if the model has never seen a form.
 
 A mark is a curly quotation mark, a dash, a space that is not plain, a soft hyphen, an HTML entity,
 or a letter with a separate accent behind it. White space other than single spaces between words is
-reported, and so are punctuation marks that are parts of words. Words that a model does not know
-are named or counted.
+reported, and so are punctuation marks that are parts of words, and lines that are wrapped. Words
+that a model does not know are named or counted.
 """
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -17,7 +18,7 @@ import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.errors import first_of, keyword, notice
-from rnnlm.interface import Encoded, Tokenizer
+from rnnlm.interface import BOUNDARY, Encoded, Tokenizer
 from rnnlm.text.lines import WORD_SPACE, Block, Lines, as_bytes, split_words
 from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
 from rnnlm.text.tokenizer_settings import FORMS, TokenizerSettings
@@ -116,9 +117,16 @@ MOST_UNKNOWN = 1000  # different unknown words that are looked at
 
 def count_odd_spaces(lines: Sequence[str]) -> int:
     """Return how many lines hold white space other than one space between words."""
-    if not _ODD_SPACE.search("\n".join(lines)):
+    # Most lines have none, which is found much faster without the pattern.
+    text = "\n".join(["", *lines, ""])
+    if not any(space in text for space in ("  ", "\n ", " \n", *WORD_SPACE[1:])):
         return 0
-    return sum(_ODD_SPACE.search(line) is not None for line in lines)
+    suspects = [
+        line
+        for line in lines
+        if "  " in line or not line.isprintable() or line != line.strip(WORD_SPACE)
+    ]
+    return sum(_ODD_SPACE.search(line) is not None for line in suspects)
 
 
 def tell_odd_spaces(
@@ -186,11 +194,18 @@ class UnknownWords:
         if tokenizer.name != "word" or tokenizer.spells:
             return
         encoded = tokenizer.encode(lines)
-        self.texts += len(lines)
-        self.words += len(encoded.ids) - len(lines)
-        self.unknown += len(encoded.oov)
-        if self.texts <= MOST_TEXTS:
-            self.names |= dict.fromkeys(unknown_words(lines, encoded, tokenizer))
+        names: dict[str, None] = {}
+        if self.texts + len(lines) <= MOST_TEXTS:
+            names = dict.fromkeys(unknown_words(lines, encoded, tokenizer))
+        words = len(encoded.ids) - len(lines)
+        self.join(UnknownWords(len(lines), words, len(encoded.oov), names))
+
+    def join(self, others: "UnknownWords") -> None:
+        """Add the words of other texts."""
+        self.texts += others.texts
+        self.words += others.words
+        self.unknown += others.unknown
+        self.names |= others.names
 
     def tell(self, model: str = "the model") -> None:
         """Send the notice, if there are such words. model: what it is called."""
@@ -238,29 +253,111 @@ def tell_glued(words: Iterable[str], tokenizer: Tokenizer, name: str) -> None:
         )
 
 
-START_BYTES = 1 << 18  # of a text, which show whether its marks are parts of words
+# ---- Marks that are parts of words in a whole text, as in raw prose.
+
+LEAST_GLUED = 0.05  # raw prose has 0.09 to 0.28, tokenized text up to 0.02
+LEAST_WORDS = 500  # of a third of a text that is judged alone
 
 
-def share_of_glued(blocks: Iterable[Block]) -> float:
-    """Return the share of the words at the start of a text that have punctuation marks as parts; 0
-    where more marks stand alone, as in a text that is tokenized already."""
-    data = bytearray()
-    for block in blocks:
-        data += as_bytes(block.lines)
-        if len(data) > START_BYTES:
-            break
-    text = data[:START_BYTES].decode("utf-8", "ignore")
-    if len(data) > START_BYTES:
-        text = text[: text.rfind("\n") + 1] or text
+def share_of_glued(lines: Sequence[str]) -> tuple[float, str]:
+    """Return the share of the words in the lines of a text that have punctuation marks as parts,
+    and of which words it is; 0 where more marks stand alone, as in a text that is tokenized
+    already.
 
+    Raw and tokenized text may follow each other, so each third is judged, too.
+    """
+    share = _glued_if_raw(lines)
+    if share >= LEAST_GLUED:
+        return share, "the words"
+    third = len(lines) // 3 + 1
+    thirds = [lines[start : start + third] for start in range(0, len(lines), third)]
+    raw = max((_glued_if_raw(part, LEAST_WORDS) for part in thirds), default=0.0)
+    return (raw, "the words in a part") if raw >= LEAST_GLUED else (share, "the words")
+
+
+def _glued_if_raw(lines: Sequence[str], least_words: int = 0) -> float:
+    words = Counter(split_words("\n".join(lines)))
+    glued, alone = _glued_and_alone(words)
+    return glued / words.total() if glued > alone and words.total() >= least_words else 0.0
+
+
+def _glued_and_alone(words: Mapping[str, int]) -> tuple[int, int]:
+    """Return how many words have marks as parts, and how many are marks alone."""
     # Marks of other scripts are split from words, too; apostrophes are parts of words.
-    others = [mark for mark in set(text) if mark > "\x7f" and mark not in _SINGLE_QUOTES]
+    characters = set().union(*words)
+    others = [mark for mark in characters if mark > "\x7f" and mark not in _SINGLE_QUOTES]
     marks = _GLUED + "".join(mark for mark in others if unicodedata.category(mark) in _GLUED_KINDS)
-    words = split_words(text)
-    bare_words = [word.strip(marks) for word in words]
-    alone = bare_words.count("")
-    glued = sum(bare not in ("", word) for bare, word in zip(bare_words, words, strict=True))
-    return glued / len(words) if glued > alone else 0.0
+    glued = sum(count for word, count in words.items() if word.strip(marks) not in ("", word))
+    alone = sum(count for word, count in words.items() if not word.strip(marks))
+    return glued, alone
+
+
+def tell_unsplit(tokenizer: Tokenizer) -> None:
+    """Send a notice if marks are parts of many words of a text, of which the tokenizer was made
+    without splitting them as a sample of the text had few."""
+    if not glues_marks(tokenizer) or tokenizer.counts_V is None:
+        return
+    words = dict(zip(tokenizer.symbols(), tokenizer.counts_V.tolist(), strict=True))
+    words.pop(BOUNDARY, None)
+    share = _glued_and_alone(words)[0] / max(1, sum(words.values()))
+    if share >= LEAST_GLUED:
+        notice(
+            f"punctuation marks are parts of {share:.0%} of the words, though not where the text "
+            "begins: " + keyword("split_punctuation", True) + " separates them"
+        )
+
+
+def tell_glued_in(lines: Sequence[str], tokenizer: Tokenizer, name: str) -> None:
+    """Send the notice of :func:`tell_glued` of the words in some lines."""
+    if glues_marks(tokenizer):
+        normalised = tokenizer.normalise(lines)
+        tell_glued(
+            unknown_words(normalised, tokenizer.encode(normalised), tokenizer), tokenizer, name
+        )
+
+
+# ---- Lines of hard-wrapped prose.
+
+_OPENING = "\"'\u201c\u2018\u201e\u00ab\u00bf\u00a1([*_"
+_SENTENCE_END = re.compile(r"""[.!?\u3002\uff01\uff1f\u2026]["'\u201d\u2019)\]\u00bb*_]*$""")
+
+
+def wrapped_at(lines: Sequence[str]) -> int:
+    """Return the width at which the lines of a text are wrapped; 0 where they are not.
+
+    A line is full if the first word of the next would not have fitted. In wrapped prose, at least a
+    quarter of the lines end neither a sentence nor a paragraph, and six in ten of these are full.
+    """
+    stripped = [line.rstrip() for line in lines]
+    lengths = sorted(len(line) for line in stripped if line.strip())
+    if len(lengths) < 50:
+        return 0
+    width = lengths[int(0.98 * (len(lengths) - 1))]
+    # Records of one form are as long as each other: they repeat, or begin with numbers and signs.
+    unended = {
+        (line, following)
+        for line, following in itertools.pairwise(stripped)
+        if line.strip() and following.strip() and not _SENTENCE_END.search(line)
+    }
+    full = 0
+    for line, following in unended:
+        word = following.split()[0]
+        is_full = len(line) + 1 + len(word) > 0.94 * width
+        full += is_full and word.lstrip(_OPENING)[:1].isalpha()
+    is_prose = 40 <= width <= 130 and len(unended) >= len(lengths) / 4
+    return width if is_prose and full >= 0.6 * len(unended) else 0
+
+
+def tell_wrapped(lines: Sequence[str]) -> None:
+    """Send a notice if the lines of a training text look wrapped."""
+    width = wrapped_at(lines)
+    if width:
+        notice(
+            f"the text looks wrapped at {width} characters, so most of its lines are no sentences, "
+            "and line ends are learned as sentence ends: "
+            + keyword("unwrap", True)
+            + " joins the lines, and divides the text into sentences"
+        )
 
 
 def _is_unseen(mark: str, tokenizer: Tokenizer) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from rnnlm.errors import TextError, did_you_mean, given, joined_message, keyword, notice, shown
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.reading import opened, shown_name, text_lines
+from rnnlm.storage.files.reading import names_in_memory, opened, shown_name, text_lines
 from rnnlm.storage.files.tables import USUAL_TEXT
 
 KINDS = {  # by the name of the format in settings
@@ -82,25 +82,26 @@ def open_table(
     source: str, kind: str, errors: str | None, requested: Sequence[str | None] = (),
     only_asked: bool = False, has_languages: bool = False,
     unreadable: Literal["raise", "report"] = "raise",
+    on_read: Callable[[int], None] | None = None,
 ) -> InputTable:  # fmt: skip
     """Open a table and look at its first rows.
 
     kind: one of the kinds of :mod:`rnnlm.storage.files.tables`. requested: the columns that are
     named. only_asked: no others are needed, so that no others are read from a Parquet file.
-    has_languages: the columns may be in an object TRANSLATION. unreadable: as in
+    has_languages: the columns may be in an object TRANSLATION. unreadable, on_read: as in
     :func:`rnnlm.storage.files.tables.rows`.
     """
     # Read the rows: of a Parquet file the columns that are needed, of others all.
     named = [name for name in requested if name]
     if only_asked and kind == tables.PARQUET and set(named) <= set(tables.parquet_columns(source)):
-        rows = tables.parquet_rows(source, named, errors)
+        rows = tables.parquet_rows(source, named, errors, on_read)
     else:
         names = [name for name in named if not _is_number(name)]
 
         def has_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
             return is_header(source, first, others, named)
 
-        rows = tables.rows(source, kind, errors, unreadable, names, has_header)
+        rows = tables.rows(source, kind, errors, unreadable, names, has_header, on_read)
 
     # Check them as they come, and take pairs out of their object.
     if unreadable == "raise":
@@ -191,6 +192,18 @@ def tell_of_empty(source: str, empty: int, rows: int, what: str) -> None:
         notice(f"{shown_name(source)}: {empty:,} of {rows:,} rows {what}")
 
 
+def tell_of_guess(source: str, names: Sequence[str], column: str, requested: object) -> None:
+    """Send a notice of the column that is read as text, where none was `requested` and a file has
+    others."""
+    if not requested and len(names) > 1 and source not in names_in_memory:
+        others = f"one of {len(names):,} columns"
+        notice(
+            f"{shown_name(source)}: the text is read from column {column!r}, {others}; "
+            + keyword("column")
+            + " names another one"
+        )
+
+
 def text_of(value: object, where: str, column: str) -> str:
     """Return the value of a cell as text: truth values as JSON writes them, and whole numbers,
     which a column of floats holds where some of them are missing."""
@@ -268,6 +281,7 @@ USUAL_WORDS = ("words", "tokens", "word", "token")  # of texts that are split in
 USUAL_LABELS = {  # by the unit that has labels
     "word": (
         "labels", "tags", "slots", "upos", "ner_tags", "pos_tags", "label", "tag", "ner", "pos",
+        "sounds",
     ),
     "text": (
         "label", "labels", "class", "intent", "sentiment", "category", "polarity", "topic", "tag",
@@ -297,8 +311,8 @@ _KNOWN_NAMES = frozenset([
     *(f"{name}s" for name in USUAL_TEXT),
 ])  # fmt: skip
 _MOST_USUAL = {*USUAL_TEXT[:2], *USUAL_WORDS[:2], *USUAL_PAIRS[0], "label", "labels", "tags"}
-# a string that may be the name of a column
-_NAME = re.compile(r"[^\W\d]\w*(?:[ .#:/-]+\w+){0,2}[ #]*")
+# a string that may be the name of a column, with a unit or the like in brackets
+_NAME = re.compile(r"[^\W\d]\w*(?:[ .#:/-]+\w+){0,2}[ #]*(?:\([^()]{1,20}\))?")
 SURE_ROWS = 5  # rows that all hold a digit are no chance
 _NOTHING = {"", "na", "nan", "null", "none", "n/a", "-", "_"}
 
@@ -381,11 +395,11 @@ def _evidence(cell: str, below: Sequence[str], number: str) -> str:
         return "" if is_known else "no"
 
     # A word above numbers; a number above words is data, but for the number of its column.
-    if all(map(_is_quantity, held)):
-        if _is_quantity(cell):
+    if all(map(is_quantity, held)):
+        if is_quantity(cell):
             return "no"
         return "surely" if _NAME.fullmatch(cell) else ""
-    if _is_quantity(cell):
+    if is_quantity(cell):
         return "surely" if cell == number else ""
 
     # Dates, numbers of documents and the like are below a plain word.
@@ -410,7 +424,8 @@ def _has_digit(text: str) -> bool:
     return any(map(str.isdecimal, text))
 
 
-def _is_quantity(text: str) -> bool:
+def is_quantity(text: str) -> bool:
+    """Return whether a cell holds a number, with a decimal point or comma."""
     try:
         float(text.replace(",", "."))
     except ValueError:
@@ -460,7 +475,7 @@ def content_of(column: str, sample: Iterable[tables.Row]) -> Content:
         if tables.has_text(value) and str(value).strip():
             values.append(str(value).strip())
     words = sum(len(value.split()) for value in values) / max(1, len(values))
-    is_numeric = bool(values) and all(map(_is_quantity, values))
+    is_numeric = bool(values) and all(map(is_quantity, values))
     return Content(len(values), len(set(values)), words, is_numeric)
 
 

@@ -43,9 +43,11 @@ from rnnlm.text.named_columns import (
     open_table,
     table_of,
     tell_of_empty,
+    tell_of_guess,
     text_column,
     text_or_none,
 )
+from rnnlm.text.word_rows import sentences_of, tell_of_word_rows, word_column
 
 if TYPE_CHECKING:
     import datasets
@@ -60,6 +62,16 @@ HUB_SECONDS = 5  # how long to wait for an answer
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
+SentenceColumns = Annotated[
+    tuple[str, ...],
+    about(
+        "columns that tell sentences apart in a table with a row a word; the words of each are put "
+        "together. One may number the words: a sentence ends where it falls",
+        title="NAME,NAME",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class SourceSettings(ValidatedSettings):
     """How to read tables and data sets."""
@@ -70,7 +82,13 @@ class SourceSettings(ValidatedSettings):
             "column that holds the text, in JSON Lines, CSV, Parquet and data sets", title="NAME"
         ),
     ] = None
+    sentence_columns: SentenceColumns = ()
     split: Annotated[str, about("which split of a data set to read", title="NAME")] = "train"
+
+    @property
+    def wants_table(self) -> bool:
+        """Whether a setting names a column, which only tables have."""
+        return bool(self.column or self.sentence_columns)
 
 
 def expand(names: tuple[str, ...]) -> list[str]:
@@ -177,7 +195,7 @@ def read(
     """Yield the text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated
     as `errors` says).
 
-    on_read: called with the number of bytes read from a text file, each time some are read.
+    on_read: called with the number of bytes read from a file, each time some are read.
     is_kept: whether standard input or a pipe can be read again.
     """
     if source.startswith(HUB) or os.path.isdir(source):
@@ -186,8 +204,8 @@ def read(
 
     # TSV may be plain text that holds tabs.
     kind = tables.kind_of(source)
-    if kind and (kind != tables.TSV or settings.column):
-        texts = _texts_of_file(source, kind, settings, errors)
+    if kind and (kind != tables.TSV or settings.wants_table):
+        texts = _texts_of_file(source, kind, settings, errors, on_read)
         yield from in_lists(texts, RECORDS_PER_CHUNK, CHUNK_BYTES, len)
         return
 
@@ -200,14 +218,14 @@ def is_plain(source: str, settings: SourceSettings) -> bool:
     """Return whether the source is a file that holds its text as it is, neither compressed nor a
     table, so that reading can begin anywhere in it."""
     kind = tables.kind_of(source)
-    is_text = not kind or (kind == tables.TSV and not settings.column)
+    is_text = not kind or (kind == tables.TSV and not settings.wants_table)
     return is_text and os.path.isfile(source) and not is_compressed(source)
 
 
 def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) -> None:
     """Send a notice of sources that are no tables, if a column is named: their lines are read
     whole."""
-    if not settings.column:
+    if not settings.wants_table:
         return
     expanded: list[str] = []
     with contextlib.suppress(TextError):  # one is missing, which reading it will say
@@ -216,7 +234,7 @@ def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) ->
     if texts:
         notice(
             f"{' and '.join(map(shown_name, texts))}: read line by line as text, ignoring "
-            + keyword("column")
+            + keyword("column" if settings.column else "sentence_columns")
             + f", which is for tables ({', '.join(tables.SUFFIXES)})"
         )
 
@@ -229,12 +247,13 @@ def column_of(
     columns = set()
     for source in expand(tuple(names)):
         kind = tables.kind_of(source)
-        if settings.column or kind in (None, tables.TSV) or os.path.isdir(source):
+        is_read = kind and (kind != tables.TSV or settings.wants_table)
+        if settings.column or not is_read or os.path.isdir(source):
             return None
-        table = open_table(source, str(kind), errors)
+        table = open_table(source, str(kind), errors, settings.sentence_columns)
         if not table.sample:
             return None
-        columns.add(text_column(table.names, table.sample, table.where))
+        columns.add(_column_in(table, settings))
         count = len(table.names)
     return (columns.pop(), count) if len(columns) == 1 else None
 
@@ -243,17 +262,25 @@ def _has_columns(source: str) -> bool:
     return source.startswith(HUB) or os.path.isdir(source) or tables.kind_of(source) is not None
 
 
-def _texts_of_file(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[str]:
+def _texts_of_file(
+    source: str,
+    kind: str,
+    settings: SourceSettings,
+    errors: str,
+    on_read: Callable[[int], None] | None,
+) -> Iterator[str]:
     """Yield the text of each row of a table; of a Parquet file, its column alone is read."""
-    table = open_table(
-        source, kind, errors, [settings.column], only_asked=settings.column is not None
-    )
-    if not table.sample:
-        return
-    column = text_column(table.names, table.sample, table.where, settings.column)
-    if kind == tables.PARQUET and len(table.names) > 1:
-        table = open_table(source, kind, errors, [column], only_asked=True)
-    yield from _texts_of(table, column)
+    named = [settings.column, *settings.sentence_columns]
+    table = open_table(source, kind, errors, named, on_read=on_read)
+    if table.sample:
+        yield from _texts_of(table, settings, errors, on_read)
+
+
+def _column_in(table: InputTable, settings: SourceSettings) -> str:
+    """Return the column of the text of a table, or of its words."""
+    if settings.sentence_columns:
+        return word_column(table, settings.column, settings.sentence_columns)
+    return text_column(table.names, table.sample, table.where, settings.column)
 
 
 def in_lists(
@@ -293,8 +320,8 @@ def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]
         rows = (tables.Row(where, record) for record in records)
         table = table_of(source, rows)
         if table.sample:
-            column = text_column(table.names, table.sample, where, settings.column)
-            yield from in_lists(_texts_of(table, column), RECORDS_PER_CHUNK, CHUNK_BYTES, len)
+            texts = _texts_of(table, settings, None)
+            yield from in_lists(texts, RECORDS_PER_CHUNK, CHUNK_BYTES, len)
     except TextError:
         raise
     except Exception as error:
@@ -392,8 +419,29 @@ def _holds_data(folder: str) -> bool:
     return any(Path(without_suffix(name)).suffix in suffixes for name in names)
 
 
-def _texts_of(table: InputTable, column: str) -> Iterator[str]:
-    """Yield the text of each row. A row without one is a blank line; a notice counts them."""
+def _texts_of(
+    table: InputTable,
+    settings: SourceSettings,
+    errors: str | None,
+    on_read: Callable[[int], None] | None = None,
+) -> Iterator[str]:
+    """Yield the text of each row, or the sentences of a table with a row a word, those of several
+    subjects once. A row without text is a blank line; a notice counts them."""
+    column = _column_in(table, settings)
+    tell_of_guess(table.source, table.names, column, settings.column)
+    if settings.sentence_columns:
+        for sentence in sentences_of(table, column, settings.sentence_columns):
+            if not sentence.is_repeated:
+                yield " ".join(sentence.words)
+        return
+
+    # All columns were read to look at them; of Parquet, one is read much faster.
+    tell_of_word_rows(table, column)
+    is_parquet = tables.kind_of(table.source) == tables.PARQUET and os.path.isfile(table.source)
+    if is_parquet and len(table.names) > 1:
+        table = open_table(
+            table.source, tables.PARQUET, errors, [column], only_asked=True, on_read=on_read
+        )
     rows = empty = 0
     for row in table.rows:
         rows += 1

@@ -82,26 +82,6 @@ class TokenizerSettings:
                 "literal_unk = spell needs a tokenizer that spells", "a word tokenizer does not"
             )
 
-    def check_limits(self) -> None:
-        """Make sure that a new tokenizer can obey min_count and max_vocab.
-
-        Raises:
-            SettingsError: one is set for bytes or sentencepiece.
-        """
-        if self.tokenizer in LIMITED:
-            return
-        limits = ("min_count", "max_vocab")
-        idle = [name for name in limits if getattr(self, name) != getattr(type(self), name)]
-        if idle:
-            names = " and ".join(idle)
-            is_sentencepiece = self.tokenizer == "sentencepiece"
-            hint = "set vocab_size instead" if is_sentencepiece else f"leave {names} out"
-            raise SettingsError(
-                f"{names}: not for the {self.tokenizer} tokenizer",
-                "these are settings of the word and char tokenizers",
-                hint,
-            )
-
 
 @dataclass(frozen=True)
 class NewTokenizerSettings(TokenizerSettings):

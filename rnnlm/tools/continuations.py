@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import first_of, notice
 from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import span_scoring
@@ -96,9 +97,10 @@ class _PairReader:
     def warn(self) -> None:
         """Send notices of unknown tokens and of words that were cut."""
         if self.unknown:
+            of_all = f"of {self.tokens:,} tokens"
             notice(
-                f"{self.unknown.total():,} of {self.tokens:,} tokens are unknown to the model, "
-                f"read as <unk>: {first_of(list(self.unknown), UNKNOWN_SHOWN)}"
+                plural(self.unknown.total(), f"{of_all} is", f"{of_all} are") + " unknown to the "
+                f"model, read as <unk>: {first_of(list(self.unknown), UNKNOWN_SHOWN)}"
             )
         if self.cut_words:
             notice(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm import registry
+from rnnlm.amounts import number
 from rnnlm.config import GRID, ResolvedSettings, SettingsLayer, SettingValue, as_text, names_of
 from rnnlm.errors import RnnlmError, UsageError, notice
 from rnnlm.lm.base.loading import CHECKPOINTS
@@ -85,11 +86,19 @@ def _add(axes: dict[str, tuple[str, ...]], name: str, values: Sequence[object]) 
         )
     if not all(texts):
         raise UsageError(f"a value of {name} in {GRID} is empty", hint="write none for no value")
-    if len(set(texts)) < len(texts):
+    if len(set(map(_alike, texts))) < len(texts):
         raise UsageError(
             f"a value of {name} in {GRID} is given twice", ", ".join(texts), "leave one out"
         )
     axes[name] = texts
+
+
+def _alike(text: str) -> int | float | str:
+    """Return the number that a text denotes, or else the text."""
+    try:
+        return number(text)
+    except ValueError:
+        return text
 
 
 def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:

@@ -14,7 +14,7 @@ from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.interface import FittingData
 from rnnlm.text.corpus import Given, Text
 from rnnlm.text.encoding import EncodedText
-from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, silent
+from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, on_standard_error, silent
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings
 from rnnlm.training.request import Texts, TrainingRequest
@@ -195,7 +195,7 @@ class LanguageModelling(BaseTask):
             cast("Text", _named_texts(data)),
             context=options.context or "carry",
             text_settings=options.text_settings,
-            progress=options.progress or silent,
+            progress=options.progress or on_standard_error(),
         )
 
     def comparing(
@@ -211,7 +211,7 @@ class LanguageModelling(BaseTask):
         if train is not None:
             train = as_text(train, options.text_settings)
         text = as_text(cast("Text", _named_texts(data)), options.text_settings)
-        return TextComparer(text, train, settings, options.progress or silent)
+        return TextComparer(text, train, settings, options.progress or on_standard_error())
 
     def comparable_stored(self, models: "Sequence[StoredModel]") -> "ComparableMetrics":
         from rnnlm.evaluation.comparison.comparison import EvaluatedModel, find_comparable

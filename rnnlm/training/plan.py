@@ -12,7 +12,7 @@ from msgspec import to_builtins
 
 import rnnlm.corpora as corpora
 from rnnlm import registry
-from rnnlm.config import ResolvedSettings, as_text, describe, warn_of_idle
+from rnnlm.config import ResolvedSettings, as_text, check_needs, describe
 from rnnlm.errors import RnnlmWarning, UsageError, keyword, notice
 from rnnlm.events import TrainingState
 from rnnlm.interface import FittingData, TextData
@@ -285,7 +285,7 @@ def _notice_small_validation_text(
 def _check_settings(request: TrainingRequest, settled: ResolvedRequest) -> None:
     """Refuse settings that cannot work, and point out those without effect."""
     _, kind, resolved = settled
-    warn_of_idle(
+    check_needs(
         resolved,
         request.from_file.origin if request.from_file else "",
         contextual=request.contextual,

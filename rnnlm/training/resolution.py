@@ -17,9 +17,9 @@ from rnnlm.config import (
     SettingsLayer,
     as_text,
     names_of,
-    owners_of,
     resolve,
     within,
+    without_unmet,
 )
 from rnnlm.errors import SettingsError, UsageError, joined_message, keyword, notice
 from rnnlm.interface import Task
@@ -163,21 +163,13 @@ def _with_tokenizer(values: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
 def _without_unchosen(
     recipe: SettingsLayer, above: list[SettingsLayer], kind: registry.Kind
 ) -> SettingsLayer:
-    """Drop the settings of a recipe that belong to a choice which the layers above it make
-    otherwise, such as its samples with `--set loss=full`, or its gates with `--set model=rnn`."""
+    """Drop the settings of a recipe that need a choice which the layers above it make otherwise,
+    such as its samples with `--set loss=full`, or its gates with `--set model=rnn`."""
     values = dict(recipe.values)
     if values.get("model", kind.name) != kind.name and kind.trains_in_steps:
         known = {"task", *names_of(kind.all_settings)}
         values = {name: value for name, value in values.items() if name in known}
-    for settings in kind.all_settings:
-        # Settings come after the one that they belong to, and may own others themselves.
-        for name, (owner, choices) in owners_of(settings).items():
-            chosen = values.get(owner, getattr(settings, owner))
-            for layer in above:  # the last one wins, and None is a choice, too
-                chosen = layer.values.get(owner, chosen)
-            if chosen not in choices:
-                values.pop(name, None)
-    return replace(recipe, values=values)
+    return replace(recipe, values=without_unmet(values, above, kind.all_settings))
 
 
 def _topmost(layers: list[SettingsLayer], name: str) -> Any:

@@ -193,7 +193,7 @@ class RunStorage:
                 yield SaveFailed(
                     folder=str(self.folder),
                     step=step,
-                    why=f"{error.what}: {error.why}",
+                    why=error.fault,
                     retry_seconds=RETRY_SECONDS,
                     failures=self.failures,
                     is_pausing=pauses,
@@ -272,7 +272,7 @@ class RunStorage:
         if self.stored_step:
             state += f", the last checkpoint of step {self.stored_step:,}"
         return OutputError(
-            error.what, f"{error.why}: the end of the run is not saved, {state}", error.hint
+            error.what, error.why + f": the end of the run is not saved, {state}", error.hint
         )
 
 

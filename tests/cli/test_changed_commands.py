@@ -40,7 +40,10 @@ TOKENIZING = {
 }  # fmt: skip
 COLUMNS = {"column": "--column other", "encoding_errors": "--encoding-errors strict"}
 READING = COLUMNS | {"special_symbols": "--special-symbols drop"}
-OF_TEXTS = READING | {"blank_lines": "--blank-lines keep", "split": "--split test"}
+UNWRAP = {"unwrap": "--unwrap"}
+BY_WORD = {"sentence_columns": "--sentence-columns other"}
+OF_LINES = UNWRAP | {"blank_lines": "--blank-lines keep", "split": "--split test"}
+OF_TEXTS = READING | BY_WORD | OF_LINES
 CASES = {
     f"score --input {CSV} -m UNI -o OUT.tsv": READING | {
         "model_names": "-m LSTM", "inputs": "--input data.csv", "region_mark": "--regions |",
@@ -49,9 +52,11 @@ CASES = {
         "words": "--words", "measures": "--with frequency --words",
         "probabilities": "--probabilities", "eos": "--no-eos", "context": "--context carry",
     },
+    "score --input words.csv --column word -m UNI -o OUT.tsv": BY_WORD,
     "score --input data.csv --region-columns text -m UNI -o OUT.tsv": {
         "region_columns": "--region-columns other"
     },
+    "score --input text.txt -m UNI -o OUT.tsv": UNWRAP,
     "score man -m UNI -o OUT.tsv": {"sentences": ("man", "boy")},
     "score --input numbers.tsv --column english --target-column french -m FRA -o OUT.tsv": {
         "target_column": "--target-column english"
@@ -60,12 +65,12 @@ CASES = {
     "score --input english.txt --target french.txt -m FRA -o OUT.tsv": {
         "targets": "--target english.txt --input french.txt"
     },
-    f"embed --input {CSV} -m LSTM -o OUT.jsonl": READING | {
+    f"embed --input {CSV} -m LSTM -o OUT.jsonl": READING | BY_WORD | {
         "model_name": ("LSTM", "FRA"), "inputs": "--input data.csv", "pooling": "--pooling mean",
         "layer": "--layer input", "words": "--words",
     },
     "embed --input text.txt -m LSTM -o OUT.jsonl": {"encoding_errors": REPLACE},
-    f"vectors {CSV} --width 2 --min-count 1 -o OUT.vec": COLUMNS | TOKENIZING | {
+    f"vectors {CSV} --width 2 --min-count 1 -o OUT.vec": COLUMNS | BY_WORD | UNWRAP | TOKENIZING | {
         "text": "data.csv", "method": "--method glove", "width": "--width 3",
         "window": "--window 3", "min_count": "--min-count 2", "seed": "--seed 2",
     },
@@ -77,7 +82,7 @@ CASES = {
         "min_count": "--min-count 2", "tokenizer": "--tokenizer char", "model_name": "-m UNI",
         "tokenizer_from": "--tokenizer-from UNI",
     },
-    f"filter data.jsonl -m UNI --max-perplexity 900 {REPLACE} -o OUT": READING | {
+    f"filter data.jsonl -m UNI --max-perplexity 900 {REPLACE} -o OUT": READING | UNWRAP | {
         "model_names": ("UNI", "LSTM"), "min_perplexity": "--min-perplexity 1",
         "max_perplexity": "--max-perplexity 800", "blank_lines": "--blank-lines documents",
         "perplexity_column": "--perplexity-column ppl",
@@ -110,7 +115,7 @@ CASES = {
     },
     "tune -m COPY+dynamic --on data.csv --column text --tokens 9 --statistics text.txt": {
         "on": "--on text.txt", "column": "--column other", "tokens": "--tokens 10",
-        "statistics": "--statistics data.csv",
+        "statistics": "--statistics data.csv", **BY_WORD,
     },
     "rescore -m UNI --weights w.json --apply list.tsv -o OUT.txt": {
         "weights_file": "--weights w2.json"
@@ -128,6 +133,7 @@ def place(here):
     cells = "".join(f"{row['text']},{row['other']}\n" for row in rows)
     (here / "data.csv").write_text("text,other\n" + cells)
     (here / "text.txt").write_text("".join(f"{row['text']}\n" for row in rows))
+    (here / "words.csv").write_text("word,other\nthe,1\nman,1\nwas,2\nhere,2\n")
     (here / "english.txt").write_text("one\ntwo\n")
     (here / "french.txt").write_text("un\ndeux\n")
     (here / "numbers.tsv").write_text("english\tfrench\none\tun\n")
@@ -303,6 +309,7 @@ COMMANDS = {
     "count, added up": "count a b -o OUT", "embed": "embed -m {lstm} --input text.txt -o OUT.npy",
     "embed words": "embed -m {lstm} --input text.txt --words -o OUT.npy",
     "filter": "filter text.txt -m {unigram} --max-perplexity 900 -o OUT",
+    "mix": "mix {unigram} {unigram} --on text.txt -o OUT",
     "prepare": "prepare text.txt -o OUT --workers 1",
     "rescore": "rescore -m {unigram} --tune list.tsv -o OUT.txt --nbest-output OUT.tsv",
     "score": "score -m {unigram} --input text.txt -o OUT.tsv",

@@ -111,10 +111,18 @@ def test_nodes_have_a_row_each_and_a_picture(rnnlm, trees, here):
 
     # A text without brackets has a balanced tree; a damaged tree has its reason.
     asked = ("classify", "-m", trees / "model", "--nodes")
-    shown = rnnlm(*asked, "it was poor", "(x (y it)")
+    shown = rnnlm(*asked, "it was poor", "(good (so it)")
     nodes = ["it was poor", "it was", "it", "was", "poor", ""]
     assert [row[1] for row in shown.rows[1:]] == nodes
     assert "column 1: this bracket is not closed" in shown.err
+    # What only begins with a bracket is a text, one word with a known label a tree.
+    texts = ["(It was) poor", "(good it was)", "(x (so it)", "(x it)", "(good it)"]
+    shown = rnnlm("classify", "-m", trees / "model", *texts)
+    assert [row[0] for row in shown.rows[1:]] == texts
+    assert "no label" not in shown.err
+    assert (
+        shown.err.count("with a label") == shown.err.count("'(good it)' is read as the word") == 1
+    )
     nodes = rnnlm(*asked, "it was poor", "--json").json["nodes"]["label"]
     assert [node["parent"] for node in nodes] == [3, 3, 4, 4, -1]
     assert rnnlm(*asked, "it", "--top", "2").code == 2

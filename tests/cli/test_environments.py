@@ -155,6 +155,15 @@ def test_a_bare_environment(place, more):
     ended.out.decode("utf-8")
 
 
+def test_names_and_typed_texts_are_utf8_without_a_locale(place):
+    bare = {"LC_ALL": "C", "PYTHONUTF8": "0"}
+    shutil.copy(place / TEXT, place / "café.txt")
+    trained = launch(place, ["train", "café.txt", "--model", "unigram", "-o", "né"], variables=bare)
+    assert "next: rnnlm score -m 'né' " in trained.err, trained.err
+    scored = launch(place, ["score", "-m", "né", "café"], variables=bare)
+    assert scored.code == 0 and "\tcafé\t" in scored.out.decode("utf-8"), scored.err
+
+
 def test_nothing_is_written_into_the_package(place, rnnlm, monkeypatch):
     """A read-only install is enough."""
     monkeypatch.chdir(place)

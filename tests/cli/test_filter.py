@@ -48,6 +48,12 @@ def test_documents_are_sorted_and_counted(rnnlm, models, shards, here):
     assert (here / "out" / "head" / "plain.txt").read_text().splitlines() == expected
 
 
+def test_errors_spell_settings_as_the_command_does(rnnlm, models, here):
+    (here / "bad.txt").write_bytes(b"a good line\n\xff bad\n")
+    done = rnnlm("filter", "bad.txt", "-o", "out", "-m", models.unigram, "--max-perplexity", 300)
+    assert done.code == 1 and done.err.count("or use --encoding-errors replace") == 2
+
+
 def test_a_reference_gives_the_borders(rnnlm, models, shards):
     request = ("filter", "rows.jsonl", "-m", models.unigram, "--column", "body", "--workers", 1)
     done = rnnlm(*request, "-o", "out", "--reference", "rows.jsonl", "--quantiles", "0.25,0.5")

@@ -1,6 +1,8 @@
 """`rnnlm generate` and `next`: samples, and the likeliest next words."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from rnnlm.cli.setting_options import option_called
 from rnnlm.config import describe
 from rnnlm.lm.base.adaptation_files import TunedSettings, save_tuned
 from rnnlm.scoring.generation.sampling import SamplingSettings
+from support.commands import environment
 from support.failures import checked_error
 
 
@@ -139,8 +142,10 @@ def test_several_models_and_texts_have_columns(rnnlm, counts, models):
     shown = rnnlm("next", "-m", counts, "-m", models.unigram, "b a", "b", "--num", 1)
     columns, *rows = shown.rows
     assert columns == ["model", "text", "word", "probability"]
-    assert [row[:3] for row in rows[:2]] == [["mle", "b a", "b"], ["mle", "b", "</s>"]]
-    assert [row[0] for row in rows[2:]] == ["uni", "uni"]
+    assert [row[:3] for row in rows[::2]] == [["mle", "b a", "b"], ["mle", "b", "</s>"]]
+    assert [row[:2] for row in rows[1::2]] == [["uni", "b a"], ["uni", "b"]]
+    arriving = rnnlm("next", "-m", counts, "-m", models.unigram, "-", "--num", 1, stdin=b"b a\nb\n")
+    assert arriving.rows == shown.rows
     lines = rnnlm("next", "-m", counts, "-", "--json", "--num", 1, stdin=b"b a\nb\n").records
     assert [(line["model"], line["text"]) for line in lines] == [("mle", "b a"), ("mle", "b")]
     assert rnnlm("next", "-m", models.lstm, "the man", "--num", 3).rows[1:] == [
@@ -165,3 +170,17 @@ def test_unknown_words_and_scores_are_noted(rnnlm, counts):
 ])  # fmt: skip
 def test_what_cannot_be_continued_is_refused(rnnlm, counts, options, code, what):
     checked_error(rnnlm("next", "-m", counts, *options), code, what)
+
+
+@pytest.mark.parametrize("command", ["generate", "next", "next --json"])
+def test_beginnings_are_answered_as_they_arrive(counts, models, command):
+    """An endless input has answers, and one line is answered before the next one is there."""
+    words = [sys.executable, "-m", "rnnlm", *command.split(), "-m", str(models.unigram), "-"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*words, "--num", "1"], env=environment(), **pipes) as process:
+        for _ in range(2):
+            process.stdin.write(b"b a\n")
+            process.stdin.flush()
+            assert process.stdout.readline().strip()
+        process.communicate(timeout=100)
+        assert process.returncode == 0

@@ -44,6 +44,12 @@ def shown_options(shown: str) -> list[str]:
     return [word.rstrip(",") for word in words if word.startswith("-")]
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_all_options_read_numbers_in_one_way(name):
+    for option in options_of(COMMANDS[name]):
+        assert option.type not in (click.INT, click.FLOAT), option.name
+
+
 def test_commands_are_shown_by_group_each_in_one(rnnlm):
     shown = rnnlm("--help").out
     assert len(shown.splitlines()) <= 24

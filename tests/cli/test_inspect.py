@@ -61,6 +61,32 @@ def test_gates_are_shown_as_tables_picture_and_json(rnnlm, models, pictures):
     assert stored["verdict"] in done.out
 
 
+@pytest.mark.parametrize("inspection", ["gates {}", "beam {}", "gradients --sentence {}"])
+def test_a_line_comes_from_standard_input_and_names_of_files_are_noted(
+    rnnlm, models, here, inspection
+):
+    (here / "the").write_text("the man\n")
+    asked = f"inspect {inspection} -m {models.lstm}"
+    typed = rnnlm(asked.format("the"))
+    assert (
+        "'the' is read as a line, although a file has that name; to use its lines: - < the"
+        in typed.err
+    )
+    arrived = rnnlm(asked.format("-"), stdin=b"\nthe\n")
+    assert arrived.out == typed.out and "a file has" not in arrived.err
+    assert (
+        "a single line, but standard input has 2" in rnnlm(asked.format("-"), stdin=b"a\nb\n").err
+    )
+
+
+def test_similarity_reads_lines_of_standard_input(rnnlm, models, here):
+    (here / "the").write_text("the man\n")
+    typed = rnnlm("inspect", "similarity", "the man", "the", "-m", models.lstm)
+    assert "'the' is read as a line, although a file has that name" in typed.err
+    arrived = rnnlm("inspect", "similarity", "-", "-m", models.lstm, stdin=b"the man\nthe\n")
+    assert arrived.out == typed.out != ""
+
+
 def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):
     asked = (
         f"inspect gradients -m {models.lstm} --on {models.text} --lags 5 --positions 8 --device cpu"

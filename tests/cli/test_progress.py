@@ -47,6 +47,13 @@ def test_final_count_is_reported_after_an_earlier_one(clock, said):
     assert said() == []
 
 
+def test_lines_begin_with_the_file_they_are_about(clock, said):
+    progress = terminal.Progress(clock, about="o.csv")
+    clock.now += 6
+    progress("1 sentence written")
+    assert said() == ["o.csv: 1 sentence written"]
+
+
 def test_reported_part_is_finished_before_the_next(clock, said):
     progress = terminal.Progress(clock)
     for lines in (1000, 2000, 3000):

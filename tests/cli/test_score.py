@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 import shlex
 import subprocess
 import sys
@@ -362,10 +363,11 @@ def test_the_signature_on_stderr_is_that_of_eval(rnnlm, score, models):
 def test_killed_run_resumes_to_the_same_file(
     rnnlm, models, here, start, corpus_lines, monkeypatch, name, options
 ):
-    rows = enumerate((corpus_lines * 30)[:3_000])  # twelve chunks
+    rows = enumerate((corpus_lines * 30)[:3_000])  # three chunks
     lines = (json.dumps({"text": line, "item": number}) + "\n" for number, line in rows)
     (here / "text.jsonl").write_text("".join(lines))
-    command = ["score", "-m", models.unigram, "--input", "text.jsonl", *options, "--output"]
+    command = ["score", "-m", models.unigram, *"--input text.jsonl --column text".split()]
+    command += [*options, "--output"]
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 250)
     whole = rnnlm(*command, f"whole-{name}")
     assert whole.code == 0 and whole.out == ""
@@ -393,6 +395,40 @@ def test_killed_run_resumes_to_the_same_file(
     assert resumed.err.splitlines()[-1] == whole.err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("name", ["s.csv", "s.jsonl", "s.parquet"])
+def test_workers_write_the_same_scores_and_notices(rnnlm, models, here, corpus_lines, name):
+    rows = [*corpus_lines[:60], "", "“curly” words", "<s> reserved", "two  spaces"]
+    lines = [json.dumps({"text": line, "item": number}) for number, line in enumerate(rows)]
+    (here / "t.jsonl").write_text("\n".join([*lines, "no JSON"]) + "\n")
+    asked = ("score", "-m", models.unigram, "-m", models.lstm, "--given", "Zorp", "-o")
+    alone = rnnlm(*asked, name, "--input", "t.jsonl")
+    shared = rnnlm(*asked, f"shared-{name}", "--input", "t.jsonl", "--workers", "2")
+    assert alone.code == shared.code == 0
+    of_both = [re.sub("shared-|.*(written|scored)\n", "", run.err) for run in (alone, shared)]
+    assert of_both[0] == of_both[1] and "Zorp" in alone.err
+    assert (here / f"shared-{name}").read_bytes() == (here / name).read_bytes()
+    assert "is finished" in rnnlm(*asked, name, "--input", "t.jsonl", "--workers", "2").err
+
+
+def test_sentences_as_columns_are_their_records(rnnlm, models, here):
+    lines = ["the man", "", "Zorp's 5 % “x”", "<s>", "a\tb \x07"]
+    (here / "t.txt").write_text("\n".join(lines) + "\n")
+    asked = ("score", "-m", models.unigram, "--input", "t.txt", "--probabilities", "-o")
+    assert rnnlm(*asked, "t.jsonl").code == rnnlm(*asked, "w.jsonl", "--words").code == 0
+    columns, records = (Path(f"{name}.jsonl").read_text().split("\n")[:-1] for name in "tw")
+    for line, other in zip(columns, records, strict=True):
+        as_record = json.loads(other)
+        del as_record["word_surprisals"]
+        assert line == json.dumps(as_record, ensure_ascii=False)
+
+
+def test_one_stream_has_one_worker(by_counts, here):
+    (here / "t.txt").write_text("a b\n")
+    stream = by_counts("--input t.txt -o o.csv --workers 2 --context carry")
+    assert stream.code == 2 and "leave out --workers" in stream.err
+    assert by_counts("--input t.txt --workers 2").code == 2
+
+
 @pytest.mark.parametrize("options", [
     "--json -o s.tsv", "--output scores", "--overwrite", "--input text",
     "-o s.tsv --tokens --words", "--with entropy",
@@ -416,3 +452,16 @@ def test_each_line_is_answered_at_once(models, here):
                 assert json.loads(process.stdout.readline())["text"] == line
         process.stdin.close()
         assert process.wait() == 0
+
+
+def test_a_note_names_the_encoding_of_lines_without_a_score(by_counts, here):
+    (here / "s.csv").write_bytes(
+        "text,n\ndas Mädchen,1\nthe man,2\nder Schüler,3\n".encode("cp1252")
+    )
+    shown = by_counts("--input s.csv -o s.jsonl")
+    assert shown.code == 0 and "2 lines have no score; the reason is given for each" in shown.err
+    assert "2 lines are not UTF-8, but probably Windows-1252: convert the input" in shown.err
+    assert "--encoding-errors replace" in shown.err
+    assert "column 'text', one of 2 columns; --column names another one" in shown.err
+    (here / "s.csv").write_bytes(b"text\nthe man\nthe \xff\xfe\x81\n")
+    assert "note: 1 line is not UTF-8: convert" in by_counts("--input s.csv -o b.jsonl").err

@@ -34,7 +34,7 @@ def test_gates_of_a_sentence_that_is_read(rnnlm, models):
     asked = ("inspect", "gates", "-m", models.lstm)
     assert told(rnnlm(*asked, "-", stdin=b"the ship\n")) == told(rnnlm(*asked, "the ship"))
     checked_error(
-        rnnlm(*asked, "-", stdin=LINES), 2, "this shows a single sentence, but standard input has 2"
+        rnnlm(*asked, "-", stdin=LINES), 2, "this shows a single line, but standard input has 2"
     )
 
 

@@ -1,6 +1,7 @@
 """`rnnlm translate`: a line out for each line in, tables, JSON-lines, conversations, plots of
 attention."""
 
+import csv
 import gzip
 import json
 from dataclasses import asdict
@@ -44,7 +45,34 @@ def test_each_input_line_gives_one_output_line(rnnlm, model, expected, here):
     assert "lines were cut off at the length limit (--max-length)" in shown.err
     assert (here / "out.txt").read_text().split("\n") == [expected[0], "", *expected[1:], ""]
     again = rnnlm("translate", "-m", model, "--input", "in.txt.gz", "-o", "out.txt")
-    assert again.errors[0] == "error: out.txt already exists"
+    assert (again.code, again.err) == (
+        0, "note: out.txt is finished: translations; --overwrite makes it again\n"
+    )  # fmt: skip
+    again = rnnlm("translate", "-m", model, "--input", "in.txt.gz", "-o", "out.txt", "--beam", "2")
+    assert again.errors[0] == "error: out.txt already holds another result"
+    assert "--beam was none and is now 2" in again.errors[1]
+
+
+def test_a_table_keeps_its_columns(rnnlm, model, expected, here):
+    texts = ["", *LINES]
+    rows = [["id", "source", "translation"]]
+    rows += [[str(number), text, f'{number}, "x"'] for number, text in enumerate(texts)]
+    with open(here / "in.csv", "w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    assert rnnlm("translate", "-m", model, "--input", "in.csv", "-o", "out.csv").code == 0
+    header, *written = csv.reader((here / "out.csv").read_text().splitlines())
+    assert header == ["id", "source", "input_translation", "translation"]
+    outputs = ["", *expected]
+    assert written == [[*row, line] for row, line in zip(rows[1:], outputs, strict=True)]
+
+    # Several outputs of a source are rows with its cells; typed and plain lines have the cell text.
+    rnnlm("translate", "-m", model, "--input", "in.csv", "--nbest", 2, "-o", "best.csv")
+    header, empty, *written = csv.reader((here / "best.csv").read_text().splitlines())
+    assert header[3:] == ["rank", "logprob_nats", "score", "translation"] and empty[3:] == [""] * 4
+    assert [row[0] + row[3] for row in written[:4]] == ["11", "12", "21", "22"]
+    rnnlm("translate", "-m", model, *LINES, "-o", "typed.tsv")
+    lines = [["text", "translation"], *map(list, zip(LINES, expected, strict=True))]
+    assert [line.split("\t") for line in (here / "typed.tsv").read_text().splitlines()] == lines
 
 
 def test_sources_stand_in_the_columns_of_tables(rnnlm, model, expected, here):

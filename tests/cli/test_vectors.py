@@ -56,7 +56,7 @@ def test_exported_vectors_are_those_that_training_starts_from(rnnlm, models, her
     assert np.array_equal(library.load("again").word_vectors().matrix_VE, own.matrix_VE)
     assert rnnlm(f"{exporting} - --which output").out.startswith(f"{len(own.words)} ")
     for command, code, what in (
-        (f"{exporting} m.vec", 1, "m.vec already exists"),
+        (f"{exporting} m.vec --which output", 1, "m.vec already holds another result"),
         (f"export -m {models.unigram} --vectors u.vec", 2, "uni has no word vectors"),
         (f"export -m {models.lstm} --arpa m.arpa --which input", 2, "--which needs --vectors"),
     ):

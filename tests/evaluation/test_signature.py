@@ -44,6 +44,7 @@ def test_each_part_changes_with_what_it_stands_for(unigram):
     assert changed(usual, signature(unigram, context="reset")) == {"ctx"}
     assert changed(usual, signature(unigram, blank_lines="keep")) == {"blank"}
     assert changed(usual, signature(unigram, LINES[::-1])) == {"data"}
+    assert changed(usual, signature(unigram, unwrap=True)) == {"unwrap"}
     assert changed(usual, signature(fit("unigram", lowercase=True))) == {"tok", "case"}
     assert changed(usual, signature(fit("unigram", tokenizer="char"))) == {"tok"}
     found = changed(usual, signature(fit("unigram", tokenizer="char", literal_unk="spell")))

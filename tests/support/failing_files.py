@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 WRITING = frozenset("wax+")
-# a hash of facts with times among them; the random part of a new file's name
-HASHED = re.compile(r"(?<=state-\d{8})-[0-9a-f]{8}|\.[0-9a-f]{16}(?=\.new)")
+# a hash of facts with times among them; the random part of a new file's name, and of counts
+HASHED = re.compile(
+    r"(?<=state-\d{8})-[0-9a-f]{8}|\.[0-9a-f]{16}(?=\.new)|(?<=^counts)-[0-9a-f]{8}"
+)
 
 
 class Watch:

@@ -7,11 +7,11 @@ import re
 import pytest
 
 from rnnlm import registry
-from rnnlm.config import SettingsLayer, needs_of, resolve, warn_of_idle
+from rnnlm.config import SettingsLayer, check_needs, needs_of, resolve
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
 from rnnlm.lm.neural import settings as language_models
 from rnnlm.tasks.labelling import settings as labels
-from rnnlm.tasks.labelling.settings import TaggingSettings
+from rnnlm.tasks.labelling.settings import RecurrentClassifier, TaggingSettings
 from rnnlm.tasks.seq2seq import settings as seq2seq
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 
@@ -89,15 +89,12 @@ def test_damaged_settings_are_an_error(task, values, what):
 
 @pytest.mark.parametrize("task, model, values, what", [
     ("tagging", "lstm", {"layers": 2, "layer_sizes": "3"}, "layer_sizes = 3 names 1 widths"),
-    ("classification", "gru", {"character_size": 3},
-     "character_size is a setting of characters = cnn or lstm"),
     ("classification", "cnn", {"filter_widths": "3,0"}, "filter_widths = 3,0 is not valid"),
     ("classification", "cnn", {"filter_widths": "3,3"}, "filter_widths = 3,3 has a width twice"),
     ("seq2seq", "lstm", {"characters": "cnn"},
      "characters is not possible with task = seq2seq.*tokenizer=char"),
     ("seq2seq", "lstm", {"attention": "dot", "decoder_hidden_size": 300},
      "attention = dot needs equal widths.*512 numbers.*300.*attention=general"),
-    ("seq2seq", "lstm", {"attention": None, "input_feeding": True}, "input_feeding needs attention"),
     ("seq2seq", "lstm", {"attention": None, "bridge": None},
      "attention = none and bridge = none hide the source from the decoder"),
     ("seq2seq", "lstm", {"tied_embeddings": "all", "target_embedding_size": 9},
@@ -112,15 +109,16 @@ def test_contradictions_are_said(task, model, values, what):
 
 
 @pytest.mark.parametrize("kind, given, named", [
-    (TaggingSettings, {"context_size": 9, "locked_dropout": True, "dropout_input": 0.0,
+    (TaggingSettings, {"context_size": 9, "dropout_input": 0.0,
                        "dropout_output": 0.0, "dropout_between": 0.0}, ["context_size = 9"]),
-    (Seq2SeqSettings, {"attention_size": 9, "dropout_between": 0.3, "init_output": "glorot"},
-     ["attention_size = 9 needs attention = additive", "init_output",
+    (RecurrentClassifier, {"character_size": 3},
+     ["character_size = 3 needs characters = cnn or lstm (it is none)"]),
+    (Seq2SeqSettings, {"dropout_between": 0.3, "init_output": "glorot"}, ["init_output",
       "layers = 2 or more or decoder_layers = 2 or more"]),
 ])  # fmt: skip
 def test_a_setting_without_effect_is_named(kind, given, named):
     with pytest.warns(RnnlmWarning) as caught:
-        warn_of_idle(resolve([kind], [SettingsLayer("user", given)]))
+        check_needs(resolve([kind], [SettingsLayer("user", given)]))
     message = str(caught[0].message)
     assert all(part in message for part in named) and "dropout_latent" not in message
 

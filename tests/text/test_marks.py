@@ -1,11 +1,19 @@
 """Marks of messy text are counted, and told of where a training text mixes forms or a model has
 never seen them."""
 
-import functools
+import gzip
+import random
+import re
+import textwrap
+from pathlib import Path
 
 import pytest
 
+import rnnlm
+from rnnlm import corpora
+from rnnlm.lm.ngram.counting.strings import count_text
 from rnnlm.text import tokenizers
+from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import Block
 from rnnlm.text.marks import (
     count_marks,
@@ -14,6 +22,7 @@ from rnnlm.text.marks import (
     tell_odd_spaces,
     tell_unseen,
     watch_forms,
+    wrapped_at,
 )
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from support.failures import notices_of
@@ -45,25 +54,138 @@ RAW = ["The hen, the dog.", "A dog and a hen."]
     (["Smith et al. , Fig. 3 , e.g. , sec. 2 ."], {}, False),  # abbreviations between single marks
     (["le chien \u00ababoie\u00bb", "\u092f\u0939 \u0939\u0948\u0964"], {}, True),
     (["a\u2019 \u2018b"], {}, False),
-    (["a dog"] * 60_000 + RAW * 60_000, {}, False),  # the start decides
+    (["a dog"] * 900 + RAW * 300, {}, True),  # a third decides
+    ([line.replace(",", " ,").replace(".", " .") for line in RAW] * 500 + RAW * 400, {}, True),
+    (["the hen , a dog ."] * 2000 + ["mr. dog"] * 9, {}, False),
     ([], {}, False), (RAW, {"split_punctuation": False}, False),
     (RAW, {"remove_punctuation": True}, False), (RAW, {"tokenizer": "char"}, False),
 ])  # fmt: skip
-def test_marks_are_split_where_the_start_of_the_text_has_them_as_parts_of_words(
+def test_marks_are_split_where_the_text_or_a_part_of_it_has_them_as_parts_of_words(
     lines, settings, splits
 ):
     asked = NewTokenizerSettings(**settings)
-    made, sent = [], []
-    for size in (1 << 20, 2):  # however the lines come in blocks
-        blocks = [Block(lines[at : at + size], []) for at in range(0, len(lines), size)]
-        sent += notices_of(functools.partial(decide, asked, blocks, made))
-    assert made == [TokenizerSettings(**{**settings, "split_punctuation": splits})] * 2
-    assert len(sent) == 2 * splits
+    made = []
+    sent = notices_of(lambda: made.append(tokenizers.decided(asked, lines)))
+    assert made == [TokenizerSettings(**{**settings, "split_punctuation": splits})]
+    assert len(sent) == splits
     assert all("`split_punctuation=False` keeps them" in text for text in sent)
 
 
-def decide(asked, blocks, made):
-    made.append(tokenizers.decided(asked, blocks))
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_marks_behind_the_start_of_a_text_are_split_or_told_of(tmp_path, suffix):
+    path = tmp_path / f"text.txt{suffix}"
+    lines = ["a dog and a hen"] * 40_000 + RAW * 20_000  # the marks begin after 640 kB
+    data = ("\n".join(lines) + "\n").encode()
+    path.write_bytes(gzip.compress(data) if suffix else data)
+    outputs = {}
+    command = lambda: [  # noqa: E731
+        outputs.update(ngram=list(rnnlm.train(path, output=tmp_path / "m", model="unigram"))),
+        outputs.update(prepared=list(rnnlm.prepare(path, tmp_path / "p", workers=0))),
+    ]
+    told = notices_of(command)
+    size = rnnlm.load(tmp_path / "m").tokenizer.size
+    if suffix:  # reading cannot begin in the middle
+        (note,) = [text for text in told if text.startswith("punctuation marks are parts of")]
+        assert "15% of the words" in note and "`split_punctuation=True` separates them" in note
+        assert size == len("</s> <unk> a dog and hen The hen, the dog. A hen.".split())
+    else:
+        assert size == len("</s> <unk> a dog and hen The , the . A".split())
+        assert rnnlm.load_tokenizer(tmp_path / "p").size == size
+        assert any("of the words have marks" in text for text in told)
+
+
+def test_a_given_tokenizer_tells_of_marks_in_raw_text(tmp_path):
+    path, output = tmp_path / "raw.txt", tmp_path / "model"
+    path.write_text("the man was here. the boy, too.\n" * 30)
+    tokenized = tmp_path / "tokenized.txt"
+    tokenized.write_text("the man was here . the boy , too .\n" * 30)
+    list(rnnlm.train(tokenized, output=output, model="unigram"))
+    for learn in (
+        lambda: list(rnnlm.train(path, output=tmp_path / "m", model="unigram",
+                                 tokenizer_from=str(output))),
+        lambda: list(rnnlm.prepare(path, tmp_path / "p", workers=0,
+                                   tokenizer=rnnlm.load_tokenizer(output))),
+    ):  # fmt: skip
+        told = [text for text in notices_of(learn) if "punctuation marks are parts" in text]
+        assert len(told) == 1
+        assert "it knows 'here', but not 'here.', and 2 more" in told[0]
+
+
+# ---- Lines of hard-wrapped prose.
+
+PROSE = [line for line in corpora.part("english", "train").read_text("utf-8").split("\n") if line]
+PARAGRAPHS = [" ".join(PROSE[start : start + 5]) for start in range(0, 600, 5)]
+
+
+def filled(paragraphs, width=72, between="\n\n", **how):
+    return between.join(textwrap.fill(text, width, **how) for text in paragraphs).split("\n")
+
+
+def justified(line, width):
+    """Return the line with blanks between its words up to `width`, as manual pages are set."""
+    words = line.split()
+    while len(words) > 1 and sum(map(len, words)) + len(words) - 1 < width:
+        place = random.Random(line).randrange(len(words) - 1)
+        words[place] += " " * (width - sum(map(len, words)) - len(words) + 1)
+    return "  " + " ".join(words)
+
+
+DIALOGUE = [f'"{line}" said he. "Well, {line.lower()}"' for line in PROSE[:200]]
+LICENCE = [f"{number}. {text}" for number, text in enumerate(PARAGRAPHS)]
+
+
+@pytest.mark.parametrize("lines, width", [
+    *[(filled(PARAGRAPHS, width), width) for width in (60, 66, 72, 80, 100)],
+    (filled(PARAGRAPHS, 70, "\n", initial_indent="    "), 70),
+    (filled([" ".join(PARAGRAPHS)], 70), 70), (filled(PARAGRAPHS, 70, "\n"), 70),
+    (filled(DIALOGUE, 65), 65), (filled(LICENCE, 76, subsequent_indent="   "), 76),
+    ([justified(line, 70) for line in filled(PARAGRAPHS, 70)], 72),
+    (filled(PARAGRAPHS, 72, break_long_words=False, break_on_hyphens=False), 72),
+])  # fmt: skip
+def test_wrapped_lines_are_recognised(lines, width):
+    assert abs(wrapped_at(lines) - width) <= 2  # the 98th percentile of the lengths
+    assert wrapped_at(filled(PARAGRAPHS[:3])) == 0  # too few lines
+
+
+BARE = re.compile(r"[^\w\s]")
+CSV_ROWS = [f"{number},{line[:30]},{number % 7}" for number, line in enumerate(PROSE[:300])]
+
+
+@pytest.mark.parametrize("lines", [
+    PROSE, PARAGRAPHS * 2, [BARE.sub("", line).lower() for line in PROSE],
+    [re.sub(r"([.,])", r" \1", line).lower() for line in PROSE],
+    [f"A: {BARE.sub('', line)}" for line in PROSE],  # a transcript
+    [line[: 25 + len(line) % 20] for line in PROSE],  # verse
+    [" ".join(line.split()[: 2 + len(line) % 9]).lower() for line in PROSE],  # chat
+    filled(PROSE[:300], 37), CSV_ROWS,  # subtitles; a table
+    Path(textwrap.__file__).read_text("utf-8").split("\n"),  # code
+    [word for line in PROSE for word in line.split()],  # a list
+    [f"2024-01-{day % 28 + 10} INFO request=/a/b status=200 bytes={day}" for day in range(300)],
+    ["- a well-known line that is the same as all of the others are"] * 300,
+    *[corpora.part(name, "train").read_text("utf-8").split("\n")
+      for name in ("recall", "brackets", "likeness")], [],
+])  # fmt: skip
+def test_other_lines_are_not_taken_for_wrapped(lines):
+    assert wrapped_at(lines) == 0
+
+
+def test_every_command_that_learns_tells_of_wrapped_lines(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("\n".join(filled(PARAGRAPHS)))
+
+    def learn(place, **unwrap):
+        settings = rnnlm.TextSettings(**unwrap)
+        list(rnnlm.train(path, output=place / "m", model="unigram", **unwrap))
+        list(rnnlm.prepare(path, place / "p", workers=0, **unwrap))
+        rnnlm.learn_vectors(path, width=2, text_settings=settings)
+        list(count_text(Corpus((str(path),), settings), order=1))
+
+    told = [text for text in notices_of(lambda: learn(tmp_path)) if "wrapped" in text]
+    assert len(told) == 4
+    assert all("looks wrapped at 72 characters" in text for text in told)
+    assert all("`unwrap=True` joins the lines" in text for text in told)
+    told = notices_of(lambda: learn(tmp_path / "unwrapped", unwrap=True))
+    assert not any("wrapped" in text for text in told)
 
 
 def test_a_mixture_of_forms_is_reported_once():

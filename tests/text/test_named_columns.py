@@ -74,6 +74,7 @@ LABELS = ["pos", "neg", "neg", "pos"] * 3
     (("Text", "LABEL"), (TEXTS, LABELS), "surely"),
     (("utt", "cls"), (TEXTS, LABELS), "perhaps"), (("", "x"), ("123", TEXTS[:3]), "perhaps"),
     (("nr", "x"), ("123", "abc"), "surely"),
+    (("Word 1", "Human (mean)"), (["the sea", "ship"], ["8,5", "3"]), "surely"),
     (("said", "day"), (TEXTS, ["12.3.", "1 May"] * 6), "surely"),
     (("nr", "text of it all"), ("123", TEXTS[:3]), "surely"),
     (("1a", "we saw the film"), ("123", TEXTS[:3]), "no"), (("1", "2"), (TEXTS, LABELS), "surely"),

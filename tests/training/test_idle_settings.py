@@ -7,7 +7,7 @@ import pytest
 
 from rnnlm import errors, registry
 from rnnlm.config import describe, names_of, needs_of
-from rnnlm.errors import RnnlmWarning
+from rnnlm.errors import RnnlmWarning, SettingsError
 from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.storage import model_folder
@@ -73,8 +73,6 @@ def test_only_requested_settings_are_reported_with_their_needs(text, tmp_path):
     assigned = {"vocab_size": "300", "min_count": "2"}
     asked = {"model": "ngram", "flags": {"backoff_factor": 0.3}, "assignments": assigned}
     assert of(**asked) == [smoothing + pieces]
-    expected = ["without effect: patience = 3 needs valid or holdout (they are none, 0.0)"]
-    assert of(flags={"patience": 3, "holdout": 0.0}) == expected
     expected = ["without effect: holdout = 0.2 needs valid = none (it is text.txt)"]
     assert of(flags={"holdout": 0.2}, valid=("text.txt",)) == expected
     by_steps = "without effect: min_validations = 40 needs validate_every_steps = none (it is 5)"
@@ -92,14 +90,77 @@ def test_only_requested_settings_are_reported_with_their_needs(text, tmp_path):
     assert idle(lambda: resolve_prepare(request)) == ["without effect: " + pieces]
 
 
+# By the rule of check_needs: what switches something on is refused, what tunes is noted.
+REFUSED = {
+    "optimizer=sgd nesterov=true": "nesterov = true needs momentum; it is 0.0; set momentum, or l",
+    "optimizer=rmsprop momentum=.9 nesterov=true": "needs optimizer = sgd; it is rmsprop; set o",
+    "nonmonotone_interval=5": "optimizer = asgd; it is adamw; set optimizer=asgd, or leave nonmo",
+    "optimizer=asgd fine_tune_after=0.5": "needs nonmonotone_interval; it is none",
+    "return_to_best=true": "needs schedule = plateau; it is linear; set schedule=plateau",
+    "characters_beside=true": "needs characters = cnn or lstm; it is none; set characters=cnn, or",
+    "cutoffs=10,20": "needs output_layer = adaptive; it is softmax",
+    "classes=10": "needs output_layer = class; it is softmax",
+    "mogrifier_rank=10": "needs mogrifier_rounds; it is 0",
+    "patience=3 holdout=0": "needs valid or holdout; they are none, 0.0; set valid, or leave pati",
+    "tokenizer=byte max_vocab=9": "needs tokenizer = word or char; it is byte",
+    "model=ngram smoothing=kn additive_k=1": "needs smoothing = additive; it is kn",
+    "model=lstm task=seq2seq attention=none input_feeding=true": "needs attention; it is none",
+}
+NOTED = {
+    "momentum=.9": "momentum = 0.9 needs optimizer = sgd or rmsprop (it is adamw)",
+    "rms_decay=.9": "rms_decay = 0.9 needs optimizer = rmsprop (it is adamw)",
+    "optimizer=asgd momentum=.9": "momentum = 0.9 needs optimizer = sgd or rmsprop (it is asgd)",
+    "asgd_start=5": "asgd_start = 5 needs optimizer = asgd (it is adamw)",
+    "character_size=20": "character_size = 20 needs characters = cnn or lstm (it is none)",
+    "loss=nce output_layer=class": "loss = nce needs output_layer = softmax (it is class)",
+    "loss=full samples=9": "samples = 9 needs loss = sampled or nce (it is full)",
+    "output_layer=class mixture_components=9": "needs output_layer = mos (it is class)",
+    "output_layer=class dropout_latent=.1": "needs output_layer = mos (it is class)",
+    "tokenizer=byte min_count=2": "min_count = 2 needs tokenizer = word or char (it is byte)",
+}
+
+
+def with_settings(text: str) -> TrainingRequest:
+    assignments = dict(part.split("=") for part in text.split())
+    settings = {"device": "cpu", **assignments} if "ngram" not in text else assignments
+    names = ("text.txt",) if "seq2seq" not in text else ("travel",)
+    return TrainingRequest(text=names, assignments=settings)
+
+
+@pytest.mark.parametrize(("settings", "message"), REFUSED.items(), ids=REFUSED)
+def test_what_is_switched_on_without_what_it_needs_is_refused(text, settings, message):
+    with pytest.raises(SettingsError) as caught:
+        plan(with_settings(settings))
+    assert message in f"{caught.value.what}; {caught.value.why}; {caught.value.hint}"
+
+
+@pytest.mark.parametrize(("settings", "message"), NOTED.items(), ids=NOTED)
+def test_what_tunes_something_that_is_not_there_is_noted(text, settings, message):
+    [told] = idle(lambda: plan(with_settings(settings)))
+    assert told.startswith("without effect: ") and told.endswith(message)
+
+
+def test_a_grid_and_a_file_are_requests_and_a_recipe_is_none(text, tmp_path):
+    config = write(tmp_path / "c.toml", "nesterov = true\noptimizer = 'adam'\n")
+    with pytest.raises(SettingsError, match="nesterov = true needs optimizer = sgd"):
+        of(recipe=str(config))
+    # A recipe's average goes with its optimizer, and fine-tuning with the average.
+    request = TrainingRequest(
+        text=("text.txt",), recipe="awd-lstm-ptb", assignments={"optimizer": "adam"}
+    )
+    values = plan(request).resolved.values
+    assert values["nonmonotone_interval"] is None and values["fine_tune_after"] is None
+
+
 def test_settings_of_a_smoothing_need_it(text):
     for name, description in describe(NgramSettings).items():
         smoothings = {word for word in re.findall(r"[\w-]+", description) if word in ESTIMATORS}
         # Other smoothings refuse `interpolate`.
         if smoothings and name not in ("smoothing", "interpolate"):
-            assert set(needs_of(NgramSettings)[name]["smoothing"]) == smoothings, name
-    expected = "without effect: additive_k = 1.0 needs smoothing = additive (it is witten-bell)"
-    flags = {"smoothing": "witten-bell", "additive_k": 1.0}
+            [needed] = needs_of(NgramSettings)[name]
+            assert set(needed["smoothing"]) == smoothings, name
+    expected = "without effect: unseen = zero needs smoothing = interpolated (it is witten-bell)"
+    flags = {"smoothing": "witten-bell", "unseen": "zero"}
     assert of(model="ngram", flags=flags) == [expected]
     expected = "without effect: discounts = lmplz needs smoothing = mkn (it is kn)"
     assert of(model="ngram", flags={"smoothing": "kn", "discounts": "lmplz"}) == [expected]
@@ -133,5 +194,6 @@ def test_needs_join_settings_that_exist():
     }
     classes |= {TokenizerSettings, HoldoutSettings}
     known = names_of(classes) | {"valid"}
-    needs = {name: needed for cls in classes for name, needed in needs_of(cls).items()}
-    assert needs and {*needs, *(other for needed in needs.values() for other in needed)} <= known
+    needs = {name: groups for cls in classes for name, groups in needs_of(cls).items()}
+    others = {other for groups in needs.values() for needed in groups for other in needed}
+    assert needs and {*needs, *others} <= known

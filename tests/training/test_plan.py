@@ -126,8 +126,7 @@ def test_settings_out_of_range_name_their_bound(name, value, bound):
 
 
 @pytest.mark.parametrize("assignments, hint", [
-    ({"optimizer": "adam", "momentum": "0.9"}, "momentum=0"),
-    ({"optimizer": "sgd", "nesterov": "true"}, "momentum=0.9"),
+    ({"optimizer": "asgd", "nonmonotone_interval": "5", "asgd_start": "3"}, "asgd_start=0"),
     ({"optimizer": "asgd", "ema_decay": "0.99"}, "ema_decay=none"),
 ])  # fmt: skip
 def test_contradictory_settings_are_reported_before_reading_text(assignments, hint):

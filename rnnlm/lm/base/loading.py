@@ -6,6 +6,7 @@ adapted model, NAME+KIND. :func:`name_of` returns the name and refuses a model t
 memory; :func:`name_if_saved` returns None for it.
 """
 
+import functools
 import math
 import os
 import shlex
@@ -433,3 +434,41 @@ def _training(command: str, need: str) -> str:
             model = "" if registry.USUAL_MODEL in usable else f"--model {usable[0]}"
             return " ".join(filter(None, ["rnnlm train TEXT", learned.option, model]))
     return "rnnlm train TEXT"
+
+
+# ---- Models that several processes load.
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model that processes load by its name. label: what results call it. name: its folder, or
+    the folder with the adaptation after a plus. fingerprint: the fingerprint it must have."""
+
+    label: str
+    name: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, label: str, name: str, model: LanguageModel) -> "NamedModel":
+        """Return what other processes load the model by that was loaded here by this name."""
+        base, kind = without_adaptation(name)
+        # Processes in other folders find a model by its absolute path.
+        absolute = f"{find(base).absolute()}{f'+{kind}' if kind else ''}"
+        return cls(label, absolute, identity_of(model))
+
+
+@functools.lru_cache(maxsize=1)
+def load_all(models: tuple[NamedModel, ...], device: str) -> tuple[LanguageModel, ...]:
+    """Load the models of a run, once in each process, which keeps the models of the last run alone.
+    ModelError: there is another model of that name."""
+    loaded = []
+    for named in models:
+        loaded.append(scoring_model_of(named.name, device))
+        fingerprint = identity_of(loaded[-1])
+        if fingerprint != named.fingerprint:
+            raise ModelError(
+                f"a worker finds another model in {named.name}",
+                f"its fingerprint is {fingerprint} there, {named.fingerprint} here",
+                "all workers must see the same folder; it must not change while they work",
+            )
+    return tuple(loaded)

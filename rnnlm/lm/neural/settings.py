@@ -6,11 +6,12 @@ settings: a part of the settings of any task's network.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from msgspec import Meta
 
+from rnnlm.amounts import whole_number
 from rnnlm.config import (
     ANY,
     Count,
@@ -19,12 +20,9 @@ from rnnlm.config import (
     Probability,
     SettingsLayer,
     about,
-    as_text,
-    belongs_to,
     from_stored,
     list_in_text,
     needs,
-    owners_of,
     part,
     resolve,
 )
@@ -39,8 +37,9 @@ Depth = Annotated[int, Meta(ge=1, le=100)]
 Width = Annotated[int, Meta(ge=1, le=1 << 20)]
 
 Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
+_SIZE = r"\+?[0-9]{1,7}\.?"
 Sizes = Annotated[
-    str, list_in_text("whole numbers", r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", "650,650,400")
+    str, list_in_text("whole numbers", rf"^\s*{_SIZE}(\s*,\s*{_SIZE}){{0,99}}\s*$", "650,650,400")
 ]
 
 # Values of other settings that some settings need to have an effect: see rnnlm.config.needs.
@@ -69,25 +68,24 @@ class InputSettings:
         bool,
         about(
             "read characters in addition to word vectors, not instead of them",
-            extra=belongs_to("characters", "cnn", "lstm"),
+            extra=needs(characters=("cnn", "lstm")),
         ),
     ] = False
     character_size: Annotated[
-        Width,
-        about("width of the character vectors", extra=belongs_to("characters", "cnn", "lstm")),
+        Width, about("width of the character vectors", extra=needs(characters=("cnn", "lstm")))
     ] = 15
     character_filters: Annotated[
         Sizes,
         about(
             "characters=cnn: number of filters of width 1, 2, 3, ...",
-            extra=belongs_to("characters", "cnn"),
+            extra=needs(characters=("cnn",)),
         ),
     ] = "25,50,75,100,125,150"
     character_highways: Annotated[
         int,
         about(
             "characters=cnn: highway layers after the filters",
-            extra=belongs_to("characters", "cnn"),
+            extra=needs(characters=("cnn",)),
             ge=0,
             le=100,
         ),
@@ -97,12 +95,11 @@ class InputSettings:
         about(
             "characters=cnn: filters also reach beyond a word's end, over zeros (as in the "
             "code of Kim et al. 2016)",
-            extra=belongs_to("characters", "cnn"),
+            extra=needs(characters=("cnn",)),
         ),
     ] = False
     character_hidden_size: Annotated[
-        Width,
-        about("characters=lstm: width in each direction", extra=belongs_to("characters", "lstm")),
+        Width, about("characters=lstm: width in each direction", extra=needs(characters=("lstm",)))
     ] = 100
 
     dropout_embedding: Annotated[
@@ -146,7 +143,6 @@ class InputSettings:
     ] = 1.0
 
     def __post_init__(self) -> None:
-        self._check_owners()
         if not any(sizes(self.character_filters)):
             raise SettingsError(f"character_filters = {self.character_filters} has no filters")
 
@@ -178,23 +174,10 @@ class InputSettings:
         """Width of the vector that the body hands to the output layer, before any projection."""
         return self.hidden_size
 
-    def _check_owners(self) -> None:
-        """Refuse a setting that differs from its default but belongs to a choice not made."""
-        defaults = {field.name: field.default for field in fields(self)}
-        for name, (owner, choices) in owners_of(type(self)).items():
-            is_changed = getattr(self, name) != defaults[name]
-            chosen = getattr(self, owner)
-            if is_changed and chosen not in choices:
-                raise SettingsError(
-                    f"{name} is a setting of {owner} = {' or '.join(choices)}",
-                    f"{owner} is {str(chosen).lower()}",
-                    f"set {owner}={choices[0]}, or {name}={as_text(defaults[name])}",
-                )
-
 
 def sizes(text: str) -> tuple[int, ...]:
     """Return the numbers of a list such as 650,650,400."""
-    return tuple(int(number) for number in text.split(","))
+    return tuple(map(whole_number, text.split(",")))
 
 
 # ---- The stack of recurrent layers of any network, and the settings of each kind of layer.
@@ -324,17 +307,10 @@ class LstmCell(Cell):
         ),
     ] = 0
     mogrifier_rank: Annotated[
-        Width | None, about("rank of the matrices of these gates; none: full")
+        Width | None,
+        about("rank of the matrices of these gates; none: full", extra=needs(mogrifier_rounds=ANY)),
     ] = None
     layer_norm: LayerNorm = False
-
-    def __post_init__(self) -> None:
-        if self.mogrifier_rank is not None and not self.mogrifier_rounds:
-            raise SettingsError(
-                "mogrifier_rank needs the gates of a Mogrifier LSTM",
-                "mogrifier_rounds is 0",
-                "set mogrifier_rounds=5, or mogrifier_rank=none",
-            )
 
     def array_sizes(self, input_width: int, width: int) -> dict[str, Size]:
         gates = 3 if self.coupled_gates else 4
@@ -485,28 +461,28 @@ class NetworkSettings(InputSettings):
         Literal["full", "sampled", "nce"],
         about(
             "output_layer=softmax: the training loss; evaluation is always exact",
-            extra=belongs_to("output_layer", "softmax"),
+            extra=needs(output_layer=("softmax",)),
         ),
     ] = "full"
     samples: Annotated[
         Width,
         about(
             "loss=sampled, nce: noise words drawn for each window, V at most",
-            extra=belongs_to("loss", "sampled", "nce"),
+            extra=needs(loss=("sampled", "nce")),
         ),
     ] = 1024
     cutoffs: Annotated[
         Sizes | None,
         about(
             "output_layer=adaptive: ranks at which clusters end; none: computed from V",
-            extra=belongs_to("output_layer", "adaptive"),
+            extra=needs(output_layer=("adaptive",)),
         ),
     ] = None
     cluster_shrink: Annotated[
         float,
         about(
             "output_layer=adaptive: how many times narrower each cluster is than the one before",
-            extra=belongs_to("output_layer", "adaptive"),
+            extra=needs(output_layer=("adaptive",)),
             ge=1,
             le=1000,
         ),
@@ -515,14 +491,14 @@ class NetworkSettings(InputSettings):
         Count | None,
         about(
             "output_layer=class: number of classes; none: the square root of V",
-            extra=belongs_to("output_layer", "class"),
+            extra=needs(output_layer=("class",)),
         ),
     ] = None
     mixture_components: Annotated[
         int,
         about(
             "output_layer=mos: number of softmaxes to mix",
-            extra=belongs_to("output_layer", "mos"),
+            extra=needs(output_layer=("mos",)),
             ge=1,
             le=1000,
         ),
@@ -531,7 +507,7 @@ class NetworkSettings(InputSettings):
         Probability,
         about(
             "output_layer=mos: dropout on the input of each softmax",
-            extra=belongs_to("output_layer", "mos"),
+            extra=needs(output_layer=("mos",)),
         ),
     ] = 0.0
     init_output_bias: Annotated[
@@ -539,7 +515,7 @@ class NetworkSettings(InputSettings):
         about(
             "output_layer=softmax, mos: biases start at the words' frequencies, or at zero "
             "(for deep networks under SGD)",
-            extra=belongs_to("output_layer", "softmax", "mos"),
+            extra=needs(output_layer=("softmax", "mos")),
         ),
     ] = "unigram"
 

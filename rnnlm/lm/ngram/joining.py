@@ -28,17 +28,9 @@ from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting.vocabularies import new_places
 from rnnlm.lm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
+from rnnlm.lm.ngram.linked_orders import LinkedOrder, LinkedOrders, Lower
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.lm.ngram.tables import (
-    NOWHERE,
-    exp64,
-    find,
-    log32,
-    make_keys,
-    split_keys,
-    sums_of_unseen,
-    word_bits,
-)
+from rnnlm.lm.ngram.tables import exp64, log32, make_keys, split_keys, word_bits
 from rnnlm.parallel import in_threads
 from rnnlm.text.lines import Progress, silent
 
@@ -46,12 +38,8 @@ from rnnlm.text.lines import Progress, silent
 RANGE = 1 << 18
 # Of each n-gram of a range, temporary arrays included; the second for each part
 BYTES_PER_NGRAM, BYTES_PER_PART = 260, 90
-# Keys looked up, in sorted order, before pages of files may leave memory
-LOOKUPS = 1 << 14
 # If the seen words of a context leave less than this, rounding has taken its digits.
 NEARLY_NOTHING = 1e-5
-# The same for the part of a lower order's backoff mass that the seen words leave, relative to it
-NEARLY_ALL = 1e-4
 
 
 def joined(
@@ -69,55 +57,19 @@ def joined(
     joining.add_unigrams()
     for n in range(2, joining.order + 1):
         joining.add_order(n, report)
-    keys = [order.keys_M for order in joining.orders[1:]]
-    values = [order.values_MK for order in joining.orders]
+    keys = [order.keys_M for order in joining.orders[2:]]
+    values = [joining.values(n) for n in range(1, joining.order + 1)]
     return NgramModel(keys, values, parts[0].tokenizer, normalised=True)
 
 
 @dataclass(frozen=True)
-class _Order:
-    """The M n-grams of one order of the joined model.
-
-    values_MK: log p(w|h), log a(hw); as in the model. parts_MC: log p_k(w|h) of each part, then the
-    log backoff weight of each part. sums_M2: of p(v|hw) over the words v seen after hw, and over
-    all others. links_M, lengths_M: number and length of the longest proper suffix of each n-gram
-    that is in the joined model. Of the highest order there are keys and values alone.
-    """
-
-    keys_M: np.ndarray
-    values_MK: np.ndarray
-    parts_MC: np.ndarray
-    sums_M2: np.ndarray
-    links_M: np.ndarray
-    lengths_M: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.keys_M)
-
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        columns = (self.keys_M, self.values_MK, self.parts_MC, self.sums_M2)
-        return (*columns, self.links_M, self.lengths_M)
-
-
-@dataclass(frozen=True)
 class _Range:
-    """The contexts from number `first` to `last`, of the order below, and the n-grams of each part
-    that follow them, from `starts_K` to `ends_K` (all without the end)."""
+    """Contexts of the order below, and the n-grams of each part that follow them, from `starts_K`
+    to `ends_K` (without the end)."""
 
-    first: int
-    last: int
+    contexts: slice
     starts_K: np.ndarray
     ends_K: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Lower:
-    """The values that lower orders give to R n-grams: log p(w|h') of each part and, last, of the
-    joined model; the link of each n-gram, as number and length."""
-
-    logprob_RJ: np.ndarray
-    links_R: np.ndarray
-    lengths_R: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -129,12 +81,12 @@ class _Union:
     keys_M: np.ndarray
     contexts_M: np.ndarray
     places: list[np.ndarray]
-    lower: _Lower
+    lower: Lower
 
     @property
     def contexts(self) -> int:
         """How many contexts the range has."""
-        return self.span.last - self.span.first
+        return self.span.contexts.stop - self.span.contexts.start
 
     def sums(self, values_M: np.ndarray) -> np.ndarray:
         """Return the sum of the values of the words seen after each context."""
@@ -146,60 +98,65 @@ class _Joined:
     """The n-grams of a range, joined. weights_H, sums_H2: of its contexts."""
 
     union: _Union
-    logprob_M: np.ndarray
-    parts_MC: np.ndarray
+    logprob_MJ: np.ndarray
+    logbackoff_MJ: np.ndarray
     weights_H: np.ndarray
     sums_H2: np.ndarray
 
 
-class _Joining:
-    """The orders joined so far. numbers[k]: the joined number of each n-gram of part k in the order
-    joined last; they ascend, as all number their n-grams in the same order."""
+class _Joining(LinkedOrders):
+    """The orders joined so far: a column for each part, and the last for all of them. numbers[k]:
+    the joined number of each n-gram of part k in the order joined last; they ascend, as all number
+    their n-grams in the same order."""
 
     def __init__(
         self, parts: Sequence[NgramModel], weights_K: np.ndarray, workspace: Workspace
     ) -> None:
+        release = workspace.release if workspace.in_files else None
+        super().__init__(parts[0].size, len(parts) + 1, release)
         self.parts = parts
         self.weights_K = weights_K
         self.workspace = workspace
-        self.size = parts[0].size
         self.bits = word_bits(self.size)
         # An empty highest order gives no n-gram, and the weights below it are recomputed.
         self.order = 1 + max(sum(len(keys) > 0 for keys in part.keys) for part in parts)
-        self.orders: list[_Order] = []
         self.numbers: list[np.ndarray] = []
         self.most = RANGE
         if workspace.in_files:
             bytes_per_ngram = BYTES_PER_NGRAM + BYTES_PER_PART * len(parts)
             self.most = max(1, workspace.entries * BYTES_PER_ENTRY // bytes_per_ngram)
 
+    def values(self, n: int) -> np.ndarray:
+        """Return the values of an order of the joined model."""
+        order = self.orders[n]
+        columns = [order.logprob_MJ, order.logbackoff_MJ][: 1 if n == self.order else 2]
+        values_MK = self.workspace.empty((len(order), len(columns)), np.float32)
+        for here in arrays.blocks(len(order), self.most):
+            values_MK[here] = np.stack([column_MJ[here, -1] for column_MJ in columns], axis=1)
+            self.release(values_MK, *columns)
+        return values_MK
+
     def add_unigrams(self) -> None:
         """Join the unigrams: every part has all words, and `<s>` as the last."""
-        logprob_VK = np.stack([part.values[0][:, 0] for part in self.parts], axis=1)
-        logbackoff_VK = np.zeros_like(logprob_VK)
+        order = self._room_for(1, self.size + 1)
+        order.logbackoff_MJ[:] = 0.0
         for k, part in enumerate(self.parts):
+            order.logprob_MJ[:, k] = part.values[0][:, 0]
             if part.order > 1:
-                logbackoff_VK[:, k] = part.values[0][:, 1]
-        prob_V = np.exp(logprob_VK.astype(np.float64)) @ self.weights_K
+                order.logbackoff_MJ[:, k] = part.values[0][:, 1]
+        prob_V = exp64(order.logprob_MJ[:, :-1]) @ self.weights_K
         total = prob_V[:-1].sum()
         if not total > 0:
             raise ModelError("the models cannot be joined", "no word has a probability above zero")
 
-        order = self._room_for(1, self.size + 1)
         order.keys_M[:] = np.arange(self.size + 1)
-        order.values_MK[:, 0] = log32(prob_V / total)
-        order.values_MK[-1, 0] = 0.0  # by custom, as `<s>` is given
-        order.values_MK[:, 1:] = 0.0
-        order.parts_MC[:] = np.concatenate([logprob_VK, logbackoff_VK], axis=1)
+        order.logprob_MJ[:, -1] = log32(prob_V / total)
+        order.logprob_MJ[-1, -1] = 0.0  # by custom, as `<s>` is given
         order.lengths_M[:] = 0  # the empty n-gram is the only proper suffix
         order.links_M[:] = 0
         self.orders.append(order)
         self.numbers = [np.arange(self.size + 1)] * len(self.parts)
-
-        # After the empty context, all words are seen.
-        total = exp64(order.values_MK[:-1, 0]).sum()
-        self.empty_sums_12 = np.array([[total, 0.0]])
-        order.sums_M2[:] = 0.0, total
+        self.orders[0].sums_M2[0, 0] = exp64(order.logprob_MJ[:-1, -1]).sum()
 
     def add_order(self, n: int, report: Progress) -> None:
         """Join the next order, and set the backoff weights of the one below."""
@@ -214,46 +171,36 @@ class _Joining:
             union, span = block.union, block.union.span
             here = slice(length, length + len(union.keys_M))
             order.keys_M[here] = union.keys_M
-            order.values_MK[here, 0] = block.logprob_M
-            if n < self.order:
-                order.values_MK[here, 1] = 0.0
-                order.parts_MC[here] = block.parts_MC
+            if n == self.order:
+                order.logprob_MJ[here, 0] = block.logprob_MJ[:, -1]
+            else:
+                order.logprob_MJ[here] = block.logprob_MJ
+                order.logbackoff_MJ[here] = block.logbackoff_MJ
                 order.links_M[here] = union.lower.links_R
                 order.lengths_M[here] = union.lower.lengths_R
             for k, places in enumerate(union.places):
                 numbers[k][span.starts_K[k] : span.ends_K[k]] = places + length
-            contexts = slice(span.first, span.last)
-            below.values_MK[contexts, 1] = block.weights_H
-            below.sums_M2[contexts] = block.sums_H2
+            below.logbackoff_MJ[span.contexts, -1] = block.weights_H
+            below.sums_M2[span.contexts] = block.sums_H2
             length = here.stop
             done += int((span.ends_K - span.starts_K).sum())
             report(f"joining {n}-grams: {done / max(1, longest):.0%}")
-            self._release(*order.arrays(), *below.arrays(), *numbers)
+            self.release(*order.arrays(), *below.arrays(), *numbers)
 
         # One for each of them; shared memory is not counted twice.
-        self.orders.append(_Order(*(array[:length] for array in order.arrays())))
+        self.orders.append(LinkedOrder(*(array[:length] for array in order.arrays())))
         self.numbers = numbers
-        if n < self.order:
-            self._add_sums(self.orders[-1])
 
-    def _add_sums(self, order: _Order) -> None:
-        """Set the sums of n-grams as contexts that nothing follows: the words that do will change
-        them."""
-        for here in arrays.blocks(len(order), self.most):
-            sums_R2 = self._sums(order.links_M[here], order.lengths_M[here])
-            order.sums_M2[here, 0] = 0.0
-            order.sums_M2[here, 1] = sums_R2.sum(axis=1)
-            self._release(*order.arrays())
-
-    def _room_for(self, n: int, ngrams: int) -> _Order:
+    def _room_for(self, n: int, ngrams: int) -> LinkedOrder:
         """Return an order of so many n-grams, not filled in."""
-        empty, is_highest = self.workspace.empty, n == self.order
-        # Nothing is looked up in the highest order; unigrams are filled in whole.
-        below = 0 if is_highest and n > 1 else ngrams
-        return _Order(
+        # Nothing is looked up in the highest order, unless it is that of the unigrams.
+        empty, columns = self.workspace.empty, len(self.parts) + 1
+        is_looked_up = n < self.order or n == 1
+        below = ngrams if is_looked_up else 0
+        return LinkedOrder(
             empty(ngrams, np.uint64),
-            empty((ngrams, 1 if is_highest else 2), np.float32),
-            empty((below, 2 * len(self.parts)), np.float32),
+            empty((ngrams, columns if is_looked_up else 1), np.float32),
+            empty((below, columns), np.float32),
             empty((below, 2), np.float64),
             empty(below, np.int64),
             empty(below, np.int8),
@@ -278,7 +225,7 @@ class _Joining:
                     last = min(last, int(self.numbers[k][part_context]))
             last = max(last, first + 1)
             ends_K = np.array([self._place(k, n, last) for k in range(len(self.parts))])
-            yield _Range(first, last, starts_K, ends_K)
+            yield _Range(slice(first, last), starts_K, ends_K)
             first, starts_K = last, ends_K
 
     def _place(self, k: int, n: int, context: int) -> int:
@@ -292,15 +239,14 @@ class _Joining:
     def _join(self, n: int, span: _Range) -> _Joined:
         """Join the n-grams of a range."""
         union = self._union(n, span)
-        logprob_MK, parts_MC = self._given(n, union)
+        logprob_MK, logprob_MJ, logbackoff_MJ = self._given(n, union)
         prob_M = np.exp(logprob_MK) @ self.weights_K
         logprob_M = log32(prob_M)
         seen_H = union.sums(exp64(logprob_M))
 
         # The words seen leave some to the others, and share the rest, each in proportion to its
         # probability.
-        words_H = np.bincount(union.contexts_M, minlength=union.contexts)
-        unseen_H = self._unseen(union, words_H)
+        unseen_H = self.unseen(union.keys_M, union.contexts_M, union.lower, span.contexts)
         left_H = self._left(union, seen_H, unseen_H)
         is_scaled_H = (seen_H > 0) & (left_H != 1 - seen_H)
         if is_scaled_H.any():
@@ -310,11 +256,13 @@ class _Joining:
             seen_H = union.sums(exp64(logprob_M))
 
         # Backoff weights: 1 where nothing is seen, or where nothing is left unseen.
+        words_H = np.bincount(union.contexts_M, minlength=union.contexts)
         is_open_H = (words_H > 0) & (unseen_H > 0)
         weights_H = np.zeros(union.contexts, dtype=np.float32)
         weights_H[is_open_H] = log32(left_H[is_open_H] / unseen_H[is_open_H])
         sums_H2 = np.stack([seen_H, exp64(weights_H) * unseen_H], axis=1)
-        return _Joined(union, logprob_M, parts_MC, weights_H, sums_H2)
+        logprob_MJ[:, -1] = logprob_M
+        return _Joined(union, logprob_MJ, logbackoff_MJ, weights_H, sums_H2)
 
     def _union(self, n: int, span: _Range) -> _Union:
         """Return the n-grams of all parts in a range."""
@@ -322,37 +270,30 @@ class _Joining:
         keys_M, places_R = np.unique(np.concatenate(keys), return_inverse=True)
         places = np.split(places_R, np.cumsum([len(part_keys) for part_keys in keys])[:-1])
         contexts_M, words_M = split_keys(keys_M, self.size)
-        links_H, lengths_H = self._links(span)
-        contexts_M -= span.first
-        lower = self._lower(words_M, links_H[contexts_M], lengths_H[contexts_M])
-        return _Union(span, keys_M, contexts_M, places, lower)
-
-    def _links(self, span: _Range) -> tuple[np.ndarray, np.ndarray]:
-        """Return number and length of the link of each context of a range."""
-        here, below = slice(span.first, span.last), self.orders[-1]
-        return below.links_M[here], below.lengths_M[here]
+        lower = self.lower(contexts_M, words_M)
+        return _Union(span, keys_M, contexts_M - span.contexts.start, places, lower)
 
     def _logbackoff(self, span: _Range) -> np.ndarray:
         """Return the log backoff weights that the parts give the contexts of a range, (H, K)."""
-        below = self.orders[-1].parts_MC[span.first : span.last]
-        return below[:, len(self.parts) :].astype(np.float64)
+        return self.orders[-1].logbackoff_MJ[span.contexts, :-1].astype(np.float64)
 
-    def _given(self, n: int, union: _Union) -> tuple[np.ndarray, np.ndarray]:
+    def _given(self, n: int, union: _Union) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the probability of each n-gram in each part, (M, K), its own or one from backing
-        off. And the same in single precision, then the log backoff weights, (M, 2 K)."""
-        parts = len(self.parts)
+        off. And the same in single precision with room for all of them, and the log backoff
+        weights, (M, K + 1) each."""
         logprob_MK = self._logbackoff(union.span)[union.contexts_M]
-        logprob_MK += union.lower.logprob_RJ[:, :parts]
-        parts_MC = np.zeros((len(union.keys_M), 2 * parts), dtype=np.float32)
+        logprob_MK += union.lower.logprob_RJ[:, :-1]
+        logbackoff_MJ = np.zeros((len(union.keys_M), len(self.parts) + 1), dtype=np.float32)
         for k, places_R in enumerate(union.places):
             if len(places_R):
                 here = slice(union.span.starts_K[k], union.span.ends_K[k])
                 values = self.parts[k].values[n - 1][here]
                 logprob_MK[places_R, k] = values[:, 0]
                 if values.shape[1] > 1:
-                    parts_MC[places_R, parts + k] = values[:, 1]
-        parts_MC[:, :parts] = logprob_MK
-        return logprob_MK, parts_MC
+                    logbackoff_MJ[places_R, k] = values[:, 1]
+        logprob_MJ = np.zeros_like(logbackoff_MJ)
+        logprob_MJ[:, :-1] = logprob_MK
+        return logprob_MK, logprob_MJ, logbackoff_MJ
 
     def _left(self, union: _Union, seen_H: np.ndarray, unseen_H: np.ndarray) -> np.ndarray:
         """Return the probability that the words seen after each context leave to the others: if
@@ -386,103 +327,10 @@ class _Joining:
         first = int(contexts_R[0])
         numbers = self.numbers[k][first : int(contexts_R[-1]) + 1]
         keys = make_keys(numbers[contexts_R - first], words_R, self.size)
-        self._release(self.numbers[k])
+        self.release(self.numbers[k])
         if self.workspace.in_files:
             part.drop_pages()
         return keys
-
-    def _lower(self, words_R: np.ndarray, links_R: np.ndarray, lengths_R: np.ndarray) -> _Lower:
-        """Back off: shorten each context until the n-gram exists, and return its probabilities and
-        suffix links."""
-        links_R, lengths_R = links_R.copy(), lengths_R.copy()
-        logprob_RJ = np.zeros((len(words_R), len(self.parts) + 1))
-        for length in range(int(lengths_R.max(initial=0)), -1, -1):
-            at = np.flatnonzero(lengths_R == length)
-            contexts = links_R[at]
-            keys = make_keys(contexts, words_R[at], self.size)
-            numbers, rows = self._look_up(length + 1, keys)
-
-            # Where the n-gram is there, it gives the probability and is the link.
-            is_there = numbers != NOWHERE
-            found_at = at[is_there]
-            links_R[found_at], lengths_R[found_at] = numbers[is_there], length + 1
-            logprob_RJ[found_at] += rows[is_there]
-
-            # Elsewhere its context is replaced by its longest suffix.
-            if len(found_at) < len(at):
-                gone, contexts = at[~is_there], contexts[~is_there]
-                above = self.orders[length - 1]
-                logprob_RJ[gone, :-1] += above.parts_MC[contexts, len(self.parts) :]
-                logprob_RJ[gone, -1] += above.values_MK[contexts, 1]
-                links_R[gone], lengths_R[gone] = above.links_M[contexts], above.lengths_M[contexts]
-                self._release(*above.arrays())
-        return _Lower(logprob_RJ, links_R, lengths_R)
-
-    def _look_up(self, n: int, keys_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the numbers of n-grams of order n, NOWHERE where they are not, and log p of each
-        part and of the joined model, (Q, K + 1)."""
-        order, parts = self.orders[n - 1], len(self.parts)
-        numbers_Q = np.empty(len(keys_Q), dtype=np.int64)
-        rows_QJ = np.empty((len(keys_Q), parts + 1), dtype=np.float32)
-        # In the order of keys, so that each step reads one stretch of the mapped arrays.
-        by_key = np.argsort(keys_Q)
-        for block in arrays.blocks(len(keys_Q), LOOKUPS):
-            at = by_key[block]
-            wanted = keys_Q[at]
-            low = int(np.searchsorted(order.keys_M, wanted[0]))
-            high = int(np.searchsorted(order.keys_M, wanted[-1], side="right"))
-            numbers = find(order.keys_M[low:high], wanted, low)
-            numbers_Q[at] = numbers
-            rows_QJ[at, :parts] = order.parts_MC[numbers, :parts]
-            rows_QJ[at, parts] = order.values_MK[numbers, 0]
-            self._release(*order.arrays())
-        return numbers_Q, rows_QJ
-
-    def _sums(self, links_R: np.ndarray, lengths_R: np.ndarray) -> np.ndarray:
-        """Return the sums of n-grams given by number and length, as contexts, (R, 2)."""
-        sums_R2 = np.empty((len(links_R), 2))
-        for length in range(int(lengths_R.max(initial=0)) + 1):
-            at = np.flatnonzero(lengths_R == length)
-            table = self.orders[length - 1].sums_M2 if length else self.empty_sums_12
-            sums_R2[at] = table[links_R[at]]
-            self._release(table)
-        return sums_R2
-
-    def _unseen(self, union: _Union, words_H: np.ndarray) -> np.ndarray:
-        """Return the sum of p(w|h') over the words unseen after h, for each context h of a range.
-        words_H: how many words are seen after each.
-
-        Of the words seen after h', as of all others, those are taken away that are seen after h.
-        Taken away from 1, too little would be left where h' is nearly always followed by the same
-        word.
-        """
-        span, contexts_M, lower = union.span, union.contexts_M, union.lower
-        links_H, lengths_H = self._links(span)
-        below_H2 = self._sums(links_H, lengths_H)
-        prob_M = np.exp(lower.logprob_RJ[:, -1])
-        is_longest_M = lower.lengths_R == lengths_H[contexts_M] + 1
-        seen_below_H = union.sums(prob_M * is_longest_M)
-        other_H = union.sums(prob_M * ~is_longest_M)
-        of_seen_H = np.maximum(below_H2[:, 0] - seen_below_H, 0)
-        of_others_H = below_H2[:, 1] - other_H
-        unseen_H = of_seen_H + np.maximum(of_others_H, 0)
-        unseen_H[words_H == self.size] = 0.0
-
-        # Where nearly all of the other words' sum is taken away, too, add up word by word.
-        is_near_H = (other_H > 0) & (unseen_H < NEARLY_ALL * below_H2[:, 1])
-        near = np.flatnonzero(is_near_H & (words_H < self.size))
-
-        def joined_below(contexts_C: np.ndarray, words_C: np.ndarray) -> np.ndarray:
-            at_C = contexts_C - span.first
-            return self._lower(words_C, links_H[at_C], lengths_H[at_C]).logprob_RJ[:, -1]
-
-        unseen_H[near] = sums_of_unseen(union.keys_M, near + span.first, self.size, joined_below)
-        return unseen_H
-
-    def _release(self, *arrays: np.ndarray) -> None:
-        """Let pages of files leave memory, if that is limited."""
-        if self.workspace.in_files:
-            self.workspace.release(*arrays)
 
 
 def _context(keys_M: np.ndarray, number: int, bits: int) -> int:

@@ -16,10 +16,10 @@ from rnnlm.amounts import plural
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.checks import check_tables
+from rnnlm.lm.ngram.linked_orders import LinkedOrders
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, exp64, find_many, make_keys, sums_of_unseen
+from rnnlm.lm.ngram.tables import BackoffLevel, exp64, make_keys
 
-NEARLY_NOTHING = 1e-2  # differences below that have lost too many digits of float32
 ROUNDING = 1e-6  # where no n-gram of a context is left, a backoff weight so near to 1 becomes 1
 
 
@@ -126,102 +126,36 @@ def _survey(model: NgramModel) -> tuple[list[BackoffLevel], list[Backing]]:
     check_tables(model)
     unigrams, *longer = model.levels()
     stack = _Stack(unigrams, model.size)
-    backings = [stack.add_order(level) for level in longer]
-    return stack.levels, backings
+    return [unigrams, *longer], [stack.add_order(level) for level in longer]
 
 
-class _Stack:
+class _Stack(LinkedOrders):
     """The orders of a model, added from below; the weights of an order may still be set when the
-    next one is added.
-
-    links[n]: for each n-gram of length n the longest of its suffixes that is in the model, as
-    length and number (the failure links of Aho & Corasick 1975): mostly the one of length n - 1,
-    but pruned and imported models lack some. totals[n]: the sum over all words after an n-gram of
-    length n.
-    """
+    next one is added."""
 
     def __init__(self, unigrams: BackoffLevel, size: int) -> None:
-        self.size = size
-        self.levels = [unigrams]
-        # The only suffix of a unigram is the empty n-gram: length 0, number 0.
-        numbers = np.zeros(len(unigrams), dtype=np.int64)
-        lengths = numbers.astype(np.int8)
-        self.links = [(lengths[:1], numbers[:1]), (lengths, numbers)]
-        self.totals = [exp64(unigrams.logprob_M[:size]).sum(keepdims=True)]
+        super().__init__(size)
+        self.add(unigrams)
+        self.orders[0].sums_M2[0, 0] = exp64(unigrams.logprob_M[:size]).sum()
         self.top: Backing | None = None
 
     def add_order(self, level: BackoffLevel) -> Backing:
         """Add the next order; return its backing: the probabilities that the orders below give to
         it."""
         # The weights of the order before last are known now, and so are its sums.
+        contexts, contexts_M = self.orders[-1], level.contexts_M
         if self.top is not None:
-            weight_H = exp64(self.levels[-2].logbackoff_M)
-            self.totals.append(self.top.seen_H + weight_H * self.top.unseen_H)
+            last = self.orders[-2]
+            last.sums_M2[:, 0] = self.top.seen_H
+            last.sums_M2[:, 1] = exp64(last.logbackoff_MJ[:, 0]) * self.top.unseen_H
 
-        lower_M, links = self._lower(level.contexts_M, level.words_M)
-        contexts = len(self.levels[-1])
-        seen_H = np.bincount(level.contexts_M, exp64(level.logprob_M), minlength=contexts)
+        seen_H = np.bincount(contexts_M, exp64(level.logprob_M), minlength=len(contexts))
         seen_H = seen_H.astype(np.float64, copy=False)  # of an empty order they are integers
-        seen_below_H = np.bincount(level.contexts_M, exp64(lower_M), minlength=contexts)
-        self.top = Backing(lower_M, seen_H, self._unseen(level, seen_below_H))
-        self.levels.append(level)
-        self.links.append(links)
+        lower = self.lower(contexts_M, level.words_M)
+        unseen_H = self.unseen(level.keys_M, contexts_M, lower, slice(0, len(contexts)))
+        self.add(level, lower)
+        self.top = Backing(lower.logprob_RJ[:, 0], seen_H, unseen_H)
         return self.top
-
-    def _unseen(self, level: BackoffLevel, seen_below_H: np.ndarray) -> np.ndarray:
-        """Return the sum of p(w|h') over the words unseen after h: all less the seen ones, but word
-        by word where little is left."""
-        unseen_H = self._totals_below() - seen_below_H
-        words_H = np.bincount(level.contexts_M, minlength=len(unseen_H))
-        unseen_H[words_H == self.size] = 0.0
-
-        # A small difference has lost its digits: add up over the whole vocabulary instead.
-        near = np.flatnonzero((unseen_H < NEARLY_NOTHING) & (words_H < self.size))
-        unseen_H[near] = sums_of_unseen(
-            level.keys_M,
-            near,
-            self.size,
-            lower=lambda contexts_C, words_C: self._lower(contexts_C, words_C)[0],
-        )
-        return unseen_H
-
-    def _lower(
-        self, contexts_M: np.ndarray, words_M: np.ndarray
-    ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-        """Return log p(w|h') of n-grams of the next order, and their links: h' is shortened until
-        hw is in the model."""
-        link_lengths, link_numbers = self.links[-1]
-        lengths_M, numbers_M = link_lengths[contexts_M], link_numbers[contexts_M]
-        logprob_M = np.zeros(len(words_M))
-        for length in range(len(self.levels) - 1, -1, -1):
-            at = np.flatnonzero(lengths_M == length)
-            contexts = numbers_M[at]
-            keys = make_keys(contexts, words_M[at], self.size)
-            found_numbers = find_many(self.levels[length].keys_M, keys)
-
-            # Where the n-gram is in the model, it gives the probability and is the link.
-            is_there = found_numbers != NOWHERE
-            found_at, contexts = at[is_there], contexts[~is_there]
-            lengths_M[found_at], numbers_M[found_at] = length + 1, found_numbers[is_there]
-            logprob_M[found_at] += self.levels[length].logprob_M[found_numbers[is_there]]
-
-            # Elsewhere its context is dropped, and a shorter one takes its place.
-            if len(contexts):
-                shortened = at[~is_there]
-                logprob_M[shortened] += self.levels[length - 1].logbackoff_M[contexts]
-                link_lengths, link_numbers = self.links[length]
-                lengths_M[shortened] = link_lengths[contexts]
-                numbers_M[shortened] = link_numbers[contexts]
-        return logprob_M, (lengths_M, numbers_M)
-
-    def _totals_below(self) -> np.ndarray:
-        """Return the sum over all words after h', for each h of the highest order."""
-        lengths_H, numbers_H = self.links[-1]
-        total_H = np.empty(len(lengths_H))
-        for length, totals in enumerate(self.totals):
-            at = np.flatnonzero(lengths_H == length)
-            total_H[at] = totals[numbers_H[at]]
-        return total_H
 
 
 def _worths(

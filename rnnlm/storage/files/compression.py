@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 from rnnlm.storage.files.first_bytes import ENOUGH, compression_of
 
 CHUNK_BYTES = 1 << 22
+READ_BYTES = 1 << 16  # of a compressed file at a time: more would jump ahead of what is shown
 PIECE_BYTES = 1 << 11  # decompressed at a time: 4 bytes of .zst may hold 128 KiB
 XZ_MEMORY = 1 << 29  # xz -9 takes an eighth of it
 ZSTD_WINDOW = 1 << 31  # bytes; of zstd --long=31, which is the longest
@@ -114,7 +115,7 @@ class _Frames(io.RawIOBase):
         # Some input gives no text, such as padding or the header of a frame.
         while not self.text:
             if not self.rest:
-                self.rest = memoryview(self.compressed.read(CHUNK_BYTES))
+                self.rest = memoryview(self.compressed.read(READ_BYTES))
             if not self.rest:
                 if self.frame is not None:
                     raise EOFError("truncated")

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnlm.errors import ModelError, OutputError
-from rnnlm.storage.files.lock import OWNER
 from rnnlm.storage.files.reading import read_small
-from rnnlm.storage.files.writing import STANDARD_OUTPUT, FileEntry, digest, sha256, writing
+from rnnlm.storage.files.writing import BESIDE, STANDARD_OUTPUT, FileEntry, digest, sha256, writing
 
 OTHER_HASH = "has changed: its SHA-256 does not match the recorded one"
 LARGEST = 4 << 30  # bytes of a file that is read as a whole, such as a vocabulary
@@ -21,7 +20,7 @@ def check_place(folder: Path, noun: str, foreign: Callable[[list[str]], Iterable
     """Make sure that a folder can be written, before time goes into it.
 
     noun: its content, such as "model". foreign: returns the names there that are not ours, which
-    keeps a folder with another purpose as it is.
+    keeps a folder with another purpose as it is; those that come and go beside ours do not count.
     """
     if folder == STANDARD_OUTPUT:
         raise OutputError(
@@ -33,7 +32,7 @@ def check_place(folder: Path, noun: str, foreign: Callable[[list[str]], Iterable
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write to {folder}", f"it is a file, not a {noun}")
         names = sorted(os.listdir(folder)) if folder.exists() else []
-        others = sorted(foreign([name for name in names if name != OWNER]))
+        others = [name for name in sorted(foreign(names)) if not BESIDE.fullmatch(name)]
         if others:
             raise OutputError(
                 f"{folder} is not empty and holds no {noun}",

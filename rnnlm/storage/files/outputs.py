@@ -5,13 +5,13 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from rnnlm.amounts import amount
 from rnnlm.errors import OutputError, UsageError, keyword
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.compression import compressed
-from rnnlm.storage.files.folder import check_place
 from rnnlm.storage.files.writing import (
     STANDARD_OUTPUT,
     put_in_place,
@@ -71,9 +71,13 @@ def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
         taken.add(place)
 
 
-def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+def save_file(
+    path: Path,
+    pieces: Iterable[bytes | memoryview],
+    report: Callable[[str], None] = lambda message: None,
+) -> None:
     """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe, a
-    device or standard output (`-`) as they come.
+    device or standard output (`-`) as they come. report: called with how many bytes were written.
 
     Raise OutputError if it cannot be written; earlier content stays. Raise BrokenPipeError if
     standard output has no reader any more.
@@ -86,45 +90,33 @@ def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
             )
         # Text that was printed before comes first.
         sys.stdout.flush()
-        sys.stdout.buffer.writelines(pieces)
+        sys.stdout.buffer.writelines(_watched(pieces, report))
         sys.stdout.buffer.flush()
         return
     with writing(path):
         # A pipe or device cannot be replaced, and its reader need not wait for the end.
         if is_stream(path):
             with open(path, "wb") as stream:
-                stream.writelines(pieces)
+                stream.writelines(_watched(pieces, report))
             return
-        replace_file(path, compressed(pieces, path.suffix))
+        replace_file(path, _watched(compressed(pieces, path.suffix), report))
 
 
-@contextlib.contextmanager
-def owned_folder(folder: Path, noun: str, index: str, overwrite: bool) -> Iterator[None]:
-    """Own a folder of files in this context, and make sure that it may be written, before time
-    goes into it.
-
-    noun: its content, such as "ONNX model". index: the file that every such folder has.
-    """
-    _check_folder(folder, noun, index, overwrite)
-    with lock.held(folder, "exporting"):
-        _check_folder(folder, noun, index, overwrite)
-        yield
-
-
-def _check_folder(folder: Path, noun: str, index: str, overwrite: bool) -> None:
-    check_place(folder, noun, lambda names: [] if index in names else names)
-    if os.path.lexists(folder / index) and not overwrite:
-        raise OutputError(
-            f"{folder} already exists",
-            hint="choose another folder, or replace its files with " + keyword("overwrite", True),
-        )
+def _watched(
+    pieces: Iterable[bytes | memoryview], report: Callable[[str], None]
+) -> Iterator[bytes | memoryview]:
+    written = 0
+    for piece in pieces:
+        yield piece
+        written += len(piece)
+        report(f"{amount(written, unit='bytes')} written")
 
 
 def save_folder(folder: Path, files: Mapping[str, Iterable[bytes | memoryview]]) -> None:
     """Write files, by name, into an owned folder. They get their names once all of them are
-    complete, the first one last: an error of writing leaves the earlier files."""
+    complete: an error of writing leaves the earlier files. The first one is the index, without
+    which the folder cannot be read: it goes before the others are renamed, and comes last."""
     with writing(folder):
-        # Write all files under new names, then rename them, the first file last.
         new: dict[Path, Path] = {}
         try:
             for name, pieces in files.items():
@@ -132,6 +124,7 @@ def save_folder(folder: Path, files: Mapping[str, Iterable[bytes | memoryview]])
                 with unfinished(folder / name) as stream:
                     stream.writelines(pieces)
                 new[folder / name] = Path(stream.name)
+            next(iter(new)).unlink(missing_ok=True)
             while new:
                 path, complete = new.popitem()
                 put_in_place(complete, path)

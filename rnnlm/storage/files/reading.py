@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 import msgspec
 
 from rnnlm.errors import RnnlmError, TextError, keyword, notice, visible
-from rnnlm.storage.files.compression import CHUNK_BYTES, decompressed, without_suffix
+from rnnlm.storage.files.compression import CHUNK_BYTES, READ_BYTES, decompressed, without_suffix
 from rnnlm.storage.files.first_bytes import (
     binary_of,
     legacy_encoding,
@@ -259,7 +259,7 @@ def _open(source: str, on_read: Callable[[int], None] | None, is_kept: bool) -> 
         return cast(IO[bytes], ArrivingBytes(_kept_pipe(source, os.stat(source).st_ino)))
     if on_read is None:
         return open(source, "rb")
-    return io.BufferedReader(_CountedFile(source, on_read), CHUNK_BYTES)
+    return io.BufferedReader(_CountedFile(source, on_read), READ_BYTES)
 
 
 class _CountedFile(io.FileIO):

@@ -1,29 +1,33 @@
-"""Write a file that a command makes, and the record of how it was made, .FILE.run beside it.
+"""Write a file or folder that a command makes, and the record of how it was made, .FILE.run beside
+it; of a folder, beside its index.
 
 With the record, the same command resumes where it was interrupted, or finds its result finished. It
 is a journal: first the identity of the work, then, of a file that grows row by row, how far it is,
 and in the end the hash of the whole file. A file that grows is cut off after the last of these
 entries before work resumes, so that it becomes the same, byte by byte, as without the interruption.
-A file that is written as a whole takes its place only when its hash is in the record. Without its
-record it is unknown how a file was made.
+A file that is written as a whole takes its place only when its hash is in the record; so does each
+index of a folder. Without its record it is unknown how a file was made.
 """
 
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
 from rnnlm.errors import UsageError
+from rnnlm.storage.files import lock
 from rnnlm.storage.files.compression import CHUNK_BYTES, SUFFIXES
+from rnnlm.storage.files.folder import check_place
 from rnnlm.storage.files.journal import LARGEST, Journal
 from rnnlm.storage.files.outputs import check_file, is_stream, owned_file
 from rnnlm.storage.files.reading import read_small
 from rnnlm.storage.files.resuming import ExistingWork, Identity, NextStep, next_step, tell_finished
 from rnnlm.storage.files.writing import (
+    noting,
     open_appending,
     put_in_place,
     remove_unfinished,
@@ -31,13 +35,15 @@ from rnnlm.storage.files.writing import (
     sha256,
     short_name,
     waiting,
+    whole_name,
     writing,
 )
 
 
 class WorkBegun(msgspec.Struct, tag="begun", tag_field="what", omit_defaults=True):
     """Work on the file has started. replaces: the hash of the file whose place a file takes that is
-    written as a whole, or NO_FILE; None for a file that grows."""
+    written as a whole, or NO_FILE; None for a file that grows. The index of a folder may be
+    replaced several times, each time with an entry of its own."""
 
     identity: dict[str, str]
     replaces: str | None = None
@@ -52,11 +58,14 @@ class RowsWritten(msgspec.Struct, tag="written", tag_field="what"):
     sha256: str
 
 
-class WorkFinished(msgspec.Struct, tag="finished", tag_field="what"):
-    """The file is whole. content: its content, for people."""
+class WorkFinished(msgspec.Struct, tag="finished", tag_field="what", omit_defaults=True):
+    """The file or folder is whole. content: its content, for people. files: the names of the files
+    in a folder. result: what the command returned beside it, in JSON."""
 
     content: str
     sha256: str | None
+    files: list[str] = []
+    result: Any = None
 
 
 NO_FILE = "no file"
@@ -73,7 +82,7 @@ def next_step_of_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Next
     """Return the next step for files that are made together, as :func:`next_step_of_file` does for
     one. They are finished if all of them are. wanted: the identity of each."""
     steps = set()
-    contents = {}
+    finished = {}
 
     # The next step of each file; output that is a stream always starts over.
     for path, identity in wanted.items():
@@ -81,29 +90,30 @@ def next_step_of_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Next
         if is_stream(path):
             steps.add(NextStep.START)
             continue
-        existing, contents[path] = _found(path)
+        existing, finished[path] = _found(path)
         steps.add(next_step(path, existing, identity, overwrite))
 
     # Files that are made together are resumed or finished together.
     if len(steps) != 1:
         return NextStep.START
     if steps == {NextStep.FINISHED}:
-        for path, content in contents.items():
-            tell_finished(path, content)
+        for path, entry in finished.items():
+            tell_finished(path, entry.content if entry else "")
     return steps.pop()
 
 
-def _found(path: Path) -> tuple[ExistingWork | None, str]:
-    """Return the identity of the file at `path`, and its content, if it is finished."""
+def _found(path: Path) -> tuple[ExistingWork | None, WorkFinished | None]:
+    """Return the identity of the file at `path`, and the last entry of its record, if it is
+    finished."""
     is_there = os.path.lexists(path)
     try:
         record = _read(journal_beside(path))
     except FileNotFoundError:
-        return (ExistingWork() if is_there else None), ""
+        return (ExistingWork() if is_there else None), None
     except ValueError as error:
-        return ExistingWork(fault=str(error)), ""
+        return ExistingWork(fault=str(error)), None
     if not is_there:
-        return None, ""
+        return None, None
     begun, last = record[0], record[-1]
     assert isinstance(begun, WorkBegun)
     identity = begun.identity
@@ -112,11 +122,13 @@ def _found(path: Path) -> tuple[ExistingWork | None, str]:
     is_whole = isinstance(last, WorkFinished) or begun.replaces is not None
     content_hash = sha256(path) if is_whole else None
     if isinstance(last, WorkFinished) and content_hash == last.sha256:
-        return ExistingWork(identity, is_finished=True), last.content
+        missing = [name for name in last.files if not (path.parent / name).is_file()]
+        fault = f"{missing[0]} is missing" if missing else ""
+        return ExistingWork(identity, is_finished=True, fault=fault), last
     if is_whole:
         fault = "its SHA-256 does not match the recorded one"
-        is_replaced = begun.replaces is not None and content_hash == begun.replaces
-        return ExistingWork(identity, fault="" if is_replaced else fault), ""
+        replaced = {entry.replaces for entry in record if isinstance(entry, WorkBegun)} - {None}
+        return ExistingWork(identity, fault="" if content_hash in replaced else fault), None
 
     # Of a growing file, an unchanged beginning must be left to resume from.
     fault = ""
@@ -125,7 +137,7 @@ def _found(path: Path) -> tuple[ExistingWork | None, str]:
         fault = "its existing rows have been changed"
     elif not kept and len(record) > 1:
         fault = "it is shorter than before"
-    return ExistingWork(identity, fault=fault), ""
+    return ExistingWork(identity, fault=fault), None
 
 
 def _kept(path: Path, record: Record) -> list[RowsWritten]:
@@ -173,7 +185,7 @@ def whole_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Iterator["W
         for path in paths:
             remove_unfinished(journal_beside(path).path)
         if step is NextStep.FINISHED:
-            yield WholeFiles(are_finished=True)
+            yield WholeFiles(finished=_found(paths[0])[1])
             return
 
         # A run that is killed from here on is begun again by the same command; an error restores
@@ -192,22 +204,25 @@ def whole_files(wanted: Mapping[Path, Identity], overwrite: bool) -> Iterator["W
 
 class WholeFiles:
     """Files that are made together in the context of :func:`whole_files`. are_finished: nothing is
-    left to do."""
+    left to do. result: what was recorded with them when they were finished."""
 
     def __init__(
-        self, complete: Callable[[], dict[Path, Path]] = dict, are_finished: bool = False
+        self, complete: Callable[[], dict[Path, Path]] = dict, finished: WorkFinished | None = None
     ) -> None:
-        self.are_finished = are_finished
+        self.are_finished = finished is not None
+        self.result: Any = finished.result if finished else None
         self._complete = complete
 
-    def finish(self, content: str) -> None:
+    def finish(self, content: str, result: Any = None, names: Iterable[str] = ()) -> None:
         """Record the written files, then put them in place. content: their content, for people,
-        such as "1,000 sentences"."""
+        such as "1,000 sentences". result: what else the same command returns when it finds them
+        finished, in JSON. names: of the files in a folder."""
         complete = self._complete()
         try:
             for path, new in complete.items():
                 with writing(path):
-                    journal_beside(path).append(WorkFinished(content, sha256(new)))
+                    entry = WorkFinished(content, sha256(new), [*names], result)
+                    journal_beside(path).append(entry)
             self.are_finished = True
             while complete:
                 path, new = complete.popitem()
@@ -217,6 +232,74 @@ class WholeFiles:
             for new in complete.values():
                 with contextlib.suppress(OSError):
                     new.unlink()
+
+
+class WholeFolder(WholeFiles):
+    """The files of a folder in the context of :func:`whole_folder`."""
+
+    def __init__(self, index: Path) -> None:
+        super().__init__()
+        self._index = index
+
+    def finish(self, content: str, result: Any = None, names: Iterable[str] = ()) -> None:
+        entry = WorkFinished(content, sha256(self._index), [*names], result)
+        with writing(self._index.parent):
+            journal_beside(self._index).append(entry)
+        self.are_finished = True
+
+
+@contextlib.contextmanager
+def whole_folder(index: Path, identity: Identity, overwrite: bool) -> Iterator[WholeFiles]:
+    """Record work on a folder of files in this context, beside its `index`, the file without which
+    it cannot be read. The caller owns the folder, and writes all of it before it calls
+    :meth:`WholeFiles.finish`.
+
+    Raise OutputError if earlier files must not be overwritten.
+    """
+    journal = journal_beside(index)
+    remove_unfinished(journal.path)
+    existing, finished = _found(index)
+    step = next_step(index.parent, existing, identity, overwrite)
+    if step is NextStep.FINISHED and finished is not None:
+        tell_finished(index.parent, finished.content)
+        yield WholeFiles(finished=finished)
+        return
+
+    # Whatever index a kill leaves, the same command finds its hash, and begins again. An error that
+    # comes before the first one leaves the record as it was.
+    def note(new: Path) -> None:
+        journal.append(WorkBegun({**identity}, sha256(new)))
+
+    record, hash_before = _content(journal.path), sha256(index)
+    _begin(index, identity)
+    files = WholeFolder(index)
+    try:
+        with noting(index, note):
+            yield files
+    finally:
+        if not files.are_finished and sha256(index) == hash_before:
+            _restore(journal.path, record)
+
+
+@contextlib.contextmanager
+def exported_folder(
+    folder: Path, noun: str, index: str, identity: Identity, overwrite: bool, mark: str = ""
+) -> Iterator[WholeFiles]:
+    """Own a folder of files for another program in this context, make sure that it may be written,
+    before time goes into it, and record the work.
+
+    noun: its content, such as "ONNX model". mark: the file that only folders of ours have; the
+    index by default.
+    """
+
+    def foreign(names: list[str]) -> list[str]:
+        return [] if (mark or index) in map(whole_name, names) else names
+
+    check_place(folder, noun, foreign)
+    with lock.held(folder, "exporting"):
+        check_place(folder, noun, foreign)
+        with whole_folder(folder / index, identity, overwrite) as files:
+            yield files
 
 
 def _begin(path: Path, identity: Identity) -> None:

@@ -111,7 +111,8 @@ def _are_equal(before: str | None, now: str | None) -> bool:
     if before and now and FORMAT in now and FORMAT not in before and SIGNED in before:
         # A record of an earlier version, which did not have the format.
         now = now.partition(FORMAT)[0]
-    return before == now
+    # Earlier versions did not have all settings, of which none was set.
+    return (before or "") == (now or "")
 
 
 def _difference(name: str, before: str | None, now: str | None) -> str:

@@ -13,18 +13,22 @@ import io
 import itertools
 import json
 import math
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rnnlm.errors import CONTROL, TextError, keyword, notice
 from rnnlm.storage.files.compression import without_suffix
-from rnnlm.storage.files.outputs import save_file
+from rnnlm.storage.files.outputs import is_stream
 from rnnlm.storage.files.reading import START_BYTES, opened, shown_name, text_lines
+from rnnlm.storage.files.writing import replacing, writing
 
 if TYPE_CHECKING:
     import pyarrow
+    import pyarrow.parquet
 
 # ---- Tab-separated values, which everything writes and reads in the same way.
 #
@@ -51,10 +55,14 @@ def csv_line(cells: Iterable[str]) -> str:
     return text.getvalue()
 
 
-def quoted(cell: str) -> str:
+def quoted(cell: str, delimiter: str = "\t") -> str:
     """Return `cell` as it is written."""
-    needs_it = '"' in cell or "\t" in cell or "\n" in cell or "\r" in cell
+    needs_it = '"' in cell or delimiter in cell or "\n" in cell or "\r" in cell
     return '"' + cell.replace('"', '""') + '"' if needs_it else cell
+
+
+# Making an encoder takes longer than using it.
+_JSON_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def unquoted(cell: str) -> str:
@@ -64,8 +72,21 @@ def unquoted(cell: str) -> str:
 
 def json_text(value: Any) -> str:
     """Return one line of JSON, without NaN, Infinity or bare control characters."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = _JSON_ENCODER.encode(value)
+    if text.isascii() and text.isprintable():
+        return text
     return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def json_lines(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return a line of JSON for each record, as :func:`json_text` writes it, with line ends."""
+    # All at once is faster, where objects end between records alone. Within a text, a quotation
+    # mark has a backslash before it.
+    between = '}, {"'
+    text = json_text(records)
+    if text.count(between) != len(records) - 1:
+        return "".join(json_text(record) + "\n" for record in records)
+    return text[1:-1].replace(between, '}\n{"') + "\n"
 
 
 def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple[int, list[str]]]:
@@ -89,6 +110,25 @@ def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple
             columns = columns or len(cells)
             yield number, cells
         number += taken
+
+
+# A word of a pronouncing dictionary such as CMUdict, two blanks, and its sounds; or a comment.
+_PRONOUNCED = re.compile(r";;;.*|\S+ {2,}\S+(?: \S+)*\s*")
+PRONOUNCED = ["word", "sounds"]  # its columns
+_VARIANT = re.compile(r"\(\d+\)$")  # behind a word that has another pronunciation, too
+
+
+def are_pronounced(lines: Sequence[str]) -> bool:
+    """Return whether most of the first lines of a file are of a pronouncing dictionary."""
+    return sum(bool(_PRONOUNCED.fullmatch(line)) for line in lines) > len(lines) / 2
+
+
+def _pronounced_row(line: str) -> str:
+    """Return a line of a pronouncing dictionary as TSV, a comment as an empty line."""
+    if line.startswith(";;;") or not line.strip():
+        return "\n"
+    word, *sounds = line.split()
+    return f"{_VARIANT.sub('', word)}\t{' '.join(sounds)}\n"
 
 
 class _Lines:
@@ -174,6 +214,7 @@ def is_gap(value: object) -> bool:
 
 
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
+BLANKS = "blanks"  # between cells; no name of a file says so
 SUFFIXES = {
     ".jsonl": JSON_LINES,
     ".ndjson": JSON_LINES,
@@ -187,6 +228,7 @@ SUFFIXES = {
 ROWS_PER_BATCH = 256
 # Characters of one JSON value or cell, which takes many times that in memory.
 LARGEST_VALUE = LARGEST_CELL
+ROW_GROUP_BYTES = 1 << 26  # of a Parquet file that is written, before compression
 # lists and objects within each other: rows are looked through by recursive calls
 DEEPEST_VALUE = 200
 TOO_LONG = "the row has more cells than columns"
@@ -262,6 +304,7 @@ def rows(
     source: str, kind: str | None = None, errors: str | None = None,
     unreadable: Literal["raise", "report"] = "raise",
     columns: Sequence[str] = (), has_header: IsHeader | None = None,
+    on_read: Callable[[int], None] | None = None,
 ) -> Iterator[Row]:  # fmt: skip
     """Yield the rows of a table as they are read.
 
@@ -269,21 +312,31 @@ def rows(
     "replace" or Python's "surrogateescape"; None: "strict", if no other can be requested.
     unreadable: with "report", a line that is not JSON becomes a row with its `reason`. columns:
     requested columns: the delimiter of CSV is the one whose header has them, else the most columns.
-    has_header: says of the first row of CSV and TSV, and of some that follow, whether it is a
-    header; None: it is. Without one, columns are called "1", "2" and so on.
+    has_header: says of the first row of CSV, TSV and BLANKS, and of some that follow, whether it is
+    a header; None: it is. Without one, columns are called "1", "2" and so on. on_read: called with
+    how many bytes have been read from the file; of Parquet, the share of the rows.
     """
     kind = kind or kind_of(source)
     if kind == PARQUET:
-        yield from parquet_rows(source, errors=errors)
+        yield from parquet_rows(source, errors=errors, on_read=on_read)
         return
 
     # The other kinds are lines of text.
-    with opened(source, errors=errors) as stream:
+    with opened(source, on_read, errors=errors) as stream:
         lines = text_lines(source, stream, errors)
         if kind == CSV:
             yield from _named(source, _csv(source, lines, columns), has_header)
         elif kind == TSV:
-            yield from _named(source, tsv_rows(lines), has_header)
+            start = list(itertools.islice(lines, 1))
+            lines = itertools.chain(start, lines)
+            if kind_of(source) is None and are_pronounced([line.strip("\r\n") for line in start]):
+                table = tsv_rows(map(_pronounced_row, lines), len(PRONOUNCED))
+                yield from _named(source, itertools.chain([(0, PRONOUNCED)], table), None)
+            else:
+                yield from _named(source, tsv_rows(lines), has_header)
+        elif kind == BLANKS:
+            cells = ((number, line.split()) for number, line in enumerate(lines, start=1))
+            yield from _named(source, filter(lambda row: row[1], cells), has_header)
         elif kind == JSON_LINES:
             yield from _json(source, lines, unreadable == "report", errors)
         else:
@@ -295,16 +348,21 @@ def rows(
 
 
 def parquet_rows(
-    source: str, columns: Sequence[str] | None = None, errors: str | None = None
-) -> Iterator[Row]:
-    """Yield the rows of a Parquet file, with these `columns` alone. errors: as for :func:`rows`."""
+    source: str, columns: Sequence[str] | None = None, errors: str | None = None,
+    on_read: Callable[[int], None] | None = None,
+) -> Iterator[Row]:  # fmt: skip
+    """Yield the rows of a Parquet file, with these `columns` alone. errors, on_read: as for
+    :func:`rows`."""
     import pyarrow
     import pyarrow.parquet
 
     number = 0
     try:
         file = pyarrow.parquet.ParquetFile(source)
+        row_bytes = os.path.getsize(source) / max(1, file.metadata.num_rows)
         for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
+            if on_read is not None:
+                on_read(int(batch.num_rows * row_bytes))
             for values in arrow_rows(batch, errors):
                 number += 1
                 yield Row(f"{source}, row {number}", values, number)
@@ -382,34 +440,108 @@ def _unreadable_parquet(source: str, error: Exception) -> TextError:
 
 
 def save_parquet(
-    path: Path, types: Mapping[str, str | None], batches: Iterable[Sequence[Mapping[str, Any]]]
+    path: Path, types: Mapping[str, str | None], batches: Iterable[Mapping[str, Sequence[Any]]]
 ) -> None:
-    """Write rows to a Parquet file, whole or not at all, when all `batches` of them have come.
+    """Write rows, as columns by name, to a Parquet file, whole or not at all, when all `batches` of
+    them have come.
 
     types: types of the columns (int64, double, bool, string); None: the type of the values, or text
     if they differ or are lists or objects.
     """
     import pyarrow
-    import pyarrow.parquet
 
-    # Convert columns of a known type batch by batch, which takes less memory. The type of the
-    # others shows only in all of their values.
-    parts_of: dict[str, list[Any]] = {name: [] for name in types}
-    for rows in batches:
+    # The types of some columns show only in all of their values, so all batches are kept, on disk
+    # where they are long.
+    with tempfile.SpooledTemporaryFile(ROW_GROUP_BYTES) as kept:
+        schemas = []
+        for batch in batches:
+            columns = [
+                pyarrow.array(batch[name], type_name) if type_name else _column(batch[name])
+                for name, type_name in types.items()
+            ]
+            table = pyarrow.table(columns, list(types))
+            schemas.append(table.schema)
+            with pyarrow.ipc.new_stream(kept, table.schema) as writer:
+                writer.write_table(table)
+        shared = {}
         for name, type_name in types.items():
-            values = [row[name] for row in rows]
-            parts_of[name] += [pyarrow.array(values, type_name)] if type_name else values
+            if type_name is None:
+                shared[name] = _shared_type(schema.field(name).type for schema in schemas)
+            else:
+                shared[name] = pyarrow.type_for_alias(type_name)
+        schema = pyarrow.schema(list(shared.items()))
 
-    columns = [
-        pyarrow.chunked_array(parts_of[name], type_name) if type_name else _column(parts_of[name])
-        for name, type_name in types.items()
-    ]
-    file = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(pyarrow.table(columns, list(types)), file)
-    save_file(path, [memoryview(file.getvalue())])
+        kept.seek(0)
+        with writing(path), open(path, "wb") if is_stream(path) else replacing(path) as stream:
+            groups = RowGroups(stream)
+            groups.write(schema.empty_table())
+            for _ in schemas:
+                table = pyarrow.ipc.open_stream(kept).read_all()
+                columns = [_in_type(table[name], kind) for name, kind in shared.items()]
+                groups.write(pyarrow.table(columns, schema=schema))
+            groups.finish()
 
 
-def _column(values: list[object]) -> "pyarrow.Array":
+def _shared_type(types: Iterable["pyarrow.DataType"]) -> "pyarrow.DataType":
+    """Return the type of a column whose parts have these types: text if none fits them all."""
+    import pyarrow
+
+    schemas = [pyarrow.schema([("", type)]) for type in dict.fromkeys(types)]
+    if not schemas:
+        return pyarrow.null()
+    try:
+        return pyarrow.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pyarrow.ArrowException:
+        return pyarrow.string()
+
+
+def _in_type(column: "pyarrow.ChunkedArray", type: "pyarrow.DataType") -> "pyarrow.ChunkedArray":
+    import pyarrow
+
+    if type == pyarrow.string() != column.type:
+        texts = [None if value is None else cell_text(value) for value in column.to_pylist()]
+        return pyarrow.chunked_array([texts], type)
+    return column.cast(type)
+
+
+class RowGroups:
+    """Writes tables to a stream as Parquet, in groups of some size."""
+
+    def __init__(self, stream: IO[bytes], codec: str = "snappy") -> None:
+        self.stream = stream
+        self.codec = codec
+        self.writer: pyarrow.parquet.ParquetWriter | None = None
+        self.waiting: list[pyarrow.Table] = []
+        self.bytes = 0
+
+    def write(self, table: Any) -> None:
+        """Write the next rows, sooner or later."""
+        self.waiting.append(table)
+        self.bytes += table.nbytes
+        if self.bytes >= ROW_GROUP_BYTES:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        table = pyarrow.concat_tables(self.waiting)
+        if self.writer is None:
+            self.writer = pyarrow.parquet.ParquetWriter(
+                self.stream, table.schema, compression=self.codec
+            )
+        self.writer.write_table(table)
+        self.waiting, self.bytes = [], 0
+
+    def finish(self) -> None:
+        """Write the end of the file."""
+        if self.waiting:
+            self._write_group()
+        if self.writer is not None:
+            self.writer.close()
+
+
+def _column(values: Sequence[object]) -> "pyarrow.Array":
     import pyarrow
 
     values = [cell_text(value) if isinstance(value, (dict, list)) else value for value in values]

@@ -24,6 +24,9 @@ from rnnlm.errors import OutputError
 STANDARD_OUTPUT = Path("-")
 # The end of a file's name until it is whole
 UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.new$")
+# Files of ours that come and go beside others, and make no folder another's: unfinished ones, the
+# records of how files were made, and the owners of files and folders
+BESIDE = re.compile(rf".+{UNFINISHED.pattern}|\..+\.run|(\..+\.)?owner\.json")
 LONGEST_NAME = 200  # bytes; a file system takes 255, and our endings come on top
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 
@@ -120,6 +123,20 @@ def waiting(paths: Collection[Path]) -> Iterator[Callable[[], dict[Path, Path]]]
                 new.unlink()
 
 
+# What is called with each complete file before it takes the place of a path
+_noting: dict[Path, Callable[[Path], None]] = {}
+
+
+@contextlib.contextmanager
+def noting(path: Path, note: Callable[[Path], None]) -> Iterator[None]:
+    """Call `note` with each complete file that is to take the place of `path` in this context."""
+    _noting[path] = note
+    try:
+        yield
+    finally:
+        del _noting[path]
+
+
 def put_in_place(new: Path, path: Path) -> None:
     """Give a file that is whole its name, in place of the earlier one, unless it has to wait for
     :func:`waiting`. An error deletes it."""
@@ -127,6 +144,8 @@ def put_in_place(new: Path, path: Path) -> None:
         _waiting[path] = new
         return
     try:
+        if path in _noting:
+            _noting[path](new)
         os.replace(new, path)
     except BaseException:
         with contextlib.suppress(OSError):

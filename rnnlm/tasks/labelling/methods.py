@@ -26,7 +26,10 @@ class LabellingMethods(ModelHandle):
         Args:
             sentences: Each a str with words separated by white space, or a list of words; for a
                 letters-to-sounds model, a word or a list of its letters.
-            nbest: Number of label sequences per sentence.
+            nbest: Number of label sequences per sentence. 1 is the one that the network finds most
+                probable. From 2 on they are ranked by their whole probability, the sum over all
+                that are written alike: edit scripts with one lemma, divisions of a word's sounds,
+                labels that break the scheme of their spans.
             probabilities: Also return the probabilities of each word's labels; for a CRF, the
                 marginals.
 

@@ -25,6 +25,7 @@ from rnnlm.lm.neural.layer_outputs import Parts, parts_of, side_by_side
 from rnnlm.lm.neural.saved_model import SavedModel, filled
 from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.words import WordRows, input_rows
+from rnnlm.tasks.labelling import answers
 from rnnlm.tasks.labelling import settings as task_settings
 from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import (
@@ -263,7 +264,7 @@ THRESHOLD = 0.5  # of the probability of a label, where a text has several
 @dataclass(frozen=True)
 class WordLabels:
     """A label of each word of a sentence, as the training data write them, and the log-probability
-    (natural) of all of them together."""
+    (natural) of all of them together, or of all label sequences that are written alike."""
 
     labels: tuple[str, ...]
     logprob_nats: float
@@ -292,8 +293,9 @@ Prediction = tuple[ColumnPrediction, ...]  # of a text, in the order of the code
 
 @dataclass(frozen=True)
 class LabelSearch:
-    """Settings for the search for labels. nbest: how many label sequences to return. probabilities:
-    whether to return the probabilities of each word's symbols."""
+    """Settings for the search for labels. nbest: how many answers to return: one is the most
+    probable label sequence; several are ranked by their whole probability. probabilities: whether
+    to return the probabilities of each word's symbols, and of one answer the whole one."""
 
     nbest: int = 1
     probabilities: bool = False
@@ -343,29 +345,50 @@ def _of_words(
     search: LabelSearch,
     constrained: bool,
 ) -> list[ColumnPrediction]:
-    # The n best label sequences of all texts at once, and the probabilities of each label.
+    # Sequences that are written alike are one answer, for which more of them are searched.
     features_TBH, lengths_B = reading.features.words_TBH, reading.features.lengths_B
     assert features_TBH is not None
+    is_ambiguous = answers.are_ambiguous(column, constrained)
+    nbest = search.nbest
+    if is_ambiguous and nbest > 1:
+        nbest = answers.paths_for(column, nbest)
+
+    # The n best label sequences of all texts at once, and the probabilities of each label.
     constraints = column.constraints if constrained else None
-    paths = head.predict(features_TBH, lengths_B, constraints, search.nbest)
+    paths = head.predict(features_TBH, lengths_B, constraints, nbest)
     labels_nBT = _numpy(paths.labels_nTB.transpose(1, 2))
     logprob_nB = _numpy(paths.logprob_nB.double())
     p_BTK = None
     if search.probabilities:
         p_BTK = _numpy(head.label_probabilities(features_TBH, lengths_B).transpose(0, 1))
 
-    # The values of each text, without padding.
-    predictions_of_column = []
+    # The different answers for each text, without padding.
+    found: dict[tuple[int, tuple[str, ...]], WordLabels] = {}
     for row, words in enumerate(texts):
-        best = []
         for rank in range(len(labels_nBT)):
             # A text has a best one even if weights are no numbers, but perhaps fewer than n.
             if rank == 0 or np.isfinite(logprob_nB[rank, row]):
                 labels = column.decode_words(labels_nBT[rank, row, : len(words)].tolist(), words)
-                best.append(WordLabels(labels, float(logprob_nB[rank, row])))
+                path = WordLabels(labels, float(logprob_nB[rank, row]))
+                found.setdefault((row, answers.written(column, labels)), path)
+
+    # Each has the probability of all that is written like it, and is ranked by it.
+    if is_ambiguous and (search.nbest > 1 or search.probabilities):
+        paths_A = [(row, path.labels) for (row, _), path in found.items()]
+        sets = answers.path_sets(column, paths_A, texts, len(features_TBH))
+        logprob_A = head.total_logprobs(features_TBH, lengths_B, sets).tolist()
+        pairs = zip(found.items(), logprob_A, strict=True)
+        found = {key: replace(path, logprob_nats=logprob) for (key, path), logprob in pairs}
+    best_B: list[list[WordLabels]] = [[] for _ in texts]
+    for (row, _), answer in found.items():
+        best_B[row].append(answer)
+
+    predictions_of_column = []
+    for row, (words, best) in enumerate(zip(texts, best_B, strict=True)):
         p_TK = None if p_BTK is None else p_BTK[row, : len(words)]
+        ranked = sorted(best, key=lambda answer: -answer.logprob_nats)[: search.nbest]
         predictions_of_column.append(
-            ColumnPrediction(column.name, column.symbols, tuple(best), p_TK=p_TK)
+            ColumnPrediction(column.name, column.symbols, tuple(ranked), p_TK=p_TK)
         )
     return predictions_of_column
 

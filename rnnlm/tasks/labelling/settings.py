@@ -304,8 +304,9 @@ def stored(task: str, settings: Mapping[str, Any]) -> TaskSettings:
 # ---- How a task's network is trained. Does not import torch.
 
 RateDecay = Annotated[float, Meta(ge=1, le=100)]
+_WEIGHT = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)"
 Weights = Annotated[
-    str, list_in_text("numbers", r"^\s*\d+(\.\d+)?(\s*,\s*\d+(\.\d+)?){0,99}\s*$", "1,0.5")
+    str, list_in_text("numbers", rf"^\s*{_WEIGHT}(\s*,\s*{_WEIGHT}){{0,99}}\s*$", "1,0.5")
 ]
 
 

@@ -11,10 +11,12 @@ from rnnlm.text.lines import split_words
 
 def split_text(codec: Codec, text: str) -> tuple[str, ...]:
     """Split a text at white space; for a model of letters split a word into letters, in the case in
-    which the model knows them all, if any. For a model whose training data were trees, a text in
-    brackets is one, with labels or without."""
-    if codec.details.get(FORMAT) == trees.FORMAT and trees.is_tree(text):
-        return _parse_tree(codec, text)
+    which the model knows them all, if any. For a model whose training data were trees, a text that
+    is written as one is a tree, with labels or without (:func:`trees.is_tree`)."""
+    if codec.details.get(FORMAT) == trees.FORMAT:
+        labels = {symbol for column in codec.columns for symbol in column.symbols}
+        if trees.is_tree(text, labels):
+            return _parse_tree(text, labels)
     if not is_of_letters(codec):
         return tuple(split_words(text))
     known = _letters_of(codec)
@@ -24,15 +26,20 @@ def split_text(codec: Codec, text: str) -> tuple[str, ...]:
     return tuple(text)
 
 
-def _parse_tree(codec: Codec, text: str) -> trees.Tree:
-    """Parse a tree. A notice names a word that is read as a label, though no label is called so."""
+def _parse_tree(text: str, labels: set[str]) -> trees.Tree:
+    """Parse a tree. A notice names a word that is read as a label, though no label of the model is
+    called so, and a tree of one word, which may be two words."""
     tree = trees.parse(text, "the text")
-    known = {symbol for column in codec.columns for symbol in column.symbols}
-    unknown = [label for label in tree.labels if label and label not in known]
+    unknown = [label for label in tree.labels if label and label not in labels]
     if unknown:
         notice(
             f"{shown(unknown[0])} is read as the label of a node, which the model does not know; "
             "a space after the bracket makes it a word"
+        )
+    elif text.count("(") == 1:
+        notice(
+            f"{shown(text.strip())} is read as the word {shown(tree[0])} with a label; a space "
+            "after the bracket makes both words"
         )
     return tree
 

@@ -48,7 +48,9 @@ input_options = section(
 search_options = section(
     "Labels",
     click.option("--nbest", type=IntRange(1), default=1, metavar="N",
-                 help="Show the N best label sequences of each sentence."),
+                 help="Show the N best label sequences of each sentence. From 2 on they are "
+                      "ranked by their whole probability: sequences that are written alike "
+                      "count as one."),
     click.option("--probabilities", is_flag=True,
                  help="Show the probability of each word's label; for a CRF, the marginal "
                       "probability."),
@@ -108,6 +110,9 @@ def command(
 
     # Label sentence by sentence, and write in the requested form.
     model = loading.model_for("tag", name, device)
+    answers = options.own_results([output], overwrite, model, [] if sentences else [source or "-"])
+    if answers.are_finished:
+        return
     tagger = Tagger(model, nbest, probabilities)
     document = _document(model.codec, sentences, source, output, given)
     tagged = terminal.counting_reasons(
@@ -123,6 +128,7 @@ def command(
             for sentence, labels in tagged
         )
         options.put(lines, output)
+    answers.finish("labels")
 
 
 def _document(

@@ -1,7 +1,7 @@
 """Use taggers and classifiers: raw text or lists of words in, labels out."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,8 @@ from rnnlm.lm.base import loading
 from rnnlm.lm.base.loading import ScoringModel
 from rnnlm.tasks.common.text_files import windows
 from rnnlm.tasks.labelling import trees
-from rnnlm.tasks.labelling.data import EDIT, SOUNDS, TEXT, encode_texts, lines_of
+from rnnlm.tasks.labelling.answers import written
+from rnnlm.tasks.labelling.data import SOUNDS, TEXT, encode_texts, lines_of
 from rnnlm.tasks.labelling.evaluation import results
 from rnnlm.tasks.labelling.evaluation.results import (
     ClassifiedText,
@@ -22,14 +23,11 @@ from rnnlm.tasks.labelling.evaluation.results import (
     TaggedSentence,
     TaggedSentences,
 )
-from rnnlm.tasks.labelling.formats.alignment import join
-from rnnlm.tasks.labelling.formats.schemes import NONE
 from rnnlm.tasks.labelling.model import (
     ColumnPrediction,
     LabelSearch,
     Prediction,
     TaskModel,
-    WordLabels,
     predict,
 )
 from rnnlm.tasks.labelling.splitting import is_of_letters, split_text, words_in
@@ -38,10 +36,6 @@ from rnnlm.text.marks import UnknownWords
 
 # ---- Sentences tagged: raw text or lists of words in, their labels out, in order and a window of
 # sentences at a time.
-
-# Alignments of letters with sounds that are searched for each pronunciation asked for: several of
-# them can spell the same pronunciation.
-ALIGNMENTS = 8
 
 
 def tag(
@@ -52,8 +46,9 @@ def tag(
 
     model: a tagger or its name. sentences: each a str with words separated by white space, or a
     list of words; for a letters-to-sounds model, a word or a list of its letters. nbest: number of
-    label sequences for each sentence. probabilities: also return the probabilities of each word's
-    labels; for a CRF, the marginals.
+    label sequences for each sentence: 1 is the one that the network finds most probable; from 2 on
+    they are ranked by their whole probability, the sum over all that are written alike.
+    probabilities: also return the probabilities of each word's labels; for a CRF, the marginals.
 
     Raises:
         UsageError: the model is not a tagger.
@@ -134,20 +129,7 @@ class Tagger:
     def _search(self) -> LabelSearch:
         if self.nbest < 1:
             raise UsageError(f"nbest = {self.nbest}: at least one label sequence is needed")
-        return LabelSearch(self.nbest * self._paths_each, self.probabilities)
-
-    @property
-    def _paths_each(self) -> int:
-        """How many of the network's label sequences are searched for each requested one, as several
-        may be written alike."""
-        if is_of_letters(self.model.codec):
-            return ALIGNMENTS if self.nbest > 1 or self.probabilities else 1
-        is_constrained = self.model.is_constrained
-        are_alike = any(
-            column.form == EDIT or (column.scheme != NONE and not is_constrained)
-            for column in self.model.codec.word_columns
-        )
-        return 2 if are_alike and self.nbest > 1 else 1
+        return LabelSearch(self.nbest, self.probabilities)
 
     def _tagged(
         self, text: str | None, words: tuple[str, ...], prediction: Prediction | str
@@ -181,8 +163,14 @@ class Tagger:
                 if self.probabilities or self.nbest > 1:
                     sentence_probabilities[name] = probabilities_of_text(predicted)
                 continue
-            written = join if column.form == SOUNDS else tuple
-            nbest[name] = _without_doubles(predicted.best, written)[: self.nbest]
+            nbest[name] = tuple(
+                LabelSequence(
+                    written(column, answer.labels),
+                    math.exp(answer.logprob_nats),
+                    answer.logprob_nats,
+                )
+                for answer in predicted.best
+            )
             # The probabilities of a letter's sounds are no probabilities of the word's.
             if self.probabilities and column.form != SOUNDS:
                 assert predicted.p_TK is not None  # they were asked for
@@ -205,27 +193,6 @@ def probabilities_of_text(prediction: ColumnPrediction) -> dict[str, float]:
     """Return the probability of each label of a text, highest first."""
     assert prediction.p_TK is not None  # texts always have them
     return results.highest_first(zip(prediction.symbols, prediction.p_TK[0].tolist(), strict=True))
-
-
-def _without_doubles(
-    best: Sequence[WordLabels], written: Callable[[Sequence[str]], Iterable[str]]
-) -> tuple[LabelSequence, ...]:
-    """Join label sequences that are `written` alike, in the order of the best of each; their
-    probabilities add up. Such are alignments of one pronunciation, edit scripts with the same
-    lemma, labels that break their scheme."""
-    logprobs_of: dict[tuple[str, ...], list[float]] = {}
-    for path in best:
-        logprobs_of.setdefault(tuple(written(path.labels)), []).append(path.logprob_nats)
-    sequences = []
-    for labels, logprobs in logprobs_of.items():
-        logprob = _log_sum(logprobs)
-        sequences.append(LabelSequence(labels, math.exp(logprob), logprob))
-    return tuple(sequences)
-
-
-def _log_sum(logprobs: Sequence[float]) -> float:
-    highest = max(logprobs)
-    return highest + math.log(sum(math.exp(logprob - highest) for logprob in logprobs))
 
 
 # ---- Texts classified: raw text or lists of words in, their labels and probabilities out.
@@ -276,7 +243,7 @@ def _words_or_fault(
     try:
         return split_text(model.codec, text), None
     except TextError as error:
-        return (), f"{error.what} ({error.why})" if error.why else error.what
+        return (), error.what + f" ({error.why})" if error.why else error.what
 
 
 def _nodes(prediction: ColumnPrediction, words: Sequence[str]) -> tuple[LabelledNode, ...]:

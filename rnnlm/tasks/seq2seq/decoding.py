@@ -1,9 +1,10 @@
 """Decode with an encoder-decoder: write a line for each line that it reads, greedily, by beam
 search or drawn, with the attention of its tokens."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from rnnlm.scoring.generation.drawing import GeneratedText, TextStarts, draw_sam
 from rnnlm.scoring.generation.sampling import SamplingSettings
 from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import SearchSettings
+from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.storage.files.tables import USUAL_TEXT
 from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, detect_text_format, windows
@@ -231,26 +233,33 @@ USUAL_COLUMNS = (*(source for source, _ in USUAL_PAIRS), *USUAL_TEXT)
 
 
 def read_sources(
-    file: str, settings: TextFileSettings, usual: Sequence[str] = USUAL_COLUMNS
-) -> Iterator[str]:
+    file: str, settings: TextFileSettings, usual: Sequence[str] = USUAL_COLUMNS,
+    on_row: Callable[[Mapping[str, Any]], None] | None = None,
+) -> Iterator[str]:  # fmt: skip
     """Yield the sources of a file, each as one line, lines without words included. usual: usual
-    names of their column if none is named."""
+    names of their column if none is named. on_row: called with the cells of each one's row before
+    it is yielded; a line has the cell `text`."""
     form = detect_text_format(file, settings)
     sources = _cells(file, form, settings, usual)
     if form == TEXT_LINES:
-        lines = lines_with_ends(file, settings.encoding_errors)
-        sources = (without_end(line) for _, line in lines)
+        lines = (without_end(line) for _, line in lines_with_ends(file, settings.encoding_errors))
+        sources = ((line, {"text": line}) for line in lines)
     source = None
-    for source in sources:
+    for source, cells in sources:
+        if on_row is not None:
+            on_row(cells)
         yield source
     if source is None:
         raise TextError(f"no lines in {shown_name(file)}", "it is empty")
 
 
-def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str]) -> Iterator[str]:
+def _cells(
+    file: str, form: str, settings: TextFileSettings, usual: Sequence[str]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the sources of a table, each with the cells of its row."""
     table = open_table(
         file, KINDS[form], settings.encoding_errors, [settings.column],
-        only_asked=settings.column is not None, has_languages=True, unreadable="report",
+        has_languages=True, unreadable="report",
     )  # fmt: skip
     if not table.sample:
         return
@@ -262,4 +271,5 @@ def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str
         value = row.values.get(column)
         if isinstance(value, int):
             text, reason = text_of(value, row.where, column), row.why_unread
-        yield MissingLine(reason) if reason else on_one_line(text)
+        cells = {name: tables.in_json(row.values.get(name)) for name in table.names}
+        yield MissingLine(reason) if reason else on_one_line(text), cells

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from os import PathLike
 from typing import Any
 
@@ -97,8 +97,9 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
 
     def by_lines(lines: Iterator[str]) -> str:
         # For an empty file any format will do: reading it reports that it is empty.
-        first = next(lines, "\t")
-        if "\t" in first:
+        start = list(islice(lines, tables.SAMPLE_ROWS)) or ["\t"]
+        first = start[0]
+        if "\t" in first or tables.are_pronounced(start):
             return "tsv"
         raise TextError(
             f"{source}: its pair format is not recognised",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from rnnlm.config import (
+    ANY,
     Count,
     NonNegative,
     Positive,
@@ -94,7 +95,10 @@ class Seq2SeqSettings(RecurrentSettings):
     ] = None
     input_feeding: Annotated[
         bool,
-        about("feed the last attentional vector to the decoder with each word (Luong et al. 2015)"),
+        about(
+            "feed the last attentional vector to the decoder with each word (Luong et al. 2015)",
+            extra=needs(attention=ANY),
+        ),
     ] = False
     bridge: Annotated[
         Literal["last", "mean"] | None,
@@ -140,12 +144,6 @@ class Seq2SeqSettings(RecurrentSettings):
             raise SettingsError(
                 "attention = none and bridge = none hide the source from the decoder",
                 hint="set bridge=last or mean, or attention=general",
-            )
-        if self.input_feeding and not self.attention:
-            raise SettingsError(
-                "input_feeding needs attention",
-                "attention is none: there is no attentional vector to feed",
-                "set attention=general, or input_feeding=false",
             )
 
         # Vectors that are compared or shared have one width.

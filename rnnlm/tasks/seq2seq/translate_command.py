@@ -1,8 +1,8 @@
 """`rnnlm translate`: write a line for each line with an encoder-decoder."""
 
 import itertools
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,7 +106,9 @@ def command(
     rnnlm translate -m dates "the third of May 2024" --attention-plot a.svg
 
     Each input line produces one output line, in the same order; a line without words produces an
-    empty one. With --nbest or --num, outputs are rows of a table.
+    empty one. With --nbest or --num, outputs are rows of a table. In -o FILE.csv or .tsv they
+    follow the columns of the input. If the file of -o is finished, the same command says so and
+    does nothing.
 
     --json prints all outputs of each source with their log-probabilities, as rnnlm rescore reads
     them.
@@ -117,21 +119,38 @@ def command(
     options.check_texts(source)
     name = options.chosen_model(model_name)
     from rnnlm.lm.base import loading
-    from rnnlm.storage.files.tables import json_text
+    from rnnlm.storage.files.tables import csv_line, json_text, tsv_line
 
     sampling = options.settings_of(SamplingSettings, given) if is_drawn else None
     settings = options.settings_of(DecodingSettings, given)
     from rnnlm.tasks.seq2seq.decoding import Translator
 
     model = loading.model_for("translate", name, device)
+    files = options.own_results(
+        [output, plot] if output else [], overwrite, model, [] if lines else [source or "-"]
+    )
+    if files.are_finished:
+        return
     translator = Translator(model, settings, sampling, given["num"] or 1)
-    read = _of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)
+    suffix = output.suffix.lower() if output else ""
+    table_line = {".csv": csv_line, ".tsv": tsv_line}.get(suffix)
+    cells: deque[Mapping[str, Any]] = deque({"text": line} for line in lines)
+    if lines:
+        read = _of_arguments(lines)
+    else:
+        keep = cells.append if table_line and not as_json else None
+        read = _of_file(translator.model.codec, source, given, keep)
     kept: list[TranslatedLine] = []
     translated = _counted(translator.translate(read), kept)
 
     # One output for each source is plain text; several are rows of a table.
     if as_json:
         options.put((json_text(line.to_dict()) + "\n" for line in translated), output)
+    elif table_line:
+        several = settings.nbest > 1 or translator.num > 1
+        added = [*(_columns(is_drawn)[1:-1] if several else ()), "translation"]
+        rows = _beside_input(translated, cells, added, is_drawn)
+        options.put(map(table_line, rows), output)
     elif settings.nbest == translator.num == 1:
         options.put((f"{line.text}\n" for line in translated), output)
     elif lines and not output:
@@ -140,6 +159,7 @@ def command(
         options.put(as_rows(translated, is_drawn), output)
     if plot:
         _draw(translator, kept, plot)
+    files.finish("translations")
 
 
 def _check_search(given: dict[str, Any]) -> bool:
@@ -165,7 +185,7 @@ def _check_outputs(
         outputs.check_apart([plot, output] if output else [plot], [source] if source else [])
     # Without -o, --overwrite is for the plot.
     options.check_output(output, overwrite and not (plot and output is None), source)
-    options.check_plot(plot, overwrite and plot is not None)
+    options.check_plot(plot, overwrite and plot is not None, output)
 
 
 def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
@@ -173,7 +193,10 @@ def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
     return iter(lines)
 
 
-def _of_file(codec: "PairCodec", source: str | None, given: dict[str, Any]) -> Iterator[str]:
+def _of_file(
+    codec: "PairCodec", source: str | None, given: dict[str, Any],
+    on_row: Callable[[Mapping[str, Any]], None] | None,
+) -> Iterator[str]:  # fmt: skip
     from rnnlm.tasks.common.text_files import TextFileSettings
     from rnnlm.tasks.seq2seq.decoding import USUAL_COLUMNS, read_sources
 
@@ -182,7 +205,7 @@ def _of_file(codec: "PairCodec", source: str | None, given: dict[str, Any]) -> I
         given["form"], given["column"], given["encoding_errors"] or "strict"
     )
     usual = USUAL_COLUMNS if codec.column is None else (codec.column, *USUAL_COLUMNS)
-    return read_sources(source, settings, usual)
+    return read_sources(source, settings, usual, on_row)
 
 
 def _counted(
@@ -237,6 +260,23 @@ def as_rows(translated: "Iterable[TranslatedLine]", is_drawn: bool) -> Iterator[
     yield terminal.tsv_line(_columns(is_drawn))
     for line in translated:
         yield "".join(map(terminal.tsv_line, _rows(line, is_drawn)))
+
+
+def _beside_input(
+    translated: "Iterable[TranslatedLine]", cells: "deque[Mapping[str, Any]]",
+    added: list[str], is_drawn: bool,
+) -> Iterator[list[str]]:  # fmt: skip
+    """Yield a header, and for each output the cells of its source's row with those `added`. cells:
+    of the sources that were read, and have no output yet."""
+    from rnnlm.storage.files.tables import cell_text
+    from rnnlm.text.named_columns import new_names
+
+    for place, line in enumerate(translated):
+        own = cells.popleft()
+        if not place:
+            yield [*new_names(list(own), added).values(), *added]
+        for row in _rows(line, is_drawn):
+            yield [*map(cell_text, own.values()), *row[-len(added) :]]
 
 
 def show(translated: "Sequence[TranslatedLine]", is_drawn: bool) -> None:

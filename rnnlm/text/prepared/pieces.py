@@ -3,11 +3,10 @@ is."""
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from rnnlm.storage.files.reading import STANDARD_INPUT, is_pipe, too_long
-from rnnlm.text import sources
-from rnnlm.text.lines import line_count, whole_lines
+from rnnlm.storage.files.reading import STANDARD_INPUT, is_pipe
+from rnnlm.text.lines import TextSettings, line_count, lines_of, read_whole_lines, unwrapped
 from rnnlm.text.sources import SourceSettings
 
 PIECE_BYTES = 1 << 21
@@ -63,7 +62,7 @@ def size_of(name: str) -> int | None:
 def pieces(
     names: Sequence[str],
     settings: SourceSettings,
-    errors: str,
+    text: TextSettings,
     position: Position,
     piece_bytes: int | None = None,
 ) -> Iterator[RawPiece]:
@@ -73,14 +72,18 @@ def pieces(
         before = position.read
         next_line = 1
         # A text that is prepared may be too large to be kept.
-        for whole in whole_lines(sources.read(name, settings, errors, position.add, is_kept=False)):
-            if whole is None:
-                raise too_long(name, next_line)
+        for whole in read_whole_lines(name, text, settings, position.add, is_kept=False):
             for part in _in_pieces(whole, piece_bytes or PIECE_BYTES):
                 yield RawPiece(shown(name), next_line, next_line == 1, part)
                 next_line += line_count(part)
-        # Tables report no bytes while they are read, so the end of a file counts all of them.
+        # Parquet's shares are rounded, and its first rows are read twice.
         position.read = before + (size or 0)
+
+
+def unwrapped_piece(piece: RawPiece) -> RawPiece:
+    """Return the sentences of hard-wrapped lines."""
+    lines = lines_of(piece.whole, piece.source, piece.first_line, "replace")
+    return replace(piece, whole=[*unwrapped(lines, piece.source)])
 
 
 def _in_pieces(whole: bytes | list[str], piece_bytes: int) -> Iterator[bytes | list[str]]:

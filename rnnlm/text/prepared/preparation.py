@@ -23,8 +23,8 @@ from rnnlm.config import (
     ResolvedSettings,
     SettingsLayer,
     SettingValue,
+    check_needs,
     resolve,
-    warn_of_idle,
 )
 from rnnlm.errors import SettingsError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
@@ -41,10 +41,10 @@ from rnnlm.storage.files.resuming import (
     text_signatures,
 )
 from rnnlm.system import processors
-from rnnlm.text import sources, tokenizers
+from rnnlm.text import sources
 from rnnlm.text.corpus import Border
 from rnnlm.text.encoding import MOST_THREADS
-from rnnlm.text.lines import Block, TextSettings, no_text
+from rnnlm.text.lines import TextSettings, lines_of, no_text
 from rnnlm.text.prepared.encoder import (
     SHARD_BYTES,
     Collector,
@@ -59,12 +59,22 @@ from rnnlm.text.prepared.prepared_text import load_tokenizer, tokenizer_files
 from rnnlm.text.prepared.tokenizer_sample import (
     FileSample,
     TokenizerFiles,
+    judged,
     learn,
     lenient,
+    lines_looked_at,
     sampling_method,
     start_of,
 )
-from rnnlm.text.prepared.writer import add_shard, begin, begun, finish, foreign, found
+from rnnlm.text.prepared.writer import (
+    add_shard,
+    begin,
+    begun,
+    finish,
+    foreign,
+    found,
+    remove_unnamed,
+)
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit, VocabularyCheck, accept_any_size
@@ -152,7 +162,7 @@ def resolve_request(request: PreparationRequest) -> PreparationJob:
     ]
     keywords = [field.name for field in fields(request)]
     resolved = resolve((NewTokenizerSettings, TextSettings, SourceSettings), layers, keywords)
-    warn_of_idle(resolved)
+    check_needs(resolved)
 
     # A tokenizer that exists allows no other settings.
     if request.shared_tokenizer is not None:
@@ -388,6 +398,7 @@ def _run(job: PreparationJob) -> Iterator[Event]:
         step = next_step(request.output, found(request.output), job.identity, request.overwrite)
         if step is NextStep.FINISHED:
             index = read_index(request.output)
+            remove_unnamed(request.output, index)
             # In bounded memory, this is a step of other work.
             if job.bounds is None:
                 tell_finished(request.output, plural(index.counts.tokens, "token"))
@@ -526,7 +537,7 @@ def _finish(job: PreparationJob, step: NextStep, began: float) -> Steps:
 
 def _pieces(job: PreparationJob, position: Position) -> Iterator[RawPiece]:
     size = job.bounds.piece_bytes if job.bounds else None
-    return pieces(job.names, job.source, job.text.encoding_errors, position, size)
+    return pieces(job.names, job.source, job.text, position, size)
 
 
 def _decided(
@@ -537,22 +548,27 @@ def _decided(
     text."""
     # Pieces that are read here are held, to be read again.
     held = []
-
-    def blocks() -> Iterator[Block]:
-        for piece in every:
-            held.append(piece)
-            block, _ = block_of(piece, job.text)
-            if block.lines:
-                yield block
-
-    start = blocks()
-    first = next(start, None)
-    if first is None:
+    for piece in every:
+        held.append(piece)
+        if block_of(piece, job.text)[0].lines:
+            break
+    else:
         raise no_text(job.names)
-    settings = job.tokenizer_settings
-    if job.request.shared_tokenizer is None:
-        settings = tokenizers.decided(settings, itertools.chain([first], start))
-    return settings, itertools.chain(held, every)
+
+    every = itertools.chain(held, every)
+    if job.bounds is not None:  # a step of other work, which has looked at the text
+        return job.tokenizer_settings, every
+
+    # A text that can be read only once shows its first lines alone.
+    errors = job.text.encoding_errors
+    if any(map(is_read_once, job.names)):
+        lines = lines_of(held[-1].whole, held[-1].source, held[-1].first_line, errors)
+    else:
+        lines = lines_looked_at(job.names, job.source, errors)
+    tokenizer = job.request.shared_tokenizer or job.tokenizer_settings
+    decided = judged(lines, job.text, tokenizer, job.request.tokenizer_name)
+    settings = decided if isinstance(decided, TokenizerSettings) else job.tokenizer_settings
+    return settings, every
 
 
 def _sample_of(

@@ -338,6 +338,7 @@ class PreparedText:
             **counts,
             lines_hash=self._lines_hash(),
             blank_lines=self.settings.blank_lines,
+            unwrap=self.settings.unwrap,
             release=self.release,
             files=None if self.start else shards.id_files(),
         )
@@ -488,7 +489,7 @@ def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
         name = f"{tokenizer.name}:{tokenizer.fingerprint}"
         yield "tokenizer", "", f"{name}, {tokenizer.size:,} symbols"
     except ModelError as error:
-        yield "index and tokenizer", "; ".join(filter(None, (error.what, error.why))), ""
+        yield "index and tokenizer", error.fault, ""
         return
 
     shards = Shards(folder, index, compact_type(tokenizer))

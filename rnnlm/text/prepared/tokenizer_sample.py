@@ -14,11 +14,11 @@ from typing import Any
 
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.interface import Tokenizer
-from rnnlm.text import tokenizers
-from rnnlm.text.lines import Block, TextSettings, as_bytes
-from rnnlm.text.marks import watch_forms
+from rnnlm.text import sources, tokenizers
+from rnnlm.text.lines import Block, TextSettings, as_bytes, whole_lines
+from rnnlm.text.marks import tell_glued_in, tell_wrapped, watch_forms
 from rnnlm.text.prepared.encoder import block_of
-from rnnlm.text.prepared.pieces import Position, RawPiece, pieces, shown
+from rnnlm.text.prepared.pieces import Position, RawPiece, pieces, shown, unwrapped_piece
 from rnnlm.text.sources import SourceSettings, is_plain
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
@@ -90,6 +90,45 @@ def _lines_from(name: str, start: int, length: int) -> bytes:
         raise TextError(f"cannot read {name}", error.strerror or str(error)) from None
 
 
+LOOKED_AT = 1 << 18  # bytes of a text that show whether it is raw, or wrapped
+
+
+def lines_looked_at(names: Sequence[str], settings: SourceSettings, errors: str) -> list[str]:
+    """Return about LOOKED_AT bytes of lines, blank ones too, from all over these sources where they
+    are plain files; else from the beginnings of some of them. errors: as in TextSettings."""
+    how = sampling_method(names, settings, LOOKED_AT)
+    if how == "even":
+        stretches = [piece.whole for piece in even_stretches(names, LOOKED_AT)]
+    else:
+        # Of very many files some are enough.
+        chosen = names if how == "all" else names[:: len(names) // STRETCHES + 1]
+        read = (whole_lines(sources.read(name, settings, errors), name) for name in chosen)
+        stretches = [next(wholes, b"") for wholes in read]
+
+    # A stretch may be one long line.
+    most = LOOKED_AT if how == "all" else LOOKED_AT // min(len(stretches), 16)
+    lines: list[str] = []
+    for whole in stretches:
+        records = [whole.decode("utf-8", "replace")] if isinstance(whole, bytes) else whole
+        text = "\n".join(records)
+        lines += [*text[:most].split("\n"), ""]
+    return lines
+
+
+def judged(
+    lines: Sequence[str], text: TextSettings, tokenizer: Tokenizer | TokenizerSettings, name: str
+) -> Tokenizer | TokenizerSettings:
+    """Return the tokenizer of a text, or the settings of a new one as some lines of the text decide
+    them. Notices tell of wrapped lines, and of words that the tokenizer of that name knows without
+    their marks alone."""
+    if not text.unwrap:
+        tell_wrapped(lines)
+    if isinstance(tokenizer, TokenizerSettings):
+        return tokenizers.decided(tokenizer, lines)
+    tell_glued_in(lines, tokenizer, name)
+    return tokenizer
+
+
 @dataclass(frozen=True)
 class FileSample:
     """The sample of a text that can be read again. Its pieces are read where they are asked for,
@@ -106,8 +145,9 @@ class FileSample:
 
     def __iter__(self) -> Iterator[RawPiece]:
         if self.how == "even":
-            return even_stretches(self.names, self.wanted)
-        every = pieces(self.names, self.source, self.text.encoding_errors, Position(self.names))
+            stretches = even_stretches(self.names, self.wanted)
+            return map(unwrapped_piece, stretches) if self.text.unwrap else stretches
+        every = pieces(self.names, self.source, self.text, Position(self.names))
         return every if self.how == "all" else start_of(every, self.wanted)
 
 

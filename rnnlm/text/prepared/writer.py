@@ -78,7 +78,8 @@ def found(folder: Path) -> ExistingWork | None:
         return None
     try:
         index = read_index(folder, index_name(folder))
-        tokenizer_files(folder, index)
+        if index.files:
+            tokenizer_files(folder, index)
         if is_finished(folder):
             for shard in index.shards:
                 files_of(folder).plain_file(shard.name, shard.file_bytes)
@@ -87,10 +88,13 @@ def found(folder: Path) -> ExistingWork | None:
     return ExistingWork(index.identity, is_finished(folder))
 
 
-def begun(folder: Path, identity: dict[str, str], text: TextSettings) -> PreparedIndex:
-    """Return the state that the work resumes from, without incomplete shards. identity, text: of
-    the work now, which may differ in free facts."""
+def begun(folder: Path, identity: dict[str, str], text: TextSettings) -> PreparedIndex | None:
+    """Return the state that the work resumes from, without incomplete shards; None if it was killed
+    before there was a tokenizer. identity, text: of the work now, which may differ in free
+    facts."""
     index = replace(read_index(folder, JOURNAL), identity=identity, text_settings=asdict(text))
+    if not index.files:
+        return None
     # A kill may have left the last shards in part; those before them count.
     whole = itertools.takewhile(
         lambda shard: sha256(folder / shard.name) == shard.sha256, index.shards
@@ -120,8 +124,9 @@ def begin(
         sample=sample,
     )
     with writing(folder):
-        # The journal first: if nothing can be written, the old files stay.
-        write_index(folder, index, JOURNAL)
+        # The journal first: if nothing can be written, the old files stay. It names no files before
+        # they are there.
+        write_index(folder, replace(index, files={}), JOURNAL)
         remove(folder)
         for role, data in files:
             replace_file(folder / role, data)
@@ -149,12 +154,16 @@ def add_shard(folder: Path, index: PreparedIndex, shard: FullShard) -> PreparedI
 
 
 def finish(folder: Path, index: PreparedIndex) -> None:
-    """Put the index in place once all is written, and delete files of ours that it does not
-    name."""
+    """Put the index in place once all is written."""
     with writing(folder):
         write_index(folder, index)
-        named = {INDEX, *index.files, *(shard.name for shard in index.shards)}
-        remove_files(folder, lambda name: is_ours(name) and name not in named)
+    remove_unnamed(folder, index)
+
+
+def remove_unnamed(folder: Path, index: PreparedIndex) -> None:
+    """Delete files of ours that the index does not name, such as leftovers of a killed writer."""
+    named = {INDEX, *index.files, *(shard.name for shard in index.shards)}
+    remove_files(folder, lambda name: is_ours(name) and name not in named)
 
 
 def is_finished(folder: Path) -> bool:

@@ -2,7 +2,7 @@
 model folder."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from rnnlm import registry, satellites
@@ -11,8 +11,8 @@ from rnnlm.errors import ModelError, SettingsError, keyword, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.writing import FileEntry
-from rnnlm.text.lines import Block
-from rnnlm.text.marks import share_of_glued
+from rnnlm.text.lines import Block, as_bytes
+from rnnlm.text.marks import LEAST_GLUED, share_of_glued
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     AnyTokenizer: TypeAlias = WordTokenizer | CharTokenizer | ByteTokenizer | SentencePieceTokenizer
 
-LEAST_GLUED = 0.05  # raw prose has 0.09 to 0.28, tokenized text up to 0.02
+START_BYTES = 1 << 18  # of a text, which show whether its marks are parts of words
 
 __all__ = ["TokenizerSettings", "load", "train"]
 
@@ -36,9 +36,8 @@ def train(
     little, and sentencepiece a multiple of its text."""
     if isinstance(settings, NewTokenizerSettings):
         start, blocks = itertools.tee(blocks)
-        settings = decided(settings, start)
+        settings = decided(settings, first_lines(start, START_BYTES))
         del start  # which would keep all that is read from now on
-    settings.check_limits()
     lines = (block.lines for block in blocks)
     kind = _class(settings.tokenizer)
     if limit and settings.tokenizer == "word":
@@ -49,25 +48,38 @@ def train(
     return tokenizer
 
 
-def decided(settings: TokenizerSettings, blocks: Iterable[Block]) -> TokenizerSettings:
-    """Return the settings with what they leave to the text decided by its start. A notice says if
-    marks are split from words."""
+def first_lines(blocks: Iterable[Block], least_bytes: int) -> list[str]:
+    """Return the lines of the first blocks, as many as hold so many bytes."""
+    lines: list[str] = []
+    size = 0
+    for block in blocks:
+        lines += block.lines
+        size += len(as_bytes(block.lines))
+        if size > least_bytes:
+            break
+    return lines
+
+
+def decided(settings: TokenizerSettings, lines: Sequence[str]) -> TokenizerSettings:
+    """Return the settings with what they leave to the text decided by some of its lines. A notice
+    says if marks are split from words."""
     values = dict(vars(settings))
     if values["split_punctuation"] == AUTO:
-        values["split_punctuation"], share = splits_marks(blocks)
+        values["split_punctuation"], why = splits_marks(lines)
         if values["split_punctuation"]:
             notice(
-                f"marks are split from words, as {share:.0%} of the words at the start of the text "
-                "have some (" + keyword("split_punctuation", False) + " keeps them)"
+                f"marks are split from words, as {why} ("
+                + keyword("split_punctuation", False)
+                + " keeps them)"
             )
     return TokenizerSettings(**values)
 
 
-def splits_marks(blocks: Iterable[Block]) -> tuple[bool, float]:
-    """Return whether marks are to be split from the words of a text, and the share of the words at
-    its start that have some."""
-    share = share_of_glued(blocks)
-    return share >= LEAST_GLUED, share
+def splits_marks(lines: Sequence[str]) -> tuple[bool, str]:
+    """Return whether marks are to be split from the words of a text, by some of its lines, and
+    why."""
+    share, words = share_of_glued(lines)
+    return share >= LEAST_GLUED, f"{share:.0%} of {words} have marks"
 
 
 def is_made_on_the_way(settings: TokenizerSettings) -> bool:
@@ -107,7 +119,7 @@ def load_from(
     try:
         tokenizer = load(stored, content)
     except (ModelError, SettingsError) as error:
-        raise files.error(": ".join(filter(None, (error.what, error.why)))) from None
+        raise files.error(error.fault) from None
     if (tokenizer.fingerprint, tokenizer.size) != (fingerprint, size):
         raise files.error("its tokenizer is not the one it was made with")
     return tokenizer

@@ -296,7 +296,11 @@ class WordTokenizer(VocabularyTokenizer):
         ids_W[is_unseen_W] = self._unseen_ids(unseen)
         oov = np.flatnonzero(is_unseen_W[numbers])
         encoded = cut_into_lines(ids_W[numbers], self.boundary_id, lines, oov)
-        return replace(encoded, unseen=hashes_of(unseen))
+
+        def unknown_words() -> list[str]:
+            return [words[number].decode("utf-8") for number in numbers[oov].tolist()]
+
+        return replace(encoded, unseen=hashes_of(unseen), unknown_words=unknown_words)
 
     def ids_of(self, words: Sequence[bytes]) -> np.ndarray:
         """Return the ids of words, int32; -1 for those that are not in the vocabulary."""

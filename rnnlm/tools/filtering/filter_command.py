@@ -19,9 +19,9 @@ from rnnlm.cli.options import (
     settings_of,
     several_models_option,
 )
-from rnnlm.cli.setting_options import IntRange, list_of, options_of
+from rnnlm.cli.setting_options import IntRange, Number, list_of, options_of
 from rnnlm.cli.signals import explaining
-from rnnlm.cli.text_options import encoding_option
+from rnnlm.cli.text_options import encoding_option, unwrap_option
 from rnnlm.errors import ModelError
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.sources import SourceSettings
@@ -39,6 +39,7 @@ text_options = section(
     options_of(SourceSettings, "column",
                help="Column that holds the text, in JSON Lines and Parquet.  [default: text, "
                     "sentence, or the only one]"),
+    unwrap_option,
     encoding_option,
     options_of(TextSettings, "blank_lines", before="In plain text: "),
     options_of(TextSettings, "special_symbols", default_is="replace"),
@@ -65,9 +66,9 @@ text_options = section(
                  help="Sort into head, middle and tail by quantiles of the perplexities of this "
                       "text; may be repeated."),
     options_of(FilterSettings, "quantiles", metavar="X,X", default_is="0.3,0.6",
-               callback=list_of(float, "numbers, such as 0.3,0.6")),
+               callback=list_of(Number.read, "numbers, such as 0.3,0.6")),
     options_of(FilterSettings, "cutoffs", metavar="X,X",
-               callback=list_of(float, "numbers, such as 200,500")),
+               callback=list_of(Number.read, "numbers, such as 200,500")),
     options_of(FilterSettings, "min_probability"),
     options_of(FilterSettings, "keep"),
 )  # fmt: skip
@@ -90,6 +91,7 @@ def command(
     blank_lines: str | None,
     encoding_errors: str | None,
     special_symbols: str | None,
+    unwrap: bool | None,
     **given: float | str | OptionalNames | OptionalFloats,
 ) -> None:
     """Select documents by perplexity or language.
@@ -122,6 +124,7 @@ def command(
         "encoding_errors": encoding_errors,
         "special_symbols": special_symbols or "replace",
         "blank_lines": blank_lines,
+        "unwrap": unwrap,
     }
     request = FilterRequest(
         shards=shards,
@@ -140,7 +143,7 @@ def command(
     result = None
     explained = explaining(lambda: _say_how_to_resume(output))
     try:
-        with explained, terminal.Bar() as progress:
+        with explained, terminal.Bar(about=output) as progress:
             for event in run(request, progress):
                 if isinstance(event, FilterFinished):
                     result = event
@@ -198,7 +201,7 @@ def _show_event(event: "Event", progress: terminal.Progress) -> None:
     from rnnlm.tools.filtering.run import BordersFound, ShardFailed, ShardFiltered
 
     if isinstance(event, ShardFailed):
-        terminal.say(f"{event.shard} could not be filtered: {event.why}")
+        terminal.say(f"{event.shard} could not be filtered: " + event.why)
     elif isinstance(event, BordersFound):
         low, high = event.cutoffs
         terminal.say(

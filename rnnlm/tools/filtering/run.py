@@ -45,7 +45,7 @@ from rnnlm.tools.filtering.journal import (
 from rnnlm.tools.filtering.judging import check_languages
 from rnnlm.tools.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
 from rnnlm.tools.filtering.shards import ShardReadSettings, open_shard
-from rnnlm.tools.filtering.work import FilterSetup, NamedModel, reference_perplexities, try_shard
+from rnnlm.tools.filtering.work import FilterSetup, reference_perplexities, try_shard
 
 Result = TypeVar("Result")
 
@@ -115,10 +115,7 @@ def resolve_request(request: FilterRequest) -> FilterJob:
     loaded, named = {}, []
     for label, name in request.models.items():
         loaded[label] = loading.language_model_of(name, request.device)
-        base, kind = loading.without_adaptation(name)
-        # Processes in other folders find a model by its absolute path.
-        absolute = f"{loading.find(base).absolute()}{f'+{kind}' if kind else ''}"
-        named.append(NamedModel(label, absolute, loading.identity_of(loaded[label])))
+        named.append(loading.NamedModel.of(label, name, loaded[label]))
     if languages:
         check_languages(loaded)
     reads_in_threads = all(model.boundary_resets_state for model in loaded.values())
@@ -376,7 +373,9 @@ class ReadingProgress:
 
     def __call__(self, running: float) -> None:
         """Report the progress, with so many bytes of unfinished files."""
-        self.report(f"{self.stage}, {self.share(running):.0%} of all files")
+        # What is read is not yet written.
+        share = min(0.99, self.share(running))
+        self.report(f"{self.stage}, {share:.0%} of all files")
 
 
 def _reading_progress(job: FilterJob, state: FilterState, report: Progress) -> ReadingProgress:

@@ -14,7 +14,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import msgspec
 import numpy as np
@@ -23,16 +23,10 @@ from rnnlm.errors import TextError, UsageError, joined_message, keyword
 from rnnlm.parallel import report_done
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.compression import compressor, without_suffix
-from rnnlm.storage.files.reading import (
-    STANDARD_INPUT,
-    decode,
-    is_pipe,
-    opened,
-    shown_name,
-    too_long,
-)
-from rnnlm.text.lines import WORD_SPACE, TextSettings, lines_of, whole_lines
+from rnnlm.storage.files.reading import STANDARD_INPUT, decode, is_pipe, opened, shown_name
+from rnnlm.text.lines import WORD_SPACE, TextSettings, as_bytes, lines_of, unwrapped, whole_lines
 from rnnlm.text.named_columns import new_names, no_column, text_column, text_or_none
+from rnnlm.text.sources import in_lists
 from rnnlm.tools.filtering.judging import Documents, Verdicts, lines_of_text, lines_read
 from rnnlm.tools.filtering.settings import FilterRule
 
@@ -42,7 +36,6 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 20  # of text, about: many enough for a model to be fast, few enough for memory
 MOST_DOCUMENTS = 1 << 14  # of a chunk
-ROW_GROUP_BYTES = 1 << 26  # of Parquet, before compression
 
 # Columns added to tables: of numbers, or of texts, with a value for each document.
 Columns = Mapping[str, Sequence[float | str | None]]
@@ -68,14 +61,12 @@ class DocumentChunk(ABC):
         documents."""
 
 
-class ShardOutput(ABC):
+class ShardOutput(Protocol):
     """A file of chosen documents that is being written."""
 
-    @abstractmethod
-    def write(self, piece: "bytes | pyarrow.Table") -> None:
+    def write(self, piece: Any, /) -> None:
         """Write the chosen documents of a chunk."""
 
-    @abstractmethod
     def finish(self) -> None:
         """Write the end of the file."""
 
@@ -160,15 +151,24 @@ def _pieces(source: str, errors: str) -> Iterator[tuple[int, bytes]]:
     def on_read(count: int) -> None:
         nonlocal done
         done += count
-        report_done(min(done, size))
 
     with opened(source, on_read, errors=errors) as stream:
-        for whole in whole_lines(iter(lambda: stream.read(CHUNK_BYTES), b"")):
-            if whole is None:
-                raise too_long(source, next_line)
+        for whole in whole_lines(iter(lambda: stream.read(CHUNK_BYTES), b""), source):
             data = cast(bytes, whole)
             yield next_line, data
+            report_done(min(done, size))  # it is judged when more is asked for
             next_line += data.count(b"\n")
+
+
+def _unwrapped_pieces(
+    pieces: Iterator[tuple[int, bytes]], source: str, errors: str
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the sentences of hard-wrapped pieces, each as a line, with the number of the first."""
+    lines = (line for first, data in pieces for line in lines_of(data, source, first, errors))
+    next_line = 1
+    for sentences in in_lists(unwrapped(lines, source), MOST_DOCUMENTS, CHUNK_BYTES, len):
+        yield next_line, as_bytes(sentences)
+        next_line += len(sentences)
 
 
 # ---- Plain text.
@@ -189,7 +189,7 @@ class LinesChunk(DocumentChunk):
 
 class LinesShard(InputShard):
     """Lines of text. A document is a line, or the lines between blank lines, which it is written
-    with. Line ends become newlines, and blank lines are skipped."""
+    with. Line ends become newlines, and blank lines are skipped. Unwrapped sentences are lines."""
 
     has_columns = False
 
@@ -197,7 +197,10 @@ class LinesShard(InputShard):
         settings = self.reading.text
         has_documents = settings.blank_lines == "documents"
         held: list[str] = []  # of a document that continues in the next piece
-        for first_line, data in _pieces(self.source, settings.encoding_errors):
+        pieces = _pieces(self.source, settings.encoding_errors)
+        if settings.unwrap:
+            pieces = _unwrapped_pieces(pieces, self.source, settings.encoding_errors)
+        for first_line, data in pieces:
             lines = lines_of(data, self.source, first_line, settings.encoding_errors)
             where = f"{self.source}, from line {first_line}"
 
@@ -317,7 +320,7 @@ class JsonShard(InputShard):
                 raise no_column(where, column, _json_object(row, where))
             if any(value is not msgspec.UNSET for value in added):
                 row = _renamed_row(row, self.reading.added)
-            return _text_in(text, where, column, self.reading.text.encoding_errors), row
+            return _text_in(text, where, column, self.reading.text), row
 
         return text_in_row
 
@@ -367,12 +370,12 @@ def _json_object(row: str, where: str) -> dict[str, object]:
     return row_object
 
 
-def _text_in(value: object, where: str, column: str, errors: str) -> str | None:
-    """Return the text of a row; None: it has none. errors: "strict" or "replace", for bytes that
-    are not UTF-8."""
-    if errors == "replace" and isinstance(value, str):
+def _text_in(value: object, where: str, column: str, settings: TextSettings) -> str | None:
+    """Return the text of a row as models read it; None: it has none."""
+    if settings.encoding_errors == "replace" and isinstance(value, str):
         value = tables.without_halves(value)
-    return text_or_none(value, where, column)
+    text = text_or_none(value, where, column)
+    return "\n".join(unwrapped(text.split("\n"))) if text and settings.unwrap else text
 
 
 # ---- Parquet.
@@ -424,7 +427,7 @@ class ParquetShard(InputShard):
                 report_done((first + len(texts) + batch.num_rows) * row_bytes)
                 for value in tables.arrow_values(batch.column(column), errors):
                     where = f"{self.source}, row {first + len(texts) + 1}"
-                    text = _text_in(value, where, column, errors)
+                    text = _text_in(value, where, column, self.reading.text)
                     texts.append(text)
                     size += len(text or "")
                 if size >= CHUNK_BYTES or len(texts) >= MOST_DOCUMENTS:
@@ -458,42 +461,7 @@ class ParquetShard(InputShard):
         codec = "snappy"
         if metadata.num_row_groups and metadata.num_columns:
             codec = metadata.row_group(0).column(0).compression.lower()
-        return _Table(stream, "none" if codec == "uncompressed" else codec)
-
-
-class _Table(ShardOutput):
-    """Rows, in groups of some size, compressed like the shard."""
-
-    def __init__(self, stream: BinaryIO, codec: str) -> None:
-        self.stream = stream
-        self.codec = codec
-        self.writer: pyarrow.parquet.ParquetWriter | None = None
-        self.waiting: list[pyarrow.Table] = []
-        self.bytes = 0
-
-    def write(self, piece: "bytes | pyarrow.Table") -> None:
-        self.waiting.append(piece)
-        self.bytes += cast("pyarrow.Table", piece).nbytes
-        if self.bytes >= ROW_GROUP_BYTES:
-            self._write_group()
-
-    def _write_group(self) -> None:
-        import pyarrow
-        import pyarrow.parquet
-
-        table = pyarrow.concat_tables(self.waiting)
-        if self.writer is None:
-            self.writer = pyarrow.parquet.ParquetWriter(
-                self.stream, table.schema, compression=self.codec
-            )
-        self.writer.write_table(table)
-        self.waiting, self.bytes = [], 0
-
-    def finish(self) -> None:
-        if self.waiting:
-            self._write_group()
-        if self.writer is not None:
-            self.writer.close()
+        return tables.RowGroups(stream, "none" if codec == "uncompressed" else codec)
 
 
 # ---- Columns added to tables.

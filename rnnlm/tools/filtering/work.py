@@ -6,7 +6,6 @@ the folder gives them their own: a task that is killed, late or run twice change
 """
 
 import contextlib
-import functools
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,9 +15,9 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
-from rnnlm.errors import ModelError, RnnlmWarning, TextError
+from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.interface import LanguageModel
-from rnnlm.lm.base import loading
+from rnnlm.lm.base.loading import NamedModel, load_all
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files.writing import unfinished, writing
 from rnnlm.system import one_processor
@@ -34,17 +33,6 @@ from rnnlm.tools.filtering.shards import (
 )
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class NamedModel:
-    """A model that processes load by its name. label: its language, "" if there is one model. name:
-    its folder, or the folder with the adaptation after a plus. fingerprint: the fingerprint it must
-    have."""
-
-    label: str
-    name: str
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -183,20 +171,3 @@ def _models(work: FilterSetup) -> dict[str, LanguageModel]:
     """Return the models of a run, by language."""
     labels = [model.label for model in work.models]
     return dict(zip(labels, load_all(work.models, work.device), strict=True))
-
-
-@functools.lru_cache(maxsize=1)
-def load_all(models: tuple[NamedModel, ...], device: str) -> tuple[LanguageModel, ...]:
-    """Load the models of a run, once in each process, which keeps the models of the last run alone.
-    ModelError: there is another model of that name."""
-    loaded = []
-    for named in models:
-        loaded.append(loading.scoring_model_of(named.name, device))
-        fingerprint = loading.identity_of(loaded[-1])
-        if fingerprint != named.fingerprint:
-            raise ModelError(
-                f"a worker finds another model in {named.name}",
-                f"its fingerprint is {fingerprint} there, {named.fingerprint} here",
-                "all workers must see the same folder; it must not change while they work",
-            )
-    return tuple(loaded)

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.interface import Tokenizer
+from rnnlm.errors import UsageError, first_of
+from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.neural.layers import steps
 from rnnlm.lm.neural.portable import PortableNetwork, portable_network
 from rnnlm.storage.files import outputs, tensors
-from rnnlm.storage.model_folder import read_manifest
+from rnnlm.storage.files.result_file import exported_folder
+from rnnlm.storage.manifest import CONFIG, read_manifest
+from rnnlm.tools.huggingface import network_rnnlm
 from rnnlm.tools.huggingface.tokenizer_export import tokenizer_files
 from rnnlm.training import card
 
@@ -47,24 +50,42 @@ probability is 0.
 
 
 def export(name: str | Path, folder: Path, overwrite: bool = False) -> None:
-    """Write the recurrent language model of that name as a folder for transformers.
+    """Write the recurrent language model of that name as a folder for transformers. Do nothing if
+    the same call has finished before.
 
     Raises:
         ModelError: there is no model of that name, or it is damaged.
         UsageError: the model is no recurrent network with a softmax over all words.
         SettingsError: transformers has no form for its tokenizer.
-        OutputError: `folder` cannot be written, or it exists and `overwrite` is not set.
+        OutputError: `folder` cannot be written, or it holds something else and `overwrite` is not
+            set.
     """
-    with outputs.owned_folder(folder, "model for transformers", next(iter(CODE)), overwrite):
-        outputs.save_folder(folder, _files(name, folder))
-
-
-def _files(name: str | Path, folder: Path) -> dict[str, Any]:
-    """Return the content of the files by name, first the one that describes the folder."""
-    # Network and tokenizer in the forms of transformers.
     model = loading.language_model_of(name, "cpu")
-    network = portable_network(model, str(name), takes_mixtures=True)
-    tokenizer = model.tokenizer
+    network = _portable(model, str(name))
+    identity = {"model": loading.identity_of(model)}
+    noun, mark = "model for transformers", next(iter(CODE))
+    with exported_folder(folder, noun, CONFIG, identity, overwrite, mark) as exported:
+        if not exported.are_finished:
+            files = _files(name, folder, network, model.tokenizer)
+            outputs.save_folder(folder, files)
+            exported.finish(f"a {noun}", names=files)
+
+
+def _portable(model: LanguageModel, name: str) -> PortableNetwork:
+    """Return the parts of a recurrent network, if the code in the folder has its layers."""
+    network = portable_network(model, name, takes_mixtures=True)
+    if network.settings.model not in network_rnnlm.LAYERS:
+        why = f"the exported code has no layers of a {network.settings.model}"
+        hint = f"train one of {first_of([*network_rnnlm.LAYERS])}: rnnlm train --model lstm"
+        raise UsageError("this model has no form for transformers", why, hint)
+    return network
+
+
+def _files(
+    name: str | Path, folder: Path, network: PortableNetwork, tokenizer: Tokenizer
+) -> dict[str, Any]:
+    """Return the content of the files by name: first the one that describes the folder, last those
+    that only our folders have, which get their names first."""
     tokenizer_content, padding_id = tokenizer_files(tokenizer)
 
     # Their settings; the vocabulary has a row for padding.
@@ -75,15 +96,15 @@ def _files(name: str | Path, folder: Path) -> dict[str, Any]:
 
     # Texts, code and weights.
     files: dict[str, Any] = {
-        "config.json": [_as_json(config)],
+        CONFIG: [_as_json(config)],
         "generation_config.json": [_as_json(special)],
         "README.md": [_card(name, folder, tokenizer).encode("utf-8", "backslashreplace")],
     }
     files |= {file: [data] for file, data in tokenizer_content.items()}
-    files |= {file: [path.read_bytes()] for file, path in CODE.items()}
     arrays = {f"network.{key}": array for key, array in weights_of(network).items()}
     _pad(arrays, config["vocab_size"] - tokenizer.size)
     files["model.safetensors"] = tensors.chunks(arrays, {"format": "pt"})
+    files |= {file: [CODE[file].read_bytes()] for file in reversed(CODE)}
     return files
 
 

@@ -331,13 +331,22 @@ class RecurrentNetwork(nn.Module):
         return x_TBE + t_TBH * (y_TBH - x_TBE)
 
 
+# By the name of the cell; `rnnlm export --hf` refuses models of other cells.
+LAYERS: dict[str, Callable[..., Layer]] = {
+    "rnn": ElmanLayer,
+    "gru": GruLayer,
+    "lstm": LstmLayer,
+    "qrnn": QrnnLayer,
+}
+
+
 def make_layer(config: Any, number: int, input_width: int, width: int) -> Layer:
     """Make layer `number`, counted from 0."""
-    if config.cell == "qrnn":
+    cls = LAYERS[config.cell]
+    if cls is QrnnLayer:
         words = config.convolution_words if number == 0 else 1
         return QrnnLayer(config, input_width, width, words)
-    layers = {"rnn": ElmanLayer, "gru": GruLayer, "lstm": LstmLayer}
-    return layers[config.cell](config, input_width, width)
+    return cls(config, input_width, width)
 
 
 def uniform(*shape: int) -> nn.Parameter:

@@ -45,7 +45,7 @@ def tokenizer_in(folder: Path) -> HuggingFaceTokenizer:
     try:
         return HuggingFaceTokenizer(data, _end_of(folder, config, data), size)
     except ModelError as error:
-        raise ModelError(f"{folder}: {error.what}", error.why, error.hint) from None
+        raise ModelError(f"{folder}: " + error.what, error.why, error.hint) from None
 
 
 def padding_rows(config: dict[str, Any]) -> int:

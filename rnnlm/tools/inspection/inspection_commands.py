@@ -15,18 +15,17 @@ from rnnlm.cli.options import (
     chosen_model,
     chosen_models,
     device_option,
-    is_standard_input,
     json_option,
-    lines_of,
     model_option,
     models_option,
     number_option,
     plot_option,
     refuse_given,
     refuse_if,
+    typed_or_arriving,
 )
-from rnnlm.cli.setting_options import IntRange, list_of, options_of
-from rnnlm.cli.text_options import column_option, encoding_option, text_flags
+from rnnlm.cli.setting_options import IntRange, Number, WholeNumber, list_of, options_of
+from rnnlm.cli.text_options import column_options, encoding_option, text_flags
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 
 if TYPE_CHECKING:
@@ -136,11 +135,18 @@ def texts_option(name: str) -> Decorator:
     )
 
 
-PAIR: dict[str, Any] = {"nargs": 2, "type": float, "show_default": True}
+PAIR: dict[str, Any] = {"nargs": 2, "type": Number(), "show_default": True}
 
 untrained_option = click.option(
     "--untrained", is_flag=True, help="Also show each network as it was before training."
 )
+
+
+def one_line(text: str) -> str:
+    """Return the text that was typed or, for `-`, the only line of standard input."""
+    lines = list(typed_or_arriving((text,), "read as a line", "the line"))
+    refuse_if(len(lines) != 1, f"this shows a single line, but standard input has {len(lines)}.")
+    return lines[0]
 
 
 # ---- `rnnlm inspect gradients`: how much of the past a step feels.
@@ -206,7 +212,7 @@ def find_gradients(
     refuse_given(OF_POSITIONS, "not valid with --sentence.")
     from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 
-    return inspect_sensitivity(models, options.checked_utf8(sentence, "--sentence"), device=device)
+    return inspect_sensitivity(models, one_line(sentence), device=device)
 
 
 # ---- `rnnlm inspect spectrum`: eigenvalues, singular values and powers of recurrent weights.
@@ -239,7 +245,7 @@ def find_spectrum(**given: Any) -> "Inspection":
     click.option(
         "--units",
         metavar="N,...",
-        callback=list_of(int, "numbers, such as 3,17"),
+        callback=list_of(WholeNumber.read, "numbers, such as 3,17"),
         help="Units to draw, numbered from 0.  [default: the units that vary most]",
     ),
     number_option("--unit-count", default=16, help="Number of units to draw."),
@@ -259,19 +265,13 @@ def find_gates(sentence: str, units: tuple[int, ...] | None, **given: Any) -> "I
     """
     from rnnlm.tools.inspection.gates import inspect_gates
 
-    if is_standard_input((sentence,)):
-        lines = lines_of("-")
-        refuse_if(
-            len(lines) > 1, f"this shows a single sentence, but standard input has {len(lines)}."
-        )
-        (sentence,) = lines
-    return inspect_gates(sentence=sentence, units=units or (), **given)
+    return inspect_gates(sentence=one_line(sentence), units=units or (), **given)
 
 
 @inspection_command(
     "units",
     "one model",
-    section("Text", texts_option("text"), column_option),
+    section("Text", texts_option("text"), column_options),
     section(
         "Units",
         click.option(
@@ -312,7 +312,7 @@ def find_units(text: tuple[str, ...], **given: Any) -> "Inspection":
 @inspection_command(
     "memory",
     "models",
-    section("Text", texts_option("text"), options.context_option, column_option),
+    section("Text", texts_option("text"), options.context_option, column_options),
     section(
         "Measuring",
         number_option("--positions", default=2000, help="Number of tokens to predict.", least=2),
@@ -395,8 +395,8 @@ def find_cloze(**given: Any) -> "Inspection":
     number_option("--beam", default=3, help="Number of continuations kept at each step."),
     number_option("--max-tokens", default=4, help="Longest continuation, in tokens."),
 )
-def find_beam(**given: Any) -> "Inspection":
-    """Show a beam search step by step.
+def find_beam(line: str, **given: Any) -> "Inspection":
+    """Show a beam search step by step; - reads LINE from standard input.
 
     \b
     rnnlm inspect beam "the old man" --plot beam.svg
@@ -409,7 +409,7 @@ def find_beam(**given: Any) -> "Inspection":
     """
     from rnnlm.tools.inspection.beam import inspect_beam
 
-    return inspect_beam(**given)
+    return inspect_beam(line=one_line(line), **given)
 
 
 # ---- `rnnlm inspect neighbours`: the words whose vectors lie nearest to a word's, or to the sum of
@@ -457,7 +457,7 @@ def find_neighbours(words: tuple[str, ...], **given: Any) -> "Inspection":
     ),
 )
 def find_similarity(lines: tuple[str, ...], ratings: str | None, **given: Any) -> "Inspection":
-    """Compare every two LINEs by the cosine of their vectors.
+    """Compare every two LINEs by the cosine of their vectors; - is standard input.
 
     \b
     rnnlm inspect similarity "good day" "great day"
@@ -467,14 +467,15 @@ def find_similarity(lines: tuple[str, ...], ratings: str | None, **given: Any) -
     The table shows cosines of three vectors of a line: the counts of its words (one-hot), the sum
     of its word vectors at length 1, and the state of a network that has read it; - if a line has no
     known words, or only unknown words differ. --ratings shows Spearman's correlation of people's
-    ratings with cosines of word vectors: FILE has two words and a number on each line, such as MEN,
-    SimLex-999 and WordSim-353. Pairs with a word that has no vector are left out. The interval is a
-    bootstrap over pairs, 95 %.
+    ratings with cosines of word vectors: FILE is a table with two words and a number in each row,
+    such as MEN, SimLex-999 and WordSim-353; the answer names the columns. Pairs with a word that
+    has no vector are left out. The interval is a bootstrap over pairs, 95 %.
     """
     from rnnlm.tools.inspection.similarity import inspect_similarity
 
     refuse_if(lines and ratings, "give either lines or --ratings, not both.")
-    return inspect_similarity(lines=lines, ratings=ratings, **given)
+    compared = list(typed_or_arriving(lines, "read as a line", "a line"))
+    return inspect_similarity(lines=compared, ratings=ratings, **given)
 
 
 # ---- `rnnlm inspect probe`: what each layer of a network knows of labels of words or texts.
@@ -559,7 +560,7 @@ def find_probe(model: str, data: str, texts: bool, device: str, **given: Any) ->
     ),
     click.option(
         "--rate",
-        type=float,
+        type=Number(),
         default=0.1,
         show_default=True,
         help="Learning rate of the gradient descent step whose loss is shown.",
@@ -594,7 +595,7 @@ def find_step(file: str | None, assignments: tuple[str, ...], rate: float) -> "I
     click.argument("names", nargs=-1, metavar="[NAME]..."),
     click.option(
         "--share",
-        type=float,
+        type=Number(),
         default=0.1,
         show_default=True,
         help="Share of its largest derivative below which a function counts as saturated.",
@@ -634,7 +635,7 @@ def find_activations(
     ),
     click.option(
         "--grid",
-        type=int,
+        type=WholeNumber(),
         default=200,
         show_default=True,
         metavar="N",
@@ -642,7 +643,7 @@ def find_activations(
     ),
     click.option(
         "--steps",
-        type=int,
+        type=WholeNumber(),
         default=50,
         show_default=True,
         metavar="N",
@@ -650,12 +651,12 @@ def find_activations(
     ),
     click.option(
         "--target",
-        type=float,
+        type=Number(),
         default=0.7,
         show_default=True,
         help="Target output after these steps.",
     ),
-    click.option("--initial", type=float, default=0.5, show_default=True, help="Initial state."),
+    click.option("--initial", type=Number(), default=0.5, show_default=True, help="Initial state."),
     click.option(
         "--start",
         **PAIR,
@@ -665,21 +666,21 @@ def find_activations(
     ),
     click.option(
         "--rate",
-        type=float,
+        type=Number(),
         default=0.1,
         show_default=True,
         help="Learning rate of gradient descent.",
     ),
     click.option(
         "--clip",
-        type=float,
+        type=Number(),
         default=0.5,
         show_default=True,
         help="Norm to which the clipped path scales down longer gradients.",
     ),
     click.option(
         "--updates",
-        type=int,
+        type=WholeNumber(),
         default=400,
         show_default=True,
         metavar="N",
@@ -718,7 +719,7 @@ def find_surface(**given: Any) -> "Inspection":
     ),
     click.option(
         "--step",
-        type=float,
+        type=Number(),
         default=1e-5,
         show_default=True,
         metavar="H",

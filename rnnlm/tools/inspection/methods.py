@@ -194,7 +194,7 @@ class InspectionMethods(ModelHandle):
 
         Args:
             lines: The lines.
-            ratings: File with two words and a number on each line; "ratings" is bundled.
+            ratings: Table with two words and a number in each row; "ratings" is bundled.
 
         Returns:
             The cosines of each pair; None if only unknown words differ.

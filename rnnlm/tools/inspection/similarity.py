@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,18 @@ from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.resampling import percentile_bounds
 from rnnlm.lm.base.loading import SHIPPED
-from rnnlm.storage.files.reading import opened, text_lines
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.tables import cell_text, folded
 from rnnlm.tabular import Table
+from rnnlm.text.named_columns import (
+    KINDS,
+    InputTable,
+    content_of,
+    detect_format,
+    is_quantity,
+    open_table,
+    unclear,
+)
 from rnnlm.tools.inspection.common import Inspection, Model, checked_sentence, load_model_for
 from rnnlm.tools.inspection.neighbours import briefly, described, vectors_of
 from rnnlm.tools.vectors.settings import EmbeddingSettings
@@ -60,6 +70,8 @@ class Similarity(Inspection):
         spearman: Rank correlation of ratings and cosines; None without ratings.
         low: Lower bound of its 95 % interval; None with fewer than 20 pairs.
         high: Upper bound of its 95 % interval.
+        columns: Names of the columns of the two words and their rating; those of a file without a
+            header are numbers. None without ratings.
     """
 
     source: str
@@ -67,6 +79,7 @@ class Similarity(Inspection):
     spearman: float | None = None
     low: float | None = None
     high: float | None = None
+    columns: tuple[str, ...] | None = None
 
     @property
     def known(self) -> int:
@@ -83,6 +96,7 @@ class Similarity(Inspection):
                 "the order of the words, too."
             )
         of_pairs = f"over {self.known:,} of {plural(len(self.pairs), 'pair')}"
+        of_pairs += f" (columns {', '.join(self.columns or ())})"
         interval = "" if self.low is None else f" [{self.low:.3f}, {self.high:.3f}]"
         return (
             f"Spearman's correlation with ratings is {self.spearman:.3f}{interval}, {of_pairs}; 0 "
@@ -139,8 +153,8 @@ def inspect_similarity(
     """Compare every two of some `lines`, or rank the pairs of words of a file as people rated them
     (MEN, SimLex-999): Spearman's correlation of ratings and cosines.
 
-    model and which as for :meth:`rnnlm.Model.inspect_neighbours`. ratings: a file with two words
-    and a number on each line; "ratings" is a bundled one.
+    model and which as for :meth:`rnnlm.Model.inspect_neighbours`. ratings: a table with two words
+    and a number in each row; "ratings" is a bundled one.
 
     Raises:
         UsageError: neither two lines nor ratings are given, or the model has no such vectors.
@@ -151,11 +165,13 @@ def inspect_similarity(
         model = load_model_for("similarity", model, "cpu").model
     known = vectors_of("similarity", model, which)
     if ratings is not None:
+        rated_pairs, columns = read_ratings(corpora.list_named(ratings))
         pairs = tuple(
             _compared(known, _Line(first, [first]), _Line(second, [second]), rating)
-            for first, second, rating in read_ratings(corpora.list_named(ratings))
+            for first, second, rating in rated_pairs
         )
-        return Similarity(described(known), pairs, *_correlation(pairs, str(ratings)))
+        correlation = _correlation(pairs, str(ratings))
+        return Similarity(described(known), pairs, *correlation, columns=columns)
 
     # A network splits lines into its words, and its state has read a line as a whole.
     lines = list(map(checked_sentence, several(lines, "lines")))
@@ -197,31 +213,61 @@ def _read_lines(model: Model, lines: list[str]) -> list[_Line]:
     return read
 
 
-def read_ratings(source: str | Path) -> list[tuple[str, str, float]]:
-    """Read pairs of words that people rated: two words and the first number behind them on each
-    line, between tabs, commas, semicolons or spaces; the first line may be a header."""
+RatedPair = tuple[str, str, float]
+
+
+def read_ratings(source: str | Path) -> tuple[list[RatedPair], tuple[str, ...]]:
+    """Read pairs of words that people rated from a table, or from lines with blanks between cells.
+    Return them and the names of their columns.
+
+    The rating is the first column of numbers behind two columns of words.
+    """
+
+    def by_lines(lines: Iterator[str]) -> str:
+        first = next(lines, "")
+        if "\t" in first:
+            return "tsv"
+        return "csv" if first.count(tables.delimiter_of(first)) > 1 else tables.BLANKS
+
     name = str(source)
-    rated = []
-    with opened(name) as stream:
-        for number, line in enumerate(text_lines(name, stream, None), start=1):
-            cells = line.replace(",", " ").replace(";", " ").split()
-            numbers = [float(cell) for cell in cells[2:] if _is_number(cell)]
-            if numbers:
-                rated.append((cells[0], cells[1], numbers[0]))
-            elif cells and number > 1:
-                raise TextError(
-                    f"{name}, line {number}: no rating",
-                    "a line has two words and a number",
-                    "for instance: sun sunlight 50",
-                )
-    return rated
+    format = detect_format(name, None, by_lines)
+    kind = KINDS.get(format, format)
+    table = open_table(name, kind, None)
+    columns = _rated_columns(table) if table.sample else ()
+    pairs = []
+    for row in table.rows:
+        if kind in (tables.CSV, tables.TSV, tables.BLANKS) and None in row.values.values():
+            why = "a number with a decimal comma needs quotation marks where commas separate cells"
+            raise TextError(f"{row.where}: no rating", "the row has fewer cells than columns", why)
+        first, second, rating = (cell_text(row.values.get(column)).strip() for column in columns)
+        number = float(rating.replace(",", ".")) if is_quantity(rating) else math.nan
+        if not (first and second and math.isfinite(number)):
+            raise TextError(
+                f"{row.where}: no rating",
+                f"columns {', '.join(columns)} should hold two words and a number",
+                "for instance: sun sunlight 50",
+            )
+        pairs.append((first, second, number))
+    return pairs, columns
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        return bool(np.isfinite(float(cell)))
-    except ValueError:
-        return False
+LONGEST_RATED = 3  # words in a cell; longer ones are sentences in which the words occur
+
+
+def _rated_columns(table: InputTable) -> tuple[str, ...]:
+    """Return the columns of the first word, the second word and the rating."""
+    contents = {name: content_of(name, table.sample) for name in table.names}
+    numbers = [name for name, content in contents.items() if content.is_numeric]
+    texts = [name for name in contents if 0 < contents[name].words <= LONGEST_RATED]
+    texts = [name for name in texts if name not in numbers]
+
+    # Relations, parts of speech and the like have fewer values than the words.
+    texts.sort(key=lambda name: (not folded(name).startswith("word"), -contents[name].different))
+    words = sorted(texts[:2], key=table.names.index)
+    if len(words) < 2 or not numbers:
+        raise unclear(table.where, table.names, "the words, and which one the rating", ())
+    behind = [name for name in numbers if table.names.index(name) > table.names.index(words[1])]
+    return (*words, (behind or numbers)[0])
 
 
 def rated(pairs: Sequence[ComparedPair]) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Compute an Elman network of a few units by hand: states, probabilities, losses, and gradients
 through time."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rnnlm.amounts import plural
+from rnnlm.amounts import NUMBER, number, plural
 from rnnlm.errors import TextError, UsageError, nearest, shown
 from rnnlm.evaluation import plotting
 from rnnlm.lm.neural.activations import BY_NAME, Activation
@@ -25,6 +26,8 @@ from rnnlm.tools.inspection.common import Inspection, check_positive
 
 MOST = 50  # words, units, numbers of a vector: a size that a person can follow
 MOST_BYTES = 1 << 20
+# The strings of JSON, and the numbers outside of them as people type them
+_NUMBERS = re.compile(rf'("(?:[^"\\]|\\.)*")|(?<![\w.]){NUMBER}(?![\w.])')
 
 
 class LessonFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -135,7 +138,8 @@ def _assigned(text: str) -> tuple[str, object]:
     if not equals or name not in _FIELDS:
         raise UsageError(f"{shown(text)} sets nothing", hint=nearest(name, _FIELDS))
     try:
-        return name, decode_json(value, object)
+        in_json = _NUMBERS.sub(lambda match: match[1] or str(number(match[0])), value)
+        return name, decode_json(in_json, object)
     except ValueError:
         return name, value
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError, keyword, notice, shown
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.span_scoring import (
@@ -207,9 +208,10 @@ def _warn_of_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> Non
     names = itertools.chain.from_iterable([one.utt] * len(one.hypotheses) for one in utterances)
     empty = [utt for utt, text in zip(names, texts, strict=True) if is_blank(text)]
     if empty:
+        of_all = f"of {len(texts):,} hypotheses"
         notice(
-            f"{len(empty):,} of {len(texts):,} hypotheses have no words, the first in utterance "
-            f"{empty[0]!r}: each is scored as </s> alone"
+            plural(len(empty), f"{of_all} has", f"{of_all} have") + " no words, the first in "
+            f"utterance {empty[0]!r}: each is scored as </s> alone"
         )
 
 

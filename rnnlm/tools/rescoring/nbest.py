@@ -135,7 +135,8 @@ def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> l
         if not skip_incomplete:
             raise TextError(
                 f"{first.where}: utterance {first.utt!r} has no reference",
-                hint="add it, or leave out such utterances: " + keyword("skip_incomplete", True),
+                "utterances of a nemo list are numbered from 1" if first.utt.isdecimal() else "",
+                "add it, or leave out such utterances: " + keyword("skip_incomplete", True),
             )
         notice(
             f"{len(utterances) - len(complete):,} utterances without a reference are left out; "

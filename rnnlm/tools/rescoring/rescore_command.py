@@ -137,7 +137,8 @@ def command(
             as rnnlm translate --json writes them, or one array
     kaldi   a text of `utt-N words...`, or its folder; scores or ac_cost, and ref
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
-    nemo    text TAB score; --beam-size or blank lines separate the utterances
+    nemo    text TAB score; --beam-size or blank lines separate the utterances,
+            which are numbered from 1
     """
     from rnnlm.lm.base.loading import scoring_model_of
     from rnnlm.storage.files.result_file import whole_files

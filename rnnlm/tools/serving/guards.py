@@ -23,13 +23,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rnnlm.tools.serving import schemas, work
 from rnnlm.tools.serving import settings as limits
-from rnnlm.tools.serving.refusals import Refusal, error_record
+from rnnlm.tools.serving.refusals import RETRY_SECONDS, Refusal, error_record
 from rnnlm.tools.serving.responses import refused
 
 log = logging.getLogger("rnnlm.tools.serving.access")
 
 OPEN_PATHS = ("/", "/health")  # without a token: the page asks for one, and nothing of it is secret
-RETRY_SECONDS = 1  # after a server has too much to do
 ANY = "*"
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")

@@ -360,7 +360,7 @@ def _scored(
     if settings.next_words:
         assert model.scoring is not None  # it has scored
         ranks = line_inspection.word_ranks(
-            model.scoring, chunk.sentences, chunk.scores, settings.eos
+            model.scoring, chunk.sentences, list(chunk), settings.eos
         )
         for each, its_ranks in zip(records, ranks, strict=True):
             for word, rank in zip(each["word_surprisals"], its_ranks, strict=True):

@@ -8,6 +8,8 @@ from rnnlm.errors import RnnlmError, TextError, UsageError
 
 log = logging.getLogger("rnnlm.tools.serving")
 
+RETRY_SECONDS = 1  # after a server has too much to do
+
 
 class Refusal(RnnlmError):
     """A request that is answered with an error.

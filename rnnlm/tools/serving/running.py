@@ -131,13 +131,15 @@ def serve(
 def _bound(settings: ServingSettings) -> socket.socket:
     """Bind the address, so that an error shows before models are loaded. Connections are accepted
     once a server listens."""
+    from rnnlm.tools.serving.connections import LimitedListener
+
     host, port = settings.host, settings.port
     try:
         # asyncio sends at once (TCP_NODELAY) only where the socket names its protocol.
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        listener = socket.socket(family, kind, protocol)
+        listener = LimitedListener(family, kind, protocol)
     except UnicodeError:
         raise UsageError(f"no such address: {host}") from None
     except OSError as error:

@@ -281,7 +281,14 @@ class TagRequest(Request, frozen=True, kw_only=True):
     """Sentences to tag."""
 
     sentences: Annotated[list[str | list[str]], about("texts, or lists of words", min_length=1)]
-    nbest: Annotated[int, about("number of label sequences for each sentence", ge=1)] = 1
+    nbest: Annotated[
+        int,
+        about(
+            "number of label sequences for each sentence; from 2 on ranked by their whole "
+            "probability",
+            ge=1,
+        ),
+    ] = 1
     probabilities: Annotated[bool, about("also return the probabilities of each word's labels")] = (
         False
     )

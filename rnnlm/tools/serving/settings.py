@@ -17,8 +17,10 @@ MAX_WORDS = 100  # likely words at a place
 MAX_REQUESTS = 256  # that are answered, or wait for it
 MAX_BODY = 1_000_000  # bytes
 MAX_REQUESTS_OF_CLIENT = 64  # of these
+MAX_CONNECTIONS = 1024  # of all addresses, counted with the open files of the process
+SPARE_FILES = 64  # of those that the process may open: for answering, not for connections
 MAX_CONNECTIONS_OF_ADDRESS = 128
-BODY_SECONDS = 10.0  # within which a body must have arrived
+BODY_SECONDS = 10.0  # within which a body must have arrived, and before it the head
 
 
 @dataclass(frozen=True)

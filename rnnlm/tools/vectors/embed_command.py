@@ -10,7 +10,7 @@ import click
 from rnnlm.cli import options, terminal
 from rnnlm.cli.help_sections import Command, section
 from rnnlm.cli.setting_options import options_of
-from rnnlm.cli.text_options import column_option, encoding_option, special_symbols_option
+from rnnlm.cli.text_options import column_options, encoding_option, special_symbols_option
 from rnnlm.tools.vectors.settings import EmbeddingSettings
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ input_options = section(
     click.option("--input", "inputs", multiple=True, metavar="FILE",
                  help="Text file (one text per line) or table (see --column), compressed or not; "
                       "- is standard input. May be repeated."),
-    column_option,
+    column_options,
     encoding_option,
     special_symbols_option,
 )  # fmt: skip
@@ -90,7 +90,10 @@ def command(
     # The same vectors may be there already, whether the pooling and layer are given or chosen.
     embedder = Embedder(name, settings, device)
     reading = SentenceSettings(
-        given["column"], encoding_errors=given["encoding_errors"] or "strict", keep=()
+        given["column"],
+        encoding_errors=given["encoding_errors"] or "strict",
+        keep=(),
+        sentence_columns=given["sentence_columns"] or (),
     )
     special_symbols: Any = given["special_symbols"] or "error"
     chosen = replace(
@@ -110,7 +113,7 @@ def command(
     with whole_files(wanted, overwrite) as files:
         if files.are_finished:
             return
-        with terminal.Progress() as say:
+        with terminal.Progress(about=output) as say:
             lines = _lines(inputs, reading, special_symbols)
             count = save_vectors(output, embedder, lines, overwrite=True, progress=say)
         content = f"vectors of {terminal.plural(count, 'line')}"

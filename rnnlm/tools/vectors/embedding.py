@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from rnnlm.amounts import plural
 from rnnlm.checks import items_of
 from rnnlm.errors import ModelError, TextError, UsageError, keyword, notice
 from rnnlm.interface import Device
@@ -172,7 +173,8 @@ class Embedder:
             unknown.add(self.reader.lines_read(checked), self.reader.tokenizer)
         unknown.tell()
         for reason, count in by_kind(without).items():
-            notice(f"{count:,} of {first - 1:,} lines have no vector: {reason}")
+            of_all = f"of {first - 1:,} lines"
+            notice(plural(count, f"{of_all} has", f"{of_all} have") + " no vector: " + reason)
 
     def _checked(self, line: str, number: int) -> str:
         """Return the line as it is read; its words refer to this text."""

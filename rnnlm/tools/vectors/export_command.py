@@ -7,7 +7,7 @@ import click
 
 from rnnlm.cli import terminal
 from rnnlm.cli.help_sections import stacked
-from rnnlm.cli.options import PATH, STANDARD_OUTPUT, own_file
+from rnnlm.cli.options import PATH, STANDARD_OUTPUT, own_results
 from rnnlm.satellites import Export
 
 if TYPE_CHECKING:
@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 
 def _write_vectors(name: str, file: Path, overwrite: bool, which: "Which | None") -> None:
+    from rnnlm.lm.base.loading import load_if_named
     from rnnlm.tools.vectors.word_vectors import word_vectors
 
-    own_file(file, overwrite)
-    vectors = word_vectors(name, which or "input")
-    count = vectors.save(file, overwrite)
+    model = load_if_named(name, "cpu")
+    files = own_results([file], overwrite, model)
+    if files.are_finished:
+        return
+    vectors = word_vectors(model, which or "input")
+    count = vectors.save(file, overwrite=True)
+    files.finish(f"the vectors of {terminal.plural(count, 'symbol')}")
     note = f" ({vectors.note})" if vectors.note else ""
     if file != STANDARD_OUTPUT:
         terminal.say(

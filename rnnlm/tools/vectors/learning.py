@@ -11,10 +11,9 @@ import numpy as np
 from rnnlm import corpora
 from rnnlm.errors import TextError, UsageError, keyword, notice
 from rnnlm.evaluation.perplexity import as_text
-from rnnlm.interface import Tokenizer
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Text
+from rnnlm.text.corpus import Text, look_at
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import Progress, TextSettings, silent, watched
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
@@ -127,9 +126,9 @@ def word_stream(
 ) -> WordStream:
     """Return the words of a text that occur `min_count` times or more. tokenizer: how it is split,
     unless it is prepared with one. TextError: the text holds fewer than two such words."""
-    made: Tokenizer = text.tokenizer or tokenizers.train(
-        tokenizer, watched(text.blocks(), progress)
-    )
+    made = text.tokenizer or look_at(text, tokenizer)
+    if isinstance(made, TokenizerSettings):
+        made = tokenizers.train(made, watched(text.blocks(), progress))
     encoded = text.encode(made, progress)
     ids_N = known_ids(np.asarray(encoded.ids), made)
     symbols, counts_V = made.symbols(), np.bincount(ids_N, minlength=made.size)

@@ -18,10 +18,11 @@ from rnnlm.cli.options import (
 )
 from rnnlm.cli.setting_options import options_of
 from rnnlm.cli.text_options import (
-    column_option,
+    column_options,
     encoding_option,
     split_punctuation_option,
     text_flags,
+    unwrap_option,
 )
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.tools.vectors.settings import LearningSettings
@@ -44,7 +45,7 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
     split_punctuation_option,
     options_of(TokenizerSettings, "remove_punctuation"),
 )
-@section("Text", column_option, encoding_option)
+@section("Text", column_options, unwrap_option, encoding_option)
 @section(
     "Output",
     output_option(
@@ -108,7 +109,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     with whole_files({output: identity}, overwrite) as files:
         if files.are_finished:
             return
-        with terminal.Progress() as progress:
+        with terminal.Progress(about=output) as progress:
             vectors = learn_vectors(
                 opened,
                 tokenizer=NewTokenizerSettings(**words) if words else None,

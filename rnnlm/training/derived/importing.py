@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.lm.ngram.tables import NOWHERE, renumber
 from rnnlm.storage import model_folder
+from rnnlm.storage.files.resuming import in_one_spelling, merged, settings_identity, text_signatures
 from rnnlm.storage.manifest import ModelArrays
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -48,27 +50,39 @@ def import_arpa(
         report: Callback for the progress.
 
     Returns:
-        The model.
+        The model; if the same call has finished before, the one in the folder.
 
     Raises:
         ModelError: The file cannot be read, is damaged, or its words differ from the words of the
             tokenizer.
-        OutputError: The folder cannot be written, or already holds a model.
+        OutputError: The folder cannot be written, or already holds another model.
     """
     began = time.perf_counter()
     output = Path(output)
-    with model_folder.owned(output, overwrite, "import"):
+    borrowed = None if tokenizer_from is None else loading.load_tokenizer(tokenizer_from)
+    identity = merged(
+        settings_identity(settings),
+        text_signatures([str(path)], "ARPA file"),
+        {
+            "tokenizer_from": "none" if borrowed is None else borrowed.fingerprint,
+            "allow_positive": in_one_spelling(allow_positive),
+        },
+    )
+    with model_folder.owned(output, overwrite, "import", identity) as files:
+        if files.are_finished:
+            return cast(NgramModel, loading.load(output, "cpu"))
+
         # The ids follow the file, or the tokenizer that is named.
-        folds = settings.lowercase and tokenizer_from is None
+        folds = settings.lowercase and borrowed is None
         symbols, levels = read_arpa(
             str(path), report, lowercase=folds, allow_positive=allow_positive
         )
-        if tokenizer_from is None:
+        if borrowed is None:
             tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
             if settings != TokenizerSettings():
                 _note_unreachable(tokenizer)
         else:
-            tokenizer = loading.load_tokenizer(tokenizer_from)
+            tokenizer = borrowed
             levels = renumber(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
         model = NgramModel.from_levels(levels, tokenizer, normalised=False)
 
@@ -84,6 +98,7 @@ def import_arpa(
         manifest = model_folder.save(output, arrays, "ngram", as_stored(resolved.values), 0, facts)
         card.write(output, manifest, model.tokenizer)
         model.fingerprint = manifest.fingerprint
+        files.finish(f"an n-gram model of order {model.order}", names=manifest.files)
         return model
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rnnlm import registry
+from rnnlm.amounts import plural
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, keyword
 from rnnlm.evaluation import perplexity
@@ -22,7 +23,9 @@ from rnnlm.lm.mixtures import adaptation
 from rnnlm.lm.mixtures.mixture import Mixture, check_weights, mix_linear, shared_tokenizer
 from rnnlm.storage import manifest as model_parts
 from rnnlm.storage import model_folder
+from rnnlm.storage.files.resuming import in_one_spelling, merged
 from rnnlm.text.corpus import Text
+from rnnlm.text.corpus import identity_of as text_identity
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 from rnnlm.training import card
@@ -141,31 +144,37 @@ def mix(
         report: Callback for the progress of tuning.
 
     Returns:
-        The mixture's folder, parts with weights, and evaluation.
+        The mixture's folder, parts with weights, and evaluation. If the same call has finished
+        before, its result.
 
     Raises:
         UsageError: There are fewer than two models, their tokenizers differ, the weights are
             invalid, or there are neither a text nor weights.
         TextError: The text cannot be read.
         ModelError: A model is missing or damaged.
-        OutputError: The folder cannot be written, or already holds a model.
+        OutputError: The folder cannot be written, or already holds another model.
     """
     began = time.perf_counter()
     output = Path(output)
     called = [loading.name_of(name) for name in several(names, "names")]
     check_request(called, on, weights, context)
     folders = [loading.base_folder(name) for name in called]
-    with model_folder.owned(output, overwrite, "mixing"):
-        # Refuse models that cannot be referred to, or mixed, before the work begins.
-        model_parts.check_number(f"the mixture {output}", folders)
-        if not bundle:
-            model_parts.referenced(output, folders)
-        models = [loading.load(name, device) for name in called]
-        shared_tokenizer([model.tokenizer for model in models], called)
+    model_folder.check_output(output, overwrite)
 
+    # Refuse models that cannot be referred to, or mixed, before the work begins.
+    model_parts.check_number(f"the mixture {output}", folders)
+    if not bundle:
+        model_parts.referenced(output, folders)
+    models = [loading.load(name, device) for name in called]
+    shared_tokenizer([model.tokenizer for model in models], called)
+    text = None if on is None else perplexity.as_text(on, text_settings)
+    identity = identity_of(models, text, weights, context) | {"bundle": in_one_spelling(bundle)}
+    with model_folder.owned(output, overwrite, "mixing", identity) as files:
+        if files.are_finished:
+            return recorded(output, "linear", called, models, files.result)
         measured = None
-        if on is not None:
-            measured = measure(models, perplexity.as_text(on, text_settings), context, report)
+        if text is not None:
+            measured = measure(models, text, context, report)
         by_name = dict(zip(called, folders, strict=True))
         chosen = choose_weights(weights, measured, by_name, report)
         mixture = Mixture(models, chosen.weights_K)
@@ -187,7 +196,21 @@ def mix(
         mixture.fingerprint = manifest.fingerprint
         evaluations = measured.evaluations(mixture) if measured else None
         save_results(output, manifest, facts, measured, evaluations, mixture.tokenizer)
+        content = f"a mixture of {plural(len(models), 'model')}"
+        files.finish(content, record_of(chosen, evaluations), manifest.files)
     return mixed(output, "linear", called, models, chosen, evaluations)
+
+
+def identity_of(
+    models: Sequence[LanguageModel],
+    text: Text | None,
+    weights: Sequence[float] | None,
+    context: Context,
+) -> dict[str, str]:
+    """Return the facts that a mixture depends on."""
+    identity = {f"model {n}": loading.identity_of(model) for n, model in enumerate(models, 1)}
+    identity |= {"weights": in_one_spelling(weights), "context": context}
+    return merged(identity, text_identity(text) if text else {})
 
 
 def save_results(
@@ -223,6 +246,28 @@ def mixed(
     rows = zip(names, fingerprints, chosen.weights_K.tolist(), alone, strict=True)
     parts = tuple(MixedModel(*row) for row in rows)
     return MixingResult(str(output), kind, parts, chosen.iterations, whole)
+
+
+def record_of(
+    chosen: "ChosenWeights", evaluations: Sequence[TextEvaluation] | None
+) -> dict[str, Any]:
+    """Return what :func:`recorded` makes the result of mixing from, in JSON."""
+    measured = [evaluation.to_dict() for evaluation in evaluations or ()]
+    facts = {"weights": chosen.weights_K.tolist(), "iterations": chosen.iterations}
+    return facts | {"evaluations": measured}
+
+
+def recorded(
+    output: Path,
+    kind: Literal["linear", "static"],
+    names: Sequence[str],
+    models: Sequence[LanguageModel],
+    record: dict[str, Any],
+) -> MixingResult:
+    """Return the result of mixing that was finished before."""
+    chosen = ChosenWeights(np.array(record["weights"]), "recorded", record["iterations"])
+    evaluations = [TextEvaluation.from_dict(stored) for stored in record["evaluations"]]
+    return mixed(output, kind, names, models, chosen, evaluations or None)
 
 
 @dataclass(frozen=True)

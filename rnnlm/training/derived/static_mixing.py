@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from rnnlm.amounts import plural
 from rnnlm.checks import several
 from rnnlm.config import SettingsLayer, as_stored, resolve
 from rnnlm.errors import ModelError, UsageError, keyword, notice
@@ -35,7 +36,8 @@ from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.compression import without_suffix
-from rnnlm.storage.files.outputs import owned_file
+from rnnlm.storage.files.result_file import WholeFiles, whole_files
+from rnnlm.storage.files.resuming import Identity
 from rnnlm.storage.files.writing import writing
 from rnnlm.storage.manifest import Manifest, ModelArrays
 from rnnlm.text.corpus import Text
@@ -81,7 +83,8 @@ def mix_static(
         report: Callback for the progress.
 
     Returns:
-        The model's folder, parts with weights, and evaluation.
+        The model's folder, parts with weights, and evaluation. If the same call has finished
+        before, its result.
 
     Raises:
         UsageError: There are fewer than two models, one is not an n-gram model or has no
@@ -90,7 +93,7 @@ def mix_static(
         SettingsError: The memory limit is too low.
         TextError: The text cannot be read.
         ModelError: A model is missing or damaged.
-        OutputError: The result cannot be written, or already exists.
+        OutputError: The result cannot be written, or another one exists.
     """
     began = time.perf_counter()
     output = Path(output)
@@ -102,16 +105,23 @@ def mix_static(
             "nothing is written to disk unless memory is limited",
         )
     manifests = [_ngram_manifest(name) for name in called]
-    with _owned(output, overwrite):
+    if not is_arpa(output):
+        model_folder.check_output(output, overwrite)
+    models = [_load(name, report) for name in called]
+    text = None if on is None else perplexity.as_text(on, text_settings)
+    identity = mixing.identity_of(models, text, weights, context) | {"mixture": "static"}
+    with _owned(output, overwrite, identity) as files:
+        if files.are_finished:
+            return mixing.recorded(output, "static", called, models, files.result)
+
         # One vocabulary for all models.
-        models = [_load(name, report) for name in called]
         tokenizer = common_tokenizer([model.tokenizer for model in models], called)
         workspace = _workspace(memory, temp, tokenizer.size)
         parts = [_with_tokenizer(model, tokenizer, workspace) for model in models]
 
         measured = None
-        if on is not None:
-            measured = mixing.measure(parts, perplexity.as_text(on, text_settings), context, report)
+        if text is not None:
+            measured = mixing.measure(parts, text, context, report)
             if memory is not None:
                 for part in parts:
                     part.drop_pages()
@@ -127,7 +137,7 @@ def mix_static(
         facts["seconds"] = round(time.perf_counter() - began, 1)
         manifest: Manifest | None = None
         if is_arpa(output):
-            export_arpa(model, output, overwrite, report)
+            export_arpa(model, output, overwrite=True, report=report)
         else:
             manifest = _save(model, output, facts)
         evaluations = None
@@ -136,14 +146,19 @@ def mix_static(
             evaluations = measured.summaries([model, *parts], scores)
         if manifest is not None:
             mixing.save_results(output, manifest, facts, measured, evaluations, tokenizer)
+        content = f"{plural(len(models), 'n-gram model')} as one"
+        names_of_files = manifest.files if manifest else ()
+        files.finish(content, mixing.record_of(chosen, evaluations), names_of_files)
     return mixing.mixed(output, "static", called, parts, chosen, evaluations)
 
 
-def _owned(output: Path, overwrite: bool) -> contextlib.AbstractContextManager[None]:
-    """Check that the result can be written, and own it: a file or a folder."""
+def _owned(
+    output: Path, overwrite: bool, identity: Identity
+) -> contextlib.AbstractContextManager[WholeFiles]:
+    """Check that the result can be written, own it, a file or a folder, and record the work."""
     if is_arpa(output):
-        return owned_file(output, overwrite)
-    return model_folder.owned(output, overwrite, "mixing")
+        return whole_files({output: identity}, overwrite)
+    return model_folder.owned(output, overwrite, "mixing", identity)
 
 
 def is_arpa(output: Path) -> bool:

@@ -38,6 +38,7 @@ from rnnlm.lm.mixtures.adapted_model import with_hidden_states
 from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock
+from rnnlm.storage.files.folder import remove_files
 from rnnlm.storage.files.journal import Journal
 from rnnlm.storage.files.resuming import (
     ExistingWork,
@@ -48,6 +49,7 @@ from rnnlm.storage.files.resuming import (
     tell_finished,
 )
 from rnnlm.storage.files.writing import writing
+from rnnlm.storage.manifest import is_unfinished
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text, identity_of
 from rnnlm.text.encoding import known_ids
@@ -142,6 +144,7 @@ def tune(
         tokens=tokens,
     )
     with lock.held(folder, "tuning"):
+        remove_files(folder, is_unfinished)  # of writers that were killed
         # The state there: nothing, trials of this tuning, or its result.
         journal = Journal(adaptation_files.journal_path(folder, kind))
         tuned = None if overwrite else adaptation_files.read_tuned(folder, kind)

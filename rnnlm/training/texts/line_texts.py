@@ -20,10 +20,10 @@ from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Split, Text, open_text
+from rnnlm.text.corpus import Split, Text, lines_of_sample, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, no_text, watched
-from rnnlm.text.marks import tell_unseen, watch_forms
+from rnnlm.text.marks import tell_glued_in, tell_unseen, tell_unsplit, tell_wrapped, watch_forms
 from rnnlm.text.sources import SourceSettings, column_of
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.card import MUCH_OVERLAP
@@ -209,20 +209,28 @@ def open_texts(
     valid = _open(valid_names, _with_column(valid_names, others)) if valid_names else None
     test = _open(test_names, _with_column(test_names, others)) if test_names else None
 
-    # The tokenizer of a prepared text, a given one, or one made from the training text.
+    # A text that is read as it is may be other than its lines look.
     tokenizer = text.tokenizer
+    sample = [] if tokenizer else lines_of_sample(text)
+    if not resolved.values["unwrap"] and not resolved.is_requested("unwrap"):
+        tell_wrapped(sample)
+
+    # The tokenizer of a prepared text, a given one, or one made from the training text.
     option, source = _given(request)
+    splits: bool | None = None  # what the text decides
     if tokenizer is None and source:
         tokenizer, resolved = _given_tokenizer(option, source, resolved)
+        tell_glued_in(sample, tokenizer, source)
     elif tokenizer is None and resolved.values["split_punctuation"] == AUTO:
-        splits, share = tokenizers.splits_marks(text.blocks())
-        why = f"{share:.0%} of the words have marks"
+        splits, why = tokenizers.splits_marks(sample)
         resolved = resolved.choose(THE_DATA, why, {"split_punctuation": splits})
     share = held_out_share(request, resolved)
     text = kind.text_to_read(text, tokenizer, share, resolved, progress)
     tokenizer = text.tokenizer or tokenizer
     split = text.split(share, is_share_chosen(resolved))
     data = _encode(split, text, tokenizer, resolved, progress)
+    if splits is False:
+        tell_unsplit(data.tokenizer)
 
     # A vocabulary that nobody asked for may know little of the text.
     share_unknown = data.train.unknown_share

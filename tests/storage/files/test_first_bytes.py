@@ -46,7 +46,7 @@ COMPRESS = {
 
 def blocks_in_pieces(path):
     """Read a text as one that is prepared."""
-    found = pieces([path], SourceSettings(), "strict", Position([path]))
+    found = pieces([path], SourceSettings(), TextSettings(), Position([path]))
     return [block_of(piece, TextSettings()) for piece in found]
 
 

@@ -4,6 +4,7 @@ ourselves; text that nobody quoted is read as it stands."""
 import csv
 import gzip
 import io
+import secrets
 import tracemalloc
 
 import pyarrow
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import TextError
 from rnnlm.storage.files import tables
+from rnnlm.storage.files.outputs import save_file
 
 
 def values(path) -> list[dict]:
@@ -89,12 +91,38 @@ def test_parquet_columns_keep_types_and_mixed_become_text(tmp_path):
     }  # fmt: skip
     types = {name: "double" if name == "bits" else None for name in columns}
     rows = [{name: columns[name][0][row] for name in columns} for row in range(3)]
-    tables.save_parquet(tmp_path / "t.parquet", types, [rows[:1], [], rows[1:]])
+    batches = [{name: [row[name] for row in part] for name in columns}
+               for part in (rows[:1], [], rows[1:])]  # fmt: skip
+    tables.save_parquet(tmp_path / "t.parquet", types, batches)
     found = list(tables.rows(str(tmp_path / "t.parquet")))
     for name, (_, expected) in columns.items():
         assert [row.values[name] for row in found] == expected, name
     tables.save_parquet(tmp_path / "empty.parquet", types, [])
     assert tables.parquet_columns(str(tmp_path / "empty.parquet")) == list(types)
+
+
+def test_long_parquet_files_have_several_groups_of_one_type(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ROW_GROUP_BYTES", 64)
+    batches = [{"id": [number], "word": ["a" * 50]} for number in (1, 2.5, "x")]
+    tables.save_parquet(tmp_path / "t.parquet", {"id": None, "word": "string"}, batches)
+    file = pyarrow.parquet.ParquetFile(tmp_path / "t.parquet")
+    assert file.num_row_groups == 2
+    assert file.read().to_pydict() == {"id": ["1", "2.5", "x"], "word": ["a" * 50] * 3}
+
+
+@pytest.mark.parametrize("name", ["t.jsonl.zst", "t.csv.gz", "t.parquet"])
+def test_reading_reports_bytes_within_compressed_tables(tmp_path, name):
+    texts = [secrets.token_hex(200) for _ in range(2000)]
+    path = tmp_path / name
+    if name == "t.parquet":
+        pyarrow.parquet.write_table(pyarrow.table({"text": texts}), path)
+    else:
+        lines = (f'{{"text": "{text}"}}\n' if "jsonl" in name else f"{text},\n" for text in texts)
+        save_file(path, [b"text,n\n" * ("csv" in name), *map(str.encode, lines)])
+    counts = []
+    assert len(list(tables.rows(str(path), on_read=counts.append))) == len(texts)
+    assert len(list(filter(None, counts))) > 5 and max(counts) < path.stat().st_size / 3
+    assert sum(counts) == pytest.approx(path.stat().st_size, rel=0.01)
 
 
 @pytest.mark.parametrize("line", [2, 5, 40])

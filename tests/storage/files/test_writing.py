@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.errors import OutputError
+from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.storage.files import lock, outputs, writing
+from rnnlm.storage.files.folder import check_place
+from rnnlm.storage.files.result_file import exported_folder
+from support.failing_files import Watch
+from support.failures import contents
 
 
 def write(path: str, check: bool) -> None:
@@ -82,28 +86,64 @@ def test_odd_names_are_written(tmp_path, name):
     assert os.listdir(tmp_path) == [name]
 
 
-def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def save_box(folder, index, overwrite, files, mark=""):
+    """Write a folder of files, of which the index is the first."""
+    identity = {"content": str(sorted(files))}
+    with exported_folder(folder, "box", index, identity, overwrite, mark) as exported:
+        if not exported.are_finished:
+            outputs.save_folder(folder, files)
+            exported.finish("a box", names=files)
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
     folder = tmp_path / "new"
-
-    def save(place, index, overwrite, files):
-        with outputs.owned_folder(place, "box", index, overwrite):
-            outputs.save_folder(place, files)
-
-    save(folder, "a", False, {"a": [b"1", b"2"], "b": [b"3"]})
-    with pytest.raises(OutputError, match="new already exists; .* `overwrite=True`"):
-        save(folder, "a", False, {})
+    save_box(folder, "a", False, {"a": [b"1", b"2"], "b": [b"3"]})
+    with pytest.warns(RnnlmWarning, match="new is finished: a box"):
+        save_box(folder, "a", False, {"a": [], "b": []})
+    with pytest.raises(OutputError, match="new already holds another result; .*`overwrite=True`"):
+        save_box(folder, "a", False, {"a": [b"1"]})
     with pytest.raises(OutputError, match="is not empty and holds no box; it contains a"):
-        save(folder, "c", True, {})
+        save_box(folder, "c", True, {"c": []})
     with lock.held(folder, "a test"), pytest.raises(OutputError, match="is writing"):
-        save(folder, "a", True, {})
+        save_box(folder, "a", True, {"a": []})
 
     def broken():
         yield b"4"
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    # What was there stays, and what was not does not come.
+    # What was there stays, with its record, and what was not does not come.
+    before = contents(folder)
     for place in (folder, tmp_path / "newer"):
         with pytest.raises(OutputError, match=f"cannot write to {place}; No space left"):
-            save(place, "a", True, {"a": [b"5"], "b": broken()})
+            save_box(place, "a", True, {"a": [b"5"], "b": broken()})
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"12", "b": b"3"}
+    assert contents(folder) == before and before["a"] == b"12" and before["b"] == b"3"
+
+    # A file that is gone is no finished folder.
+    (folder / "b").unlink()
+    with pytest.raises(OutputError, match="new has changed since it was written; b is missing"):
+        save_box(folder, "a", False, {"a": [], "b": []})
+
+
+def test_the_index_of_a_folder_goes_first_and_comes_last(tmp_path):
+    save_box(tmp_path / "m", "index", False, {"index": [b"1"], "a": [b"1"], "mark": [b"1"]})
+    calls = []
+    with Watch(tmp_path, lambda *call: calls.append(call)):
+        save_box(tmp_path / "m", "index", True, {"index": [b"2"], "a": [b"2"], "mark": [b"2"]})
+    names = [os.path.basename(name) for kind, name, is_after in calls if kind == "unlink"]
+    assert names[0] == "index"
+    renamed = [Path(name).name.split(".")[0] for kind, name, is_after in calls
+               if kind == "replace" and is_after]  # fmt: skip
+    assert renamed == ["", "mark", "a", "index"]  # the record first
+
+
+def test_leftovers_of_ours_make_no_folder_foreign(tmp_path):
+    left = [f"a.{'0' * 16}.new", ".a.run", "owner.json", ".b.owner.json"]
+    for name in left:
+        (tmp_path / name).write_text("")
+    check_place(tmp_path, "box", lambda names: names)
+    for name in ("a.new", "a.run", "my-owner.json", f"a.{'0' * 15}.new"):
+        (tmp_path / name).write_text("a person's")
+        with pytest.raises(OutputError, match=f"holds no box; it contains {name}"):
+            check_place(tmp_path, "box", lambda names: names)
+        (tmp_path / name).unlink()

@@ -10,13 +10,11 @@ import pytest
 import rnnlm
 from rnnlm.errors import ArgumentTypeError, UsageError
 from rnnlm.tasks.common import text_files
-from rnnlm.tasks.labelling import tagging
 from rnnlm.tasks.labelling.data import EDIT, WORD, LabelColumn
 from rnnlm.tasks.labelling.evaluation import results
 from rnnlm.tasks.labelling.evaluation.results import ClassifiedText, LabelledNode
 from rnnlm.tasks.labelling.files import labelled_rows
 from rnnlm.tasks.labelling.formats import edit_scripts
-from rnnlm.tasks.labelling.formats.alignment import join
 from rnnlm.tasks.labelling.tagging import classify, tag
 from support import tiny_tasks
 from support.tiny_tasks import VALID
@@ -102,11 +100,14 @@ def test_pronunciations_differ_and_add_up_their_alignments(pronouncer):
     [one] = tag(pronouncer, ["sheep"])
     assert one.labels == found.labels
     assert one.nbest["label"][0].probability <= several[0].probability <= 1
-    given = {("A", "_"): 0.5, ("B", "_"): 0.2, ("_", "A"): 0.1}
-    alignments = [tagging.WordLabels(labels, np.log(p)) for labels, p in given.items()]
-    found = tagging._without_doubles(alignments, join)
-    expected = [(("A",), 0.6), (("B",), 0.2)]
-    assert [(each.labels, round(each.probability, 6)) for each in found] == expected
+    # However many are asked for, a pronunciation has one probability, alone if it is shown.
+    p_of = {answer.labels: answer.probability for answer in several}
+    for n in (1, 2, 20):
+        [other] = tag(pronouncer, ["sheep"], nbest=n, probabilities=True)
+        shared = [answer for answer in other.nbest["label"] if answer.labels in p_of]
+        assert len(shared) == min(n, 3)
+        for answer in shared:
+            assert answer.probability == pytest.approx(p_of[answer.labels], rel=1e-5)
 
 
 def test_n_best_are_written_differently_without_constraints(tagger, treebank_tagger):

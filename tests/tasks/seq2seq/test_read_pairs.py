@@ -46,6 +46,15 @@ def sides(text):
     return [(pair.source, pair.references) for pair in text.pairs]
 
 
+def test_a_lexicon_is_pairs_of_words_and_sounds(read):
+    text = read(";;; x\nCAT  K AE T\n\nTHE  DH AH0\nTHE(2)  DH IY0\n", name="cmu.dict")
+    assert sides(text) == [("CAT", ("K AE T",)), ("THE", ("DH AH0",)), ("THE", ("DH IY0",))]
+    assert [pair.line for pair in text.pairs] == [2, 4, 5]
+    assert (text.source_name, text.target_name) == ("word", "sounds")
+    with pytest.raises(TextError, match="its pair format is not recognised"):
+        read("hello  world\nthis is prose\nand no lexicon\n")
+
+
 @pytest.mark.parametrize("content, name, format, lines", [
     (TSV, "x.tsv", "tsv", [2, 3]), ("\ufeff" + TSV.replace("\n", "\r\n"), "x", "tsv", [2, 3]),
     (gzip.compress(TSV.encode(), mtime=0), "x.tsv.gz", "tsv", [2, 3]),

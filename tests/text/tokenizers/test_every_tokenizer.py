@@ -72,14 +72,6 @@ def test_wrong_types_of_lines_or_ids_are_refused(settings):
     assert tokenizer.decode([]) == tokenizer.decode(np.array([])) == ""
 
 
-@pytest.mark.parametrize("tokenizer", ["sentencepiece", "byte"])
-@pytest.mark.parametrize("limits", [{"min_count": 2}, {"min_count": 2, "max_vocab": 50}])
-def test_limits_foreign_to_a_tokenizer_are_refused(tokenizer, limits):
-    message = f"^{' and '.join(limits)}: not for the {tokenizer} tokenizer"
-    with pytest.raises(SettingsError, match=message):
-        make_tokenizer(tokenizer=tokenizer, **limits)
-
-
 @pytest.mark.parametrize("settings", [
     {"tokenizer": "byte", "lowercase": True}, {"tokenizer": "word", "literal_unk": "spell"},
 ])  # fmt: skip

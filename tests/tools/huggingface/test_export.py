@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from rnnlm.errors import OutputError
+from rnnlm.errors import OutputError, RnnlmWarning, UsageError
 from rnnlm.lm.base.loading import load
-from rnnlm.tools.huggingface import hub
+from rnnlm.lm.neural.settings import CELLS
+from rnnlm.tools.huggingface import hub, network_rnnlm
 from rnnlm.tools.huggingface.export import export
 from support import exported_models
 from support.tiny_models import fit, save
@@ -51,14 +52,26 @@ def test_a_folder_is_complete_and_needs_no_rnnlm(lstm, tmp_path):
 
 def test_only_an_earlier_export_is_replaced(lstm, tmp_path):
     export(lstm, tmp_path / "out")
-    with pytest.raises(OutputError, match="already exists"):
+    with pytest.warns(RnnlmWarning, match="out is finished: a model for transformers"):
         export(lstm, tmp_path / "out")
-    export(lstm, tmp_path / "out", overwrite=True)
+    save(tmp_path / "gru", fit("gru"), "gru")
+    with pytest.raises(OutputError, match="already holds another result"):
+        export(tmp_path / "gru", tmp_path / "out")
+    export(tmp_path / "gru", tmp_path / "out", overwrite=True)
     # A model of ours has a config.json, too.
     before = (lstm / "config.json").read_bytes()
     with pytest.raises(OutputError, match="holds no model for transformers"):
         export(lstm, lstm, overwrite=True)
     assert (lstm / "config.json").read_bytes() == before
+
+
+def test_cells_that_the_exported_code_lacks_are_refused(lstm, tmp_path, monkeypatch):
+    # Whoever adds a cell adds it there, too, or names it here.
+    assert network_rnnlm.LAYERS.keys() == CELLS.keys()
+    monkeypatch.delitem(network_rnnlm.LAYERS, "lstm")
+    with pytest.raises(UsageError, match="no form for transformers; .* no layers of a lstm"):
+        export(lstm, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", exported_models.MODELS)

@@ -20,7 +20,7 @@ from support.tiny_models import LINES, halves_model, make_tokenizer
 OTHER_OUTPUTS = {"adaptive", "class", "hierarchical"}
 CASES = [
     (name, settings)
-    for name in ("rnn", "gru", "lstm", "qrnn")
+    for name in network_rnnlm.LAYERS
     for settings in VARIANTS[name]
     if settings.get("output_layer") not in OTHER_OUTPUTS
     and not settings.keys() & {"optimizer", "ema_decay", "layer_norm"}

@@ -79,12 +79,11 @@ def test_correlation_with_ratings_is_that_of_scipy(tmp_path):
     unit = VECTORS.unit_VE
     expected = spearmanr([row[2] for row in rows], [unit[n] @ unit[n + 1] for n in range(29)])
     layouts = {
-        "men.txt": "{} {} {}\n",
-        "simlex.txt": "{}\t{}\tN\t{}\t3.3\n",
-        "wordsim.csv": "{},{},{}\n",
+        "men.txt": ("", "{} {} {}\n"),
+        "simlex.txt": ("word1\tword2\tPOS\tSimLex999\tconc\n", "{}\t{}\tN\t{}\t3.3\n"),
+        "wordsim.csv": ("Word 1,Word 2,Human (mean)\n", "{},{},{}\n"),
     }
-    for name, layout in layouts.items():
-        header = "word1 word2 score\n" if name != "men.txt" else ""
+    for name, (header, layout) in layouts.items():
         lines = [layout.format(*row) for row in [*rows, ("W1", "unknown", 3)]]
         (tmp_path / name).write_text(header + "".join(lines), encoding="utf-8")
         found = inspect_similarity(VECTORS, ratings=tmp_path / name)
@@ -94,8 +93,37 @@ def test_correlation_with_ratings_is_that_of_scipy(tmp_path):
     assert faults_of(found.figure()) == []
 
 
+READ = [("w1", "w2", 8.5), ("w3", "w4", 8), ("new york", "w5", 1)]
+
+
+@pytest.mark.parametrize("name, text, columns", [
+    ("wordsim.csv", "Word 1,Word 2,Human (mean)\nw1,w2,8.5\nw3,w4,8\nnew york,w5,1.0\n",
+        ("Word 1", "Word 2", "Human (mean)")),
+    ("comma.tsv", "word1\tword2\trating\nw1\tw2\t8,5\nw3\tw4\t8\nnew york\tw5\t1,0\n",
+        ("word1", "word2", "rating")),
+    ("numbered.tsv", "2\tw1\tw2\t8.5\n1\tw3\tw4\t8\n9\tnew york\tw5\t1\n", ("2", "3", "4")),
+    ("relations.txt", "t\tw1\tw2\t8.5\ni\tw3\tw4\t8\ni\tnew york\tw5\t1\n", ("2", "3", "4")),
+    ("semicolons.txt", "w1; w2; 8,5\nw3; w4; 8\nnew york; w5; 1\n", ("1", "2", "3")),
+    ("lines.txt", """{"a": "w1", "b": "w2", "s": 8.5}\n{"a": "w3", "b": "w4", "s": 8}
+        {"a": "new york", "b": "w5", "s": 1}""", ("a", "b", "s")),
+    ("quoted.csv", 'score,word1,word2\n"8,5",w1,w2\n8,w3,w4\n1,new york,w5\n',
+        ("word1", "word2", "score")),
+])  # fmt: skip
+def test_ratings_are_read_as_the_tables_that_people_have(tmp_path, name, text, columns):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert read_ratings(tmp_path / name) == (READ, columns)
+    known = WordVectors((*WORDS, "new", "york"), np.eye(32, dtype=np.float32) + 1)
+    with pytest.raises(TextError, match="2 of 3 pairs have vectors"):
+        inspect_similarity(known, ratings=tmp_path / name)
+    (tmp_path / name).write_text(text.replace("new york", "w7"), encoding="utf-8")
+    assert (
+        f"columns {', '.join(columns)}"
+        in inspect_similarity(VECTORS, ratings=tmp_path / name).verdict
+    )
+
+
 def test_bundled_ratings_are_of_words_of_the_corpus_that_the_shipped_model_ranks():
-    pairs = read_ratings(corpora.list_named("ratings"))
+    pairs = read_ratings(corpora.list_named("ratings"))[0]
     assert len({frozenset(pair[:2]) for pair in pairs}) == len(pairs) >= 200
     assert {0 < rating < 10 for *_, rating in pairs} == {True}
     found = inspect_similarity("demo", ratings="ratings")
@@ -104,7 +132,9 @@ def test_bundled_ratings_are_of_words_of_the_corpus_that_the_shipped_model_ranks
 
 @pytest.mark.parametrize("text, message", [
     ("", "too few different pairs"), ("w1 w2 3\nw3 w4 3\nw5 w6 3\n", "too few different pairs"),
-    ("w1 w2 3\nw3 w4\n", "line 2: no rating"), ("a b nan\nc d 1\n", "too few different pairs"),
+    ("w1 w2 3\nw3 w4\n", "line 2: no rating"), ("a b nan\nc d 1\n", "line 1: no rating"),
+    ("w1 w2\nw3 w4\n", "which column holds the words"),
+    ("w1,w2,8,5\nw3,w4,8\n", "line 2: no rating"), ("w1,w2,8\nw3,w4,8,5\n", "more cells"),
 ])  # fmt: skip
 def test_ratings_that_rank_nothing_are_an_error(tmp_path, text, message):
     (tmp_path / "rated.txt").write_text(text, encoding="utf-8")

@@ -93,6 +93,12 @@ def test_lists_of_text_and_score_are_read(here):
             read_nbest(whole, ListSettings(beam_size=3))
     refs = write(here / "refs", "1 the cat\n2 go\n")
     assert [each.reference for each in read_nbest(parted, references=[refs])] == ["the cat", "go"]
+    # Somebody else's numbers begin with 0.
+    from_zero = write(here / "refs", "0 the cat\n1 go\n")
+    with pytest.warns(RnnlmWarning, match="the first is '0'"):
+        partly = read_nbest(parted, references=[from_zero])
+    with pytest.raises(TextError, match="'2' has no reference; .* nemo list are numbered from 1"):
+        with_references(partly, skip_incomplete=False)
     for bad, what in (("a\t-1\nb\tnan\n", "line 2: the score is nan"), ("a\tinf\n", "inf")):
         with pytest.raises(TextError, match=what):
             read_nbest(write(here / "bad", bad))

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import socket
 
 import pytest
@@ -6,7 +7,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from rnnlm.errors import UsageError
-from rnnlm.tools.serving import running
+from rnnlm.tools.serving import connections, running
 from rnnlm.tools.serving import settings as limits
 from rnnlm.tools.serving.connections import limited_protocol
 from rnnlm.tools.serving.settings import ServingSettings
@@ -67,6 +68,79 @@ def test_an_address_has_few_connections(monkeypatch):
 
     assert asyncio.run(connected(ServingSettings())) == [2, 0]
     assert asyncio.run(connected(ServingSettings(trusted_proxy=True))) == [4, 0]
+
+
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+LARGE = b"a" * 30_000_000  # more than sockets hold
+
+
+def answered(sent, answer=b"ok", seconds=0.0, pause=0.0):
+    """Return what a client receives until the server closes the connection: it sends these parts,
+    each after an answer has begun, pauses and reads. The server answers after some seconds."""
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(seconds)
+        length = (b"content-length", str(len(answer)).encode())
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": answer})
+
+    async def ask():
+        settings = ServingSettings(port=0)
+        config = uvicorn.Config(app, http=limited_protocol(settings), lifespan="off")
+        config.load()
+        state = ServerState()
+        listener = running._bound(settings)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: config.http_protocol_class(config, state, {}), sock=listener
+        )
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        received = b""
+        for part in sent:
+            writer.write(part)
+            received += await reader.read(1)
+        writer.write(b"G")  # a head that never ends, or another byte of the body
+        await asyncio.sleep(pause)
+        received += await reader.read()
+        writer.close()
+        server.close()
+        return received
+
+    return asyncio.run(asyncio.wait_for(ask(), 60))
+
+
+@pytest.mark.parametrize("head", [GET, GET + b"Content-Length: 9\r\n"], ids=["head", "body"])
+def test_a_connection_that_was_answered_has_a_deadline_for_the_next_head(monkeypatch, head):
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.2)
+    assert answered([head + b"\r\n"]).endswith(b"\r\n\r\nok")
+
+
+def test_the_deadline_of_heads_ends_neither_slow_answers_nor_slow_readers(monkeypatch):
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.05)
+    assert answered([GET + b"\r\n"], seconds=0.3).endswith(b"ok")
+    assert answered([GET + b"\r\n"], answer=LARGE, pause=0.3).endswith(LARGE)
+
+
+@pytest.mark.parametrize("most, files", [(0, 1024), (1024, 4)])
+def test_connections_beyond_the_limit_or_the_files_are_answered_with_503(monkeypatch, most, files):
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.2)
+    assert answered([]) == b""
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS", most)
+    monkeypatch.setattr(connections, "most_open_files", lambda: files)
+    answer = answered([])
+    assert answer.startswith(b"HTTP/1.1 503 ") and b'"the server is overloaded"' in answer
+
+
+def test_a_listener_without_files_lets_the_loop_pause(monkeypatch):
+    def accept(self):
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    with connections.LimitedListener() as listener:
+        for _ in range(2):
+            with pytest.raises(OSError, match="too many open files"):
+                listener.accept()
+            with pytest.raises(BlockingIOError):
+                listener.accept()
 
 
 @pytest.mark.parametrize("name", ["models.*", "a*b.example", "**"])

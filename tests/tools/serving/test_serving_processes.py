@@ -58,10 +58,10 @@ def test_a_signal_lets_running_answers_end(ngrams, sent):
 
 def test_hup_lets_a_network_answer():
     # A thread that computes in torch would abort the process if the signal ended it at once.
-    asked = {"max_tokens": 1000, "running": True, "stream": False}
+    asked = {"max_tokens": 300, "running": True, "stream": False}
     with serving("-m", "demo", first=PATIENT) as server, ThreadPoolExecutor(1) as pool:
         asking = pool.submit(server.request, "POST", "/generate", asked, None, 60)
-        time.sleep(0.3)
+        time.sleep(0.1)
         assert not asking.done()
         assert server.end(signal.SIGHUP)[0] == 0
         assert asking.result()[0] == 200

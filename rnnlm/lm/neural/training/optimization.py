@@ -50,8 +50,9 @@ def make_optimizer(
     fused = {"fused": True} if device.type in FUSED.get(name, ()) else {}
     rate = settings.learning_rate
     if name in ("sgd", "asgd"):
+        momentum = settings.momentum if name == "sgd" else 0.0
         return torch.optim.SGD(
-            groups, lr=rate, momentum=settings.momentum, nesterov=settings.nesterov, **fused
+            groups, lr=rate, momentum=momentum, nesterov=settings.nesterov, **fused
         )
     if name == "adagrad":
         return torch.optim.Adagrad(groups, lr=rate, **fused)

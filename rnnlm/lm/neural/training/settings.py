@@ -62,20 +62,27 @@ class OptimizationSettings:
     bias_rate: Annotated[
         Positive, about("learning rate of biases, as a multiple of that of weight matrices")
     ] = 1.0
-    momentum: Annotated[Probability, about("sgd, rmsprop: momentum")] = 0.0
-    nesterov: Annotated[bool, about("sgd: Nesterov's momentum")] = False
+    momentum: Annotated[
+        Probability, about("sgd, rmsprop: momentum", extra=needs(optimizer=("sgd", "rmsprop")))
+    ] = 0.0
+    nesterov: Annotated[
+        bool, about("sgd: Nesterov's momentum", extra=needs({"optimizer": ("sgd",)}, momentum=ANY))
+    ] = False
     rms_decay: Annotated[
         Probability,
         about(
             "rmsprop: decay of the mean of squared gradients", extra=needs(optimizer=("rmsprop",))
         ),
     ] = 0.99
-    asgd_start: Annotated[Natural, about("asgd: steps before its average begins")] = 0
+    asgd_start: Annotated[
+        Natural, about("asgd: steps before its average begins", extra=needs(optimizer=("asgd",)))
+    ] = 0
     nonmonotone_interval: Annotated[
         Count | None,
         about(
             "asgd: start averaging when a validation is worse than the best one more than this "
-            "many before it (NT-ASGD); none: at asgd_start"
+            "many before it (NT-ASGD); none: at asgd_start",
+            extra=needs(optimizer=("asgd",)),
         ),
     ] = None
     fine_tune_after: Annotated[
@@ -83,7 +90,8 @@ class OptimizationSettings:
         about(
             "asgd: share of the budget after which training continues from the best weights. "
             "It averages from the first step, and ends when a validation is worse than the "
-            "best one more than nonmonotone_interval before it; none: never"
+            "best one more than nonmonotone_interval before it; none: never",
+            extra=needs(nonmonotone_interval=ANY),
         ),
     ] = None
     ema_decay: Annotated[
@@ -155,7 +163,11 @@ class OptimizationSettings:
         ),
     ] = 0.0
     return_to_best: Annotated[
-        bool, about("plateau: return to the best weights when the rate falls")
+        bool,
+        about(
+            "plateau: return to the best weights when the rate falls",
+            extra=needs(schedule=("plateau",)),
+        ),
     ] = False
     decay_after_epochs: Annotated[
         Count, about("step: epochs before the rate first falls", extra=needs(schedule=("step",)))
@@ -233,41 +245,10 @@ class OptimizationSettings:
         name, why = self.optimizer, f"the optimizer is {self.optimizer}"
         is_asgd, is_ema = name == "asgd", self.ema_decay is not None
 
-        # Settings of one optimizer.
-        if self.momentum and name not in ("sgd", "rmsprop"):
-            raise SettingsError(
-                "momentum is a setting of sgd and rmsprop", why, "set momentum=0, or optimizer=sgd"
-            )
-        if self.nesterov and name != "sgd":
-            raise SettingsError(
-                "nesterov is a setting of sgd", why, "set nesterov=false, or optimizer=sgd"
-            )
-        if self.nesterov and not self.momentum:
-            raise SettingsError(
-                "nesterov is a kind of momentum",
-                "momentum is 0",
-                "set momentum=0.9, or nesterov=false",
-            )
-        if self.asgd_start and not is_asgd:
-            raise SettingsError(
-                "asgd_start is a setting of asgd", why, "set asgd_start=0, or optimizer=asgd"
-            )
-        if self.nonmonotone_interval and not is_asgd:
-            raise SettingsError(
-                "nonmonotone_interval is a setting of asgd",
-                why,
-                "set nonmonotone_interval=none, or optimizer=asgd",
-            )
         if self.nonmonotone_interval and self.asgd_start:
             raise SettingsError(
                 "asgd_start and nonmonotone_interval both say when averaging begins",
                 hint="set asgd_start=0, or nonmonotone_interval=none",
-            )
-        if self.fine_tune_after and not self.nonmonotone_interval:
-            raise SettingsError(
-                "fine_tune_after needs the rule by which fine-tuning ends",
-                "nonmonotone_interval is none",
-                "set optimizer=asgd and nonmonotone_interval=5",
             )
 
         # Things that a CUDA graph cannot hold.
@@ -284,12 +265,6 @@ class OptimizationSettings:
             )
 
         # Schedules and averages.
-        if self.return_to_best and self.schedule != "plateau":
-            raise SettingsError(
-                "return_to_best is a setting of the plateau schedule",
-                f"the schedule is {self.schedule}",
-                "set schedule=plateau, or return_to_best=false",
-            )
         if is_asgd and is_ema:
             raise SettingsError(
                 "ema_decay and optimizer = asgd are two averages of the weights",

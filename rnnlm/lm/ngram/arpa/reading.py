@@ -22,7 +22,8 @@ import pyarrow.compute as pc
 from rnnlm.amounts import plural
 from rnnlm.errors import ModelError, NoticeCollector, first_of, keyword, notice
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
-from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
+from rnnlm.lm.ngram.linked_orders import LinkedOrders
+from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, find_many, make_keys, split_keys
 from rnnlm.storage.files.reading import LONGEST_LINE, not_utf8, opened, shown_name
 from rnnlm.text.lines import Progress, silent
 
@@ -295,35 +296,20 @@ class ArpaTables:
         """Put in the K-grams that are not there, with all that they begin with. Return the numbers
         of the K-grams before which they went."""
         places = np.zeros(0, dtype=np.int64)
+        linked = LinkedOrders(self.size)
         for n in range(2, ids_QK.shape[1] + 1):
-            ids_QN = ids_QK[:, :n]
-            keys_Q = make_keys(self.numbers(ids_QN[:, :-1]), ids_QN[:, -1], self.size)
-            absent = np.flatnonzero(find(self.levels[n - 1].keys_M, keys_Q) == NOWHERE)
-            keys_A, first = np.unique(keys_Q[absent], return_index=True)
-            places = self._put_in(n, keys_A, self._backed_off(ids_QN[absent[first]]))
+            contexts_Q = self.numbers(ids_QK[:, : n - 1])
+            keys_Q = make_keys(contexts_Q, ids_QK[:, n - 1], self.size)
+            is_absent_Q = find_many(self.levels[n - 1].keys_M, keys_Q) == NOWHERE
+            keys_A = np.unique(keys_Q[is_absent_Q])
+
+            # Backing off gives them their probabilities.
+            contexts = self.levels[n - 2]
+            linked.add(contexts)
+            contexts_A, words_A = split_keys(keys_A, self.size)
+            logprob_A = linked.lower(contexts_A, words_A).logprob_RJ[:, 0]
+            places = self._put_in(n, keys_A, contexts.logbackoff_M[contexts_A] + logprob_A)
         return places
-
-    def _backed_off(self, ids_QK: np.ndarray) -> np.ndarray:
-        """Return log p of each last word after the words before it, as a model with these tables
-        gives it."""
-        length = ids_QK.shape[1]
-        logprob_Q, is_open_Q = np.zeros(len(ids_QK)), np.ones(len(ids_QK), dtype=bool)
-        for first in range(length):
-            # An n-gram that is there gives its probability.
-            level = self.levels[length - first - 1]
-            numbers_Q = self.numbers(ids_QK[:, first:])
-            is_hit_Q = is_open_Q & (numbers_Q >= 0)
-            logprob_Q[is_hit_Q] += level.logprob_M[numbers_Q[is_hit_Q]]
-            is_open_Q &= ~is_hit_Q
-            if not is_open_Q.any():
-                break
-
-            # For the others the context is shortened, at the cost of its backoff weight.
-            below = self.levels[length - first - 2]
-            contexts_Q = self.numbers(ids_QK[:, first:-1])
-            gives_up_Q = is_open_Q & (contexts_Q >= 0)
-            logprob_Q[gives_up_Q] += below.logbackoff_M[contexts_Q[gives_up_Q]]
-        return logprob_Q
 
     def _put_in(self, n: int, keys_A: np.ndarray, logprob_A: np.ndarray) -> np.ndarray:
         """Insert n-grams of order n and renumber the n-grams after them. Return the numbers before

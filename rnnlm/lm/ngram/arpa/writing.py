@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlm import arrays
-from rnnlm.amounts import amount
 from rnnlm.errors import OutputError, UsageError, first_of, notice
 from rnnlm.interface import SENTENCE_START, UNKNOWN, LanguageModel
 from rnnlm.lm.base import loading
@@ -150,7 +149,7 @@ def export_arpa(
     """
     text, path = arpa(loading.language_model_of(model)), Path(path)
     check_file(path, overwrite)
-    save_file(path, _with_progress(text, report))
+    save_file(path, text, report)
 
 
 def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
@@ -169,17 +168,6 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
             "back"
         )
     return arpa_text(model)
-
-
-def _with_progress(
-    pieces: Iterator[bytes | memoryview], report: Progress
-) -> Iterator[bytes | memoryview]:
-    """Yield the pieces; `report` is called with the bytes written so far."""
-    written = 0
-    for piece in pieces:
-        yield piece
-        written += len(piece)
-        report(f"{amount(written, unit='bytes')} written")
 
 
 def load_arpa(path: str | Path) -> NgramModel:

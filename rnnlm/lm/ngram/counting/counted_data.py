@@ -36,7 +36,7 @@ from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.storage.files import private
 from rnnlm.storage.files.writing import writing
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Corpus, Text
+from rnnlm.text.corpus import Corpus, Text, look_at
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent, watched
 from rnnlm.text.on_disk import delete_earlier, fits, on_disk
@@ -111,6 +111,7 @@ def of_text(
     """
     # Check everything that can be checked before the text is read.
     _check_prepared(text, tokenizer)
+    tokenizer = look_at(text, tokenizer)
     text = text_to_count(text, tokenizer, memory, temp, 0.0, workers, report)
     memory = workers.memory(memory)
 

@@ -293,6 +293,7 @@ def next_step_in(folder: Path, identity: dict[str, str], overwrite: bool) -> Nex
     check_place(folder, "counts", foreign)
     step = next_step(folder, existing, identity, overwrite)
     if step is NextStep.FINISHED and index is not None:
+        _remove_unnamed(folder, index.prefix)
         tokens = plural(index.source.tokens, "token")
         tell_finished(folder, f"counts of {tokens} up to order {index.order}")
     return step
@@ -342,9 +343,15 @@ def save(
     except BaseException:
         remove_files(folder, lambda name: name.startswith(prefix))
         raise
-    # The files of earlier counts, and of writers that were killed.
-    remove_files(folder, lambda name: _is_data(name) and not name.startswith(prefix))
+    _remove_unnamed(folder, prefix)
     return CountsFolder(folder, index)
+
+
+def _remove_unnamed(folder: Path, prefix: str) -> None:
+    """Delete the files of earlier counts, and of writers that were killed."""
+    remove_files(
+        folder, lambda name: _is_ours(name) and name != COUNTS and not name.startswith(prefix)
+    )
 
 
 def _write_level(folder: Path, name: str, level: Level) -> Iterator[Piece]:

@@ -25,7 +25,7 @@ from rnnlm.lm.ngram.counting.workspace import IN_MEMORY
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.outputs import save_file
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Text
+from rnnlm.text.corpus import Text, look_at
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import Progress, silent, watched
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
@@ -50,6 +50,7 @@ def count_text(
     tokenizer: an existing one, or settings to make one from the text.
     """
     # Number the words in byte order, so that n-grams come out sorted.
+    tokenizer = look_at(text, tokenizer)
     if isinstance(tokenizer, TokenizerSettings):
         tokenizer = tokenizers.train(tokenizer, watched(text.blocks(), report))
     ids_T = known_ids(text.encode(tokenizer, report).ids, tokenizer)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rnnlm.corpora as corpora
+from rnnlm.amounts import plural
 from rnnlm.choices import taken_choices
 from rnnlm.errors import UsageError, first_of, keyword, notice
 from rnnlm.storage.manifest import read_manifest
@@ -101,10 +102,13 @@ def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
         unseen.update(label for label in labels if label not in seen)
     if unseen:
         named = [f"{label!r} ({count:,})" for label, count in unseen.most_common()]
-        notice(
-            f"{name}: {unseen.total():,} of the labels do not occur in the training data; they "
-            f"count as wrong: {first_of(named, MOST_NAMED)}{_first_place(text, unseen)}"
+        are_wrong = plural(
+            unseen.total(),
+            "of the labels does not occur in the training data; it counts as wrong",
+            "of the labels do not occur in the training data; they count as wrong",
         )
+        where = _first_place(text, unseen)
+        notice(f"{name}: {are_wrong}: {first_of(named, MOST_NAMED)}{where}")
 
 
 def notice_odd_labels(codec: Codec, text: LabelledText) -> None:

@@ -21,7 +21,8 @@ class LabelSequence:
 
     Attributes:
         labels: The labels.
-        probability: Probability of all of them together, 0 to 1.
+        probability: Probability of all of them together, 0 to 1; if several sequences or
+            probabilities were requested, with all that is written alike.
         logprob_nats: Its natural logarithm.
     """
 
@@ -42,7 +43,8 @@ class TaggedSentence:
         sentence_labels: For each label column of sentences, the label; empty if the sentence has no
             words.
         reason: Reason why it has no labels.
-        nbest: For each label column of words, the requested number of label sequences, best first.
+        nbest: For each label column of words, the requested number of different label sequences,
+            the most probable first.
         probabilities: If requested, for each label column of words the probabilities of each word's
             labels, highest first, without those below 0.001.
         sentence_probabilities: If probabilities or several label sequences were requested, for each

@@ -109,7 +109,14 @@ def _fits_trees(sample: Sample) -> bool:
     return _are_most(sample.lines, trees.is_tree)
 
 
+_PRONOUNCED_TSV = re.compile(r"[^\t]+\t\S+( \S+)+\s*")  # a word and several sounds
+
+
 def _fits_tsv(sample: Sample) -> bool:
+    if sample.settings.align and (
+        tables.are_pronounced(sample.lines) or _are_most(sample.lines, _PRONOUNCED_TSV.fullmatch)
+    ):
+        return True
     return "\t" in sample.lines[0] and (
         sample.level == "text" or _is_table(sample.lines, sample.settings)
     )

@@ -70,10 +70,20 @@ def read(
     )
     if not table.sample:
         return LabelledText((), (), (), kind)
+    # A lexicon without a header has its words first.
+    if not aligned and table.names == ["1", "2"] and not settings.named_columns:
+        settings = replace(settings, column="1", label_column="2")
     columns = columns_of(table, settings, level)
     sentence = settings.sentence_column and column_named(
         settings.sentence_column, table.names, table.where
     )
+
+    # Lexica have whole words, where an alignment reads letters.
+    spells = not aligned and all(
+        len(split_words(tables.cell_text(row.values.get(columns.text)))) < 2 for row in table.sample
+    )
+    if spells:
+        notice(f"{source}: the words of column {columns.text} are read as letters")
 
     # A row is an example, or the next word of one.
     examples, begins = [], []
@@ -87,7 +97,10 @@ def read(
         is_next = is_next or is_first
         if not all(tables.has_text(cell(row.values, name, row.where)) for name in needed):
             continue
-        examples.append(_example(row, columns, settings, source, aligned))
+        example = _example(row, columns, settings, source, aligned)
+        if spells:
+            example = replace(example, words=tuple(example.words[0]))
+        examples.append(example)
         begins.append(is_next)
         is_next = False
     sentences = examples

@@ -48,11 +48,7 @@ def spans(labels: Sequence[str], scheme: str) -> list[Span]:
     """Return the spans that `labels` of a sentence write, in order, by the rule above."""
     if scheme == NONE:
         return []
-    letters = LETTERS[scheme]
-    # I and B continue and begin spans in IOB1, too, whose letters are all I.
-    begins = {"B", letters[_SINGLE]} - {"I"}
-    ends = {letters[_END], letters[_SINGLE]} - {"B", "I"}
-
+    begins, ends = letters_at_bounds(scheme)
     all_spans: list[Span] = []
     before, kind_before = OUTSIDE, ""
     for place, label in enumerate(labels):
@@ -64,6 +60,15 @@ def spans(labels: Sequence[str], scheme: str) -> list[Span]:
             all_spans.append(Span(start, place + 1, kind))
         before, kind_before = letter, kind
     return all_spans
+
+
+def letters_at_bounds(scheme: str) -> tuple[set[str], set[str]]:
+    """Return the letters that begin a span even inside another one, and those that end one."""
+    letters = LETTERS[scheme]
+    # I and B continue and begin spans in IOB1, too, whose letters are all I.
+    begins = {"B", letters[_SINGLE]} - {"I"}
+    ends = {letters[_END], letters[_SINGLE]} - {"B", "I"}
+    return begins, ends
 
 
 def written(spans_of_text: Iterable[Span], length: int, scheme: str) -> list[str]:

@@ -5,7 +5,9 @@ All loops are iterative: a tree may be as deep, or as wide, as memory allows.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import accumulate
 from sys import intern
 
 from rnnlm.amounts import plural
@@ -16,6 +18,8 @@ from rnnlm.text.lines import is_blank, lines_with_ends, without_end
 
 FORMAT = "trees"
 _TOKEN = re.compile(r"[()]|[^()\s]+")
+_BRACKET = re.compile(r"[()]")
+_LABELLED = re.compile(r"\(([^\s()]+)(\s+[^\s()]+\s*\)$|\s*\()")  # a word, or another bracket
 
 
 @dataclass
@@ -28,12 +32,22 @@ class _OpenNode:
     children: list[int] = field(default_factory=list)
 
 
-def is_tree(text: str) -> bool:
-    """Return whether a text is written as a tree: with a label right after its first bracket, or
-    with brackets as its first and its last character. "(Really) it was" is not."""
-    if re.match(r"\s*\([^\s()]+\)\s*[^\s()]", text):
+def is_tree(text: str, labels: Collection[str] | None = None) -> bool:
+    """Return whether a text is written as a tree: its first bracket closes with its last character,
+    and there is another one inside. "(Really) it was" and "(a good film)" are not.
+
+    labels: the labels of a model; None: any. A tree of one word, "(LABEL word)", and a damaged one,
+    "(LABEL (" whose bracket is never closed, must have one of them.
+    """
+    text = text.strip()
+    if not text.startswith("("):
         return False
-    return re.match(r"\s*\((\S|.*\)\s*$)", text) is not None
+    depths = list(accumulate(1 if bracket == "(" else -1 for bracket in _BRACKET.findall(text)))
+    is_open = 0 not in depths
+    if len(depths) > 2 and not is_open and text.endswith(")") and 0 not in depths[:-1]:
+        return True
+    labelled = _LABELLED.match(text) if is_open or len(depths) == 2 else None
+    return labelled is not None and (labels is None or labelled[1] in labels)
 
 
 def parse(line: str, where: str) -> Tree:

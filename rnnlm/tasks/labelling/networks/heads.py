@@ -6,6 +6,7 @@ whatever type the features have.
 """
 
 import contextlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -183,6 +184,53 @@ def paths_first(labels_TBn: Tensor, score_Bn: Tensor) -> tuple[Tensor, Tensor]:
     return labels_TBn.permute(2, 0, 1).masked_fill(is_none_n1B, PADDING), score_nB
 
 
+_Partition = Callable[[Tensor, Tensor], Tensor]  # scores_TBK, lengths_B to (B,)
+
+# ---- The sum over some of a chain's label sequences: those that an automaton for each set accepts.
+#
+# Shapes: A sets, T time, N nodes of an automaton, D arcs into a node.
+
+
+@dataclass(frozen=True)
+class PathSets:
+    """Sets of label sequences, each of one row.
+
+    row_A: the row that each set belongs to. allowed_TAK: which labels may be at each place, bool,
+    where any of them may follow each other. arcs_TAND2: otherwise the arcs of an automaton at each
+    place: the node before and the label of each arc into node n; -1 in padding. It starts at node
+    0, and a sequence ends with any arc of its row's last place. Each label sequence has one path.
+    """
+
+    row_A: Tensor
+    allowed_TAK: Tensor | None = None
+    arcs_TAND2: Tensor | None = None
+
+
+def _log_sum_of_arcs(
+    scores_TBK: Tensor, lengths_A: Tensor, chain: Chain, row_A: Tensor, arcs_TAND2: Tensor
+) -> Tensor:
+    """Return the logarithm of the sum of exp score over the label sequences of each set, (A,)."""
+    row_A11 = row_A.view(-1, 1, 1)
+    set_A11 = torch.arange(len(row_A), device=row_A.device).view(-1, 1, 1)
+    before_TAND = arcs_TAND2[..., 0]
+    node_TAND, label_TAND = arcs_TAND2.clamp(min=0).unbind(4)
+    # The sum over the sequences that end with each arc.
+    label_AND = label_TAND[0]
+    total_AND = chain.start_K[label_AND] + scores_TBK[0, row_A11, label_AND]
+    total_AND = total_AND.masked_fill(before_TAND[0] != 0, -torch.inf)
+    for t in pieces(range(1, len(arcs_TAND2))):
+        # All arcs into the node before an arc precede it.
+        last_ANDD = label_AND[set_A11, node_TAND[t]]
+        after_ANDD = chain.transitions_KK[last_ANDD, label_TAND[t].unsqueeze(3)]
+        into_AND = (total_AND[set_A11, node_TAND[t]] + after_ANDD).logsumexp(3)
+        longer_AND = into_AND + scores_TBK[t, row_A11, label_TAND[t]]
+        longer_AND = longer_AND.masked_fill(before_TAND[t] < 0, -torch.inf)
+        is_word_A11 = (t < lengths_A).view(-1, 1, 1)
+        total_AND = torch.where(is_word_A11, longer_AND, total_AND)
+        label_AND = torch.where(is_word_A11, label_TAND[t], label_AND)
+    return (total_AND + chain.end_K[label_AND]).flatten(1).logsumexp(1)
+
+
 # ---- The heads themselves: a loss in training, and in use the best label sequences and the
 # probabilities of labels.
 
@@ -226,6 +274,28 @@ class TaggingHead(nn.Module):
         return paths
 
     @torch.no_grad()
+    def total_logprobs(
+        self, features_TBH: Tensor, lengths_B: Tensor, all_sets: Iterable[PathSets]
+    ) -> Tensor:
+        """Return the log-probability of each set of label sequences, the sum over all of them. No
+        constraints apply."""
+        scores_TBK, chain, log_partition = self._chained(features_TBH, lengths_B)
+        all_B = log_partition(scores_TBK, lengths_B)
+        totals = []
+        for sets in all_sets:
+            row_A = sets.row_A.to(lengths_B.device)
+            if sets.arcs_TAND2 is not None:
+                arcs_TAND2 = sets.arcs_TAND2.to(row_A.device)
+                total_A = _log_sum_of_arcs(scores_TBK, lengths_B[row_A], chain, row_A, arcs_TAND2)
+            else:
+                assert sets.allowed_TAK is not None
+                is_other_TAK = ~sets.allowed_TAK.to(row_A.device)
+                scores_TAK = scores_TBK[:, row_A].masked_fill(is_other_TAK, -torch.inf)
+                total_A = log_partition(scores_TAK, lengths_B[row_A])
+            totals.append((total_A - all_B[row_A]).clamp(max=0))
+        return torch.cat(totals)
+
+    @torch.no_grad()
     def label_probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         """Return the probability of each label at each place, (T, B, K), zeros in padding. No
         constraints apply."""
@@ -245,6 +315,11 @@ class TaggingHead(nn.Module):
         raise NotImplementedError
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _chained(self, features_TBH: Tensor, lengths_B: Tensor) -> tuple[Tensor, Chain, _Partition]:
+        """Return the scores of the labels, (T, B, K), those of their chain, and the function that
+        computes the logarithm of the sum of exp score over all label sequences."""
         raise NotImplementedError
 
 
@@ -286,6 +361,11 @@ class SoftmaxHead(TaggingHead):
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         return torch.softmax(_scores(self.output, features_TBH), dim=2)
 
+    def _chained(self, features_TBH: Tensor, lengths_B: Tensor) -> tuple[Tensor, Chain, _Partition]:
+        scores_TBK = _scores(self.output, features_TBH)
+        zeros_KK = scores_TBK.new_zeros(()).expand(2 * scores_TBK.shape[2:])  # no memory
+        return scores_TBK, Chain(zeros_KK[0], zeros_KK[0], zeros_KK), _independent_partition
+
 
 class CrfHead(TaggingHead):
     """A linear chain over the scores of the words' labels; its probabilities of labels are
@@ -310,13 +390,17 @@ class CrfHead(TaggingHead):
     def _search(
         self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, nbest: int
     ) -> LabelPaths:
-        scores_TBK = self.scores(features_TBH, lengths_B)
-        chain = self.chain.chain(scores_TBK.dtype).constrained(constraints)
+        scores_TBK, chain, log_partition = self._chained(features_TBH, lengths_B)
+        chain = chain.constrained(constraints)
         labels_nTB, score_nB = nbest_paths(scores_TBK, lengths_B, chain, nbest)
-        return LabelPaths(labels_nTB, score_nB - self.chain.log_partition(scores_TBK, lengths_B))
+        return LabelPaths(labels_nTB, score_nB - log_partition(scores_TBK, lengths_B))
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         return self.chain.marginals(self.scores(features_TBH, lengths_B), lengths_B)
+
+    def _chained(self, features_TBH: Tensor, lengths_B: Tensor) -> tuple[Tensor, Chain, _Partition]:
+        scores_TBK = self.scores(features_TBH, lengths_B)
+        return scores_TBK, self.chain.chain(scores_TBK.dtype), self.chain.log_partition
 
 
 class MarkovHead(CrfHead):
@@ -381,6 +465,11 @@ class TextHead(nn.Module):
 def _scores(output: nn.Linear, features: Tensor) -> Tensor:
     """Compute the product in the type that autocast asks for; return it in fp32 or wider."""
     return widened(output(features))
+
+
+def _independent_partition(scores_TBK: Tensor, lengths_B: Tensor) -> Tensor:
+    is_padding_TB = ~is_word(len(scores_TBK), lengths_B)
+    return scores_TBK.logsumexp(2).masked_fill(is_padding_TB, 0).sum(0)
 
 
 def _loss(scores: Tensor, labels: Tensor, has_margin: bool) -> Tensor:

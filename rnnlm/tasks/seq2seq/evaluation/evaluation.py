@@ -419,7 +419,7 @@ def references_of(data: PairedData, tokenizer: Tokenizer) -> EncodedText:
     that perplexities are taken per. tokenizer: of the target."""
     _, lines = lines_of(data.text)
     encoded = encode_block(Block(lines, []), as_bytes(lines), tokenizer)
-    return joined([encoded], data.lines_hash, "skip")
+    return joined([encoded], data.lines_hash)
 
 
 def source_sums(data: PairedData, encoded: EncodedText, logprob_N: np.ndarray) -> LineSums:

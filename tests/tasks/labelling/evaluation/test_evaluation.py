@@ -84,6 +84,9 @@ def test_labels_never_learned_are_named_and_count_as_wrong(speller):
     told = "memory: 3 of the labels do not occur in the training data; they count as wrong: "
     with pytest.warns(RnnlmWarning, match=rf"{told}'IY' \(2\), 'ZH' \(1\)"):
         labelled_data(speller, pairs([("bb", "IY ZH"), ("b", "IY")]), "memory")
+    told = "memory: 1 of the labels does not occur in the training data; it counts as wrong: 'IY'"
+    with pytest.warns(RnnlmWarning, match=told):
+        labelled_data(speller, pairs([("b", "IY")]), "memory")
 
 
 def test_no_lemma_counts_as_unseen(recwarn):

@@ -37,6 +37,24 @@ def read(tmp_path):
     return of
 
 
+LEXICON = ";;; words and sounds\nCAT  K AE T\n\nDOG  D AO G\nTHE  DH AH0\nTHE(2)  DH IY0\n"
+
+
+@pytest.mark.parametrize("content", [
+    LEXICON, "CAT\tK AE T\nDOG\tD AO G\nTHE\tDH AH0\nTHE\tDH IY0\n",
+])  # fmt: skip
+def test_words_of_a_lexicon_are_read_as_letters(read, content):
+    with pytest.warns(RnnlmWarning, match="are read as letters"):
+        text = read(content, aligned=False, align=True)
+    assert [("".join(each.words), *each.word_labels) for each in text.examples] == [
+        ("CAT", ("K", "AE", "T")), ("DOG", ("D", "AO", "G")),
+        ("THE", ("DH", "AH0")), ("THE", ("DH", "IY0")),
+    ]  # fmt: skip
+    assert text.examples[0].words == ("C", "A", "T")
+    spelled = read("c a t\tK AE T\nsh o t\tSH AA T\n", aligned=False, align=True)
+    assert spelled.examples[1].words == ("sh", "o", "t")
+
+
 @pytest.mark.parametrize(("content", "format"), [
     (CONLLU, "conllu"),
     ("We PRON\ndo AUX\nn't PART\nfly VERB\n. PUNCT\n", "columns"),

@@ -70,8 +70,9 @@ def test_files_are_recognised_and_a_note_counts_changed_nodes(tmp_path):
         changed = read_labelled([other], LabelledSettings(), "text")
     assert changed.content_hash != text.content_hash
     # Sentences that begin with a bracket are not trees.
-    other.write_text("( perhaps )\tgood\n( well ) then\tbad\n")
-    assert detect_format(str(other), LabelledSettings(), "text") == "tsv"
+    for lines in ("( perhaps )\tgood\n( well ) then\tbad\n", "(I think) so\ta\n(I do) not\tb\n"):
+        other.write_text(lines)
+        assert detect_format(str(other), LabelledSettings(), "text") == "tsv"
 
 
 def test_wide_and_deep_trees_need_no_recursion():

@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.errors import RnnlmWarning
+from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.lm.neural.initialisation import start_weights
 from rnnlm.tasks.labelling import trees
 from rnnlm.tasks.labelling.batches import batch_tensors, label_tensors
 from rnnlm.tasks.labelling.data import TEXT, Codec, LabelColumn, encode_examples, encode_texts
 from rnnlm.tasks.labelling.formats.example import Example, LabelledText
 from rnnlm.tasks.labelling.formats.trees import parse
+from rnnlm.tasks.labelling.model import TaskModel
 from rnnlm.tasks.labelling.networks.network import TaskNetwork
 from rnnlm.tasks.labelling.settings import network_settings
 from rnnlm.tasks.labelling.splitting import split_text
+from rnnlm.tasks.labelling.tagging import classify
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -147,6 +149,28 @@ def test_a_word_that_is_read_as_a_label_is_named():
     with pytest.warns(RnnlmWarning, match="'b' is read as the label .* a space after the bracket"):
         assert split_text(codec, "((z a) (b c))") == ("a", "c")
     assert split_text(codec, "((z a) ( b c))") == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("text", [
+    "(a b) c d", "(a b) c (d)", "(a (b) c) d", "(z a b)", "(b c)", "( z a )", "(z)", "(z a) (z b)",
+    "(b (z a)", "(z", "(", "()", ")(", "a (z b)",
+])  # fmt: skip
+def test_a_text_that_begins_with_a_bracket_is_no_tree(text):
+    _, codec = make("matrix")
+    codec.details["format"] = "trees"
+    assert split_text(codec, text) == tuple(text.split())
+    [found] = classify(TaskModel(make("matrix")[0].float(), codec), [text])
+    assert found.label in ("x", "y", "z")
+
+
+def test_a_tree_of_one_word_has_a_known_label_and_a_note():
+    _, codec = make("matrix")
+    codec.details["format"] = "trees"
+    with pytest.warns(RnnlmWarning, match=r"'\(z a\)' is read as the word 'a' with a label"):
+        assert split_text(codec, " (z a) ") == ("a",)
+    for damaged in ("(z (b a)", "(z(x a) (y b)"):
+        with pytest.raises(TextError, match="this bracket is not closed"):
+            split_text(codec, damaged)
 
 
 def test_words_without_brackets_have_a_balanced_tree():

@@ -1,0 +1,227 @@
+"""Put sentences together in tables with a row a word, as experiments on reading have them.
+
+A sentence is a run of rows in which the columns that tell sentences apart stay equal. If one of
+these numbers the words, a sentence ends where it falls. The same sentence may come again, as other
+subjects read it.
+"""
+
+import functools
+import itertools
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from rnnlm.errors import TextError, keyword, notice, shown
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.reading import shown_name
+from rnnlm.text.named_columns import (
+    USUAL_WORDS,
+    InputTable,
+    column_named,
+    text_column,
+    text_or_reason,
+)
+
+LEAST_ROWS, MOST_SINGLE = 20, 0.9  # rows that may be words; share of them that is a single word
+MOST_DIFFERENT = 0.9  # different words in running text; in a list of words, nearly all differ
+MOST_CHANGES = 0.3  # share of neighbouring rows between which a sentence ends, at most
+LEAST_NUMBERED = 3  # neighbouring rows that show the numbers of words, or a sentence read again
+LEAST_REPEATED = 6  # rows that show that those of several subjects are mixed
+_SPACE = " \t\r\n\0"
+_SPACES = re.compile(f"[{_SPACE}]+")
+
+
+class WordRows(NamedTuple):
+    """A sentence of a table with a row a word: its rows, the word of each, and whether the same
+    sentence came before, under the same columns."""
+
+    rows: list[tables.Row]
+    words: list[str]
+    is_repeated: bool
+
+
+def word_column(table: InputTable, requested: str | None, sentence_columns: Sequence[str]) -> str:
+    """Return the column of the words: the one asked for, or found as columns of texts are."""
+    usual = (*USUAL_WORDS, *tables.USUAL_TEXT)
+    others = [column_named(name, table.names, table.where) for name in sentence_columns]
+    return text_column(
+        table.names, table.sample, table.where, requested, usual, "the words", others
+    )
+
+
+def sentences_of(
+    table: InputTable, column: str, sentence_columns: Sequence[str]
+) -> Iterator[WordRows]:
+    """Yield the sentences of a table whose rows have a word each in `column`. Notices say where
+    sentences end, if one of `sentence_columns` numbers the words, how many sentences other subjects
+    read, and whether words are missing.
+
+    Raises:
+        TextError: A cell is empty or holds several words, or rows are out of order.
+    """
+    # One of the columns may number the words; the others are equal in all rows of a sentence.
+    named = [column_named(name, table.names, table.where) for name in sentence_columns]
+    numbering = [name for name in named if _share_rising(table.sample, name) > 0.5]
+    keys = [name for name in named if name not in numbering]
+    number = numbering[0] if numbering else _unnamed_number(table, keys)
+
+    sentences = repeated = 0
+    words_of: dict[tuple[str, ...], int] = {}  # their hash, by the columns
+    runs = _runs(table, column, keys, number, bool(numbering))
+    for run in itertools.chain.from_iterable(map(functools.partial(_readings, column), runs)):
+        words = [_word(row, column) for row in run]
+        key, hashed = _key(run[0], keys), hash(tuple(words))
+        is_repeated = not numbering and key in words_of
+        if is_repeated and words_of[key] != hashed:
+            raise TextError(
+                f"{run[0].where}: {', '.join(keys)} = {', '.join(key)} had other words before",
+                "rows are out of order or missing, or these columns do not tell sentences apart",
+                "sort the rows, or name more columns with " + keyword("sentence_columns"),
+            )
+        words_of[key] = hashed
+        sentences += 1
+        repeated += is_repeated
+        yield WordRows(run, words, is_repeated)
+
+    of_table = f"{shown_name(table.source)}: {sentences:,} sentences"
+    if numbering:
+        notice(f"{of_table}, which end where {number} falls")
+    if repeated:
+        notice(f"{of_table}, of which {repeated:,} repeat others that other subjects read")
+
+
+def _runs(
+    table: InputTable, column: str, keys: Sequence[str], number: str | None, is_named: bool
+) -> Iterator[list[tables.Row]]:
+    """Yield the rows of each sentence. number: the column that numbers words, if there is one;
+    is_named: as one that tells sentences apart."""
+    run: list[tables.Row] = []
+    gaps: list[str] = []
+    for row in table.rows:
+        is_new = bool(run) and _key(row, keys) != _key(run[0], keys)
+        now = _number(row, number)
+        if is_named and math.isnan(now):
+            raise TextError(f"{row.where}: column {number!r} holds no number")
+        if run and not is_new:
+            # The number of the first word begins a sentence, perhaps as another subject reads it.
+            first, before = _number(run[0], number), _number(run[-1], number)
+            is_first = now == first or (is_named and now in (0, 1))
+            may_begin = is_named or row.values.get(column) == run[0].values.get(column)
+            falls = now < before or (now == before and may_begin)
+            if falls and not is_first:
+                raise TextError(
+                    f"{row.where}: {number} is {now:g} after {before:g}",
+                    "the words of a sentence must be in their order",
+                    f"sort the rows by {', '.join([*keys, str(number)])}",
+                )
+            is_new = falls and may_begin
+            if now > before + 1:
+                gaps.append(row.where)
+        if is_new:
+            yield run
+            run = []
+        run.append(row)
+    if run:
+        yield run
+    if gaps:
+        notice(f"{gaps[0]}: words before this row are missing, by {number} ({len(gaps):,} times)")
+
+
+def _readings(column: str, run: list[tables.Row]) -> Iterator[list[tables.Row]]:
+    """Yield the rows of each subject, where several have read a sentence one after the other and no
+    column numbers the words."""
+    words = [row.values.get(column) for row in run]
+    again = sum(before == after for before, after in itertools.pairwise(words))
+    if len(run) >= LEAST_REPEATED and 2 * again >= len(run):
+        raise TextError(
+            f"{run[0].where}: from this row on, most words are those of the row before",
+            "the rows of several subjects are mixed",
+            "sort the rows by subject, sentence and word",
+        )
+    lengths = [
+        length
+        for length in range(LEAST_NUMBERED, len(run) // 2 + 1)
+        if len(run) % length == 0 and words == words[:length] * (len(run) // length)
+    ]
+    length = min(lengths, default=len(run))
+    for start in range(0, len(run), length):
+        yield run[start : start + length]
+
+
+def _word(row: tables.Row, column: str) -> str:
+    """Return the word of a row."""
+    text, reason = text_or_reason(row, column)
+    word = text.strip(_SPACE)
+    if not reason and _SPACES.search(word):
+        reason = f"column {column!r} holds several words: {shown(word)}"
+    if reason:
+        why = "with " + keyword("sentence_columns") + ", each row is a word"
+        raise TextError(f"{row.where}: {reason}", why)
+    return word
+
+
+def _key(row: tables.Row, keys: Sequence[str]) -> tuple[str, ...]:
+    """Return what tells the sentence of a row apart."""
+    for name in keys:
+        if not tables.has_text(row.values.get(name)):
+            raise TextError(f"{row.where}: column {name!r} is empty", "it tells sentences apart")
+    return tuple(str(row.values[name]) for name in keys)
+
+
+def _number(row: tables.Row, column: str | None) -> float:
+    """Return the number in a cell; NaN where there is none, or no column."""
+    try:
+        return float(str(row.values.get(column)).replace(",", "."))
+    except ValueError:
+        return math.nan
+
+
+def _unnamed_number(table: InputTable, keys: Sequence[str]) -> str | None:
+    """Return the column that numbers the words of sentences, by its content: it begins with the
+    same number in each, and rises by one. Of several, the one that does so in most rows."""
+    pairs = itertools.pairwise(table.sample)
+    begins = [_key(row, keys) != _key(after, keys) for row, after in pairs]
+    fits = {name: _share_rising(table.sample, name, begins) for name in table.names}
+    best = max(fits, key=fits.__getitem__)
+    return best if fits[best] > 0.5 else None
+
+
+def _share_rising(
+    sample: Sequence[tables.Row], column: str, begins: Iterable[bool] = itertools.repeat(False)
+) -> float:
+    """Return the share of neighbouring rows between which a column rises by one, or has the number
+    of the first row, where a sentence begins."""
+    numbers = [_number(row, column) for row in sample]
+    pairs = zip(numbers, numbers[1:], begins, strict=False)
+    right = [after == (numbers[0] if is_new else before + 1) for before, after, is_new in pairs]
+    return sum(right) / max(LEAST_NUMBERED, len(right))
+
+
+def tell_of_word_rows(table: InputTable, column: str) -> None:
+    """Send a notice if the rows of a table look like the words of sentences: nearly all are single
+    words, of which some recur, and another column stays equal over neighbouring rows, or counts
+    them."""
+    cells = [str(row.values.get(column)).strip(_SPACE).casefold() for row in table.sample]
+    words = [cell for cell in cells if cell and not _SPACES.search(cell)]
+    if len(cells) < LEAST_ROWS or len(words) <= MOST_SINGLE * len(cells):
+        return
+
+    # In lists of words none recurs, and their numbers do not begin again.
+    equal, counting = [], {}
+    for name in table.names:
+        values = [str(row.values.get(name)) for row in table.sample]
+        changes = sum(before != after for before, after in itertools.pairwise(values))
+        if 0 < changes <= MOST_CHANGES * len(values):
+            equal.append(name)
+        elif _share_rising(table.sample, name) >= 1 - MOST_CHANGES:
+            counting[name] = values
+    recur = len(set(words)) <= MOST_DIFFERENT * len(words)
+    begin_again = any(values.count(values[0]) > 1 for values in counting.values())
+    if (recur or begin_again) and (equal or counting):
+        notice(
+            f"{shown_name(table.source)}: the rows seem to be the words of sentences, but each is "
+            "read as a sentence; "
+            + keyword("sentence_columns", ",".join(equal or counting))
+            + " puts sentences together, by the columns that tell them apart"
+        )
