@@ -253,8 +253,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 def options_added_to(command: str) -> Decorator:
     """Return the options that satellites add to a command of the core."""
-    known = [satellite.options for satellite in satellites.own()]
-    return stacked(*(options[command]() for options in known if command in options))
+    added = [satellite.options() for satellite in satellites.own()]
+    return stacked(*(options[command] for options in added if command in options))
 
 
 def refuse_given(names: Collection[str], why: str) -> None:

@@ -101,8 +101,8 @@ class Satellite:
         name: Its folder, such as "tools/serving", or the name of the package.
         needs: Names of the satellites without which it is left out.
         commands: Commands of `rnnlm`.
-        options: Functions that make decorators with further options, by the name of the command of
-            the core that gets them.
+        options: Function that imports decorators with further options, by the name of the command
+            of the core that gets them.
         exports: Function that imports forms in which `rnnlm export` writes models.
         flags: Flags that are accepted anywhere on the command line.
         tasks: Functions that import tasks.
@@ -119,7 +119,7 @@ class Satellite:
     name: str
     needs: tuple[str, ...] = ()
     commands: Mapping[str, Command] = field(default_factory=dict)
-    options: Mapping[str, Callable[[], Decorator]] = field(default_factory=dict)
+    options: Callable[[], Mapping[str, Decorator]] = dict
     exports: Callable[[], Sequence[Export]] = tuple
     flags: Mapping[str, Flag] = field(default_factory=dict)
     tasks: "Mapping[str, Callable[[], Task]]" = field(default_factory=dict)

@@ -9,7 +9,7 @@ from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.training.request import TrainingRequest
 
 _TASKS = ("--task tagging", "--task classification")
-train_options = stacked(
+_train_options = stacked(
     section(
         "Model",
         options_of(TrainingRequest, "contextual", multiple=True, default_is=""),
@@ -27,7 +27,7 @@ train_options = stacked(
 )
 
 _LABELS = "Labels (taggers and classifiers)"
-compare_options = stacked(
+_compare_options = stacked(
     section(
         _LABELS,
         options_of(
@@ -43,8 +43,8 @@ compare_options = stacked(
         rare=True,
     ),
 )
-eval_options = stacked(
-    compare_options,
+_eval_options = stacked(
+    _compare_options,
     section(
         _LABELS,
         click.option("--confusions", type=IntRange(0), metavar="N",
@@ -54,3 +54,5 @@ eval_options = stacked(
         overwrite_option(),
     ),
 )  # fmt: skip
+
+OPTIONS = {"train": _train_options, "eval": _eval_options, "compare": _compare_options}

@@ -1,6 +1,6 @@
 """What taggers and classifiers add to rnnlm."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rnnlm.satellites import Command, Decorator, Satellite
@@ -42,22 +42,10 @@ def _kinds() -> "Sequence[Kind]":
     return KINDS
 
 
-def _train_options() -> Decorator:
-    from rnnlm.tasks.labelling.command_options import train_options
+def _options() -> Mapping[str, Decorator]:
+    from rnnlm.tasks.labelling.command_options import OPTIONS
 
-    return train_options
-
-
-def _eval_options() -> Decorator:
-    from rnnlm.tasks.labelling.command_options import eval_options
-
-    return eval_options
-
-
-def _compare_options() -> Decorator:
-    from rnnlm.tasks.labelling.command_options import compare_options
-
-    return compare_options
+    return OPTIONS
 
 
 def _methods() -> "Sequence[type[ModelHandle]]":
@@ -75,7 +63,7 @@ SATELLITE = Satellite(
             "Tasks", "Label whole texts: opinions, topics, intents.", _classify, after="tag"
         ),
     },
-    options={"train": _train_options, "eval": _eval_options, "compare": _compare_options},
+    options=_options,
     tasks={"tagging": _tagging, "classification": _classification},
     kinds=_kinds,
     methods=_methods,

@@ -10,7 +10,7 @@ from rnnlm.tasks.seq2seq.pairs import ParallelSettings
 from rnnlm.training.request import TrainingRequest
 
 _TASK = ("--task seq2seq",)
-train_options = stacked(
+_train_options = stacked(
     section(
         "Model",
         options_of(TrainingRequest, "init_encoder_from", "init_decoder_from"),
@@ -29,7 +29,7 @@ train_options = stacked(
 )  # fmt: skip
 
 _PAIRS, _DECODING = "Pairs (encoder-decoders)", "Decoding (encoder-decoders)"
-compare_options = stacked(
+_compare_options = stacked(
     section(
         _PAIRS,
         click.option("--target", multiple=True, metavar="FILE",
@@ -40,7 +40,9 @@ compare_options = stacked(
     section(_PAIRS, options_of(ParallelSettings, "skip_empty"), rare=True),
     section(_DECODING, options_of(DecodingSettings, "beam", default_is="1")),
 )  # fmt: skip
-eval_options = stacked(
-    compare_options,
+_eval_options = stacked(
+    _compare_options,
     section("Output", output_option("Write the outputs of an encoder-decoder, one line per pair.")),
 )
+
+OPTIONS = {"train": _train_options, "eval": _eval_options, "compare": _compare_options}

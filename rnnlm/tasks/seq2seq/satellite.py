@@ -1,6 +1,6 @@
 """What encoder-decoders add to rnnlm."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -31,22 +31,10 @@ def _kinds() -> "Sequence[Kind]":
     return KINDS
 
 
-def _train_options() -> Decorator:
-    from rnnlm.tasks.seq2seq.command_options import train_options
+def _options() -> Mapping[str, Decorator]:
+    from rnnlm.tasks.seq2seq.command_options import OPTIONS
 
-    return train_options
-
-
-def _eval_options() -> Decorator:
-    from rnnlm.tasks.seq2seq.command_options import eval_options
-
-    return eval_options
-
-
-def _compare_options() -> Decorator:
-    from rnnlm.tasks.seq2seq.command_options import compare_options
-
-    return compare_options
+    return OPTIONS
 
 
 def _methods() -> "Sequence[type[ModelHandle]]":
@@ -69,7 +57,7 @@ SATELLITE = Satellite(
             "Tasks", "Map each line to another: translations, spellings, answers.", _translate
         )
     },
-    options={"train": _train_options, "eval": _eval_options, "compare": _compare_options},
+    options=_options,
     tasks={"seq2seq": _learning_from_pairs},
     kinds=_kinds,
     methods=_methods,
