@@ -243,7 +243,7 @@ def modules_by_name() -> dict[str, ModuleType]:
     found: dict[str, ModuleType] = {}
     for satellite in reversed(known()):
         for module in satellite.names():
-            found |= dict.fromkeys(module.__all__, module)
+            found |= dict.fromkeys(getattr(module, "__all__", ()), module)
     return found
 
 
