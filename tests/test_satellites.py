@@ -42,7 +42,7 @@ COMMANDS = (
 )  # fmt: skip
 CORE_TESTS = (
     "tests/lm/base", "tests/lm/ngram", "tests/text", "tests/scoring", "tests/storage",
-    "tests/evaluation", "tests/training",
+    "tests/evaluation",
 )  # fmt: skip
 # A line for each use of a satellite that may be gone, and the one that has it.
 USES = {

@@ -14,7 +14,7 @@ sys.meta_path[:] = [finder for finder in sys.meta_path if "ditable" not in repr(
 NEEDS = re.compile(
     r"rnnlm[./](tasks|tools)|support(\.| import )(tiny_(pairs|seq2seq|tasks|translators|labellers)"
     r"|servers|foreign_\w+|exported_models|hostile)|inspect |rescore|serve |tagger|classifier"
-    r"|seq2seq|huggingface|hf:|tagging|--task"
+    r"|seq2seq|huggingface|hf:|tagging|n_vectors|--task"
 )
 
 
