@@ -193,8 +193,11 @@ class CommandGroup(click.Group):
     groups: the names of the commands below each title. unknown: the error for another name.
     """
 
-    groups: ClassVar[Mapping[str, Collection[str]]]
     unknown: ClassVar[str]
+
+    @property
+    def groups(self) -> Mapping[str, Collection[str]]:
+        raise NotImplementedError
 
     @property
     def names(self) -> list[str]:
@@ -208,8 +211,12 @@ class CommandGroup(click.Group):
     def list_commands(self, context: click.Context | None) -> list[str]:
         return self.names
 
+    def has(self, name: str) -> bool:
+        """Return whether there is a command of that name."""
+        return name in self.names
+
     def get_command(self, context: click.Context | None, name: str) -> click.Command | None:
-        if name not in self.names:
+        if not self.has(name):
             return None
         command = self.load(name)
         command.name = name  # its function may have another one
@@ -231,7 +238,7 @@ class CommandGroup(click.Group):
     def resolve_command(
         self, context: click.Context, arguments: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if arguments and arguments[0] not in self.names and not context.resilient_parsing:
+        if arguments and not self.has(arguments[0]) and not context.resilient_parsing:
             name = arguments[0]
             hint = did_you_mean(name, ["--help"]) or nearest(name, self.names)
             raise UsageError(f"{self.unknown} {name!r}", hint=hint)

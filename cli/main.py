@@ -12,7 +12,6 @@ with leaving_at_ctrl_c():  # before anything that takes time
     import gc
     import importlib
     import io
-    import itertools
     import os
     import signal
     import sys
@@ -20,19 +19,20 @@ with leaving_at_ctrl_c():  # before anything that takes time
     import warnings
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
-    from typing import Any
+    from typing import Any, cast
 
     import click
 
+    from rnnlm import satellites
     from rnnlm.errors import RnnlmError, RnnlmWarning, missing_package
     from rnnlm.system import ending_signals, processors, share_processors
 
     from . import terminal
-    from .help_sections import CommandGroup
+    from .help_sections import CommandGroup, stacked
 
 # The groups of commands that `rnnlm --help` shows, each command in one, the most used ones first,
-# with its short help: no command is imported for that.
-GROUPS: dict[str, dict[str, str]] = {
+# with its short help: no command is imported for that. Satellites add theirs.
+CORE_COMMANDS: dict[str, dict[str, str]] = {
     "Language models": {
         "train": "Train a model on TEXT, by default on the bundled corpus.",
         "eval": "Evaluate a model on TEXT: perplexity, label accuracy, BLEU.",
@@ -40,11 +40,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "generate": "Generate sentences from a model, one per line.",
         "compare": "Compare models on a text by perplexity, label accuracy or BLEU.",
     },
-    "Tasks": {
-        "tag": "Label words: parts of speech, names, slots, sounds.",
-        "classify": "Label whole texts: opinions, topics, intents.",
-        "translate": "Map each line to another: translations, spellings, answers.",
-    },
+    "Tasks": {},
     "More": {
         "next": "likely words",
         "info": "describe a model",
@@ -53,26 +49,37 @@ GROUPS: dict[str, dict[str, str]] = {
         "export": "ARPA, vectors",
         "list": "models, recipes, corpora",
         "prepare": "encode text",
-        "filter": "clean text",
         "count": "n-grams",
         "prune": "n-gram models",
         "mix": "combine models",
         "tune": "adaptation",
-        "inspect": "look inside",
         "report": "training curves",
-        "vectors": "word vectors",
-        "embed": "line vectors",
-        "rescore": "n-best lists",
-        "serve": "over HTTP",
     },
 }
 # How often a thread looks for work before it sleeps: for some microseconds.
 SPINS = "3000"
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")  # settings of the user
 HERE = Path(__file__).parent
-FOLDERS = ("lm", "tasks", "data", "tools")  # which hold a file for each command
-ANYWHERE = frozenset({"--debug", "--download", "--trust-remote-code"})  # flags
-COMMANDS = tuple(sorted(itertools.chain.from_iterable(GROUPS.values())))
+FOLDERS = ("lm", "data")  # which hold a file for each command of the core
+FLAGS = satellites.entries(lambda satellite: satellite.flags)  # of ours
+ANYWHERE = frozenset({"--debug", *FLAGS})  # flags
+
+
+def groups() -> dict[str, dict[str, str]]:
+    """Return the commands of each group, those of satellites among them, with their short help."""
+    found = {title: dict(commands) for title, commands in CORE_COMMANDS.items()}
+    for name, command in _of_satellites().items():
+        title = command.group if command.group in found else "More"
+        group = list(found[title].items())
+        names = [other for other, _ in group]
+        place = names.index(command.after) + 1 if command.after in names else len(names)
+        group.insert(place, (name, command.about))
+        found[title] = dict(group)
+    return {title: commands for title, commands in found.items() if commands}
+
+
+def _of_satellites(name: str = "") -> dict[str, satellites.Command]:
+    return satellites.entries(lambda satellite: satellite.commands, name)
 
 
 class _Signalled(BaseException):
@@ -98,33 +105,50 @@ def _own_error_for_closed_pipe() -> Iterator[None]:
 
 
 class _Commands(CommandGroup):
-    """Finds each command in its file."""
+    """Finds each command of the core in its file, and those of satellites."""
 
-    groups, unknown = GROUPS, "no such command"
+    unknown = "no such command"
+
+    @property
+    def groups(self) -> dict[str, dict[str, str]]:
+        return groups()
 
     def list_commands(self, context: click.Context | None) -> list[str]:
-        return list(COMMANDS)
+        return sorted(self.names)
+
+    def has(self, name: str) -> bool:
+        is_of_core = any(name in commands for commands in CORE_COMMANDS.values())
+        return is_of_core or name in _of_satellites(name)
 
     def load(self, name: str) -> click.Command:
-        folder = next(
-            candidate for candidate in FOLDERS if (HERE / candidate / f"{name}.py").exists()
-        )
-        command: click.Command = importlib.import_module(f".{folder}.{name}", __package__).command
-        return command
+        for folder in FOLDERS:
+            if (HERE / folder / f"{name}.py").exists():
+                module = importlib.import_module(f".{folder}.{name}", __package__)
+                return cast(click.Command, module.command)
+        return _of_satellites(name)[name].load()
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if arguments and not self.has(arguments[0]) and not context.resilient_parsing:
+            gone = satellites.removed("commands", arguments[0], f"rnnlm {arguments[0]}")
+            if gone:
+                raise gone
+        return super().resolve_command(context, arguments)
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the groups without lines between them, the last one and the options as paragraphs,
         so that all fits a small screen."""
-        *listed, last = GROUPS
+        satellites.look_for_others()
+        found = groups()
+        last = found.pop("More")
         formatter.write_paragraph()
-        for title in listed:
+        for title, commands in found.items():
             formatter.write_heading(title)
             with formatter.indentation():
-                formatter.write_dl(
-                    [(name.ljust(10), about) for name, about in GROUPS[title].items()]
-                )
-        phrases = [f"{name} ({about})" for name, about in GROUPS[last].items()]
-        formatter.write_text(f"{last}: {', '.join(phrases)}.")
+                formatter.write_dl([(name.ljust(10), about) for name, about in commands.items()])
+        phrases = [f"{name} ({about})" for name, about in last.items()]
+        formatter.write_text(f"More: {', '.join(phrases)}.")
         options = [option for option in self.params if isinstance(option, click.Option)]
         phrases = [f"{option.opts[0]} ({option.help})" for option in options]
         formatter.write_text(
@@ -172,8 +196,10 @@ def _print_version(context: click.Context, option: click.Parameter, wanted: bool
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
               help="of rnnlm and torch")  # fmt: skip
 @click.option("--debug", is_flag=True, expose_value=False, help="tracebacks of errors")
-@click.option("--download", is_flag=True, expose_value=False, help="a missing model hf:NAME")
-@click.option("--trust-remote-code", is_flag=True, expose_value=False, help="of a model hf:NAME")
+@stacked(*(
+    click.option(flag, is_flag=True, expose_value=False, help=entry.about)
+    for flag, entry in FLAGS.items()
+))  # fmt: skip
 def cli() -> None:
     """Train and use language models. Try: rnnlm train my.txt, rnnlm train --help"""
 
@@ -228,7 +254,7 @@ def run(arguments: Sequence[str]) -> int:
         warnings.simplefilter("always", RnnlmWarning)
         warnings.showwarning = terminal.Notes().show
         try:
-            with _allowing(flags):
+            with _contexts_of(flags):
                 result = cli.main(
                     arguments, prog_name="rnnlm", standalone_mode=False, obj=command_line
                 )
@@ -243,7 +269,7 @@ def _exit_code(error: BaseException, arguments: Sequence[str]) -> int:
     """Print the error, and return the exit code."""
     # Errors of ours say all that is needed, in the words of the command.
     if isinstance(error, ModuleNotFoundError):
-        error = missing_package(error) or error
+        error = satellites.removed_module(error.name or "") or missing_package(error) or error
     if isinstance(error, RnnlmError):
         with context_of(arguments):
             terminal.show_error(error.what, error.why, error.hint)
@@ -306,8 +332,10 @@ def context_of(arguments: Sequence[str]) -> click.Context:
     """Return a context of the command that these arguments name."""
     context = click.Context(cli, info_name="rnnlm")
     for word in arguments:
-        group = context.command
-        subcommand = group.get_command(context, word) if isinstance(group, click.Group) else None
+        group, subcommand = context.command, None
+        if isinstance(group, click.Group):
+            with contextlib.suppress(RnnlmError, ImportError):  # it is what failed
+                subcommand = group.get_command(context, word)
         if subcommand is None:
             break
         context = click.Context(subcommand, context, info_name=word)
@@ -322,13 +350,13 @@ def _take_flags(arguments: Sequence[str]) -> tuple[list[str], frozenset[str]]:
     return [*options, *arguments[end:]], ANYWHERE.intersection(arguments[:end])
 
 
-def _allowing(flags: Collection[str]) -> contextlib.AbstractContextManager[None]:
-    """Grant these permissions for models of Hugging Face."""
-    if not {"--download", "--trust-remote-code"}.intersection(flags):
-        return contextlib.nullcontext()
-    from rnnlm.tools.huggingface import hub
-
-    return hub.allowing("--download" in flags, "--trust-remote-code" in flags)
+@contextlib.contextmanager
+def _contexts_of(flags: Collection[str]) -> Iterator[None]:
+    """Enter the contexts of these flags."""
+    with contextlib.ExitStack() as stack:
+        for flag in FLAGS.keys() & flags:
+            stack.enter_context(FLAGS[flag].context())
+        yield
 
 
 def _raise_signalled(number: int, frame: Any) -> None:

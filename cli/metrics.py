@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,7 +10,6 @@ from . import options, terminal
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation, Part
-    from rnnlm.tasks.labelling.evaluation.label_evaluation import LabelEvaluation
 
 # ---- Results as their own text has them (`str(evaluation)`), with the tables of a terminal.
 
@@ -42,7 +41,7 @@ def show_results(evaluations: "Mapping[str, Evaluation]") -> None:
             click.echo(f"{text}{of} signature: {metric.signature}")
 
 
-def draw(evaluation: "LabelEvaluation", path: Path, overwrite: bool) -> None:
+def draw(evaluation: Any, path: Path, overwrite: bool) -> None:
     """Draw the confusion matrix of each column; where there are several, the name of the column
     becomes part of the file's."""
     from rnnlm.evaluation import plotting

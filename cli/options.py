@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from rnnlm import satellites
 from rnnlm.errors import ModelError, TextError, notice, visible
 
 from . import terminal
@@ -156,7 +157,7 @@ def _set_names() -> set[str]:
     from rnnlm import registry
     from rnnlm.config import names_of
 
-    kinds = (*registry.KINDS.values(), *registry.TASK_KINDS)
+    kinds = registry.all_kinds()
     return set().union(*(names_of(kind.all_settings) for kind in kinds if kind.is_trained))
 
 
@@ -248,6 +249,12 @@ def overwrite_option(help: str = "Replace FILE.") -> Decorator:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def options_added_to(command: str) -> Decorator:
+    """Return the options that satellites add to a command of the core."""
+    added = [satellite.options() for satellite in satellites.own()]
+    return stacked(*(options[command] for options in added if command in options))
 
 
 def refuse_given(names: Collection[str], why: str) -> None:

@@ -21,7 +21,7 @@ def option_called(name: str) -> str:
 
 
 def options_of(
-    settings: type | None,
+    settings: type,
     *names: str,
     but: Collection[str] = (),
     declared: Sequence[str] = (),
@@ -30,14 +30,12 @@ def options_of(
     """Make an option of each of these fields, as one decorator; without names, of all but those in
     `but`.
 
-    An option that is not given is None. settings: the class; None: the class of a task that was
-    removed, which has no options. declared: the name of the option, if not the field's. before: the
-    text of `--help` before the description. default_is: its text on the default, if not the
-    field's; "" is nothing. more: arguments of :class:`click.Option` that differ from the field.
+    An option that is not given is None. settings: the class. declared: the name of the option, if
+    not the field's. before: the text of `--help` before the description. default_is: its text on
+    the default, if not the field's; "" is nothing. more: arguments of :class:`click.Option` that
+    differ from the field.
     """
     assert len(names) == 1 or not declared
-    if settings is None:
-        return stacked()
     chosen = [name for name in names or describe(settings) if name not in but]
     return stacked(*(_option(settings, name, declared, **more) for name in chosen))
 

@@ -1,8 +1,6 @@
-"""Options of commands that read texts, and of the tokenizers and labels of these texts."""
+"""Options of commands that read texts, and of the tokenizers of these texts."""
 
 from typing import Any
-
-import click
 
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.sources import SourceSettings
@@ -10,9 +8,8 @@ from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSetting
 from rnnlm.training.request import TrainingRequest
 
 from .help_sections import section, stacked
-from .options import PATH, complete_model, overwrite_option, without_none
-from .setting_options import IntRange, options_of
-from .task_settings import LabelledSettings
+from .options import complete_model, without_none
+from .setting_options import options_of
 
 special_symbols_option = options_of(TextSettings, "special_symbols")
 column_option = options_of(SourceSettings, "column")
@@ -56,33 +53,6 @@ tokenizer_options = stacked(
         rare=True,
     ),
 )
-
-
-_LABELS = "Labels (taggers and classifiers)"
-label_options = stacked(
-    section(
-        _LABELS,
-        options_of(
-            LabelledSettings,
-            "label_column",
-            help="Columns of the gold labels, by name or number, separated by commas.",
-        ),
-    ),
-    section(
-        _LABELS,
-        options_of(LabelledSettings, "format", declared=["--input-format"], type=str),
-        options_of(LabelledSettings, "scheme", type=str),
-        rare=True,
-    ),
-)
-confusion_options = section(
-    _LABELS,
-    click.option("--confusions", type=IntRange(0), metavar="N",
-                 help="Show the N most frequent confusions.  [default: 10]"),
-    click.option("--plot", type=PATH, metavar="FILE.svg",
-                 help="Draw the confusion matrix of each label column as .svg, .png or .pdf."),
-    overwrite_option(),
-)  # fmt: skip
 
 
 def text_flags(given: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""rnnlm: language modelling from Python. `__init__.pyi` has the public names; each is imported when
-first used.
+"""rnnlm: language modelling from Python. `core_names.pyi` has the public names of the core, and
+satellites bring others; each is imported when first used.
 
 >>> import rnnlm
 >>> model = rnnlm.load()                                                   # doctest: +SKIP
@@ -8,6 +8,31 @@ first used.
 
 import lazy_loader as _lazy_loader
 
-from rnnlm import kinds as _kinds  # noqa: F401 fills the tables of rnnlm.registry
+from rnnlm import core as _core  # noqa: F401 enters the core beside the satellites
+from rnnlm import satellites as _satellites
 
-__getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
+_core_name, _, _core_names = _lazy_loader.attach_stub(
+    __name__, str(_satellites.HERE / "core_names.pyi")
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in _core_names:
+        return _core_name(name)
+    if name == "__all__":
+        return __dir__()
+    if not name.startswith("_") and not _satellites.is_module(name):
+        modules = _satellites.modules_by_name()
+        if name not in modules:
+            _satellites.look_for_others()
+            modules = _satellites.modules_by_name()
+        if name in modules:
+            return getattr(modules[name], name)
+        gone = _satellites.removed("names", name, f"rnnlm.{name}")
+        if gone:
+            raise AttributeError(str(gone))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*_core_names, *_satellites.modules_by_name()})

@@ -1,5 +1,4 @@
-"""The public names, for type checkers and for `rnnlm/__init__.py`, which imports each one on first
-use. The `as` makes them count as exported."""
+"""The public names, for type checkers. Written by tests/support/satellite_files.py."""
 
 from .arrays import as_numpy as as_numpy
 from .errors import RnnlmError as RnnlmError

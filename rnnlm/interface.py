@@ -7,7 +7,7 @@ is the target of t-1. A target of -1 is padding and scores 0.
 
 import inspect
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar, cast, runtime_checkable
@@ -473,6 +473,7 @@ class Task(Protocol):
             depend. The seed is one of them if it draws the examples that are held out for
             validation.
         options: Keywords of `model.evaluate` and `rnnlm.compare`, as a settings class.
+        option_parts: Classes of the fields of `options` that hold further settings, by name.
         reading: Classes of settings by which its data are read.
         reads_lines: Whether its data are just lines of text.
         offers: Further options of `rnnlm eval` and `rnnlm compare`: "confusions", ...
@@ -488,7 +489,7 @@ class Task(Protocol):
     example: ClassVar[str] = "line"
     own_command: ClassVar[str]
     commands: ClassVar[frozenset[str]] = frozenset(
-        {"eval", "compare", "report", "info", "doctor", "serve", "count"}
+        {"eval", "compare", "report", "info", "doctor", "count"}
     )
     usage: ClassVar[tuple[str, ...]]
 
@@ -583,6 +584,7 @@ class Task(Protocol):
         """The class of the results of :meth:`evaluate`."""
 
     options: ClassVar[type]
+    option_parts: ClassVar[Mapping[str, type]] = {}
     reading: ClassVar[tuple[type, ...]]
     reads_lines: ClassVar[bool] = False
     offers: ClassVar[frozenset[str]] = frozenset()
@@ -668,9 +670,30 @@ class Task(Protocol):
 
 
 class ModelHandle:
-    """An object around a model, which functions take in the place of the model: `rnnlm.Model`."""
+    """An object around a model, which functions take in the place of the model: `rnnlm.Model`.
+
+    A satellite brings methods for it in a class derived from this one.
+    """
 
     core: Any  # a LanguageModel, or a model of another task
+    # By the name of a method that not all models have: the command that does the same
+    _commands: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def name(self) -> str | None:
+        """The name of its folder; None for a model that is only in memory."""
+        raise NotImplementedError
+
+    def _core_for(self, method: str) -> Any:
+        """Return the model itself.
+
+        Args:
+            method: Name of the method that needs it.
+
+        Raises:
+            UsageError: Models of its task do not have this method.
+        """
+        raise NotImplementedError
 
 
 def core_of(model: M) -> M:

@@ -8,12 +8,13 @@
 Functions of one model are methods. Functions of :mod:`rnnlm` concern several models, or files.
 """
 
+import contextlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from rnnlm import registry
+from rnnlm import registry, satellites
 from rnnlm.checks import several
 from rnnlm.config import SettingValue, plain
 from rnnlm.errors import UsageError, keyword, nearest
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from rnnlm import DecodingSettings
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.soundness import Check
     from rnnlm.lm.base.adaptation_settings import AdaptationSettings, TunedSettings
+    from rnnlm.model_methods import ModelMethods
     from rnnlm.registry import LabelModel
     from rnnlm.scoring.generation.drawing import Sample
     from rnnlm.scoring.incremental import WordScorer
@@ -41,36 +44,11 @@ if TYPE_CHECKING:
     from rnnlm.scoring.pairs.pair import Pair, TestSet
     from rnnlm.scoring.rows import SentenceScores
     from rnnlm.scoring.sentences import Sentence
-    from rnnlm.tasks.labelling.evaluation.results import ClassifiedTexts, TaggedSentences
-    from rnnlm.tasks.seq2seq.options import DecodingSettings
-    from rnnlm.tasks.seq2seq.results import TranslatedLines
-    from rnnlm.text.corpus import Given
-    from rnnlm.tools.inspection.beam import BeamInspection
-    from rnnlm.tools.inspection.cloze import Cloze
-    from rnnlm.tools.inspection.common import Source
-    from rnnlm.tools.inspection.gates import GatesInspection
-    from rnnlm.tools.inspection.gradients.flow import GradientFlow
-    from rnnlm.tools.inspection.gradients.sensitivity import SentenceSensitivity
-    from rnnlm.tools.inspection.memory import MemoryInspection
-    from rnnlm.tools.inspection.neighbours import Analogy, Neighbours
-    from rnnlm.tools.inspection.probing import ProbeInspection
-    from rnnlm.tools.inspection.similarity import Similarity
-    from rnnlm.tools.inspection.spectrum import SpectrumInspection
-    from rnnlm.tools.inspection.units import UnitsInspection
-    from rnnlm.tools.vectors.settings import Pooling
-    from rnnlm.tools.vectors.word_vectors import WordVectors
+    from rnnlm.text.corpus import Given, Text
+else:
+    ModelMethods = ModelHandle  # until the end of this module
 
-# The command of each method that not all models have.
-METHODS = {
-    "score_sentences": "score", "logprob_nats": "score", "surprisal_bits": "score",
-    "scorer": "score", "generate": "generate", "likeliest": "generate", "next_words": "next",
-    "adapt": "tune", "tune": "tune", "tag": "tag", "classify": "classify", "translate": "translate",
-}  # fmt: skip
-
-UNITS = {
-    "word": "words", "char": "characters", "byte": "bytes", "sentencepiece": "pieces",
-    "huggingface": "pieces",
-}  # fmt: skip
+UNITS = {"word": "words", "char": "characters", "byte": "bytes"}  # of tokenizers: others, pieces
 
 
 def load(name: str | Path = loading.SHIPPED, device: str | Device = "auto") -> "Model":
@@ -92,7 +70,7 @@ def load(name: str | Path = loading.SHIPPED, device: str | Device = "auto") -> "
     return Model(loading.load(name, device))
 
 
-class Model(ModelHandle):
+class Model(ModelMethods):
     """A model of any task, with the methods to use it.
 
     The methods and properties of the underlying model are available on this object, too.
@@ -103,6 +81,12 @@ class Model(ModelHandle):
     Attributes:
         fingerprint: Hash of weights and tokenizer; None for a model that was never saved.
     """
+
+    _commands: ClassVar[dict[str, str]] = {
+        "score_sentences": "score", "logprob_nats": "score", "surprisal_bits": "score",
+        "scorer": "score", "generate": "generate", "likeliest": "generate", "next_words": "next",
+        "adapt": "tune", "tune": "tune",
+    }  # fmt: skip
 
     def __init__(self, core: "LanguageModel | LabelModel | Model") -> None:
         self.core = core_of(core)
@@ -166,23 +150,23 @@ class Model(ModelHandle):
         task = registry.task(self.task)
         sizes = [f"{self.parameters:,} parameters"]
         for name, tokenizer in task.describe(self.core.tokenizer).tokenizers.items():
-            units = name.replace("tokenizer", UNITS.get(tokenizer.name, "tokens"))
+            units = name.replace("tokenizer", UNITS.get(tokenizer.name, "pieces"))
             sizes.append(f"{tokenizer.size:,} {units}")
         return f"<{called}{kind}, {', '.join(sizes)}>"
 
     def __dir__(self) -> list[str]:
         """List the attributes of models of this task; the core's own methods are listed by
         `core`."""
-        task = registry.task(self.task)
-        useless = {name for name, command in METHODS.items() if command not in task.commands}
-        return sorted({*super().__dir__()} - useless)
+        useful = registry.commands_of(registry.task(self.task))
+        methods = self._commands.items()
+        return sorted({*super().__dir__()} - {name for name, use in methods if use not in useful})
 
     def _core_for(self, method: str) -> Any:
-        """Return the underlying model; refuse a method that models of this task do not have."""
         task = registry.task(self.task)
-        if METHODS[method] in task.commands:
+        useful = registry.commands_of(task)
+        if self._commands[method] in useful:
             return self.core
-        others = [name for name, command in METHODS.items() if command in task.commands]
+        others = [name for name, use in self._commands.items() if use in useful]
         raise UsageError(
             f"{self.name or 'this model'} is {task.singular}, which has no {method}()",
             hint=f"it has: {', '.join(['evaluate', *others])}",
@@ -191,10 +175,18 @@ class Model(ModelHandle):
     def __getattr__(self, name: str) -> Any:
         if name == "core" or name.startswith("__"):
             raise AttributeError(name)
-        try:
+        with contextlib.suppress(AttributeError):
             return getattr(self.core, name)
-        except AttributeError:
-            raise AttributeError(f"this model has no {name!r}: {self._hint(name)}") from None
+        # Packages of others may bring methods, and satellites of ours may be missing.
+        if not name.startswith("_"):
+            satellites.look_for_others()
+            take_methods()
+            if name in vars(Model):
+                return getattr(self, name)
+            gone = satellites.removed("methods", name, f"{name}()")
+            if gone:
+                raise AttributeError(str(gone))
+        raise AttributeError(f"this model has no {name!r}: {self._hint(name)}")
 
     def _hint(self, name: str) -> str:
         """Return the name to write instead of one that models do not have."""
@@ -251,53 +243,6 @@ class Model(ModelHandle):
             self.core, text, context=context, text_settings=text_settings,
             target=target, decoding=decoding, reading=reading, progress=progress,
         )  # fmt: skip
-
-    def embed(
-        self,
-        lines: Iterable[str],
-        *,
-        pooling: "Pooling | None" = None,
-        layer: str | int | None = None,
-        words: bool = False,
-    ) -> "np.ndarray":
-        """Compute the vectors of lines or of their words. In an encoder-decoder, the encoder reads
-        the lines.
-
-        Args:
-            lines: The N lines.
-            pooling: How to combine the vectors of a line's tokens: "last" (the default), "mean" or
-                "max".
-            layer: Number or name of the layer whose outputs to return. None: the last layer.
-            words: Return one vector per word, in the order of lines and words. Lines are split into
-                words at white space; taggers and classifiers split them like their training data.
-
-        Returns:
-            Vectors of width H, (N, H) float32, in the order of the lines; with `words`, one row per
-            word. A line without words has the vector of `</s>`.
-
-        Raises:
-            TypeError: `lines` is a single str.
-            TextError: A line contains a newline, `<s>` or `</s>`.
-            UsageError: The model has no layers, or not this one, or the arguments contradict each
-                other.
-        """
-        from rnnlm.tools.vectors.embedding import Embedder
-        from rnnlm.tools.vectors.settings import EmbeddingSettings
-
-        return Embedder(self.core, EmbeddingSettings(pooling, layer, words)).vectors(lines)
-
-    def word_vectors(self, which: Literal["input", "output"] = "input") -> "WordVectors":
-        """Return a network's vectors for the tokens of its vocabulary.
-
-        Args:
-            which: "input" for the input word vectors, "output" for the weights of the softmax.
-
-        Raises:
-            UsageError: The model has no such vectors.
-        """
-        from rnnlm.tools.vectors.word_vectors import word_vectors
-
-        return word_vectors(self.core, which)
 
     def audit(self, *, sample: int | None = None, seed: int = 0) -> "list[Check]":
         """Check the files in the model's folder, as `rnnlm doctor` does. Checks that depend on a
@@ -602,10 +547,10 @@ class Model(ModelHandle):
     def tune(
         self,
         kind: Literal["unigram", "cache", "dynamic"],
-        on: "Source",
+        on: "str | Path | Sequence[str | Path] | Text",
         *,
         given: "Mapping[str, SettingValue] | None" = None,
-        statistics: "Source | None" = None,
+        statistics: "str | Path | Sequence[str | Path] | Text | None" = None,
         tokens: int | None = None,
         overwrite: bool = False,
     ) -> "TunedSettings":
@@ -655,283 +600,6 @@ class Model(ModelHandle):
         from rnnlm.lm.ngram.arpa.writing import export_arpa
 
         export_arpa(self.core, path, overwrite)
-
-    # ---- Methods of models of other tasks.
-
-    def tag(
-        self,
-        sentences: Sequence[str | Sequence[str]],
-        *,
-        nbest: int = 1,
-        probabilities: bool = False,
-    ) -> "TaggedSentences":
-        """Label the words of sentences.
-
-        Args:
-            sentences: Each a str with words separated by white space, or a list of words; for a
-                letters-to-sounds model, a word or a list of its letters.
-            nbest: Number of label sequences per sentence. 1 is the one that the network finds most
-                probable. From 2 on they are ranked by their whole probability, the sum over all
-                that are written alike: edit scripts with one lemma, divisions of a word's sounds,
-                labels that break the scheme of their spans.
-            probabilities: Also return the probabilities of each word's labels; for a CRF, the
-                marginals.
-
-        Returns:
-            A list with one tagged sentence for each sentence.
-
-        Raises:
-            UsageError: The model is not a tagger.
-        """
-        from rnnlm.tasks.labelling.tagging import tag
-
-        return tag(self._core_for("tag"), sentences, nbest=nbest, probabilities=probabilities)
-
-    def classify(
-        self, texts: Sequence[str | Sequence[str]], *, nodes: bool = False
-    ) -> "ClassifiedTexts":
-        """Label whole texts.
-
-        Args:
-            texts: Each a str with words separated by white space, or a list of words.
-            nodes: Also label each node of the tree over a text, for a recursive network.
-
-        Returns:
-            A list with one classified text for each text.
-
-        Raises:
-            UsageError: The model is not a classifier, or has no nodes.
-        """
-        from rnnlm.tasks.labelling.tagging import classify
-
-        return classify(self._core_for("classify"), texts, nodes=nodes)
-
-    def translate(
-        self,
-        sources: Sequence[str],
-        *,
-        beam: int = 1,
-        nbest: int = 1,
-        attention: bool = False,
-        settings: "DecodingSettings | None" = None,
-    ) -> "TranslatedLines":
-        """Return the outputs of an encoder-decoder for each source.
-
-        Args:
-            sources: The source texts.
-            beam: Beam width: number of continuations kept at each step.
-            nbest: Number of hypotheses per source.
-            attention: Also return the attention of each token, which has a `figure()`.
-            settings: A :class:`rnnlm.DecodingSettings` instead of these three.
-
-        Returns:
-            A list with the hypotheses of each source, best first.
-
-        Raises:
-            UsageError: The model is not an encoder-decoder, or has no attention to return.
-            TextError: A source contains a newline.
-        """
-        from rnnlm.tasks.seq2seq.decoding import translate
-        from rnnlm.tasks.seq2seq.options import DecodingSettings
-
-        chosen = settings or DecodingSettings(
-            beam=max(beam, nbest), nbest=nbest, attention=attention
-        )
-        return translate(self._core_for("translate"), sources, settings=chosen)
-
-    # ---- Inspections. Functions of the same names in rnnlm.tools.inspection take several models,
-    # or word vectors, and more keywords.
-
-    def inspect_gates(
-        self, sentence: str, *, units: Sequence[int] = (), unit_count: int = 16
-    ) -> "GatesInspection":
-        """Record gates, cells and hidden states while the model reads a sentence.
-
-        Args:
-            sentence: The text to read.
-            units: Numbers of the units to draw, from 0; none: the `unit_count` units of each layer
-                that vary most.
-            unit_count: Number of units to draw per layer.
-
-        Returns:
-            The values of each layer at each token.
-        """
-        from rnnlm.tools.inspection.gates import inspect_gates
-
-        return inspect_gates(self.core, sentence, units=units, unit_count=unit_count)
-
-    def inspect_units(
-        self, text: "Source | None" = None, *, unit: int | None = None, layer: int = 1
-    ) -> "UnitsInspection":
-        """Rank units by how closely they follow quotations, brackets, the line's length, the
-        position in the line, and numbers.
-
-        Args:
-            text: Text to read. None: the test split of the bundled English.
-            unit: Number of the unit to draw, from 0. None: the unit that follows a feature most
-                closely.
-            layer: Layer of `unit`, from 1.
-
-        Returns:
-            Correlations of all units with each feature.
-        """
-        from rnnlm.tools.inspection.units import inspect_units
-
-        return inspect_units(self.core, text, unit=unit, layer=layer)
-
-    def inspect_memory(
-        self, text: "Source | None" = None, *, positions: int = 2000, window: int = 200
-    ) -> "MemoryInspection":
-        """Measure how far back the model uses its input.
-
-        Args:
-            text: Text to read. None: the test split of the bundled English.
-            positions: Number of positions to draw from the text.
-            window: Number of tokens read when earlier ones are shuffled.
-
-        Returns:
-            Perplexities by the number of tokens seen.
-        """
-        from rnnlm.tools.inspection.memory import inspect_memory
-
-        return inspect_memory(self._by_name(), text, positions=positions, window=window)
-
-    def inspect_sensitivity(self, sentence: str) -> "SentenceSensitivity":
-        """Measure the influence of each word of a sentence on later predictions.
-
-        Args:
-            sentence: The text to read.
-
-        Returns:
-            A map of predictions by earlier tokens.
-        """
-        from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
-
-        return inspect_sensitivity(self._by_name(), sentence)
-
-    def inspect_gradients(
-        self, text: "Source | None" = None, *, lags: int = 100, positions: int = 1000
-    ) -> "GradientFlow":
-        """Measure how gradients flow through time.
-
-        Args:
-            text: Text to read. None: the test split of the bundled English.
-            lags: Largest distance to measure, in tokens.
-            positions: Number of positions to draw from the text.
-
-        Returns:
-            Sizes of gradients by lag, and their rates.
-        """
-        from rnnlm.tools.inspection.gradients.flow import inspect_gradients
-
-        return inspect_gradients(self._by_name(), text, lags=lags, positions=positions)
-
-    def inspect_spectrum(self) -> "SpectrumInspection":
-        """Compute the spectra of its recurrent weights."""
-        from rnnlm.tools.inspection.spectrum import inspect_spectrum
-
-        return inspect_spectrum(self._by_name())
-
-    def inspect_cloze(self, file: str | Path | None = None, *, items: bool = False) -> "Cloze":
-        """Measure how well the model fills gaps.
-
-        Args:
-            file: Table with the columns text (`___` is the gap) and answer. None: 200 bundled
-                items.
-            items: Also show the likeliest words for each gap.
-
-        Returns:
-            Accuracies and surprisals by group of items.
-        """
-        from rnnlm.tools.inspection.cloze import inspect_cloze
-
-        return inspect_cloze(self._by_name(), file, items=items)
-
-    def inspect_probe(
-        self,
-        data: str | Path = "words-and-tags",
-        *,
-        label_column: str | None = None,
-        level: Literal["word", "text"] | None = None,
-    ) -> "ProbeInspection":
-        """Measure how well each layer predicts the labels of words or texts.
-
-        Args:
-            data: File of labelled data, or name of a bundled corpus.
-            label_column: Column of the labels, if there are several.
-            level: "word" or "text": whether words or texts have labels. None: words, or as in the
-                bundled corpus.
-
-        Returns:
-            Accuracies of all layers, with their controls.
-        """
-        from rnnlm.tools.inspection.probing import inspect_probe
-
-        return inspect_probe(self.core, data, label_column=label_column, level=level)
-
-    def inspect_beam(
-        self, line: str = "", *, beam: int = 3, max_tokens: int = 4
-    ) -> "BeamInspection":
-        """Search for the likeliest continuation of a line by a beam, and record each step.
-
-        Args:
-            line: Beginning of a line, or source of an encoder-decoder.
-            beam: Number of continuations kept at each step.
-            max_tokens: Longest continuation, in tokens.
-
-        Returns:
-            The continuations of each step, as a tree.
-        """
-        from rnnlm.tools.inspection.beam import inspect_beam
-
-        return inspect_beam(self.core, line, beam=beam, max_tokens=max_tokens)
-
-    def inspect_neighbours(self, words: Sequence[str], *, count: int = 10) -> "Neighbours":
-        """Find the words whose vectors are nearest to the vectors of given words.
-
-        Args:
-            words: The given words.
-            count: Number of neighbours per word.
-
-        Returns:
-            The neighbours of each word with their cosines.
-        """
-        from rnnlm.tools.inspection.neighbours import inspect_neighbours
-
-        return inspect_neighbours(self.core, words, count=count)
-
-    def inspect_similarity(
-        self, lines: Sequence[str] = (), *, ratings: "str | Path | None" = None
-    ) -> "Similarity":
-        """Compare every two of some lines, or pairs of words with the ratings of people.
-
-        Args:
-            lines: The lines.
-            ratings: Table with two words and a number in each row; "ratings" is bundled.
-
-        Returns:
-            The cosines of each pair; None if only unknown words differ.
-        """
-        from rnnlm.tools.inspection.similarity import inspect_similarity
-
-        return inspect_similarity(self.core, lines, ratings=ratings)
-
-    def inspect_analogy(self, words: Sequence[str], *, count: int = 10) -> "Analogy":
-        """Find the words nearest to a - b + c.
-
-        Args:
-            words: The three words a, b and c.
-            count: Number of answers.
-
-        Returns:
-            The answers with their cosines.
-        """
-        from rnnlm.tools.inspection.neighbours import inspect_analogy
-
-        return inspect_analogy(self.core, words, count=count)
-
-    def _by_name(self) -> "Mapping[str, LanguageModel]":
-        return {self.name or "model": self.core}
 
     # ---- The protocol of language models, which the core keeps.
 
@@ -1026,3 +694,16 @@ class Model(ModelHandle):
     def to_arrays(self) -> "dict[str, np.ndarray]":
         """Return the weights, by name, as the model folder stores them."""
         return self.core.to_arrays()
+
+
+def take_methods() -> None:
+    """Give Model the methods of all satellites that have been found."""
+    for satellite in satellites.known():
+        for methods in satellite.methods():
+            Model._commands |= methods._commands
+            for name, method in vars(methods).items():
+                if name not in vars(Model):
+                    setattr(Model, name, method)
+
+
+take_methods()

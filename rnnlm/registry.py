@@ -1,4 +1,5 @@
-"""Every kind of model and every task by name. Nothing is imported before use."""
+"""Every kind of model and every task by name, those of satellites among them. Nothing is imported
+before use."""
 
 import shlex
 from collections.abc import Callable, Mapping
@@ -6,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
+from rnnlm import satellites
 from rnnlm.errors import ComparisonError, SettingsError, UsageError, keyword, nearest
 from rnnlm.system import current_rank
 
@@ -210,48 +212,37 @@ class Kind:
         """The function that makes a model of its arrays."""
 
 
-# The tables, which `rnnlm/__init__.py` hands down from rnnlm/kinds.py. Each function imports the
-# object of its name.
-TASKS: "dict[str, Callable[[], Task]]" = {}
-KINDS: dict[str, Kind] = {}  # of language models
-TASK_KINDS: list[Kind] = []  # of all other tasks
-# By the KIND of NAME+KIND: the function(model, kind, folder) that makes a model adapt itself
-ADAPTATIONS: dict[str, Callable[[Any, str, Path], Any]] = {}
-TOKENIZERS: dict[str, Callable[[], Any]] = {}  # of other programs: their classes
-LIBRARIES: "dict[str, Callable[[], Library]]" = {}  # of other models, by the prefix of names
+def _tasks(name: str = "") -> "dict[str, Callable[[], Task]]":
+    return satellites.entries(lambda satellite: satellite.tasks, name)
 
 
 def is_task(name: str) -> bool:
     """Return whether there is a task of that name."""
-    return name in TASKS
+    return name in _tasks(name)
 
 
 def task(name: str) -> "Task":
     """Return the task of that name."""
-    if not is_task(name):
-        raise SettingsError(f"unknown task {name!r}", hint=nearest(str(name), TASKS))
-    return TASKS[name]()
+    tasks = _tasks(name)
+    if name not in tasks:
+        gone = satellites.removed("tasks", name, f"the task {name}")
+        raise gone or SettingsError(f"unknown task {name!r}", hint=nearest(str(name), tasks))
+    return tasks[name]()
 
 
 def all_tasks() -> "list[Task]":
-    """Return the tasks, language modelling first, without those whose package was removed."""
-    return list(filter(None, map(unless_removed, TASKS.values())))
+    """Return the tasks, language modelling first."""
+    return satellites.all_of(_tasks().values())
 
 
-def unless_removed(imported: Callable[[], T]) -> T | None:
-    """Return the object that a function imports; None if the package of rnnlm that holds it was
-    removed."""
-    try:
-        return imported()
-    except ModuleNotFoundError as error:
-        if not str(error.name).startswith("rnnlm."):
-            raise
-        return None
+def all_kinds() -> list[Kind]:
+    """Return the kinds of models of all tasks, those of language models first."""
+    return [kind for satellite in satellites.known() for kind in satellite.kinds()]
 
 
-def kinds_of(task: str) -> dict[str, Kind]:
+def kinds_of(task: str = LANGUAGE_MODEL) -> dict[str, Kind]:
     """Return the kinds of models of a task, by name."""
-    return {kind.name: kind for kind in (*KINDS.values(), *TASK_KINDS) if kind.task == task}
+    return {kind.name: kind for kind in all_kinds() if kind.task == task}
 
 
 def kinds_with(need: str, of_task: str) -> list[str]:
@@ -263,12 +254,15 @@ def kinds_with(need: str, of_task: str) -> list[str]:
 def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
     """Return the kind of model called `name`, for a task."""
     task(of_task)  # it has to exist
+    if name not in kinds_of(of_task):
+        satellites.look_for_others()
     kinds = kinds_of(of_task)
     if name in kinds:
         return kinds[name]
-    others = [kind.task for kind in (*KINDS.values(), *TASK_KINDS) if kind.name == name]
+    others = [kind.task for kind in all_kinds() if kind.name == name]
     if not others:
-        raise SettingsError(f"unknown model {name!r}", hint=nearest(name, kinds))
+        gone = satellites.removed("kinds", name, f"a model of kind {name}")
+        raise gone or SettingsError(f"unknown model {name!r}", hint=nearest(name, kinds))
     if of_task == LANGUAGE_MODEL:
         why = (
             "it reads a whole text at once, but a language model must not see the words it predicts"
@@ -343,15 +337,33 @@ class Library(Protocol):
 
 
 def library_of(name: str) -> Library | None:
-    """Return the library of a model called PREFIX:NAME; None for other names, and where the
-    package that reads the library's models was removed."""
+    """Return the library of a model called PREFIX:NAME; None for other names."""
     prefix, colon, _ = name.partition(":")
-    return unless_removed(LIBRARIES[prefix]) if colon and prefix in LIBRARIES else None
+    if not colon:
+        return None
+    known = satellites.entries(lambda satellite: satellite.libraries, prefix)
+    if prefix in known:
+        return known[prefix]()
+    gone = satellites.removed("libraries", prefix, name)
+    if gone:
+        raise gone
+    return None
+
+
+def tokenizers() -> dict[str, Callable[[], Any]]:
+    """Return functions that import the classes of tokenizers of other programs, by name."""
+    return satellites.entries(lambda satellite: satellite.tokenizers)
+
+
+def adaptations(kind: str) -> dict[str, Callable[[Any, str, Path], Any]]:
+    """Return the ways to adapt a model by name, those of others if ours has no such `kind`: the
+    functions(model, kind, folder) that make a model adapt itself."""
+    return satellites.entries(lambda satellite: satellite.adaptations, kind)
 
 
 def libraries() -> list[Library]:
     """Return all libraries whose models can be read."""
-    return list(filter(None, map(unless_removed, LIBRARIES.values())))
+    return satellites.all_of(satellites.entries(lambda satellite: satellite.libraries).values())
 
 
 # ---- Commands that do nothing with the models of a task.
@@ -374,14 +386,27 @@ class LabelModel(Protocol):
         """The codec, where a language model has its tokenizer."""
 
 
+def commands_of(task: "Task") -> frozenset[str]:
+    """Return the commands that can use the models of a task."""
+    known = satellites.entries(lambda satellite: satellite.commands)
+    taking = {
+        name
+        for name, command in known.items()
+        if task.name in command.takes or satellites.EVERY_TASK in command.takes
+    }
+    return task.commands | taking
+
+
 def check_use(command: str, of_task: str, name: str | None) -> None:
     """Refuse a command that does nothing with the models of a task. A model in memory has no
     `name`."""
     learned = task(of_task)
-    if command in learned.commands:
+    if command in commands_of(learned):
         return
     takers = [
-        learned_task.singular for learned_task in all_tasks() if command in learned_task.commands
+        learned_task.singular
+        for learned_task in all_tasks()
+        if command in commands_of(learned_task)
     ]
     if takers:
         raise UsageError(
@@ -397,8 +422,8 @@ def can_use(command: str, of_task: str, kind: str, need: str = "") -> bool:
     learned = task(of_task)
     if need and kind not in kinds_with(need, of_task):
         return False
-    return command in learned.commands or not any(
-        command in learned_task.commands for learned_task in all_tasks()
+    return command in commands_of(learned) or not any(
+        command in commands_of(learned_task) for learned_task in all_tasks()
     )
 
 

@@ -3,6 +3,7 @@ in pyproject.toml cannot tell this, as they see imports inside functions, too.""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from packaging.requirements import Requirement
 from setuptools.config.setupcfg import read_configuration
 
 from rnnlm import corpora
-from rnnlm.cli.main import COMMANDS
+from rnnlm.cli.main import cli
 
 pytestmark = pytest.mark.processes
 
@@ -92,9 +93,23 @@ def in_one_process(folder, commands, without=()):
 
 
 def test_no_help_imports_anything_heavy(tmp_path):
-    commands = ["--help", "inspect gradients --help", *(f"{name} --help" for name in COMMANDS)]
+    commands = [
+        "--help",
+        "inspect gradients --help",
+        *(f"{name} --help" for name in cli.list_commands(None)),
+    ]
     for code, imported, _ in in_one_process(tmp_path, commands):
         assert (code, imported) == (0, [])
+
+
+def test_help_imports_of_satellites_what_they_say_alone():
+    program = (
+        "import sys\nfrom rnnlm.cli.main import run\nassert run(['--help']) == 0\n"
+        "print([name for name in sys.modules if name.startswith(('rnnlm.tasks.', 'rnnlm.tools.'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    names = re.findall(r"'rnnlm\.\w+\.(\w+)\.(\w+)'", done.stdout.splitlines()[-1])
+    assert len(names) >= 10 and {module for _, module in names} == {"satellite"}
 
 
 def test_n_gram_models_and_wrong_names_need_the_small_install_alone(tmp_path):

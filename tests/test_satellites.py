@@ -1,7 +1,11 @@
-"""Tasks and tools can be taken away: language models are trained, evaluated, scored, sampled,
-compared and mixed without them."""
+"""Satellites can be taken away: language models are trained, evaluated, scored, sampled, compared
+and mixed without them. Packages of others can add some."""
 
+import ast
+import itertools
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,37 +13,101 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm import checkpoints, cli, corpora, registry
+from rnnlm import checkpoints, cli, corpora, satellites
+from rnnlm.satellites import HERE, PLACES
+from support import satellite_files
 
-pytestmark = [pytest.mark.processes, pytest.mark.soak]
-
-LIBRARY = Path(registry.__file__).parent
-FOLDERS = ("tools", "tasks")
-SATELLITES = sorted(
-    path.relative_to(LIBRARY).as_posix()
-    for folder in FOLDERS
-    for path in (LIBRARY / folder).iterdir()
-    if (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").exists()
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "tests" / "support" / "example_satellite"
+FOLDERS = sorted(
+    f"{place}/{path.stem}"
+    for place in PLACES
+    for path in (HERE / place).iterdir()
+    if not path.name.startswith("_")
 )
+SHORT = ("tools/filtering", "tasks/common")  # what needs the latter is gone with it
 COMMANDS = (
+    "--help", "list", "list satellites", "list recipes",
     "train text.txt --valid valid.txt --budget 3steps --set hidden_size=8 -o lstm",
-    "train text.txt --model ngram --tokenizer-from lstm -o ngram", "eval -m lstm valid.txt",
-    "score -m lstm --words", "generate -m ngram --max-tokens 4",
-    "compare lstm ngram --on valid.txt", "mix lstm ngram --on valid.txt -o mixture",
+    "train text.txt --valid valid.txt --model ngram --tokenizer-from lstm --order 3 -o ngram",
+    "train text.txt --grid model=rnn,gru --set hidden_size=4 --budget 2steps -o grid",
+    "train text.txt --dry-run --json", "eval -m lstm valid.txt", "eval -m ngram valid.txt --json",
+    "score -m lstm --words --tokens", "generate -m ngram --max-tokens 4",
+    "next -m lstm the", "compare lstm ngram --on valid.txt --plot bits.svg", "compare lstm ngram",
+    "export -m ngram --arpa ngram.arpa", "import ngram.arpa -o back",
+    "mix lstm ngram --on valid.txt -o mixture", "prune -m ngram --threshold 1e-4 -o pruned",
+    "tune -m lstm+cache --on valid.txt --tokens 200", "report lstm grid -o report.html",
+    "doctor lstm", "info lstm", "info lstm --json", "count text.txt -o counts",
+    "prepare text.txt -o prepared --workers 1",
 )  # fmt: skip
-PROGRAM = f"""
-import sys
+CORE_TESTS = (
+    "tests/lm/base", "tests/lm/ngram", "tests/text", "tests/scoring", "tests/storage",
+    "tests/evaluation",
+)  # fmt: skip
+# A line for each use of a satellite that may be gone, and the one that has it.
+USES = {
+    "serve": ("rnnlm serve", "tools/serving"),
+    "tag a": ("rnnlm tag", "tasks/labelling"),
+    "train text.txt --task seq2seq": ("the task seq2seq", "tasks/seq2seq"),
+    "score -m hf:some/model a": ("hf:some/model", "tools/huggingface"),
+    "eval -m tagger valid.txt": ("the model at tagger", "tasks/labelling"),
+}
+PROGRAM = """
+import contextlib, dataclasses, io, json, sys
+from pathlib import Path
 
 # An editable installation would find modules in the checkout that the copy lacks.
 sys.meta_path[:] = [finder for finder in sys.meta_path if "ditable" not in repr(finder)]
 import rnnlm
 from rnnlm.cli.main import run
+from rnnlm.storage.manifest import read_manifest, write_manifest
 
-assert rnnlm.__file__.startswith(sys.argv[1]), rnnlm.__file__
-for command in {COMMANDS}:
+site, commands, uses = sys.argv[1], *map(json.loads, sys.argv[2:])
+assert rnnlm.__file__.startswith(site), rnnlm.__file__
+for command in commands:
     words = command.split() + ["the dog barked"] * command.startswith("score")
     assert run(words) == 0, command
+
+manifest = read_manifest(Path("lstm"))
+tagger = manifest.settings | {"task": "tagging"}
+Path("tagger").mkdir()
+write_manifest(Path("tagger"), dataclasses.replace(manifest, settings=tagger))
+for command, (called, satellite) in uses.items():
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert run(command.split()) == 2, command
+    line = f"error: {called} needs the satellite {satellite}, which is not installed here\\n"
+    assert said.getvalue() == line, said.getvalue()
+model = rnnlm.load("lstm")
+assert "generate" in dir(model) and all(getattr(rnnlm, name) for name in rnnlm.__all__)
+if "serve" in uses and "tag a" in uses:
+    for holder, name, folder in ((rnnlm, "rescore", "rescoring"), (model, "embed", "vectors")):
+        assert name not in dir(holder)
+        try:
+            getattr(holder, name)
+        except AttributeError as error:
+            assert f"{name} needs the satellite tools/{folder}, which" in str(error).replace("()", "")
+        else:
+            raise AssertionError(name)
 """
+
+
+def test_files_of_satellites_are_those_that_the_script_writes():
+    for name, content in satellite_files.FILES.items():
+        assert (HERE / name).read_text(encoding="utf-8") == content(), name
+
+
+def test_only_commands_of_satellites_parse_options_and_draw():
+    for path in itertools.chain.from_iterable((HERE / place).rglob("*.py") for place in PLACES):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [
+                alias.name for alias in getattr(node, "names", ()) if isinstance(node, ast.Import)
+            ]
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            used = {name.partition(".")[0] for name in names} & {"click", "rich"}
+            assert not used or "command" in path.name or path.name == "satellite.py", path
+
+
+# ---- Taken away.
 
 
 @pytest.fixture
@@ -47,7 +115,7 @@ def copied(tmp_path):
     """Return a copy of the installed package, with texts in the folder above."""
     site = tmp_path / "site"
     own = shutil.ignore_patterns("__pycache__", "cli", "corpora", "checkpoints")
-    shutil.copytree(LIBRARY, site / "rnnlm", ignore=own)
+    shutil.copytree(HERE, site / "rnnlm", ignore=own)
     for package in (cli, corpora):
         folder = Path(package.__file__).parent
         shutil.copytree(folder, site / "rnnlm" / package.__name__.rpartition(".")[2])
@@ -62,16 +130,209 @@ def copied(tmp_path):
     return site
 
 
-@pytest.mark.parametrize("gone", [*SATELLITES, " ".join(FOLDERS)])
-def test_the_core_goes_on_without(copied, gone):
-    for name in gone.split():
-        path = copied / "rnnlm" / name
+def remove(site, names):
+    for name in names:
+        path = site / "rnnlm" / name
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink()
-    environment = {**os.environ, "PYTHONPATH": str(copied)}
-    program = [sys.executable, "-c", PROGRAM, str(copied)]
-    given = {"cwd": copied.parent, "env": environment, "capture_output": True, "text": True}
+            path.with_suffix(".py").unlink()
+
+
+def run_core(site, uses):
+    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+    program = [sys.executable, "-c", PROGRAM, str(site), json.dumps(COMMANDS), json.dumps(uses)]
+    given = {"cwd": site.parent, "env": environment, "capture_output": True, "text": True}
     ended = subprocess.run(program, **given)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    "gone",
+    [pytest.param(name, marks=() if name in SHORT else pytest.mark.soak) for name in FOLDERS],
+)
+def test_core_works_without_one_satellite(copied, gone):
+    remove(copied, [gone])
+    run_core(copied, {use: said for use, said in USES.items() if said[1] == gone})
+
+
+@pytest.mark.processes
+@pytest.mark.soak
+def test_core_works_without_satellites(copied):
+    remove(copied, PLACES)
+    run_core(copied, USES)
+
+    # The tests of the core that need no satellite pass, too.
+    root = copied.parent
+    for folder in ("tests", "docs"):
+        ignored = shutil.ignore_patterns("__pycache__", "site")
+        shutil.copytree(ROOT / folder, root / folder, ignore=ignored)
+    shutil.copy(ROOT / "setup.cfg", root)
+    path = os.pathsep.join([str(copied), str(root / "tests")])
+    given = {"cwd": root, "env": os.environ | {"PYTHONPATH": path}, "capture_output": True}
+    options = ["-q", "-p", "no:cacheprovider", "-p", "support.core_alone"]
+    command = [sys.executable, "-m", "pytest", *options, "-m", "not soak and not processes"]
+    ended = subprocess.run([*command, *CORE_TESTS], **given, text=True)
+    assert ended.returncode == 0, ended.stdout[-5000:]
+    assert int(re.search(r"(\d+) passed", ended.stdout)[1]) > 1000
+
+
+# ---- Added by packages of others.
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Return a function that makes satellites of entry points and their packages' files."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(satellites, "_others", [])
+    modules = set(sys.modules)
+
+    def install(entries, **files):
+        for name, code in files.items():
+            (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+        metadata = tmp_path / "others-1.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text("Name: others\nVersion: 1\n", encoding="utf-8")
+        lines = ["[rnnlm.satellites]", *(f"{name} = {value}" for name, value in entries.items())]
+        (metadata / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+        satellites.look_for_others.cache_clear()
+
+    yield install
+    satellites.look_for_others.cache_clear()
+    for name in {*sys.modules} - modules:
+        if name.startswith("others"):
+            del sys.modules[name]
+
+
+BROKEN = """
+from rnnlm.satellites import Command, Satellite
+
+def fail():
+    raise RuntimeError("no good")
+
+SATELLITE = Satellite("others", kinds=fail, metrics=fail, methods=fail, names=fail,
+                      commands={"fail": Command("More", "failing", fail)}, tasks={"failing": fail})
+"""
+NOTE = "note: the satellite {} is left out: {}"
+
+
+def test_broken_satellite_is_one_warning_at_help_and_list(rnnlm, installed):
+    installed({"others": "others_gone:S", "words": "others_words:S"}, others_words="S = 'a word'")
+    notes = [
+        NOTE.format("others", "ModuleNotFoundError: No module named 'others_gone'"),
+        NOTE.format("words", "TypeError: others_words:S is not a rnnlm.satellites.Satellite"),
+    ]
+    for command in ("--help", "list", "list corpora --json"):
+        satellites.look_for_others.cache_clear()
+        outcome = rnnlm(command)
+        assert (outcome.code, outcome.err.splitlines()) == (0, notes), command
+    satellites.look_for_others.cache_clear()
+    outcome = rnnlm("their-command")
+    assert outcome.err.splitlines()[:3] == [*notes, "error: no such command 'their-command'"]
+
+
+def test_broken_functions_of_a_satellite_are_told_where_they_are_used(rnnlm, installed, here):
+    installed({"others": "others_broken:SATELLITE"}, others_broken=BROKEN)
+    outcome = rnnlm("--help")
+    assert "fail (failing)" in outcome.out and not outcome.err
+    broken = ["error: the satellite others is broken", "  why: RuntimeError: no good"]
+    for command in ("fail", "fail --help", "train a.txt --task failing"):
+        outcome = rnnlm(command)
+        assert (outcome.code, outcome.errors) == (1, broken), command
+
+    # What has nothing to do with it works; a notice tells of what is missing.
+    (here / "a.txt").write_text("a b\nb a\n" * 9, encoding="utf-8")
+    assert rnnlm("train a.txt --model unigram -o unigram").code == 0
+    note = "note: the satellite others is broken; RuntimeError: no good"
+    outcome = rnnlm("eval -m unigram a.txt")
+    assert (outcome.code, outcome.err.splitlines()) == (0, [note])
+    assert rnnlm("train a.txt --model nothing").errors[0] == "error: unknown model 'nothing'"
+
+
+METHODS = """
+from rnnlm.interface import ModelHandle
+from rnnlm.satellites import Satellite
+
+__all__ = ["greet"]
+
+def greet():
+    return "hello"
+
+class Methods(ModelHandle):
+    _commands = {"shout": "generate", "label": "tag"}
+
+    def shout(self):
+        return f"{self._core_for('shout').model_kind} of {self.name}!"
+
+    def label(self):
+        return self._core_for("label")
+
+def names():
+    import others_methods
+    return [others_methods]
+
+SATELLITE = Satellite("others", methods=lambda: [Methods], names=names,
+                      adaptations={"same": lambda model, kind, folder: model})
+"""
+
+
+def test_satellite_adds_methods_names_and_adaptations(installed, models, monkeypatch):
+    import rnnlm
+    from rnnlm.errors import UsageError
+
+    installed({"others": "others_methods:SATELLITE"}, others_methods=METHODS)
+    monkeypatch.setattr(rnnlm.Model, "_commands", rnnlm.Model._commands.copy())
+    assert rnnlm.greet() == "hello" and "greet" in dir(rnnlm)
+    model = rnnlm.load(f"{models.lstm}+same")
+    try:
+        assert model.shout() == f"lstm of {models.lstm.name}!"
+        assert "shout" in dir(model) and "label" not in dir(model)
+        with pytest.raises(UsageError, match=r"is a language model, which has no label\(\)"):
+            model.label()
+    finally:
+        for name in ("shout", "label"):
+            delattr(rnnlm.Model, name)
+    with pytest.raises(AttributeError, match="this model has no 'whisper'"):
+        model.whisper()
+
+
+def test_ours_are_found_without_looking_for_others(rnnlm, models, here):
+    satellites.look_for_others.cache_clear()
+    (here / "a.txt").write_text("a b\nb a\n" * 9, encoding="utf-8")
+    for command in (
+        f"score -m {models.lstm} a", "train a.txt --model unigram -o unigram",
+        "train a.txt --dry-run", f"generate -m {models.lstm}+cache --max-tokens 2", "tag --help",
+    ):  # fmt: skip
+        assert rnnlm(command).code == 0, command
+    assert satellites.look_for_others.cache_info().misses == 0
+
+
+@pytest.mark.processes
+@pytest.mark.soak
+def test_installed_package_adds_a_command_a_kind_and_a_metric(tmp_path):
+    """The package that CONTRIBUTING.md shows."""
+    code = (EXAMPLE / "rnnlm_example" / "__init__.py").read_text(encoding="utf-8")
+    assert f"```python\n{code}```" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert len(code.splitlines()) <= 30
+    site, source = tmp_path / "site", tmp_path / "source"
+    shutil.copytree(EXAMPLE, source)
+    how = ["--no-deps", "--no-index", "--no-build-isolation", "--no-compile", "--target", site]
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *how, source], check=True)
+    (tmp_path / "text.txt").write_text("a b\nb a b\n" * 9, encoding="utf-8")
+
+    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+
+    def run(*words):
+        program = [sys.executable, "-m", "rnnlm", *words]
+        given = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
+        done = subprocess.run(program, **given)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert run("longest", "text.txt") == "b a b\n"
+    assert "longest (longest line)" in run("--help")
+    run("train", "text.txt", "--valid", "text.txt", "--model", "flat", "-o", "flat")
+    result = json.loads(run("eval", "-m", "flat", "text.txt", "--json"))
+    # <unk>, </s>, a and b are equally likely.
+    assert result["ppl_token"] == pytest.approx(4) and result["bits_per_word"] == pytest.approx(2)

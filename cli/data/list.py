@@ -1,10 +1,12 @@
-"""`rnnlm list`: the models, recipes and corpora that are here."""
+"""`rnnlm list`: the models, recipes, corpora and satellites that are here."""
 
 import contextlib
 import sys
 from typing import Any
 
 import click
+
+from rnnlm import satellites
 
 from .. import terminal
 from ..help_sections import Command
@@ -24,30 +26,37 @@ LEGEND = (
 
 @click.command(cls=Command)
 @click.argument(
-    "what", type=click.Choice(["models", "recipes", "corpora"]), default="models", required=False
+    "what",
+    type=click.Choice(["models", "recipes", "corpora", "satellites"]),
+    default="models",
+    required=False,
 )
 @click.argument("name", required=False)
 @json_option
 def command(what: str, name: str | None, as_json: bool) -> None:
-    """List models, recipes or corpora.
+    """List models, recipes, corpora or satellites.
 
     \b
     rnnlm list                        models in ./checkpoints, and the shipped one
     rnnlm list recipes                named settings: rnnlm train --recipe NAME
     rnnlm list recipes zaremba-small  one of them, with all its settings
     rnnlm list corpora                bundled texts: tasks, licences, files
+    rnnlm list satellites             parts that can be added or taken away
 
     For one recipe, this also shows the published result, ours, the command that measured it, and
     the sources; lines, page, pages and chapter are those of small texts. Word counts of corpora
     leave out labels, ids and tags.
     """
+    satellites.look_for_others()
     refuse_if(name and what != "recipes", f"only recipes can be listed by name: leave out {name}.")
     if what == "models":
         _list_models(as_json)
     elif what == "recipes":
         _list_recipes(name, as_json)
-    else:
+    elif what == "corpora":
         _list_corpora(as_json)
+    else:
+        _list_satellites(as_json)
 
 
 def _list_models(as_json: bool) -> None:
@@ -112,6 +121,21 @@ def _show_recipe(recipe: dict[str, Any]) -> None:
             ["setting", "value"], [[key, str(value)] for key, value in recipe["settings"].items()]
         )
     )
+
+
+def _list_satellites(as_json: bool) -> None:
+    rows = []
+    for satellite in satellites.known():
+        added = {sort: names for sort, names in satellites.names_in(satellite).items() if names}
+        rows.append({"satellite": satellite.name, **added})
+    if as_json:
+        terminal.print_json(*rows)
+        return
+    cells = [
+        [row.pop("satellite"), "; ".join(f"{sort}: {', '.join(row[sort])}" for sort in row)]
+        for row in rows[1:]  # without the core
+    ]
+    terminal.print_table(terminal.Table(["satellite", "adds"], cells))
 
 
 def _list_corpora(as_json: bool) -> None:

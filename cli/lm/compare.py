@@ -7,7 +7,7 @@ import click
 
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 
-from .. import terminal
+from .. import task_options, terminal
 from ..help_sections import Command, section
 from ..options import (
     PATH,
@@ -16,13 +16,13 @@ from ..options import (
     device_option,
     json_option,
     model_by_default,
+    options_added_to,
     overwrite_option,
     refuse_given,
     settings_of,
 )
 from ..setting_options import options_of
-from ..tasks import task_options, translation_options
-from ..text_options import label_options, text_options
+from ..text_options import text_options
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.pairing import Comparison
@@ -50,9 +50,7 @@ WITHOUT_TEXT = ("models", "as_json")  # the requirements of a comparison of stor
     options_of(ComparisonSettings, "resamples", "seed"),
     rare=True,
 )
-@label_options
-@translation_options.pair_options
-@translation_options.decoding_options
+@options_added_to("compare")
 @section("Run", device_option)
 @section(
     "Output",

@@ -1,29 +1,20 @@
 """`rnnlm eval`: perplexities of language models, accuracy and F1 of taggers and classifiers, BLEU
 and chrF of encoder-decoders."""
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import click
 
-from .. import options, terminal
+from .. import options, task_options, terminal
 from ..help_sections import Command, section
-from ..tasks import task_options, translation_options
-from ..text_options import confusion_options, label_options, text_options
-
-if TYPE_CHECKING:
-    from rnnlm.tasks.labelling.evaluation.label_evaluation import LabelEvaluation
-    from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import PairEvaluation
+from ..text_options import text_options
 
 
 @click.command(cls=Command)
 @click.argument("text", nargs=-1, required=True)
 @section("Model", options.model_option, options.device_option)
 @section("Text", options.context_option, text_options)
-@label_options
-@confusion_options
-@translation_options.pair_options
-@translation_options.decoding_options
-@translation_options.written_option
+@options.options_added_to("eval")
 @section("Output", options.json_option)
 def command(
     text: tuple[str, ...], model_name: str | None, device: str, as_json: bool, **given: Any
@@ -61,8 +52,8 @@ def command(
 
     # Options of other tasks, and files that are in the way, are refused before the model is loaded.
     name = options.chosen_model(model_name)
-    confusions = given["confusions"]
-    plot, output, overwrite = given["plot"], given["output"], given["overwrite"]
+    confusions, plot = given.get("confusions"), given.get("plot")
+    output, overwrite = given.get("output"), given.get("overwrite", False)
     task = registry.task(loading.task_of(name))
     task_options.check(task, name)
     options.refuse_if(
@@ -85,10 +76,9 @@ def command(
 
     # Files that only some tasks have; the others refused these options above.
     if plot:
-        metrics.draw(cast("LabelEvaluation", evaluation), plot, overwrite)
+        metrics.draw(evaluation, plot, overwrite)
     if output:
-        written = cast("PairEvaluation", evaluation).written
-        options.put((f"{line}\n" for line in written.lines), output)
+        options.put((f"{line}\n" for line in evaluation.written.lines), output)
         terminal.say(f"saved in {output}")
     if as_json:
         terminal.print_json(evaluation.with_details(confusions))

@@ -11,14 +11,13 @@ import click
 from rnnlm.errors import ReportedByOtherProcess, RnnlmWarning, TrainingError
 from rnnlm.lm.neural.training.settings import OptimizationSettings, RunSettings
 from rnnlm.lm.ngram.settings import NgramSettings
-from rnnlm.registry import KINDS
+from rnnlm.registry import LANGUAGE_MODEL, all_kinds
 from rnnlm.text.lines import HoldoutSettings
 from rnnlm.training.request import TrainingRequest
 
 from .. import options, terminal
 from ..help_sections import Command, section
 from ..setting_options import options_of
-from ..task_settings import LabelledSettings, ParallelSettings
 from ..text_options import text_options, tokenizer_options
 
 if TYPE_CHECKING:
@@ -27,10 +26,11 @@ if TYPE_CHECKING:
 
 # ---- The options of `rnnlm train`, by section.
 
-_TRAINED = [name for name, kind in KINDS.items() if kind.is_trained]
+_TRAINED = [kind for kind in all_kinds() if kind.is_trained]
+_OF_TEXT = [kind.name for kind in _TRAINED if kind.task == LANGUAGE_MODEL]
+_OF_TASKS = list(dict.fromkeys(kind.name for kind in _TRAINED if kind.name not in _OF_TEXT))
+_ALSO = f"; with --task also {', '.join(_OF_TASKS[:-1])} and {_OF_TASKS[-1]}" if _OF_TASKS else ""
 
-LABELLING = ("--task tagging", "--task classification")
-SEQ2SEQ = ("--task seq2seq",)
 OF_NGRAMS = ("--model ngram", "--model unigram")
 _several = functools.partial(options_of, TrainingRequest, multiple=True, default_is="")
 
@@ -47,8 +47,7 @@ _several = functools.partial(options_of, TrainingRequest, multiple=True, default
 @section(
     "Model",
     options_of(TrainingRequest, "model",
-               help=f"Kind of model: {', '.join(_TRAINED)}; with --task also bag, cnn and "
-                    "recursive."),
+               help=f"Kind of model: {', '.join(_OF_TEXT)}{_ALSO}."),
     options_of(TrainingRequest, "recipe", shell_complete=options.complete_recipe),
     click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                  shell_complete=options.complete_setting,
@@ -59,27 +58,7 @@ _several = functools.partial(options_of, TrainingRequest, multiple=True, default
     options_of(TrainingRequest, "task", "init_from"),
 )  # fmt: skip
 @section("Model", options_of(OptimizationSettings, "embeddings"), rare=True)
-@section("Model", _several("contextual"), goes_with=LABELLING)
-@section(
-    "Model",
-    options_of(TrainingRequest, "init_encoder_from", "init_decoder_from"),
-    goes_with=SEQ2SEQ,
-)
-@section(
-    "Labels",
-    options_of(LabelledSettings, "label_column"),
-    options_of(LabelledSettings, "sentence_column", "align", before="With tagging: "),
-    options_of(LabelledSettings, "format", declared=["--input-format"], type=str),
-    options_of(LabelledSettings, "scheme", type=str),
-    options_of(LabelledSettings, "multi_label", before="With classification: "),
-    goes_with=LABELLING,
-)
-@section(
-    "Pairs",
-    _several("target", "valid_target", "test_target"),
-    options_of(ParallelSettings, "target_column", "skip_empty", before="With seq2seq: "),
-    goes_with=SEQ2SEQ,
-)
+@options.options_added_to("train")
 @tokenizer_options
 @section(
     "N-grams", options_of(NgramSettings, "order"), options_of(NgramSettings, "smoothing", type=str)

@@ -96,7 +96,8 @@ class LearningCurve(Records):
     def is_counted(self) -> bool:
         """Whether the model is made of counts and not learned step by step: a single point is not a
         curve."""
-        return self.model in registry.KINDS and registry.KINDS[self.model].is_counted
+        kind = registry.kinds_of().get(self.model)
+        return kind is not None and kind.is_counted
 
     def to_rows(self) -> list[Row]:
         """Return a row for each point; `measured` is "valid" or "train"."""

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 
+from rnnlm import satellites
 from rnnlm.amounts import plural
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, nearest, notice
@@ -162,21 +163,6 @@ class LineSums:
         """The number of words that are not unknown, if each token is a word."""
         return self.words_S - self.oov_S
 
-    def parts_of(self, metric: "TextMetric") -> tuple[np.ndarray, np.ndarray]:
-        """Return the two sums per line whose ratio is a metric.
-
-        Args:
-            metric: The metric.
-
-        Returns:
-            Log-probabilities in nats, (S,), and numbers of units (tokens, words, characters or
-            bytes), (S,).
-        """
-        logprob_S = self.logprob_no_oov_S if metric.without_unknown else self.logprob_S
-        if metric.is_adjusted:
-            logprob_S = self.logprob_adjusted_S
-        return logprob_S, getattr(self, metric.counts)
-
     def blocks(self, lines: int) -> "LineSums":
         """Return the sums of consecutive blocks of lines.
 
@@ -227,6 +213,32 @@ class TextMetric(MetricDefinition):
     def difference_unit(self) -> str:
         return f"bits per {self.per}"
 
+    def parts(self, sums: LineSums) -> tuple[np.ndarray, np.ndarray]:
+        """Return the two sums per line whose ratio is the metric.
+
+        Args:
+            sums: Sums of S lines.
+
+        Returns:
+            Log-probabilities in nats, (S,), and numbers of units (tokens, words, characters or
+            bytes), (S,).
+        """
+        logprob_S = sums.logprob_no_oov_S if self.without_unknown else sums.logprob_S
+        if self.is_adjusted:
+            logprob_S = sums.logprob_adjusted_S
+        return logprob_S, getattr(sums, self.counts)
+
+    def value(self, sums: LineSums) -> float | None:
+        """Return the metric of lines; None if nothing is counted, or a token has probability zero.
+
+        Args:
+            sums: Sums of the lines.
+        """
+        logprob_S, counts_S = self.parts(sums)
+        nats = -logprob_S.sum() / max(1, counts_S.sum())
+        value = np.exp(nats) if self.is_perplexity else nats / math.log(2)
+        return float(value) if counts_S.sum() and math.isfinite(value) else None
+
 
 TEXT_METRICS = named(
     TextMetric("ppl_token", per="token", is_perplexity=True, in_summary=True),
@@ -244,9 +256,15 @@ TEXT_METRICS = named(
 )
 
 
+def text_metrics() -> dict[str, TextMetric]:
+    """Return the metrics of language models by name, ours before those of satellites."""
+    added = [metric for satellite in satellites.known() for metric in satellite.metrics()]
+    return {**TEXT_METRICS, **named(*added), **TEXT_METRICS}
+
+
 def metrics_per(*units: Per) -> tuple[str, ...]:
     """Return the names of the metrics that are taken per one of these units."""
-    return tuple(name for name, metric in TEXT_METRICS.items() if metric.per in units)
+    return tuple(name for name, metric in text_metrics().items() if metric.per in units)
 
 
 @dataclass(frozen=True)
@@ -270,7 +288,7 @@ class PerEvent:
             resampling: Number of resamples, blocks and seed.
         """
         lines = self.block_lines or lines_per_block(len(self.sums.tokens_S), resampling.block_lines)
-        logprob_S, counts_S = self.sums.blocks(lines).parts_of(self.metric)
+        logprob_S, counts_S = self.metric.parts(self.sums.blocks(lines))
 
         # Without unknown tokens, a line of nothing else has nothing to count.
         held = counts_S > 0
@@ -300,8 +318,8 @@ class PerEvent:
         Returns:
             The metric of `other` minus this one, in bits.
         """
-        first, counts_S = self.sums.parts_of(self.metric)
-        second, _ = other.sums.parts_of(self.metric)
+        first, counts_S = self.metric.parts(self.sums)
+        second, _ = self.metric.parts(other.sums)
         if not (np.isfinite(first).all() and np.isfinite(second).all()):
             return None
 
@@ -399,24 +417,27 @@ class TextEvaluation(Evaluation):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return tuple(map(self._metric, TEXT_METRICS))
+        return tuple(map(self._metric, text_metrics().values()))
 
-    def _metric(self, name: str) -> Metric:
-        definition, counts = TEXT_METRICS[name], None
+    def _metric(self, definition: TextMetric) -> Metric:
+        name, counts = definition.name, None
+        # Fields hold ours; those of satellites are computed of the lines.
+        value = getattr(self, name) if name in TEXT_METRICS else None
         if self.lines is not None:
             counts = PerEvent(self.lines, definition, self.block_lines)
+            if name not in TEXT_METRICS:
+                value = definition.value(self.lines)
         return Metric(
             definition,
-            getattr(self, name),
+            value,
             self.signature,
-            note=self._note(name),
+            note=self._note(definition),
             counts=counts,
             interval=self.intervals.get(("", name)),
         )
 
-    def _note(self, name: str) -> str:
+    def _note(self, definition: TextMetric) -> str:
         """Return a note that a reader of a metric needs, to be printed beside it."""
-        definition = TEXT_METRICS[name]
         is_of_all_tokens = definition.per == "token" and not definition.without_unknown
         notes = {
             "closed vocabulary": definition.per == "word" and self.closed_vocabulary,
@@ -427,11 +448,17 @@ class TextEvaluation(Evaluation):
 
     @property
     def mains(self) -> tuple[Metric, ...]:
-        return (self._metric("ppl_token"),)
+        return (self._metric(TEXT_METRICS["ppl_token"]),)
 
     @property
     def summary(self) -> tuple[Metric, ...]:
-        return tuple(metric for metric in self.brief if TEXT_METRICS[metric.name].in_summary)
+        known = text_metrics()
+        return tuple(metric for metric in self.brief if known[metric.name].in_summary)
+
+    def with_details(self, most_confusions: int | None = None) -> dict[str, Any]:
+        values = {metric.name: metric.value for metric in self.metrics}
+        added = {name: value for name, value in values.items() if name not in TEXT_METRICS}
+        return self.to_dict() | added
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
         return {name: getattr(self, name) for name in COUNTS}

@@ -17,6 +17,7 @@ import numpy as np
 from rnnlm.errors import ModelError, OutputError, UsageError, first_of, keyword, shown
 from rnnlm.interface import Tokenizer
 from rnnlm.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, libraries
+from rnnlm.satellites import removed
 from rnnlm.storage.files import writing
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.reading import as_type, read_json
@@ -182,7 +183,8 @@ def read_manifest(folder: Path) -> Manifest:
                 damaged, f"{CONFIG} lists {len(listed):,} {what}, of {MOST_LISTED} at most", HINT
             )
     if not is_task(manifest.task):
-        raise ModelError(damaged, f"{shown(manifest.task)} is not a task")
+        gone = removed("tasks", manifest.task, f"the model at {folder}")
+        raise gone or ModelError(damaged, f"{shown(manifest.task)} is not a task")
     return manifest
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import rnnlm.corpora as corpora
+from rnnlm import satellites
 from rnnlm.config import ResolvedSettings, ValidatedSettings
 from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
@@ -56,8 +57,7 @@ class LanguageModelling(BaseTask):
     singular = "a language model"
     own_command = "score"
     commands = BaseTask.commands | {
-        "score", "generate", "next", "embed", "rescore", "export", "inspect", "mix", "tune",
-        "prune", "filter",
+        "score", "generate", "next", "export", "mix", "tune", "prune"
     }  # fmt: skip
     usage = (
         'rnnlm score -m {name} "a sentence"',
@@ -188,6 +188,9 @@ class LanguageModelling(BaseTask):
 
         options = options or TextOptions()
         data = trained_corpus(model) if data is None else data
+        # Training hands over encoded text; who evaluates a model sees the metrics of others, too.
+        if not isinstance(data, EncodedText):
+            satellites.look_for_others()
         return perplexity.evaluate(
             loading.language_model_of(model, device),
             cast("Text", _named_texts(data)),
@@ -200,6 +203,7 @@ class LanguageModelling(BaseTask):
         self, data: "Given | EncodedText", options: TextOptions | None, settings: ComparisonSettings
     ) -> "TextComparer":
         """Compare by perplexities."""
+        satellites.look_for_others()
         from rnnlm.evaluation.comparison.comparison import TextComparer
         from rnnlm.evaluation.perplexity import as_text
 

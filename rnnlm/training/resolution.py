@@ -130,7 +130,7 @@ def _settings_of_corpus(request: TrainingRequest, task: Task) -> dict[str, Any]:
 def _recipe_for(request: TrainingRequest, asked: Mapping[str, Any]) -> str | None:
     """Return the name of the recipe asked for, or else the task's usual one."""
     model = asked.get("model")
-    if model in recipes.names() and model not in registry.KINDS:
+    if model in recipes.names() and model not in registry.kinds_of():
         raise SettingsError(
             f"{model} is a recipe, not a kind of model", hint="use " + keyword("recipe", model)
         )
@@ -284,7 +284,7 @@ def _check_names(layers: list[SettingsLayer], kind: registry.Kind) -> None:
 
 def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
     """Refuse a setting that other kinds of models have. A name that none has is reported later."""
-    kinds = (*registry.KINDS.values(), *registry.TASK_KINDS)
+    kinds = registry.all_kinds()
     owners = [known for known in kinds if known.is_trained and name in names_of(known.all_settings)]
 
     # Kinds of the same task come first: --model chooses one of them.

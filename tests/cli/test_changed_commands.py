@@ -3,15 +3,14 @@ what decides a result is in its identity, each option, each setting and the form
 else is listed here."""
 
 import dataclasses
-import importlib
 import json
 import os
 import shutil
 from pathlib import Path
 
-import click
 import pytest
 
+from rnnlm.cli.main import cli
 from rnnlm.registry import all_tasks, kinds_of
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
@@ -122,9 +121,7 @@ CASES = {
         "weights_file": "--weights w2.json"
     },
 }  # fmt: skip
-MODULES = {"score": "lm.score", "embed": "tools.embed", "vectors": "tools.vectors",
-           "count": "data.count", "filter": "tools.filter", "prepare": "data.prepare",
-           "rescore": "tools.rescore", "tune": "lm.tune"}  # fmt: skip
+NAMES = ("score", "embed", "vectors", "count", "filter", "prepare", "rescore", "tune")
 LIST = "u\tREF\t\tthe man\nu\t1\t-3\tthe men\nu\t2\t-4\tthe man\n"
 LIST += LIST.replace("u\t", "v\t")
 
@@ -183,9 +180,9 @@ def test_a_changed_command_is_refused(run, models, place, line):
     assert "is finished" in run(line).err
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_each_option_of_a_command_is_changed_above_or_does_not_matter(name):
-    command = importlib.import_module(f"rnnlm.cli.{MODULES[name]}").command
+    command = cli.get_command(None, name)
     changed = {word for line in CASES if line.startswith(f"{name} ") for word in CASES[line]}
     parameters = {parameter.name for parameter in command.params}
     assert parameters - FREE - WITHOUT.get(name, set()) == changed
@@ -297,7 +294,7 @@ def test_each_part_of_a_request_changes_the_identity_of_a_run(models, translator
 
 
 def test_each_option_of_train_is_a_setting_or_part_of_a_request():
-    command: click.Command = importlib.import_module("rnnlm.cli.lm.train").command
+    command = cli.get_command(None, "train")
     known = {field.name for field in dataclasses.fields(TrainingRequest)} | FREE_IN_TRAINING
     for task in all_tasks():
         for kind in kinds_of(task.name).values():

@@ -5,12 +5,12 @@ from dataclasses import fields
 import pytest
 
 from rnnlm.cli import main as entry
-from rnnlm.cli.tools.serve import command
+from rnnlm.tools.serving.serve_command import command
 from rnnlm.tools.serving.settings import ServingSettings
 from support.failures import checked_error
 
 ONE_MODEL = [
-    name for name in entry.COMMANDS if "model_name" in {parameter.name for parameter in entry.cli.get_command(None, name).params}
+    name for name in entry.cli.list_commands(None) if "model_name" in {parameter.name for parameter in entry.cli.get_command(None, name).params}
 ]  # fmt: skip
 
 

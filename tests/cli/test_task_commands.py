@@ -4,18 +4,18 @@ import click
 import pytest
 
 from rnnlm import registry
-from rnnlm.cli.main import COMMANDS, cli
+from rnnlm.cli.main import cli
 
 TASKS = registry.all_tasks()
-USED = {command for task in TASKS for command in task.commands}
-USED_BY_TAGGERS = registry.task("tagging").commands
+USED = {command for task in TASKS for command in registry.commands_of(task)}
+USED_BY_TAGGERS = registry.commands_of(registry.task("tagging"))
 # parameters that name models
 TAKE_MODELS = {"models", "model_names", "model_name", "names", "runs"}
 
 
 def test_every_command_taking_a_model_is_in_table():
     taking = set()
-    for name in COMMANDS:
+    for name in cli.list_commands(None):
         command = cli.get_command(None, name)
         parts = [command]
         if isinstance(command, click.Group):

@@ -54,7 +54,7 @@ def test_typed_words_that_a_model_does_not_know_are_named_once(rnnlm, folders, c
     "embed -m {lm} --input t.txt -o lines.npy", "embed -m {tagging} --input t.txt --words -o -",
 ])  # fmt: skip
 def test_those_of_a_file_are_counted_at_its_end(rnnlm, here, folders, monkeypatch, command):
-    monkeypatch.setattr("rnnlm.tasks.text_files.WINDOW", 5)
+    monkeypatch.setattr("rnnlm.tasks.common.text_files.WINDOW", 5)
     monkeypatch.setattr("rnnlm.tools.vectors.embedding.LINES_PER_CHUNK", 5)
     (here / "t.txt").write_text("zorp frotz\n" * 12, encoding="utf-8")
     shown = rnnlm(command.format(**folders))

@@ -51,7 +51,9 @@ def change(folder, **changes) -> None:
     model_folder.save(folder, changed, manifest.model, manifest.settings, 2, {})
 
 
-@pytest.mark.parametrize("name", [name for name, kind in registry.KINDS.items() if kind.is_trained])
+@pytest.mark.parametrize(
+    "name", [name for name, kind in registry.kinds_of().items() if kind.is_trained]
+)
 @pytest.mark.parametrize("tokenizer", ["word", "char"])
 def test_healthy_models_of_every_kind_pass(tmp_path, name, tokenizer):
     folder = saved(tmp_path / "model", name, tokenizer=tokenizer)

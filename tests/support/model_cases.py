@@ -61,7 +61,7 @@ SPELLED = [  # tokenizers of words alone
     ("ffnn",
      {"characters": "lstm", "character_hidden_size": 4, "character_size": 5, "context_words": 3}),
 ]  # fmt: skip
-TRAINED = [name for name, kind in registry.KINDS.items() if kind.is_trained]
+TRAINED = [name for name, kind in registry.kinds_of().items() if kind.is_trained]
 CASES = [
     *((name, {**variant, "tokenizer": "word"}) for name in TRAINED for variant in VARIANTS.get(name,
         [{}])),

@@ -71,7 +71,9 @@ VARIANTS = {
     ],
     ("seq2seq", "qrnn"): [{"input_feeding": True, "attention": "dot", "convolution_words": 3}],
 }  # fmt: skip
-KINDS = [(kind.task, kind.name) for kind in registry.TASK_KINDS]
+KINDS = [
+    (kind.task, kind.name) for kind in registry.all_kinds() if kind.task != registry.LANGUAGE_MODEL
+]
 CASES = [(*kind, variant) for kind in KINDS for variant in [{}, *VARIANTS.get(kind, [])]]
 PARTS = [  # each part of a network in one of them
     ("tagging", "lstm", {"output_layer": "crf", "both": True}), ("tagging", "qrnn", {}),
@@ -358,7 +360,7 @@ def test_a_task_speaks_of_what_there_is_and_refuses_other_kinds(task):
     known = names_of(cls for kind in kinds.values() for cls in kind.all_settings)
     assert task.settings_of_data <= known
     assert {"eval", task.own_command} <= task.commands
-    others = {kind.name for kind in registry.TASK_KINDS} | set(registry.KINDS)
+    others = {kind.name for kind in registry.all_kinds()}
     for name in others - set(registry.kinds_of(task.name)):
         what = f"`model` {name} is not for {task.name}; it "
         with pytest.raises(SettingsError, match=what) as no:

@@ -12,13 +12,13 @@ from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.scoring.settings import SentenceSettings
 from rnnlm.storage.files import tables
+from rnnlm.tasks.common.text_files import TextFileSettings
 from rnnlm.tasks.labelling.files import read_texts
 from rnnlm.tasks.labelling.formats.documents import read_table
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.tasks.labelling.formats.reading import read_labelled
 from rnnlm.tasks.seq2seq.decoding import read_sources
 from rnnlm.tasks.seq2seq.pairs import read_pairs
-from rnnlm.tasks.text_files import TextFileSettings
 from rnnlm.text import named_columns
 from rnnlm.text.named_columns import ParallelSettings
 from rnnlm.text.sources import SourceSettings

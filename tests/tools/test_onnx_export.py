@@ -10,8 +10,8 @@ from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.lm.neural.network import make_network
 from rnnlm.lm.neural.settings import network_settings
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel
-from rnnlm.tools import onnx_export
-from rnnlm.tools.onnx_export import export_onnx
+from rnnlm.tools.onnx_export import export as onnx_export
+from rnnlm.tools.onnx_export.export import export_onnx
 from support.failures import checked_error
 from support.model_cases import SPELLING, VARIANTS
 from support.tiny_models import halves_model, make_tokenizer

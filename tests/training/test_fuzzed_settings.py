@@ -18,9 +18,9 @@ from support.odd_inputs import damaged, deep_json, odd_json, odd_numbers, odd_te
 
 pytestmark = pytest.mark.soak
 
-TRAINED = [name for name, kind in registry.KINDS.items() if kind.is_trained]
+TRAINED = [name for name, kind in registry.kinds_of().items() if kind.is_trained]
 CLASSES = {
-    **{name: (*kind.settings, TokenizerSettings) for name, kind in registry.KINDS.items()},
+    **{name: (*kind.settings, TokenizerSettings) for name, kind in registry.kinds_of().items()},
     **{name: (cls,) for name, cls in KINDS.items()}, "sampling": (SamplingSettings,),
 }  # fmt: skip
 TOML = b"# a comment\nhidden_size = 8\nlearning_rate = 1.5e-3\ntied = false\nbudget = \"3epochs\"\nlayer_sizes = [8, 8]\nschedule = 'linear'\n"

@@ -189,7 +189,9 @@ def test_vectors_of_words_for_other_tokens_are_told(text, tmp_path):
 
 
 def test_needs_join_settings_that_exist():
-    classes = {cls for kind in registry.KINDS.values() if kind.is_trained for cls in kind.settings}
+    classes = {
+        cls for kind in registry.kinds_of().values() if kind.is_trained for cls in kind.settings
+    }
     classes |= {TokenizerSettings, HoldoutSettings}
     known = names_of(classes) | {"valid"}
     needs = {name: groups for cls in classes for name, groups in needs_of(cls).items()}

@@ -37,7 +37,7 @@ TAGGED = "Ada PER\nlives O\nin O\nTurin LOC\n\nthe O\nRhine LOC\nis O\nwide O\n\
 def kinds():
     return [
         pytest.param(kind.task, kind.name, id=f"{kind.task} {kind.name}")
-        for kind in (*registry.KINDS.values(), *registry.TASK_KINDS)
+        for kind in registry.all_kinds()
         if kind.is_trained
     ]
 

@@ -31,12 +31,12 @@ from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.tables import GroupRow, ScoredUnits, TextDetails
 from rnnlm.evaluation.perplexity import (
     NO_OOV,
-    TEXT_METRICS,
     Signature,
     TextEvaluation,
     lines_per_block,
     metrics_per,
     notice_single_block,
+    text_metrics,
 )
 from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
@@ -116,15 +116,16 @@ def find_comparable(
             raise ComparisonError(what, _values(subjects, part), hint)
 
     # With one tokenizer everything compares.
+    known = text_metrics()
     if not _differ(subjects, "tok"):
-        return ComparableMetrics(tuple(TEXT_METRICS), next(iter(TEXT_METRICS)), may_differ=PARTS)
+        return ComparableMetrics(tuple(known), next(iter(known)), may_differ=PARTS)
 
     # With several vocabularies of words, those that lack words pay for the choice among them.
     kinds = {subject.signature.tok.partition(":")[0] for subject in subjects}
     is_same_text = len({subject.changes for subject in subjects}) == 1
     if kinds == {"word"} and is_same_text and any(subject.unknown_tokens for subject in subjects):
         why = f"unknown words are other events: {_values(subjects, 'tok')}"
-        others = [RefusedMetric(name, "tok", why) for name in TEXT_METRICS if name != ADJUSTED]
+        others = [RefusedMetric(name, "tok", why) for name in known if name != ADJUSTED]
         return ComparableMetrics((ADJUSTED,), ADJUSTED, tuple(others), may_differ=PARTS)
 
     # With several tokenizers, metrics per token are not comparable.
@@ -196,7 +197,7 @@ def differing_by(metric: str, unknown: int) -> tuple[str, ...]:
     unknown."""
     if not metric:
         return ()
-    if not unknown or metric + NO_OOV not in TEXT_METRICS:
+    if not unknown or metric + NO_OOV not in text_metrics():
         return (metric,)
     return (metric, metric + NO_OOV)
 
@@ -329,7 +330,7 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         # Where the models differ is found in tokens, or in words where their tokenizers differ.
         tokenizers = [side.model.tokenizer for side in sides]
         encoded = [side.data for side in sides]
-        main = TEXT_METRICS[self.main]
+        main = text_metrics()[self.main]
         scores = list(map(_adjusted, self.scores, encoded)) if main.is_adjusted else self.scores
         units = difference_tables.units_of(self.text, tokenizers, encoded, scores)
         if units.unaligned_lines:
@@ -341,7 +342,7 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
 
         # The lines and words on which each model differs most from the first.
         lines = list(itertools.chain.from_iterable(block.lines for block in self.text.blocks()))
-        sums = (evaluation.lines.parts_of(main) for evaluation in evaluations if evaluation.lines)
+        sums = (main.parts(evaluation.lines) for evaluation in evaluations if evaluation.lines)
         bits = [logprob_S / -math.log(2) for logprob_S, _ in sums]
         top = self.settings.top
         of_lines, of_words = [], []

@@ -56,7 +56,7 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
         registry.check_use("tune", task_of(folder), base)
     model, manifest = stored_model.load(folder, device)
     tell_unfinished(base, manifest)
-    return registry.ADAPTATIONS[kind](model, kind, folder) if kind else model
+    return registry.adaptations(kind)[kind](model, kind, folder) if kind else model
 
 
 def load_if_named(model: ScoringModel, device: str | Device = "auto") -> LanguageModel | LabelModel:
@@ -199,7 +199,7 @@ def without_adaptation(name: str) -> tuple[str, str | None]:
     """Return NAME and KIND of NAME+KIND; `name` itself and None if it names no kind of adaptation,
     or a folder has exactly that name."""
     base, _, kind = name.rpartition("+")
-    is_adapted = bool(base) and kind in registry.ADAPTATIONS
+    is_adapted = bool(base) and kind in registry.adaptations(kind)
     if not is_adapted or any(map(model_folder.is_model, _places(name))):
         return name, None
     return base, kind
@@ -305,15 +305,14 @@ def _not_found(name: str) -> ModelError:
     # NAME+KIND where the model NAME exists: the kind is unknown, or this command does not adapt.
     base, _, kind = name.rpartition("+")
     if base and any(map(model_folder.is_model, _places(base))):
-        if kind in registry.ADAPTATIONS:
+        adaptations = registry.adaptations(kind)
+        if kind in adaptations:
             return ModelError(
                 missing,
                 f"only eval, score, generate, compare and mix support adaptation {kind!r}",
                 f"use {base} alone",
             )
-        return ModelError(
-            missing, f"there is no adaptation {kind!r}", nearest(kind, registry.ADAPTATIONS)
-        )
+        return ModelError(missing, f"there is no adaptation {kind!r}", nearest(kind, adaptations))
 
     # A model of another program, or a name that is spelled wrong.
     known = {folder.name for folder in [*filter(model_folder.is_model, shipped()), *saved_here()]}

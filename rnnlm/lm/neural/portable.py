@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm import registry
 from rnnlm.errors import UsageError, notice
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import kind_of
@@ -60,9 +61,10 @@ def portable_network(
         )
     if not isinstance(model, NeuralLanguageModel):
         hint = "export an n-gram model with --arpa FILE, and each network of a mixture by itself"
-        if kind_of(model) == "transformers":
-            hint = "transformers, which stores it, exports it"
-        raise UsageError(what, f"a model of kind {kind_of(model)} is not a network of rnnlm", hint)
+        kind = registry.kind_of(kind_of(model))
+        if kind.library:
+            hint = f"{kind.made_with}, which stores it, exports it"
+        raise UsageError(what, f"a model of kind {kind.name} is not a network of rnnlm", hint)
     network, settings = model.network, model.network.settings
     if not isinstance(settings, RecurrentModelSettings):
         raise UsageError(

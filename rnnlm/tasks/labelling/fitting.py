@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rnnlm.interface import PADDING, Tokenizer
 from rnnlm.lm.neural.training.contracts import Carry, Loss, ValidationResult
-from rnnlm.tasks.fitting import (
+from rnnlm.tasks.common.fitting import (
     ExampleLoss,
     ExampleValidation,
     Fitting,

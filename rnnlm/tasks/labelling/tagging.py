@@ -10,6 +10,7 @@ from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.loading import ScoringModel
+from rnnlm.tasks.common.text_files import windows
 from rnnlm.tasks.labelling import trees
 from rnnlm.tasks.labelling.answers import written
 from rnnlm.tasks.labelling.data import SOUNDS, TEXT, encode_texts, lines_of
@@ -30,7 +31,6 @@ from rnnlm.tasks.labelling.model import (
     predict,
 )
 from rnnlm.tasks.labelling.splitting import is_of_letters, split_text, words_in
-from rnnlm.tasks.text_files import windows
 from rnnlm.text.batches import NO_WORDS, is_surely_short, why_too_long
 from rnnlm.text.marks import UnknownWords
 

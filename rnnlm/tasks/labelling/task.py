@@ -108,7 +108,7 @@ class Labelling(BaseTask):
 
     options = LabelOptions
     reading = (LabelledSettings,)
-    offers = frozenset({"confusions"})
+    offers = frozenset({"confusions", "plot", "overwrite"})
 
     def comparing(
         self,

@@ -18,7 +18,7 @@ from rnnlm.errors import SettingsError, TextError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.neural.training import sizing
-from rnnlm.tasks.example_texts import files_of_parts, with_held_out
+from rnnlm.tasks.common.example_texts import files_of_parts, with_held_out
 from rnnlm.tasks.labelling import data as codecs
 from rnnlm.tasks.labelling.data import (
     LEVELS,

@@ -13,14 +13,14 @@ import numpy as np
 from rnnlm import registry
 from rnnlm.config import ResolvedSettings
 from rnnlm.lm.neural.settings import structure
-from rnnlm.tasks.labelling.data import TaskData
-from rnnlm.tasks.labelling.settings import KINDS, RecurrentTaskSettings
-from rnnlm.tasks.labelling.shapes import array_shapes
-from rnnlm.tasks.language_model_layers import (  # fmt: skip
+from rnnlm.tasks.common.language_model_layers import (  # fmt: skip
     TakenLayers,
     recurrent_settings_of,
     stack_settings,
 )
+from rnnlm.tasks.labelling.data import TaskData
+from rnnlm.tasks.labelling.settings import KINDS, RecurrentTaskSettings
+from rnnlm.tasks.labelling.shapes import array_shapes
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.start_models import arrays_of, settings_of
 

@@ -1,2 +1,6 @@
 """An encoder reads a source, a decoder writes a target and looks back at the source by
 attention."""
+
+import lazy_loader as _lazy_loader
+
+__getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from rnnlm.tasks.batches import is_word
+from rnnlm.tasks.common.batches import is_word
 from rnnlm.tasks.seq2seq.settings import AttentionKind
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from rnnlm.interface import PADDING
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.tasks.batches import LengthBatches, on_device
+from rnnlm.tasks.common.batches import LengthBatches, on_device
 from rnnlm.tasks.seq2seq.data import PairedData, rows
 from rnnlm.text.batches import padded
 

@@ -18,6 +18,7 @@ from rnnlm.scoring.generation.settings import SamplingSettings, SearchSettings
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.storage.files.tables import USUAL_TEXT
+from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, detect_text_format, windows
 from rnnlm.tasks.seq2seq.data import PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
@@ -28,7 +29,6 @@ from rnnlm.tasks.seq2seq.results import (
     TranslatedLines,
     Translation,
 )
-from rnnlm.tasks.text_files import TEXT_LINES, TextFileSettings, detect_text_format, windows
 from rnnlm.text.batches import NO_WORDS, why_too_long
 from rnnlm.text.lines import MissingLine, is_blank, lines_with_ends, without_end
 from rnnlm.text.marks import UnknownWords

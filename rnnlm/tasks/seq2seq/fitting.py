@@ -13,7 +13,7 @@ from rnnlm.errors import notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.training.contracts import Carry, Loss, ValidationResult
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.tasks.fitting import (
+from rnnlm.tasks.common.fitting import (
     ExampleLoss,
     ExampleValidation,
     Fitting,

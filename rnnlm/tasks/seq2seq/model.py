@@ -18,7 +18,7 @@ from rnnlm.lm.neural.device import exact_products, resolve_device
 from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.trained_network import SavedModel, filled, parts_of, side_by_side
 from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
-from rnnlm.tasks.batches import on_device
+from rnnlm.tasks.common.batches import on_device
 from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.attention import EncoderMemory
 from rnnlm.tasks.seq2seq.batches import pair_tensors, source_arrays

@@ -30,7 +30,7 @@ from rnnlm.lm.neural.layers.layers import (
 from rnnlm.lm.neural.outputs.softmax import LinearCrossEntropy, SoftmaxOutput, without_padding
 from rnnlm.lm.neural.trace import NamedLayer, trace_stack
 from rnnlm.lm.neural.words import SomeUnknown, WordInput
-from rnnlm.tasks.batches import is_word
+from rnnlm.tasks.common.batches import is_word
 from rnnlm.tasks.seq2seq.attention import Attention, EncoderMemory
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 

@@ -1,10 +1,11 @@
 """Writing a line for each line that is read, as a task: encoder-decoders."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rnnlm.amounts import plural
 from rnnlm.tasks.seq2seq.options import (
+    DecodingSettings,
     PairOptions,
     SourceTokenizerSettings,
     TargetTokenizerSettings,
@@ -118,7 +119,8 @@ class PairLearning(BaseTask):
 
     options = PairOptions
     reading = (ParallelSettings,)
-    offers = frozenset({"output"})
+    offers = frozenset({"output", "overwrite"})
+    option_parts: ClassVar = {"decoding": DecodingSettings}
 
     def comparing(
         self,

@@ -11,7 +11,7 @@ from rnnlm.amounts import plural
 from rnnlm.choices import THE_DATA
 from rnnlm.config import ResolvedSettings
 from rnnlm.errors import TextError, notice
-from rnnlm.tasks.example_texts import files_of_parts, with_held_out
+from rnnlm.tasks.common.example_texts import files_of_parts, with_held_out
 from rnnlm.tasks.seq2seq.data import PairTrainingData, encode_pairs, make_codec
 from rnnlm.tasks.seq2seq.pairs import ParallelText, read_pairs
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings

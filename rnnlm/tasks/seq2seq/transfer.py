@@ -17,7 +17,7 @@ from rnnlm.config import ResolvedSettings, as_text
 from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.interface import Shapes
 from rnnlm.lm.neural.settings import NetworkSettings, RecurrentSettings
-from rnnlm.tasks.language_model_layers import (  # fmt: skip
+from rnnlm.tasks.common.language_model_layers import (  # fmt: skip
     TakenLayers,
     recurrent_settings_of,
     stack_settings,

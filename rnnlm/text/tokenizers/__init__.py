@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from rnnlm import registry
+from rnnlm import registry, satellites
 from rnnlm.config import AUTO, from_stored
 from rnnlm.errors import ModelError, SettingsError, keyword, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
@@ -126,8 +126,12 @@ def load_from(
 
 
 def _class(name: str) -> "type[AnyTokenizer]":
-    if name in registry.TOKENIZERS:
-        return registry.TOKENIZERS[name]()
+    foreign = registry.tokenizers()
+    if name in foreign:
+        return foreign[name]()
+    gone = satellites.removed("tokenizers", name, f"the tokenizer {name}")
+    if gone:
+        raise gone
     # These need Arrow.
     from rnnlm.text.tokenizers.characters import ByteTokenizer, CharTokenizer
     from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer

@@ -1,1 +1,5 @@
 """Text filtered by its perplexity or by its language: shards of documents, and data sets."""
+
+import lazy_loader as _lazy_loader
+
+__getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)

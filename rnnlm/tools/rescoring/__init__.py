@@ -1,1 +1,5 @@
 """N-best lists: formats, features, tuned weights, word errors."""
+
+import lazy_loader as _lazy_loader
+
+__getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)

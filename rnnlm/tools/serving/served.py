@@ -290,7 +290,7 @@ def record_of(name: str, core: LanguageModel | registry.LabelModel) -> ModelReco
     tokenizers = list(task.describe(core.tokenizer).tokenizers.values())
 
     # The endpoints and inspections that the model has answers for.
-    does = [command for command in COMMANDS if command in task.commands]
+    does = [command for command in COMMANDS if command in registry.commands_of(task)]
     if "generate" in does:
         does.insert(does.index("generate"), "next")
     return ModelRecord(

@@ -9,7 +9,7 @@ from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.text.encoding import TrainingData
 from support.tiny_models import LINES, Lines, fit, make_tokenizer, small_settings
 
-KIND = registry.KINDS["unigram"]
+KIND = registry.kind_of("unigram")
 
 
 def test_probabilities_are_smoothed_frequencies_also_of_unknown_words():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.tasks.example_texts import with_held_out
+from rnnlm.tasks.common.example_texts import with_held_out
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.tasks.labelling.texts import _held_out as hold_out
 from support.tiny_tasks import labelled

@@ -9,7 +9,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ArgumentTypeError, UsageError
-from rnnlm.tasks import text_files
+from rnnlm.tasks.common import text_files
 from rnnlm.tasks.labelling.data import EDIT, WORD, LabelColumn
 from rnnlm.tasks.labelling.evaluation import results
 from rnnlm.tasks.labelling.evaluation.results import ClassifiedText, LabelledNode

@@ -74,7 +74,7 @@ def test_long_strings_are_learned_only_with_attention(turn):
 
 
 @pytest.mark.parametrize(
-    "name", [kind.name for kind in registry.TASK_KINDS if kind.task == "seq2seq"]
+    "name", [kind.name for kind in registry.all_kinds() if kind.task == "seq2seq"]
 )
 def test_defaults_of_every_kind_learn_to_translate(name, tmp_path):
     small = {"embedding_size": 16, "hidden_size": 16, "budget": "2steps"}

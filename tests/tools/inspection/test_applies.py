@@ -3,9 +3,9 @@
 import pytest
 
 from rnnlm import registry
-from rnnlm.cli.tools.inspect import WHATS
 from rnnlm.errors import UsageError
 from rnnlm.tools.inspection.common import LACKS, check_applies
+from rnnlm.tools.inspection.inspect_command import WHATS
 
 WITHOUT_MODEL = {"activations", "step", "surface"}
 TASKS = registry.all_tasks()

@@ -15,7 +15,7 @@ from rnnlm.amounts import plural
 from rnnlm.choices import taken_choices
 from rnnlm.errors import UsageError, first_of, keyword, notice
 from rnnlm.storage.manifest import read_manifest
-from rnnlm.tasks.example_texts import resolved_reading, stored_reading
+from rnnlm.tasks.common.example_texts import resolved_reading, stored_reading
 from rnnlm.tasks.labelling.data import (
     EDIT,
     LEVELS,

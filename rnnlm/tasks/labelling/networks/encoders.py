@@ -20,7 +20,7 @@ from rnnlm.lm.neural.layers.batch_norm import BatchNorm
 from rnnlm.lm.neural.layers.layers import dropout, reader_of_rows, rows_of
 from rnnlm.lm.neural.trained_network import ends
 from rnnlm.lm.neural.words import SomeUnknown, WordInput
-from rnnlm.tasks.batches import is_word, on_device
+from rnnlm.tasks.common.batches import is_word, on_device
 from rnnlm.tasks.labelling.settings import (
     BagClassifier,
     CnnClassifier,

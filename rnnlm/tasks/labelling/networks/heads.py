@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from rnnlm.events import pieces
 from rnnlm.interface import PADDING
-from rnnlm.tasks.batches import is_word
+from rnnlm.tasks.common.batches import is_word
 
 # ---- The best label sequences of a chain: Viterbi's algorithm (Viterbi 1967; Forney 1973) and its
 # n best, exact.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rnnlm.lm.neural.initialisation import start_weights
 from rnnlm.lm.neural.layers.layers import LayeredNetwork
 from rnnlm.lm.neural.trace import NamedLayer, trace_stack
-from rnnlm.tasks.batches import is_word
+from rnnlm.tasks.common.batches import is_word
 from rnnlm.tasks.labelling.data import MULTI, WORD, Codec, LabelColumn
 from rnnlm.tasks.labelling.networks.contextual import LayerMixture
 from rnnlm.tasks.labelling.networks.encoders import (

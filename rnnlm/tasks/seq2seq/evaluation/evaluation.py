@@ -24,7 +24,7 @@ from rnnlm.lm.base import loading
 from rnnlm.scoring.generation.drawing import TextStarts
 from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import SearchSettings
-from rnnlm.tasks.example_texts import resolved_reading, stored_reading
+from rnnlm.tasks.common.example_texts import resolved_reading, stored_reading
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs, lines_of
 from rnnlm.tasks.seq2seq.decoding import Translator
 from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import (

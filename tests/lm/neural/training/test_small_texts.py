@@ -95,7 +95,7 @@ def test_every_recipe_of_a_size_has_valid_settings():
     """A name that no kind of model has, or a value out of range, would go unnoticed."""
     for size in sizing.small_text_recipes().values():
         names = size.keys() | size["at_most"].keys() | size["by_heart"].keys()
-        for kind in [*registry.KINDS.values(), *registry.TASK_KINDS]:
+        for kind in registry.all_kinds():
             if kind.trains_in_steps:
                 usual = resolve(kind.all_settings, []).values
                 values = {name: value for name, value in size.items() if name in usual}

@@ -5,8 +5,8 @@ from typing import get_args
 
 import pytest
 
-from rnnlm.cli.tasks import tag
 from rnnlm.errors import TextError
+from rnnlm.tasks.labelling import tag_command as tag
 from rnnlm.tasks.labelling.formats import reading
 from rnnlm.tasks.labelling.formats.documents import RAW, WRITTEN, DocumentSentence
 from rnnlm.tasks.labelling.formats.example import Example, Format, LabelledSettings, LabelledText

@@ -1,1 +1,0 @@
-"""Commands of the tools: inspect, vectors, embed, rescore, filter, serve."""

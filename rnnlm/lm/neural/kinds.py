@@ -1,0 +1,89 @@
+"""Networks as kinds of models: their cells, and what inspections can see in them."""
+
+from typing import TYPE_CHECKING, Any
+
+from rnnlm.registry import LANGUAGE_MODEL, Function, Kind, RunFacts
+
+if TYPE_CHECKING:
+    from rnnlm.config import ResolvedSettings
+
+
+class Network(Kind):
+    """A network that is a language model."""
+
+    family = "neural"
+    trains_in_steps = True
+
+    @property
+    def settings(self) -> tuple[type, ...]:
+        from rnnlm.lm.neural.settings import KINDS, parts_of
+        from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
+
+        return (KINDS[self.name], *parts_of(self.name), FittingSettings, RunSettings)
+
+    def check(self, resolved: "ResolvedSettings", has_valid: bool) -> None:
+        from rnnlm.lm.neural.training.settings import check
+
+        check(resolved, has_valid, has_text=self.task == LANGUAGE_MODEL)
+
+    @property
+    def fit(self) -> Function:
+        from rnnlm.lm.neural.training.fitting import fit
+
+        return fit
+
+    def choose(
+        self, resolved: "ResolvedSettings", data: Any, run: RunFacts
+    ) -> "tuple[ResolvedSettings, Any]":
+        from rnnlm.lm.neural.training.choosing import choose
+
+        return choose(self, resolved, data, run)
+
+    @property
+    def array_shapes(self) -> Function:
+        from rnnlm.lm.neural.shapes import array_shapes
+
+        return array_shapes
+
+    @property
+    def from_arrays(self) -> Function:
+        from rnnlm.lm.neural.trained_network import from_arrays
+
+        return from_arrays
+
+
+# Abilities that commands and inspections may ask of models (`Kind.has`).
+OF_NETWORKS = frozenset({"layers", "neighbours", "similarity", "gradcheck"})
+OF_STATES = frozenset({"gates", "units", "spectrum"})
+OF_PROBABILITIES = frozenset({"text", "memory", "cloze", "beam"})
+OF_LANGUAGE_MODELS = OF_NETWORKS | OF_PROBABILITIES | {"probe"}
+
+# The cells of recurrent layers, and the inspections of their states.
+CELLS = {
+    "rnn": ("Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)", OF_STATES),
+    "gru": ("gated recurrent unit", OF_STATES),
+    "lstm": ("long short-term memory", OF_STATES),
+    # No matrix maps its state to its state, so there are no eigenvalues.
+    "qrnn": (
+        "quasi-recurrent network: convolutions, pooled over time", OF_STATES - {"spectrum"},
+    ),
+}  # fmt: skip
+
+
+def _recurrent(name: str) -> Kind:
+    about, of_states = CELLS[name]
+    return Network(name, about, OF_LANGUAGE_MODELS | of_states | {"gradients"})
+
+
+KINDS = [
+    _recurrent("rnn"),
+    _recurrent("gru"),
+    Network("ffnn", "feed-forward network over a window of words", OF_LANGUAGE_MODELS),
+    Network(
+        "jordan",
+        "recurrent network that reads its own last output",
+        OF_LANGUAGE_MODELS | OF_STATES | {"gradients"},
+    ),
+    _recurrent("lstm"),
+    _recurrent("qrnn"),
+]

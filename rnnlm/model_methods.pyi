@@ -1,0 +1,10 @@
+"""The methods that satellites bring to rnnlm.Model.
+
+Written by tests/support/satellite_files.py."""
+
+from rnnlm.tasks.labelling.methods import LabellingMethods
+from rnnlm.tasks.seq2seq.methods import TranslationMethods
+from rnnlm.tools.inspection.methods import InspectionMethods
+from rnnlm.tools.vectors.methods import VectorMethods
+
+class ModelMethods(LabellingMethods, TranslationMethods, InspectionMethods, VectorMethods): ...

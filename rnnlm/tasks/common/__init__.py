@@ -1,0 +1,2 @@
+"""What labelling and encoder-decoders share: their examples, batches, and the texts of their
+commands."""

@@ -1,0 +1,58 @@
+"""Options of commands of the core that concern labelled data."""
+
+import click
+
+from rnnlm.cli.help_sections import section, stacked
+from rnnlm.cli.options import PATH, overwrite_option
+from rnnlm.cli.setting_options import IntRange, options_of
+from rnnlm.tasks.labelling.formats.example import LabelledSettings
+from rnnlm.training.request import TrainingRequest
+
+_TASKS = ("--task tagging", "--task classification")
+_train_options = stacked(
+    section(
+        "Model",
+        options_of(TrainingRequest, "contextual", multiple=True, default_is=""),
+        goes_with=_TASKS,
+    ),
+    section(
+        "Labels",
+        options_of(LabelledSettings, "label_column"),
+        options_of(LabelledSettings, "sentence_column", "align", before="With tagging: "),
+        options_of(LabelledSettings, "format", declared=["--input-format"], type=str),
+        options_of(LabelledSettings, "scheme", type=str),
+        options_of(LabelledSettings, "multi_label", before="With classification: "),
+        goes_with=_TASKS,
+    ),
+)
+
+_LABELS = "Labels (taggers and classifiers)"
+_compare_options = stacked(
+    section(
+        _LABELS,
+        options_of(
+            LabelledSettings,
+            "label_column",
+            help="Columns of the gold labels, by name or number, separated by commas.",
+        ),
+    ),
+    section(
+        _LABELS,
+        options_of(LabelledSettings, "format", declared=["--input-format"], type=str),
+        options_of(LabelledSettings, "scheme", type=str),
+        rare=True,
+    ),
+)
+_eval_options = stacked(
+    _compare_options,
+    section(
+        _LABELS,
+        click.option("--confusions", type=IntRange(0), metavar="N",
+                     help="Show the N most frequent confusions.  [default: 10]"),
+        click.option("--plot", type=PATH, metavar="FILE.svg",
+                     help="Draw the confusion matrix of each label column as .svg, .png or .pdf."),
+        overwrite_option(),
+    ),
+)  # fmt: skip
+
+OPTIONS = {"train": _train_options, "eval": _eval_options, "compare": _compare_options}

@@ -1,0 +1,60 @@
+"""Taggers and classifiers as kinds of models."""
+
+from rnnlm.lm.neural.kinds import CELLS, OF_NETWORKS, Network
+from rnnlm.registry import Function
+
+
+class Labeller(Network):
+    """A tagger or classifier."""
+
+    takes_parts = True
+
+    @property
+    def settings(self) -> tuple[type, ...]:
+        from rnnlm.lm.neural.settings import parts_of
+        from rnnlm.lm.neural.training.settings import RunSettings
+        from rnnlm.tasks.labelling.settings import KINDS, TaskFittingSettings
+
+        model = KINDS[self.task, self.name]
+        return (model, *parts_of(self.name), TaskFittingSettings, RunSettings)
+
+    @property
+    def fit(self) -> Function:
+        from rnnlm.tasks.labelling.fitting import fit
+
+        return fit
+
+    @property
+    def array_shapes(self) -> Function:
+        from rnnlm.tasks.labelling.shapes import array_shapes
+
+        return array_shapes
+
+    @property
+    def from_arrays(self) -> Function:
+        from rnnlm.tasks.labelling.model import from_arrays
+
+        return from_arrays
+
+
+KINDS = []
+for _name, (_about, _of_states) in CELLS.items():
+    _has = OF_NETWORKS | _of_states
+    KINDS += [
+        Labeller(_name, f"tags words: {_about}", _has | {"probe"}, "tagging"),
+        Labeller(_name, f"classifies texts: {_about}", _has, "classification"),
+    ]
+KINDS += [
+    Labeller(
+        "bag", "classifies texts: the mean of their word vectors", OF_NETWORKS, "classification"
+    ),
+    Labeller(
+        "cnn", "classifies texts: convolutions over their words", OF_NETWORKS, "classification"
+    ),
+    Labeller(
+        "recursive",
+        "classifies texts: a network over a tree of their words",
+        OF_NETWORKS,
+        "classification",
+    ),
+]

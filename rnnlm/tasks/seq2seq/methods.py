@@ -1,0 +1,49 @@
+"""The method of `rnnlm.Model` for encoder-decoders."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from rnnlm.interface import ModelHandle
+
+if TYPE_CHECKING:
+    from rnnlm.tasks.seq2seq.options import DecodingSettings
+    from rnnlm.tasks.seq2seq.results import TranslatedLines
+
+
+class TranslationMethods(ModelHandle):
+    """The use of models that write a line for each line."""
+
+    _commands: ClassVar = {"translate": "translate"}
+
+    def translate(
+        self,
+        sources: Sequence[str],
+        *,
+        beam: int = 1,
+        nbest: int = 1,
+        attention: bool = False,
+        settings: "DecodingSettings | None" = None,
+    ) -> "TranslatedLines":
+        """Return the outputs of an encoder-decoder for each source.
+
+        Args:
+            sources: The source texts.
+            beam: Beam width: number of continuations kept at each step.
+            nbest: Number of hypotheses per source.
+            attention: Also return the attention of each token, which has a `figure()`.
+            settings: A :class:`rnnlm.DecodingSettings` instead of these three.
+
+        Returns:
+            A list with the hypotheses of each source, best first.
+
+        Raises:
+            UsageError: The model is not an encoder-decoder, or has no attention to return.
+            TextError: A source contains a newline.
+        """
+        from rnnlm.tasks.seq2seq.decoding import translate
+        from rnnlm.tasks.seq2seq.options import DecodingSettings
+
+        chosen = settings or DecodingSettings(
+            beam=max(beam, nbest), nbest=nbest, attention=attention
+        )
+        return translate(self._core_for("translate"), sources, settings=chosen)

@@ -1,0 +1,30 @@
+"""Language models of transformers as a kind of models."""
+
+from rnnlm.lm.neural.kinds import OF_PROBABILITIES
+from rnnlm.registry import Kind, Library
+
+
+class Transformers(Kind):
+    """A model that its library stores and loads."""
+
+    family = "foreign"
+    made_with = "transformers"
+
+    @property
+    def library(self) -> Library:
+        from rnnlm.tools.huggingface.folders import FOLDERS
+
+        return FOLDERS
+
+    @property
+    def settings(self) -> tuple[type, ...]:
+        from rnnlm.tools.huggingface.folders import TransformersSettings
+
+        return (TransformersSettings,)
+
+
+KINDS = [
+    Transformers(
+        "transformers", "a causal language model of Hugging Face's transformers", OF_PROBABILITIES
+    )
+]

@@ -1,0 +1,141 @@
+"""`rnnlm embed`: vectors of lines, or of each word in its context, written to a file."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rnnlm.cli import options, terminal
+from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.setting_options import options_of
+from rnnlm.cli.text_options import column_options, encoding_option, special_symbols_option
+from rnnlm.tools.vectors.settings import EmbeddingSettings
+
+if TYPE_CHECKING:
+    from rnnlm.scoring.settings import SentenceSettings
+
+input_options = section(
+    "Input",
+    click.option("--input", "inputs", multiple=True, metavar="FILE",
+                 help="Text file (one text per line) or table (see --column), compressed or not; "
+                      "- is standard input. May be repeated."),
+    column_options,
+    encoding_option,
+    special_symbols_option,
+)  # fmt: skip
+vector_options = section(
+    "Vectors",
+    options_of(EmbeddingSettings, "pooling"),
+    options_of(EmbeddingSettings, "layer"),
+    options_of(EmbeddingSettings, "words"),
+)
+output_options = section(
+    "Output",
+    options.output_option(
+        "Write to FILE.npy, .parquet or .jsonl; - prints JSON Lines.", required=True
+    ),
+    options.overwrite_option("Replace an existing file."),
+)
+
+
+@click.command(cls=Command)
+@section("Model", options.model_option, options.device_option)
+@input_options
+@vector_options
+@output_options
+def command(
+    model_name: str | None,
+    device: str,
+    inputs: tuple[str, ...],
+    output: Path,
+    overwrite: bool,
+    **given: Any,
+) -> None:
+    """Write vectors of lines, or of words in context.
+
+    \b
+    rnnlm embed --input text.txt -o lines.npy
+    rnnlm embed --input in.csv --column review --pooling mean -o out.parquet
+    rnnlm embed -m pos --input text.txt --words --layer 1 -o words.jsonl
+
+    Each line is read alone, after </s>, and gets one row, in the order of the input; an empty line
+    gets the vector of </s>. Networks of any task have such vectors; an encoder-decoder's come from
+    its encoder, which reads sources. With --words, each row is a word with its line, number and
+    place; for FILE.npy these are in FILE.npy.words.tsv. If FILE is finished, the same command says
+    so and does nothing.
+    """
+    from dataclasses import replace
+
+    from rnnlm.lm.base.loading import find
+    from rnnlm.scoring.settings import SentenceSettings
+    from rnnlm.storage.files.outputs import check_apart
+    from rnnlm.storage.files.result_file import whole_files
+    from rnnlm.storage.files.resuming import merged, settings_identity, text_signatures
+    from rnnlm.storage.manifest import read_manifest
+    from rnnlm.text import sources
+    from rnnlm.tools.vectors.embedding_files import check_path, save_vectors, words_path
+
+    # Find out whether the file can be written before the model is loaded.
+    options.refuse_if(
+        overwrite and output == options.STANDARD_OUTPUT, "--overwrite needs --output FILE."
+    )
+    kind = check_path(output, bool(given["words"]), overwrite=True)
+    check_apart([output], sources.expand(inputs))
+    name = options.chosen_model(model_name, "layers")
+    settings = EmbeddingSettings(given["pooling"], given["layer"], bool(given["words"]))
+    from rnnlm.tools.vectors.embedding import Embedder  # torch: only now that all is there
+
+    # The same vectors may be there already, whether the pooling and layer are given or chosen.
+    embedder = Embedder(name, settings, device)
+    reading = SentenceSettings(
+        given["column"],
+        encoding_errors=given["encoding_errors"] or "strict",
+        keep=(),
+        sentence_columns=given["sentence_columns"] or (),
+    )
+    special_symbols: Any = given["special_symbols"] or "error"
+    chosen = replace(
+        settings, pooling=embedder.pooling, layer=embedder.layer, special_symbols=special_symbols
+    )
+    identity = merged(
+        settings_identity(chosen, reading),
+        text_signatures(sources.expand(inputs or ("-",))),
+        {"model": read_manifest(find(name)).fingerprint},
+    )
+    # A line that is not UTF-8 has a row, too: how it is read is not free.
+    if reading.encoding_errors != "strict":
+        identity["bad UTF-8"] = reading.encoding_errors
+    wanted = {output: identity}
+    if settings.words and kind == ".npy":
+        wanted[words_path(output)] = identity
+    with whole_files(wanted, overwrite) as files:
+        if files.are_finished:
+            return
+        with terminal.Progress(about=output) as say:
+            lines = _lines(inputs, reading, special_symbols)
+            count = save_vectors(output, embedder, lines, overwrite=True, progress=say)
+        content = f"vectors of {terminal.plural(count, 'line')}"
+        files.finish(content)
+    if output != options.STANDARD_OUTPUT:
+        terminal.say(f"{content} written to {output}")
+
+
+def _lines(
+    inputs: tuple[str, ...], settings: "SentenceSettings", special_symbols: str
+) -> "Iterator[str]":
+    """Yield the texts of the input, as `rnnlm score` reads them."""
+    from rnnlm.scoring.scorer import checked_text
+    from rnnlm.scoring.sentences import read_texts
+    from rnnlm.text.lines import MissingLine
+
+    if not inputs and sys.stdin is not None and sys.stdin.isatty():
+        terminal.say("reading lines from the terminal; press Ctrl-D to end")
+    for where, text, reason in read_texts(inputs or ("-",), settings):
+        if not reason and "\n" in text:
+            reason = "it holds a newline"
+        if reason:
+            yield MissingLine(reason)
+        else:
+            yield checked_text(text, where, special_symbols)

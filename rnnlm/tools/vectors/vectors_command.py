@@ -1,0 +1,125 @@
+"""`rnnlm vectors`: word vectors learned from a text."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnnlm.amounts import plural
+from rnnlm.cli import terminal
+from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.options import (
+    STANDARD_OUTPUT,
+    output_option,
+    overwrite_option,
+    settings_of,
+    without_none,
+)
+from rnnlm.cli.setting_options import options_of
+from rnnlm.cli.text_options import (
+    column_options,
+    encoding_option,
+    split_punctuation_option,
+    text_flags,
+    unwrap_option,
+)
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
+from rnnlm.tools.vectors.settings import LearningSettings
+
+_OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation")
+
+
+@click.command(cls=Command)
+@click.argument("text", nargs=-1)
+@section(
+    "Vectors",
+    options_of(LearningSettings, "method", "width", "window"),
+    options_of(LearningSettings, "min_count", metavar="K"),
+    options_of(LearningSettings, "epochs", "negative", "learning_rate", "seed", "threads"),
+)
+@section(
+    "Words",
+    options_of(TokenizerSettings, "lowercase"),
+    options_of(TokenizerSettings, "normalise"),
+    split_punctuation_option,
+    options_of(TokenizerSettings, "remove_punctuation"),
+)
+@section("Text", column_options, unwrap_option, encoding_option)
+@section(
+    "Output",
+    output_option(
+        "File in word2vec's text format, compressed if it ends in .gz, .xz, .bz2 or .zst; - is "
+        "standard output.",
+        required=True,
+    ),
+    overwrite_option(),
+)
+def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) -> None:
+    """Learn word vectors from TEXT, or from the bundled corpus.
+
+    \b
+    rnnlm vectors my.txt --lowercase -o my.vec
+    rnnlm vectors my.txt --method glove -o glove.vec
+    rnnlm train my.txt --embeddings my.vec --set embedding_size=100
+    rnnlm inspect neighbours king queen --file my.vec
+
+    TEXT: files, globs, - (standard input), hf:OWNER/NAME (a data set), the name of a bundled
+    corpus, or a prepared text.
+
+    svd computes the positive pointwise mutual information of words and contexts, and its truncated
+    singular value decomposition (Levy et al. 2015). glove is GloVe (Pennington et al. 2014).
+    skipgram and cbow use negative sampling (Mikolov et al. 2013).
+
+    If FILE is finished, the same command says so and does nothing.
+    """
+    from rnnlm.cli.options import corpus_of, refuse_given
+    from rnnlm.storage.files import outputs
+    from rnnlm.storage.files.result_file import whole_files
+    from rnnlm.storage.files.resuming import merged, settings_identity
+    from rnnlm.text import sources
+    from rnnlm.text.corpus import identity_of
+    from rnnlm.tools.vectors.learning import learn_vectors, named_text
+
+    # Options that the method would ignore.
+    flags = text_flags(given)
+    if given["method"] in (None, "svd"):
+        refuse_given(
+            ("epochs", "negative", "learning_rate", "threads"),
+            "not valid with --method svd, which counts once.",
+        )
+    if given["method"] == "glove":
+        refuse_given(
+            ("negative",), "only valid for skip-gram and CBOW; GloVe draws no noise words."
+        )
+    names = named_text(text)
+    if output != STANDARD_OUTPUT:
+        outputs.check_apart([output], sources.expand(names))
+
+    # A prepared text keeps its own tokenizer, which none of these options may change.
+    words = without_none({name: given.pop(name) for name in _OF_WORDS})
+
+    # The same vectors may be there already.
+    opened = corpus_of(names, flags)
+    learning = settings_identity(settings_of(LearningSettings, given), without={"threads"})
+    # Rare words are left out by the learning, not by the tokenizer.
+    tokenizing = settings_identity(NewTokenizerSettings(**words), without={"min_count"})
+    identity = merged(learning, tokenizing, identity_of(opened))
+    began = time.monotonic()
+    with whole_files({output: identity}, overwrite) as files:
+        if files.are_finished:
+            return
+        with terminal.Progress(about=output) as progress:
+            vectors = learn_vectors(
+                opened,
+                tokenizer=NewTokenizerSettings(**words) if words else None,
+                progress=progress,
+                **without_none(given),
+            )
+            count = vectors.save(output, overwrite=True)
+            files.finish(f"{plural(count, 'word')}, {vectors.width_in_words}")
+    took = terminal.duration(time.monotonic() - began)
+    written = "" if output == STANDARD_OUTPUT else f"; written to {output}"
+    terminal.say(
+        f"{vectors.source}: {plural(count, 'word')}, {vectors.width_in_words}, in {took}{written}"
+    )

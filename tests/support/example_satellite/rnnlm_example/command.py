@@ -1,0 +1,12 @@
+"""`rnnlm longest`: the longest line of a text."""
+
+import click
+
+from rnnlm.cli.help_sections import Command
+
+
+@click.command(cls=Command)
+@click.argument("text", type=click.File())
+def command(text):
+    """Print the longest line of TEXT."""
+    click.echo(max(text, key=len), nl=False)
