@@ -359,6 +359,7 @@ def parquet_rows(
     number = 0
     try:
         file = pyarrow.parquet.ParquetFile(source)
+        # Columns are compressed apart, so the bytes behind a batch are its share of the rows.
         row_bytes = os.path.getsize(source) / max(1, file.metadata.num_rows)
         for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
             if on_read is not None:
