@@ -35,10 +35,10 @@ from .text.normalisation import normalise as normalise
 from .text.prepared.preparation import prepare as prepare
 from .text.sources import SourceSettings as SourceSettings
 from .tools.filtering.predicate import filter as filter
+from .tools.rescoring.features import read_weights as read_weights
+from .tools.rescoring.features import save_weights as save_weights
 from .tools.rescoring.files import read_nbest as read_nbest
 from .tools.rescoring.files import save_nbest as save_nbest
-from .tools.rescoring.mert import read_weights as read_weights
-from .tools.rescoring.mert import save_weights as save_weights
 from .tools.rescoring.nbest import Hypothesis as Hypothesis
 from .tools.rescoring.nbest import Utterance as Utterance
 from .tools.rescoring.rescorer import rescore as rescore
