@@ -28,9 +28,8 @@ from rnnlm.tasks.labelling.batches import batch_tensors, label_tensors
 from rnnlm.tasks.labelling.data import LabelledData
 from rnnlm.tasks.labelling.model import TaskModel
 from rnnlm.tasks.labelling.networks.network import TaskNetwork
-from rnnlm.tasks.seq2seq.batches import pair_tensors
 from rnnlm.tasks.seq2seq.data import PairedData
-from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from rnnlm.tasks.seq2seq.model import Seq2SeqModel, pair_tensors
 from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork
 from rnnlm.text.encoding import EncodedText
 from rnnlm.tools.inspection.common import (
