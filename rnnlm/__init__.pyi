@@ -46,8 +46,8 @@ from .tools.rescoring.rescorer import tune_weights as tune_weights
 from .tools.rescoring.settings import ListSettings as ListSettings
 from .tools.rescoring.settings import RescoreSettings as RescoreSettings
 from .tools.rescoring.settings import TextMapping as TextMapping
-from .tools.vectors.learning import learn_vectors as learn_vectors
 from .tools.vectors.word_vectors import WordVectors as WordVectors
+from .tools.vectors.word_vectors import learn_vectors as learn_vectors
 from .tools.vectors.word_vectors import read_vectors as read_vectors
 from .training.derived.importing import import_arpa as import_arpa
 from .training.derived.mixing import mix as mix
