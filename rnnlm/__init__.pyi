@@ -35,10 +35,10 @@ from .text.normalisation import normalise as normalise
 from .text.prepared.preparation import prepare as prepare
 from .text.sources import SourceSettings as SourceSettings
 from .tools.filtering.predicate import filter as filter
+from .tools.rescoring.features import read_weights as read_weights
+from .tools.rescoring.features import save_weights as save_weights
 from .tools.rescoring.files import read_nbest as read_nbest
 from .tools.rescoring.files import save_nbest as save_nbest
-from .tools.rescoring.mert import read_weights as read_weights
-from .tools.rescoring.mert import save_weights as save_weights
 from .tools.rescoring.nbest import Hypothesis as Hypothesis
 from .tools.rescoring.nbest import Utterance as Utterance
 from .tools.rescoring.rescorer import rescore as rescore
@@ -46,8 +46,8 @@ from .tools.rescoring.rescorer import tune_weights as tune_weights
 from .tools.rescoring.settings import ListSettings as ListSettings
 from .tools.rescoring.settings import RescoreSettings as RescoreSettings
 from .tools.rescoring.settings import TextMapping as TextMapping
-from .tools.vectors.learning import learn_vectors as learn_vectors
 from .tools.vectors.word_vectors import WordVectors as WordVectors
+from .tools.vectors.word_vectors import learn_vectors as learn_vectors
 from .tools.vectors.word_vectors import read_vectors as read_vectors
 from .training.derived.importing import import_arpa as import_arpa
 from .training.derived.mixing import mix as mix

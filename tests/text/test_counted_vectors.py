@@ -9,7 +9,7 @@ import pytest
 from rnnlm.errors import SettingsError, TextError
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.vectors import cooccurrences, ppmi, svd_vectors
-from rnnlm.tools.vectors.learning import word_stream
+from rnnlm.tools.vectors.word_vectors import word_stream
 from support.tiny_models import Lines
 
 LINES = ("a b c a d", "b a", "c", "d c b a a", "a rare b d", "e e a e b")

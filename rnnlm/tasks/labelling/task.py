@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from rnnlm.interface import Tokenizer
     from rnnlm.registry import Kind
     from rnnlm.tasks.labelling.data import Codec, LabelledData, TaskData
-    from rnnlm.tasks.labelling.evaluation.comparison import LabelComparer
-    from rnnlm.tasks.labelling.evaluation.evaluation import Labelled
+    from rnnlm.tasks.labelling.evaluation.evaluation import LabelComparer, Labelled
     from rnnlm.tasks.labelling.evaluation.label_evaluation import LabelEvaluation
     from rnnlm.tasks.labelling.model import TaskModel
 
@@ -116,12 +115,12 @@ class Labelling(BaseTask):
         options: LabelOptions | None,
         settings: "ComparisonSettings",
     ) -> "LabelComparer":
-        from rnnlm.tasks.labelling.evaluation.comparison import LabelComparer
+        from rnnlm.tasks.labelling.evaluation.evaluation import LabelComparer
 
         return LabelComparer(self.name, cast("Labelled", data), options or LabelOptions())
 
     def comparable_stored(self, models: "Sequence[StoredModel]") -> "ComparableMetrics":
-        from rnnlm.tasks.labelling.evaluation.comparison import comparable_stored
+        from rnnlm.tasks.labelling.evaluation.evaluation import comparable_stored
 
         return comparable_stored(models)
 

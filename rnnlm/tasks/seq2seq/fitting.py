@@ -20,11 +20,10 @@ from rnnlm.tasks.common.fitting import (
     fit_examples,
     trainer_of_examples,
 )
-from rnnlm.tasks.seq2seq.batches import PairBatches, pair_tensors
 from rnnlm.tasks.seq2seq.data import PairedData, PairTrainingData, encode_pairs
 from rnnlm.tasks.seq2seq.evaluation import evaluation
 from rnnlm.tasks.seq2seq.evaluation.translation import TRANSLATION_METRICS
-from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from rnnlm.tasks.seq2seq.model import PairBatches, Seq2SeqModel, pair_tensors
 from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork, make_network
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings, Seq2SeqSettings
 

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from rnnlm.interface import Tokenizer
     from rnnlm.registry import Kind
     from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, PairTrainingData
-    from rnnlm.tasks.seq2seq.evaluation.comparison import PairComparer
-    from rnnlm.tasks.seq2seq.evaluation.evaluation import Pairs
+    from rnnlm.tasks.seq2seq.evaluation.evaluation import PairComparer, Pairs
     from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import PairEvaluation
     from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 
@@ -64,7 +63,7 @@ class PairLearning(BaseTask):
         kind: "Kind",
         progress: Progress,
     ) -> Texts:
-        from rnnlm.tasks.seq2seq.texts import open_texts
+        from rnnlm.tasks.seq2seq.data import open_texts
 
         return open_texts(request, resolved, kind, progress)
 
@@ -130,12 +129,12 @@ class PairLearning(BaseTask):
     ) -> "PairComparer":
         """Compare by perplexities, where these cover the same tokens, and by the output of
         models."""
-        from rnnlm.tasks.seq2seq.evaluation.comparison import PairComparer
+        from rnnlm.tasks.seq2seq.evaluation.evaluation import PairComparer
 
         return PairComparer(cast("Pairs", data), options or PairOptions())
 
     def comparable_stored(self, models: "Sequence[StoredModel]") -> "ComparableMetrics":
-        from rnnlm.tasks.seq2seq.evaluation.comparison import comparable_stored
+        from rnnlm.tasks.seq2seq.evaluation.evaluation import comparable_stored
 
         return comparable_stored(models)
 

@@ -24,7 +24,7 @@ from rnnlm.storage.files.writing import FileEntry, sha256
 from rnnlm.storage.manifest import CONFIG, Manifest
 from rnnlm.storage.model_folder import naming_folder
 from rnnlm.tools.huggingface import hub
-from rnnlm.tools.huggingface.tokenizer_folder import tokenizer_in
+from rnnlm.tools.huggingface.tokenizer import tokenizer_in
 
 if TYPE_CHECKING:
     from rnnlm.tools.huggingface.model import HuggingFaceModel

@@ -18,8 +18,12 @@ from rnnlm.lm.neural.device import resolve_device
 from rnnlm.storage.files import tensors
 from rnnlm.tools.huggingface import hub
 from rnnlm.tools.huggingface.model import CACHES, Beginning, HuggingFaceModel
-from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
-from rnnlm.tools.huggingface.tokenizer_folder import beginning_in, padding_rows, tokenizer_in
+from rnnlm.tools.huggingface.tokenizer import (
+    HuggingFaceTokenizer,
+    beginning_in,
+    padding_rows,
+    tokenizer_in,
+)
 
 LONGEST_WINDOW = 4096  # tokens, also of models that know no limit
 # Names of the limit in configurations: most families, MPT, decoders of speech.

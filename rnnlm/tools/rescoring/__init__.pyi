@@ -1,9 +1,9 @@
 """The public names of the folder, which `rnnlm` has, too."""
 
+from .features import read_weights as read_weights
+from .features import save_weights as save_weights
 from .files import read_nbest as read_nbest
 from .files import save_nbest as save_nbest
-from .mert import read_weights as read_weights
-from .mert import save_weights as save_weights
 from .nbest import Hypothesis as Hypothesis
 from .nbest import Utterance as Utterance
 from .rescorer import rescore as rescore

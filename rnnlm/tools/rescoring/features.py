@@ -1,16 +1,25 @@
-"""Compute the features of each hypothesis of an n-best list besides its first-pass score: its
-log-probability under language models, or given its source under encoder-decoders; its words; its
-words unknown to them. Each distinct text is scored once per model, or once per source."""
+"""Compute the features of each hypothesis of an n-best list besides its first-pass score, and learn
+their weights.
+
+The features are its log-probability under language models, or given its source under
+encoder-decoders; its words; its words unknown to them. Each distinct text is scored once per model,
+or once per source. The weights are those with the fewest errors.
+"""
 
 import itertools
+import json
+import math
+import numbers
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from rnnlm.amounts import plural
-from rnnlm.errors import TextError, UsageError, keyword, notice, shown
+from rnnlm.errors import ModelError, TextError, UsageError, keyword, notice, shown
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.span_scoring import (
     check_scores,
@@ -22,10 +31,14 @@ from rnnlm.lm.base.span_scoring import (
 from rnnlm.scoring.prefixes import score_trie
 from rnnlm.scoring.scorer import check
 from rnnlm.scoring.sentences import Sentence
+from rnnlm.storage.files.outputs import save_file
+from rnnlm.storage.files.reading import read_json
 from rnnlm.text.lines import Progress, is_blank, silent, split_words
 from rnnlm.text.marks import count_marks, tell_unseen
 from rnnlm.tools.rescoring.nbest import Utterance
 from rnnlm.tools.rescoring.settings import TextMapping
+
+# ---- The features.
 
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; the model's name follows a colon
 SAMPLE_TEXTS = 500
@@ -260,3 +273,351 @@ def _warn_of_pieces(texts: list[str], models: Mapping[str, LanguageModel]) -> No
 def _unknown_share(model: LanguageModel, texts: list[str]) -> float:
     encoded = model.tokenizer.encode(texts)
     return len(encoded.oov) / max(1, len(encoded.ids) - len(texts))
+
+
+# ---- Minimum error rate training: the weights with the fewest errors, by exact line search (Och
+# 2003, section 3.2; Macherey et al. 2008).
+#
+# Along a line in the space of weights each hypothesis' score is a line, too: base + gamma * slope.
+# Which hypothesis of an utterance is the highest changes only at the corners of their upper
+# envelope, so the number of errors over all utterances is a step function of gamma with finitely
+# many steps: all are visited, none is missed.
+#
+# The choice: the middle of the interval with the fewest errors; of several such intervals the
+# widest, of equally wide ones the lowest. An interval without an end is cut off two units beyond
+# its last corner. One unit is the weight with which a feature varies as much as the first pass does
+# (units). If nothing changes along a line, the weight stays. Of hypotheses with the same score the
+# earlier one counts. Such ties lie at corners, not in intervals; so the weight also stays if its
+# corner has fewer errors than the best interval, and no end is worse than its start.
+
+OPEN_UNITS = 2.0  # how far an interval without an end reaches
+RESTARTS = 20  # from random weights
+LARGEST_START = 2.0  # random weights to start from, in units
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The hypotheses of S utterances, N at most each, as numbers.
+
+    first_SN: scores of the first pass, whose weight is 1. features_KSN: the features that get
+    weights. usable_SN: false where there is no hypothesis, or one that must not be chosen; at least
+    one of each utterance is true. errors_SN: integers.
+    """
+
+    first_SN: np.ndarray
+    features_KSN: np.ndarray
+    usable_SN: np.ndarray
+    errors_SN: np.ndarray
+
+    def total_SN(self, weights_K: np.ndarray) -> np.ndarray:
+        """Return the score of each hypothesis under these weights; -inf where it is not usable."""
+        total_SN = self.first_SN + np.tensordot(weights_K, self.features_KSN, axes=1)
+        return np.where(self.usable_SN, total_SN, -np.inf)
+
+    def best_S(self, weights_K: np.ndarray) -> np.ndarray:
+        """Return which hypothesis of each utterance has the highest score; of equal ones the
+        first."""
+        return self.total_SN(weights_K).argmax(axis=1)
+
+    def errors(self, weights_K: np.ndarray) -> int:
+        """Return the errors of the hypotheses chosen with these weights."""
+        return int(self.errors_SN[np.arange(len(self.errors_SN)), self.best_S(weights_K)].sum())
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The errors along a line: errors[i] between corners[i - 1] and corners[i]; corners ascend,
+    some may be equal."""
+
+    corners: np.ndarray
+    errors: np.ndarray
+
+
+def errors_along(
+    base_SN: np.ndarray, slope_SN: np.ndarray, usable_SN: np.ndarray, errors_SN: np.ndarray
+) -> Steps:
+    """Return the step function of the errors over gamma from -inf to inf, where base + gamma *
+    slope decides.
+
+    The envelopes of all utterances are walked at once, from the flattest line on; each move goes to
+    the line that is met first.
+    """
+    slope_SN = np.where(usable_SN, slope_SN, np.inf)
+    at_S = _first_of_highest(base_SN, slope_SN == slope_SN.min(axis=1, keepdims=True))
+    rows = np.arange(len(at_S))
+    corners, changes = [np.zeros(0)], [np.zeros(0)]
+    start_errors = int(errors_SN[rows, at_S].sum())
+    corner_S = np.full(len(at_S), -np.inf)
+    while len(rows):
+        # Where each steeper line meets the one that is highest now.
+        base, slope = base_SN[rows], slope_SN[rows]
+        here = np.arange(len(rows)), at_S
+        steeper = usable_SN[rows] & (slope > slope[here][:, None])
+        with np.errstate(all="ignore"):
+            gammas = (base[here][:, None] - base) / (slope - slope[here][:, None])
+        meets = np.where(steeper, gammas, np.inf)
+        first_S = meets.min(axis=1)
+
+        # Utterances that no line meets any more are done.
+        moves = np.isfinite(first_S)
+        if not moves.any():
+            break
+        meets, steeper = meets[moves], steeper[moves]
+        base, slope, rows = base[moves], slope[moves], rows[moves]
+        corner_S = np.maximum(corner_S[moves], first_S[moves])  # rounding must not lead back
+
+        # Of lines met at the same place the steepest one leads on.
+        met = steeper & (meets <= first_S[moves][:, None])
+        steepest = np.where(met, slope, -np.inf).max(axis=1, keepdims=True)
+        before_S, at_S = at_S[moves], _first_of_highest(base, met & (slope == steepest))
+        corners.append(corner_S)
+        changes.append(errors_SN[rows, at_S] - errors_SN[rows, before_S])
+
+    # The corners of all utterances, in the order of gamma.
+    corners_C, changes_C = np.concatenate(corners), np.concatenate(changes)
+    order = np.argsort(corners_C, kind="stable")
+    errors = start_errors + np.concatenate([[0], np.cumsum(changes_C[order])]).astype(np.int64)
+    return Steps(corners_C[order], errors)
+
+
+def _first_of_highest(values_SN: np.ndarray, among_SN: np.ndarray) -> np.ndarray:
+    return np.where(among_SN, values_SN, -np.inf).argmax(axis=1)
+
+
+def best_on_line(steps: Steps, lowest: float, unit: float, stay: float) -> float:
+    """Choose the gamma at or above `lowest` with the fewest errors, by the rule at the head of this
+    file. stay: the weight now, which is kept if nothing changes along the line."""
+    inside = steps.corners > lowest
+    corners, errors = steps.corners[inside], steps.errors[np.count_nonzero(~inside) :]
+    # Nothing changes above `lowest`, so every weight there is as good, and the present one stays.
+    # If it is `lowest` and a corner is there, hypotheses tie: take a place beyond the corner.
+    if not len(corners):
+        if stay > lowest or lowest not in steps.corners:
+            return stay
+        return lowest + OPEN_UNITS * unit / 2
+
+    # The intervals, without the empty ones between equal corners.
+    start = lowest if np.isfinite(lowest) else corners[0] - OPEN_UNITS * unit
+    edges = np.concatenate([[start], corners, [corners[-1] + OPEN_UNITS * unit]])
+    real = np.flatnonzero(np.diff(edges) > 0)
+    errors, starts, ends = errors[real], edges[real], edges[real + 1]
+
+    # Neighbours with as many errors are one.
+    joins = np.flatnonzero(np.append(True, errors[1:] != errors[:-1]))
+    last = np.append(joins[1:], len(ends)) - 1
+    errors, starts, ends = errors[joins], starts[joins], ends[last]
+    best = np.flatnonzero(errors == errors.min())
+    widest = best[np.argmax(ends[best] - starts[best])]
+    return float((starts[widest] + ends[widest]) / 2)
+
+
+def minimise_errors(
+    candidates: Candidates, lowest_K: np.ndarray, *, seed: int = 1
+) -> tuple[np.ndarray, int]:
+    """Return the weights found, and their errors. From zero and from RESTARTS random weights, one
+    weight after the other goes to the best place on its line, until a round over all of them lowers
+    the errors no further. Of equally good ends the one found first is taken.
+
+    lowest_K: the lowest weight each feature may have. With one feature the result is the best there
+    is, and nothing is random.
+    """
+    units_K = units(candidates)
+    varying = np.flatnonzero(units_K > 0)
+    # Several weights have several valleys: begin at random places, too.
+    starts = [np.zeros(len(units_K))]
+    if len(varying) > 1:
+        random = np.random.default_rng(seed)
+        drawn = random.uniform(-LARGEST_START, LARGEST_START, (RESTARTS, len(units_K))) * units_K
+        starts += list(np.where(drawn < lowest_K, -drawn, drawn))
+    ends = [_descend(candidates, start_K, varying, units_K, lowest_K) for start_K in starts]
+    return min(ends, key=lambda end: end[1])
+
+
+def units(candidates: Candidates) -> np.ndarray:
+    """Return for each feature the weight with which it varies within utterances as much as the
+    first pass does; 0 where it never varies."""
+    usable_SN = candidates.usable_SN
+    count_S1 = usable_SN.sum(axis=1, keepdims=True)
+
+    def spread(values_SN: np.ndarray) -> float:
+        values_SN = np.where(usable_SN, values_SN, 0.0)
+        mean_S1 = values_SN.sum(axis=1, keepdims=True) / count_S1
+        away_SN = np.where(usable_SN, values_SN - mean_S1, 0.0)
+        norm = float(np.sqrt((away_SN**2).sum()))
+        # A feature that never varies may have a tiny spread from rounding: count it as none. A
+        # hypothesis without others is never rounded, and its score may be any low number.
+        several_SN = np.where(count_S1 > 1, values_SN, 0.0)
+        return norm if norm > 1e-9 * float(np.abs(several_SN).sum()) else 0.0
+
+    first = spread(candidates.first_SN) or 1.0
+    spread_K = np.array(list(map(spread, candidates.features_KSN)))
+    return np.divide(first, spread_K, out=np.zeros_like(spread_K), where=spread_K > 0)
+
+
+def _descend(
+    candidates: Candidates,
+    start_K: np.ndarray,
+    varying: np.ndarray,
+    units_K: np.ndarray,
+    lowest_K: np.ndarray,
+) -> tuple[np.ndarray, int]:
+    weights_K = start_K.copy()
+    errors, before = candidates.errors(weights_K), np.inf
+    while errors < before:
+        before = errors
+        for k in varying:
+            # Along this weight alone, all others held.
+            without_K = np.where(np.arange(len(weights_K)) == k, 0.0, weights_K)
+            base_SN = candidates.first_SN + np.tensordot(without_K, candidates.features_KSN, axes=1)
+            steps = errors_along(
+                base_SN, candidates.features_KSN[k], candidates.usable_SN, candidates.errors_SN
+            )
+            tried_K = weights_K.copy()
+            tried_K[k] = best_on_line(steps, lowest_K[k], units_K[k], weights_K[k])
+            tried_errors = candidates.errors(tried_K)
+            if tried_errors <= errors:
+                weights_K, errors = tried_K, tried_errors
+    return weights_K, errors
+
+
+# ---- The weights with which an n-best list is rescored, in memory and as a file: for which models,
+# for which form of the text.
+
+FEW_UTTERANCES = 500  # weights tuned on fewer differ from sample to sample
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A record of tuning.
+
+    Attributes:
+        utterances: Number of utterances.
+        words: Number of words of the references.
+        errors_before: Number of word errors before tuning.
+        errors_after: Number of word errors after tuning.
+        seed: Random seed of restarts.
+        hashes: Hashes of the utterances, which identify them when the weights are applied.
+    """
+
+    utterances: int
+    words: int
+    errors_before: int
+    errors_after: int
+    seed: int
+    hashes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of the features; the first-pass score has the weight 1.
+
+    Attributes:
+        weights: Weight of each feature, by name.
+        models: Fingerprint of each language model, by name; None for a model that was never saved.
+        mapping: How texts are changed before models read them.
+        tuned: Record of the tuning; None if the weights do not come from tuning.
+        format_version: Version of the file format.
+
+    Raises:
+        UsageError: A weight is not a finite number.
+    """
+
+    weights: dict[str, float]
+    models: dict[str, str | None]
+    mapping: TextMapping = TextMapping()
+    tuned: Tuned | None = None
+    format_version: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        for name, weight in self.weights.items():
+            if not isinstance(weight, numbers.Real) or not math.isfinite(weight):
+                raise UsageError(
+                    f"the weight of {name!r} is {shown(weight)}", "weights must be finite numbers"
+                )
+
+
+def save_weights(weights: Weights, path: str | Path) -> None:
+    """Write weights to a JSON file. The file appears only once it is complete.
+
+    Args:
+        weights: The weights.
+        path: File to write.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    text = json.dumps(asdict(weights), indent=2, allow_nan=False)
+    save_file(Path(path), [text.encode() + b"\n"])
+
+
+def read_weights(path: str | Path) -> Weights:
+    """Read weights from a file. A notice warns of weights tuned on fewer than FEW_UTTERANCES
+    utterances.
+
+    Args:
+        path: File that :func:`save_weights` wrote.
+
+    Returns:
+        The weights.
+
+    Raises:
+        TextError: The file cannot be read, or does not hold weights.
+    """
+    what = f"{path} holds no weights"
+    weights = read_json(
+        Path(path), Weights, TextError, what, "write them with " + keyword("weights_output")
+    )
+
+    # Each model has a weight, and each weight a model.
+    needed = {LM + name for name in weights.models}
+    known = {WORDS, *needed, *(OOV + name for name in weights.models)}
+    without_model = sorted(weights.weights.keys() - known)
+    if without_model:
+        raise TextError(what, f"{without_model[0]!r} is a feature of no model in it", "tune again")
+    missing = sorted(needed - weights.weights.keys())
+    if missing:
+        raise TextError(what, f"the weight of {missing[0]!r} is missing", "tune again")
+    if weights.tuned:
+        warn_of_few(weights.tuned.utterances)
+    return weights
+
+
+def warn_of_few(utterances: int) -> None:
+    """Give notice where weights were tuned on so few utterances that they differ from sample to
+    sample."""
+    if utterances < FEW_UTTERANCES:
+        notice(
+            f"weights tuned on {plural(utterances, 'utterance')}, "
+            f"fewer than {FEW_UTTERANCES}, are uncertain"
+        )
+
+
+def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, LanguageModel]:
+    """Return `models` under the names that `weights` have for them, in their order. The fingerprint
+    counts, not the name. ModelError: they are not the models the weights were tuned for."""
+    left = dict(models)
+    models_by_name = {}
+    for name, fingerprint in weights.models.items():
+        # Models that were never saved have no fingerprint: only the name identifies them.
+        same = [
+            model_name
+            for model_name, model in left.items()
+            if model.fingerprint == fingerprint and (fingerprint or model_name == name)
+        ]
+        if not same:
+            given = ", ".join(
+                f"{model_name} ({model.fingerprint})" for model_name, model in models.items()
+            )
+            raise ModelError(
+                "the weights were tuned for other models",
+                f"for {name} ({fingerprint}); given: {given}",
+                "name those models, or tune again",
+            )  # fmt: skip
+        models_by_name[name] = left.pop(same[0])
+    if left:
+        raise ModelError(
+            "the weights were tuned for other models",
+            f"there is none for {next(iter(left))}",
+            "leave it out, or tune again",
+        )
+    return models_by_name

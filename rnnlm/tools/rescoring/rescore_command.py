@@ -26,7 +26,7 @@ from rnnlm.errors import UsageError
 from rnnlm.tools.rescoring.settings import ListSettings, RescoreSettings, TextMapping
 
 if TYPE_CHECKING:
-    from rnnlm.tools.rescoring.mert import Weights
+    from rnnlm.tools.rescoring.features import Weights
     from rnnlm.tools.rescoring.nbest import Utterance
     from rnnlm.tools.rescoring.rescorer import Gain, Rescored, Stage, WordErrorRate
 
@@ -278,7 +278,7 @@ def _applied(
     weights_file: str, models: dict[str, Any], given: dict[str, Any]
 ) -> "tuple[Weights, Rescored]":
     """Return the weights in the file, and the list rescored with them."""
-    from rnnlm.tools.rescoring.mert import read_weights
+    from rnnlm.tools.rescoring.features import read_weights
     from rnnlm.tools.rescoring.rescorer import rescore
 
     # The weights say how the text is read; refuse options that say otherwise.
@@ -319,8 +319,8 @@ def _tuned(models: dict[str, Any], given: dict[str, Any]) -> "tuple[list[Stage],
 
 
 def _save(outputs: dict[str, Path], rescored: "Rescored", weights: "Weights | None") -> None:
+    from rnnlm.tools.rescoring.features import save_weights
     from rnnlm.tools.rescoring.files import save_best, save_nbest
-    from rnnlm.tools.rescoring.mert import save_weights
 
     for name, path in outputs.items():
         if name == "output":

@@ -2,7 +2,7 @@
 on word errors, and apply them.
 
 The score of a hypothesis is first-pass score + sum of weight * feature, a log-linear model (Och &
-Ney 2002); its weights give the fewest word errors (see :mod:`rnnlm.tools.rescoring.mert`). The
+Ney 2002); its weights give the fewest word errors (see :mod:`rnnlm.tools.rescoring.features`). The
 weight of a language model is never negative.
 """
 
@@ -21,11 +21,15 @@ from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import ScoringModel, models_by_name
 from rnnlm.tabular import Cell, Records, Row, named_rows
 from rnnlm.text.lines import Progress, silent, split_words
-from rnnlm.tools.rescoring.features import LM, OOV, WORDS, FeatureTable, feature_table
-from rnnlm.tools.rescoring.mert import (
+from rnnlm.tools.rescoring.features import (
+    LM,
+    OOV,
+    WORDS,
     Candidates,
+    FeatureTable,
     Tuned,
     Weights,
+    feature_table,
     matched,
     minimise_errors,
     warn_of_few,

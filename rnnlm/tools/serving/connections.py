@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from rnnlm.system import most_open_files
 from rnnlm.tools.serving import schemas
 from rnnlm.tools.serving import settings as limits
-from rnnlm.tools.serving.refusals import RETRY_SECONDS, Refusal, error_record
+from rnnlm.tools.serving.responses import RETRY_SECONDS, Refusal, error_record
 
 log = logging.getLogger("rnnlm.tools.serving.access")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rnnlm.interface import Tokenizer
-from rnnlm.tools.serving.refusals import Refusal
+from rnnlm.tools.serving.responses import Refusal
 from rnnlm.tools.serving.settings import MAX_SAMPLES, ServingSettings
 
 BYTES_OF_A_NUMBER = 64  # of an answer in JSON: with its name and its share of a record

@@ -23,8 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rnnlm.tools.serving import schemas, work
 from rnnlm.tools.serving import settings as limits
-from rnnlm.tools.serving.refusals import RETRY_SECONDS, Refusal, error_record
-from rnnlm.tools.serving.responses import refused
+from rnnlm.tools.serving.responses import RETRY_SECONDS, Refusal, error_record, refused
 
 log = logging.getLogger("rnnlm.tools.serving.access")
 

@@ -23,7 +23,7 @@ from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.tools.serving import costs, line_inspection, schemas
 from rnnlm.tools.serving import settings as limits
 from rnnlm.tools.serving.costs import BYTES_OF_A_NUMBER, Demand
-from rnnlm.tools.serving.refusals import Refusal
+from rnnlm.tools.serving.responses import Refusal
 from rnnlm.tools.serving.served import ServedModel, ServedModels
 
 MOST_BEAMS = 64

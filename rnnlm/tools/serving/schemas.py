@@ -13,7 +13,7 @@ from rnnlm.config import about
 from rnnlm.scoring.generation.settings import GenerationSettings
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.tasks.seq2seq.options import DecodingSettings
-from rnnlm.tools.rescoring.mert import Weights
+from rnnlm.tools.rescoring.features import Weights
 
 S = TypeVar("S", bound=Struct)
 

@@ -27,7 +27,7 @@ from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.tools.serving import costs, work
 from rnnlm.tools.serving.line_inspection import inspections_of
-from rnnlm.tools.serving.refusals import Refusal
+from rnnlm.tools.serving.responses import Refusal
 from rnnlm.tools.serving.schemas import ModelRecord
 
 Result = TypeVar("Result")

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from rnnlm.events import interruptible
 from rnnlm.text.tokenizers.word import count_unseen_words, forget_unseen_words
-from rnnlm.tools.serving.refusals import Refusal
+from rnnlm.tools.serving.responses import Refusal
 
 Result = TypeVar("Result")
 # the future that waits, and its result

@@ -79,7 +79,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     from rnnlm.storage.files.resuming import merged, settings_identity
     from rnnlm.text import sources
     from rnnlm.text.corpus import identity_of
-    from rnnlm.tools.vectors.learning import learn_vectors, named_text
+    from rnnlm.tools.vectors.word_vectors import learn_vectors, named_text
 
     # Options that the method would ignore.
     flags = text_flags(given)

@@ -13,8 +13,7 @@ from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
-from rnnlm.tools.huggingface.tokenizer_folder import tokenizer_in
+from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer, tokenizer_in
 from support import foreign_tokenizers as foreign
 
 LINES = [

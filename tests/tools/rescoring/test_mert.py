@@ -9,8 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rnnlm.tools.rescoring import mert
-from rnnlm.tools.rescoring.mert import (
+from rnnlm.tools.rescoring.features import (
     OPEN_UNITS,
     Candidates,
     Steps,
@@ -141,7 +140,7 @@ def fewest_by_grid(c: Candidates) -> int:
 @pytest.mark.parametrize("seed", range(12))
 def test_two_weights_reach_the_planes_fewest_errors(seed):
     c = candidates(seed, utterances=5, most=3, features=2)
-    with patch.object(mert, "RESTARTS", 100):
+    with patch("rnnlm.tools.rescoring.features.RESTARTS", 100):
         _, errors = minimise_errors(c, np.full(2, -np.inf))
     assert errors == fewest_by_grid(c)
 
@@ -185,6 +184,6 @@ def test_tuned_weights_are_never_worse_than_none(seed, features, kind, lowest):
     if kind in ("constant features", "all constant"):
         features_KSN = np.full_like(features_KSN, 2.0)
     c = Candidates(first_SN, features_KSN, c.usable_SN, c.errors_SN)
-    with patch.object(mert, "RESTARTS", 2):
+    with patch("rnnlm.tools.rescoring.features.RESTARTS", 2):
         weights, errors = minimise_errors(c, np.full(features, lowest))
     assert errors == c.errors(weights) <= c.errors(np.zeros(features))

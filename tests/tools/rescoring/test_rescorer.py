@@ -8,8 +8,8 @@ import pytest
 import rnnlm
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, TextError, UsageError
 from rnnlm.lm.ngram.unigram import UnigramModel
+from rnnlm.tools.rescoring.features import Tuned, Weights, read_weights, save_weights
 from rnnlm.tools.rescoring.files import read_nbest, save_best, save_nbest
-from rnnlm.tools.rescoring.mert import Tuned, Weights, read_weights, save_weights
 from rnnlm.tools.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.tools.rescoring.rescorer import gain_over, rescore, tune_and_rescore, tune_weights
 from rnnlm.tools.rescoring.settings import RescoreSettings, TextMapping

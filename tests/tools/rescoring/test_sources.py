@@ -9,9 +9,8 @@ import rnnlm
 from rnnlm.errors import TextError
 from rnnlm.tasks.seq2seq.decoding import Translator
 from rnnlm.tasks.seq2seq.options import DecodingSettings
-from rnnlm.tools.rescoring.features import feature_table
+from rnnlm.tools.rescoring.features import Weights, feature_table
 from rnnlm.tools.rescoring.files import read_nbest, save_nbest
-from rnnlm.tools.rescoring.mert import Weights
 from rnnlm.tools.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.tools.rescoring.rescorer import rescore, tune_weights
 from rnnlm.tools.rescoring.settings import ListSettings, RescoreSettings, TextMapping

@@ -7,7 +7,7 @@ import pytest
 from rnnlm.lm.base.loading import load
 from rnnlm.tools.serving import costs
 from rnnlm.tools.serving.costs import Demand, cost_of, limits_of
-from rnnlm.tools.serving.refusals import Refusal
+from rnnlm.tools.serving.responses import Refusal
 from rnnlm.tools.serving.settings import ServingSettings
 from support.servers import client_of
 from support.tiny_models import fit

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from rnnlm.tools.serving import settings as limits
 from rnnlm.tools.serving.guards import guarded
-from rnnlm.tools.serving.refusals import Refusal
+from rnnlm.tools.serving.responses import Refusal
 from rnnlm.tools.serving.settings import ServingSettings
 
 TOKEN = "a-token-of-some-length"

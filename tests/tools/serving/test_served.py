@@ -13,7 +13,7 @@ from rnnlm.scoring.sentences import of_texts
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.tools.serving import served, work
 from rnnlm.tools.serving.handlers import Handlers
-from rnnlm.tools.serving.refusals import Refusal
+from rnnlm.tools.serving.responses import Refusal
 from rnnlm.tools.serving.schemas import ScoreRequest
 from rnnlm.tools.serving.served import LONG_WORK_AT_ONCE, SENTENCES_AT_ONCE, ServedModel
 from rnnlm.tools.serving.settings import ServingSettings

@@ -8,7 +8,7 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.vectors import cooccurrences
 from rnnlm.tools.vectors import glove
 from rnnlm.tools.vectors.glove import Adagrad, Cells, glove_vectors, weights
-from rnnlm.tools.vectors.learning import word_stream
+from rnnlm.tools.vectors.word_vectors import word_stream
 from support.tiny_models import Lines
 
 

@@ -6,7 +6,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import SettingsError, TextError, UsageError
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.tools.vectors.learning import word_stream
+from rnnlm.tools.vectors.word_vectors import word_stream
 from support.tiny_models import Lines
 
 GROUPS = (

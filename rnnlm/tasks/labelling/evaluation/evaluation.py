@@ -1,4 +1,6 @@
-"""Evaluate taggers and classifiers on labelled data, and check them for `rnnlm doctor`."""
+"""Evaluate taggers and classifiers on labelled data, check them for `rnnlm doctor`, and compare
+them.
+"""
 
 import itertools
 import math
@@ -8,10 +10,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
-from rnnlm.errors import notice
+from rnnlm.errors import ComparisonError, notice
+from rnnlm.evaluation.comparison.pairing import ComparableMetrics, Comparer, Side
+from rnnlm.evaluation.comparison.stored import StoredModel
 from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.evaluation.soundness import TOLERANCE, Check
 from rnnlm.events import never
@@ -459,3 +464,48 @@ def _padding(model: TaskModel, texts: list[list[str]], together: list[Prediction
 def _p(prediction: ColumnPrediction) -> np.ndarray:
     assert prediction.p_TK is not None  # they were asked for, or are of a text
     return prediction.p_TK
+
+
+# ---- Comparison by all metrics of labels, with sentences resampled.
+
+_ALL_METRICS = ComparableMetrics(tuple(LABEL_METRICS), "", differing=tuple(LABEL_METRICS))
+
+
+def comparable_stored(models: Sequence[StoredModel]) -> ComparableMetrics:
+    """Return which of the metrics compare that were stored when the models were trained."""
+    check_alike({model.name: cast(Codec, model.codec) for model in models})
+    return _ALL_METRICS
+
+
+def check_alike(codecs: Mapping[str, Codec]) -> None:
+    """Refuse models, by their names, that have not learned the same columns of labels."""
+    columns, learned = set(), []
+    for name, codec in codecs.items():
+        columns.add(tuple((column.name, column.level, column.form) for column in codec.columns))
+        learned.append(f"{name} predicts {', '.join(column.name for column in codec.columns)}")
+    if len(columns) > 1:
+        raise ComparisonError(
+            "models of different labels cannot be compared",
+            ", ".join(learned),
+            "name models that predict the same columns",
+        )
+
+
+class LabelComparer(Comparer[TaskModel, LabelledData, LabelEvaluation]):
+    """Models of the same labels on the same data."""
+
+    def __init__(self, task: str, data: Labelled, options: LabelOptions) -> None:
+        self.task, self.data, self.options = task, data, options
+        self.codecs: dict[str, Codec] = {}
+
+    def read(self, model: TaskModel, called: str) -> LabelledData:
+        # Learned labels are compared before labels that were not learned are noticed.
+        self.codecs[called] = model.codec
+        check_alike(self.codecs)
+        return read(model, self.data, self.options, called)
+
+    def comparable(self, sides: Sequence[Side[TaskModel, LabelledData]]) -> ComparableMetrics:
+        return _ALL_METRICS
+
+    def measure(self, side: Side[TaskModel, LabelledData]) -> LabelEvaluation:
+        return measure(side.model, side.data)
