@@ -257,12 +257,16 @@ def _warn_of_pieces(texts: list[str], models: Mapping[str, LanguageModel]) -> No
     pieces = [text for text in texts if PIECE.search(text)]
     numbers = [text for text in texts if text.replace(" ", "").isdigit()]
     odd = next((row for row in (pieces, numbers) if len(row) > len(texts) / 2), None)
+    if odd is None:
+        return
+
+    # A model that was trained on such words knows them.
     sample = texts[:: max(1, len(texts) // SAMPLE_TEXTS)]
     are_known = all(
         model.tokenizer.name == "word" and _unknown_share(model, sample) <= 0.5
         for model in models.values()
     )
-    if odd is not None and not are_known:
+    if not are_known:
         what = "pieces of words" if odd is pieces else "numbers"
         notice(
             f"{len(odd):,} of {len(texts):,} hypotheses look like {what} ({shown(odd[0])}): each "

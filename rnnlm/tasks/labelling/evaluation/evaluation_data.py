@@ -116,9 +116,9 @@ def notice_odd_labels(codec: Codec, text: LabelledText) -> None:
     only in how they are written, ratings, numbers in place of spans, and fastText labels that run
     into the next word."""
     for column, labels in _labels(codec, text):
-        counts = Counter(labels)
         if column.form == SOUNDS:
             continue
+        counts = Counter(labels)
         _notice_alike(column, counts)
 
         # One label per text: a class that few texts share is hardly a class.
