@@ -25,7 +25,7 @@ def _embed() -> "click.Command":
 
 
 def _exports() -> Sequence[Export]:
-    from rnnlm.tools.vectors.export_command import VECTORS
+    from rnnlm.tools.vectors.vectors_command import VECTORS
 
     return (VECTORS,)
 

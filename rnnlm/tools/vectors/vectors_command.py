@@ -1,18 +1,21 @@
-"""`rnnlm vectors`: word vectors learned from a text."""
+"""`rnnlm vectors`: word vectors learned from a text, and `rnnlm export --vectors`: those of a
+model."""
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rnnlm.amounts import plural
 from rnnlm.cli import terminal
-from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.help_sections import Command, section, stacked
 from rnnlm.cli.options import (
+    PATH,
     STANDARD_OUTPUT,
     output_option,
     overwrite_option,
+    own_results,
     settings_of,
     without_none,
 )
@@ -24,8 +27,12 @@ from rnnlm.cli.text_options import (
     text_flags,
     unwrap_option,
 )
+from rnnlm.satellites import Export
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.tools.vectors.settings import LearningSettings
+
+if TYPE_CHECKING:
+    from rnnlm.tools.vectors.word_vectors import Which
 
 _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation")
 
@@ -123,3 +130,49 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     terminal.say(
         f"{vectors.source}: {plural(count, 'word')}, {vectors.width_in_words}, in {took}{written}"
     )
+
+
+# ---- `rnnlm export --vectors`.
+
+
+def _write_vectors(name: str, file: Path, overwrite: bool, which: "Which | None") -> None:
+    from rnnlm.lm.base.loading import load_if_named
+    from rnnlm.tools.vectors.word_vectors import word_vectors
+
+    model = load_if_named(name, "cpu")
+    files = own_results([file], overwrite, model)
+    if files.are_finished:
+        return
+    vectors = word_vectors(model, which or "input")
+    count = vectors.save(file, overwrite=True)
+    files.finish(f"the vectors of {terminal.plural(count, 'symbol')}")
+    note = f" ({vectors.note})" if vectors.note else ""
+    if file != STANDARD_OUTPUT:
+        terminal.say(
+            f"{vectors.source}{note}: {count:,} symbols, {vectors.width_in_words}, written to "
+            f"{file}"
+        )
+
+
+VECTORS = Export(
+    "vectors",
+    called="--vectors FILE",
+    options=stacked(
+        click.option(
+            "--vectors",
+            type=PATH,
+            metavar="FILE",
+            help="Write word vectors in word2vec's text format, compressed like --arpa; - is "
+            "standard output.",
+        ),
+        click.option(
+            "--which",
+            type=click.Choice(["input", "output"]),
+            help="With --vectors: write the input word vectors, or the words' softmax weights "
+            "(output).  [default: input]",
+        ),
+    ),
+    details=("which",),
+    write=_write_vectors,
+    place=1,
+)

@@ -419,7 +419,7 @@ def _learned(stream: WordStream, settings: LearningSettings, progress: Progress)
         "progress": progress,
     }
     if settings.method == "glove":
-        from rnnlm.tools.vectors.glove import Cells, glove_vectors
+        from rnnlm.tools.vectors.gradient_methods import Cells, glove_vectors
 
         counts_VV = cooccurrences(
             ids_N, line_offsets, size, settings.window, progress, by_distance=True
@@ -427,7 +427,7 @@ def _learned(stream: WordStream, settings: LearningSettings, progress: Progress)
         with torch_threads(settings.threads):
             return glove_vectors(Cells.of(counts_VV), size, **learning)
 
-    from rnnlm.tools.vectors.negative_sampling import predicted_vectors
+    from rnnlm.tools.vectors.gradient_methods import predicted_vectors
 
     with torch_threads(settings.threads):
         return predicted_vectors(

@@ -6,8 +6,8 @@ import torch
 
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.vectors import cooccurrences
-from rnnlm.tools.vectors import glove
-from rnnlm.tools.vectors.glove import Adagrad, Cells, glove_vectors, weights
+from rnnlm.tools.vectors import gradient_methods
+from rnnlm.tools.vectors.gradient_methods import Adagrad, Cells, glove_vectors, weights
 from rnnlm.tools.vectors.word_vectors import word_stream
 from support.tiny_models import Lines
 
@@ -28,7 +28,7 @@ def test_pairs_count_by_their_distance():
 
 def test_one_step_is_adagrad_on_equation_eight(monkeypatch):
     """The first step from the vectors drawn by the seed, written out with autograd."""
-    monkeypatch.setattr(glove, "LEAST_STEPS", 1)
+    monkeypatch.setattr(gradient_methods, "LEAST_GLOVE_STEPS", 1)
     cells = Cells(np.array([0, 1, 1]), np.array([1, 0, 2]), np.array([3.0, 3.0, 200.0]))
     rate, size, width = 0.05, 3, 4
     found = glove_vectors(cells, size, width=width, epochs=1, learning_rate=rate, seed=2)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
-from rnnlm.tools.vectors import negative_sampling
-from rnnlm.tools.vectors.negative_sampling import Windows, _add, _cbow, _CorpusReader, _skipgram
+from rnnlm.tools.vectors import gradient_methods
+from rnnlm.tools.vectors.gradient_methods import Windows, _add, _cbow, _CorpusReader, _skipgram
 
 V, E, NEGATIVE, RATE = 7, 5, 3, 0.1
 
@@ -15,7 +15,7 @@ V, E, NEGATIVE, RATE = 7, 5, 3, 0.1
 def small(monkeypatch):
     """Limit batches to two rows of four words, with five noise words each."""
     for name, size in {"ROWS": 2, "LEAST_STEPS": 1, "ROW_WORDS": 4, "ROW_NOISE": 5}.items():
-        monkeypatch.setattr(negative_sampling, name, size)
+        monkeypatch.setattr(gradient_methods, name, size)
 
 
 def reader(lines, window=2, seed=1, counts=None):
@@ -72,7 +72,7 @@ def cbow_objective(input_VE, output_VE, step):
     "gradients, objective", [(_skipgram, skipgram_objective), (_cbow, cbow_objective)]
 )
 def test_a_step_follows_the_objectives_gradient(small, monkeypatch, gradients, objective):
-    monkeypatch.setattr(negative_sampling, "LARGEST_STEP", 1e9)
+    monkeypatch.setattr(gradient_methods, "LARGEST_STEP", 1e9)
     _, step = next(iter(all_kept(reader([[0, 1, 2, 3, 1], [4], [5, 6]])).epoch()))
     input_VE, output_VE = (given.requires_grad_() for given in vectors())
     expected = torch.autograd.grad(objective(input_VE, output_VE, step), (input_VE, output_VE))
