@@ -20,7 +20,7 @@ from rnnlm.scoring.scorer import score_chunks
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.storage import model_folder
 from rnnlm.tools.inspection.memory import inspect_memory
-from rnnlm.tools.inspection.neighbours import inspect_analogy, inspect_neighbours
+from rnnlm.tools.inspection.similarity import inspect_analogy, inspect_neighbours
 from rnnlm.tools.vectors.word_vectors import word_vectors
 from rnnlm.training.derived.tuning import tune
 from support.tiny_models import LINES, fit, save

@@ -30,8 +30,8 @@ from rnnlm.tasks.labelling.evaluation.results import (
 from rnnlm.tools.inspection.activations import inspect_activations
 from rnnlm.tools.inspection.common import Inspection
 from rnnlm.tools.inspection.gradcheck import inspect_gradcheck
-from rnnlm.tools.inspection.neighbours import inspect_analogy
 from rnnlm.tools.inspection.probing import inspect_probe
+from rnnlm.tools.inspection.similarity import inspect_analogy
 from rnnlm.tools.inspection.step import inspect_step
 from rnnlm.tools.inspection.surface import inspect_surface
 from rnnlm.tools.rescoring.nbest import Hypothesis, Utterance

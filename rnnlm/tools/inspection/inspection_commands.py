@@ -436,7 +436,7 @@ def find_neighbours(words: tuple[str, ...], **given: Any) -> "Inspection":
     (Mikolov et al. 2013, Levy & Goldberg 2014: 3CosAdd). The sentence below the table says whether
     one of them would have come first.
     """
-    from rnnlm.tools.inspection.neighbours import inspect_analogy, inspect_neighbours
+    from rnnlm.tools.inspection.similarity import inspect_analogy, inspect_neighbours
 
     if words[1::2] == ("-", "+") and len(words) == 5:
         return inspect_analogy(words=words[::2], **given)

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from rnnlm.tools.inspection.gradients.flow import GradientFlow
     from rnnlm.tools.inspection.gradients.sensitivity import SentenceSensitivity
     from rnnlm.tools.inspection.memory import MemoryInspection
-    from rnnlm.tools.inspection.neighbours import Analogy, Neighbours
     from rnnlm.tools.inspection.probing import ProbeInspection
-    from rnnlm.tools.inspection.similarity import Similarity
+    from rnnlm.tools.inspection.similarity import Analogy, Neighbours, Similarity
     from rnnlm.tools.inspection.spectrum import SpectrumInspection
     from rnnlm.tools.inspection.units import UnitsInspection
 
@@ -183,7 +182,7 @@ class InspectionMethods(ModelHandle):
         Returns:
             The neighbours of each word with their cosines.
         """
-        from rnnlm.tools.inspection.neighbours import inspect_neighbours
+        from rnnlm.tools.inspection.similarity import inspect_neighbours
 
         return inspect_neighbours(self.core, words, count=count)
 
@@ -213,7 +212,7 @@ class InspectionMethods(ModelHandle):
         Returns:
             The answers with their cosines.
         """
-        from rnnlm.tools.inspection.neighbours import inspect_analogy
+        from rnnlm.tools.inspection.similarity import inspect_analogy
 
         return inspect_analogy(self.core, words, count=count)
 

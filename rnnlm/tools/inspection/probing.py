@@ -545,7 +545,7 @@ def inspect_probe(
         ModelError: the model does not exist.
         DeviceError: the device is not available.
     """
-    from rnnlm.tools.inspection.untrained import untrained
+    from rnnlm.tools.inspection.common import untrained
 
     (inspected,) = load_models_for("probe", [model], device)
     if most_items < 1:

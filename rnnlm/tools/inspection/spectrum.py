@@ -23,8 +23,7 @@ from rnnlm.interface import Device
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.lm.neural.spectrum import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
 from rnnlm.tabular import Result, Table
-from rnnlm.tools.inspection.common import Inspection, Models, load_models_for
-from rnnlm.tools.inspection.untrained import with_starts
+from rnnlm.tools.inspection.common import Inspection, Models, load_models_for, with_starts
 
 POWERS = (1, 2, 5, 10, 20, 50, 100)
 

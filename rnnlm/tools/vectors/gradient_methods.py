@@ -266,8 +266,8 @@ def _add(vectors_VE: torch.Tensor, gradients: list[Gradient]) -> None:
     vectors_VE.index_add_(0, rows_M, values_ME.mul_(scale_M.unsqueeze(1)))
 
 
-# ---- GloVe, whose products are the logarithms of co-occurrence counts (Pennington, Socher & Manning
-# 2014):
+# ---- GloVe: products of vectors are the logarithms of co-occurrence counts (Pennington, Socher &
+# Manning 2014).
 #
 #     J = sum over X_ij > 0 of f(X_ij) (w_i . c_j + a_i + b_j - log X_ij)^2     (their equation 8)
 #     f(x) = (x / X_MOST)^POWER below X_MOST, else 1                            (their equation 9)

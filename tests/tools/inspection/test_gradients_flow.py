@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.tools.inspection.gradients import measuring
-from rnnlm.tools.inspection.gradients.curve import curve
+from rnnlm.tools.inspection.gradients import curves
+from rnnlm.tools.inspection.gradients.curves import curve, draw
 from rnnlm.tools.inspection.gradients.flow import LOSS, SIZE, inspect_gradients, verdict_of
 from rnnlm.tools.inspection.gradients.jacobians import JacobianBounds, loss_gradients
-from rnnlm.tools.inspection.gradients.measuring import draw
 from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
 from support.pictures import faults_of
 from support.tiny_models import LINES, Lines, fit
@@ -134,7 +133,7 @@ def test_short_text_has_fewer_lags_single_token_none(lstm):
 
 def test_figures_are_independent_of_position_batch_size(lstm, monkeypatch):
     whole = inspect_gradients({"tiny": lstm}, TEXT, lags=6, positions=20, exponents=0).models[0]
-    monkeypatch.setattr(measuring, "rows_at_once", lambda *_: 7)
+    monkeypatch.setattr(curves, "rows_at_once", lambda *_: 7)
     parts = inspect_gradients({"tiny": lstm}, TEXT, lags=6, positions=20, exponents=0).models[0]
     for (_, one), (_, other) in zip(whole.curves(), parts.curves(), strict=True):
         assert one.mean == pytest.approx(other.mean, rel=1e-4)

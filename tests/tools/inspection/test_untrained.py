@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from rnnlm.lm.base import loading
-from rnnlm.tools.inspection.common import load_model_for
-from rnnlm.tools.inspection.untrained import at_start, untrained
+from rnnlm.tools.inspection.common import at_start, load_model_for, untrained
 from support import tiny_models, tiny_seq2seq, tiny_tasks
 
 STANDS_STILL = {"learning_rate": 1e-30, "seed": 5}

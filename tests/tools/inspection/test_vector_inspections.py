@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.tools.inspection.neighbours import inspect_analogy, inspect_neighbours
+from rnnlm.tools.inspection.similarity import inspect_analogy, inspect_neighbours
 from rnnlm.tools.vectors.word_vectors import WordVectors
 from support import tiny_models
 from support.pictures import faults_of

@@ -15,11 +15,24 @@ from rnnlm.interface import Device, Tokenizer
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
-from rnnlm.tools.inspection.common import Inspection, Models, Source, load_models_for, open_source
-from rnnlm.tools.inspection.gradients.curve import Curve, Trend
+from rnnlm.tools.inspection.common import (
+    UNTRAINED,
+    Inspection,
+    Models,
+    Source,
+    load_models_for,
+    open_source,
+    with_starts,
+)
+from rnnlm.tools.inspection.gradients.curves import (
+    Curve,
+    LayerGradients,
+    Settings,
+    Trend,
+    draw,
+    measure,
+)
 from rnnlm.tools.inspection.gradients.jacobians import JacobianBounds
-from rnnlm.tools.inspection.gradients.measuring import LayerGradients, Settings, draw, measure
-from rnnlm.tools.inspection.untrained import UNTRAINED, with_starts
 
 
 @dataclass(frozen=True)
