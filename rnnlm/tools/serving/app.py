@@ -1,13 +1,18 @@
 """The endpoints over HTTP: bodies are checked against their schemas, answers are JSON, and errors
 hold the fault, the reason and the way out. /openapi.json describes the possible requests by the
-types that bodies are checked against.
+types that bodies are checked against, and / is a page that shows models.
 """
 
+import base64
 import contextlib
+import functools
+import hashlib
 import inspect
+import re
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,7 +27,6 @@ from rnnlm.tools.serving import schemas
 from rnnlm.tools.serving import settings as limits
 from rnnlm.tools.serving.costs import limits_of
 from rnnlm.tools.serving.handlers import Handlers
-from rnnlm.tools.serving.page import content_security_policy, server_page
 from rnnlm.tools.serving.responses import (
     Asked,
     HttpFunction,
@@ -306,3 +310,46 @@ async def _not_allowed(request: Request, error: Exception) -> Response:
 
 async def _failed(request: Request, error: Exception) -> Response:
     return refused(error)
+
+
+# ---- The page that shows models: one HTML file with its style and script, which asks the server
+# that sent it.
+
+PAGE_FOLDER = Path(__file__).parent / "page"
+_PAGE_START = "start(new ServerEngine());\n"
+
+
+@functools.cache
+def server_page() -> str:
+    """Return the page of `rnnlm serve`."""
+    script = f"{{\n{_page_file('page.js')}\n{_page_file('engine_server.js')}\n{_PAGE_START}}}\n"
+    parts = {"style": _page_file("page.css"), "script": script}
+    # All at once: the content of a part is never taken for the place of another.
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _page_file("page.html"))
+
+
+def content_security_policy(html: str) -> str:
+    """Return the header that lets this page use its own style and script, ask its own server,
+    and do nothing else."""
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"style-src '{_hash_between(html, '<style>', '</style>')}'",
+            f"script-src '{_hash_between(html, '<script>', '</script>')}'",
+            "connect-src 'self'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
+
+
+def _hash_between(html: str, before: str, after: str) -> str:
+    content = html.split(before, 1)[1].split(after, 1)[0]
+    digest = hashlib.sha256(content.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _page_file(name: str) -> str:
+    return (PAGE_FOLDER / name).read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ import hashlib
 import re
 from html.parser import HTMLParser
 
-from rnnlm.tools.serving import page
+from rnnlm.tools.serving import app
 from rnnlm.tools.serving.app import make_app
 from rnnlm.tools.serving.served import ServedModel, ServedModels
 from rnnlm.tools.serving.settings import ServingSettings
@@ -35,16 +35,16 @@ class Scripts(HTMLParser):
 
 
 def test_the_page_is_what_its_files_say():
-    html = page.server_page()
+    html = app.server_page()
     [(attributes, script)] = Scripts(html).found
     assert attributes == {} and "{{" not in html
     for name in ("page.js", "engine_server.js"):
-        assert (page.FOLDER / name).read_text(encoding="utf-8") in script
+        assert (app.PAGE_FOLDER / name).read_text(encoding="utf-8") in script
 
 
 def test_the_policy_allows_the_pages_own_script():
-    html = page.server_page()
-    policy = dict(part.split(" ", 1) for part in page.content_security_policy(html).split("; "))
+    html = app.server_page()
+    policy = dict(part.split(" ", 1) for part in app.content_security_policy(html).split("; "))
     assert policy["default-src"] == "'none'" and policy["frame-ancestors"] == "'none'"
     assert policy["connect-src"] == "'self'"
     digest = base64.b64encode(hashlib.sha256(Scripts(html).found[-1][1].encode()).digest()).decode()
@@ -55,7 +55,7 @@ def test_the_policy_allows_the_pages_own_script():
 
 
 def test_no_text_is_read_as_html_or_script():
-    for path in page.FOLDER.rglob("*.js"):
+    for path in app.PAGE_FOLDER.rglob("*.js"):
         source = path.read_text(encoding="utf-8")
         for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
             assert way not in source, path
@@ -63,7 +63,7 @@ def test_no_text_is_read_as_html_or_script():
 
 
 def test_the_page_asks_nobody_else():
-    html = page.server_page()
+    html = app.server_page()
     assert not re.search(r"(?:https?:)?//[a-z]", re.sub(r"^\s*//.*$", "", html, flags=re.MULTILINE))
     assert "@import" not in html and "url(" not in html
     assert all("src" not in attributes for attributes, _ in Scripts(html).found)
@@ -75,6 +75,6 @@ def test_the_server_answers_with_the_page():
 
     models = ServedModels([ServedModel("tiny", fit("ngram"))])
     answer = TestClient(make_app(models, ServingSettings())).get("/")
-    assert answer.text == page.server_page()
+    assert answer.text == app.server_page()
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["content-security-policy"] == page.content_security_policy(answer.text)
+    assert answer.headers["content-security-policy"] == app.content_security_policy(answer.text)

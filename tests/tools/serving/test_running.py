@@ -7,9 +7,9 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from rnnlm.errors import UsageError
-from rnnlm.tools.serving import connections, running
+from rnnlm.tools.serving import running
 from rnnlm.tools.serving import settings as limits
-from rnnlm.tools.serving.connections import limited_protocol
+from rnnlm.tools.serving.running import limited_protocol
 from rnnlm.tools.serving.settings import ServingSettings
 
 
@@ -125,7 +125,7 @@ def test_connections_beyond_the_limit_or_the_files_are_answered_with_503(monkeyp
     monkeypatch.setattr(limits, "BODY_SECONDS", 0.2)
     assert answered([]) == b""
     monkeypatch.setattr(limits, "MAX_CONNECTIONS", most)
-    monkeypatch.setattr(connections, "most_open_files", lambda: files)
+    monkeypatch.setattr(running, "most_open_files", lambda: files)
     answer = answered([])
     assert answer.startswith(b"HTTP/1.1 503 ") and b'"the server is overloaded"' in answer
 
@@ -135,7 +135,7 @@ def test_a_listener_without_files_lets_the_loop_pause(monkeypatch):
         raise OSError(errno.EMFILE, "too many open files")
 
     monkeypatch.setattr(socket.socket, "accept", accept)
-    with connections.LimitedListener() as listener:
+    with running.LimitedListener() as listener:
         for _ in range(2):
             with pytest.raises(OSError, match="too many open files"):
                 listener.accept()
