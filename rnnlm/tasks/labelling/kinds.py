@@ -26,7 +26,7 @@ class Labeller(Network):
 
     @property
     def array_shapes(self) -> Function:
-        from rnnlm.tasks.labelling.shapes import array_shapes
+        from rnnlm.tasks.labelling.weights import array_shapes
 
         return array_shapes
 

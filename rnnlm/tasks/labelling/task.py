@@ -54,14 +54,14 @@ class Labelling(BaseTask):
     def initial_settings(
         self, request: TrainingRequest, kind: "Kind"
     ) -> list[tuple[str, str, dict[str, Any]]]:
-        from rnnlm.tasks.labelling.transfer import settings
+        from rnnlm.tasks.labelling.weights import settings
 
         return settings(request, kind)
 
     def initial_weights(
         self, request: TrainingRequest, kind: "Kind", resolved: "ResolvedSettings", data: "TaskData"
     ) -> "dict[str, np.ndarray] | None":
-        from rnnlm.tasks.labelling.transfer import weights
+        from rnnlm.tasks.labelling.weights import weights
 
         return weights(request, resolved, data)
 

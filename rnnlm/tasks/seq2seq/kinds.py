@@ -28,7 +28,7 @@ class EncoderDecoder(Network):
 
     @property
     def array_shapes(self) -> Function:
-        from rnnlm.tasks.seq2seq.shapes import array_shapes
+        from rnnlm.tasks.seq2seq.weights import array_shapes
 
         return array_shapes
 

@@ -23,9 +23,8 @@ from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.lm.neural.words import WordRows, input_rows, output_rows
 from rnnlm.tasks.common.batches import LengthBatches, on_device
 from rnnlm.tasks.seq2seq import settings as network_settings
-from rnnlm.tasks.seq2seq.attention import EncoderMemory
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, rows
-from rnnlm.tasks.seq2seq.network import DecoderState, Seq2SeqNetwork, make_network
+from rnnlm.tasks.seq2seq.network import DecoderState, EncoderMemory, Seq2SeqNetwork, make_network
 from rnnlm.text.batches import by_length, check_lengths, padded, why_too_long
 
 # ---- Batches of pairs.

@@ -70,7 +70,7 @@ class PairLearning(BaseTask):
     def initial_settings(
         self, request: TrainingRequest, kind: "Kind"
     ) -> list[tuple[str, str, dict[str, Any]]]:
-        from rnnlm.tasks.seq2seq.transfer import settings
+        from rnnlm.tasks.seq2seq.weights import settings
 
         return settings(request, kind)
 
@@ -81,7 +81,7 @@ class PairLearning(BaseTask):
         resolved: "ResolvedSettings",
         data: "PairTrainingData",
     ) -> "dict[str, np.ndarray] | None":
-        from rnnlm.tasks.seq2seq.transfer import weights
+        from rnnlm.tasks.seq2seq.weights import weights
 
         return weights(request, resolved, data)
 

@@ -1,21 +1,29 @@
 """Write a recurrent language model as a folder that `transformers` loads, without rnnlm."""
 
+import functools
 import json
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnnlm.errors import UsageError, first_of
-from rnnlm.interface import LanguageModel, Tokenizer
+from rnnlm.errors import SettingsError, UsageError, first_of
+from rnnlm.interface import BOUNDARY, UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.neural.layers import steps
 from rnnlm.lm.neural.portable import PortableNetwork, portable_network
 from rnnlm.storage.files import outputs, tensors
 from rnnlm.storage.files.result_file import exported_folder
 from rnnlm.storage.manifest import CONFIG, read_manifest
+from rnnlm.text import normalisation
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizers.sentencepiece import MODEL_FILE
+from rnnlm.text.tokenizers.vocabulary import VocabularyTokenizer
 from rnnlm.tools.huggingface import network_rnnlm
-from rnnlm.tools.huggingface.tokenizer_export import tokenizer_files
+from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer, byte_of_letter
+from rnnlm.tools.huggingface.tokenizer_file import TOKENIZER_FILE
 from rnnlm.training import card
 
 # The files that transformers runs: two lie beside this one, and the equations of layers.
@@ -169,3 +177,341 @@ def _card(name: str | Path, folder: Path, tokenizer: Tokenizer) -> str:
     usage = _USAGE.format(folder=json.dumps(shown, ensure_ascii=False))
     header = _CARD_HEADER.format(kind=manifest.model)
     return header + card.text(shown, manifest, tokenizer, usage)
+
+
+# ---- A tokenizer of ours as the files of a fast tokenizer of Hugging Face: tokenizer.json, with
+# the same ids, and tokenizer_config.json.
+#
+# The boundary `</s>` comes first in every text, and never last. A newline in a text is the
+# boundary, without the blank lines beside it, as in continuations; so is `</s>` itself. Batches are
+# padded with a symbol of its own, `<pad>`, since programs leave padding out of losses and masks,
+# wherever it is.
+#
+# A tokenizer.json rewrites a text step by step, finds special symbols in it, cuts it, and looks the
+# pieces up. `tokenizers` rewrites `</s>`, too, and shows the result, so no step may change it.
+
+Step = dict[str, Any]  # of a tokenizer.json
+
+PADDING = "<pad>"
+# Stand for something else while a text is rewritten. Unicode has set these code points aside for
+# such a use: they are not characters.
+_BOUNDARY_MARK, _UNKNOWN_MARK, _CLOSING_MARK = "\ufdd0", "\ufdd1", "\ufdd2"
+_BLANK = r"[ \t\r\x00]"
+_ANY = "(?m:.)"  # newlines, too
+
+
+def tokenizer_files(tokenizer: Tokenizer) -> tuple[dict[str, bytes], int]:
+    """Return the files, by name, from which `AutoTokenizer.from_pretrained` loads a tokenizer with
+    the ids of `tokenizer`, and the id of its padding, which is V or beyond unless the tokenizer was
+    taken from another model. Such a one keeps its own way with newlines.
+
+    Raises:
+        SettingsError: a tokenizer.json cannot rewrite texts as this tokenizer does.
+    """
+    assert isinstance(tokenizer, VocabularyTokenizer)
+    if isinstance(tokenizer, HuggingFaceTokenizer):
+        import tokenizers
+
+        # Add padding, unless the other model has some.
+        content: Step = json.loads(tokenizer.to_files()[TOKENIZER_FILE])
+        content["model"].pop("dropout", None)
+        theirs = tokenizers.Tokenizer.from_str(json.dumps(content))
+        theirs.add_special_tokens([PADDING])
+        content = json.loads(theirs.to_str())
+        boundary, padding, padding_id = tokenizer.end_token, PADDING, theirs.token_to_id(PADDING)
+        assert padding_id is not None  # it was added
+    else:
+        _check_expressible(tokenizer.settings)
+        boundary, padding, padding_id = BOUNDARY, PADDING, tokenizer.size
+        while padding in tokenizer.vocabulary.symbols:  # a word of the text
+            padding = f"<{padding}>"
+        # The boundary is found where a newline was, padding before a step could rewrite its name.
+        added = [
+            _special(boundary, tokenizer.boundary_id, normalized=True),
+            _special(padding, padding_id, normalized=False),
+        ]
+        parts = _PARTS[tokenizer.name](tokenizer)
+        content = {"version": "1.0", "added_tokens": added, **parts}
+
+    # The boundary comes before a text, and between two.
+    first = {"SpecialToken": {"id": boundary, "type_id": 0}}
+    text, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    symbol = {"id": boundary, "ids": [tokenizer.boundary_id], "tokens": [boundary]}
+    content["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [first, text],
+        "pair": [first, text, first, second],
+        "special_tokens": {boundary: symbol},
+    }
+    content["truncation"] = content["padding"] = None
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": boundary,
+        "eos_token": boundary,
+        "pad_token": padding,
+        "padding_side": "left",  # a batch generates from its last places
+        # Without these names, transformers 4.5x hands token types to models that take none.
+        "model_input_names": ["input_ids", "attention_mask"],
+        "clean_up_tokenization_spaces": False,
+        # No unk_token: transformers would find <unk> inside words, too, and leave it out of texts
+        # that are shown without special tokens.
+    }
+    return {TOKENIZER_FILE: _json(content), "tokenizer_config.json": _json(config)}, padding_id
+
+
+def _special(symbol: str, id: int, normalized: bool) -> Step:
+    """Return a special symbol. normalized: it is found in the text as rewritten."""
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
+    return {"id": id, "content": symbol, **flags, "normalized": normalized, "special": True}
+
+
+def _json(value: Step) -> bytes:
+    return (json.dumps(value, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+def _check_expressible(settings: TokenizerSettings) -> None:
+    if "entities" in (settings.normalise or ""):
+        raise SettingsError(
+            "normalise = entities cannot be written for Hugging Face",
+            "a tokenizer.json cannot decode HTML entities",
+            "train with the other forms, on text that `rnnlm.normalise` of Python has decoded",
+        )
+    if settings.remove_punctuation and settings.tokenizer != "word":
+        raise SettingsError(
+            f"remove_punctuation of the {settings.tokenizer} tokenizer cannot be written for "
+            "Hugging Face",
+            "a tokenizer.json cannot tell where it changes white space",
+            "train without it, or with the word tokenizer",
+        )
+
+
+# ---- The steps that rewrite a text, in our order.
+
+
+def _replace(pattern: str, content: str) -> Step:
+    return {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}
+
+
+def _replace_text(old: str, new: str) -> Step:
+    return {"type": "Replace", "pattern": {"String": old}, "content": new}
+
+
+def _steps(settings: TokenizerSettings) -> list[Step]:
+    """Return the steps that rewrite a text."""
+    steps = [
+        _replace(rf"\A(?:{_BLANK}*\n)+(?:{_BLANK}*\z)?", ""),
+        _replace(rf"\r?\n(?:{_BLANK}*\n)*(?:{_BLANK}*\z)?", BOUNDARY),
+        *_form_steps(settings.normalise or ""),
+    ]
+    if settings.remove_punctuation:
+        steps += _removal_steps()
+    if settings.lowercase:
+        # Python writes the sigma at the end of a word as such, Rust does not.
+        before, after = r"\p{Cased}\p{Case_Ignorable}*", r"\p{Case_Ignorable}*\p{Cased}"
+        steps.append(_replace(rf"(?<={before})\u03a3(?!{after})", "\u03c2"))
+        steps.append({"type": "Lowercase"})
+    return steps
+
+
+def _form_steps(forms: str) -> list[Step]:
+    """Return the steps of `normalise`; steps that depend on each other are in its order."""
+    steps = []
+    if "spaces" in forms:
+        # Soft hyphens go first. A text that is a special symbol without them stays text.
+        shy = normalisation.SOFT_HYPHEN
+        spelled = "|".join(f"{shy}*".join(symbol) for symbol in ("s>", "/s>", "unk>"))
+        steps.append(_replace(rf"(?i)<(?!/?s>|unk>)(?={shy}*(?:{spelled}))", "&lt;"))
+        steps.append(_replace_text(shy, ""))
+    if "nfc" in forms:
+        steps.append({"type": "NFC"})
+    for form, replacements in normalisation.CHARACTERS.items():
+        if form in forms:
+            for new in sorted(set(replacements.values())):
+                olds = sorted(old for old in replacements if replacements[old] == new)
+                steps.append(_replace(_class(olds), new))
+    if "spaces" in forms:
+        steps.append(_replace("  +", " "))
+    return steps
+
+
+def _removal_steps() -> list[Step]:
+    """Return the steps that remove punctuation from a text whose words are split on spaces."""
+    other = rf"[^ \t\r\x00{_BOUNDARY_MARK}]"
+    return [
+        # Special symbols stay, `<unk>` only as a word.
+        _replace_text(BOUNDARY, _BOUNDARY_MARK),
+        _replace(f"(?<!{other}){UNKNOWN}(?!{other})", _UNKNOWN_MARK),
+        _replace(_outer_apostrophes(), " "),
+        _replace(f"[{_APOSTROPHES}]", "'"),
+        _replace(_marks(), " "),
+        _replace_text(_BOUNDARY_MARK, BOUNDARY),
+        _replace_text(_UNKNOWN_MARK, UNKNOWN),
+    ]
+
+
+# ---- Classes of characters, from Python's Unicode: the version of `tokenizers` may be newer.
+
+_APOSTROPHES = "'\u2019"
+_CHARACTERS = range(0x40000)  # beyond are no letters and no marks
+
+
+@functools.cache
+def _marks() -> str:
+    """Return a pattern for punctuation marks and symbols but apostrophes."""
+    others = (character for character in map(chr, _CHARACTERS) if character not in _APOSTROPHES)
+    return _class(mark for mark in others if unicodedata.category(mark)[0] in "PS")
+
+
+@functools.cache
+def _outer_apostrophes() -> str:
+    """Return a pattern for apostrophes that are not inside a word."""
+    in_word = _class(part for part in map(chr, _CHARACTERS) if part.isalnum() or part == "_")
+    return f"(?<!{in_word})[{_APOSTROPHES}]|[{_APOSTROPHES}](?!{in_word})"
+
+
+def _class(characters: Iterable[str]) -> str:
+    """Return a pattern for these characters, which ascend."""
+    ranges: list[list[int]] = []
+    for point in map(ord, characters):
+        if ranges and ranges[-1][1] == point - 1:
+            ranges[-1][1] = point
+        else:
+            ranges.append([point, point])
+    return "[" + "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in ranges) + "]"
+
+
+# ---- The differences between our tokenizers: how a text is cut, looked up, and joined again.
+
+
+def _split(pattern: str, behavior: str) -> Step:
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": False}
+
+
+def _sequence(kind: str, steps: list[Step]) -> Step:
+    return {"type": "Sequence", kind: steps}
+
+
+def _word_level(symbols: Sequence[str]) -> Step:
+    ids = {symbol: id for id, symbol in enumerate(symbols)}
+    return {"type": "WordLevel", "vocab": ids, "unk_token": UNKNOWN}
+
+
+def _word_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
+    steps = _steps(tokenizer.settings)
+    cuts = [_split(f"{_BLANK}+", "Removed")]
+    joins: list[Step] = [{"type": "WordPiece", "prefix": "\n", "cleanup": False}]  # adds spaces
+    if tokenizer.settings.split_punctuation:
+        cuts.append(_split(f"{UNKNOWN}|{_marks()}|{_outer_apostrophes()}", "Isolated"))
+        joins += _join_steps()
+    return {
+        "normalizer": _sequence("normalizers", steps),
+        "pre_tokenizer": _sequence("pretokenizers", cuts),
+        "model": _word_level(tokenizer.vocabulary.symbols),
+        "decoder": _sequence("decoders", joins),
+    }
+
+
+def _join_steps() -> list[Step]:
+    """Return the steps that join words and marks as a person would print them."""
+    return [
+        {"type": "Fuse"},
+        _replace(r"\A", " "),
+        # Quotation marks look alike, so they are taken in pairs: a closing one is marked.
+        _replace(r' "(?: ?[^"\n])*?\K ?"', f'"{_CLOSING_MARK}'),
+        _replace(r'(?<= ") +', ""),
+        _replace_text(_CLOSING_MARK, ""),
+        _replace(r"(?<=[(\[{\u201c\u2018]) ", ""),
+        _replace(r" (?=[.,;:!?%)\]}\u201d\u2026])", ""),
+        _replace(r"\A ", ""),
+    ]
+
+
+def _char_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
+    symbol = f"{UNKNOWN}|" if tokenizer.literal_unk == "symbol" else ""
+    return {
+        "normalizer": _sequence("normalizers", _steps(tokenizer.settings)),
+        "pre_tokenizer": _split(f"{symbol}{_ANY}", "Isolated"),
+        "model": _word_level(tokenizer.vocabulary.symbols),
+        "decoder": {"type": "Fuse"},
+    }
+
+
+def _byte_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
+    letters = {byte: letter for letter, byte in byte_of_letter().items()}
+    symbols = [BOUNDARY, *(letters[byte] for byte in range(256))]
+    in_letters = {
+        "type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False
+    }  # fmt: skip
+    return {
+        "normalizer": _sequence("normalizers", _steps(tokenizer.settings)),
+        "pre_tokenizer": _sequence("pretokenizers", [in_letters, _split(_ANY, "Isolated")]),
+        "model": _word_level(symbols),
+        "decoder": in_letters,
+    }
+
+
+def _sentencepiece_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
+    import sentencepiece
+
+    # A space is a space here, since U+2581 in a text is spelled in bytes.
+    processor = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.to_files()[MODEL_FILE])
+    pieces = [piece.replace("\u2581", " ") for piece in tokenizer.vocabulary.symbols]
+    scores = [processor.get_score(id) for id in range(len(pieces))]
+
+    # No piece goes beyond a space, so words are looked up one by one, which is faster. The names of
+    # bytes are not names in a text.
+    cuts = [_split("<(?=0x[0-9A-F]{2}>)", "MergedWithPrevious"), _split(" ", "MergedWithNext")]
+    is_symbol = tokenizer.literal_unk == "symbol"
+    unknown = (UNKNOWN, "Isolated") if is_symbol else ("<(?=unk>)", "MergedWithPrevious")
+    cuts.insert(0, _split(*unknown))
+    first_space = _replace(rf"(?:\A|(?<={BOUNDARY}))(?!{BOUNDARY}|\z)", " ")
+
+    # The likeliest pieces, or pairs joined by their scores; bytes for characters that no piece has.
+    if tokenizer.settings.sentencepiece_model == "unigram":
+        model: Step = {
+            "type": "Unigram",
+            "unk_id": tokenizer.unk_id,
+            "vocab": list(zip(pieces, scores, strict=True)),
+            "byte_fallback": True,
+        }
+    else:
+        texts = {
+            piece: score
+            for id, (piece, score) in enumerate(zip(pieces, scores, strict=True))
+            if not (processor.is_byte(id) or processor.is_control(id) or processor.is_unknown(id))
+        }
+        model = {
+            "type": "BPE",
+            "vocab": {piece: id for id, piece in enumerate(pieces)},
+            "merges": _merges(texts),
+            "byte_fallback": True,
+            "ignore_merges": True,  # finds <unk>
+        }
+    joins: list[Step] = [
+        {"type": "ByteFallback"},
+        {"type": "Fuse"},
+        {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+    ]
+    return {
+        "normalizer": _sequence("normalizers", [*_steps(tokenizer.settings), first_space]),
+        "pre_tokenizer": _sequence("pretokenizers", cuts),
+        "model": model,
+        "decoder": _sequence("decoders", joins),
+    }
+
+
+def _merges(scores: dict[str, float]) -> list[tuple[str, str]]:
+    """Return the pairs of pieces that make a piece, in the order in which they are joined."""
+    merges = []
+    for piece in sorted(scores, key=lambda piece: -scores[piece]):
+        pairs = [(piece[:at], piece[at:]) for at in range(1, len(piece))]
+        merges += [pair for pair in pairs if pair[0] in scores and pair[1] in scores]
+    return merges
+
+
+_PARTS = {
+    "word": _word_parts,
+    "char": _char_parts,
+    "byte": _byte_parts,
+    "sentencepiece": _sentencepiece_parts,
+}

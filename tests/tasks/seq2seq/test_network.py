@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reference import encoder_decoder
-from rnnlm.tasks.seq2seq import attention
+from rnnlm.tasks.seq2seq import network as networks
 from rnnlm.tasks.seq2seq.network import make_network
 from rnnlm.tasks.seq2seq.settings import network_settings
 from support.tiny_models import make_tokenizer
@@ -213,8 +213,8 @@ SHARED = make_tokenizer(["a b c"])
 def test_long_windows_of_additive_attention_go_in_parts(monkeypatch):
     network = tiny_network(attention="additive")
     losses, gradients = [], []
-    for numbers in (attention.CHUNK_NUMBERS, 1):
-        monkeypatch.setattr(attention, "CHUNK_NUMBERS", numbers)
+    for numbers in (networks.CHUNK_NUMBERS, 1):
+        monkeypatch.setattr(networks, "CHUNK_NUMBERS", numbers)
         network.zero_grad()
         losses.append(network.loss(*batch().tensors))
         losses[-1].backward()

@@ -13,7 +13,7 @@ from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
 from rnnlm.storage import model_folder
 from rnnlm.tasks.seq2seq.fitting import make_trainer
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.transfer import weights
+from rnnlm.tasks.seq2seq.weights import weights
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 from support.networks import as_stored

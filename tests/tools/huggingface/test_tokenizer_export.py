@@ -8,8 +8,8 @@ import tokenizers as huggingface
 
 from rnnlm.errors import SettingsError
 from rnnlm.text.lines import is_blank, split_words
+from rnnlm.tools.huggingface.export import tokenizer_files
 from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
-from rnnlm.tools.huggingface.tokenizer_export import tokenizer_files
 from support.foreign_tokenizers import KINDS, TEXT, make
 from support.tiny_models import LINES, make_tokenizer
 

@@ -34,7 +34,7 @@ from rnnlm.tasks.labelling.networks.heads import (
     TextHead,
 )
 from rnnlm.tasks.labelling.settings import RecurrentTaskSettings, TaggingSettings, TaskSettings
-from rnnlm.tasks.labelling.shapes import check_loss
+from rnnlm.tasks.labelling.weights import check_loss
 
 
 class Features(NamedTuple):

@@ -1,13 +1,7 @@
-"""Start an encoder-decoder from language models: for each side its shape, its word vectors and its
-recurrent layers.
+"""The weights of encoder-decoders: their names and shapes, and those that come from language
+models."""
 
-The encoder's forward layers come from `--init-encoder-from`; the backward ones begin at random. The
-decoder has the output layer of its language model, too. The weights of inputs that a layer does not
-have in the language model, the other direction or input feeding, start at zero: at first each layer
-has the very states of its language model. Attention, the combination with its contexts, and the
-bridge start at random.
-"""
-
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,17 +10,79 @@ from rnnlm import registry
 from rnnlm.config import ResolvedSettings, as_text
 from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.interface import Shapes
-from rnnlm.lm.neural.settings import NetworkSettings, RecurrentSettings
+from rnnlm.lm.neural.settings import NetworkSettings, RecurrentSettings, Size
+from rnnlm.lm.neural.shapes import linear, softmax, stack, typed, within, words
 from rnnlm.tasks.common.language_model_layers import (  # fmt: skip
     TakenLayers,
     recurrent_settings_of,
     stack_settings,
 )
+from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.data import DECODER, ENCODER, PairCodec, PairTrainingData
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
-from rnnlm.tasks.seq2seq.shapes import array_shapes
 from rnnlm.training.request import TrainingRequest
 from rnnlm.training.start_models import arrays_of, settings_of
+
+# ---- The arrays by name and shape, from settings and codec alone; see rnnlm.lm.neural.shapes.
+
+
+def array_shapes(
+    settings: Mapping[str, Any], codec: PairCodec, stored: Shapes | None = None
+) -> Shapes:
+    """Return the (safetensors type, shape) by name of the arrays that a model of these settings
+    has."""
+    shape = network_settings.stored(settings)
+    arrays: dict[str, Size] = {}
+    if shape.tied_embeddings != "all":
+        arrays |= within("source_words", words(shape, codec.source))
+    arrays |= within("target_words", words(shape.target_words, codec.target))
+    arrays |= within("encoder.body", stack(shape))
+    arrays |= within("decoder", _decoder_shapes(shape))
+    arrays |= within("bridge", _bridge_shapes(shape))
+    output = softmax(codec.target.size, shape.features_width, bool(shape.tied_embeddings))
+    return typed(arrays | within("output", output))
+
+
+def _decoder_shapes(settings: Seq2SeqSettings) -> dict[str, Size]:
+    layers, features, seen = settings.decoder, settings.features_width, settings.output_width
+    width = layers.output_width
+    arrays = within("body", stack(layers))
+    if not settings.attention:
+        return arrays | (linear("projection", width, features) if width != features else {})
+    compared = width
+    if settings.attention == "additive":
+        compared = settings.compared_width
+        arrays |= linear("attention.query", width, compared, bias=False)
+        arrays["attention.scale"] = (1, compared)
+    if settings.attention != "dot":
+        arrays |= linear("attention.key", seen, compared, bias=False)
+    return arrays | linear("combination", width + seen, features, bias=False)
+
+
+def _bridge_shapes(settings: Seq2SeqSettings) -> dict[str, Size]:
+    """Return the arrays of the maps to the decoder's first state, one for each part of it."""
+    arrays: dict[str, Size] = {}
+    decoder = settings.decoder
+    assert decoder.cell is not None
+    for number, width in enumerate(decoder.widths):
+        reads = settings.output_width
+        if settings.bridge == "last":
+            below = settings.below(number, len(decoder.widths))
+            reads = settings.directions * settings.widths[below]
+        if settings.bridge:
+            for _ in range(decoder.cell.state_parts):
+                arrays |= linear(f"maps.{len(arrays) // 2}", reads, width)
+    return arrays
+
+
+# ---- The start from language models: for each side its shape, its word vectors and its recurrent
+# layers.
+#
+# The encoder's forward layers come from `--init-encoder-from`; the backward ones begin at random.
+# The decoder has the output layer of its language model, too. The weights of inputs that a layer
+# does not have in the language model, the other direction or input feeding, start at zero: at first
+# each layer has the very states of its language model. Attention, the combination with its
+# contexts, and the bridge start at random.
 
 
 def settings(
@@ -58,9 +114,9 @@ def weights(
     shapes = array_shapes(resolved.values, data.tokenizer)
     start_weights: dict[str, np.ndarray] = {}
     if encoder is not None:
-        start_weights |= _encoder(encoder, shape, data.tokenizer, shapes)
+        start_weights |= _encoder_weights(encoder, shape, data.tokenizer, shapes)
     if decoder is not None:
-        taken = _decoder(decoder, shape, data.tokenizer, shapes)
+        taken = _decoder_weights(decoder, shape, data.tokenizer, shapes)
         if encoder is not None:
             _check_one_vocabulary(start_weights, taken, encoder, decoder)
         start_weights |= taken
@@ -127,7 +183,7 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
     return taken_over
 
 
-def _encoder(
+def _encoder_weights(
     name: str, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes
 ) -> dict[str, np.ndarray]:
     """Return the encoder's weights from the language model `name`."""
@@ -144,7 +200,7 @@ def _encoder(
     return encoder_weights
 
 
-def _decoder(
+def _decoder_weights(
     name: str, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes
 ) -> dict[str, np.ndarray]:
     """Return the decoder's weights from the language model `name`."""

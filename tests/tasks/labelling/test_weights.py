@@ -8,7 +8,7 @@ import torch
 
 from rnnlm.errors import UsageError
 from rnnlm.lm.base import loading
-from rnnlm.tasks.labelling import transfer
+from rnnlm.tasks.labelling import weights as network_weights
 from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import Codec, TaskData, encode_words
 from rnnlm.tasks.labelling.networks.network import TaskNetwork
@@ -41,7 +41,7 @@ def started(request):
     codec = Codec(tokenizer, codec_of.tokenizer.columns)
     data = TaskData(codec, codec_of.train, None)
     network = TaskNetwork(resolved.make(KINDS["tagging", resolved.values["model"]]), codec)
-    weights = transfer.weights(request, resolved, data)
+    weights = network_weights.weights(request, resolved, data)
     with torch.no_grad():
         for weight in network.parameters():
             weight.uniform_(-0.5, 0.5)
@@ -127,7 +127,7 @@ def test_a_bag_of_words_takes_the_words_alone(tmp_path):
     _, _, resolved = resolve_request(request)
     data = tiny_tasks.data_of(resolved, labelled(TRAIN, "classification"))
     codec = Codec(model.tokenizer, data.tokenizer.columns)
-    weights = transfer.weights(request, resolved, TaskData(codec, data.train, None))
+    weights = network_weights.weights(request, resolved, TaskData(codec, data.train, None))
     expected = {name for name in model.to_arrays() if name.startswith("input.")}
     assert {name.removeprefix("encoder.") for name in weights} == expected
 

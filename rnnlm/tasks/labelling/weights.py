@@ -1,17 +1,27 @@
-"""The arrays of networks that label words or texts, by name and shape, from settings and codec
-alone; see :mod:`rnnlm.lm.neural.shapes`."""
+"""The weights of taggers and classifiers: their names and shapes, and those that come from a
+language model."""
 
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
+from rnnlm import registry
+from rnnlm.config import ResolvedSettings
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.interface import Shapes
-from rnnlm.lm.neural.settings import Size
+from rnnlm.lm.neural.settings import Size, structure
 from rnnlm.lm.neural.shapes import batch_norm, linear, stack, typed, within, words
+from rnnlm.tasks.common.language_model_layers import (  # fmt: skip
+    TakenLayers,
+    recurrent_settings_of,
+    stack_settings,
+)
 from rnnlm.tasks.labelling import settings as task_settings
-from rnnlm.tasks.labelling.data import MULTI, WORD, Codec, LabelColumn
+from rnnlm.tasks.labelling.data import MULTI, WORD, Codec, LabelColumn, TaskData
 from rnnlm.tasks.labelling.settings import (
+    KINDS,
     BagClassifier,
     CnnClassifier,
     RecurrentTaskSettings,
@@ -19,6 +29,10 @@ from rnnlm.tasks.labelling.settings import (
     TaggingSettings,
     TaskSettings,
 )
+from rnnlm.training.request import TrainingRequest
+from rnnlm.training.start_models import arrays_of, settings_of
+
+# ---- The arrays by name and shape, from settings and codec alone; see rnnlm.lm.neural.shapes.
 
 
 def array_shapes(settings: Mapping[str, Any], codec: Codec, stored: Shapes | None = None) -> Shapes:
@@ -31,17 +45,17 @@ def array_shapes(settings: Mapping[str, Any], codec: Codec, stored: Shapes | Non
             "taggers have labels of words, and classifiers have none",
         )
     arrays = within("encoder.input", words(shape, codec.tokenizer)) | within(
-        "encoder", _encoder(shape)
+        "encoder", _encoder_shapes(shape)
     )
     pooling = shape.sentence_pooling if isinstance(shape, RecurrentTaskSettings) else None
     if pooling == "attention" and codec.text_columns:
         arrays["pooling.query"] = (shape.output_width,)
     for number, column in enumerate(codec.columns):
-        arrays |= within(f"heads.{number}", _head(shape, column))
-    return typed(arrays | within("context", _context(shape)))
+        arrays |= within(f"heads.{number}", _head_shapes(shape, column))
+    return typed(arrays | within("context", _context_shapes(shape)))
 
 
-def _encoder(settings: TaskSettings) -> dict[str, Size]:
+def _encoder_shapes(settings: TaskSettings) -> dict[str, Size]:
     """Return the arrays of the layers above the words."""
     arrays: dict[str, Size] = {}
     if isinstance(settings, RecurrentTaskSettings):
@@ -73,7 +87,7 @@ def _encoder(settings: TaskSettings) -> dict[str, Size]:
     return arrays | (batch_norm("norm", settings.output_width) if settings.batch_norm else {})
 
 
-def _head(settings: TaskSettings, column: LabelColumn) -> dict[str, Size]:
+def _head_shapes(settings: TaskSettings, column: LabelColumn) -> dict[str, Size]:
     check_loss(settings, column)
     labels = len(column.symbols)
     arrays = linear("output", settings.output_width, labels)
@@ -86,7 +100,7 @@ def _head(settings: TaskSettings, column: LabelColumn) -> dict[str, Size]:
     return arrays
 
 
-def _context(settings: TaskSettings) -> dict[str, Size]:
+def _context_shapes(settings: TaskSettings) -> dict[str, Size]:
     """Return the arrays of the mixture of the layers of language models."""
     arrays: dict[str, Size] = {}
     for model, widths in enumerate(settings.context_widths):
@@ -108,3 +122,66 @@ def check_loss(settings: TaskSettings, column: LabelColumn) -> None:
             "texts have several labels",
             "set loss=cross-entropy",
         )
+
+
+# ---- The start from a language model: its shape, the vectors of words and characters, and the
+# forward layers.
+#
+# The backward layers begin at random. In a language model each layer reads one direction alone: the
+# weights by which a forward layer reads the other one start at zero, so that at first the forward
+# layers have the very states of the language model.
+
+INIT = "init_from"
+_OF_INPUT = ("embedding_size", "characters")
+_OF_CHARACTERS = {
+    "cnn": (
+        "characters_beside",
+        "character_size",
+        "character_filters",
+        "character_highways",
+        "character_overhang",
+    ),
+    "lstm": ("characters_beside", "character_size", "character_hidden_size"),
+}
+
+
+def settings(
+    request: TrainingRequest, kind: registry.Kind
+) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return the settings that the network takes from the language model of `--init-from`, with
+    that option and the model's name: they determine the shapes of its weights, and the computation
+    of its layers. Nothing without that option."""
+    if request.init_from is None:
+        return []
+    model_settings = settings_of(request.init_from, INIT)
+    names = {*_OF_INPUT, *_OF_CHARACTERS.get(str(model_settings.characters), ())}
+    values = structure(model_settings)
+    taken_over = {name: value for name, value in values.items() if name in names}
+    # The language model has a vector for each way to write a word.
+    taken_over["lowercase_vectors"] = False
+    if issubclass(KINDS[kind.task, kind.name], RecurrentTaskSettings):
+        taken_over |= stack_settings(recurrent_settings_of(request.init_from, INIT, kind.name))
+        taken_over["reads_boundary"] = True
+    return [(INIT, request.init_from, taken_over)]
+
+
+def weights(
+    request: TrainingRequest, resolved: ResolvedSettings, data: TaskData
+) -> dict[str, np.ndarray] | None:
+    """Return the weights that a network starts from, by name, of `--init-from`; None without it."""
+    if request.init_from is None:
+        return None
+
+    # The words and the forward layers.
+    shape = resolved.make(KINDS[resolved.values["task"], resolved.values["model"]])
+    arrays = arrays_of(request.init_from, INIT, data.tokenizer.tokenizer)
+    start_weights = {
+        f"encoder.{name}": array for name, array in arrays.items() if name.startswith("input.")
+    }
+    if isinstance(shape, RecurrentTaskSettings):
+        model_settings = recurrent_settings_of(request.init_from, INIT)
+        taken = TakenLayers(
+            "encoder", shape, model_settings, array_shapes(resolved.values, data.tokenizer)
+        )
+        start_weights |= taken.arrays(arrays)
+    return start_weights
