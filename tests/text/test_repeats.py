@@ -7,7 +7,7 @@ import pytest
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
-from rnnlm.tasks.labelling.formats.reading import read_labelled
+from rnnlm.tasks.labelling.formats.known_formats import read_labelled
 from rnnlm.tasks.seq2seq.pairs import read_pairs
 from rnnlm.text import sources
 from rnnlm.text.corpus import open_text

@@ -17,7 +17,7 @@ from rnnlm.tasks.common.text_files import TextFileSettings
 from rnnlm.tasks.labelling.files import read_texts
 from rnnlm.tasks.labelling.formats.documents import read_table
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
-from rnnlm.tasks.labelling.formats.reading import read_labelled
+from rnnlm.tasks.labelling.formats.known_formats import read_labelled
 from rnnlm.tasks.seq2seq.decoding import read_sources
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings

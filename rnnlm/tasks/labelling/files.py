@@ -25,8 +25,12 @@ from rnnlm.tasks.labelling.formats.documents import (
     raw_sentence,
 )
 from rnnlm.tasks.labelling.formats.example import LABEL_SEPARATOR, LabelledSettings, labels_in
+from rnnlm.tasks.labelling.formats.known_formats import (
+    detect_document_format,
+    open_document,
+    written_as,
+)
 from rnnlm.tasks.labelling.formats.labelled_tables import words_of
-from rnnlm.tasks.labelling.formats.reading import detect_document_format, open_document, written_as
 from rnnlm.tasks.labelling.formats.schemes import BIOES, NONE
 from rnnlm.tasks.labelling.model import TaskModel
 from rnnlm.tasks.labelling.splitting import is_of_letters, split_text, words_in

@@ -42,7 +42,7 @@ from rnnlm.tasks.labelling.formats.example import (
     labels_in,
     labels_of_nodes,
 )
-from rnnlm.tasks.labelling.formats.reading import read_labelled
+from rnnlm.tasks.labelling.formats.known_formats import read_labelled
 from rnnlm.tasks.labelling.options import TaskTokenizerSettings
 from rnnlm.text import tokenizers
 from rnnlm.text.batches import is_surely_short

@@ -22,7 +22,7 @@ from rnnlm.lm.base.layer_outputs import FEATURES, INPUT, LayerReader
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Table
 from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, Level
-from rnnlm.tasks.labelling.formats.reading import read_labelled
+from rnnlm.tasks.labelling.formats.known_formats import read_labelled
 from rnnlm.text.lines import Progress, silent
 from rnnlm.tools.inspection.common import Inspection, Model, load_models_for, percent
 

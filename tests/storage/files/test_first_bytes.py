@@ -25,7 +25,7 @@ from rnnlm.scoring.pairs.pair import read_pairs
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.storage.files import first_bytes, reading
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
-from rnnlm.tasks.labelling.formats.reading import read_labelled
+from rnnlm.tasks.labelling.formats.known_formats import read_labelled
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, lines_with_ends
 from rnnlm.text.prepared.shards import Position, block_of, pieces

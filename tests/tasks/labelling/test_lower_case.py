@@ -2,7 +2,7 @@
 
 import torch
 
-from rnnlm.tasks.labelling.networks.encoders import LowerCasedForms, WordEncoder
+from rnnlm.tasks.labelling.networks.network import LowerCasedForms, WordEncoder
 from rnnlm.tasks.labelling.settings import network_settings
 from support.tiny_models import make_tokenizer
 

@@ -37,7 +37,7 @@ from rnnlm.tasks.labelling.formats.example import (
     labels_in,
     labels_of_nodes,
 )
-from rnnlm.tasks.labelling.formats.reading import read_labelled
+from rnnlm.tasks.labelling.formats.known_formats import read_labelled
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labelling.model import TaskModel

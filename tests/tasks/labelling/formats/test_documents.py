@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError, TextError, UsageError
-from rnnlm.tasks.labelling.formats import reading
+from rnnlm.tasks.labelling.formats import known_formats
 from rnnlm.tasks.labelling.formats.documents import RAW, WRITTEN, raw_sentence
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 
@@ -25,7 +25,7 @@ CONTENTS = {"conllu": CONLLU, "columns": COLUMNS}
 
 def documents(path, content, format, **settings):
     path.write_text(content, encoding="utf-8", newline="")
-    return list(reading.open_document(str(path), format, LabelledSettings(**settings)))
+    return list(known_formats.open_document(str(path), format, LabelledSettings(**settings)))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_its_own_labels_leave_a_file_unchanged(tmp_path, format, columns):
     readable = tmp_path / "readable"
     sentences = content.replace("# newdoc\n\n", "").replace("\n# the end", "")
     readable.write_text(sentences, encoding="utf-8", newline="")
-    gold = reading.read_labelled([readable], settings, "word").examples
+    gold = known_formats.read_labelled([readable], settings, "word").examples
     written = ""
     for sentence, labelled in zip(found, gold, strict=True):
         labels = dict(zip(columns.split(","), labelled.word_labels, strict=True))
@@ -105,7 +105,7 @@ def test_raw_text_is_written_in_any_format(tmp_path):
         path.write_text(content)
         column = {"columns": "2"}.get(format, "upos")
         settings = LabelledSettings(format=format, label_column=column)
-        (found,) = reading.read_labelled([path], settings, "word").examples
+        (found,) = known_formats.read_labelled([path], settings, "word").examples
         assert (found.words, found.word_labels) == (words, (tuple(labels["upos"]),))
     found = documents(tmp_path / "raw", "\n We  go \r\n\nhi", "text")
     assert [each.words for each in found] == [(), ("We", "go"), (), ("hi",)]
@@ -119,7 +119,7 @@ def test_a_documents_format_is_detected_where_possible(tmp_path):
         ("g.tsv", "", "tsv"),
     ]:  # fmt: skip
         (tmp_path / name).write_text(content)
-        assert reading.detect_document_format(str(tmp_path / name), LabelledSettings()) == format
+        assert known_formats.detect_document_format(str(tmp_path / name), LabelledSettings()) == format
 
 
 def test_labels_never_take_the_place_of_the_words(tmp_path):
@@ -147,7 +147,7 @@ def test_model_labels_tell_columns_from_text(tmp_path):
         ("data", "Ada VB\nran NN\n", "text"), ("data", "O no\nO dear\n", "text"),
     ]:  # fmt: skip
         (tmp_path / name).write_text(content)
-        found = reading.detect_document_format(str(tmp_path / name), LabelledSettings(), labels)
+        found = known_formats.detect_document_format(str(tmp_path / name), LabelledSettings(), labels)
         assert found == format
 
 

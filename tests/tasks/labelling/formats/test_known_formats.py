@@ -7,7 +7,7 @@ import pytest
 
 from rnnlm.errors import TextError
 from rnnlm.tasks.labelling import tag_command as tag
-from rnnlm.tasks.labelling.formats import reading
+from rnnlm.tasks.labelling.formats import known_formats
 from rnnlm.tasks.labelling.formats.documents import RAW, WRITTEN, DocumentSentence
 from rnnlm.tasks.labelling.formats.example import Example, Format, LabelledSettings, LabelledText
 from rnnlm.tasks.labelling.formats.known_formats import FORMATS, LabelFormat
@@ -55,9 +55,9 @@ def test_a_fault_is_an_error_and_not_another_format(tmp_path, name):
     file = tmp_path / "labels.txt"
     file.write_text(content)
     settings = LabelledSettings()
-    assert reading.detect_format(str(file), settings, level) == name
+    assert known_formats.detect_format(str(file), settings, level) == name
     with pytest.raises(TextError, match=message):
-        reading.read_labelled([file], settings, level)
+        known_formats.read_labelled([file], settings, level)
 
 
 TEN = "\t".join(["id", "text", "label", *"abcdefg"]) + "\n"  # and rows that look like CoNLL-U
@@ -72,9 +72,9 @@ TEN = "\t".join(["id", "text", "label", *"abcdefg"]) + "\n"  # and rows that loo
 def test_most_lines_and_the_task_decide(tmp_path, level, content, expected):
     (tmp_path / "table.tsv").write_text(content)
     file = str(tmp_path / "table.tsv")
-    assert reading.detect_format(file, LabelledSettings(), level) == expected
+    assert known_formats.detect_format(file, LabelledSettings(), level) == expected
     if level == "word":
-        assert reading.detect_document_format(file, LabelledSettings(), "XYZ") != "conllu"
+        assert known_formats.detect_document_format(file, LabelledSettings(), "XYZ") != "conllu"
 
 
 # ---- A format that is only entered in the table: `word/TAG`, as in the Brown corpus.
@@ -117,11 +117,11 @@ def test_a_format_works_once_it_is_in_the_table(tmp_path, monkeypatch):
 
     file = tmp_path / "pos.txt"
     file.write_text("the/AT dog/NN\na/AT cat/NN\n")
-    text = reading.read_labelled([file], LabelledSettings(), "word")
+    text = known_formats.read_labelled([file], LabelledSettings(), "word")
     assert text.format == "slashes"
     assert [example.word_labels for example in text.examples] == [(("AT", "NN"),)] * 2
 
-    assert reading.detect_document_format(str(file), LabelledSettings()) == "slashes"
-    first, _ = reading.open_document(str(file), "slashes", LabelledSettings())
+    assert known_formats.detect_document_format(str(file), LabelledSettings()) == "slashes"
+    first, _ = known_formats.open_document(str(file), "slashes", LabelledSettings())
     assert first.words == ("the", "dog")
     assert first.with_labels({"tag": ["X", "Y"]}) == "the/X dog/Y\n"

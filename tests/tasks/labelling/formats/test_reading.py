@@ -10,7 +10,7 @@ import pytest
 
 from rnnlm.errors import RnnlmError, RnnlmWarning, SettingsError, TextError, UsageError
 from rnnlm.tasks.labelling.formats.example import LabelledSettings, labels_in
-from rnnlm.tasks.labelling.formats.reading import read_labelled
+from rnnlm.tasks.labelling.formats.known_formats import read_labelled
 
 WORDS, TAGS = ("We", "do", "n't", "fly", "."), ("PRON", "AUX", "PART", "VERB", "PUNCT")
 CONLLU = (

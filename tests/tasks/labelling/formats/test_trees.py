@@ -4,7 +4,7 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
-from rnnlm.tasks.labelling.formats.reading import detect_format, read_labelled
+from rnnlm.tasks.labelling.formats.known_formats import detect_format, read_labelled
 from rnnlm.tasks.labelling.formats.trees import parse
 
 

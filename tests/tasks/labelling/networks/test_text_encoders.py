@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rnnlm.lm.neural.initialisation import start_weights
-from rnnlm.tasks.labelling.networks.encoders import Pooling, WordEncoder, make_text_encoder
+from rnnlm.tasks.labelling.networks.network import Pooling, WordEncoder, make_text_encoder
 from rnnlm.tasks.labelling.settings import network_settings
 from support.tiny_models import make_tokenizer
 
