@@ -21,7 +21,7 @@ from rnnlm.scoring.generation.search import likeliest
 from rnnlm.scoring.generation.settings import BeamSettings
 from rnnlm.scoring.pairs.pair import Pair
 from rnnlm.tabular import Table
-from rnnlm.tasks.labelling.evaluation.results import (
+from rnnlm.tasks.labelling.tagging import (
     ClassifiedText,
     ClassifiedTexts,
     TaggedSentence,

@@ -105,7 +105,7 @@ def command(
     )
     if plot:
         from rnnlm.evaluation import plotting
-        from rnnlm.tasks.labelling.evaluation.results import draw_tree
+        from rnnlm.tasks.labelling.tagging import draw_tree
 
         in_memory = list(classified)
         first = in_memory[0][1]

@@ -14,7 +14,6 @@ from rnnlm.storage.files.reading import shown_name
 from rnnlm.storage.files.tables import USUAL_TEXT
 from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, no_table
 from rnnlm.tasks.labelling.data import FORMAT, PLAIN, SOUNDS, Codec
-from rnnlm.tasks.labelling.evaluation.results import ClassifiedText, TaggedSentence
 from rnnlm.tasks.labelling.formats.conllu import EMPTY
 from rnnlm.tasks.labelling.formats.documents import (
     LINE_OF,
@@ -34,7 +33,7 @@ from rnnlm.tasks.labelling.formats.labelled_tables import words_of
 from rnnlm.tasks.labelling.formats.schemes import BIOES, NONE
 from rnnlm.tasks.labelling.model import TaskModel
 from rnnlm.tasks.labelling.splitting import is_of_letters, split_text, words_in
-from rnnlm.tasks.labelling.tagging import Tagger, classified
+from rnnlm.tasks.labelling.tagging import ClassifiedText, TaggedSentence, Tagger, classified
 from rnnlm.text.lines import lines_with_ends, without_end
 from rnnlm.text.named_columns import (
     KINDS,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rnnlm.interface import ModelHandle
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.labelling.evaluation.results import ClassifiedTexts, TaggedSentences
+    from rnnlm.tasks.labelling.tagging import ClassifiedTexts, TaggedSentences
 
 
 class LabellingMethods(ModelHandle):

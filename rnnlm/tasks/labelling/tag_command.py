@@ -15,8 +15,8 @@ from rnnlm.tasks.common.command_texts import check_arguments, file_or_terminal, 
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labelling.data import Codec
-    from rnnlm.tasks.labelling.evaluation.results import TaggedSentence
     from rnnlm.tasks.labelling.files import Document
+    from rnnlm.tasks.labelling.tagging import TaggedSentence
 
 FORMATS = ("auto", "conllu", "columns", "jsonl", "tsv", "csv", "parquet", "text")
 _SUFFIXES = {

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 from rnnlm.interface import ModelHandle
 
 if TYPE_CHECKING:
+    from rnnlm.tasks.seq2seq.decoding import TranslatedLines
     from rnnlm.tasks.seq2seq.options import DecodingSettings
-    from rnnlm.tasks.seq2seq.results import TranslatedLines
 
 
 class TranslationMethods(ModelHandle):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _translate() -> "click.Command":
-    from rnnlm.tasks.seq2seq.translate_command import command
+    from rnnlm.tasks.seq2seq.commands import command
 
     return command
 
@@ -32,7 +32,7 @@ def _kinds() -> "Sequence[Kind]":
 
 
 def _options() -> Mapping[str, Decorator]:
-    from rnnlm.tasks.seq2seq.command_options import OPTIONS
+    from rnnlm.tasks.seq2seq.commands import OPTIONS
 
     return OPTIONS
 

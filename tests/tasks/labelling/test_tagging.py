@@ -10,12 +10,11 @@ import pytest
 import rnnlm
 from rnnlm.errors import ArgumentTypeError, UsageError
 from rnnlm.tasks.common import text_files
+from rnnlm.tasks.labelling import tagging
 from rnnlm.tasks.labelling.data import EDIT, WORD, LabelColumn
-from rnnlm.tasks.labelling.evaluation import results
-from rnnlm.tasks.labelling.evaluation.results import ClassifiedText, LabelledNode
 from rnnlm.tasks.labelling.files import labelled_rows
 from rnnlm.tasks.labelling.formats import edit_scripts
-from rnnlm.tasks.labelling.tagging import classify, tag
+from rnnlm.tasks.labelling.tagging import ClassifiedText, LabelledNode, classify, tag
 from support import tiny_tasks
 from support.tiny_tasks import VALID
 
@@ -72,14 +71,14 @@ def test_n_best_and_marginals_are_probabilities_of_original_labels(slot_tagger):
 def test_probabilities_are_of_labels_and_lemmas_as_written():
     column = LabelColumn("ner", WORD, ("O", "B-X", "I-X", "E-X", "S-X"), "iob1", "bioes")
     p_TK = np.array([[0, 0, 0, 0, 1], [0.1, 0.2, 0.3, 0, 0.4]])
-    first, second = results.of_words(column, p_TK, ["a", "b"], ["I-X", "B-X"])
+    first, second = tagging.of_words(column, p_TK, ["a", "b"], ["I-X", "B-X"])
     assert first == {"I-X": 1.0} and second == pytest.approx({"B-X": 0.6, "I-X": 0.3, "O": 0.1})
     scripts = (edit_scripts.script("cats", "cat"), edit_scripts.script("cat", "cat"))
     column = LabelColumn("lemma", WORD, scripts, form=EDIT)
-    [found] = results.of_words(column, np.array([[0.6, 0.3995]]), ["as"], ["a"])
+    [found] = tagging.of_words(column, np.array([[0.6, 0.3995]]), ["as"], ["a"])
     assert found == pytest.approx({"a": 0.6, "as": 0.3995})
     same = LabelColumn("lemma", WORD, (scripts[1], edit_scripts.script("Cat", "cat")), form=EDIT)
-    assert results.of_words(same, np.array([[0.75, 0.25]]), ["it"], ["it"]) == ({"it": 1.0},)
+    assert tagging.of_words(same, np.array([[0.75, 0.25]]), ["it"], ["it"]) == ({"it": 1.0},)
 
 
 def test_words_are_read_by_letter_and_sounds_joined(pronouncer):

@@ -10,11 +10,10 @@ from rnnlm.errors import UsageError
 from rnnlm.scoring.generation.settings import SamplingSettings
 from rnnlm.tasks.seq2seq import decoding as translators
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
-from rnnlm.tasks.seq2seq.decoding import attended, translate
+from rnnlm.tasks.seq2seq.decoding import AttentionWeights, attended, plot_attention, translate
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.pairs import ParallelText
-from rnnlm.tasks.seq2seq.results import AttentionWeights, plot_attention
 from support.pictures import faults_of
 from support.tiny_seq2seq import SOURCE, TARGET, tiny_model, tiny_network, varied_model
 

@@ -119,7 +119,9 @@ def test_a_documents_format_is_detected_where_possible(tmp_path):
         ("g.tsv", "", "tsv"),
     ]:  # fmt: skip
         (tmp_path / name).write_text(content)
-        assert known_formats.detect_document_format(str(tmp_path / name), LabelledSettings()) == format
+        assert (
+            known_formats.detect_document_format(str(tmp_path / name), LabelledSettings()) == format
+        )
 
 
 def test_labels_never_take_the_place_of_the_words(tmp_path):
@@ -147,7 +149,9 @@ def test_model_labels_tell_columns_from_text(tmp_path):
         ("data", "Ada VB\nran NN\n", "text"), ("data", "O no\nO dear\n", "text"),
     ]:  # fmt: skip
         (tmp_path / name).write_text(content)
-        found = known_formats.detect_document_format(str(tmp_path / name), LabelledSettings(), labels)
+        found = known_formats.detect_document_format(
+            str(tmp_path / name), LabelledSettings(), labels
+        )
         assert found == format
 
 

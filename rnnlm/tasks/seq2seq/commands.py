@@ -1,4 +1,5 @@
-"""`rnnlm translate`: write a line for each line with an encoder-decoder."""
+"""`rnnlm translate`: write a line for each line with an encoder-decoder; and the options about pairs
+that commands of the core get."""
 
 import itertools
 from collections import Counter, deque
@@ -11,7 +12,7 @@ import click
 
 from rnnlm.amounts import plural
 from rnnlm.cli import options, terminal
-from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.help_sections import Command, section, stacked
 from rnnlm.cli.setting_options import IntRange, option_called, options_of
 from rnnlm.cli.text_options import encoding_option
 from rnnlm.errors import notice
@@ -19,11 +20,11 @@ from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettin
 from rnnlm.tasks.common.command_texts import check_arguments, file_or_terminal, texts_or_file
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.pairs import ParallelSettings
+from rnnlm.training.request import TrainingRequest
 
 if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.data import PairCodec
-    from rnnlm.tasks.seq2seq.decoding import Translator
-    from rnnlm.tasks.seq2seq.results import TranslatedLine
+    from rnnlm.tasks.seq2seq.decoding import TranslatedLine, Translator
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 # Each of these asks for samples
@@ -236,7 +237,7 @@ def _counted(
 def _draw(translator: "Translator", kept: "list[TranslatedLine]", plot: Path) -> None:
     """Plot the attention of the first line that has words. It is translated once more, as no other
     line needs its attention."""
-    from rnnlm.tasks.seq2seq.results import plot_attention
+    from rnnlm.tasks.seq2seq.decoding import plot_attention
 
     if not kept:
         notice(f"{plot} is not drawn: no line has words")
@@ -303,3 +304,47 @@ def _rows(line: "TranslatedLine", is_drawn: bool) -> list[list[str]]:
         shown = [f"{value:z.{DIGITS}f}" for value in numbers]
         rows.append([str(line.number), str(number), *shown, hypothesis.text])
     return rows or [[str(line.number), *[""] * (len(_columns(is_drawn)) - 1)]]
+
+
+# ---- Options of commands of the core that concern pairs: how they are read and sources decoded.
+
+_TASK = ("--task seq2seq",)
+_train_options = stacked(
+    section(
+        "Model",
+        options_of(TrainingRequest, "init_encoder_from", "init_decoder_from"),
+        goes_with=_TASK,
+    ),
+    section(
+        "Pairs",
+        options_of(
+            TrainingRequest,
+            "target", "valid_target", "test_target",
+            multiple=True, default_is="",
+        ),
+        options_of(ParallelSettings, "target_column", "skip_empty", before="With seq2seq: "),
+        goes_with=_TASK,
+    ),
+)  # fmt: skip
+
+_PAIRS, _DECODING = "Pairs (encoder-decoders)", "Decoding (encoder-decoders)"
+_compare_options = stacked(
+    section(
+        _PAIRS,
+        click.option("--target", multiple=True, metavar="FILE",
+                     help="File with the reference for each line of TEXT; repeat for several "
+                          "references."),
+        options_of(ParallelSettings, "target_column"),
+    ),
+    section(_PAIRS, options_of(ParallelSettings, "skip_empty"), rare=True),
+    section(_DECODING, options_of(DecodingSettings, "beam", default_is="1")),
+)  # fmt: skip
+_eval_options = stacked(
+    _compare_options,
+    section(
+        "Output",
+        options.output_option("Write the outputs of an encoder-decoder, one line per pair."),
+    ),
+)
+
+OPTIONS = {"train": _train_options, "eval": _eval_options, "compare": _compare_options}
