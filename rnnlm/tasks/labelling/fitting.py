@@ -138,7 +138,6 @@ class TaskValidation(ExampleValidation[TaskModel, LabelledData]):
     def read_some(self) -> None:
         """Read the first texts, one after the other, so that there is no padding."""
         for number in range(min(LOOKED_AT, self.data.sentences)):
-            chosen = np.array([number])
-            inputs = batch_tensors(self.data.words_encoded, chosen, self.model.device)
+            inputs = batch_tensors(self.data.words_encoded, np.array([number]), self.model.device)
             with self.model.reading():
                 self.model.network(inputs)

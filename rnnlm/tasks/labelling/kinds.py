@@ -15,8 +15,7 @@ class Labeller(Network):
         from rnnlm.lm.neural.training.settings import RunSettings
         from rnnlm.tasks.labelling.settings import KINDS, TaskFittingSettings
 
-        model = KINDS[self.task, self.name]
-        return (model, *parts_of(self.name), TaskFittingSettings, RunSettings)
+        return (KINDS[self.task, self.name], *parts_of(self.name), TaskFittingSettings, RunSettings)
 
     @property
     def fit(self) -> Function:

@@ -155,8 +155,7 @@ def settings(
         return []
     model_settings = settings_of(request.init_from, INIT)
     names = {*_OF_INPUT, *_OF_CHARACTERS.get(str(model_settings.characters), ())}
-    values = structure(model_settings)
-    taken_over = {name: value for name, value in values.items() if name in names}
+    taken_over = {name: value for name, value in structure(model_settings).items() if name in names}
     # The language model has a vector for each way to write a word.
     taken_over["lowercase_vectors"] = False
     if issubclass(KINDS[kind.task, kind.name], RecurrentTaskSettings):

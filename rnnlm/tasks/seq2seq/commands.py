@@ -1,5 +1,5 @@
-"""`rnnlm translate`: write a line for each line with an encoder-decoder; and the options about pairs
-that commands of the core get."""
+"""`rnnlm translate`: write a line for each line with an encoder-decoder; and the options about
+pairs that commands of the core get."""
 
 import itertools
 from collections import Counter, deque

@@ -315,8 +315,7 @@ class Translator:
             found_B = draw_samples(self.model.decoder, starts, self.num, sampling, numbers=numbers)
 
         # Attention is computed afterwards, for the chosen lines alone.
-        wanted = self.settings.attention
-        attention = self._attention(lines, sources, found_B) if wanted else {}
+        attention = self._attention(lines, sources, found_B) if self.settings.attention else {}
         return [
             [self._hypothesis(text, attention.get((row, n))) for n, text in enumerate(texts)]
             for row, texts in enumerate(found_B)

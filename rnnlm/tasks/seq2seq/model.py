@@ -272,8 +272,7 @@ class ConditionalModel:
     def score_hidden(self, hidden_BTH: Tensor, targets_BT: Array) -> Tensor:
         targets_TB = self._ids(targets_BT).t()
         with self.model.reading():
-            network = self.model.network
-            return network.score_features(hidden_BTH.transpose(0, 1), targets_TB).t()
+            return self.model.network.score_features(hidden_BTH.transpose(0, 1), targets_TB).t()
 
     def predict_hidden(self, hidden_BTH: Tensor) -> Tensor:
         with self.model.reading():
@@ -286,8 +285,7 @@ class ConditionalModel:
 
     def concat_states(self, states: Sequence[ConditionalState]) -> ConditionalState:
         # Groups of different sizes become groups of one row, each with a source.
-        groups = {state.rows_of_each for state in states}
-        if len(groups) > 1:
+        if len({state.rows_of_each for state in states}) > 1:
             by_row = []
             for state in states:
                 sources = np.repeat(np.arange(len(state.memory.lengths_M)), state.rows_of_each)
@@ -375,8 +373,7 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
     def states(self, sources: Sequence[str]) -> ConditionalState:
         """Return the states of the decoder before the first token of a target, one row for each
         source; `</s>` is the first input."""
-        encoded = self.codec.source.encode(sources)
-        return self.states_of(rows(encoded, range(len(sources))))
+        return self.states_of(rows(self.codec.source.encode(sources), range(len(sources))))
 
     def why_unread(self, sources: Sequence[str]) -> list[str | None]:
         """Return why each source cannot be read; None where it can."""

@@ -278,8 +278,7 @@ class Seq2SeqNetwork(LayeredNetwork):
 
     def _source_vectors(self, sources_SM: Tensor) -> Tensor:
         words = self.source_words or self.target_words
-        vector_ids_SM = self.some_unknown(words.known(sources_SM))
-        return self._drop_input(words(sources_SM, vector_ids_SM))
+        return self._drop_input(words(sources_SM, self.some_unknown(words.known(sources_SM))))
 
     def decode(
         self, inputs_TB: Tensor, memory: EncoderMemory, state: DecoderState
@@ -591,8 +590,7 @@ def layer_step(
         y_1BH, after = functional_call(layer, dropped, (x_1BE, state))
         return y_1BH, after
     assert isinstance(layer, LstmLayer)
-    weight_hh = dropped.get("weight_hh", layer.weight_hh)
-    weights = layer.weight_ih, weight_hh, layer.bias_ih
+    weights = layer.weight_ih, dropped.get("weight_hh", layer.weight_hh), layer.bias_ih
     form = layer.peepholes, layer.coupled
     y_1BH, c_BH = scheduled_lstm(x_1BE, state[0][0], state[1][0], *weights, *form)
     return y_1BH, (y_1BH, c_BH.unsqueeze(0))

@@ -94,8 +94,7 @@ class FilterState:
         for group, name in counts.files.items():
             with writing(paths[group]):
                 put_in_place(paths[group].with_name(name), paths[group])
-                size = paths[group].stat().st_size
-                files[group] = WrittenFile(size, sha256(paths[group]) or "")
+                files[group] = WrittenFile(paths[group].stat().st_size, sha256(paths[group]) or "")
         self.add(
             ShardFinished(
                 shard, signature, counts.documents, counts.words, files, counts.text_bytes

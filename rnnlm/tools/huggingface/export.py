@@ -175,8 +175,7 @@ def _card(name: str | Path, folder: Path, tokenizer: Tokenizer) -> str:
     manifest = read_manifest(loading.find(name))
     shown = folder.resolve().name
     usage = _USAGE.format(folder=json.dumps(shown, ensure_ascii=False))
-    header = _CARD_HEADER.format(kind=manifest.model)
-    return header + card.text(shown, manifest, tokenizer, usage)
+    return _CARD_HEADER.format(kind=manifest.model) + card.text(shown, manifest, tokenizer, usage)
 
 
 # ---- A tokenizer of ours as the files of a fast tokenizer of Hugging Face: tokenizer.json, with
@@ -230,8 +229,7 @@ def tokenizer_files(tokenizer: Tokenizer) -> tuple[dict[str, bytes], int]:
             _special(boundary, tokenizer.boundary_id, normalized=True),
             _special(padding, padding_id, normalized=False),
         ]
-        parts = _PARTS[tokenizer.name](tokenizer)
-        content = {"version": "1.0", "added_tokens": added, **parts}
+        content = {"version": "1.0", "added_tokens": added, **_PARTS[tokenizer.name](tokenizer)}
 
     # The boundary comes before a text, and between two.
     first = {"SpecialToken": {"id": boundary, "type_id": 0}}

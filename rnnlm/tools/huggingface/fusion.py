@@ -82,8 +82,7 @@ class ShallowFusion:
                 "train one with it: rnnlm train TEXT --tokenizer-from hf:FOLDER",
             )
         texts = [self._text_of(ids) for ids in arrays.as_numpy(input_ids)]
-        prefixes = list(map(self._prefixes.prefix_of, texts))
-        entries = self._prefixes.distributions(prefixes)
+        entries = self._prefixes.distributions(list(map(self._prefixes.prefix_of, texts)))
         logprob_BP = np.stack([logprob_V[self._predicted] for logprob_V, _ in entries])
 
         # Tokens that the language model rules out are impossible, unless its weight is below zero.

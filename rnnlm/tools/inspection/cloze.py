@@ -105,8 +105,7 @@ def _item(row: tables.Row) -> ClozeItem:
         )
 
     context = text[: gaps[0].start()].strip(WORD_SPACE)
-    distance = _distance(row, columns.get(DISTANCE))
-    return ClozeItem(context, answer.strip(), distance, kind, rival)
+    return ClozeItem(context, answer.strip(), _distance(row, columns.get(DISTANCE)), kind, rival)
 
 
 def _distance(row: tables.Row, value: object) -> int | None:

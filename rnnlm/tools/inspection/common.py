@@ -165,8 +165,7 @@ def load_models_for(
     if not isinstance(given, Mapping):
         given = several(given, "models")
         saved = [loading.name_if_saved(model) or "model" for model in given]
-        names = loading.distinct_names(saved)
-        given = dict(zip(names, given, strict=True))
+        given = dict(zip(loading.distinct_names(saved), given, strict=True))
     if not given:
         raise UsageError(f"inspect {what} needs a model", "no model is given")
     return [load_model_for(what, model, device, name) for name, model in given.items()]

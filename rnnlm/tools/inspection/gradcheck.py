@@ -437,8 +437,7 @@ def inspect_gradcheck(
     check_positive(step=step, tokens=tokens)
     [checked] = load_models_for("gradcheck", (model,), device)
     loss = loss_of(checked, _bundled(checked) if text is None else text, tokens, seed)
-    matrices = tuple(check(loss, step))
-    return GradientCheck(checked.name, loss().item(), loss.targets, matrices)
+    return GradientCheck(checked.name, loss().item(), loss.targets, tuple(check(loss, step)))
 
 
 def _bundled(subject: InspectedModel) -> Data:

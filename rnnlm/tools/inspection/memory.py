@@ -110,8 +110,7 @@ def _score(model: LanguageModel, places: Places, length: int, arrange: Arrange) 
     logprob_P = np.empty(len(length_P))
     for length_of_block in np.unique(length_P).tolist():
         rows_R = np.flatnonzero(length_P == length_of_block)
-        at_once = max(1, model.call_tokens // length_of_block)
-        for block in arrays.blocks(len(rows_R), at_once):
+        for block in arrays.blocks(len(rows_R), max(1, model.call_tokens // length_of_block)):
             rows_B = rows_R[block]
             at_B = places.at_P[rows_B]
             inputs_BT = places.stream_N[at_B[:, None] + np.arange(1 - length_of_block, 1)].astype(

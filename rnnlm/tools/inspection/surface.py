@@ -248,8 +248,7 @@ class Surface(Inspection):
 
 def _path_style(number: int) -> dict[str, Any]:
     """Return the style of a path, the first one on top."""
-    colour = plotting.series_style(number).colour
-    return {"color": colour, "linewidth": 1.0, "zorder": 3 - number}
+    return {"color": plotting.series_style(number).colour, "linewidth": 1.0, "zorder": 3 - number}
 
 
 def inspect_surface(

@@ -137,8 +137,7 @@ def decoded(body: bytes, decoder: msgspec.json.Decoder[Asked]) -> Asked:
         # Suggest a field where one is unknown.
         unknown = _UNKNOWN_FIELD.search(str(error))
         hint = nearest(unknown[1], _fields_of(decoder.type)) if unknown else ""
-        what = "the request does not match the schema"
-        raise Refusal(422, what, str(error), hint) from None
+        raise Refusal(422, "the request does not match the schema", str(error), hint) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal(400, "the body is not JSON", str(error)) from None
 

@@ -366,8 +366,7 @@ def word_stream(
     counts_V[made.boundary_id] = 0
     if made.unk_id is not None:
         counts_V[made.unk_id] = 0
-    order = np.argsort(-counts_V, kind="stable")
-    kept = order[: int((counts_V >= min_count).sum())]
+    kept = np.argsort(-counts_V, kind="stable")[: int((counts_V >= min_count).sum())]
     if len(kept) < 2:
         raise TextError(
             f"too little text in {', '.join(map(shown_name, text.sources))}",

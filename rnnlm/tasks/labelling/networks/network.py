@@ -281,8 +281,7 @@ def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) ->
     of each word's first token."""
     # The number of words begun so far is the word that a token belongs to.
     starts_SB = torch.zeros((S + 1, words_TBC.shape[1]), dtype=torch.int64, device=words_TBC.device)
-    is_word_TB = is_word(len(first_TB), lengths_B)
-    starts_SB.scatter_(0, first_TB.masked_fill(~is_word_TB, S), 1)
+    starts_SB.scatter_(0, first_TB.masked_fill(~is_word(len(first_TB), lengths_B), S), 1)
     number_SB = starts_SB[:S].cumsum(0) - 1
     return words_TBC.gather(0, number_SB.unsqueeze(2).expand(-1, -1, words_TBC.shape[2]))
 

@@ -335,14 +335,12 @@ def checks(model: Seq2SeqModel, sample: int | None, seed: int) -> Iterator[Check
     count = sample or SOURCES
     sources = []
     for length in 1 + np.arange(count) % LONGEST:
-        ids = generator.integers(source.size, size=length)
-        sources.append(np.append(ids, source.boundary_id))
+        sources.append(np.append(generator.integers(source.size, size=length), source.boundary_id))
     targets_BT = generator.integers(target.size, size=(count, TARGET_TOKENS))
     targets_BT[:, 0] = target.boundary_id
 
     # The probabilities of some sources at a time.
-    starts = range(0, count, SOURCES_PER_CALL)
-    parts = [slice(start, start + SOURCES_PER_CALL) for start in starts]
+    parts = [slice(start, start + SOURCES_PER_CALL) for start in range(0, count, SOURCES_PER_CALL)]
     together_BTV = np.concatenate(
         [_probabilities(model, sources[part], targets_BT[part]) for part in parts]
     )
@@ -398,8 +396,7 @@ def _greedy(model: Seq2SeqModel, sources: list[np.ndarray]) -> Check:
     lines = search(model.decoder, starts, SearchSettings(1, 0.0, unknown=True))
     worst = 0.0
     for source, [translation] in zip(sources, lines, strict=True):
-        inputs_1T = np.array([[boundary, *translation.ids[:-1]]])
-        p_TV = _probabilities(model, [source], inputs_1T)[0]
+        p_TV = _probabilities(model, [source], np.array([[boundary, *translation.ids[:-1]]]))[0]
         taken_T = p_TV[np.arange(len(p_TV)), translation.ids]
         worst = max(worst, float(np.nan_to_num(p_TV.max(axis=1) - taken_T, nan=np.inf).max()))
     detail = f"a beam of 1 takes the likeliest tokens, within {worst:.1e}"

@@ -283,8 +283,7 @@ def _of_edits(translations: Translations) -> dict[str, CountedMetric]:
         symbol_errors = CountedMetric(by_word, symbol_error_rate)
     else:
         expected_lines = [list(map(" ".join, references)) for references in words]
-        found_lines = list(map(" ".join, found_words))
-        by_character = error_counts(expected_lines, found_lines)
+        by_character = error_counts(expected_lines, list(map(" ".join, found_words)))
         word_errors = CountedMetric(by_word, symbol_error_rate)
         symbol_errors = CountedMetric(by_character, symbol_error_rate)
     exact = CountedMetric(SentenceCounts.of_numbers(is_exact, [1] * len(is_exact)), ratio)
