@@ -64,7 +64,17 @@ def open_texts(
     if corpus is not None:
         resolved = _with_columns(corpus, kind.task, resolved)
     settings = resolved.make(LabelledSettings)
-    _check_task(settings, kind.task)
+    for setting, without_it, why, with_it in (
+        ("multi_label", "tagging", "a word has one label per column", "classification"),
+        ("align", "classification", "it aligns the letters of a word with its sounds", "tagging"),
+    ):
+        if getattr(settings, setting) and kind.task == without_it:
+            raise SettingsError(
+                keyword(setting) + f" is not for {kind.task}",
+                why,
+                "leave it out, or use " + keyword("task", with_it),
+            )
+
     train = _read(files["train"], settings, kind)
     resolved = _with_detected(train, resolved)
     # The words of another table may be in another column.
@@ -111,19 +121,6 @@ def open_texts(
 def _lines(text: LabelledText) -> list[str]:
     """Return the words of each example as a line."""
     return [" ".join(example.words) for example in text.examples]
-
-
-def _check_task(settings: LabelledSettings, task: str) -> None:
-    for setting, without_it, why, with_it in (
-        ("multi_label", "tagging", "a word has one label per column", "classification"),
-        ("align", "classification", "it aligns the letters of a word with its sounds", "tagging"),
-    ):
-        if getattr(settings, setting) and task == without_it:
-            raise SettingsError(
-                keyword(setting) + f" is not for {task}",
-                why,
-                "leave it out, or use " + keyword("task", with_it),
-            )
 
 
 def _read(files: tuple[str, ...], settings: LabelledSettings, kind: registry.Kind) -> LabelledText:

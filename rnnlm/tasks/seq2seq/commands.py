@@ -137,7 +137,10 @@ def command(
     table_line = {".csv": csv_line, ".tsv": tsv_line}.get(suffix)
     cells: deque[Mapping[str, Any]] = deque({"text": line} for line in lines)
     if lines:
-        read = _of_arguments(lines)
+        check_arguments(
+            lines, "line", "translated as a line", "to translate its lines: --input {file}"
+        )
+        read = iter(lines)
     else:
         keep = cells.append if table_line and not as_json else None
         read = _of_file(translator.model.codec, source, given, keep)
@@ -187,11 +190,6 @@ def _check_outputs(
     # Without -o, --overwrite is for the plot.
     options.check_output(output, overwrite and not (plot and output is None), source)
     options.check_plot(plot, overwrite and plot is not None, output)
-
-
-def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
-    check_arguments(lines, "line", "translated as a line", "to translate its lines: --input {file}")
-    return iter(lines)
 
 
 def _of_file(

@@ -118,7 +118,19 @@ def weights(
     if decoder is not None:
         taken = _decoder_weights(decoder, shape, data.tokenizer, shapes)
         if encoder is not None:
-            _check_one_vocabulary(start_weights, taken, encoder, decoder)
+            # Raise UsageError if both sides share their vectors, but two language models have
+            # different ones.
+            for name in start_weights.keys() & taken.keys():
+                if not np.array_equal(start_weights[name], taken[name]):
+                    raise UsageError(
+                        "tied_embeddings = all does not fit "
+                        + keyword(ENCODER)
+                        + " and "
+                        + keyword(DECODER),
+                        f"{encoder} and {decoder} have different word vectors, and both sides "
+                        "share one set",
+                        "set tied_embeddings=target, or name one",
+                    )
         start_weights |= taken
     return start_weights or None
 
@@ -233,21 +245,3 @@ def _decoder_weights(
             )
 
     return decoder_weights
-
-
-def _check_one_vocabulary(
-    encoder_weights: dict[str, np.ndarray], taken: dict[str, np.ndarray], encoder: str, decoder: str
-) -> None:
-    """Raise UsageError if both sides share their vectors, but two language models have different
-    ones."""
-    for name in encoder_weights.keys() & taken.keys():
-        if not np.array_equal(encoder_weights[name], taken[name]):
-            raise UsageError(
-                "tied_embeddings = all does not fit "
-                + keyword(ENCODER)
-                + " and "
-                + keyword(DECODER),
-                f"{encoder} and {decoder} have different word vectors, and both sides share one "
-                "set",
-                "set tied_embeddings=target, or name one",
-            )

@@ -472,18 +472,15 @@ DIGITS = 6
 def added_columns(verdicts: Verdicts, rule: FilterRule, perplexity_column: str) -> Columns:
     """Return the columns that are added to tables: the perplexities, and the groups where the rule
     has several."""
-    perplexity_D = shown_perplexities(verdicts.perplexity_D)
+    # Perplexities to six digits, as columns of tables have them; None where there is none or it is
+    # infinite, which JSON cannot say.
+    perplexity_D = [
+        float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+        for value in verdicts.perplexity_D.tolist()
+    ]
+
     if rule.column is None:
         return {perplexity_column: perplexity_D}
     names = [*rule.groups, None, None]  # None: outside, or empty
     group_D = [names[group] for group in verdicts.group_D.tolist()]
     return {perplexity_column: perplexity_D, rule.column: group_D}
-
-
-def shown_perplexities(perplexity_D: np.ndarray) -> list[float | None]:
-    """Return perplexities to six digits, as columns of tables have them; None where there is none
-    or it is infinite, which JSON cannot say."""
-    return [
-        float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-        for value in perplexity_D.tolist()
-    ]

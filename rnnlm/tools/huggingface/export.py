@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import SettingsError, UsageError, first_of
-from rnnlm.interface import BOUNDARY, UNKNOWN, LanguageModel, Tokenizer
+from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.neural.layers import steps
 from rnnlm.lm.neural.portable import PortableNetwork, portable_network
@@ -69,7 +69,14 @@ def export(name: str | Path, folder: Path, overwrite: bool = False) -> None:
             set.
     """
     model = loading.language_model_of(name, "cpu")
-    network = _portable(model, str(name))
+
+    # The code in the folder must have its layers.
+    network = portable_network(model, str(name), takes_mixtures=True)
+    if network.settings.model not in network_rnnlm.LAYERS:
+        why = f"the exported code has no layers of a {network.settings.model}"
+        hint = f"train one of {first_of([*network_rnnlm.LAYERS])}: rnnlm train --model lstm"
+        raise UsageError("this model has no form for transformers", why, hint)
+
     identity = {"model": loading.identity_of(model)}
     noun, mark = "model for transformers", next(iter(CODE))
     with exported_folder(folder, noun, CONFIG, identity, overwrite, mark) as exported:
@@ -77,16 +84,6 @@ def export(name: str | Path, folder: Path, overwrite: bool = False) -> None:
             files = _files(name, folder, network, model.tokenizer)
             outputs.save_folder(folder, files)
             exported.finish(f"a {noun}", names=files)
-
-
-def _portable(model: LanguageModel, name: str) -> PortableNetwork:
-    """Return the parts of a recurrent network, if the code in the folder has its layers."""
-    network = portable_network(model, name, takes_mixtures=True)
-    if network.settings.model not in network_rnnlm.LAYERS:
-        why = f"the exported code has no layers of a {network.settings.model}"
-        hint = f"train one of {first_of([*network_rnnlm.LAYERS])}: rnnlm train --model lstm"
-        raise UsageError("this model has no form for transformers", why, hint)
-    return network
 
 
 def _files(

@@ -109,8 +109,22 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
         self._is_reserved_V[list(reserved - {self.unk_id})] = True
         self.is_text_V = np.array([bool(piece) for piece in pieces]) & ~self._is_reserved_V[:V]
 
-        # What each token adds to a text, and how it is shown
-        self._fingerprint = self._fingerprint_of(file.content, V)
+        # A fingerprint that is the same for a file that was saved again: by other versions, with
+        # another template.
+        model = {name: part for name, part in file.content["model"].items() if name != "dropout"}
+        if "merges" in model:
+            model["merges"] = [
+                pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]
+            ]
+        names = ("added_tokens", "normalizer", "pre_tokenizer")
+        rules = _without_defaults(
+            {**{name: file.content.get(name) for name in names}, "model": model}
+        )
+        content = hashlib.sha256(f"{self.name} {self.boundary_id} {V}".encode())
+        content.update(msgspec.json.encode(rules, order="deterministic"))
+        self._fingerprint = content.hexdigest()[:12]
+
+        # What each token adds to a text, and how it is shown.
         self._tokenizer = file.opened(reserved)
         self._bytes = [
             added[id].content.encode("utf-8")
@@ -315,19 +329,6 @@ class HuggingFaceTokenizer(VocabularyTokenizer):
     @property
     def fingerprint(self) -> str:
         return self._fingerprint
-
-    def _fingerprint_of(self, file: dict[str, Any], size: int) -> str:
-        # The same for a file that was saved again: by other versions, with another template.
-        model = {name: part for name, part in file["model"].items() if name != "dropout"}
-        if "merges" in model:
-            model["merges"] = [
-                pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]
-            ]
-        names = ("added_tokens", "normalizer", "pre_tokenizer")
-        rules = _without_defaults({**{name: file.get(name) for name in names}, "model": model})
-        content = hashlib.sha256(f"{self.name} {self.boundary_id} {size}".encode())
-        content.update(msgspec.json.encode(rules, order="deterministic"))
-        return content.hexdigest()[:12]
 
     @property
     def starts_word_V(self) -> np.ndarray:

@@ -147,24 +147,20 @@ class Activations(Inspection):
         heading = f"Grey: saturated, with a slope below {self.share:.3g} of its maximum"
         figure, panels = plotting.new_panels(labels, width, height, across, axes, heading)
         for curve, panel in zip(self.curves, panels, strict=True):
-            _draw(panel, curve)
+            # Axes are the same for all, so that slopes compare.
+            low, high = float(curve.a_N[0]), float(curve.a_N[-1])
+            grey: dict[str, Any] = {"color": "0.85", "linewidth": 0, "label": "saturated"}
+            if curve.below is not None and curve.below > low:
+                panel.axvspan(low, min(curve.below, high), **grey)
+                grey.pop("label")
+            if curve.above is not None and curve.above < high:
+                panel.axvspan(max(curve.above, low), high, **grey)
+            panel.plot(curve.a_N, curve.value_N, label="f(a)", linewidth=2)
+            panel.plot(curve.a_N, curve.slope_N, label="f'(a)", linewidth=2, linestyle="--")
+            panel.set_xlim(low, high)
+            panel.set_ylim(*HEIGHTS)
         plotting.legend_below(figure, panels[0])
         return figure
-
-
-def _draw(axes: "plotting.Axes", curve: ActivationCurve) -> None:
-    """Draw one function, on axes that are the same for all, so that slopes compare."""
-    low, high = float(curve.a_N[0]), float(curve.a_N[-1])
-    grey: dict[str, Any] = {"color": "0.85", "linewidth": 0, "label": "saturated"}
-    if curve.below is not None and curve.below > low:
-        axes.axvspan(low, min(curve.below, high), **grey)
-        grey.pop("label")
-    if curve.above is not None and curve.above < high:
-        axes.axvspan(max(curve.above, low), high, **grey)
-    axes.plot(curve.a_N, curve.value_N, label="f(a)", linewidth=2)
-    axes.plot(curve.a_N, curve.slope_N, label="f'(a)", linewidth=2, linestyle="--")
-    axes.set_xlim(low, high)
-    axes.set_ylim(*HEIGHTS)
 
 
 def _places(curve: ActivationCurve) -> str:

@@ -271,19 +271,6 @@ class FixedLoss(nn.Module):
             return self.compute()
 
 
-def loss_of(subject: InspectedModel, data: Data, tokens: int, seed: int) -> FixedLoss:
-    """Return the loss that training minimises, on the first `tokens` tokens of `data`; for
-    models other than language models, on the first examples that have that many. Label smoothing
-    and penalties on weights are left out."""
-    network = copy.deepcopy(subject.model.network)
-    if subject.model.device.type == "mps":  # which has no float64
-        network = network.cpu()
-    network = network.double().eval().requires_grad_()
-    examples = registry.task(subject.task).read(subject.model, data)
-    compute, count = first_loss(subject.model, network, examples, tokens)
-    return FixedLoss(network, compute, count, seed)
-
-
 # ---- `rnnlm inspect gradcheck`: the gradients of a model.
 
 SMALLEST_SHOWN = 1e-16  # of a relative difference in a plot
@@ -436,7 +423,19 @@ def inspect_gradcheck(
     """
     check_positive(step=step, tokens=tokens)
     [checked] = load_models_for("gradcheck", (model,), device)
-    loss = loss_of(checked, _bundled(checked) if text is None else text, tokens, seed)
+
+    # The loss that training minimises, on the first tokens of the text; for models other than
+    # language models, on the first examples that have that many. Label smoothing and penalties on
+    # weights are left out.
+    network = copy.deepcopy(checked.model.network)
+    if checked.model.device.type == "mps":  # which has no float64
+        network = network.cpu()
+    network = network.double().eval().requires_grad_()
+    examples = registry.task(checked.task).read(
+        checked.model, (_bundled(checked) if text is None else text)
+    )
+    compute, count = first_loss(checked.model, network, examples, tokens)
+    loss = FixedLoss(network, compute, count, seed)
     return GradientCheck(checked.name, loss().item(), loss.targets, tuple(check(loss, step)))
 
 

@@ -453,7 +453,17 @@ def inspect_memory(
         ModelError: there is no such model, or its scores are not numbers.
         DeviceError: `device` is not available.
     """
-    _check(positions, window, context)
+    # Refuse settings that cannot be measured with, before anything is read.
+    check_context(context)
+    if positions < 2:
+        raise UsageError(f"{positions} positions are not enough", hint="intervals need 2 or more")
+    if window <= LENGTHS[-1]:
+        raise UsageError(
+            f"a window of {window} tokens is too short",
+            f"up to {LENGTHS[-1]} of them stay in place",
+            "make it longer",
+        )
+
     inspected = list(map(_with_rows, load_models_for("memory", models, device)))
     read = open_source(text, text_settings)
     if len(inspected) > 1 and read.tokenizer is None:
@@ -464,19 +474,6 @@ def inspect_memory(
         for subject in inspected
     )
     return MemoryInspection(remembered, context, window, seed)
-
-
-def _check(positions: int, window: int, context: str) -> None:
-    """Refuse settings that cannot be measured with, before anything is read."""
-    check_context(context)
-    if positions < 2:
-        raise UsageError(f"{positions} positions are not enough", hint="intervals need 2 or more")
-    if window <= LENGTHS[-1]:
-        raise UsageError(
-            f"a window of {window} tokens is too short",
-            f"up to {LENGTHS[-1]} of them stay in place",
-            "make it longer",
-        )
 
 
 def _with_rows(subject: InspectedModel) -> InspectedModel:

@@ -363,7 +363,8 @@ class ProbeInspection(Inspection):
     @property
     def best(self) -> LayerProbe:
         """The trained layer with the highest accuracy; of several such layers the lowest."""
-        return best_of(self.probes, TRAINED)
+        network_probes = [probe for probe in self.probes if probe.network == TRAINED]
+        return max(network_probes, key=lambda probe: probe.accuracy.estimate)
 
     @property
     def verdict(self) -> str:
@@ -468,12 +469,6 @@ class ProbeInspection(Inspection):
         axes.set_xticks(range(len(layers)), layers)
         plotting.legend_below(figure, axes)
         return figure
-
-
-def best_of(probes: Sequence[LayerProbe], network: str) -> LayerProbe:
-    """Return the layer of a network with the highest accuracy, of equal ones the lowest."""
-    network_probes = [probe for probe in probes if probe.network == network]
-    return max(network_probes, key=lambda probe: probe.accuracy.estimate)
 
 
 def _called(layer: str) -> str:

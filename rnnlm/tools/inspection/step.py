@@ -129,24 +129,8 @@ def read_lesson(
     given = dict(map(_assigned, assignments))
     if "words" in given:  # the targets belonged to other words
         content.pop("targets", None)
-    return _checked(name, content | given)
 
-
-def _assigned(text: str) -> tuple[str, object]:
-    """Split NAME=VALUE. A value that is not JSON is text."""
-    name, equals, value = text.partition("=")
-    if not equals or name not in _FIELDS:
-        raise UsageError(f"{shown(text)} sets nothing", hint=nearest(name, _FIELDS))
-    try:
-        in_json = _NUMBERS.sub(lambda match: match[1] or str(number(match[0])), value)
-        return name, decode_json(in_json, object)
-    except ValueError:
-        return name, value
-
-
-def _checked(name: str, content: Mapping[str, object]) -> Lesson:
-    """Return the lesson, or report its fault."""
-    written = _written(name, content)
+    written = _written(name, (content | given))
     activation = BY_NAME.get(written.activation)
     if activation is None:
         raise TextError(
@@ -171,6 +155,18 @@ def _checked(name: str, content: Mapping[str, object]) -> Lesson:
         activation=activation,
     )
     return Lesson(network, tuple(map(vocabulary.index, words)), tuple(map(outputs.index, targets)))
+
+
+def _assigned(text: str) -> tuple[str, object]:
+    """Split NAME=VALUE. A value that is not JSON is text."""
+    name, equals, value = text.partition("=")
+    if not equals or name not in _FIELDS:
+        raise UsageError(f"{shown(text)} sets nothing", hint=nearest(name, _FIELDS))
+    try:
+        in_json = _NUMBERS.sub(lambda match: match[1] or str(number(match[0])), value)
+        return name, decode_json(in_json, object)
+    except ValueError:
+        return name, value
 
 
 def _written(name: str, content: Mapping[str, object]) -> LessonFile:

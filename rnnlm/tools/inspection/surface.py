@@ -269,7 +269,17 @@ def inspect_surface(
         UsageError: a range is empty, the grid has fewer than 2 lines or more than 2,000, or a
             number is not positive or not finite.
     """
-    _check(weights, biases, grid, start)
+    # Refuse numbers that no surface can be computed for.
+    for name, pair in {"weights": weights, "biases": biases, "start": start}.items():
+        if len(pair) != 2:
+            raise UsageError(f"{name}: two numbers are needed, not {len(pair)}")
+    check_range("weights", weights)
+    check_range("biases", biases)
+    if not 2 <= grid <= GREATEST_GRID:
+        raise UsageError(
+            f"a grid of {plural(grid, 'line')} cannot be drawn", hint=f"use 2 to {GREATEST_GRID:,}"
+        )
+
     check_positive(steps=steps, rate=rate, clip=clip, updates=updates)
     if not np.isfinite([target, initial, *start]).all():
         raise UsageError("target, initial state and start must be finite numbers")
@@ -296,16 +306,3 @@ def inspect_surface(
         clip=clip,
         descents=paths,
     )
-
-
-def _check(weights: Range, biases: Range, grid: int, start: tuple[float, float]) -> None:
-    """Refuse numbers that no surface can be computed for."""
-    for name, pair in {"weights": weights, "biases": biases, "start": start}.items():
-        if len(pair) != 2:
-            raise UsageError(f"{name}: two numbers are needed, not {len(pair)}")
-    check_range("weights", weights)
-    check_range("biases", biases)
-    if not 2 <= grid <= GREATEST_GRID:
-        raise UsageError(
-            f"a grid of {plural(grid, 'line')} cannot be drawn", hint=f"use 2 to {GREATEST_GRID:,}"
-        )

@@ -409,7 +409,18 @@ def inspect_units(
     if unit is None:
         chosen = int(closeness_FU.max(axis=0).argmax())
     else:
-        chosen = _place_of(reading, layer, unit)
+        # The place of a unit of a layer among all units.
+        layers = list(dict.fromkeys(name for name, _ in reading.units))
+        if not 1 <= layer <= len(layers):
+            raise UsageError(f"there is no layer {layer}", f"there are {len(layers)}")
+        width = sum(name == layers[layer - 1] for name, _ in reading.units)
+        if not 0 <= unit < width:
+            raise UsageError(
+                f"there is no unit {unit} in {layers[layer - 1]}",
+                f"it has {width} units",
+                f"name a unit from 0 to {width - 1}",
+            )
+        chosen = reading.units.index((layers[layer - 1], unit))
     return UnitsInspection(
         model=inspected.name,
         reading=reading,
@@ -418,18 +429,3 @@ def inspect_units(
         chosen=chosen,
         is_requested=unit is not None,
     )
-
-
-def _place_of(reading: Reading, layer: int, unit: int) -> int:
-    """Return the place of a unit of a layer among all units."""
-    layers = list(dict.fromkeys(name for name, _ in reading.units))
-    if not 1 <= layer <= len(layers):
-        raise UsageError(f"there is no layer {layer}", f"there are {len(layers)}")
-    width = sum(name == layers[layer - 1] for name, _ in reading.units)
-    if not 0 <= unit < width:
-        raise UsageError(
-            f"there is no unit {unit} in {layers[layer - 1]}",
-            f"it has {width} units",
-            f"name a unit from 0 to {width - 1}",
-        )
-    return reading.units.index((layers[layer - 1], unit))

@@ -73,7 +73,17 @@ def export_onnx(
     index = STEP if target is None else SHERPA
     model = loading.language_model_of(model, "cpu")
     network = portable_network(model)
-    _check_has_operators(network)
+
+    # Refuse cells that ONNX has no operator for.
+    cell, why = network.settings.cell, ""
+    if not isinstance(cell, ElmanCell | GruCell | LstmCell):
+        why = f"ONNX has no operator for the layers of a {network.settings.model}"
+    elif isinstance(cell, LstmCell) and cell.mogrifier_rounds:
+        why = "a Mogrifier changes input and state before each step, which no operator does"
+    if why:
+        hint = "train one of plain layers: rnnlm train --model lstm"
+        raise UsageError("this model has no ONNX form", why, hint)
+
     if target == "sherpa":
         _check_fits_sherpa(network)
     elif tokens is not None:
@@ -137,18 +147,6 @@ def _contents(
 
 
 # ---- Which networks fit.
-
-
-def _check_has_operators(network: PortableNetwork) -> None:
-    """Refuse cells that ONNX has no operator for."""
-    cell, why = network.settings.cell, ""
-    if not isinstance(cell, ElmanCell | GruCell | LstmCell):
-        why = f"ONNX has no operator for the layers of a {network.settings.model}"
-    elif isinstance(cell, LstmCell) and cell.mogrifier_rounds:
-        why = "a Mogrifier changes input and state before each step, which no operator does"
-    if why:
-        hint = "train one of plain layers: rnnlm train --model lstm"
-        raise UsageError("this model has no ONNX form", why, hint)
 
 
 def _check_fits_sherpa(network: PortableNetwork) -> None:

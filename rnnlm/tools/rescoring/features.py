@@ -106,7 +106,17 @@ def feature_table(
     texts: list[str] = []
     for utterance in utterances:
         texts += [mapping.mapped(one.text, one.where) for one in utterance.hypotheses]
-    _warn_of_empty(utterances, texts)
+
+    # Give notice of hypotheses without words.
+    names = itertools.chain.from_iterable([one.utt] * len(one.hypotheses) for one in utterances)
+    empty = [utt for utt, text in zip(names, texts, strict=True) if is_blank(text)]
+    if empty:
+        of_all = f"of {len(texts):,} hypotheses"
+        notice(
+            plural(len(empty), f"{of_all} has", f"{of_all} have") + " no words, the first in "
+            f"utterance {empty[0]!r}: each is scored as </s> alone"
+        )
+
     distinct = list(dict.fromkeys(texts))
 
     # A column for each model, one for the unknown words of each vocabulary, and one for the words.
@@ -183,7 +193,14 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
 
     # Impossible hypotheses are not chosen, unless an utterance has no others.
     usable_SN = exists_SN & np.isfinite(features_KSN).all(axis=0)
-    _warn_of_impossible(usable_SN, exists_SN)
+    impossible = int((exists_SN & ~usable_SN).sum())
+    if impossible:
+        alone = int((~usable_SN.any(axis=1)).sum())
+        notice(
+            f"{impossible:,} hypotheses have probability zero under a model and are never chosen; "
+            f"{alone:,} utterances with no other hypotheses keep their 1-best"
+        )
+
     usable_SN[~usable_SN.any(axis=1), 0] = True
     usable_SN = _without_excluded(utterances, first_SN, usable_SN)
     return FeatureTable(
@@ -213,29 +230,6 @@ def _without_excluded(
     )
     kept_SN[alone_S, scores_SN[alone_S].argmax(axis=1)] = True
     return kept_SN
-
-
-def _warn_of_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> None:
-    """Give notice of hypotheses without words. texts: the texts that models read for the hypotheses
-    of all utterances, one after the other."""
-    names = itertools.chain.from_iterable([one.utt] * len(one.hypotheses) for one in utterances)
-    empty = [utt for utt, text in zip(names, texts, strict=True) if is_blank(text)]
-    if empty:
-        of_all = f"of {len(texts):,} hypotheses"
-        notice(
-            plural(len(empty), f"{of_all} has", f"{of_all} have") + " no words, the first in "
-            f"utterance {empty[0]!r}: each is scored as </s> alone"
-        )
-
-
-def _warn_of_impossible(usable_SN: np.ndarray, exists_SN: np.ndarray) -> None:
-    impossible = int((exists_SN & ~usable_SN).sum())
-    if impossible:
-        alone = int((~usable_SN.any(axis=1)).sum())
-        notice(
-            f"{impossible:,} hypotheses have probability zero under a model and are never chosen; "
-            f"{alone:,} utterances with no other hypotheses keep their 1-best"
-        )
 
 
 def _warn_of_case(name: str, model: LanguageModel, texts: list[str], mapping: TextMapping) -> None:

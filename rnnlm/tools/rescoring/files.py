@@ -83,7 +83,15 @@ def read_nbest(
     builder = ListBuilder(source, settings)
     readers = {"espnet": read_espnet, "tsv": _read_tsv, "nemo": _read_nemo, "json": _read_json}
     if kind == "kaldi":
-        read_kaldi(builder, score_files)
+        # A text, or the folder it is in, and the scores beside it, or the sum of `score_files`.
+        text = _text_in(builder.source)
+        _add_scored(builder, text, _sum_of_scores(builder, text.parent, score_files))
+
+        # References may be beside it, too.
+        beside = text.parent / KALDI_REFERENCES
+        if beside.is_file() and text.name != KALDI_REFERENCES:
+            for utt, words, where in keyed_lines(str(beside), builder.settings.encoding_errors):
+                builder.add_line(utt, "reference", words, where)
     else:
         readers[kind](builder)
     reference_files, source_files = several(references, "references"), several(sources, "sources")
@@ -392,20 +400,6 @@ def keyed_lines(source: str, errors: str = "strict") -> Iterator[tuple[str, str,
         key, _, rest = line.translate({9: " "}).strip(f"{WORD_SPACE}\n").partition(" ")
         if key:
             yield key, rest.strip(WORD_SPACE), f"{source}, line {number}"
-
-
-def read_kaldi(builder: ListBuilder, score_files: Sequence[str]) -> None:
-    """Read a Kaldi text (or the folder it is in) and the scores beside it, or the sum of the scores
-    in `score_files`. TextError: a file is missing; a hypothesis lacks its score, or a score its
-    hypothesis."""
-    text = _text_in(builder.source)
-    _add_scored(builder, text, _sum_of_scores(builder, text.parent, score_files))
-
-    # References may be beside it, too.
-    beside = text.parent / KALDI_REFERENCES
-    if beside.is_file() and text.name != KALDI_REFERENCES:
-        for utt, words, where in keyed_lines(str(beside), builder.settings.encoding_errors):
-            builder.add_line(utt, "reference", words, where)
 
 
 def files_beside(source: str, settings: ListSettings, score_files: Sequence[str]) -> list[Path]:

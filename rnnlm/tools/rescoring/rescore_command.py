@@ -143,7 +143,22 @@ def command(
     from rnnlm.lm.base.loading import scoring_model_of
     from rnnlm.storage.files.result_file import whole_files
 
-    _check(given, weights_file)
+    # Refuse options that contradict each other.
+    split, apply_to = given["split"], given["apply_to"]
+    refuse_if(
+        bool(given["tune_on"]) == bool(weights_file), "give either --tune LIST or --weights FILE."
+    )
+    refuse_if(weights_file and not apply_to, "--weights needs --apply LIST.")
+    refuse_if(
+        split and (weights_file or apply_to),
+        "--split divides the list of --tune: leave out --apply and --weights.",
+    )
+    is_tuning = any(given[name] for name in ("no_words", "no_oov", "weights_output"))
+    refuse_if(
+        weights_file and is_tuning,
+        "--weights gives fixed weights: leave out --no-words, --no-oov and --weights-output.",
+    )
+
     outputs = _outputs(given, weights_file)
     results_apart = one_on_stdout(outputs.values(), as_json)
 
@@ -169,24 +184,6 @@ def command(
         else:
             print_tables(stages, rescored, weights)
     _say_written(outputs, len(rescored.utterances))
-
-
-def _check(given: dict[str, Any], weights_file: str | None) -> None:
-    """Refuse options that contradict each other."""
-    split, apply_to = given["split"], given["apply_to"]
-    refuse_if(
-        bool(given["tune_on"]) == bool(weights_file), "give either --tune LIST or --weights FILE."
-    )
-    refuse_if(weights_file and not apply_to, "--weights needs --apply LIST.")
-    refuse_if(
-        split and (weights_file or apply_to),
-        "--split divides the list of --tune: leave out --apply and --weights.",
-    )
-    is_tuning = any(given[name] for name in ("no_words", "no_oov", "weights_output"))
-    refuse_if(
-        weights_file and is_tuning,
-        "--weights gives fixed weights: leave out --no-words, --no-oov and --weights-output.",
-    )
 
 
 def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]:

@@ -67,26 +67,6 @@ def limits_in_words(settings: limits.ServingSettings) -> dict[str, int | float]:
     }
 
 
-def _refusals(settings: limits.ServingSettings) -> dict[str, str]:
-    """Return why requests are refused, by status."""
-    most = limits_of(settings)
-    return {
-        "400": "a text or a setting that is not possible",
-        "401": "the token is missing or wrong",
-        "404": "no such model",
-        "413": f"too large: at most {limits.MAX_BODY:,} bytes; {most.texts:,} texts; "
-        f"{most.characters:,} characters, with each text its context and source; {most.tokens:,} "
-        f"tokens read and written; {most.numbers:,} numbers and {most.answer_bytes:,} bytes in the "
-        "answer",
-        "422": "JSON that does not match the schema, or a number beyond a limit: "
-        f"{limits.MAX_WORDS} likely words, {limits.MAX_SAMPLES} samples, {settings.max_tokens:,} "
-        "generated tokens",
-        "429": f"more than {limits.MAX_REQUESTS_OF_CLIENT} requests of this client wait",
-        "503": f"the server is overloaded, or the answer took longer than "
-        f"{settings.answer_seconds:g} seconds",
-    }
-
-
 @dataclass(frozen=True)
 class Endpoint:
     """An endpoint. asked: the type of its request; None of a GET. gives: the types that an answer
@@ -118,7 +98,25 @@ def document(endpoints: Sequence[Endpoint], settings: limits.ServingSettings) ->
     # Each endpoint: its answer, its refusals, and its body.
     paths = {}
     refusal = {"application/json": {"schema": schema_of[ErrorAnswer]}}
-    refusals = _refusals(settings)
+
+    # Why requests are refused, by status.
+    most = limits_of(settings)
+    refusals = {
+        "400": "a text or a setting that is not possible",
+        "401": "the token is missing or wrong",
+        "404": "no such model",
+        "413": f"too large: at most {limits.MAX_BODY:,} bytes; {most.texts:,} texts; "
+        f"{most.characters:,} characters, with each text its context and source; {most.tokens:,} "
+        f"tokens read and written; {most.numbers:,} numbers and {most.answer_bytes:,} bytes in the "
+        "answer",
+        "422": "JSON that does not match the schema, or a number beyond a limit: "
+        f"{limits.MAX_WORDS} likely words, {limits.MAX_SAMPLES} samples, {settings.max_tokens:,} "
+        "generated tokens",
+        "429": f"more than {limits.MAX_REQUESTS_OF_CLIENT} requests of this client wait",
+        "503": f"the server is overloaded, or the answer took longer than "
+        f"{settings.answer_seconds:g} seconds",
+    }
+
     for each in endpoints:
         answers = {"200": _answer(each, schema_of)}
         for status, why in refusals.items():
@@ -178,7 +176,31 @@ def make_app(models: ServedModels, settings: ServingSettings) -> Starlette:
 def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
     """Return the routes of the endpoints, of their description and of the page."""
     handlers = Handlers(models, settings)
-    endpoints = endpoints_of(handlers)
+
+    generate = (schemas.PieceEvent, schemas.DoneEvent, schemas.ErrorAnswer)
+    inspections = (schemas.GatesAnswer, schemas.InfluenceAnswer, schemas.OrdersAnswer)
+    endpoints = [
+        Endpoint("/health", handlers.health, None, (schemas.Health,)),
+        Endpoint("/models", handlers.list_models, None, (schemas.ModelList,)),
+        Endpoint("/score", handlers.score, schemas.ScoreRequest, (schemas.ScoreAnswer,)),
+        Endpoint("/next", handlers.next_words, schemas.NextRequest, (schemas.NextAnswer,)),
+        Endpoint(
+            "/generate",
+            handlers.generate,
+            schemas.GenerateRequest,
+            (schemas.GenerateAnswer,),
+            generate,
+        ),
+        Endpoint("/inspect", handlers.inspect, schemas.InspectRequest, inspections),
+        Endpoint("/rescore", handlers.rescore, schemas.RescoreRequest, (schemas.RescoreAnswer,)),
+        Endpoint("/tag", handlers.tag, schemas.TagRequest, (schemas.TagAnswer,)),
+        Endpoint(
+            "/classify", handlers.classify, schemas.ClassifyRequest, (schemas.ClassifyAnswer,)
+        ),
+        Endpoint(
+            "/translate", handlers.translate, schemas.TranslateRequest, (schemas.TranslateAnswer,)
+        ),
+    ]
 
     # The endpoints, with their input and output.
     made = []
@@ -209,34 +231,6 @@ async def _page(request: Request) -> Response:
     """Answer with the page, which may do nothing but run itself and ask this server."""
     html = server_page()
     return HTMLResponse(html, headers={"Content-Security-Policy": content_security_policy(html)})
-
-
-def endpoints_of(handlers: Handlers) -> list[Endpoint]:
-    """Return the endpoints of these handlers."""
-    generate = (schemas.PieceEvent, schemas.DoneEvent, schemas.ErrorAnswer)
-    inspections = (schemas.GatesAnswer, schemas.InfluenceAnswer, schemas.OrdersAnswer)
-    return [
-        Endpoint("/health", handlers.health, None, (schemas.Health,)),
-        Endpoint("/models", handlers.list_models, None, (schemas.ModelList,)),
-        Endpoint("/score", handlers.score, schemas.ScoreRequest, (schemas.ScoreAnswer,)),
-        Endpoint("/next", handlers.next_words, schemas.NextRequest, (schemas.NextAnswer,)),
-        Endpoint(
-            "/generate",
-            handlers.generate,
-            schemas.GenerateRequest,
-            (schemas.GenerateAnswer,),
-            generate,
-        ),
-        Endpoint("/inspect", handlers.inspect, schemas.InspectRequest, inspections),
-        Endpoint("/rescore", handlers.rescore, schemas.RescoreRequest, (schemas.RescoreAnswer,)),
-        Endpoint("/tag", handlers.tag, schemas.TagRequest, (schemas.TagAnswer,)),
-        Endpoint(
-            "/classify", handlers.classify, schemas.ClassifyRequest, (schemas.ClassifyAnswer,)
-        ),
-        Endpoint(
-            "/translate", handlers.translate, schemas.TranslateRequest, (schemas.TranslateAnswer,)
-        ),
-    ]
 
 
 @contextlib.asynccontextmanager

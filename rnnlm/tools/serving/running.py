@@ -54,20 +54,16 @@ def tokens_from(file: str | None) -> list[str]:
             raise UsageError(f"cannot read the token from {file}", error.strerror or "") from None
         tokens = [token.strip() for token in lines if token.strip()] or [""]
     for token in tokens:
-        _check_token(token, where)
+        if len(token) < FEWEST_CHARACTERS:
+            why = f"it has {len(token)} characters; at least {FEWEST_CHARACTERS} are needed"
+            raise UsageError(f"the token in {where} is too short", why, f"make one: {MAKE_TOKEN}")
+        if not all("!" <= character <= "~" for character in token):
+            raise UsageError(
+                f"the token in {where} holds characters that HTTP headers cannot carry",
+                "use only letters, digits and symbols of ASCII",
+                f"make one: {MAKE_TOKEN}",
+            )
     return tokens
-
-
-def _check_token(token: str, where: str) -> None:
-    if len(token) < FEWEST_CHARACTERS:
-        why = f"it has {len(token)} characters; at least {FEWEST_CHARACTERS} are needed"
-        raise UsageError(f"the token in {where} is too short", why, f"make one: {MAKE_TOKEN}")
-    if not all("!" <= character <= "~" for character in token):
-        raise UsageError(
-            f"the token in {where} holds characters that HTTP headers cannot carry",
-            "use only letters, digits and symbols of ASCII",
-            f"make one: {MAKE_TOKEN}",
-        )
 
 
 def check_access(settings: ServingSettings, tokens: Sequence[str] = ()) -> None:
@@ -118,7 +114,17 @@ def serve(
     with _bound(settings) as listener:
         models = ServedModels.load(names, device)
         app = guarded(make_app(models, settings), settings, tokens)
-        _show_log()
+
+        # Write the access log, and where errors of ours come from, to standard error. uvicorn's
+        # logs quote paths and errors, which quote texts.
+        for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        log = logging.getLogger("rnnlm.tools.serving")
+        if not log.handlers:
+            log.addHandler(logging.StreamHandler())
+            log.setLevel(logging.INFO)
+            log.propagate = False
+
         # Threads that compute let the threads of short requests run: each call into torch waits for
         # it.
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -184,18 +190,6 @@ def _run(server: "uvicorn.Server", listener: socket.socket, started: Told) -> No
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _show_log() -> None:
-    """Write the access log, and where errors of ours come from, to standard error. uvicorn's logs
-    quote paths and errors, which quote texts."""
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    log = logging.getLogger("rnnlm.tools.serving")
-    if not log.handlers:
-        log.addHandler(logging.StreamHandler())
-        log.setLevel(logging.INFO)
-        log.propagate = False
 
 
 # ---- Connections: their number, in all and of each address, and the time for a request's head.

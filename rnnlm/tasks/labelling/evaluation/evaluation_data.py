@@ -58,7 +58,18 @@ def open_data(
     differ from the settings of the training data. called: the model, in notices. These name labels
     that training never saw, and how many words cannot be aligned: they count as wrong.
     """
-    settings = _settings(model, overrides or {}, paths)
+    # Read as the training data were, changed as requested. A model in memory does not know how its
+    # data were read, but whether its labels are sounds.
+    stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}
+    if model.origin is not None:
+        stored = stored_reading(model.origin[0], LabelledSettings, _files(paths))
+        # A column of words that was found in the training data may have another name in these.
+        chosen = taken_choices(read_manifest(Path(model.origin[0])).training)
+        if "column" in [choice.name for choice in chosen]:
+            stored["column"] = None
+    requested = {name: value for name, value in (overrides or {}).items() if value is not None}
+    settings = resolved_reading(LabelledSettings, stored, requested)
+
     text = read_labelled(_files(paths), settings, LEVELS[model.task], aligned=not settings.align)
     return labelled_data(model.codec, text, ", ".join(map(str, paths)), called)
 
@@ -195,20 +206,6 @@ def _files(paths: Paths) -> list[str]:
         corpus = None if Path(path).is_file() else corpora.labelled(str(path))
         files.append(fspath(path) if corpus is None else str(corpus.test))
     return files
-
-
-def _settings(model: "TaskModel", overrides: Mapping[str, Any], paths: Paths) -> LabelledSettings:
-    """Return the settings of the model's training data, changed as requested."""
-    # A model in memory does not know how its data were read, but whether its labels are sounds.
-    stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}
-    if model.origin is not None:
-        stored = stored_reading(model.origin[0], LabelledSettings, _files(paths))
-        # A column of words that was found in the training data may have another name in these.
-        chosen = taken_choices(read_manifest(Path(model.origin[0])).training)
-        if "column" in [choice.name for choice in chosen]:
-            stored["column"] = None
-    requested = {name: value for name, value in overrides.items() if value is not None}
-    return resolved_reading(LabelledSettings, stored, requested)
 
 
 def _in_schemes(codec: Codec, text: LabelledText) -> LabelledText:

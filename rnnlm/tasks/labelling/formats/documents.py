@@ -244,7 +244,11 @@ class _RawWriter:
         if self.output == "jsonl":
             return self._json(word_labels, text_labels)
         if self.output in ("tsv", "csv"):
-            return self._table(word_labels, text_labels)
+            # Beside labels of words, the text is their words.
+            text = joined(self.words) if word_labels else self.text
+            return _RowWriter(("text",), {"text": text}, LINE_OF[self.output], self.is_first)(
+                word_labels, text_labels
+            )
         if self.output == "conllu":
             return self._conllu(word_labels, text_labels)
 
@@ -258,13 +262,6 @@ class _RawWriter:
     def _json(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         row = {"text": self.text, "words": self.words, **word_labels, **text_labels}
         return json.dumps(row, ensure_ascii=False) + "\n"
-
-    def _table(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
-        # Beside labels of words, the text is their words.
-        text = joined(self.words) if word_labels else self.text
-        return _RowWriter(("text",), {"text": text}, LINE_OF[self.output], self.is_first)(
-            word_labels, text_labels
-        )
 
     def _conllu(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         # CoNLL-U has no sentence without words: a comment takes its place.

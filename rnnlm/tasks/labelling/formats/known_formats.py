@@ -234,49 +234,8 @@ def read_labelled(
     files = sources.expand_files(paths, "labels", ".conllu")
     sources.warn_of_repeats(files)
     parts = [_read(source, settings, level, aligned) for source in files]
-    return _joined(files, parts, settings)
 
-
-def _read(source: str, settings: LabelledSettings, level: Level, aligned: bool) -> LabelledText:
-    format = FORMATS[detect_format(source, settings, level)]
-    _check_columns(source, format, settings, level)
-    if level not in format.levels:
-        tasks = ("tagging", "classification")
-        task, other = tasks if level == "word" else reversed(tasks)
-        raise UsageError(
-            f"{source}: format {format.name} labels {format.levels[0]}s",
-            f"{task} learns labels of {level}s",
-            "use " + keyword("task", other),
-        )
-    if format.read is None:
-        return labelled_tables.read(source, settings, level, format.name, aligned)
-    return format.read(source, settings)
-
-
-def _check_columns(
-    source: str, format: LabelFormat, settings: LabelledSettings, level: Level
-) -> None:
-    """Refuse columns that a format does not have."""
-    names = (*settings.label_columns, *settings.sentence_label_columns)
-    if not format.has_columns and (settings.column or len(names) > 1):
-        what = f"column {settings.column!r}" if settings.column else f"{len(names)} label columns"
-        raise UsageError(
-            f"{source}: {what}, but format {format.name} has words and one label",
-            hint="name none, or another " + keyword("format"),
-        )
-    has_sentence_labels = format.has_sentence_labels or level == "text"
-    if settings.sentence_label_columns and not has_sentence_labels:
-        raise UsageError(
-            f"{source}: no label of the whole sentence",
-            f"there is none in format {format.name}",
-            "tables have columns for it, and CoNLL-U comments",
-        )
-
-
-def _joined(
-    files: Sequence[str], parts: Sequence[LabelledText], settings: LabelledSettings
-) -> LabelledText:
-    """Return the examples of all files as one text, with the scheme of each column of words."""
+    # The examples of all files as one text, with the scheme of each column of words.
     filled = [(name, part) for name, part in zip(files, parts, strict=True) if part.examples]
     if not filled:
         raise TextError(f"no sentences in {', '.join(files)}", "it is empty, or has no words")
@@ -306,6 +265,38 @@ def _joined(
                 check_label(label, scheme, example.where_of(word))
         schemes[name] = scheme
     return replace(first, examples=tuple(examples), scheme=schemes)
+
+
+def _read(source: str, settings: LabelledSettings, level: Level, aligned: bool) -> LabelledText:
+    format = FORMATS[detect_format(source, settings, level)]
+
+    # Refuse columns that the format does not have.
+    names = (*settings.label_columns, *settings.sentence_label_columns)
+    if not format.has_columns and (settings.column or len(names) > 1):
+        what = f"column {settings.column!r}" if settings.column else f"{len(names)} label columns"
+        raise UsageError(
+            f"{source}: {what}, but format {format.name} has words and one label",
+            hint="name none, or another " + keyword("format"),
+        )
+    has_sentence_labels = format.has_sentence_labels or level == "text"
+    if settings.sentence_label_columns and not has_sentence_labels:
+        raise UsageError(
+            f"{source}: no label of the whole sentence",
+            f"there is none in format {format.name}",
+            "tables have columns for it, and CoNLL-U comments",
+        )
+
+    if level not in format.levels:
+        tasks = ("tagging", "classification")
+        task, other = tasks if level == "word" else reversed(tasks)
+        raise UsageError(
+            f"{source}: format {format.name} labels {format.levels[0]}s",
+            f"{task} learns labels of {level}s",
+            "use " + keyword("task", other),
+        )
+    if format.read is None:
+        return labelled_tables.read(source, settings, level, format.name, aligned)
+    return format.read(source, settings)
 
 
 def _without_strays(examples: list[Example], place: int, scheme: str) -> list[Example]:

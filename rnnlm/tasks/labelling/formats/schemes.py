@@ -112,7 +112,13 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
     symbols = {label for _, label in pairs}
     letters = set(map(_letter, symbols))
     if None in letters or len(symbols) < 2:
-        _notice_other_notation(symbols)
+        # If all labels seem to write spans in a way that is not read, say so.
+        types = sorted(label for label in symbols if label.upper() not in (OUTSIDE, "0", "_"))
+        if len(types) > 1 and all(map(_OTHER_NOTATION.fullmatch, types)):
+            notice(
+                f"labels such as {types[0]} are learned as they are, without spans: span labels "
+                "look like B-LOC, I-LOC and O"
+            )
         return NONE
     inside = {letter for letter in letters if letter and letter != OUTSIDE}
     has_bare = any(len(label) == 1 and label != OUTSIDE for label in symbols)
@@ -137,16 +143,6 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
             "as spans, as conlleval does"
         )
     return IOB1 if by_i > by_b else BIO
-
-
-def _notice_other_notation(symbols: Iterable[str]) -> None:
-    """Send a notice of labels that seem to write spans in a way that is not read, if all do."""
-    types = sorted(label for label in symbols if label.upper() not in (OUTSIDE, "0", "_"))
-    if len(types) > 1 and all(map(_OTHER_NOTATION.fullmatch, types)):
-        notice(
-            f"labels such as {types[0]} are learned as they are, without spans: span labels look "
-            "like B-LOC, I-LOC and O"
-        )
 
 
 def strays(counts: Mapping[str, int], scheme: str) -> tuple[set[str], bool]:

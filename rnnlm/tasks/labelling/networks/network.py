@@ -237,7 +237,15 @@ class Pooling(nn.Module):
         """Return the texts' vectors (B, H)."""
         is_word_TB1 = is_word(len(features_TBH), lengths_B).unsqueeze(2)
         if self.kind == "last":
-            return self._last(features_TBH, lengths_B)
+            at_1BH = (lengths_B - 1).view(1, -1, 1).expand(1, -1, features_TBH.shape[2])
+            widths = [width for width, _ in self.ends]
+            last = features_TBH.gather(0, at_1BH)[0].split(widths, dim=1)
+            first = features_TBH[0].split(widths, dim=1)
+            parts = [
+                (first if is_backward else last)[number]
+                for number, (_, is_backward) in enumerate(self.ends)
+            ]
+            return torch.cat(parts, dim=1)
         if self.kind == "max":
             return features_TBH.masked_fill(~is_word_TB1, -torch.inf).amax(dim=0)
         if self.query is not None:
@@ -246,34 +254,6 @@ class Pooling(nn.Module):
             return (weight_TB1 * features_TBH).sum(dim=0)
         sum_BH = (features_TBH * is_word_TB1).sum(dim=0)
         return sum_BH / lengths_B.unsqueeze(1) if self.kind == "mean" else sum_BH
-
-    def _last(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
-        at_1BH = (lengths_B - 1).view(1, -1, 1).expand(1, -1, features_TBH.shape[2])
-        widths = [width for width, _ in self.ends]
-        last = features_TBH.gather(0, at_1BH)[0].split(widths, dim=1)
-        first = features_TBH[0].split(widths, dim=1)
-        parts = [
-            (first if is_backward else last)[number]
-            for number, (_, is_backward) in enumerate(self.ends)
-        ]
-        return torch.cat(parts, dim=1)
-
-
-def at_words(
-    features_SBH: Tensor,
-    first_TB: Tensor,
-    last_TB: Tensor,
-    lengths_B: Tensor,
-    settings: RecurrentTaskSettings,
-) -> Tensor:
-    """Return the features (T, B, H) of words that have several tokens: the forward direction's at a
-    word's last token, the backward one's at its first. Zeros in padding."""
-    parts, start = [], 0
-    for width, is_backward in ends(settings):
-        at_TBH = (first_TB if is_backward else last_TB).unsqueeze(2).expand(-1, -1, width)
-        parts.append(features_SBH[:, :, start : start + width].gather(0, at_TBH))
-        start += width
-    return torch.cat(parts, dim=2) * is_word(len(first_TB), lengths_B).unsqueeze(2)
 
 
 def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) -> Tensor:
@@ -529,7 +509,15 @@ class TaskNetwork(LayeredNetwork):
         y_TBH = encoder.read(inputs_SB, lengths_B, context_SBC)
         if len(inputs) > 2:
             first_TB, last_TB, (lengths_B,) = inputs[2:]
-            y_TBH = at_words(y_TBH, first_TB, last_TB, lengths_B, settings)
+
+            # The features (T, B, H) of words that have several tokens: the forward direction's at a
+            # word's last token, the backward one's at its first. Zeros in padding.
+            parts, start = [], 0
+            for width, is_backward in ends(settings):
+                at_TBH = (first_TB if is_backward else last_TB).unsqueeze(2).expand(-1, -1, width)
+                parts.append(y_TBH[:, :, start : start + width].gather(0, at_TBH))
+                start += width
+            y_TBH = torch.cat(parts, dim=2) * is_word(len(first_TB), lengths_B).unsqueeze(2)
 
         # Each kind of label has its own dropout.
         text_BH = None

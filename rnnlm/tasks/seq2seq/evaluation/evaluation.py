@@ -509,14 +509,7 @@ class PairComparer(Comparer[Seq2SeqModel, PairedData, PairEvaluation]):
 
         # For models that know no upper case, outputs are compared without it.
         self.lowercase = not all(side.model.codec.target.keeps_case for side in sides)
-        comparable = self._perplexities(sides)
-        unknown = len(references_of(sides[0].data, sides[0].model.codec.target).oov)
-        notice_single_block(len(sides[0].data.groups), 1)
-        differing = (*differing_by(comparable.main, unknown), *TRANSLATION_METRICS)
-        return replace(_with_written(comparable), differing=differing, block_lines=1)
 
-    def _perplexities(self, sides: Sequence[_Side]) -> ComparableMetrics:
-        """Return which perplexities compare."""
         read = [references_of(side.data, side.model.codec.target) for side in sides]
         subjects = [
             EvaluatedModel.of(side.name, side.model.decoder, encoded, "reset")
@@ -524,7 +517,12 @@ class PairComparer(Comparer[Seq2SeqModel, PairedData, PairEvaluation]):
         ]
         _, references = lines_of(sides[0].data.text)
         has_unknown = any(UNKNOWN in reference.lower() for reference in references)
-        return _comparable_perplexities(subjects, has_unknown)
+        comparable = _comparable_perplexities(subjects, has_unknown)
+
+        unknown = len(references_of(sides[0].data, sides[0].model.codec.target).oov)
+        notice_single_block(len(sides[0].data.groups), 1)
+        differing = (*differing_by(comparable.main, unknown), *TRANSLATION_METRICS)
+        return replace(_with_written(comparable), differing=differing, block_lines=1)
 
     def measure(self, side: _Side) -> PairEvaluation:
         return measure(side.model, side.data, self.options.search, self.lowercase)

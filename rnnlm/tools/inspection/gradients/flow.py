@@ -90,7 +90,48 @@ class GradientFlow(Inspection):
         """Return sizes at some lags, their rates, and predictions from the weights alone."""
         unit = common([model.unit for model in self.models])
         shown = [(model.model, model.curves(), model.layers) for model in self.models]
-        return gradient_tables(shown, unit)
+
+        # Lyapunov exponents and bounds of Elman layers have tables if there are any.
+        layers: list[tuple[str, LayerGradients]] = []
+        for name, _, layers_of_model in shown:
+            layers += [(name, layer) for layer in layers_of_model]
+        is_bounded = any(layer.bounds for _, layer in layers)
+
+        # The curves of all models, and their rates.
+        sizes: list[tuple[object, ...]] = []
+        rates: list[tuple[object, ...]] = []
+        for name, curves, layers_of_model in shown:
+            for what, curve in curves:
+                sizes += _size_rows(name, what, curve, layers_of_model, is_bounded)
+                rates.append(_rate_row(name, what, curve, layers_of_model))
+        size_columns = SIZE_COLUMNS + (("lower bound", "upper bound") if is_bounded else ())
+        tables = [
+            Table(size_columns, tuple(sizes), SIZES.format(unit)),
+            Table(RATE_COLUMNS, tuple(rates), TRENDS),
+        ]
+
+        # As many columns as the layer with most exponents needs.
+        most = max((len(layer.exponents) for _, layer in layers), default=0)
+        if most:
+            columns = ["model", "layer"]
+            for number in range(1, most + 1):
+                columns += [f"exponent {number}", f"std. error {number}"]
+            rows = tuple(
+                (name, layer.name, *_exponent_cells(layer, most)) for name, layer in layers
+            )
+            tables.append(
+                Table(tuple(columns), rows, "Largest Lyapunov exponents, in nats per token")
+            )
+
+        if is_bounded:
+            rows = tuple(
+                (name, layer.name, *_bound_cells(layer.bounds))
+                for name, layer in layers
+                if layer.bounds
+            )
+            title = "Bounds on the factor by which each token multiplies the size"
+            tables.append(Table(BOUND_COLUMNS, rows, title))
+        return tables
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results at all lags in JSON's types."""
@@ -266,47 +307,6 @@ def common(units: Sequence[str]) -> str:
     return "word" if set(units) == {"word"} else "token"
 
 
-def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
-    """Return tables of sizes by lag, of their rates, and if there are any, of Lyapunov exponents
-    and of bounds of Elman layers. unit: the unit that all of the models read, "word" or "token"."""
-    layers: list[tuple[str, LayerGradients]] = []
-    for name, _, layers_of_model in models:
-        layers += [(name, layer) for layer in layers_of_model]
-    is_bounded = any(layer.bounds for _, layer in layers)
-
-    # The curves of all models, and their rates.
-    sizes: list[tuple[object, ...]] = []
-    rates: list[tuple[object, ...]] = []
-    for name, curves, layers_of_model in models:
-        for what, curve in curves:
-            sizes += _size_rows(name, what, curve, layers_of_model, is_bounded)
-            rates.append(_rate_row(name, what, curve, layers_of_model))
-    size_columns = SIZE_COLUMNS + (("lower bound", "upper bound") if is_bounded else ())
-    tables = [
-        Table(size_columns, tuple(sizes), SIZES.format(unit)),
-        Table(RATE_COLUMNS, tuple(rates), TRENDS),
-    ]
-
-    # As many columns as the layer with most exponents needs.
-    most = max((len(layer.exponents) for _, layer in layers), default=0)
-    if most:
-        columns = ["model", "layer"]
-        for number in range(1, most + 1):
-            columns += [f"exponent {number}", f"std. error {number}"]
-        rows = tuple((name, layer.name, *_exponent_cells(layer, most)) for name, layer in layers)
-        tables.append(Table(tuple(columns), rows, "Largest Lyapunov exponents, in nats per token"))
-
-    if is_bounded:
-        rows = tuple(
-            (name, layer.name, *_bound_cells(layer.bounds))
-            for name, layer in layers
-            if layer.bounds
-        )
-        title = "Bounds on the factor by which each token multiplies the size"
-        tables.append(Table(BOUND_COLUMNS, rows, title))
-    return tables
-
-
 def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve, unit: str) -> str:
     """Say in a sentence whether gradients vanish, hold or explode in one model. unit: the unit it
     reads, "word" or "token"."""
@@ -437,7 +437,24 @@ def draw_curves(
     shown: dict[plotting.Axes, list[Curve]] = {panel: [] for panel in panels}
 
     def show(panel: "plotting.Axes", curve: Curve, label: str, style: plotting.SeriesStyle) -> None:
-        _draw(panel, curve, label, style)
+        # A marker now and then, and the band of most positions.
+        mean, low, high = (
+            np.where(values > 0, values, np.nan) for values in (curve.mean, curve.low, curve.high)
+        )
+        panel.plot(
+            curve.lags,
+            mean,
+            style.line,
+            markevery=max(1, len(mean) // 5),
+            label=label,
+            marker=style.marker,
+            markersize=4,
+            color=style.colour,
+        )
+        panel.fill_between(
+            curve.lags, low, high, color=style.colour, alpha=plotting.BAND, linewidth=0
+        )
+
         shown[panel].append(curve)
 
     # The series of each panel, drawn in the styles of their networks.
@@ -512,24 +529,6 @@ def _series_styles(
                 style = replace(style, line="--" if style.line == "-" else "-.")
             styles[name, layer.name] = style
     return styles
-
-
-def _draw(axes: "plotting.Axes", curve: Curve, label: str, style: plotting.SeriesStyle) -> None:
-    """Draw a curve, with a marker now and then, and the band of most positions."""
-    mean, low, high = (
-        np.where(values > 0, values, np.nan) for values in (curve.mean, curve.low, curve.high)
-    )
-    axes.plot(
-        curve.lags,
-        mean,
-        style.line,
-        markevery=max(1, len(mean) // 5),
-        label=label,
-        marker=style.marker,
-        markersize=4,
-        color=style.colour,
-    )
-    axes.fill_between(curve.lags, low, high, color=style.colour, alpha=plotting.BAND, linewidth=0)
 
 
 def _draw_bounds(axes: "plotting.Axes", curve: Curve, bounds: JacobianBounds, colour: str) -> None:

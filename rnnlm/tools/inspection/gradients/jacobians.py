@@ -140,7 +140,14 @@ def squared_sizes(
 
         if lag % STEPS_BETWEEN == 0:
             length_MB = squares_MBP.sum(2).sqrt()
-            vectors_MBS, log_length_MB = _shortened(vectors_MBS, length_MB, log_length_MB)
+
+            # Bring vectors back to length 1, so that they neither vanish nor explode in fp32, and
+            # add the logarithms of their lengths to the sums of earlier steps.
+            safe_MB = torch.where(length_MB > 0, length_MB, 1.0)
+            vectors_MBS, log_length_MB = (
+                vectors_MBS / safe_MB.to(vectors_MBS.dtype).unsqueeze(2),
+                log_length_MB + safe_MB.log(),
+            )
     has_cell = "c" in trajectory.layer.parts
     return SquaredSizes(torch.stack(whole), torch.stack(cell) if has_cell else None)
 
@@ -170,15 +177,6 @@ def _vectors(trajectory: Trajectory, probes: int, generator: torch.Generator) ->
             drawn_BHP = torch.randn((rows, H, probes), generator=generator, dtype=torch.float64)
             block_PBH[:] = torch.linalg.qr(drawn_BHP).Q.permute(2, 0, 1).to(like)
     return vectors_MBS
-
-
-def _shortened(
-    vectors_MBS: Tensor, length_MB: Tensor, log_length_MB: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Bring vectors back to length 1, so that they neither vanish nor explode in fp32, and add the
-    logarithms of their lengths to the sums of earlier steps."""
-    safe_MB = torch.where(length_MB > 0, length_MB, 1.0)
-    return vectors_MBS / safe_MB.to(vectors_MBS.dtype).unsqueeze(2), log_length_MB + safe_MB.log()
 
 
 # ---- The largest Lyapunov exponents of a layer, driven by the text: by how much, in nats per
