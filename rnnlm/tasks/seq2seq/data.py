@@ -439,7 +439,10 @@ def open_texts(
     train = parts.train
 
     # Tokenizers are made from the training data alone.
-    details = {"spelled": is_spelled(train), "column": train.source_name}
+    words = itertools.chain.from_iterable(pair.source.split() for pair in train.pairs)
+    are_letters = all(len(word) == 1 for word in words)
+    is_spelled = are_letters and any(" " in pair.source for pair in train.pairs)
+    details = {"spelled": is_spelled, "column": train.source_name}
     codec, resolved = make_codec(request, resolved, train, details)
 
     # Very long pairs would take the memory of a whole batch. All that is evaluated on is kept.
@@ -465,12 +468,6 @@ def open_texts(
 
 def _sources(text: ParallelText) -> list[str]:
     return [pair.source for pair in text.pairs]
-
-
-def is_spelled(text: ParallelText) -> bool:
-    """Return whether the sources are spelled: letters split by spaces."""
-    words = itertools.chain.from_iterable(pair.source.split() for pair in text.pairs)
-    return all(len(word) == 1 for word in words) and any(" " in pair.source for pair in text.pairs)
 
 
 def _read(

@@ -114,7 +114,14 @@ def weights(
     shapes = array_shapes(resolved.values, data.tokenizer)
     start_weights: dict[str, np.ndarray] = {}
     if encoder is not None:
-        start_weights |= _encoder_weights(encoder, shape, data.tokenizer, shapes)
+        # Word vectors and forward layers.
+        arrays = arrays_of(encoder, ENCODER, data.tokenizer.source)
+        layers = TakenLayers("encoder", shape, recurrent_settings_of(encoder, ENCODER), shapes)
+        words = "target_words" if shape.tied_embeddings == "all" else "source_words"
+        start_weights[f"{words}.embedding.weight"] = arrays["input.embedding.weight"]
+        start_weights |= layers.arrays(arrays)
+        if shape.bidirectional:
+            notice(keyword(ENCODER) + f" {encoder}: the backward layers start at random")
     if decoder is not None:
         taken = _decoder_weights(decoder, shape, data.tokenizer, shapes)
         if encoder is not None:
@@ -193,23 +200,6 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
     if not lm_settings.is_tied:
         taken_over["tied_embeddings"] = None
     return taken_over
-
-
-def _encoder_weights(
-    name: str, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes
-) -> dict[str, np.ndarray]:
-    """Return the encoder's weights from the language model `name`."""
-    # Word vectors and forward layers.
-    arrays = arrays_of(name, ENCODER, codec.source)
-    layers = TakenLayers("encoder", shape, recurrent_settings_of(name, ENCODER), shapes)
-    words = "target_words" if shape.tied_embeddings == "all" else "source_words"
-    encoder_weights = {
-        f"{words}.embedding.weight": arrays["input.embedding.weight"],
-        **layers.arrays(arrays),
-    }
-    if shape.bidirectional:
-        notice(keyword(ENCODER) + f" {name}: the backward layers start at random")
-    return encoder_weights
 
 
 def _decoder_weights(

@@ -100,10 +100,15 @@ def _files(
     config["vocab_size"] = max(tokenizer.size, padding_id + 1)
 
     # Texts, code and weights.
+    manifest = read_manifest(loading.find(name))
+    shown = folder.resolve().name
+    usage = _USAGE.format(folder=json.dumps(shown, ensure_ascii=False))
+    header = _CARD_HEADER.format(kind=manifest.model)
+    text = header + card.text(shown, manifest, tokenizer, usage)
     files: dict[str, Any] = {
         CONFIG: [_as_json(config)],
         "generation_config.json": [_as_json(special)],
-        "README.md": [_card(name, folder, tokenizer).encode("utf-8", "backslashreplace")],
+        "README.md": [text.encode("utf-8", "backslashreplace")],
     }
     files |= {file: [data] for file, data in tokenizer_content.items()}
     arrays = {f"network.{key}": array for key, array in weights_of(network).items()}
@@ -165,14 +170,6 @@ def config_of(network: PortableNetwork, tokenizer: Tokenizer) -> dict[str, Any]:
 
 def _as_json(content: dict[str, Any]) -> bytes:
     return json.dumps(content, indent=2).encode() + b"\n"
-
-
-def _card(name: str | Path, folder: Path, tokenizer: Tokenizer) -> str:
-    """Return the model's card, with the lines to type in Python."""
-    manifest = read_manifest(loading.find(name))
-    shown = folder.resolve().name
-    usage = _USAGE.format(folder=json.dumps(shown, ensure_ascii=False))
-    return _CARD_HEADER.format(kind=manifest.model) + card.text(shown, manifest, tokenizer, usage)
 
 
 # ---- A tokenizer of ours as the files of a fast tokenizer of Hugging Face: tokenizer.json, with

@@ -257,18 +257,17 @@ class UnitsInspection(Inspection):
         tables = [Table(heads, tuple(rows), RESPONSES)]
         if self.is_requested:
             title = EXTREMES.format(self.reading.name(self.chosen))
-            tables.append(Table(("token", "mean", "times"), tuple(self._extremes()), title))
-        return tables
 
-    def _extremes(self) -> list[tuple[str, float, int]]:
-        """Return the tokens with the lowest and the highest mean value of the chosen unit."""
-        names, which_T = np.unique(np.array(self.reading.tokens), return_inverse=True)
-        counts = np.bincount(which_T)
-        means = np.bincount(which_T, self.reading.values_TU[:, self.chosen]) / counts
-        order = np.argsort(means, kind="stable").tolist()
-        if len(order) > 2 * EXTREME_TOKENS:
-            order = order[:EXTREME_TOKENS] + order[-EXTREME_TOKENS:]
-        return [(visible(str(names[at])), float(means[at]), int(counts[at])) for at in order]
+            # The tokens with the lowest and the highest mean value of the chosen unit.
+            names, which_T = np.unique(np.array(self.reading.tokens), return_inverse=True)
+            counts = np.bincount(which_T)
+            means = np.bincount(which_T, self.reading.values_TU[:, self.chosen]) / counts
+            order = np.argsort(means, kind="stable").tolist()
+            if len(order) > 2 * EXTREME_TOKENS:
+                order = order[:EXTREME_TOKENS] + order[-EXTREME_TOKENS:]
+            rows = [(visible(str(names[at])), float(means[at]), int(counts[at])) for at in order]
+            tables.append(Table(("token", "mean", "times"), tuple(rows), title))
+        return tables
 
     def to_dict(self) -> dict[str, Any]:
         """Return the correlations of all units; of the chosen one, all values."""

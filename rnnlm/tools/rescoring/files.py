@@ -113,7 +113,14 @@ def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
         if first.lstrip()[0] in "{[":
             return "json"
         sample = [first, *itertools.islice(lines, SAMPLE_LINES)]
-        if _are_of_nemo(sample):
+
+        # NeMo writes a text and a number on each line.
+        rows = [
+            line.rstrip("\r\n").split("\t") for line in sample if not is_blank(line.rstrip("\n"))
+        ]
+        if _names_columns(rows[0]):
+            del rows[0]
+        if rows and all(len(row) == 2 and _NUMBER.fullmatch(row[1].strip()) for row in rows):
             return "nemo"
         _, cells = next(tables.tsv_rows(itertools.chain(sample, lines), len(_HEADER)))
     return "tsv" if len(cells) > 2 else "kaldi"
@@ -162,14 +169,6 @@ def _read_tsv(builder: ListBuilder) -> None:
 def _names_columns(cells: Sequence[str]) -> bool:
     """Return whether the first row of a nemo list names a text and its score."""
     return len(cells) == 2 and cells[1].isalpha() and not _NUMBER.fullmatch(cells[1])
-
-
-def _are_of_nemo(lines: Sequence[str]) -> bool:
-    """Return whether lines are a text and a number each."""
-    rows = [line.rstrip("\r\n").split("\t") for line in lines if not is_blank(line.rstrip("\n"))]
-    if _names_columns(rows[0]):
-        del rows[0]
-    return bool(rows) and all(len(row) == 2 and _NUMBER.fullmatch(row[1].strip()) for row in rows)
 
 
 def _read_nemo(builder: ListBuilder) -> None:
@@ -527,14 +526,13 @@ def espnet_folders(source: str) -> list[tuple[int, Path]]:
     folders_found = []
     for place, folders, _ in os.walk(source):
         for match in filter(None, map(_BEST.fullmatch, folders)):
-            order = (_natural_order(place), place, int(match[1]))
+            order = (
+                [int(part) if part.isdecimal() else 0 for part in re.split(r"(\d+)", place)],
+                place,
+                int(match[1]),
+            )
             folders_found.append((*order, Path(place, match[0])))
     return [(rank, path) for _, _, rank, path in sorted(folders_found, key=lambda entry: entry[:3])]
-
-
-def _natural_order(place: str) -> list[int]:
-    """Return a key that sorts output.2 before output.10."""
-    return [int(part) if part.isdecimal() else 0 for part in re.split(r"(\d+)", place)]
 
 
 def read_espnet(builder: ListBuilder) -> None:

@@ -188,7 +188,15 @@ def units_of(pairs: Sequence[Pair], most: int) -> AlignmentUnits:
         rows = max(_CELLS // (M + 1), 1)
         for start in range(0, len(numbers), rows):
             pairs_B = np.array(numbers[start : start + rows])
-            keys, places = _distinct(_keys(pairs_B, N, M, letters, labels))
+
+            # Letter and label of all units, in one number each, shaped as in a lattice.
+            letter_NB = letters.number_S[letters.places(pairs_B, N)] * labels.size
+            label_KMB = labels.label_KS[:, labels.places(pairs_B, M)]
+            # A label of several symbols cannot end before as many have come.
+            longer = (label_MB[count:] for count, label_MB in enumerate(label_KMB[:M]))
+            keys, places = _distinct(
+                [letter_NB[:, None], *(letter_NB[:, None] + label_mB for label_mB in longer)]
+            )
             batches.append((pairs_B, M, keys, places))
             key_parts.append(keys)
     key_U = np.unique(np.concatenate(key_parts))
@@ -261,15 +269,6 @@ class _Labels(_Row):
         # Places below 0 count from the end, as np.roll does.
         places = self._end_L[label] - np.arange(self.symbols_L[label])[::-1]
         return PLUS.join(self.names[number] for number in self.number_S[places])
-
-
-def _keys(pairs_B: np.ndarray, N: int, M: int, letters: _Row, labels: _Labels) -> list[np.ndarray]:
-    """Return letter and label of all units, in one number each, shaped as in a lattice."""
-    letter_NB = letters.number_S[letters.places(pairs_B, N)] * labels.size
-    label_KMB = labels.label_KS[:, labels.places(pairs_B, M)]
-    # A label of several symbols cannot end before as many have come.
-    longer = (label_MB[count:] for count, label_MB in enumerate(label_KMB[:M]))
-    return [letter_NB[:, None], *(letter_NB[:, None] + label_mB for label_mB in longer)]
 
 
 def _distinct(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
