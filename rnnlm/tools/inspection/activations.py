@@ -157,8 +157,7 @@ class Activations(Inspection):
                 panel.axvspan(max(curve.above, low), high, **grey)
             panel.plot(curve.a_N, curve.value_N, label="f(a)", linewidth=2)
             panel.plot(curve.a_N, curve.slope_N, label="f'(a)", linewidth=2, linestyle="--")
-            panel.set_xlim(low, high)
-            panel.set_ylim(*HEIGHTS)
+            panel.set(xlim=(low, high), ylim=HEIGHTS)
         plotting.legend_below(figure, panels[0])
         return figure
 

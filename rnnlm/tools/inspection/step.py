@@ -562,8 +562,7 @@ class StepInspection(Inspection):
         figure, panel = plotting.new_figure(title, "", "", height=3.6, axes=axes)
         panel.set_axis_off()
         panel.plot(range(shown), [1.0] * shown, color=plotting.REFERENCE, alpha=0.2)
-        panel.set_xlim(-0.6, shown - 0.4)
-        panel.set_ylim(-0.3, 2.3)
+        panel.set(xlim=(-0.6, shown - 0.4), ylim=(-0.3, 2.3))
 
         # A column for each word, and an arrow from each state to the next.
         arrow = {"arrowstyle": "->", "color": plotting.REFERENCE}

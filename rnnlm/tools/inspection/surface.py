@@ -242,8 +242,7 @@ class Surface(Inspection):
         axes.plot(first.weight_U[:1], first.bias_U[:1], "o", markersize=8, label="start", **mark)
         ends = np.array([(descent.weight_U[-1], descent.bias_U[-1]) for descent in self.descents])
         axes.plot(*ends.T, "X", markersize=8, label="end", **mark)
-        axes.set_xlim(left, right)
-        axes.set_ylim(low, high)
+        axes.set(xlim=(left, right), ylim=(low, high))
 
 
 def _path_style(number: int) -> dict[str, Any]:

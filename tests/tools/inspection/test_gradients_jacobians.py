@@ -89,14 +89,14 @@ def test_state_jacobians_equal_central_differences_of_fast_kernels(settings):
     network, H = _network(**settings), 4
     with torch.no_grad():
         for trajectory in jacobians.trajectories(network, *_read(network)):
-            sizes = jacobians.squared_sizes(trajectory, LAGS, 1, torch.Generator())
+            state_KB, cell_KB = jacobians.squared_sizes(trajectory, LAGS, 1, torch.Generator())
             for lag in range(1, LAGS + 1):
                 squares_BSS = _state_jacobian(trajectory, lag).square()
                 expected_B = squares_BSS.sum((1, 2)) / (len(trajectory.layer.parts) * H)
-                torch.testing.assert_close(sizes.state_KB[lag - 1], expected_B, rtol=1e-6, atol=0)
-                if sizes.cell_KB is not None:
+                torch.testing.assert_close(state_KB[lag - 1], expected_B, rtol=1e-6, atol=0)
+                if cell_KB is not None:
                     cell_B = squares_BSS[:, -H:, -H:].sum((1, 2)) / H
-                    torch.testing.assert_close(sizes.cell_KB[lag - 1], cell_B, rtol=1e-6, atol=0)
+                    torch.testing.assert_close(cell_KB[lag - 1], cell_B, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("settings", [*STACKED, *JORDAN, *CONNECTED], ids=_name)
@@ -193,7 +193,7 @@ def _orthogonal(width):
 @pytest.mark.parametrize("width", [16, 80])
 def test_scaled_rotation_has_exact_sizes_and_exponents(a, width):
     trajectory = _linear_trajectory(a * _orthogonal(width), 60, 2)
-    sizes = jacobians.squared_sizes(trajectory, 60, 4, torch.Generator()).state_KB.sqrt()
+    sizes = jacobians.squared_sizes(trajectory, 60, 4, torch.Generator())[0].sqrt()
     expected = a ** torch.arange(1, 61, dtype=torch.float64).unsqueeze(1).expand(60, 2)
     torch.testing.assert_close(sizes, expected, rtol=1e-6, atol=0)
     for exponent in jacobians.exponents(jacobians.growth(trajectory, 60, 3, torch.Generator())):
@@ -203,7 +203,7 @@ def test_scaled_rotation_has_exact_sizes_and_exponents(a, width):
 def test_probes_agree_with_matrix_powers_within_standard_error():
     rows, width = 400, 80
     W = torch.randn(width, width, dtype=torch.float64, generator=_seeded(5)) / math.sqrt(width)
-    squares_KB = jacobians.squared_sizes(_linear_trajectory(W, 20, rows), 20, 2, _seeded()).state_KB
+    squares_KB = jacobians.squared_sizes(_linear_trajectory(W, 20, rows), 20, 2, _seeded())[0]
     for lag in (1, 2, 5, 20):
         exact = float(torch.linalg.matrix_power(W, lag).square().sum()) / width
         error = float(squares_KB[lag - 1].std()) / math.sqrt(rows)
@@ -214,7 +214,7 @@ def test_probes_agree_with_matrix_powers_within_standard_error():
 @pytest.mark.parametrize("a", [1e-2, 1e2])
 def test_sizes_stay_right_beyond_the_fp32_range(a):
     trajectory = _linear_trajectory((a * _orthogonal(16)).float(), 60, 1)
-    sizes = jacobians.squared_sizes(trajectory, 60, 4, torch.Generator()).state_KB.sqrt()
+    sizes = jacobians.squared_sizes(trajectory, 60, 4, torch.Generator())[0].sqrt()
     assert float(sizes[59, 0]) == pytest.approx(a**60, rel=1e-4)
 
 
@@ -232,7 +232,7 @@ def test_size_lies_within_bounds_of_pascanu_et_al(activation):
     network = _network("rnn", activation=activation)
     with torch.no_grad():
         (trajectory,) = jacobians.trajectories(network, *_read(network, 10))
-        sizes = jacobians.squared_sizes(trajectory, 9, 1, torch.Generator()).state_KB.sqrt()
+        sizes = jacobians.squared_sizes(trajectory, 9, 1, torch.Generator())[0].sqrt()
         bounds = jacobians.elman_bounds(
             trajectory.layer, jacobians.flattest_slope(trajectory.hidden_TBH, activation)
         )

@@ -310,27 +310,24 @@ class _Layer:
     flattest: float = float("inf")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """probes: random vectors at each position, for layers wider than 64 units. exponents: how
-    many of each layer."""
-
-    probes: int
-    exponents: int
-    seed: int
-
-
 def measure(
-    model: NeuralLanguageModel, positions: Positions, settings: Settings, progress: Progress
+    model: NeuralLanguageModel,
+    positions: Positions,
+    *,
+    probes: int,
+    exponents: int,
+    seed: int,
+    progress: Progress,
 ) -> tuple[tuple[LayerGradients, ...], Curve]:
-    """Measure the layers, the lowest first, and the loss by lag from 0 on."""
+    """Measure the layers, the lowest first, and the loss by lag from 0 on. probes: random vectors
+    at each position, for layers wider than 64 units. exponents: how many of each layer."""
     accumulators: list[_Layer] = []
     losses: list[Tensor] = []
-    generator = torch.Generator().manual_seed(settings.seed)
+    generator = torch.Generator().manual_seed(seed)
     network, done = model.network, 0
 
     # All layers of some positions before the next ones, so that only sizes stay in memory.
-    at_once = rows_at_once(network, positions.lags, settings.probes)
+    at_once = rows_at_once(network, positions.lags, probes)
     with model.reading():
         for part in positions.parts(at_once):
             # The gradient of the loss with respect to the word read 0, 1, ... tokens before.
@@ -344,7 +341,7 @@ def measure(
             for number, trajectory in enumerate(read):
                 if number == len(accumulators):
                     accumulators.append(_Layer(trajectory))
-                _add(accumulators[number], trajectory, rows_left, settings, generator)
+                _add(accumulators[number], trajectory, probes, exponents, rows_left, generator)
 
             # The gradient of the loss with respect to each layer's hidden state, also by lag. The
             # graph of all steps takes more memory than the steps alone.
@@ -358,10 +355,10 @@ def measure(
             progress(f"{done:,} of {positions.rows:,} positions")
 
     layers = tuple(
-        _layer(number, layer, settings) for number, layer in enumerate(accumulators, start=1)
+        _layer(number, layer, probes, seed) for number, layer in enumerate(accumulators, start=1)
     )
     squares_KB = torch.cat(losses, dim=1).square().cpu().numpy()
-    return layers, curve(squares_KB, 0, settings.seed)
+    return layers, curve(squares_KB, 0, seed)
 
 
 def rows_at_once(network: Network, lags: int, probes: int) -> int:
@@ -385,30 +382,31 @@ def rows_at_once(network: Network, lags: int, probes: int) -> int:
 def _add(
     accumulator: _Layer,
     trajectory: Trajectory,
+    probes: int,
+    exponents: int,
     rows: int,
-    settings: Settings,
     generator: torch.Generator,
 ) -> None:
     """Add the measurements at some of the positions; exponents are measured at the first `rows`
     of them."""
     lags = trajectory.steps - 1
-    sizes = squared_sizes(trajectory, lags, settings.probes, generator)
+    state_KB, cell_KB = squared_sizes(trajectory, lags, probes, generator)
     accumulator.trajectory = trajectory
-    accumulator.squares.append(sizes.state_KB)
-    if sizes.cell_KB is not None:
-        accumulator.cell_squares.append(sizes.cell_KB)
-    if rows and settings.exponents:
+    accumulator.squares.append(state_KB)
+    if cell_KB is not None:
+        accumulator.cell_squares.append(cell_KB)
+    if rows and exponents:
         first = trajectory.first_rows(rows)
-        accumulator.growths.append(growth(first, lags, settings.exponents, generator))
+        accumulator.growths.append(growth(first, lags, exponents, generator))
     if isinstance(trajectory.layer, ElmanLayer) and not len(trajectory.layer.norms):
         slope = flattest_slope(trajectory.hidden_TBH[1:], trajectory.layer.activation)
         accumulator.flattest = min(accumulator.flattest, slope)
 
 
-def _layer(number: int, accumulator: _Layer, settings: Settings) -> LayerGradients:
+def _layer(number: int, accumulator: _Layer, probes: int, seed: int) -> LayerGradients:
     """Summarise the measurements of a layer."""
     layer = accumulator.trajectory.layer
-    probes = probes_for(accumulator.trajectory, settings.probes)
+    probes = probes_for(accumulator.trajectory, probes)
     has_cell = bool(accumulator.cell_squares) and len(layer.parts) > 1
     bounds = None
     if isinstance(layer, ElmanLayer) and not len(layer.norms):
@@ -418,9 +416,9 @@ def _layer(number: int, accumulator: _Layer, settings: Settings) -> LayerGradien
         width=layer.width,
         parts=layer.parts,
         probes=None if probes == layer.width else probes,
-        state=curve(_array(accumulator.squares), 1, settings.seed),
-        cell=curve(_array(accumulator.cell_squares), 1, settings.seed) if has_cell else None,
-        loss=curve(_array(accumulator.loss_squares), 0, settings.seed),
+        state=curve(_array(accumulator.squares), 1, seed),
+        cell=curve(_array(accumulator.cell_squares), 1, seed) if has_cell else None,
+        loss=curve(_array(accumulator.loss_squares), 0, seed),
         bounds=bounds,
         exponents=exponents(torch.cat(accumulator.growths, dim=1)) if accumulator.growths else (),
     )

@@ -24,14 +24,7 @@ from rnnlm.tools.inspection.common import (
     open_source,
     with_starts,
 )
-from rnnlm.tools.inspection.gradients.curves import (
-    Curve,
-    LayerGradients,
-    Settings,
-    Trend,
-    draw,
-    measure,
-)
+from rnnlm.tools.inspection.gradients.curves import Curve, LayerGradients, Trend, draw, measure
 from rnnlm.tools.inspection.gradients.jacobians import JacobianBounds
 
 
@@ -198,12 +191,18 @@ def inspect_gradients(
             raise UsageError(f"{name} = {value} is too small", hint=f"it must be {least} or more")
     source = open_source(text, text_settings)
     given = load_models_for("gradients", models, device)
-    settings = Settings(probes, exponents, seed)
     measured = []
     for subject in with_starts(given) if untrained else given:
         tokenizer = subject.model.tokenizer
         drawn = draw(subject.model, source.encode(tokenizer).ids, lags, positions, seed)
-        layers, loss = measure(subject.model, drawn, settings, prefixed(progress, subject.name))
+        layers, loss = measure(
+            subject.model,
+            drawn,
+            probes=probes,
+            exponents=exponents,
+            seed=seed,
+            progress=prefixed(progress, subject.name),
+        )
         measured.append(
             ModelGradients(
                 model=subject.name,
@@ -293,8 +292,6 @@ TRENDS = (
     "Trend of these sizes: half-life in tokens, slope of their logarithm in nats per "
     "token, with its 95 % interval"
 )
-# A model's name, its curves with their names, its layers
-Shown = tuple[str, list[tuple[str, Curve]], Sequence[LayerGradients]]
 
 
 def unit_of(tokenizer: Tokenizer) -> str:

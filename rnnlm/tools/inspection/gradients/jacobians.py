@@ -104,23 +104,15 @@ EXACT_UNITS = 64  # up to this width there is a vector for each unit
 STEPS_BETWEEN = 4  # after this many steps the vectors' lengths are brought back to 1
 
 
-@dataclass(frozen=True)
-class SquaredSizes:
-    """||J||_F^2 / width by lag, 1 to K, and row, float64: of the whole state and of the block of
-    the cell alone, where there is one.
-
-    A Jacobian that keeps all lengths has size 1.
-    """
-
-    state_KB: Tensor
-    cell_KB: Tensor | None
-
-
 def squared_sizes(
     trajectory: Trajectory, lags: int, probes: int, generator: torch.Generator
-) -> SquaredSizes:
+) -> tuple[Tensor, Tensor | None]:
     """Measure the Jacobians of the state after the last step with respect to the states 1 to `lags`
-    steps before. probes: random vectors, shared out over the parts of the state."""
+    steps before. probes: random vectors, shared out over the parts of the state.
+
+    Return ||J||_F^2 / width by lag, 1 to K, and row, float64: of the whole state, (K, B), and of
+    the block of the cell alone, where there is one. A Jacobian that keeps all lengths has size 1.
+    """
     H, parts = trajectory.layer.width, len(trajectory.layer.parts)
     probes = probes_for(trajectory, probes)
     vectors_MBS = _vectors(trajectory, probes, generator)
@@ -149,7 +141,7 @@ def squared_sizes(
                 log_length_MB + safe_MB.log(),
             )
     has_cell = "c" in trajectory.layer.parts
-    return SquaredSizes(torch.stack(whole), torch.stack(cell) if has_cell else None)
+    return torch.stack(whole), torch.stack(cell) if has_cell else None
 
 
 def probes_for(trajectory: Trajectory, probes: int) -> int:
