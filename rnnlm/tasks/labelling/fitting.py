@@ -132,7 +132,7 @@ class TaskValidation(ExampleValidation[TaskModel, LabelledData]):
         if self.was_stopped(predicted is None) or predicted is None:
             return None
         return evaluation.verdict(
-            self.model, self.data, predicted, self.criterion, self.telling or ()
+            self.model, self.data, *predicted, self.criterion, self.telling or ()
         )
 
     def read_some(self) -> None:

@@ -332,7 +332,13 @@ def tag(
     codec = tagger.model.codec
     by_word = is_of_letters(codec)
     if by_word:
-        _check_single_words(sentences)
+        for place, sentence in enumerate(sentences):
+            if isinstance(sentence, str) and len(words_in(sentence)) > 1:
+                raise UsageError(
+                    f"tag: sentences[{place}] has {plural(len(sentence.split()), 'word')}",
+                    "the model transcribes single words",
+                    "give each word separately",
+                )
 
     texts: list[tuple[str | None, tuple[str, ...]]] = []
     for sentence in sentences:
@@ -365,16 +371,6 @@ def _why_not_read(model: TaskModel, words: Sequence[str]) -> str | None:
         return None
     [tokens] = encode_texts(model.codec, [words]).token_lengths
     return why_too_long(int(tokens))
-
-
-def _check_single_words(sentences: Sequence[str | Sequence[str]]) -> None:
-    for place, sentence in enumerate(sentences):
-        if isinstance(sentence, str) and len(words_in(sentence)) > 1:
-            raise UsageError(
-                f"tag: sentences[{place}] has {plural(len(sentence.split()), 'word')}",
-                "the model transcribes single words",
-                "give each word separately",
-            )
 
 
 @dataclass(frozen=True)

@@ -211,7 +211,17 @@ def read_state(folder: Path) -> FilterState | None:
         state = FilterState(folder, begun)
         for entry in entries:
             state._note(entry)
-        _check_names(state)
+
+        # A filter writes files of these names alone.
+        layout = state.begun.layout
+        names = [*state.done, *state.started, *layout.groups]
+        lengths = {len(layout.groups) + 2}
+        written = set(layout.kept)
+        for done in state.done.values():
+            lengths |= {len(done.documents), len(done.words)}
+            written |= {*done.files}
+        if not all(map(is_plain, names)) or len(lengths) > 1 or not written <= {*layout.groups}:
+            raise ValueError("it names files that a filter does not write")
     except (OSError, ValueError) as error:
         raise OutputError(
             f"the filter in {folder} cannot be resumed",
@@ -219,18 +229,6 @@ def read_state(folder: Path) -> FilterState | None:
             "choose another folder",
         ) from None
     return state
-
-
-def _check_names(state: FilterState) -> None:
-    layout = state.begun.layout
-    names = [*state.done, *state.started, *layout.groups]
-    lengths = {len(layout.groups) + 2}
-    written = set(layout.kept)
-    for done in state.done.values():
-        lengths |= {len(done.documents), len(done.words)}
-        written |= {*done.files}
-    if not all(map(is_plain, names)) or len(lengths) > 1 or not written <= {*layout.groups}:
-        raise ValueError("it names files that a filter does not write")
 
 
 def is_plain(name: str) -> bool:

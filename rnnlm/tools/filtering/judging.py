@@ -115,7 +115,18 @@ class Judge:
         spelled = bool(self.rule.languages)
         scored = [document_scores(model, documents, spelled) for model in self.models.values()]
         if self.rule.languages:
-            group_D, perplexity_D = self._by_language(scored)
+            # The number of each document's language, and its perplexity under that model.
+            logprob_KD, tokens_KD = map(np.stack, zip(*scored, strict=True))
+            group_D = logprob_KD.argmax(axis=0)
+            columns_D = np.arange(len(group_D))
+            best_D = logprob_KD[group_D, columns_D]
+            perplexity_D = perplexities(best_D, tokens_KD[group_D, columns_D])
+
+            # By Bayes' rule, where every language is as probable as every other before reading.
+            with np.errstate(invalid="ignore"):  # impossible in all languages: -inf less -inf
+                probability_D = 1 / np.exp(logprob_KD - best_D).sum(axis=0)
+            is_sure_D = probability_D >= self.rule.min_probability
+            group_D[~is_sure_D | self._is_beyond(perplexity_D)] = len(self.rule.languages)
         else:
             ((logprob_D, tokens_D),) = scored
             perplexity_D = perplexities(logprob_D, tokens_D)
@@ -127,23 +138,6 @@ class Judge:
     def _is_beyond(self, perplexity_D: np.ndarray) -> np.ndarray:
         """Return which perplexities lie beyond the thresholds."""
         return (perplexity_D < self.rule.min_perplexity) | (perplexity_D > self.rule.max_perplexity)
-
-    def _by_language(
-        self, scored: Sequence[tuple[np.ndarray, np.ndarray]]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the number of each document's language, and its perplexity under that model."""
-        logprob_KD, tokens_KD = map(np.stack, zip(*scored, strict=True))
-        group_D = logprob_KD.argmax(axis=0)
-        columns_D = np.arange(len(group_D))
-        best_D = logprob_KD[group_D, columns_D]
-        perplexity_D = perplexities(best_D, tokens_KD[group_D, columns_D])
-
-        # By Bayes' rule, where every language is as probable as every other before reading.
-        with np.errstate(invalid="ignore"):  # impossible in all languages: -inf less -inf
-            probability_D = 1 / np.exp(logprob_KD - best_D).sum(axis=0)
-        is_sure_D = probability_D >= self.rule.min_probability
-        group_D[~is_sure_D | self._is_beyond(perplexity_D)] = len(self.rule.languages)
-        return group_D, perplexity_D
 
 
 def perplexities(logprob_D: np.ndarray, tokens_D: np.ndarray) -> np.ndarray:

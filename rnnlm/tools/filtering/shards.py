@@ -319,7 +319,18 @@ class JsonShard(InputShard):
             if text is msgspec.UNSET:
                 raise no_column(where, column, _json_object(row, where))
             if any(value is not msgspec.UNSET for value in added):
-                row = _renamed_row(row, self.reading.added)
+                # No column may have a name that is added.
+                try:
+                    # The values stay as they are written: numbers of any size.
+                    raw_values = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+                    values = {name: str(bytes(raw), "utf-8") for name, raw in raw_values.items()}
+                except (msgspec.MsgspecError, UnicodeEncodeError):
+                    values = {
+                        name: json.dumps(value) for name, value in tables.json_value(row).items()
+                    }
+                renamed = new_names(list(values), self.reading.added, keeps_halves=True)
+                pairs = [f"{json.dumps(renamed[name])}: {value}" for name, value in values.items()]
+                row = "{" + ", ".join(pairs) + "}"
             return _text_in(text, where, column, self.reading.text), row
 
         return text_in_row
@@ -342,19 +353,6 @@ def _decoder_of(names: Sequence[str]) -> Callable[[str], Sequence[object]]:
         return taken
     decoder = msgspec.json.Decoder(row_type)
     return lambda row: msgspec.structs.astuple(decoder.decode(row))
-
-
-def _renamed_row(row: str, added: Sequence[str]) -> str:
-    """Return a row of JSON in which no column has a name that is added."""
-    try:
-        # The values stay as they are written: numbers of any size.
-        raw_values = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
-        values = {name: str(bytes(raw), "utf-8") for name, raw in raw_values.items()}
-    except (msgspec.MsgspecError, UnicodeEncodeError):
-        values = {name: json.dumps(value) for name, value in tables.json_value(row).items()}
-    renamed = new_names(list(values), added, keeps_halves=True)
-    pairs = [f"{json.dumps(renamed[name])}: {value}" for name, value in values.items()]
-    return "{" + ", ".join(pairs) + "}"
 
 
 def _json_object(row: str, where: str) -> dict[str, object]:

@@ -112,19 +112,20 @@ def _files(
     }
     files |= {file: [data] for file, data in tokenizer_content.items()}
     arrays = {f"network.{key}": array for key, array in weights_of(network).items()}
-    _pad(arrays, config["vocab_size"] - tokenizer.size)
-    files["model.safetensors"] = tensors.chunks(arrays, {"format": "pt"})
-    files |= {file: [CODE[file].read_bytes()] for file in reversed(CODE)}
-    return files
 
-
-def _pad(arrays: dict[str, np.ndarray], rows: int) -> None:
-    """Add rows of padding, which is read as zeros and never predicted, to the words' arrays."""
+    # Add rows of padding, which is read as zeros and never predicted, to the words' arrays.
     for name in ("network.embedding.weight", "network.output.weight", "network.output_bias.0"):
         if name in arrays:
             value = arrays[name].min() - PADDING_BIAS if name.endswith("bias.0") else 0
-            widths = [(0, rows), *[(0, 0)] * (arrays[name].ndim - 1)]
+            widths = [
+                (0, (config["vocab_size"] - tokenizer.size)),
+                *[(0, 0)] * (arrays[name].ndim - 1),
+            ]
             arrays[name] = np.pad(arrays[name], widths, constant_values=value)
+
+    files["model.safetensors"] = tensors.chunks(arrays, {"format": "pt"})
+    files |= {file: [CODE[file].read_bytes()] for file in reversed(CODE)}
+    return files
 
 
 def weights_of(network: PortableNetwork) -> dict[str, np.ndarray]:
@@ -214,7 +215,21 @@ def tokenizer_files(tokenizer: Tokenizer) -> tuple[dict[str, bytes], int]:
         boundary, padding, padding_id = tokenizer.end_token, PADDING, theirs.token_to_id(PADDING)
         assert padding_id is not None  # it was added
     else:
-        _check_expressible(tokenizer.settings)
+        settings = tokenizer.settings
+        if "entities" in (settings.normalise or ""):
+            raise SettingsError(
+                "normalise = entities cannot be written for Hugging Face",
+                "a tokenizer.json cannot decode HTML entities",
+                "train with the other forms, on text that `rnnlm.normalise` of Python has decoded",
+            )
+        if settings.remove_punctuation and settings.tokenizer != "word":
+            raise SettingsError(
+                f"remove_punctuation of the {settings.tokenizer} tokenizer cannot be written for "
+                "Hugging Face",
+                "a tokenizer.json cannot tell where it changes white space",
+                "train without it, or with the word tokenizer",
+            )
+
         boundary, padding, padding_id = BOUNDARY, PADDING, tokenizer.size
         while padding in tokenizer.vocabulary.symbols:  # a word of the text
             padding = f"<{padding}>"
@@ -259,22 +274,6 @@ def _special(symbol: str, id: int, normalized: bool) -> Step:
 
 def _json(value: Step) -> bytes:
     return (json.dumps(value, ensure_ascii=False) + "\n").encode("utf-8")
-
-
-def _check_expressible(settings: TokenizerSettings) -> None:
-    if "entities" in (settings.normalise or ""):
-        raise SettingsError(
-            "normalise = entities cannot be written for Hugging Face",
-            "a tokenizer.json cannot decode HTML entities",
-            "train with the other forms, on text that `rnnlm.normalise` of Python has decoded",
-        )
-    if settings.remove_punctuation and settings.tokenizer != "word":
-        raise SettingsError(
-            f"remove_punctuation of the {settings.tokenizer} tokenizer cannot be written for "
-            "Hugging Face",
-            "a tokenizer.json cannot tell where it changes white space",
-            "train without it, or with the word tokenizer",
-        )
 
 
 # ---- The steps that rewrite a text, in our order.
@@ -472,10 +471,16 @@ def _sentencepiece_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
             for id, (piece, score) in enumerate(zip(pieces, scores, strict=True))
             if not (processor.is_byte(id) or processor.is_control(id) or processor.is_unknown(id))
         }
+
+        # The pairs of pieces that make a piece, in the order in which they are joined.
+        merges = []
+        for piece in sorted(texts, key=lambda piece: -texts[piece]):
+            pairs = [(piece[:at], piece[at:]) for at in range(1, len(piece))]
+            merges += [pair for pair in pairs if pair[0] in texts and pair[1] in texts]
         model = {
             "type": "BPE",
             "vocab": {piece: id for id, piece in enumerate(pieces)},
-            "merges": _merges(texts),
+            "merges": merges,
             "byte_fallback": True,
             "ignore_merges": True,  # finds <unk>
         }
@@ -490,15 +495,6 @@ def _sentencepiece_parts(tokenizer: VocabularyTokenizer) -> dict[str, Step]:
         "model": model,
         "decoder": _sequence("decoders", joins),
     }
-
-
-def _merges(scores: dict[str, float]) -> list[tuple[str, str]]:
-    """Return the pairs of pieces that make a piece, in the order in which they are joined."""
-    merges = []
-    for piece in sorted(scores, key=lambda piece: -scores[piece]):
-        pairs = [(piece[:at], piece[at:]) for at in range(1, len(piece))]
-        merges += [pair for pair in pairs if pair[0] in scores and pair[1] in scores]
-    return merges
 
 
 _PARTS = {

@@ -222,7 +222,15 @@ def read_items(
         items = len(parts[name].labels)
         if items > most:
             drawn[name] = items
-            parts[name] = _items(_draw_examples(part, level, most, random), level)
+
+            # Draw sentences, with at most `most` items together but at least one sentence; they
+            # stay in their order.
+            order = random.permutation(len(part))
+            counts = [len(part[number].words) if level == "word" else 1 for number in order]
+            fitting = int(np.searchsorted(np.cumsum(counts), most, side="right"))
+            parts[name] = _items(
+                [part[number] for number in sorted(order[: max(1, fitting)])], level
+            )
     found_column = (train.word_columns or train.text_columns)[0]
     return ProbeData(data, found_column, level, parts["train"], parts["test"], drawn)
 
@@ -275,17 +283,6 @@ def _items(examples: Sequence[Example], level: Level) -> LabelledItems:
         labels=tuple(itertools.chain.from_iterable(labels)),
         sentences_N=np.repeat(np.arange(len(examples)), list(map(len, labels))),
     )
-
-
-def _draw_examples(
-    examples: Sequence[Example], level: Level, most: int, random: np.random.Generator
-) -> list[Example]:
-    """Draw sentences at random, with at most `most` items together but at least one sentence;
-    return them in their order."""
-    order = random.permutation(len(examples))
-    counts = [len(examples[number].words) if level == "word" else 1 for number in order]
-    fitting = int(np.searchsorted(np.cumsum(counts), most, side="right"))
-    return [examples[number] for number in sorted(order[: max(1, fitting)])]
 
 
 # ---- The results of probes: how well the vectors of each layer predict the labels, compared with

@@ -435,7 +435,16 @@ def inspect_similarity(
     if isinstance(model, WordVectors):
         read = [_Line(line, line.split()) for line in lines]
     else:
-        read = _read_lines(model, lines)
+        from rnnlm.tools.vectors.embedding import Embedder
+
+        embedder = Embedder(model, EmbeddingSettings())
+        tokenizer = embedder.reader.tokenizer
+        as_read = embedder.reader.lines_read(lines)
+        read = []
+        for line, words, state in zip(lines, as_read, embedder.vectors(lines), strict=True):
+            ids = tokenizer.encode([words]).ids[:-1]
+            ids = np.where(ids == tokenizer.unk_id, _UNKNOWN, ids)
+            read.append(_Line(line, tokenizer.surface(words)[:-1], ids.tolist(), state))
     pairs = tuple(_compared(known, *pair) for pair in itertools.combinations(read, 2))
     return Similarity(described(known), pairs)
 
@@ -451,21 +460,6 @@ class _Line:
     words: Sequence[str]
     ids: Sequence[int] = ()
     state: np.ndarray | None = None
-
-
-def _read_lines(model: Model, lines: list[str]) -> list[_Line]:
-    """Read each line with a network."""
-    from rnnlm.tools.vectors.embedding import Embedder
-
-    embedder = Embedder(model, EmbeddingSettings())
-    tokenizer = embedder.reader.tokenizer
-    as_read = embedder.reader.lines_read(lines)
-    read = []
-    for line, words, state in zip(lines, as_read, embedder.vectors(lines), strict=True):
-        ids = tokenizer.encode([words]).ids[:-1]
-        ids = np.where(ids == tokenizer.unk_id, _UNKNOWN, ids)
-        read.append(_Line(line, tokenizer.surface(words)[:-1], ids.tolist(), state))
-    return read
 
 
 RatedPair = tuple[str, str, float]

@@ -198,22 +198,13 @@ class Surface(Inspection):
             ("Error along both paths: the lower, the better", "updates", "error (squared)"),
         ]
         figure, (over, along) = plotting.new_panels(labels, height=4.4, axes=axes)
-        self._draw_surface(figure, over)
-        for number, descent in enumerate(self.descents):
-            along.plot(descent.error_U, label=descent.name, **_path_style(number))
-        if min(descent.error_U.min() for descent in self.descents) > 0:
-            plotting.log_y(along)
-        plotting.legend_below(figure, over)
-        return figure
 
-    def _draw_surface(self, figure: "plotting.Figure", axes: "plotting.Axes") -> None:
-        """Draw the surface and both paths."""
         from matplotlib.colors import LinearSegmentedColormap
 
         # The surface as an image of the grid.
-        axes.grid(False)
+        over.grid(False)
         left, right, low, high = *self.weight_G[[0, -1]], *self.bias_G[[0, -1]]
-        colours = axes.imshow(
+        colours = over.imshow(
             self.error_GG,
             origin="lower",
             extent=(left, right, low, high),
@@ -222,7 +213,7 @@ class Surface(Inspection):
             cmap=LinearSegmentedColormap.from_list("errors", ("white", DARKEST)),
             vmin=0,
         )
-        figure.colorbar(colours, ax=axes, label="error (squared)", location="bottom", shrink=0.9)
+        figure.colorbar(colours, ax=over, label="error (squared)", location="bottom", shrink=0.9)
 
         # The paths with their ends, and their common start. A path may leave the grid, which the
         # axes must not.
@@ -231,7 +222,7 @@ class Surface(Inspection):
             label = descent.name
             if not (left <= weight <= right and low <= bias <= high):
                 label += f" (leaves the picture, to w = {weight:.3g}, b = {bias:.3g})"
-            axes.plot(descent.weight_U, descent.bias_U, label=label, **_path_style(number))
+            over.plot(descent.weight_U, descent.bias_U, label=label, **_path_style(number))
         mark: dict[str, Any] = {
             "linestyle": "",
             "zorder": 4,
@@ -239,10 +230,17 @@ class Surface(Inspection):
             "color": "black",
         }
         first = self.descents[0]
-        axes.plot(first.weight_U[:1], first.bias_U[:1], "o", markersize=8, label="start", **mark)
+        over.plot(first.weight_U[:1], first.bias_U[:1], "o", markersize=8, label="start", **mark)
         ends = np.array([(descent.weight_U[-1], descent.bias_U[-1]) for descent in self.descents])
-        axes.plot(*ends.T, "X", markersize=8, label="end", **mark)
-        axes.set(xlim=(left, right), ylim=(low, high))
+        over.plot(*ends.T, "X", markersize=8, label="end", **mark)
+        over.set(xlim=(left, right), ylim=(low, high))
+
+        for number, descent in enumerate(self.descents):
+            along.plot(descent.error_U, label=descent.name, **_path_style(number))
+        if min(descent.error_U.min() for descent in self.descents) > 0:
+            plotting.log_y(along)
+        plotting.legend_below(figure, over)
+        return figure
 
 
 def _path_style(number: int) -> dict[str, Any]:

@@ -265,8 +265,10 @@ class UnitsInspection(Inspection):
             order = np.argsort(means, kind="stable").tolist()
             if len(order) > 2 * EXTREME_TOKENS:
                 order = order[:EXTREME_TOKENS] + order[-EXTREME_TOKENS:]
-            rows = [(visible(str(names[at])), float(means[at]), int(counts[at])) for at in order]
-            tables.append(Table(("token", "mean", "times"), tuple(rows), title))
+            extremes = [
+                (visible(str(names[at])), float(means[at]), int(counts[at])) for at in order
+            ]
+            tables.append(Table(("token", "mean", "times"), tuple(extremes), title))
         return tables
 
     def to_dict(self) -> dict[str, Any]:

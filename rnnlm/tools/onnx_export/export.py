@@ -85,7 +85,14 @@ def export_onnx(
         raise UsageError("this model has no ONNX form", why, hint)
 
     if target == "sherpa":
-        _check_fits_sherpa(network)
+        # Their states must be one h0 and one c0.
+        settings = network.settings
+        hint = "leave out " + keyword("target") + ", or train one: rnnlm train --model lstm"
+        if not isinstance(settings.cell, LstmCell):
+            raise UsageError("sherpa reads LSTMs only", f"this is a {settings.model}", hint)
+        if len(set(settings.widths)) > 1:
+            why = f"the widths are {settings.layer_sizes}"
+            raise UsageError("sherpa reads LSTMs with layers of one width only", why, hint)
     elif tokens is not None:
         raise UsageError(
             keyword("tokens") + " is the file of a recogniser",
@@ -144,20 +151,6 @@ def _contents(
             files[name] = [content]
     files[README] = [_readme(models, tokenizer, boundary_id).encode()]
     return files
-
-
-# ---- Which networks fit.
-
-
-def _check_fits_sherpa(network: PortableNetwork) -> None:
-    """Refuse networks whose states are not one h0 and one c0."""
-    settings = network.settings
-    hint = "leave out " + keyword("target") + ", or train one: rnnlm train --model lstm"
-    if not isinstance(settings.cell, LstmCell):
-        raise UsageError("sherpa reads LSTMs only", f"this is a {settings.model}", hint)
-    if len(set(settings.widths)) > 1:
-        why = f"the widths are {settings.layer_sizes}"
-        raise UsageError("sherpa reads LSTMs with layers of one width only", why, hint)
 
 
 # ---- Graphs.

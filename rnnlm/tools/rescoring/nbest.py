@@ -232,7 +232,19 @@ class ListBuilder:
                 f"first being {without[0]!r}; the best of the others takes its place"
             )
 
-        _warn_of_gaps(drafts)
+        # Give notice of missing ranks: if a line was lost, it may be the best of all.
+        gaps = []
+        for utt, draft in drafts.items():
+            ranks = itertools.pairwise(sorted(draft.ranked))
+            gaps += [(utt, draft, *pair) for pair in ranks if pair[1] != pair[0] + 1][:1]
+        if gaps:
+            utt, draft, before, rank = gaps[0]
+            notice(
+                f"{draft.ranked[rank].where}: utterance {utt!r} has a hypothesis of rank {rank}, "
+                f"but none of rank {before + 1}; {len(gaps):,} of {len(drafts):,} utterances lack "
+                "such ranks"
+            )
+
         utterances = []
         for utt, draft in drafts.items():
             ranked = tuple(draft.ranked[rank] for rank in sorted(draft.ranked))
@@ -257,18 +269,3 @@ class ListBuilder:
                 f"{not_best:,} of {len(utterances):,} utterances; the 1-best is the first"
             )
         return utterances
-
-
-def _warn_of_gaps(drafts: dict[str, _UtteranceDraft]) -> None:
-    """Give notice of missing ranks: if a line was lost, it may be the best of all."""
-    gaps = []
-    for utt, draft in drafts.items():
-        ranks = itertools.pairwise(sorted(draft.ranked))
-        gaps += [(utt, draft, *pair) for pair in ranks if pair[1] != pair[0] + 1][:1]
-    if gaps:
-        utt, draft, before, rank = gaps[0]
-        notice(
-            f"{draft.ranked[rank].where}: utterance {utt!r} has a hypothesis of rank {rank}, but "
-            f"none of rank {before + 1}; {len(gaps):,} of {len(drafts):,} utterances lack such "
-            "ranks"
-        )

@@ -118,7 +118,10 @@ def document(endpoints: Sequence[Endpoint], settings: limits.ServingSettings) ->
     }
 
     for each in endpoints:
-        answers = {"200": _answer(each, schema_of)}
+        content = {"application/json": {"schema": _any_of(each.gives, schema_of)}}
+        if each.events:
+            content["text/event-stream"] = {"schema": _any_of(each.events, schema_of)}
+        answers = {"200": {"description": inspect.getdoc(each.gives[0]), "content": content}}
         for status, why in refusals.items():
             if each.asked or status in OF_EVERY_REQUEST:
                 answers[status] = {"description": why, "content": refusal}
@@ -139,16 +142,6 @@ def document(endpoints: Sequence[Endpoint], settings: limits.ServingSettings) ->
         "security": [{"token": []}, {}],  # a server of one machine may need none
         "x-limits": limits_in_words(settings),
     }
-
-
-def _answer(
-    endpoint: Endpoint, schema_of: dict[type[msgspec.Struct], dict[str, Any]]
-) -> dict[str, Any]:
-    """Describe the answers of an endpoint."""
-    content = {"application/json": {"schema": _any_of(endpoint.gives, schema_of)}}
-    if endpoint.events:
-        content["text/event-stream"] = {"schema": _any_of(endpoint.events, schema_of)}
-    return {"description": inspect.getdoc(endpoint.gives[0]), "content": content}
 
 
 def _any_of(

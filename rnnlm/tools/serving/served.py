@@ -145,7 +145,14 @@ class ServedModel:
         is_scoring = "score" in self.task.commands
         self.scoring = loading.scoring_model_of(core) if is_scoring else None
         self.record = record_of(name, core)
-        self.tokenizer = _tokenizer_of(core)
+
+        # The tokenizer of the texts that a model reads; models of other tasks have it in their
+        # codec.
+        found: Any = core.tokenizer
+        for attribute in ("tokenizer", "source"):
+            found = getattr(found, attribute, found)
+        self.tokenizer = cast(Tokenizer, found)
+
         self.longest_symbol = max(map(len, self.tokenizer.symbols()))
         self._scorer = functools.lru_cache(SCORERS_KEPT)(self._scorer_of)
         self._is_quick = isinstance(core, NgramModel)
@@ -270,15 +277,6 @@ class ServedModels:
         model = self.named(name)
         registry.check_use(command, model.task.name, model.name)
         return model
-
-
-def _tokenizer_of(core: LanguageModel | registry.LabelModel) -> Tokenizer:
-    """Return the tokenizer of the texts that a model reads; models of other tasks have it in their
-    codec."""
-    found: Any = core.tokenizer
-    for name in ("tokenizer", "source"):
-        found = getattr(found, name, found)
-    return cast(Tokenizer, found)
 
 
 # ---- The entry of GET /models for a model.

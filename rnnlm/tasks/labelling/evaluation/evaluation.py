@@ -7,7 +7,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import cast
@@ -61,23 +61,14 @@ from rnnlm.tasks.labelling.options import LabelOptions
 # column.
 
 
-@dataclass(frozen=True)
-class LabelPredictions:
-    """The answers of a model on labelled data. loss_nats: the sum over the labels of each column.
-    predictions: in the order of the examples."""
-
-    loss_nats: tuple[float, ...]
-    predictions: tuple[Prediction, ...]
-
-
 def predict_with_loss(
     model: TaskModel,
     data: LabelledData,
     search: LabelSearch | None = None,
     stop: Callable[[], bool] = never,
-) -> LabelPredictions | None:
-    """Return the loss and the predictions of all examples; None if `stop`, asked before each batch,
-    cut it off."""
+) -> tuple[float, list[Prediction]] | None:
+    """Return the loss, summed over all labels, and the predictions of all examples; None if `stop`,
+    asked before each batch, cut it off."""
     texts = [example.words for example in data.examples]
     predictions: dict[int, Prediction] = {}
     losses = np.zeros(len(model.codec.columns))
@@ -88,12 +79,11 @@ def predict_with_loss(
         predictions |= of_reading(model, reading, texts, search or LabelSearch())
     if stop():
         return None
-    in_order = tuple(predictions[place] for place in range(len(texts)))
-    return LabelPredictions(tuple(losses.tolist()), in_order)
+    return sum(losses.tolist()), [predictions[place] for place in range(len(texts))]
 
 
 def columns_of(
-    model: TaskModel, data: LabelledData, predicted: LabelPredictions
+    model: TaskModel, data: LabelledData, predicted: Sequence[Prediction]
 ) -> list[Predictions]:
     """Return gold and predicted labels of each column."""
     by_level = {WORD: _of_words, TEXT: _of_texts}
@@ -106,8 +96,9 @@ def columns_of(
 def measure(model: TaskModel, data: LabelledData) -> LabelEvaluation:
     """Evaluate a model on labelled data."""
     began = time.perf_counter()
-    predicted = predict_with_loss(model, data)
-    assert predicted is not None  # nothing asked it to stop
+    measured = predict_with_loss(model, data)
+    assert measured is not None  # nothing asked it to stop
+    loss, predicted = measured
 
     # Each column is measured by itself.
     predictions = columns_of(model, data, predicted)
@@ -127,7 +118,7 @@ def measure(model: TaskModel, data: LabelledData) -> LabelEvaluation:
         task=model.task,
         sentences=data.sentences,
         words=data.words,
-        loss_nats=_mean_loss(model, data, predicted) if has_loss else None,
+        loss_nats=_mean_loss(model, data, loss) if has_loss else None,
         columns=columns,
         exact_match=joint,
         signature=columns[0].signature,
@@ -198,18 +189,19 @@ def informative_columns(codec: Codec, data: LabelledData) -> tuple[int, ...]:
 def verdict(
     model: TaskModel,
     data: LabelledData,
-    predicted: LabelPredictions,
+    loss: float,
+    predicted: Sequence[Prediction],
     criterion: str,
     telling: Collection[int],
 ) -> ValidationResult:
-    """Return the results of a validation. criterion: of
+    """Return the results of a validation. loss: the sum over all labels. criterion: of
     :class:`rnnlm.tasks.labelling.settings.TaskFittingSettings`. telling: of several columns the
     ones whose mean counts; without any the loss counts.
 
     The loss is not a number where training saw none of the labels. A high one does not tell that
     the run diverged: a network may be confident of wrong labels and still right about most.
     """
-    loss = _mean_loss(model, data, predicted)
+    loss = _mean_loss(model, data, loss)
     is_measured = any((labels != PADDING).any() for labels in data.labels)
     metrics, chosen = {"loss_nats": loss if is_measured else math.nan}, []
     predictions = columns_of(model, data, predicted)
@@ -242,7 +234,7 @@ def verdict(
     )
 
 
-def _mean_loss(model: TaskModel, data: LabelledData, predicted: LabelPredictions) -> float:
+def _mean_loss(model: TaskModel, data: LabelledData, loss: float) -> float:
     """Return the loss per word, or of a classifier per text, or node that has a label; infinite
     where it is not a number."""
     if model.codec.word_columns:
@@ -251,19 +243,32 @@ def _mean_loss(model: TaskModel, data: LabelledData, predicted: LabelPredictions
         count = int((data.labels[0] != PADDING).sum())
     else:
         count = data.sentences
-    loss = sum(predicted.loss_nats) / max(1, count)
-    return math.inf if math.isnan(loss) else loss
+    return math.inf if math.isnan(loss) else loss / max(1, count)
 
 
 def _of_words(
-    model: TaskModel, data: LabelledData, predicted_labels: LabelPredictions, number: int
+    model: TaskModel, data: LabelledData, predicted_labels: Sequence[Prediction], number: int
 ) -> Predictions:
     """Return the labels of words of the codec's column `number`."""
     column, place = model.codec.columns[number], model.codec.places[number]
     gold = [example.word_labels[place] for example in data.examples]
-    predicted = [prediction[number].best[0].labels for prediction in predicted_labels.predictions]
+    predicted = [prediction[number].best[0].labels for prediction in predicted_labels]
     if column.form == SOUNDS:
-        return _of_sounds(column, data, gold, predicted)
+        # The sounds of each word. Rows of the same letters are pronunciations of one word; the
+        # nearest of them counts.
+        references = defaultdict(list)
+        symbols = {}
+        for example, sounds, labels in zip(data.examples, gold, predicted, strict=True):
+            references[example.words].append(join(sounds))
+            symbols[example.words] = join(labels)
+        return Predictions(
+            "word",
+            [],
+            [],
+            column.name,
+            references=list(references.values()),
+            symbols=list(symbols.values()),
+        )
 
     # Spans are counted in BIOES, unless their scheme is less precise.
     scheme = column.scheme
@@ -286,37 +291,14 @@ def _of_words(
     )
 
 
-def _of_sounds(
-    column: LabelColumn,
-    data: LabelledData,
-    gold: list[tuple[str, ...]],
-    predicted: list[tuple[str, ...]],
-) -> Predictions:
-    """Return the sounds of each word. Rows of the same letters are pronunciations of one word; the
-    nearest of them counts."""
-    references = defaultdict(list)
-    symbols = {}
-    for example, sounds, labels in zip(data.examples, gold, predicted, strict=True):
-        references[example.words].append(join(sounds))
-        symbols[example.words] = join(labels)
-    return Predictions(
-        "word",
-        [],
-        [],
-        column.name,
-        references=list(references.values()),
-        symbols=list(symbols.values()),
-    )
-
-
 def _of_texts(
-    model: TaskModel, data: LabelledData, predicted_labels: LabelPredictions, number: int
+    model: TaskModel, data: LabelledData, predicted_labels: Sequence[Prediction], number: int
 ) -> Predictions:
     """Return the labels of texts of the codec's column `number`."""
     column, place = model.codec.columns[number], model.codec.places[number]
     is_multi = column.form == MULTI
     gold_labels = [example.text_labels[place] for example in data.examples]
-    found_labels = [prediction[number].label for prediction in predicted_labels.predictions]
+    found_labels = [prediction[number].label for prediction in predicted_labels]
     probabilities = None
     if is_multi:
         gold = [labels_in(label) for label in gold_labels]
@@ -326,13 +308,12 @@ def _of_texts(
         predicted = [(label,) for label in found_labels]
         # Calibration compares how sure the model was with how often it was right.
         probabilities = [
-            [float(np.nan_to_num(_p(prediction[number]).max()))]
-            for prediction in predicted_labels.predictions
+            [float(np.nan_to_num(_p(prediction[number]).max()))] for prediction in predicted_labels
         ]
 
     # The nodes of trees, where the model predicts their labels.
     nodes: list[tuple[Sequence[str], Sequence[str]]] = []
-    for example, prediction in zip(data.examples, predicted_labels.predictions, strict=True):
+    for example, prediction in zip(data.examples, predicted_labels, strict=True):
         p_NK = prediction[number].p_NK
         if isinstance(example.words, Tree) and p_NK is not None and not is_multi:
             nodes.append(

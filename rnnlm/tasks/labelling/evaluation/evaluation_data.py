@@ -130,7 +130,21 @@ def notice_odd_labels(codec: Codec, text: LabelledText) -> None:
         if column.form == SOUNDS:
             continue
         counts = Counter(labels)
-        _notice_alike(column, counts)
+
+        # Labels that differ only in case, in white space, or as numbers do.
+        alike: dict[str | float, list[str]] = {}
+        for label in counts:
+            key = float(label) if _is_number(label) else " ".join(label.casefold().split())
+            alike.setdefault(key, []).append(label)
+        several = [labels for labels in alike.values() if len(labels) > 1]
+        if several:
+            pairs = [
+                " and ".join(f"{name!r} ({counts[name]:,})" for name in row) for row in several
+            ]
+            notice(
+                f"labels of column {column.name} differ only in how they are written, and are "
+                f"learned as different: {first_of(pairs, MOST_NAMED)}"
+            )
 
         # One label per text: a class that few texts share is hardly a class.
         is_single = column.level == TEXT and column.form != MULTI
@@ -154,38 +168,18 @@ def notice_odd_labels(codec: Codec, text: LabelledText) -> None:
             )
 
     if text.format == "fasttext":
-        _notice_commas(text)
-
-
-def _notice_alike(column: LabelColumn, counts: Counter[str]) -> None:
-    """Send a notice of labels that differ only in case, in white space, or as numbers do."""
-    alike: dict[str | float, list[str]] = {}
-    for label in counts:
-        key = float(label) if _is_number(label) else " ".join(label.casefold().split())
-        alike.setdefault(key, []).append(label)
-    several = [labels for labels in alike.values() if len(labels) > 1]
-    if several:
-        pairs = [" and ".join(f"{name!r} ({counts[name]:,})" for name in row) for row in several]
-        notice(
-            f"labels of column {column.name} differ only in how they are written, and are learned "
-            f"as different: {first_of(pairs, MOST_NAMED)}"
-        )
+        # `__label__neg,the film` has the label `neg,the`, as white space alone ends a label.
+        all_labels = [label for example in text.examples for label in example.text_labels]
+        with_comma = [label for label in all_labels if "," in label]
+        if len(with_comma) > len(all_labels) / 2:
+            notice(
+                f"{len(with_comma):,} of {len(all_labels):,} labels hold a comma, the first is "
+                f"{with_comma[0]!r}: a label ends at a blank, so put one after it"
+            )
 
 
 def _is_number(label: str) -> bool:
     return NUMBER.fullmatch(label) is not None
-
-
-def _notice_commas(text: LabelledText) -> None:
-    """Send a notice where most fastText labels hold a comma: `__label__neg,the film` has the label
-    `neg,the`, as white space alone ends a label."""
-    labels = [label for example in text.examples for label in example.text_labels]
-    with_comma = [label for label in labels if "," in label]
-    if len(with_comma) > len(labels) / 2:
-        notice(
-            f"{len(with_comma):,} of {len(labels):,} labels hold a comma, the first is "
-            f"{with_comma[0]!r}: a label ends at a blank, so put one after it"
-        )
 
 
 def _first_place(text: LabelledText, labels: Collection[str]) -> str:

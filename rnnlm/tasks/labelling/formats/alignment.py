@@ -167,7 +167,17 @@ class AlignmentUnits:
 
 def units_of(pairs: Sequence[Pair], most: int) -> AlignmentUnits:
     """Return the units of `pairs` whose letters take up to `most` symbols each."""
-    _check(pairs)
+    # Refuse symbols that cannot be part of a label.
+    for number, (_, symbols) in enumerate(pairs, start=1):
+        for symbol in symbols:
+            if symbol in ("", NOTHING) or PLUS in symbol:
+                raise TextError(
+                    f"pair {number:,} holds the symbol {symbol!r}, which cannot be part of a label",
+                    f"{NOTHING} is the label of a letter without a symbol, and {PLUS} joins "
+                    "several",
+                    "write it as another symbol",
+                )
+
     letters = _Row([letters for letters, _ in pairs])
     labels = _Labels([symbols for _, symbols in pairs], most)
 
@@ -209,19 +219,6 @@ def units_of(pairs: Sequence[Pair], most: int) -> AlignmentUnits:
     units = zip(letter_U.tolist(), label_U.tolist(), strict=True)
     names = [(letters.names[letter], labels.name(label)) for letter, label in units]
     return AlignmentUnits(names, labels.symbols_L[label_U], lattices, tuple(skipped))
-
-
-def _check(pairs: Sequence[Pair]) -> None:
-    """Refuse symbols that cannot be part of a label."""
-    for number, (_, symbols) in enumerate(pairs, start=1):
-        for symbol in symbols:
-            if symbol in ("", NOTHING) or PLUS in symbol:
-                raise TextError(
-                    f"pair {number:,} holds the symbol {symbol!r}, which cannot be part of a label",
-                    f"{NOTHING} is the label of a letter without a symbol, and {PLUS} joins "
-                    "several",
-                    "write it as another symbol",
-                )
 
 
 class _Row:

@@ -256,16 +256,6 @@ class Pooling(nn.Module):
         return sum_BH / lengths_B.unsqueeze(1) if self.kind == "mean" else sum_BH
 
 
-def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) -> Tensor:
-    """Repeat the vectors of words (T, B, C) at each of their tokens, (S, B, C). first_TB: the place
-    of each word's first token."""
-    # The number of words begun so far is the word that a token belongs to.
-    starts_SB = torch.zeros((S + 1, words_TBC.shape[1]), dtype=torch.int64, device=words_TBC.device)
-    starts_SB.scatter_(0, first_TB.masked_fill(~is_word(len(first_TB), lengths_B), S), 1)
-    number_SB = starts_SB[:S].cumsum(0) - 1
-    return words_TBC.gather(0, number_SB.unsqueeze(2).expand(-1, -1, words_TBC.shape[2]))
-
-
 # ---- From the words of a text to one vector of it without recurrence: as a bag of words, by
 # filters over the words, or over a tree.
 #
@@ -556,7 +546,19 @@ class TaskNetwork(LayeredNetwork):
             return inputs, None
         inputs, context_SBC = inputs[:-1], self.context(inputs[-1])
         if len(inputs) > 2:
-            context_SBC = at_tokens(context_SBC, inputs[2], inputs[4][0], len(inputs[0]))
+            # Repeat the vectors of words (T, B, C) at each of their tokens, (S, B, C). first_TB:
+            # the place of each word's first token.
+            first_TB = inputs[2]
+            S = len(inputs[0])
+            # The number of words begun so far is the word that a token belongs to.
+            starts_SB = torch.zeros(
+                (S + 1, context_SBC.shape[1]), dtype=torch.int64, device=context_SBC.device
+            )
+            starts_SB.scatter_(0, first_TB.masked_fill(~is_word(len(first_TB), inputs[4][0]), S), 1)
+            number_SB = starts_SB[:S].cumsum(0) - 1
+            context_SBC = context_SBC.gather(
+                0, number_SB.unsqueeze(2).expand(-1, -1, context_SBC.shape[2])
+            )
         return inputs, context_SBC
 
     def depths(self) -> dict[nn.Parameter, int]:

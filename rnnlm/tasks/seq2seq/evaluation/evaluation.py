@@ -107,7 +107,27 @@ def open_pairs(
         corpus = None if Path(path).is_file() else corpora.paired(str(path))
         files.append(path if corpus is None else corpus.test)
         bundled = bundled or corpus
-    settings = _settings(model, [] if target else files, overrides or {}, bundled)
+
+    # Read as the training data were, changed as requested; tables are files that hold targets, too.
+    # A model in memory does not know how its data were read.
+    tables = [] if target else files
+    stored: dict[str, Any] = {}
+    if model.origin is not None:
+        names = [fspath(table) for table in tables]
+        stored = stored_reading(model.origin[0], ParallelSettings, names)
+    if bundled is not None:
+        stored |= {
+            "format": "auto",
+            "column": bundled.column,
+            "target_column": bundled.target_column,
+        }
+
+    # Files of targets determine the format, and without them it cannot be the format of the
+    # training data.
+    requested = {name: value for name, value in (overrides or {}).items() if value is not None}
+    if not tables or stored.get("format") == PARALLEL:
+        requested.setdefault("format", "auto" if tables else PARALLEL)
+    settings = resolved_reading(ParallelSettings, stored, requested)
     return encoded_pairs(model, read_pairs(files, settings, references), called)
 
 
@@ -123,34 +143,6 @@ def encoded_pairs(model: Seq2SeqModel, text: ParallelText, called: str = "") -> 
     tell_unseen(count_marks(sources), {f"what {name} reads": codec.source})
     tell_unseen(count_marks(targets), {f"what {name} writes": codec.target})
     return encode_pairs(codec, text)
-
-
-def _settings(
-    model: Seq2SeqModel,
-    tables: Sequence[Pathname],
-    overrides: Mapping[str, Any],
-    bundled: corpora.Paired | None,
-) -> ParallelSettings:
-    """Return the settings of the model's training data, changed as requested. tables: the files of
-    the pairs; none: targets are in other files."""
-    # A model in memory does not know how its data were read.
-    stored: dict[str, Any] = {}
-    if model.origin is not None:
-        names = [fspath(table) for table in tables]
-        stored = stored_reading(model.origin[0], ParallelSettings, names)
-    if bundled is not None:
-        stored |= {
-            "format": "auto",
-            "column": bundled.column,
-            "target_column": bundled.target_column,
-        }
-
-    # Files of targets determine the format, and without them it cannot be the format of the
-    # training data.
-    requested = {name: value for name, value in overrides.items() if value is not None}
-    if not tables or stored.get("format") == PARALLEL:
-        requested.setdefault("format", "auto" if tables else PARALLEL)
-    return resolved_reading(ParallelSettings, stored, requested)
 
 
 # ---- Lines that a model writes for the sources that it is measured on.

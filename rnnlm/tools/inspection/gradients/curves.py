@@ -341,7 +341,20 @@ def measure(
             for number, trajectory in enumerate(read):
                 if number == len(accumulators):
                     accumulators.append(_Layer(trajectory))
-                _add(accumulators[number], trajectory, probes, exponents, rows_left, generator)
+
+                accumulator = accumulators[number]
+                lags = trajectory.steps - 1
+                state_KB, cell_KB = squared_sizes(trajectory, lags, probes, generator)
+                accumulator.trajectory = trajectory
+                accumulator.squares.append(state_KB)
+                if cell_KB is not None:
+                    accumulator.cell_squares.append(cell_KB)
+                if rows_left and exponents:
+                    first = trajectory.first_rows(rows_left)
+                    accumulator.growths.append(growth(first, lags, exponents, generator))
+                if isinstance(trajectory.layer, ElmanLayer) and not len(trajectory.layer.norms):
+                    slope = flattest_slope(trajectory.hidden_TBH[1:], trajectory.layer.activation)
+                    accumulator.flattest = min(accumulator.flattest, slope)
 
             # The gradient of the loss with respect to each layer's hidden state, also by lag. The
             # graph of all steps takes more memory than the steps alone.
@@ -377,30 +390,6 @@ def rows_at_once(network: Network, lags: int, probes: int) -> int:
     distributions = lags + 2 * vectors[0] if network.feedback else 1
     kept = read + max(pulled) + 4 * distributions * network.input.size
     return max(1, NUMBERS_AT_ONCE // kept)
-
-
-def _add(
-    accumulator: _Layer,
-    trajectory: Trajectory,
-    probes: int,
-    exponents: int,
-    rows: int,
-    generator: torch.Generator,
-) -> None:
-    """Add the measurements at some of the positions; exponents are measured at the first `rows`
-    of them."""
-    lags = trajectory.steps - 1
-    state_KB, cell_KB = squared_sizes(trajectory, lags, probes, generator)
-    accumulator.trajectory = trajectory
-    accumulator.squares.append(state_KB)
-    if cell_KB is not None:
-        accumulator.cell_squares.append(cell_KB)
-    if rows and exponents:
-        first = trajectory.first_rows(rows)
-        accumulator.growths.append(growth(first, lags, exponents, generator))
-    if isinstance(trajectory.layer, ElmanLayer) and not len(trajectory.layer.norms):
-        slope = flattest_slope(trajectory.hidden_TBH[1:], trajectory.layer.activation)
-        accumulator.flattest = min(accumulator.flattest, slope)
 
 
 def _layer(number: int, accumulator: _Layer, probes: int, seed: int) -> LayerGradients:

@@ -465,7 +465,9 @@ def draw_curves(
                 show(panels[1], layer.cell, label, style)
             show(losses_by_state, layer.loss, label, style)
             if layer.bounds is not None:
-                _draw_bounds(states, layer.state, layer.bounds, style.colour)
+                for bound_at in (layer.bounds.lower_at, layer.bounds.upper_at):
+                    bounds = [bound_at(lag) for lag in layer.state.lags.tolist()]
+                    states.plot(layer.state.lags, bounds, ":", color=style.colour, linewidth=1)
                 has_bounds = True
 
         # The loss has the colour of the model's lowest layer, which the legend names.
@@ -473,7 +475,13 @@ def draw_curves(
         show(losses, loss, _label(name, lowest, layers), styles[name, lowest.name])
 
     for panel, curves in shown.items():
-        _limit(panel, curves)
+        # The sizes of the curves limit an axis, so that bounds cannot stretch it.
+        values = np.concatenate([curve.mean for curve in curves])
+        values = values[np.isfinite(values) & (values > 0)]
+        if len(values):
+            high = 3 * values.max()
+            panel.set_ylim(max(values.min() / 3, high * 10.0**-DECADES), high)
+        plotting.log_y(panel)
         panel.locator_params(axis="x", integer=True)
     plotting.name_bands(losses, "the middle 80 % of positions")
     if has_bounds:
@@ -526,23 +534,6 @@ def _series_styles(
                 style = replace(style, line="--" if style.line == "-" else "-.")
             styles[name, layer.name] = style
     return styles
-
-
-def _draw_bounds(axes: "plotting.Axes", curve: Curve, bounds: JacobianBounds, colour: str) -> None:
-    """Draw the bounds of an Elman layer."""
-    for bound_at in (bounds.lower_at, bounds.upper_at):
-        values = [bound_at(lag) for lag in curve.lags.tolist()]
-        axes.plot(curve.lags, values, ":", color=colour, linewidth=1)
-
-
-def _limit(axes: "plotting.Axes", curves: Sequence[Curve]) -> None:
-    """Limit an axis to the sizes of the curves, so that bounds cannot stretch it."""
-    values = np.concatenate([curve.mean for curve in curves])
-    values = values[np.isfinite(values) & (values > 0)]
-    if len(values):
-        high = 3 * values.max()
-        axes.set_ylim(max(values.min() / 3, high * 10.0**-DECADES), high)
-    plotting.log_y(axes)
 
 
 def draw_maps(
