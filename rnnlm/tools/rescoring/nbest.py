@@ -224,7 +224,7 @@ class ListBuilder:
             )
         drafts = {utt: draft for utt, draft in self._drafts.items() if draft.ranked}
 
-        # Order the hypotheses by rank.
+        # Give notice where the best is missing: the first pass is judged by the next one.
         without = [utt for utt, draft in drafts.items() if min(draft.ranked) > 1]
         if without:
             notice(
@@ -245,6 +245,7 @@ class ListBuilder:
                 "such ranks"
             )
 
+        # Order the hypotheses by rank.
         utterances = []
         for utt, draft in drafts.items():
             ranked = tuple(draft.ranked[rank] for rank in sorted(draft.ranked))
