@@ -16,21 +16,7 @@ def split_text(codec: Codec, text: str) -> tuple[str, ...]:
     if codec.details.get(FORMAT) == trees.FORMAT:
         labels = {symbol for column in codec.columns for symbol in column.symbols}
         if trees.is_tree(text, labels):
-            # A notice names a word that is read as a label, though no label of the model is called
-            # so, and a tree of one word, which may be two words.
-            tree = trees.parse(text, "the text")
-            unknown = [label for label in tree.labels if label and label not in labels]
-            if unknown:
-                notice(
-                    f"{shown(unknown[0])} is read as the label of a node, which the model does not "
-                    "know; a space after the bracket makes it a word"
-                )
-            elif text.count("(") == 1:
-                notice(
-                    f"{shown(text.strip())} is read as the word {shown(tree[0])} with a label; a "
-                    "space after the bracket makes both words"
-                )
-            return tree
+            return _parse_tree(text, labels)
     if not is_of_letters(codec):
         return tuple(split_words(text))
     known = _letters_of(codec)
@@ -38,6 +24,24 @@ def split_text(codec: Codec, text: str) -> tuple[str, ...]:
         if known.issuperset(cased):
             return tuple(cased)
     return tuple(text)
+
+
+def _parse_tree(text: str, labels: set[str]) -> trees.Tree:
+    """Parse a tree. A notice names a word that is read as a label, though no label of the model is
+    called so, and a tree of one word, which may be two words."""
+    tree = trees.parse(text, "the text")
+    unknown = [label for label in tree.labels if label and label not in labels]
+    if unknown:
+        notice(
+            f"{shown(unknown[0])} is read as the label of a node, which the model does not know; "
+            "a space after the bracket makes it a word"
+        )
+    elif text.count("(") == 1:
+        notice(
+            f"{shown(text.strip())} is read as the word {shown(tree[0])} with a label; a space "
+            "after the bracket makes both words"
+        )
+    return tree
 
 
 @functools.lru_cache(maxsize=16)

@@ -294,16 +294,7 @@ def run(request: FilterRequest, progress: Progress = silent) -> Iterator[Event]:
         try:
             state = _begun(job, state, step)
             before = len(state.done)
-
-            # A resumed run has read some of the files.
-            sources = [*job.references, *job.shards.values()]
-            sizes = {source: os.path.getsize(source) for source in sources}
-            done = [source for name, source in job.shards.items() if name in state.done]
-            if state.borders is not None:
-                done += job.references
-            total, done_bytes = (sum(sizes[path] for path in paths) for paths in (sources, done))
-            reading = ReadingProgress(sizes, total, done_bytes, progress)
-
+            reading = _reading_progress(job, state, progress)
             if job.has_buckets:
                 yield from _find_borders(job, state, reading)
                 assert state.borders is not None
@@ -387,6 +378,17 @@ class ReadingProgress:
         self.report(f"{self.stage}, {share:.0%} of all files")
 
 
+def _reading_progress(job: FilterJob, state: FilterState, report: Progress) -> ReadingProgress:
+    """Return the progress of a run that begins or resumes."""
+    sources = [*job.references, *job.shards.values()]
+    sizes = {source: os.path.getsize(source) for source in sources}
+    done = [source for name, source in job.shards.items() if name in state.done]
+    if state.borders is not None:
+        done += job.references
+    total, done_bytes = (sum(sizes[path] for path in paths) for paths in (sources, done))
+    return ReadingProgress(sizes, total, done_bytes, report)
+
+
 def _find_borders(job: FilterJob, state: FilterState, reading: ReadingProgress) -> Iterator[Event]:
     """Find the borders between buckets, unless they are known, and take note of them."""
     settings = job.request.settings
@@ -394,23 +396,7 @@ def _find_borders(job: FilterJob, state: FilterState, reading: ReadingProgress) 
         low, high = map(float, settings.cutoffs)
         state.add(CutoffsEntry((low, high), 0))
     elif state.borders is None:
-        # The perplexities of all documents of the reference. Each file is a task, which writes them
-        # to a file. A reference may have columns of these names: nothing is added to it.
-        work = replace(job.work, reading=replace(job.work.reading, added=()))
-        target = job.request.output / REFERENCE
-        perplexities = functools.partial(reference_perplexities, target=str(target))
-        count = len(job.references)
-        try:
-            parts = {
-                source: np.frombuffer(target.with_name(name).read_bytes())
-                for source, name in _results(
-                    job, perplexities, work, job.references, count, reading
-                )
-            }
-        finally:
-            remove_unfinished(target)
-        perplexity_D = np.concatenate([parts[source] for source in job.references])
-
+        perplexity_D = _reference_perplexities(job, reading)
         low, high = borders_of(perplexity_D, settings.quantiles, job.references)
         state.add(CutoffsEntry((low, high), len(perplexity_D)))
     borders = state.borders
@@ -468,6 +454,24 @@ def _results(
             else:
                 reading.done += reading.sizes[done[0]]
                 yield done
+
+
+def _reference_perplexities(job: FilterJob, reading: ReadingProgress) -> np.ndarray:
+    """Return the perplexities of all documents of the reference. Each file is a task, which writes
+    them to a file."""
+    # A reference may have columns of these names: nothing is added to it.
+    work = replace(job.work, reading=replace(job.work.reading, added=()))
+    target = job.request.output / REFERENCE
+    perplexities = functools.partial(reference_perplexities, target=str(target))
+    count = len(job.references)
+    try:
+        parts = {
+            source: np.frombuffer(target.with_name(name).read_bytes())
+            for source, name in _results(job, perplexities, work, job.references, count, reading)
+        }
+    finally:
+        remove_unfinished(target)
+    return np.concatenate([parts[source] for source in job.references])
 
 
 def _filter(

@@ -319,18 +319,7 @@ class JsonShard(InputShard):
             if text is msgspec.UNSET:
                 raise no_column(where, column, _json_object(row, where))
             if any(value is not msgspec.UNSET for value in added):
-                # No column may have a name that is added.
-                try:
-                    # The values stay as they are written: numbers of any size.
-                    raw_values = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
-                    values = {name: str(bytes(raw), "utf-8") for name, raw in raw_values.items()}
-                except (msgspec.MsgspecError, UnicodeEncodeError):
-                    values = {
-                        name: json.dumps(value) for name, value in tables.json_value(row).items()
-                    }
-                renamed = new_names(list(values), self.reading.added, keeps_halves=True)
-                pairs = [f"{json.dumps(renamed[name])}: {value}" for name, value in values.items()]
-                row = "{" + ", ".join(pairs) + "}"
+                row = _renamed_row(row, self.reading.added)
             return _text_in(text, where, column, self.reading.text), row
 
         return text_in_row
@@ -353,6 +342,19 @@ def _decoder_of(names: Sequence[str]) -> Callable[[str], Sequence[object]]:
         return taken
     decoder = msgspec.json.Decoder(row_type)
     return lambda row: msgspec.structs.astuple(decoder.decode(row))
+
+
+def _renamed_row(row: str, added: Sequence[str]) -> str:
+    """Return a row of JSON in which no column has a name that is added."""
+    try:
+        # The values stay as they are written: numbers of any size.
+        raw_values = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+        values = {name: str(bytes(raw), "utf-8") for name, raw in raw_values.items()}
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        values = {name: json.dumps(value) for name, value in tables.json_value(row).items()}
+    renamed = new_names(list(values), added, keeps_halves=True)
+    pairs = [f"{json.dumps(renamed[name])}: {value}" for name, value in values.items()]
+    return "{" + ", ".join(pairs) + "}"
 
 
 def _json_object(row: str, where: str) -> dict[str, object]:
@@ -470,15 +472,18 @@ DIGITS = 6
 def added_columns(verdicts: Verdicts, rule: FilterRule, perplexity_column: str) -> Columns:
     """Return the columns that are added to tables: the perplexities, and the groups where the rule
     has several."""
-    # Perplexities to six digits, as columns of tables have them; None where there is none or it is
-    # infinite, which JSON cannot say.
-    perplexity_D = [
-        float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-        for value in verdicts.perplexity_D.tolist()
-    ]
-
+    perplexity_D = shown_perplexities(verdicts.perplexity_D)
     if rule.column is None:
         return {perplexity_column: perplexity_D}
     names = [*rule.groups, None, None]  # None: outside, or empty
     group_D = [names[group] for group in verdicts.group_D.tolist()]
     return {perplexity_column: perplexity_D, rule.column: group_D}
+
+
+def shown_perplexities(perplexity_D: np.ndarray) -> list[float | None]:
+    """Return perplexities to six digits, as columns of tables have them; None where there is none
+    or it is infinite, which JSON cannot say."""
+    return [
+        float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+        for value in perplexity_D.tolist()
+    ]

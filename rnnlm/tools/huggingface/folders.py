@@ -119,44 +119,7 @@ class TransformersFolders:
     def model(self, folder: Path, manifest: Manifest, device: str) -> "HuggingFaceModel":
         from rnnlm.tools.huggingface.loading import load
 
-        # Refuse what cannot be read, or is not a causal language model. Code of the folder runs
-        # only with permission.
-        config = _config(folder)
-        if "auto_map" in config and not isinstance(config["auto_map"], dict):
-            raise _damaged(folder, "auto_map", config["auto_map"], "an object")
-        if "auto_map" in config and not hub.trusts_remote_code():
-            raise ModelError(
-                f"the model at {folder} needs code of its folder",
-                f"{CONFIG} has an auto_map",
-                "if you trust that code, add --trust-remote-code",
-            )
-
-        # The class must be a causal language model, with its own weights in full precision.
-        names = _architectures(folder, config)
-        if names and not any(name.endswith(ENDS_OF_CAUSAL) for name in names):
-            raise ModelError(
-                f"the model at {folder} is no causal language model",
-                f"it is a {names[0]}",
-                "name a model whose class ends in ForCausalLM or LMHeadModel",
-            )
-        if (folder / ADAPTER).exists():
-            raise ModelError(
-                f"the model at {folder} is an adapter of another model",
-                f"it has {ADAPTER}",
-                "merge it into its model with merge_and_unload of peft, and save that",
-            )
-        quantised = config.get("quantization_config")
-        if quantised is not None:
-            method = (
-                quantised.get("quant_method", "quantised") if isinstance(quantised, dict) else ""
-            )
-            raise _in_8_bits(folder, f"{CONFIG} has a quantization_config: {method}")
-
-        # Then the weights and the settings themselves.
-        shapes = _checked_weights(folder)
-        widest = max((size for _, shape in shapes.values() for size in shape), default=0)
-        most_of = dict.fromkeys(LAYERS, len(shapes)) | dict.fromkeys(SIDES, widest) | MOST_OF
-        _check_settings(folder, config, most_of)
+        _check_folder(folder)
         return load(folder, device, manifest.fingerprint)
 
 
@@ -179,6 +142,45 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 # ---- The faults of a folder, before time goes into loading it.
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder whose model cannot be read, or is not a causal language model."""
+    # Code of the folder runs only with permission.
+    config = _config(folder)
+    if "auto_map" in config and not isinstance(config["auto_map"], dict):
+        raise _damaged(folder, "auto_map", config["auto_map"], "an object")
+    if "auto_map" in config and not hub.trusts_remote_code():
+        raise ModelError(
+            f"the model at {folder} needs code of its folder",
+            f"{CONFIG} has an auto_map",
+            "if you trust that code, add --trust-remote-code",
+        )
+
+    # The class must be a causal language model, with its own weights in full precision.
+    names = _architectures(folder, config)
+    if names and not any(name.endswith(ENDS_OF_CAUSAL) for name in names):
+        raise ModelError(
+            f"the model at {folder} is no causal language model",
+            f"it is a {names[0]}",
+            "name a model whose class ends in ForCausalLM or LMHeadModel",
+        )
+    if (folder / ADAPTER).exists():
+        raise ModelError(
+            f"the model at {folder} is an adapter of another model",
+            f"it has {ADAPTER}",
+            "merge it into its model with merge_and_unload of peft, and save that",
+        )
+    quantised = config.get("quantization_config")
+    if quantised is not None:
+        method = quantised.get("quant_method", "quantised") if isinstance(quantised, dict) else ""
+        raise _in_8_bits(folder, f"{CONFIG} has a quantization_config: {method}")
+
+    # Then the weights and the settings themselves.
+    shapes = _checked_weights(folder)
+    widest = max((size for _, shape in shapes.values() for size in shape), default=0)
+    most_of = dict.fromkeys(LAYERS, len(shapes)) | dict.fromkeys(SIDES, widest) | MOST_OF
+    _check_settings(folder, config, most_of)
 
 
 def _architectures(folder: Path, config: dict[str, Any]) -> list[str]:

@@ -80,24 +80,7 @@ def folder_of(name: str, needs_model: bool = True) -> Path:
             "there is no such folder, and the cache of the hub does not hold it",
             "fetch it: add --download",
         )
-
-    # Download it into the hub's cache, after naming the files and their size.
-    hub = _hub()
-    hub.utils.disable_progress_bars()
-    try:
-        about = hub.HfApi().model_info(repository, revision=(revision or None), files_metadata=True)
-        sizes = {file.rfilename: file.size or 0 for file in about.siblings}
-        files = _needed(list(sizes), needs_model)
-        size = amount(sum(sizes[file] for file in files), unit="bytes")
-        notice(
-            f"downloading {repository} from {hub.constants.ENDPOINT}: "
-            f"{plural(len(files), 'file')}, {size}"
-        )
-        return Path(hub.snapshot_download(repository, revision=about.sha, allow_patterns=files))
-    except Exception as error:  # of any class: of the hub, of its HTTP client, of the system
-        why = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        hint = f"download it elsewhere, copy its folder here, and give {PREFIX}FOLDER"
-        raise ModelError(f"{PREFIX}{repository} cannot be downloaded", why, hint) from None
+    return _download(repository, revision or None, needs_model)
 
 
 def _hub() -> Any:
@@ -113,6 +96,27 @@ def _cached(repository: str, revision: str | None) -> Path | None:
             if isinstance(path, str):
                 return Path(path).parent
     return None
+
+
+def _download(repository: str, revision: str | None, needs_model: bool) -> Path:
+    """Download a model, or its tokenizer, into the hub's cache, after naming the files and their
+    size."""
+    hub = _hub()
+    hub.utils.disable_progress_bars()
+    try:
+        about = hub.HfApi().model_info(repository, revision=revision, files_metadata=True)
+        sizes = {file.rfilename: file.size or 0 for file in about.siblings}
+        files = _needed(list(sizes), needs_model)
+        size = amount(sum(sizes[file] for file in files), unit="bytes")
+        notice(
+            f"downloading {repository} from {hub.constants.ENDPOINT}: "
+            f"{plural(len(files), 'file')}, {size}"
+        )
+        return Path(hub.snapshot_download(repository, revision=about.sha, allow_patterns=files))
+    except Exception as error:  # of any class: of the hub, of its HTTP client, of the system
+        why = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        hint = f"download it elsewhere, copy its folder here, and give {PREFIX}FOLDER"
+        raise ModelError(f"{PREFIX}{repository} cannot be downloaded", why, hint) from None
 
 
 def _needed(files: list[str], needs_model: bool) -> list[str]:

@@ -18,7 +18,12 @@ from rnnlm.lm.neural.device import resolve_device
 from rnnlm.storage.files import tensors
 from rnnlm.tools.huggingface import hub
 from rnnlm.tools.huggingface.model import CACHES, Beginning, HuggingFaceModel
-from rnnlm.tools.huggingface.tokenizer import beginning_in, padding_rows, tokenizer_in
+from rnnlm.tools.huggingface.tokenizer import (
+    HuggingFaceTokenizer,
+    beginning_in,
+    padding_rows,
+    tokenizer_in,
+)
 
 LONGEST_WINDOW = 4096  # tokens, also of models that know no limit
 # Names of the limit in configurations: most families, MPT, decoders of speech.
@@ -41,30 +46,8 @@ def load(folder: Path, device: str, fingerprint: str) -> HuggingFaceModel:
     tokenizer = tokenizer_in(folder)
     with _silence(transformers):
         network = _network(transformers, folder).to(target).eval()
-
-    # How many tokens the model reads at most.
-    window = LONGEST_WINDOW
-    for limit in [getattr(network.config, name, None) for name in POSITIONS]:
-        if type(limit) is int and limit > 0:
-            window = min(window, limit - _unused_positions(network, limit))
-    if window < 1:
-        raise ModelError("the model cannot be used", "no token has a position")
-
-    # The symbols that the network reads before a text, with a note if nothing names them.
-    ids, in_each = beginning_in(folder, tokenizer)
-    if not ids:
-        notice(
-            f"the model at {folder} does not say what its texts begin with: "
-            f"its end token, {tokenizer.end_token}, is read before each"
-        )
-        ids = (tokenizer.boundary_id,)
-    if len(ids) > max(1, window // 2):
-        raise ModelError(
-            f"the model at {folder} cannot be used",
-            f"its tokenizer puts {len(ids):,} tokens before each text, and it reads {window:,}",
-        )
-    beginning = Beginning(ids, in_each)
-
+    window = _window(network)
+    beginning = _beginning(folder, tokenizer, window)
     model = HuggingFaceModel(network, tokenizer, window, fingerprint, beginning)
     model.padding_rows = padding_rows(network.config.to_dict())
     refused = f"the model at {folder} cannot be used: it is a {type(network).__name__}"
@@ -162,6 +145,17 @@ def _check_size(transformers: Any, folder: Path, options: dict[str, Any]) -> Non
         )
 
 
+def _window(network: Any) -> int:
+    """Return how many tokens the model reads at most."""
+    window = LONGEST_WINDOW
+    for limit in [getattr(network.config, name, None) for name in POSITIONS]:
+        if type(limit) is int and limit > 0:
+            window = min(window, limit - _unused_positions(network, limit))
+    if window < 1:
+        raise ModelError("the model cannot be used", "no token has a position")
+    return window
+
+
 def _unused_positions(network: Any, limit: int) -> int:
     """Return how many of the positions no token can have: RoBERTa counts from behind the number of
     its padding."""
@@ -170,6 +164,24 @@ def _unused_positions(network: Any, limit: int) -> int:
         if is_table and module is not network.get_input_embeddings():
             return 0 if module.padding_idx is None else module.padding_idx + 1
     return 0
+
+
+def _beginning(folder: Path, tokenizer: HuggingFaceTokenizer, window: int) -> Beginning:
+    """Return the symbols that the network reads before a text, with a note if nothing names
+    them."""
+    ids, in_each = beginning_in(folder, tokenizer)
+    if not ids:
+        notice(
+            f"the model at {folder} does not say what its texts begin with: "
+            f"its end token, {tokenizer.end_token}, is read before each"
+        )
+        ids = (tokenizer.boundary_id,)
+    if len(ids) > max(1, window // 2):
+        raise ModelError(
+            f"the model at {folder} cannot be used",
+            f"its tokenizer puts {len(ids):,} tokens before each text, and it reads {window:,}",
+        )
+    return Beginning(ids, in_each)
 
 
 # ---- Whether a model gives the same logits however it reads a text.

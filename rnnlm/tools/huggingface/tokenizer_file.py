@@ -114,27 +114,7 @@ class TokenizerFile:
             self.model, self.added_tokens = spec.model, spec.added_tokens
             self.normalisers = _steps_of(spec.normalizer, "normalizers")
             self.pre_tokenizers = _steps_of(spec.pre_tokenizer, "pretokenizers")
-
-            # Refuse steps that may make a text many times as long: it would be scored and counted
-            # as other words than it has.
-            growth = 1.0
-            for step in [*self.normalisers, *self.pre_tokenizers]:
-                growth *= STEPS[step.type]
-                # Regular expressions other than a class may match what is between two characters.
-                is_class = _CLASS.fullmatch(step.pattern.get("Regex", ""))
-                matched = 1 if is_class else len(step.pattern.get("String", ""))
-                growth *= (
-                    max(1.0, len(step.content) / matched) if matched else 1 + len(step.content)
-                )
-                # The map of sentencepiece: the size of its index, the index, and texts that end
-                # in NUL
-                if step.precompiled_charsmap:
-                    start = 4 + int.from_bytes(step.precompiled_charsmap[:4], "little")
-                    texts = step.precompiled_charsmap[start:].decode("utf-8", "replace").split("\0")
-                    growth *= max(1, *map(len, texts))
-            if growth > MOST_GROWTH:
-                raise ValueError(f"its steps may make a text {growth:,.0f} times as long")
-
+            _check_growth([*self.normalisers, *self.pre_tokenizers])
             self.template_begin = _begin_of(spec.post_processor)
 
         # The tokens by id, "" for numbers that no token has
@@ -202,6 +182,25 @@ def _steps_of(part: Any, inner: str) -> list[Step]:
         if steps[-1].type not in STEPS:
             raise ValueError(f"{shown(steps[-1].type)} is no step of a known model")
     raise ValueError(f"its {inner} are more than {MOST_STEPS} steps")
+
+
+def _check_growth(steps: list[Step]) -> None:
+    """Refuse steps that may make a text many times as long: it would be scored and counted as other
+    words than it has."""
+    growth = 1.0
+    for step in steps:
+        growth *= STEPS[step.type]
+        # Regular expressions other than a class may match what is between two characters.
+        is_class = _CLASS.fullmatch(step.pattern.get("Regex", ""))
+        matched = 1 if is_class else len(step.pattern.get("String", ""))
+        growth *= max(1.0, len(step.content) / matched) if matched else 1 + len(step.content)
+        # The map of sentencepiece: the size of its index, the index, and texts that end in NUL
+        if step.precompiled_charsmap:
+            start = 4 + int.from_bytes(step.precompiled_charsmap[:4], "little")
+            texts = step.precompiled_charsmap[start:].decode("utf-8", "replace").split("\0")
+            growth *= max(1, *map(len, texts))
+    if growth > MOST_GROWTH:
+        raise ValueError(f"its steps may make a text {growth:,.0f} times as long")
 
 
 def _begin_of(processor: Processor | None) -> tuple[int, ...]:

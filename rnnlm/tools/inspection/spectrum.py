@@ -277,42 +277,55 @@ def _draw(
         matrix.matrix for matrices in rows.values() for matrix in matrices
     )
     for number, matrices in enumerate(rows.values()):
-        plane, norms_panel = panels[2 * number : 2 * number + 2]
-
-        # Eigenvalues, and the unit circle.
-        turn = np.linspace(0, 2 * math.pi, 200)
-        # It is above the eigenvalues, of which there may be hundreds inside.
-        plane.plot(
-            np.cos(turn), np.sin(turn), label="unit circle", color="black", linewidth=1.5, zorder=3
-        )
-        for matrix in matrices:
-            values, style = matrix.eigenvalues, styles[matrix.matrix]
-            assert values is not None
-            plane.plot(
-                values.real,
-                values.imag,
-                style.marker,
-                label=matrix.matrix,
-                markersize=3,
-                alpha=0.6,
-                color=style.colour,
-            )
-        plane.set_aspect("equal", adjustable="datalim")
-
-        # The norms of powers, and a line where they neither grow nor shrink.
-        norms_panel.axhline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":", label="norm 1")
-        for matrix in matrices:
-            norms, style = matrix.power_norms, styles[matrix.matrix]
-            powers = [k for k, norm in norms.items() if 0 < norm < math.inf]
-            if powers:
-                norms_panel.plot(
-                    powers,
-                    [math.log10(norms[k]) for k in powers],
-                    linestyle=style.line,
-                    label=matrix.matrix,
-                    marker=style.marker,
-                    markersize=4,
-                    color=style.colour,
-                )
+        _draw_plane(panels[2 * number], matrices, styles)
+        _draw_powers(panels[2 * number + 1], matrices, styles)
     plotting.legend_below(figure, *panels)
     return figure
+
+
+def _draw_plane(
+    axes: "plotting.Axes",
+    matrices: Sequence[MatrixSpectrum],
+    styles: Mapping[str, plotting.SeriesStyle],
+) -> None:
+    """Draw eigenvalues, and the unit circle."""
+    turn = np.linspace(0, 2 * math.pi, 200)
+    # Above the eigenvalues, of which there may be hundreds inside.
+    axes.plot(
+        np.cos(turn), np.sin(turn), label="unit circle", color="black", linewidth=1.5, zorder=3
+    )
+    for matrix in matrices:
+        values, style = matrix.eigenvalues, styles[matrix.matrix]
+        assert values is not None
+        axes.plot(
+            values.real,
+            values.imag,
+            style.marker,
+            label=matrix.matrix,
+            markersize=3,
+            alpha=0.6,
+            color=style.colour,
+        )
+    axes.set_aspect("equal", adjustable="datalim")
+
+
+def _draw_powers(
+    axes: "plotting.Axes",
+    matrices: Sequence[MatrixSpectrum],
+    styles: Mapping[str, plotting.SeriesStyle],
+) -> None:
+    """Draw the norms of powers, and a line where they neither grow nor shrink."""
+    axes.axhline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":", label="norm 1")
+    for matrix in matrices:
+        norms, style = matrix.power_norms, styles[matrix.matrix]
+        powers = [k for k, norm in norms.items() if 0 < norm < math.inf]
+        if powers:
+            axes.plot(
+                powers,
+                [math.log10(norms[k]) for k in powers],
+                linestyle=style.line,
+                label=matrix.matrix,
+                marker=style.marker,
+                markersize=4,
+                color=style.colour,
+            )

@@ -198,13 +198,22 @@ class Surface(Inspection):
             ("Error along both paths: the lower, the better", "updates", "error (squared)"),
         ]
         figure, (over, along) = plotting.new_panels(labels, height=4.4, axes=axes)
+        self._draw_surface(figure, over)
+        for number, descent in enumerate(self.descents):
+            along.plot(descent.error_U, label=descent.name, **_path_style(number))
+        if min(descent.error_U.min() for descent in self.descents) > 0:
+            plotting.log_y(along)
+        plotting.legend_below(figure, over)
+        return figure
 
+    def _draw_surface(self, figure: "plotting.Figure", axes: "plotting.Axes") -> None:
+        """Draw the surface and both paths."""
         from matplotlib.colors import LinearSegmentedColormap
 
         # The surface as an image of the grid.
-        over.grid(False)
+        axes.grid(False)
         left, right, low, high = *self.weight_G[[0, -1]], *self.bias_G[[0, -1]]
-        colours = over.imshow(
+        colours = axes.imshow(
             self.error_GG,
             origin="lower",
             extent=(left, right, low, high),
@@ -213,7 +222,7 @@ class Surface(Inspection):
             cmap=LinearSegmentedColormap.from_list("errors", ("white", DARKEST)),
             vmin=0,
         )
-        figure.colorbar(colours, ax=over, label="error (squared)", location="bottom", shrink=0.9)
+        figure.colorbar(colours, ax=axes, label="error (squared)", location="bottom", shrink=0.9)
 
         # The paths with their ends, and their common start. A path may leave the grid, which the
         # axes must not.
@@ -222,7 +231,7 @@ class Surface(Inspection):
             label = descent.name
             if not (left <= weight <= right and low <= bias <= high):
                 label += f" (leaves the picture, to w = {weight:.3g}, b = {bias:.3g})"
-            over.plot(descent.weight_U, descent.bias_U, label=label, **_path_style(number))
+            axes.plot(descent.weight_U, descent.bias_U, label=label, **_path_style(number))
         mark: dict[str, Any] = {
             "linestyle": "",
             "zorder": 4,
@@ -230,22 +239,17 @@ class Surface(Inspection):
             "color": "black",
         }
         first = self.descents[0]
-        over.plot(first.weight_U[:1], first.bias_U[:1], "o", markersize=8, label="start", **mark)
+        axes.plot(first.weight_U[:1], first.bias_U[:1], "o", markersize=8, label="start", **mark)
         ends = np.array([(descent.weight_U[-1], descent.bias_U[-1]) for descent in self.descents])
-        over.plot(*ends.T, "X", markersize=8, label="end", **mark)
-        over.set(xlim=(left, right), ylim=(low, high))
-
-        for number, descent in enumerate(self.descents):
-            along.plot(descent.error_U, label=descent.name, **_path_style(number))
-        if min(descent.error_U.min() for descent in self.descents) > 0:
-            plotting.log_y(along)
-        plotting.legend_below(figure, over)
-        return figure
+        axes.plot(*ends.T, "X", markersize=8, label="end", **mark)
+        axes.set_xlim(left, right)
+        axes.set_ylim(low, high)
 
 
 def _path_style(number: int) -> dict[str, Any]:
     """Return the style of a path, the first one on top."""
-    return {"color": plotting.series_style(number).colour, "linewidth": 1.0, "zorder": 3 - number}
+    colour = plotting.series_style(number).colour
+    return {"color": colour, "linewidth": 1.0, "zorder": 3 - number}
 
 
 def inspect_surface(
@@ -266,17 +270,7 @@ def inspect_surface(
         UsageError: a range is empty, the grid has fewer than 2 lines or more than 2,000, or a
             number is not positive or not finite.
     """
-    # Refuse numbers that no surface can be computed for.
-    for name, pair in {"weights": weights, "biases": biases, "start": start}.items():
-        if len(pair) != 2:
-            raise UsageError(f"{name}: two numbers are needed, not {len(pair)}")
-    check_range("weights", weights)
-    check_range("biases", biases)
-    if not 2 <= grid <= GREATEST_GRID:
-        raise UsageError(
-            f"a grid of {plural(grid, 'line')} cannot be drawn", hint=f"use 2 to {GREATEST_GRID:,}"
-        )
-
+    _check(weights, biases, grid, start)
     check_positive(steps=steps, rate=rate, clip=clip, updates=updates)
     if not np.isfinite([target, initial, *start]).all():
         raise UsageError("target, initial state and start must be finite numbers")
@@ -303,3 +297,16 @@ def inspect_surface(
         clip=clip,
         descents=paths,
     )
+
+
+def _check(weights: Range, biases: Range, grid: int, start: tuple[float, float]) -> None:
+    """Refuse numbers that no surface can be computed for."""
+    for name, pair in {"weights": weights, "biases": biases, "start": start}.items():
+        if len(pair) != 2:
+            raise UsageError(f"{name}: two numbers are needed, not {len(pair)}")
+    check_range("weights", weights)
+    check_range("biases", biases)
+    if not 2 <= grid <= GREATEST_GRID:
+        raise UsageError(
+            f"a grid of {plural(grid, 'line')} cannot be drawn", hint=f"use 2 to {GREATEST_GRID:,}"
+        )

@@ -73,26 +73,9 @@ def export_onnx(
     index = STEP if target is None else SHERPA
     model = loading.language_model_of(model, "cpu")
     network = portable_network(model)
-
-    # Refuse cells that ONNX has no operator for.
-    cell, why = network.settings.cell, ""
-    if not isinstance(cell, ElmanCell | GruCell | LstmCell):
-        why = f"ONNX has no operator for the layers of a {network.settings.model}"
-    elif isinstance(cell, LstmCell) and cell.mogrifier_rounds:
-        why = "a Mogrifier changes input and state before each step, which no operator does"
-    if why:
-        hint = "train one of plain layers: rnnlm train --model lstm"
-        raise UsageError("this model has no ONNX form", why, hint)
-
+    _check_has_operators(network)
     if target == "sherpa":
-        # Their states must be one h0 and one c0.
-        settings = network.settings
-        hint = "leave out " + keyword("target") + ", or train one: rnnlm train --model lstm"
-        if not isinstance(settings.cell, LstmCell):
-            raise UsageError("sherpa reads LSTMs only", f"this is a {settings.model}", hint)
-        if len(set(settings.widths)) > 1:
-            why = f"the widths are {settings.layer_sizes}"
-            raise UsageError("sherpa reads LSTMs with layers of one width only", why, hint)
+        _check_fits_sherpa(network)
     elif tokens is not None:
         raise UsageError(
             keyword("tokens") + " is the file of a recogniser",
@@ -151,6 +134,32 @@ def _contents(
             files[name] = [content]
     files[README] = [_readme(models, tokenizer, boundary_id).encode()]
     return files
+
+
+# ---- Which networks fit.
+
+
+def _check_has_operators(network: PortableNetwork) -> None:
+    """Refuse cells that ONNX has no operator for."""
+    cell, why = network.settings.cell, ""
+    if not isinstance(cell, ElmanCell | GruCell | LstmCell):
+        why = f"ONNX has no operator for the layers of a {network.settings.model}"
+    elif isinstance(cell, LstmCell) and cell.mogrifier_rounds:
+        why = "a Mogrifier changes input and state before each step, which no operator does"
+    if why:
+        hint = "train one of plain layers: rnnlm train --model lstm"
+        raise UsageError("this model has no ONNX form", why, hint)
+
+
+def _check_fits_sherpa(network: PortableNetwork) -> None:
+    """Refuse networks whose states are not one h0 and one c0."""
+    settings = network.settings
+    hint = "leave out " + keyword("target") + ", or train one: rnnlm train --model lstm"
+    if not isinstance(settings.cell, LstmCell):
+        raise UsageError("sherpa reads LSTMs only", f"this is a {settings.model}", hint)
+    if len(set(settings.widths)) > 1:
+        why = f"the widths are {settings.layer_sizes}"
+        raise UsageError("sherpa reads LSTMs with layers of one width only", why, hint)
 
 
 # ---- Graphs.

@@ -224,49 +224,58 @@ class ListBuilder:
             )
         drafts = {utt: draft for utt, draft in self._drafts.items() if draft.ranked}
 
-        # Give notice where the best is missing: the first pass is judged by the next one.
-        without = [utt for utt, draft in drafts.items() if min(draft.ranked) > 1]
-        if without:
-            notice(
-                f"{self.source}: {len(without):,} utterances lack the hypothesis of rank 1, the "
-                f"first being {without[0]!r}; the best of the others takes its place"
-            )
-
-        # Give notice of missing ranks: if a line was lost, it may be the best of all.
-        gaps = []
-        for utt, draft in drafts.items():
-            ranks = itertools.pairwise(sorted(draft.ranked))
-            gaps += [(utt, draft, *pair) for pair in ranks if pair[1] != pair[0] + 1][:1]
-        if gaps:
-            utt, draft, before, rank = gaps[0]
-            notice(
-                f"{draft.ranked[rank].where}: utterance {utt!r} has a hypothesis of rank {rank}, "
-                f"but none of rank {before + 1}; {len(gaps):,} of {len(drafts):,} utterances lack "
-                "such ranks"
-            )
-
         # Order the hypotheses by rank.
+        _warn_of_missing_best(self.source, drafts)
+        _warn_of_gaps(drafts)
         utterances = []
         for utt, draft in drafts.items():
             ranked = tuple(draft.ranked[rank] for rank in sorted(draft.ranked))
             utterances.append(Utterance(utt, ranked, draft.reference, draft.where, draft.source))
-
-        # Give notice of scores that rise where they should fall: they are costs, or of another
-        # first pass than the ranks.
-        not_best = worst = 0
-        for utterance in utterances:
-            scores = [hypothesis.score for hypothesis in utterance.hypotheses]
-            not_best += scores[0] < max(scores)
-            worst += scores[0] == min(scores) < max(scores)
-        if 2 * worst > len(utterances):
-            notice(
-                f"{self.source}: the first hypothesis has the lowest score in {worst:,} of "
-                f"{len(utterances):,} utterances: if lower scores are better, add "
-                + keyword("costs")
-            )
-        elif not_best:
-            notice(
-                f"{self.source}: the first hypothesis does not have the highest score in "
-                f"{not_best:,} of {len(utterances):,} utterances; the 1-best is the first"
-            )
+        _warn_of_disorder(self.source, utterances)
         return utterances
+
+
+def _warn_of_missing_best(source: str, drafts: dict[str, _UtteranceDraft]) -> None:
+    """Give notice where the best is missing: the first pass is judged by the next one."""
+    without = [utt for utt, draft in drafts.items() if min(draft.ranked) > 1]
+    if without:
+        notice(
+            f"{source}: {len(without):,} utterances lack the hypothesis of rank 1, the first "
+            f"being {without[0]!r}; the best of the others takes its place"
+        )
+
+
+def _warn_of_gaps(drafts: dict[str, _UtteranceDraft]) -> None:
+    """Give notice of missing ranks: if a line was lost, it may be the best of all."""
+    gaps = []
+    for utt, draft in drafts.items():
+        ranks = itertools.pairwise(sorted(draft.ranked))
+        gaps += [(utt, draft, *pair) for pair in ranks if pair[1] != pair[0] + 1][:1]
+    if gaps:
+        utt, draft, before, rank = gaps[0]
+        notice(
+            f"{draft.ranked[rank].where}: utterance {utt!r} has a hypothesis of rank {rank}, but "
+            f"none of rank {before + 1}; {len(gaps):,} of {len(drafts):,} utterances lack such "
+            "ranks"
+        )
+
+
+def _warn_of_disorder(source: str, lists: list[Utterance]) -> None:
+    """Give notice of scores that rise where they should fall: they are costs, or of another first
+    pass than the ranks."""
+    not_best = worst = 0
+    for utterance in lists:
+        scores = [hypothesis.score for hypothesis in utterance.hypotheses]
+        not_best += scores[0] < max(scores)
+        worst += scores[0] == min(scores) < max(scores)
+    if 2 * worst > len(lists):
+        notice(
+            f"{source}: the first hypothesis has the lowest score in {worst:,} of {len(lists):,} "
+            "utterances: if lower scores are better, add " + keyword("costs")
+        )
+    elif not_best:
+        notice(
+            f"{source}: the first hypothesis does not have the highest score in {not_best:,} of "
+            f"{len(lists):,} utterances; "
+            "the 1-best is the first"
+        )

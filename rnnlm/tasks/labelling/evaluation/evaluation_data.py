@@ -58,18 +58,7 @@ def open_data(
     differ from the settings of the training data. called: the model, in notices. These name labels
     that training never saw, and how many words cannot be aligned: they count as wrong.
     """
-    # Read as the training data were, changed as requested. A model in memory does not know how its
-    # data were read, but whether its labels are sounds.
-    stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}
-    if model.origin is not None:
-        stored = stored_reading(model.origin[0], LabelledSettings, _files(paths))
-        # A column of words that was found in the training data may have another name in these.
-        chosen = taken_choices(read_manifest(Path(model.origin[0])).training)
-        if "column" in [choice.name for choice in chosen]:
-            stored["column"] = None
-    requested = {name: value for name, value in (overrides or {}).items() if value is not None}
-    settings = resolved_reading(LabelledSettings, stored, requested)
-
+    settings = _settings(model, overrides or {}, paths)
     text = read_labelled(_files(paths), settings, LEVELS[model.task], aligned=not settings.align)
     return labelled_data(model.codec, text, ", ".join(map(str, paths)), called)
 
@@ -130,21 +119,7 @@ def notice_odd_labels(codec: Codec, text: LabelledText) -> None:
         if column.form == SOUNDS:
             continue
         counts = Counter(labels)
-
-        # Labels that differ only in case, in white space, or as numbers do.
-        alike: dict[str | float, list[str]] = {}
-        for label in counts:
-            key = float(label) if _is_number(label) else " ".join(label.casefold().split())
-            alike.setdefault(key, []).append(label)
-        several = [labels for labels in alike.values() if len(labels) > 1]
-        if several:
-            pairs = [
-                " and ".join(f"{name!r} ({counts[name]:,})" for name in row) for row in several
-            ]
-            notice(
-                f"labels of column {column.name} differ only in how they are written, and are "
-                f"learned as different: {first_of(pairs, MOST_NAMED)}"
-            )
+        _notice_alike(column, counts)
 
         # One label per text: a class that few texts share is hardly a class.
         is_single = column.level == TEXT and column.form != MULTI
@@ -168,18 +143,38 @@ def notice_odd_labels(codec: Codec, text: LabelledText) -> None:
             )
 
     if text.format == "fasttext":
-        # `__label__neg,the film` has the label `neg,the`, as white space alone ends a label.
-        all_labels = [label for example in text.examples for label in example.text_labels]
-        with_comma = [label for label in all_labels if "," in label]
-        if len(with_comma) > len(all_labels) / 2:
-            notice(
-                f"{len(with_comma):,} of {len(all_labels):,} labels hold a comma, the first is "
-                f"{with_comma[0]!r}: a label ends at a blank, so put one after it"
-            )
+        _notice_commas(text)
+
+
+def _notice_alike(column: LabelColumn, counts: Counter[str]) -> None:
+    """Send a notice of labels that differ only in case, in white space, or as numbers do."""
+    alike: dict[str | float, list[str]] = {}
+    for label in counts:
+        key = float(label) if _is_number(label) else " ".join(label.casefold().split())
+        alike.setdefault(key, []).append(label)
+    several = [labels for labels in alike.values() if len(labels) > 1]
+    if several:
+        pairs = [" and ".join(f"{name!r} ({counts[name]:,})" for name in row) for row in several]
+        notice(
+            f"labels of column {column.name} differ only in how they are written, and are learned "
+            f"as different: {first_of(pairs, MOST_NAMED)}"
+        )
 
 
 def _is_number(label: str) -> bool:
     return NUMBER.fullmatch(label) is not None
+
+
+def _notice_commas(text: LabelledText) -> None:
+    """Send a notice where most fastText labels hold a comma: `__label__neg,the film` has the label
+    `neg,the`, as white space alone ends a label."""
+    labels = [label for example in text.examples for label in example.text_labels]
+    with_comma = [label for label in labels if "," in label]
+    if len(with_comma) > len(labels) / 2:
+        notice(
+            f"{len(with_comma):,} of {len(labels):,} labels hold a comma, the first is "
+            f"{with_comma[0]!r}: a label ends at a blank, so put one after it"
+        )
 
 
 def _first_place(text: LabelledText, labels: Collection[str]) -> str:
@@ -200,6 +195,20 @@ def _files(paths: Paths) -> list[str]:
         corpus = None if Path(path).is_file() else corpora.labelled(str(path))
         files.append(fspath(path) if corpus is None else str(corpus.test))
     return files
+
+
+def _settings(model: "TaskModel", overrides: Mapping[str, Any], paths: Paths) -> LabelledSettings:
+    """Return the settings of the model's training data, changed as requested."""
+    # A model in memory does not know how its data were read, but whether its labels are sounds.
+    stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}
+    if model.origin is not None:
+        stored = stored_reading(model.origin[0], LabelledSettings, _files(paths))
+        # A column of words that was found in the training data may have another name in these.
+        chosen = taken_choices(read_manifest(Path(model.origin[0])).training)
+        if "column" in [choice.name for choice in chosen]:
+            stored["column"] = None
+    requested = {name: value for name, value in overrides.items() if value is not None}
+    return resolved_reading(LabelledSettings, stored, requested)
 
 
 def _in_schemes(codec: Codec, text: LabelledText) -> LabelledText:

@@ -167,17 +167,7 @@ class AlignmentUnits:
 
 def units_of(pairs: Sequence[Pair], most: int) -> AlignmentUnits:
     """Return the units of `pairs` whose letters take up to `most` symbols each."""
-    # Refuse symbols that cannot be part of a label.
-    for number, (_, symbols) in enumerate(pairs, start=1):
-        for symbol in symbols:
-            if symbol in ("", NOTHING) or PLUS in symbol:
-                raise TextError(
-                    f"pair {number:,} holds the symbol {symbol!r}, which cannot be part of a label",
-                    f"{NOTHING} is the label of a letter without a symbol, and {PLUS} joins "
-                    "several",
-                    "write it as another symbol",
-                )
-
+    _check(pairs)
     letters = _Row([letters for letters, _ in pairs])
     labels = _Labels([symbols for _, symbols in pairs], most)
 
@@ -198,15 +188,7 @@ def units_of(pairs: Sequence[Pair], most: int) -> AlignmentUnits:
         rows = max(_CELLS // (M + 1), 1)
         for start in range(0, len(numbers), rows):
             pairs_B = np.array(numbers[start : start + rows])
-
-            # Letter and label of all units, in one number each, shaped as in a lattice.
-            letter_NB = letters.number_S[letters.places(pairs_B, N)] * labels.size
-            label_KMB = labels.label_KS[:, labels.places(pairs_B, M)]
-            # A label of several symbols cannot end before as many have come.
-            longer = (label_MB[count:] for count, label_MB in enumerate(label_KMB[:M]))
-            keys, places = _distinct(
-                [letter_NB[:, None], *(letter_NB[:, None] + label_mB for label_mB in longer)]
-            )
+            keys, places = _distinct(_keys(pairs_B, N, M, letters, labels))
             batches.append((pairs_B, M, keys, places))
             key_parts.append(keys)
     key_U = np.unique(np.concatenate(key_parts))
@@ -219,6 +201,19 @@ def units_of(pairs: Sequence[Pair], most: int) -> AlignmentUnits:
     units = zip(letter_U.tolist(), label_U.tolist(), strict=True)
     names = [(letters.names[letter], labels.name(label)) for letter, label in units]
     return AlignmentUnits(names, labels.symbols_L[label_U], lattices, tuple(skipped))
+
+
+def _check(pairs: Sequence[Pair]) -> None:
+    """Refuse symbols that cannot be part of a label."""
+    for number, (_, symbols) in enumerate(pairs, start=1):
+        for symbol in symbols:
+            if symbol in ("", NOTHING) or PLUS in symbol:
+                raise TextError(
+                    f"pair {number:,} holds the symbol {symbol!r}, which cannot be part of a label",
+                    f"{NOTHING} is the label of a letter without a symbol, and {PLUS} joins "
+                    "several",
+                    "write it as another symbol",
+                )
 
 
 class _Row:
@@ -266,6 +261,15 @@ class _Labels(_Row):
         # Places below 0 count from the end, as np.roll does.
         places = self._end_L[label] - np.arange(self.symbols_L[label])[::-1]
         return PLUS.join(self.names[number] for number in self.number_S[places])
+
+
+def _keys(pairs_B: np.ndarray, N: int, M: int, letters: _Row, labels: _Labels) -> list[np.ndarray]:
+    """Return letter and label of all units, in one number each, shaped as in a lattice."""
+    letter_NB = letters.number_S[letters.places(pairs_B, N)] * labels.size
+    label_KMB = labels.label_KS[:, labels.places(pairs_B, M)]
+    # A label of several symbols cannot end before as many have come.
+    longer = (label_MB[count:] for count, label_MB in enumerate(label_KMB[:M]))
+    return [letter_NB[:, None], *(letter_NB[:, None] + label_mB for label_mB in longer)]
 
 
 def _distinct(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:

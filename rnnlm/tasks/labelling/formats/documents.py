@@ -242,26 +242,11 @@ class _RawWriter:
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         # Formats that can hold labels of the whole sentence.
         if self.output == "jsonl":
-            record = {"text": self.text, "words": self.words, **word_labels, **text_labels}
-            return json.dumps(record, ensure_ascii=False) + "\n"
+            return self._json(word_labels, text_labels)
         if self.output in ("tsv", "csv"):
-            # Beside labels of words, the text is their words.
-            text = joined(self.words) if word_labels else self.text
-            return _RowWriter(("text",), {"text": text}, LINE_OF[self.output], self.is_first)(
-                word_labels, text_labels
-            )
+            return self._table(word_labels, text_labels)
         if self.output == "conllu":
-            # CoNLL-U has no sentence without words: a comment takes its place.
-            if not self.words:
-                return f"# blank = {self.line}\n"
-            lines = [f"# text = {self.text.translate(_UNWRITTEN).strip()}"]
-            lines += [f"# {name} = {on_one_line(label)}" for name, label in text_labels.items()]
-            for place, word in enumerate(self.words):
-                fields = [str(place + 1), word, *[conllu.EMPTY] * 8]
-                for name, labels in word_labels.items():
-                    conllu.set_field(fields, name, on_one_line(labels[place]))
-                lines.append("\t".join(fields))
-            return "\n".join([*lines, "", ""])
+            return self._conllu(word_labels, text_labels)
 
         # And columns, which have none.
         refuse(text_labels, self.output)
@@ -269,6 +254,30 @@ class _RawWriter:
             return "\n"
         rows = zip(self.words, *word_labels.values(), strict=True)
         return "".join("\t".join(map(on_one_line, row)) + "\n" for row in rows) + "\n"
+
+    def _json(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+        row = {"text": self.text, "words": self.words, **word_labels, **text_labels}
+        return json.dumps(row, ensure_ascii=False) + "\n"
+
+    def _table(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+        # Beside labels of words, the text is their words.
+        text = joined(self.words) if word_labels else self.text
+        return _RowWriter(("text",), {"text": text}, LINE_OF[self.output], self.is_first)(
+            word_labels, text_labels
+        )
+
+    def _conllu(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+        # CoNLL-U has no sentence without words: a comment takes its place.
+        if not self.words:
+            return f"# blank = {self.line}\n"
+        lines = [f"# text = {self.text.translate(_UNWRITTEN).strip()}"]
+        lines += [f"# {name} = {on_one_line(label)}" for name, label in text_labels.items()]
+        for place, word in enumerate(self.words):
+            row = [str(place + 1), word, *[conllu.EMPTY] * 8]
+            for name, labels in word_labels.items():
+                conllu.set_field(row, name, on_one_line(labels[place]))
+            lines.append("\t".join(row))
+        return "\n".join([*lines, "", ""])
 
 
 # ---- Documents that are tables: TSV and CSV, where the first row brings the header, JSON-lines,
