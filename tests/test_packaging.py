@@ -85,6 +85,10 @@ def test_the_metadata_names_project_licences_and_python(wheel):
     assert "Name: rnnlm-cli" in told and f"Version: {rnnlm.__version__}" in told
     assert "License-Expression: Apache-2.0 AND CC0-1.0" in told
     assert "Requires-Python: <3.14,>=3.11" in told
+    assert "Author: rnnlm maintainers" in told
+    kinds = {line.removeprefix("Classifier: ") for line in told if line.startswith("Classifier: ")}
+    assert {"Typing :: Typed", "Operating System :: POSIX :: Linux"} <= kinds
+    assert not [line for line in told if line.startswith(("Project-URL", "Home-page"))]
     assert "licenses/LICENSE" in info
 
     # Each corpus says in its README under which licence it may be used.
