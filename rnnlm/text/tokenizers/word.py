@@ -125,7 +125,9 @@ _SPECIALS = {
 }
 _TO_SPACE = bytes.maketrans(b"\t\r\0", b"   ")
 _SPACE = ord(" ")
-_APOSTROPHES = "'\u2019"
+_ASCII = bytes(range(128))
+# Each apostrophe, and the pattern of those that are not inside a word.
+_APOSTROPHES = {mark: re.compile(rf"{mark}(?:(?<!\w{mark})|(?!\w))") for mark in "'\u2019"}
 
 
 # ---- The words of a text, counted exactly in bounded memory.
@@ -390,9 +392,7 @@ def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[byte
         text = data.decode("utf-8")
         if settings.lowercase:
             text = text.lower()
-        if settings.split_punctuation:
-            text = split_punctuation(text)
-        data = text.encode("utf-8")
+        data = split_punctuation(text) if settings.split_punctuation else text.encode("utf-8")
     data = data.replace(b"\n", b" " + _LINE_END + b" ").translate(_TO_SPACE)
 
     # Numbering the words of a short text takes less time than importing Arrow does.
@@ -427,27 +427,29 @@ def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[byte
     return different.split(b" ")[: len(words.dictionary)], numbers
 
 
-def split_punctuation(text: str) -> str:
-    """Return `text` with spaces around its punctuation marks and symbols."""
-    marks = ""
-    if not text.isascii():
-        others = sorted(character for character in set(text) if character > "\x7f")
-        marks = "".join(mark for mark in others if unicodedata.category(mark)[0] in "PS")
-    # A function replaces matches faster than a template.
-    return _punctuation(marks).sub(lambda match: f" {match[0]} ", text)
-
-
-@functools.lru_cache(maxsize=256)
-def _punctuation(marks: str) -> re.Pattern[str]:
-    """Return a pattern for the marks that are split off: `<unk>` whole, and marks (Unicode P and S)
-    but apostrophes inside a word.
-
-    marks: those beyond ASCII that occur in the text, as a class of all that exist is slow.
+def split_punctuation(text: str) -> bytes:
+    """Return `text`, in UTF-8, with spaces around its punctuation marks and symbols (Unicode P and
+    S), but not around apostrophes inside a word. `<unk>` stays whole. A NUL, which separates words
+    as a space does, becomes a space.
     """
-    others = [mark for mark in string.punctuation + marks if mark not in _APOSTROPHES]
-    any_other = f"[{re.escape(''.join(others))}]"
-    any_apostrophe = f"[{_APOSTROPHES}]"
-    return re.compile(rf"<unk>|{any_other}|(?<!\w){any_apostrophe}|{any_apostrophe}(?!\w)")
+    # A NUL holds the place of <unk> while < and > are split off.
+    text = text.replace("\0", " ").replace(UNKNOWN, " \0 ")
+
+    # Apostrophes come first: an underscore is a letter to them, and then a mark.
+    for apostrophe, outside_words in _APOSTROPHES.items():
+        if apostrophe in text:
+            text = outside_words.sub(f" {apostrophe} ", text)
+
+    # Each mark that occurs is replaced in turn, in bytes: one pattern for all of them takes several
+    # times as long.
+    data = text.encode("utf-8")
+    beyond_ascii = data.translate(None, delete=_ASCII).decode("utf-8")
+    others = [mark for mark in set(beyond_ascii) if unicodedata.category(mark)[0] in "PS"]
+    for mark in [*string.punctuation, *others]:
+        encoded = mark.encode("utf-8")
+        if mark not in _APOSTROPHES and encoded in data:
+            data = data.replace(encoded, b" " + encoded + b" ")
+    return data.replace(b"\0", UNKNOWN.encode())
 
 
 def _join_punctuation(text: str) -> str:

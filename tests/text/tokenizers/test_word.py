@@ -58,7 +58,7 @@ def reference_words(line: str, lowercase: bool, split_punctuation: bool) -> list
 
 pieces = st.sampled_from(
     "a|B|the|The|<unk>|<UNK>|</s>|<s>| | |\t|\0|\r|\x0b|\x0c|\x1c|\u00a0"
-    "|'|\u2019|_|.|-|\u20ac|\u0130|\u03a3|7|\U0001f600|\u0301|\u2581".split("|")
+    "|'|\u2019|_|.|-|<|unk>|\u20ac|\u0130|\u03a3|7|\U0001f600|\u0301|\u2581".split("|")
 )
 lines = st.lists(st.lists(pieces, max_size=12).map("".join), min_size=1, max_size=5)
 
