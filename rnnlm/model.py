@@ -283,6 +283,7 @@ class Model(ModelMethods):
         unscorable: Literal["raise", "null"] = "raise",
         split: Literal["whitespace", "tokens"] = "whitespace",
         measures: tuple[WordMeasure, ...] = (),
+        frequency_from: str | None = None,
         with_regions: bool = False,
     ) -> "SentenceScores":
         """Score sentences, in their order. The score of an empty sentence is the score of `</s>`.
@@ -307,8 +308,11 @@ class Model(ModelMethods):
                 without a score ("null").
             split: Count words separated by white space, or the tokenizer's words, punctuation marks
                 apart ("tokens").
-            measures: Report for each word also the entropy of the prediction ("entropy"), or the
-                word's log10 frequency in training ("frequency").
+            measures: Report for each word also the entropy of the prediction ("entropy"), the
+                word's log10 frequency in training ("frequency"), or its frequency and length, and
+                the surprisal, length and frequency of the one and two words before ("lags").
+            frequency_from: Take frequencies from this model's training text, from a table of counts
+                (`rnnlm count`, SUBTLEX) or from a text.
             with_regions: Report the surprisals of regions in sentences that have some.
 
         Returns:
@@ -327,7 +331,8 @@ class Model(ModelMethods):
         settings = SentenceScoring(
             given=given, regions=regions, sources=sources, tokens=tokens, words=words,
             next_words=next_words, eos=eos, context=context, special_symbols=special_symbols,
-            unscorable=unscorable, split=split, measures=measures, with_regions=with_regions,
+            unscorable=unscorable, split=split, measures=measures,
+            frequency_from=frequency_from, with_regions=with_regions,
         )  # fmt: skip
         return score_sentences(self._core_for("score_sentences"), sentences, settings)
 

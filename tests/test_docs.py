@@ -291,35 +291,6 @@ def test_the_examples_of_a_page_run(there, capsys, server, page):
         picture.unlink()
 
 
-@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-def test_previous_words_of_two_models_are_each_models_own(there):
-    pandas = pytest.importorskip("pandas")
-    scored = ["score", "-m", "demo", "-m", "kn", "--input", "sentences.csv", "--words"]
-    assert run([*scored, "--regions", "|", "-o", "two.csv"]) == 0
-    table = pandas.read_csv("two.csv", keep_default_na=False, na_values=[""])
-    names = list(table.model.unique())
-    assert len(names) == 2
-
-    # The lines of pages and notebooks on the tables of both, and of each alone.
-    notebooks = [json.loads(each.read_text()) for each in (ROOT / "docs/notebooks").glob("*.ipynb")]
-    cells = itertools.chain.from_iterable(notebook["cells"] for notebook in notebooks)
-    code = "\n".join([CODE, *("".join(cell["source"]) for cell in cells)])
-    rows = re.findall(r"^words = words\[.*sort_values.*", code, re.MULTILINE)
-    lags = re.findall(r"^words\[.*shift.*", code, re.MULTILINE)
-    assert len(rows) == 1 and len(lags) == 2
-    for lag in lags:
-        results = {}
-        for name in [None, *names]:
-            of_model = table if name is None else table[table.model == name]
-            values = {"words": of_model.copy()}
-            exec("\n".join([*rows, lag]), values)
-            results[name] = values["words"].set_index(["model", "id", "word_index"]).previous_bits
-        pandas.testing.assert_series_equal(
-            results[None].sort_index(),
-            pandas.concat([results[name] for name in names]).sort_index(),
-        )
-
-
 TAKES_MODEL = {"-m", "--tokenizer-from", "--init-from", "--init-decoder-from", "--contextual"}
 
 

@@ -63,6 +63,7 @@ result_options = section(
                help="Leave the end of each sentence, </s>, out of its score."),
     options_of(ScoringSettings, "context"),
 )  # fmt: skip
+rare_result_options = section("Scores", options_of(ScoringSettings, "frequency_from"), rare=True)
 output_options = section(
     "Output",
     click.option("--sort", is_flag=True,
@@ -100,6 +101,7 @@ _ABOUT_INPUT = (
 @source_options
 @rare_source_options
 @result_options
+@rare_result_options
 @pairs_options
 @output_options
 @rare_output_options
@@ -172,6 +174,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     from rnnlm.lm.base.loading import NamedModel
     from rnnlm.scoring.rows import layout
     from rnnlm.scoring.sentences import first_columns
+    from rnnlm.storage.files.resuming import text_signatures
 
     from . import score_output
 
@@ -186,6 +189,8 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     )
     if output:
         identity = _identity(sentences, inputs, targets, reading)
+        if scoring.frequency_from:
+            identity |= text_signatures([scoring.frequency_from], "frequencies")
         if probabilities:
             identity["probabilities"] = "true"
         named = tuple(

@@ -14,7 +14,7 @@ from rnnlm.evaluation import plotting
 from rnnlm.events import never
 from rnnlm.lm.base.loading import NamedModel
 from rnnlm.scoring.output_formats import Scores, Tally, TextForm, Writer, scores_figure
-from rnnlm.scoring.rows import MEASURES, RowLayout
+from rnnlm.scoring.rows import RowLayout, measured_columns, word_cells
 from rnnlm.scoring.scorer import signature_before
 from rnnlm.scoring.sentence_scores import SentenceScore, likelihood_ratio
 from rnnlm.scoring.sentences import Sentence
@@ -284,7 +284,7 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probabi
     probability = ["probability"] if with_probability else []
 
     # Collect the rows of all models.
-    measures = [column for name, column in MEASURES.items() if name in settings.measures]
+    measures = measured_columns(settings.measures)
     tokens, words, regions = [], [], []
     for model, score in scores.items():
         for token in score.token_scores:
@@ -292,11 +292,12 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probabi
             if with_probability:
                 cells.append(terminal.amount(token.probability, ".4g"))
             tokens.append([model, *cells, "yes" if token.is_oov else ""])
-        for word in score.word_scores:
+        of_words = word_cells(score.word_scores, settings.measures)
+        for word, of_word in zip(score.word_scores, of_words, strict=True):
             cells = [word.word, terminal.amount(word.surprisal_bits)]
             if with_probability:
                 cells.append(terminal.amount(word.probability, ".4g"))
-            cells += [terminal.amount(getattr(word, name)) for name in measures]
+            cells += [_measure(of_word[name]) for name in measures]
             words.append([model, *cells, "yes" if word.is_oov else ""])
         for region in score.region_scores:
             amounts = map(terminal.amount, (region.surprisal_bits, region.next_surprisal_bits))
@@ -325,6 +326,13 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probabi
         terminal.print_table(
             terminal.Table(columns, rows, right=[name for name in numbers if name in columns])
         )
+
+
+def _measure(value: float | bool | None) -> str:
+    """Return a measure of a word in a cell: counts whole, and whether it is unknown in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int) else terminal.amount(value)
 
 
 def odds(better: "SentenceScore", worse: "SentenceScore", eos: bool) -> str | None:

@@ -38,11 +38,18 @@ _REGION = (
     "next_surprisal_bits",
 )
 MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
+# Columns of the word before have this in front of their names, those of the word before that the
+# second: a reader feels a hard word one or two words later.
+LAGS = ("previous_", "previous2_")
+LAGGED = ("surprisal_bits", "word_length", "log10_frequency", "oov")
+LAG_COLUMNS = ("word_length", *(lag + name for lag in LAGS for name in LAGGED))
 _NUMBERS = ("logprob_nats", "ppl_word", "surprisal_bits", "next_surprisal_bits", "probability")
 _TYPES = {
     **dict.fromkeys((*_NUMBERS, *MEASURES.values()), "double"),
     **dict.fromkeys(("model", "text", "token", "word", "region", "reason"), "string"),
     "oov": "bool",
+    **dict.fromkeys((lag + "oov" for lag in LAGS), "bool"),
+    **{lag + name: "double" for lag in LAGS for name in ("surprisal_bits", "log10_frequency")},
 }
 
 
@@ -170,9 +177,11 @@ class RowLayout:
 
     def _words(self, score: SentenceScore) -> Iterator[Row]:
         region_columns = [name for name in ("region_index", "region") if name in self.own]
-        for position, word in enumerate(score.word_scores, start=1):
-            cells = {"position": position, **word_cells(word, self.measures)}
-            cells["probability"] = word.probability
+        of_words = word_cells(score.word_scores, self.measures)
+        for position, (word, of_word) in enumerate(
+            zip(score.word_scores, of_words, strict=True), start=1
+        ):
+            cells = {"position": position, **of_word, "probability": word.probability}
             if region_columns:
                 cells |= _only(region_columns, region_of(word, score.region_scores))
             yield _only(self.own, cells)
@@ -203,12 +212,17 @@ def layout(
     if settings.tokens:
         return made("token", own=(*_TOKEN, *probability))
     if settings.words:
-        measures = tuple(name for name in MEASURES if name in settings.measures)
-        columns = (*_WORD, *probability, *(MEASURES[name] for name in measures), *region)
-        return made("word", own=columns, measures=measures)
+        columns = (*_WORD, *probability, *measured_columns(settings.measures), *region)
+        return made("word", own=columns, measures=settings.measures)
     if region:
         return made("region", own=(*region, *_REGION))
     return made("sentence", own=(*_SENTENCE, *probability))
+
+
+def measured_columns(measures: Sequence[str]) -> list[str]:
+    """Return the columns of words that `measures` ask for, in their order."""
+    columns = [column for name, column in MEASURES.items() if name in measures]
+    return [*columns, *LAG_COLUMNS] if "lags" in measures else columns
 
 
 _ASK_FOR = {
@@ -224,9 +238,11 @@ class SentenceScores(tabular.RecordList[SentenceScore]):
     Attributes:
         signature: How the scores were measured, and on which data; None if there was nothing to
             score.
+        has_lags: Whether rows of words have the columns of the words before.
     """
 
     signature: str | None = None
+    has_lags: bool = False
 
     def to_rows(self, by: By | None = None) -> list[tabular.Row]:
         """Return one row per sentence, token, word or region, with the columns of the first
@@ -246,8 +262,12 @@ class SentenceScores(tabular.RecordList[SentenceScore]):
                 message = f"sentence {score.id} was scored without its {by}s"
                 raise UsageError(message, hint=_ASK_FOR[by])
         carried = tuple(self[0].columns) if self else ()
-        table = RowLayout(by, carried, columns, tuple(MEASURES))
+        table = RowLayout(by, carried, columns, self._measures)
         return [row for score in self for row in table.rows({"": score})]
+
+    @property
+    def _measures(self) -> tuple[str, ...]:
+        return (*MEASURES, "lags") if self.has_lags else tuple(MEASURES)
 
     def _columns_by(self, by: By) -> tuple[str, ...]:
         """Return the columns of rows of a kind, besides those that the sentences carry."""
@@ -261,7 +281,7 @@ class SentenceScores(tabular.RecordList[SentenceScore]):
             raise UsageError(
                 f"there are no rows by {by!r}", hint="choose sentence, token, word or region"
             )
-        columns = (*_WORD, *MEASURES.values())
+        columns = (*_WORD, *measured_columns(self._measures))
         if any(score.region_scores for score in self):
             columns = (*columns, "region_index", "region")
         return columns
@@ -322,10 +342,11 @@ def record(score: SentenceScore, settings: ScoringSettings, probabilities: bool 
             for token in score.token_scores
         ]
     if settings.words:
-        words = [
-            _word_record(word, score, settings) | _probability(word, probabilities)
-            for word in score.word_scores
-        ]
+        words = word_cells(score.word_scores, settings.measures)
+        for word, cells in zip(score.word_scores, words, strict=True):
+            if settings.with_regions:
+                cells |= region_of(word, score.region_scores)
+            cells |= _probability(word, probabilities)
         for cells, likely in zip(words, score.next_words, strict=False):
             cells["next"] = [
                 {"word": next_word.word, "probability": next_word.probability}
@@ -341,13 +362,6 @@ def _probability(scored: SentenceScore | TokenScore | WordScore, is_wanted: bool
     return {"probability": scored.probability} if is_wanted else {}
 
 
-def _word_record(word: WordScore, score: SentenceScore, settings: ScoringSettings) -> Row:
-    cells = word_cells(word, settings.measures)
-    if settings.with_regions:
-        cells |= region_of(word, score.region_scores)
-    return cells
-
-
 def sentence_cells(score: SentenceScore) -> Row:
     """Return the cells of a sentence as a whole."""
     tokens, words = (score.tokens, score.words) if score.is_read else (None, None)
@@ -355,18 +369,35 @@ def sentence_cells(score: SentenceScore) -> Row:
     return {**dict(zip(_SENTENCE, cells, strict=True)), "probability": score.probability}
 
 
-def word_cells(word: WordScore, measures: Sequence[str]) -> Row:
-    """Return the cells of a word, and those that `measures` name."""
-    return {
-        "word_index": word.index,
-        "word": word.word,
-        "start": word.start,
-        "end": word.end,
-        "surprisal_bits": word.surprisal_bits,
-        "oov": word.is_oov,
-        "tokens": word.tokens,
-        **{MEASURES[name]: getattr(word, MEASURES[name]) for name in measures},
-    }
+def word_cells(words: Sequence[WordScore], measures: Sequence[str]) -> list[Row]:
+    """Return the cells of each word of a sentence, and those that `measures` name."""
+    rows = []
+    for word in words:
+        cells = {
+            "word_index": word.index,
+            "word": word.word,
+            "start": word.start,
+            "end": word.end,
+            "surprisal_bits": word.surprisal_bits,
+            "oov": word.is_oov,
+            "tokens": word.tokens,
+        }
+        for name, column in MEASURES.items():
+            if name in measures:
+                cells[column] = getattr(word, column)
+        rows.append(cells)
+    if "lags" not in measures:
+        return rows
+
+    # The words before the first one are not there.
+    for word, cells in zip(words, rows, strict=True):
+        cells["word_length"] = word.word_length
+    nothing: Row = {}
+    for distance, lag in enumerate(LAGS, start=1):
+        earlier = [nothing] * distance + rows
+        for cells, before in zip(rows, earlier, strict=False):
+            cells |= {lag + name: before.get(name) for name in LAGGED}
+    return rows
 
 
 def region_cells(region: RegionScore) -> Row:

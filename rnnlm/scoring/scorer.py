@@ -16,7 +16,7 @@ import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.checks import items_of
-from rnnlm.errors import TextError, UsageError, keyword, notice
+from rnnlm.errors import TextError, UsageError, keyword
 from rnnlm.evaluation.perplexity import Signature, check_context, signature_of
 from rnnlm.events import never
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
@@ -24,12 +24,13 @@ from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.loading import ScoringModel, scoring_model_of
 from rnnlm.lm.base.span_scoring import Initial, initial_states, reads_sources
 from rnnlm.lm.base.words import ShownWords, WordFinder, shown_words
+from rnnlm.scoring.frequencies import word_frequencies
 from rnnlm.scoring.next_word import WordSearch
 from rnnlm.scoring.rows import SentenceScores
 from rnnlm.scoring.sentence_scores import ChunkScores, ReadSentences, SentenceScore
 from rnnlm.scoring.sentences import Sentence, line_of, of_texts
 from rnnlm.scoring.settings import ScoringSettings, SentenceScoring
-from rnnlm.scoring.word_scores import DistributionColumns, WordFrequencies, joined
+from rnnlm.scoring.word_scores import DistributionColumns, joined
 from rnnlm.storage.files.reading import undecoded
 from rnnlm.storage.files.resuming import settings_identity
 from rnnlm.storage.files.tables import SURROGATE, without_halves
@@ -95,6 +96,7 @@ def score_sentences(
     with_regions = regions is not None or any(sentence.regions for sentence in every)
     settings = replace(settings, with_regions=with_regions)
     scores = SentenceScores()
+    scores.has_lags = "lags" in settings.measures
     for chunk in score_chunks(model, every, settings):
         scores.extend(chunk.scores)
         scores.signature = str(chunk.signature)
@@ -194,15 +196,7 @@ class SentenceScorer:
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.reads_sources = reads_sources(model)
         self.state = model.initial_state(1) if settings.context == "carry" else None
-        has_frequencies = "frequency" in settings.measures
-        self.frequencies = WordFrequencies(model.tokenizer) if has_frequencies else None
-
-        # Say at once if frequencies were requested in vain.
-        if self.frequencies and not self.frequencies.are_known:
-            notice(
-                f"{name}'s tokens are not words, or it has no word counts: its words have no "
-                "frequencies"
-            )
+        self.frequencies = word_frequencies(settings, self.tokenizer, name)
 
     def chunk(self, sentences: list[Sentence], is_skipped: bool = False) -> ModelChunk:
         """Score the next sentences. If they are skipped, they are read only if all sentences are
@@ -383,7 +377,7 @@ class SentenceScorer:
         span_scoring.check_scores(logprob_N)
         frequency_W = np.zeros(0)
         if shown and self.frequencies:
-            frequency_W = self.frequencies.of(shown.items, encoded.ids)
+            frequency_W = self.frequencies.of(shown, encoded, texts)
         return ReadSentences(
             tokenizer=tokenizer,
             settings=settings,
@@ -525,6 +519,12 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
             f"{' and '.join(settings.measures)} can only be measured for words",
             "scores of words are not requested",
             "add " + keyword("words", True),
+        )
+    if settings.frequency_from is not None and "frequency" not in settings.measures:
+        raise UsageError(
+            keyword("frequency_from") + " has no effect",
+            "frequencies of words are not requested",
+            "add " + keyword("measures", "frequency") + " or " + keyword("measures", "lags"),
         )
     is_searched = settings.next_words and not model.tokenizer.starts_word_V.all()
     if settings.context == "carry" and is_searched:

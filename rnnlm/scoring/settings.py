@@ -10,7 +10,7 @@ from rnnlm.text.lines import SpecialSymbols, is_blank, single_spaced
 from rnnlm.text.named_columns import ParallelSettings
 from rnnlm.text.sources import SentenceColumns, SourceSettings
 
-WordMeasure = Literal["entropy", "frequency"]
+WordMeasure = Literal["entropy", "frequency", "lags"]
 
 # ---- How sentences are read: from which columns, with which text before them, and with which
 # further columns.
@@ -203,10 +203,19 @@ class ScoringSettings(ValidatedSettings):
     measures: Annotated[
         tuple[WordMeasure, ...],
         about(
-            "report for each word also the entropy of the prediction, or the word's log10 "
-            "frequency in training"
+            "report for each word also the entropy of the prediction; the word's log10 frequency "
+            "in training; or its frequency and length, and the surprisal, length and frequency of "
+            "the one and two words before (lags)"
         ),
     ] = ()
+    frequency_from: Annotated[
+        str | None,
+        about(
+            "take frequencies from this model's training text, from a table of counts "
+            "(`rnnlm count`, SUBTLEX) or from a text",
+            title="MODEL|FILE",
+        ),
+    ] = None
     with_regions: Annotated[
         bool, about("report the surprisals of regions in sentences that have some")
     ] = False
@@ -216,6 +225,9 @@ class ScoringSettings(ValidatedSettings):
         # Next words belong to words, whether or not these are asked for.
         if self.next_words:
             object.__setattr__(self, "words", True)
+        # Frequencies are among the lagged columns.
+        if "lags" in self.measures and "frequency" not in self.measures:
+            object.__setattr__(self, "measures", (*self.measures, "frequency"))
 
     @property
     def needs_words(self) -> bool:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.errors import TextError
-from rnnlm.interface import BOUNDARY, Encoded, Tokenizer
-from rnnlm.lm.base.words import ShownWords, WordSpans
-from rnnlm.text.encoding import known_ids
+from rnnlm.interface import BOUNDARY, Encoded
+from rnnlm.lm.base.words import ShownWords
 from rnnlm.text.lines import WORD_SPACE, is_blank, split_words
 
 
@@ -29,8 +29,8 @@ class WordScore:
         tokens: Number of the model's tokens that make the word.
         entropy_bits: Entropy of the model's prediction of the word's first token, before that is
             read, in bits; None if not requested.
-        log10_frequency: Log of the word's share of the training text
-            (:mod:`rnnlm.scoring.word_scores`); None if not requested, or not known.
+        log10_frequency: Log of the word's share of the training text, or of another text
+            (:mod:`rnnlm.scoring.frequencies`); None if not requested, or not known.
     """
 
     word: str
@@ -47,6 +47,14 @@ class WordScore:
     def probability(self) -> float:
         """p(word | earlier words)."""
         return probability_of(self.surprisal_bits)
+
+    @property
+    def word_length(self) -> int | None:
+        """Number of its characters without punctuation and other symbols; None for `</s>`."""
+        if self.start == self.end:
+            return None
+        composed = unicodedata.normalize("NFC", self.word)
+        return sum(unicodedata.category(character)[0] not in "PS" for character in composed)
 
 
 def probability_of(surprisal_bits: float | None) -> float:
@@ -141,52 +149,6 @@ def nullable(values: np.ndarray) -> list[float | None]:
     for at in np.flatnonzero(~np.isfinite(values)).tolist():
         listed[at] = None
     return listed
-
-
-# ---- How often words occurred in the training text, as a covariate of reading times.
-#
-# log10_frequency = log10(count of the word / all words of the training text): 0.001 is -3. Add 6
-# for occurrences per million words, 9 for the Zipf scale (van Heuven et al. 2014).
-
-
-class WordFrequencies:
-    """The frequencies of the words of a tokenizer. They are not known where tokens are pieces of
-    words, or were not counted."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        counts_V = tokenizer.counts_V
-        self.are_known = tokenizer.name == "word" and counts_V is not None
-        if counts_V is None or not self.are_known:
-            return
-        # `</s>` is no word of the text; unknown words are, but have no frequency.
-        counts_V = np.where(np.arange(len(counts_V)) == tokenizer.boundary_id, 0.0, counts_V)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            log10_V = np.log10(counts_V / counts_V.sum())
-        special = [id for id in (tokenizer.boundary_id, tokenizer.unk_id) if id is not None]
-        log10_V[special] = np.nan
-        self._log10_V = np.where(np.isfinite(log10_V), log10_V, np.nan)
-        is_mark = [not any(map(str.isalnum, symbol)) for symbol in tokenizer.symbols()]
-        self._is_mark_V = np.array(is_mark)
-
-    def of(self, words: WordSpans, ids_N: np.ndarray) -> np.ndarray:
-        """Return the log10_frequency of each of the words, (W,), NaN where it has none.
-
-        A written word has the frequency of the one token in it that holds a letter or digit: "dog."
-        counts as "dog" where the mark is a separate token. Unknown words have none, nor have words
-        of several such tokens, nor `</s>`.
-        """
-        if not self.are_known:
-            return np.full(len(words.starts), np.nan)
-        ids_N = known_ids(ids_N, self._tokenizer)
-        # A word has one token that is not a mark, or is a mark itself.
-        parts_N = np.flatnonzero(~self._is_mark_V[ids_N])
-        first_W = np.searchsorted(parts_N, words.starts)
-        last_W = np.searchsorted(parts_N, words.ends)
-        is_mark_W = (first_W == last_W) & (words.ends == words.starts + 1)
-        at_W = np.where(is_mark_W, words.starts, np.append(parts_N, 0)[first_W])
-        is_one_W = is_mark_W | (last_W == first_W + 1)
-        return np.where(is_one_W, self._log10_V[ids_N[at_W]], np.nan)
 
 
 # ---- Regions of sentences: the parts for which a reading experiment has measurements, each of one

@@ -50,6 +50,7 @@ CASES = {
         "given": "--given was", "strip": "--strip", "id_column": "--id-column other",
         "keep": "--keep other", "given_column": "--given-column other", "tokens": "--tokens",
         "words": "--words", "measures": "--with frequency --words",
+        "frequency_from": "--frequency-from LSTM --with lags --words",
         "probabilities": "--probabilities", "eos": "--no-eos", "context": "--context carry",
     },
     "score --input words.csv --column word -m UNI -o OUT.tsv": BY_WORD,
