@@ -136,6 +136,9 @@ def register_derived(layer: nn.Module, *names: str) -> None:
 # score. The other output layers are built of the same parts.
 
 CHUNK_LOGITS = 1 << 22
+# Logits that are scored at once on a CPU: few enough to stay in its cache, of enough rows that W is
+# not read for each few of them.
+BLOCK_ROWS, BLOCK_LOGITS = 512, 1 << 20
 
 
 class SoftmaxOutput(OutputLayer):
@@ -200,24 +203,53 @@ def likelihood_and_hits(
     features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Compute :func:`log_likelihood`, and whether each target is the likeliest token, (N,), False
-    for padding; chunk by chunk."""
-    # W is large: cast it once, not by autocast for every chunk.
+    for padding; block by block."""
+    # W is large: cast it once, not by autocast for every block.
     products = product_type(features_NE)
     features_NE, weight_VE = features_NE.to(products), weight_VE.to(products)
-    index_N1 = targets_N.clamp(min=0).unsqueeze(1)
+    index_N = targets_N.clamp(min=0)
 
-    rows = max(1, CHUNK_LOGITS // len(weight_VE))
-    parts = []
-    for features_nE, index_n1 in zip(features_NE.split(rows), index_N1.split(rows), strict=True):
-        logits_nV = linear_logits(features_nE, weight_VE, bias_V)
+    # Logits of some rows and a part of the vocabulary are computed at once. The parts are joined.
+    N, V = len(features_NE), len(weight_VE)
+    rows = _even_rows(N, BLOCK_ROWS)
+    size = max(1, (BLOCK_LOGITS if features_NE.device.type == "cpu" else CHUNK_LOGITS) // rows)
+    results = []
+    for part in arrays.blocks(max(1, N), rows):
+        features_nE, index_n = features_NE[part], index_N[part]
+        terms = [
+            _softmax_terms(features_nE, weight_VE[words], bias_V[words], index_n - words.start)
+            for words in arrays.blocks(V, size)
+        ]
+        target_n, largest_n, sum_n = functools.reduce(_joined_terms, terms)
         # log sum exp(logits) would round its small part off where the largest logit is large.
-        shifted_nV = logits_nV - logits_nV.amax(dim=1, keepdim=True).detach()
-        target_n = shifted_nV.gather(1, index_n1).squeeze(1)
-        parts.append((target_n - shifted_nV.exp().sum(dim=1).log(), target_n == 0))
-        del logits_nV, shifted_nV  # before the next chunk's are made
-    logprob_N, is_likeliest_N = map(torch.cat, zip(*parts, strict=True))
+        results.append((target_n - largest_n - sum_n.log(), target_n == largest_n))
+    logprob_N, is_likeliest_N = map(torch.cat, zip(*results, strict=True))
     is_token_N = targets_N != PADDING
     return logprob_N * is_token_N, is_likeliest_N & is_token_N
+
+
+def _softmax_terms(
+    features_nE: Tensor, weight_vE: Tensor, bias_v: Tensor, index_n: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute for a part of the vocabulary, (n,) each: the target's logit, or -inf if its index
+    lies outside; the largest logit; the sum of exponentials of logits, each less the largest."""
+    logits_nv = linear_logits(features_nE, weight_vE, bias_v)
+    inside_n = index_n.clamp(0, len(bias_v) - 1)
+    logit_n = logits_nv.gather(1, inside_n.unsqueeze(1)).squeeze(1)
+    target_n = torch.where(index_n == inside_n, logit_n, -torch.inf)
+    largest_n = logits_nv.detach().amax(dim=1)
+    sum_n = (logits_nv - largest_n.unsqueeze(1)).exp_().sum(dim=1)
+    return target_n, largest_n, sum_n
+
+
+def _joined_terms(
+    first: tuple[Tensor, Tensor, Tensor], second: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Join the terms of two parts of the vocabulary (Milakov & Gimelshein 2018, "Online normalizer
+    calculation for softmax", section 3.1)."""
+    largest_n = torch.maximum(first[1], second[1])
+    sum_n = first[2] * (first[1] - largest_n).exp() + second[2] * (second[1] - largest_n).exp()
+    return torch.maximum(first[0], second[0]), largest_n, sum_n
 
 
 # ---- The loss of a softmax over a large vocabulary: logits = features W^T + b, cross-entropy and

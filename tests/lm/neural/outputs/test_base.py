@@ -9,7 +9,10 @@ from support import output_layers as outputs
 from support.output_layers import EXACT, LAYERS, NOISY, TIED, E, counts_of, gradients, make, window
 
 SIZES = [2, 11]
-PIECES = [(softmax, "CHUNK_LOGITS"), (classes, "CHUNK_LOGITS"), (classes, "CHUNK_NUMBERS")]
+PIECES = [
+    (softmax, "BLOCK_LOGITS"), (softmax, "BLOCK_ROWS"), (softmax, "CHUNK_LOGITS"),
+    (classes, "CHUNK_LOGITS"), (classes, "CHUNK_NUMBERS"),
+]  # fmt: skip
 
 
 @pytest.fixture(params=["whole", "chunks", "as on a GPU"])

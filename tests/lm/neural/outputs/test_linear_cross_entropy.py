@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from rnnlm.lm.neural.outputs import softmax
-from rnnlm.lm.neural.outputs.softmax import LinearCrossEntropy, log_likelihood
+from rnnlm.lm.neural.outputs.softmax import LinearCrossEntropy, likelihood_and_hits, log_likelihood
 from support.operations import Operations
 from support.output_layers import E, N, V, example, in_chunks
 
@@ -124,3 +124,28 @@ def test_zero_rows_and_equal_logits_have_exact_losses():
     features, weights, bias = torch.zeros(1, 2), torch.zeros(5, 2), torch.full((5,), 3e38)
     logprob = log_likelihood(features, weights, bias, torch.tensor([1]))
     torch.testing.assert_close(logprob, torch.log(torch.tensor([0.2])))
+
+
+@pytest.mark.parametrize("rows, logits", [(1, 1), (3, 40), (7, 7), (1000, 1 << 20)])
+@pytest.mark.parametrize("scale", [1, 40])
+def test_scores_by_blocks_of_the_vocabulary_equal_the_plain_formula(
+    monkeypatch, rows, logits, scale
+):
+    monkeypatch.setattr(softmax, "BLOCK_ROWS", rows)
+    monkeypatch.setattr(softmax, "BLOCK_LOGITS", logits)
+    features_NE, weight_VE, bias_V, targets_N = example(torch.float32, 4)
+    features_NE, bias_V = features_NE.detach() * scale, bias_V.detach()
+    weight_VE = weight_VE.detach().requires_grad_()
+    # The likeliest word once as the target, and a word that is exactly as likely, in another block.
+    weight_VE.data[V - 1], bias_V[V - 1] = weight_VE.data[0], bias_V[0]
+    exact_NV = torch.log_softmax(F.linear(features_NE, weight_VE, bias_V).double(), dim=1)
+    kept_N = targets_N >= 0
+    targets_N = torch.where(kept_N & (torch.arange(N) % 2 == 0), exact_NV.argmax(1), targets_N)
+    expected_N = exact_NV.gather(1, targets_N.clamp(min=0)[:, None])[:, 0] * kept_N
+
+    logprob_N, is_likeliest_N = likelihood_and_hits(features_NE, weight_VE, bias_V, targets_N)
+    torch.testing.assert_close(logprob_N.double(), expected_N, atol=2e-6 * scale, rtol=1e-6)
+    is_largest_N = expected_N == exact_NV.max(dim=1).values
+    assert is_likeliest_N.tolist() == (is_largest_N & kept_N).tolist()
+    found, expected = (torch.autograd.grad(x.sum(), weight_VE) for x in (logprob_N, expected_N))
+    torch.testing.assert_close(found, expected, atol=1e-5 * scale, rtol=1e-5)
