@@ -1,8 +1,8 @@
 """What all tests share: marks, examples of Hypothesis, fixtures, and a machine that is the same for
 all of them."""
 
+import functools
 import gc
-import importlib.util
 import os
 import re
 import signal
@@ -32,10 +32,24 @@ gc.disable()  # until the tests are collected: nothing of them is garbage
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-PLUGINS = ["commands", "devices", "inputs", "networks", "whole_runs"]
-if importlib.util.find_spec("rnnlm.tasks"):  # a copy without satellites is tested, too
-    PLUGINS += ["hostile", "tiny_tasks", "tiny_labellers", "tiny_translators"]
+PLUGINS = ("commands", "devices", "inputs", "networks", "whole_runs")
 pytest_plugins = [f"support.{name}" for name in PLUGINS]
+PLUGINS_OF_SATELLITES = ("hostile", "tiny_tasks", "tiny_labellers", "tiny_translators")
+
+# What `-m fast` runs: tests in these places, of files that name no satellite.
+TESTS = Path(__file__).parent
+CORE = {
+    "cli", "evaluation", "lm", "scoring", "storage", "text", "training",
+    "test_arrays.py", "test_choices.py", "test_config.py", "test_errors.py", "test_parallel.py",
+    "test_progress.py",
+}  # fmt: skip
+NEEDS_SATELLITE = re.compile(
+    r"rnnlm[./](tasks|tools)|support(\.| import )(tiny_(pairs|seq2seq|tasks|translators|labellers)"
+    r"|servers|foreign_\w+|exported_models|hostile)|inspect |rescore|serve |tagger|classifier"
+    r"|seq2seq|huggingface|hf:|tagging|learn_vectors|--task|[(, ](refused|harmless)[,)]"
+)
+SLOW = ("soak", "processes", "gpu")
+PROCESSES = {"spawn", "start", "warm"}  # fixtures that start some
 
 # The same few examples every time; with `-m soak`, new ones, and many.
 usual = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -51,9 +65,40 @@ def is_soak(config: pytest.Config) -> bool:
     return bool(re.search(r"(?<!not )\bsoak\b", config.option.markexpr))
 
 
+def is_fast(config: pytest.Config) -> bool:
+    """Return whether nothing but the core is asked for."""
+    return config.option.markexpr == "fast"
+
+
+@functools.cache
+def is_core(path: Path) -> bool:
+    """Return whether a folder or file of tests is about the core alone."""
+    if path == TESTS or not path.is_relative_to(TESTS):
+        return True
+    if path.relative_to(TESTS).parts[0] not in CORE:
+        return False
+    is_test = path.name.startswith("test_")
+    return not (is_test and NEEDS_SATELLITE.search(path.read_text(encoding="utf-8")))
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Return whether a test is a long proof, needs a GPU or starts processes."""
+    values = item.callspec.params if hasattr(item, "callspec") else {}
+    fixtures = {*item.fixturenames} - {*values}
+    return bool(fixtures & PROCESSES) or any(map(item.get_closest_marker, SLOW))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if is_soak(config):
         settings.load_profile("soak")
+    if not is_fast(config):
+        for name in PLUGINS_OF_SATELLITES:
+            config.pluginmanager.import_plugin(f"support.{name}")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no file of a satellite where only the core is asked for: it may be deleted."""
+    return True if is_fast(config) and not is_core(collection_path) else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -89,6 +134,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     the end of another's list, and makes their fixtures once more.
     """
     mark_further_cases(items)
+    for item in items:
+        if is_core(item.path) and not is_slow(item):
+            item.add_marker("fast")
     items.sort(key=lambda item: item.get_closest_marker("processes") is None)
     if not is_soak(config):
         long_proofs = [item for item in items if item.get_closest_marker("soak")]

@@ -24,6 +24,7 @@ def text(here, corpus_lines):
     return path
 
 
+@pytest.mark.processes
 def test_text_is_prepared_described_checked_and_trained_on(rnnlm, text, here):
     prepared = rnnlm(f"prepare {text} -o big --workers 2 --min-count 2")
     assert prepared.code == 0, prepared.err

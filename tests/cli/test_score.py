@@ -395,7 +395,15 @@ def test_killed_run_resumes_to_the_same_file(
     assert resumed.err.splitlines()[-1] == whole.err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", ["s.csv", "s.jsonl", "s.parquet"])
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    "name",
+    [
+        "s.jsonl",
+        pytest.param("s.csv", marks=pytest.mark.soak),
+        pytest.param("s.parquet", marks=pytest.mark.soak),
+    ],
+)
 def test_workers_write_the_same_scores_and_notices(rnnlm, models, here, corpus_lines, name):
     rows = [*corpus_lines[:60], "", "“curly” words", "<s> reserved", "two  spaces"]
     lines = [json.dumps({"text": line, "item": number}) for number, line in enumerate(rows)]
@@ -441,6 +449,7 @@ def test_options_that_contradict_each_other_are_wrong_usage(by_counts, here, opt
     assert (ended.code, ended.out) == (2, "") and not list(here.iterdir())
 
 
+@pytest.mark.processes
 def test_each_line_is_answered_at_once(models, here):
     command = [sys.executable, "-m", "rnnlm", "score", "-m", models.unigram, "--json"]
     pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}

@@ -31,6 +31,7 @@ def figure():
     return figure
 
 
+@pytest.mark.processes
 def test_same_figure_gives_same_svg_whatever_others_set(tmp_path):
     svg = plotting.as_svg(figure())
     assert svg == plotting.as_svg(figure())

@@ -106,6 +106,7 @@ def test_gradient_statistics_must_match_those_in_the_folder(folder, tmp_path):
         again(adapted)
 
 
+@pytest.mark.processes
 def test_a_spawned_worker_scores_as_its_parent_does(folder):
     model = rnnlm.load(folder / "ngram")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:

@@ -76,6 +76,7 @@ assert weight.grad.count_nonzero()
 """
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the limit is for x86")
 def test_processors_without_bf16_kernels_take_fp32_or_the_loops():
     limits = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}

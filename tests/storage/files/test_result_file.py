@@ -180,6 +180,7 @@ def kill_in_pair(folder, call, overwrite):
         save_pair(folder, overwrite=overwrite)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("earlier", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_whole_files_of_a_killed_run_are_made_again(tmp_path, earlier):
     """Whichever call of the system was its last (each third is tried); nothing is left behind."""

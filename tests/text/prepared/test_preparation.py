@@ -195,6 +195,7 @@ def test_standard_input_is_read_once(tmp_path, text, prepared, stdin, chunk_byte
     assert [name for name in one if one[name] != piped[name]] == ["index.json"]
 
 
+@pytest.mark.processes
 def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeypatch):
     submit = ProcessExecutor.submit
 
@@ -213,6 +214,7 @@ def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeyp
     assert not [name for name in os.listdir(tmp_path / "prepared") if name.endswith(".new")]
 
 
+@pytest.mark.processes
 def test_the_first_bad_line_is_always_reported(tmp_path, text, prepared):
     lines = text.read_bytes().splitlines(keepends=True)
     lines[500] = lines[900] = lines[901] = b"bad \xff here\n"

@@ -139,6 +139,7 @@ print(peak - before)
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("words", "counting"), [
     (100_000, 3 << 20), pytest.param(20_000_000, 100 << 20, marks=pytest.mark.soak),
 ])  # fmt: skip

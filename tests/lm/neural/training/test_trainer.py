@@ -1,4 +1,4 @@
-"""The trainer knows no task: it trains a classifier of points, chosen by its accuracy."""
+"""The trainer knows no task: it trains a network of points, chosen by its accuracy."""
 
 import json
 
@@ -109,7 +109,7 @@ def make(**settings):
     return Trainer(objective, Points(), Validation(objective.network), fitting, run, "fp32")
 
 
-def test_a_classifiers_best_has_the_highest_accuracy(tmp_path):
+def test_the_best_network_has_the_highest_accuracy(tmp_path):
     *events, fitted = make().train(never)
     validated = [event for event in events if isinstance(event, Validated)]
     found = [event.figures["accuracy"] for event in validated]
