@@ -143,3 +143,15 @@ def test_small_install_requires_what_setup_does():
     left_out = names_in([line for line in OPTIONS["install_requires"] if line not in small])
     assert left_out == {"datasets", "sacrebleu", "scipy", "sentencepiece", "torch"}
     assert names_in(small) | left_out == names_in(OPTIONS["install_requires"])
+
+
+def test_no_page_or_message_installs_by_a_name_of_the_index():
+    """On PyPI, rnnlm-cli is nothing yet, and rnnlm is another project."""
+    places = [name for name in tracked_files() if Path(name).suffix in {".md", ".py", ".ipynb"}]
+    by_name = re.compile(
+        r"""(?:pip|pipx|uv tool) install [^\n`]*?(?<=[\s'"])rnnlm(?:-cli)?(?:\[|[\s'"`]|$)"""
+    )
+    named = [name for name in places if by_name.search((ROOT / name).read_text("utf-8"))]
+    assert [name for name in named if name != "tests/test_packaging.py"] == []
+    for wrong in ("pip install rnnlm", "pip install -q 'rnnlm-cli[hf]'", "pipx install rnnlm-cli"):
+        assert by_name.search(f"`{wrong}`")

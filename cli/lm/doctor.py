@@ -28,7 +28,7 @@ def command(model: str | None, model_name: str | None, device: str, as_json: boo
     if foreign_installation():
         notice(
             "another project called rnnlm is installed, too, and has the same command and import "
-            "name; run pip uninstall rnnlm, then install this one again"
+            "name; run pip uninstall rnnlm rnnlm-cli, then install this one again"
         )
     checks = list(audit(chosen_model(model_name, argument=model), device=device))
     is_well = all(check.result != "failed" for check in checks)
