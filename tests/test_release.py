@@ -1,0 +1,186 @@
+"""The scripts that cut a release and hold its size: what was released stays, what grew has a
+reason."""
+
+import importlib.machinery
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CHANGELOG = """# Changelog
+
+## Unreleased
+
+* Something new.
+
+## 0.1 (2026-01-01)
+
+* The first thing.
+"""
+
+
+def load(name):
+    """Load a script of .ci, whose name has no suffix."""
+    path = str(ROOT / ".ci" / name)
+    loader = importlib.machinery.SourceFileLoader(f"ci_{name}", path)
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing beside the scripts
+    try:
+        loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = before
+    return module
+
+
+@pytest.fixture(scope="module")
+def release():
+    return load("release")
+
+
+@pytest.fixture(scope="module")
+def budget():
+    return load("budget")
+
+
+# ---- Dated parts of the changelog.
+
+
+def test_the_dated_parts_of_the_changelog_are_as_they_were_released(release):
+    released = tomllib.loads((ROOT / ".ci" / "released.toml").read_text(encoding="utf-8"))
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "\n## Unreleased\n" in changelog
+    assert release.changed_parts(changelog, released) == []
+
+
+def test_a_change_of_a_dated_part_is_noticed(release):
+    released = {v: {"changelog": told} for v, told in release.hashes_of(CHANGELOG).items()}
+    assert list(released) == ["0.1"]
+    assert release.changed_parts(CHANGELOG, released) == []
+    newer = CHANGELOG.replace("* Something new.", "* Something else.")
+    assert release.changed_parts(newer, released) == []
+
+    [fault] = release.changed_parts(CHANGELOG.replace("first", "best"), released)
+    assert "0.1 of CHANGELOG.md was changed after its release" in fault
+    [fault] = release.changed_parts(CHANGELOG.partition("## 0.1")[0], released)
+    assert "has no part 0.1" in fault
+    [fault] = release.changed_parts(CHANGELOG, {})
+    assert "no hash of 0.1" in fault
+
+
+def test_what_was_unreleased_gets_the_version_and_its_date(release):
+    dated = release.with_date(CHANGELOG, "0.2.0", "2026-02-03")
+    headings = re.findall("^## .*$", dated, re.MULTILINE)
+    assert headings == ["## Unreleased", "## 0.2.0 (2026-02-03)", "## 0.1 (2026-01-01)"]
+    assert "## 0.2.0 (2026-02-03)\n\n* Something new.\n" in dated
+    assert release.hashes_of(dated)["0.1"] == release.hashes_of(CHANGELOG)["0.1"]
+    with pytest.raises(SystemExit, match="nothing under ## Unreleased"):
+        release.with_date(dated, "0.3.0", "2026-02-04")
+
+
+# ---- The version.
+
+
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [
+        ("0.2", "write MAJOR.MINOR.PATCH"),
+        ("v0.2.0", "write MAJOR"),
+        ("0.02.0", "write MAJOR"),
+        ("0.1.9", "below 0.2.0"),
+        ("0.3.0", "tagged already"),
+    ],
+)
+def test_versions_that_cannot_be_are_refused(release, version, why):
+    with pytest.raises(SystemExit, match=why):
+        release.check_version(version, "0.2.0", ["v0.3.0"])
+
+
+def test_a_version_goes_into_all_places_and_on_record(release, budget, tmp_path, monkeypatch):
+    for name in (".ci/budget", ".ci/released.toml", "CITATION.cff", "rnnlm/version.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "page.md").write_text("Three words here.\n")
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    (tmp_path / "CHANGELOG.md").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    last = re.search(r'__version__ = "(.+)"', Path("rnnlm/version.py").read_text())[1]
+    release.prepare("9.0.0", last, "2026-02-03")
+
+    assert '__version__ = "9.0.0"' in Path("rnnlm/version.py").read_text()
+    assert "\nversion: 9.0.0\n" in Path("CITATION.cff").read_text()
+    released = tomllib.loads(Path(".ci/released.toml").read_text())
+    assert list(released)[-1] == "9.0.0"
+    assert released["9.0.0"]["words_of_docs"] == 3 and released["9.0.0"]["modules"] == 1
+    changelog = Path("CHANGELOG.md").read_text(encoding="utf-8")
+    assert release.changed_parts(changelog, released) == []
+
+
+def test_scores_that_readme_does_not_show_are_named(release):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert release.missing_scores("logprob_nats  words\n -19.37  2\n -20.70  4\n", readme) == []
+    assert release.missing_scores("-19.38 -20.70", readme) == ["-19.38"]
+    assert release.missing_scores("", readme) == ["none at all"]
+
+
+def test_without_an_index_packages_come_from_the_doors_wheels(release, tmp_path, monkeypatch):
+    monkeypatch.delenv("RNNLM_WHEELS", raising=False)
+    assert release.sources() == []
+    monkeypatch.setenv("RNNLM_WHEELS", str(tmp_path))
+
+    def answer(code):
+        done = subprocess.CompletedProcess([], code)
+        monkeypatch.setattr(release.subprocess, "run", lambda *args, **options: done)
+        return release.sources()
+
+    assert answer(0) == []
+    assert answer(1) == ["--no-index", "--find-links", str(tmp_path)]
+
+
+# ---- The budget.
+
+
+def test_a_number_above_the_last_release_needs_its_reason(budget):
+    released = {"0.1": {"modules": 1}, "0.2": {"modules": 5}}
+    assert budget.unexplained_rises({"modules": 5}, released, "") == []
+    [fault] = budget.unexplained_rises({"modules": 6}, released, "* `modules`: \n* More modules.\n")
+    assert fault.startswith("modules may be 6, where the last release has 5: ")
+    assert budget.unexplained_rises({"modules": 6}, released, "* `modules`: a server.\n") == []
+
+
+def test_each_number_of_the_budget_is_counted_and_explained(budget):
+    limits = tomllib.loads((ROOT / ".ci" / "budget.toml").read_text(encoding="utf-8"))
+    released = tomllib.loads((ROOT / ".ci" / "released.toml").read_text(encoding="utf-8"))
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert set(limits) <= set(list(released.values())[-1])
+    unreleased = changelog.partition("## Unreleased\n")[2].partition("\n## ")[0]
+    assert budget.unexplained_rises(limits, released, unreleased) == []
+
+
+# ---- All of it.
+
+
+@pytest.mark.soak
+def test_a_release_is_cut_in_a_copy(tmp_path):
+    """Needs an index, or wheels in $RNNLM_WHEELS; installs torch."""
+    copy = tmp_path / "copy"
+    subprocess.run(["git", "clone", "-q", ROOT, copy], check=True)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, ".ci/release", "9.0.0"]
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "git tag -a v9.0.0" in done.stdout and "recognize speech" in done.stdout
+    assert done.stdout.count("PASSED") == 2  # by twine: the wheel, the source distribution
+    changed = subprocess.check_output(["git", "diff", "--name-only"], cwd=copy, text=True)
+    assert set(changed.split()) == {
+        ".ci/released.toml",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "rnnlm/version.py",
+    }
