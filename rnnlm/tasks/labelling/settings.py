@@ -267,10 +267,21 @@ class RecursiveClassifier(BatchNormSettings, ClassificationSettings):
             "with a tensor tanh([a; b]' V [a; b] + W [a; b] + c)"
         ),
     ] = "matrix"
+    leaf_map: Annotated[
+        bool,
+        about(
+            "map word vectors to the leaves by a linear map of its own; false: only where "
+            "embedding_size and hidden_size differ"
+        ),
+    ] = True
     node_loss: Annotated[
         Literal["all", "root"],
         about("nodes that are learned from: all that have labels, or the root alone"),
     ] = "all"
+
+    @property
+    def maps_leaves(self) -> bool:
+        return self.leaf_map or self.input_width != self.hidden_size
 
 
 KINDS: dict[tuple[str, str], type[TaskSettings]] = {
@@ -292,6 +303,9 @@ def network_settings(task: str, model: str, /, **values: Any) -> TaskSettings:
 
 def stored(task: str, settings: Mapping[str, Any]) -> TaskSettings:
     """Restore the settings of a task's network that a model folder stores."""
+    # Folders of before `leaf_map` hold all other settings, and map leaves only where they must.
+    if "composition" in settings:
+        settings = {"leaf_map": False, **settings}
     kind = settings.get("model")
     if not isinstance(kind, str) or (task, kind) not in KINDS:
         raise ModelError(

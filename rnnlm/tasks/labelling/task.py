@@ -178,6 +178,8 @@ class Classification(Labelling):
     singular = "a classifier"
     example = "text"
     own_command = "classify"
+    # Labels of inner nodes are encoded where they are learned from.
+    settings_of_data = Labelling.settings_of_data | {"node_loss"}
     commands = Labelling.commands | {"classify"}
     usage = (
         'rnnlm classify -m {name} "a text"',

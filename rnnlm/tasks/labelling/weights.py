@@ -73,7 +73,7 @@ def _encoder_shapes(settings: TaskSettings) -> dict[str, Size]:
     # The functions of a leaf, and of two children.
     if isinstance(settings, RecursiveClassifier):
         width = settings.hidden_size
-        if settings.input_width != width:
+        if settings.maps_leaves:
             arrays |= linear("leaf", settings.input_width, width)
         arrays |= linear("compose", 2 * width, width)
         if settings.composition == "tensor":

@@ -11,7 +11,7 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.plotting import shortened
-from rnnlm.interface import Device
+from rnnlm.interface import BOUNDARY, Device
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.lm.base.span_scoring import reads_sources
 from rnnlm.scoring.generation.drawing import TextStarts, encoded_prompt, read_prompt
@@ -30,7 +30,7 @@ from rnnlm.tools.inspection.common import (
 
 State = Literal["best", "kept", "dropped"]
 GREEDY = SearchSettings(beam=1, length_power=0.0)
-MOST_ROWS, MOST_STEPS = 30, 6  # that are drawn
+MOST_ROWS, MOST_STEPS = 30, 5  # that are drawn
 _LINES: dict[str, dict[str, Any]] = {
     "best": {"color": plotting.COLOURS[1], "linewidth": 2.5},
     "kept": {"color": plotting.COLOURS[0], "linewidth": 1.5},
@@ -45,7 +45,7 @@ class BeamNode(Result):
     Attributes:
         step: Number of its tokens.
         token: The last of its tokens, as the tokenizer writes it.
-        text: All of its tokens as text.
+        text: All of its tokens as text; `</s>` where it ends the line.
         logprob_nats: Log-probability of its tokens, in nats.
         parent: Number of the continuation that it extends, from 0; None at the first step.
         state: "kept": among the best of its step; "dropped"; or "best": the best text begins with
@@ -94,16 +94,18 @@ class BeamInspection(Inspection):
         greedy = self._in_words(self.greedy, self.greedy_logprob_nats, self.greedy_complete)
         if self.best == self.greedy:
             return f"Greedy search finds {greedy}, and a beam of {self.beam} nothing else."
-        times = math.exp(min(self.best_logprob_nats - self.greedy_logprob_nats, 700))
+        nats = self.best_logprob_nats - self.greedy_logprob_nats
+        times = math.exp(max(-700, min(nats, 700)))
         best = self._in_words(self.best, self.best_logprob_nats, self.best_complete)
-        return (
-            f"Greedy search finds {greedy}; a beam of {self.beam} finds {best}, {times:.3g} times "
-            "as likely."
-        )
+        judged = f"{times:.3g} times as likely"
+        if times < 1:
+            judged = f"{1 / times:.3g} times less likely: greedy search wins here"
+        return f"Greedy search finds {greedy}; a beam of {self.beam} finds {best}, {judged}."
 
     def _in_words(self, text: str, logprob_nats: float, is_complete: bool) -> str:
+        written = with_end(text, is_complete)
         end = "" if is_complete else f", cut off after {plural(self.max_tokens, 'token')}"
-        return f'"{text}" (log P {logprob_nats:.2f} nats{end})'
+        return f'"{written}" (log P {logprob_nats:.2f} nats{end})'
 
     def tables(self) -> Sequence[Table]:
         """Return the continuations of each step, by the beginning that they extend."""
@@ -141,20 +143,35 @@ class BeamInspection(Inspection):
         ends = {"xlim": (-0.5, steps + 0.5), "ylim": (most + 0.6, -most - 0.6)}
         panel.set(xticks=[], yticks=[], **ends)
 
-        # The beginning, then each continuation with the line from its parent. Frames lie above the
-        # lines.
+        # What is written at each place: the beginning, then each token with its log P.
         letters = int(plotting.WIDEST / (steps + 1) * 72 / (plotting.LETTER * plotting.SMALL))
-        root = plotting.short_name(self.line or "START", max(5, letters - 3))
-        plotting.write_framed(panel, (0, 0), root, _LINES["best"]["color"])
+        texts = {None: plotting.short_name(self.line or "START", max(5, letters - 3))}
+        for number, node in drawn.items():
+            logprob = plotting.with_minus(f"{node.logprob_nats:.1f}")
+            texts[number] = f"{shortened(node.token, max(3, letters - 10))} {logprob}"
+
+        # Half the width of the widest frame of each column, with its padding.
+        longest = [1] * (steps + 1)
+        for number, text in texts.items():
+            column = int(places[number][0])
+            longest[column] = max(longest[column], len(text))
+        halves = [min(0.46, (most + 3) / letters / 2) for most in longest]
+
+        # The line from the parent rises between the columns alone: it crosses no frame.
+        plotting.write_framed(panel, (0, 0), texts[None], _LINES["best"]["color"])
         for number, node in drawn.items():
             line = _LINES[node.state]
-            ends_of_line = zip(places[node.parent], places[number], strict=True)
-            panel.plot(*ends_of_line, zorder=1, label=node.state, **line)
-            logprob = plotting.with_minus(f"{node.logprob_nats:.1f}")
-            text = f"{shortened(node.token, max(3, letters - 8))} {logprob}"
-            plotting.write_framed(panel, places[number], text, line["color"])
+            (x0, y0), (x1, y1) = places[node.parent], places[number]
+            turns = x0 + halves[int(x0)], x1 - halves[int(x1)]
+            panel.plot([x0, *turns, x1], [y0, y0, y1, y1], zorder=1, label=node.state, **line)
+            plotting.write_framed(panel, places[number], texts[number], line["color"])
         plotting.legend_below(figure, panel)
         return figure
+
+
+def with_end(text: str, is_complete: bool) -> str:
+    """Return a text with `</s>` behind it if it ended there."""
+    return f"{text} {BOUNDARY}".lstrip() if is_complete else text
 
 
 def inspect_beam(
@@ -213,7 +230,7 @@ def inspect_beam(
         BeamNode(
             step=len(ids),
             token=symbols[ids[-1]],
-            text=text_of(ids),
+            text=with_end(text_of(ids), ids[-1] == tokenizer.boundary_id),
             logprob_nats=total,
             parent=numbers.get(ids[:-1]),
             state="best" if best.ids[: len(ids)] == ids else state,

@@ -6,10 +6,11 @@ from rnnlm.training.request import TrainingRequest
 from rnnlm.training.resolution import resolve_request
 
 
-def opened(shared, path, held_out=False, **given):
+def opened(shared, path, held_out=False, task="tagging", model=None, **given):
     assignments = {"min_count": "1", **given}
     valid = () if held_out else (str(path),)
-    request = TrainingRequest((str(path),), valid, task="tagging", assignments=assignments)
+    names = {"task": task, "model": model}
+    request = TrainingRequest((str(path),), valid, assignments=assignments, **names)
     _, kind, resolved = resolve_request(request)
     return shared(request, resolved, kind, silent)
 
@@ -25,6 +26,18 @@ def test_taggers_with_and_without_crf_have_separate_labels(tmp_path):
     shared = SharedTexts(None)
     assert set(symbols_of(shared, path, "softmax")) == {"O", "B-LOC", "I-LOC"}
     assert "S-LOC" in symbols_of(shared, path, "crf")
+
+
+def test_networks_that_learn_from_roots_alone_do_not_get_the_labels_of_all_nodes(tmp_path):
+    """In a grid, the second run learned from all nodes, too."""
+    path, shared = tmp_path / "trees.txt", SharedTexts(None)
+    path.write_text("(good (odd it) (good works))\n(bad (odd it) (bad broke))\n" * 5)
+    given = {"task": "classification", "model": "recursive"}
+    symbols = [
+        opened(shared, path, node_loss=loss, **given).data.tokenizer.columns[0].symbols
+        for loss in ("all", "root")
+    ]
+    assert [{*labels} for labels in symbols] == [{"good", "bad", "odd"}, {"good", "bad"}]
 
 
 def test_seeds_share_what_is_not_drawn_by_them(tmp_path):

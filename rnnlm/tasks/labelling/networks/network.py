@@ -347,8 +347,9 @@ def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor
 #
 #     v = tanh(W [a; b] + c),  v = tanh([a; b]' V [a; b] + W [a; b] + c)
 #
-# with a and b the vectors of a node's children, and of a leaf its word's vector. Shapes: T words
-# and N = 2 T - 1 nodes of the longest text, C nodes of one height in all texts.
+# with a and b the vectors of a node's children, and of a leaf v = W' x + c', x its word's vector
+# (without `leaf_map` x itself, if the widths are equal). Shapes: T words and N = 2 T - 1 nodes of
+# the longest text, C nodes of one height in all texts.
 
 
 class TreeComposition(Reader):
@@ -359,7 +360,7 @@ class TreeComposition(Reader):
     def __init__(self, settings: RecursiveClassifier, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
         width, read = settings.hidden_size, settings.input_width
-        self.leaf = nn.Linear(read, width) if read != width else nn.Identity()
+        self.leaf = nn.Linear(read, width) if settings.maps_leaves else nn.Identity()
         self.compose = nn.Linear(2 * width, width)
         self.tensor: nn.Module = nn.Identity()
         if settings.composition == "tensor":

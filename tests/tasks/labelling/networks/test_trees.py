@@ -19,6 +19,7 @@ from rnnlm.tasks.labelling.networks.network import TaskNetwork
 from rnnlm.tasks.labelling.settings import network_settings
 from rnnlm.tasks.labelling.splitting import split_text
 from rnnlm.tasks.labelling.tagging import classify
+from rnnlm.tasks.labelling.weights import array_shapes
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -118,11 +119,17 @@ def test_loss_and_gradients_equal_a_plain_recursion(composition, tokenizer, node
     # and [a; b]' [[1, 0.5], [0, -1]] [a; b] = a a + a b / 2 - b b
     ("tensor", 0.275, 0.0134133),
 ])  # fmt: skip
-def test_numbers_of_a_tree_of_three_words(composition, below, root):
-    network, codec = make(composition, hidden_size=1, embedding_size=1)
+@pytest.mark.parametrize("leaf_map", [False, True])
+def test_numbers_of_a_tree_of_three_words(composition, below, root, leaf_map):
+    network, codec = make(composition, hidden_size=1, embedding_size=1, leaf_map=leaf_map)
     encoder = network.encoder
     with torch.no_grad():
-        for id, value in zip(encode_texts(codec, ["abc"]).ids, (0.5, -0.25, 1.0), strict=True):
+        # Leaves are 0.5, -0.25 and 1: the words' vectors, or 0.5 x + 0.1 of them.
+        words = (0.8, -0.7, 1.8) if leaf_map else (0.5, -0.25, 1.0)
+        if isinstance(encoder.leaf, torch.nn.Linear):
+            encoder.leaf.weight.fill_(0.5)
+            encoder.leaf.bias.fill_(0.1)
+        for id, value in zip(encode_texts(codec, ["abc"]).ids, words, strict=True):
             encoder.input.weight[id] = value
         encoder.compose.weight[:] = torch.tensor([[0.4, 0.6]])
         encoder.compose.bias.fill_(0.1)
@@ -132,6 +139,21 @@ def test_numbers_of_a_tree_of_three_words(composition, below, root):
     nodes_NBH = network(batch_tensors(encoded, np.array([0]), CPU)).nodes_NBH
     expected = [0.5, -0.25, 1.0, math.tanh(below), math.tanh(root)]
     np.testing.assert_allclose(nodes_NBH.flatten().tolist(), expected, atol=1e-6)
+
+
+def test_leaves_are_mapped_unless_a_model_is_older_or_of_one_width():
+    _, codec = make("matrix")
+    stored = {"task": "classification", "model": "recursive", "composition": "matrix"}
+    narrow = {**stored, "embedding_size": 3, "hidden_size": 4}
+    equal = {**stored, "embedding_size": 4, "hidden_size": 4}
+    for settings, is_mapped in (
+        (narrow, True),
+        (equal, False),
+        ({**equal, "leaf_map": True}, True),
+        ({**narrow, "leaf_map": False}, True),
+    ):
+        assert ("encoder.leaf.weight" in array_shapes(settings, codec)) is is_mapped
+    assert network_settings("classification", "recursive").leaf_map
 
 
 @pytest.mark.parametrize("batch_norm", [False, pytest.param(True, marks=pytest.mark.soak)])
