@@ -5,9 +5,9 @@ Every validation takes part in the choice of the best weights. Those that come b
 `validate_every_steps` or, under a budget in time, by their cost also steer the run: rates, averages
 and early stopping follow them. Others lie between them, for the learning curve and the choice.
 
-All of them together cost at most a tenth of training, and less of a budget in time. How many there
-are, and on how much of the text, follows from tokens alone where the budget is in steps or epochs:
-the same seed has to give the same weights, however fast the machine is.
+All of them together cost at most a tenth of training, and less of a budget in time from two minutes
+on. How many there are, and on how much of the text, follows from tokens alone where the budget is
+in steps or epochs: the same seed has to give the same weights, however fast the machine is.
 """
 
 import math
@@ -32,6 +32,8 @@ from rnnlm.lm.neural.training.settings import BudgetClock, OptimizationSettings
 ALLOWED_SHARE = 0.1  # share of training that validations may cost, by steps or epochs
 ALLOWED_SHARE_OF_TIME = 0.04  # share of a time budget that they may cost
 STEERING_SHARE = 0.02  # share of a time budget that those which steer may cost
+# A budget in time below this affords as much as one in steps, for a curve of enough points.
+SHORT_SECONDS, FEWEST_IN_SHORT = 120, 8
 # Share of a time budget before the first one, but two minutes at most: it is also the first save.
 FIRST = 0.1
 FIRST_SECONDS = 120
@@ -181,6 +183,18 @@ class ModelSelection(StatefulAttributes):
         return 0 if self.settings.validate_every_steps else self.settings.min_validations
 
     @property
+    def is_short(self) -> bool:
+        """Whether the budget is a short time."""
+        seconds = self.clock.budget.seconds
+        return seconds is not None and seconds < SHORT_SECONDS
+
+    @property
+    def allowed_share(self) -> float:
+        """The share of training that validations may cost."""
+        is_time = self.clock.budget.seconds is not None
+        return ALLOWED_SHARE_OF_TIME if is_time and not self.is_short else ALLOWED_SHARE
+
+    @property
     def share(self) -> float:
         """The share of the validation text that each validation reads."""
         if not isinstance(self.whole, DivisibleValidation) or not isinstance(
@@ -230,10 +244,10 @@ class ModelSelection(StatefulAttributes):
 
         # The whole run reads tokens at the rate of the steps so far.
         in_all = tokens / min(1.0, progress)
-        share = ALLOWED_SHARE_OF_TIME if is_time else ALLOWED_SHARE
+        share = self.allowed_share
         affordable = int(share * in_all / (self.pass_cost * self.whole.passes))
         if is_time:
-            ends = 2
+            ends = FEWEST_IN_SHORT if self.is_short else 2
             wanted = max(self.wanted, FEWEST)
         else:
             ends = max(1, math.ceil(epochs / min(1.0, progress) - 1e-6))
@@ -362,7 +376,7 @@ class CurvePoints(StatefulAttributes):
             return True
         cost, spent = self.selection.cost, self.selection.spent
         # The cost of one is known after the first that steers.
-        return cost > 0 and spent + cost <= ALLOWED_SHARE_OF_TIME * seconds
+        return cost > 0 and spent + cost <= self.selection.allowed_share * seconds
 
     def _is_often_enough(self, step: int, epochs: float) -> bool:
         """Return whether the validations that steer are at least as many as are wanted. They come

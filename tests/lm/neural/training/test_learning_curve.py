@@ -136,12 +136,23 @@ def test_a_part_is_spread_over_the_text(make_data, make_trainer, sentences):
     assert part.run(never).metric == pytest.approx(whole.run(never).metric, rel=0.2)
 
 
-def test_a_time_budget_spends_little_on_them(data, make_trainer, cheap):
-    trainer = make_trainer(data, budget="20s", **TINY)
-    tick(trainer, 0.01)
+@pytest.mark.parametrize("budget, a_look, share", [("20s", 0.01, 0.1), ("200s", 0.1, 0.04)])
+def test_a_time_budget_spends_little_on_them(data, make_trainer, cheap, budget, a_look, share):
+    trainer = make_trainer(data, budget=budget, **TINY)
+    tick(trainer, a_look)
     *events, fitted = trainer.train(never)
     assert len(points(events)) >= 20 and fitted.stopped == "budget"
-    assert trainer.validation.spent <= 0.04 * fitted.seconds
+    assert trainer.validation.spent <= share * fitted.seconds
+
+
+@pytest.mark.parametrize("budget, is_curve", [("100s", True), ("120s", False)])
+def test_a_minute_of_training_gives_a_curve(make_data, make_trainer, sentences, budget, is_curve):
+    """The validation text is long: two minutes afford fewer looks at a larger part of it."""
+    trainer = make_trainer(make_data(sentences[:30], sentences * 20), budget=budget, **TINY)
+    tick(trainer, 0.05)
+    *events, _ = trainer.train(never)
+    assert (trainer.validation.count >= 8) is is_curve
+    assert len(points(events)) >= 8
 
 
 @pytest.mark.parametrize("seconds, a_look", [(10, 0.03), (12, 0.05), (13, 0.03), (13, 0.05)])
