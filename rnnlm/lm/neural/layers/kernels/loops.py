@@ -405,38 +405,47 @@ class CoupledLSTM(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy_TBH, dc_BH):
-        """Go back through the steps. With d the gradient after an activation:
+        """Go back through the steps. With d the gradient before an activation:
 
-        do = dh * tanh(c)       dc = (from the next step) + dh * o * (1 - tanh(c)^2)
-        df = dc * (c' - g)      dg = dc * (1 - f)      dc' = dc * f
+        do = dh * tanh(c) o (1 - o)    dc = (from the next step) + dh * o (1 - tanh(c)^2)
+        df = dc * (c' - g) f (1 - f)    dg = dc * (1 - f) (1 - g^2)    dc' = dc * f
+
+        The factors of dh and dc wait for no other step: they are computed for all steps at once.
         """
         x_TBE, c_BH, U, W, before_TBH, gates_TBG, c_TBH, tanh_c_TBH = ctx.saved_tensors
+        f_TBH, g_TBH, o_TBH = gates_TBG.chunk(3, dim=2)
+
+        # The factors of f g o, side by side, and of dh in dc.
+        factors_TBG = torch.empty_like(gates_TBG)
+        of_f, of_g, of_o = factors_TBG.chunk(3, dim=2)
+        torch.sub(c_BH, g_TBH[0], out=of_f[0])
+        torch.sub(c_TBH[:-1], g_TBH[1:], out=of_f[1:])
+        sigmoid_backward(of_f, f_TBH, grad_input=of_f)
+        tanh_backward(torch.sub(1, f_TBH, out=of_g), g_TBH, grad_input=of_g)
+        sigmoid_backward(tanh_c_TBH, o_TBH, grad_input=of_o)
+        in_dc_TBH = torch.empty_like(c_TBH)
+        tanh_backward(o_TBH, tanh_c_TBH, grad_input=in_dc_TBH)
 
         # Gradients of the sums before the activations: of all steps in the type of their product,
         # and of one step.
         da_TBG = torch.empty_like(gates_TBG, dtype=before_TBH.dtype)
         d_BG = torch.empty_like(gates_TBG[0])
-        df, dg, do = d_BG.chunk(3, dim=1)
+        H = c_BH.shape[1]
+        df_and_dg, do = d_BG[:, : 2 * H].unflatten(1, (2, H)), d_BG[:, 2 * H :]
+        of_f_and_g = factors_TBG[..., : 2 * H].unflatten(2, (2, H))
         dc, dh = dc_BH.clone(), torch.empty_like(dc_BH)
         # the gradient that a step hands to the one before it
         back = torch.zeros_like(before_TBH[0])
 
-        earlier_TBH = torch.cat((c_BH.unsqueeze(0), c_TBH[:-1]))
-        arrays = dy_TBH, da_TBG, *gates_TBG.chunk(3, dim=2), earlier_TBH, tanh_c_TBH
-        for dy, da, f, g, o, c, tanh_c in reversed(_steps(*arrays)):
-            # Through the output gate and h to the new cell.
+        arrays = dy_TBH, da_TBG, f_TBH, of_f_and_g, of_o, in_dc_TBH
+        for dy, da, f, of_f_and_g, of_o, in_dc in reversed(_steps(*arrays)):
+            # Through the output gate, and through h to the new cell.
             torch.add(dy, back, out=dh)
-            torch.mul(dh, tanh_c, out=do)
-            sigmoid_backward(do, o, grad_input=do)
-            dc.add_(tanh_backward(dh.mul_(o), tanh_c, grad_input=dh))
+            torch.mul(dh, of_o, out=do)
+            dc.addcmul_(dh, in_dc)
 
-            # Through the new cell to the other gates.
-            torch.sub(c, g, out=df).mul_(dc)
-            sigmoid_backward(df, f, grad_input=df)
-            torch.addcmul(dc, dc, f, value=-1, out=dg)
-            tanh_backward(dg, g, grad_input=dg)
-
-            # To the cell and the state before.
+            # Through the new cell to the other gates, to the cell before and to the state before.
+            torch.mul(dc.unsqueeze(1), of_f_and_g, out=df_and_dg)
             dc.mul_(f)
             torch.mm(da.copy_(d_BG), W, out=back)
 
