@@ -138,7 +138,7 @@ class Kind:
 
         Returns:
             The settings; and the forecast of what the run reads in its time, a
-            :class:`rnnlm.lm.neural.training.sizing.Forecast`, None if its budget is no time.
+            :class:`rnnlm.lm.neural.training.choosing.Forecast`, None if its budget is no time.
         """
         return resolved, None
 

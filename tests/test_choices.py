@@ -15,7 +15,7 @@ from rnnlm.config import Choice, SettingsLayer, resolve
 from rnnlm.errors import ModelError, RnnlmWarning
 from rnnlm.events import Chosen, Step
 from rnnlm.lm.neural.training import fitting
-from rnnlm.lm.neural.training.sizing import Forecast
+from rnnlm.lm.neural.training.choosing import Forecast
 from rnnlm.registry import kind_of
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.training import card

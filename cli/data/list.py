@@ -82,14 +82,14 @@ def _list_models(as_json: bool) -> None:
 
 
 def _list_recipes(name: str | None, as_json: bool) -> None:
-    from rnnlm.lm.neural.training import sizing
+    from rnnlm.lm.neural.training import choosing
     from rnnlm.training.recipes import recipe
 
     # A recipe for a size of text, then a recipe by name, then all of them.
-    if name in sizing.SMALL_TEXTS and as_json:
-        terminal.print_json({"name": name, **sizing.small_text_recipes()[name]})
-    elif name in sizing.SMALL_TEXTS:
-        click.echo(sizing.recipe_file(name), nl=False)
+    if name in choosing.SMALL_TEXTS and as_json:
+        terminal.print_json({"name": name, **choosing.small_text_recipes()[name]})
+    elif name in choosing.SMALL_TEXTS:
+        click.echo(choosing.recipe_file(name), nl=False)
     elif as_json:
         names = (name,) if name else recipe.names()
         terminal.print_json(*(recipe.record(recipe.load(recipe_name)) for recipe_name in names))

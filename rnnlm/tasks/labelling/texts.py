@@ -17,7 +17,7 @@ from rnnlm.config import DEFAULT, ResolvedSettings
 from rnnlm.errors import SettingsError, TextError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
-from rnnlm.lm.neural.training import sizing
+from rnnlm.lm.neural.training import choosing
 from rnnlm.tasks.common.example_texts import files_of_parts, with_held_out
 from rnnlm.tasks.labelling import data as codecs
 from rnnlm.tasks.labelling.data import (
@@ -398,7 +398,7 @@ def _tokenizer(
     source = request.tokenizer_from or request.init_from
     if source is None:
         if not request.is_bundled:
-            resolved = sizing.keep_rare_words(resolved, len(train.examples))
+            resolved = choosing.keep_rare_words(resolved, len(train.examples))
         lines = [" ".join(map(one_token, example.words)) for example in train.examples]
         made = tokenizers.train(resolved.make(TaskTokenizerSettings), [Block(lines, [])])
         return made, resolved

@@ -12,7 +12,7 @@ from rnnlm.config import SettingsLayer, as_stored, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Evaluating
 from rnnlm.lm.neural.training import fitting
-from rnnlm.lm.neural.training.sizing import (
+from rnnlm.lm.neural.training.choosing import (
     REGULARISATION,
     SIZES,
     passes_of,

@@ -10,7 +10,7 @@ from rnnlm import registry
 from rnnlm.choices import THE_TIME
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import RnnlmWarning
-from rnnlm.lm.neural.training import fitting, sizing
+from rnnlm.lm.neural.training import choosing, fitting
 from rnnlm.registry import kinds_of
 from rnnlm.training.plan import TrainingRequest, plan
 
@@ -48,7 +48,7 @@ def settled(path, **request):
 
 def sizes_in(origins):
     """Return the recipes of sizes among the origins of settings."""
-    return {f"recipe {name}" for name in sizing.small_text_recipes()} & set(origins.values())
+    return {f"recipe {name}" for name in choosing.small_text_recipes()} & set(origins.values())
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_small_text_gets_the_recipe_of_its_size(four, times, size):
                 "dropout_input", "dropout_output", "unknown_words"}  # fmt: skip
     assert of_size >= (expected if size else set())
     if size:
-        recipe = sizing.small_text_recipes()[size]
+        recipe = choosing.small_text_recipes()[size]
         assert values["batch_rows"] == recipe["at_most"]["batch_rows"]
         assert values["budget"] == recipe["budget"]
     else:
@@ -93,7 +93,7 @@ def test_a_small_text_gets_the_recipe_of_its_size(four, times, size):
 
 def test_every_recipe_of_a_size_has_valid_settings():
     """A name that no kind of model has, or a value out of range, would go unnoticed."""
-    for size in sizing.small_text_recipes().values():
+    for size in choosing.small_text_recipes().values():
         names = size.keys() | size["at_most"].keys() | size["by_heart"].keys()
         for kind in registry.all_kinds():
             if kind.trains_in_steps:
@@ -120,12 +120,12 @@ def test_lines_held_out_are_read_with_unknown_words(four):
     assert settled(four)[0]["unknown_words"] < 0.1
 
 
-@pytest.mark.parametrize("size", sizing.SMALL_TEXTS)
+@pytest.mark.parametrize("size", choosing.SMALL_TEXTS)
 def test_a_kind_that_learns_by_heart_has_its_own_settings(size, tmp_path, monkeypatch):
     """They go beyond the limits of the size."""
-    monkeypatch.setattr(sizing, "recipe_for", lambda *_: size)
+    monkeypatch.setattr(choosing, "recipe_for", lambda *_: size)
     path = tmp_path / "text.tsv"
-    for task, by_kind in sizing.small_text_recipes()[size]["by_heart"].items():
+    for task, by_kind in choosing.small_text_recipes()[size]["by_heart"].items():
         if not isinstance(by_kind, dict):
             continue
         is_pairs = task == "seq2seq"
