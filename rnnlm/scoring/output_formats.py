@@ -21,7 +21,7 @@ from rnnlm.scoring.sentence_scores import SentenceScore
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.several_models import ModelsChunk
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.first_bytes import legacy_encoding
+from rnnlm.storage.files.file_types import legacy_encoding
 from rnnlm.storage.files.reading import SAMPLE_BYTES
 from rnnlm.storage.files.tables import cell_text, in_json
 

@@ -20,7 +20,7 @@ from rnnlm.amounts import plural
 from rnnlm.config import Probability, ValidatedSettings, about, needs
 from rnnlm.errors import TextError, keyword
 from rnnlm.interface import UNKNOWN
-from rnnlm.storage.files.compression import CHUNK_BYTES
+from rnnlm.storage.files.file_types import CHUNK_BYTES
 from rnnlm.storage.files.reading import (
     LONGEST_LINE,
     decode,

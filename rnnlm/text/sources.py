@@ -34,7 +34,7 @@ from rnnlm.errors import (
     notice,
 )
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.compression import CHUNK_BYTES, is_compressed, without_suffix
+from rnnlm.storage.files.file_types import CHUNK_BYTES, is_compressed, without_suffix
 from rnnlm.storage.files.reading import opened, shown_name
 from rnnlm.text.named_columns import (
     KINDS,

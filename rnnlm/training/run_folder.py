@@ -26,7 +26,7 @@ from rnnlm.lm.base import loading
 from rnnlm.lm.base.loading import CHECKPOINTS
 from rnnlm.storage import checkpoints
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.reading import STANDARD_INPUT
 from rnnlm.storage.files.resuming import (
     WAYS_OUT,

@@ -25,7 +25,7 @@ from rnnlm.evaluation.learning_curves import (
     runs_of,
 )
 from rnnlm.evaluation.metrics import Evaluation, stored_evaluations
-from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.outputs import check_file, save_file
 from rnnlm.storage.files.writing import STANDARD_OUTPUT
 from rnnlm.storage.manifest import Manifest, is_model, read_manifest

@@ -26,7 +26,7 @@ from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer, core_of
 from rnnlm.lm.base import stored_model
 from rnnlm.registry import LabelModel
 from rnnlm.storage import model_folder
-from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.manifest import CONFIG, Manifest, part_folders, read_manifest
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index

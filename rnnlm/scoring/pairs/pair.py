@@ -9,7 +9,7 @@ from typing import Any
 import rnnlm.corpora as corpora
 from rnnlm.errors import TextError, shown
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.reading import decode, opened
 from rnnlm.text import sources
 from rnnlm.text.lines import is_blank, single_spaced, split_words

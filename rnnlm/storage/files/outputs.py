@@ -11,7 +11,7 @@ from pathlib import Path
 from rnnlm.amounts import amount
 from rnnlm.errors import OutputError, UsageError, keyword
 from rnnlm.storage.files import lock
-from rnnlm.storage.files.compression import compressed
+from rnnlm.storage.files.file_types import compressed
 from rnnlm.storage.files.writing import (
     STANDARD_OUTPUT,
     put_in_place,

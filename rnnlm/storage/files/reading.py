@@ -22,13 +22,16 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 import msgspec
 
 from rnnlm.errors import RnnlmError, TextError, keyword, notice, visible
-from rnnlm.storage.files.compression import CHUNK_BYTES, READ_BYTES, decompressed, without_suffix
-from rnnlm.storage.files.first_bytes import (
+from rnnlm.storage.files.file_types import (
+    CHUNK_BYTES,
+    READ_BYTES,
     binary_of,
+    decompressed,
     legacy_encoding,
     marked_encoding,
     to_utf8,
     unmarked_encoding,
+    without_suffix,
 )
 from rnnlm.storage.files.writing import check_facts
 

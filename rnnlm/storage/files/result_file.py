@@ -21,7 +21,7 @@ import msgspec
 
 from rnnlm.errors import UsageError
 from rnnlm.storage.files import lock
-from rnnlm.storage.files.compression import CHUNK_BYTES, SUFFIXES
+from rnnlm.storage.files.file_types import CHUNK_BYTES, SUFFIXES
 from rnnlm.storage.files.folder import check_place
 from rnnlm.storage.files.outputs import check_file, is_stream, owned_file
 from rnnlm.storage.files.reading import decode_json, read_small

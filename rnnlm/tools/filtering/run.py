@@ -17,7 +17,7 @@ from rnnlm.errors import SettingsError, TextError, UsageError, first_of, keyword
 from rnnlm.lm.base import loading
 from rnnlm.parallel import inline_pool, process_pool, reporting_to
 from rnnlm.storage.files import lock
-from rnnlm.storage.files.compression import SUFFIXES as COMPRESSED
+from rnnlm.storage.files.file_types import SUFFIXES as COMPRESSED
 from rnnlm.storage.files.resuming import (
     NextStep,
     in_one_spelling,

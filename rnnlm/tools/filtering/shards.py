@@ -22,7 +22,7 @@ import numpy as np
 from rnnlm.errors import TextError, UsageError, joined_message, keyword
 from rnnlm.parallel import report_done
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.compression import compressor, without_suffix
+from rnnlm.storage.files.file_types import compressor, without_suffix
 from rnnlm.storage.files.reading import STANDARD_INPUT, decode, is_pipe, opened, shown_name
 from rnnlm.text.lines import WORD_SPACE, TextSettings, as_bytes, lines_of, unwrapped, whole_lines
 from rnnlm.text.named_columns import new_names, no_column, text_column, text_or_none

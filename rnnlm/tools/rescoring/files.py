@@ -13,7 +13,7 @@ from typing import Any
 from rnnlm.checks import several
 from rnnlm.errors import OutputError, TextError, UsageError, keyword, nearest, notice, shown
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.outputs import save_file
 from rnnlm.storage.files.reading import STANDARD_INPUT, opened, text_lines
 from rnnlm.text.lines import WORD_SPACE, is_blank, lines_with_ends, split_words, without_end

@@ -24,7 +24,7 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.errors import UsageError, nearest
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.outputs import check_file, save_file
 from rnnlm.storage.files.writing import STANDARD_OUTPUT, replacing, writing
 from rnnlm.text.lines import Progress, silent

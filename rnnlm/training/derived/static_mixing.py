@@ -35,7 +35,7 @@ from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.lm.ngram.tables import disorders
 from rnnlm.storage import model_folder
-from rnnlm.storage.files.compression import without_suffix
+from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.result_file import WholeFiles, whole_files
 from rnnlm.storage.files.resuming import Identity
 from rnnlm.storage.files.writing import writing
