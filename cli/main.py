@@ -160,7 +160,7 @@ class _Commands(CommandGroup):
             return super().make_context(*arguments, **more)
 
     def invoke(self, context: click.Context) -> Any:
-        from rnnlm.storage.provenance import made_by_command
+        from rnnlm.version import made_by_command
 
         with _own_error_for_closed_pipe(), made_by_command(context.obj):
             result = super().invoke(context)

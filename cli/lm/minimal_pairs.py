@@ -68,15 +68,16 @@ _BESIDE = {"model_names", "pairs_source", "pairs_scoring", "output", "plot", "ov
            "device", "eos", "as_json"}  # fmt: skip
 
 
-def take_request(
-    given: dict[str, Any], output: Path | None, plot: Path | None, as_json: bool, overwrite: bool
-) -> PairsRequest | None:
-    """Take the values of `pairs_options` out of `given`. Return None if no pairs are named."""
-    source = given.pop("pairs_source")
-    scoring = given.pop("pairs_scoring")
-    if source is None:
-        refuse_if(scoring, "--pairs-scoring needs --pairs.")
-        return None
+def pairs_request(
+    source: str,
+    scoring: str | None,
+    given: Mapping[str, Any],
+    output: Path | None,
+    plot: Path | None,
+    as_json: bool,
+    overwrite: bool,
+) -> PairsRequest:
+    """Return what is asked for. given: other options of the command."""
     _refuse_others()
     refuse_if(
         output is not None and output != STANDARD_OUTPUT and output.suffix.lower() != ".jsonl",

@@ -14,7 +14,7 @@ from ..help_sections import Command, section
 from ..options import refuse_given, refuse_if
 from ..setting_options import IntRange, options_of
 from ..text_options import column_options, encoding_option, special_symbols_option, unwrap_option
-from .minimal_pairs import pairs_options, show_pairs, take_request
+from .minimal_pairs import pairs_options, pairs_request, show_pairs
 
 _SUFFIXES = {
     ".jsonl": "jsonl",
@@ -108,7 +108,8 @@ _ABOUT_INPUT = (
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
             targets: tuple[str, ...], device: str, as_json: bool, output: Path | None,
             plot: Path | None, overwrite: bool, probabilities: bool, sort: bool,
-            workers: int | None, **given: Any) -> None:  # fmt: skip
+            workers: int | None, pairs_source: str | None, pairs_scoring: str | None,
+            **given: Any) -> None:  # fmt: skip
     """Score sentences (or translations, given their sources).
 
     \b
@@ -132,7 +133,18 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     if options.is_standard_input(sentences):
         refuse_if(inputs, "- already means standard input: leave out --input.")
         sentences, inputs = (), ("-",)
-    pairs = take_request(given, output, plot, as_json, overwrite)
+    pairs = None
+    if pairs_source is not None:
+        pairs = pairs_request(
+            pairs_source,
+            scoring=pairs_scoring,
+            given=given,
+            output=output,
+            plot=plot,
+            as_json=as_json,
+            overwrite=overwrite,
+        )
+    refuse_if(pairs_scoring and not pairs, "--pairs-scoring needs --pairs.")
     if output == options.STANDARD_OUTPUT and not pairs:
         output, as_json = None, True
     refuse_if(sentences and inputs, "give either sentences or --input, not both.")

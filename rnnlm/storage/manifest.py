@@ -22,7 +22,7 @@ from rnnlm.storage.files import writing
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.reading import as_type, read_json
 from rnnlm.storage.files.writing import FileEntry, replace_file, whole_name
-from rnnlm.storage.provenance import MadeBy
+from rnnlm.version import MadeBy
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"

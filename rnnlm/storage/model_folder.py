@@ -50,7 +50,7 @@ from rnnlm.storage.manifest import (
     write_manifest,
 )
 from rnnlm.storage.metrics_log import METRICS, is_of_a_run
-from rnnlm.storage.provenance import made_now
+from rnnlm.version import made_now
 
 __all__ = [
     "Manifest",

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 import rnnlm
+from rnnlm import version
 from rnnlm.cli.main import run
 from rnnlm.lm.base.loading import warn_if_trained_on
-from rnnlm.storage import model_folder, provenance
+from rnnlm.storage import model_folder
 from rnnlm.storage.model_folder import read_manifest
-from rnnlm.storage.provenance import made_by_command, made_now, shown_command
 from rnnlm.training import info
+from rnnlm.version import made_by_command, made_now, shown_command
 from support.failures import notices_of
 from support.saved_models import edit_config, save_unigram
 from support.tiny_models import fit, mixture
@@ -30,7 +31,7 @@ def in_a_folder(tmp_path, monkeypatch):
     """Work in a folder, at a fixed time."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setattr(provenance, "clock", lambda: NOW["seconds"])
+    monkeypatch.setattr(version, "clock", lambda: NOW["seconds"])
     NOW["seconds"] = 1795654923.7
 
 
