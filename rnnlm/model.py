@@ -513,7 +513,7 @@ class Model(ModelMethods):
             TextError: The text contains a newline or `</s>`.
             UsageError: `count` is below 0.
         """
-        from rnnlm.scoring.generation.autocomplete import next_words
+        from rnnlm.scoring.generation.search import next_words
 
         return next_words(self._core_for("next_words"), text, plain(count))
 

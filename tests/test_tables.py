@@ -16,8 +16,7 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.evaluation.metrics import with_intervals
-from rnnlm.scoring.generation.autocomplete import next_words
-from rnnlm.scoring.generation.search import likeliest
+from rnnlm.scoring.generation.search import likeliest, next_words
 from rnnlm.scoring.generation.settings import BeamSettings
 from rnnlm.scoring.pairs.pair import Pair
 from rnnlm.tabular import Table

@@ -15,7 +15,7 @@ from rnnlm.lm.mixtures.adapted_model import AdaptedModel
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.lm.ngram.arpa.writing import export_arpa
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.scoring.generation.autocomplete import next_words
+from rnnlm.scoring.generation.search import next_words
 from rnnlm.tasks.labelling.tagging import tag
 from rnnlm.tools.inspection.memory import inspect_memory
 from rnnlm.tools.vectors.word_vectors import word_vectors

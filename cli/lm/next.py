@@ -43,7 +43,7 @@ def command(beginnings: tuple[str, ...], model_names: tuple[str, ...], device: s
     Without BEGINNING, these are the first words of a line; - reads beginnings from standard input,
     one per line. </s> is the end of the line. Unknown words are left out.
     """
-    from rnnlm.scoring.generation.autocomplete import next_words
+    from rnnlm.scoring.generation.search import next_words
 
     # All that can be wrong is found before a model is loaded.
     texts = options.typed_or_arriving(beginnings or ("",), "used as a beginning", "a beginning")

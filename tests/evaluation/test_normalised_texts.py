@@ -7,7 +7,7 @@ import rnnlm
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.perplexity import Signature, evaluate
-from rnnlm.scoring.generation.autocomplete import next_words
+from rnnlm.scoring.generation.search import next_words
 from rnnlm.text.normalisation import normalise, remove_punctuation
 from support.tiny_models import LINES, Lines, fit, save
 

@@ -1,1 +1,1 @@
-"""Sampling, beam search, constraints, autocomplete."""
+"""Sampling, beam search, completion of words."""

@@ -13,12 +13,14 @@ Texts are ranked by log P / lp with lp = ((5 + tokens) / 6)^length_power (Wu et 
 14). Of equal continuations the one with the better beginning is taken, then the one with the lower
 token id; of equal texts the shorter, then the lower ids. With a beam of 1 that is greedy search.
 :func:`likeliest` is another beam search, for a model's likeliest texts; it says how it differs.
+:func:`next_words` searches for words that complete a text.
 """
 
 import heapq
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +32,20 @@ from rnnlm.events import pieces
 from rnnlm.interface import Array, LanguageModel, State
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import check_scores, stepping
+from rnnlm.lm.base.words import WordFinder
 from rnnlm.scoring.generation.drawing import (
     GeneratedText,
     Sample,
     TextStarts,
+    checked_prompt,
     encoded_prompt,
     forbidden_tokens,
     read_prompt,
 )
 from rnnlm.scoring.generation.settings import BeamSettings, SearchSettings
+from rnnlm.scoring.next_word import NextWord, WordSearch, check_count
 from rnnlm.tabular import RecordList
+from rnnlm.text.lines import WORD_SPACE, split_words
 
 # ---- The beams of many texts while they grow by one token at a time; independent of the model.
 
@@ -454,3 +460,43 @@ def _along(values: Array, at: Array) -> Array:
     if isinstance(values, np.ndarray):
         return np.take_along_axis(values, at, axis=1)
     return values.take_along_dim(at, dim=1)
+
+
+# ---- A text that is being typed: a last word that no white space follows counts as incomplete, and
+# the words that begin so are given.
+
+
+def next_words(
+    model: LanguageModel | str | Path, text: str, count: int = 10
+) -> RecordList[NextWord]:
+    """Return the `count` likeliest next words after `text`, likeliest first; fewer if no more begin
+    like the typed part. Unknown ones are left out.
+
+    `model` may be the name of a model, which is then loaded by each call.
+
+    Raises:
+        TextError: the text contains a newline, `<s>` or `</s>`, or is not UTF-8.
+        UsageError: `count` is below 0.
+        ModelError: there is no such model, or its scores are not numbers.
+    """
+    check_count(count)
+    model = language_model_of(model)
+    before, begun = _split(model, checked_prompt(text))
+    if not model.tokenizer.keeps_case:
+        begun = begun.lower()
+    search = WordSearch(model, WordFinder(model.tokenizer))
+    ids = encoded_prompt(model, before.rstrip(WORD_SPACE))
+    [words] = search.at_places(ids, [len(ids)], begun)
+    return RecordList(islice(search.known(words), count))
+
+
+def _split(model: LanguageModel, text: str) -> tuple[str, str]:
+    """Return the text as it is read, up to the incomplete word, and that word."""
+    text = model.tokenizer.normalise([text])[0]
+    if not text or text[-1] in WORD_SPACE:
+        return text, ""
+    if model.tokenizer.starts_word_V.all():
+        begun = model.tokenizer.surface(text)[-2]  # before `</s>`
+    else:
+        begun = split_words(text)[-1]
+    return text[: len(text) - len(begun)], begun

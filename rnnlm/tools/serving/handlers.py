@@ -13,7 +13,7 @@ import msgspec
 
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel
-from rnnlm.scoring.generation import autocomplete
+from rnnlm.scoring.generation import search
 from rnnlm.scoring.generation.drawing import SampleUpdate, generate_in_steps
 from rnnlm.scoring.generation.settings import GenerationSettings
 from rnnlm.scoring.rows import record
@@ -78,7 +78,7 @@ class Handlers:
         core = cast(LanguageModel, model.core)
 
         def find() -> schemas.NextAnswer:
-            found = autocomplete.next_words(core, asked.text, asked.n)
+            found = search.next_words(core, asked.text, asked.n)
             words = [schemas.NextWordRecord(each.word, each.probability) for each in found]
             return schemas.NextAnswer(model=model.name, next=words)
 

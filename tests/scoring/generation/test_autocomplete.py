@@ -6,7 +6,7 @@ import pytest
 
 import rnnlm
 from rnnlm import arrays
-from rnnlm.scoring.generation.autocomplete import next_words
+from rnnlm.scoring.generation.search import next_words
 from support.tiny_models import fit
 
 

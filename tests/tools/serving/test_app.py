@@ -187,7 +187,7 @@ def test_faults_of_the_server_are_not_told(client, monkeypatch):
     def fail(*given, **named):
         raise OSError("/home/somebody/secret")
 
-    monkeypatch.setattr("rnnlm.tools.serving.handlers.autocomplete.next_words", fail)
+    monkeypatch.setattr("rnnlm.tools.serving.handlers.search.next_words", fail)
     answer = client.http.post("/next", json={})
     assert answer.status_code == 500
     assert answer.json() == {"error": {"what": "the server failed to answer this request"}}

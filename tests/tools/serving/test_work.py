@@ -149,7 +149,7 @@ WORDS = "the dog barked at the old man and " * 400
 
 def computed(kind):
     """Return what a kind of request computes."""
-    from rnnlm.scoring.generation import autocomplete
+    from rnnlm.scoring.generation import search
     from rnnlm.scoring.generation.drawing import generate_in_steps
     from rnnlm.scoring.scorer import score_sentences
     from rnnlm.scoring.settings import SentenceScoring
@@ -160,7 +160,7 @@ def computed(kind):
         "likely words": lambda: score_sentences(
             model, [WORDS[:8000]], SentenceScoring(next_words=5)
         ),
-        "next words": lambda: autocomplete.next_words(model, WORDS, 3),
+        "next words": lambda: search.next_words(model, WORDS, 3),
         "a long prompt": lambda: next(iter(generate_in_steps(model, settings))),
     }[kind]
 

@@ -8,9 +8,8 @@ import rnnlm
 from rnnlm.errors import ComparisonError, RnnlmError, RnnlmWarning, UsageError
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.lm.mixtures.adaptation import adapt
-from rnnlm.scoring.generation.autocomplete import next_words
 from rnnlm.scoring.generation.drawing import generate
-from rnnlm.scoring.generation.search import likeliest
+from rnnlm.scoring.generation.search import likeliest, next_words
 from rnnlm.scoring.pairs.scoring import score_pairs
 from rnnlm.tasks.labelling.data import EDIT, SOUNDS, WORD, Codec, column_of
 from rnnlm.tasks.labelling.evaluation import evaluation
