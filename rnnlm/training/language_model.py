@@ -1,4 +1,5 @@
-"""Language modelling as a task: probabilities of text, read line by line."""
+"""Language modelling as a task: probabilities of text, read line by line; and language models that
+runs of any task start from."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import rnnlm.corpora as corpora
-from rnnlm import satellites
+from rnnlm import registry, satellites
 from rnnlm.config import ResolvedSettings, ValidatedSettings
 from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.perplexity import TextEvaluation
     from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import Device, LanguageModel, Tokenizer
+    from rnnlm.lm.neural.settings import InputSettings
     from rnnlm.registry import Kind
 
 DEMO_RECIPE, DEFAULT_RECIPE = "demo", "lstm"
@@ -96,12 +98,11 @@ class LanguageModelling(BaseTask):
         """Return the settings of the network of `--init-from`, and of its tokenizer."""
         from rnnlm.lm.base import loading
         from rnnlm.lm.neural.settings import structure
-        from rnnlm.training.start_models import settings_of
 
         name = request.init_from
         if name is None:
             return []
-        model_settings = settings_of(name, "init_from")
+        model_settings = settings_to_start_from(name, "init_from")
         if model_settings.model != kind.name:
             raise UsageError(
                 keyword("init_from") + f" {name}: its weights do not fit",
@@ -123,14 +124,13 @@ class LanguageModelling(BaseTask):
         """Return the weights of `--init-from`, if they fit. Of a network with fewer layers they are
         a part: the other layers start at random."""
         from rnnlm.lm.neural.shapes import is_noise
-        from rnnlm.training.start_models import arrays_of, settings_of
 
         name = request.init_from
         if name is None:
             return None
 
         # Compare the shapes, except of noise: it is drawn by the text of this run.
-        arrays = arrays_of(name, "init_from", data.tokenizer)
+        arrays = weights_to_start_from(name, "init_from", data.tokenizer)
         shapes = kind.array_shapes(resolved.values, data.tokenizer)
         assert shapes is not None  # it is of the kind of a network
         given_shapes = {key: tuple(array.shape) for key, array in arrays.items()}
@@ -139,7 +139,7 @@ class LanguageModelling(BaseTask):
         differing = [key for key in keys if given_shapes.get(key) != wanted.get(key)]
 
         # Layers above those that are given are new: training layer by layer.
-        depth = vars(settings_of(name, "init_from")).get("layers")
+        depth = vars(settings_to_start_from(name, "init_from")).get("layers")
         new = [key for key in differing if key not in given_shapes and _is_above(key, depth)]
         differing = [key for key in differing if key not in new]
         if differing:
@@ -282,3 +282,45 @@ def _is_above(name: str, layers: int | None) -> bool:
 
 
 TASK = LanguageModelling()
+
+
+# ---- The language model that a run starts from, of whatever task.
+
+
+def settings_to_start_from(name: str, option: str) -> "InputSettings":
+    """Return the settings of the neural language model called `name`, which `option` asks for."""
+    from rnnlm.lm.base import loading
+    from rnnlm.lm.neural import settings as network_settings
+    from rnnlm.storage import model_folder
+
+    manifest = model_folder.read_manifest(loading.find(name))
+    if manifest.task != registry.LANGUAGE_MODEL:
+        raise UsageError(
+            keyword(option) + f" {name}: it is not a language model",
+            f"it is {registry.task(manifest.task).singular}",
+            "name a language model",
+        )
+    if not manifest.kind.trains_in_steps:
+        raise UsageError(
+            keyword(option)
+            + f" {name}: a model of kind {manifest.model} has no weights to start from",
+            hint="train one with " + keyword("model", "lstm"),
+        )
+    return network_settings.stored(manifest.settings)
+
+
+def weights_to_start_from(
+    name: str, option: str, tokenizer: "Tokenizer"
+) -> "dict[str, np.ndarray]":
+    """Return the weights of the language model that `option` names, which has to have the given
+    tokenizer."""
+    from rnnlm.lm.base import loading, stored_model
+
+    _, model_tokenizer, arrays = stored_model.load_arrays(loading.find(name))
+    if model_tokenizer.fingerprint != tokenizer.fingerprint:
+        raise UsageError(
+            keyword(option) + f" {name}: its weights do not fit",
+            "its tokenizer differs",
+            "leave out " + keyword("tokenizer_from") + f", or name {name}",
+        )
+    return arrays

@@ -9,13 +9,13 @@ from rnnlm.errors import UsageError, keyword
 from rnnlm.interface import Shapes
 from rnnlm.lm.neural import settings as network_settings
 from rnnlm.lm.neural.settings import CELLS, HIGHWAY_BIAS, RecurrentSettings
-from rnnlm.training.start_models import settings_of
+from rnnlm.training.language_model import settings_to_start_from
 
 
 def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> RecurrentSettings:
     """Return the settings of a language model with recurrent layers, of that kind where one is
     named."""
-    model_settings = settings_of(name, option)
+    model_settings = settings_to_start_from(name, option)
     if model_settings.model not in CELLS or model_settings.model != (kind or model_settings.model):
         cells = ", ".join(CELLS)
         hint = "train one with " + keyword("model") + f" {cells}"

@@ -29,8 +29,8 @@ from rnnlm.tasks.labelling.settings import (
     TaggingSettings,
     TaskSettings,
 )
+from rnnlm.training.language_model import settings_to_start_from, weights_to_start_from
 from rnnlm.training.request import TrainingRequest
-from rnnlm.training.start_models import arrays_of, settings_of
 
 # ---- The arrays by name and shape, from settings and codec alone; see rnnlm.lm.neural.shapes.
 
@@ -153,7 +153,7 @@ def settings(
     of its layers. Nothing without that option."""
     if request.init_from is None:
         return []
-    model_settings = settings_of(request.init_from, INIT)
+    model_settings = settings_to_start_from(request.init_from, INIT)
     names = {*_OF_INPUT, *_OF_CHARACTERS.get(str(model_settings.characters), ())}
     taken_over = {name: value for name, value in structure(model_settings).items() if name in names}
     # The language model has a vector for each way to write a word.
@@ -173,7 +173,7 @@ def weights(
 
     # The words and the forward layers.
     shape = resolved.make(KINDS[resolved.values["task"], resolved.values["model"]])
-    arrays = arrays_of(request.init_from, INIT, data.tokenizer.tokenizer)
+    arrays = weights_to_start_from(request.init_from, INIT, data.tokenizer.tokenizer)
     start_weights = {
         f"encoder.{name}": array for name, array in arrays.items() if name.startswith("input.")
     }

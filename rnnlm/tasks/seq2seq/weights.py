@@ -20,8 +20,8 @@ from rnnlm.tasks.common.language_model_layers import (  # fmt: skip
 from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.data import DECODER, ENCODER, PairCodec, PairTrainingData
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
+from rnnlm.training.language_model import settings_to_start_from, weights_to_start_from
 from rnnlm.training.request import TrainingRequest
-from rnnlm.training.start_models import arrays_of, settings_of
 
 # ---- The arrays by name and shape, from settings and codec alone; see rnnlm.lm.neural.shapes.
 
@@ -115,7 +115,7 @@ def weights(
     start_weights: dict[str, np.ndarray] = {}
     if encoder is not None:
         # Word vectors and forward layers.
-        arrays = arrays_of(encoder, ENCODER, data.tokenizer.source)
+        arrays = weights_to_start_from(encoder, ENCODER, data.tokenizer.source)
         layers = TakenLayers("encoder", shape, recurrent_settings_of(encoder, ENCODER), shapes)
         words = "target_words" if shape.tied_embeddings == "all" else "source_words"
         start_weights[f"{words}.embedding.weight"] = arrays["input.embedding.weight"]
@@ -144,7 +144,7 @@ def weights(
 
 def _model(name: str, option: str, kind: str | None = None) -> RecurrentSettings:
     """Return the settings of a language model that a side may start from."""
-    lm_settings = settings_of(name, option)
+    lm_settings = settings_to_start_from(name, option)
     if lm_settings.characters:
         raise UsageError(
             keyword(option) + f" {name}: its words do not fit",
@@ -217,7 +217,7 @@ def _decoder_weights(
 
     # Layers, word vectors and output layer. With attention, the features come from its combination,
     # not from the language model's projection.
-    arrays = arrays_of(name, DECODER, codec.target)
+    arrays = weights_to_start_from(name, DECODER, codec.target)
     decoder_weights = TakenLayers("decoder", shape.decoder, lm_settings, shapes).arrays(arrays)
     decoder_weights["target_words.embedding.weight"] = arrays["input.embedding.weight"]
     for key, array in arrays.items():
