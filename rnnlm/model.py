@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rnnlm import DecodingSettings
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.soundness import Check
-    from rnnlm.lm.base.adaptation_settings import AdaptationSettings, TunedSettings
+    from rnnlm.lm.mixtures.adapted_model import AdaptationSettings, TunedSettings
     from rnnlm.model_methods import ModelMethods
     from rnnlm.registry import LabelModel
     from rnnlm.scoring.generation.drawing import Sample
@@ -536,7 +536,7 @@ class Model(ModelMethods):
             kind: "unigram" (a cache of words), "cache" (the neural cache) or "dynamic" (dynamic
                 evaluation).
             settings: Object of the settings class in
-                :data:`rnnlm.lm.base.adaptation_settings.KINDS`. None: its defaults.
+                :data:`rnnlm.lm.mixtures.adapted_model.KINDS`. None: its defaults.
             statistics: For the rule rms of "dynamic", the result of
                 :func:`rnnlm.lm.mixtures.dynamic_evaluation.gather_statistics`.
 

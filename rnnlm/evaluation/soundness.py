@@ -23,7 +23,8 @@ from rnnlm import registry
 from rnnlm.amounts import plural
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import SENTENCE_START, Device, LanguageModel
-from rnnlm.lm.base import adaptation_settings, loading, stored_model
+from rnnlm.lm.base import loading, stored_model
+from rnnlm.lm.mixtures import adapted_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.manifest import part_folders
 from rnnlm.text.prepared.index import is_prepared
@@ -148,7 +149,7 @@ def _files(folder: Path, manifest: model_folder.Manifest) -> Check:
 def _adaptation(folder: Path) -> Iterator[Check]:
     """Check the stored adaptations of the model, if there are any."""
     try:
-        names = adaptation_settings.check(folder)
+        names = adapted_model.check(folder)
     except ModelError as error:
         yield Check("adaptation", "failed", error.fault)
         return

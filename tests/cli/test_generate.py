@@ -10,7 +10,7 @@ import pytest
 import rnnlm as library
 from rnnlm.cli.setting_options import option_called
 from rnnlm.config import describe
-from rnnlm.lm.base.adaptation_settings import TunedSettings, save_tuned
+from rnnlm.lm.mixtures.adapted_model import TunedSettings, save_tuned
 from rnnlm.scoring.generation.settings import SamplingSettings
 from support.commands import environment
 from support.failures import checked_error

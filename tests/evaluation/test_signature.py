@@ -2,7 +2,7 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import Signature, sign
-from rnnlm.lm.base.adaptation_settings import UnigramCacheSettings
+from rnnlm.lm.mixtures.adapted_model import UnigramCacheSettings
 from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from rnnlm.tasks.labelling.evaluation.label_metrics import LabelSignature

@@ -9,8 +9,9 @@ from rnnlm import registry
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import soundness
 from rnnlm.evaluation.soundness import audit
-from rnnlm.lm.base import adaptation_settings, stored_model
-from rnnlm.lm.base.adaptation_settings import TunedSettings
+from rnnlm.lm.base import stored_model
+from rnnlm.lm.mixtures import adapted_model
+from rnnlm.lm.mixtures.adapted_model import TunedSettings
 from rnnlm.storage import model_folder
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from support.tiny_models import LINES, fit, small_settings
@@ -189,10 +190,10 @@ def test_changed_network_is_named_and_not_examined_further(tmp_path, name):
 
 def test_files_for_adaptation_are_checked(tmp_path):
     folder = saved(tmp_path / "model", "lstm")
-    adaptation_settings.save_statistics(folder, {"a": np.float32([1, 2])}, "0123456789ab")
-    adaptation_settings.save_tuned(folder, TunedSettings("cache", {"cache_tokens": 5}))
+    adapted_model.save_statistics(folder, {"a": np.float32([1, 2])}, "0123456789ab")
+    adapted_model.save_tuned(folder, TunedSettings("cache", {"cache_tokens": 5}))
     assert detail(folder, "adaptation") == "adapt-cache.json, adapt-dynamic.safetensors: in order"
-    path = folder / adaptation_settings.STATISTICS
+    path = folder / adapted_model.STATISTICS
     path.write_bytes(path.read_bytes().replace(np.float32(2).tobytes(), np.float32(3).tobytes()))
     assert results(folder)["adaptation"] == "failed"
     damage = "adapt-dynamic.safetensors are damaged: their SHA-256 does not match the recorded one"

@@ -11,8 +11,8 @@ import torch
 from rnnlm import arrays
 from rnnlm.errors import UsageError
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
-from rnnlm.lm.base import adaptation_settings as adapting
 from rnnlm.lm.base import span_scoring, stored_model
+from rnnlm.lm.mixtures import adapted_model as adapting
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
 from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
 from rnnlm.lm.mixtures.mixture import Mixture

@@ -18,7 +18,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmError, RnnlmWarning
 from rnnlm.lm.base import stored_model
-from rnnlm.lm.base.adaptation_settings import TunedSettings, save_tuned
+from rnnlm.lm.mixtures.adapted_model import TunedSettings, save_tuned
 from rnnlm.lm.ngram.counting import counts_folder
 from rnnlm.lm.ngram.counting.counted_data import of_folders, of_text
 from rnnlm.runs import train

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rnnlm import registry
 from rnnlm.config import SettingsLayer, resolve
 from rnnlm.errors import RnnlmError, SettingsError
-from rnnlm.lm.base.adaptation_settings import KINDS
+from rnnlm.lm.mixtures.adapted_model import KINDS
 from rnnlm.scoring.generation.settings import SamplingSettings
 from rnnlm.storage.files.reading import read_by_hand
 from rnnlm.text.tokenizer_settings import TokenizerSettings

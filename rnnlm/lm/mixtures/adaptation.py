@@ -13,16 +13,18 @@ from rnnlm.checks import check_class
 from rnnlm.config import SettingsLayer, from_stored, resolve
 from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.interface import LanguageModel
-from rnnlm.lm.base import adaptation_settings, loading
-from rnnlm.lm.base.adaptation_settings import (
+from rnnlm.lm.base import loading
+from rnnlm.lm.mixtures import adapted_model
+from rnnlm.lm.mixtures.adapted_model import (
     KINDS,
     AdaptationSettings,
+    AdaptedModel,
     DynamicSettings,
     NeuralCacheSettings,
     UnigramCacheSettings,
     describe,
+    with_hidden_states,
 )
-from rnnlm.lm.mixtures.adapted_model import AdaptedModel, with_hidden_states
 from rnnlm.storage.manifest import PART_ADAPTATIONS
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def adapt(
     neural cache; "dynamic", dynamic evaluation.
 
     model: a language model, or the name of one, which is then loaded by each call. settings: of the
-    class that :data:`rnnlm.lm.base.adaptation_settings.KINDS` names; None: its defaults.
+    class that :data:`rnnlm.lm.mixtures.adapted_model.KINDS` names; None: its defaults.
     statistics: for the rule rms of "dynamic", the result of
     :func:`rnnlm.lm.mixtures.dynamic_evaluation.gather_statistics`.
 
@@ -75,7 +77,7 @@ def as_tuned(model: LanguageModel, kind: str, folder: Path) -> LanguageModel:
     if kind != "unigram":
         with_hidden_states(model)
     cls = settings_class(kind)
-    tuned = adaptation_settings.read_tuned(folder, kind)
+    tuned = adapted_model.read_tuned(folder, kind)
     tuned_settings = tuned.settings if tuned else {}
     settings = resolve([cls], [SettingsLayer("the model's folder", tuned_settings)]).make(cls)
     result = adapt(model, kind, settings, load_statistics(folder, model, settings))
@@ -103,7 +105,7 @@ def settings_class(kind: str) -> type[AdaptationSettings]:
 
 
 def _report(
-    description: str, tuned: adaptation_settings.TunedSettings | None, model: LanguageModel
+    description: str, tuned: adapted_model.TunedSettings | None, model: LanguageModel
 ) -> None:
     """Give notice of settings that were not tuned on this very model."""
     if tuned is None:

@@ -36,9 +36,14 @@ from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_shapes, check_state
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, State, core_of, keeps
-from rnnlm.lm.base import adaptation_settings
-from rnnlm.lm.base.adaptation_settings import DynamicSettings
-from rnnlm.lm.mixtures.adapted_model import PART, AdaptedModel, cannot_adapt, one_row
+from rnnlm.lm.mixtures import adapted_model
+from rnnlm.lm.mixtures.adapted_model import (
+    PART,
+    AdaptedModel,
+    DynamicSettings,
+    cannot_adapt,
+    one_row,
+)
 from rnnlm.lm.neural.trained_network import Network, NeuralLanguageModel, NeuralState
 from rnnlm.storage.files import writing
 from rnnlm.text.batches import StreamWindows, gather, stream_bounds, with_boundary
@@ -260,7 +265,7 @@ def load_statistics(folder: Path, model: LanguageModel) -> Statistics | None:
     """Read the gradient statistics of `model` in its folder; return None if there are none."""
     network = with_gradients(model).network
     shapes = {name: tuple(weight.shape) for name, weight in network.named_parameters()}
-    by_name = adaptation_settings.read_statistics(folder, shapes, model.fingerprint)
+    by_name = adapted_model.read_statistics(folder, shapes, model.fingerprint)
     if by_name is None:
         return None
     return {name: torch.from_numpy(array) for name, array in by_name.items()}

@@ -20,11 +20,11 @@ from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.config import about
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
-from rnnlm.lm.base.adaptation_settings import joined
 from rnnlm.lm.base.loading import window_of
 from rnnlm.lm.base.span_scoring import stepping
 from rnnlm.lm.base.stored_model import PickledByOrigin
 from rnnlm.lm.mixtures import adaptation
+from rnnlm.lm.mixtures.adapted_model import joined
 
 SUM_TOLERANCE = 1e-6
 PRECISIONS = ("bf16", "fp32", "fp64")  # a mixture is as precise as its least precise part

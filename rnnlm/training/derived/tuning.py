@@ -23,18 +23,19 @@ from rnnlm.config import USER, SettingsLayer, SettingValue, resolve
 from rnnlm.errors import OutputError, UsageError, keyword, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Array, Device, LanguageModel, State
-from rnnlm.lm.base import adaptation_settings, loading, span_scoring, stored_model
-from rnnlm.lm.base.adaptation_settings import (
+from rnnlm.lm.base import loading, span_scoring, stored_model
+from rnnlm.lm.base.loading import warn_if_trained_on
+from rnnlm.lm.mixtures import adapted_model
+from rnnlm.lm.mixtures.adaptation import adapt, load_statistics, settings_class
+from rnnlm.lm.mixtures.adapted_model import (
     OF_RMS,
     AdaptationSettings,
     DynamicSettings,
     NeuralCacheSettings,
     TunedSettings,
     UnigramCacheSettings,
+    with_hidden_states,
 )
-from rnnlm.lm.base.loading import warn_if_trained_on
-from rnnlm.lm.mixtures.adaptation import adapt, load_statistics, settings_class
-from rnnlm.lm.mixtures.adapted_model import with_hidden_states
 from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock
@@ -146,13 +147,12 @@ def tune(
     with lock.held(folder, "tuning"):
         remove_files(folder, is_unfinished)  # of writers that were killed
         # The state there: nothing, trials of this tuning, or its result.
-        journal = Journal(adaptation_settings.journal_path(folder, kind))
-        tuned = None if overwrite else adaptation_settings.read_tuned(folder, kind)
+        journal = Journal(adapted_model.journal_path(folder, kind))
+        tuned = None if overwrite else adapted_model.read_tuned(folder, kind)
         noted = [] if overwrite else _read_trials(journal, identity, tuned)
         if tuned is not None and FINISHED in noted:
             tell_finished(
-                adaptation_settings.settings_path(folder, kind),
-                f"on {plural(tuned.tokens, 'token')}",
+                adapted_model.settings_path(folder, kind), f"on {plural(tuned.tokens, 'token')}"
             )
             yield tuned
             return
@@ -197,7 +197,7 @@ def tune(
             ppl_before=ppl_before,
             ppl_after=best.ppl if math.isfinite(best.ppl) else None,
         )
-        adaptation_settings.save_tuned(folder, tuned)
+        adapted_model.save_tuned(folder, tuned)
         journal.append(FINISHED)
         yield tuned
 
@@ -372,7 +372,7 @@ def _save_statistics(
     assert model.fingerprint is not None  # as it lies in a folder
     squares = gather_statistics(model, ids, segment_tokens, report)
     statistics = {name: arrays.as_numpy(square) for name, square in squares.items()}
-    adaptation_settings.save_statistics(folder, statistics, model.fingerprint)
+    adapted_model.save_statistics(folder, statistics, model.fingerprint)
 
 
 def _dynamic(

@@ -12,9 +12,10 @@ import torch
 
 import rnnlm
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.lm.base import adaptation_settings, span_scoring
-from rnnlm.lm.base.adaptation_settings import DynamicSettings
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.mixtures import adapted_model
 from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.lm.mixtures.adapted_model import DynamicSettings
 from rnnlm.lm.mixtures.dynamic_evaluation import gather_statistics
 from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel
@@ -97,10 +98,10 @@ def test_gradient_statistics_must_match_those_in_the_folder(folder, tmp_path):
     statistics = gather_statistics(model, Lines(LINES).encode(model.tokenizer).ids, 3)
     adapted = adapt(model, "dynamic", DynamicSettings(3, "rms", 0.01), statistics)
     arrays = {name: each.numpy() for name, each in statistics.items()}
-    adaptation_settings.save_statistics(place, arrays, model.fingerprint)
+    adapted_model.save_statistics(place, arrays, model.fingerprint)
     assert np.array_equal(scores(again(adapted)), scores(adapted))
     doubled = {name: 2 * array for name, array in arrays.items()}
-    adaptation_settings.save_statistics(place, doubled, model.fingerprint)
+    adapted_model.save_statistics(place, doubled, model.fingerprint)
     what = "gradient statistics in .*mine are not those of the model that was pickled"
     with pytest.raises(ModelError, match=what):
         again(adapted)

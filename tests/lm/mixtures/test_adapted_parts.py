@@ -12,7 +12,8 @@ import pytest
 import rnnlm
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
-from rnnlm.lm.base import adaptation_settings, span_scoring
+from rnnlm.lm.base import span_scoring
+from rnnlm.lm.mixtures import adapted_model
 from rnnlm.training.derived.mixing import mix
 from rnnlm.training.derived.tuning import tune
 from support.saved_models import sealed
@@ -57,9 +58,9 @@ def test_settings_are_those_of_the_moment_of_mixing():
     list(tune("lstm", "cache", TEXT))
     mix(["lstm+cache", "kn"], TEXT, "both")
     before = _scores("both")
-    tuned = adaptation_settings.read_tuned(Path("lstm"), "cache")
+    tuned = adapted_model.read_tuned(Path("lstm"), "cache")
     changed = replace(tuned, settings={**tuned.settings, "cache_weight": 0.9})
-    adaptation_settings.save_tuned(Path("lstm"), changed)
+    adapted_model.save_tuned(Path("lstm"), changed)
     assert _scores("lstm+cache") != pytest.approx(before, rel=1e-5)
     assert (_scores("both") == before).all()
 

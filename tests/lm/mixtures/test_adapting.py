@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import pytest
 
-from rnnlm.lm.base.adaptation_settings import DynamicSettings, NeuralCacheSettings
-from rnnlm.lm.base.adaptation_settings import UnigramCacheSettings as UnigramSettings
+from rnnlm.lm.mixtures.adapted_model import DynamicSettings, NeuralCacheSettings
+from rnnlm.lm.mixtures.adapted_model import UnigramCacheSettings as UnigramSettings
 from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
 from rnnlm.lm.mixtures.neural_cache import NeuralCache
 from rnnlm.lm.mixtures.unigram_cache import UnigramCache

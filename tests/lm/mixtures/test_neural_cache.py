@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from rnnlm.lm.base.adaptation_settings import NeuralCacheSettings
 from rnnlm.lm.mixtures import neural_cache
+from rnnlm.lm.mixtures.adapted_model import NeuralCacheSettings
 from rnnlm.lm.mixtures.neural_cache import NeuralCache
 from support.adapted_models import predicted, read, text_of
 from support.tiny_models import fit

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rnnlm.lm.base.adaptation_settings import UnigramCacheSettings
+from rnnlm.lm.mixtures.adapted_model import UnigramCacheSettings
 from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from support.adapted_models import predicted, read, text_of
 from support.tiny_models import fit

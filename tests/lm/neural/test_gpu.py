@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from rnnlm.events import RolledBack
-from rnnlm.lm.base import adaptation_settings as adapting
 from rnnlm.lm.base.span_scoring import score_spans, whole_text
+from rnnlm.lm.mixtures import adapted_model as adapting
 from rnnlm.lm.mixtures.adaptation import adapt
 from rnnlm.lm.mixtures.dynamic_evaluation import gather_statistics
 from rnnlm.lm.mixtures.mixture import Mixture

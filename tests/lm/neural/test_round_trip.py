@@ -18,9 +18,9 @@ from rnnlm.arrays import as_numpy
 from rnnlm.config import ResolvedSettings
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Step, TrainingState, never
-from rnnlm.lm.base.adaptation_settings import NeuralCacheSettings, UnigramCacheSettings
 from rnnlm.lm.base.span_scoring import score_spans, whole_text
 from rnnlm.lm.mixtures.adaptation import adapt
+from rnnlm.lm.mixtures.adapted_model import NeuralCacheSettings, UnigramCacheSettings
 from rnnlm.lm.neural.layers.layers import named_layers
 from rnnlm.lm.neural.training import fitting
 from rnnlm.lm.neural.training.step import PLAIN_USES, GraphedStep

@@ -7,8 +7,8 @@ import pytest
 from rnnlm import arrays
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import evaluate, spans_of
-from rnnlm.lm.base.adaptation_settings import UnigramCacheSettings
 from rnnlm.lm.base.span_scoring import score_spans
+from rnnlm.lm.mixtures.adapted_model import UnigramCacheSettings
 from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from rnnlm.text.lines import Block, TextSettings
 from rnnlm.tools.inspection.memory import (

@@ -10,14 +10,14 @@ import pytest
 from rnnlm import registry
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.lm.base import adaptation_settings, loading, span_scoring
-from rnnlm.lm.base.adaptation_settings import (
+from rnnlm.lm.base import loading, span_scoring
+from rnnlm.lm.mixtures import adaptation, adapted_model
+from rnnlm.lm.mixtures.adapted_model import (
     STATISTICS,
     DynamicSettings,
     NeuralCacheSettings,
     TunedSettings,
 )
-from rnnlm.lm.mixtures import adaptation
 from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
@@ -97,7 +97,7 @@ def test_descent_finds_a_minimum_without_repeating_trials():
 @pytest.mark.parametrize("kind", ["cache", "unigram", "dynamic"])
 def test_tuned_settings_are_saved_and_reproduce_their_perplexity(lstm, kind):
     tries, tuned = tuned_of(lstm, kind)
-    assert tuned == adaptation_settings.read_tuned(lstm, kind)
+    assert tuned == adapted_model.read_tuned(lstm, kind)
     assert tuned.ppl_after == min(each.ppl for each in tries) < tuned.ppl_before
     with warnings.catch_warnings(action="error"):
         adapted = loading.load(f"{lstm}+{kind}", "cpu")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError
-from rnnlm.lm.base import adaptation_settings
-from rnnlm.lm.base.adaptation_settings import STATISTICS, TunedSettings
+from rnnlm.lm.mixtures import adapted_model
+from rnnlm.lm.mixtures.adapted_model import STATISTICS, TunedSettings
 from rnnlm.storage.files import tensors
 from support.saved_models import sealed
 
@@ -17,10 +17,10 @@ SHAPES = {"a": (2, 2), "b": (2,)}
 
 
 def test_settings_come_back_as_they_were_saved(tmp_path):
-    assert adaptation_settings.read_tuned(tmp_path, "cache") is None
-    adaptation_settings.save_tuned(tmp_path, TUNED)
-    assert adaptation_settings.read_tuned(tmp_path, "cache") == TUNED
-    assert adaptation_settings.read_tuned(tmp_path, "unigram") is None
+    assert adapted_model.read_tuned(tmp_path, "cache") is None
+    adapted_model.save_tuned(tmp_path, TUNED)
+    assert adapted_model.read_tuned(tmp_path, "cache") == TUNED
+    assert adapted_model.read_tuned(tmp_path, "unigram") is None
 
 
 @pytest.mark.parametrize("content", [
@@ -32,13 +32,13 @@ def test_settings_come_back_as_they_were_saved(tmp_path):
 def test_damaged_settings_error_names_the_file(tmp_path, content):
     (tmp_path / "adapt-cache.json").write_bytes(content)
     with pytest.raises(ModelError, match=r"adapt-cache\.json are damaged.*rnnlm tune -m .*.cache"):
-        adaptation_settings.read_tuned(tmp_path, "cache")
+        adapted_model.read_tuned(tmp_path, "cache")
 
 
 def test_statistics_come_back_for_their_own_weights_only(tmp_path):
-    assert adaptation_settings.read_statistics(tmp_path, SHAPES, "0123456789ab") is None
-    adaptation_settings.save_statistics(tmp_path, SQUARES, "0123456789ab")
-    found = adaptation_settings.read_statistics(tmp_path, SHAPES, "0123456789ab")
+    assert adapted_model.read_statistics(tmp_path, SHAPES, "0123456789ab") is None
+    adapted_model.save_statistics(tmp_path, SQUARES, "0123456789ab")
+    found = adapted_model.read_statistics(tmp_path, SHAPES, "0123456789ab")
     assert found.keys() == SQUARES.keys()
     assert all(np.array_equal(found[name], SQUARES[name]) for name in SQUARES)
     what = "belong to other weights.*rnnlm tune -m NAME.dynamic --statistics"
@@ -47,7 +47,7 @@ def test_statistics_come_back_for_their_own_weights_only(tmp_path):
 
 def refuse_statistics(folder, what, fingerprint="0123456789ab"):
     with pytest.raises(ModelError, match=what):
-        adaptation_settings.read_statistics(folder, SHAPES, fingerprint)
+        adapted_model.read_statistics(folder, SHAPES, fingerprint)
 
 
 @pytest.mark.parametrize("squares", [
@@ -56,12 +56,12 @@ def refuse_statistics(folder, what, fingerprint="0123456789ab"):
     {**SQUARES, "b": np.float32([np.nan, 2])}, {**SQUARES, "b": np.float32([np.inf, 2])},
 ])  # fmt: skip
 def test_statistics_that_do_not_fit_weights_are_refused(tmp_path, squares):
-    adaptation_settings.save_statistics(tmp_path, squares, "0123456789ab")
+    adapted_model.save_statistics(tmp_path, squares, "0123456789ab")
     refuse_statistics(tmp_path, "are damaged")
 
 
 def test_statistics_of_another_hash_or_none_are_refused(tmp_path):
-    adaptation_settings.save_statistics(tmp_path, SQUARES, "0123456789ab")
+    adapted_model.save_statistics(tmp_path, SQUARES, "0123456789ab")
     path = tmp_path / STATISTICS
     path.write_bytes(path.read_bytes().replace(np.float32(4).tobytes(), np.float32(5).tobytes()))
     what = "are damaged; their SHA-256 does not match the recorded one"
