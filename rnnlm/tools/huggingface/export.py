@@ -13,7 +13,7 @@ from rnnlm.errors import SettingsError, UsageError, first_of
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.neural.layers import steps
-from rnnlm.lm.neural.portable import PortableNetwork, portable_network
+from rnnlm.lm.neural.trained_network import PortableNetwork, portable_network
 from rnnlm.storage.files import outputs, tensors
 from rnnlm.storage.files.result_file import exported_folder
 from rnnlm.storage.manifest import CONFIG, read_manifest

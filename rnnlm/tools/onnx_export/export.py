@@ -26,8 +26,8 @@ from rnnlm.amounts import amount
 from rnnlm.errors import TextError, UsageError, first_of, keyword, notice, require_package, shown
 from rnnlm.interface import BOUNDARY, UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
-from rnnlm.lm.neural.portable import PortableNetwork, portable_network
 from rnnlm.lm.neural.settings import Activation, ElmanCell, GruCell, LstmCell
+from rnnlm.lm.neural.trained_network import PortableNetwork, portable_network
 from rnnlm.lm.ngram.arpa.writing import spell_symbols
 from rnnlm.storage.files.outputs import save_folder
 from rnnlm.storage.files.reading import read_small

@@ -5,8 +5,8 @@ import torch
 
 from rnnlm.errors import UsageError
 from rnnlm.lm.neural.layers.layers import make_layer
-from rnnlm.lm.neural.portable import portable_network
 from rnnlm.lm.neural.settings import network_settings
+from rnnlm.lm.neural.trained_network import portable_network
 from rnnlm.tools.inspection.spectrum import inspect_spectrum
 from support import tiny_models
 
