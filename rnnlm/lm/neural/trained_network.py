@@ -1,5 +1,5 @@
-"""Use a trained network: load and save one of any task, compute the outputs of its layers, wrap it as
-a :class:`rnnlm.interface.LanguageModel`, and describe that by settings and arrays.
+"""Use a trained network: load and save one of any task, compute the outputs of its layers, wrap it
+as a :class:`rnnlm.interface.LanguageModel`, and describe that by settings and arrays.
 """
 
 import contextlib

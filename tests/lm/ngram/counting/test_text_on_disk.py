@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from rnnlm.lm.ngram.counting.counted_data import fits, on_disk
 from rnnlm.storage.files import tensors
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, silent
-from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.prepared import preparation, prepared_text
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
