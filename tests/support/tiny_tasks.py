@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rnnlm import registry
-from rnnlm.config import ResolvedSettings, SettingsLayer, resolve
+from rnnlm.config import ResolvedSettings, SettingsLayer, names_of, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Event, never
 from rnnlm.storage import model_folder
@@ -161,7 +161,11 @@ def small(task: str, **settings: Any) -> dict[str, Any]:
 def settings_of(task: str, name: str, **settings: Any) -> ResolvedSettings:
     """Return all settings of a tiny network of a kind of model for a task."""
     kind = registry.kind_of(name, task)
-    values = {"model": name, "task": task, "budget": "6steps", **small(task, **settings)}
+    values = {"budget": "6steps", **small(task, **settings)}
+    if kind.is_counted:  # there is no network
+        known = names_of(kind.all_settings)
+        values = {name: value for name, value in values.items() if name in known}
+    values |= {"model": name, "task": task}
     return resolve(kind.all_settings, [SettingsLayer("test", values)])
 
 

@@ -148,7 +148,7 @@ def test_decoder_width_and_kind_follow_the_encoder():
 
 
 @pytest.mark.parametrize("task, model, why, hint", [
-    ("tagging", "jordan", "it is for language-model", "`model` rnn, gru, lstm, qrnn; or `task="),
+    ("tagging", "jordan", "it is for language-model", "`model` rnn, gru, lstm, qrnn, hmm; or `task="),
     ("classification", "unigram", "it is for language-model", "bag, cnn, recursive; or `task="),
     ("tagging", "bag", "it is for classification", '`task="classification"`'),
     ("language-model", "bag", "must not see the words it predicts", '`task="classification"`'),

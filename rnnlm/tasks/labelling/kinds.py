@@ -1,7 +1,7 @@
 """Taggers and classifiers as kinds of models."""
 
 from rnnlm.lm.neural.kinds import CELLS, OF_NETWORKS, Network
-from rnnlm.registry import Function
+from rnnlm.registry import Function, Kind
 
 
 class Labeller(Network):
@@ -36,7 +36,46 @@ class Labeller(Network):
         return from_arrays
 
 
-KINDS = []
+class HiddenMarkov(Kind):
+    """A tagger that is counted."""
+
+    family = "ngram"
+
+    @property
+    def settings(self) -> tuple[type, ...]:
+        from rnnlm.tasks.labelling.settings import HmmSettings
+
+        return (HmmSettings,)
+
+    @property
+    def all_settings(self) -> tuple[type, ...]:
+        from rnnlm.tasks.labelling.settings import HmmTokenizerSettings
+
+        return tuple(
+            HmmTokenizerSettings if issubclass(HmmTokenizerSettings, cls) else cls
+            for cls in super().all_settings
+        )
+
+    @property
+    def fit(self) -> Function:
+        from rnnlm.tasks.labelling.hmm import fit
+
+        return fit
+
+    @property
+    def array_shapes(self) -> Function:
+        from rnnlm.tasks.labelling.hmm import array_shapes
+
+        return array_shapes
+
+    @property
+    def from_arrays(self) -> Function:
+        from rnnlm.tasks.labelling.hmm import from_arrays
+
+        return from_arrays
+
+
+KINDS: list[Kind] = []
 for _name, (_about, _of_states) in CELLS.items():
     _has = OF_NETWORKS | _of_states
     KINDS += [
@@ -56,4 +95,5 @@ KINDS += [
         OF_NETWORKS,
         "classification",
     ),
+    HiddenMarkov("hmm", "tags words: a hidden Markov model, which is counted", task="tagging"),
 ]

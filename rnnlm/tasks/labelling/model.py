@@ -39,7 +39,7 @@ from rnnlm.tasks.labelling.formats.example import joined_labels
 from rnnlm.tasks.labelling.networks.contextual import loaded
 from rnnlm.tasks.labelling.networks.heads import TaggingHead, TextHead
 from rnnlm.tasks.labelling.networks.network import Features, TaskNetwork, make_network
-from rnnlm.tasks.labelling.settings import RecurrentTaskSettings, TaggingSettings
+from rnnlm.tasks.labelling.settings import RecurrentTaskSettings
 from rnnlm.tasks.labelling.splitting import split_text
 from rnnlm.text.batches import by_length
 
@@ -183,7 +183,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
     def is_constrained(self) -> bool:
         """Whether the labels of spans keep to their scheme."""
         settings = self.network.settings
-        return isinstance(settings, TaggingSettings) and settings.constrained
+        return getattr(settings, "constrained", False)
 
     def new_network(self) -> TaskNetwork:
         """Return a network of its settings, with random weights."""

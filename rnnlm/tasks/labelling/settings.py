@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from rnnlm.config import (
     ANY,
+    Count,
     NonNegative,
     Positive,
     Probability,
@@ -34,7 +35,8 @@ from rnnlm.lm.neural.settings import (
     parts_of,
     sizes,
 )
-from rnnlm.lm.neural.training.settings import OptimizationSettings
+from rnnlm.lm.neural.training.settings import OptimizationSettings, Seed
+from rnnlm.tasks.labelling.options import TaskTokenizerSettings
 
 ContextModels = Annotated[
     str,
@@ -44,6 +46,9 @@ ContextModels = Annotated[
     ),
 ]
 SentencePooling = Literal["last", "mean", "max", "sum", "attention"]
+Constrained = Annotated[
+    bool, about("restrict label sequences to those that the span scheme allows: no I-X after O")
+]
 
 
 @dataclass(frozen=True)
@@ -166,9 +171,7 @@ class TaggingSettings(RecurrentTaskSettings):
             "memm is a softmax that also reads the label before (output connections)"
         ),
     ] = "softmax"
-    constrained: Annotated[
-        bool, about("restrict label sequences to those that the span scheme allows: no I-X after O")
-    ] = True
+    constrained: Constrained = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -282,6 +285,30 @@ class RecursiveClassifier(BatchNormSettings, ClassificationSettings):
     @property
     def maps_leaves(self) -> bool:
         return self.leaf_map or self.input_width != self.hidden_size
+
+
+@dataclass(frozen=True)
+class HmmSettings:
+    """Settings of `--task tagging --model hmm`: a hidden Markov model (Rabiner 1989), which is
+    counted."""
+
+    model: Annotated[str, about("kind of model")] = "hmm"
+    task: Annotated[Literal["tagging", "classification"], about("task to train for")] = "tagging"
+    additive_k: Annotated[
+        Positive, about("added to each count of a word with a label, and of a label after a label")
+    ] = 0.01
+    constrained: Constrained = True
+    seed: Annotated[Seed, about("random seed of the draw of validation data")] = 1
+
+
+@dataclass(frozen=True)
+class HmmTokenizerSettings(TaskTokenizerSettings):
+    """Settings for turning words into tokens. Words seen once tell about unknown ones, and are
+    words themselves."""
+
+    min_count: Annotated[
+        Count, about("words or characters that occur fewer times become <unk>")
+    ] = 1
 
 
 KINDS: dict[tuple[str, str], type[TaskSettings]] = {

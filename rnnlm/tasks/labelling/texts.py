@@ -44,6 +44,7 @@ from rnnlm.tasks.labelling.formats.example import (
 )
 from rnnlm.tasks.labelling.formats.known_formats import read_labelled
 from rnnlm.tasks.labelling.options import TaskTokenizerSettings
+from rnnlm.tasks.labelling.weights import check_has_layers
 from rnnlm.text import tokenizers
 from rnnlm.text.batches import is_surely_short
 from rnnlm.text.lines import Block, HoldoutSettings, Progress
@@ -62,7 +63,7 @@ def open_texts(
     # The training data say how the others are read.
     files, corpus = files_of_parts(request, kind.task)
     if corpus is not None:
-        resolved = _with_columns(corpus, kind.task, resolved)
+        resolved = _with_columns(corpus, kind, resolved)
     settings = resolved.make(LabelledSettings)
     for setting, without_it, why, with_it in (
         ("multi_label", "tagging", "a word has one label per column", "classification"),
@@ -109,7 +110,8 @@ def open_texts(
     for part, text in gold.items():
         notice_unseen_labels(codec, text, titles[part])
     # Language models beside the words are networks; without them, none is needed to read texts.
-    if request.contextual or resolved.values["context_models"]:
+    if request.contextual or resolved.values.get("context_models"):
+        check_has_layers("contextual", kind)
         from rnnlm.tasks.labelling.networks.contextual import load_contextual
 
         codec.beside, resolved = load_contextual(request, resolved)
@@ -127,16 +129,17 @@ def _read(files: tuple[str, ...], settings: LabelledSettings, kind: registry.Kin
     return read_labelled(files, settings, LEVELS[kind.task], aligned=not settings.align)
 
 
-def _with_columns(name: str, task: str, resolved: ResolvedSettings) -> ResolvedSettings:
+def _with_columns(name: str, kind: registry.Kind, resolved: ResolvedSettings) -> ResolvedSettings:
     """Return the settings with the columns of a bundled corpus. A tagger learns its labels of
-    words, and labels of texts beside them."""
+    words, and, unless it is counted, labels of texts beside them."""
     corpus = corpora.labelled(name)
     assert corpus is not None  # as the corpus is for this task
-    words = corpus.word_columns if task == "tagging" else ()
+    words = corpus.word_columns if kind.task == "tagging" else ()
+    texts = () if words and kind.is_counted else corpus.text_columns
     from_corpus = {
         "column": corpus.column,
-        "label_column": ",".join(words or corpus.text_columns),
-        "sentence_label_column": ",".join(corpus.text_columns) if words else None,
+        "label_column": ",".join(words or texts),
+        "sentence_label_column": ",".join(texts) if words else None,
     }
     columns = {
         name: value or None

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnlm import registry
 from rnnlm.config import ResolvedSettings
-from rnnlm.errors import ModelError, SettingsError
+from rnnlm.errors import ModelError, SettingsError, UsageError, keyword
 from rnnlm.interface import Shapes
 from rnnlm.lm.neural.settings import Size, structure
 from rnnlm.lm.neural.shapes import batch_norm, linear, stack, typed, within, words
@@ -153,6 +153,7 @@ def settings(
     of its layers. Nothing without that option."""
     if request.init_from is None:
         return []
+    check_has_layers(INIT, kind)
     model_settings = settings_to_start_from(request.init_from, INIT)
     names = {*_OF_INPUT, *_OF_CHARACTERS.get(str(model_settings.characters), ())}
     taken_over = {name: value for name, value in structure(model_settings).items() if name in names}
@@ -162,6 +163,17 @@ def settings(
         taken_over |= stack_settings(recurrent_settings_of(request.init_from, INIT, kind.name))
         taken_over["reads_boundary"] = True
     return [(INIT, request.init_from, taken_over)]
+
+
+def check_has_layers(option: str, kind: registry.Kind) -> None:
+    """Refuse an option by which the layers of language models are read or taken over, for a kind
+    that is counted."""
+    if kind.is_counted:
+        raise UsageError(
+            keyword(option) + f" is not for models of kind {kind.name}",
+            "they have no layers",
+            "use " + keyword("model", registry.USUAL_MODEL),
+        )
 
 
 def weights(
