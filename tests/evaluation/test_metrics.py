@@ -6,8 +6,7 @@ import pytest
 
 from rnnlm.amounts import amount
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.error_rates import error_counts, symbol_error_rate, word_error_rate
-from rnnlm.evaluation.metrics import Metric
+from rnnlm.evaluation.metrics import Metric, error_counts, symbol_error_rate, word_error_rate
 from rnnlm.evaluation.perplexity import TEXT_METRICS
 from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.tasks.labelling.evaluation.label_metrics import LABEL_METRICS

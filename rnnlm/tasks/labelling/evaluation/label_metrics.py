@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import UsageError, keyword, nearest
-from rnnlm.evaluation import error_rates, plotting
+from rnnlm.evaluation import metrics, plotting
 from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
 from rnnlm.evaluation.plotting import draw_heat_map
 from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, Statistic, ratio, share
@@ -428,7 +428,7 @@ class Predictions:
     known: Sequence[Sequence[bool]] | None = None
     training_labels: Collection[str] | None = None
     probabilities: Sequence[Sequence[float]] | None = None
-    references: error_rates.References | None = None
+    references: metrics.References | None = None
     symbols: Sequence[Sequence[str]] | None = None
     nodes: Sequence[tuple[Sequence[str], Sequence[str]]] = ()
 
@@ -482,13 +482,13 @@ LABEL_METRICS = named(
         "word_error_rate",
         higher_is_better=False,
         counts="errors",
-        statistic=error_rates.word_error_rate,
+        statistic=metrics.word_error_rate,
     ),
     LabelMetric(
         "symbol_error_rate",
         higher_is_better=False,
         counts="errors",
-        statistic=error_rates.symbol_error_rate,
+        statistic=metrics.symbol_error_rate,
     ),
 )
 
@@ -567,7 +567,7 @@ def counts_of(predictions: Predictions) -> dict[str, SentenceCounts]:
     gold, predicted, known = predictions.gold, predictions.predicted, predictions.known
     counts: dict[str, SentenceCounts] = {}
     if predictions.references is not None and predictions.symbols is not None:
-        counts["errors"] = error_rates.error_counts(predictions.references, predictions.symbols)
+        counts["errors"] = metrics.error_counts(predictions.references, predictions.symbols)
         if not gold and not predicted:
             return counts
 

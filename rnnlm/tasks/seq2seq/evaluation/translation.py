@@ -11,8 +11,14 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.config import about
 from rnnlm.errors import ArgumentTypeError, UsageError, given
-from rnnlm.evaluation.error_rates import error_counts, symbol_error_rate, word_error_rate
-from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
+from rnnlm.evaluation.metrics import (
+    MetricDefinition,
+    MetricSignature,
+    error_counts,
+    named,
+    symbol_error_rate,
+    word_error_rate,
+)
 from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, ratio, share
 from rnnlm.interface import Tokenizer
 from rnnlm.tabular import Result
