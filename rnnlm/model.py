@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from rnnlm.model_methods import ModelMethods
     from rnnlm.registry import LabelModel
     from rnnlm.scoring.generation.drawing import Sample
-    from rnnlm.scoring.incremental import WordScorer
     from rnnlm.scoring.next_word import NextWord
     from rnnlm.scoring.pairs.accuracy import PairScores
     from rnnlm.scoring.pairs.pair import Pair, TestSet
+    from rnnlm.scoring.prefixes import WordScorer
     from rnnlm.scoring.rows import SentenceScores
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.text.corpus import Given, Text
@@ -519,7 +519,7 @@ class Model(ModelMethods):
 
     def scorer(self) -> "WordScorer":
         """Return a scorer for lines that grow word by word, for decoders and services."""
-        from rnnlm.scoring.incremental import WordScorer
+        from rnnlm.scoring.prefixes import WordScorer
 
         return WordScorer(self._core_for("scorer"))
 
