@@ -28,9 +28,17 @@ from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting.counts_folder import new_places
 from rnnlm.lm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
-from rnnlm.lm.ngram.linked_orders import LinkedOrder, LinkedOrders, Lower
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.lm.ngram.tables import exp64, log32, make_keys, split_keys, word_bits
+from rnnlm.lm.ngram.tables import (
+    LinkedOrder,
+    LinkedOrders,
+    Lower,
+    exp64,
+    log32,
+    make_keys,
+    split_keys,
+    word_bits,
+)
 from rnnlm.parallel import in_threads
 from rnnlm.text.lines import Progress, silent
 

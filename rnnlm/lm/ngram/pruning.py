@@ -15,9 +15,8 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
-from rnnlm.lm.ngram.linked_orders import LinkedOrders
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.lm.ngram.tables import BackoffLevel, check_tables, exp64, make_keys
+from rnnlm.lm.ngram.tables import BackoffLevel, LinkedOrders, check_tables, exp64, make_keys
 
 ROUNDING = 1e-6  # where no n-gram of a context is left, a backoff weight so near to 1 becomes 1
 

@@ -128,7 +128,7 @@ def test_pruned_models_join_as_dictionaries_and_one_with_itself_stays():
 def test_limited_memory_changes_nothing(monkeypatch, tmp_path, most, threads):
     parts = [pruning.by_entropy(fitted(EVEN, order=4), 1e-5), fitted(ODD, order=3)]
     whole = joined(parts, [0.3, 0.7], IN_MEMORY)
-    monkeypatch.setattr("rnnlm.lm.ngram.linked_orders.LOOKUPS", 5)
+    monkeypatch.setattr("rnnlm.lm.ngram.tables.LOOKUPS", 5)
     # Beside entries, an n-gram takes no room here.
     for name, size in (("BYTES_PER_NGRAM", 1), ("BYTES_PER_PART", 0), ("BYTES_PER_ENTRY", 1)):
         monkeypatch.setattr(f"rnnlm.lm.ngram.joining.{name}", size)

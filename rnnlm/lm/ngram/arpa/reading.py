@@ -22,8 +22,14 @@ import pyarrow.compute as pc
 from rnnlm.amounts import plural
 from rnnlm.errors import ModelError, NoticeCollector, first_of, keyword, notice
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
-from rnnlm.lm.ngram.linked_orders import LinkedOrders
-from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, find_many, make_keys, split_keys
+from rnnlm.lm.ngram.tables import (
+    NOWHERE,
+    BackoffLevel,
+    LinkedOrders,
+    find_many,
+    make_keys,
+    split_keys,
+)
 from rnnlm.storage.files.reading import LONGEST_LINE, not_utf8, opened, shown_name
 from rnnlm.text.lines import Progress, silent
 
