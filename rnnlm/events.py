@@ -301,6 +301,8 @@ class Validated:
         record |= self.figures
         record[f"best_{self.criterion}"] = self.best
         record["improved"] = self.improved
+        if self.is_share:
+            record["is_share"] = True
         if self.share < 1:
             record["share"] = round(self.share, 4)
         record["seconds"] = self.seconds

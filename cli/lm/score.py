@@ -232,6 +232,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
             with_ids=bool(inputs),
             ranked=bool(sentences) or sort,
             plot=plot,
+            given=reading.given,
         )
 
 

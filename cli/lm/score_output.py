@@ -46,9 +46,10 @@ def show(
     with_ids: bool,
     ranked: bool,
     plot: Path | None = None,
+    given: str = "",
 ) -> None:
     """Print the scores in the format `form`: records as they come, or a table, the likeliest first
-    if it is `ranked`; draw the table if there is to be a plot."""
+    if it is `ranked`; draw the table if there is to be a plot, with the text `given` before all."""
     about = _About(models, settings)
     as_text = None if form == "table" else TextForm(form, settings, layout)
 
@@ -77,7 +78,7 @@ def show(
         show_table(scores, settings, with_ids, layout, ranked)
     if plot:
         in_order = _ranked(scores, next(iter(models))) if ranked else scores
-        plotting.save(scores_figure(in_order, layout.with_probability), plot)
+        plotting.save(scores_figure(in_order, layout.with_probability, given), plot)
         terminal.say(f"saved in {plot}")
     about.say()
 

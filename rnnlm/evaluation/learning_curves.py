@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -82,6 +82,7 @@ class LearningCurve(Records):
             empty if the loss is not the cross-entropy, or perplexity is not the criterion.
         criterion: Name of the metric of the points.
         kept_step: Step of the validation whose weights are kept; None if there is none.
+        is_share: Whether the metric is a share of 1, which is drawn in percent.
     """
 
     name: str
@@ -91,6 +92,7 @@ class LearningCurve(Records):
     training: tuple[CurvePoint, ...] = field(repr=False)
     criterion: str = PERPLEXITY
     kept_step: int | None = None
+    is_share: bool = False
 
     @property
     def is_counted(self) -> bool:
@@ -159,6 +161,7 @@ def learning_curve(run: str | os.PathLike[str]) -> LearningCurve:
         training=tuple(training),
         criterion=criterion,
         kept_step=kept_step,
+        is_share=any(event.get("is_share") is True for event in events),
     )
 
 
@@ -227,10 +230,15 @@ def _point(
 def runs_of(name: str | Path) -> list[str | Path]:
     """Return the folders of the runs of a grid, in its order, if `name` is the folder of one;
     otherwise `name` itself."""
-    table = Path(name) / GRID_TABLE
-    if not table.is_file():
+    if not is_grid(Path(name)):
         return [name]
-    return [Path(name) / str(row.values.get("folder")) for row in tables.rows(str(table))]
+    rows = tables.rows(str(Path(name) / GRID_TABLE))
+    return [Path(name) / str(row.values.get("folder")) for row in rows]
+
+
+def is_grid(folder: Path) -> bool:
+    """Return whether a folder is one of a grid."""
+    return (folder / GRID_TABLE).is_file()
 
 
 def curves_of(runs: Sequence[str | os.PathLike[str]]) -> list[LearningCurve]:
@@ -244,7 +252,7 @@ def plot_curves(
     path: str | Path | None = None,
     *,
     by: By = "steps",
-    training: bool = False,
+    training: bool | None = None,
     axes: "plotting.Axes | None" = None,
 ) -> "plotting.Figure":
     """Draw the learning curves of runs as a matplotlib figure. `run.history` has the numbers.
@@ -257,7 +265,7 @@ def plot_curves(
         runs: Each a finished run, the folder of a run or of a grid, or the name of a model.
         path: File to save the figure to, as .svg, .png or .pdf.
         by: Horizontal axis: "steps", "tokens", "epochs" or "seconds".
-        training: Also draw the perplexity of the training text, as a thin line.
+        training: Also draw the perplexity of the training text, as a thin line; None: of one run.
         axes: Draw there instead of in a new figure.
 
     Returns:
@@ -272,7 +280,9 @@ def plot_curves(
         plotting.check_path(Path(path))
     if not runs:
         raise UsageError("there is nothing to draw", "no run is named")
-    figure = curves_figure(curves_of(several(runs, "runs")), by, training, axes)
+    curves = curves_of(several(runs, "runs"))
+    has_training = len(curves) == 1 if training is None else training
+    figure = curves_figure(curves, by, has_training, axes)
     if path is not None:
         plotting.save(figure, Path(path))
     return figure
@@ -295,19 +305,24 @@ def curves_figure(
     criterion = drawn[0].criterion
     if criterion != PERPLEXITY:
         what = "mean of the labels' metrics" if criterion == "mean" else criterion
-        label = f"validation {what.replace('_', ' ')}"
+        unit = " (%)" if drawn[0].is_share else ""
+        label = f"validation {what.replace('_', ' ')}{unit}"
     elif training:
         label = "perplexity per token"
     else:
         label = "validation perplexity per token"
+    # The title: the run, or the grid that all runs are of.
     title = "The lower, the better" if criterion == PERPLEXITY else ""
-    if len(drawn) == 1:
-        name = plotting.short_name(Path(drawn[0].folder).resolve().name, _LONGEST_NAME)
+    folders = [Path(curve.folder).resolve() for curve in drawn]
+    grids = {folder.parent for folder in folders}
+    named = folders if len(drawn) == 1 else [grid for grid in grids if is_grid(grid)]
+    if len(named) == len(grids) == 1:
+        name = plotting.short_name(named[0].name, _LONGEST_NAME)
         title = f"{name}. {title}" if title else name
     figure, axes = plotting.new_figure(title, _AXES[by], label, *size, axes=axes)
 
     # A curve for each run, in another colour, and then with another kind of line.
-    names = loading.distinct_names([Path(curve.folder).resolve() for curve in drawn])
+    names = loading.distinct_names(folders)
     for number, (full_name, curve) in enumerate(zip(names, drawn, strict=True)):
         name = plotting.short_name(full_name, _LONGEST_NAME)
         colours = plotting.series_style(number)
@@ -318,8 +333,11 @@ def curves_figure(
         marked: dict[str, Any] = {"marker": colours.marker, "markersize": 3}
         if len(curve.points) > _MARKED:
             marked |= {"markevery": len(curve.points) // 10}
-        _draw(axes, curve.points, by, label=name, **marked, **style)
-        kept = [point for point in curve.points if point.steps == curve.kept_step][-1:]
+        points = curve.points
+        if curve.is_share:
+            points = tuple(replace(point, value=100 * point.value) for point in points)
+        _draw(axes, points, by, label=name, **marked, **style)
+        kept = [point for point in points if point.steps == curve.kept_step][-1:]
         if kept:
             kept_label = f"kept: step {kept[0].steps:,}" if len(drawn) == 1 else None
             at = ([getattr(kept[0], by)], [kept[0].value])

@@ -116,9 +116,12 @@ def _cells(values: Sequence[object], delimiter: str) -> list[str]:
 MOST_BARS, LONGEST_SENTENCE = 30, 32  # that are drawn; characters of a name
 
 
-def scores_figure(scores: Sequence[Scores], probabilities: bool) -> "plotting.Figure":
+def scores_figure(
+    scores: Sequence[Scores], probabilities: bool, given: str = ""
+) -> "plotting.Figure":
     """Draw the log-probability of each sentence by each model, or its probability, the first
-    sentence on top; a notice says so where there is no room for all."""
+    sentence on top; a notice says so where there is no room for all. given: the text before all of
+    them, which the title says."""
     shown = scores[: max(1, MOST_BARS // len(scores[0]))]
     if len(shown) < len(scores):
         notice(f"the plot shows the first {plural(len(shown), 'sentence')} of {len(scores):,}")
@@ -133,7 +136,8 @@ def scores_figure(scores: Sequence[Scores], probabilities: bool) -> "plotting.Fi
     texts = [next(iter(by_model.values())).text for by_model in shown]
     names = [plotting.short_name(text, LONGEST_SENTENCE) for text in texts]
     height = max(2.0, 1.2 + 0.2 * len(names) * (len(series) + 0.6))
-    figure, axes = plotting.new_figure("", what, "", height=height)
+    title = f'after "{plotting.short_name(given, LONGEST_SENTENCE)}"' if given else ""
+    figure, axes = plotting.new_figure(title, what, "", height=height)
     plotting.draw_bars(axes, names, series, form)
     if len(series) > 1:
         plotting.legend_below(figure, axes)

@@ -167,6 +167,8 @@ def test_scores_are_drawn_in_the_order_of_the_table(rnnlm, two, here):
         text.replace("\u2212", "-") for text in texts
     }
     assert {"tiny", "uni", "probability"} <= {*texts}
+    after = rnnlm("score", *two, "man", "was", "--given", "the old", "--plot", "after.svg")
+    assert after.code == 0 and 'after "the old"' in (here / "after.svg").read_text()
     assert rnnlm("score", *two, *asked, "--plot", "plot.svg").code == 1
     many = [f"{'a ' * n}the" for n in range(40)]
     again = rnnlm("score", *two, *many, "--plot", "plot.svg", "--overwrite")

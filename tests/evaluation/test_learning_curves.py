@@ -34,7 +34,7 @@ def run(tmp_path):
     """Return a function that makes the folder of a run with these events."""
 
     def make(name, *events):
-        (tmp_path / name).mkdir()
+        (tmp_path / name).mkdir(parents=True)
         lines = "".join(f"{json.dumps(event)}\n" for event in events)
         (tmp_path / name / "metrics.jsonl").write_text(lines, encoding="utf-8")
         return tmp_path / name
@@ -100,6 +100,19 @@ def test_the_step_that_is_kept_is_marked_and_the_run_named(run, events, kept):
     assert faults_of(axes.figure) == []
 
 
+def test_a_grid_is_named_and_one_run_has_its_training_text(run):
+    folder = run("lone", STARTED, loss(1, 3.0, is_exact=True), loss(2, 2.0, is_exact=True),
+                 validated(5, 9.0))  # fmt: skip
+    assert len(plot_curves([folder]).axes[0].lines) == 2
+    assert len(plot_curves([folder], training=False).axes[0].lines) == 1
+    folders = [run(f"cells/rate={rate}", STARTED, validated(5, 9.0)) for rate in (1, 2)]
+    folders[0].parent.joinpath("grid.tsv").write_text("run\tfolder\n1\trate=1\n2\trate=2\n")
+    (axes,) = plot_curves([folders[0].parent]).axes
+    assert axes.get_title() == "cells. The lower, the better" and len(axes.lines) == 2
+    (axes,) = plot_curves([folder, *folders]).axes
+    assert axes.get_title() == "The lower, the better"
+
+
 def test_the_same_runs_give_the_same_svg(run, tmp_path):
     validations = [validated(step, 100 / step) for step in range(1, 30)]
     folder = run("$a<b>", STARTED, *validations, loss(1, 3.0, is_exact=True))
@@ -137,5 +150,9 @@ def test_label_model_curve_shows_its_selection_metric(run):
     assert curve.to_dict()["criterion"] == "f1" and curve.to_dict()["points"][1]["f1"] == 0.75
     [axes] = curves_figure([curve]).axes
     assert axes.get_ylabel() == "validation f1" and axes.get_yscale() == "linear"
+    shares = [figure | {"is_share": True} for figure in figures]
+    [axes] = curves_figure([learning_curve(run("shares", STARTED, *shares))]).axes
+    assert axes.get_ylabel() == "validation f1 (%)"
+    assert list(axes.lines[0].get_ydata()) == [50, 75]
     with pytest.raises(UsageError, match="no common axis"):
         curves_figure([curve, learning_curve(run("b", STARTED, validated(10, 80.0)))])

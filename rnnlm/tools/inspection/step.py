@@ -555,10 +555,11 @@ class StepInspection(Inspection):
 
     def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the network unfolded over its first words: inputs below, states in the middle,
-        losses above, and at each state what comes back to it of the last of these losses."""
+        losses above, and in each state what comes back to it of the last of these losses."""
         shown = min(len(self.words), MOST_DRAWN)
         last = min(shown, len(self.lesson.targets)) - 1
-        title = f"The network unfolded; below each state: the gradient of loss {last + 1} there"
+        gradient = f"dL{last + 1}/dh"
+        title = f"The network unfolded; {gradient}: the norm of what arrives of loss {last + 1}"
         figure, panel = plotting.new_figure(title, "", "", height=3.6, axes=axes)
         panel.set_axis_off()
         panel.plot(range(shown), [1.0] * shown, color=plotting.REFERENCE, alpha=0.2)
@@ -571,11 +572,12 @@ class StepInspection(Inspection):
             plotting.write_framed(
                 panel, (t, 0), f"{name}\n{brief(self.forward.x_TE[t])}", plotting.COLOURS[2]
             )
-            plotting.write_framed(
-                panel, (t, 1), f"h{t + 1}\n{brief(self.forward.h_TH[t])}", plotting.COLOURS[0]
-            )
-            panel.annotate("", (t, 0.78), (t, 0.22), arrowprops=arrow)
-            panel.text(t + 0.05, 0.26, "U")
+            state = f"h{t + 1}\n{brief(self.forward.h_TH[t])}"
+            if t <= last:
+                state += f"\n{gradient} {self.backward.reach_TT[last, t]:.2g}"
+            plotting.write_framed(panel, (t, 1), state, plotting.COLOURS[0])
+            panel.annotate("", (t, 0.7), (t, 0.22), arrowprops=arrow)
+            panel.text(t + 0.05, 0.42, "U")
             if t:
                 panel.annotate("", (t - 0.36, 1), (t - 0.64, 1), arrowprops=arrow)
                 panel.text(t - 0.5, 1.08, "W", ha="center")
@@ -585,10 +587,8 @@ class StepInspection(Inspection):
                 text = f"p({target_name}) = {self.forward.y_TV[t, target]:.2g}"
                 loss = f"loss {t + 1}: {self.forward.losses[t]:.2f}"
                 plotting.write_framed(panel, (t, 2), f"{text}\n{loss}", plotting.REFERENCE)
-                panel.annotate("", (t, 1.78), (t, 1.22), arrowprops=arrow)
+                panel.annotate("", (t, 1.78), (t, 1.3), arrowprops=arrow)
                 panel.text(t + 0.05, 1.5, "V")
-                reach = f"{self.backward.reach_TT[last, t]:.2g}"
-                panel.text(t - 0.05, 0.6, reach, ha="right", color=plotting.COLOURS[1])
         return figure
 
 

@@ -163,6 +163,11 @@ def test_flow_holds_all_its_parts_and_is_json(lstm, elman):
     figure = found.figure()
     assert faults_of(figure) == []
     assert [axes.get_ylabel() for axes in figure.axes] == [SIZE, SIZE, LOSS, LOSS]
+    states = figure.axes[0]
+    for line in states.lines:
+        low, high = states.get_ylim()
+        values = line.get_ydata()
+        assert np.all(np.isnan(values) | ((values >= low) & (values <= high)))
 
 
 def test_report_says_word_only_for_word_models(elman):
@@ -176,7 +181,7 @@ def test_report_says_word_only_for_word_models(elman):
     assert found.models[1].curves()[-1][0] == "loss by token read"
     figure = found.figure()
     title = figure.axes[2].get_title().replace("\n", " ")
-    assert title == "Loss by token read: the higher, the more it matters"
+    assert title == "\u2202loss(t) / \u2202x(t\u2212lag): the higher, the more a token matters"
     assert all(tick == int(tick) for axes in figure.axes for tick in axes.get_xticks())
     maps = inspect_sensitivity(models, "the cat")
     words, letters = maps.tables()

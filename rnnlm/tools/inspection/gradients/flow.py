@@ -412,7 +412,7 @@ def _bound_cells(bounds: JacobianBounds) -> tuple[float, ...]:
 # ---- The plots of gradients: curves by lag, and maps of the words of a sentence.
 
 DECADES = 12  # powers of ten on the axis; smaller sizes lie below the plot
-SIZE, LOSS = "size (1: all lengths kept)", "norm of the gradient (nats)"
+SIZE, LOSS = "mean (rms) size; 1: all lengths kept", "mean (rms) norm (nats)"
 HEIGHT = 3.1  # inches of a row of panels
 # Space beside a map, in inches: words on the left, the colour bar
 BESIDE_MAP = 1.6
@@ -456,7 +456,7 @@ def draw_curves(
 
     # The series of each panel, drawn in the styles of their networks.
     styles = _series_styles(models)
-    has_bounds = False
+    bounded: list[tuple[np.ndarray, JacobianBounds, str]] = []
     for name, layers, loss in models:
         for layer in layers:
             style, label = styles[name, layer.name], _label(name, layer, layers)
@@ -465,17 +465,14 @@ def draw_curves(
                 show(panels[1], layer.cell, label, style)
             show(losses_by_state, layer.loss, label, style)
             if layer.bounds is not None:
-                for bound_at in (layer.bounds.lower_at, layer.bounds.upper_at):
-                    bounds = [bound_at(lag) for lag in layer.state.lags.tolist()]
-                    states.plot(layer.state.lags, bounds, ":", color=style.colour, linewidth=1)
-                has_bounds = True
+                bounded.append((layer.state.lags, layer.bounds, style.colour))
 
         # The loss has the colour of the model's lowest layer, which the legend names.
         lowest = layers[0]
         show(losses, loss, _label(name, lowest, layers), styles[name, lowest.name])
 
     for panel, curves in shown.items():
-        # The sizes of the curves limit an axis, so that bounds cannot stretch it.
+        # The sizes of the curves limit an axis; bounds, which grow without end, cannot stretch it.
         values = np.concatenate([curve.mean for curve in curves])
         values = values[np.isfinite(values) & (values > 0)]
         if len(values):
@@ -483,9 +480,17 @@ def draw_curves(
             panel.set_ylim(max(values.min() / 3, high * 10.0**-DECADES), high)
         plotting.log_y(panel)
         panel.locator_params(axis="x", integer=True)
+
+    # Bounds end where they would leave the picture.
+    low, high = states.get_ylim()
+    for lags, bounds, colour in bounded:
+        for bound_at in (bounds.lower_at, bounds.upper_at):
+            values = np.array([bound_at(lag) for lag in lags.tolist()])
+            inside = np.where((values >= low) & (values <= high), values, np.nan)
+            states.plot(lags, inside, ":", color=colour, linewidth=1)
     plotting.name_bands(losses, "the middle 80 % of positions")
-    if has_bounds:
-        label = "bounds from the weights alone"
+    if bounded:
+        label = "bounds from the weights alone, as far as they fit"
         losses.plot([], [], label=label, color=plotting.REFERENCE, linestyle=":", linewidth=1)
     plotting.legend_below(figure, *panels)
     return figure
@@ -501,12 +506,17 @@ def _new_panels(
     has_cells = any(layer.cell is not None for _, layers, _ in models for layer in layers)
     below = "lag (tokens)"
     labels: list[tuple[str, str, str] | None] = [
-        ("State by an earlier state: the flatter, the longer it lasts", below, SIZE),
-        ("Loss by an earlier hidden state", below, LOSS),
-        (f"Loss by {unit} read: the higher, the more it matters", below, LOSS),
+        ("\u2202h(t) / \u2202h(t\u2212lag): the flatter, the longer a state lasts", below, SIZE),
+        ("\u2202loss(t) / \u2202h(t\u2212lag)", below, LOSS),
+        (
+            f"\u2202loss(t) / \u2202x(t\u2212lag): the higher, the more a {unit} matters",
+            below,
+            LOSS,
+        ),
     ]
     if has_cells:
-        labels.insert(1, ("Cell by an earlier cell: the flatter, the longer it lasts", below, SIZE))
+        title = "\u2202c(t) / \u2202c(t\u2212lag): the flatter, the longer a cell lasts"
+        labels.insert(1, (title, below, SIZE))
     height = min(2 * HEIGHT + 0.8, plotting.TALLEST)
     return plotting.new_panels(labels, height=height, columns=2, axes=axes)
 
