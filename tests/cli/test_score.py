@@ -288,7 +288,7 @@ def test_tsv_is_read_back_despite_quotes_and_newlines(by_counts, here, options):
     assert not [row for row in found if None in row or None in row.values()]
     if "--tokens" in options:
         tokens = [[row["token"] for row in found if row["id"] == str(id)] for id in range(5)]
-        assert tokens == [[*split_punctuation(text).split(), "</s>"] for text in TEXTS[:5]]
+        assert tokens == [[*split_punctuation(text).decode().split(), "</s>"] for text in TEXTS[:5]]
     else:
         texts = {int(row["id"]): row.get("text", row.get("sentence")) for row in found}
         assert texts == dict(enumerate(TEXTS))
