@@ -134,9 +134,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     the end of another's list, and makes their fixtures once more.
     """
     mark_further_cases(items)
-    for item in items:
-        if is_core(item.path) and not is_slow(item):
-            item.add_marker("fast")
+    if "fast" in config.option.markexpr:
+        for item in items:
+            if is_core(item.path) and not is_slow(item):
+                item.add_marker("fast")
     items.sort(key=lambda item: item.get_closest_marker("processes") is None)
     if not is_soak(config):
         long_proofs = [item for item in items if item.get_closest_marker("soak")]

@@ -121,11 +121,11 @@ def test_n_gram_models_and_wrong_names_need_the_small_install_alone(tmp_path):
         assert ("needs the package" in said) == (needed in said), (command, said)
 
 
-def test_no_description_imports_torch(tmp_path):
-    train = "train train.txt --model rnn --set hidden_size=2 --budget 1steps -o net"
-    in_one_process(tmp_path, [train])
+def test_no_description_imports_torch(rnnlm, models, here):
+    train = f"train {models.text} --model rnn --set hidden_size=2 --budget 1steps -o net"
+    assert rnnlm(train).code == 0
     commands = DESCRIPTIONS.splitlines()
-    for command, result in zip(commands, in_one_process(tmp_path, commands), strict=True):
+    for command, result in zip(commands, in_one_process(here, commands), strict=True):
         assert (result[0], "torch" in result[1]) == (0, False), (command, result[2])
 
 

@@ -110,7 +110,8 @@ def test_only_commands_of_satellites_parse_options_and_draw():
 def copied(tmp_path):
     """Return a copy of the installed package, with texts in the folder above."""
     site = tmp_path / "site"
-    own = shutil.ignore_patterns("__pycache__", "cli", "corpora", "checkpoints")
+    # With the compiled modules, which are valid there: compiling them anew takes seconds.
+    own = shutil.ignore_patterns("cli", "corpora", "checkpoints")
     shutil.copytree(HERE, site / "rnnlm", ignore=own)
     for package in (cli, corpora):
         folder = Path(package.__file__).parent

@@ -39,6 +39,7 @@ from support.tiny_models import LINES, english_lines, fit, make_tokenizer, save
 SMALL_FOLDER = 20_000
 MOST_FLIPS = 2_000
 FEW = 25
+FEW_TRAINED = 8  # of a run that is trained to its end each time
 
 NETWORK = {"embedding_size": 4, "hidden_size": 4, "layers": 1}
 PIECES = {"order": 2, "tokenizer": "sentencepiece", "vocab_size": 290}
@@ -282,6 +283,8 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(name, most, tmp_path):
     expected = outcome(kind.read, copy)
     assert not isinstance(expected, RnnlmError), expected
 
+    if name == "half trained" and most == FEW:
+        most = FEW_TRAINED
     for path, byte, bit in flips(whole, most):
         if kind.resumes:
             shutil.rmtree(copy, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Marks of messy text are counted, and told of where a training text mixes forms or a model has
 never seen them."""
 
+import functools
 import gzip
 import random
 import re
@@ -134,15 +135,16 @@ DIALOGUE = [f'"{line}" said he. "Well, {line.lower()}"' for line in PROSE[:200]]
 LICENCE = [f"{number}. {text}" for number, text in enumerate(PARAGRAPHS)]
 
 
-@pytest.mark.parametrize("lines, width", [
-    *[(filled(PARAGRAPHS, width), width) for width in (60, 66, 72, 80, 100)],
-    (filled(PARAGRAPHS, 70, "\n", initial_indent="    "), 70),
-    (filled([" ".join(PARAGRAPHS)], 70), 70), (filled(PARAGRAPHS, 70, "\n"), 70),
-    (filled(DIALOGUE, 65), 65), (filled(LICENCE, 76, subsequent_indent="   "), 76),
-    ([justified(line, 70) for line in filled(PARAGRAPHS, 70)], 72),
-    (filled(PARAGRAPHS, 72, break_long_words=False, break_on_hyphens=False), 72),
+@pytest.mark.parametrize("make, width", [
+    *[(functools.partial(filled, PARAGRAPHS, width), width) for width in (60, 66, 72, 80, 100)],
+    (lambda: filled(PARAGRAPHS, 70, "\n", initial_indent="    "), 70),
+    (lambda: filled([" ".join(PARAGRAPHS)], 70), 70), (lambda: filled(PARAGRAPHS, 70, "\n"), 70),
+    (lambda: filled(DIALOGUE, 65), 65), (lambda: filled(LICENCE, 76, subsequent_indent="   "), 76),
+    (lambda: [justified(line, 70) for line in filled(PARAGRAPHS, 70)], 72),
+    (lambda: filled(PARAGRAPHS, 72, break_long_words=False, break_on_hyphens=False), 72),
 ])  # fmt: skip
-def test_wrapped_lines_are_recognised(lines, width):
+def test_wrapped_lines_are_recognised(make, width):
+    lines = make()
     assert abs(wrapped_at(lines) - width) <= 2  # the 98th percentile of the lengths
     assert wrapped_at(filled(PARAGRAPHS[:3])) == 0  # too few lines
 
@@ -151,22 +153,23 @@ BARE = re.compile(r"[^\w\s]")
 CSV_ROWS = [f"{number},{line[:30]},{number % 7}" for number, line in enumerate(PROSE[:300])]
 
 
-@pytest.mark.parametrize("lines", [
-    PROSE, PARAGRAPHS * 2, [BARE.sub("", line).lower() for line in PROSE],
-    [re.sub(r"([.,])", r" \1", line).lower() for line in PROSE],
-    [f"A: {BARE.sub('', line)}" for line in PROSE],  # a transcript
-    [line[: 25 + len(line) % 20] for line in PROSE],  # verse
-    [" ".join(line.split()[: 2 + len(line) % 9]).lower() for line in PROSE],  # chat
-    filled(PROSE[:300], 37), CSV_ROWS,  # subtitles; a table
-    Path(textwrap.__file__).read_text("utf-8").split("\n"),  # code
-    [word for line in PROSE for word in line.split()],  # a list
-    [f"2024-01-{day % 28 + 10} INFO request=/a/b status=200 bytes={day}" for day in range(300)],
-    ["- a well-known line that is the same as all of the others are"] * 300,
-    *[corpora.part(name, "train").read_text("utf-8").split("\n")
-      for name in ("recall", "brackets", "likeness")], [],
+@pytest.mark.parametrize("make", [
+    lambda: PROSE, lambda: PARAGRAPHS * 2, lambda: [BARE.sub("", line).lower() for line in PROSE],
+    lambda: [re.sub(r"([.,])", r" \1", line).lower() for line in PROSE],
+    lambda: [f"A: {BARE.sub('', line)}" for line in PROSE],  # a transcript
+    lambda: [line[: 25 + len(line) % 20] for line in PROSE],  # verse
+    lambda: [" ".join(line.split()[: 2 + len(line) % 9]).lower() for line in PROSE],  # chat
+    lambda: filled(PROSE[:300], 37), lambda: CSV_ROWS,  # subtitles; a table
+    lambda: Path(textwrap.__file__).read_text("utf-8").split("\n"),  # code
+    lambda: [word for line in PROSE for word in line.split()],  # a list
+    lambda: [f"2024-01-{day % 28 + 10} INFO request=/a/b status=200 bytes={day}"
+             for day in range(300)],
+    lambda: ["- a well-known line that is the same as all of the others are"] * 300,
+    *[lambda name=name: corpora.part(name, "train").read_text("utf-8").split("\n")
+      for name in ("recall", "brackets", "likeness")], list,
 ])  # fmt: skip
-def test_other_lines_are_not_taken_for_wrapped(lines):
-    assert wrapped_at(lines) == 0
+def test_other_lines_are_not_taken_for_wrapped(make):
+    assert wrapped_at(make()) == 0
 
 
 def test_every_command_that_learns_tells_of_wrapped_lines(tmp_path):

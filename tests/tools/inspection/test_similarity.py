@@ -5,7 +5,6 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
 import rnnlm.corpora as corpora
 from rnnlm.errors import TextError, UsageError
@@ -77,6 +76,8 @@ def test_lines_are_split_into_the_words_that_the_model_reads():
 def test_correlation_with_ratings_is_that_of_scipy(tmp_path):
     rows = [(*pair, (7 * n) % 11) for n, pair in enumerate(itertools.pairwise(WORDS))]
     unit = VECTORS.unit_VE
+    from scipy.stats import spearmanr  # it takes a second, in each worker
+
     expected = spearmanr([row[2] for row in rows], [unit[n] @ unit[n + 1] for n in range(29)])
     layouts = {
         "men.txt": ("", "{} {} {}\n"),

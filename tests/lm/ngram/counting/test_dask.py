@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
+import lazy_loader
 import pytest
 
 import rnnlm
@@ -19,9 +21,12 @@ from rnnlm.events import Counting
 from rnnlm.lm.ngram.counting import workers
 from support.killed_runs import cut_off, model_files
 
-pytestmark = pytest.mark.processes
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(not find_spec("distributed"), reason="distributed is not installed"),
+]
 
-distributed = pytest.importorskip("distributed")
+distributed = lazy_loader.load("distributed")  # it takes a while, in each worker
 SOAK = pytest.mark.soak
 
 
