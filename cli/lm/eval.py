@@ -29,6 +29,7 @@ def command(
     rnnlm eval -m my-tagger test.conllu --confusions 20 --plot matrix.svg
     rnnlm eval -m fra test.tsv --beam 5                 BLEU, chrF, exact match
     rnnlm eval -m fra test.en --target test.fr -o written.fr
+    rnnlm eval --hypotheses written.fr test.fr           BLEU without a model
 
     words and ppl_word count words separated by white space, regardless of the tokenizer. `rnnlm
     score` counts the tokenizer's words.

@@ -2,7 +2,9 @@
 and what training says."""
 
 import json
+from math import exp
 
+import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU
 
@@ -101,3 +103,38 @@ def test_what_does_not_go_together_is_told(rnnlm, translator, options, message):
     outcome = rnnlm(f"eval -m {translator.folder} {translator.valid} {options}")
     assert outcome.code in (1, 2)
     assert message.format(model=translator.folder) in " ".join(outcome.errors)
+
+
+def test_hypotheses_are_measured_without_a_model(rnnlm, here):
+    """By hand: 6 of 6 words, 4 of 5 pairs, 3 of 4 threes, 2 of 3 fours; 6 words for 7."""
+    (here / "written.txt").write_text("there is a small cat here\n", encoding="utf-8")
+    (here / "right.txt").write_text("there is a small cat in here\n", encoding="utf-8")
+    found = rnnlm("eval --hypotheses written.txt right.txt --json").json
+    assert found["bleu_precisions"] == pytest.approx([100, 80, 75, 200 / 3])
+    assert found["brevity_penalty"] == pytest.approx(exp(1 - 7 / 6))
+    assert found["bleu"] == pytest.approx(100 * exp(1 - 7 / 6) * (0.8 * 0.75 * 2 / 3) ** 0.25)
+    assert (found["hypothesis_words"], found["reference_words"]) == (6, 7)
+    shown = rnnlm("eval --hypotheses written.txt right.txt right.txt")
+    assert table(shown)["bleu_precision_4"] == "66.67" and table(shown)["references"] == "2"
+    assert "bleu signature: nrefs:2|case:mixed|eff:no|tok:13a|smooth:exp|version:" in shown.out
+
+
+@pytest.mark.parametrize("options, what", [
+    ("one.txt two.txt", "one.txt has 1 line, and two.txt 2"),
+    ("one.txt none.txt", "no such file: none.txt"),
+    ("one.txt one.txt -m fra", "--model: --hypotheses needs no model."),
+    ("one.txt one.txt --beam 3", "--beam: --hypotheses needs no model."),
+])  # fmt: skip
+def test_hypotheses_that_do_not_fit_are_refused(rnnlm, here, options, what):
+    (here / "one.txt").write_text("a\n", encoding="utf-8")
+    (here / "two.txt").write_text("a\nb\n", encoding="utf-8")
+    reference, written, *more = options.split()
+    shown = rnnlm("eval", reference, "--hypotheses", written, *more)
+    assert shown.code and what in " ".join(shown.errors)
+
+
+def test_json_of_a_model_has_the_precisions_of_bleu(rnnlm, translator):
+    found = rnnlm("eval", "-m", translator.folder, translator.valid, "--json").json
+    product = found["brevity_penalty"] * np.prod(found["bleu_precisions"]) ** 0.25
+    assert found["bleu"] == pytest.approx(product)
+    assert found["hypothesis_words"] > 0 < found["reference_words"]

@@ -1,6 +1,7 @@
 """`rnnlm translate`: write a line for each line with an encoder-decoder; and the options about
 pairs that commands of the core get."""
 
+import functools
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -337,12 +338,43 @@ _compare_options = stacked(
     section(_PAIRS, options_of(ParallelSettings, "skip_empty"), rare=True),
     section(_DECODING, options_of(DecodingSettings, "beam", default_is="1")),
 )  # fmt: skip
+
+
+def _without_model(function: Callable[..., None]) -> Callable[..., None]:
+    """Let `rnnlm eval` compare files with `--hypotheses`, without a model."""
+
+    @functools.wraps(function)
+    def command(hypotheses: str | None, **given: Any) -> None:
+        if hypotheses is None:
+            function(**given)
+            return
+        options.refuse_given(given.keys() - {"text", "as_json"}, "--hypotheses needs no model.")
+        options.check_texts(hypotheses, *given["text"])
+        from rnnlm.cli import metrics
+        from rnnlm.tasks.seq2seq.evaluation.translation import measure, translations_of_files
+
+        found = measure(translations_of_files(hypotheses, given["text"]))
+        if given["as_json"]:
+            terminal.print_json(found)
+        else:
+            metrics.show(found.parts())
+
+    return command
+
+
 _eval_options = stacked(
+    _without_model,
     _compare_options,
+    section(
+        _PAIRS,
+        click.option("--hypotheses", metavar="FILE",
+                     help="Compare the lines of FILE with those of the references TEXT..., without "
+                          "a model: BLEU with its precisions and brevity penalty, chrF."),
+    ),
     section(
         "Output",
         options.output_option("Write the outputs of an encoder-decoder, one line per pair."),
     ),
-)
+)  # fmt: skip
 
 OPTIONS = {"train": _train_options, "eval": _eval_options, "compare": _compare_options}

@@ -10,6 +10,7 @@ from rnnlm.evaluation.perplexity import TextEvaluation
 from rnnlm.evaluation.resampling import CountedMetric
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.tasks.seq2seq.evaluation.translation import (
+    BLEU_LENGTHS,
     TRANSLATION_METRICS,
     LengthMetrics,
     TranslationMetrics,
@@ -63,6 +64,8 @@ class TranslationEvaluation:
         values = {name: getattr(self.figures, name) for name in TRANSLATION_METRICS}
         if not self.has_bleu:
             values["bleu"] = None
+        parts = ("bleu_precisions", "brevity_penalty", *BLEU_LENGTHS)
+        of_bleu = {name: getattr(self.figures, name) for name in parts}
         of_tokenizer = None
         if self.of_tokenizer is not None:
             of_tokenizer = {name: getattr(self.of_tokenizer, name) for name in TRANSLATION_METRICS}
@@ -71,6 +74,7 @@ class TranslationEvaluation:
                 {
                     "main": self.main,
                     **values,
+                    **of_bleu,
                     "lowercase": self.figures.lowercase,
                     "spelled": self.figures.spelled,
                     "signatures": self.signatures,

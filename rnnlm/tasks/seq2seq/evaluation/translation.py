@@ -12,6 +12,7 @@ from rnnlm.amounts import plural
 from rnnlm.config import about
 from rnnlm.errors import ArgumentTypeError, UsageError, given
 from rnnlm.evaluation.metrics import (
+    Metric,
     MetricDefinition,
     MetricSignature,
     error_counts,
@@ -21,8 +22,8 @@ from rnnlm.evaluation.metrics import (
 )
 from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, ratio, share
 from rnnlm.interface import Tokenizer
-from rnnlm.tabular import Result
-from rnnlm.text.lines import split_words
+from rnnlm.tabular import Result, Table
+from rnnlm.text.lines import lines_with_ends, split_words, without_end
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU, CHRF
@@ -177,6 +178,22 @@ class Translations:
         return split_words(text.lower() if self.settings.lowercase else text)
 
 
+def translations_of_files(hypotheses: str, references: Sequence[str]) -> Translations:
+    """Read hypotheses and their references, a line for each sentence; of each sentence, every file
+    of references has one."""
+    lines_of_files: list[list[str]] = []
+    for file in (hypotheses, *references):
+        lines = [without_end(line) for _, line in lines_with_ends(file, "strict")]
+        lines_of_files.append(lines)
+        if len(lines) != len(lines_of_files[0]):
+            raise UsageError(
+                f"{file} has {plural(len(lines), 'line')}, and {hypotheses} "
+                f"{len(lines_of_files[0]):,}",
+                hint="give one line for each sentence",
+            )
+    return Translations(lines_of_files[0], list(zip(*lines_of_files[1:], strict=True)))
+
+
 # ---- The metrics of a model's outputs, as `rnnlm eval` prints them, and the counts that they are
 # computed from.
 
@@ -202,6 +219,8 @@ TRANSLATION_METRICS = named(
     TranslationMetric("word_error_rate", higher_is_better=False, signature_part="units"),
     TranslationMetric("symbol_error_rate", higher_is_better=False, signature_part="units"),
 )
+# What BLEU is computed from, beside its precisions
+BLEU_LENGTHS = ("hypothesis_words", "reference_words")
 FULL = 100 - 1e-9  # BLEU of a text against itself, to rounding
 
 
@@ -225,6 +244,11 @@ class TranslationMetrics(Result):
         spelled: Whether white space separates symbols instead of words.
         bleu_signature: sacrebleu's signature of BLEU.
         chrf_signature: sacrebleu's signature of chrF.
+        bleu_precisions: Shares of the words, pairs, threes and fours of the hypotheses that are in
+            a reference, 0 to 100; BLEU is their geometric mean times the brevity penalty.
+        brevity_penalty: Factor of BLEU by which short hypotheses lose, 0 to 1.
+        hypothesis_words: Number of words of the hypotheses, as BLEU splits them.
+        reference_words: Number of words of the references that are nearest in length.
     """
 
     sentences: int
@@ -238,6 +262,25 @@ class TranslationMetrics(Result):
     spelled: bool
     bleu_signature: str
     chrf_signature: str
+    bleu_precisions: tuple[float, ...] = ()
+    brevity_penalty: float | None = None
+    hypothesis_words: int | None = None
+    reference_words: int | None = None
+
+    def parts(self) -> list[Table | str]:
+        """Return a table of the metrics and of what BLEU is computed from, then sacrebleu's
+        signatures, a line each."""
+        rows = [[name, f"{getattr(self, name):,}"] for name in ("sentences", "references")]
+        rows += [[name, f"{getattr(self, name):,}"] for name in BLEU_LENGTHS]
+        for order, precision in enumerate(self.bleu_precisions, start=1):
+            rows.append([f"bleu_precision_{order}", f"{precision:.2f}"])
+        rows.append(["brevity_penalty", f"{self.brevity_penalty:.4f}"])
+        for name, metric in TRANSLATION_METRICS.items():
+            rows.append([name, Metric(metric, getattr(self, name)).shown()])
+        columns = ["measure", "value"]
+        signatures = [f"bleu signature: {self.bleu_signature}"]
+        signatures.append(f"chrf signature: {self.chrf_signature}")
+        return [Table(columns, rows, right=columns[1:]), *signatures]
 
     @property
     def is_perfect(self) -> bool:
@@ -248,21 +291,25 @@ class TranslationMetrics(Result):
 def measure(translations: Translations) -> TranslationMetrics:
     """Measure texts that a model wrote."""
     settings = translations.settings
-    bleu, bleu_signature = corpus_metric(bleu_metric(settings), translations)
-    chrf, chrf_signature = corpus_metric(chrf_metric(settings), translations)
+    bleu, bleu_signature = corpus_score(bleu_metric(settings), translations)
+    chrf, chrf_signature = corpus_score(chrf_metric(settings), translations)
     others: dict[str, Any] = {
         name: edit_metric.value for name, edit_metric in _of_edits(translations).items()
     }
     return TranslationMetrics(
         len(translations.hypotheses),
         sum(map(len, translations.references)),
-        bleu,
-        chrf,
+        bleu.score,
+        chrf.score,
         **others,
         lowercase=settings.lowercase,
         spelled=settings.spelled,
         bleu_signature=bleu_signature,
         chrf_signature=chrf_signature,
+        bleu_precisions=tuple(bleu.precisions),
+        brevity_penalty=bleu.bp,
+        hypothesis_words=bleu.sys_len,
+        reference_words=bleu.ref_len,
     )
 
 
@@ -342,12 +389,12 @@ def chrf_metric(settings: TranslationSettings) -> "CHRF":
     return CHRF(char_order=CHRF_ORDER, beta=RECALL_WEIGHT, lowercase=settings.lowercase)
 
 
-def corpus_metric(metric: "BLEU | CHRF", translations: Translations) -> tuple[float, str]:
-    """Return the metric over all sentences, and sacrebleu's signature of it."""
+def corpus_score(metric: "BLEU | CHRF", translations: Translations) -> tuple[Any, str]:
+    """Return sacrebleu's score over all sentences, and its signature of the metric."""
     # sacrebleu wants the first references of all sentences, then the second ones, and so on.
     by_number = list(itertools.zip_longest(*translations.references))  # None where there are fewer
     score = metric.corpus_score(list(translations.hypotheses), by_number)
-    return score.score, str(metric.get_signature())
+    return score, str(metric.get_signature())
 
 
 def bleu_measure(translations: Translations) -> CountedMetric:
