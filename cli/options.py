@@ -17,15 +17,15 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from rnnlm import satellites
-from rnnlm.errors import ModelError, TextError, notice, visible
+from rnnlm import registry, satellites
+from rnnlm.config import USER, Settings, SettingsLayer, as_called_here, names_of, resolve
+from rnnlm.errors import ModelError, TextError, first_of, notice, visible
 
 from . import terminal
 from .help_sections import Decorator, stacked
 from .setting_options import IntRange, WholeNumber
 
 if TYPE_CHECKING:
-    from rnnlm.config import Settings
     from rnnlm.lm.base.loading import LabelModel, LanguageModel
     from rnnlm.storage.files.result_file import WholeFiles
     from rnnlm.text.corpus import Text
@@ -39,8 +39,6 @@ def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     no setting."""
     if error.ctx is None or error.ctx.info_name != "train":
         return ""
-    from rnnlm.config import as_called_here
-    from rnnlm.errors import first_of
 
     # Its value is in the same word or in the next one.
     words = list(itertools.chain.from_iterable(word.split("=", 1) for word in arguments))
@@ -96,7 +94,6 @@ def models_checked(context: click.Context, option: click.Parameter, names: Any) 
 
 def _check_uses(command: str, names: Iterable[str]) -> None:
     """Refuse models of tasks that the command can do nothing with."""
-    from rnnlm import registry
     from rnnlm.lm.base import loading
 
     for name in names:
@@ -154,8 +151,6 @@ def complete_setting(
 
 def _set_names() -> set[str]:
     """Return the names of all settings that some kind of model is trained with."""
-    from rnnlm import registry
-    from rnnlm.config import names_of
 
     kinds = registry.all_kinds()
     return set().union(*(names_of(kind.all_settings) for kind in kinds if kind.is_trained))
@@ -277,9 +272,8 @@ def without_none(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def settings_of(kind: "type[Settings]", given: Mapping[str, Any]) -> "Settings":
+def settings_of(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
     """Make settings of a class from the fields that were given as options."""
-    from rnnlm.config import USER, SettingsLayer, names_of, resolve
 
     values = without_none({name: given[name] for name in names_of([kind]) & given.keys()})
     return resolve([kind], [SettingsLayer(USER, values)]).make(kind)
@@ -287,7 +281,6 @@ def settings_of(kind: "type[Settings]", given: Mapping[str, Any]) -> "Settings":
 
 def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> "Text":
     """Open the text of these sources, read as `flags` say, or a prepared one."""
-    from rnnlm.config import USER, SettingsLayer, resolve
     from rnnlm.text.corpus import open_text
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.sources import SourceSettings

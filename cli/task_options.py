@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm import registry
+from rnnlm.config import names_of
+
 from . import options, terminal
 from .options import flags_given, refuse_if
 from .text_options import text_flags
@@ -21,7 +24,6 @@ def check(task: "Task", name: str, comparing: bool = False, common: Collection[s
 
     name: of a model. common: parameters that all tasks take.
     """
-    from rnnlm import registry
 
     taken_by = {
         known_task.singular: _taken_by(known_task, comparing) for known_task in registry.all_tasks()
@@ -44,7 +46,6 @@ def check(task: "Task", name: str, comparing: bool = False, common: Collection[s
 
 def _taken_by(task: "Task", comparing: bool) -> set[str]:
     """Return the parameters that a task takes for its models and their data."""
-    from rnnlm.config import names_of
 
     taken = names_of([task.options, *task.reading, *task.option_parts.values()]) | task.offers
     return taken | task.compares_by if comparing else taken
@@ -66,7 +67,6 @@ def data_of(
 
 def options_of(task: "Task", given: Mapping[str, Any]) -> object:
     """Make the options of a task from the parameters of a command."""
-    from rnnlm.config import names_of
 
     values: dict[str, Any] = {}
     for field in fields(task.options):

@@ -21,7 +21,7 @@ from rnnlm import progress
 from rnnlm.amounts import ago, amount, bounds, duration, plural  # noqa: F401 for commands
 from rnnlm.errors import Keyword, RnnlmWarning, parts_of, visible
 from rnnlm.progress import Progress, done_and_wanted, say
-from rnnlm.tabular import GAP, Table
+from rnnlm.tabular import GAP, Table, to_builtins
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -245,7 +245,6 @@ def print_json(*values: Any) -> None:
     """Print one line of JSON for each value, on stdout; dataclasses by the names of their
     fields."""
     from rnnlm.storage.files.tables import json_text
-    from rnnlm.tabular import to_builtins
 
     for value in values:
         click.echo(json_text(to_builtins(value)))

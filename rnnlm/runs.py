@@ -24,7 +24,7 @@ from rnnlm.events import Evaluating, Event, Finished, never
 from rnnlm.tabular import html_table
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import Progress, silent
-from rnnlm.training.plan import Plan
+from rnnlm.training.plan import Plan, check_request, plan
 from rnnlm.training.run_folder import CompletedRun
 
 if TYPE_CHECKING:
@@ -118,7 +118,6 @@ def train(
     # All keywords by name, as they were given.
     given = dict(locals())
     from rnnlm.system import planning_together
-    from rnnlm.training.plan import check_request, plan
     from rnnlm.training.resolution import request_of
     from rnnlm.training.run import run
 

@@ -12,7 +12,7 @@ from rnnlm.errors import ReportedByOtherProcess, RnnlmWarning, TrainingError
 from rnnlm.lm.neural.training.settings import OptimizationSettings, RunSettings
 from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.registry import LANGUAGE_MODEL, all_kinds
-from rnnlm.text.lines import HoldoutSettings
+from rnnlm.text.lines import HoldoutSettings, silent
 from rnnlm.training.request import TrainingRequest
 
 from .. import options, terminal
@@ -138,7 +138,6 @@ def command(context: click.Context, **given: Any) -> None:
 def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
     """Run this rank's part of the command. Of several ranks, only the first one prints."""
     from rnnlm.system import current_rank, planning_together
-    from rnnlm.text.lines import silent
     from rnnlm.training.plan import dry_plan
     from rnnlm.training.plan import plan as plan_of
     from rnnlm.training.run_folder import CompletedRun

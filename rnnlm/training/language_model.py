@@ -11,8 +11,11 @@ import rnnlm.corpora as corpora
 from rnnlm import registry, satellites
 from rnnlm.config import ResolvedSettings, ValidatedSettings
 from rnnlm.errors import UsageError, keyword, notice
+from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
+from rnnlm.evaluation.perplexity import TextEvaluation, as_text
 from rnnlm.interface import FittingData
+from rnnlm.lm.base import loading, stored_model
 from rnnlm.progress import Progress as PrintedProgress
 from rnnlm.text.corpus import Given, Text
 from rnnlm.text.encoding import EncodedText
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.comparison import TextComparer
     from rnnlm.evaluation.comparison.pairing import ComparableMetrics
     from rnnlm.evaluation.comparison.stored import StoredModel
-    from rnnlm.evaluation.perplexity import TextEvaluation
     from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import Device, LanguageModel, Tokenizer
     from rnnlm.lm.neural.settings import InputSettings
@@ -96,7 +98,6 @@ class LanguageModelling(BaseTask):
         self, request: TrainingRequest, kind: "Kind"
     ) -> list[tuple[str, str, dict[str, Any]]]:
         """Return the settings of the network of `--init-from`, and of its tokenizer."""
-        from rnnlm.lm.base import loading
         from rnnlm.lm.neural.settings import structure
 
         name = request.init_from
@@ -167,7 +168,6 @@ class LanguageModelling(BaseTask):
 
     @property
     def evaluation_class(self) -> "type[TextEvaluation]":
-        from rnnlm.evaluation.perplexity import TextEvaluation
 
         return TextEvaluation
 
@@ -182,9 +182,7 @@ class LanguageModelling(BaseTask):
         data: "Given | EncodedText | None",
         options: TextOptions | None = None,
         device: "str | Device" = "auto",
-    ) -> "TextEvaluation":
-        from rnnlm.evaluation import perplexity
-        from rnnlm.lm.base import loading
+    ) -> TextEvaluation:
 
         options = options or TextOptions()
         data = trained_corpus(model) if data is None else data
@@ -205,7 +203,6 @@ class LanguageModelling(BaseTask):
         """Compare by perplexities."""
         satellites.look_for_others()
         from rnnlm.evaluation.comparison.comparison import TextComparer
-        from rnnlm.evaluation.perplexity import as_text
 
         options = options or TextOptions()
         train = options.train
@@ -216,7 +213,6 @@ class LanguageModelling(BaseTask):
 
     def comparable_stored(self, models: "Sequence[StoredModel]") -> "ComparableMetrics":
         from rnnlm.evaluation.comparison.comparison import EvaluatedModel, find_comparable
-        from rnnlm.evaluation.perplexity import TextEvaluation
 
         return find_comparable(
             [
@@ -237,7 +233,6 @@ class LanguageModelling(BaseTask):
         called: str = "",
     ) -> "EncodedText":
         """Return a text as a model reads it. The name of a bundled corpus means its test split."""
-        from rnnlm.evaluation.perplexity import as_text
 
         if isinstance(data, EncodedText):
             return data
@@ -250,7 +245,7 @@ class LanguageModelling(BaseTask):
         data: "EncodedText",
         options: TextOptions | None = None,
         progress: Progress = silent,
-    ) -> "TextEvaluation":
+    ) -> TextEvaluation:
         return self.evaluate(model, data, replace(options or TextOptions(), progress=progress))
 
     def checks(self, model: "LanguageModel", sample: int | None, seed: int) -> "Iterator[Check]":
@@ -289,7 +284,6 @@ TASK = LanguageModelling()
 
 def settings_to_start_from(name: str, option: str) -> "InputSettings":
     """Return the settings of the neural language model called `name`, which `option` asks for."""
-    from rnnlm.lm.base import loading
     from rnnlm.lm.neural import settings as network_settings
     from rnnlm.storage import model_folder
 
@@ -314,7 +308,6 @@ def weights_to_start_from(
 ) -> "dict[str, np.ndarray]":
     """Return the weights of the language model that `option` names, which has to have the given
     tokenizer."""
-    from rnnlm.lm.base import loading, stored_model
 
     _, model_tokenizer, arrays = stored_model.load_arrays(loading.find(name))
     if model_tokenizer.fingerprint != tokenizer.fingerprint:

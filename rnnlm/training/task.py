@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rnnlm.errors import UsageError
 from rnnlm.interface import Device, Task, Tokenizer
+from rnnlm.lm.base import loading
+from rnnlm.lm.base.loading import ScoringModel
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.pairing import Comparer, Comparison
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.evaluation.metrics import Evaluation
-    from rnnlm.lm.base.loading import ScoringModel
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,8 @@ class BaseTask(Task):
     def evaluate(
         self, model: Any, data: Any, options: Any = None, device: str | Device = "auto"
     ) -> "Evaluation":
-        from rnnlm.lm.base import loading
 
-        named = cast("ScoringModel", model)
+        named = cast(ScoringModel, model)
         if data is None:
             data = trained_corpus(named)
         opened = loading.load_if_named(named, device)
@@ -85,10 +85,9 @@ class BaseTask(Task):
         raise NotImplementedError
 
 
-def trained_corpus(model: "ScoringModel | str | Path") -> str:
+def trained_corpus(model: ScoringModel | str | Path) -> str:
     """Return the name of the bundled corpus that a model, itself or by its name, was trained on."""
     import rnnlm.corpora as corpora
-    from rnnlm.lm.base import loading
     from rnnlm.storage.manifest import read_manifest
 
     folder = loading.name_if_saved(model)
