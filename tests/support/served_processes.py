@@ -42,7 +42,10 @@ class Server:
     def request(self, method, path, body=None, headers=None, seconds=10.0):
         """Return the status, the headers and the content of an answer."""
         connection = HTTPConnection(self.host, self.port, timeout=seconds)
-        sent = {"Content-Type": "application/json", **(headers or {})} if method == "POST" else {}
+        sent = {
+            **({"Content-Type": "application/json"} if body is not None else {}),
+            **(headers or {}),
+        }
         try:
             connection.request(method, path, None if body is None else json.dumps(body), sent)
             answer = connection.getresponse()

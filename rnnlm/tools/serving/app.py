@@ -27,6 +27,7 @@ from rnnlm.tools.serving import schemas
 from rnnlm.tools.serving import settings as limits
 from rnnlm.tools.serving.costs import limits_of
 from rnnlm.tools.serving.handlers import Handlers
+from rnnlm.tools.serving.metrics import CONTENT_TYPE, Metrics
 from rnnlm.tools.serving.responses import (
     Asked,
     HttpFunction,
@@ -154,10 +155,12 @@ def _any_of(
 # ---- The endpoints.
 
 
-def make_app(models: ServedModels, settings: ServingSettings) -> Starlette:
-    """Return the application that serves these models."""
+def make_app(
+    models: ServedModels, settings: ServingSettings, metrics: Metrics | None = None
+) -> Starlette:
+    """Return the application that serves these models, and these metrics."""
     app = Starlette(
-        routes=routes(models, settings),
+        routes=routes(models, settings, metrics or Metrics()),
         exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
         lifespan=_without_notices,
     )
@@ -166,14 +169,16 @@ def make_app(models: ServedModels, settings: ServingSettings) -> Starlette:
     return app
 
 
-def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
-    """Return the routes of the endpoints, of their description and of the page."""
-    handlers = Handlers(models, settings)
+def routes(models: ServedModels, settings: ServingSettings, metrics: Metrics) -> list[Route]:
+    """Return the routes of the endpoints, of their description, of the metrics and the page."""
+    handlers = Handlers(models, settings, metrics)
+    metrics.watch_queues({"scoring": models.count_waiting, **models.queues})
 
     generate = (schemas.PieceEvent, schemas.DoneEvent, schemas.ErrorAnswer)
     inspections = (schemas.GatesAnswer, schemas.InfluenceAnswer, schemas.OrdersAnswer)
     endpoints = [
         Endpoint("/health", handlers.health, None, (schemas.Health,)),
+        Endpoint("/ready", handlers.ready, None, (schemas.Ready,)),
         Endpoint("/models", handlers.list_models, None, (schemas.ModelList,)),
         Endpoint("/score", handlers.score, schemas.ScoreRequest, (schemas.ScoreAnswer,)),
         Endpoint("/next", handlers.next_words, schemas.NextRequest, (schemas.NextAnswer,)),
@@ -213,9 +218,13 @@ def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
     async def openapi(request: Request) -> Response:
         return described
 
+    async def measured(request: Request) -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
     return [
         *made,
         Route("/openapi.json", openapi, methods=["GET"]),
+        Route("/metrics", measured, methods=["GET"]),
         Route("/", _page, methods=["GET"]),
     ]
 
@@ -241,7 +250,10 @@ def _got(answer: Callable[[], Awaitable[schemas.Reply]]) -> HttpFunction:
     """Return the endpoint of an answer to a GET."""
 
     async def endpoint(request: Request) -> Response:
-        return json_answer(await answer())
+        try:
+            return json_answer(await answer())
+        except Refusal as refusal:
+            return refused(refusal)
 
     return endpoint
 

@@ -11,6 +11,7 @@ import contextlib
 import hmac
 import logging
 import time
+import urllib.parse
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -23,11 +24,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rnnlm.tools.serving import schemas, work
 from rnnlm.tools.serving import settings as limits
+from rnnlm.tools.serving.metrics import OTHER, Metrics
 from rnnlm.tools.serving.responses import RETRY_SECONDS, Refusal, error_record, refused
 
 log = logging.getLogger("rnnlm.tools.serving.access")
 
-OPEN_PATHS = ("/", "/health")  # without a token: the page asks for one, and nothing of it is secret
+# without a token: the page asks for one, and nothing of these is secret
+OPEN_PATHS = ("/", "/health", "/ready")
+# answered however many requests wait, as they tell about that
+PROBES = ("/health", "/ready", "/metrics")
+MOST_OF_A_PATH = 100  # characters in the log, of a path that is none of ours
 ANY = "*"
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
@@ -46,11 +52,17 @@ SAFETY = {
 
 
 def guarded(
-    app: Starlette, settings: limits.ServingSettings, tokens: Sequence[str] = ()
+    app: Starlette,
+    settings: limits.ServingSettings,
+    tokens: Sequence[str] = (),
+    metrics: Metrics | None = None,
 ) -> ASGIApp:
-    """Return the application behind its guards. tokens: clients must have
-    one of these; none: they need none."""
-    guarding: ASGIApp = _Guard(app, settings, tokens)
+    """Return the application behind its guards. tokens: clients must have one of these, which may
+    change; none: they need none. metrics: they count the requests."""
+    metrics = metrics or Metrics()
+    guard = _Guard(app, settings, tokens)
+    metrics.watch_requests(lambda: guard.in_work.total())
+    guarding: ASGIApp = guard
     # A browser asks whether a page may ask, and has no token then.
     if settings.cors:
         guarding = CORSMiddleware(
@@ -61,7 +73,8 @@ def guarded(
             expose_headers=["Retry-After"],
         )
     guarding = TrustedHostMiddleware(guarding, hosts_of(settings), www_redirect=False)
-    return _Envelope(guarding, {route.path for route in app.routes if isinstance(route, Route)})
+    paths = {route.path for route in app.routes if isinstance(route, Route)}
+    return _Envelope(guarding, paths, metrics)
 
 
 def hosts_of(settings: limits.ServingSettings) -> list[str]:
@@ -81,13 +94,13 @@ def hosts_of(settings: limits.ServingSettings) -> list[str]:
 
 
 class _Envelope:
-    """Logs a line a request, puts the headers of safety on every answer, and gives refusals one
-    form. A log line has nothing of the request's or the answer's content: a path is named only if
-    it is ours."""
+    """Logs and counts each request, puts the headers of safety on every answer, and gives refusals
+    one form. A log line has nothing of the body or the query of a request, nor of the answer."""
 
-    def __init__(self, app: ASGIApp, paths: set[str]) -> None:
+    def __init__(self, app: ASGIApp, paths: set[str], metrics: Metrics) -> None:
         self.app = app
         self.paths = paths
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -98,16 +111,25 @@ class _Envelope:
         try:
             await self.app(scope, receive, answer.send)
         finally:
-            self._log(scope, answer.status or LEFT, time.perf_counter() - began)
+            status, seconds = answer.status or LEFT, time.perf_counter() - began
+            route = scope["path"] if scope["path"] in self.paths else OTHER
+            self.metrics.answered(route, status, seconds)
+            self._log(scope, status, seconds)
 
     def _log(self, scope: Scope, status: int, seconds: float) -> None:
         if not log.isEnabledFor(logging.INFO):
             return
         client = scope["client"][0] if scope.get("client") else "-"
-        path = scope["path"] if scope["path"] in self.paths else "-"
+        path = scope["path"] if scope["path"] in self.paths else shown_path(scope["path"])
         method = scope["method"] if scope["method"] in METHODS else "-"
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
         log.info("%s %s %s %s %d %.1f ms", stamp, client, method, path, status, 1000 * seconds)
+
+
+def shown_path(path: str) -> str:
+    """Return a path that is none of ours as one word of ASCII, cut where it is long."""
+    shown = urllib.parse.quote(path, safe="/:@!$&'()*+,;=-._~", errors="replace")
+    return shown if len(shown) <= MOST_OF_A_PATH else f"{shown[:MOST_OF_A_PATH]}..."
 
 
 class _Answer:
@@ -162,7 +184,7 @@ class _Guard:
     ) -> None:
         self.app = app
         self.settings = settings
-        self.tokens = [token.encode() for token in tokens]
+        self.tokens = tokens
         self.in_work: Counter[str] = Counter()  # requests, by client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -199,7 +221,8 @@ class _Guard:
         body = await self._body(receive)
         client = self._client(scope, token)
         work.client.set(client)
-        with self._place(client):
+        place = contextlib.nullcontext() if scope["path"] in PROBES else self._place(client)
+        with place:
             async with asyncio.timeout(self.settings.answer_seconds):
                 await self.app(scope, _receive_again(body, receive), send)
 
@@ -210,7 +233,7 @@ class _Guard:
         scheme, _, secret = headers.get("authorization", "").partition(" ")
         # All are always compared, so that the time reveals nothing.
         sent = secret.strip().encode("latin-1")
-        matching = [hmac.compare_digest(sent, token) for token in self.tokens]
+        matching = [hmac.compare_digest(sent, token.encode()) for token in self.tokens]
         if scheme.lower() != "bearer" or not any(matching):
             hint = "send it as the header Authorization: Bearer TOKEN"
             raise Refusal(401, "this server requires a token", hint=hint)

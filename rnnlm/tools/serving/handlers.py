@@ -23,7 +23,8 @@ from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.tools.serving import costs, line_inspection, schemas
 from rnnlm.tools.serving import settings as limits
 from rnnlm.tools.serving.costs import BYTES_OF_A_NUMBER, Demand
-from rnnlm.tools.serving.responses import Refusal
+from rnnlm.tools.serving.metrics import Metrics
+from rnnlm.tools.serving.responses import RETRY_SECONDS, Refusal
 from rnnlm.tools.serving.served import ServedModel, ServedModels
 
 MOST_BEAMS = 64
@@ -34,14 +35,25 @@ NUMBERS_OF_A_WORD = 6
 class Handlers:
     """The handlers of one server."""
 
-    def __init__(self, models: ServedModels, settings: limits.ServingSettings) -> None:
+    def __init__(
+        self, models: ServedModels, settings: limits.ServingSettings, metrics: Metrics | None = None
+    ) -> None:
         self.models = models
         self.settings = settings
+        self.metrics = metrics or Metrics()
         self.most = costs.limits_of(settings)
 
     async def health(self) -> schemas.Health:
         """Say that the server answers."""
         return schemas.Health("ok", len(self.models))
+
+    async def ready(self) -> schemas.Ready:
+        """Say that the server takes requests; refuse where it has as many as it can take."""
+        in_work = self.metrics.count_requests()
+        if in_work >= limits.MAX_REQUESTS:
+            why = f"{in_work} requests are waiting"
+            raise Refusal(503, "the server is overloaded", why, retry_after=RETRY_SECONDS)
+        return schemas.Ready("ready", len(self.models), in_work)
 
     async def list_models(self) -> schemas.ModelList:
         """List the models that are served, and their abilities."""

@@ -4,6 +4,7 @@ many connections it takes."""
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import signal
@@ -15,7 +16,8 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rnnlm.errors import UsageError, keyword
+from rnnlm.amounts import plural
+from rnnlm.errors import RnnlmError, UsageError, keyword
 from rnnlm.system import ending_signals, keep_few_caches, most_open_files
 from rnnlm.tools.serving import schemas
 from rnnlm.tools.serving import settings as limits
@@ -26,13 +28,25 @@ if TYPE_CHECKING:
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
+    from rnnlm.tools.serving.metrics import Metrics
+    from rnnlm.tools.serving.served import ServedModels
+
 GRACE_SECONDS = 3  # for requests that are being answered when a signal comes
 SWITCH_SECONDS = 0.0005  # between threads; Python's own 5 ms are for few
 TOKEN_VARIABLE = "RNNLM_TOKEN"
 FEWEST_CHARACTERS = 16  # of a token
 MAKE_TOKEN = 'python -c "import secrets; print(secrets.token_urlsafe())"'
 
+RELOAD = getattr(signal, "SIGUSR1", None)  # Windows has none
+
 Told = Callable[[str], None]
+log = logging.getLogger("rnnlm.tools.serving.access")
+
+
+def note(text: str, *values: object) -> None:
+    """Write a line with the time to the log."""
+    log.info("%s " + text, time.strftime("%Y-%m-%dT%H:%M:%S"), *values)
+
 
 # ---- Who may ask.
 
@@ -95,25 +109,36 @@ def serve(
     names: Sequence[str],
     settings: ServingSettings,
     device: str = "auto",
-    tokens: Sequence[str] = (),
+    read_tokens: Callable[[], list[str]] = list,
     started: Told = lambda url: None,
 ) -> None:
-    """Serve the models of these names until SIGTERM, SIGINT or SIGHUP ends it.
+    """Serve the models of these names until SIGTERM, SIGINT or SIGHUP ends it; load them anew at
+    each SIGUSR1.
 
-    tokens: clients must have one of these; none: they need none. started: called with the address
-    once requests are answered.
+    read_tokens: returns the tokens, one of which clients must have; none: they need none. started:
+    called with the address once requests are answered.
     """
     import uvicorn
 
     from rnnlm.tools.serving.app import make_app
     from rnnlm.tools.serving.guards import guarded
-    from rnnlm.tools.serving.served import ServedModels
+    from rnnlm.tools.serving.metrics import Metrics
+    from rnnlm.tools.serving.served import ServedModels, Threads
 
-    check_access(settings, tokens)
+    def load() -> ServedModels:
+        return ServedModels.load(names, device, threads, metrics)
+
+    def read() -> list[str]:
+        tokens = read_tokens()
+        check_access(settings, tokens)
+        return tokens
+
+    tokens, threads, metrics = read(), Threads(), Metrics()
     keep_few_caches()
-    with _bound(settings) as listener:
-        models = ServedModels.load(names, device)
-        app = guarded(make_app(models, settings), settings, tokens)
+    with _bound(settings) as listener, Reloading(load, read, tokens, metrics) as reloading:
+        models = reloading.models = load()
+        app = guarded(make_app(models, settings, metrics), settings, tokens, metrics)
+        listener.metrics = metrics
 
         # Write the access log, and where errors of ours come from, to standard error. uvicorn's
         # logs quote paths and errors, which quote texts.
@@ -138,11 +163,13 @@ def serve(
             proxy_headers=False,  # a client's own claims are logged nowhere
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            callback_notify=reloading.look,  # each second
+            timeout_notify=0,
         )
         _run(uvicorn.Server(config), listener, started)
 
 
-def _bound(settings: ServingSettings) -> socket.socket:
+def _bound(settings: ServingSettings) -> "LimitedListener":
     """Bind the address, so that an error shows before models are loaded. Connections are accepted
     once a server listens."""
     host, port = settings.host, settings.port
@@ -177,8 +204,11 @@ def _run(server: "uvicorn.Server", listener: socket.socket, started: Told) -> No
 
     # uvicorn handles SIGINT and SIGTERM while it runs, and then restores these handlers. Others are
     # handled here alone.
+    ended_by: list[str] = []
+
     def end(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
+        ended_by.append(signal.Signals(number).name)
 
     before = {number: signal.signal(number, end) for number in ending_signals()}
     try:
@@ -187,14 +217,78 @@ def _run(server: "uvicorn.Server", listener: socket.socket, started: Told) -> No
         host, port = listener.getsockname()[:2]
         started(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         server.run([listener])
+        note("ended by %s", ended_by[0] if ended_by else "itself")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-# ---- Connections: their number, in all and of each address, and the time for a request's head.
+# ---- Loading anew.
 
-log = logging.getLogger("rnnlm.tools.serving.access")
+
+class Reloading:
+    """Loads the models and reads the tokens anew after each SIGUSR1, beside the work on requests.
+    Those that have begun end with the old ones. Where something fails, the old ones stay."""
+
+    models: "ServedModels"
+
+    def __init__(
+        self,
+        load: "Callable[[], ServedModels]",
+        read: Callable[[], list[str]],
+        tokens: list[str],
+        metrics: "Metrics",
+    ) -> None:
+        self.metrics = metrics
+        self.load = load
+        self.read = read
+        self.tokens = tokens
+        self.is_wanted = False
+        self._task: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> "Reloading":
+        # Before the models are loaded, too: by itself the signal would end the process.
+        if RELOAD is not None:
+            self._before = signal.signal(RELOAD, self._ask)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if RELOAD is not None:
+            signal.signal(RELOAD, self._before)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.is_wanted = True
+
+    async def look(self) -> None:
+        """Begin where it is wanted, one after the other."""
+        if self.is_wanted and (self._task is None or self._task.done()):
+            self.is_wanted = False
+            self._task = asyncio.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        try:
+            tokens = self.read()
+            models = await self.models.first.threads.loading.call(self.load)
+        except Exception as error:
+            note("not loaded anew, so the old models stay: %s", _reason(error))
+            self.metrics.reloaded("failed")
+            return
+        self.models.replace(models)
+        self.tokens[:] = tokens
+        self.metrics.reloaded("done")
+        count = f", {plural(len(tokens), 'token')}" if tokens else ""
+        note("loaded anew: %s%s", ", ".join(self.models.by_name), count)
+        gc.collect()  # the old models
+
+
+def _reason(error: Exception) -> str:
+    """Return the reason for the operator, who may see paths."""
+    if not isinstance(error, RnnlmError):
+        return f"internal error {type(error).__name__}"
+    return f"{error.what} ({error.why})" if error.why else error.what
+
+
+# ---- Connections: their number, in all and of each address, and the time for a request's head.
 
 _OVERLOADED = Refusal(503, "the server is overloaded", "it has as many connections as it takes")
 _BODY = schemas.encode(error_record(_OVERLOADED))
@@ -212,6 +306,7 @@ class LimitedListener(socket.socket):
     """
 
     is_out_of_files = False
+    metrics: "Metrics | None" = None
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Return the next connection within the limit, and its address."""
@@ -233,7 +328,9 @@ class LimitedListener(socket.socket):
 
         # A request that reaches a closed connection may destroy the answer before it is read, so
         # close it later while there are files for it.
-        log.info("%s %s - - 503 0.0 ms", time.strftime("%Y-%m-%dT%H:%M:%S"), address[0])
+        note("%s - - 503 0.0 ms", address[0])
+        if self.metrics is not None:
+            self.metrics.answered("other", 503, 0.0)
         connection.setblocking(False)
         with contextlib.suppress(OSError):
             connection.send(ANSWER)

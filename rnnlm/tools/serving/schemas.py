@@ -76,6 +76,14 @@ class Health(Struct, frozen=True, forbid_unknown_fields=True):
     models: int
 
 
+class Ready(Struct, frozen=True, forbid_unknown_fields=True):
+    """The answer of a server that takes requests."""
+
+    status: str
+    models: int
+    in_work: Annotated[int, about("requests that are answered, or wait for it")]
+
+
 class ModelRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A model that is served."""
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from functools import partial
 
 import click
 
@@ -47,7 +48,7 @@ def command(
 
     /openapi.json describes all endpoints. Press Ctrl-C to stop the server. On an address other than
     127.0.0.1, it requires a token or --no-auth. It logs one line per request to standard error,
-    without the content of requests and answers.
+    without the content of requests and answers. SIGUSR1 loads the models and the token anew.
     """
     for name in ("no_auth", "trusted_proxy"):
         given[name] = given[name] or None
@@ -56,13 +57,13 @@ def command(
     # Settings that cannot be are refused before anything that takes time is imported.
     from rnnlm.tools.serving.running import check_access, serve, tokens_from
 
-    tokens = tokens_from(token_file)
-    check_access(settings, tokens)
+    read_tokens = partial(tokens_from, token_file)
+    check_access(settings, read_tokens())
     serve(
         options.chosen_models(model_names),
         settings,
         device,
-        tokens,
+        read_tokens,
         started=lambda url: terminal.say(f"serving at {url}; press Ctrl-C to stop"),
     )
 

@@ -27,6 +27,7 @@ from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.tools.serving import costs, work
 from rnnlm.tools.serving.line_inspection import inspections_of
+from rnnlm.tools.serving.metrics import Metrics
 from rnnlm.tools.serving.responses import Refusal
 from rnnlm.tools.serving.schemas import ModelRecord
 
@@ -61,6 +62,7 @@ class _Waiting:
 
     changed: threading.Condition = field(default_factory=threading.Condition)
     by_client: dict[str, deque[_Scoring]] = field(default_factory=dict)
+    is_closed: bool = False  # nothing is added any more
 
     def add(self, scoring: _Scoring) -> None:
         """Have sentences wait, and wake the thread that scores them."""
@@ -69,11 +71,23 @@ class _Waiting:
             self.changed.notify()
 
     def take(self) -> list[_Scoring]:
-        """Wait until there is something to score, and take the requests of the next call."""
+        """Wait until there is something to score, and take the requests of the next call: none
+        once nothing more will come."""
         with self.changed:
-            while not self.by_client:
+            while not self.by_client and not self.is_closed:
                 self.changed.wait()
             return self.take_some()
+
+    def close(self) -> None:
+        """End the wait for more."""
+        with self.changed:
+            self.is_closed = True
+            self.changed.notify()
+
+    def count(self) -> int:
+        """Return how many requests wait."""
+        with self.changed:
+            return sum(map(len, self.by_client.values()))
 
     def take_some(self) -> list[_Scoring]:
         """Take requests that go together: one of each client in turn, until no more fits."""
@@ -128,6 +142,8 @@ class Threads:
         self.small = work.FairScheduler(SMALL_WORK_AT_ONCE)
         self.long = work.FairScheduler(LONG_WORK_AT_ONCE)
 
+        self.loading = work.FairScheduler(1)  # of models, beside those that answer
+
 
 class ServedModel:
     """A loaded model, its name, and its waiting requests.
@@ -137,7 +153,11 @@ class ServedModel:
     """
 
     def __init__(
-        self, name: str, core: LanguageModel | registry.LabelModel, threads: Threads | None = None
+        self,
+        name: str,
+        core: LanguageModel | registry.LabelModel,
+        threads: Threads | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.name = name
         self.core = core
@@ -157,7 +177,8 @@ class ServedModel:
         self._scorer = functools.lru_cache(SCORERS_KEPT)(self._scorer_of)
         self._is_quick = isinstance(core, NgramModel)
         self._waiting, self._soon = _Waiting(), _Waiting()
-        self._threads = threads or Threads()
+        self.threads = threads or Threads()
+        self._metrics = metrics
         threading.Thread(target=self._compute, name=f"model {name}", daemon=True).start()
 
     # ---- Requests of endpoints, in the thread of the event loop.
@@ -183,23 +204,30 @@ class ServedModel:
 
     async def run(self, function: Callable[[], Result], is_small: bool = False) -> Result:
         """Call a function in a thread. is_small: it is soon done."""
-        return await (self._threads.small if is_small else self._threads.long).call(function)
+        return await (self.threads.small if is_small else self.threads.long).call(function)
 
     async def steps(self, steps: Iterator[Result]) -> AsyncIterator[Result]:
         """Yield the items of `steps`, where each step is short and they may be many. Once no client
         waits for the next one, none is taken."""
         with work.computing:
             while True:
-                taken = await self._threads.long.call(lambda: list(itertools.islice(steps, 1)))
+                taken = await self.threads.long.call(lambda: list(itertools.islice(steps, 1)))
                 if not taken:
                     return
                 yield taken[0]
 
     # ---- Work in other threads, and work of quick models in the thread of the event loop.
 
+    def count_waiting(self) -> int:
+        """Return how many requests wait to be scored."""
+        return self._waiting.count() + self._soon.count()
+
+    def retire(self) -> None:
+        """End the thread of this model after the requests that wait: no more will come."""
+        self._waiting.close()
+
     def _compute(self) -> None:
-        while True:
-            batch = self._waiting.take()
+        while batch := self._waiting.take():
             work.tell(batch[0].done.get_loop(), self._score(batch))
 
     def _score_soon(self) -> None:
@@ -218,6 +246,8 @@ class ServedModel:
         batch = [each for each in batch if not each.done.cancelled()]
         if not batch:
             return []
+        if self._metrics is not None:
+            self._metrics.scored_together(sum(len(each.sentences) for each in batch))
         try:
             with work.computing:
                 scorer = self._scorer(batch[0].settings)
@@ -238,8 +268,17 @@ class ServedModels:
     """The models that are served, by name; the first one answers where none is named."""
 
     def __init__(self, models: Sequence[ServedModel]) -> None:
+        self._set(models)
+
+    def _set(self, models: Sequence[ServedModel]) -> None:
         self.by_name = {model.name: model for model in models}
         self.first = models[0]
+
+    @property
+    def queues(self) -> dict[str, Callable[[], int]]:
+        """Functions that count the jobs that wait for threads, by kind of work."""
+        threads = self.first.threads
+        return {"small": threads.small.count_waiting, "long": threads.long.count_waiting}
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self.by_name.values())
@@ -247,15 +286,33 @@ class ServedModels:
     def __len__(self) -> int:
         return len(self.by_name)
 
+    def replace(self, models: "ServedModels") -> None:
+        """Serve these models from now on, in the thread of the event loop. Requests that have begun
+        end with the models that they have."""
+        before = list(self)
+        self._set(list(models))
+        for model in before:
+            model.retire()
+
+    def count_waiting(self) -> int:
+        """Return how many requests wait to be scored."""
+        return sum(model.count_waiting() for model in self)
+
     @classmethod
-    def load(cls, names: Sequence[str], device: str = "auto") -> "ServedModels":
+    def load(
+        cls,
+        names: Sequence[str],
+        device: str = "auto",
+        threads: Threads | None = None,
+        metrics: Metrics | None = None,
+    ) -> "ServedModels":
         """Load models, each to be called by the last part of its folder, or by as many as
         distinguish it from the others."""
-        threads = Threads()
+        threads = threads or Threads()
         models = []
         for name, given in zip(loading.distinct_names(names), names, strict=True):
             core = loading.load(given, device)
-            models.append(ServedModel(name, core, threads))
+            models.append(ServedModel(name, core, threads, metrics))
             # Messages name a model by its origin, which is private.
             origin = loading.origin_of(core)
             if origin is not None:

@@ -65,6 +65,11 @@ class FairScheduler:
         self._threads = 0
         self._ready: queue.SimpleQueue[_Job] = queue.SimpleQueue()
 
+    def count_waiting(self) -> int:
+        """Return how many jobs wait for their first turn or the next one."""
+        with self._lock:
+            return sum(map(len, self._waiting.values()))
+
     async def call(self, function: Callable[[], Result]) -> Result:
         """Call a function in a thread, for the client whose request is being answered."""
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()

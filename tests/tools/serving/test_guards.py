@@ -313,10 +313,10 @@ def test_the_log_has_nothing_of_the_request(logged):
         routes = (Route("/score", lambda request: None),)
 
     answer(app=Known(), body=(b'{"sentences": ["secret"]}',))
-    answer(app=Known(), path="/secret", method="SECRET", authorization="secret")
+    answer(app=Known(), path="/wp-admin", method="SECRET", authorization="secret")
     answer(app=Known(error=ValueError("secret")), host="secret")
     first, second, third = logged
     assert " 1.1.1.1 POST /score 200 " in first
-    assert " 1.1.1.1 - - 200 " in second
+    assert " 1.1.1.1 - /wp-admin 200 " in second
     assert " 1.1.1.1 POST /score 400 " in third
     assert "secret" not in "".join(logged)

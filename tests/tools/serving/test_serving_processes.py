@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shutil
 import signal
 import socket
 import time
@@ -109,6 +110,66 @@ def test_a_signal_after_the_start_ends_the_server(ngrams, sent):
     with serving(*ngrams) as server:
         assert server.end(sent)[0] == 0
         assert "Traceback" not in "".join(server.log)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_log_says_what_ended_the_server(ngrams, sent):
+    with serving(*ngrams) as server:
+        assert server.end(sent)[0] == 0
+    assert server.log[-1].endswith(f" ended by {sent.name}")
+
+
+# ---- Loading anew.
+
+
+def reload(server, line):
+    """Send SIGUSR1, and wait until the log has a line with this."""
+    seen = len(server.log)
+    server.process.send_signal(signal.SIGUSR1)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if any(line in each for each in server.log[seen:]):
+            return
+        time.sleep(0.05)
+    raise AssertionError(server.log)
+
+
+def test_usr1_loads_models_and_tokens_anew(tmp_path):
+    folder, file = tmp_path / "kn", tmp_path / "token"
+    tiny_models.save(folder, tiny_models.fit("ngram"), "ngram")
+    file.write_text(TOKEN)
+    with serving("-m", folder, "--token-file", file) as server:
+        before = server.request("GET", "/models", headers={"Authorization": f"Bearer {TOKEN}"})
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=30)
+        asked = json.dumps({"max_tokens": 300, "running": True})
+        own = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+        connection.request("POST", "/generate", asked, own)
+        running = connection.getresponse()
+        assert running.readline().startswith(b"data: ")
+
+        # Another model of the same name, and another token.
+        shutil.rmtree(folder)
+        tiny_models.save(folder, tiny_models.fit("unigram"), "unigram")
+        file.write_text("another-" + TOKEN)
+        reload(server, " loaded anew: kn, 1 token")
+        assert score(server, Authorization=f"Bearer {TOKEN}") == 401
+        headers = {"Authorization": f"Bearer another-{TOKEN}"}
+        after = server.request("GET", "/models", headers=headers)
+        assert after[2]["models"][0]["kind"] == "unigram" != before[2]["models"][0]["kind"]
+        assert score(server, **headers) == 200
+        assert '"done":true' in running.read().decode()  # with the model that it began with
+        assert TOKEN not in "".join(server.log)
+        assert server.end()[0] == 0
+
+
+def test_what_cannot_be_loaded_anew_leaves_the_old_models(tmp_path):
+    folder = tmp_path / "kn"
+    tiny_models.save(folder, tiny_models.fit("ngram"), "ngram")
+    with serving("-m", folder) as server:
+        (folder / "config.json").write_text("{")
+        reload(server, " not loaded anew, so the old models stay: ")
+        assert score(server) == 200
+        assert server.end()[0] == 0
 
 
 def test_a_missing_model_is_said_at_once(rnnlm, tmp_path):
