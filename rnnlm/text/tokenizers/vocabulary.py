@@ -7,10 +7,10 @@ import itertools
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -40,10 +40,10 @@ _UNESCAPES = {escaped[1]: chr(plain) for plain, escaped in _ESCAPES.items()}
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The symbols of a tokenizer. symbols: id to symbol. counts_V: int64, how often each occurs in
-    the training text; None where that is not known."""
+    """The symbols of a tokenizer. symbols: id to symbol, a tuple or :class:`StoredSymbols`.
+    counts_V: int64, how often each occurs in the training text; None where that is not known."""
 
-    symbols: tuple[str, ...]
+    symbols: Sequence[str]
     counts_V: np.ndarray | None
 
     @classmethod
@@ -149,12 +149,16 @@ class Vocabulary:
         """
         try:
             _check_lines(data)
-            # Counts and symbols take turns, which is faster to split than line by line.
-            fields = data.decode("utf-8").removesuffix("\n").replace("\n", "\t").split("\t")
-            counts = fields[::2] if data else []
-            symbols = fields[1::2]
-            if b"\\" in data:
-                symbols = [_unescape(symbol) if "\\" in symbol else symbol for symbol in symbols]
+            symbols: Sequence[str]
+            if len(data) >= LEAST_STORED and b"\\" not in data:
+                counts, symbols = _stored_symbols(data)
+            else:
+                # Counts and symbols take turns, which is faster to split than line by line.
+                fields = data.decode("utf-8").removesuffix("\n").replace("\n", "\t").split("\t")
+                counts = fields[::2] if data else []
+                symbols = tuple(map(_unescape, fields[1::2]))
+                if len(set(symbols)) != len(symbols):
+                    raise ValueError("duplicate symbol")
             counts_V = None
             different = set(counts)
             if different != {_NOT_KNOWN}:
@@ -163,11 +167,9 @@ class Vocabulary:
                 counts_V = np.fromiter(values, dtype=np.int64, count=len(counts))
         except (ValueError, OverflowError) as error:
             raise ModelError("the vocabulary is damaged", str(error)) from None
-        if len(set(symbols)) != len(symbols):
-            raise ModelError("the vocabulary is damaged", "duplicate symbol")
         if counts_V is not None and counts_V.min(initial=0) < 0:
             raise ModelError("the vocabulary is damaged", "a count is below zero")
-        return cls(tuple(symbols), counts_V)
+        return cls(symbols, counts_V)
 
 
 def _check_lines(data: bytes) -> None:
@@ -185,6 +187,8 @@ def _check_lines(data: bytes) -> None:
 
 
 def _unescape(symbol: str) -> str:
+    if "\\" not in symbol:
+        return symbol
     head, *rest = symbol.split("\\")
     plain = [head]
     parts = iter(rest)
@@ -196,6 +200,88 @@ def _unescape(symbol: str) -> str:
         else:
             raise ValueError(f"unknown escape in {symbol[:40]!r}")
     return "".join(plain)
+
+
+# ---- The symbols of a large stored vocabulary. Making a string and an entry of a dictionary of a
+# million words would take longer than the rest of a command that scores a line.
+
+LEAST_STORED = 1 << 20  # bytes of a vocabulary
+KEY_BYTES = 8
+_BEFORE_SYMBOLS = b"\n" * (KEY_BYTES - 1)
+_FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)  # odd, random bits
+
+
+class StoredSymbols(Sequence[str]):
+    """Symbols in UTF-8, each followed by a newline. Strings are made of those that are asked for.
+
+    lines: the symbols, with eight newlines before them. sizes_V: their lengths in bytes.
+    """
+
+    def __init__(self, lines: bytes, sizes_V: np.ndarray) -> None:
+        self.lines = lines
+        self.ends_V = KEY_BYTES - 1 + np.cumsum(sizes_V + 1)
+        self.starts_V = self.ends_V - sizes_V
+
+    def __len__(self) -> int:
+        return len(self.ends_V)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, place: int | slice) -> str | tuple[str, ...]:
+        if isinstance(place, slice):
+            return tuple(self[id] for id in range(*place.indices(len(self))))
+        return self._encoded(place).decode("utf-8")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(joined_symbols(self).decode("utf-8").split("\n"))
+
+    def ids_of(self, words: Sequence[bytes]) -> list[int]:
+        """Return the ids of a few words; -1 for those that are not here."""
+        sizes_W = np.fromiter(map(len, words), dtype=np.int64, count=len(words))
+        asked = StoredSymbols(b"\n".join([_BEFORE_SYMBOLS, *words, b""]), sizes_W)
+        # Comparing all keys with a few takes less time than sorting them would.
+        candidates = np.flatnonzero(np.isin(self._keys_V, asked._keys_V)).tolist()
+        id_of = {self._encoded(id): id for id in candidates}
+        return [id_of.get(word, -1) for word in words]
+
+    def _encoded(self, id: int) -> bytes:
+        return self.lines[self.starts_V[id] : self.ends_V[id]]
+
+    @functools.cached_property
+    def _keys_V(self) -> np.ndarray:
+        """A number of each symbol, which few others have: of its first and last eight bytes and its
+        length. Of shorter symbols, all bytes are among the last eight, and count alone."""
+        shape = (len(self.lines) - KEY_BYTES + 1,)
+        eights_N = np.ndarray(shape, dtype="<u8", buffer=self.lines, strides=(1,))
+        sizes_V = self.ends_V - self.starts_V
+        foreign_V = KEY_BYTES - np.clip(sizes_V, 1, KEY_BYTES)
+        last_V = eights_N[self.ends_V - KEY_BYTES] >> (8 * foreign_V).astype(np.uint64)
+        first_V = eights_N[np.minimum(self.starts_V, len(eights_N) - 1)] * (foreign_V == 0)
+        return (last_V * _FACTORS[0]) ^ (first_V * _FACTORS[1]) ^ sizes_V.astype(np.uint64)
+
+
+def joined_symbols(symbols: Sequence[str]) -> bytes:
+    """Return symbols in UTF-8, with newlines between them."""
+    if isinstance(symbols, StoredSymbols):
+        return symbols.lines[KEY_BYTES:-1]
+    return "\n".join(symbols).encode("utf-8")
+
+
+def _stored_symbols(data: bytes) -> tuple[list[str], StoredSymbols]:
+    """Return the counts, as they are written, and the symbols of a file without escapes."""
+    bytes_N = np.frombuffer(data, dtype=np.uint8)
+    tabs_V, ends_V = np.flatnonzero(bytes_N == ord("\t")), np.flatnonzero(bytes_N == ord("\n"))
+    # Symbols, with the newlines behind them, begin behind tabs.
+    change_N = np.zeros(len(data) + 1, dtype=np.int8)
+    change_N[tabs_V + 1] = 1
+    change_N[ends_V + 1] = -1
+    is_symbol_N = np.cumsum(change_N[:-1], dtype=np.int8).view(bool)
+    counts = bytes_N[~is_symbol_N].tobytes().decode("ascii").removesuffix("\t").split("\t")
+    lines = _BEFORE_SYMBOLS + b"\n" + bytes_N[is_symbol_N].tobytes()
+    lines.decode("utf-8")  # a ValueError where it is not
+    return counts, StoredSymbols(lines, ends_V - tabs_V - 1)
 
 
 # ---- The most frequent symbols, where memory is limited.
@@ -367,8 +453,9 @@ class VocabularyTokenizer:
         shaping = [f"{name}={getattr(self.settings, name)}" for name in names]
         if self.rewriting:
             shaping.append(self.rewriting)
-        content = "\n".join([*shaping, *self.vocabulary.symbols, self.segmentation])
-        return hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
+        symbols = joined_symbols(self.vocabulary.symbols)
+        content = [*map(str.encode, shaping), symbols, self.segmentation.encode("utf-8")]
+        return hashlib.sha256(b"\n".join(content)).hexdigest()[:12]
 
     def normalise(self, lines: Sequence[str]) -> Sequence[str]:
         return rewritten(lines, self.settings)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rnnlm.errors import ModelError
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.parallel import in_threads
 from rnnlm.system import processors
@@ -39,9 +40,11 @@ from rnnlm.text.marks import count_plain, tell_mixed
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
     MemoryLimit,
+    StoredSymbols,
     Vocabulary,
     VocabularyTokenizer,
     cut_into_lines,
+    joined_symbols,
     rewritten,
     stored_vocabulary,
 )
@@ -123,6 +126,9 @@ _SPECIALS = {
     b"<s>": UNKNOWN,
     BOUNDARY.encode(): UNKNOWN,
 }
+# The line end is the boundary, and </s> in a text is an unknown word.
+_FIXED_IDS = {BOUNDARY.encode(): -1, _LINE_END: 0}
+MOST_MET = 256  # words of a large vocabulary that are looked up without a dictionary of all
 _TO_SPACE = bytes.maketrans(b"\t\r\0", b"   ")
 _SPACE = ord(" ")
 _ASCII = bytes(range(128))
@@ -242,12 +248,23 @@ class WordTokenizer(VocabularyTokenizer):
 
     def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary) -> None:
         super().__init__(settings, vocabulary)
+        # The ids of all words; of a large stored vocabulary, of those met, while they are few.
+        symbols = vocabulary.symbols
+        self._stored = symbols if isinstance(symbols, StoredSymbols) else None
+        self._ids = self._all_ids() if self._stored is None else dict(_FIXED_IDS)
+
+    def _all_ids(self) -> dict[bytes, int]:
+        """Return the id of each word."""
         # All at once is faster, if no symbol holds a newline.
-        words = "\n".join(vocabulary.symbols).encode("utf-8").split(b"\n")
-        if len(words) != len(vocabulary.symbols):
-            words = [symbol.encode("utf-8") for symbol in vocabulary.symbols]
-        self._ids = dict(zip(words, range(len(words)), strict=True))
-        self._ids[_LINE_END] = self._ids.pop(BOUNDARY.encode())
+        symbols = self.vocabulary.symbols
+        words = joined_symbols(symbols).split(b"\n")
+        if len(words) != len(symbols):
+            words = [symbol.encode("utf-8") for symbol in symbols]
+        ids = dict(zip(words, range(len(words)), strict=True))
+        if len(ids) != len(words):
+            raise ModelError("the vocabulary is damaged", "duplicate symbol")
+        ids.update(_FIXED_IDS)
+        return ids
 
     @classmethod
     def train(
@@ -306,6 +323,14 @@ class WordTokenizer(VocabularyTokenizer):
 
     def ids_of(self, words: Sequence[bytes]) -> np.ndarray:
         """Return the ids of words, int32; -1 for those that are not in the vocabulary."""
+        stored = self._stored
+        if stored is not None:
+            new = [word for word in words if word not in self._ids]
+            if len(self._ids) + len(new) <= MOST_MET:
+                self._ids.update(zip(new, stored.ids_of(new), strict=True))
+            else:
+                self._ids = self._all_ids()
+                self._stored = None
         ids = map(self._ids.get, words, itertools.repeat(-1))
         return np.fromiter(ids, dtype=np.int32, count=len(words))
 

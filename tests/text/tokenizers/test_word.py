@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import ModelError
-from rnnlm.text.tokenizers.vocabulary import Vocabulary
+from rnnlm.text.tokenizers import vocabulary
+from rnnlm.text.tokenizers import word as word_tokenizer
+from rnnlm.text.tokenizers.vocabulary import StoredSymbols, Vocabulary
 from support.tiny_models import make_tokenizer
 
 
@@ -173,3 +175,53 @@ def test_counts_that_are_not_known_stay_so():
     assert again.symbols == ("</s>", "<unk>", "?") and again.counts_V is None
     with pytest.raises(ModelError, match="the vocabulary is damaged"):
         Vocabulary.from_bytes(b"?\t</s>\n1\t<unk>\n")
+
+
+# Lengths around eight bytes, ends and beginnings that are alike, and more than one byte a letter.
+long_words = st.lists(
+    st.tuples(st.sampled_from(["", "a", "abcdefgh"]), st.text("ab\u00e9\U0001f600", max_size=9))
+    .map("".join)
+    .filter(bool),
+    unique=True,
+    max_size=20,
+)
+
+
+@given(long_words, long_words, st.integers(0, 40))
+def test_a_large_stored_vocabulary_reads_as_a_small_one(known, other, most_met):
+    counts_V = np.arange(len(known) + 2)
+    plain = make_tokenizer(["x"])
+    plain = type(plain)(plain.settings, Vocabulary(("</s>", "<unk>", *known), counts_V))
+    lines = [" ".join(other), "", " ".join([*known, "<unk>", "</s>", *other])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vocabulary, "LEAST_STORED", 1)
+        patch.setattr(word_tokenizer, "MOST_MET", most_met)
+        large = type(plain).load(plain.settings, plain.to_files())
+        assert isinstance(large.vocabulary.symbols, StoredSymbols)
+        for _ in range(2):
+            assert [large.encode([line]).ids.tolist() for line in lines] == [
+                plain.encode([line]).ids.tolist() for line in lines
+            ]
+    assert large.symbols() == plain.symbols() and large.counts_V.tolist() == counts_V.tolist()
+    assert large.fingerprint == plain.fingerprint and large.to_files() == plain.to_files()
+    assert [*map(large.vocabulary.symbols.__getitem__, range(large.size))] == plain.symbols()
+    assert large.surfaces(lines) == plain.surfaces(lines)
+
+
+@pytest.mark.parametrize(
+    "stored, why",
+    [
+        ("1\t</s>\n1\t<unk>\nx\tabc\n", "invalid literal"),
+        ("1\t</s>\n1\t<unk>\n-1\tabc\n", "below zero"),
+        ("1\t</s>\n1\t<unk>\n1\tabc\n2\tabc\n", "duplicate"),
+        (b"1\t</s>\n1\t<unk>\n1\t\xff\n", "codec"),
+        ("1\t</s>\n1\t<unk>\n1\n", "no tab"),
+    ],
+)
+@pytest.mark.parametrize("least", [1, 1000])
+def test_a_damaged_vocabulary_is_refused_large_or_small(monkeypatch, least, stored, why):
+    monkeypatch.setattr(vocabulary, "LEAST_STORED", least)
+    monkeypatch.setattr(word_tokenizer, "MOST_MET", 0)
+    files = {"vocab.txt": stored if isinstance(stored, bytes) else stored.encode()}
+    with pytest.raises(ModelError, match=why):
+        word_tokenizer.WordTokenizer.load(make_tokenizer(["x"]).settings, files).encode(["abc"])
