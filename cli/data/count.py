@@ -13,7 +13,15 @@ from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSetting
 
 from .. import terminal
 from ..help_sections import Command, section
-from ..options import corpus_of, one_model_option, output_option, overwrite_option, refuse_if
+from ..options import (
+    PATH,
+    check_plot,
+    corpus_of,
+    one_model_option,
+    output_option,
+    overwrite_option,
+    refuse_if,
+)
 from ..setting_options import IntRange, options_of
 from ..text_options import split_punctuation_option, text_flags, text_options
 
@@ -27,7 +35,10 @@ if TYPE_CHECKING:
 
 DEFAULT_ORDER = 3
 # Options that are about counts, not about the text
-_COUNTING = ("order", "highest_only", "min_count", "memory", "temp", "workers", "dask")
+_DRAWING = ("plot", "probabilities", "zipf")
+_COUNTING = (
+    "order", "highest_only", "min_count", "memory", "temp", "workers", "dask", *_DRAWING
+)  # fmt: skip
 TABLE = "a table of counts"
 LIMITS = "--memory, --temp, --workers and --dask"
 
@@ -86,6 +97,25 @@ tokenizer_options = section(
     ),
     overwrite_option("Replace FILE, or the counts in DIR."),
 )
+@section(
+    "Pictures, instead of a printed table",
+    click.option(
+        "--plot",
+        type=PATH,
+        metavar="FILE.svg",
+        help="Draw which word or character follows which as .svg, .png or .pdf: the "
+        "most frequent words, or all of at most 64.",
+    ),
+    click.option(
+        "--probabilities", is_flag=True, help="With --plot: relative frequencies, not counts."
+    ),
+    click.option(
+        "--zipf",
+        type=PATH,
+        metavar="FILE.svg",
+        help="Draw frequencies by rank of each order, and print the slopes of the fitted lines.",
+    ),
+)
 @tokenizer_options
 @text_options
 def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given: Any) -> None:
@@ -98,6 +128,7 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     rnnlm count both                              printed as a table
     rnnlm train --counts both --model ngram       a model of both texts
     rnnlm count a.txt -o a.tsv.gz                 a table, compressed
+    rnnlm count a.txt --plot bigrams.svg --zipf ranks.svg
 
     TEXT is either texts, which are counted as one, or folders of counts. Rows of a table are
     `n-gram TAB count`, sorted by n-gram in the order of LC_ALL=C sort.
@@ -125,6 +156,8 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     if output and not output.is_dir() and (output.suffix or output.exists()):
         target = None
     _check(text, folders, output, target, given)
+    for picture in filter(None, (given["plot"], given["zipf"])):
+        check_plot(picture, overwrite)
     order, shown = given["order"], {name: given[name] for name in ("highest_only", "min_count")}
     to_count = None
     identity = text_signatures(folders, "counts")
@@ -149,7 +182,7 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
         # Without a folder of counts, rows of a table are made in their order from the beginning.
         if not target and to_count and not given["tokenizer_from"]:
             rows = strings.count_text(*to_count, order, **shown, report=progress)
-            _put_rows(rows, table, progress)
+            _put_rows(rows, table, progress, given)
             files.finish(TABLE)
             return
 
@@ -165,7 +198,7 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
             rows = strings.rows_of(
                 counted.levels, counted.tokenizer, counted.order, **shown, report=progress
             )
-            _put_rows(rows, table, progress)
+            _put_rows(rows, table, progress, given)
             files.finish(TABLE)
     if given["tokenizer_from"]:
         words, new = counted.source.words, counted.source.new_words
@@ -200,6 +233,15 @@ def _check(
     from rnnlm.storage.files import outputs
     from rnnlm.text import sources
 
+    drawn = [f"--{name}" for name in _DRAWING if given[name]]
+    refuse_if(given["probabilities"] and not given["plot"], "--probabilities needs --plot FILE.")
+    refuse_if(
+        drawn and target, f"{', '.join(drawn)}: draw what is counted: rnnlm count {target} ..."
+    )
+    refuse_if(
+        drawn and (given["highest_only"] or given["min_count"] > 1),
+        f"{', '.join(drawn)}: all counts are drawn: leave out --only and --min-count.",
+    )
     refuse_if(
         target and (given["highest_only"] or given["min_count"] > 1),
         "a folder holds all counts: use --only and --min-count when you print it.",
@@ -259,16 +301,42 @@ def _check_folders(
     )
 
 
-def _put_rows(counts: Any, output: Path | None, progress: terminal.Progress) -> None:
-    """Write a table to a file, or print it."""
+def _put_rows(
+    counts: Any, output: Path | None, progress: terminal.Progress, given: dict[str, Any]
+) -> None:
+    """Write a table to a file, or print it, or draw what the options ask for."""
     from rnnlm.lm.ngram.counting import strings
 
+    if given["plot"] or given["zipf"]:
+        counts = list(counts)
+        _draw(counts, given)
+        if output is None:
+            return
     lines = strings.count_lines(counts, progress)
     if output:
         strings.save(output, lines)
         return
     for part in lines:
         click.echo(part, nl=False)
+
+
+def _draw(counts: "list[tuple[str, int]]", given: dict[str, Any]) -> None:
+    """Draw bigrams and frequencies by rank, and print how steep these are."""
+    from rnnlm.evaluation import ngram_pictures, plotting
+
+    if given["plot"]:
+        plotting.save(ngram_pictures.bigram_map(counts, given["probabilities"]), given["plot"])
+        terminal.say(f"saved in {given['plot']}")
+    if given["zipf"]:
+        fits = ngram_pictures.zipf_fits(counts)
+        plotting.save(ngram_pictures.draw_zipf(fits), given["zipf"])
+        rows = [
+            [fit.order, f"{fit.total:,}", f"{fit.ngrams:,}", f"{fit.once:.1%}", f"{fit.slope:.2f}"]
+            for fit in fits
+        ]
+        columns = ["order", "n-grams", "different", "once", "slope"]
+        terminal.print_table(terminal.Table(columns, rows, right=columns))
+        terminal.say(f"saved in {given['zipf']}")
 
 
 def _counted(

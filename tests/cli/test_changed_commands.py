@@ -23,7 +23,11 @@ FREE = {"device", "threads", "memory", "temp", "workers", "dask",
         "output", "nbest_output", "weights_output", "overwrite", "as_json", "shards"}  # fmt: skip
 # Pairs have no identity, as their files are never taken for finished, and sorted rows are printed
 # alone. What is tuned for a model is in its folder.
-WITHOUT = {"score": {"pairs_source", "pairs_scoring", "plot", "sort"}, "tune": {"model_name"}}
+WITHOUT = {
+    "count": {"plot", "probabilities", "zipf"},
+    "score": {"pairs_source", "pairs_scoring", "plot", "sort"},
+    "tune": {"model_name"},
+}
 FREE_IN_TRAINING = {
     "device", "threads", "memory", "temp", "workers", "dask", "cuda_graphs", "save_every",
     "keep_checkpoints", "rollbacks", "rollback_factor", "accumulation", "rank_timeout",
