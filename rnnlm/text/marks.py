@@ -162,7 +162,9 @@ def glues_marks(tokenizer: Tokenizer) -> bool:
 def unknown_words(lines: Sequence[str], encoded: Encoded, tokenizer: Tokenizer) -> list[str]:
     """Return the unknown words of the first MOST_UNKNOWN lines that have any."""
     line_of = np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1
-    touched = np.unique(line_of)[:MOST_UNKNOWN].tolist()
+    # numpy's own unique() would import numpy.ma first, which takes as long as scoring a line.
+    is_first = np.diff(line_of, prepend=-1) > 0
+    touched = line_of[is_first][:MOST_UNKNOWN].tolist()
     surfaces = tokenizer.surfaces([lines[line] for line in touched])
     surface_of = dict(zip(touched, surfaces, strict=True))
     places = zip(line_of.tolist(), encoded.oov.tolist(), strict=True)

@@ -14,7 +14,6 @@ import lzma
 import os
 import re
 import shlex
-import tarfile
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -263,6 +262,8 @@ def binary_of(start: bytes) -> tuple[str, str] | None:
         if re.match(pattern, start, re.DOTALL):
             return kind_and_hint
     # A header of tar has a checksum.
+    import tarfile
+
     try:
         tarfile.TarInfo.frombuf(start[:512], "utf-8", "surrogateescape")
     except tarfile.HeaderError:
