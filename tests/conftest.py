@@ -36,7 +36,7 @@ PLUGINS = ("commands", "devices", "inputs", "networks", "whole_runs")
 pytest_plugins = [f"support.{name}" for name in PLUGINS]
 PLUGINS_OF_SATELLITES = ("hostile", "tiny_tasks", "tiny_labellers", "tiny_translators")
 
-# What `-m fast` runs: tests in these places, of files that name no satellite.
+# What `-m fast` runs: tests in these places, of files that name no satellite and draw nothing.
 TESTS = Path(__file__).parent
 CORE = {
     "cli", "evaluation", "lm", "scoring", "storage", "text", "training",
@@ -48,12 +48,17 @@ NEEDS_SATELLITE = re.compile(
     r"|servers|foreign_\w+|exported_models|hostile)|inspect |rescore|serve |tagger|classifier"
     r"|seq2seq|huggingface|hf:|tagging|learn_vectors|--task|[(, ](refused|harmless)[,)]"
 )
+PICTURES = {
+    "test_heat_maps.py", "test_learning_curves.py", "test_plots.py", "test_plotting.py",
+    "test_report.py", "test_run_report.py",
+}  # fmt: skip
 SLOW = ("soak", "processes", "gpu")
 PROCESSES = {"spawn", "start", "warm"}  # fixtures that start some
 
-# The same few examples every time; with `-m soak`, new ones, and many.
+# The same few examples every time; with `-m soak`, new ones, and many; with `-m fast`, fewer.
 usual = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("rnnlm", derandomize=True, max_examples=15, **usual)
+settings.register_profile("fast", derandomize=True, max_examples=5, **usual)
 settings.register_profile("soak", max_examples=2000, print_blob=True, **usual)
 settings.load_profile("rnnlm")
 
@@ -72,10 +77,10 @@ def is_fast(config: pytest.Config) -> bool:
 
 @functools.cache
 def is_core(path: Path) -> bool:
-    """Return whether a folder or file of tests is about the core alone."""
+    """Return whether a folder or file of tests is about the core alone, and draws nothing."""
     if path == TESTS or not path.is_relative_to(TESTS):
         return True
-    if path.relative_to(TESTS).parts[0] not in CORE:
+    if path.relative_to(TESTS).parts[0] not in CORE or path.name in PICTURES:
         return False
     is_test = path.name.startswith("test_")
     return not (is_test and NEEDS_SATELLITE.search(path.read_text(encoding="utf-8")))
@@ -91,7 +96,9 @@ def is_slow(item: pytest.Item) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     if is_soak(config):
         settings.load_profile("soak")
-    if not is_fast(config):
+    if is_fast(config):
+        settings.load_profile("fast")
+    else:
         for name in PLUGINS_OF_SATELLITES:
             config.pluginmanager.import_plugin(f"support.{name}")
 
