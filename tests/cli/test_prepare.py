@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from rnnlm.text.prepared import prepared_text
+from rnnlm.text.prepared import preparation, prepared_text, shards
 from support.commands import TINY
 
 SMALL = 1 << 20  # bytes of a shard
@@ -57,7 +57,7 @@ def test_the_outcome_as_json(rnnlm, text):
     pytest.param(signal.SIGINT, 130, marks=pytest.mark.soak), (signal.SIGTERM, 143),
 ])  # fmt: skip
 def test_interrupted_preparation_stops_soon_and_can_resume(
-    start, spawn, here, corpus_lines, number, code
+    start, rnnlm, here, corpus_lines, monkeypatch, number, code
 ):
     # Text of many shards: the signal comes while the second one is in the making.
     text = "\n".join(corpus_lines) + "\n"
@@ -72,5 +72,7 @@ def test_interrupted_preparation_stops_soon_and_can_resume(
     assert "to resume, run the same command again" in err
     if number == signal.SIGINT:
         return
-    assert spawn(*PREPARE, first=SMALL_SHARDS).code == 0
+    for module in (shards, preparation):
+        monkeypatch.setattr(module, "SHARD_BYTES", SMALL)
+    assert rnnlm(*PREPARE).code == 0
     assert prepared_text.load(here / "big").index.counts.bytes == (here / "text.txt").stat().st_size

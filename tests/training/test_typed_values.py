@@ -1,6 +1,7 @@
 """What is typed is set, also where it equals what the recipe has: in the plan of a run, whatever
 chooses for it, and in what makes it the same run."""
 
+import itertools
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -29,17 +30,28 @@ HERE = {"device": "cpu", "threads": 1}
 SMALL = {"hidden_size": 8, "embedding_size": 8, "budget": "5steps", "device": "cpu", "threads": 1}
 # Lines of the bundled text, which make a text of each size of small texts, and a larger one.
 SIZES = {"lines": 3, "page": 40, "pages": 150, "chapter": 500, "larger": 1200}
+TWO_SIZES = ("page", "larger")
 PAIRS = "source\ttarget\n" + "a b\tb a\nc a\ta c\nb c\tc b\na c\tc a\n" * 5
 LABELLED = "text,label\n" + "a good film,pos\na bad film,neg\nthe film was good,pos\nbad,neg\n" * 5
 TAGGED = "Ada PER\nlives O\nin O\nTurin LOC\n\nthe O\nRhine LOC\nis O\nwide O\n\n" * 8
 
 
-def kinds():
-    return [
-        pytest.param(kind.task, kind.name, id=f"{kind.task} {kind.name}")
-        for kind in registry.all_kinds()
-        if kind.is_trained
-    ]
+BUDGETS = {"": {}, "time": {"budget": "100s"}, "steps": {"budget": "900steps"}}
+
+
+def cases():
+    """Yield what is trained: its kind of model, the size of its text, and what is typed. Budgets on
+    texts of other sizes than two are long proofs."""
+    for kind in registry.all_kinds():
+        if not kind.is_trained:
+            continue
+        # Of other tasks, examples count, of which there are as many in texts of each size.
+        sizes = SIZES if kind.task == registry.LANGUAGE_MODEL else TWO_SIZES
+        budgets = BUDGETS if kind.trains_in_steps else [""]
+        for size, budget in itertools.product(sizes, budgets):
+            marks = pytest.mark.soak if budget and size not in TWO_SIZES else ()
+            name = f"{kind.task} {kind.name}-{size}-{budget}"
+            yield pytest.param(kind, size, BUDGETS[budget], id=name, marks=marks)
 
 
 def write_text(folder, task, size):
@@ -61,18 +73,12 @@ def requested(path, task, model, **flags):
     return TrainingRequest((str(path),), task=task, model=model, flags=flags)
 
 
-@pytest.mark.parametrize("budget", [{}, {"budget": "100s"}, {"budget": "900steps"}], ids=str)
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("task, model", kinds())
+@pytest.mark.parametrize("kind, size, budget", cases())
 def test_what_is_typed_stands_in_the_plan_whatever_chooses(
-    tmp_path, monkeypatch, task, model, size, budget
+    tmp_path, monkeypatch, kind, size, budget
 ):
     """Each choice of each kind of model, typed as the recipe has it."""
-    kind = registry.kind_of(model, task)
-    if size not in ("page", "larger") and task != registry.LANGUAGE_MODEL:
-        pytest.skip("examples count, of which there are as many in each")
-    if budget and not kind.trains_in_steps:
-        pytest.skip("counts have no budget")
+    task, model = kind.task, kind.name
     monkeypatch.setattr(fitting, "tokens_per_second", lambda *_: 300.0)
     path = write_text(tmp_path, task, size)
     made = dry_plan(requested(path, task, model, **budget))

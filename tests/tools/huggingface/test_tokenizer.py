@@ -258,7 +258,7 @@ REFUSED = {
     "another kind": ({"pre_tokenizer": {"type": "Cut"}}, "'Cut' is no step of a known model"),
     "no kind": ({"normalizer": {"pattern": {"String": "a"}, "content": "aa"}}, "field 'type'"),
     "steps": ({"normalizer": _steps(*[{"type": "NFC"}] * 99)}, "more than 64 steps"),
-    "many tokens": (_added() | {"added_tokens": [*_added()["added_tokens"]] * (1 << 19)}, "<= 262144"),
+    "many tokens": (_added() | {"added_tokens": [*_added()["added_tokens"]] * ((1 << 18) + 1)}, "<= 262144"),
     "long token": (_added(content="x" * 9999), "length <= 4096"),
     "odd number": (_added(id=900, special=True, content="</s>"), "900 is not the id of an added token"),
     "growing text": ({"normalizer": _replacing("a" * 4999, String="a")}, "19,996 times as long"),
