@@ -18,7 +18,6 @@ from rnnlm.errors import ModelError, TextError, UsageError, keyword, notice, sho
 from rnnlm.interface import BOUNDARY, Encoded, Tokenizer
 from rnnlm.lm.base.loading import load_tokenizer
 from rnnlm.lm.base.words import ShownWords
-from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import opened, text_lines
 from rnnlm.text.encoding import known_ids
@@ -98,14 +97,9 @@ class WrittenFrequencies:
 Frequencies = TrainingFrequencies | WrittenFrequencies
 
 
-def word_frequencies(
-    settings: ScoringSettings, tokenizer: Tokenizer, name: str
-) -> Frequencies | None:
-    """Return where the frequencies of words come from; None if they are not asked for. A notice
-    says if a model, called `name`, has none."""
-    if "frequency" not in settings.measures:
-        return None
-    source = settings.frequency_from
+def word_frequencies(source: str | None, tokenizer: Tokenizer, name: str) -> Frequencies:
+    """Return where the frequencies of words come from: `source`, or the training text of a model
+    called `name`. A notice says if that has none."""
     if source is not None:
         # A file may change between two calls in one process.
         stamp = os.stat(source).st_mtime_ns if os.path.isfile(source) else None

@@ -196,7 +196,9 @@ class SentenceScorer:
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.reads_sources = reads_sources(model)
         self.state = model.initial_state(1) if settings.context == "carry" else None
-        self.frequencies = word_frequencies(settings, self.tokenizer, name)
+        self.frequencies = None
+        if "frequency" in settings.measures:
+            self.frequencies = word_frequencies(settings.frequency_from, self.tokenizer, name)
 
     def chunk(self, sentences: list[Sentence], is_skipped: bool = False) -> ModelChunk:
         """Score the next sentences. If they are skipped, they are read only if all sentences are
