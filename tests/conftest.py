@@ -36,7 +36,7 @@ PLUGINS = ("commands", "devices", "inputs", "networks", "whole_runs")
 pytest_plugins = [f"support.{name}" for name in PLUGINS]
 PLUGINS_OF_SATELLITES = ("hostile", "tiny_tasks", "tiny_labellers", "tiny_translators")
 
-# What `-m fast` runs: tests in these places, of files that name no satellite and draw nothing.
+# What `-m fast` runs: tests in these places, but for files that name a satellite or take long.
 TESTS = Path(__file__).parent
 CORE = {
     "cli", "evaluation", "lm", "scoring", "storage", "text", "training",
@@ -48,9 +48,13 @@ NEEDS_SATELLITE = re.compile(
     r"|servers|foreign_\w+|exported_models|hostile)|inspect |rescore|serve |tagger|classifier"
     r"|seq2seq|huggingface|hf:|tagging|learn_vectors|--task|[(, ](refused|harmless)[,)]"
 )
-PICTURES = {
+LONG = {
+    # pictures
     "test_heat_maps.py", "test_learning_curves.py", "test_plots.py", "test_plotting.py",
     "test_report.py", "test_run_report.py",
+    # whole runs, and what is meant for a GPU
+    "test_clocks.py", "test_learning_curve.py", "test_lookback.py", "test_prepared_texts.py",
+    "test_rollbacks.py", "test_sizing.py", "test_state.py", "test_gpu.py", "test_gpu_awd.py",
 }  # fmt: skip
 SLOW = ("soak", "processes", "gpu")
 PROCESSES = {"spawn", "start", "warm"}  # fixtures that start some
@@ -77,10 +81,10 @@ def is_fast(config: pytest.Config) -> bool:
 
 @functools.cache
 def is_core(path: Path) -> bool:
-    """Return whether a folder or file of tests is about the core alone, and draws nothing."""
+    """Return whether a folder or file of tests is about the core alone, and quick."""
     if path == TESTS or not path.is_relative_to(TESTS):
         return True
-    if path.relative_to(TESTS).parts[0] not in CORE or path.name in PICTURES:
+    if path.relative_to(TESTS).parts[0] not in CORE or path.name in LONG:
         return False
     is_test = path.name.startswith("test_")
     return not (is_test and NEEDS_SATELLITE.search(path.read_text(encoding="utf-8")))

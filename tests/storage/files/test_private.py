@@ -18,7 +18,7 @@ def text(tmp_path):
     return write_common_words(tmp_path / "text.txt", seed=5)
 
 
-def count(text, temp, order=3):
+def count(text, temp, order=2):
     """Count a text in little memory, with temporary files in a folder."""
     rnnlm.train(
         text, output=text.parent / f"model-{order}", model="ngram", order=order, memory="2M",
