@@ -1,6 +1,7 @@
 """Every kind of model and every task by name, those of satellites among them. Nothing is imported
 before use."""
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -364,6 +365,15 @@ def adaptations(kind: str) -> dict[str, Callable[[Any, str, Path], Any]]:
 def libraries() -> list[Library]:
     """Return all libraries whose models can be read."""
     return satellites.all_of(satellites.entries(lambda satellite: satellite.libraries).values())
+
+
+def scorer_of(name: str) -> Function | None:
+    """Return the function(name, takes, path) that opens the scorer of that name, such as an
+    address; None if it is the name of a model."""
+    known = satellites.entries(lambda satellite: satellite.scorers)
+    if Path(name).exists() or library_of(name):
+        return None
+    return next((known[names] for names in known if re.fullmatch(names, name)), None)
 
 
 # ---- Commands that do nothing with the models of a task.

@@ -111,6 +111,8 @@ class Satellite:
         libraries: Functions that import the libraries of other models, by the prefix of names.
         adaptations: By the KIND of NAME+KIND: functions(model, kind, folder) that make a model
             adapt itself.
+        scorers: By a pattern of names: functions(name, takes, path) that open what `rnnlm doctor`
+            checks besides models, a :class:`rnnlm.evaluation.scorer_checks.Scorer`.
         metrics: Function that imports metrics of language models.
         methods: Function that imports classes whose methods `rnnlm.Model` gets.
         names: Function that imports modules whose `__all__` become names of `rnnlm`.
@@ -127,6 +129,7 @@ class Satellite:
     tokenizers: Mapping[str, Callable[[], type]] = field(default_factory=dict)
     libraries: "Mapping[str, Callable[[], Library]]" = field(default_factory=dict)
     adaptations: Mapping[str, Callable[[Any, str, Path], Any]] = field(default_factory=dict)
+    scorers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     metrics: "Callable[[], Sequence[TextMetric]]" = tuple
     methods: "Callable[[], Sequence[type[ModelHandle]]]" = tuple
     names: Callable[[], Sequence[ModuleType]] = tuple
@@ -224,6 +227,7 @@ def names_in(satellite: Satellite) -> dict[str, list[str]]:
         "tokenizers": list(satellite.tokenizers),
         "libraries": list(satellite.libraries),
         "adaptations": list(satellite.adaptations),
+        "scorers": list(satellite.scorers),
         "metrics": [metric.name for metric in satellite.metrics()],
         "names": [name for module in satellite.names() for name in module.__all__],
         "methods": [name for name in methods if not name.startswith("_")],

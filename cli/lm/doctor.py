@@ -1,36 +1,53 @@
-"""`rnnlm doctor`: whether a model is complete, and its probabilities sum to one."""
+"""`rnnlm doctor`: whether a model is complete, and whether scores are what they should be, for a
+model, a function or a server."""
+
+from typing import Any
 
 import click
 
 from .. import terminal
 from ..help_sections import Command
-from ..options import chosen_model, device_option, json_option, model_option
+from ..options import chosen_model, device_option, json_option, model_option, options_added_to
 
 
 @click.command(cls=Command)
 @click.argument("model", required=False)
 @model_option
 @device_option
+@options_added_to("doctor")
 @json_option
-def command(model: str | None, model_name: str | None, device: str, as_json: bool) -> None:
-    """Check a model's files, hashes, arrays and probabilities.
+def command(
+    model: str | None, model_name: str | None, device: str, as_json: bool, **given: Any
+) -> None:
+    """Check a model's files and probabilities, or any other scorer.
 
     \b
     rnnlm doctor my-model
+    rnnlm doctor my-model+cache
+    rnnlm doctor hf:gpt2
+    rnnlm doctor mymodule:next_logprobs --path .
+    rnnlm doctor mymodule:total --takes text --path .
+    rnnlm doctor http://localhost:8000/v1
 
     Probabilities must sum to one: probabilities of tokens after any context, of labels at any word.
-    Labels and translations must not depend on the other sentences in a batch. The exit code is 0 if
-    no check fails, else 1.
+    A score must not depend on later tokens, on other texts of a batch, on padding, or on what was
+    scored before; each token counts once, with the probability that it had before it was read.
+    "not checked": this access cannot show it. The exit code is 0 if no check fails, else 1.
     """
+    from rnnlm import registry
     from rnnlm.errors import notice
-    from rnnlm.evaluation.soundness import audit
+    from rnnlm.evaluation.scorer_checks import check_scorer
 
     if foreign_installation():
         notice(
             "another project called rnnlm is installed, too, and has the same command and import "
             "name; run pip uninstall rnnlm rnnlm-cli, then install this one again"
         )
-    checks = list(audit(chosen_model(model_name, argument=model), device=device))
+    # Names of functions and addresses are not those of models.
+    name = model or model_name or ""
+    if (model and model_name) or not registry.scorer_of(name):
+        name = chosen_model(model_name, argument=model)
+    checks = check_scorer(name, device=device, **given)
     is_well = all(check.result != "failed" for check in checks)
     if as_json:
         terminal.print_json({"well": is_well, "checks": checks})

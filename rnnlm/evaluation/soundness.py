@@ -30,7 +30,7 @@ from rnnlm.storage.manifest import part_folders
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.prepared.prepared_text import problems
 
-Result = Literal["ok", "failed", "not claimed"]
+Result = Literal["ok", "failed", "not claimed", "not checked"]
 TOLERANCE = 1e-5  # of a sum of 1, in fp32
 MOST_CELLS = 100_000_000  # contexts times vocabulary that are computed by default
 CELLS_PER_CALL = 4_000_000
@@ -45,7 +45,8 @@ class Check:
 
     Attributes:
         name: Name of the check.
-        result: Result of the check; "not claimed" if the model does not promise the property.
+        result: Result of the check; "not claimed" if the model does not promise the property, "not
+            checked" if there is not enough access to check it.
         detail: The findings.
     """
 

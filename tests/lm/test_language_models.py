@@ -10,6 +10,7 @@ import torch
 
 from rnnlm import arrays
 from rnnlm.errors import UsageError
+from rnnlm.evaluation.scorer_checks import checks_of, of_model
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.lm.base import span_scoring, stored_model
 from rnnlm.lm.mixtures import adapted_model as adapting
@@ -137,6 +138,15 @@ def test_probabilities_sum_to_one_and_are_the_scores(model, batch):
     logprob_BT, _ = score(model, inputs_BT, targets_BT)
     assert logprob_BT.shape == targets_BT.shape and (logprob_BT <= 0).all()
     close(logprob_BT, np.take_along_axis(logprob_BTV, targets_BT[:, :, None], axis=2)[:, :, 0])
+
+
+@pytest.mark.soak
+def test_no_check_of_scorers_fails(model):
+    """The checks of `rnnlm doctor`, which find what is wrong with others' scores."""
+    results = {check.name: check.result for check in checks_of(of_model(model))}
+    assert "failed" not in results.values()
+    uncheckable = {"bits per byte"} if model.max_rows is None else {"in a batch", "padded"}
+    assert {name for name in results if results[name] == "not checked"} <= uncheckable
 
 
 def is_torch(model) -> bool:
