@@ -36,6 +36,8 @@ from .text.normalisation import normalise as normalise
 from .text.prepared.preparation import prepare as prepare
 from .text.sources import SourceSettings as SourceSettings
 from .tools.filtering.predicate import filter as filter
+from .tools.reading.analysis import ReadingAnalysis as ReadingAnalysis
+from .tools.reading.analysis import reading as reading
 from .tools.rescoring.features import read_weights as read_weights
 from .tools.rescoring.features import save_weights as save_weights
 from .tools.rescoring.files import read_nbest as read_nbest

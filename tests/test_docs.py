@@ -213,7 +213,7 @@ def folder(tmp_path_factory):
     for name in ("cloze.tsv", "lessons.tsv"):
         items = corpora.part("english", name).read_text(encoding="utf-8").splitlines(True)
         write(folder / "corpora" / "english" / name, "".join(items[:40]))
-    for name in ("ratings.tsv", "recency.tsv"):
+    for name in ("ratings.tsv", "recency.tsv", "simulated.tsv"):
         shutil.copy(corpora.part("english", name), folder / "corpora" / "english")
     for name in {*corpora.names()} - {"english"}:
         shutil.copytree(corpora.FOLDER / name, folder / "corpora" / name, dirs_exist_ok=True)

@@ -38,7 +38,7 @@ class TrainingFrequencies:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         counts_V = tokenizer.counts_V
-        self.are_known = tokenizer.name == "word" and counts_V is not None
+        self.are_known = counts_words(tokenizer)
         if counts_V is None or not self.are_known:
             return
         # `</s>` is no word of the text; unknown words are, but have no frequency.
@@ -169,17 +169,29 @@ def _shares_of_model(name: str) -> dict[str, float]:
             f"there is no such file, and {error.what}",
             "name a model, a table of counts or a text",
         ) from None
-    if tokenizer.name != "word" or tokenizer.counts_V is None:
+    if not counts_words(tokenizer):
         raise UsageError(
             f"no frequencies from {name}",
             "its tokens are not words, or it has no word counts",
             "name a model of words, a table of counts or a text",
         )
-    counts = dict(zip(tokenizer.symbols(), tokenizer.counts_V.tolist(), strict=True))
+    return shares_of_tokenizer(tokenizer)
+
+
+def counts_words(tokenizer: Tokenizer) -> bool:
+    """Return whether the tokens of a tokenizer are words, and were counted in training."""
+    return tokenizer.name == "word" and tokenizer.counts_V is not None
+
+
+def shares_of_tokenizer(tokenizer: Tokenizer) -> dict[str, float]:
+    """Return the share of each word in the training text, for a tokenizer that counts words."""
+    assert tokenizer.counts_V is not None
+    symbols = tokenizer.symbols()
+    counts = dict(zip(symbols, tokenizer.counts_V.tolist(), strict=True))
     counts.pop(BOUNDARY, None)
     total = math.fsum(counts.values())
     if tokenizer.unk_id is not None:
-        counts.pop(tokenizer.symbols()[tokenizer.unk_id], None)
+        counts.pop(symbols[tokenizer.unk_id], None)
     return _shares(counts, total)
 
 

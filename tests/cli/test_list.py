@@ -42,7 +42,7 @@ def test_the_bundled_corpus_is_listed_with_its_counts(rnnlm):
     assert {row[1]: row[3] for row in rows if row[0] == "english"} == {
         "agreement.tsv": "6,064", "cloze.tsv": "3,382", "homophones.tsv": "6,032",
         "lessons.tsv": "296", "ratings.tsv": "460", "recency.tsv": "5,184",
-        "test.txt": "18,698", "train.txt": "258,019", "valid.txt": "14,631",
+        "simulated.tsv": "6,036", "test.txt": "18,698", "train.txt": "258,019", "valid.txt": "14,631",
     }  # fmt: skip
 
 

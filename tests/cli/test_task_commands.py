@@ -30,6 +30,7 @@ REFUSED = {
     "mix": "{0} {0} --on none", "tune": "-m {0}+cache --on none",
     "prune": "-m {0} -o out --threshold 1e-8",
     "filter": "{0}/README.md -m {0} -o out --max-perplexity 9",
+    "reading": "simulated -m {0}",
 }  # fmt: skip
 
 

@@ -1,0 +1,581 @@
+"""From a table of reading times and models to what their surprisals explain: words are scored,
+rows joined and excluded, regressions compared."""
+
+import hashlib
+import itertools
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from rnnlm.amounts import plural
+from rnnlm.choices import said
+from rnnlm.config import Choice
+from rnnlm.errors import TextError, UsageError, did_you_mean, keyword, notice
+from rnnlm.evaluation import plotting
+from rnnlm.evaluation.perplexity import VERSION
+from rnnlm.interface import LanguageModel
+from rnnlm.lm.base.loading import SHIPPED, ScoringModel, distinct_names, scoring_model_of
+from rnnlm.scoring.frequencies import (
+    WrittenFrequencies,
+    bare,
+    counts_words,
+    frequencies_from,
+    shares_of_tokenizer,
+)
+from rnnlm.scoring.rows import LAG_COLUMNS, LAGS, word_cells
+from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.scoring.several_models import score_chunks_of_models
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.outputs import check_file, save_file
+from rnnlm.tabular import RecordList, Records, Result, Row, to_builtins
+from rnnlm.text.lines import Progress, silent
+from rnnlm.tools.reading.gains import (
+    Coefficient,
+    Gain,
+    GainDifference,
+    coefficient_intervals,
+    difference_of,
+    folds_of,
+    gain_of,
+    held_out_logliks,
+)
+from rnnlm.tools.reading.plots import reading_figure
+from rnnlm.tools.reading.regression import ItemSums, independent
+from rnnlm.tools.reading.settings import REASONS, ReadingSettings
+from rnnlm.tools.reading.table import Times, read_times
+
+FEW_ITEMS = 20  # below this many items, sentences are held out, and intervals are doubted
+SURPRISALS = ("surprisal_bits", *(lag + "surprisal_bits" for lag in LAGS))
+# The position of the word before is the word's own less one, which adds nothing.
+BASELINE = (
+    "word_length",
+    "log10_frequency",
+    "position",
+    *(lag + name for lag in LAGS for name in ("word_length", "log10_frequency")),
+)
+Scored = Mapping[str, Mapping[str, np.ndarray]]  # by model and name, of words
+Frame = dict[str | tuple[str, str], np.ndarray]  # by name, or by model and name, of rows
+
+
+@dataclass(frozen=True)
+class ReadingAnalysis(Records, Result):
+    """What the surprisals of models explain of reading times. `to_pandas("coefficients")` and
+    `"differences"`, `"regions"` and `"words"` are further tables.
+
+    Attributes:
+        source: The table of times.
+        columns: Its columns, by what they hold.
+        rows_read: Number of its rows.
+        rows: Number of rows that were analysed, after exclusion and `average`.
+        excluded: Number of rows that were left out, by reason; each counts once.
+        subjects: Number of subjects.
+        items: Number of items, which are held out and drawn.
+        items_are: "item" or "sentence".
+        response: "rt" or "log".
+        baseline: Predictors without surprisal.
+        gains: What each model adds.
+        differences: Differences between the gains of two models.
+        coefficients: Of the regressions with surprisal.
+        regions: Mean time and surprisal by region and condition.
+        signature: All that the numbers depend on.
+        r_line: The same regression with random effects, for lme4 in R.
+        words: The table that :meth:`save` writes, by column.
+    """
+
+    source: str
+    columns: Mapping[str, str]
+    rows_read: int
+    rows: int
+    excluded: Mapping[str, int]
+    subjects: int
+    items: int
+    items_are: str
+    response: str
+    baseline: Sequence[str]
+    gains: RecordList[Gain]
+    differences: RecordList[GainDifference]
+    coefficients: RecordList[Coefficient]
+    regions: Sequence[Row]
+    signature: str
+    r_line: str
+    words: Mapping[str, Sequence[Any]]
+
+    def to_rows(self, table: str | None = None) -> list[Row]:
+        """Return one row for each model, or those of another table.
+
+        Args:
+            table: "gains", "coefficients", "differences", "regions" or "words". None: gains.
+
+        Raises:
+            UsageError: There is no such table.
+        """
+        if table == "words":
+            values = zip(*self.words.values(), strict=True)
+            return [dict(zip(self.words, row, strict=True)) for row in values]
+        if table not in (None, "gains", "coefficients", "differences", "regions"):
+            raise UsageError(
+                f"there is no table {table!r}",
+                hint="choose gains, coefficients, differences, regions or words",
+            )
+        return [_flat(row) for row in to_builtins(getattr(self, table or "gains"))]
+
+    def _rows_of(self, table: int | str | None) -> list[Row]:
+        return self.to_rows(None if table is None else str(table))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all results in JSON's types, without the rows of words."""
+        shown: dict[str, Any] = to_builtins(replace(self, words={}))
+        shown.pop("words")
+        return shown
+
+    def plot(self) -> "plotting.Figure":
+        """Return the figures: gain over perplexity, coefficients by lag, and time and surprisal by
+        region and condition."""
+        region = "region" if "region" in self.columns else "word of the sentence"
+        unit = "ms" if self.response == "rt" else "log ms"
+        return reading_figure(self.gains, self.coefficients, self.regions, unit, region)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the rows of all models with their predictors, and why some are excluded, as CSV, or
+        as TSV if the name ends in .tsv.
+
+        Args:
+            path: File to write.
+            overwrite: Replace the file.
+
+        Raises:
+            OutputError: The file exists already, or cannot be written.
+        """
+        path = Path(path)
+        check_file(path, overwrite)
+        is_tsv = tables.kind_of(str(path)) == tables.TSV
+        line = tables.tsv_line if is_tsv else tables.csv_line
+
+        def lines() -> Iterator[bytes]:
+            yield line(self.words).encode()
+            for row in zip(*self.words.values(), strict=True):
+                yield line(map(tables.cell_text, row)).encode()
+
+        save_file(path, lines())
+
+
+def _flat(result: Mapping[str, Any]) -> Row:
+    """Return a result with its interval as three columns."""
+    row: Row = {}
+    for name, value in result.items():
+        is_interval = isinstance(value, dict)
+        row |= (
+            {name: value["estimate"], "low": value["low"], "high": value["high"]}
+            if is_interval
+            else {name: value}
+        )
+    return row
+
+
+def reading(
+    table: Any,
+    models: ScoringModel | Sequence[ScoringModel] = SHIPPED,
+    *,
+    progress: Progress = silent,
+    **settings: Any,
+) -> ReadingAnalysis:
+    """Measure what the surprisals of models add to a regression of reading times.
+
+    Args:
+        table: File with a row for each word and subject, a data frame or rows as dicts;
+            "simulated" is a bundled table of made-up times.
+        models: One or more models, loaded or by name.
+        progress: Function that is called with how far the work is.
+        **settings: Settings of the command `rnnlm reading`, such as `response="log"`,
+            `time_column="RT"` or `exclude=("first", "unknown")`.
+
+    Returns:
+        Gains, coefficients, their tables and figures.
+
+    Raises:
+        TextError: The table cannot be read, or no row is left.
+        UsageError: A setting contradicts the table or another one.
+        ModelError: There is no such model.
+    """
+    is_several = isinstance(models, Sequence) and not isinstance(models, str)
+    listed = cast("Sequence[ScoringModel]", models if is_several else [models])
+    called = dict(zip(distinct_names(listed), map(scoring_model_of, listed), strict=True))
+    return analyse(called, table, ReadingSettings(**settings), progress)
+
+
+def analyse(
+    models: Mapping[str, LanguageModel],
+    table: Any,
+    settings: ReadingSettings,
+    report: Progress = silent,
+) -> ReadingAnalysis:
+    """Analyse a table with these models, and those of `settings.orders`."""
+    models = {**models, **_models_of_orders(settings)}
+    names = BASELINE
+    if settings.baseline is not None:
+        names = tuple(name.strip() for name in settings.baseline.split("+"))
+    times = read_times(table, settings, names)
+    frequencies, source = _frequencies(models, names, settings)
+    scored, fingerprints = _scored(models, times, frequencies, report)
+
+    # The rows with all predictors, why some are left out, and the others.
+    frame = _frame(times, scored, names)
+    reasons = _reasons(times, frame, scored, settings)
+    excluded = {str(why): int((reasons == why).sum()) for why in dict.fromkeys(reasons) if why}
+    is_used_R = reasons == ""
+    if not is_used_R.any():
+        raise TextError(
+            f"{times.source}: no row is left to analyse",
+            "left out: " + ", ".join(f"{why} {count:,}" for why, count in excluded.items()),
+            "change " + keyword("exclude") + ", or the bounds of times",
+        )
+    regions = _regions(times, frame, is_used_R, list(models))
+    used = {name: values_R[is_used_R] for name, values_R in frame.items()}
+    used["response"] = np.log(used["time"]) if settings.response == "log" else used["time"]
+    place_N = times.place_R[is_used_R]
+    _, subject_N = np.unique(times.subject_R[is_used_R], return_inverse=True)
+    subjects = int(subject_N.max()) + 1
+    if settings.average:
+        place_N, word_N, count_W = np.unique(place_N, return_inverse=True, return_counts=True)
+        used = {name: np.bincount(word_N, values_N) / count_W for name, values_N in used.items()}
+        subject_N = np.zeros(len(place_N), dtype=np.int64)
+    group_N, items_are = _groups(times, place_N)
+    groups = int(group_N.max()) + 1
+    if groups < FEW_ITEMS:
+        notice(
+            f"{groups} {items_are}s are few: intervals over so few are too narrow, and p-values "
+            "coarse"
+        )
+
+    # A regression with each model's surprisals, on the same rows and folds.
+    fold_G = folds_of(groups, min(settings.folds, groups), settings.seed)
+    pairs = np.unique(np.stack([subject_N, fold_G[group_N]]), axis=1)
+    alone = int((np.bincount(pairs[0]) == 1).sum())
+    if alone:
+        notice(
+            f"{plural(alone, 'subject')} read {items_are}s of one fold alone: held out, their "
+            "times are centred by their own means"
+        )
+    chosen = {"resamples": settings.resamples, "seed": settings.seed}
+    is_known_P = np.logical_and.reduce([columns["oov"] == 0 for columns in scored.values()])
+    count_G = np.bincount(group_N).astype(float)
+    columns = [*names, *SURPRISALS]
+    gains, coefficients = RecordList[Gain](), RecordList[Coefficient]()
+    gain_by_model = {}
+    for model in models:
+        report(f"{model}: {len(group_N):,} rows")
+        predictors = [used[name] for name in names] + [used[model, name] for name in SURPRISALS]
+        sums = ItemSums.of(np.stack([*predictors, used["response"]], axis=1), group_N, subject_N)
+        whole = sums.weighted(np.ones((1, groups)))
+        without = independent(whole, range(len(names)))
+        full = independent(whole, [*without, *range(len(names), len(columns))])
+        dropped = [name for place, name in enumerate(columns) if place not in full]
+        if dropped:
+            notice(f"{model}: left out as the other predictors determine it: {', '.join(dropped)}")
+        with_surprisal_G = held_out_logliks(sums, full, fold_G)
+        gain_by_model[model] = with_surprisal_G - held_out_logliks(sums, without, fold_G)
+        bits_P = scored[model]["surprisal_bits"][is_known_P]
+        perplexity = float(2 ** np.nanmean(bits_P))
+        gains.append(
+            gain_of(
+                model, perplexity, gain_by_model[model], count_G, whole, without, full, **chosen
+            )
+        )
+        intervals = coefficient_intervals(sums, full, **chosen)
+        for place, interval in zip(full, intervals, strict=True):
+            coefficients.append(
+                Coefficient(model, columns[place], lag_of(columns[place]), interval)
+            )
+    differences = RecordList(
+        difference_of(pair, (gain_by_model[pair[0]], gain_by_model[pair[1]]), count_G, **chosen)
+        for pair in itertools.combinations(models, 2)
+    )
+    kept = (used, place_N, None, np.full(len(place_N), "", dtype=object))
+    every = (frame, times.place_R, times.subject_R, reasons)
+    return ReadingAnalysis(
+        source=times.source,
+        columns=times.columns,
+        rows_read=len(times.time_R),
+        rows=len(group_N),
+        excluded=excluded,
+        subjects=subjects,
+        items=groups,
+        items_are=items_are,
+        response=settings.response,
+        baseline=names,
+        gains=gains,
+        differences=differences,
+        coefficients=coefficients,
+        regions=regions,
+        signature=_signature(times, settings, names, items_are, source, fingerprints),
+        r_line=_r_line(settings, names, subjects),
+        words=_words(times, list(models), names, *(kept if settings.average else every)),
+    )
+
+
+# ---- Models, frequencies and surprisals.
+
+
+def _models_of_orders(settings: ReadingSettings) -> dict[str, LanguageModel]:
+    """Return an n-gram model of each order that is asked for, all made from one count."""
+    if settings.orders is None and settings.counts is None:
+        return {}
+    if settings.orders is None or settings.counts is None:
+        raise UsageError(
+            keyword("orders") + " and " + keyword("counts") + " need each other",
+            "models of several orders are made from one count",
+            "rnnlm count TEXT --order 5 -o counts, then "
+            + keyword("orders", "1-5")
+            + " "
+            + keyword("counts", "counts"),
+        )
+    ends = [int(end) for end in settings.orders.split("-") if end.isdecimal()]
+    if not ends or ends != sorted(ends) or ends[0] < 1:
+        raise UsageError(f"{settings.orders!r} names no orders", hint="write 1-5, or 3")
+    from rnnlm import train
+
+    models = {}
+    for order in range(ends[0], ends[-1] + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / "model"
+            run = train(
+                counts=settings.counts, model="ngram", order=order, holdout=0, output=output
+            )
+            models[f"{order}-gram"] = scoring_model_of(run.wait(progress=False).model)
+    return models
+
+
+def _frequencies(
+    models: Mapping[str, LanguageModel], baseline: Sequence[str], settings: ReadingSettings
+) -> tuple[WrittenFrequencies, str]:
+    """Return the frequencies of words, the same for all models, and where they are from."""
+    if not any("log10_frequency" in name for name in baseline):
+        return WrittenFrequencies({}), "none"
+    if settings.frequency_from is not None:
+        return frequencies_from(settings.frequency_from), settings.frequency_from
+    for name, model in models.items():
+        if counts_words(model.tokenizer):
+            why = "the first model that counts words"
+            choice = Choice("frequency_from", name, None, "the models", why)
+            for line in said([choice], is_whole=True):
+                notice(line)
+            return WrittenFrequencies(shares_of_tokenizer(model.tokenizer)), name
+    raise UsageError(
+        "none of the models knows how frequent words are",
+        "their tokens are not words, or have no counts",
+        "name a source with "
+        + keyword("frequency_from", "MODEL or FILE")
+        + ", or leave frequencies out of "
+        + keyword("baseline"),
+    )
+
+
+def _scored(
+    models: Mapping[str, LanguageModel],
+    times: Times,
+    frequencies: WrittenFrequencies,
+    report: Progress,
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
+    """Return the columns of all words by model, (P,) each, NaN where there is no value; and the
+    fingerprints of the models."""
+    names = ("surprisal_bits", "oov", "word_length", "log10_frequency", *LAG_COLUMNS)
+    scored = {
+        model: {name: np.full(len(times.sentence_P), np.nan) for name in names} for model in models
+    }
+    settings = ScoringSettings(words=True, unscorable="null")
+    place, fingerprints = 0, {}
+    for chunk in score_chunks_of_models(models, times.sentences, settings, report=report):
+        fingerprints = {
+            model: f"{signature.model},{signature.adapt},{signature.prec}"
+            for model, signature in chunk.signature.items()
+        }
+        for sentence, scores in zip(chunk.sentences, chunk, strict=True):
+            written = sentence.text.split(" ")
+            starts = itertools.accumulate((len(word) + 1 for word in written), initial=0)
+            place_at = {start: place + offset for offset, start in enumerate(starts)}
+            for model, score in scores.items():
+                words = [
+                    replace(word, log10_frequency=frequencies.log10.get(bare(word.word)))
+                    for word in score.word_scores
+                    if word.end > word.start
+                ]
+                for row in word_cells(words, ("frequency", "lags")):
+                    for name, values_P in scored[model].items():
+                        if row[name] is not None:
+                            values_P[place_at[row["start"]]] = row[name]
+            place += len(written)
+    return scored, fingerprints
+
+
+# ---- Rows: their predictors, and which are left out.
+
+
+def _frame(times: Times, scored: Scored, baseline: Sequence[str]) -> Frame:
+    """Return the columns of all rows, (R,) each: the time, the baseline, and by model and name the
+    surprisals."""
+    of_words = {**next(iter(scored.values())), "position": times.position_P.astype(float)}
+    frame: Frame = {"time": times.time_R}
+    for name in baseline:
+        if name not in of_words and name not in times.extra:
+            raise UsageError(
+                f"no predictor {name!r}",
+                "the baseline names columns of words or of the table, joined by +",
+                did_you_mean(name, [*of_words, *times.names]),
+            )
+        frame[name] = of_words[name][times.place_R] if name in of_words else times.numbers(name)
+    for model, columns in scored.items():
+        frame |= {(model, name): columns[name][times.place_R] for name in SURPRISALS}
+    return frame
+
+
+def _reasons(times: Times, frame: Frame, scored: Scored, settings: ReadingSettings) -> np.ndarray:
+    """Return why each row is left out, (R,); "" where it is not. The first reason counts."""
+    position_R, time_R = times.position_P[times.place_R], times.time_R
+
+    def is_unknown(name: str) -> np.ndarray:
+        by_model = [columns[name][times.place_R] == 1 for columns in scored.values()]
+        return np.logical_or.reduce(by_model)
+
+    # A reason, the name that switches it on, and the rows; some always count.
+    zero = "zero" if settings.response == "rt" else ""
+    is_out_R = (time_R < settings.min_time) | (time_R > settings.max_time)
+    found = [
+        ("no time", "", ~np.isfinite(time_R)),
+        ("zero time", zero, time_R <= 0),
+        ("first word", "first", position_R == 1),
+        ("last word", "last", times.is_last_P[times.place_R]),
+        ("unknown word", "unknown", is_unknown("oov")),
+        *(("after an unknown word", "unknown", is_unknown(lag + "oov")) for lag in LAGS),
+    ]
+    for name, values_R in frame.items():
+        of_words = name if isinstance(name, str) else name[1]
+        lacks_R = ~np.isfinite(values_R)
+        is_start_R = lacks_R & (position_R <= lag_of(of_words))
+        found += [("too few words before", "", is_start_R), (f"no {of_words}", "", lacks_R)]
+    found.append((f"not {settings.min_time:g} to {settings.max_time:g} ms", "bounds", is_out_R))
+    reasons = np.full(len(time_R), "", dtype=object)
+    for why, name, is_found_R in found:
+        if not name or name in settings.exclude:
+            reasons[is_found_R & (reasons == "")] = why
+    return reasons
+
+
+def lag_of(name: str) -> int:
+    """Return how many words before a word the column `name` tells about."""
+    return sum(name.startswith(lag) * distance for distance, lag in enumerate(LAGS, start=1))
+
+
+def _groups(times: Times, place_N: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return the number of each row's item, and what items are: sentences where there are few."""
+    sentence_N = times.sentence_P[place_N]
+    items, item_N = np.unique(np.array(times.items)[sentence_N], return_inverse=True)
+    sentences, number_N = np.unique(sentence_N, return_inverse=True)
+    if len(sentences) < 2:
+        raise TextError(
+            f"{times.source}: all rows are of one item",
+            "nothing can be held out",
+            "name the column of items with " + keyword("item_column", "NAME"),
+        )
+    by_sentence = len(items) < FEW_ITEMS and len(sentences) > len(items)
+    return (number_N, "sentence") if by_sentence else (item_N, "item")
+
+
+# ---- What is reported beside the numbers.
+
+
+def _regions(times: Times, frame: Frame, is_used_R: np.ndarray, models: Sequence[str]) -> list[Row]:
+    """Return the mean time, and the mean surprisal by each model, of each region (without regions,
+    of each position in the sentence) and condition, of the rows that are used."""
+    place_R = times.place_R[is_used_R]
+    region_R = times.position_P[place_R].astype(str)
+    if "region" in times.columns:
+        region_R = np.array(list(map(str, times.extra[times.columns["region"]])))[is_used_R]
+    condition_R = np.array(times.conditions)[times.sentence_P[place_R]]
+    pairs, pair_R, count_K = np.unique(
+        np.stack([condition_R, region_R]), axis=1, return_inverse=True, return_counts=True
+    )
+
+    def mean(values_R: np.ndarray) -> np.ndarray:
+        return np.bincount(pair_R.ravel(), values_R) / count_K
+
+    columns = {"position": mean(times.position_P[place_R]), "time": mean(frame["time"][is_used_R])}
+    columns |= {model: mean(frame[model, "surprisal_bits"][is_used_R]) for model in models}
+    rows: list[Row] = [
+        {"condition": str(condition), "region": str(region)}
+        | {name: float(values_K[place]) for name, values_K in columns.items()}
+        for place, (condition, region) in enumerate(pairs.T)
+    ]
+    return sorted(rows, key=lambda row: (str(row["condition"]), float(row["position"] or 0)))
+
+
+def _signature(
+    times: Times,
+    settings: ReadingSettings,
+    baseline: Sequence[str],
+    items_are: str,
+    frequencies: str,
+    fingerprints: Mapping[str, str],
+) -> str:
+    """Return all that the numbers depend on, in one line."""
+    hashed = hashlib.sha256("\n".join(each.text for each in times.sentences).encode())
+    for array in (times.place_R, times.time_R, times.subject_R):
+        hashed.update(array.tobytes())
+    exclude = ",".join(name for name in REASONS if name in settings.exclude)
+    parts = {
+        "rnnlm": VERSION,
+        "times": hashed.hexdigest()[:12],
+        "unit": "word" if settings.average else "word,subject",
+        "response": settings.response,
+        "baseline": "+".join(baseline),
+        "freq": frequencies,
+        "exclude": f"{exclude or 'none'}:{settings.min_time:g}-{settings.max_time:g}",
+        "folds": f"{settings.folds} of {items_are}s",
+        "resamples": settings.resamples,
+        "seed": settings.seed,
+        **{f"model {name}": fingerprint for name, fingerprint in fingerprints.items()},
+    }
+    return "|".join(f"{name}:{value}" for name, value in parts.items())
+
+
+def _r_line(settings: ReadingSettings, baseline: Sequence[str], subjects: int) -> str:
+    """Return the line that fits the regression with random effects in R."""
+    by_subject = "" if settings.average or subjects < 2 else " + (1 + surprisal_bits | subject)"
+    response = "log(time)" if settings.response == "log" else "time"
+    fixed = " + ".join([*baseline, *SURPRISALS])
+    return f"lmer({response} ~ {fixed}{by_subject} + (1 | item), data = subset(words, used == 1))"
+
+
+def _words(
+    times: Times,
+    models: Sequence[str],
+    baseline: Sequence[str],
+    frame: Frame,
+    place_N: np.ndarray,
+    subject_N: np.ndarray | None,
+    reasons: np.ndarray,
+) -> dict[str, list[Any]]:
+    """Return the table for other programs, by column: the rows of all models below each other."""
+    texts = [text for sentence in times.sentences for text in sentence.text.split(" ")]
+    sentence_N = times.sentence_P[place_N]
+    shared = {
+        "item": np.array(times.items, dtype=object)[sentence_N],
+        "condition": np.array(times.conditions, dtype=object)[sentence_N],
+        "sentence": sentence_N + 1,
+        "word": np.array(texts, dtype=object)[place_N],
+        **{name: frame[name] for name in ("time", *baseline)},
+    }
+    if subject_N is not None:
+        shared = {"subject": np.array(times.subjects, dtype=object)[subject_N], **shared}
+    used = {"used": (reasons == "").astype(int), "excluded": reasons}
+    table: dict[str, list[Any]] = {"model": []}
+    for model in models:
+        table["model"] += [model] * len(place_N)
+        surprisals = {name: frame[model, name] for name in SURPRISALS}
+        for name, values_N in (shared | surprisals | used).items():
+            cells = [None if value != value else value for value in values_N.tolist()]
+            table.setdefault(name, []).extend(cells)
+    return table

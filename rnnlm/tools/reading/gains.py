@@ -1,0 +1,172 @@
+"""What surprisal adds to a baseline: the gain in log-likelihood per word on held-out items, with
+intervals and p-values over items; in-sample gains; coefficients with intervals.
+
+Items are held out in folds, the same for all models. Coefficients, the means of subjects and the
+variance come from the other folds. Gains are summed by item, and resampled as `rnnlm compare`
+resamples lines: items are drawn with replacement for intervals, their signs flipped for p-values.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.errors import TextError, keyword
+from rnnlm.evaluation.resampling import LEVEL, Interval, permutation_p, ratio_interval
+from rnnlm.tools.reading.regression import CentredSums, ItemSums
+
+EXPLAINED = 1e-9  # a sum of squares of standardised times that is nothing but rounding
+DRAWN_AT_ONCE = 4_000_000  # numbers of resamples in memory
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What the surprisals of a model add.
+
+    Attributes:
+        model: The model.
+        perplexity: Per word, on the words of the table that all models know.
+        gain: Gain in log-likelihood on held-out items, in nats per row, with its 95 % interval.
+        p: Two-sided p-value of the gain: the signs of items are flipped.
+        in_sample: Gain in log-likelihood over all rows on the items that were fitted, in nats.
+        r2_baseline: Share of the variance within subjects that the baseline explains.
+        r2: The same with surprisal.
+    """
+
+    model: str
+    perplexity: float
+    gain: Interval
+    p: float
+    in_sample: float
+    r2_baseline: float
+    r2: float
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """A coefficient of the regression with the surprisals of a model.
+
+    Attributes:
+        model: The model.
+        predictor: Name of the column.
+        lag: 0; of the word before 1, of the word before that 2.
+        coefficient: Change in the response for one unit, with its 95 % interval: items are drawn.
+    """
+
+    model: str
+    predictor: str
+    lag: int
+    coefficient: Interval
+
+
+@dataclass(frozen=True)
+class GainDifference:
+    """The gain of the second model minus the gain of the first one, paired by item.
+
+    Attributes:
+        first: A model.
+        second: Another model.
+        difference: In nats per row, with its 95 % interval.
+        p: Two-sided p-value.
+    """
+
+    first: str
+    second: str
+    difference: Interval
+    p: float
+
+
+def folds_of(groups: int, folds: int, seed: int) -> np.ndarray:
+    """Deal groups into folds of about the same number. Return the fold of each."""
+    fold_G = np.empty(groups, dtype=np.int64)
+    fold_G[np.random.default_rng(seed).permutation(groups)] = np.arange(groups) % folds
+    return fold_G
+
+
+def held_out_logliks(sums: ItemSums, columns: Sequence[int], fold_G: np.ndarray) -> np.ndarray:
+    """Return the log-likelihood of each group by the regression on the other folds, (G,), in nats
+    of the standardised response."""
+    folds = np.unique(fold_G)
+    training = sums.weighted((fold_G != folds[:, None]).astype(float))
+    coefficients_FK, left_F, freedom_F = training.fit(columns)
+    if (freedom_F <= 0).any() or (left_F <= EXPLAINED).any():
+        raise TextError(
+            "too few rows: the predictors explain all of them",
+            hint="name fewer predictors with " + keyword("baseline"),
+        )
+    variance_F = left_F / freedom_F
+    loglik_G = np.empty(len(fold_G))
+    for place, fold in enumerate(folds):
+        groups = np.flatnonzero(fold_G == fold)
+        # A subject who read these items alone has no other mean than that of these rows.
+        count_S = np.maximum(sums.count_GS[groups].sum(axis=0), 1.0)
+        own_mean_SP = sums.sum_GSP[groups].sum(axis=0) / count_S[:, None]
+        is_elsewhere_S = training.count_RS[place] > 0
+        mean_SP = np.where(is_elsewhere_S[:, None], training.mean_RSP[place], own_mean_SP)
+        product_gPP = sums.held_out(groups, mean_SP)
+        contrast_P = np.zeros(len(sums.scale_P))
+        contrast_P[list(columns)], contrast_P[-1] = -coefficients_FK[place], 1.0
+        squares_g = contrast_P @ product_gPP @ contrast_P
+        count_g = sums.count_GS[groups].sum(axis=1)
+        constant = math.log(2 * math.pi * variance_F[place])
+        loglik_G[groups] = -0.5 * (count_g * constant + squares_g / variance_F[place])
+    return loglik_G
+
+
+def gain_of(
+    model: str,
+    perplexity: float,
+    gain_G: np.ndarray,
+    count_G: np.ndarray,
+    whole: CentredSums,
+    baseline: Sequence[int],
+    full: Sequence[int],
+    resamples: int,
+    seed: int,
+) -> Gain:
+    """Return the gain of a model from the gains of groups, (G,), and the sums of all rows."""
+    _, [left_baseline], _ = whole.fit(baseline)
+    _, [left_full], _ = whole.fit(full)
+    total = whole.product_RPP[0, -1, -1]
+    return Gain(
+        model=model,
+        perplexity=perplexity,
+        gain=ratio_interval(gain_G, count_G, resamples=resamples, seed=seed),
+        p=permutation_p(gain_G, seed=seed),
+        in_sample=float(count_G.sum() / 2 * math.log(left_baseline / left_full)),
+        r2_baseline=float(1 - left_baseline / total),
+        r2=float(1 - left_full / total),
+    )
+
+
+def difference_of(
+    names: tuple[str, str],
+    gains: tuple[np.ndarray, np.ndarray],
+    count_G: np.ndarray,
+    resamples: int,
+    seed: int,
+) -> GainDifference:
+    """Return the second model's gain minus the first one's."""
+    difference_G = gains[1] - gains[0]
+    interval = ratio_interval(difference_G, count_G, resamples=resamples, seed=seed)
+    return GainDifference(*names, interval, permutation_p(difference_G, seed=seed))
+
+
+def coefficient_intervals(
+    sums: ItemSums, columns: Sequence[int], resamples: int, seed: int
+) -> list[Interval]:
+    """Return the coefficients in the table's units, with percentile intervals over draws of
+    groups."""
+    generator = np.random.default_rng(seed)
+    groups, subjects, width = sums.sum_GSP.shape
+    batch = max(1, DRAWN_AT_ONCE // (subjects * width + groups))
+    drawn = []
+    for start in range(0, resamples, batch):
+        draws = min(batch, resamples - start)
+        weight_RG = generator.multinomial(groups, np.full(groups, 1 / groups), draws)
+        drawn.append(sums.weighted(weight_RG.astype(float)).fit(columns)[0])
+    estimate_K = sums.in_units(sums.weighted(np.ones((1, groups))).fit(columns)[0][0], columns)
+    drawn_RK = sums.in_units(np.concatenate(drawn), columns)
+    low_K, high_K = np.quantile(drawn_RK, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return [Interval(*map(float, bounds)) for bounds in zip(estimate_K, low_K, high_K, strict=True)]

@@ -1,0 +1,144 @@
+"""`rnnlm reading`: what surprisals add to a regression of reading times."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rnnlm.cli import options, terminal
+from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.setting_options import options_of
+from rnnlm.storage.files.outputs import check_apart
+from rnnlm.tools.reading.settings import ReadingSettings
+
+if TYPE_CHECKING:
+    from rnnlm.evaluation.resampling import Interval
+
+COLUMNS = (
+    "word_column", "time_column", "subject_column", "item_column", "condition_column",
+    "sentence_column", "number_column", "region_column",
+)  # fmt: skip
+
+
+@click.command(cls=Command)
+@click.argument("table")
+@section("Model", options.models_option, options.device_option,
+         options_of(ReadingSettings, "orders", "counts"))  # fmt: skip
+@section(
+    "Regression",
+    options_of(ReadingSettings, "response", "baseline", "frequency_from", "average"),
+    options_of(ReadingSettings, "exclude", "min_time", "max_time"),
+)
+@section("Regression", options_of(ReadingSettings, "folds", "seed", "resamples"), rare=True)
+@section("Columns of TABLE", options_of(ReadingSettings, *COLUMNS), rare=True)
+@section(
+    "Output",
+    options.output_option("Write the rows with their predictors to FILE.csv or .tsv, for R."),
+    click.option("--plot", type=options.PATH, metavar="FILE.svg",
+                 help="Plot gain over perplexity, coefficients by lag, and times and surprisals "
+                      "by region and condition as .svg, .png or .pdf."),
+    options.overwrite_option("Replace existing files."),
+    options.json_option,
+)  # fmt: skip
+def command(table: str, model_names: tuple[str, ...], device: str, output: Path | None,
+            plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:  # fmt: skip
+    """Measure what surprisal adds to a regression of reading times.
+
+    \b
+    rnnlm reading simulated -m demo --plot reading.png
+    rnnlm reading times.csv -m kn -m lstm --response log
+    rnnlm reading times.csv -m hf:gpt2 --frequency-from SUBTLEX.txt -o words.csv
+    rnnlm reading times.csv --orders 1-5 --counts counts
+
+    TABLE has a row for each word and subject, with the columns word, time (ms), item, and where
+    there are some subject, condition, sentence and word number; "simulated" is a bundled table of
+    made-up times. Columns are found by their usual names, or named.
+
+    Two regressions are compared on items that are held out: the baseline, and the baseline with
+    the surprisals of the word and of the two words before. Response and predictors are centred by
+    subject. Random effects are lme4's: -o writes the table for it.
+    """
+    options.refuse_if(overwrite and not (output or plot), "--overwrite needs --output or --plot.")
+    written = [path for path in (output, plot) if path is not None]
+    check_apart(written, [table])
+    options.check_plot(plot, overwrite and plot is not None)
+    if output is not None:
+        options.own_file(output, overwrite)
+    settings = options.settings_of(ReadingSettings, given)
+    if model_names or settings.orders is None:
+        model_names = options.chosen_models(model_names, "text")
+
+    from rnnlm.evaluation import plotting
+    from rnnlm.tools.reading.analysis import analyse
+
+    with terminal.Progress() as progress:
+        models = options.load_models(model_names, device)
+        analysis = analyse(models, table, settings, progress)
+    if as_json:
+        terminal.print_json(analysis.to_dict())
+    else:
+        _show(analysis)
+    if output is not None:
+        analysis.save(output, overwrite=True)
+        terminal.say(f"{len(analysis.words['model']):,} rows written to {output}")
+        terminal.say(f'in R: library(lme4); words <- read.csv("{output}")')
+    terminal.say(f"with random effects, for each model: {analysis.r_line}")
+    if plot is not None:
+        plotting.save(analysis.plot(), plot)
+        terminal.say(f"saved in {plot}")
+    terminal.say(f"signature: {analysis.signature}")
+
+
+def _show(analysis: Any) -> None:
+    """Print the gains, the coefficients and the differences, and what was left out."""
+    unit = "ms" if analysis.response == "rt" else "log ms"
+    gains = [
+        {
+            "model": gain.model,
+            "perplexity": f"{gain.perplexity:,.2f}",
+            "gain (nats per row)": f"{gain.gain.estimate:+.5f}",
+            "95 % interval": _bounds(gain.gain),
+            "p": f"{gain.p:.2g}",
+            "in-sample": f"{gain.in_sample:.1f}",
+            "R2 without": f"{gain.r2_baseline:.4f}",
+            "R2 with": f"{gain.r2:.4f}",
+        }
+        for gain in analysis.gains
+    ]
+    coefficients = [
+        {
+            "model": found.model,
+            "predictor": found.predictor,
+            f"{unit} per unit": f"{found.coefficient.estimate:+.4g}",
+            "95 % interval": _bounds(found.coefficient),
+        }
+        for found in analysis.coefficients
+    ]
+    differences = [
+        {
+            "models": f"{found.second} - {found.first}",
+            "difference of gains": f"{found.difference.estimate:+.5f}",
+            "95 % interval": _bounds(found.difference),
+            "p": f"{found.p:.2g}",
+        }
+        for found in analysis.differences
+    ]
+    for place, records in enumerate(filter(None, (gains, coefficients, differences))):
+        if place:
+            click.echo()
+        terminal.print_table(
+            terminal.Table.of_records(records, left=["model", "predictor", "models"])
+        )
+    left_out = ", ".join(f"{why} {count:,}" for why, count in analysis.excluded.items())
+    terminal.say(
+        f"{analysis.rows_read:,} rows, of which {sum(analysis.excluded.values()):,} are left out"
+        + (f": {left_out}" if left_out else "")
+    )
+    terminal.say(
+        f"{analysis.rows:,} rows analysed, of {terminal.plural(analysis.subjects, 'subject')} and "
+        f"{terminal.plural(analysis.items, analysis.items_are)}"
+    )
+
+
+def _bounds(interval: "Interval") -> str:
+    return f"{interval.low:+.4g} to {interval.high:+.4g}"

@@ -1,0 +1,260 @@
+"""Read a table of reading times: a row for each word and subject. Its sentences are put together
+from the rows of all subjects, so that rows may be missing, and in any order."""
+
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnlm import corpora
+from rnnlm.choices import THE_DATA, said
+from rnnlm.config import Choice
+from rnnlm.errors import TextError, keyword, notice, shown
+from rnnlm.scoring.sentences import Sentence
+from rnnlm.storage.files import tables
+from rnnlm.storage.files.reading import shown_name
+from rnnlm.text.lines import split_sentences
+from rnnlm.text.named_columns import column_named, open_table, table_of, unclear
+from rnnlm.tools.reading.settings import ReadingSettings
+
+# Usual names of columns, without case, blanks and units; the first that is there is taken.
+USUAL = {
+    "word": ("word", "words", "token", "ialabel", "wordform"),
+    "time": (
+        "rt", "time", "readingtime", "rtms", "rtime", "duration", "readingtimems", "timems",
+        "gazeduration", "rtfirstpass", "iafirstrundwelltime", "iadwelltime", "fdur", "wdur",
+        "latency", "responsetime", "reactiontime",
+    ),
+    "subject": (
+        "subject", "subjectid", "subj", "subjnr", "participant", "participantid", "workerid",
+        "reader", "person", "pp",
+    ),
+    "item": ("item", "itemid", "itemnr", "text", "textid", "story", "passage", "sentnr", "itemnum"),
+    "condition": ("condition", "cond", "conditionid"),
+    "sentence": ("sentence", "sentenceid", "sentencenumber", "sentnr", "sentid", "sentencenr"),
+    "number": (
+        "wordindex", "wordnumber", "wordnr", "wordpos", "sentpos", "zone", "position", "wordnum",
+        "wordid", "wnum", "wordinsentencenumber",
+    ),
+    "region": ("region", "regionindex", "regionid", "roi"),
+}  # fmt: skip
+NEEDED = ("word", "time")
+MISSING = {"", "na", "nan", "null", "none", ".", "n/a"}
+LONGEST = 60  # words of an item that may be one sentence
+Key = tuple[str, str, str]  # item, condition and sentence
+SECONDS = 10.0  # a median below this is no time in ms
+
+
+@dataclass(frozen=True)
+class Times:
+    """A table of reading times: R rows, and the P different words of all sentences, once each,
+    however many subjects read them.
+
+    place_R: the word of each row. time_R: NaN where there is none. extra: cells of further columns
+    of the table, which are called `names`. columns: the others, by what they hold.
+    """
+
+    source: str
+    names: Sequence[str]
+    columns: dict[str, str]
+    place_R: np.ndarray
+    time_R: np.ndarray
+    subject_R: np.ndarray
+    subjects: list[str]
+    extra: dict[str, list[Any]]
+    sentences: list[Sentence]
+    items: list[str]  # of each sentence
+    conditions: list[str]
+    sentence_P: np.ndarray  # number of its sentence
+    position_P: np.ndarray  # in its sentence, from 1
+    is_last_P: np.ndarray
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Return the numbers in a further column; NaN, which excludes rows, where there are
+        none."""
+        return np.array([_number(cell) for cell in self.extra[name]])
+
+
+def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) -> Times:
+    """Read a table, from a file or from rows in memory. further: columns that are read if they are
+    there.
+
+    Raises:
+        TextError: A column is missing or unclear, a time is no number of ms, a word has two times
+            of one subject, or a place two words.
+    """
+    if isinstance(table, (str, Path)):
+        source = str(corpora.list_named(str(table)))
+        opened = open_table(source, tables.kind_of(source) or tables.CSV, None)
+    else:
+        source = "the table"
+        records = table.to_dict("records") if hasattr(table, "to_dict") else table
+        rows = (tables.Row(f"row {place}", dict(row)) for place, row in enumerate(records, start=1))
+        opened = table_of(source, rows)
+    where = shown_name(source)
+    columns = _columns(opened.names, settings, where)
+    kept = {*further, columns.get("region")}
+    extra: dict[str, list[Any]] = {name: [] for name in opened.names if name in kept}
+
+    # Each row names its word by item, condition and sentence, and by its number there.
+    words: dict[Key, dict[float, str]] = {}
+    counts = Counter[tuple[str, Key]]()
+    cells: dict[tuple[str, Key, float], float] = {}
+    for row in opened.rows:
+        item, condition, sentence, subject = (
+            _label(row, columns.get(name)) for name in ("item", "condition", "sentence", "subject")
+        )
+        key, word = (item, condition, sentence), _label(row, columns["word"])
+        counts[subject, key] += 1
+        number: float = counts[subject, key]
+        if "number" in columns:
+            number = _needed_number(row, columns["number"])
+        called = f"{row.where}: word {number:g} of {' '.join(filter(None, key)) or 'the text'}"
+        before = words.setdefault(key, {}).setdefault(number, word)
+        if len(word.split()) > 1:
+            raise TextError(f"{called} is several words: {shown(word)}", "each row is a word")
+        if before != word:
+            raise TextError(
+                f"{called} is {shown(word)}, but was {shown(before)}",
+                "the words do not match those of other rows",
+                "name the columns that tell words apart: " + keyword("number_column", "NAME"),
+            )
+        if (subject, key, number) in cells:
+            raise TextError(
+                f"{called} has two times" + (f" by {subject}" if subject else ""),
+                hint="name the column of subjects: " + keyword("subject_column", "NAME"),
+            )
+        time = row.values.get(columns["time"])
+        is_missing = time is None or str(time).strip().casefold() in MISSING
+        cells[subject, key, number] = (
+            math.nan if is_missing else _needed_number(row, columns["time"])
+        )
+        for name, values in extra.items():
+            values.append(row.values.get(name))
+    time_R = np.array(list(cells.values()))
+    _check_times(time_R, columns["time"], where, settings)
+    subjects = list(dict.fromkeys(subject for subject, _, _ in cells))
+    number_of = {subject: number for number, subject in enumerate(subjects)}
+    place_of, assembled = _assembled(words, columns, where)
+    return Times(
+        source=where,
+        names=opened.names,
+        columns=columns,
+        place_R=np.array([place_of[key, number] for _, key, number in cells]),
+        time_R=time_R,
+        subject_R=np.array([number_of[subject] for subject, _, _ in cells]),
+        subjects=subjects,
+        extra=extra,
+        **assembled,
+    )
+
+
+def _columns(names: Sequence[str], settings: ReadingSettings, where: str) -> dict[str, str]:
+    """Return the columns by what they hold: those that are named, the others by their usual names,
+    in one notice."""
+    columns: dict[str, str] = {}
+    for role in USUAL:
+        requested = getattr(settings, f"{role}_column")
+        if requested is not None:
+            columns[role] = column_named(requested, names, where)
+    by_name = {_plain(name): name for name in reversed(names) if name not in columns.values()}
+    choices = []
+    for role, usual in USUAL.items():
+        column = next((by_name[name] for name in usual if name in by_name), None)
+        if role not in columns and column is not None and column not in columns.values():
+            columns[role] = column
+            choices.append(Choice(f"{role}_column", column, None, THE_DATA, "names of columns"))
+        if role in NEEDED and role not in columns:
+            what = f"the {role}s" + (" in ms" if role == "time" else "")
+            raise unclear(where, names, what, [keyword(f"{role}_column", "NAME")])
+    for line in said(choices, is_whole=True):
+        notice(f"{where}: {line}")
+    return columns
+
+
+def _plain(name: str) -> str:
+    """Return the name of a column without case, marks and a unit in brackets."""
+    return re.sub(r"\(.*?\)|\[.*?\]|[\W_]", "", name).casefold()
+
+
+def _label(row: tables.Row, column: str | None) -> str:
+    """Return the cell of a column that every row has; "" without a column."""
+    if column is None:
+        return ""
+    value = row.values.get(column)
+    if not tables.has_text(value):
+        raise TextError(f"{row.where}: column {column!r} is empty", "it tells rows apart")
+    return str(value).strip()
+
+
+def _needed_number(row: tables.Row, column: str) -> float:
+    """Return the number in a cell; a decimal comma is refused."""
+    cell = str(row.values.get(column)).strip()
+    value = _number(cell)
+    if not math.isfinite(value):
+        hint = f"write a point: {cell.replace(',', '.')}" if "," in cell else ""
+        why = "it has a decimal comma" if hint else "it is no number"
+        raise TextError(f"{row.where}: column {column!r} holds {shown(cell)}", why, hint)
+    return value
+
+
+def _number(cell: Any) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _check_times(time_R: np.ndarray, column: str, where: str, settings: ReadingSettings) -> None:
+    known = time_R[time_R > 0]
+    if not len(known):
+        raise TextError(f"{where}: column {column!r} holds no times", "all are missing or zero")
+    median = float(np.median(known))
+    if median < min(SECONDS, settings.min_time):
+        raise TextError(
+            f"{where}: column {column!r} seems to hold seconds: the median is {median:.3g}",
+            "times are read as ms",
+            "multiply them by 1,000, or lower " + keyword("min_time"),
+        )
+
+
+def _assembled(
+    words: Mapping[Key, Mapping[float, str]], columns: Mapping[str, str], where: str
+) -> tuple[dict[tuple[Key, float], int], dict[str, Any]]:
+    """Put sentences together. Return the place of each word by its key, and the fields of
+    :class:`Times` about words and sentences."""
+    # Texts without a column of sentences are cut as paragraphs of any text are.
+    is_cut = "sentence" not in columns and np.median(list(map(len, words.values()))) > LONGEST
+    if is_cut:
+        notice(
+            f"{where}: no column tells sentences apart: they end at . ! or ?; "
+            + keyword("sentence_column", "NAME")
+            + " names one"
+        )
+    place_of: dict[tuple[Key, float], int] = {}
+    parts: list[tuple[Key, str]] = []
+    gaps = 0
+    for key, numbered in words.items():
+        numbers = sorted(numbered)
+        gaps += sum(after > before + 1 for before, after in itertools.pairwise(numbers))
+        place_of |= {(key, number): len(place_of) + at for at, number in enumerate(numbers)}
+        text = " ".join(numbered[number] for number in numbers)
+        parts += [(key, part) for part in (split_sentences(text) if is_cut else [text])]
+    if gaps:
+        notice(f"{where}: words are missing {gaps:,} times, by {columns['number']}")
+    lengths = [part.count(" ") + 1 for _, part in parts]
+    position_P = np.concatenate([np.arange(1, length + 1) for length in lengths])
+    return place_of, {
+        "sentences": [Sentence(part, number) for number, (_, part) in enumerate(parts, start=1)],
+        "items": [key[0] or key[2] or part for key, part in parts],
+        "conditions": [key[1] for key, _ in parts],
+        "sentence_P": np.repeat(np.arange(len(parts)), lengths),
+        "position_P": position_P,
+        "is_last_P": position_P == np.repeat(lengths, lengths),
+    }

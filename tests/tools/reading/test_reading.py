@@ -1,0 +1,390 @@
+"""Tables of reading times, from the file to what surprisal adds."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+import rnnlm
+from rnnlm import corpora
+from rnnlm.errors import RnnlmWarning, TextError, UsageError
+from rnnlm.tools.reading.settings import ReadingSettings
+from rnnlm.tools.reading.table import read_times
+from support.simulated_times import COEFFICIENTS, simulated
+
+SENTENCES = {
+    1: "The man saw the old boy.",
+    2: "A boy was here today.",
+    3: "The boy saw a zorp now.",
+}
+
+
+def rows_of(subjects=3, time=lambda subject, item, number: 300 + 7 * subject + 3 * item * number):
+    return [
+        {"subject": f"s{subject}", "item": item, "word_index": number, "word": word,
+         "rt": time(subject, item, number)}
+        for subject in range(subjects)
+        for item, text in SENTENCES.items()
+        for number, word in enumerate(text.split(), start=1)
+    ]  # fmt: skip
+
+
+def write(path, rows, delimiter="\t"):
+    with open(path, "w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0], delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return rnnlm.load("demo")
+
+
+@pytest.fixture(scope="module")
+def table(demo):
+    return simulated(demo)
+
+
+# ---- Tables.
+
+LAYOUTS = {
+    "natural stories": {"word": "word", "number": "zone", "item": "item", "time": "RT",
+                        "subject": "WorkerId"},
+    "provo": {"word": "Word", "number": "Word_Number", "item": "Text_ID", "time": "IA_DWELL_TIME",
+              "subject": "Participant_ID"},
+    "ucl": {"word": "word", "number": "sent_pos", "item": "sent_nr", "time": "RTfirstpass",
+            "subject": "subj_nr"},
+    "named with a unit": {"word": "Token", "number": "Position", "item": "Item ID",
+                          "time": "RT (ms)", "subject": "Participant"},
+    "a duration": {"word": "WORD", "number": "word number", "item": "text", "time": "duration",
+                   "subject": "reader"},
+}  # fmt: skip
+OURS = {"word": "word", "number": "word_index", "item": "item", "time": "rt", "subject": "subject"}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["t.tsv", "t.csv", "t.txt"])
+def test_columns_are_guessed_and_said(here, layout, name):
+    columns = LAYOUTS[layout]
+    rows = [{column: row[OURS[role]] for role, column in columns.items()} for row in rows_of()]
+    source = write(here / name, rows, "," if name == "t.csv" else "\t")
+    with pytest.warns(RnnlmWarning, match="chosen by the data.*names of columns") as told:
+        times = read_times(source, ReadingSettings(), ())
+    assert len(told) == 1
+    for role, column in columns.items():
+        assert times.columns[role] == column and f"{role}_column={column}" in str(told[0].message)
+    assert [each.text for each in times.sentences] == list(SENTENCES.values())
+    assert times.subjects == ["s0", "s1", "s2"] and len(times.time_R) == 3 * 17
+
+
+def test_named_columns_stay_and_are_not_said(recwarn):
+    rows = [dict(row, time=1000.0) for row in rows_of()]
+    named = {f"{role}_column": column for role, column in OURS.items()}
+    times = read_times(rows, ReadingSettings(**named), ())
+    assert times.time_R[0] == 303 and not recwarn.list
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_rows_may_be_mixed_and_missing():
+    rows = rows_of()
+    mixed = sorted(rows, key=lambda row: (row["item"], row["word_index"]))[1:]
+    times = read_times(mixed, ReadingSettings(), ())
+    assert [each.text for each in times.sentences] == list(SENTENCES.values())
+    assert times.position_P.tolist() == [*range(1, 7), *range(1, 6), *range(1, 7)]
+    assert times.is_last_P.sum() == 3 and times.place_R[:3].tolist() == [0, 0, 1]
+    without_numbers = [{**row, "word_index": None} for row in rows]
+    for row in without_numbers:
+        del row["word_index"]
+    assert read_times(without_numbers, ReadingSettings(), ()).sentences == times.sentences
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_sentences_of_texts():
+    text = " ".join([*SENTENCES.values()] * 5)
+    rows = [
+        {"item": 1, "zone": number, "word": word, "RT": 300}
+        for number, word in enumerate(text.split(), 1)
+    ]
+    with pytest.warns(RnnlmWarning, match="no column tells sentences apart"):
+        times = read_times(rows, ReadingSettings(), ())
+    assert [each.text for each in times.sentences] == [*SENTENCES.values()] * 5
+    rows = [dict(row, sentence=row["zone"] // 30) for row in rows]
+    assert len(read_times(rows, ReadingSettings(), ()).sentences) == 3
+
+
+def changed(place, **cells):
+    rows = rows_of()
+    rows[place] |= cells
+    return rows
+
+
+BAD = {
+    "no times": ([dict(row, rt="NA") for row in rows_of()], "'rt' holds no times"),
+    "no column of times": ([{"word": "a", "item": 1}], "which column holds the times in ms"),
+    "words": (
+        changed(20, word="woman"),
+        "word 4 of 1 is .?woman.?, but was .?the.?; the words do not match",
+    ),
+    "two times": (changed(1, word_index=1, word="The"), "word 1 of 1 has two times by s0"),
+    "several words": (changed(1, word="the man"), "word 2 of 1 is several words"),
+    "no word": (changed(1, word=""), "column 'word' is empty"),
+    "seconds": ([dict(row, rt=row["rt"] / 1000) for row in rows_of()], "seems to hold seconds"),
+    "commas": (
+        changed(2, rt="312,5"),
+        "row 3: column 'rt' holds .?312,5.?; it has a decimal comma",
+    ),
+    "no number": (changed(2, rt="fast"), "row 3: column 'rt' holds .?fast.?; it is no number"),
+    "one item": ([row for row in rows_of() if row["item"] == 1], "all rows are of one item"),
+    "no rows": ([dict(row, rt=5000) for row in rows_of()], "no row is left .*ms 21"),
+    "a baseline": (rows_of(), "no predictor 'lenght'"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("name", BAD)
+def test_bad_tables_are_refused_in_one_line(demo, name):
+    rows, why = BAD[name]
+    settings = {"baseline": "lenght"} if name == "a baseline" else {}
+    with pytest.raises((TextError, UsageError), match=why) as error:
+        rnnlm.reading(rows, demo, **settings)
+    assert "\n" not in str(error.value)
+
+
+# ---- Which rows are left out.
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_each_excluded_row_counts_once(demo):
+    random = np.random.default_rng(0)
+    rows = rows_of(6, time=lambda *_: random.integers(200, 500))
+    rows[4]["rt"], rows[9]["rt"], rows[20]["rt"], rows[3]["rt"] = 0, 50, "", 4000
+    settings = {"resamples": 10, "baseline": "word_length"}
+    analysis = rnnlm.reading(rows, demo, **settings)
+    assert analysis.excluded == {
+        "no time": 1, "zero time": 1, "first word": 18, "last word": 18, "too few words before": 18,
+        "unknown word": 6, "not 100 to 3000 ms": 2,
+    }  # fmt: skip
+    assert analysis.rows == 102 - sum(analysis.excluded.values()) and analysis.rows_read == 102
+    reasons = analysis.to_columns("words")["excluded"]
+    assert len(reasons) == 102 and reasons.count("") == analysis.rows
+    every = rnnlm.reading(rows, demo, exclude=(), **settings)
+    assert every.excluded == {"no time": 1, "too few words before": 36}
+
+
+def test_lags_are_made_before_rows_are_left_out(demo):
+    random = np.random.default_rng(0)
+    rows = rows_of(6, lambda *place: random.integers(200, 500) if place[-1] != 3 else 9999)
+    settings = {"resamples": 10, "baseline": "word_length"}
+    with pytest.warns(RnnlmWarning):
+        analysis = rnnlm.reading(rows, demo, exclude=("bounds",), **settings)
+    score = demo.score_sentences([SENTENCES[1]], words=True, measures=("lags",))
+    expected = {row["word"]: row["previous_surprisal_bits"] for row in score.to_rows()}
+    found = [row for row in analysis.to_rows("words") if row["item"] == "1" and row["used"]]
+    assert [row["word"] for row in found[:3]] == ["the", "old", "boy."]
+    with pytest.raises(TextError, match="too few rows"):
+        rnnlm.reading(rows_of(1), demo, exclude=())
+    for row in found[:3]:
+        assert row["previous_surprisal_bits"] == pytest.approx(expected[row["word"]], rel=1e-6)
+
+
+# ---- Results.
+
+
+def by_dummies(rows, names, response="time"):
+    """Regress on a column for each subject."""
+    subjects = sorted({row["subject"] for row in rows})
+    design = [[*(row[name] for name in names), *(row["subject"] == who for who in subjects)]
+              for row in rows]  # fmt: skip
+    y = np.array([row[response] for row in rows])
+    solution, [squares], *_ = np.linalg.lstsq(np.array(design, dtype=float), y)
+    return solution[: len(names)], squares
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_results_are_those_of_the_written_table(demo, table):
+    analysis = rnnlm.reading(table, [demo, "demo+cache"], resamples=50)
+    for gain in analysis.gains:
+        rows = [row for row in analysis.to_rows("words") if row["used"]]
+        rows = [row for row in rows if row["model"] == gain.model]
+        assert len(rows) == analysis.rows
+        coefficients = [each for each in analysis.coefficients if each.model == gain.model]
+        names = [each.predictor for each in coefficients]
+        assert names[-3:] == [
+            "surprisal_bits", "previous_surprisal_bits", "previous2_surprisal_bits"
+        ]  # fmt: skip
+        expected, left = by_dummies(rows, names)
+        assert [each.coefficient.estimate for each in coefficients] == pytest.approx(
+            expected, abs=1e-6
+        )
+        _, left_before = by_dummies(rows, names[:-3])
+        in_sample = len(rows) / 2 * math.log(left_before / left)
+        assert gain.in_sample == pytest.approx(in_sample, abs=1e-6)
+        assert 0 < gain.r2_baseline < gain.r2 < 1 and gain.gain.low < gain.gain.high
+    [difference] = analysis.differences
+    first, second = analysis.gains
+    assert difference.difference.estimate == pytest.approx(
+        second.gain.estimate - first.gain.estimate, abs=1e-12
+    )
+    assert first.p < 0.01 and analysis.items_are == "item" and analysis.items == 40
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_means_over_subjects_and_logarithms(demo, table):
+    analysis = rnnlm.reading(table, demo, response="log", average=True, resamples=20)
+    rows = rnnlm.reading(table, demo, response="log", resamples=20).to_rows("words")
+    used = [row for row in rows if row["used"]]
+    words = {}
+    for row in used:
+        key = (row["item"], row["condition"], row["position"])
+        words.setdefault(key, []).append(math.log(row["time"]))
+    assert analysis.rows == len(words) < len(used)
+    names = [each.predictor for each in analysis.coefficients]
+    first = {(row["item"], row["condition"], row["position"]): row for row in used}
+    means = [
+        {**first[key], "subject": "all", "mean": np.mean(values)} for key, values in words.items()
+    ]
+    expected, _ = by_dummies(means, names, "mean")
+    assert [each.coefficient.estimate for each in analysis.coefficients] == pytest.approx(
+        expected, abs=1e-6
+    )
+    assert "|unit:word|response:log|" in analysis.signature
+    assert "subject)" not in analysis.r_line
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_a_baseline_of_columns_of_the_table(demo, table):
+    random = np.random.default_rng(0)
+    rows = [dict(row, trial=random.normal()) for row in table]
+    analysis = rnnlm.reading(rows, demo, baseline="trial + word_length", resamples=20)
+    assert analysis.baseline == ("trial", "word_length")
+    assert abs(analysis.coefficients[0].coefficient.estimate) < 5
+    assert "freq:none" in analysis.signature
+    rows[3]["trial"] = "x"
+    again = rnnlm.reading(rows, demo, baseline="trial", resamples=20)
+    assert again.excluded["no trial"] == 1
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_few_items_are_sentences_and_noted(demo, table):
+    few = [row for row in table if row["item"] <= 9]
+    with pytest.warns(RnnlmWarning, match="18 sentences are few"):
+        analysis = rnnlm.reading(few, demo, resamples=20)
+    assert (analysis.items, analysis.items_are) == (18, "sentence")
+
+
+def test_frequencies_are_of_one_source(demo, table, here):
+    rows = [row for row in table if row["item"] <= 20]
+    text = rnnlm.Corpus.from_lines(["the man saw a boy"] * 9)
+    chars = rnnlm.train(text, valid=text, model="ngram", order=2, tokenizer="char")
+    chars = chars.wait(progress=False).model
+    with pytest.raises(UsageError, match="none of the models knows how frequent words are"):
+        rnnlm.reading(rows, chars)
+    (here / "c.tsv").write_text("word\tcount\nthe\t50\nis\t20\n")
+    with pytest.warns(RnnlmWarning) as told:
+        analysis = rnnlm.reading(rows, chars, frequency_from="c.tsv", resamples=5,
+                                 baseline="log10_frequency", exclude=())  # fmt: skip
+    assert not [each for each in told if "no frequencies" in str(each.message)]
+    assert analysis.excluded["no log10_frequency"] > 0
+
+
+# ---- The command and the bundled table.
+
+
+def test_the_bundled_table_is_simulated_as_said(demo, table):
+    with corpora.part("english", "simulated").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    assert len(rows) == len(table)
+    for row, expected in zip(rows, table, strict=True):
+        assert abs(int(row.pop("rt")) - expected["rt"]) <= 1
+        assert row == {name: str(value) for name, value in expected.items() if name != "rt"}
+    path = corpora.part("english", "simulated")
+    assert path.stat().st_size < 300_000
+    assert "simulated.tsv" in path.with_name("README.md").read_text()
+
+
+def test_from_table_to_figure_in_one_command(rnnlm, here):
+    done = rnnlm("reading simulated -m demo --plot r.svg -o w.csv --resamples 20")
+    assert done.code == 0 and "surprisal_bits" in done.out
+    for line in ("first word 480", "(1 | item), data = subset(words, used == 1)", "signature: "):
+        assert line in done.err
+    assert (here / "r.svg").read_text().startswith("<?xml")
+    with open(here / "w.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 6036 and {row["excluded"] for row in rows} >= {"", "last word"}
+    assert "already exists" in rnnlm("reading simulated -m demo -o w.csv").err
+    found = json.loads(rnnlm("reading simulated -m demo --resamples 20 --json").out)
+    assert found["gains"][0]["model"] == "demo" and found["signature"].startswith("rnnlm:")
+    assert "words" not in found and found["rows"] == sum(row["used"] == "1" for row in rows)
+
+
+def test_orders_of_one_count(rnnlm, here):
+    (here / "t.txt").write_text("\n".join(list(SENTENCES.values()) * 5))
+    assert rnnlm("count t.txt --order 3 -o counts").code == 0
+    asked = "reading simulated --resamples 5 --exclude bounds --baseline word_length"
+    done = rnnlm(f"{asked} --orders 1-3 --counts counts --json")
+    assert [gain["model"] for gain in json.loads(done.out)["gains"]] == [
+        "1-gram", "2-gram", "3-gram"
+    ]  # fmt: skip
+    for wrong in ("--orders 1-3", "--orders 3-1 --counts counts", "--counts counts"):
+        refused = rnnlm(f"{asked} {wrong}")
+        assert refused.code == 2 and refused.err.count("error:") == 1
+
+
+def test_figures_have_all_panels(demo, table):
+    rows = [{name: value for name, value in row.items() if name != "region"} for row in table]
+    with pytest.warns(RnnlmWarning):
+        analysis = rnnlm.reading(rows, [demo, "demo+cache"], resamples=5)
+    figure = analysis.plot()
+    assert [axes.get_title() for axes in figure.axes] == [
+        "What surprisal adds", "Coefficients by lag", "Times", "Surprisals by demo"
+    ]  # fmt: skip
+    assert figure.axes[2].get_xlabel() == "word of the sentence"
+    regions = analysis.to_rows("regions")
+    assert {row["condition"] for row in regions} == {"agrees", "clashes"}
+    for kind in ("gains", "coefficients", "differences"):
+        assert len(analysis.to_pandas(kind)) == len(analysis.to_rows(kind)) > 0
+    with pytest.raises(UsageError, match="no table 'x'"):
+        analysis.to_rows("x")
+
+
+# ---- Proof.
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_known_coefficients_are_found_again(demo):
+    """In 100 simulated tables of 40 items, at least 88 intervals of each coefficient hold it."""
+    estimates, hits = {name: [] for name in COEFFICIENTS}, dict.fromkeys(COEFFICIENTS, 0)
+    for seed in range(100):
+        analysis = rnnlm.reading(simulated(demo, seed=seed), demo, resamples=500)
+        for found in analysis.coefficients:
+            if found.predictor in COEFFICIENTS:
+                interval, true = found.coefficient, COEFFICIENTS[found.predictor]
+                estimates[found.predictor].append(interval.estimate)
+                hits[found.predictor] += interval.low <= true <= interval.high
+    for name, values in estimates.items():
+        assert len(values) == 100 and hits[name] >= 88
+        error = np.std(values, ddof=1) / 10
+        assert abs(np.mean(values) - COEFFICIENTS[name]) < 2 * error
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_times_that_surprisal_does_not_explain_gain_nothing(demo):
+    """Times are dealt out anew among the rows of each subject, as permuted surprisals would be."""
+    gains, small = [], 0
+    for seed in range(20):
+        random, rows = np.random.default_rng(seed), simulated(demo, seed=seed)
+        for subject in {row["subject"] for row in rows}:
+            of_subject = [row for row in rows if row["subject"] == subject]
+            times = random.permutation([row["rt"] for row in of_subject]).tolist()
+            for row, time in zip(of_subject, times, strict=True):
+                row["rt"] = time
+        [gain] = rnnlm.reading(rows, demo, resamples=20).gains
+        gains.append(gain.gain.estimate)
+        small += gain.gain.estimate > 0 and gain.p < 0.05
+    assert np.mean(gains) < 0 and small <= 3

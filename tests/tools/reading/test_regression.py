@@ -1,0 +1,132 @@
+"""Regressions from sums per item against plain ones: a column for each subject, fold by fold."""
+
+import math
+
+import numpy as np
+import pytest
+
+from rnnlm.evaluation.resampling import permutation_p
+from rnnlm.tools.reading.gains import coefficient_intervals, folds_of, held_out_logliks
+from rnnlm.tools.reading.regression import ItemSums, independent
+
+# statsmodels 0.15.0: ols("y ~ x + z + w + C(subject)", data).fit().params of unbalanced(0)
+GOLDEN = [2.3632508002074246, -0.5440568360041196, 61.80065516623654]
+
+
+def unbalanced(seed=0, items=12, subjects=5, rows=150, columns=3):
+    """Return predictors and response, items and subjects of rows that are neither equally many nor
+    of all pairs."""
+    random = np.random.default_rng(seed)
+    item = np.r_[np.arange(items), random.integers(0, items, rows - items) ** 2 // items]
+    subject = np.r_[random.integers(0, subjects, rows) ** 2 // subjects]
+    subject[:subjects] = range(subjects)
+    x = random.normal(300, [1, 20, 0.01], (rows, columns)) + 5 * subject[:, None]
+    y = 400 + 30 * subject + x @ [2.0, -0.5, 100.0] + random.normal(0, 5, rows)
+    return np.column_stack([x, y]), item, subject
+
+
+def with_constants(x, subject, subjects):
+    return np.column_stack([x, subject[:, None] == np.arange(subjects)])
+
+
+def test_coefficients_equal_a_column_for_each_subject():
+    for seed in range(5):
+        values, item, subject = unbalanced(seed)
+        sums = ItemSums.of(values, item, subject)
+        whole = sums.weighted(np.ones((1, item.max() + 1)))
+        assert independent(whole, range(3)) == [0, 1, 2]
+        design = with_constants(values[:, :3], subject, subject.max() + 1)
+        for columns in ([0, 1, 2], [2, 0]):
+            [coefficients], [left], [freedom] = whole.fit(columns)
+            chosen = design[:, [*columns, *range(3, design.shape[1])]]
+            expected, [squares], rank, _ = np.linalg.lstsq(chosen, values[:, -1])
+            assert sums.in_units(coefficients, columns) == pytest.approx(
+                expected[: len(columns)], abs=1e-6
+            )
+            assert left * sums.scale_P[-1] ** 2 == pytest.approx(squares, rel=1e-9)
+            assert freedom == len(values) - rank
+
+
+def test_coefficients_equal_statsmodels():
+    values, item, subject = unbalanced(0)
+    sums = ItemSums.of(values, item, subject)
+    [coefficients], [left], [freedom] = sums.weighted(np.ones((1, 12))).fit([0, 1, 2])
+    assert sums.in_units(coefficients, [0, 1, 2]) == pytest.approx(GOLDEN, abs=1e-6)
+    assert left * sums.scale_P[-1] ** 2 == pytest.approx(3330.9746515212523, abs=1e-6)
+    assert freedom == 142
+
+
+def test_items_drawn_again_are_rows_taken_again():
+    values, item, subject = unbalanced(1)
+    sums = ItemSums.of(values, item, subject)
+    weight = np.random.default_rng(2).multinomial(12, np.full(12, 1 / 12))
+    [coefficients], _, _ = sums.weighted(weight[None].astype(float)).fit([0, 1, 2])
+    rows = np.repeat(np.arange(len(item)), weight[item])
+    design = with_constants(values[rows, :3], subject[rows], 5)
+    expected = np.linalg.lstsq(design, values[rows, -1])[0]
+    assert sums.in_units(coefficients, [0, 1, 2]) == pytest.approx(expected[:3], rel=1e-7)
+
+
+def test_held_out_likelihoods_equal_plain_ones():
+    values, item, subject = unbalanced(3)
+    fold = folds_of(12, 4, seed=1)
+    assert sorted(np.bincount(fold)) == [3] * 4
+    sums = ItemSums.of(values, item, subject)
+    for columns in ([0, 1, 2], [1]):
+        found = held_out_logliks(sums, columns, fold)
+        expected = np.zeros(12)
+        scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+        for number in range(4):
+            is_training = fold[item] != number
+            centred = np.empty_like(scaled)
+            for who in range(5):
+                training = scaled[is_training & (subject == who)]
+                if not len(training):
+                    training = scaled[subject == who]
+                mean = training.mean(axis=0)
+                centred[subject == who] = scaled[subject == who] - mean
+            x, y = centred[:, columns], centred[:, -1]
+            coefficients = np.linalg.lstsq(x[is_training], y[is_training])[0]
+            error = y - x @ coefficients
+            present = len(set(subject[is_training]))
+            freedom = is_training.sum() - present - len(columns)
+            variance = (error[is_training] ** 2).sum() / freedom
+            loglik = -0.5 * (np.log(2 * math.pi * variance) + error**2 / variance)
+            for place in np.flatnonzero(~is_training):
+                expected[item[place]] += loglik[place]
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+def test_predictors_that_others_determine_are_found():
+    values, item, subject = unbalanced(4)
+    x = values[:, :3]
+    table = np.column_stack([x, x @ [1, 2, 3], subject, np.ones(len(x)), values[:, -1]])
+    whole = ItemSums.of(table, item, subject).weighted(np.ones((1, 12)))
+    assert independent(whole, range(6)) == [0, 1, 2]
+
+
+def test_intervals_are_wide_where_items_differ():
+    values, item, subject = unbalanced(5)
+    clustered = values.copy()
+    clustered[:, -1] += 40 * np.random.default_rng(0).normal(size=12)[item]
+    widths = []
+    for table in (values, clustered):
+        sums = ItemSums.of(table, item, subject)
+        intervals = coefficient_intervals(sums, [0, 1, 2], 500, seed=1)
+        assert intervals == coefficient_intervals(sums, [0, 1, 2], 500, seed=1)
+        assert all(each.low < each.estimate < each.high for each in intervals)
+        widths.append(intervals[0].high - intervals[0].low)
+    assert widths[1] > 3 * widths[0]
+
+
+def test_a_permuted_predictor_gains_nothing():
+    """Of 40 permutations, few have a small p, and their mean is not above zero by chance."""
+    gains, small = [], 0
+    for seed in range(40):
+        values, item, subject = unbalanced(6, items=30, rows=900)
+        values[:, 0] = np.random.default_rng(seed).permutation(values[:, 0])
+        sums, fold = ItemSums.of(values, item, subject), folds_of(30, 10, seed=1)
+        gain = held_out_logliks(sums, [0, 1, 2], fold) - held_out_logliks(sums, [1, 2], fold)
+        gains.append(gain.sum())
+        small += gain.sum() > 0 and permutation_p(gain, resamples=999) < 0.05
+    assert np.mean(gains) < 0 and small <= 4
