@@ -31,7 +31,7 @@ VARIANTS = {
         {"convolution_words": 1, "pooling": "f"}, {"pooling": "ifo"},
     ],
     "ffnn": [{}, {"direct_connections": True, "activation": "relu"},
-             {"context_words": 1, "activation": "elu"},
+             {"context_words": 1, "activation": "elu"}, {"layers": 0, "context_words": 2},
              {"layers": 3, "batch_norm": True, "ema_decay": 0.9}],
     "jordan": [{}, {"feedback": "embedding", "activation": "leaky_relu"}],
     "ngram": [{"order": order, "smoothing": "mkn"} for order in (1, 2, 3, 5)]

@@ -152,7 +152,7 @@ class Network(LayeredNetwork):
 
     def initial_state(self, rows: int) -> NetworkState:
         """Return zeros: the state before the first token."""
-        weight = next(self.body.parameters())
+        weight = next(self.parameters())
         return tuple(
             weight.new_zeros((steps, rows, width)) for steps, width in self.body.state_shapes()
         )
@@ -174,7 +174,8 @@ class Network(LayeredNetwork):
         x_TBE = self.input.vectors(inputs_TB)
         if not isinstance(body, RecurrentStack):
             traced, after = read_layer(body, x_TBE, state, self.feedback)
-            return Trace((traced,), self.projection(traced.hidden_TBH), after)
+            traced_layers = (traced,) if self.bodies() else ()
+            return Trace(traced_layers, self.projection(traced.hidden_TBH), after)
 
         layers: list[LayerTrace] = []
         after = ()
@@ -187,7 +188,8 @@ class Network(LayeredNetwork):
         return Trace(tuple(layers), self.projection(x_TBE), after)
 
     def bodies(self) -> dict[str, nn.Module]:
-        return {"": self.body}
+        # Without hidden layers, a window of words has no weights.
+        return {"": self.body} if len(list(self.body.parameters())) else {}
 
     @property
     def feedback(self) -> tuple[FedBack, ...]:

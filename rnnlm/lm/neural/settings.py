@@ -605,20 +605,34 @@ class FeedForwardSettings(BatchNormSettings, NetworkSettings):
     """Settings of `--model ffnn`: a window of words, no recurrence."""
 
     context_words: Annotated[int, about("words of context (N - 1)", ge=1, le=1000)] = 4
-    layers: Annotated[Depth, about("hidden layers")] = 1
-    activation: Annotated[Activation, about(f"activation of the hidden layers{OF_ACTIVATIONS}")] = (
-        "tanh"
-    )
+    layers: Annotated[
+        int,
+        about("hidden layers; 0: a softmax of the window's word vectors, log-linear", ge=0, le=100),
+    ] = 1
+    activation: Annotated[
+        Activation,
+        about(
+            f"activation of the hidden layers{OF_ACTIVATIONS}", extra=needs(layers=range(1, 101))
+        ),
+    ] = "tanh"
     direct_connections: Annotated[
-        bool, about("the output layer also reads the window's word vectors")
+        bool,
+        about(
+            "the output layer also reads the window's word vectors",
+            extra=needs(layers=range(1, 101)),
+        ),
     ] = False
 
     @property
     def output_width(self) -> int:
-        window = self.context_words * self.input_width if self.direct_connections else 0
-        return self.hidden_size + window
+        window = self.context_words * self.input_width
+        if not self.layers:
+            return window
+        return self.hidden_size + (window if self.direct_connections else 0)
 
     def _obstacle_to_tying(self) -> str:
+        if not self.layers:
+            return "without hidden layers, a word's score after another one would be symmetric"
         if self.direct_connections:
             return "the direct connections have separate weights"
         return super()._obstacle_to_tying()

@@ -132,6 +132,8 @@ def body(settings: NetworkSettings, size: int) -> dict[str, Size]:
 
     # The layer that reads the window of words, and the layers above it.
     window, width = settings.context_words * settings.input_width, settings.hidden_size
+    if not settings.layers:
+        return {}
     arrays = gate_sizes(1, window, width)
     for number in range(settings.layers - 1):
         arrays |= linear(f"above.{number}", width, width)

@@ -715,14 +715,22 @@ class WordWindow(Layer):
         super().__init__(settings.context_words * settings.input_width, settings.hidden_size)
         self.settings = settings
         self.activation = settings.activation
+        if not settings.layers:  # nothing between the word vectors and the output layer
+            self.width = settings.output_width
+            self.register_parameter("weight_ih", None)
+            self.register_parameter("bias_ih", None)
         above = [nn.Linear(self.width, self.width) for _ in range(settings.layers - 1)]
         # nn.ModuleList does not give the type of its modules.
         self.above: Sequence[nn.Linear] = nn.ModuleList(above)  # type: ignore[assignment]
         norm = functools.partial(BatchNorm, self.width) if settings.batch_norm else nn.Identity
         self.norms = nn.ModuleList(norm() for _ in range(settings.layers))
 
+    def activations(self) -> dict[str, Activation]:
+        return super().activations() if self.settings.layers else {}
+
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        yield from super().matrices()
+        if self.settings.layers:
+            yield from super().matrices()
         for linear in self.above:
             yield linear.weight, "input", 1
 
@@ -741,6 +749,8 @@ class WordWindow(Layer):
 
     def _hidden(self, window_X: Tensor) -> Tensor:
         """Return h of windows (..., X) and, with direct connections, the window after it."""
+        if not self.settings.layers:
+            return window_X
         step = functools.partial(feed_forward_step, activation=self.activation)
         a_H = steps.input_sums(window_X, self.weight_ih, self.bias_ih)
         h = step(a_H, norm=self.norms[0]).hidden_BH
