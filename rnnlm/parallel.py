@@ -366,7 +366,7 @@ class WorkerProcess:
             why = f"it was killed by {signal.Signals(-code).name}"
         else:
             why = f"it exited with code {code}"
-        if code == -signal.SIGKILL:
+        if code == -getattr(signal, "SIGKILL", 9):  # Windows has no such signal
             why += ": the system may have run out of memory"
         return RnnlmError("a worker process died", why, HINT)
 

@@ -30,7 +30,8 @@ gc.disable()  # until the tests are collected: nothing of them is garbage
 
 # Signals arrive, although nohup and shells in the background have processes ignore some of them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if hasattr(signal, "SIGHUP"):  # Windows has none
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 PLUGINS = ("commands", "devices", "inputs", "networks", "whole_runs")
 pytest_plugins = [f"support.{name}" for name in PLUGINS]
@@ -169,7 +170,7 @@ def _calm_machine():
     from rnnlm import system
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+        patch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)
         patch.setattr(os, "fsync", os.fstat)  # no test cuts the power
         patch.setattr(system, "private_bytes", lambda: 60_000_000)
         yield

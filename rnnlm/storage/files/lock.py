@@ -20,7 +20,13 @@ from typing import IO
 from rnnlm.errors import OutputError, keyword, notice
 from rnnlm.parallel import repeating
 from rnnlm.storage.files.reading import decode_json
-from rnnlm.storage.files.writing import open_appending, short_name, unfinished_path, writing
+from rnnlm.storage.files.writing import (
+    check_name,
+    open_appending,
+    short_name,
+    unfinished_path,
+    writing,
+)
 
 OWNER = "owner.json"
 TOUCH_SECONDS, SILENT_SECONDS = 20.0, 180.0
@@ -67,6 +73,7 @@ def held(folder: Path, work: str) -> Iterator[None]:
     """
     made: list[Path] = []
     try:
+        check_name(folder)
         with writing(folder):
             made = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +109,7 @@ def _owned(target: Path, path: Path, work: str) -> Iterator[None]:
         with contextlib.suppress(OSError):  # the folder may come back
             os.utime(path)
 
+    check_name(target)
     with writing(target):
         stream = _take_lock(target, path, work)
     try:

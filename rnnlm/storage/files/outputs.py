@@ -14,9 +14,11 @@ from rnnlm.storage.files import lock
 from rnnlm.storage.files.file_types import compressed
 from rnnlm.storage.files.writing import (
     STANDARD_OUTPUT,
+    check_name,
     put_in_place,
     remove_unfinished,
     replace_file,
+    same_place,
     unfinished,
     writing,
 )
@@ -25,6 +27,7 @@ from rnnlm.storage.files.writing import (
 def check_file(path: Path, overwrite: bool) -> None:
     """Make sure that a file may be written to `path`, before time goes into it. Raise OutputError
     where something must not be replaced, or nothing can be written into the folder."""
+    check_name(path)
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}", f"there is no folder {path.parent}")
     if is_stream(path):
@@ -61,9 +64,9 @@ def owned_file(path: Path, overwrite: bool) -> Iterator[None]:
 def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
     """Make sure that no two outputs are the same file, and none of them an input. A UsageError
     names one that is."""
-    taken = {os.path.realpath(source) for source in sources}
+    taken = {same_place(source) for source in sources}
     for path in outputs:
-        place = os.path.realpath(path)
+        place = same_place(path)
         if place in taken and not is_stream(path):
             raise UsageError(
                 f"{path} is also an input, or is written twice", hint="choose another name"

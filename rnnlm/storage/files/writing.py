@@ -14,7 +14,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, BinaryIO
 
 import msgspec
@@ -29,6 +29,13 @@ UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.new$")
 BESIDE = re.compile(rf".+{UNFINISHED.pattern}|\..+\.run|(\..+\.)?owner\.json")
 LONGEST_NAME = 200  # bytes; a file system takes 255, and our endings come on top
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
+
+# What Windows takes for no file or for another one (learn.microsoft.com, "Naming files"); our own
+# endings make a path longer by up to 21 characters.
+IS_WINDOWS = os.name == "nt"
+RESERVED_NAME = re.compile("con|prn|aux|nul|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)
+RESERVED_CHARACTER = re.compile(r'[<>:"|?*\x00-\x1f]')
+LONGEST_PATH = 259 - 21
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,43 @@ def writing(place: Path) -> Iterator[None]:
         raise OutputError(f"cannot write to {place}", why, hint) from None
 
 
+def check_name(path: Path) -> None:
+    """Refuse to write where the system would take a path for something else: on Windows, reserved
+    names and characters, names that end in a dot or a space, and long paths. Every output that a
+    person names is checked here."""
+    if not IS_WINDOWS or path == STANDARD_OUTPUT:
+        return
+    whole = PureWindowsPath(str(path))
+    names = list(whole.parts[bool(whole.root) :])  # a drive without a root is no drive of a path
+    for name in names:
+        stem = name.partition(".")[0].rstrip(" ")
+        character = RESERVED_CHARACTER.search(name)
+        why = ""
+        if RESERVED_NAME.fullmatch(stem):
+            why = f"{name} is the name of a device"
+        elif character:
+            why = f"names cannot have {character[0]!r}"
+        elif name not in (os.curdir, os.pardir) and name[-1] in ". ":
+            why = "a dot or a space at the end of a name is lost"
+        if why:
+            raise OutputError(
+                f"cannot write to {path}", f"on Windows, {why}", "choose another name"
+            )
+    length = len(os.path.abspath(path))
+    if length > LONGEST_PATH:
+        raise OutputError(
+            f"cannot write to {path}",
+            f"its path has {length} characters, and Windows takes {LONGEST_PATH} with our endings",
+            "choose a shorter name or another folder",
+        )
+
+
+def same_place(path: str | os.PathLike[str]) -> str:
+    """Return the place of a file, which is the same for all its names: links, and on Windows
+    letters of either case."""
+    return os.path.normcase(os.path.realpath(path))
+
+
 def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
     """Write `data`, whole or in pieces, under a new name, fsync, and put it in the place of `path`.
 
@@ -83,6 +127,7 @@ def unfinished(path: Path, is_lasting: bool = True) -> Iterator[BinaryIO]:
     is_lasting: False for a file that can be made again and whose hash is recorded elsewhere: it
     need not survive a power cut, so there is no wait for the disk.
     """
+    check_name(path)
     new = unfinished_path(path)
     # "x": never an existing file, nor through a link
     stream = open(new, "xb")  # noqa: SIM115

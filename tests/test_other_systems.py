@@ -1,0 +1,204 @@
+"""Windows and macOS, as far as Linux can pretend to be them; docs/install.md lists what nobody has
+tried."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path, PureWindowsPath
+
+import pytest
+
+from rnnlm import parallel, system
+from rnnlm.errors import OutputError, UsageError
+from rnnlm.storage.files import lock, outputs, writing
+
+SHIM = Path(__file__).parent / "support" / "other_system.py"
+SMALL = ["--set", "hidden_size=8", "--set", "embedding_size=8", "--budget", "10steps"]
+
+
+# ---- Names of outputs.
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    monkeypatch.setattr(writing, "IS_WINDOWS", True)
+
+
+REFUSED = [
+    ("con", "is the name of a device"),
+    ("CON.txt", "is the name of a device"),
+    ("nul .csv", "is the name of a device"),
+    ("runs/Com1/model", "Com1 is the name of a device"),
+    ("lpt\u00b2.json", "is the name of a device"),
+    ("a:b", "names cannot have ':'"),
+    ("what?.txt", "names cannot have '?'"),
+    ('say "x"', "names cannot have '\"'"),
+    ("tab\there", r"names cannot have '\\t'"),
+    ("model.", "a dot or a space at the end"),
+    ("model /weights", "a dot or a space at the end"),
+    ("..." , "a dot or a space at the end"),
+    ("x/" * 150 + "model", "Windows takes 238 with our endings"),
+]  # fmt: skip
+TAKEN = [
+    "model", "../model", "./a.b", "C:/runs/model", "con2", "console.txt", "com", "lpt10", "aux-1",
+    ".hidden", "naïve 日本", "a,b;c=d (1) [2] {3} #4 $5 %6 & 7",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "why"), REFUSED)
+def test_names_that_windows_takes_for_something_else_are_refused(windows, name, why):
+    with pytest.raises(OutputError, match=why):
+        writing.check_name(Path(name))
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_other_names_are_taken(windows, name):
+    writing.check_name(Path(name))
+
+
+def test_elsewhere_all_names_are_taken(here):
+    for name, _ in REFUSED[:-1]:
+        writing.check_name(Path(name))
+    (here / "a:b").mkdir()
+    outputs.save_file(here / "a:b" / "con", [b"x"])
+    assert (here / "a:b" / "con").read_bytes() == b"x"
+
+
+def test_every_kind_of_output_is_checked(windows, here):
+    """Files before time goes into them and as they are written; folders of models and of others."""
+    name = Path("con")
+    for write in (
+        lambda: outputs.check_file(name, overwrite=True),
+        lambda: outputs.save_file(name, [b"x"]),
+        lambda: outputs.save_folder(Path(), {"con": [b"x"]}),
+        lambda: writing.replace_file(name, b"x"),
+        lambda: lock.held(name, "training").__enter__(),
+        lambda: lock.file_held(name).__enter__(),
+    ):
+        with pytest.raises(OutputError, match="name of a device"):
+            write()
+    assert list(here.iterdir()) == []
+    outputs.check_file(writing.STANDARD_OUTPUT, overwrite=False)
+
+
+@pytest.mark.parametrize("command", [
+    "train t.txt --model unigram -o con", "score -m {uni} the -o aux.csv",
+    "count t.txt --order 2 -o nul", "prepare t.txt -o prn", "filter t.txt -m {uni} --max-perplexity 9 -o com1",
+    "report {uni} -o con.html", "export -m {uni} --arpa con.arpa", "vectors t.txt -o lpt1.vec",
+    "train t.txt --model unigram -o runs/x.", "score -m {uni} the -o a:b.csv",
+])  # fmt: skip
+def test_commands_refuse_such_outputs(rnnlm, models, windows, here, command):
+    (here / "t.txt").write_text("the cat sat on the mat\n" * 30)
+    shown = rnnlm(*command.format(uni=models.unigram).split())
+    assert shown.code != 0 and "on Windows, " in shown.err, shown.err
+    assert sorted(path.name for path in here.iterdir()) == ["t.txt"]
+
+
+def test_a_path_of_windows_has_no_reserved_character_in_its_drive(windows, monkeypatch):
+    monkeypatch.setattr(writing, "Path", PureWindowsPath)
+    writing.check_name(PureWindowsPath(r"C:\runs\model"))
+    writing.check_name(PureWindowsPath(r"\\server\share\model"))
+    with pytest.raises(OutputError, match="':'"):
+        writing.check_name(PureWindowsPath(r"C:\runs\a:b"))
+
+
+def test_names_of_either_case_are_one_file_where_the_system_says_so(monkeypatch, here):
+    paths = [Path("a.txt"), Path("A.txt")]
+    outputs.check_apart(paths, ["t.txt"])
+    monkeypatch.setattr(os.path, "normcase", str.lower)
+    with pytest.raises(UsageError, match="written twice"):
+        outputs.check_apart(paths, ["t.txt"])
+    with pytest.raises(UsageError, match="is also an input"):
+        outputs.check_apart([Path("T.txt")], ["t.txt"])
+
+
+# ---- What a system lacks.
+
+
+def test_without_an_affinity_all_processors_count(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.setattr(system, "cpu_quota", lambda: float("inf"))
+    assert system.processors() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert system.processors() == 1
+
+
+def test_without_hup_two_signals_end_a_process(monkeypatch):
+    monkeypatch.delattr(signal, "SIGHUP")
+    assert system.ending_signals() == [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.mark.parametrize(("code", "why"), [(3, "exited with code 3"), (-9, "out of memory")])
+def test_a_dead_worker_is_explained_without_kill(monkeypatch, code, why):
+    class Gone:
+        def wait(self, timeout):
+            return code
+
+    worker = object.__new__(parallel.WorkerProcess)
+    worker.process = Gone()
+    usual = signal.Signals
+    monkeypatch.delattr(signal, "SIGKILL")
+    monkeypatch.setattr(signal, "Signals", usual)
+    assert why in str(worker._died().why)
+
+
+def other(folder, *arguments, **variables):
+    """Run a command on the system that lacks what only Unix has."""
+    own = {"OMP_NUM_THREADS": "1", "USERNAME": "somebody"}  # as Windows names the user
+    environment = {**os.environ, **own, **variables}
+    return subprocess.run(
+        [sys.executable, SHIM, *map(str, arguments)],
+        cwd=folder, env=environment, capture_output=True, timeout=120,
+    )  # fmt: skip
+
+
+COMMANDS = [
+    ["train", "t.txt", "-o", "net", *SMALL],
+    ["train", "t.txt", "--model", "ngram", "--order", "2", "-o", "kn"],
+    ["score", "-m", "net", "--words", "the cat", "-o", "scores.csv"],
+    ["eval", "-m", "kn", "t.txt"],
+    ["count", "t.txt", "--order", "2", "-o", "counts", "--memory", "500M", "--temp", "tmp"],
+    [
+        "filter",
+        "t.txt",
+        "u.txt",
+        "-m",
+        "kn",
+        "--workers",
+        "2",
+        "-o",
+        "kept",
+        "--max-perplexity",
+        "9",
+    ],
+    ["doctor", "net"],
+]
+
+
+@pytest.mark.soak
+def test_commands_work_without_fork_signals_and_proc(here):
+    for name in ("t.txt", "u.txt"):
+        (here / name).write_text("the cat sat on the mat\na dog sat there\n" * 40)
+    faults = []
+    for command in COMMANDS:
+        done = other(here, *command)
+        if done.returncode or b"Traceback" in done.stderr:
+            faults.append((command, done.stderr.decode()[-1500:]))
+    assert faults == []
+
+
+@pytest.mark.soak
+def test_a_console_of_cp1252_shows_every_text(here, models):
+    """Streams are UTF-8, whatever the console's encoding: nothing ends in UnicodeEncodeError."""
+    console = {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    done = other(here, "score", "-m", models.unigram, "日本 naïve → the", "--words", **console)
+    assert done.returncode == 0, done.stderr
+    assert "日本" in done.stdout.decode("utf-8")
+    done = other(here, "score", "-m", "日本", "the", **console)
+    assert done.returncode == 1 and "no model named '日本'" in done.stderr.decode("utf-8")
+    (here / "é.txt").write_bytes("naïve 日本\n".encode() * 20)
+    done = other(here, "train", "é.txt", "--model", "unigram", "-o", "ü", **console)
+    assert done.returncode == 0, done.stderr
+    assert "日本" in (here / "ü" / "vocab.txt").read_text(encoding="utf-8")
