@@ -273,10 +273,12 @@ def test_a_small_step_has_one_thread_and_the_next_run_as_many_as_before(monkeypa
     lstm, data = registry.kind_of("lstm"), Mock(tokenizer=Mock(size=7000))
     small = {"hidden_size": 64, "embedding_size": 64, "loss": "sampled", "samples": 512}
     large = small | {"hidden_size": 512, "embedding_size": 512}
+    medium = small | {"hidden_size": 300, "embedding_size": 300, "batch_rows": 20}
     for flags in [
         small | {"batch_rows": 20, "bptt_tokens": 35}, large | {"batch_rows": 20, "bptt_tokens": 35},
         large | {"batch_rows": 2, "bptt_tokens": 4}, small | {"threads": 2},
-        small | {"batch_rows": 20, "bptt_tokens": 35},
+        small | {"batch_rows": 20, "bptt_tokens": 35}, medium | {"precision": "fp32"},
+        medium | {"precision": "bf16"},
     ]:  # fmt: skip
         resolved = resolve(lstm.all_settings, [SettingsLayer("user", {"device": "cpu", **flags})])
         fitting.begin(follow_machine(lstm, resolved, data))
@@ -286,4 +288,4 @@ def test_a_small_step_has_one_thread_and_the_next_run_as_many_as_before(monkeypa
     fitting.give_threads_back()
     threads.append(torch.get_num_threads())
     torch.set_num_threads(before)
-    assert threads == [1, 2, 1, 2, 1, 2]
+    assert threads == [1, 2, 1, 2, 1, 2, 1, 2]
