@@ -422,6 +422,7 @@ class Model(ModelMethods):
         top_k: int | None = None,
         top_p: float | None = None,
         min_p: float | None = None,
+        typical_p: float | None = None,
         max_tokens: int = 100,
         seed: int = 1,
         unknown: bool = False,
@@ -441,6 +442,8 @@ class Model(ModelMethods):
                 2020).
             min_p: Draw from tokens with at least this share of the likeliest token's probability
                 (Nguyen et al. 2024).
+            typical_p: Draw from the fewest tokens with this probability whose information is
+                nearest to the entropy (Meister et al. 2023).
             max_tokens: Longest sample, in tokens.
             seed: Random seed; the same seed and sample number give the same sample.
             unknown: Allow `<unk>` in samples.
@@ -458,8 +461,8 @@ class Model(ModelMethods):
 
         settings = GenerationSettings(
             prompt, num, repetition_penalty=repetition_penalty, temperature=temperature,
-            top_k=top_k, top_p=top_p, min_p=min_p, max_tokens=max_tokens, seed=seed,
-            unknown=unknown, running=running,
+            top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, max_tokens=max_tokens,
+            seed=seed, unknown=unknown, running=running,
         )  # fmt: skip
         return RecordList(generate(self._core_for("generate"), settings))
 

@@ -50,7 +50,7 @@ def command(
     Each BEGINNING starts its own samples; - reads beginnings from standard input, one per line.
 
     Sampling options apply in this order, each to the tokens that remain: repetition penalty,
-    temperature, top-k, top-p, min-p.
+    temperature, top-k, top-p, min-p, typical-p.
     """
     from rnnlm.lm.base.loading import load
 

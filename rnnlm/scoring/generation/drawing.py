@@ -24,7 +24,8 @@ from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettin
 from rnnlm.scoring.scorer import checked_text
 from rnnlm.text.marks import tell_unknown
 
-# ---- The next token is drawn by temperature, repetition penalty, top-k, nucleus and min-p.
+# ---- The next token is drawn by temperature, repetition penalty, top-k, nucleus, min-p and typical
+# sampling.
 #
 # They work one after the other, in this order, each on the result of the ones before it:
 #
@@ -36,6 +37,8 @@ from rnnlm.text.marks import tell_unknown
 #                          (Holtzman et al. 2020)
 #     min-p                tokens at least min_p times as likely as the likeliest (Nguyen et al.
 #                          2024)
+#     typical-p            the fewest tokens that hold probability p, those first whose information
+#                          -log p is nearest to the entropy (Meister et al. 2023)
 #
 # Rows are worked on one by one in effect: the token drawn for one depends neither on the others nor
 # on its place.
@@ -105,12 +108,33 @@ def _narrow(p_BV: np.ndarray, settings: SamplingSettings) -> None:
         p_BV[~_is_among_fewest(p_BV, settings.top_p)] = 0
     if settings.min_p is not None:
         p_BV[p_BV < settings.min_p * p_BV.max(axis=1, keepdims=True)] = 0
+    if settings.typical_p is not None and settings.typical_p < 1:
+        p_BV[~_is_typical(p_BV, settings.typical_p)] = 0
 
 
 def _is_top_k(p_BV: np.ndarray, k: int) -> np.ndarray:
     """Mark exactly the k largest of each row."""
     mask_BV = np.zeros(p_BV.shape, dtype=bool)
     np.put_along_axis(mask_BV, np.argpartition(-p_BV, k - 1, axis=1)[:, :k], True, axis=1)
+    return mask_BV
+
+
+def _is_typical(p_BV: np.ndarray, share: float) -> np.ndarray:
+    """Mark the fewest tokens whose probabilities reach `share` of the sum, in ascending order of
+    | -log p - H |, where H is the entropy of the row (Meister et al. 2023, eq. 9)."""
+    p_BV = p_BV.astype(np.float64)
+    p_BV /= p_BV.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        information_BV = -np.log(p_BV)
+    of_entropy_BV = np.multiply(p_BV, information_BV, out=np.zeros_like(p_BV), where=p_BV > 0)
+    entropy_B1 = of_entropy_BV.sum(axis=1, keepdims=True)
+
+    # Of equals, the lower token comes first.
+    order_BV = np.argsort(np.abs(information_BV - entropy_B1), axis=1, kind="stable")
+    sorted_BV = np.take_along_axis(p_BV, order_BV, axis=1)
+    is_kept_BV = sorted_BV.cumsum(axis=1) - sorted_BV < share
+    mask_BV = np.zeros(p_BV.shape, dtype=bool)
+    np.put_along_axis(mask_BV, order_BV, is_kept_BV, axis=1)
     return mask_BV
 
 

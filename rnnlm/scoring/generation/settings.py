@@ -46,6 +46,13 @@ class SamplingSettings(ValidatedSettings):
             "(Nguyen et al. 2024)"
         ),
     ] = None
+    typical_p: Annotated[
+        _Share | None,
+        about(
+            "draw from the fewest tokens with this probability whose information is nearest to "
+            "the entropy (Meister et al. 2023)"
+        ),
+    ] = None
     max_tokens: Annotated[Count, about("longest sample, in tokens")] = 100
     seed: Annotated[
         Natural, about("random seed; the same seed and sample number give the same sample")

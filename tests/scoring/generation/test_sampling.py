@@ -1,3 +1,4 @@
+import math
 import warnings
 from collections import Counter
 
@@ -73,12 +74,19 @@ def slow_masks(p: np.ndarray, settings: SamplingSettings) -> set[int]:
     if settings.min_p:
         largest = max(p[id] for id in kept)
         kept = {id for id in kept if p[id] >= settings.min_p * largest}
+    if settings.typical_p:
+        total = sum(p[id] for id in kept)
+        information = {id: -math.log(p[id] / total) for id in kept}
+        entropy = sum(p[id] / total * information[id] for id in kept)
+        order = sorted(kept, key=lambda id: abs(information[id] - entropy))
+        kept = fewest(order, settings.typical_p)
     return kept
 
 
 @pytest.mark.parametrize("settings", [
     {"top_p": 0.9}, {"top_p": 0.2}, {"min_p": 0.1}, {"min_p": 1.0}, {"top_k": 17},
-    {"top_k": 40, "top_p": 0.8, "min_p": 0.05},
+    {"top_k": 40, "top_p": 0.8, "min_p": 0.05}, {"typical_p": 0.2}, {"typical_p": 0.9},
+    {"top_k": 40, "top_p": 0.8, "typical_p": 0.5},
 ])  # fmt: skip
 @pytest.mark.parametrize("size", [150, 20 * drawing.FIRST_CANDIDATES])
 def test_what_may_be_drawn_equals_a_slow_transcription(settings, size):
@@ -89,6 +97,21 @@ def test_what_may_be_drawn_equals_a_slow_transcription(settings, size):
     for p, kept in zip(p_BV, kept_BV, strict=True):
         assert set(np.flatnonzero(kept)) == slow_masks(p, settings)
         np.testing.assert_array_equal(kept[kept > 0], p[kept > 0])
+
+
+def test_typical_tokens_by_hand_may_leave_out_the_likeliest():
+    """An entropy of 1.75 bits; the tokens have 1, 2, 3 and 3 bits."""
+    p_BV = np.array([[0.5, 0.25, 0.125, 0.125]])
+    for share, kept in (
+        (0.25, [1]),
+        (0.26, [0, 1]),
+        (0.75, [0, 1]),
+        (0.8, [0, 1, 2]),
+        (1, range(4)),
+    ):
+        left_BV = 3 * p_BV  # need not sum to one
+        drawing._narrow(left_BV, SamplingSettings(typical_p=share))
+        assert np.flatnonzero(left_BV[0]).tolist() == [*kept]
 
 
 def test_draws_from_several_blocks_follow_the_distribution():
