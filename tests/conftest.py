@@ -47,7 +47,8 @@ CORE = {
 NEEDS_SATELLITE = re.compile(
     r"rnnlm[./](tasks|tools)|support(\.| import )(tiny_(pairs|seq2seq|tasks|translators|labellers)"
     r"|servers|foreign_\w+|exported_models|hostile)|inspect |rescore|serve |tagger|classifier"
-    r"|seq2seq|huggingface|hf:|tagging|learn_vectors|--task|[(, ](refused|harmless)[,)]"
+    r"|seq2seq|huggingface|hf:|tagging|learn_vectors|rnnlm filter|--task|--onnx"
+    r"|[(, ](refused|harmless)[,)]"
 )
 LONG = {
     # pictures

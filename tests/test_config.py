@@ -259,7 +259,7 @@ def test_nearest_valid_text_is_suggested():
     (SamplingSettings, {"temperature": -1}, "a number of at least 0"),
     (SamplingSettings, {"top_p": 5}, "at most 1"),
     (ScoringSettings, {"split": "exactly"}, "one of tokens, whitespace"),
-    (rnnlm.RescoreSettings, {"seed": -1}, "at least 0"),
+    (SamplingSettings, {"seed": -1}, "at least 0"),
 ])  # fmt: skip
 def test_settings_made_in_python_keep_their_ranges(cls, values, needed):
     [(name, _)] = values.items()
