@@ -6,13 +6,13 @@ Nobody has read these sentences. Each of 12 subjects gets every item in one of i
 """
 
 import csv
+import functools
 import sys
 from pathlib import Path
 
 import numpy as np
 
 import rnnlm
-import rnnlm.scoring.rows
 from rnnlm import corpora
 
 COEFFICIENTS = {
@@ -40,20 +40,29 @@ def stimuli():
         yield item, "clashes", bad, verb
 
 
+@functools.cache
+def scored(model):
+    """Return the rows of the words of each sentence, with their lags, by position."""
+    texts = [" ".join(words) for _, _, words, _ in stimuli()]
+    scores = model.score_sentences(texts, words=True, measures=("lags",))
+    rows_S = [{} for _ in texts]
+    for row in scores.to_rows("word"):
+        rows_S[row["id"] - 1][row["position"]] = row
+    return rows_S
+
+
 def simulated(model, seed=SEED, coefficients=COEFFICIENTS, noise=60.0):
     """Return the rows of a table, with times that a model's surprisals explain."""
     random = np.random.default_rng(seed)
     sentences = list(stimuli())
-    texts = [" ".join(words) for _, _, words, _ in sentences]
-    scores = model.score_sentences(texts, words=True, measures=("lags",))
+    scores = scored(model)
     pace = random.normal(0, 40, SUBJECTS)
     hard = random.normal(0, 10, ITEMS)
     rows = []
     for subject in range(SUBJECTS):
-        for (item, condition, words, verb), score in zip(sentences, scores, strict=True):
+        for (item, condition, words, verb), cells in zip(sentences, scores, strict=True):
             if (item + subject + (condition == "clashes")) % 2:
                 continue
-            cells = {row["position"]: row for row in rnnlm_rows(score)}
             for place, word in enumerate(words):
                 row = {
                     name: 0.0 if value is None else value
@@ -66,13 +75,6 @@ def simulated(model, seed=SEED, coefficients=COEFFICIENTS, noise=60.0):
                 values = (f"s{subject + 1:02}", item, condition, place + 1, region, word, round(rt))
                 rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
-
-
-def rnnlm_rows(score):
-    """Return the rows of words of one sentence, with their lags."""
-    scores = rnnlm.scoring.rows.SentenceScores([score])
-    scores.has_lags = True
-    return scores.to_rows("word")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ BASELINE = (
     "position",
     *(lag + name for lag in LAGS for name in ("word_length", "log10_frequency")),
 )
+OF_WORDS = ("position", "surprisal_bits", "oov", "word_length", "log10_frequency", *LAG_COLUMNS)
 Scored = Mapping[str, Mapping[str, np.ndarray]]  # by model and name, of words
 Frame = dict[str | tuple[str, str], np.ndarray]  # by name, or by model and name, of rows
 
@@ -219,7 +220,11 @@ def analyse(
     if settings.baseline is not None:
         names = tuple(name.strip() for name in settings.baseline.split("+"))
     times = read_times(table, settings, names)
+    _check_predictors(names, times)
     frequencies, source = _frequencies(models, names, settings)
+    if frequencies.log10:
+        counted = hashlib.sha256(repr(sorted(frequencies.log10.items())).encode())
+        source = f"{source},{counted.hexdigest()[:12]}"
     scored, fingerprints = _scored(models, times, frequencies, report)
 
     # The rows with all predictors, why some are left out, and the others.
@@ -382,10 +387,8 @@ def _scored(
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
     """Return the columns of all words by model, (P,) each, NaN where there is no value; and the
     fingerprints of the models."""
-    names = ("surprisal_bits", "oov", "word_length", "log10_frequency", *LAG_COLUMNS)
-    scored = {
-        model: {name: np.full(len(times.sentence_P), np.nan) for name in names} for model in models
-    }
+    size = len(times.sentence_P)
+    scored = {model: {name: np.full(size, np.nan) for name in OF_WORDS[1:]} for model in models}
     settings = ScoringSettings(words=True, unscorable="null")
     place, fingerprints = 0, {}
     for chunk in score_chunks_of_models(models, times.sentences, settings, report=report):
@@ -414,18 +417,23 @@ def _scored(
 # ---- Rows: their predictors, and which are left out.
 
 
+def _check_predictors(baseline: Sequence[str], times: Times) -> None:
+    """Make sure that all predictors are there, before time goes into scores."""
+    for name in baseline:
+        if name not in OF_WORDS and name not in times.extra:
+            raise UsageError(
+                f"no predictor {name!r}",
+                "the baseline names columns of words or of the table, joined by +",
+                did_you_mean(name, [*OF_WORDS, *times.names]),
+            )
+
+
 def _frame(times: Times, scored: Scored, baseline: Sequence[str]) -> Frame:
     """Return the columns of all rows, (R,) each: the time, the baseline, and by model and name the
     surprisals."""
     of_words = {**next(iter(scored.values())), "position": times.position_P.astype(float)}
     frame: Frame = {"time": times.time_R}
     for name in baseline:
-        if name not in of_words and name not in times.extra:
-            raise UsageError(
-                f"no predictor {name!r}",
-                "the baseline names columns of words or of the table, joined by +",
-                did_you_mean(name, [*of_words, *times.names]),
-            )
         frame[name] = of_words[name][times.place_R] if name in of_words else times.numbers(name)
     for model, columns in scored.items():
         frame |= {(model, name): columns[name][times.place_R] for name in SURPRISALS}

@@ -9,7 +9,7 @@ from rnnlm.cli import options, terminal
 from rnnlm.cli.help_sections import Command, section
 from rnnlm.cli.setting_options import options_of
 from rnnlm.storage.files.outputs import check_apart
-from rnnlm.tools.reading.settings import ReadingSettings
+from rnnlm.tools.reading.settings import REASONS, ReadingSettings
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.resampling import Interval
@@ -27,7 +27,8 @@ COLUMNS = (
 @section(
     "Regression",
     options_of(ReadingSettings, "response", "baseline", "frequency_from", "average"),
-    options_of(ReadingSettings, "exclude", "min_time", "max_time"),
+    options_of(ReadingSettings, "exclude", default_is=",".join(REASONS)),
+    options_of(ReadingSettings, "min_time", "max_time"),
 )
 @section("Regression", options_of(ReadingSettings, "folds", "seed", "resamples"), rare=True)
 @section("Columns of TABLE", options_of(ReadingSettings, *COLUMNS), rare=True)
