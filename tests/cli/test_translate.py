@@ -110,6 +110,19 @@ def test_json_matches_python_and_is_read_by_rescore(rnnlm, model, here):
     assert read == [("1", 2), ("2", 2), ("3", 2), ("4", 2)]
 
 
+@pytest.mark.parametrize("candidates", ["--nbest 3", "--num 5 --seed 2"])
+def test_the_line_of_least_risk_is_written_alone(rnnlm, model, candidates):
+    settings = DecodingSettings(mbr=True, nbest=3 if "nbest" in candidates else 1)
+    drawn = {"sampling": SamplingSettings(seed=2), "num": 5} if "num" in candidates else {}
+    expected = decoding.translate(model, LINES, settings=settings, **drawn)
+    asked = ("translate", "-m", model, *LINES, *candidates.split(), "--mbr")
+    assert rnnlm(*asked).out.split("\n") == [*(line.text for line in expected), ""]
+    [first, *_] = rnnlm(*asked, "--json").records
+    assert [each["text"] for each in first["hypotheses"]] == [expected[0].text]
+    alone = rnnlm("translate", "-m", model, LINES[0], "--mbr")
+    assert alone.code == 2 and "--nbest 10" in alone.err
+
+
 def test_several_lines_of_a_source_are_rows(rnnlm, model):
     found = decoding.translate(model, LINES[:2], settings=DecodingSettings(nbest=2))
     table = [["line", "rank", "logprob_nats", "score", "text"]]

@@ -52,7 +52,7 @@ search_options = section(
     "Search",
     options_of(DecodingSettings, "beam", default_is="1, or as many as --nbest"),
     options_of(DecodingSettings, "length_power", before="With --beam: ", metavar="A"),
-    options_of(DecodingSettings, "nbest", "max_length"),
+    options_of(DecodingSettings, "nbest", "max_length", "mbr"),
 )
 sampling_options = section(
     "Sampling, instead of search",
@@ -108,9 +108,9 @@ def command(
     rnnlm translate -m dates "the third of May 2024" --attention-plot a.svg
 
     Each input line produces one output line, in the same order; a line without words produces an
-    empty one. With --nbest or --num, outputs are rows of a table. In -o FILE.csv or .tsv they
-    follow the columns of the input. If the file of -o is finished, the same command says so and
-    does nothing.
+    empty one. With --nbest or --num, outputs are rows of a table; --mbr chooses one of them. In -o
+    FILE.csv or .tsv they follow the columns of the input. If the file of -o is finished, the same
+    command says so and does nothing.
 
     --json prints all outputs of each source with their log-probabilities, as rnnlm rescore reads
     them.
@@ -152,11 +152,10 @@ def command(
     if as_json:
         options.put((json_text(line.to_dict()) + "\n" for line in translated), output)
     elif table_line:
-        several = settings.nbest > 1 or translator.num > 1
-        added = [*(_columns(is_drawn)[1:-1] if several else ()), "translation"]
+        added = [*(_columns(is_drawn)[1:-1] if translator.outputs > 1 else ()), "translation"]
         rows = _beside_input(translated, cells, added, is_drawn)
         options.put(map(table_line, rows), output)
-    elif settings.nbest == translator.num == 1:
+    elif translator.outputs == 1:
         options.put((f"{line.text}\n" for line in translated), output)
     elif lines and not output:
         show([*translated], is_drawn)

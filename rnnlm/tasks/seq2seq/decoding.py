@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.checks import items_of
-from rnnlm.errors import TextError, UsageError, notice
+from rnnlm.errors import TextError, UsageError, keyword, notice
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.plotting import draw_heat_map
 from rnnlm.lm.base import loading
@@ -88,7 +88,8 @@ class Translation(Result):
     Attributes:
         text: The output.
         logprob_nats: log p(text | source), in nats.
-        score: Score by which outputs are ranked: log p / ((5 + tokens) / 6)^length_power.
+        score: Score by which outputs are ranked: log p / ((5 + tokens) / 6)^length_power; for
+            minimum Bayes risk the expected chrF, 0 to 100.
         tokens: Number of tokens, including `</s>` if it is written.
         complete: Whether it ended by itself; False if it was cut off at its limit.
         attention: Attention of its tokens, if requested.
@@ -259,6 +260,21 @@ class Translator:
                 "the model was trained with attention=none",
                 "train one with attention=general",
             )
+        if self.settings.mbr and self.candidates < 2:
+            raise UsageError(
+                keyword("mbr") + " chooses among several lines, but there is one for each source",
+                hint="ask for more with " + keyword("nbest", 10) + ", or for samples",
+            )
+
+    @property
+    def candidates(self) -> int:
+        """The number of lines that are written for each source."""
+        return self.settings.nbest if self.sampling is None else self.num
+
+    @property
+    def outputs(self) -> int:
+        """The number of lines that are returned for each source."""
+        return 1 if self.settings.mbr else self.candidates
 
     def translate(self, sources: Iterable[str], first: int = 1) -> Iterator[TranslatedLine]:
         """Yield the outputs of the model for each source, in order. A source without words has no
@@ -314,6 +330,9 @@ class Translator:
             numbers = [line.number for line in lines]
             found_B = draw_samples(self.model.decoder, starts, self.num, sampling, numbers=numbers)
 
+        if self.settings.mbr:
+            found_B = [[self._least_risk(texts)] for texts in found_B]
+
         # Attention is computed afterwards, for the chosen lines alone.
         attention = self._attention(lines, sources, found_B) if self.settings.attention else {}
         return [
@@ -321,13 +340,26 @@ class Translator:
             for row, texts in enumerate(found_B)
         ]
 
+    def _least_risk(self, texts: Sequence[GeneratedText]) -> GeneratedText:
+        """Return the text of least risk, with its expected chrF as its score. Samples count alike;
+        the n best by their probabilities."""
+        logprob_N = np.array([text.logprob_nats for text in texts])
+        weight_N = np.exp(logprob_N - logprob_N.max())
+        if self.sampling is not None:
+            weight_N = np.ones(len(texts))
+        chrf_N = expected_chrf([self._text_of(text) for text in texts], weight_N)
+        best = int(chrf_N.argmax())
+        return replace(texts[best], score=float(chrf_N[best]))
+
+    def _text_of(self, generated: GeneratedText) -> str:
+        # A newline is a byte like any other to some tokenizers, but a line is one line.
+        return self.model.codec.target.decode(generated.ids).replace("\n", " ")
+
     def _hypothesis(
         self, generated: GeneratedText, attention: AttentionWeights | None
     ) -> Translation:
-        # A newline is a byte like any other to some tokenizers, but a line is one line.
-        text = self.model.codec.target.decode(generated.ids).replace("\n", " ")
         return Translation(
-            text,
+            self._text_of(generated),
             generated.logprob_nats,
             generated.score,
             len(generated.ids),
@@ -384,6 +416,23 @@ def translate(
     """
     translator = Translator(loading.model_for("translate", model), settings, sampling, num)
     return TranslatedLines(translator.translate(items_of(sources, str, "sources")))
+
+
+def expected_chrf(texts: Sequence[str], weight_N: np.ndarray) -> np.ndarray:
+    """Return the expected chrF of each of N texts, if one of them is right, with probabilities in
+    proportion to the weights: the negative of its Bayes risk (Kumar & Byrne 2004), which samples
+    estimate (Eikema & Aziz 2020)."""
+    from sacrebleu.metrics import CHRF
+
+    # Equal texts are compared once.
+    distinct = list(dict.fromkeys(texts))
+    place_N = np.array([distinct.index(text) for text in texts])
+    share_M = np.bincount(place_N, weights=weight_N / weight_N.sum())
+    chrf = CHRF()
+    score_MM = np.array(
+        [[chrf.sentence_score(text, [other]).score for other in distinct] for text in distinct]
+    )
+    return (score_MM @ share_M)[place_N]
 
 
 def batches(lengths_N: np.ndarray, chosen: np.ndarray, most: int) -> Iterator[np.ndarray]:

@@ -22,6 +22,7 @@ class TranslationMethods(ModelHandle):
         beam: int = 1,
         nbest: int = 1,
         attention: bool = False,
+        mbr: bool = False,
         settings: "DecodingSettings | None" = None,
     ) -> "TranslatedLines":
         """Return the outputs of an encoder-decoder for each source.
@@ -31,7 +32,8 @@ class TranslationMethods(ModelHandle):
             beam: Beam width: number of continuations kept at each step.
             nbest: Number of hypotheses per source.
             attention: Also return the attention of each token, which has a `figure()`.
-            settings: A :class:`rnnlm.DecodingSettings` instead of these three.
+            mbr: Return the hypothesis that is most like all `nbest` by chrF (minimum Bayes risk).
+            settings: A :class:`rnnlm.DecodingSettings` instead of these four.
 
         Returns:
             A list with the hypotheses of each source, best first.
@@ -44,6 +46,6 @@ class TranslationMethods(ModelHandle):
         from rnnlm.tasks.seq2seq.options import DecodingSettings
 
         chosen = settings or DecodingSettings(
-            beam=max(beam, nbest), nbest=nbest, attention=attention
+            beam=max(beam, nbest), nbest=nbest, attention=attention, mbr=mbr
         )
         return translate(self._core_for("translate"), sources, settings=chosen)

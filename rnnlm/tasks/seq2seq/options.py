@@ -58,6 +58,13 @@ class DecodingSettings(ValidatedSettings):
     attention: Annotated[bool, about("return the attention of each output token to the source")] = (
         False
     )
+    mbr: Annotated[
+        bool,
+        about(
+            "return the one of the n best lines, or of the samples, that is most like all of them "
+            "by chrF: minimum Bayes risk (Bertsch et al. 2023)"
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

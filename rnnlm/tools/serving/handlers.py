@@ -28,6 +28,7 @@ from rnnlm.tools.serving.responses import RETRY_SECONDS, Refusal
 from rnnlm.tools.serving.served import ServedModel, ServedModels
 
 MOST_BEAMS = 64
+MOST_COMPARED = 16  # lines of a source, with one another
 NUMBERS_OF_A_SENTENCE = 5
 NUMBERS_OF_A_WORD = 6
 
@@ -269,7 +270,9 @@ class Handlers:
 
         model = self.models.doing(asked.model, "translate")
         settings = DecodingSettings(**schemas.fields_in(asked, DecodingSettings))
-        self._check_count("nbest", settings.nbest, MOST_BEAMS)
+        # Minimum Bayes risk compares all pairs.
+        most = MOST_COMPARED if settings.mbr else MOST_BEAMS
+        self._check_count("nbest", settings.nbest, most)
         self._check_count("beam", settings.width, MOST_BEAMS)
         translator = Translator(loading.model_for("translate", model.core), settings)
         sources = asked.sources

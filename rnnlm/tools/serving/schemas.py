@@ -353,7 +353,7 @@ class ClassifyAnswer(Answer, frozen=True, kw_only=True):
     texts: list[ClassifiedRecord]
 
 
-@takes(DecodingSettings, "beam", "length_power", "nbest", "attention")
+@takes(DecodingSettings, "beam", "length_power", "nbest", "attention", "mbr")
 class TranslateRequest(Request, frozen=True, kw_only=True):
     """Lines to translate."""
 

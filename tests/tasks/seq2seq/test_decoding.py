@@ -1,6 +1,8 @@
 """What an encoder-decoder writes: the same in any batch, scored as it scores, with what it looked
 at."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,13 @@ from rnnlm.errors import UsageError
 from rnnlm.scoring.generation.settings import SamplingSettings
 from rnnlm.tasks.seq2seq import decoding as translators
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
-from rnnlm.tasks.seq2seq.decoding import AttentionWeights, attended, plot_attention, translate
+from rnnlm.tasks.seq2seq.decoding import (
+    AttentionWeights,
+    attended,
+    expected_chrf,
+    plot_attention,
+    translate,
+)
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.pairs import ParallelText
@@ -145,3 +153,57 @@ def test_states_may_have_no_rows(model):
     none, two = model.states(["the cat"]).select([]), model.states(["a dog", "the"])
     assert none.select([]).rows == 0
     assert model.decoder.concat_states([none, two, two.select([0, 0])]).rows == 4
+
+
+# ---- Minimum Bayes risk.
+
+
+def test_expected_chrf_by_hand():
+    """`abc` and `abd` share 2 of 3 characters, 1 of 2 pairs and no triple: chrF is 7/18. So `abc`,
+    which is not the likeliest, is most like all of them."""
+    weights = np.array([4.0, 3.0, 5.0])
+    chrf = expected_chrf(["abc", "abd", "xyz"], weights)
+    alike = 100 * 7 / 18
+    expected = [(400 + 3 * alike) / 12, (4 * alike + 300) / 12, 500 / 12]
+    assert chrf == pytest.approx(expected, rel=1e-9)
+    assert chrf.argmax() == 0 != weights.argmax()
+    # A text that is drawn twice counts twice.
+    twice = expected_chrf(["abc", "xyz", "abc"], np.ones(3))
+    assert twice == pytest.approx([200 / 3, 100 / 3, 200 / 3])
+
+
+def test_the_line_of_least_risk_is_one_of_the_n_best(model):
+    settings = DecodingSettings(nbest=4, beam=4)
+    several = translate(model, LINES, settings=settings)
+    chosen = translate(model, LINES, settings=dataclasses.replace(settings, mbr=True))
+    by_method = rnnlm.Model(model).translate(LINES, nbest=4, mbr=True)
+    for line, found, same in zip(several, chosen, by_method, strict=True):
+        assert found == same
+        if line.hypotheses:
+            weights = np.exp([each.logprob_nats for each in line.hypotheses])
+            chrf = expected_chrf(texts(line), weights)
+            [best] = found.hypotheses
+            assert best.score == pytest.approx(chrf.max())
+            expected = line.hypotheses[int(chrf.argmax())]
+            assert dataclasses.replace(best, score=expected.score) == expected
+
+
+def test_samples_count_alike(model):
+    drawn = {"sampling": SamplingSettings(seed=3), "num": 8}
+    several = translate(model, LINES, **drawn)
+    chosen = translate(model, LINES, settings=DecodingSettings(mbr=True), **drawn)
+    for line, found in zip(several, chosen, strict=True):
+        if line.hypotheses:
+            chrf = expected_chrf(texts(line), np.ones(8))
+            assert found.text == texts(line)[int(chrf.argmax())] and len(found.hypotheses) == 1
+
+
+def test_the_chosen_line_has_its_attention(model):
+    [line] = translate(model, LINES[:1], settings=dataclasses.replace(LOOKING, mbr=True))
+    [best] = line.hypotheses
+    assert best.attention.weights.shape[0] == best.tokens
+
+
+def test_one_line_has_no_choice(model):
+    with pytest.raises(UsageError, match="chooses among several lines"):
+        translate(model, LINES, settings=DecodingSettings(mbr=True, beam=4))

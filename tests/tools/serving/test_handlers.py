@@ -75,6 +75,16 @@ def test_attention_is_that_of_the_library(client, folders):
     assert found["hypotheses"] == json.loads(json.dumps(expected.to_dict()))["hypotheses"]
 
 
+def test_minimum_bayes_risk_is_that_of_the_library(client, folders):
+    [expected] = library.load(folders["french"]).translate(["two seven"], nbest=4, mbr=True)
+    asked = {"model": "french", "sources": ["two seven"], "mbr": True}
+    [found] = client.post("/translate", **asked, nbest=4)["lines"]
+    assert found["hypotheses"] == json.loads(json.dumps(expected.to_dict()))["hypotheses"]
+    for nbest in (17, 1):
+        refused = client.http.post("/translate", json={**asked, "nbest": nbest})
+        assert refused.status_code in (400, 422)
+
+
 def test_targets_are_scored_given_their_source(client, folders, rnnlm):
     targets = ["deux sept", "un"]
     answer = client.post("/score", "french", sentences=targets, source="two seven", words=True)
