@@ -245,6 +245,10 @@ def overwrite_option(help: str = "Replace FILE.") -> Decorator:
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
+latex_option = click.option(
+    "--latex", "as_latex", is_flag=True, help="Print a table for a paper, in LaTeX."
+)
+
 
 def options_added_to(command: str) -> Decorator:
     """Return the options that satellites add to a command of the core."""

@@ -294,10 +294,44 @@ class Table(Records):
         titles = [visible(self.title, kept="\n")] if self.title else []
         return "\n".join([*titles, "\n\n".join(tables)])
 
+    def to_latex(self) -> str:
+        """Write the table for a paper, with the rules of the package booktabs.
+
+        Returns:
+            A `tabular` environment.
+        """
+        sides = ["r" if name in self.numbers else "l" for name in self.columns]
+        head, *rows = (
+            " & ".join(map(latex, line)) + r" \\" for line in (self.columns, *self.cells())
+        )
+        begin = rf"\begin{{tabular}}{{{''.join(sides)}}}"
+        rules = [begin, r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+        return "\n".join(rules)
+
     def _repr_html_(self) -> str:
         left = len(self.rows) - MOST_SHOWN
         note = f"... and {left:,} more rows" if left > 0 else ""
         return html_table(self.title, self.columns, self.cells()[:MOST_SHOWN], note)
+
+
+_SIGN = re.compile(r"(?<![\w.])[-+](?=\d)")
+_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": "$<$", ">": "$>$", "…": r"\dots{}",
+}  # fmt: skip
+
+
+def latex(text: str) -> str:
+    """Return a text as LaTeX writes it; signs of numbers are those of formulas."""
+    signs = [(match.start(), match[0]) for match in _SIGN.finditer(text)]
+    characters = [_LATEX.get(character, character) for character in text]
+    for place, sign in signs:
+        characters[place] = f"${sign}$"
+    # At the beginning of a row these would belong to the end of the row before.
+    if text[:1] in ("[", "*"):
+        characters[0] = f"{{{text[0]}}}"
+    return "".join(characters)
 
 
 def _blocks(widths: Sequence[int], keys: int, width: int, gap: int) -> list[list[int]]:

@@ -150,7 +150,7 @@ def other(folder, *arguments, **variables):
     environment = {**os.environ, **own, **variables}
     return subprocess.run(
         [sys.executable, SHIM, *map(str, arguments)],
-        cwd=folder, env=environment, capture_output=True, timeout=120,
+        cwd=folder, env=environment, capture_output=True, timeout=300,
     )  # fmt: skip
 
 

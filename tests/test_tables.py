@@ -19,7 +19,7 @@ from rnnlm.evaluation.metrics import with_intervals
 from rnnlm.scoring.generation.search import likeliest, next_words
 from rnnlm.scoring.generation.settings import BeamSettings
 from rnnlm.scoring.pairs.pair import Pair
-from rnnlm.tabular import Table
+from rnnlm.tabular import Table, latex
 from rnnlm.tasks.labelling.tagging import (
     ClassifiedText,
     ClassifiedTexts,
@@ -347,3 +347,37 @@ def test_notebooks_show_figures_without_pyplot(here):
     assert figure._repr_png_().startswith(b"\x89PNG")
     copied = pickle.loads(pickle.dumps(figure))
     assert copied._repr_png_() == figure._repr_png_()
+
+
+# ---- For papers.
+
+
+def test_a_table_for_a_paper():
+    table = Table(["model", "ppl", "by_%"], [["a_b", 35.5, "-2.1% [-3.0%, +1.0%]"], ["[x]", 1, ""]])
+    assert table.to_latex().splitlines() == [
+        r"\begin{tabular}{lrl}",
+        r"\toprule",
+        r"model & ppl & by\_\% \\",
+        r"\midrule",
+        r"a\_b & 35.500 & $-$2.1\% [$-$3.0\%, $+$1.0\%] \\",
+        r"{[}x] & 1 &  \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("well-known 5-gram", "well-known 5-gram"),
+        ("kn-5", "kn-5"),
+        (
+            r"\&%$#_{}~^<>",
+            r"\textbackslash{}\&\%\$\#\_\{\}\textasciitilde{}\textasciicircum{}$<$$>$",
+        ),
+        ("227.4… +1", r"227.4\dots{} $+$1"),
+        ("*", "{*}"),
+    ],
+)
+def test_texts_as_latex_writes_them(text, written):
+    assert latex(text) == written

@@ -10,7 +10,7 @@ from rnnlm import satellites
 
 from .. import terminal
 from ..help_sections import Command
-from ..options import json_option, refuse_if
+from ..options import json_option, latex_option, refuse_if
 
 LEGEND = (
     "Perplexities are for the validation text of PTB (the Penn Treebank as prepared",
@@ -33,7 +33,8 @@ LEGEND = (
 )
 @click.argument("name", required=False)
 @json_option
-def command(what: str, name: str | None, as_json: bool) -> None:
+@latex_option
+def command(what: str, name: str | None, as_json: bool, as_latex: bool) -> None:
     """List models, recipes, corpora or satellites.
 
     \b
@@ -49,10 +50,14 @@ def command(what: str, name: str | None, as_json: bool) -> None:
     """
     satellites.look_for_others()
     refuse_if(name and what != "recipes", f"only recipes can be listed by name: leave out {name}.")
+    refuse_if(
+        as_latex and (what != "recipes" or bool(name) or as_json),
+        "--latex is for the table of all recipes: rnnlm list recipes --latex.",
+    )
     if what == "models":
         _list_models(as_json)
     elif what == "recipes":
-        _list_recipes(name, as_json)
+        _list_recipes(name, as_json, as_latex)
     elif what == "corpora":
         _list_corpora(as_json)
     else:
@@ -81,7 +86,7 @@ def _list_models(as_json: bool) -> None:
         terminal.print_table(terminal.Table.of_records(rows, left=list(rows[0])))
 
 
-def _list_recipes(name: str | None, as_json: bool) -> None:
+def _list_recipes(name: str | None, as_json: bool, as_latex: bool) -> None:
     from rnnlm.lm.neural.training import choosing
     from rnnlm.training.recipes import recipe
 
@@ -98,7 +103,11 @@ def _list_recipes(name: str | None, as_json: bool) -> None:
     else:
         lines = recipe.recipe_rows()
         columns = ["recipe", "purpose", "published", "ours", "off by", "time"]
-        terminal.print_table(terminal.Table(columns, [line.cells() for line in lines]), gap=1)
+        table = terminal.Table(columns, [line.cells() for line in lines])
+        if as_latex:
+            click.echo(table.to_latex())
+            return
+        terminal.print_table(table, gap=1)
         for line in LEGEND:
             terminal.say(line)
 

@@ -15,10 +15,12 @@ from ..options import (
     context_option,
     device_option,
     json_option,
+    latex_option,
     model_by_default,
     options_added_to,
     overwrite_option,
     refuse_given,
+    refuse_if,
     settings_of,
 )
 from ..setting_options import options_of
@@ -29,7 +31,11 @@ if TYPE_CHECKING:
     from rnnlm.interface import Task
 
 
-WITHOUT_TEXT = ("models", "as_json")  # the requirements of a comparison of stored metrics
+WITHOUT_TEXT = (
+    "models",
+    "as_json",
+    "as_latex",
+)  # the requirements of a comparison of stored metrics
 
 
 @click.command(cls=Command)
@@ -59,11 +65,12 @@ WITHOUT_TEXT = ("models", "as_json")  # the requirements of a comparison of stor
     overwrite_option("Replace an existing plot."),
     options_of(ComparisonSettings, "top", default_is="3; JSON 20"),
     json_option,
+    latex_option,
 )  # fmt: skip
 def command(
     models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...],
     plot: Path | None, overwrite: bool, top: int | None,
-    device: str, as_json: bool, **given: Any,
+    device: str, as_json: bool, as_latex: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Compare models on a text by perplexity, label accuracy or BLEU.
 
@@ -90,10 +97,13 @@ def command(
     in the same way, regardless of their tokens; their perplexities are compared only if they count
     the same tokens, words or characters.
     """
+    refuse_if(as_json and as_latex, "--json and --latex cannot be combined.")
     check_plot(plot, overwrite)
     result = _measured(models, on, train, device, given | {"top": top}) if on else _stored(models)
     if as_json:
         terminal.print_json(result.to_dict())
+    elif as_latex:
+        click.echo(result.to_latex())
     else:
         from .. import metrics
 

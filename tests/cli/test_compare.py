@@ -54,6 +54,23 @@ def test_json_holds_all_of_it(rnnlm, parts):
         assert model["evaluation"]["ppl_token"] == other["evaluation"]["ppl_token"]
 
 
+def test_latex_is_the_table_of_a_paper(rnnlm, parts):
+    asked = ("compare", "lstm", "kn", "--on", "valid.txt", "--resamples", "99")
+    begin, _, head, _, first, second, *_, end = rnnlm(*asked, "--latex").out.splitlines()
+    assert (begin, end) == (r"\begin{tabular}{lrrr}", r"\end{tabular}")
+    assert head == r"model & ppl\_token & difference from lstm & p \\"
+    [difference] = [
+        each
+        for each in rnnlm(*asked, "--json").json["differences"]
+        if each["metric"] == "ppl_token"
+    ]
+    assert re.fullmatch(r"lstm & [\d.]+ \[[\d.]+, [\d.]+\] &  &  \\\\", first)
+    share, p = 100 * (difference["ppl_ratio"] - 1), difference["p"]
+    assert f"{abs(share):.1f}\\% [" in second and second.startswith("kn & ")
+    assert second.endswith(f" & {p:.4f} \\\\")
+    checked_error(rnnlm(*asked, "--latex", "--json"), 2, "--json and --latex cannot be combined")
+
+
 def test_different_tokens_compare_per_character_only(rnnlm, parts):
     shown = rnnlm("compare chars bytes --on train.txt")
     assert shown.code == 0, shown.err
@@ -185,6 +202,11 @@ def test_baselines_of_one_text_compare(rnnlm, baselines):
     (baselines / "other.txt").write_text("an unseen zorp\nthe man said so\n" * 5)
     found = rnnlm("compare", "lstm", "ngram", "--on", "other.txt", "--json").json
     assert found["figure"] == "ppl_token" and found["differences"][0]["p"] is not None
+
+
+def test_stored_metrics_have_no_differences_for_a_paper(rnnlm, baselines):
+    *_, row, _, _ = rnnlm("compare", "ngram", "uni", "--latex").out.splitlines()
+    assert re.search(r" & - & - \\\\$", row)
 
 
 def test_json_has_metrics_and_differences(rnnlm, baselines):

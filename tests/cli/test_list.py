@@ -10,6 +10,7 @@ import pytest
 
 from rnnlm import corpora
 from rnnlm.training.recipes import recipe as overview
+from support.failures import checked_error
 
 
 def test_models_here_and_the_shipped_one_are_listed(rnnlm, models, here):
@@ -91,6 +92,15 @@ def test_all_recipes_are_listed_with_purpose_and_results(rnnlm):
     assert columns == ["recipe", "purpose", "published", "ours", "off by", "time"]
     assert [tuple(row) for row in rows] == [tuple(line.cells()) for line in overview.recipe_rows()]
     assert [row[0] for row in rows] == [*overview.names()] and all(all(row) for row in rows)
+
+
+def test_the_table_for_a_paper_has_all_recipes(rnnlm):
+    lines = rnnlm("list", "recipes", "--latex").out.splitlines()
+    assert lines[0] == r"\begin{tabular}{llllll}"
+    assert len(lines) == 6 + len(list(overview.names()))
+    assert r"zaremba-small & two layers, 200 & 120.7 & 120.7 & $+$0.0\% & 30 min/1 \\" in lines
+    for wrong in (("recipes", "lstm"), ("corpora",)):
+        checked_error(rnnlm("list", *wrong, "--latex"), 2, "--latex is for the table of all")
 
 
 def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):

@@ -391,6 +391,31 @@ class Comparison(Records, Result):
             rows = [[*row[:3], row[4]] for row in rows]
         return Table(columns, rows, right=columns[2:])
 
+    def to_latex(self) -> str:
+        """Write the table of a paper: each model with its metric and the interval, and how the
+        later models differ from the first, in relation to its perplexity where it has one.
+
+        Returns:
+            A `tabular` environment for the package booktabs.
+        """
+        first, column = self.models[0].name, self.models[0].evaluation.column_names[0]
+        cells_of: dict[str, list[str]] = {}
+        for difference in self.differences:
+            key = (difference.first, difference.column, difference.metric)
+            if key == (first, column, self.figure):
+                *_, by, ratio, p = difference.cells(with_column=False)
+                cells_of[difference.second] = [by if difference.ppl_ratio is None else ratio, p]
+        rows = [
+            [
+                model.name,
+                _with_interval(model, column, self.figure),
+                *cells_of.get(model.name, ["", ""]),
+            ]
+            for model in self.models
+        ]
+        columns = ["model", self.figure, f"difference from {first}", "p"]
+        return Table(columns, rows, right=columns[1:]).to_latex()
+
     def printed(self, top: int = SHOWN) -> Iterator[Part]:
         """Yield the parts of `rnnlm compare`'s output: which model is better, the evidence, and the
         signatures.
