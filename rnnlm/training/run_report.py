@@ -186,6 +186,8 @@ _NAMES = {"gradient_norm": "mean", "gradient_norm_max": "largest"}
 OF_LAYERS = (
     ("Gradient norm by layer", "gradient_norm", "norm",
      "All weights of a layer, in the step before a validation, before clipping."),
+    ("Update over weights by layer", "update_ratio", "ratio of norms",
+     "What the first step after the validation before added to a layer's weights."),
     ("Spectral radius", "spectral_radius", "largest |eigenvalue|",
      "Each square block of recurrent weights, named by its gate."),
     ("Saturated units", "saturated", "share of units",
@@ -239,7 +241,7 @@ def _of_layers(history: RunHistory) -> Iterator[Plot | None]:
             note=note,
             history=history,
             series=series,
-            is_log=metric == "gradient_norm",
+            is_log=metric in ("gradient_norm", "update_ratio"),
             bound=1.0 if metric == "spectral_radius" else None,  # above it gradients may explode
         )
 

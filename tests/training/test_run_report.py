@@ -114,9 +114,10 @@ def test_report_numbers_match_log_and_model(page, models):
 
 def test_plots_show_what_the_log_tells(page):
     assert titles(page)[0] == "Learning curve"  # the page begins with it
-    assert titles(page)[-8:] == ["Loss in training", "Learning rate",
+    assert titles(page)[-9:] == ["Loss in training", "Learning rate",
                                  "Gradient norm", "Norm of the weights", "Speed",
-                                 "Gradient norm by layer", "Spectral radius",
+                                 "Gradient norm by layer", "Update over weights by layer",
+                                 "Spectral radius",
                                  "Saturated units"]  # fmt: skip
     assert ">layer 1 candidate<" in page and ">largest |eigenvalue|<" in page
     assert ">validation perplexity per token<" not in page

@@ -273,7 +273,9 @@ class LayerStatistics:
     """A stateful part of the trainer that looks at the layers.
 
     norms: norms of the gradient of each weight in the last step, on the device; None before the
-    first step of this process, when the norms of the last step before it hold.
+    first step of this process, when the norms of the last step before it hold. is_update_due:
+    whether the next step's update is measured: of the first step, and of the first one after each
+    validation, since it takes a copy of the weights.
     """
 
     def __init__(
@@ -285,22 +287,28 @@ class LayerStatistics:
         self.layers = named_layers(network)
         self.norms: dict[nn.Parameter, Tensor] | None = None
         self.stored: list[float | None] = []
+        self.updates: list[Tensor | None] = []
+        self.is_update_due = True
         # Spectra and units are looked at as often as their cost allows.
         self.looks = BudgetInterval(Budget(seconds=0.0))
 
     def measure(self, step: int, stop: Callable[[], bool] = never) -> dict[str, dict[str, Any]]:
         """Return the statistics of each layer after `step` steps, by the layer's name.
 
-        gradient_norm: of all its weights in the last step, before clipping. If a look is due,
+        gradient_norm: of all its weights in the last step, before clipping. update_ratio: the norm
+        of what the first step after the validation before added to its weights, over theirs. If a
+        look is due,
         spectral_radius by block of recurrent weights, and saturated, the share of its units. None
         if there is no such thing, or it is not a number. `stop` is asked before each block of
         weights; a look that it cuts off stays due.
         """
-        norms = self.gradient_norms() or [None] * len(self.layers)
-        pairs = zip(self.layers, norms, strict=True)
+        nothing: list[float | None] = [None] * len(self.layers)
+        norms, ratios = self.gradient_norms() or nothing, self.update_ratios() or nothing
         statistics: dict[str, dict[str, Any]] = {
-            name: {"gradient_norm": norm} for name, norm in pairs
+            name: {"gradient_norm": norm, "update_ratio": ratio}
+            for name, norm, ratio in zip(self.layers, norms, ratios, strict=True)
         }
+        self.is_update_due = True
         seconds = self.clock.elapsed()
         if not self.looks.due(step, seconds):
             return statistics
@@ -349,9 +357,30 @@ class LayerStatistics:
         number_of = dict(zip(norms, map(_number, numbers), strict=True))
         return [number_of.get(name) for name in self.layers]
 
+    @contextlib.contextmanager
+    def measured_update(self) -> Iterator[None]:
+        """Measure the update that is made in this context, if it is due. Nothing waits for the
+        device."""
+        if not self.is_update_due:
+            yield
+            return
+        before = [_weights_of(layer) for layer in self.layers.values()]
+        yield
+        after = [_weights_of(layer) for layer in self.layers.values()]
+        pairs = zip(before, after, strict=True)
+        self.updates = [(new - old).norm() / old.norm() for old, new in pairs]
+        self.is_update_due = False
+
+    def update_ratios(self) -> list[float | None]:
+        """Return the norm of the last measured update over that of the weights, of each layer; []
+        before the first one. Waits for the device."""
+        return [None if ratio is None else _number(float(ratio)) for ratio in self.updates]
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "gradient_norms": self.gradient_norms(),
+            "update_ratios": self.update_ratios(),
+            "is_update_due": self.is_update_due,
             "looked_after": self.looks.seconds,
             "look_seconds": self.looks.cost,
         }
@@ -360,6 +389,10 @@ class LayerStatistics:
         """Take up a stored state."""
         self.norms = None
         self.stored = state["gradient_norms"]
+        # States of earlier versions have none.
+        ratios = state.get("update_ratios", [])
+        self.updates = [None if ratio is None else torch.tensor(ratio) for ratio in ratios]
+        self.is_update_due = bool(state.get("is_update_due", True))
         self.looks.seconds = state["looked_after"]
         self.looks.cost = state["look_seconds"]
 
@@ -422,6 +455,12 @@ def saturated_share(layer: Layer, steps: Sequence[Step]) -> Tensor:
         )
         parts.append((activation.is_low(y) | activation.is_high(y)).flatten())
     return torch.cat(parts).float().mean()
+
+
+@torch.no_grad()
+def _weights_of(layer: Layer) -> Tensor:
+    """Return a copy of all weights of a layer, side by side, in fp32."""
+    return torch.cat([weight.detach().flatten().float() for weight in layer.parameters()])
 
 
 def _number(value: float) -> float | None:

@@ -464,7 +464,8 @@ class Trainer(state.StatefulParts):
             # A recorded step overwrites the results of the one before.
             carry = tuple(tensor.clone() for tensor in carry)
         self.batch, self.carry_before = batch, carry
-        loss, self.gradient_norm, carry = self.update(batch, carry, rate)
+        with self.layers.measured_update():
+            loss, self.gradient_norm, carry = self.update(batch, carry, rate)
         self.layers.norms = self.update.norms
         self.step_count += 1
         self.averaging.update(self.step_count)

@@ -226,3 +226,21 @@ def test_taggers_and_encoder_decoders_have_layers_of_both_sides(settings):
         assert {name.split()[0] for name in told} == {"encoder", "decoder"}
     for layer in told.values():
         assert layer["saturated"] is not None and layer["gradient_norm"] > 0
+
+
+def test_updates_over_weights_are_of_the_first_step_after_a_validation(make):
+    trainer = make(model="lstm", optimizer="sgd", learning_rate=0.5, budget="6steps")
+    layer, seen, take = trainer.layers.layers["layer 1"], [], trainer.step
+
+    def watched(*arguments):
+        """Take a step, and note how far it went."""
+        before = torch.cat([weight.detach().flatten().clone() for weight in layer.parameters()])
+        result = take(*arguments)
+        after = torch.cat([weight.detach().flatten() for weight in layer.parameters()])
+        seen.append(float((after - before).norm() / before.norm()))
+        return result
+
+    trainer.step = watched
+    told = [event.layers["layer 1"]["update_ratio"] for event in validated(trainer.train(never))]
+    assert told[:2] == [pytest.approx(seen[0], rel=1e-3), pytest.approx(seen[3], rel=1e-3)]
+    assert seen[0] > 0 and len(seen) == 6
