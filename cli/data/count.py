@@ -236,7 +236,7 @@ def _check(
     drawn = [f"--{name}" for name in _DRAWING if given[name]]
     refuse_if(given["probabilities"] and not given["plot"], "--probabilities needs --plot FILE.")
     refuse_if(
-        drawn and target, f"{', '.join(drawn)}: draw what is counted: rnnlm count {target} ..."
+        drawn and target, f"{', '.join(drawn)}: draw what is counted, without a folder as -o."
     )
     refuse_if(
         drawn and (given["highest_only"] or given["min_count"] > 1),
