@@ -64,3 +64,10 @@ def test_pages_are_few_and_the_first_one_lists_them():
     assert len(pages) <= MOST_PAGES
     listed = {docs / path for path, _ in LINK.findall(text_of(docs / "index.md"))}
     assert pages - {docs / "index.md"} <= listed
+
+
+def test_readme_is_short():
+    """A stranger reads what it is, for whom, two commands and three results."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= 700
+    assert len((ROOT / "docs" / "recipes.md").read_text(encoding="utf-8").split()) <= 2500
