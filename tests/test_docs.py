@@ -47,7 +47,7 @@ FEW = {"memory": ["--positions", "5"], "probe": ["--most-items", "200"]}
 FEW["gradients"] = [*FEW["memory"], "--lags", "3"]
 COUNTED = {"unigram", "ngram", "ngram-char", "lesson-ngram"}  # models that need no budget
 # Pages that train, tune and compare for seconds: soak runs them, other runs plan their trainings
-LONG_NAMES = "install train evaluate tasks inspect lectures exercises recipes"
+LONG_NAMES = "install train evaluate tasks inspect lectures exercises slides recipes"
 LONG = {f"docs/{name}.md" for name in LONG_NAMES.split()}
 OTHER_PROGRAMS = {"python", "python3", ".venv/bin/pip", ".venv/bin/python", "."}
 
