@@ -121,6 +121,7 @@ COMPARISONS = {
 INSPECTIONS = {
     "gates": lambda here: here.lstm.inspect_gates(SENTENCE),
     "units": lambda here: here.lstm.inspect_units(here.text),
+    "saturation": lambda here: here.lstm.inspect_saturation(here.text),
     "memory": lambda here: here.lstm.inspect_memory(repeated(5), positions=8, window=101),
     "sensitivity": lambda here: here.lstm.inspect_sensitivity(SENTENCE),
     "gradients": lambda here: here.lstm.inspect_gradients(repeated(5), lags=3, positions=4),
@@ -300,13 +301,13 @@ def test_html_of_words_is_escaped(here):
 
 
 PANELS = {
-    "gates": 3, "units": 1, "memory": 2, "gradients": 2, "spectrum": 2, "surface": 2,
+    "gates": 3, "units": 1, "saturation": 5, "memory": 2, "gradients": 2, "spectrum": 2, "surface": 2,
     "neighbours": 1, "analogy": 1, "similarity": 1, "gradcheck": 1, "sensitivity": 1,
     "cloze": 1, "probe": 1, "beam": 1, "step": 1, "activations": 6,
 }  # fmt: skip
 
 # Drawing takes longest; tests of these inspections draw the same.
-DRAWN_ELSEWHERE = ("gates", "gradients", "spectrum", "step", "activations")
+DRAWN_ELSEWHERE = ("gates", "saturation", "gradients", "spectrum", "step", "activations")
 
 
 @pytest.mark.parametrize("name", PANELS)

@@ -48,6 +48,17 @@ def test_units_are_ranked_and_one_colours_the_text(rnnlm, models, pictures):
     assert refused.code == 2 and "there is no unit 99" in refused.err
 
 
+def test_saturated_units_are_counted_instead(rnnlm, models, pictures):
+    asked = f"inspect units -m {models.lstm} --on {models.valid} --saturation"
+    done = rnnlm(f"{asked} --plot saturated.svg")
+    assert done.code == 0 and len(pictures["saturated.svg"].axes) == 5
+    assert done.out.splitlines()[2].startswith("layer 1\tinput\tsigmoid\t")
+    stored = rnnlm(f"{asked} --json").json
+    assert stored["verdict"] and len(stored["parts"][0]["low"]) > 1
+    refused = rnnlm(f"{asked} --unit 3 --most 1")
+    assert refused.code == 2 and "--unit, --most: not valid with --saturation" in refused.err
+
+
 def test_gates_are_shown_as_tables_picture_and_json(rnnlm, models, pictures):
     asked = f"inspect gates -m {models.lstm} 'the old man'"
     done = rnnlm(f"{asked} --units 0,7 --plot gates.png")

@@ -53,7 +53,7 @@ class Network(Kind):
 
 
 # Abilities that commands and inspections may ask of models (`Kind.has`).
-OF_NETWORKS = frozenset({"layers", "neighbours", "similarity", "gradcheck"})
+OF_NETWORKS = frozenset({"layers", "neighbours", "similarity", "gradcheck", "units --saturation"})
 OF_STATES = frozenset({"gates", "units", "spectrum"})
 OF_PROBABILITIES = frozenset({"text", "memory", "cloze", "beam"})
 OF_LANGUAGE_MODELS = OF_NETWORKS | OF_PROBABILITIES | {"probe"}

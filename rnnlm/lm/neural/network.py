@@ -43,7 +43,7 @@ from rnnlm.lm.neural.settings import (
     RecurrentSettings,
     sizes,
 )
-from rnnlm.lm.neural.trace import LayerTrace, Trace, read_layer
+from rnnlm.lm.neural.trace import LayerTrace, Trace, read_layer, trace_hidden
 from rnnlm.lm.neural.words import WordInput
 
 NetworkState = tuple[Tensor, ...]  # of all layers, the lowest first
@@ -174,7 +174,10 @@ class Network(LayeredNetwork):
         x_TBE = self.input.vectors(inputs_TB)
         if not isinstance(body, RecurrentStack):
             traced, after = read_layer(body, x_TBE, state, self.feedback)
-            traced_layers = (traced,) if self.bodies() else ()
+            traced_layers: tuple[LayerTrace, ...] = (traced,) if self.bodies() else ()
+            if isinstance(body, WordWindow) and traced_layers:
+                lower = body.hidden_layers(body.windows(x_TBE, state))[:-1]
+                traced_layers = (*trace_hidden(x_TBE, lower), traced)
             return Trace(traced_layers, self.projection(traced.hidden_TBH), after)
 
         layers: list[LayerTrace] = []

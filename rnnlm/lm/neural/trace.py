@@ -6,7 +6,9 @@ number of times, with respect to weights, inputs and states in between. Nothing 
 training mode either. For reading closely, not for speed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,16 +57,18 @@ class LayerTrace:
 @dataclass(frozen=True)
 class NamedLayer:
     """A layer's trace by the layer's name: "layer 1", "layer 1 backward", "encoder layer 1". Its
-    steps are in the order of the text."""
+    steps are in the order of the text. module: what computed it, and knows its activations."""
 
     name: str
     layer: LayerTrace
+    module: Any
 
 
 @dataclass(frozen=True)
 class LineTrace:
-    """The trace of one line: the T tokens, as they are shown, and the values of each recurrent
-    layer at each of them, (T, 1, .)."""
+    """The trace of one line: the T tokens, as they are shown, and the values of each recurrent or
+    feed-forward layer at each of them, (T, 1, .). A bag of words and filters have one step for a
+    text, a network over a tree one for each inner node."""
 
     tokens: tuple[str, ...]
     layers: tuple[NamedLayer, ...]
@@ -97,9 +101,19 @@ def trace_stack(
                 traced = LayerTrace(x_TBE, backward.steps[::-1])
             else:
                 traced, _ = read_layer(layer, x_TBE, zeros, ())
-            traces.append(NamedLayer(where + name, traced))
+            traces.append(NamedLayer(where + name, traced, layer))
             given.append(traced.hidden_TBH)
         x_TBE = body.connect(number, x_TBE, torch.cat(given, dim=2))
+    return tuple(traces)
+
+
+def trace_hidden(inputs_TBE: Tensor, outputs: Sequence[Tensor]) -> tuple[LayerTrace, ...]:
+    """Return the traces of layers without a state, from the outputs (T, B, H) of each, the lowest
+    first."""
+    traces = []
+    for output_TBH in outputs:
+        traces.append(LayerTrace(inputs_TBE, tuple(map(Step, output_TBH.unbind(0)))))
+        inputs_TBE = output_TBH
     return tuple(traces)
 
 

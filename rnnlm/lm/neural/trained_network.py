@@ -32,7 +32,7 @@ from rnnlm.lm.base.words import Span
 from rnnlm.lm.neural import settings as network_settings
 from rnnlm.lm.neural.device import evaluation_mode, exact_products, resolve_device
 from rnnlm.lm.neural.layers.kernels.choice import swap_update_gate
-from rnnlm.lm.neural.layers.layers import RecurrentStack, named_layers
+from rnnlm.lm.neural.layers.layers import RecurrentStack, WordWindow, named_layers
 from rnnlm.lm.neural.network import Network, NetworkState, make_network
 from rnnlm.lm.neural.outputs.softmax import SoftmaxOutput
 from rnnlm.lm.neural.settings import GruCell, RecurrentModelSettings, RecurrentSettings
@@ -371,8 +371,14 @@ class NeuralLanguageModel(SavedModel[Network, Tokenizer]):
         # The tokens that were read, not those that were predicted.
         surfaces = self.tokenizer.surfaces([line])[0]
         tokens = (self.tokenizer.symbols()[boundary_id], *surfaces[:-1])
-        named = zip(named_layers(self.network), trace.layers, strict=True)
-        return LineTrace(tokens, tuple(NamedLayer(name, layer) for name, layer in named))
+        layers = named_layers(self.network)
+        if isinstance(self.network.body, WordWindow):
+            # All of its hidden layers are one module.
+            layers = {f"layer {n}": self.network.body for n in range(1, len(trace.layers) + 1)}
+        named = zip(layers.items(), trace.layers, strict=True)
+        return LineTrace(
+            tokens, tuple(NamedLayer(name, traced, layer) for (name, layer), traced in named)
+        )
 
     @contextlib.contextmanager
     def exact_products(self) -> Iterator[None]:

@@ -218,7 +218,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
             yield BatchFeatures(chosen, inputs, features)
 
     def trace_line(self, line: str) -> LineTrace:
-        """Trace each recurrent layer at each token of a text; no layers if the model has none."""
+        """Trace each layer at each token of a text; those without recurrence at each place."""
         words = split_text(self.codec, line)
         if not words:
             raise TextError("there is nothing to read", "the text has no words")

@@ -231,6 +231,7 @@ LACKS = {  # the parts that an inspection shows and other models do not have
     "spectrum": "recurrent weights",
     "gates": "gates and no hidden state",
     "units": "recurrent layers",
+    "units --saturation": "units with an activation function",
     **dict.fromkeys(OF_PROBABILITIES, "probabilities of next words"),
     **dict.fromkeys(("neighbours", "similarity"), "word vectors"),
     "probe": "layers with a state for each word",

@@ -22,7 +22,7 @@ from rnnlm.evaluation.plotting import (
 )
 from rnnlm.interface import Array, Device
 from rnnlm.lm.neural.activations import Activation
-from rnnlm.lm.neural.layers.layers import BACKWARD, CELL, HIDDEN, Layer, LstmLayer, named_layers
+from rnnlm.lm.neural.layers.layers import BACKWARD, CELL, HIDDEN, Layer, named_layers
 from rnnlm.lm.neural.trace import NamedLayer
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.text.marks import tell_unknown
@@ -131,11 +131,6 @@ def activity_of(
     gates = {name: _array(values) for name, values in traced.layer.gates.items()}
     state_TH = hidden_TH if cell_TH is None else cell_TH
 
-    # Everything that has an activation function: gates, the hidden state, and the tanh of a cell.
-    values = gates | {HIDDEN: hidden_TH}
-    if isinstance(layer, LstmLayer) and cell_TBH is not None:
-        values[CELL] = np.tanh(_array(layer.normalised(cell_TBH)))
-
     return LayerActivity(
         traced.name,
         hidden_TH,
@@ -144,11 +139,28 @@ def activity_of(
         rewritten_T=layer.given_up({name: values.mean(axis=1) for name, values in gates.items()}),
         changed_T=changed(state_TH, is_backward=traced.name.endswith(BACKWARD)),
         activations=tuple(
-            _activation_statistics(name, activation, values[name])
-            for name, activation in layer.activations().items()
+            _activation_statistics(name, activation, values_TH)
+            for name, activation, values_TH in activated(traced)
         ),
         units=tuple(units) or most_varied(state_TH, unit_count),
     )
+
+
+def activated(traced: NamedLayer) -> list[tuple[str, Activation, np.ndarray]]:
+    """Return the name, activation and values (T, H) of everything in a layer that has an activation
+    function: gates, the hidden state, the tanh of a cell."""
+    layer, module = traced.layer, traced.module
+    found = []
+    for name, activation in module.activations().items():
+        if name == CELL and layer.cell_TBH is not None:
+            values_TH = np.tanh(_array(module.normalised(layer.cell_TBH)))
+        elif name == HIDDEN:
+            # A window of words with direct connections hands on more than its hidden units.
+            values_TH = _array(layer.hidden_TBH)[:, : module.width]
+        else:
+            values_TH = _array(layer.gates[name])
+        found.append((name, activation, values_TH))
+    return found
 
 
 def most_varied(values_TH: np.ndarray, count: int) -> tuple[int, ...]:

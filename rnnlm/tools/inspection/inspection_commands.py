@@ -268,6 +268,9 @@ def find_gates(sentence: str, units: tuple[int, ...] | None, **given: Any) -> "I
     return inspect_gates(sentence=one_line(sentence), units=units or (), **given)
 
 
+OF_ONE_UNIT = ("unit", "layer", "most")
+
+
 @inspection_command(
     "units",
     "one model",
@@ -284,25 +287,42 @@ def find_gates(sentence: str, units: tuple[int, ...] | None, **given: Any) -> "I
         number_option("--layer", default=1, help="Layer of --unit."),
         number_option("--most", default=3, help="Number of units to list for each property."),
     ),
+    section(
+        "Saturation",
+        click.option(
+            "--saturation",
+            is_flag=True,
+            help="Show instead how often units and gates are saturated, and which are dead.",
+        ),
+    ),
 )
-def find_units(text: tuple[str, ...], **given: Any) -> "Inspection":
+def find_units(text: tuple[str, ...], saturation: bool, **given: Any) -> "Inspection":
     """Show which units follow the features of a text.
 
     \b
     rnnlm inspect units -m my-lstm --on my.txt
     rnnlm inspect units -m my-lstm --on my.txt --unit 17 --plot unit.svg
+    rnnlm inspect units -m my-lstm --on my.txt --saturation
 
     The table ranks the units of each layer by how closely they follow a property of the text:
     quotations, open brackets, the length of the line, the position in it, and numbers. r is
     Pearson's correlation, with its 95 % interval. The plot colours the text by one unit (Karpathy
     et al. 2016). A unit is a cell, or a hidden state where there is no cell. Each line is read from
     the initial state, at most 20,000 tokens in all.
+
+    --saturation takes networks of every kind and task. A unit is saturated within 0.1 of an end of
+    its range: tanh beyond -0.9 or 0.9, a sigmoid below 0.1 or above 0.9, a ReLU at 0. It is dead if
+    it is saturated at every position: at every token, text (bag, cnn) or node (recursive).
     """
     from rnnlm.tools.inspection.common import sources_of
-    from rnnlm.tools.inspection.units import inspect_units
+    from rnnlm.tools.inspection.units import inspect_saturation, inspect_units
 
     corpus = options.corpus_of(sources_of(text), text_flags(given))
     with terminal.Progress() as progress:
+        if saturation:
+            refuse_given(OF_ONE_UNIT, "not valid with --saturation.")
+            common = {name: value for name, value in given.items() if name not in OF_ONE_UNIT}
+            return inspect_saturation(text=corpus, progress=progress, **common)
         return inspect_units(text=corpus, progress=progress, **given)
 
 

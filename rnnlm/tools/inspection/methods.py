@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rnnlm.tools.inspection.probing import ProbeInspection
     from rnnlm.tools.inspection.similarity import Analogy, Neighbours, Similarity
     from rnnlm.tools.inspection.spectrum import SpectrumInspection
-    from rnnlm.tools.inspection.units import UnitsInspection
+    from rnnlm.tools.inspection.units import SaturationInspection, UnitsInspection
 
 
 class InspectionMethods(ModelHandle):
@@ -64,6 +64,19 @@ class InspectionMethods(ModelHandle):
         from rnnlm.tools.inspection.units import inspect_units
 
         return inspect_units(self.core, text, unit=unit, layer=layer)
+
+    def inspect_saturation(self, text: "Source | None" = None) -> "SaturationInspection":
+        """Count how often units and gates are at an end of their range, and which always are.
+
+        Args:
+            text: Text to read. None: the test split of the bundled English.
+
+        Returns:
+            Shares of positions for each unit of each layer.
+        """
+        from rnnlm.tools.inspection.units import inspect_saturation
+
+        return inspect_saturation(self.core, text)
 
     def inspect_memory(
         self, text: "Source | None" = None, *, positions: int = 2000, window: int = 200

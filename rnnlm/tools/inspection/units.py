@@ -1,5 +1,5 @@
 """Rank the units of a network by their response to features of a text, and colour the text by one
-unit (after Karpathy, Johnson & Li 2016)."""
+unit (after Karpathy, Johnson & Li 2016); count saturated and dead units."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,12 @@ from rnnlm.errors import TextError, UsageError, visible
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.resampling import Interval, percentile_bounds
 from rnnlm.interface import BOUNDARY, Device
+from rnnlm.lm.neural.activations import Activation
 from rnnlm.tabular import Table, to_builtins
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, is_blank, silent
 from rnnlm.tools.inspection.common import Inspection, Model, Source, load_model_for, open_source
+from rnnlm.tools.inspection.gates import activated
 
 # ---- Features to compare units with: properties of the text, a number for each token of a line.
 #
@@ -430,3 +432,190 @@ def inspect_units(
         chosen=chosen,
         is_requested=unit is not None,
     )
+
+
+# ---- `rnnlm inspect units --saturation`: how often units are at an end of their range (Glorot &
+# Bengio 2010), and which are there at every position of a text. Hardly any gradient passes these,
+# so that they learn nothing from it.
+
+SATURATED = "Shares of positions at which units are saturated; dead: saturated at all of them"
+PANELS_ACROSS = 3
+NAMED_UNITS = 3  # of the dead ones, in the sentence
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """How often the H units of a layer, or of one of its gates, are saturated.
+
+    Attributes:
+        layer: Name of the layer.
+        gate: Name of the gate, or "hidden state" or "tanh of the cell".
+        activation: The activation function, with its bounds.
+        positions: Number of positions: tokens, texts, or nodes of trees.
+        low_H: Number of positions at which each unit is saturated at the lower bound, (H,).
+        high_H: The same at the upper bound.
+    """
+
+    layer: str
+    gate: str
+    activation: Activation
+    positions: int
+    low_H: np.ndarray
+    high_H: np.ndarray
+
+    @property
+    def dead(self) -> tuple[int, ...]:
+        """Units that are saturated at every position."""
+        return tuple(np.flatnonzero(self.low_H + self.high_H == self.positions).tolist())
+
+    @property
+    def share_H(self) -> np.ndarray:
+        """Share of positions at which each unit is saturated, 0 to 1."""
+        return np.asarray((self.low_H + self.high_H) / self.positions)
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """Mean share of positions at which a unit is saturated at the lower and at the upper bound;
+        None without such a bound."""
+        low = None if self.activation.low is None else float(self.low_H.mean() / self.positions)
+        high = None if self.activation.high is None else float(self.high_H.mean() / self.positions)
+        return low, high
+
+
+@dataclass(frozen=True, repr=False)
+class SaturationInspection(Inspection):
+    """The saturated units of a model over a text.
+
+    Attributes:
+        model: Name of the model.
+        parts: Saturation of each layer or gate.
+    """
+
+    model: str
+    parts: tuple[Saturation, ...]
+
+    @property
+    def verdict(self) -> str:
+        """How many units are dead, and what is saturated most often."""
+        dead = [f"{part.layer}, {part.gate} {unit}" for part in self.parts for unit in part.dead]
+        names = "; ".join([*dead[:NAMED_UNITS], *["..."] * (len(dead) > NAMED_UNITS)])
+        units = sum(len(part.low_H) for part in self.parts)
+        top = max(self.parts, key=lambda part: float(part.share_H.mean()))
+        return (
+            f"{self.model}: {len(dead)} of {units:,} units and gates are dead"
+            f"{f' ({names})' if dead else ''}; saturated most often: {top.layer}, {top.gate} "
+            f"({top.share_H.mean():.1%} of positions)."
+        )
+
+    def tables(self) -> Sequence[Table]:
+        """Return a row for each layer or gate."""
+        heads = (
+            "layer", "gate", "activation", "positions", "saturated low", "saturated high",
+            "units", "dead", "most saturated", "its share",
+        )  # fmt: skip
+        rows = []
+        for part in self.parts:
+            top = int(part.share_H.argmax())
+            counts = (len(part.low_H), len(part.dead), top, float(part.share_H[top]))
+            rows.append(
+                (part.layer, part.gate, part.activation.name, part.positions, *part.ends, *counts)
+            )
+        return [Table(heads, tuple(rows), SATURATED)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the shares of all units."""
+        parts = [
+            {
+                "layer": part.layer,
+                "gate": part.gate,
+                "activation": part.activation.name,
+                "positions": part.positions,
+                "low": part.low_H / part.positions,
+                "high": part.high_H / part.positions,
+                "dead": part.dead,
+            }
+            for part in self.parts
+        ]
+        return dict(to_builtins({"model": self.model, "parts": parts}))
+
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
+        """Draw the shares of all units, the most saturated first, a panel for each layer or gate.
+
+        Args:
+            axes: Draw there instead of in a new figure; only if the picture has one panel.
+        """
+        across = min(PANELS_ACROSS, len(self.parts))
+        height = 1.2 + 2.2 * -(-len(self.parts) // across)
+        labels = []
+        for part in self.parts:
+            title = f"{part.layer}, {part.gate}: {len(part.dead)} dead"
+            labels.append((title, "units, most saturated first", "share of positions"))
+        heading = f"Saturated units of {plotting.short_name(self.model)}"
+        figure, panels = plotting.new_panels(
+            labels, height=height, columns=across, axes=axes, heading=heading
+        )
+        for panel, part in zip(panels, self.parts, strict=True):
+            order = np.argsort(-part.share_H, kind="stable")
+            low_H, high_H = part.low_H[order] / part.positions, part.high_H[order] / part.positions
+            x = np.arange(len(order))
+            panel.bar(x, low_H, 1.0, label="at the lower end")
+            panel.bar(x, high_H, 1.0, bottom=low_H, label="at the upper end")
+            panel.set(xlim=(-0.5, len(order) - 0.5), ylim=(0, 1))
+        plotting.legend_below(figure, panels[0])
+        return figure
+
+
+def inspect_saturation(
+    model: Model,
+    text: Source | None = None,
+    *,
+    text_settings: TextSettings | None = None,
+    device: str | Device = "auto",
+    progress: Progress = silent,
+) -> SaturationInspection:
+    """Count at how many positions of a text each unit and gate of a network is saturated: within
+    0.1 of an end of its range (tanh beyond -0.9 and 0.9, sigmoid below 0.1 or above 0.9), a ReLU
+    where it is 0. Units that are saturated at every position are dead.
+
+    Positions are tokens; of a bag of words or of filters texts, of a network over trees the nodes
+    above the words. Each line is read from the initial state, at most 20,000 tokens in all. An
+    encoder-decoder shows its encoder.
+
+    text: one or several, or the name of a bundled corpus; None: the test part of the bundled
+    English.
+
+    Raises:
+        UsageError: the model has no units with an activation function.
+        TextError: the text cannot be read, or has no words.
+        ModelError: there is no such model, or it is damaged.
+    """
+    source = open_source(text, text_settings)
+    inspected = load_model_for("units --saturation", model, device)
+    tokens = 0
+    parts: dict[tuple[str, str], Saturation] = {}
+    for line in _lines(source):
+        traced = inspected.model.trace_line(line)
+        for layer in traced.layers:
+            # A tree of one word has no nodes above it.
+            for gate, activation, y_TH in activated(layer) if layer.layer.steps else ():
+                low_H, high_H = activation.is_low(y_TH).sum(0), activation.is_high(y_TH).sum(0)
+                positions = len(y_TH)
+                before = parts.get((layer.name, gate))
+                if before is not None:
+                    positions += before.positions
+                    low_H, high_H = low_H + before.low_H, high_H + before.high_H
+                parts[layer.name, gate] = Saturation(
+                    layer.name, gate, activation, positions, low_H, high_H
+                )
+        tokens += len(traced.tokens)
+        progress(f"{tokens:,} tokens")
+        if tokens >= MOST_TOKENS:
+            break
+    if not tokens:
+        raise TextError("there is nothing to read", "the text has no words")
+    if not parts:
+        raise UsageError(
+            f"inspect units --saturation has nothing to show for {inspected.name}",
+            "no layer with an activation function reads this text",
+        )
+    return SaturationInspection(inspected.name, tuple(parts.values()))

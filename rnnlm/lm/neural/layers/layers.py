@@ -735,13 +735,17 @@ class WordWindow(Layer):
             yield linear.weight, "input", 1
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
-        T = len(x_TBE)
-        before = self.settings.context_words - 1
         all_SBE = torch.cat([state[0].to(x_TBE.dtype), x_TBE])  # S = N - 2 + T
-        window_TBX = torch.cat([all_SBE[start : start + T] for start in range(before + 1)], dim=2)
         # Words read as characters may come in bf16; the state keeps its type.
-        after = all_SBE[len(all_SBE) - before :].to(state[0].dtype)
-        return self._hidden(window_TBX), (after,)
+        after = all_SBE[len(x_TBE) :].to(state[0].dtype)
+        return self._hidden(self.windows(x_TBE, state)), (after,)
+
+    def windows(self, x_TBE: Tensor, state: State) -> Tensor:
+        """Return the vectors of each word and of those before it, side by side, (T, B, X)."""
+        T = len(x_TBE)
+        all_SBE = torch.cat([state[0].to(x_TBE.dtype), x_TBE])
+        starts = range(self.settings.context_words)
+        return torch.cat([all_SBE[start : start + T] for start in starts], dim=2)
 
     def step(self, x_BE: Tensor, state: State) -> tuple[Step, State]:
         all_NBE = torch.cat([state[0], x_BE.unsqueeze(0)])
@@ -751,14 +755,19 @@ class WordWindow(Layer):
         """Return h of windows (..., X) and, with direct connections, the window after it."""
         if not self.settings.layers:
             return window_X
-        step = functools.partial(feed_forward_step, activation=self.activation)
-        a_H = steps.input_sums(window_X, self.weight_ih, self.bias_ih)
-        h = step(a_H, norm=self.norms[0]).hidden_BH
-        for linear, norm in zip(self.above, self.norms[1:], strict=True):
-            h = step(linear(h), norm=norm).hidden_BH
+        h = self.hidden_layers(window_X)[-1]
         if not self.settings.direct_connections:
             return h
         return torch.cat([h, window_X.to(h.dtype)], dim=-1)
+
+    def hidden_layers(self, window_X: Tensor) -> list[Tensor]:
+        """Return h of each hidden layer, the lowest first."""
+        step = functools.partial(feed_forward_step, activation=self.activation)
+        a_H = steps.input_sums(window_X, self.weight_ih, self.bias_ih)
+        hidden = [step(a_H, norm=self.norms[0]).hidden_BH]
+        for linear, norm in zip(self.above, self.norms[1:], strict=True):
+            hidden.append(step(linear(hidden[-1]), norm=norm).hidden_BH)
+        return hidden
 
     def state_shapes(self) -> list[tuple[int, int]]:
         return [(self.settings.context_words - 1, self.settings.input_width)]

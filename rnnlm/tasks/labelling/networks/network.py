@@ -16,10 +16,13 @@ from torch.nn import functional as F
 
 from rnnlm.events import pieces
 from rnnlm.interface import Tokenizer
+from rnnlm.lm.neural.activations import BY_NAME, Activation
 from rnnlm.lm.neural.initialisation import start_weights
 from rnnlm.lm.neural.layers.batch_norm import BatchNorm
-from rnnlm.lm.neural.layers.layers import LayeredNetwork, dropout, reader_of_rows, rows_of
-from rnnlm.lm.neural.trace import NamedLayer, trace_stack
+from rnnlm.lm.neural.layers.layers import HIDDEN, LayeredNetwork, dropout, reader_of_rows, rows_of
+from rnnlm.lm.neural.layers.steps import ACTIVATIONS
+from rnnlm.lm.neural.settings import Activation as ActivationName
+from rnnlm.lm.neural.trace import NamedLayer, trace_hidden, trace_stack
 from rnnlm.lm.neural.trained_network import ends
 from rnnlm.lm.neural.words import SomeUnknown, WordInput
 from rnnlm.tasks.common.batches import is_word, on_device
@@ -90,6 +93,18 @@ class Reader(nn.Module):
 
     def levels(self) -> list[list[nn.Module]]:
         """Return the layers above the words, the lowest first, each with all that belongs to it."""
+        raise NotImplementedError
+
+    # The activation of networks without recurrent layers
+    activation: ActivationName
+
+    def activations(self) -> dict[str, Activation]:
+        """Return the activation of the hidden units, as layers do."""
+        return {HIDDEN: BY_NAME[self.activation]}
+
+    def hidden_layers(self, inputs: tuple[Tensor, ...], context_TBC: Tensor | None) -> list[Tensor]:
+        """Return the values (P, B, H) of the layers of a network without recurrent ones, the lowest
+        first, at each of P places. inputs: as for :meth:`TaskNetwork.forward`."""
         raise NotImplementedError
 
 
@@ -269,7 +284,7 @@ class BagOfWords(Reader):
 
     def __init__(self, settings: BagClassifier, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
-        self.activation = {"tanh": torch.tanh, "relu": torch.relu}[settings.activation]
+        self.activation = settings.activation
         self.dropout_between = settings.dropout_between
         widths = [settings.input_width] + settings.layers * [settings.hidden_size]
         linears = [nn.Linear(below, width) for below, width in itertools.pairwise(widths)]
@@ -283,13 +298,24 @@ class BagOfWords(Reader):
         self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
     ) -> Tensor:
         """Return the features (B, H) after dropout."""
+        return self.drop(self._outputs(inputs_TB, lengths_B, context_TBC)[-1])
+
+    def hidden_layers(self, inputs: tuple[Tensor, ...], context_TBC: Tensor | None) -> list[Tensor]:
+        outputs = self._outputs(inputs[0], inputs[1][0], context_TBC)
+        return [output_BH.unsqueeze(0) for output_BH in outputs[1:]]
+
+    def _outputs(
+        self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None
+    ) -> list[Tensor]:
+        """Return the mean of the words' vectors, and the output of each layer."""
         is_word_TB = is_word(len(inputs_TB), lengths_B)
         x_TBE = self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)
-        y_BH = x_TBE.sum(dim=0) / lengths_B.unsqueeze(1)
+        outputs = [x_TBE.sum(dim=0) / lengths_B.unsqueeze(1)]
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
             rate = self.dropout_between if number else 0.0
-            y_BH = self.activation(norm(layer(dropout(y_BH, rate, self.training))))
-        return self.drop(y_BH)
+            a_BH = norm(layer(dropout(outputs[-1], rate, self.training)))
+            outputs.append(ACTIVATIONS[self.activation](a_BH))
+        return outputs
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return ((layer.weight, "input", 1) for layer in self.layers)
@@ -306,6 +332,8 @@ class WordFilters(Reader):
     The text is padded with w - 1 zeros on either side (a wide convolution, Kalchbrenner et al.
     2014), so that it may be shorter than a filter.
     """
+
+    activation = "relu"
 
     def __init__(self, settings: CnnClassifier, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
@@ -324,7 +352,10 @@ class WordFilters(Reader):
         x_BET = x_TBE.permute(1, 2, 0)
         filters = zip(self.widths, self.filters, strict=True)
         best = [_best(w, linear, x_BET, lengths_B) for w, linear in filters]
-        return self.drop(torch.relu(self.norm(torch.cat(best, dim=1))))
+        return self.drop(ACTIVATIONS[self.activation](self.norm(torch.cat(best, dim=1))))
+
+    def hidden_layers(self, inputs: tuple[Tensor, ...], context_TBC: Tensor | None) -> list[Tensor]:
+        return [self(inputs[0], inputs[1][0], context_TBC).unsqueeze(0)]
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return ((linear.weight, "input", 1) for linear in self.filters)
@@ -356,6 +387,8 @@ class TreeComposition(Reader):
     """Vectors of the nodes of trees, all nodes of one height at once. The tensor starts at zero, so
     that the network begins as the one with a matrix alone. Batches are normalised where they enter
     the recursion, at the leaves, as Laurent et al. (2016) do with recurrent layers."""
+
+    activation = "tanh"
 
     def __init__(self, settings: RecursiveClassifier, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
@@ -413,7 +446,11 @@ class TreeComposition(Reader):
         if isinstance(self.tensor, nn.Linear):
             products_CHX = self.tensor(pairs_CX).unflatten(1, (self.width, -1))
             y_CH = y_CH + (products_CHX * pairs_CX.unsqueeze(1)).sum(dim=2)
-        return torch.tanh(y_CH)
+        return ACTIVATIONS[self.activation](y_CH)
+
+    def hidden_layers(self, inputs: tuple[Tensor, ...], context_TBC: Tensor | None) -> list[Tensor]:
+        y_NBH, _ = self(inputs[0], inputs[1][0], context_TBC, inputs[-1], inputs[2:-1])
+        return [y_NBH[(len(y_NBH) + 1) // 2 :]]  # without the leaves, which come first
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         linears = (self.leaf, self.compose)
@@ -531,10 +568,13 @@ class TaskNetwork(LayeredNetwork):
 
     def trace(self, inputs: tuple[Tensor, ...]) -> tuple[NamedLayer, ...]:
         """Trace the recurrent layers at each token of one text, and at `</s>` at either end if that
-        is read; none if there are no such layers."""
-        if not isinstance(self.encoder, WordEncoder):
-            return ()
+        is read; other layers at each of their places."""
+        nodes_MB = inputs[-1:] if isinstance(self.encoder, TreeComposition) else ()
         inputs, context_SBC = self._with_context(inputs)
+        if not isinstance(self.encoder, WordEncoder):
+            outputs = self.encoder.hidden_layers((*inputs, *nodes_MB), context_SBC)
+            traces = enumerate(trace_hidden(inputs[0], outputs), start=1)
+            return tuple(NamedLayer(f"layer {n}", traced, self.encoder) for n, traced in traces)
         x_SBE = self.encoder.read_vectors(inputs[0], inputs[1][0], context_SBC)
         return trace_stack(self.encoder.body, x_SBE)
 
