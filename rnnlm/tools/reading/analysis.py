@@ -3,6 +3,7 @@ rows joined and excluded, regressions compared."""
 
 import hashlib
 import itertools
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -215,12 +216,12 @@ def analyse(
     report: Progress = silent,
 ) -> ReadingAnalysis:
     """Analyse a table with these models, and those of `settings.orders`."""
-    models = {**models, **_models_of_orders(settings)}
     names = BASELINE
     if settings.baseline is not None:
         names = tuple(name.strip() for name in settings.baseline.split("+"))
     times = read_times(table, settings, names)
     _check_predictors(names, times)
+    models = {**models, **_models_of_orders(settings)}
     frequencies, source = _frequencies(models, names, settings)
     if frequencies.log10:
         counted = hashlib.sha256(repr(sorted(frequencies.log10.items())).encode())
@@ -338,7 +339,8 @@ def _models_of_orders(settings: ReadingSettings) -> dict[str, LanguageModel]:
             + " "
             + keyword("counts", "counts"),
         )
-    ends = [int(end) for end in settings.orders.split("-") if end.isdecimal()]
+    is_range = re.fullmatch(r"[0-9]+(-[0-9]+)?", settings.orders)
+    ends = [int(end) for end in settings.orders.split("-")] if is_range else []
     if not ends or ends != sorted(ends) or ends[0] < 1:
         raise UsageError(f"{settings.orders!r} names no orders", hint="write 1-5, or 3")
     from rnnlm import train

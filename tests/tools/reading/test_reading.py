@@ -329,9 +329,14 @@ def test_orders_of_one_count(rnnlm, here):
     assert [gain["model"] for gain in json.loads(done.out)["gains"]] == [
         "1-gram", "2-gram", "3-gram"
     ]  # fmt: skip
-    for wrong in ("--orders 1-3", "--orders 3-1 --counts counts", "--counts counts"):
+    ranges = [f"--orders {wrong} --counts counts" for wrong in ("3-1", "3-x", "-3", "1-2-3")]
+    for wrong in ("--orders 1-3", "--counts counts", *ranges):
         refused = rnnlm(f"{asked} {wrong}")
         assert refused.code == 2 and refused.err.count("error:") == 1
+    # A table is read before models are made.
+    (here / "times.csv").write_text("word,rt\nthe,0\n")
+    refused = rnnlm("reading times.csv --orders 1-3 --counts no-counts")
+    assert "holds no times" in refused.err
 
 
 def test_figures_have_all_panels(demo, table):
