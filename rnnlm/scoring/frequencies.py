@@ -101,9 +101,7 @@ def word_frequencies(source: str | None, tokenizer: Tokenizer, name: str) -> Fre
     """Return where the frequencies of words come from: `source`, or the training text of a model
     called `name`. A notice says if that has none."""
     if source is not None:
-        # A file may change between two calls in one process.
-        stamp = os.stat(source).st_mtime_ns if os.path.isfile(source) else None
-        return frequencies_from(source, stamp)
+        return frequencies_from(source)
     frequencies = TrainingFrequencies(tokenizer)
     if not frequencies.are_known:
         notice(
@@ -113,8 +111,7 @@ def word_frequencies(source: str | None, tokenizer: Tokenizer, name: str) -> Fre
     return frequencies
 
 
-@functools.lru_cache(maxsize=2)
-def frequencies_from(source: str, stamp: int | None = None) -> WrittenFrequencies:
+def frequencies_from(source: str) -> WrittenFrequencies:
     """Return the frequencies that a table of counts, a text or a model has; a notice says what was
     read.
 
@@ -123,6 +120,14 @@ def frequencies_from(source: str, stamp: int | None = None) -> WrittenFrequencie
         UsageError: The model has no word counts.
         ModelError: There is neither a file nor a model of this name.
     """
+    # A file or a folder may change between two calls in one process.
+    stamp = os.stat(source).st_mtime_ns if os.path.exists(source) else None
+    return _frequencies_from(source, stamp)
+
+
+@functools.lru_cache(maxsize=2)
+def _frequencies_from(source: str, stamp: int | None) -> WrittenFrequencies:
+    """Return the frequencies of a source, which were read before if it has the same stamp."""
     if not os.path.isfile(source):
         shares, what = _shares_of_model(source), "the words of its training text"
     else:

@@ -4,6 +4,7 @@ by hand."""
 import csv
 import json
 import math
+import os
 import re
 from pathlib import Path
 
@@ -125,6 +126,15 @@ def test_bad_tables_of_counts(here, text, why):
     (here / "bad.tsv").write_text(text)
     with pytest.raises(TextError, match=why):
         frequencies_from("bad.tsv")
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_a_source_that_changes_is_read_again(here):
+    for stamp, count in enumerate((1, 3), start=1):
+        (here / "counts.tsv").write_text(f"word\tcount\nthe\t{count}\ndog\t1\n")
+        os.utime(here / "counts.tsv", ns=(stamp, stamp))
+        expected = math.log10(count / (count + 1))
+        assert frequencies_from("counts.tsv").log10["the"] == pytest.approx(expected)
 
 
 def test_a_source_without_a_use_is_refused():
