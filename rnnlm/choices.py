@@ -37,9 +37,7 @@ def said(choices: Iterable[Choice], is_whole: bool = False) -> list[str]:
     for names in choosers:
         made = [choice for name in names for choice in choices_by[name]]
         named = made if is_whole else made[:MOST_NAMED]
-        settings = [
-            f"{choice.name}={as_text(choice.value)} (not {as_text(choice.was)})" for choice in named
-        ]
+        settings = [_changed(choice) for choice in named]
         listed = [", ".join(names[:-1]), names[-1]]
         line = f"chosen by {' and '.join(filter(None, listed))}"
         if len(names) == 1:
@@ -52,6 +50,12 @@ def said(choices: Iterable[Choice], is_whole: bool = False) -> list[str]:
             line += f" and {len(made) - len(named):,} more"
         lines.append(line)
     return lines
+
+
+def _changed(choice: Choice) -> str:
+    """Return a setting with its value, and with the value that it replaces if there was one."""
+    replaced = "" if choice.was is None else f" (not {as_text(choice.was)})"
+    return f"{choice.name}={as_text(choice.value)}{replaced}"
 
 
 def repeatable(choices: Iterable[Choice]) -> list[Choice]:

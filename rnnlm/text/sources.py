@@ -452,11 +452,15 @@ def _texts_of(
 
 
 def _bundled(name: str) -> str:
-    """Return a hint if the name belongs to a bundled corpus that only commands for labels and pairs
-    take."""
+    """Return a hint if the name belongs to a bundled corpus: to its folder or a file in it, or to
+    one that only commands for labels and pairs take."""
     corpus = corpora.labelled(name) or corpora.paired(name)
     if corpus is None:
-        return ""
+        # A name as from a checkout; a corpus of plain text stands for its training text.
+        is_corpus = name in corpora.names()
+        file = corpora.part(name, "train") if is_corpus else corpora.FOLDER.parent / name
+        is_bundled = is_corpus or (name.startswith("corpora/") and ".." not in name)
+        return f"the bundled text is {file}" if is_bundled and os.path.isfile(file) else ""
     held = "labels" if corpora.labelled(name) else "pairs"
     return (
         f"the bundled corpus {name} has {held}: add --task {' or '.join(corpus.tasks)} to rnnlm "

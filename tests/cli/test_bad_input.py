@@ -4,6 +4,7 @@ each for what, why and the way out, no traceback, and nothing that was there bef
 import pytest
 import torch
 
+from rnnlm import corpora
 from rnnlm.storage.files.reading import LONGEST_LINE
 from support.failures import checked_error, fingerprint
 
@@ -27,6 +28,9 @@ def test_unsuitable_bundled_corpus_names_its_task(rnnlm, here):
     ):
         hint = checked_error(rnnlm("train", name), 1, f"no such file: {name}")[-1]
         assert hint == f"  try: the bundled corpus {name} {advice} to rnnlm train"
+    for name in ("english", "corpora/english/train.txt"):
+        hint = checked_error(rnnlm("count", name), 1, f"no such file: {name}")[-1]
+        assert hint == f"  try: the bundled text is {corpora.part('english', 'train')}"
 
 
 def test_nothing_to_score(rnnlm, models):

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.choices import said
 from rnnlm.config import Choice
-from rnnlm.errors import TextError, UsageError, did_you_mean, keyword, notice
+from rnnlm.errors import RnnlmWarning, TextError, UsageError, did_you_mean, keyword, notice
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.perplexity import VERSION
 from rnnlm.interface import LanguageModel
@@ -318,7 +319,7 @@ def analyse(
         coefficients=coefficients,
         regions=regions,
         signature=_signature(times, settings, names, items_are, source, fingerprints),
-        r_line=_r_line(settings, names, subjects),
+        r_line=_r_line(settings, names, subjects, list(models)),
         words=_words(times, list(models), names, *(kept if settings.average else every)),
     )
 
@@ -349,10 +350,13 @@ def _models_of_orders(settings: ReadingSettings) -> dict[str, LanguageModel]:
     for order in range(ends[0], ends[-1] + 1):
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "model"
-            run = train(
-                counts=settings.counts, model="ngram", order=order, holdout=0, output=output
-            )
-            models[f"{order}-gram"] = scoring_model_of(run.wait(progress=False).model)
+            with warnings.catch_warnings():
+                # These models are for this analysis alone, which needs no validation text.
+                warnings.filterwarnings("ignore", "nothing can be held out", RnnlmWarning)
+                run = train(
+                    counts=settings.counts, model="ngram", order=order, holdout=0, output=output
+                )
+                models[f"{order}-gram"] = scoring_model_of(run.wait(progress=False).model)
     return models
 
 
@@ -551,12 +555,15 @@ def _signature(
     return "|".join(f"{name}:{value}" for name, value in parts.items())
 
 
-def _r_line(settings: ReadingSettings, baseline: Sequence[str], subjects: int) -> str:
-    """Return the line that fits the regression with random effects in R."""
+def _r_line(
+    settings: ReadingSettings, baseline: Sequence[str], subjects: int, models: Sequence[str]
+) -> str:
+    """Return the line that fits the regression with random effects in R, for the first model."""
     by_subject = "" if settings.average or subjects < 2 else " + (1 + surprisal_bits | subject)"
     response = "log(time)" if settings.response == "log" else "time"
     fixed = " + ".join([*baseline, *SURPRISALS])
-    return f"lmer({response} ~ {fixed}{by_subject} + (1 | item), data = subset(words, used == 1))"
+    rows = "used == 1" + (f' & model == "{models[0]}"' if len(models) > 1 else "")
+    return f"lmer({response} ~ {fixed}{by_subject} + (1 | item), data = subset(words, {rows}))"
 
 
 def _words(

@@ -8,6 +8,7 @@ import click
 from rnnlm.cli import options, terminal
 from rnnlm.cli.help_sections import Command, section
 from rnnlm.cli.setting_options import options_of
+from rnnlm.storage.files import tables
 from rnnlm.storage.files.outputs import check_apart
 from rnnlm.tools.reading.settings import REASONS, ReadingSettings
 
@@ -64,6 +65,8 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
     check_apart(written, [table])
     options.check_plot(plot, overwrite and plot is not None)
     if output is not None:
+        is_table = tables.kind_of(str(output)) in (tables.CSV, tables.TSV)
+        options.refuse_if(not is_table, "the name after -o must end in .csv or .tsv.")
         options.own_file(output, overwrite)
     settings = options.settings_of(ReadingSettings, given)
     if model_names or settings.orders is None:
@@ -82,8 +85,12 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
     if output is not None:
         analysis.save(output, overwrite=True)
         terminal.say(f"{len(analysis.words['model']):,} rows written to {output}")
-        terminal.say(f'in R: library(lme4); words <- read.csv("{output}")')
-    terminal.say(f"with random effects, for each model: {analysis.r_line}")
+        reader = "read.delim" if tables.kind_of(str(output)) == tables.TSV else "read.csv"
+        terminal.say(f'in R: library(lme4); words <- {reader}("{output}")')
+        one = "" if len(analysis.gains) == 1 else ", for one model at a time"
+        terminal.say(f"with random effects{one}: {analysis.r_line}")
+    else:
+        terminal.say("for random effects in R: -o words.csv writes the rows, and says how")
     if plot is not None:
         plotting.save(analysis.plot(), plot)
         terminal.say(f"saved in {plot}")

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from rnnlm.config import Count, Natural, ValidatedSettings, about
+from rnnlm.errors import SettingsError, keyword
 
 Reason = Literal["first", "last", "unknown", "zero", "bounds"]
 REASONS: tuple[Reason, ...] = ("first", "last", "unknown", "zero", "bounds")
@@ -73,3 +74,13 @@ class ReadingSettings(ValidatedSettings):
     region_column: Annotated[
         str | None, about("column of the regions, for the plot", title="NAME")
     ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_time >= self.max_time:
+            raise SettingsError(
+                "no time is within the bounds",
+                keyword("min_time", self.min_time)
+                + " is not below "
+                + keyword("max_time", self.max_time),
+            )

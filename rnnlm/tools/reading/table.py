@@ -21,6 +21,7 @@ from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.text.lines import split_sentences
 from rnnlm.text.named_columns import column_named, open_table, table_of, unclear
+from rnnlm.text.sources import expand
 from rnnlm.tools.reading.settings import ReadingSettings
 
 # Usual names of columns, without case, blanks and units; the first that is there is taken.
@@ -91,13 +92,19 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
     """
     if isinstance(table, (str, Path)):
         source = str(corpora.list_named(str(table)))
-        opened = open_table(source, tables.kind_of(source) or tables.CSV, None)
+        expand((source,))
+        # The first row is a header unless columns are named by number.
+        named = [getattr(settings, f"{role}_column") for role in USUAL]
+        requested = list(filter(None, named)) or NEEDED
+        opened = open_table(source, tables.kind_of(source) or tables.CSV, None, requested)
     else:
         source = "the table"
         records = table.to_dict("records") if hasattr(table, "to_dict") else table
         rows = (tables.Row(f"row {place}", dict(row)) for place, row in enumerate(records, start=1))
         opened = table_of(source, rows)
     where = shown_name(source)
+    if not opened.sample:
+        raise TextError(f"{where} has no rows", "it is empty, or only has a header")
     columns = _columns(opened.names, settings, where)
     kept = {*further, columns.get("region")}
     extra: dict[str, list[Any]] = {name: [] for name in opened.names if name in kept}

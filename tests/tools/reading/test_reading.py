@@ -337,6 +337,39 @@ def test_orders_of_one_count(rnnlm, here):
     (here / "times.csv").write_text("word,rt\nthe,0\n")
     refused = rnnlm("reading times.csv --orders 1-3 --counts no-counts")
     assert "holds no times" in refused.err
+    done = rnnlm(f"{asked} --orders 1-2 --counts counts -m demo -o w.tsv")
+    assert "held out of counts" not in done.err and 'words <- read.delim("w.tsv")' in done.err
+    assert 'subset(words, used == 1 & model == "demo")' in done.err
+
+
+FILES = {
+    "empty": ("", "t.csv has no rows"),
+    "only a header": ("word,rt\n", "t.csv has no rows"),
+    "other names": ("a,b\nfoo,bar\n", "it has a, b"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_without_what_is_needed_say_what_they_have(rnnlm, here, name):
+    text, why = FILES[name]
+    (here / "t.csv").write_text(text)
+    refused = rnnlm("reading t.csv -m demo")
+    assert refused.code == 1 and why in refused.err and "read as data" not in refused.err
+
+
+def test_what_cannot_be_done_is_refused_before_scoring(rnnlm, here):
+    for typed, why in (
+        ("nothere.csv", "no such file: nothere.csv"),
+        ("simulated -o w.xlsx", "must end in .csv or .tsv"),
+        ("simulated --min-time 5000", "--min-time 5000.0 is not below --max-time 3000.0"),
+    ):
+        refused = rnnlm(f"reading {typed} -m demo")
+        assert refused.code in (1, 2) and why in refused.err and "perplexity" not in refused.out
+
+
+def test_without_a_written_table_the_next_step_is_to_write_one(rnnlm):
+    done = rnnlm("reading simulated -m demo --resamples 5")
+    assert "-o words.csv writes the rows" in done.err and "lmer(" not in done.err
 
 
 def test_figures_have_all_panels(demo, table):
