@@ -424,7 +424,12 @@ def _scored(
 
 
 def _check_predictors(baseline: Sequence[str], times: Times) -> None:
-    """Make sure that all predictors are there, before time goes into scores."""
+    """Make sure that all predictors are there, before time goes into scores. A notice names columns
+    of the table that are not read, as words have columns of the same names."""
+    unread = times.extra.keys() - times.columns.values()
+    ours = [name for name in dict.fromkeys(baseline) if name in OF_WORDS and name in unread]
+    if ours:
+        notice(f"computed here, and not read from {times.source}: {', '.join(ours)}")
     for name in baseline:
         if name not in OF_WORDS and name not in times.extra:
             raise UsageError(
@@ -536,7 +541,9 @@ def _signature(
 ) -> str:
     """Return all that the numbers depend on, in one line."""
     hashed = hashlib.sha256("\n".join(each.text for each in times.sentences).encode())
-    for array in (times.place_R, times.time_R, times.subject_R):
+    hashed.update("\n".join([*times.items, *times.conditions]).encode())
+    of_table = [times.numbers(name) for name in baseline if name not in OF_WORDS]
+    for array in (times.place_R, times.time_R, times.subject_R, *of_table):
         hashed.update(array.tobytes())
     exclude = ",".join(name for name in REASONS if name in settings.exclude)
     parts = {

@@ -267,6 +267,23 @@ def test_a_baseline_of_columns_of_the_table(demo, table):
     again = rnnlm.reading(rows, demo, baseline="trial", resamples=20)
     assert again.excluded["no trial"] == 1
 
+    # The signature depends on these columns, too, and on the names of items.
+    del rows[3]
+    changes = [{}, {"trial": 1.5}, {"item": 99}]
+    signatures = {
+        rnnlm.reading([*rows[:-1], {**rows[-1], **change}], demo, baseline="trial",
+                      resamples=1, exclude=()).signature
+        for change in changes
+    }  # fmt: skip
+    assert len(signatures) == 3
+
+
+def test_columns_of_the_table_that_are_computed_are_said(demo, table):
+    rows = [dict(row, word_length=0) for row in table]
+    with pytest.warns(RnnlmWarning, match="computed here, and not read from .*: word_length$"):
+        analysis = rnnlm.reading(rows, demo, baseline="word_length", resamples=1)
+    assert analysis.coefficients[0].coefficient.estimate > 1
+
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 def test_few_items_are_sentences_and_noted(demo, table):
