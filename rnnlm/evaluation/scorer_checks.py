@@ -21,7 +21,7 @@ import numpy as np
 
 from rnnlm import corpora, registry
 from rnnlm.arrays import as_numpy
-from rnnlm.errors import ArgumentTypeError, UsageError, keyword
+from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, keyword
 from rnnlm.evaluation.soundness import Check, Result, audit
 from rnnlm.interface import PADDING, Device, LanguageModel, ModelHandle, core_of
 from rnnlm.lm.base import loading
@@ -128,11 +128,27 @@ def of_function(function: Callable[[Any], Any], takes: str = "ids") -> Scorer:
     tokens; or "text", for which it returns the log-probability of the whole.
     """
 
+    def called(argument: Any, result: Callable[[Any], Any]) -> Any:
+        """Return what `result` makes of the function's result."""
+        try:
+            return result(function(argument))
+        except Exception as error:
+            raise ModelError(
+                f"the function fails for {argument!r}",
+                f"{type(error).__name__}: {error}",
+                "the first token follows []; if it takes a text, add " + keyword("takes", "text")
+                if argument == []
+                else "",
+            ) from error
+
+    def array(values: Any) -> np.ndarray:
+        found = as_numpy(values) if hasattr(values, "detach") else np.asarray(values)
+        return found.astype(np.float64)
+
     def after(text: Text) -> np.ndarray:
-        values = function(list(text))
-        logprob_V = as_numpy(values) if hasattr(values, "detach") else np.asarray(values)
+        logprob_V: np.ndarray = called(list(text), array)
         if logprob_V.ndim == 1 and len(logprob_V) > 1:
-            return logprob_V.astype(np.float64)
+            return logprob_V
         raise ArgumentTypeError(
             "a function of token ids must return a log-probability for each token of the "
             f"vocabulary, not an array of shape {logprob_V.shape}",
@@ -141,7 +157,7 @@ def of_function(function: Callable[[Any], Any], takes: str = "ids") -> Scorer:
 
     if takes == "ids":
         return Scorer(after=after)
-    return Scorer(total=lambda text: float(function(written(text))), bytes_of=bytes_of_words)
+    return Scorer(total=lambda text: called(written(text), float), bytes_of=bytes_of_words)
 
 
 def written(text: Text) -> str:
@@ -180,7 +196,7 @@ def check_scorer(
     Raises:
         UsageError: `takes` is neither "ids" nor "text", or `path` is given for a scorer that is not
             MODULE:FUNCTION.
-        ModelError: There is no such model, function or server.
+        ModelError: There is no such model, function or server, or the function fails.
     """
     if takes not in ("ids", "text"):
         raise UsageError(keyword("takes") + f" must be ids or text, not {takes}")

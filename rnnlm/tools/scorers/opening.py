@@ -56,6 +56,9 @@ def function_scorer(name: str, takes: str, path: str | Path | None) -> Scorer:
         found = attrgetter(attribute)(found)
     except (ImportError, AttributeError) as error:
         raise ModelError(f"no function {name}", str(error), hint) from error
+    except Exception as error:  # whatever else the module's own code raises
+        why = f"{type(error).__name__}: {error}"
+        raise ModelError(f"module {module} cannot be imported", why) from error
     if not callable(found):
         raise UsageError(f"{name} is no function")
     return of_function(found, takes)
@@ -98,6 +101,8 @@ def server_scorer(address: str) -> Scorer:
         return [choice.logprobs for choice in sorted(answer.choices, key=lambda one: one.index)]
 
     def after(text: Text) -> Mapping[Any, float]:
+        if not text:
+            return {}  # many servers refuse to complete nothing
         (found,) = complete([written(text)], logprobs=LIKELIEST)
         if not found.top_logprobs or not found.top_logprobs[0]:
             raise ModelError(f"{base} shows no likely next tokens", hint=HINT)

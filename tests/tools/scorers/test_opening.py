@@ -153,7 +153,11 @@ def results(*given, **options) -> dict[str, str]:
 
 
 def test_a_sound_server_passes_what_can_be_checked():
-    with serving(Server()) as address:
+    class WithoutNothing(Server):
+        def answer(self, asked):
+            return super().answer(asked) if all(asked["prompt"]) else "the prompt is empty"
+
+    with serving(WithoutNothing()) as address:
         found = results(address)
     assert set(found) == set(CHECKS)
     assert {name for name in found if found[name] != "ok"} == {"sums in texts"}
@@ -247,6 +251,26 @@ def test_names_that_are_no_functions_are_refused(rnnlm, module):
         assert shown.code == code and what in shown.err
     with pytest.raises(UsageError, match="path"):
         results("demo", path=".")
+
+
+def test_faults_of_a_function_are_said_to_be_its_own(rnnlm, module, here):
+    code = """
+def needs_one(ids):
+    return [-1.0, ids[-1]]
+
+def words(text):
+    return text.count(" ") / 0
+"""
+    (here / f"{module}_faulty.py").write_text(code)
+    (here / f"{module}_broken.py").write_text("def f(:\n")
+    for name, takes, what in [
+        ("faulty:needs_one", "ids", "the function fails for []"),
+        ("faulty:words", "ids", "add --takes text"),
+        ("faulty:words", "text", "ZeroDivisionError: division by zero"),
+        ("broken:f", "ids", f"module {module}_broken cannot be imported"),
+    ]:
+        shown = rnnlm("doctor", f"{module}_{name}", "--takes", takes, "--path", ".")
+        assert shown.code == 1 and what in shown.err and "internal error" not in shown.err
 
 
 def test_both_an_argument_and_an_option_are_refused(rnnlm, module):
