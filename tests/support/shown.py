@@ -11,7 +11,8 @@ installed, and `<!-- this page needs transformers -->` for all blocks of a page.
 
 Other numbers have a mark on the line before their paragraph, list, table or fence that says where
 they come from: `<!-- numbers: measured 2026-11-25, AMD EPYC, two cores -->`, `from Khandelwal et
-al. 2018`, or `chosen`; `<!-- numbers of this section: ... -->` holds up to the next heading.
+al. 2018`, or `chosen`; `<!-- numbers of this section: ... -->` holds up to the next heading,
+`numbers of this page` where no other is nearer.
 
     python tests/support/shown.py docs/inspect.md FOLDER [WORD]
 
