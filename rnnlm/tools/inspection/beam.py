@@ -145,15 +145,16 @@ class BeamInspection(Inspection):
 
         # What is written at each place: the beginning, then each token with its log P.
         letters = int(plotting.WIDEST / (steps + 1) * 72 / (plotting.LETTER * plotting.SMALL))
-        texts = {None: plotting.short_name(self.line or "START", max(5, letters - 3))}
+        beginning = plotting.short_name(self.line or "START", max(5, letters - 3))
+        texts: dict[int | None, str] = {None: beginning}
         for number, node in drawn.items():
             logprob = plotting.with_minus(f"{node.logprob_nats:.1f}")
             texts[number] = f"{shortened(node.token, max(3, letters - 10))} {logprob}"
 
         # Half the width of the widest frame of each column, with its padding.
         longest = [1] * (steps + 1)
-        for number, text in texts.items():
-            column = int(places[number][0])
+        for place, text in texts.items():
+            column = int(places[place][0])
             longest[column] = max(longest[column], len(text))
         halves = [min(0.46, (most + 3) / letters / 2) for most in longest]
 
