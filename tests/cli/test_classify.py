@@ -91,9 +91,10 @@ def trees(tmp_path_factory):
         "(bad (so it) (bad (so was) (bad poor)))",
     )
     (folder / "train.txt").write_text("\n".join(lines * 8) + "\n")
-    asked = ("--task", "classification", "--model", "recursive", "--budget", "80steps")
+    asked = ("--task", "classification", "--model", "recursive", "--budget", "200steps")
     small = (
-        "--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "validate_every_steps=80",
+        "--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "validate_every_steps=200",
+        "--set", "learning_rate=0.03",
     )  # fmt: skip
     train(folder / "train.txt", *asked, *small, "-o", folder / "model")
     return folder

@@ -114,9 +114,9 @@ def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):
     trained, start = verdict.splitlines()
     assert "tiny: the gradient of the state of layer 1 " in trained
     assert "tiny, untrained: the gradient" in start
-    size = "size (1: all lengths kept)"
+    size = "mean (rms) size; 1: all lengths kept"
     labels = [axes.get_ylabel() for axes in pictures["gradients.svg"].axes]
-    assert labels == [size, size, *["norm of the gradient (nats)"] * 2]
+    assert labels == [size, size, *["mean (rms) norm (nats)"] * 2]
 
     found = rnnlm(f"{asked} --json").json
     assert found["verdict"] == trained

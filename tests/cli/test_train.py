@@ -193,7 +193,7 @@ def test_all_commands_split_marks_of_raw_text_alike(rnnlm, models, here, command
 def test_a_text_that_is_tokenized_stays_as_it_is(rnnlm, models, here):
     raw = models.text.read_text(encoding="utf-8")
     (here / "raw.txt").write_text(raw, encoding="utf-8")
-    (here / "tokens.txt").write_text(split_punctuation(raw), encoding="utf-8")
+    (here / "tokens.txt").write_bytes(split_punctuation(raw))
     for text, splits in (("raw.txt", True), ("tokens.txt", False)):
         command = ("train", text, *NGRAM.split(), "-o", text.removesuffix(".txt"))
         setting = rnnlm(*command, "--dry-run", "--json").json["settings"]["split_punctuation"]

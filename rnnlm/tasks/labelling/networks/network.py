@@ -384,8 +384,10 @@ def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor
 
 
 class TreeComposition(Reader):
-    """Vectors of the nodes of trees, all nodes of one height at once. The tensor starts at zero, so
-    that the network begins as the one with a matrix alone. Batches are normalised where they enter
+    """Vectors of the nodes of trees, all nodes of one height at once. The map of the leaves starts
+    orthogonal (Saxe et al. 2014), so that leaves are as long as their words' vectors: shorter ones
+    give a tensor nothing to multiply. The tensor starts at zero, so that the network begins as the
+    one with a matrix alone. Batches are normalised where they enter
     the recursion, at the leaves, as Laurent et al. (2016) do with recurrent layers."""
 
     activation = "tanh"
@@ -393,7 +395,11 @@ class TreeComposition(Reader):
     def __init__(self, settings: RecursiveClassifier, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
         width, read = settings.hidden_size, settings.input_width
-        self.leaf = nn.Linear(read, width) if settings.maps_leaves else nn.Identity()
+        self.leaf: nn.Module = nn.Identity()
+        if settings.maps_leaves:
+            self.leaf = nn.Linear(read, width)
+            nn.init.orthogonal_(self.leaf.weight)
+            nn.init.zeros_(self.leaf.bias)
         self.compose = nn.Linear(2 * width, width)
         self.tensor: nn.Module = nn.Identity()
         if settings.composition == "tensor":
