@@ -286,7 +286,9 @@ def analyse(
         with_surprisal_G = held_out_logliks(sums, full, fold_G)
         gain_by_model[model] = with_surprisal_G - held_out_logliks(sums, without, fold_G)
         bits_P = scored[model]["surprisal_bits"][is_known_P]
-        perplexity = float(2 ** np.nanmean(bits_P))
+        perplexity = None
+        if np.isfinite(bits_P).any():
+            perplexity = float(2 ** np.nanmean(bits_P))
         gains.append(
             gain_of(
                 model, perplexity, gain_by_model[model], count_G, whole, without, full, **chosen

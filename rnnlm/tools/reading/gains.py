@@ -26,7 +26,7 @@ class Gain:
 
     Attributes:
         model: The model.
-        perplexity: Per word, on the words of the table that all models know.
+        perplexity: Per word, on the words of the table that all models know; None if there is none.
         gain: Gain in log-likelihood on held-out items, in nats per row, with its 95 % interval.
         p: Two-sided p-value of the gain: the signs of items are flipped.
         in_sample: Gain in log-likelihood over all rows on the items that were fitted, in nats.
@@ -35,7 +35,7 @@ class Gain:
     """
 
     model: str
-    perplexity: float
+    perplexity: float | None
     gain: Interval
     p: float
     in_sample: float
@@ -116,7 +116,7 @@ def held_out_logliks(sums: ItemSums, columns: Sequence[int], fold_G: np.ndarray)
 
 def gain_of(
     model: str,
-    perplexity: float,
+    perplexity: float | None,
     gain_G: np.ndarray,
     count_G: np.ndarray,
     whole: CentredSums,

@@ -32,8 +32,9 @@ def reading_figure(
     )
     styles = plotting.series_styles(models)
 
-    # Each model is a point, with its interval.
-    for gain in found_gains:
+    # Each model that has a perplexity is a point, with its interval.
+    points = [gain for gain in found_gains if gain.perplexity is not None]
+    for gain in points:
         middle, bars = plotting.with_bars([astuple(gain.gain)[:3]])
         style = styles[gain.model]
         gains.errorbar(
@@ -41,7 +42,8 @@ def reading_figure(
             label=plotting.short_name(gain.model),
         )  # fmt: skip
     gains.axhline(0, color=plotting.REFERENCE, lw=0.8)
-    plotting.log_x(gains)
+    if points:
+        plotting.log_x(gains)
 
     # Surprisal of the word itself, and of those before it.
     for number, model in enumerate(models):

@@ -103,7 +103,7 @@ def _show(analysis: Any) -> None:
     gains = [
         {
             "model": gain.model,
-            "perplexity": f"{gain.perplexity:,.2f}",
+            "perplexity": terminal.amount(gain.perplexity, ",.2f"),
             "gain (nats per row)": f"{gain.gain.estimate:+.5f}",
             "95 % interval": _bounds(gain.gain),
             "p": f"{gain.p:.2g}",

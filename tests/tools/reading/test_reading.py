@@ -406,6 +406,15 @@ def test_figures_have_all_panels(demo, table):
         analysis.to_rows("x")
 
 
+def test_words_that_no_model_knows_have_no_perplexity(rnnlm, here):
+    rows = [dict(row, word=row["word"][0] + "zqx") for row in rows_of()]
+    write(here / "t.csv", rows, ",")
+    asked = "--exclude bounds --baseline position --resamples 5"
+    done = rnnlm(f"reading t.csv -m demo {asked} --plot r.svg")
+    assert done.code == 0 and done.out.splitlines()[1].split("\t")[1] == "-"
+    assert "Warning" not in done.err and (here / "r.svg").stat().st_size > 1000
+
+
 # ---- Proof.
 
 
