@@ -570,7 +570,8 @@ def _r_line(
     """Return the line that fits the regression with random effects in R, for the first model."""
     by_subject = "" if settings.average or subjects < 2 else " + (1 + surprisal_bits | subject)"
     response = "log(time)" if settings.response == "log" else "time"
-    fixed = " + ".join([*baseline, *SURPRISALS])
+    names = [name if re.fullmatch(r"[A-Za-z][\w.]*", name) else f"`{name}`" for name in baseline]
+    fixed = " + ".join([*names, *SURPRISALS])
     rows = "used == 1" + (f' & model == "{models[0]}"' if len(models) > 1 else "")
     return f"lmer({response} ~ {fixed}{by_subject} + (1 | item), data = subset(words, {rows}))"
 

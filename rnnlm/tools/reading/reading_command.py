@@ -86,7 +86,7 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
         analysis.save(output, overwrite=True)
         terminal.say(f"{len(analysis.words['model']):,} rows written to {output}")
         reader = "read.delim" if tables.kind_of(str(output)) == tables.TSV else "read.csv"
-        terminal.say(f'in R: library(lme4); words <- {reader}("{output}")')
+        terminal.say(f'in R: library(lme4); words <- {reader}("{output}", check.names = FALSE)')
         one = "" if len(analysis.gains) == 1 else ", for one model at a time"
         terminal.say(f"with random effects{one}: {analysis.r_line}")
     else:

@@ -277,6 +277,11 @@ def test_a_baseline_of_columns_of_the_table(demo, table):
     }  # fmt: skip
     assert len(signatures) == 3
 
+    # R takes any name in backticks.
+    named = [{**row, "trial no": row["trial"]} for row in rows]
+    analysis = rnnlm.reading(named, demo, baseline="trial no", resamples=1)
+    assert analysis.r_line.startswith("lmer(time ~ `trial no` + surprisal_bits + ")
+
 
 def test_columns_of_the_table_that_are_computed_are_said(demo, table):
     rows = [dict(row, word_length=0) for row in table]
@@ -355,7 +360,7 @@ def test_orders_of_one_count(rnnlm, here):
     refused = rnnlm("reading times.csv --orders 1-3 --counts no-counts")
     assert "holds no times" in refused.err
     done = rnnlm(f"{asked} --orders 1-2 --counts counts -m demo -o w.tsv")
-    assert "held out of counts" not in done.err and 'words <- read.delim("w.tsv")' in done.err
+    assert "held out of counts" not in done.err and 'words <- read.delim("w.tsv", ' in done.err
     assert 'subset(words, used == 1 & model == "demo")' in done.err
 
 
