@@ -235,10 +235,14 @@ def analyse(
     excluded = {str(why): int((reasons == why).sum()) for why in dict.fromkeys(reasons) if why}
     is_used_R = reasons == ""
     if not is_used_R.any():
+        commonest = max(excluded, key=excluded.__getitem__)
+        hint = "change " + keyword("exclude") + ", or the bounds of times"
+        if commonest == "unknown word":
+            hint = "use a model that knows these words, such as one trained on more text"
         raise TextError(
             f"{times.source}: no row is left to analyse",
             "left out: " + ", ".join(f"{why} {count:,}" for why, count in excluded.items()),
-            "change " + keyword("exclude") + ", or the bounds of times",
+            hint,
         )
     regions = _regions(times, frame, is_used_R, list(models))
     used = {name: values_R[is_used_R] for name, values_R in frame.items()}

@@ -389,6 +389,13 @@ def test_what_cannot_be_done_is_refused_before_scoring(rnnlm, here):
         assert refused.code in (1, 2) and why in refused.err and "perplexity" not in refused.out
 
 
+def test_a_model_that_knows_no_word_of_the_table_is_told(rnnlm, here):
+    (here / "t.txt").write_text("zig zag\n" * 9)
+    assert rnnlm("train t.txt --model ngram --order 2 --holdout 0 -o m").code == 0
+    refused = rnnlm("reading simulated -m m --resamples 5")
+    assert refused.code == 1 and "try: use a model that knows these words" in refused.err
+
+
 def test_without_a_written_table_the_next_step_is_to_write_one(rnnlm):
     done = rnnlm("reading simulated -m demo --resamples 5")
     assert "-o words.csv writes the rows" in done.err and "lmer(" not in done.err
