@@ -217,6 +217,8 @@ def analyse(
     report: Progress = silent,
 ) -> ReadingAnalysis:
     """Analyse a table with these models, and those of `settings.orders`."""
+    if not models and settings.orders is None:
+        raise UsageError("there are no models", hint="give one, or " + keyword("orders"))
     names = BASELINE
     if settings.baseline is not None:
         names = tuple(name.strip() for name in settings.baseline.split("+"))

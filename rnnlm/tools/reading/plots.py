@@ -22,7 +22,7 @@ def reading_figure(
     the mean time and surprisal of each region and condition. region: what regions are."""
     models = [gain.model for gain in found_gains]
     labels = [
-        ("What surprisal adds", "perplexity", "gain (nats per word)"),
+        ("What surprisal adds", "perplexity", "gain (nats per row)"),
         ("Coefficients by lag", "", f"{unit} per bit"),
         ("Times", region, "mean time (ms)"),
         ("Surprisals", region, "mean surprisal (bits)"),

@@ -410,12 +410,15 @@ def test_figures_have_all_panels(demo, table):
         "What surprisal adds", "Coefficients by lag", "Times", "Surprisals by demo"
     ]  # fmt: skip
     assert figure.axes[2].get_xlabel() == "word of the sentence"
+    assert figure.axes[0].get_ylabel() == "gain (nats per row)"  # as the table calls it
     regions = analysis.to_rows("regions")
     assert {row["condition"] for row in regions} == {"agrees", "clashes"}
     for kind in ("gains", "coefficients", "differences"):
         assert len(analysis.to_pandas(kind)) == len(analysis.to_rows(kind)) > 0
     with pytest.raises(UsageError, match="no table 'x'"):
         analysis.to_rows("x")
+    with pytest.raises(UsageError, match="there are no models"):
+        rnnlm.reading(rows, [])
 
 
 def test_words_that_no_model_knows_have_no_perplexity(rnnlm, here):
