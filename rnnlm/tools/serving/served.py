@@ -309,9 +309,10 @@ class ServedModels:
         """Load models, each to be called by the last part of its folder, or by as many as
         distinguish it from the others."""
         threads = threads or Threads()
+        # A served model has a thread, which keeps it: none is made before all are loaded.
+        cores = [loading.load(name, device) for name in names]
         models = []
-        for name, given in zip(loading.distinct_names(names), names, strict=True):
-            core = loading.load(given, device)
+        for name, core in zip(loading.distinct_names(names), cores, strict=True):
             models.append(ServedModel(name, core, threads, metrics))
             # Messages name a model by its origin, which is private.
             origin = loading.origin_of(core)

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import rnnlm
+from rnnlm.errors import ModelError
 from rnnlm.lm.base.loading import load
 from rnnlm.scoring.scorer import SentenceScorer
 from rnnlm.scoring.sentences import of_texts
@@ -177,6 +178,13 @@ def test_few_scorers_are_kept(monkeypatch):
         assert {len(likely) for likely in score.next_words} == {count}
     kept = model._scorer.cache_info()
     assert (kept.hits, kept.misses, kept.currsize) == (1, 4, 2)
+
+
+def test_models_that_do_not_all_load_leave_nothing(models):
+    before = set(threading.enumerate())
+    with pytest.raises(ModelError):
+        served.ServedModels.load([str(models.unigram), str(models.unigram.parent / "none")])
+    assert set(threading.enumerate()) <= before
 
 
 def test_models_are_called_by_their_folders(models):
