@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import os
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
@@ -136,5 +137,8 @@ def _ask(address: str, body: object) -> _Answer:
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             return msgspec.json.decode(answer.read(MOST_BYTES), type=_Answer)
-    except (OSError, ValueError) as error:
+    except (urllib.error.HTTPError, ValueError) as error:
         raise ModelError(f"{address} does not answer in OpenAI's form", str(error), HINT) from error
+    except OSError as error:
+        reason = str(getattr(error, "reason", error))
+        raise ModelError(f"{address} cannot be reached", reason, "is it running?") from error

@@ -210,7 +210,7 @@ def test_a_server_of_another_form_is_refused(answer):
 def test_a_server_that_is_not_there_is_refused(rnnlm):
     shown = rnnlm("doctor", "http://127.0.0.1:9/v1")
     assert shown.code == 1 and shown.out == ""
-    assert "http://127.0.0.1:9/v1/completions does not answer in OpenAI's form" in shown.err
+    assert "http://127.0.0.1:9/v1/completions cannot be reached" in shown.err
 
 
 # ---- Functions.
