@@ -57,6 +57,16 @@ def numbers_of(folder):
     return emitted, after
 
 
+def test_a_new_word_is_as_likely_with_any_label_where_no_word_occurs_once(here, rnnlm):
+    """Before, it was likeliest with the rarest label, as k weighs more there."""
+    text = "the D\ncat N\nsees V\nthe D\ncat N\n\n" * 3 + "oh U\n\n" * 2
+    (here / "often.txt").write_text(text, encoding="utf-8")
+    rnnlm("train", "often.txt", "--task", "tagging", "--model", "hmm", "--holdout", "0", "-o", "m")
+    emitted, _ = numbers_of(here / "m")
+    unknown = [logprob for (word, _), logprob in emitted.items() if word == "<unk>"]
+    assert unknown == pytest.approx([unknown[0]] * 4, abs=0.01)
+
+
 def test_weights_are_smoothed_relative_frequencies(fish):
     emitted, after = numbers_of(fish)
     # 6 words: they, fish, old, can, </s>, <unk>; of V three occur, and "can" is the rare one
