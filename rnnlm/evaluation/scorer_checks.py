@@ -101,6 +101,7 @@ def of_model(model: LanguageModel) -> Scorer:
         return as_numpy(model.predict(ids_1T[:, -1:], state)[0])[0, 0].astype(np.float64)
 
     def scores(texts: Sequence[Text]) -> list[TokenScores]:
+        # Each text follows a boundary and ends with one; short ones are padded.
         longest = max(map(len, texts)) + 1
         inputs_BT = np.full((len(texts), longest), boundary)
         targets_BT = np.full((len(texts), longest), PADDING)

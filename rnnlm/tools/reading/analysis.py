@@ -411,9 +411,12 @@ def _scored(
             for model, signature in chunk.signature.items()
         }
         for sentence, scores in zip(chunk.sentences, chunk, strict=True):
+            # Words of the table are found by the character that they begin with.
             written = sentence.text.split(" ")
             starts = itertools.accumulate((len(word) + 1 for word in written), initial=0)
             place_at = {start: place + offset for offset, start in enumerate(starts)}
+
+            # Each model's values go to the places of their words.
             for model, score in scores.items():
                 words = [
                     replace(word, log10_frequency=frequencies.log10.get(bare(word.word)))
