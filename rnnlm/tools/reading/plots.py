@@ -33,12 +33,12 @@ def reading_figure(
     styles = plotting.series_styles(models)
 
     # Each model that has a perplexity is a point, with its interval.
-    points = [gain for gain in found_gains if gain.perplexity is not None]
-    for gain in points:
+    points = [(gain.perplexity, gain) for gain in found_gains if gain.perplexity is not None]
+    for perplexity, gain in points:
         middle, bars = plotting.with_bars([astuple(gain.gain)[:3]])
         style = styles[gain.model]
         gains.errorbar(
-            [gain.perplexity], middle, bars, fmt=style.marker, color=style.colour, capsize=3,
+            [perplexity], middle, bars, fmt=style.marker, color=style.colour, capsize=3,
             label=plotting.short_name(gain.model),
         )  # fmt: skip
     gains.axhline(0, color=plotting.REFERENCE, lw=0.8)
