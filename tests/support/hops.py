@@ -43,7 +43,7 @@ DATA = {
     "rate": Datum(
         ("train", "text.txt", "--set", "learning_rate=0.01", "--budget", "10steps", "--dry-run"),
         "dry_plan",
-        36,
+        37,
     ),
 }
 
