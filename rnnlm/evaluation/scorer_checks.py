@@ -143,10 +143,12 @@ def of_function(function: Callable[[Any], Any], takes: str = "ids") -> Scorer:
             ) from error
 
     def array(values: Any) -> np.ndarray:
+        """Return a list, an array or a tensor as an array."""
         found = as_numpy(values) if hasattr(values, "detach") else np.asarray(values)
         return found.astype(np.float64)
 
     def after(text: Text) -> np.ndarray:
+        # One number is what a function of texts returns.
         logprob_V: np.ndarray = called(list(text), array)
         if logprob_V.ndim == 1 and len(logprob_V) > 1:
             return logprob_V

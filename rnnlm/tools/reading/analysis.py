@@ -348,12 +348,15 @@ def _models_of_orders(settings: ReadingSettings) -> dict[str, LanguageModel]:
             + " "
             + keyword("counts", "counts"),
         )
+
+    # The range is read whole: 3-x and 1-2-3 name no orders.
     is_range = re.fullmatch(r"[0-9]+(-[0-9]+)?", settings.orders)
     ends = [int(end) for end in settings.orders.split("-")] if is_range else []
     if not ends or ends != sorted(ends) or ends[0] < 1:
         raise UsageError(f"{settings.orders!r} names no orders", hint="write 1-5, or 3")
     from rnnlm import train
 
+    # Each model is made in a folder that goes when it is loaded.
     models = {}
     for order in range(ends[0], ends[-1] + 1):
         with tempfile.TemporaryDirectory() as folder:
