@@ -281,8 +281,7 @@ def test_the_examples_of_a_page_run(there, capsys, server, page):
                     run_command(words, capsys, server)
                 inspected.append(words)
         elif block.language == "python":
-            code = block.code.replace(SERVED_AT, server.at)
-            small = re.sub(r'budget="[^"]*"', 'budget="3steps", embedding_size=16', code)
+            small = re.sub(r'budget="[^"]*"', 'budget="3steps", embedding_size=16', block.code)
             exec(compile(small, page, "exec"), {"__name__": "page"})
             for table in Path().glob("*.tsv"):
                 shorten(table)
