@@ -1,26 +1,9 @@
 """What the core has, in the form in which satellites say what they add."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rnnlm.satellites import Satellite, add_core
-
-if TYPE_CHECKING:
-    from rnnlm.interface import Task
-    from rnnlm.registry import Kind
-
-
-def _language_modelling() -> "Task":
-    from rnnlm.training.language_model import TASK
-
-    return TASK
-
-
-def _kinds() -> "Sequence[Kind]":
-    from rnnlm.lm.kinds import KINDS
-
-    return KINDS
+from rnnlm.satellites import Satellite, add_core, on_use
 
 
 def _adapted(model: Any, kind: str, folder: Path) -> Any:
@@ -32,8 +15,8 @@ def _adapted(model: Any, kind: str, folder: Path) -> Any:
 add_core(
     Satellite(
         "rnnlm",
-        tasks={"language-model": _language_modelling},
-        kinds=_kinds,
+        tasks={"language-model": on_use(__package__, "training.language_model:TASK")},
+        kinds=on_use(__package__, "lm.kinds:KINDS"),
         adaptations=dict.fromkeys(("dynamic", "cache", "unigram"), _adapted),
     )
 )

@@ -213,6 +213,17 @@ class Kind:
         """The function that makes a model of its arrays."""
 
 
+def imported(package: str, place: str) -> Any:
+    """Return a property of kinds or tasks: an object that is imported when it is read.
+
+    Args:
+        package: Package of the class, `__package__`.
+        place: Module in that package, and name of the object there: "fitting:fit".
+    """
+    load = satellites.on_use(package, place)
+    return property(lambda owner: load())
+
+
 def _tasks(name: str = "") -> "dict[str, Callable[[], Task]]":
     return satellites.entries(lambda satellite: satellite.tasks, name)
 

@@ -2,17 +2,18 @@
 
 A satellite is a folder of rnnlm/tasks or rnnlm/tools that has a module `satellite.py`, or a package
 of somebody else with an entry point in the group `rnnlm.satellites`. Its :class:`Satellite` says
-what it adds; nothing else in the core knows one by name. Functions import what they return, so that
-a description is cheap to read.
+what it adds; nothing else in the core knows one by name. What it names is imported when it is used
+(:func:`on_use`), so that a description is cheap to read.
 """
 
 import contextlib
 import importlib.util
+import pkgutil
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
@@ -133,6 +134,21 @@ class Satellite:
     metrics: "Callable[[], Sequence[TextMetric]]" = tuple
     methods: "Callable[[], Sequence[type[ModelHandle]]]" = tuple
     names: Callable[[], Sequence[ModuleType]] = tuple
+
+
+def on_use(package: str, place: str) -> Callable[[], Any]:
+    """Return a function that imports an object and returns it.
+
+    Args:
+        package: Package of the description, `__package__`.
+        place: Module in that package, and name of the object there: "kinds:KINDS".
+    """
+    return partial(pkgutil.resolve_name, f"{package}.{place}")
+
+
+def all_on_use(package: str, *places: str) -> Callable[[], tuple[Any, ...]]:
+    """Return a function that imports several objects, each as :func:`on_use` does."""
+    return lambda: tuple(on_use(package, place)() for place in places)
 
 
 # ---- Those that are here: the core and our folders, then packages of others once they are needed.

@@ -5,6 +5,7 @@ import ast
 import itertools
 import json
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -101,6 +102,17 @@ def test_only_commands_of_satellites_parse_options_and_draw():
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             used = {name.partition(".")[0] for name in names} & {"click", "rich"}
             assert not used or "command" in path.name or path.name == "satellite.py", path
+
+
+def test_what_is_imported_on_use_exists():
+    for path in HERE.rglob("*.py"):
+        package = ".".join(path.relative_to(HERE.parent).parent.parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if re.fullmatch("imported|(all_)?on_use", getattr(getattr(node, "func", 0), "id", "")):
+                given = getattr(node.args[0], "value", package)  # else __package__
+                for place in node.args[1:]:
+                    if isinstance(place, ast.Constant):
+                        assert pkgutil.resolve_name(f"{given}.{place.value}"), (path, place.value)
 
 
 # ---- Taken away.

@@ -1,13 +1,10 @@
-"""The kinds of language models that are trained or made here, of all families.
+"""The kinds of language models that are trained or made here, of all families."""
 
-Each function imports the object of its name, when it is used.
-"""
-
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rnnlm.lm.neural.kinds import KINDS as NETWORKS
 from rnnlm.lm.neural.kinds import OF_PROBABILITIES
-from rnnlm.registry import Function, Kind
+from rnnlm.registry import Kind, imported
 
 if TYPE_CHECKING:
     from rnnlm.config import ResolvedSettings
@@ -24,23 +21,9 @@ class Unigram(Kind):
 
         return (UnigramSettings,)
 
-    @property
-    def fit(self) -> Function:
-        from rnnlm.lm.ngram.unigram import fit
-
-        return fit
-
-    @property
-    def array_shapes(self) -> Function:
-        from rnnlm.lm.ngram.unigram import array_shapes
-
-        return array_shapes
-
-    @property
-    def from_arrays(self) -> Function:
-        from rnnlm.lm.ngram.unigram import from_arrays
-
-        return from_arrays
+    fit = imported(__package__, "ngram.unigram:fit")
+    array_shapes = imported(__package__, "ngram.unigram:array_shapes")
+    from_arrays = imported(__package__, "ngram.unigram:from_arrays")
 
 
 class Ngram(Kind):
@@ -61,51 +44,14 @@ class Ngram(Kind):
         super().check(resolved, has_valid)
         check(resolved, has_valid)
 
-    @property
-    def fit(self) -> Function:
-        from rnnlm.lm.ngram.fitting import fit
-
-        return fit
-
-    def text_to_read(
-        self, text: Any, tokenizer: Any, share: float, resolved: Any, progress: Any
-    ) -> Any:
-        from rnnlm.lm.ngram.fitting import text_to_read
-
-        return text_to_read(text, tokenizer, share, resolved, progress)
-
-    def check_counts(self, folder: str) -> None:
-        from rnnlm.lm.ngram.fitting import check_counts
-
-        check_counts(folder)
-
-    @property
-    def open_counts(self) -> Function:
-        from rnnlm.lm.ngram.fitting import open_counts
-
-        return open_counts
-
-    def clean_up(self, resolved: "ResolvedSettings", data: Any) -> None:
-        from rnnlm.lm.ngram.fitting import clean_up
-
-        clean_up(resolved, data)
-
-    def foresee(self, resolved: "ResolvedSettings", data: Any) -> dict[str, int]:
-        from rnnlm.lm.ngram.fitting import foresee
-
-        return foresee(resolved, data)
-
-    @property
-    def array_shapes(self) -> Function:
-        from rnnlm.lm.ngram.model import array_shapes
-
-        return array_shapes
-
-    @property
-    def from_arrays(self) -> Function:
-        from rnnlm.lm.ngram.model import from_arrays
-
-        return from_arrays
+    fit = imported(__package__, "ngram.fitting:fit")
+    text_to_read = imported(__package__, "ngram.fitting:text_to_read")
+    check_counts = imported(__package__, "ngram.fitting:check_counts")
+    open_counts = imported(__package__, "ngram.fitting:open_counts")
+    clean_up = imported(__package__, "ngram.fitting:clean_up")
+    foresee = imported(__package__, "ngram.fitting:foresee")
+    array_shapes = imported(__package__, "ngram.model:array_shapes")
+    from_arrays = imported(__package__, "ngram.model:from_arrays")
 
 
 class Mixture(Kind):
@@ -121,17 +67,8 @@ class Mixture(Kind):
 
         return (MixtureSettings,)
 
-    @property
-    def array_shapes(self) -> Function:
-        from rnnlm.lm.mixtures.mixture import array_shapes
-
-        return array_shapes
-
-    @property
-    def from_arrays(self) -> Function:
-        from rnnlm.lm.mixtures.mixture import from_arrays
-
-        return from_arrays
+    array_shapes = imported(__package__, "mixtures.mixture:array_shapes")
+    from_arrays = imported(__package__, "mixtures.mixture:from_arrays")
 
 
 KINDS = [

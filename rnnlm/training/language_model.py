@@ -22,7 +22,7 @@ from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, silent
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings
-from rnnlm.training.request import Texts, TrainingRequest
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.task import BaseTask, Description, trained_corpus
 
 if TYPE_CHECKING:
@@ -87,12 +87,7 @@ class LanguageModelling(BaseTask):
 
     # ---- Texts and weights.
 
-    def open_texts(
-        self, request: TrainingRequest, resolved: ResolvedSettings, kind: "Kind", progress: Progress
-    ) -> Texts:
-        from rnnlm.training.line_texts import open_texts
-
-        return open_texts(request, resolved, kind, progress)
+    open_texts = registry.imported(__package__, "line_texts:open_texts")
 
     def initial_settings(
         self, request: TrainingRequest, kind: "Kind"

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from rnnlm.registry import LANGUAGE_MODEL, Function, Kind, RunFacts
+from rnnlm.registry import LANGUAGE_MODEL, Kind, RunFacts, imported
 
 if TYPE_CHECKING:
     from rnnlm.config import ResolvedSettings
@@ -26,11 +26,7 @@ class Network(Kind):
 
         check(resolved, has_valid, has_text=self.task == LANGUAGE_MODEL)
 
-    @property
-    def fit(self) -> Function:
-        from rnnlm.lm.neural.training.fitting import fit
-
-        return fit
+    fit = imported(__package__, "training.fitting:fit")
 
     def choose(
         self, resolved: "ResolvedSettings", data: Any, run: RunFacts
@@ -39,17 +35,8 @@ class Network(Kind):
 
         return choose(self, resolved, data, run)
 
-    @property
-    def array_shapes(self) -> Function:
-        from rnnlm.lm.neural.shapes import array_shapes
-
-        return array_shapes
-
-    @property
-    def from_arrays(self) -> Function:
-        from rnnlm.lm.neural.trained_network import from_arrays
-
-        return from_arrays
+    array_shapes = imported(__package__, "shapes:array_shapes")
+    from_arrays = imported(__package__, "trained_network:from_arrays")
 
 
 # Abilities that commands and inspections may ask of models (`Kind.has`).

@@ -1,7 +1,7 @@
 """Taggers and classifiers as kinds of models."""
 
 from rnnlm.lm.neural.kinds import CELLS, OF_NETWORKS, Network
-from rnnlm.registry import Function, Kind
+from rnnlm.registry import Kind, imported
 
 
 class Labeller(Network):
@@ -17,23 +17,9 @@ class Labeller(Network):
 
         return (KINDS[self.task, self.name], *parts_of(self.name), TaskFittingSettings, RunSettings)
 
-    @property
-    def fit(self) -> Function:
-        from rnnlm.tasks.labelling.fitting import fit
-
-        return fit
-
-    @property
-    def array_shapes(self) -> Function:
-        from rnnlm.tasks.labelling.weights import array_shapes
-
-        return array_shapes
-
-    @property
-    def from_arrays(self) -> Function:
-        from rnnlm.tasks.labelling.model import from_arrays
-
-        return from_arrays
+    fit = imported(__package__, "fitting:fit")
+    array_shapes = imported(__package__, "weights:array_shapes")
+    from_arrays = imported(__package__, "model:from_arrays")
 
 
 class HiddenMarkov(Kind):
@@ -56,23 +42,9 @@ class HiddenMarkov(Kind):
             for cls in super().all_settings
         )
 
-    @property
-    def fit(self) -> Function:
-        from rnnlm.tasks.labelling.hmm import fit
-
-        return fit
-
-    @property
-    def array_shapes(self) -> Function:
-        from rnnlm.tasks.labelling.hmm import array_shapes
-
-        return array_shapes
-
-    @property
-    def from_arrays(self) -> Function:
-        from rnnlm.tasks.labelling.hmm import from_arrays
-
-        return from_arrays
+    fit = imported(__package__, "hmm:fit")
+    array_shapes = imported(__package__, "hmm:array_shapes")
+    from_arrays = imported(__package__, "hmm:from_arrays")
 
 
 KINDS: list[Kind] = []

@@ -1,24 +1,21 @@
 """Tagging and classification as tasks: labels of words, or of whole texts, are learned."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from rnnlm.amounts import plural
+from rnnlm.registry import imported
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.tasks.labelling.options import LabelOptions, TaskTokenizerSettings
 from rnnlm.text.corpus import Given
 from rnnlm.text.lines import HoldoutSettings, Progress, silent
-from rnnlm.training.request import Texts, TrainingRequest
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.task import BaseTask, Description
 
 if TYPE_CHECKING:
     import numpy as np
 
     from rnnlm.config import ResolvedSettings
-    from rnnlm.evaluation.comparison.pairing import ComparableMetrics
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
-    from rnnlm.evaluation.comparison.stored import StoredModel
-    from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import Tokenizer
     from rnnlm.registry import Kind
     from rnnlm.tasks.labelling.data import Codec, LabelledData, TaskData
@@ -40,23 +37,8 @@ class Labelling(BaseTask):
 
     # ---- Texts, initial settings and initial weights.
 
-    def open_texts(
-        self,
-        request: TrainingRequest,
-        resolved: "ResolvedSettings",
-        kind: "Kind",
-        progress: Progress,
-    ) -> Texts:
-        from rnnlm.tasks.labelling.texts import open_texts
-
-        return open_texts(request, resolved, kind, progress)
-
-    def initial_settings(
-        self, request: TrainingRequest, kind: "Kind"
-    ) -> list[tuple[str, str, dict[str, Any]]]:
-        from rnnlm.tasks.labelling.weights import settings
-
-        return settings(request, kind)
+    open_texts = imported(__package__, "texts:open_texts")
+    initial_settings = imported(__package__, "weights:settings")
 
     def initial_weights(
         self, request: TrainingRequest, kind: "Kind", resolved: "ResolvedSettings", data: "TaskData"
@@ -65,10 +47,7 @@ class Labelling(BaseTask):
 
         return weights(request, resolved, data)
 
-    def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> "Codec":
-        from rnnlm.tasks.labelling.data import codec
-
-        return codec(tokenizer, files)
+    codec = imported(__package__, "data:codec")
 
     def describe(self, codec: "Codec") -> Description:
         """Describe the labels of each column: how many, and examples."""
@@ -99,11 +78,7 @@ class Labelling(BaseTask):
 
     # ---- Evaluating.
 
-    @property
-    def evaluation_class(self) -> "type[LabelEvaluation]":
-        from rnnlm.tasks.labelling.evaluation.label_evaluation import LabelEvaluation
-
-        return LabelEvaluation
+    evaluation_class = imported(__package__, "evaluation.label_evaluation:LabelEvaluation")
 
     options = LabelOptions
     reading = (LabelledSettings,)
@@ -119,21 +94,8 @@ class Labelling(BaseTask):
 
         return LabelComparer(self.name, cast("Labelled", data), options or LabelOptions())
 
-    def comparable_stored(self, models: "Sequence[StoredModel]") -> "ComparableMetrics":
-        from rnnlm.tasks.labelling.evaluation.evaluation import comparable_stored
-
-        return comparable_stored(models)
-
-    def read(
-        self,
-        model: "TaskModel",
-        data: "Labelled",
-        options: LabelOptions | None = None,
-        called: str = "",
-    ) -> "LabelledData":
-        from rnnlm.tasks.labelling.evaluation.evaluation import read
-
-        return read(model, data, options, called)
+    comparable_stored = imported(__package__, "evaluation.evaluation:comparable_stored")
+    read = imported(__package__, "evaluation.evaluation:read")
 
     def evaluate_encoded(
         self,
@@ -147,10 +109,7 @@ class Labelling(BaseTask):
         progress(f"evaluating {plural(data.sentences, self.example)}")
         return measure(model, data)
 
-    def checks(self, model: "TaskModel", sample: int | None, seed: int) -> "Iterator[Check]":
-        from rnnlm.tasks.labelling.evaluation.evaluation import checks
-
-        return checks(model, sample, seed)
+    checks = imported(__package__, "evaluation.evaluation:checks")
 
 
 class Tagging(Labelling):

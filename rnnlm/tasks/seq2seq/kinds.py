@@ -3,7 +3,7 @@
 from typing import Any
 
 from rnnlm.lm.neural.kinds import CELLS, OF_NETWORKS, Network
-from rnnlm.registry import Function
+from rnnlm.registry import imported
 
 
 class EncoderDecoder(Network):
@@ -17,26 +17,13 @@ class EncoderDecoder(Network):
 
         return (Seq2SeqSettings, CELLS[self.name], Seq2SeqFittingSettings, RunSettings)
 
-    @property
-    def fit(self) -> Function:
-        from rnnlm.tasks.seq2seq.fitting import fit
-
-        return fit
+    fit = imported(__package__, "fitting:fit")
 
     def words_read(self, codec: Any) -> int:
         return int(codec.source.size)
 
-    @property
-    def array_shapes(self) -> Function:
-        from rnnlm.tasks.seq2seq.weights import array_shapes
-
-        return array_shapes
-
-    @property
-    def from_arrays(self) -> Function:
-        from rnnlm.tasks.seq2seq.model import from_arrays
-
-        return from_arrays
+    array_shapes = imported(__package__, "weights:array_shapes")
+    from_arrays = imported(__package__, "model:from_arrays")
 
 
 KINDS = [

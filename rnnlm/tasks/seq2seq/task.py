@@ -1,9 +1,9 @@
 """Writing a line for each line that is read, as a task: encoder-decoders."""
 
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rnnlm.amounts import plural
+from rnnlm.registry import imported
 from rnnlm.tasks.seq2seq.options import (
     DecodingSettings,
     PairOptions,
@@ -13,18 +13,14 @@ from rnnlm.tasks.seq2seq.options import (
 from rnnlm.text.corpus import Given
 from rnnlm.text.lines import HoldoutSettings, Progress, silent
 from rnnlm.text.named_columns import ParallelSettings
-from rnnlm.training.request import Texts, TrainingRequest
+from rnnlm.training.request import TrainingRequest
 from rnnlm.training.task import BaseTask, Description
 
 if TYPE_CHECKING:
     import numpy as np
 
     from rnnlm.config import ResolvedSettings
-    from rnnlm.evaluation.comparison.pairing import ComparableMetrics
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
-    from rnnlm.evaluation.comparison.stored import StoredModel
-    from rnnlm.evaluation.soundness import Check
-    from rnnlm.interface import Tokenizer
     from rnnlm.registry import Kind
     from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, PairTrainingData
     from rnnlm.tasks.seq2seq.evaluation.evaluation import PairComparer, Pairs
@@ -56,23 +52,8 @@ class PairLearning(BaseTask):
 
     # ---- Texts, initial settings and initial weights.
 
-    def open_texts(
-        self,
-        request: TrainingRequest,
-        resolved: "ResolvedSettings",
-        kind: "Kind",
-        progress: Progress,
-    ) -> Texts:
-        from rnnlm.tasks.seq2seq.data import open_texts
-
-        return open_texts(request, resolved, kind, progress)
-
-    def initial_settings(
-        self, request: TrainingRequest, kind: "Kind"
-    ) -> list[tuple[str, str, dict[str, Any]]]:
-        from rnnlm.tasks.seq2seq.weights import settings
-
-        return settings(request, kind)
+    open_texts = imported(__package__, "data:open_texts")
+    initial_settings = imported(__package__, "weights:settings")
 
     def initial_weights(
         self,
@@ -85,10 +66,7 @@ class PairLearning(BaseTask):
 
         return weights(request, resolved, data)
 
-    def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> "PairCodec":
-        from rnnlm.tasks.seq2seq.data import codec
-
-        return codec(tokenizer, files)
+    codec = imported(__package__, "data:codec")
 
     def describe(self, codec: "PairCodec") -> Description:
         """Describe the tokenizers of both sides, which may be one."""
@@ -110,11 +88,7 @@ class PairLearning(BaseTask):
 
     # ---- Evaluating.
 
-    @property
-    def evaluation_class(self) -> "type[PairEvaluation]":
-        from rnnlm.tasks.seq2seq.evaluation.pair_evaluation import PairEvaluation
-
-        return PairEvaluation
+    evaluation_class = imported(__package__, "evaluation.pair_evaluation:PairEvaluation")
 
     options = PairOptions
     reading = (ParallelSettings,)
@@ -133,21 +107,8 @@ class PairLearning(BaseTask):
 
         return PairComparer(cast("Pairs", data), options or PairOptions())
 
-    def comparable_stored(self, models: "Sequence[StoredModel]") -> "ComparableMetrics":
-        from rnnlm.tasks.seq2seq.evaluation.evaluation import comparable_stored
-
-        return comparable_stored(models)
-
-    def read(
-        self,
-        model: "Seq2SeqModel",
-        data: "Pairs",
-        options: PairOptions | None = None,
-        called: str = "",
-    ) -> "PairedData":
-        from rnnlm.tasks.seq2seq.evaluation.evaluation import read
-
-        return read(model, data, options, called)
+    comparable_stored = imported(__package__, "evaluation.evaluation:comparable_stored")
+    read = imported(__package__, "evaluation.evaluation:read")
 
     def evaluate_encoded(
         self,
@@ -161,10 +122,7 @@ class PairLearning(BaseTask):
         progress(f"evaluating {plural(data.sentences, self.example)}")
         return measure(model, data, (options or PairOptions()).search)
 
-    def checks(self, model: "Seq2SeqModel", sample: int | None, seed: int) -> "Iterator[Check]":
-        from rnnlm.tasks.seq2seq.evaluation.evaluation import checks
-
-        return checks(model, sample, seed)
+    checks = imported(__package__, "evaluation.evaluation:checks")
 
 
 TASK = PairLearning()

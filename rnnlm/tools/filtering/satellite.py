@@ -1,31 +1,17 @@
 """What the cleaning of texts adds to rnnlm."""
 
-from collections.abc import Sequence
-from types import ModuleType
-from typing import TYPE_CHECKING
-
-from rnnlm.satellites import Command, Satellite
-
-if TYPE_CHECKING:
-    import click
-
-
-def _filter() -> "click.Command":
-    from rnnlm.tools.filtering.filter_command import command
-
-    return command
-
-
-def _names() -> Sequence[ModuleType]:
-    from rnnlm.tools import filtering
-
-    return (filtering,)
-
+from rnnlm.satellites import Command, Satellite, all_on_use, on_use
 
 SATELLITE = Satellite(
     "tools/filtering",
     commands={
-        "filter": Command("More", "clean text", _filter, after="prepare", takes=("language-model",))
+        "filter": Command(
+            "More",
+            "clean text",
+            on_use(__package__, "filter_command:command"),
+            after="prepare",
+            takes=("language-model",),
+        )
     },
-    names=_names,
+    names=all_on_use("rnnlm.tools", "filtering"),
 )

@@ -1,7 +1,7 @@
 """Language models of transformers as a kind of models."""
 
 from rnnlm.lm.neural.kinds import OF_PROBABILITIES
-from rnnlm.registry import Kind, Library
+from rnnlm.registry import Kind, imported
 
 
 class Transformers(Kind):
@@ -10,11 +10,7 @@ class Transformers(Kind):
     family = "foreign"
     made_with = "transformers"
 
-    @property
-    def library(self) -> Library:
-        from rnnlm.tools.huggingface.folders import FOLDERS
-
-        return FOLDERS
+    library = imported(__package__, "folders:FOLDERS")
 
     @property
     def settings(self) -> tuple[type, ...]:

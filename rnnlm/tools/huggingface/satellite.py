@@ -1,13 +1,8 @@
 """What models of Hugging Face add to rnnlm."""
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
-from rnnlm.satellites import Export, Flag, Satellite
-
-if TYPE_CHECKING:
-    from rnnlm.registry import Kind, Library
+from rnnlm.satellites import Flag, Satellite, all_on_use, on_use
 
 
 def _downloading() -> AbstractContextManager[None]:
@@ -22,38 +17,14 @@ def _trusting() -> AbstractContextManager[None]:
     return hub.allowing(trust_remote_code=True)
 
 
-def _exports() -> Sequence[Export]:
-    from rnnlm.tools.huggingface.export_command import TRANSFORMERS
-
-    return (TRANSFORMERS,)
-
-
-def _kinds() -> "Sequence[Kind]":
-    from rnnlm.tools.huggingface.kinds import KINDS
-
-    return KINDS
-
-
-def _tokenizer() -> type:
-    from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
-
-    return HuggingFaceTokenizer
-
-
-def _library() -> "Library":
-    from rnnlm.tools.huggingface.folders import FOLDERS
-
-    return FOLDERS
-
-
 SATELLITE = Satellite(
     "tools/huggingface",
     flags={
         "--download": Flag("a missing model hf:NAME", _downloading),
         "--trust-remote-code": Flag("of a model hf:NAME", _trusting),
     },
-    exports=_exports,
-    kinds=_kinds,
-    tokenizers={"huggingface": _tokenizer},
-    libraries={"hf": _library},
+    exports=all_on_use(__package__, "export_command:TRANSFORMERS"),
+    kinds=on_use(__package__, "kinds:KINDS"),
+    tokenizers={"huggingface": on_use(__package__, "tokenizer:HuggingFaceTokenizer")},
+    libraries={"hf": on_use(__package__, "folders:FOLDERS")},
 )

@@ -1,33 +1,18 @@
 """What looking into models adds to rnnlm."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from rnnlm.satellites import Command, Satellite
-
-if TYPE_CHECKING:
-    import click
-
-    from rnnlm.interface import ModelHandle
-
-
-def _inspect() -> "click.Command":
-    from rnnlm.tools.inspection.inspect_command import command
-
-    return command
-
-
-def _methods() -> "Sequence[type[ModelHandle]]":
-    from rnnlm.tools.inspection.methods import InspectionMethods
-
-    return (InspectionMethods,)
-
+from rnnlm.satellites import Command, Satellite, all_on_use, on_use
 
 SATELLITE = Satellite(
     "tools/inspection",
     needs=("tasks/labelling", "tasks/seq2seq", "tools/vectors"),
     commands={
-        "inspect": Command("More", "look inside", _inspect, after="tune", takes=("language-model",))
+        "inspect": Command(
+            "More",
+            "look inside",
+            on_use(__package__, "inspect_command:command"),
+            after="tune",
+            takes=("language-model",),
+        )
     },
-    methods=_methods,
+    methods=all_on_use(__package__, "methods:InspectionMethods"),
 )

@@ -1,14 +1,5 @@
 """What ONNX adds to rnnlm."""
 
-from collections.abc import Sequence
+from rnnlm.satellites import Satellite, all_on_use
 
-from rnnlm.satellites import Export, Satellite
-
-
-def _exports() -> Sequence[Export]:
-    from rnnlm.tools.onnx_export.export_command import ONNX
-
-    return (ONNX,)
-
-
-SATELLITE = Satellite("tools/onnx_export", exports=_exports)
+SATELLITE = Satellite("tools/onnx_export", exports=all_on_use(__package__, "export_command:ONNX"))

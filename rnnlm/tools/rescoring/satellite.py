@@ -1,29 +1,16 @@
 """What rescoring adds to rnnlm."""
 
-from collections.abc import Sequence
-from types import ModuleType
-from typing import TYPE_CHECKING
-
-from rnnlm.satellites import Command, Satellite
-
-if TYPE_CHECKING:
-    import click
-
-
-def _rescore() -> "click.Command":
-    from rnnlm.tools.rescoring.rescore_command import command
-
-    return command
-
-
-def _names() -> Sequence[ModuleType]:
-    from rnnlm.tools import rescoring
-
-    return (rescoring,)
-
+from rnnlm.satellites import Command, Satellite, all_on_use, on_use
 
 SATELLITE = Satellite(
     "tools/rescoring",
-    commands={"rescore": Command("More", "n-best lists", _rescore, takes=("language-model",))},
-    names=_names,
+    commands={
+        "rescore": Command(
+            "More",
+            "n-best lists",
+            on_use(__package__, "rescore_command:command"),
+            takes=("language-model",),
+        )
+    },
+    names=all_on_use("rnnlm.tools", "rescoring"),
 )

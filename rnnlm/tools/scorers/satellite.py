@@ -1,9 +1,8 @@
 """What functions and servers add to rnnlm."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from rnnlm.satellites import Decorator, Satellite
+from rnnlm.satellites import Satellite, on_use
 
 
 def _function(name: str, takes: str, path: Any) -> Any:
@@ -18,14 +17,8 @@ def _server(name: str, takes: str, path: Any) -> Any:
     return server_scorer(name)
 
 
-def _options() -> Mapping[str, Decorator]:
-    from rnnlm.tools.scorers.doctor_command_options import OPTIONS
-
-    return OPTIONS
-
-
 SATELLITE = Satellite(
     "tools/scorers",
-    options=_options,
+    options=on_use(__package__, "doctor_command_options:OPTIONS"),
     scorers={r"https?://.+": _server, r"[\w.]+:[\w.]+": _function},
 )

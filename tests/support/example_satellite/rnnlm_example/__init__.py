@@ -1,18 +1,6 @@
-"""What this package adds to rnnlm. Functions import on use."""
+"""What this package adds to rnnlm. It is imported on use."""
 
-from rnnlm.satellites import Command, Satellite
-
-
-def _longest():
-    from rnnlm_example.command import command
-
-    return command
-
-
-def _kinds():
-    from rnnlm_example.flat import KINDS
-
-    return KINDS
+from rnnlm.satellites import Command, Satellite, on_use
 
 
 def _metrics():
@@ -23,7 +11,7 @@ def _metrics():
 
 SATELLITE = Satellite(
     "rnnlm-example",
-    commands={"longest": Command("More", "longest line", _longest)},
-    kinds=_kinds,
+    commands={"longest": Command("More", "longest line", on_use(__package__, "command:command"))},
+    kinds=on_use(__package__, "flat:KINDS"),
     metrics=_metrics,
 )
