@@ -1,5 +1,4 @@
-"""What all tests share: marks, examples of Hypothesis, fixtures, and a machine that is the same for
-all of them."""
+"""What all tests share: marks, examples of Hypothesis, fixtures, and a machine alike for all."""
 
 import functools
 import gc

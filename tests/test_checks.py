@@ -1,5 +1,4 @@
-"""What users give: a wrong type is named where it would do harm; models and texts may be given by
-name."""
+"""What users give: wrong types are named; models and texts may be given by name."""
 
 import inspect
 import pickle

@@ -1,5 +1,4 @@
-"""What the program chooses for its user: said once, in few words, stored and shown with the model,
-and repeatable."""
+"""What the program chooses for its user: said once, stored, shown and repeatable."""
 
 import json
 import re

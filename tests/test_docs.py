@@ -67,8 +67,7 @@ COMPARED_IN_SOAK = [page for page in PAGES if any(block.is_soak for block in BLO
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """Work in a folder with the bundled corpora and the files that pages give, in which `demo` is
-    the shipped model."""
+    """Work beside the bundled corpora, the pages' files, and `demo`, the shipped model."""
     (tmp_path / "corpora").symlink_to(ROOT / "corpora")
     (tmp_path / "docs" / "pictures").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
@@ -173,8 +172,7 @@ ENDS_OF_ROWS = {".tsv": "\n", ".conllu": "\n\n"}
 
 
 def shorten(table: Path) -> None:
-    """Leave the first rows of a table, or sentences. What is translated, labelled and measured at
-    the end of a training takes longest."""
+    """Leave the first rows of a table, or sentences, of what is translated or labelled."""
     end = ENDS_OF_ROWS.get(table.suffix)
     if end is not None:
         most = 100 if "train" in table.stem else 20
@@ -197,8 +195,7 @@ def write(path: Path, text: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Make a folder with small files of the names in the pages and in the corpus, and tiny models
-    called demo, kn, kn-demo and dates."""
+    """Make a folder with files of the names in the pages, and tiny models."""
     folder = tmp_path_factory.mktemp("docs")
     english = corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
     lines = [line for line in english if line]

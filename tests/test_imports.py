@@ -1,5 +1,4 @@
-"""What a process imports: help nothing heavy, a wrong name and n-gram models no torch. The contracts
-in pyproject.toml cannot tell this, as they see imports inside functions, too."""
+"""What a process imports: help nothing heavy, wrong names and n-gram models no torch."""
 
 import json
 import os

@@ -84,8 +84,7 @@ def test_a_notebook_runs_as_a_plain_program(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("threads", [1, 2])
 @each_notebook
 def test_notebooks_run_as_their_readers_run_them(tmp_path, monkeypatch, name, threads):
-    """Nothing is made small; they run from their folder, print what is stored, and write nothing to
-    stderr."""
+    """Nothing is made small; they run from their folder and print what is stored."""
     reason = "install the extra `notebooks`: pip install -e '.[notebooks]'"
     client = pytest.importorskip("nbclient", reason=reason)
     nbformat = pytest.importorskip("nbformat", reason=reason)

@@ -1,5 +1,4 @@
-"""Windows and macOS, as far as Linux can pretend to be them; docs/install.md lists what nobody has
-tried."""
+"""Windows and macOS, as far as Linux can pretend to be them."""
 
 import os
 import signal

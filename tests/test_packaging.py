@@ -1,5 +1,4 @@
-"""The wheel holds every module, recipe and corpus file of the tree, nothing of anybody's runs or
-tests."""
+"""The wheel holds every module, recipe and corpus file, and nothing of anybody's runs."""
 
 import os
 import re
@@ -31,8 +30,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def tracked_files() -> list[str]:
-    """Return the files in git. A user's own files, in checkpoints/ or corpora/, are not among
-    them."""
+    """Return the files in git: those of users, in checkpoints/ or corpora/, are not there."""
     listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
     return sorted(name for name in set(listed.split("\0")) if name and (ROOT / name).is_file())
 

@@ -1,5 +1,4 @@
-"""What a log without a terminal holds: how far the work is, that it goes on, and that it came to
-its end."""
+"""What a log without a terminal holds: how far the work is, and that it goes on."""
 
 import io
 import itertools

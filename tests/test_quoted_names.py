@@ -1,5 +1,4 @@
-"""Commands that messages, cards and pages show can be pasted into a shell, whatever a folder is
-called."""
+"""Commands that messages and pages show can be pasted into a shell."""
 
 import ast
 import itertools

@@ -1,5 +1,4 @@
-"""The scripts that cut a release and hold its size: what was released stays, what grew has a
-reason."""
+"""The scripts that cut a release and hold its size."""
 
 import importlib.machinery
 import importlib.util

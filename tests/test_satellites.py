@@ -1,5 +1,4 @@
-"""Satellites can be taken away: language models are trained, evaluated, scored, sampled, compared
-and mixed without them. Packages of others can add some."""
+"""Satellites can be taken away from language models; other packages can add some."""
 
 import ast
 import itertools

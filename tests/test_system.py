@@ -1,5 +1,4 @@
-"""Threads, memory and sizes: parts worked through side by side come back in order; sizes are read
-as people write them."""
+"""Threads, memory and sizes: parts come back in order; sizes are read as people write."""
 
 import importlib
 import math

@@ -1,5 +1,4 @@
-"""Whatever is wrong with what a person gives, or with the model that is named: the right exit code, a line
-each for what, why and the way out, no traceback, and nothing that was there before is lost."""
+"""What is wrong in what a person gives: exit code, a line each for what, why and the way out."""
 
 import pytest
 import torch

@@ -1,6 +1,4 @@
-"""The same command again finds its result. With one change it is refused, and the change is named:
-what decides a result is in its identity, each option, each setting and the format of each file; all
-else is listed here."""
+"""The same command finds its result; one change is refused and named, any other is listed here."""
 
 import dataclasses
 import json

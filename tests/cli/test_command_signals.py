@@ -1,5 +1,4 @@
-"""Signals are wishes while a run is under way: the first ends it in order, the second at once, USR1
-saves."""
+"""Signals to a run: the first ends it in order, the second at once, USR1 saves."""
 
 import os
 import signal

@@ -1,5 +1,4 @@
-"""`rnnlm compare` of language models, taggers and classifiers: on a text, and by the metrics that
-training stored."""
+"""`rnnlm compare` of all tasks: on a text, and by the metrics that training stored."""
 
 import json
 import re

@@ -1,5 +1,4 @@
-"""`rnnlm count` and `rnnlm train --counts`: what counting prints, writes, adds up and refuses; models
-of counts are those of the texts."""
+"""`rnnlm count` and `rnnlm train --counts`: what counting prints, writes, adds up and refuses."""
 
 import re
 

@@ -73,8 +73,7 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory, models):
-    """Make a folder with two models that share a vocabulary, and a text and an n-best list with
-    names that are not ASCII."""
+    """Make a folder with two models of one vocabulary, a text and an n-best list with odd names."""
     folder = tmp_path_factory.mktemp("ground")
     shutil.copytree(models.unigram, folder / "uni")
     (folder / TEXT).write_text(
@@ -250,8 +249,7 @@ def test_messages_that_cannot_be_written_cost_no_work(place, arguments, code):
 
 
 def train_for_a_while(arguments, place, reader, stderr):
-    """Train in this process, which was forked for it, as `nohup rnnlm train ...` in another session
-    does."""
+    """Train in this process, a fork, as `nohup rnnlm train ...` in another session does."""
     os.setsid()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.close(reader)

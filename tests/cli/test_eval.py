@@ -43,8 +43,7 @@ COUNTED = (
 
 @pytest.fixture
 def metrics(rnnlm):
-    """Return a function that gives the metrics of the first column of labels from `rnnlm eval
-    --json`."""
+    """Return a function that gives the metrics of the first column from `rnnlm eval --json`."""
 
     def of(*arguments):
         outcome = rnnlm("eval", "-m", *arguments, "--json")

@@ -1,5 +1,4 @@
-"""Commands that look at a model, of encoder-decoders: eval, compare, doctor, info, export, plot,
-and what training says."""
+"""Commands that look at an encoder-decoder: eval, compare, doctor, info, export, plot."""
 
 import json
 from math import exp

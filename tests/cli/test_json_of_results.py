@@ -116,8 +116,7 @@ def data_of(model: object, name: str) -> object:
 
 
 def measured(place: Path, name: str, has_intervals: bool) -> dict[str, object]:
-    """Evaluate the model and store the results in its folder, as its training run would. Return
-    them."""
+    """Evaluate the model, store the results as its training run would, and return them."""
     model, manifest = stored_model.load(place / name, "cpu")
     task = registry.task(manifest.task)
     valid = data_of(model, name)
@@ -229,8 +228,7 @@ def test_what_is_stored_is_read_again(place, found, name):
 
 
 def without(value: object, missing: str) -> object:
-    """Return a value in which nothing has that name, as where it was stored before there was such a
-    metric."""
+    """Return a value in which nothing has that name, as stored before there was such a metric."""
     if isinstance(value, dict):
         return {name: without(each, missing) for name, each in value.items() if name != missing}
     if isinstance(value, list):

@@ -1,5 +1,4 @@
-"""A command that is killed while it writes is begun again, resumed or found finished by the same
-command, which leaves what an unbroken run does."""
+"""A command that is killed while it writes; the same command then leaves what a whole run does."""
 
 import itertools
 import re
@@ -131,8 +130,7 @@ def killed(name, place, there, moments):
 
 
 def check_no_mixture(name, files, *whole):
-    """Check that a folder with its index has the files of one export, the earlier or the new one,
-    besides leftovers."""
+    """Check that a folder with its index has the files of one export, besides leftovers."""
     index = INDEXES.get(name.removesuffix(" --overwrite"))
     if index is not None and f"out/{index}" in files:
         files = {path: content for path, content in files.items() if not is_beside(path)}

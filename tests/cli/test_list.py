@@ -136,8 +136,7 @@ def test_one_recipe_is_shown_with_settings_and_source(rnnlm, name):
 
 
 def test_the_command_of_our_result_is_understood(rnnlm, here, models):
-    """What a recipe says of its figure resolves: texts of their own, the settings in the place of
-    the recipe's, the budget."""
+    """What a recipe says of its figure resolves: texts, settings and budget."""
     (here / "ptb.train.txt").symlink_to(models.text)
     (here / "ptb.valid.txt").symlink_to(models.valid)
     recipe = overview.load("awd-lstm-fast")

@@ -1,5 +1,4 @@
-"""Commands that start processes listen nowhere, as those talk through pipes; a server listens on
-the loopback interface alone."""
+"""Commands that start processes listen nowhere; a server listens on the loopback interface."""
 
 import contextlib
 import os
@@ -64,8 +63,7 @@ def listening(process: int) -> set[str]:
 
 
 def watched(commands, until, seconds=60.0, **environments) -> set[str]:
-    """Run commands side by side, and return where they listen until their output says `until`, or
-    they have ended."""
+    """Run commands at once; return where they listen until they print `until` or have ended."""
     started, found = [], set()
     try:
         for command, more in commands:

@@ -1,5 +1,4 @@
-"""A second writer of a folder or file is refused, whatever the two commands are: each one refuses
-what is locked, and holds the lock of all that it writes."""
+"""A second writer of a folder or file is refused, whatever the two commands are."""
 
 import os
 import re

@@ -1,5 +1,4 @@
-"""A line that is read as a whole takes memory by its length: one beyond the limit has no result,
-and the others have theirs."""
+"""A line beyond the limit of what is read as a whole has no result; the others have theirs."""
 
 import json
 

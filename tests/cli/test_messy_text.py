@@ -85,8 +85,7 @@ COLUMN = ("--column", "Satz, deutsch")
 
 @pytest.fixture
 def table(rnnlm, texts):
-    """Write the clean text as a table that a German spreadsheet saves (table.csv), and train a
-    model. Return the table's bytes."""
+    """Write the text as a German spreadsheet saves it, and train a model. Return its bytes."""
     rows = []
     for number, line in enumerate(CLEAN.splitlines()):
         seconds = f"{number / 2:.1f}"

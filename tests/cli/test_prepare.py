@@ -1,5 +1,4 @@
-"""`rnnlm prepare`: what it writes and prints, what it refuses, and how it ends when it is told
-to."""
+"""`rnnlm prepare`: what it writes and prints, what it refuses, and how it ends when told to."""
 
 import signal
 import time

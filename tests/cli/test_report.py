@@ -1,5 +1,4 @@
-"""`rnnlm report`: a page of runs, which is not replaced unasked; their curves as a table or a
-picture."""
+"""`rnnlm report`: a page of runs, and their curves as a table or a picture."""
 
 import csv
 import shutil

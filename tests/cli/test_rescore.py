@@ -5,8 +5,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def nbest(corpus_lines):
-    """Return sixty utterances. The sentence itself is second, behind one with its words reversed;
-    in every third utterance it is first."""
+    """Return sixty utterances: the right one is first in every third, else behind its reverse."""
     lines = []
     for number, line in enumerate(corpus_lines[:60]):
         words = line.upper().split()

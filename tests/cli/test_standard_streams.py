@@ -1,5 +1,4 @@
-"""`-` is standard input in every command that takes a text, and standard output wherever one FILE is
-written: it then takes the bytes of the file."""
+"""`-` is standard input wherever a text is read, and standard output wherever FILE is written."""
 
 import shutil
 

@@ -1,5 +1,4 @@
-"""`rnnlm train --task`: what it makes, and what it refuses and why, from the command line and from
-Python alike."""
+"""`rnnlm train --task`: what it makes, and what it refuses, typed and from Python."""
 
 import pytest
 

@@ -1,5 +1,4 @@
-"""`rnnlm translate`: a line out for each line in, tables, JSON-lines, conversations, plots of
-attention."""
+"""`rnnlm translate`: a line for each line, tables, JSON-lines, plots of attention."""
 
 import csv
 import gzip

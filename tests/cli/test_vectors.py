@@ -1,5 +1,4 @@
-"""Vectors on the command line: of words, learned, exported, read by training and looked at; of lines of
-texts and tables; one clear line where there are none."""
+"""Vectors: of words, learned, exported, read by training and looked at; of lines of texts."""
 
 import numpy as np
 import pytest

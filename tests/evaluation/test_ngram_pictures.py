@@ -1,5 +1,4 @@
-"""Pictures of n-gram counts: planted slopes are found, cells hold the counts or probabilities, and
-the command draws them instead of printing rows."""
+"""Pictures of n-gram counts: planted slopes are found, and cells hold what they should."""
 
 import numpy as np
 import pytest

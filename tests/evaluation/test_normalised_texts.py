@@ -1,5 +1,4 @@
-"""Figures of models that normalise: those of a model of clean text on clean text, and not compared
-with others."""
+"""Metrics of models that normalise, on clean text and on messy text."""
 
 import pytest
 

@@ -17,9 +17,7 @@ Gram = tuple[int, ...]
 
 
 class BackoffDictionary:
-    """`<s>` is word `size`, and is read where the input is the boundary.
-
-    values: [log p, log backoff] of each n-gram."""
+    """`<s>` is word `size`, read where the input is the boundary. values: [log p, log backoff]."""
 
     def __init__(self, model: NgramModel) -> None:
         self.order, self.size = model.order, model.size
@@ -36,8 +34,7 @@ class BackoffDictionary:
         self.followed = {gram[:-1] for gram in self.values}
 
     def context(self, inputs: Sequence[int]) -> Gram:
-        """Return the words after the last start of a line among `inputs`, `<s>` first, as many as
-        the order needs."""
+        """Return the words of the current line, `<s>` first, as many as the order needs."""
         words: list[int] = []
         for word in inputs:
             words = [self.size] if word == self.boundary_id else [*words, word]

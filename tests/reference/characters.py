@@ -12,8 +12,7 @@ from reference.recurrent_network import part_of
 
 
 def alphabet(words):
-    """Map each character to a row: after those for begin, end, unknown, </s> and <unk>, in Unicode
-    order."""
+    """Map characters to rows, after begin, end, unknown, </s> and <unk>, in Unicode order."""
     return {character: row for row, character in enumerate(sorted(set("".join(words))), start=5)}
 
 
@@ -46,8 +45,7 @@ def cnn(weights, rows, highways, overhang=False):
 
 
 def lstm(weights, rows):
-    """Return the last state of an LSTM over the word, joined with that of one over the word
-    backwards."""
+    """Return the last states of an LSTM over the word and of one over the word backwards."""
     ends = []
     for name, read in (("onwards", rows), ("backwards", rows[::-1])):
         kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")

@@ -75,8 +75,7 @@ def attend(settings, weights, h, memory):
 
 
 def decode(settings, weights, source, inputs):
-    """Return the input of the output layer after each input (T, E), and the attention weights, (T,
-    S) or None."""
+    """Return the output layer's input after each input (T, E), and weights (T, S) or None."""
     shape, prefix = settings.decoder, "decoder.body."
     memory, last = encode(settings, weights, source)
     states = first_state(settings, weights, memory, last)

@@ -39,8 +39,7 @@ def lstm_step(x, h, cell, U, W, b, peepholes=None, coupled=False):
 
 
 def mogrifier_matrices(rounds, factors):
-    """Return the matrix of each round, given as it is or as two factors, (rank, columns) and (rows,
-    rank)."""
+    """Return the matrix of each round, given whole or as (rank, columns) and (rows, rank)."""
     if len(factors) == rounds:
         return factors
     return [left @ right for right, left in zip(factors[::2], factors[1::2], strict=True)]
@@ -71,8 +70,7 @@ def quasi_recurrent_layer(x_TBE, c, before, W, b, pooling):
 
 
 def layer(kind, form, x_TBE, *given):
-    """Return y_TBH and the last states of one layer of any form. `given`: states, weights, biases,
-    peepholes."""
+    """Return y_TBH and the last states of a layer. `given`: states, weights, biases, peepholes."""
     outputs = []
     if kind == "lstm":
         h, cell, *weights = given

@@ -10,8 +10,7 @@ from reference import recurrent
 
 
 def stack(settings, weights, x_TBE, state):
-    """Return the outputs of a stack of recurrent layers, and its final state. `state`: a sequence
-    of (1, B, H)."""
+    """Return the outputs of a stack of layers and its final state. `state`: several (1, B, H)."""
     state, after = list(state), []
     for number in range(settings.layers):
         part = part_of(weights, f"body.layers.{number}.")
@@ -76,8 +75,7 @@ def connect(settings, weights, number, x, y, prefix="body."):
 
 
 def word_window(settings, weights, x_TBE, state):
-    """Run a feed-forward model: each word reads its own vector and those of the words before it,
-    oldest first."""
+    """Run a feed-forward model: each word reads its vector and those before it, oldest first."""
     before = list(state[0])
     outputs = []
     for x in x_TBE:
@@ -118,8 +116,7 @@ def log_softmax(logits):
 
 
 def network_loss(settings, weights, inputs_TB, targets_TB, state):
-    """Return the mean cross-entropy in nats and the final state of a network with a full
-    softmax."""
+    """Return the mean cross-entropy in nats and the final state, with a full softmax."""
     body = {"ffnn": word_window, "jordan": jordan}.get(settings.model, stack)
     y, state = body(settings, weights, weights["input.embedding.weight"][inputs_TB], state)
     logprob = log_softmax(logits(settings, weights, y))

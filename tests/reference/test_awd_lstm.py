@@ -1,5 +1,4 @@
-"""AWD-LSTM: a whole training step against a slow transcription, and each piece seen to act, on the
-right axis and scale."""
+"""AWD-LSTM: a training step against a slow transcription, and each piece seen to act."""
 
 import dataclasses
 import itertools
@@ -49,8 +48,7 @@ def trainer(make_data, make_trainer, sentences):
 
 
 def by_name(masks):
-    """Return the masks of one window through three layers by name, those of rows without their time
-    axis."""
+    """Return the masks of one window by name, those of rows without their time axis."""
     words, given, *between_and_recurrent, output = masks
     recurrent, between = between_and_recurrent[::2], between_and_recurrent[1::2]
     for locked_TBH in (given, *between, output):

@@ -1,5 +1,4 @@
-"""Interpolated modified Kneser-Ney, with lmplz's way to count counts of counts, is what lmplz
-estimates."""
+"""Interpolated modified Kneser-Ney estimates what lmplz does."""
 
 import math
 
@@ -31,8 +30,7 @@ def estimated(text: str, order: int, prune: str, discounts: str = "lmplz"):
 
 
 def rows(levels, symbols):
-    """Yield for each order the n-grams, as rows of word numbers in sorted order, with (log p(w|h),
-    log backoff) in log10."""
+    """Yield for each order its sorted n-grams and their (log p(w|h), log backoff) in log10."""
     rank = {symbol: number for number, symbol in enumerate(sorted(symbols))}
     ranks_V = np.array([*(rank[symbol] for symbol in symbols), len(symbols)])
     words_MN = ranks_V[:, None]

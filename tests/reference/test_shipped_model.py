@@ -1,5 +1,4 @@
-"""The model that comes with rnnlm: small, whole, as good as its card says, and there without being
-asked for."""
+"""The model that comes with rnnlm: small, whole, and as good as its card says."""
 
 import itertools
 import json

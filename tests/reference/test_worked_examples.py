@@ -25,15 +25,13 @@ both_updates = pytest.mark.parametrize("update_gate", ["keep", "renew"])
 
 @pytest.fixture(autouse=True, params=["default", "loops", "torch"])
 def kernel(request, monkeypatch):
-    """Choose the kernel: the default one, our own loops, or torch's kernels if they support the
-    form."""
+    """Choose the kernel: the default, our own loops, or torch's if they support the form."""
     if request.param != "default":
         monkeypatch.setattr(choice, "_torch_is_quicker", lambda *_: request.param == "torch")
 
 
 def filled(layer: RecurrentLayer, U: list, W: list) -> RecurrentLayer:
-    """Set the layer's matrices to U (E, H) and W (H, H) for each of its gates, and its biases to
-    zero. Return it."""
+    """Set U (E, H) and W (H, H) of each gate, and the biases to zero. Return the layer."""
     weights = {
         name: torch.cat([torch.tensor(block).t() for block in given])
         for name, given in (("weight_ih", U), ("weight_hh", W))
@@ -53,8 +51,7 @@ def one_row(*vectors: tuple[float, ...]) -> Tensor:
 
 
 def same(found: Tensor, expected: list | Tensor) -> None:
-    """Check equality within the precision of fp32. Dimensions of one row or one input are left out
-    of both."""
+    """Check equality to the precision of fp32, without dimensions of one row or input."""
     torch.testing.assert_close(
         found.squeeze(),
         torch.as_tensor(expected, dtype=torch.float32).squeeze(),
@@ -64,8 +61,7 @@ def same(found: Tensor, expected: list | Tensor) -> None:
 
 
 def blocks(gradient: Tensor, gates: int) -> list[Tensor]:
-    """Split the gradient of a layer's matrix into those of its gates' matrices, laid out as on
-    paper."""
+    """Split the gradient of a layer's matrix into those of its gates, as on paper."""
     return [block.t() for block in gradient.chunk(gates)]
 
 
@@ -221,8 +217,7 @@ def test_worked_example_of_bptt_through_a_gru(reset_gate):
 
 
 def extreme_gru(reset_gate: str, update_gate: str, r: int, z: int) -> GruLayer:
-    """Make a GRU with random weights whose r and z are 0 or 1, whatever it reads. z is how much is
-    kept."""
+    """Make a GRU of random weights whose r and z are 0 or 1. z is how much is kept."""
     torch.manual_seed(5)
     layer = GruLayer(GruCell(reset_gate=reset_gate, update_gate=update_gate), 3, 4)
     with torch.no_grad():

@@ -1,5 +1,4 @@
-"""The columns of the words before, and frequencies from elsewhere: with `--with lags`, nobody lags
-by hand."""
+"""The columns of the words before, and frequencies from elsewhere: `--with lags`."""
 
 import csv
 import json

@@ -1,5 +1,4 @@
-"""Checkpoints: the last few stay, a damaged one gives way to the one before it, no more than that
-is ever on the disk."""
+"""Checkpoints: the last few stay, and a damaged one gives way to the one before it."""
 
 import json
 

@@ -1,5 +1,4 @@
-"""What a model's folder is checked for when it is loaded; test_hostile_model_folders has a
-table of damages."""
+"""What a model's folder is checked for when it is loaded."""
 
 import numpy as np
 import pytest

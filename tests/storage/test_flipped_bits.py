@@ -49,8 +49,7 @@ SENTENCES = ["the cat sat", "a dog zorp saw the cat", ""]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of folder. make: writes one. read: returns what a person would get from it. resumes:
-    reading also writes, so it is given a copy."""
+    """A kind of folder: `make` writes one, `read` returns its content, or `resumes` work on it."""
 
     make: Callable[[Path], Any]
     read: Callable[[Path], Any]
@@ -249,8 +248,7 @@ KINDS = {
 
 
 def flips(folder: Path, most: int) -> Iterator[tuple[Path, int, int]]:
-    """Yield (file, byte, bit): of a small folder each byte with one of its bits, of others random
-    ones; at most `most`."""
+    """Yield (file, byte, bit), `most` at most: each byte of a small folder, else random ones."""
     draw = random.Random(1)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != OWNER]
     sizes = [path.stat().st_size for path in files]

@@ -1,5 +1,4 @@
-"""Model folders and their arrays: a model or an RnnlmError, and no more memory than the file itself
-asks for."""
+"""Fuzzed model folders and arrays: a model or an RnnlmError, in no more memory than the file."""
 
 import contextlib
 import hashlib

@@ -1,5 +1,4 @@
-"""Model folders: files missing, cut off, swapped, linked elsewhere, claiming too much,
-contradicting each other."""
+"""Model folders: files missing, cut off, swapped, claiming too much, contradicting each other."""
 
 import hashlib
 import shutil

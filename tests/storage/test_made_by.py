@@ -1,5 +1,4 @@
-"""What a model's folder says of how it was made, and what does not depend on it; who was trained on a
-text is said when something is to be found on it."""
+"""What a model's folder says of how it was made, and what does not depend on it."""
 
 import dataclasses
 import json
@@ -130,8 +129,7 @@ def test_it_may_be_missing():
 
 @pytest.fixture
 def folders(tmp_path):
-    """Save models: one trained on the text `a`, one on `b`, and a mixture of both. Return their
-    folders by name."""
+    """Save models trained on the texts `a` and `b`, and their mixture. Return their folders."""
     found = {name: tmp_path / name for name in ("one", "other", "both")}
     for name, text in (("one", "a"), ("other", "b")):
         model_folder.save(found[name], fit("unigram"), "unigram", {}, 0, {"train_data": text})

@@ -31,8 +31,7 @@ def next_token_probabilities(model, ids) -> np.ndarray:
 
 
 def assert_no_score_depends_on_later_tokens(model) -> None:
-    """Replace each token in turn, and check that the tokens before it score the same, and that some
-    token after it does not."""
+    """Check that a token changes scores of later tokens alone, and some of those."""
     inputs_1T, targets_1T = text_of(model)
     plain_T = read(model, inputs_1T, targets_1T)[0]
     for at in range(1, targets_1T.shape[1] - 8):

@@ -134,8 +134,7 @@ def copied(models, here):
 
 @pytest.fixture
 def rnnlm(here, capsys, monkeypatch):
-    """Return a function that runs a command in this process. One argument alone is a whole command
-    line, as in a shell."""
+    """Return a function that runs a command in this process; one argument is a whole line."""
 
     def command(*arguments, stdin: bytes = b"") -> Outcome:
         if len(arguments) == 1:
@@ -153,8 +152,7 @@ def rnnlm(here, capsys, monkeypatch):
 
 @pytest.fixture
 def pictures(monkeypatch):
-    """Return the figures that commands save, by file name. They are not rendered, which would take
-    longest."""
+    """Return the figures that commands save, by file name, which are not rendered."""
     saved = {}
     monkeypatch.setattr(plotting, "save", lambda figure, path: saved.update({path.name: figure}))
     return saved
@@ -203,8 +201,7 @@ def spawn(here):
 
 @pytest.fixture
 def start(here):
-    """Yield a function that starts `rnnlm ...` in a process of its own, which can be signalled. End
-    the processes afterwards."""
+    """Yield a function that starts `rnnlm ...` as a process, and end these afterwards."""
     processes = []
 
     def command(*arguments, first: str = "") -> subprocess.Popen:

@@ -1,5 +1,4 @@
-"""A plugin for the tests of a copy of rnnlm without satellites: modules come from the copy alone.
-`-p support.core_alone` loads it."""
+"""`-p support.core_alone`: import modules of a copy of rnnlm without satellites alone."""
 
 import sys
 

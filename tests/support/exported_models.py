@@ -31,8 +31,7 @@ STEPS = 6  # of the greedy continuation
 
 
 def export_all(folder: Path, names=tuple(MODELS)) -> None:
-    """Train models of these names for a few steps, and write each as FOLDER/NAME, with
-    FOLDER/NAME.json beside it."""
+    """Train models of these names for a few steps; write FOLDER/NAME and FOLDER/NAME.json."""
     for name in names:
         settings = dict(MODELS[name])
         kind = settings.pop("model", name)

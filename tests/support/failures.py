@@ -33,8 +33,7 @@ def contents(folder) -> dict[str, bytes]:
 
 
 def fingerprint(folder) -> str:
-    """Return the fingerprint of the model in that folder, after checking that it loads and
-    scores."""
+    """Return the fingerprint of the model in that folder, which loads and scores."""
     model = rnnlm.load(folder, "cpu")
     assert rnnlm.Model(model).score_sentences(["the man"])[0].logprob_nats < 0
     return model.fingerprint

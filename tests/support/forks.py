@@ -22,8 +22,7 @@ def free_port() -> int:
 
 
 def run_command(arguments: Sequence[Any], out: Path, err: Path, **variables: str) -> None:
-    """Run `rnnlm ARGUMENTS` in this process, which was forked for it. What it prints goes to
-    files."""
+    """Run `rnnlm ARGUMENTS` in this process, a fork, with its output in files."""
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     # as long as the process
@@ -35,8 +34,7 @@ def run_command(arguments: Sequence[Any], out: Path, err: Path, **variables: str
 
 
 def killed_after(seconds: float, function: Callable[..., None], *arguments: Any) -> bool:
-    """Call a function in a fork of this process, and kill it. Return whether it had come to its
-    end."""
+    """Call a function in a fork, and kill it. Return whether it had come to its end."""
     process = FORK.Process(target=function, args=arguments)
     process.start()
     process.join(seconds)

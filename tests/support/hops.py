@@ -57,8 +57,7 @@ class Hop(NamedTuple):
 
 
 def hops(datum: Datum) -> list[Hop]:
-    """Run the command in a process of its own, as modules are imported once, and return the
-    functions that it passes, in their order."""
+    """Return the functions that a command passes in a process of its own, in order."""
     with tempfile.TemporaryDirectory() as folder:
         lines = [f"the man number {number} saw a boy" for number in range(300)]
         Path(folder, "text.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

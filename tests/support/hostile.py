@@ -93,8 +93,7 @@ def kilobytes(name: str) -> int:
 
 @pytest.fixture
 def typed(rnnlm, there, watched):
-    """Return a function that runs a command as typed in a shell, {NAME} standing for what is
-    there."""
+    """Return a function that runs a command as typed; {NAME} stands for what is there."""
 
     def command(line, stdin=b""):
         words = [part.format(**there) if "{" in part else part for part in shlex.split(line)]
@@ -107,8 +106,7 @@ def typed(rnnlm, there, watched):
 
 @pytest.fixture
 def refused(typed, here):
-    """Return a function that runs a command, which must fail with an error that begins with
-    `what`."""
+    """Return a function that runs a command, which must fail with `what`."""
 
     def check(line, what, code=1, stdin=b"", keeps=True):
         before = contents(here)
@@ -120,8 +118,7 @@ def refused(typed, here):
 
 @pytest.fixture
 def harmless(typed, here):
-    """Return a function that runs a command, which must succeed, and write nothing that a page
-    must not hold."""
+    """Return a function that runs a command, which must succeed and write no escapes."""
 
     def check(line, code=0):
         before = contents(here)

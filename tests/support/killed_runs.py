@@ -89,8 +89,7 @@ class Runs:
         kill_after: float | None = None,
         point: tuple[str, str] | None = None,
     ) -> Ended:
-        """Run to the end, or kill the run: after so many seconds, or by itself at a point of its
-        writing."""
+        """Run to the end, or be killed after so many seconds or at a point of writing."""
         began = time.perf_counter()
         with self.started(arguments, point) as (process, steps):
             process.join(120 if kill_after is None else kill_after)
@@ -147,8 +146,7 @@ class Outcome:
 
 
 def outcome(folder: Path) -> Outcome:
-    """Return the outcome of the finished run in `folder`. Check that nothing is left of writing
-    that was cut off."""
+    """Return the outcome of the finished run in `folder`, which has no leftovers."""
     manifest = checked(folder)
     assert manifest is not None and not list(folder.rglob("*.new")), sorted(folder.rglob("*"))
     facts = json.loads(max((folder / "training").glob("state-*.json")).read_text(encoding="utf-8"))
@@ -159,8 +157,7 @@ def outcome(folder: Path) -> Outcome:
 
 
 def checked(folder: Path) -> Manifest | None:
-    """Check the folder after a kill: the model is whole or absent, so is a checkpoint, and the
-    folder does not grow."""
+    """Check after a kill that the model and checkpoint are whole or absent, in no more room."""
     if not folder.exists():
         return None
     weights = list(folder.glob("weights-*"))
@@ -191,8 +188,7 @@ def newest_step(folder: Path) -> int:
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
-    """Read the validations from metrics.jsonl. Check that its lines are whole and ordered by step,
-    with nothing logged twice."""
+    """Read the validations from metrics.jsonl, checking whole lines in order, none twice."""
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines]
     for kind in ("step", "validated", "kept", "finished"):

@@ -1,5 +1,4 @@
-"""Settings of networks beyond the plain RNN, GRU and LSTM: one of each thing that can be asked
-for."""
+"""Settings of networks beyond the plain RNN, GRU and LSTM, one for each feature."""
 
 VARIANTS = [
     {"model": "ffnn"}, {"model": "ffnn", "direct_connections": True, "tied": None},

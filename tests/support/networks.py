@@ -51,8 +51,7 @@ def as_stored(settings) -> dict:
 
 @pytest.fixture
 def eager_snapshots(monkeypatch):
-    """Report and keep a good state to go back to at every step, and look at layers, whatever it
-    costs."""
+    """Report and keep a good state, and look at layers, at every step."""
     monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(validation, "KEEP_STEPS", (1, 1))
     monkeypatch.setattr(fitting_settings, "MOST_COST", float("inf"))
@@ -86,8 +85,7 @@ def sentences() -> list[str]:
 
 @pytest.fixture
 def make_data(tmp_path):
-    """Return a function that makes TrainingData of words from lines and validation lines. With
-    documents, empty lines separate them."""
+    """Return a function that makes TrainingData of lines, or of documents at empty lines."""
 
     def make(
         lines: list[str], valid: list[str] | None = None, documents: bool = False, **tokenizer
@@ -108,8 +106,7 @@ def make_data(tmp_path):
 
 @pytest.fixture
 def make_trainer():
-    """Return a function that makes the Trainer of a small network from TrainingData and settings,
-    in fp32 on the CPU by default."""
+    """Return a function that makes the Trainer of a small network, in fp32 on the CPU."""
 
     def make(
         data: TrainingData, *, precision="fp32", device="cpu", budget="10steps", seed=1, **settings

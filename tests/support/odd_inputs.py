@@ -67,8 +67,7 @@ deep_json = st.builds(  # hypothesis itself makes room for some 2000 more calls 
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return `value` as JSON. What JSON lacks (NaN, lone surrogates) is written as Python writes
-    it."""
+    """Return `value` as JSON; NaN and lone surrogates are written as Python does."""
     return json.dumps(value).encode("utf-8", "surrogatepass")
 
 
@@ -99,8 +98,7 @@ def _changed(draw: Any, value: Any) -> Any:
 
 @st.composite
 def damaged(draw: Any, *originals: bytes) -> bytes:
-    """Draw one of the `originals` with one to four faults: parts cut out, or replaced by odd bytes,
-    parts of another or other numbers."""
+    """Draw an original with one to four faults: parts cut out, replaced or exchanged."""
     data = draw(st.sampled_from(originals))
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(data)))
@@ -136,8 +134,7 @@ def value_or_error(parse: Callable[[], Any]) -> Any:
 
 
 def put(path: Path, data: bytes) -> None:
-    """Replace the file by one with `data`. A process that has mapped the old file keeps its
-    content."""
+    """Replace the file by one with `data`; who has mapped the old one keeps its content."""
     path.unlink(missing_ok=True)
     path.write_bytes(data)
 

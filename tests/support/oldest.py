@@ -39,8 +39,7 @@ TRIAL = (
 
 
 def lowest(settings: Path = ROOT / "setup.cfg") -> dict[str, str]:
-    """Return the lowest version of each package that setup.cfg names with `>=`; of one that several
-    extras name, the highest of these."""
+    """Return the lowest version of each package that setup.cfg names with `>=`."""
     parser = ConfigParser()
     parser.read(settings, encoding="utf-8")
     lines = parser["options"]["install_requires"].splitlines()

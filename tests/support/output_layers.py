@@ -22,8 +22,7 @@ def example(dtype=torch.float32, padded=4):
 
 
 def in_chunks(monkeypatch, chunk_bytes):
-    """Limit how many bytes of logits are computed at once, and slices of the vocabulary to five
-    words."""
+    """Limit the logits computed at once, and slices of the vocabulary to five words."""
     monkeypatch.setattr(softmax, "CHUNK_BYTES", chunk_bytes)
     monkeypatch.setattr(softmax, "SLICE_WEIGHTS", 5 * E)
 

@@ -1,5 +1,4 @@
-"""What is wrong with a picture, for somebody who sees it for the first time, 700 pixels wide or on
-a slide."""
+"""What is wrong with a picture, for somebody who sees it for the first time."""
 
 import itertools
 import re

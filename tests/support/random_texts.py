@@ -36,8 +36,7 @@ class RandomText:
     sentences: list[list[int]]
 
     def shards(self, number: int) -> list[list[list[int]]]:
-        """Return the sentences in so many parts of any length, and in any order; in fewer where a
-        part would be empty."""
+        """Return the sentences in at most so many parts of any length, in any order."""
         chance = random.Random(f"{self.seed} in {number}")
         cuts = sorted(chance.choices(range(len(self.sentences) + 1), k=number - 1))
         bounds = [0, *cuts, len(self.sentences)]
@@ -80,8 +79,7 @@ def random_text(seed: int) -> RandomText:
 
 
 def write_common_words(path: Path, seed: int) -> Path:
-    """Write a text of 6,000 lines and 2,000 words, of which the frequent ones come again and again;
-    return its path."""
+    """Write a text of 6,000 lines whose 2,000 words come again; return its path."""
     chance = random.Random(seed)
     words = [f"w{number}" for number in range(2000)]
     weights = [1 / (1 + number) for number in range(2000)]
@@ -91,8 +89,7 @@ def write_common_words(path: Path, seed: int) -> Path:
 
 
 def assert_levels(levels: Sequence[Any], expected: Sequence[PlainLevel], size: int) -> None:
-    """Check that the orders found are the expected ones, array by array, and that adjusted counts
-    follow."""
+    """Check that orders equal the expected ones, and that adjusted counts follow."""
     counts = NgramCounts(size, tuple(levels))
     assert len(levels) == len(expected)
     for n, (level, plain) in enumerate(zip(levels, expected, strict=True), start=1):

@@ -114,8 +114,7 @@ def part_of(found: re.Match[str]) -> str:
 
 
 def commands(code: str) -> list[list[str]]:
-    """Split an sh block into its simple commands, as words; leave those with pipes and redirections
-    whole."""
+    """Split an sh block into simple commands, as words; leave pipes and redirections."""
     parts: list[list[str]] = []
     for line in code.replace("\\\n", " ").splitlines():
         parts.append([])
@@ -191,8 +190,7 @@ def half_of_last_place(number: str) -> float:
 
 
 def says_the_same(line: str, other: str, allowed: Allowed | None = None) -> bool:
-    """Return whether two lines have the same words and integers, and decimals that differ by
-    little. A model's hash may differ."""
+    """Return whether two lines have the same words and integers and close decimals."""
     allowed = allowed or Allowed()
     one, two = (re.sub(r"model:[0-9a-f]+", "", " ".join(each.split())) for each in (line, other))
     if NUMBER.sub("#", one) != NUMBER.sub("#", two):

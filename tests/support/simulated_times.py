@@ -25,8 +25,7 @@ REGIONS = ("subject", "between", "verb", "rest")
 
 
 def stimuli():
-    """Return (item, condition, words, place of the verb) of sentences of the corpus, in which the
-    verb agrees with its subject or not."""
+    """Return (item, condition, words, place of the verb) of sentences of the corpus."""
     with corpora.part("english", "agreement").open(encoding="utf-8", newline="") as stream:
         rows = [
             row for row in csv.DictReader(stream, delimiter="\t") if row["number"] == "singular"

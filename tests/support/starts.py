@@ -1,5 +1,4 @@
-"""Texts that begin after different prompts, as those of a decoder begin after different
-conditions."""
+"""Texts that begin after different prompts, as a decoder's begin after conditions."""
 
 import numpy as np
 

@@ -1,5 +1,4 @@
-"""Tiny models whose labels are not classes: a tagger of a treebank, which gives lemmas, and one of
-letters and sounds."""
+"""Tiny models whose labels are not classes: a treebank's tagger, and a pronouncer."""
 
 from pathlib import Path
 
@@ -56,8 +55,7 @@ def trained(folder: Path, *arguments: object) -> Path:
 
 @pytest.fixture(scope="session")
 def treebank_tagger(tmp_path_factory):
-    """Train a tagger of upos and lemma on a treebank. Return its folder; treebank.conllu is beside
-    it."""
+    """Train a tagger of upos and lemma; treebank.conllu is beside its folder."""
     place = tmp_path_factory.mktemp("treebank")
     (place / "treebank.conllu").write_text(treebank(), encoding="utf-8")
     return trained(

@@ -46,8 +46,7 @@ def opened(
     train: Rows = TRAIN,
     valid: Rows | None = None,
 ) -> tuple[PairTrainingData, ResolvedSettings]:
-    """Return pairs in the form that a network reads, and the settings completed by those of the
-    tokenizers."""
+    """Return pairs as a network reads them, and the settings completed by tokenizers."""
     text = parallel_text(list(train))
     codec, resolved = make_codec(request, resolved, text, {})
     held_out = valid and encode_pairs(codec, parallel_text(list(valid)))

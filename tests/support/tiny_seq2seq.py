@@ -107,8 +107,7 @@ def saved(folder: Path, **settings: Any) -> Path:
 
 
 def varied_model(**settings: Any) -> Seq2SeqModel:
-    """Make a :func:`tiny_model` that ends some lines before their limit, and attends to several
-    places."""
+    """Make a :func:`tiny_model` that ends lines early and attends to several places."""
     model = tiny_model(**settings)
     with torch.no_grad():
         model.network.output.bias[TARGET.boundary_id] += 1

@@ -73,8 +73,7 @@ TRAIN, VALID = requests(48), requests(16, seed=2)
 
 
 def columns(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
-    """Format the words and slots of requests, one word a line, with an empty line after each
-    request."""
+    """Format words and slots of requests, a word a line, an empty line after each."""
     return "".join(
         "".join(f"{word} {label}\n" for word, label in zip(words, slots, strict=True)) + "\n"
         for words, slots, _ in rows
@@ -124,8 +123,7 @@ def classifier(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def slot_tagger(tmp_path_factory):
-    """Train a tagger of slots and intents at once, on JSON lines (train.jsonl, valid.jsonl; columns
-    words, slots and intent), with a CRF."""
+    """Train a tagger of slots and intents on JSON lines (words, slots, intent), with a CRF."""
     options = (
         "--column=words", "--label-column=slots", "--set=sentence_label_column=intent",
         "--set=output_layer=crf",
@@ -141,8 +139,7 @@ def labelled(
     both: bool = False,
     scheme: str = schemes.BIO,
 ) -> LabelledText:
-    """Return requests in memory: the slots for a tagger, the intents for a classifier, or both for
-    a tagger."""
+    """Return requests in memory: slots for a tagger, intents for a classifier, or both."""
     has_slots, has_intent = task == "tagging", both or task == "classification"
     examples = tuple(
         Example(tuple(words), (tuple(slots),) * has_slots, (intent,) * has_intent, line, "memory")

@@ -46,8 +46,7 @@ def parallel_text(rows: list[tuple[str, Any]]) -> ParallelText:
 
 @pytest.fixture(scope="session")
 def translator(tmp_path_factory):
-    """Train a translator of numbers into French (train.tsv, valid.tsv; columns english and french),
-    not well."""
+    """Train a translator of numbers into French (columns english and french), not well."""
     place = tmp_path_factory.mktemp("translator")
     files = []
     for name, rows in (("train", numbers(200)), ("valid", numbers(21, seed=2))):

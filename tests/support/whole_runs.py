@@ -36,8 +36,7 @@ def runs(warm, tmp_path):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Let a small text have several shards and ranges, and any memory be enough. Forks of this
-    process find it so, too."""
+    """Let a small text have several shards and ranges, and any memory be enough."""
     limits = {
         workers: {"LEAST_SHARD": 5000, "LEAST_ENTRIES": 20_000},
         memory_limit: {

@@ -1,5 +1,4 @@
-"""How a model reads a line, token by token, is what it computes when it labels, translates or
-predicts."""
+"""A model's trace of a line is what it computes when it labels or translates."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,4 @@
-"""Settings of every task: what is stored comes back, what is damaged or contradicts itself is said,
-and which kinds make no sense."""
+"""Settings of every task: stored ones come back; damaged or senseless ones are named."""
 
 import functools
 import re

@@ -152,8 +152,7 @@ def pair_scores(model, chosen):
 
 
 def label_scores(model, chosen):
-    """Return the loss of each text's own best labels, these and all probabilities, column by
-    column."""
+    """Return the loss of each text's best labels, these and all probabilities, by column."""
     data = encode_texts(model.codec, TEXTS)
     found = [[] for _ in chosen]
     with torch.no_grad():

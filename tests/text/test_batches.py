@@ -74,8 +74,7 @@ def test_rows_continue_and_start_fresh_at_documents(text):
 
 @st.composite
 def lined_texts(draw):
-    """Draw (line offsets, rows, window length, documents that begin at lines or None, share,
-    seed)."""
+    """Draw (line offsets, rows, window length, documents' first lines or None, share, seed)."""
     offsets = np.cumsum([0, *draw(st.lists(st.integers(1, 9), min_size=1, max_size=20))])
     borders = draw(st.none() | st.sets(st.sampled_from(offsets.tolist())))
     documents = None if borders is None else np.array(sorted({0, *borders, offsets[-1]}))

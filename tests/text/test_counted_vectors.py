@@ -25,8 +25,7 @@ def of(text):
 
 
 def pairs_in_dictionary(window):
-    """Count how often words occur within `window` of each other, after removing words that occur
-    once."""
+    """Count words within `window` of each other, without words that occur once."""
     counts = Counter(word for line in LINES for word in line.split())
     pairs = Counter()
     for line in LINES:

@@ -80,8 +80,7 @@ def test_one_reading_gives_what_two_give(tmp_path_factory, lines, limits, share,
 
 
 def outcome(read):
-    """Return what `read` returns as plain values with their types, or its error, and what it warns
-    of."""
+    """Return what `read` returns as plain values and types, or its error, and warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

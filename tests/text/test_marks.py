@@ -1,5 +1,4 @@
-"""Marks of messy text are counted, and told of where a training text mixes forms or a model has
-never seen them."""
+"""Marks of messy text are counted, and told of where forms are mixed or unseen."""
 
 import functools
 import gzip

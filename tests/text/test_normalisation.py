@@ -1,5 +1,4 @@
-"""Normalisation: what becomes of each form, the same when done twice, and where each character
-comes from."""
+"""Normalisation: each form, the same when done twice, and each character's place."""
 
 import pytest
 from hypothesis import given

@@ -1,5 +1,4 @@
-"""Rows without text: null, an empty text and NaN of a typed column, in every kind of table and for
-every reader; the words null, NaN and NA are words."""
+"""Rows without text (null, empty, NaN) in every table, for every reader."""
 
 import itertools
 import json

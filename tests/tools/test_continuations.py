@@ -32,8 +32,7 @@ def model(request):
 
 
 def slow_score(model, context, continuation):
-    """Score token by token through `predict`. Return log p of the continuation, whether each token
-    is the likeliest, and how many there are."""
+    """Score by `predict`: log p of the continuation, whether it is likeliest, its tokens."""
     both = _tokens(model.tokenizer, context + continuation)
     before = len(_tokens(model.tokenizer, context.rstrip()))
     state, read, total, greedy = model.initial_state(1), model.tokenizer.boundary_id, 0.0, True

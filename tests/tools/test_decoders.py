@@ -38,8 +38,7 @@ def words(tmp_path_factory):
 
 
 class Automaton:
-    """The text of an FST as kaldilm prints it: arcs `from to input output [cost]`, final states
-    `state [cost]`."""
+    """An FST as kaldilm prints it: arcs `from to input output [cost]`, `state [cost]`."""
 
     def __init__(self, text, symbols):
         self.arcs = defaultdict(dict)

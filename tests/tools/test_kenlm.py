@@ -34,8 +34,7 @@ def small(tmp_path):
 
 @pytest.fixture(scope="module")
 def arpas(tmp_path_factory):
-    """Write ARPA files: lmplz's, ours, random ones. All have `<unk>`: without it, KenLM keeps
-    unknown words in its states."""
+    """Write ARPA files of lmplz, ours and random ones, all with `<unk>`, as KenLM needs."""
     folder = tmp_path_factory.mktemp("arpas")
     paths = [GOLDEN / "g6-order2.arpa", GOLDEN / "g5-tiny-order3-fallback.arpa"]
     for name in ("g1-order5", "g3-order4-prune"):

@@ -1,5 +1,4 @@
-"""The lm-evaluation-harness itself, on tasks of our own; and what is said where it is not
-installed."""
+"""The lm-evaluation-harness itself, on tasks of our own."""
 
 import json
 import sys

@@ -40,8 +40,7 @@ def decoder_of(language_model):
 
 
 def log_probs(text, noise, seed=0):
-    """Return the log-probabilities of labels by frame that an acoustic model could give for `text`,
-    (frames, labels)."""
+    """Return log-probabilities (frames, labels) that an acoustic model could give for `text`."""
     spoken = [LABELS.index(label) for letter in text for label in (letter, "")]
     logits = np.random.default_rng(seed).normal(0, noise, (len(spoken), len(LABELS)))
     logits[np.arange(len(spoken)), spoken] += 4

@@ -1,5 +1,4 @@
-"""Writing that fails, for a while or for ever, and folders that vanish: training goes on, and
-earlier saves are whole."""
+"""Writing that fails: training goes on, and earlier saves are whole."""
 
 import errno
 import shutil

@@ -1,5 +1,4 @@
-"""The runs that a grid asks for: which there are, their common and differing settings, and
-impossible ones."""
+"""The runs that a grid asks for: which there are, and impossible ones."""
 
 from dataclasses import replace
 from pathlib import Path

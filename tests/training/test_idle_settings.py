@@ -1,5 +1,4 @@
-"""Settings that were asked for and change nothing are named with the settings they need; and it
-is true that they change nothing."""
+"""Settings that change nothing are named with those they need, and change nothing."""
 
 import re
 

@@ -27,8 +27,7 @@ TEXTS = {
 
 @pytest.fixture
 def killed(tmp_path, monkeypatch, request):
-    """Return the arguments of a run whose folder m is left as by a kill before config.json was
-    written."""
+    """Return the arguments of a run whose folder m was left before config.json."""
     monkeypatch.chdir(tmp_path)
     for name, content in TEXTS.items():
         Path(name).write_text(content * 40, encoding="utf-8")

@@ -1,5 +1,4 @@
-"""Runs that are killed, at random and within each step of a save, end as if nothing had been: bit
-by bit."""
+"""Runs that are killed, at random and within each step of a save, end bit by bit alike."""
 
 import random
 import shutil
@@ -84,8 +83,7 @@ def killed_within_a_save(runs, texts, settings, expected, moment, call):
 
 
 def kind_of(call):
-    """Return the kind of a call, the same for everything saved more than once or in more than one
-    piece."""
+    """Return the kind of a call, the same for all that is saved more than once."""
     kind, name, _ = call.split()
     return kind, "".join(letter for letter in name if not letter.isdigit())
 

@@ -1,5 +1,4 @@
-"""The same command again: it starts where there is nothing, goes on where a run was cut off, does
-nothing where it is done, and refuses what is another run."""
+"""The same command again starts, resumes, does nothing or refuses."""
 
 import itertools
 import json

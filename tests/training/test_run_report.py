@@ -1,5 +1,4 @@
-"""The page of a run: its numbers agree with metrics.jsonl and the model, whatever became of the
-run."""
+"""The page of a run: its numbers agree with metrics.jsonl and the model."""
 
 import html
 import json

@@ -1,5 +1,4 @@
-"""Signals in each phase of a run: it ends in order, soon, with its exit code, and stores a state to
-go on from; it ends like an unbroken one."""
+"""Signals in each phase of a run: it ends soon, in order, and can be resumed."""
 
 import contextlib
 import itertools

@@ -1,5 +1,4 @@
-"""What is typed is set, also where it equals what the recipe has: in the plan of a run, whatever
-chooses for it, and in what makes it the same run."""
+"""What is typed is set, also where it equals what the recipe has."""
 
 import itertools
 import shutil

@@ -1,5 +1,4 @@
-"""Metrics of models are paired by column and name, and refused where they were measured in another
-way."""
+"""Metrics of models are paired by column and name, if they were measured alike."""
 
 from dataclasses import fields, replace
 

@@ -90,8 +90,7 @@ class PlainNetwork(nn.Module):
         return KERNELS[self.settings.model](*shape, **options)
 
     def forward(self, inputs_TB, state):
-        """Return the logits (T, B, V), the penalty on activations, and the state after the
-        window."""
+        """Return the logits (T, B, V), the penalty on activations, and the next state."""
         training, settings = self.training, self.settings
         x_TBE = F.dropout(self.embedding(inputs_TB), settings.dropout_input, training)
         y_TBH, state = self.kernel(x_TBE, state)
@@ -100,8 +99,7 @@ class PlainNetwork(nn.Module):
 
 
 class WeightDropLayer(nn.Module):
-    """One of torch's layers. Its recurrent weights are a parameter beside the kernel, which reads a
-    dropped-out copy of them at each step."""
+    """One of torch's layers, whose kernel reads a dropped-out copy of the recurrent weights."""
 
     def __init__(self, kernel, p):
         super().__init__()
@@ -185,8 +183,7 @@ def make_plain_loop(settings, size, learning_rate, batches, precision, device):
 
 
 def make_our_loop(planned, steps):
-    """Return the trainer, and a function that trains for `steps` steps and returns how many tokens
-    they read."""
+    """Return the trainer, and a function that trains `steps` steps and returns their tokens."""
     trainer = make_trainer(planned.resolved, replace(planned.data, valid=None))
     # Neither validations nor checkpoints are timed. At the end of its budget, a run reads the last
     # batch once more, to see whether its weights are sound: with one step more it never gets there.
@@ -205,8 +202,7 @@ def make_our_loop(planned, steps):
 
 
 def plain_loop_beside(trainer, planned, steps) -> Callable[[], int] | None:
-    """Return the plain loop over as many windows of the same text; None if torch lacks its
-    layers."""
+    """Return the plain loop over as many windows of the text; None if torch lacks its layers."""
     settings, tokenizer = trainer.network.settings, planned.data.tokenizer
     if not is_in_torch(settings):
         return None

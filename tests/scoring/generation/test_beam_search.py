@@ -18,8 +18,7 @@ SHORT = ("a b", "b a b", "a", "b b")
 def all_texts(
     model, prompt: list[int], most: int, unknown: bool
 ) -> list[tuple[float, tuple[int, ...]]]:
-    """Return (log-probability, ids) of every text of at most so many tokens; those without an end
-    have exactly that many."""
+    """Return (log-probability, ids) of every text of at most `max_tokens` tokens."""
     boundary = model.tokenizer.boundary_id
     left_out = {boundary} if unknown else {boundary, model.tokenizer.unk_id}
     others = set(range(model.tokenizer.size)) - left_out

@@ -40,8 +40,7 @@ def lengthened(logprob, tokens, power) -> float:
 
 
 def plain_beam(model, starts, number, settings) -> list[tuple[float, tuple[int, ...], float]]:
-    """Return (score, ids, log-probability) of the texts that beam search finishes, best first,
-    without any shortcut."""
+    """Return (score, ids, log-probability) of what a plain beam search finishes, best first."""
     alive, finished = [(0.0, ())], []
     for length in range(1, int(starts.limits_S[number]) + 1):
         grown = []

@@ -1,5 +1,4 @@
-"""One training at a time in a folder; locks that were left behind are known, also those of other
-machines."""
+"""One training at a time in a folder; locks that were left behind are known."""
 
 import json
 import os

@@ -1,5 +1,4 @@
-"""Folders that are this user's alone, beside those of others: what is not ours is neither written
-nor deleted."""
+"""Folders of this user alone: what is not ours is neither written nor deleted."""
 
 import os
 import shutil

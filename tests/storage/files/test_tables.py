@@ -1,5 +1,4 @@
-"""Tables of every form. TSV: what is written is read back by Python's csv, by pandas and by
-ourselves; text that nobody quoted is read as it stands."""
+"""Tables of every form; TSV is read back by Python's csv, by pandas and by ourselves."""
 
 import csv
 import gzip

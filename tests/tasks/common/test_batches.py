@@ -1,5 +1,4 @@
-"""Examples as numbers and batches: each label stays with its word, each epoch reads all examples
-once, also from the middle on."""
+"""Examples as numbers and batches: each epoch reads all once, from the middle on, too."""
 
 import itertools
 

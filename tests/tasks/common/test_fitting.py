@@ -1,5 +1,4 @@
-"""Fitting models of every task: in parts as at once, nothing learned of what means nothing, odd
-data."""
+"""Fitting models of every task: in parts as at once, on random and on odd data."""
 
 import math
 import random

@@ -1,5 +1,4 @@
-"""The columns of labels: what training saw becomes symbols and labels again; what damages their
-file is said."""
+"""The columns of labels: what training saw becomes symbols and labels again."""
 
 import json
 import shutil

@@ -1,5 +1,4 @@
-"""Examples held out for validation: each label and type of spans occurs among them where there are
-enough, and what is missing is named."""
+"""Examples held out for validation: each label and type of spans occurs among them."""
 
 import functools
 import random

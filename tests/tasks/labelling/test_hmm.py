@@ -1,5 +1,4 @@
-"""The hidden Markov model: its counts by hand, its answers against a sum over all label sequences,
-and what it refuses."""
+"""The hidden Markov model: counts by hand, answers against sums over all sequences."""
 
 import itertools
 from dataclasses import replace

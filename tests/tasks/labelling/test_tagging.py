@@ -1,5 +1,4 @@
-"""Sentences tagged from Python: raw text and lists of words, the n best, probabilities, lemmas,
-sounds."""
+"""Sentences tagged from Python: raw text, word lists, n best, lemmas and sounds."""
 
 import dataclasses
 import itertools

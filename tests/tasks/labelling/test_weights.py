@@ -51,8 +51,7 @@ def started(request):
 
 
 def states(model, words):
-    """Return the output of the language model's highest layer at each word's last token, by its
-    trace."""
+    """Return the language model's highest layer at each word's last token, by its trace."""
     tokenizer = model.tokenizer
     pieces = [tokenizer.encode([word]).ids[:-1].tolist() for word in words]
     ids = torch.tensor([tokenizer.boundary_id, *(id for each in pieces for id in each)])[:, None]

@@ -1,5 +1,4 @@
-"""What an encoder-decoder writes: the same in any batch, scored as it scores, with what it looked
-at."""
+"""What an encoder-decoder writes: alike in any batch, with its scores and attention."""
 
 import dataclasses
 

@@ -1,5 +1,4 @@
-"""Encoder-decoders against a word-by-word transcription in numpy; gradients, padding, groups of
-rows, step by step, bf16."""
+"""Encoder-decoders against a word-by-word transcription in numpy, gradients, bf16."""
 
 import numpy as np
 import pytest

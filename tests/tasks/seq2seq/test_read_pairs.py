@@ -1,5 +1,4 @@
-"""Files of pairs: each format read and told by its name or content; each fault is one error with
-its file and line."""
+"""Files of pairs: each format is told by name or content, each fault by its line."""
 
 import gzip
 import json
@@ -24,8 +23,7 @@ CSV = 'id;english;french\n7;Go.;Va !\n8;"He said ""a, b""";Il a dit\u202f: b\n'
 
 @pytest.fixture
 def read(tmp_path):
-    """Return a function that reads a file with this content, beside one for each of the
-    `references`."""
+    """Return a function that reads a file with this content, beside its `references`."""
 
     def of(content, *references, name="data.txt", **settings):
         targets = {f"target{n}.txt": text for n, text in enumerate(references, start=1)}

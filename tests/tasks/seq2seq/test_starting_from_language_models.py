@@ -1,5 +1,4 @@
-"""Encoder-decoders that start from language models: their states and probabilities, what is taken
-over, what is refused."""
+"""Encoder-decoders that start from language models: what is taken over or refused."""
 
 import re
 from dataclasses import dataclass
@@ -34,8 +33,7 @@ class Started:
 
 
 def started(task="seq2seq", **given) -> Started:
-    """Start a model from the language models that a request names, before any training. Their
-    folders are given as paths."""
+    """Start a model, before any training, from language models given as folders."""
     usual = {"device": "cpu", "precision": "fp32", "threads": 1, "batch_rows": 4}
     flags = {**usual, **given.pop("flags", {})}
     given = {name: str(value) for name, value in given.items()}
@@ -48,8 +46,7 @@ def started(task="seq2seq", **given) -> Started:
 
 
 def tokens(model, line=LINE):
-    """Return the tokens of a line and its end as a column, as the language model reads them from a
-    state of zeros."""
+    """Return the tokens of a line and its end as a column, as the language model reads them."""
     return torch.as_tensor(model.tokenizer.encode([line]).ids.astype(np.int64))[:, None]
 
 

@@ -32,8 +32,7 @@ def text(tmp_path, corpus_text):
 
 @pytest.fixture
 def prepared(tmp_path, text, small_shards):
-    """Return a function that prepares `text` in a folder of this name, in this process unless
-    workers are asked for, and returns the last event."""
+    """Return a function that prepares `text` in a folder and returns the last event."""
 
     def prepare(name="prepared", source=text, **request):
         return list(rnnlm.prepare(source, tmp_path / name, **{"workers": 0, **request}))[-1]

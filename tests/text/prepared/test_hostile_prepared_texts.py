@@ -1,5 +1,4 @@
-"""Prepared texts that are damaged, as training, eval, info and doctor find them; `rnnlm prepare`
-given bad texts, options and folders."""
+"""Prepared texts that are damaged, and bad texts, options and folders of `prepare`."""
 
 import json
 import shutil

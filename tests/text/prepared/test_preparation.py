@@ -1,5 +1,4 @@
-"""A text prepared is the text encoded, in the same bytes whatever the workers and wherever the work
-was cut off."""
+"""A prepared text is the encoded text, in the same bytes however it was made."""
 
 import gzip
 import json

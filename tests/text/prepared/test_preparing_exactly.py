@@ -34,8 +34,7 @@ SOON = 0.001
 
 @pytest.fixture
 def exactly(tmp_path, text, small_shards, monkeypatch):
-    """Return a function that prepares `text` within limits that a few thousand bytes exceed, and
-    returns the prepared text."""
+    """Return a function that prepares `text` within limits of a few thousand bytes."""
     monkeypatch.setattr(preparation, "SMALL_SHARD_BYTES", 20_000)
     monkeypatch.setattr(preparation, "TICK_SECONDS", SOON)
     folder = tmp_path / "prepared"

@@ -1,5 +1,4 @@
-"""Encoded lines go into small arrays and come back, are cut and joined, and are checked before they
-are used."""
+"""Encoded lines go into small arrays and come back, checked before they are used."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,4 @@
-"""What the vocabulary is made of: all of a text, stretches of it, or its start; and the tokenizer
-made of it."""
+"""What the vocabulary is made of: all of a text, stretches of it, or its start."""
 
 import gzip
 

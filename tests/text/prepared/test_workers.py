@@ -1,5 +1,4 @@
-"""Workers of `rnnlm.prepare` under scripts of any kind: one that has no main guard, one that is
-killed."""
+"""Workers of `rnnlm.prepare` under scripts without a main guard, or killed."""
 
 import os
 import subprocess
@@ -17,8 +16,7 @@ SEVERAL_SHARDS = (
 
 @pytest.fixture
 def start(tmp_path):
-    """Return a function that starts a script in a folder with a text. All processes that inherit
-    its stderr keep it open."""
+    """Return a function that starts a script in a folder with a text."""
     (tmp_path / "text.txt").write_text("the man and the boy\nthe boy was there\n" * 500)
 
     def start(script: str) -> subprocess.Popen:

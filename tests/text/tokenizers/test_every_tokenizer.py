@@ -1,5 +1,4 @@
-"""What every tokenizer keeps: its files and settings make it again, a line has no newline; and
-which settings it takes."""
+"""What every tokenizer keeps: its files and settings make it again."""
 
 import warnings
 

@@ -1,5 +1,4 @@
-"""Perplexities of documents worked out by hand, the groups that they put documents in, and
-languages."""
+"""Perplexities of documents by hand, the groups that they put them in, languages."""
 
 import math
 

@@ -1,5 +1,4 @@
-"""A filter that is killed at random moments, with its workers, goes on when it is started again and
-writes what it would have written, byte by byte."""
+"""A filter that is killed at random goes on and writes the same bytes."""
 
 import gzip
 import random

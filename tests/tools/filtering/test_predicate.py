@@ -1,5 +1,4 @@
-"""`rnnlm.filter` as a function of rows: alone, in batches, in processes, found again by its
-fingerprint."""
+"""`rnnlm.filter` as a function of rows: alone, in batches, in processes, pickled."""
 
 import pickle
 

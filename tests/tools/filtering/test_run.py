@@ -1,5 +1,4 @@
-"""Filters of several shards: what is kept, in what order the work goes on after it was cut off, and
-what is refused."""
+"""Filters of several shards: what is kept, resumed and refused."""
 
 import json
 import math

@@ -1,5 +1,4 @@
-"""Shards of every format, read and written: rows stay as they are, and what is wrong is an error
-that names its place."""
+"""Shards of every format: rows stay as they are, and faults name their place."""
 
 import bz2
 import gzip

@@ -179,8 +179,7 @@ def test_a_search_equals_rescoring_by_hand(make, search, model, tokenizer):
 
 
 def fused_by_hand(logprob_TV, ids, model):
-    """Return the log-probabilities of a decoder at each token of a hypothesis, with 0.7 times those
-    of the language model."""
+    """Return log-probabilities of a hypothesis: the decoder's and 0.7 of the language model's."""
     tokenizer = model.tokenizer
     is_text_V = tokenizer.is_text_V.copy()
     is_text_V[[id_of(tokenizer, time) for time in TIMES]] = False

@@ -56,8 +56,7 @@ def gpt2(folders, tmp_path):
 
 
 def their_loss(folder, ids) -> float:
-    """Return the sum of the losses that transformers gives ids after the first, read as a whole, in
-    nats."""
+    """Return the sum of the losses that transformers gives ids after the first, in nats."""
     from transformers import AutoModelForCausalLM
 
     theirs = AutoModelForCausalLM.from_pretrained(folder)

@@ -1,5 +1,4 @@
-"""The network of an exported folder, in torch alone, computes what ours does: whole texts, padded
-batches, step by step."""
+"""The network of an exported folder, in torch alone, computes what ours does."""
 
 import json
 from types import SimpleNamespace

@@ -1,5 +1,4 @@
-"""Activation functions: values of torch, derivatives of difference quotients, places of saturation
-by their formulas."""
+"""Activation functions: values of torch, difference quotients, saturation by formula."""
 
 import math
 

@@ -1,5 +1,4 @@
-"""Gaps that models fill: ranks, surprisals, shares by distance and kind, and what is wrong with a
-table."""
+"""Gaps that models fill: ranks, surprisals, shares by distance and kind."""
 
 import numpy as np
 import pytest

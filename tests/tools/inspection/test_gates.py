@@ -1,5 +1,4 @@
-"""What gates did at each word: the trace itself, and shares, saturation and derivatives worked out
-by hand or by autograd."""
+"""What gates did at each word: the trace, and shares and derivatives by autograd."""
 
 import json
 

@@ -1,5 +1,4 @@
-"""The check of gradients passes right backward passes of every kind of network and finds a wrong
-one."""
+"""The check of gradients passes right backward passes and finds a wrong one."""
 
 import json
 

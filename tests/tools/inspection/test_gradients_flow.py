@@ -1,5 +1,4 @@
-"""inspect_gradients and inspect_sensitivity: positions, curves and their course, networks before
-training, maps of a sentence."""
+"""Gradients and sensitivity: positions, curves, untrained networks, maps."""
 
 import copy
 import json

@@ -1,5 +1,4 @@
-"""Jacobians by lag: equal central differences for every kind of layer; of linear layers they are
-powers of W."""
+"""Jacobians by lag equal central differences; of linear layers, powers of W."""
 
 import math
 from dataclasses import replace

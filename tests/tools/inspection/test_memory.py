@@ -1,5 +1,4 @@
-"""How much of the past a model sees: what is read is what is said to be read, and a known memory
-comes out."""
+"""How much of the past a model sees: a known memory comes out."""
 
 import numpy as np
 import pytest

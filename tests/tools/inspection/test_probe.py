@@ -1,5 +1,4 @@
-"""Probes: labels that were planted in a layer come out, shuffled ones do not, and the controls are
-what they are said to be."""
+"""Probes: planted labels come out, shuffled ones do not."""
 
 import numpy as np
 import pytest
@@ -30,8 +29,7 @@ def quick(monkeypatch, few_resamples):
 
 @pytest.fixture(scope="module")
 def model():
-    """Return a language model with a layer that mixes the last words, which six steps of training
-    would not produce."""
+    """Return a language model with a layer that mixes the last words, untrained."""
     made = fit("gru", min_count=1)
     torch.manual_seed(3)
     with torch.no_grad():
@@ -41,8 +39,7 @@ def model():
 
 
 def planted(path, model, layer, shuffled=False):
-    """Write a file of words, each labelled with the largest of three random projections of its
-    vector in a layer."""
+    """Write words, each labelled with the largest of three projections of its vector."""
     vectors_WH = rnnlm.Model(model).embed(TEXTS, words=True, layer=layer)
     projection_HK = np.random.default_rng(1).normal(size=(vectors_WH.shape[1], 3))
     scores_WK = (vectors_WH - vectors_WH.mean(axis=0)) @ projection_HK

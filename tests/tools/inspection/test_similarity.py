@@ -1,5 +1,4 @@
-"""Cosines of lines, and the rank correlation of word vectors with ratings, against other
-programs."""
+"""Cosines of lines, and rank correlation with ratings, against other programs."""
 
 import itertools
 

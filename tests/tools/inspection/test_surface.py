@@ -1,5 +1,4 @@
-"""The error of one recurrent unit is that of a loop in plain Python, its gradient that of finite
-differences."""
+"""The error of one recurrent unit is a plain loop's, its gradient by differences."""
 
 import math
 

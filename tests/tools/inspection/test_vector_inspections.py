@@ -1,5 +1,4 @@
-"""Looks at word vectors: what is planted comes out, what is shuffled is at chance, and bad input is
-one clear line."""
+"""Word vectors: what is planted comes out, what is shuffled is at chance."""
 
 import json
 

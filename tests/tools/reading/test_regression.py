@@ -14,8 +14,7 @@ GOLDEN = [2.3632508002074246, -0.5440568360041196, 61.80065516623654]
 
 
 def unbalanced(seed=0, items=12, subjects=5, rows=150, columns=3):
-    """Return predictors and response, items and subjects of rows that are neither equally many nor
-    of all pairs."""
+    """Return predictors, response, items and subjects of unequally many rows."""
     random = np.random.default_rng(seed)
     item = np.r_[np.arange(items), random.integers(0, items, rows - items) ** 2 // items]
     subject = np.r_[random.integers(0, subjects, rows) ** 2 // subjects]

@@ -1,5 +1,4 @@
-"""Exact line search against grids, and against trying every choice of hypotheses that weights can
-make."""
+"""Exact line search against grids, and against every choice of hypotheses."""
 
 import itertools
 from unittest.mock import patch

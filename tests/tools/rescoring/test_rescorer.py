@@ -41,8 +41,7 @@ def said(utt: str, reference: str | None, *texts: str, fall: float = 1.0) -> Utt
 
 
 def misheard(count: int) -> list[Utterance]:
-    """Return utterances in which the first pass takes a for b. Every third time it is right, and by
-    far."""
+    """Return utterances in which the first pass takes a for b; every third is right."""
     utterances = []
     for n in range(count):
         reference, fall = ("b a", 9.0) if n % 3 == 0 else ("a a", 1.0)

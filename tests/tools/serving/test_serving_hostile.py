@@ -1,5 +1,4 @@
-"""Malformed and hostile requests over bare sockets: each is refused, or its connection closed, and
-the server goes on. What `rnnlm.tools.serving` itself refuses has tests in tests/serving."""
+"""Malformed and hostile requests over sockets: each is refused, the server goes on."""
 
 import json
 import re

@@ -1,5 +1,4 @@
-"""A server that has answered 100,000 requests holds the memory that it held after the first ones;
-work that nobody waits for ends; a greedy client does not starve others."""
+"""100,000 requests leave memory as it was; a greedy client does not starve others."""
 
 import http.client
 import json

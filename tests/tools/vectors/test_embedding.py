@@ -1,5 +1,4 @@
-"""Vectors of lines and words: what a layer gives by itself, pooled as one would by hand, whatever
-stands beside a line."""
+"""Vectors of lines and words: a layer's own, pooled by hand, in any company."""
 
 import numpy as np
 import pytest

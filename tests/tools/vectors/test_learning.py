@@ -16,8 +16,7 @@ GROUPS = (
 
 
 def planted(lines=1000):
-    """Return sentences in which words of one group are interchangeable: animals occur with animals'
-    verbs, tools with theirs."""
+    """Return sentences of animals with their verbs, and of tools with theirs."""
     draw = np.random.default_rng(1)
     chosen = (GROUPS[int(number)] for number in draw.integers(0, 2, lines))
     return Lines(

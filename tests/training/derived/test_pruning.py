@@ -1,5 +1,4 @@
-"""A model in a folder made smaller: the new folder holds an ordinary model, the numbers are those
-of evaluation."""
+"""A model in a folder made smaller: an ordinary model, with its evaluation."""
 
 import pytest
 

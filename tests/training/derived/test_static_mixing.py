@@ -1,5 +1,4 @@
-"""Joining n-gram models on disk: close to the dynamic mixture, different words, ARPA files, facts
-that are kept with the model, and models that cannot be joined."""
+"""Joining n-gram models on disk: close to the dynamic mixture, different words, ARPA."""
 
 import json
 import warnings
@@ -26,8 +25,7 @@ MODELS = {"a": ["5"], "b": ["3"], "c": ["2", "--set", "smoothing=witten-bell"]}
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Train models on thirds of the bundled corpus: with the words of all of it, and with their
-    own."""
+    """Train models on thirds of the corpus: with the words of all of it, and their own."""
     folder = tmp_path_factory.mktemp("static")
     lines = corpora.part("english", "train").read_text(encoding="utf-8").splitlines()[:4500]
     (folder / "all.txt").write_text("\n".join(lines) + "\n")

@@ -1,5 +1,4 @@
-"""What of a validation or test text is in the training text is counted as sets of lines would count
-it, and told."""
+"""What of a held-out text is in the training text, counted by sets of lines."""
 
 import json
 from dataclasses import replace

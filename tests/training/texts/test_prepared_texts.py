@@ -1,5 +1,4 @@
-"""A run on a prepared text is the run on the text itself; settings that contradict it are
-refused by name."""
+"""A run on a prepared text is the run on the text; contradictions are refused."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,4 @@
-"""A run of several processes with only one of them, on each device: over gloo and, on a GPU, over
-NCCL. Several GPUs are rarely at hand. One shows whether the group opens, whether gradients come
-back as they were, and whether what is exchanged over gloo is copied from the device."""
+"""A run of several processes with only one of them, over gloo and, on a GPU, over NCCL."""
 
 import pytest
 import torch

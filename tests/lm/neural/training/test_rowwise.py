@@ -1,5 +1,4 @@
-"""Rows of word vectors that wait for their updates: the same as torch's AdamW, which updates all rows
-in each step."""
+"""Rows of word vectors that wait for their updates, beside torch's AdamW."""
 
 import copy
 import functools
@@ -116,8 +115,7 @@ def step(optimizer, weight, bias, ids, target, rate):
 
 
 def stepped(eps, tolerance):
-    """Return what both optimizers have updated by many steps; the last row is never read. Compare
-    the rows in between."""
+    """Return what both optimizers have updated by many steps; the last row is never read."""
     (dense, expected, bias), (ours, weight, own_bias) = both_optimizers(eps)
     frequencies = torch.arange(1, 201, dtype=torch.float64) ** -1.5
     for number in range(STEPS):

@@ -1,5 +1,4 @@
-"""Settings that follow the vocabulary, the time of a run, the width of its network and the rows of
-a batch."""
+"""Settings that follow the vocabulary, the time of a run, its width and its batch's rows."""
 
 from unittest.mock import Mock
 

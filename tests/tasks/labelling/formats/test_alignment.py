@@ -1,5 +1,4 @@
-"""Letters and symbols are aligned as EM over all alignments, enumerated one by one, would align
-them."""
+"""Letters and symbols are aligned as EM over all alignments would align them."""
 
 import itertools
 import math
@@ -39,8 +38,7 @@ def enumerated(pair, most):
 
 
 def enumerated_counts(pairs, logprob, most):
-    """Return the expected counts of units, the log-likelihood, and the score of each pair's best
-    alignment."""
+    """Return expected counts of units, the log-likelihood, and scores of best alignments."""
     expected, log_likelihood, best = Counter(), 0.0, {}
     for number, pair in enumerate(pairs):
         paths = [[*zip(pair[0], labels, strict=True)] for labels in enumerated(pair, most)]

@@ -1,5 +1,4 @@
-"""Files that labels are written into keep all else that they hold; with the labels that they have
-they stay as they are."""
+"""Files that labels are written into keep all else that they hold."""
 
 import json
 

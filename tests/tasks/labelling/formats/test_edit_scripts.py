@@ -1,5 +1,4 @@
-"""Edit scripts lead from any word to any lemma, say the same of words that inflect alike, and can
-be labels."""
+"""Edit scripts lead from any word to its lemma, alike for words that inflect alike."""
 
 import re
 

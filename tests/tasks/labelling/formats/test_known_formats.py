@@ -1,5 +1,4 @@
-"""The table of formats: every command knows all of them, and a fault in a file does not make it
-look like another format."""
+"""The table of formats: all commands know them, and a fault makes no other format."""
 
 from typing import get_args
 

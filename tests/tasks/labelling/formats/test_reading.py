@@ -1,5 +1,4 @@
-"""Files with labels: each format read and told by its content; each fault is one error with its
-file and line."""
+"""Files with labels: each format is told by its content, each fault by its line."""
 
 import gzip
 import json

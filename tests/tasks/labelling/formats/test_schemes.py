@@ -1,5 +1,4 @@
-"""Schemes of spans are told apart and converted into each other without loss; what breaks them is
-read as conlleval reads it."""
+"""Schemes of spans are told apart and converted; what breaks them is read as conlleval does."""
 
 import itertools
 
@@ -55,8 +54,7 @@ def test_converting_keeps_the_spans_and_comes_back(drawn, one, other):
 
 @given(some_spans(), st.sampled_from(["iob1", "bio", "bioes", "bilou", "bmes"]))
 def test_what_a_scheme_allows_is_what_it_writes(drawn, scheme):
-    """Labels that are allowed to follow each other are those that a conversion leaves as they
-    are."""
+    """Labels may follow each other exactly if a conversion leaves them as they are."""
     found, length = drawn
     others = schemes.written([(0, 3, "X"), (3, 4, "X"), (4, 6, "X")], 6, scheme)
     symbols = sorted({"O", *schemes.written(found, length, scheme), *others})
@@ -97,8 +95,7 @@ def test_symbols_foreign_to_the_scheme_mean_outside():
 
 
 def by_the_rules_of_conlleval(labels):
-    """Find the spans by conlleval's two tables of label pairs between which a chunk ends or starts
-    (Tjong Kim Sang & Buchholz 2000)."""
+    """Find spans by conlleval's two tables of label pairs (Tjong Kim Sang & Buchholz 2000)."""
     ends = "BB BS BO IB IS IO EE EI EO EB ES SE SI SO SB SS".split()
     starts = "BB IB SB OB EB BS IS SS OS ES EE EI SE SI OE OI".split()
     found, start, before = [], None, ("O", "")

@@ -1,5 +1,4 @@
-"""Networks of tasks that read the layers of language models: what they read, that it stays as it
-is, that folders are whole."""
+"""Networks of tasks that read the layers of language models, which stay as they are."""
 
 import itertools
 import shutil

@@ -48,8 +48,7 @@ def ids_of(lengths=LENGTHS, padding=-1):
 
 
 def by_hand(encoder, ids_T):
-    """Run the layers of each direction alone over one text, with the words reversed for the
-    backward one."""
+    """Run each direction's layers alone over one text, reversed for the backward one."""
     body, connections = encoder.body, encoder.settings.connections
     x_TE = encoder.input(ids_T.unsqueeze(1))
     for number, (onwards, backwards) in enumerate(zip(body.onwards, body.backwards, strict=True)):

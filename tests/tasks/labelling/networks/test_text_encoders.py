@@ -1,5 +1,4 @@
-"""One vector of a text: pooling, bags and filters against the formulas worked out word by word, and
-padding."""
+"""One vector of a text: pooling, bags and filters against the formulas, and padding."""
 
 import pytest
 import torch

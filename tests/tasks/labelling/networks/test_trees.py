@@ -1,5 +1,4 @@
-"""Recursive networks: a batch computed by heights against a plain recursion, numbers by hand, and
-trees as deep as lists."""
+"""Recursive networks: a batch by heights against a plain recursion, and deep trees."""
 
 import math
 

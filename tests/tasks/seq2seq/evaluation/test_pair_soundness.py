@@ -1,5 +1,4 @@
-"""What `rnnlm doctor` finds out about an encoder-decoder: of a whole one nothing, of others what is
-wrong."""
+"""What `rnnlm doctor` finds out about an encoder-decoder."""
 
 import dataclasses
 
