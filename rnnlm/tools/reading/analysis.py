@@ -65,6 +65,32 @@ Frame = dict[str | tuple[str, str], np.ndarray]  # by name, or by model and name
 
 
 @dataclass(frozen=True)
+class UsedRows:
+    """The N rows that are analysed: words as subjects read them, or the means of words.
+
+    values: their predictors, surprisals and "response". place_N: the word of each. subject_N and
+    group_N: numbers of its subject and of its item. subjects: number of subjects that read them.
+    items_are: "item" or "sentence".
+    """
+
+    values: Frame
+    place_N: np.ndarray
+    subject_N: np.ndarray
+    group_N: np.ndarray
+    subjects: int
+    items_are: str
+
+
+@dataclass(frozen=True)
+class Added:
+    """What the surprisals of a model add. gain_G: the gain of each item, in nats."""
+
+    gain: Gain
+    gain_G: np.ndarray
+    coefficients: list[Coefficient]
+
+
+@dataclass(frozen=True)
 class ReadingAnalysis(Records, Result):
     """What the surprisals of models explain of reading times. `to_pandas("coefficients")` and
     `"differences"`, `"regions"` and `"words"` are further tables.
@@ -170,12 +196,10 @@ def _flat(result: Mapping[str, Any]) -> Row:
     """Return a result with its interval as three columns."""
     row: Row = {}
     for name, value in result.items():
-        is_interval = isinstance(value, dict)
-        row |= (
-            {name: value["estimate"], "low": value["low"], "high": value["high"]}
-            if is_interval
-            else {name: value}
-        )
+        if isinstance(value, dict):
+            row |= {name: value["estimate"], "low": value["low"], "high": value["high"]}
+        else:
+            row[name] = value
     return row
 
 
@@ -234,101 +258,55 @@ def analyse(
     # The rows with all predictors, why some are left out, and the others.
     frame = _frame(times, scored, names)
     reasons = _reasons(times, frame, scored, settings)
-    excluded = {str(why): int((reasons == why).sum()) for why in dict.fromkeys(reasons) if why}
     is_used_R = reasons == ""
-    if not is_used_R.any():
-        commonest = max(excluded, key=excluded.__getitem__)
-        hint = "change " + keyword("exclude") + ", or the bounds of times"
-        if commonest == "unknown word":
-            hint = "use a model that knows these words, such as one trained on more text"
-        raise TextError(
-            f"{times.source}: no row is left to analyse",
-            "left out: " + ", ".join(f"{why} {count:,}" for why, count in excluded.items()),
-            hint,
-        )
+    excluded = _excluded(times, reasons)
     regions = _regions(times, frame, is_used_R, list(models))
-    used = {name: values_R[is_used_R] for name, values_R in frame.items()}
-    used["response"] = np.log(used["time"]) if settings.response == "log" else used["time"]
-    place_N = times.place_R[is_used_R]
-    _, subject_N = np.unique(times.subject_R[is_used_R], return_inverse=True)
-    subjects = int(subject_N.max()) + 1
-    if settings.average:
-        place_N, word_N, count_W = np.unique(place_N, return_inverse=True, return_counts=True)
-        used = {name: np.bincount(word_N, values_N) / count_W for name, values_N in used.items()}
-        subject_N = np.zeros(len(place_N), dtype=np.int64)
-    group_N, items_are = _groups(times, place_N)
-    groups = int(group_N.max()) + 1
-    if groups < FEW_ITEMS:
-        notice(
-            f"{groups} {items_are}s are few: intervals over so few are too narrow, and p-values "
-            "coarse"
-        )
+    rows = _used_rows(times, frame, is_used_R, settings)
 
     # A regression with each model's surprisals, on the same rows and folds.
-    fold_G = folds_of(groups, min(settings.folds, groups), settings.seed)
-    pairs = np.unique(np.stack([subject_N, fold_G[group_N]]), axis=1)
-    alone = int((np.bincount(pairs[0]) == 1).sum())
-    if alone:
-        notice(
-            f"{plural(alone, 'subject')} read {items_are}s of one fold alone: held out, their "
-            "times are centred by their own means"
-        )
-    chosen = {"resamples": settings.resamples, "seed": settings.seed}
-    is_known_P = np.logical_and.reduce([columns["oov"] == 0 for columns in scored.values()])
-    count_G = np.bincount(group_N).astype(float)
-    columns = [*names, *SURPRISALS]
-    gains, coefficients = RecordList[Gain](), RecordList[Coefficient]()
-    gain_by_model = {}
+    fold_G = _dealt(rows, settings)
+    added = {}
     for model in models:
-        report(f"{model}: {len(group_N):,} rows")
-        predictors = [used[name] for name in names] + [used[model, name] for name in SURPRISALS]
-        sums = ItemSums.of(np.stack([*predictors, used["response"]], axis=1), group_N, subject_N)
-        whole = sums.weighted(np.ones((1, groups)))
-        without = independent(whole, range(len(names)))
-        full = independent(whole, [*without, *range(len(names), len(columns))])
-        dropped = [name for place, name in enumerate(columns) if place not in full]
-        if dropped:
-            notice(f"{model}: left out as the other predictors determine it: {', '.join(dropped)}")
-        with_surprisal_G = held_out_logliks(sums, full, fold_G)
-        gain_by_model[model] = with_surprisal_G - held_out_logliks(sums, without, fold_G)
-        bits_P = scored[model]["surprisal_bits"][is_known_P]
-        perplexity = None
-        if np.isfinite(bits_P).any():
-            perplexity = float(2 ** np.nanmean(bits_P))
-        gains.append(
-            gain_of(
-                model, perplexity, gain_by_model[model], count_G, whole, without, full, **chosen
-            )
-        )
-        intervals = coefficient_intervals(sums, full, **chosen)
-        for place, interval in zip(full, intervals, strict=True):
-            coefficients.append(
-                Coefficient(model, columns[place], lag_of(columns[place]), interval)
-            )
+        report(f"{model}: {len(rows.group_N):,} rows")
+        added[model] = _added(model, rows, names, fold_G, _perplexity(model, scored), settings)
+    count_G = np.bincount(rows.group_N).astype(float)
     differences = RecordList(
-        difference_of(pair, (gain_by_model[pair[0]], gain_by_model[pair[1]]), count_G, **chosen)
+        difference_of(
+            pair,
+            (added[pair[0]].gain_G, added[pair[1]].gain_G),
+            count_G,
+            settings.resamples,
+            settings.seed,
+        )
         for pair in itertools.combinations(models, 2)
     )
-    kept = (used, place_N, None, np.full(len(place_N), "", dtype=object))
-    every = (frame, times.place_R, times.subject_R, reasons)
+
+    # The table for other programs has the rows of all subjects, or the means of words.
+    if settings.average:
+        none_left_out = np.full(len(rows.place_N), "", dtype=object)
+        words = _words(times, list(models), names, rows.values, rows.place_N, None, none_left_out)
+    else:
+        words = _words(times, list(models), names, frame, times.place_R, times.subject_R, reasons)
     return ReadingAnalysis(
         source=times.source,
         columns=times.columns,
         rows_read=len(times.time_R),
-        rows=len(group_N),
+        rows=len(rows.group_N),
         excluded=excluded,
-        subjects=subjects,
-        items=groups,
-        items_are=items_are,
+        subjects=rows.subjects,
+        items=len(fold_G),
+        items_are=rows.items_are,
         response=settings.response,
         baseline=names,
-        gains=gains,
+        gains=RecordList(each.gain for each in added.values()),
         differences=differences,
-        coefficients=coefficients,
+        coefficients=RecordList(
+            itertools.chain.from_iterable(each.coefficients for each in added.values())
+        ),
         regions=regions,
-        signature=_signature(times, settings, names, items_are, source, fingerprints),
-        r_line=_r_line(settings, names, subjects, list(models)),
-        words=_words(times, list(models), names, *(kept if settings.average else every)),
+        signature=_signature(times, settings, names, rows.items_are, source, fingerprints),
+        r_line=_r_line(settings, names, rows.subjects, list(models)),
+        words=words,
     )
 
 
@@ -502,6 +480,50 @@ def lag_of(name: str) -> int:
     return sum(name.startswith(lag) * distance for distance, lag in enumerate(LAGS, start=1))
 
 
+def _excluded(times: Times, reasons: np.ndarray) -> dict[str, int]:
+    """Return how many rows are left out, by reason; raise an error if all of them are."""
+    excluded = {str(why): int((reasons == why).sum()) for why in dict.fromkeys(reasons) if why}
+    if (reasons == "").any():
+        return excluded
+    commonest = max(excluded, key=excluded.__getitem__)
+    hint = "change " + keyword("exclude") + ", or the bounds of times"
+    if commonest == "unknown word":
+        hint = "use a model that knows these words, such as one trained on more text"
+    raise TextError(
+        f"{times.source}: no row is left to analyse",
+        "left out: " + ", ".join(f"{why} {count:,}" for why, count in excluded.items()),
+        hint,
+    )
+
+
+def _used_rows(
+    times: Times, frame: Frame, is_used_R: np.ndarray, settings: ReadingSettings
+) -> UsedRows:
+    """Return the rows that are used, or the means of their words. A notice tells of few items."""
+    values = {name: values_R[is_used_R] for name, values_R in frame.items()}
+    values["response"] = np.log(values["time"]) if settings.response == "log" else values["time"]
+    place_N = times.place_R[is_used_R]
+    _, subject_N = np.unique(times.subject_R[is_used_R], return_inverse=True)
+    subjects = int(subject_N.max()) + 1
+
+    # A word's mean over subjects takes the place of its rows, as if of one subject.
+    if settings.average:
+        place_N, word_N, count_W = np.unique(place_N, return_inverse=True, return_counts=True)
+        values = {
+            name: np.bincount(word_N, values_N) / count_W for name, values_N in values.items()
+        }
+        subject_N = np.zeros(len(place_N), dtype=np.int64)
+
+    group_N, items_are = _groups(times, place_N)
+    groups = int(group_N.max()) + 1
+    if groups < FEW_ITEMS:
+        notice(
+            f"{groups} {items_are}s are few: intervals over so few are too narrow, and p-values "
+            "coarse"
+        )
+    return UsedRows(values, place_N, subject_N, group_N, subjects, items_are)
+
+
 def _groups(times: Times, place_N: np.ndarray) -> tuple[np.ndarray, str]:
     """Return the number of each row's item, and what items are: sentences where there are few."""
     sentence_N = times.sentence_P[place_N]
@@ -515,6 +537,71 @@ def _groups(times: Times, place_N: np.ndarray) -> tuple[np.ndarray, str]:
         )
     by_sentence = len(items) < FEW_ITEMS and len(sentences) > len(items)
     return (number_N, "sentence") if by_sentence else (item_N, "item")
+
+
+# ---- Regressions.
+
+
+def _dealt(rows: UsedRows, settings: ReadingSettings) -> np.ndarray:
+    """Return the fold of each item, (G,). A notice tells of subjects that only one fold has."""
+    groups = int(rows.group_N.max()) + 1
+    fold_G = folds_of(groups, min(settings.folds, groups), settings.seed)
+    subject_and_fold = np.unique(np.stack([rows.subject_N, fold_G[rows.group_N]]), axis=1)
+    folds_S = np.bincount(subject_and_fold[0])
+    alone = int((folds_S == 1).sum())
+    if alone:
+        notice(
+            f"{plural(alone, 'subject')} read {rows.items_are}s of one fold alone: held out, their "
+            "times are centred by their own means"
+        )
+    return fold_G
+
+
+def _perplexity(model: str, scored: Scored) -> float | None:
+    """Return the perplexity on the words that all models know; None if there is none."""
+    is_known_P = np.logical_and.reduce([columns["oov"] == 0 for columns in scored.values()])
+    bits_P = scored[model]["surprisal_bits"][is_known_P]
+    if not np.isfinite(bits_P).any():
+        return None
+    return float(2 ** np.nanmean(bits_P))
+
+
+def _added(
+    model: str,
+    rows: UsedRows,
+    baseline: Sequence[str],
+    fold_G: np.ndarray,
+    perplexity: float | None,
+    settings: ReadingSettings,
+) -> Added:
+    """Compare the regression on the baseline with that on the baseline and a model's surprisals.
+    A notice names predictors that are left out."""
+    predictors = [rows.values[name] for name in baseline]
+    surprisals = [rows.values[model, name] for name in SURPRISALS]
+    values_NP = np.stack([*predictors, *surprisals, rows.values["response"]], axis=1)
+    sums = ItemSums.of(values_NP, rows.group_N, rows.subject_N)
+    whole = sums.weighted(np.ones((1, len(fold_G))))
+
+    # Predictors that others before them determine are left out.
+    columns = [*baseline, *SURPRISALS]
+    without = independent(whole, range(len(baseline)))
+    full = independent(whole, [*without, *range(len(baseline), len(columns))])
+    dropped = [name for place, name in enumerate(columns) if place not in full]
+    if dropped:
+        notice(f"{model}: left out as the other predictors determine it: {', '.join(dropped)}")
+
+    # The gain is over held-out items, the coefficients are of all rows.
+    chosen = {"resamples": settings.resamples, "seed": settings.seed}
+    with_surprisal_G = held_out_logliks(sums, full, fold_G)
+    gain_G = with_surprisal_G - held_out_logliks(sums, without, fold_G)
+    count_G = np.bincount(rows.group_N).astype(float)
+    gain = gain_of(model, perplexity, gain_G, count_G, whole, without, full, **chosen)
+    intervals = coefficient_intervals(sums, full, **chosen)
+    coefficients = [
+        Coefficient(model, columns[place], lag_of(columns[place]), interval)
+        for place, interval in zip(full, intervals, strict=True)
+    ]
+    return Added(gain, gain_G, coefficients)
 
 
 # ---- What is reported beside the numbers.
