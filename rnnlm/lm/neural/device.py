@@ -102,6 +102,14 @@ def training_products(precision: str, device: torch.device) -> contextlib.Abstra
     return contextlib.nullcontext()
 
 
+def without_autocast(x: torch.Tensor) -> contextlib.AbstractContextManager:
+    """Return the context in which products with `x` run in its own type."""
+    device = x.device.type  # meta has no autocast
+    if torch.amp.is_autocast_available(device):
+        return torch.autocast(device, enabled=False)
+    return contextlib.nullcontext()
+
+
 def product_type(x: torch.Tensor) -> torch.dtype:
     """Return the type in which products with `x` run: autocast's if it is on, but float64 for
     float64."""

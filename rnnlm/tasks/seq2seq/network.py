@@ -6,7 +6,6 @@ vocabulary. Time comes first, as the recurrent kernels want it. The outputs of a
 alone and beside any others.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from rnnlm.interface import PADDING, Tokenizer
+from rnnlm.lm.neural.device import without_autocast
 from rnnlm.lm.neural.initialisation import start_weights
 from rnnlm.lm.neural.layers.kernels.choice import scheduled_lstm
 from rnnlm.lm.neural.layers.layers import (
@@ -58,13 +58,6 @@ def additive_scores(query_MNA: Tensor, keys_MSA: Tensor, scale_1A: Tensor) -> Te
     """
     sigmoid_MNSA = torch.sigmoid((2 * query_MNA).unsqueeze(2) + (2 * keys_MSA).unsqueeze(1))
     return nn.functional.linear(sigmoid_MNSA, 2 * scale_1A, -scale_1A.sum(1)).squeeze(3)
-
-
-def no_autocast(x: Tensor) -> contextlib.AbstractContextManager:
-    """Switch autocast off: it would take attention's products, too."""
-    if torch.amp.is_autocast_available(x.device.type):
-        return torch.autocast(x.device.type, enabled=False)
-    return contextlib.nullcontext()
 
 
 CHUNK_NUMBERS = 1 << 24  # of tanh(W h + U m) at once, of which there are T B S A
@@ -129,7 +122,7 @@ class Attention(nn.Module):
         # Of a long window only a part's vectors are in memory: they are computed again backward.
         query_MNA, keys_MSA = query_MNA.to(dtype), keys_MSA.to(dtype)
         parts = query_MNA.split(max(1, CHUNK_NUMBERS // keys_MSA.numel()), dim=1)
-        with no_autocast(query_MNA):
+        with without_autocast(query_MNA):  # which would take attention's products, too
             if len(parts) == 1:
                 return additive_scores(query_MNA, keys_MSA, self.scale)
             scores = [

@@ -5,7 +5,6 @@ in padding and where training never saw the label. Losses and probabilities are 
 whatever type the features have.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 
 from rnnlm.events import pieces
 from rnnlm.interface import PADDING
+from rnnlm.lm.neural.device import without_autocast
 from rnnlm.tasks.common.batches import is_word
 
 # ---- The best label sequences of a chain: Viterbi's algorithm (Viterbi 1967; Forney 1973) and its
@@ -235,7 +235,23 @@ def _log_sum_of_arcs(
 # probabilities of labels.
 
 
-class TaggingHead(nn.Module):
+class _LinearHead(nn.Module):
+    """Base of all heads: a linear layer computes the scores of the labels."""
+
+    def __init__(self, width: int, labels: int) -> None:
+        super().__init__()
+        self.output = nn.Linear(width, labels)
+
+    def output_matrices(self) -> list[Tensor]:
+        """Return the weights of the output layer, to be initialised."""
+        return [self.output.weight]
+
+    def _output_scores(self, features: Tensor) -> Tensor:
+        """Compute the product in the type that autocast asks for; return it in fp32 or wider."""
+        return widened(self.output(features))
+
+
+class TaggingHead(_LinearHead):
     """Base of the heads that label words: a distribution over the label sequences of each row.
 
     Constraints choose among the sequences and don't change their probabilities: a log-probability
@@ -302,10 +318,6 @@ class TaggingHead(nn.Module):
         p_TBK = self._probabilities(features_TBH, lengths_B)
         return p_TBK.masked_fill(~is_word(len(p_TBK), lengths_B).unsqueeze(2), 0)
 
-    def output_matrices(self) -> list[Tensor]:
-        """Return the weights of output layers, to be initialised."""
-        raise NotImplementedError
-
     def _nats(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
         raise NotImplementedError
 
@@ -329,20 +341,16 @@ class SoftmaxHead(TaggingHead):
     that probabilities follow from scores that were not trained for them."""
 
     def __init__(self, width: int, labels: int, has_margin: bool = False) -> None:
-        super().__init__()
-        self.output = nn.Linear(width, labels)
+        super().__init__(width, labels)
         self.has_margin = has_margin
 
-    def output_matrices(self) -> list[Tensor]:
-        return [self.output.weight]
-
     def _nats(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
-        return _loss(_scores(self.output, features_TBH), labels_TB, self.has_margin)
+        return _loss(self._output_scores(features_TBH), labels_TB, self.has_margin)
 
     def _search(
         self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, nbest: int
     ) -> LabelPaths:
-        logprob_TBK = torch.log_softmax(_scores(self.output, features_TBH), dim=2)
+        logprob_TBK = torch.log_softmax(self._output_scores(features_TBH), dim=2)
         # A maximum at each place gives the same as the search below, but faster.
         if constraints is None and nbest == 1:
             is_padding_TB = ~is_word(len(logprob_TBK), lengths_B)
@@ -359,10 +367,10 @@ class SoftmaxHead(TaggingHead):
         return LabelPaths(*nbest_paths(logprob_TBK, lengths_B, chain, nbest))
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
-        return torch.softmax(_scores(self.output, features_TBH), dim=2)
+        return torch.softmax(self._output_scores(features_TBH), dim=2)
 
     def _chained(self, features_TBH: Tensor, lengths_B: Tensor) -> tuple[Tensor, Chain, _Partition]:
-        scores_TBK = _scores(self.output, features_TBH)
+        scores_TBK = self._output_scores(features_TBH)
         zeros_KK = scores_TBK.new_zeros(()).expand(2 * scores_TBK.shape[2:])  # no memory
         return scores_TBK, Chain(zeros_KK[0], zeros_KK[0], zeros_KK), _independent_partition
 
@@ -372,16 +380,12 @@ class CrfHead(TaggingHead):
     marginals."""
 
     def __init__(self, width: int, labels: int) -> None:
-        super().__init__()
-        self.output = nn.Linear(width, labels)
+        super().__init__(width, labels)
         self.chain = LinearChain(labels)
-
-    def output_matrices(self) -> list[Tensor]:
-        return [self.output.weight]
 
     def scores(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         """Return the scores of the labels in the chain, (T, B, K)."""
-        return _scores(self.output, features_TBH)
+        return self._output_scores(features_TBH)
 
     def _nats(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
         scores_TBK = self.scores(features_TBH, lengths_B)
@@ -423,15 +427,14 @@ class MarkovHead(CrfHead):
         return scores_TBK - self.chain.log_sums(scores_TBK, lengths_B)
 
 
-class TextHead(nn.Module):
+class TextHead(_LinearHead):
     """Labels of whole texts: a softmax over K labels, or with `multi_label` K independent
     sigmoids."""
 
     def __init__(
         self, width: int, labels: int, multi_label: bool = False, has_margin: bool = False
     ) -> None:
-        super().__init__()
-        self.output = nn.Linear(width, labels)
+        super().__init__(width, labels)
         self.multi_label, self.has_margin = multi_label, has_margin
 
     def loss(self, features_BH: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -443,7 +446,7 @@ class TextHead(nn.Module):
         (B, K), one where a text has the label and zero where not, and the sum is over all labels of
         all texts.
         """
-        scores_BK = _scores(self.output, features_BH)
+        scores_BK = self._output_scores(features_BH)
         if self.multi_label:
             is_label_BK = labels.to(scores_BK.dtype)
             nats = F.binary_cross_entropy_with_logits(scores_BK, is_label_BK, reduction="sum")
@@ -454,17 +457,8 @@ class TextHead(nn.Module):
     def label_probabilities(self, features_BH: Tensor) -> Tensor:
         """Return the probability of each label, (..., K) for features (..., H): they sum to one
         over the labels, or with `multi_label` each label's is independent."""
-        scores_BK = _scores(self.output, features_BH)
+        scores_BK = self._output_scores(features_BH)
         return torch.sigmoid(scores_BK) if self.multi_label else torch.softmax(scores_BK, dim=-1)
-
-    def output_matrices(self) -> list[Tensor]:
-        """Return the weights of the output layer, to be initialised."""
-        return [self.output.weight]
-
-
-def _scores(output: nn.Linear, features: Tensor) -> Tensor:
-    """Compute the product in the type that autocast asks for; return it in fp32 or wider."""
-    return widened(output(features))
 
 
 def _independent_partition(scores_TBK: Tensor, lengths_B: Tensor) -> Tensor:
@@ -561,7 +555,7 @@ class LinearChain(nn.Module):
         scores_TBK = scores_TBK.masked_fill(~is_word_TB.unsqueeze(2), 0)
         # Shift scores so that no exponential is above one.
         top_TB1, top = scores_TBK.detach().amax(2, keepdim=True), transitions_KK.detach().max()
-        with _without_autocast(scores_TBK):
+        with without_autocast(scores_TBK):
             exp_TBK, exp_KK = (scores_TBK - top_TB1).exp(), (transitions_KK - top).exp()
             # The sums are constants to the gradient: any divisor of the weights comes back as its
             # logarithm.
@@ -591,7 +585,7 @@ class LinearChain(nn.Module):
         as :meth:`log_partition`."""
         start_K, _, transitions_KK = self.chain(scores_TBK.dtype)
         top_TB1, top = scores_TBK.detach().amax(2, keepdim=True), transitions_KK.detach().max()
-        with _without_autocast(scores_TBK):
+        with without_autocast(scores_TBK):
             exp_TBK, exp_KK = (scores_TBK - top_TB1).exp(), (transitions_KK - top).exp()
             after_TBK = (exp_TBK[1:] @ exp_KK.t()).log() + top_TB1[1:] + top
         has_next_TB1 = is_word(len(scores_TBK), lengths_B)[1:].unsqueeze(2)
@@ -603,14 +597,7 @@ class LinearChain(nn.Module):
     def marginals(self, scores_TBK: Tensor, lengths_B: Tensor) -> Tensor:
         """Return p(y_t = k) of each place and label, shape (T, B, K), zeros in padding: the
         gradient of log Z with respect to the scores."""
-        with torch.inference_mode(False), torch.enable_grad(), _without_autocast(scores_TBK):
+        with torch.inference_mode(False), torch.enable_grad(), without_autocast(scores_TBK):
             scores_TBK = widened(scores_TBK).detach().clone().requires_grad_()
             total = self.log_partition(scores_TBK, lengths_B.clone()).sum()
             return torch.autograd.grad(total, scores_TBK)[0]
-
-
-def _without_autocast(x: Tensor) -> contextlib.AbstractContextManager[None]:
-    device = x.device.type  # meta has no autocast
-    if torch.amp.is_autocast_available(device):
-        return torch.autocast(device, enabled=False)
-    return contextlib.nullcontext()
