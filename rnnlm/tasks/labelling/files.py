@@ -4,14 +4,12 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 from rnnlm.amounts import plural
 from rnnlm.errors import TextError, UsageError, keyword
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
-from rnnlm.storage.files.tables import USUAL_TEXT
 from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, no_table
 from rnnlm.tasks.labelling.data import FORMAT, PLAIN, SOUNDS, Codec
 from rnnlm.tasks.labelling.formats.conllu import EMPTY
@@ -54,14 +52,12 @@ PROBABILITY = "_probability"  # behind the name of a column, the probability of 
 @dataclass(frozen=True)
 class DocumentSettings:
     """Settings for reading and writing a file. format: "auto": inferred from its content. output:
-    None: as the input is; raw text in the format of the model's training data. column: of the
-    words. sentence_column: identifies the sentence of a row of one word."""
+    None: as the input is; raw text in the format of the model's training data. reading: the columns
+    of tables, and the handling of bytes that are no text."""
 
-    format: str = "auto"
-    output: str | None = None
-    column: str | None = None
-    encoding_errors: Literal["strict", "replace"] = "strict"
-    sentence_column: str | None = None
+    format: str
+    output: str | None
+    reading: LabelledSettings
 
     def raw_format(self, codec: Codec) -> str:
         """Return the format that raw text is written in."""
@@ -105,28 +101,23 @@ def _of_texts(codec: Codec, texts: Iterable[str], output: str) -> Iterator[Docum
 
 def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
     """Read the sentences of a file, or of standard input (`-`)."""
-    labelled = LabelledSettings(
-        column=settings.column,
-        sentence_column=settings.sentence_column,
-        encoding_errors=settings.encoding_errors,
-    )
-    format = settings.format
+    reading, format = settings.reading, settings.format
     if format == "auto":
-        format = detect_document_format(source, labelled, _known_labels(codec))
+        format = detect_document_format(source, reading, _known_labels(codec))
     has_letters = is_of_letters(codec)
 
     # Raw text has no format to be written in, and no columns.
     if format == RAW:
-        if settings.column:
+        if reading.column:
             raise no_table(source)
         output = settings.raw_format(codec)
         if has_letters:
             lines = (
-                without_end(line) for _, line in lines_with_ends(source, settings.encoding_errors)
+                without_end(line) for _, line in lines_with_ends(source, reading.encoding_errors)
             )
             sentences = _of_texts(codec, lines, output)
         else:
-            sentences = open_document(source, RAW, labelled, output)
+            sentences = open_document(source, RAW, reading, output)
         return Document(_not_empty(sentences, source), output)
 
     # All else is split into words already.
@@ -137,7 +128,7 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
             "use " + keyword("format") + " text, tsv or jsonl",
         )
     output = settings.output or written_as(format)
-    sentences = _not_empty(open_document(source, format, labelled, output), source)
+    sentences = _not_empty(open_document(source, format, reading, output), source)
     if has_letters:
         sentences = _spelled(codec, sentences, source)
     if output != format and format not in KINDS:
@@ -376,7 +367,8 @@ def _best(
 
 
 def _label(predicted: ClassifiedText, name: str, rank: int) -> tuple[str | None, float | None]:
-    return next(islice(predicted.probabilities.get(name, {}).items(), rank - 1, None), (None, None))
+    ranked = predicted.probabilities.get(name, {}).items()
+    return next(itertools.islice(ranked, rank - 1, None), (None, None))
 
 
 def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[RowText]:
@@ -391,7 +383,7 @@ def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[RowT
     )
     if not table.sample:
         return
-    usual = USUAL_TEXT + USUAL_WORDS
+    usual = tables.USUAL_TEXT + USUAL_WORDS
     column = text_column(table.names, table.sample, table.where, settings.column, usual)
 
     # A cell holds a text or a list of words; the other cells go along.

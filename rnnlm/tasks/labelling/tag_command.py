@@ -140,17 +140,18 @@ def _document(
 ) -> "Document":
     """Return the sentences to tag, and the format to write them in."""
     from rnnlm.tasks.labelling import files
+    from rnnlm.tasks.labelling.formats.example import LabelledSettings
 
     # A file of the suffix of the input is written as the input is.
     suffix = output.suffix.lower() if output else ""
     is_alike = source is not None and suffix == Path(source).suffix.lower()
-    settings = files.DocumentSettings(
-        given["form"],
-        None if is_alike else _SUFFIXES.get(suffix),
-        given["column"],
-        given["encoding_errors"] or "strict",
-        given["sentence_column"],
+    reading = LabelledSettings(
+        column=given["column"],
+        sentence_column=given["sentence_column"],
+        encoding_errors=given["encoding_errors"] or "strict",
     )
+    written_as = None if is_alike else _SUFFIXES.get(suffix)
+    settings = files.DocumentSettings(given["form"], written_as, reading)
     if not sentences:
         source = file_or_terminal(source, "sentences from the terminal, one per line")
         return files.of_file(codec, source, settings)

@@ -51,23 +51,18 @@ def saturation(activation: Activation, share: float) -> tuple[float | None, floa
 
 
 def _edge(activation: Activation, share: float, far: float) -> float | None:
-    """Halve the distance between a place where the derivative is small and the top until it is
-    nothing."""
-    small, large = far, TOP
-    if not _is_small(activation, share, small):
+    """Return the place between `far` and the top where the derivative begins to be small; None if
+    it is not small far away."""
+    from scipy.optimize import bisect
+
+    def beyond_share(a: float) -> float:
+        slope = activation.derivative(activation.function(np.array(a)))
+        return float(slope - share * activation.steepest)
+
+    if beyond_share(far) >= 0:
         return None
-    while abs(small - large) > TOP:
-        middle = (small + large) / 2
-        if _is_small(activation, share, middle):
-            small = middle
-        else:
-            large = middle
-    return round(small, DECIMALS) + 0.0
-
-
-def _is_small(activation: Activation, share: float, a: float) -> bool:
-    slope = activation.derivative(activation.function(np.array(a)))
-    return bool(slope < share * activation.steepest)
+    place = bisect(beyond_share, far, TOP, xtol=TOP)
+    return round(place, DECIMALS) + 0.0
 
 
 # ---- `rnnlm inspect activations`.

@@ -12,7 +12,7 @@ import math
 import numbers
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -52,33 +52,45 @@ _Text = tuple[str, str | None]  # with its source, if a model reads that
 
 
 @dataclass(frozen=True)
-class FeatureTable:
-    """The features of a list: S utterances, N hypotheses at most, K features called `names`.
+class Hypotheses:
+    """The hypotheses of S utterances, N at most each, as numbers.
 
-    usable_SN is false where there is no hypothesis, or one that must not be chosen: a model finds
-    it impossible, or the first pass excludes it. At least one of each utterance is usable.
+    first_SN: scores of the first pass, whose weight is 1. features_KSN: the features that get
+    weights. usable_SN: false where there is no hypothesis, or one that must not be chosen: a model
+    finds it impossible, or the first pass excludes it. At least one of each utterance is usable.
     """
 
-    names: tuple[str, ...]
-    utterances: tuple[Utterance, ...]
     first_SN: np.ndarray
     features_KSN: np.ndarray
     usable_SN: np.ndarray
 
+    def total_SN(self, weights_K: np.ndarray) -> np.ndarray:
+        """Return the score of each hypothesis under these weights; -inf where it is not usable."""
+        total_SN = self.first_SN + np.tensordot(weights_K, self.features_KSN, axes=1)
+        return np.where(self.usable_SN, total_SN, -np.inf)
+
+
+@dataclass(frozen=True)
+class FeatureTable(Hypotheses):
+    """The features of a list, K of them, called `names`."""
+
+    names: tuple[str, ...]
+    utterances: tuple[Utterance, ...]
+
     def rows(self, indices: Sequence[int] | np.ndarray) -> "FeatureTable":
         """Return the utterances at these places alone."""
-        utterances = tuple(self.utterances[index] for index in indices)
-        first_SN, usable_SN = self.first_SN[indices], self.usable_SN[indices]
-        return FeatureTable(
-            self.names, utterances, first_SN, self.features_KSN[:, indices], usable_SN
+        return replace(
+            self,
+            first_SN=self.first_SN[indices],
+            features_KSN=self.features_KSN[:, indices],
+            usable_SN=self.usable_SN[indices],
+            utterances=tuple(self.utterances[index] for index in indices),
         )
 
     def columns(self, names: Sequence[str]) -> "FeatureTable":
         """Return these features alone, in this order."""
         chosen = [self.names.index(name) for name in names]
-        return FeatureTable(
-            tuple(names), self.utterances, self.first_SN, self.features_KSN[chosen], self.usable_SN
-        )
+        return replace(self, features_KSN=self.features_KSN[chosen], names=tuple(names))
 
 
 def feature_table(
@@ -203,9 +215,8 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
 
     usable_SN[~usable_SN.any(axis=1), 0] = True
     usable_SN = _without_excluded(utterances, first_SN, usable_SN)
-    return FeatureTable(
-        tuple(columns), tuple(utterances), first_SN, np.nan_to_num(features_KSN, nan=0.0), usable_SN
-    )
+    features_KSN = np.nan_to_num(features_KSN, nan=0.0)
+    return FeatureTable(first_SN, features_KSN, usable_SN, tuple(columns), tuple(utterances))
 
 
 def _without_excluded(
@@ -294,23 +305,10 @@ LARGEST_START = 2.0  # random weights to start from, in units
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """The hypotheses of S utterances, N at most each, as numbers.
+class Candidates(Hypotheses):
+    """Hypotheses whose errors are known. errors_SN: integers."""
 
-    first_SN: scores of the first pass, whose weight is 1. features_KSN: the features that get
-    weights. usable_SN: false where there is no hypothesis, or one that must not be chosen; at least
-    one of each utterance is true. errors_SN: integers.
-    """
-
-    first_SN: np.ndarray
-    features_KSN: np.ndarray
-    usable_SN: np.ndarray
     errors_SN: np.ndarray
-
-    def total_SN(self, weights_K: np.ndarray) -> np.ndarray:
-        """Return the score of each hypothesis under these weights; -inf where it is not usable."""
-        total_SN = self.first_SN + np.tensordot(weights_K, self.features_KSN, axes=1)
-        return np.where(self.usable_SN, total_SN, -np.inf)
 
     def best_S(self, weights_K: np.ndarray) -> np.ndarray:
         """Return which hypothesis of each utterance has the highest score; of equal ones the

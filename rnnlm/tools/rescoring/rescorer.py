@@ -476,9 +476,7 @@ def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]
     """Return the utterances with their hypotheses in the order of `weights`."""
     # The score of each hypothesis; places that are not usable, or not there, come last.
     table = table.columns(list(weights.weights))
-    no_errors_SN = np.zeros(table.first_SN.shape, dtype=np.int64)
-    candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, no_errors_SN)
-    total_SN = candidates.total_SN(np.array(list(weights.weights.values())))
+    total_SN = table.total_SN(np.array(list(weights.weights.values())))
     order_SN = np.argsort(-total_SN, axis=1, kind="stable")
 
     # Edits are known where there is a reference.

@@ -193,18 +193,11 @@ def lines_of_layers(
     reader: LayerReader, encoded: LayerInputs, layers: Sequence[str], pooling: Pooling
 ) -> list[np.ndarray]:
     """Return the vectors of lines, one at least, (L, H) float32 of each layer."""
-    vectors_of_layers: list[np.ndarray] = []
-    for chosen_B in by_length(encoded.lengths_L, TOKENS, ROWS):
-        outputs = reader.read(encoded, chosen_B, layers)
-        vectors = [of_lines(output, pooling).cpu().numpy() for output in outputs]
-        if not vectors_of_layers:
-            lines = len(encoded.lengths_L)
-            vectors_of_layers = [
-                np.empty((lines, values.shape[1]), np.float32) for values in vectors
-            ]
-        for values_LH, vectors_BH in zip(vectors_of_layers, vectors, strict=True):
-            values_LH[chosen_B] = vectors_BH
-    return vectors_of_layers
+    parts = (
+        (chosen_B, [of_lines(output, pooling) for output in reader.read(encoded, chosen_B, layers)])
+        for chosen_B in by_length(encoded.lengths_L, TOKENS, ROWS)
+    )
+    return _in_order(parts, len(encoded.lengths_L))
 
 
 def words_of_layers(
@@ -215,21 +208,35 @@ def words_of_layers(
     words_L = np.array([len(line.words) for line in encoded.words])
     ends_L = np.cumsum(words_L)
     starts_L = ends_L - words_L
-    vectors_of_layers: list[np.ndarray] = []
-    for chosen_B in by_length(encoded.lengths_L, TOKENS, ROWS):
-        outputs = reader.read(encoded, chosen_B, layers)
-        tokens = [encoded.words[line].tokens_W2 for line in chosen_B]
-        vectors = [of_words(output, tokens).cpu().numpy() for output in outputs]
-        if not vectors_of_layers:
-            vectors_of_layers = [
-                np.empty((int(words_L.sum()), values.shape[1]), np.float32) for values in vectors
-            ]
 
-        # Lines are read by length: put their words where they belong.
-        at_W = np.concatenate([np.arange(starts_L[line], ends_L[line]) for line in chosen_B])
-        for values_WH, vectors_WH in zip(vectors_of_layers, vectors, strict=True):
-            values_WH[at_W] = vectors_WH
-    return vectors_of_layers
+    def parts() -> Iterator[tuple[np.ndarray, list[torch.Tensor]]]:
+        for chosen_B in by_length(encoded.lengths_L, TOKENS, ROWS):
+            outputs = reader.read(encoded, chosen_B, layers)
+            tokens = [encoded.words[line].tokens_W2 for line in chosen_B]
+            at_W = np.concatenate([np.arange(starts_L[line], ends_L[line]) for line in chosen_B])
+            yield at_W, [of_words(output, tokens) for output in outputs]
+
+    return _in_order(parts(), int(words_L.sum()))
+
+
+def _in_order(
+    parts: Iterable[tuple[np.ndarray, Sequence[torch.Tensor]]], count: int
+) -> list[np.ndarray]:
+    """Put vectors that are read by the length of lines where they belong: return (N, H) float32 of
+    each layer.
+
+    parts: the places of some vectors, (n,), and these vectors of each layer, (n, H). count: N.
+    """
+    in_order: list[np.ndarray] = []
+    for at_n, vectors_of_layers in parts:
+        if not in_order:
+            in_order = [
+                np.empty((count, vectors_nH.shape[1]), np.float32)
+                for vectors_nH in vectors_of_layers
+            ]
+        for values_NH, vectors_nH in zip(in_order, vectors_of_layers, strict=True):
+            values_NH[at_n] = vectors_nH.cpu().numpy()
+    return in_order
 
 
 def reader_of(model: loading.ScoringModel, device: str | Device = "auto") -> LayerReader:
