@@ -7,12 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import compress
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 
 from rnnlm.errors import ModelError, TextError
 from rnnlm.interface import PADDING, Tokenizer
@@ -32,7 +30,7 @@ WORD, TEXT = "word", "text"
 LEVELS: Mapping[str, Level] = {"tagging": "word", "classification": "text"}
 PLAIN, EDIT, SOUNDS, MULTI = "plain", "edit", "sounds", "multi"  # forms
 
-_Scheme = Annotated[str, Meta(pattern=f"^({'|'.join((schemes.NONE, *schemes.LETTERS))})$")]
+_Scheme = Annotated[str, msgspec.Meta(pattern=f"^({'|'.join((schemes.NONE, *schemes.LETTERS))})$")]
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,11 @@ class LabelColumn:
     """
 
     name: str
-    level: Annotated[str, Meta(pattern=f"^({WORD}|{TEXT})$")]
+    level: Annotated[str, msgspec.Meta(pattern=f"^({WORD}|{TEXT})$")]
     symbols: tuple[str, ...]
     scheme: _Scheme = schemes.NONE
     inner: _Scheme = schemes.NONE
-    form: Annotated[str, Meta(pattern=f"^({PLAIN}|{EDIT}|{SOUNDS}|{MULTI})$")] = PLAIN
+    form: Annotated[str, msgspec.Meta(pattern=f"^({PLAIN}|{EDIT}|{SOUNDS}|{MULTI})$")] = PLAIN
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -399,8 +397,8 @@ def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> 
     if not is_short.all():
         count = len(gold.examples)
         tell_too_long(count - int(is_short.sum()), count, "texts")
-        gold = replace(gold, examples=tuple(compress(gold.examples, is_short)))
-        learned = replace(learned, examples=tuple(compress(learned.examples, is_short)))
+        gold = replace(gold, examples=tuple(itertools.compress(gold.examples, is_short)))
+        learned = replace(learned, examples=tuple(itertools.compress(learned.examples, is_short)))
         return encode_examples(codec, gold, learned)
     labels = encode_labels(codec, learned.examples)
     return LabelledData(gold.examples, encoded, labels, gold.content_hash)

@@ -39,7 +39,6 @@ from rnnlm.tasks.labelling.formats.example import joined_labels
 from rnnlm.tasks.labelling.networks.contextual import loaded
 from rnnlm.tasks.labelling.networks.heads import TaggingHead, TextHead
 from rnnlm.tasks.labelling.networks.network import Features, TaskNetwork, make_network
-from rnnlm.tasks.labelling.settings import RecurrentTaskSettings
 from rnnlm.tasks.labelling.splitting import split_text
 from rnnlm.text.batches import by_length
 
@@ -58,7 +57,7 @@ class TaskLayers:
         self.text_layers = () if model.codec.word_columns else (FEATURES,)
         self.tokenizer = model.codec.tokenizer
         self._parts: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
-        if isinstance(settings, RecurrentTaskSettings):
+        if isinstance(settings, task_settings.RecurrentTaskSettings):
             self._parts = parts_of(settings)
         self.layers = tuple(self._parts | {FEATURES: []})
 

@@ -16,7 +16,6 @@ from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError, visible
 from rnnlm.evaluation import plotting
 from rnnlm.lm.base import loading
-from rnnlm.lm.base.loading import ScoringModel
 from rnnlm.tabular import Cell, RecordList, Result, Row, named_rows, to_builtins
 from rnnlm.tasks.common.text_files import windows
 from rnnlm.tasks.labelling import trees
@@ -312,7 +311,7 @@ class ClassifiedTexts(RecordList[ClassifiedText]):
 
 
 def tag(
-    model: ScoringModel, sentences: Sequence[str | Sequence[str]], *, nbest: int = 1,
+    model: loading.ScoringModel, sentences: Sequence[str | Sequence[str]], *, nbest: int = 1,
     probabilities: bool = False,
 ) -> TaggedSentences:  # fmt: skip
     """Label the words of sentences.
@@ -468,7 +467,7 @@ def probabilities_of_text(prediction: ColumnPrediction) -> dict[str, float]:
 
 
 def classify(
-    model: ScoringModel, texts: Sequence[str | Sequence[str]], *, nodes: bool = False
+    model: loading.ScoringModel, texts: Sequence[str | Sequence[str]], *, nodes: bool = False
 ) -> ClassifiedTexts:
     """Label whole texts, as :meth:`rnnlm.Model.classify` does; model: a classifier or its name."""
     texts = list(items_of(texts, (str, list, tuple), "texts"))

@@ -2,11 +2,10 @@
 output; and the pairs of a training run, with those held out.
 """
 
-import dataclasses
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -202,7 +201,7 @@ def encode_pairs(codec: PairCodec, text: ParallelText, longest: int | None = Non
     if longest is None:
         pairs = tuple(pair for pair in text.pairs if _is_readable(codec, pair))
         tell_too_long(len(text.pairs) - len(pairs), len(text.pairs), "pairs")
-        text = dataclasses.replace(text, pairs=pairs)
+        text = replace(text, pairs=pairs)
     sources, targets = lines_of(text)
     source, target = codec.source.encode(sources), codec.target.encode(targets)
     if longest is not None:
@@ -318,7 +317,7 @@ def _made(
     # sides.
     sources, targets = lines_of(train)
     source_settings = {
-        field.name: resolved.values[field.name] for field in dataclasses.fields(TokenizerSettings)
+        field.name: resolved.values[field.name] for field in fields(TokenizerSettings)
     }
     if resolved.values["shared_vocabulary"]:
         shared, brings = source, source_brings
@@ -353,7 +352,7 @@ def _of_target(resolved: ResolvedSettings) -> dict[str, Any]:
     kind = resolved.values[f"{OF_TARGET}tokenizer"] or resolved.values["tokenizer"]
     is_same = kind == resolved.values["tokenizer"]
     target_settings: dict[str, Any] = {}
-    for field in dataclasses.fields(TargetTokenizerSettings):
+    for field in fields(TargetTokenizerSettings):
         plain, value = field.name.removeprefix(OF_TARGET), resolved.values[field.name]
         if value is None:
             value = resolved.values[plain] if is_same else getattr(TokenizerSettings, plain)

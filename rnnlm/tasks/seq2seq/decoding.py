@@ -12,15 +12,12 @@ import numpy as np
 from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError, keyword, notice
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.plotting import draw_heat_map
 from rnnlm.lm.base import loading
-from rnnlm.lm.base.loading import ScoringModel
 from rnnlm.scoring.generation.drawing import GeneratedText, TextStarts, draw_samples
 from rnnlm.scoring.generation.search import search
 from rnnlm.scoring.generation.settings import SamplingSettings, SearchSettings
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
-from rnnlm.storage.files.tables import USUAL_TEXT
 from rnnlm.tabular import RecordList, Result, Row
 from rnnlm.tasks.common.text_files import TEXT_LINES, TextFileSettings, detect_text_format, windows
 from rnnlm.tasks.seq2seq.data import PairedData, joined, rows
@@ -184,7 +181,7 @@ def plot_attention(
     figure, axes = plotting.new_figure(TITLE, "source", "target", width, height, axes)
     most = int(longest / INCHES_PER_TOKEN)
     source, target = attention.source_tokens[:MOST_TOKENS], attention.target_tokens[:MOST_TOKENS]
-    draw_heat_map(
+    plotting.draw_heat_map(
         axes, weights, source, target, "Greys", highest=1.0, label="weight of attention",
         most=most, most_down=most, longest=LONGEST_TOKEN,
     )  # fmt: skip
@@ -397,10 +394,13 @@ class Translator:
 
 
 def translate(
-    model: ScoringModel, sources: Sequence[str], *, settings: DecodingSettings = DecodingSettings(),
+    model: loading.ScoringModel,
+    sources: Sequence[str],
+    *,
+    settings: DecodingSettings = DecodingSettings(),
     sampling: SamplingSettings | None = None,
     num: int = 1,
-) -> TranslatedLines:  # fmt: skip
+) -> TranslatedLines:
     """Translate lines with an encoder-decoder.
 
     model: an encoder-decoder or its name. settings: greedy search unless they ask for a beam or n
@@ -448,7 +448,7 @@ def batches(lengths_N: np.ndarray, chosen: np.ndarray, most: int) -> Iterator[np
 
 # ---- Files of sources to be translated: lines of text, or one column of a table.
 
-USUAL_COLUMNS = (*(source for source, _ in USUAL_PAIRS), *USUAL_TEXT)
+USUAL_COLUMNS = (*(source for source, _ in USUAL_PAIRS), *tables.USUAL_TEXT)
 
 
 def read_sources(

@@ -4,12 +4,10 @@ Commands of other tasks have options for these settings, too, and start without 
 networks.
 """
 
-import dataclasses
-import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_type_hints
 
 from msgspec import Meta
 
@@ -128,7 +126,7 @@ class SourceTokenizerSettings(TokenizerSettings):
     settings."""
 
     tokenizer: Annotated[
-        typing.Literal["word", "char", "byte", "sentencepiece", "huggingface"],
+        Literal["word", "char", "byte", "sentencepiece", "huggingface"],
         about("how to split sources and targets into tokens"),
     ] = "sentencepiece"
     shared_vocabulary: Annotated[
@@ -139,17 +137,17 @@ class SourceTokenizerSettings(TokenizerSettings):
 def _target_fields() -> list[tuple[str, object, object]]:
     """Return (name, type, default) of the settings of the target's tokenizer: the source's
     settings, None meaning the same value."""
-    hints = typing.get_type_hints(TokenizerSettings, include_extras=True)
+    hints = get_type_hints(TokenizerSettings, include_extras=True)
     descriptions = describe(TokenizerSettings)
-    fields: list[tuple[str, object, object]] = []
-    for field in dataclasses.fields(TokenizerSettings):
+    of_target: list[tuple[str, object, object]] = []
+    for field in fields(TokenizerSettings):
         name = OF_TARGET + field.name
         meta = about(f"of the target's lines: {descriptions[field.name]}; none: as the source's")
-        fields.append((name, Annotated[hints[field.name] | None, meta], None))
-    return fields
+        of_target.append((name, Annotated[hints[field.name] | None, meta], None))
+    return of_target
 
 
-TargetTokenizerSettings: type[Any] = dataclasses.make_dataclass(
+TargetTokenizerSettings: type[Any] = make_dataclass(
     "TargetTokenizerSettings",
     _target_fields(),
     frozen=True,

@@ -19,7 +19,6 @@ from rnnlm.tasks.common.language_model_layers import (  # fmt: skip
 )
 from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.data import DECODER, ENCODER, PairCodec, PairTrainingData
-from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 from rnnlm.training.language_model import settings_to_start_from, weights_to_start_from
 from rnnlm.training.request import TrainingRequest
 
@@ -43,7 +42,7 @@ def array_shapes(
     return typed(arrays | within("output", output))
 
 
-def _decoder_shapes(settings: Seq2SeqSettings) -> dict[str, Size]:
+def _decoder_shapes(settings: network_settings.Seq2SeqSettings) -> dict[str, Size]:
     layers, features, seen = settings.decoder, settings.features_width, settings.output_width
     width = layers.output_width
     arrays = within("body", stack(layers))
@@ -59,7 +58,7 @@ def _decoder_shapes(settings: Seq2SeqSettings) -> dict[str, Size]:
     return arrays | linear("combination", width + seen, features, bias=False)
 
 
-def _bridge_shapes(settings: Seq2SeqSettings) -> dict[str, Size]:
+def _bridge_shapes(settings: network_settings.Seq2SeqSettings) -> dict[str, Size]:
     """Return the arrays of the maps to the decoder's first state, one for each part of it."""
     arrays: dict[str, Size] = {}
     decoder = settings.decoder
@@ -110,7 +109,7 @@ def weights(
     encoder, decoder = request.init_encoder_from, request.init_decoder_from
 
     # Each side by itself; vectors of words that both share have to be the same.
-    shape = resolved.make(Seq2SeqSettings)
+    shape = resolved.make(network_settings.Seq2SeqSettings)
     shapes = array_shapes(resolved.values, data.tokenizer)
     start_weights: dict[str, np.ndarray] = {}
     if encoder is not None:
@@ -203,7 +202,7 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
 
 
 def _decoder_weights(
-    name: str, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes
+    name: str, shape: network_settings.Seq2SeqSettings, codec: PairCodec, shapes: Shapes
 ) -> dict[str, np.ndarray]:
     """Return the decoder's weights from the language model `name`."""
     lm_settings = recurrent_settings_of(name, DECODER)

@@ -19,7 +19,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 
 from rnnlm.errors import ModelError, SettingsError, TextError, keyword, notice, shown
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
@@ -55,7 +54,7 @@ class _Ids(msgspec.Struct):
     """What is stored in IDS_FILE. size: V, which may be larger than the tokenizer's vocabulary."""
 
     boundary: int
-    size: Annotated[int, Meta(ge=1, le=MOST_PIECES)]
+    size: Annotated[int, msgspec.Meta(ge=1, le=MOST_PIECES)]
 
 
 def _without_defaults(value: Any) -> Any:

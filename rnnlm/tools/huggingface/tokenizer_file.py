@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from msgspec import Meta
 
 from rnnlm import system
 from rnnlm.errors import ModelError, RnnlmError, require_package, shown, visible
@@ -50,33 +49,33 @@ _TRIALS = [
 STDERR = 2  # its number
 _panicking = threading.Lock()
 
-Id = Annotated[int, Meta(ge=0, lt=MOST_PIECES)]
+Id = Annotated[int, msgspec.Meta(ge=0, lt=MOST_PIECES)]
 
 
 class AddedToken(msgspec.Struct):
     id: Id
-    content: Annotated[str, Meta(min_length=1, max_length=1 << 12)]
+    content: Annotated[str, msgspec.Meta(min_length=1, max_length=1 << 12)]
     special: bool = False
 
 
 class Model(msgspec.Struct):
-    vocab: dict[str, Id] | Annotated[list[tuple[str, float]], Meta(max_length=MOST_PIECES)]
+    vocab: dict[str, Id] | Annotated[list[tuple[str, float]], msgspec.Meta(max_length=MOST_PIECES)]
     merges: list[Any] = []
     unk_token: str | None = None
     unk_id: int | None = None
     byte_fallback: bool = False
     continuing_subword_prefix: str | None = None
     end_of_word_suffix: str | None = None
-    max_input_chars_per_word: Annotated[int, Meta(le=1 << 10)] = 0  # its square is time
+    max_input_chars_per_word: Annotated[int, msgspec.Meta(le=1 << 10)] = 0  # its square is time
 
 
 class Step(msgspec.Struct):
     """A step that rewrites or cuts a text."""
 
     type: str
-    pattern: dict[str, Annotated[str, Meta(max_length=1 << 16)]] = {}
+    pattern: dict[str, Annotated[str, msgspec.Meta(max_length=1 << 16)]] = {}
     content: str = ""
-    prepend: Annotated[str, Meta(max_length=4)] = ""
+    prepend: Annotated[str, msgspec.Meta(max_length=4)] = ""
     replacement: str = SPACE
     precompiled_charsmap: bytes = b""
 
@@ -94,7 +93,7 @@ class _Spec(msgspec.Struct):
     """What is read of the file."""
 
     model: Model
-    added_tokens: Annotated[list[AddedToken], Meta(max_length=1 << 18)] = []
+    added_tokens: Annotated[list[AddedToken], msgspec.Meta(max_length=1 << 18)] = []
     normalizer: Any = None
     pre_tokenizer: Any = None
     post_processor: Processor | None = None

@@ -10,7 +10,6 @@ import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.plotting import shortened
 from rnnlm.interface import BOUNDARY, Device
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.lm.base.span_scoring import reads_sources
@@ -149,7 +148,7 @@ class BeamInspection(Inspection):
         texts: dict[int | None, str] = {None: beginning}
         for number, node in drawn.items():
             logprob = plotting.with_minus(f"{node.logprob_nats:.1f}")
-            texts[number] = f"{shortened(node.token, max(3, letters - 10))} {logprob}"
+            texts[number] = f"{plotting.shortened(node.token, max(3, letters - 10))} {logprob}"
 
         # Half the width of the widest frame of each column, with its padding.
         longest = [1] * (steps + 1)

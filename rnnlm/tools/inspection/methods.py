@@ -12,17 +12,18 @@ from rnnlm.interface import ModelHandle
 
 if TYPE_CHECKING:
     from rnnlm.interface import LanguageModel
-    from rnnlm.tools.inspection.beam import BeamInspection
-    from rnnlm.tools.inspection.cloze import Cloze
+    from rnnlm.tools.inspection import (
+        beam,
+        cloze,
+        gates,
+        memory,
+        probing,
+        similarity,
+        spectrum,
+        units,
+    )
     from rnnlm.tools.inspection.common import Source
-    from rnnlm.tools.inspection.gates import GatesInspection
-    from rnnlm.tools.inspection.gradients.flow import GradientFlow
-    from rnnlm.tools.inspection.gradients.sensitivity import SentenceSensitivity
-    from rnnlm.tools.inspection.memory import MemoryInspection
-    from rnnlm.tools.inspection.probing import ProbeInspection
-    from rnnlm.tools.inspection.similarity import Analogy, Neighbours, Similarity
-    from rnnlm.tools.inspection.spectrum import SpectrumInspection
-    from rnnlm.tools.inspection.units import SaturationInspection, UnitsInspection
+    from rnnlm.tools.inspection.gradients import flow, sensitivity
 
 
 class InspectionMethods(ModelHandle):
@@ -30,7 +31,7 @@ class InspectionMethods(ModelHandle):
 
     def inspect_gates(
         self, sentence: str, *, units: Sequence[int] = (), unit_count: int = 16
-    ) -> "GatesInspection":
+    ) -> "gates.GatesInspection":
         """Record gates, cells and hidden states while the model reads a sentence.
 
         Args:
@@ -48,7 +49,7 @@ class InspectionMethods(ModelHandle):
 
     def inspect_units(
         self, text: "Source | None" = None, *, unit: int | None = None, layer: int = 1
-    ) -> "UnitsInspection":
+    ) -> "units.UnitsInspection":
         """Rank units by how closely they follow quotations, brackets, the line's length, the
         position in the line, and numbers.
 
@@ -65,7 +66,7 @@ class InspectionMethods(ModelHandle):
 
         return inspect_units(self.core, text, unit=unit, layer=layer)
 
-    def inspect_saturation(self, text: "Source | None" = None) -> "SaturationInspection":
+    def inspect_saturation(self, text: "Source | None" = None) -> "units.SaturationInspection":
         """Count how often units and gates are at an end of their range, and which always are.
 
         Args:
@@ -80,7 +81,7 @@ class InspectionMethods(ModelHandle):
 
     def inspect_memory(
         self, text: "Source | None" = None, *, positions: int = 2000, window: int = 200
-    ) -> "MemoryInspection":
+    ) -> "memory.MemoryInspection":
         """Measure how far back the model uses its input.
 
         Args:
@@ -95,7 +96,7 @@ class InspectionMethods(ModelHandle):
 
         return inspect_memory(self._by_name(), text, positions=positions, window=window)
 
-    def inspect_sensitivity(self, sentence: str) -> "SentenceSensitivity":
+    def inspect_sensitivity(self, sentence: str) -> "sensitivity.SentenceSensitivity":
         """Measure the influence of each word of a sentence on later predictions.
 
         Args:
@@ -110,7 +111,7 @@ class InspectionMethods(ModelHandle):
 
     def inspect_gradients(
         self, text: "Source | None" = None, *, lags: int = 100, positions: int = 1000
-    ) -> "GradientFlow":
+    ) -> "flow.GradientFlow":
         """Measure how gradients flow through time.
 
         Args:
@@ -125,13 +126,15 @@ class InspectionMethods(ModelHandle):
 
         return inspect_gradients(self._by_name(), text, lags=lags, positions=positions)
 
-    def inspect_spectrum(self) -> "SpectrumInspection":
+    def inspect_spectrum(self) -> "spectrum.SpectrumInspection":
         """Compute the spectra of its recurrent weights."""
         from rnnlm.tools.inspection.spectrum import inspect_spectrum
 
         return inspect_spectrum(self._by_name())
 
-    def inspect_cloze(self, file: str | Path | None = None, *, items: bool = False) -> "Cloze":
+    def inspect_cloze(
+        self, file: str | Path | None = None, *, items: bool = False
+    ) -> "cloze.Cloze":
         """Measure how well the model fills gaps.
 
         Args:
@@ -152,7 +155,7 @@ class InspectionMethods(ModelHandle):
         *,
         label_column: str | None = None,
         level: Literal["word", "text"] | None = None,
-    ) -> "ProbeInspection":
+    ) -> "probing.ProbeInspection":
         """Measure how well each layer predicts the labels of words or texts.
 
         Args:
@@ -170,7 +173,7 @@ class InspectionMethods(ModelHandle):
 
     def inspect_beam(
         self, line: str = "", *, beam: int = 3, max_tokens: int = 4
-    ) -> "BeamInspection":
+    ) -> "beam.BeamInspection":
         """Search for the likeliest continuation of a line by a beam, and record each step.
 
         Args:
@@ -185,7 +188,9 @@ class InspectionMethods(ModelHandle):
 
         return inspect_beam(self.core, line, beam=beam, max_tokens=max_tokens)
 
-    def inspect_neighbours(self, words: Sequence[str], *, count: int = 10) -> "Neighbours":
+    def inspect_neighbours(
+        self, words: Sequence[str], *, count: int = 10
+    ) -> "similarity.Neighbours":
         """Find the words whose vectors are nearest to the vectors of given words.
 
         Args:
@@ -201,7 +206,7 @@ class InspectionMethods(ModelHandle):
 
     def inspect_similarity(
         self, lines: Sequence[str] = (), *, ratings: "str | Path | None" = None
-    ) -> "Similarity":
+    ) -> "similarity.Similarity":
         """Compare every two of some lines, or pairs of words with the ratings of people.
 
         Args:
@@ -215,7 +220,7 @@ class InspectionMethods(ModelHandle):
 
         return inspect_similarity(self.core, lines, ratings=ratings)
 
-    def inspect_analogy(self, words: Sequence[str], *, count: int = 10) -> "Analogy":
+    def inspect_analogy(self, words: Sequence[str], *, count: int = 10) -> "similarity.Analogy":
         """Find the words nearest to a - b + c.
 
         Args:

@@ -15,7 +15,7 @@ from rnnlm import corpora
 from rnnlm.amounts import plural
 from rnnlm.config import USER, SettingsLayer, resolve
 from rnnlm.errors import UsageError, keyword
-from rnnlm.evaluation.plotting import Axes, Figure
+from rnnlm.evaluation import plotting
 from rnnlm.evaluation.resampling import Interval, ratio_interval
 from rnnlm.interface import Device
 from rnnlm.lm.base.layer_outputs import FEATURES, INPUT, LayerReader
@@ -24,7 +24,7 @@ from rnnlm.tabular import Table
 from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, Level
 from rnnlm.tasks.labelling.formats.known_formats import read_labelled
 from rnnlm.text.lines import Progress, silent
-from rnnlm.tools.inspection.common import Inspection, Model, load_models_for, percent
+from rnnlm.tools.inspection.common import Inspection, Model, load_models_for, percent, untrained
 
 # ---- The probe: multinomial logistic regression on standardised vectors, its L2 penalty chosen on
 # held-out training data.
@@ -431,14 +431,12 @@ class ProbeInspection(Inspection):
             rows.append(("-", name, None, None, percent(share), *[None] * 6))
         return [Table(columns, tuple(rows), "\n".join((title, *self.notes)))]
 
-    def figure(self, axes: "Axes | None" = None) -> "Figure":
+    def figure(self, axes: "plotting.Axes | None" = None) -> "plotting.Figure":
         """Draw the accuracy of each layer, trained and untrained, with its control.
 
         Args:
             axes: Draw there instead of in a new figure.
         """
-        from rnnlm.evaluation import plotting
-
         title = f"How well each layer of {plotting.short_name(self.model)} predicts {self.column}"
         figure, axes = plotting.new_figure(title, "layer", "accuracy on test data (%)", axes=axes)
         layers = list(dict.fromkeys(probe.layer for probe in self.probes))
@@ -537,8 +535,6 @@ def inspect_probe(
         ModelError: the model does not exist.
         DeviceError: the device is not available.
     """
-    from rnnlm.tools.inspection.common import untrained
-
     (inspected,) = load_models_for("probe", [model], device)
     if most_items < 1:
         raise UsageError("no items to probe with", f"most_items is {most_items}")

@@ -20,7 +20,6 @@ from rnnlm.evaluation import plotting
 from rnnlm.evaluation.resampling import percentile_bounds
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.tables import cell_text, folded
 from rnnlm.tabular import Table
 from rnnlm.text.named_columns import (
     KINDS,
@@ -488,7 +487,9 @@ def read_ratings(source: str | Path) -> tuple[list[RatedPair], tuple[str, ...]]:
         if kind in (tables.CSV, tables.TSV, tables.BLANKS) and None in row.values.values():
             why = "a number with a decimal comma needs quotation marks where commas separate cells"
             raise TextError(f"{row.where}: no rating", "the row has fewer cells than columns", why)
-        first, second, rating = (cell_text(row.values.get(column)).strip() for column in columns)
+        first, second, rating = (
+            tables.cell_text(row.values.get(column)).strip() for column in columns
+        )
         number = float(rating.replace(",", ".")) if is_quantity(rating) else math.nan
         if not (first and second and math.isfinite(number)):
             raise TextError(
@@ -511,7 +512,9 @@ def _rated_columns(table: InputTable) -> tuple[str, ...]:
     texts = [name for name in texts if name not in numbers]
 
     # Relations, parts of speech and the like have fewer values than the words.
-    texts.sort(key=lambda name: (not folded(name).startswith("word"), -contents[name].different))
+    texts.sort(
+        key=lambda name: (not tables.folded(name).startswith("word"), -contents[name].different)
+    )
     words = sorted(texts[:2], key=table.names.index)
     if len(words) < 2 or not numbers:
         raise unclear(table.where, table.names, "the words, and which one the rating", ())

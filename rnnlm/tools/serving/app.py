@@ -38,9 +38,7 @@ from rnnlm.tools.serving.responses import (
     server_sent,
     unless_left,
 )
-from rnnlm.tools.serving.schemas import ErrorAnswer, Reply
 from rnnlm.tools.serving.served import ServedModels
-from rnnlm.tools.serving.settings import ServingSettings
 
 # ---- The description of the endpoints.
 
@@ -74,7 +72,7 @@ class Endpoint:
     may have; events: the types of the events of a stream, if it gives one."""
 
     path: str
-    answer: Callable[..., Awaitable[Reply]]
+    answer: Callable[..., Awaitable[schemas.Reply]]
     asked: type[msgspec.Struct] | None
     gives: tuple[type[msgspec.Struct], ...]
     events: tuple[type[msgspec.Struct], ...] = ()
@@ -88,17 +86,17 @@ class Endpoint:
 def document(endpoints: Sequence[Endpoint], settings: limits.ServingSettings) -> dict[str, Any]:
     """Return the description of the endpoints, in JSON's types (OpenAPI 3.1)."""
     # A type that several endpoints share is described once, and referred to.
-    types: list[type[msgspec.Struct]] = [ErrorAnswer]
+    types: list[type[msgspec.Struct]] = [schemas.ErrorAnswer]
     for each in endpoints:
         types += [*each.gives, *each.events]
         if each.asked:
             types.append(each.asked)
-    schemas, components = msgspec.json.schema_components(types, ref_template=REFERENCES)
-    schema_of = dict(zip(types, schemas, strict=True))
+    described, components = msgspec.json.schema_components(types, ref_template=REFERENCES)
+    schema_of = dict(zip(types, described, strict=True))
 
     # Each endpoint: its answer, its refusals, and its body.
     paths = {}
-    refusal = {"application/json": {"schema": schema_of[ErrorAnswer]}}
+    refusal = {"application/json": {"schema": schema_of[schemas.ErrorAnswer]}}
 
     # Why requests are refused, by status.
     most = limits_of(settings)
@@ -156,7 +154,7 @@ def _any_of(
 
 
 def make_app(
-    models: ServedModels, settings: ServingSettings, metrics: Metrics | None = None
+    models: ServedModels, settings: limits.ServingSettings, metrics: Metrics | None = None
 ) -> Starlette:
     """Return the application that serves these models, and these metrics."""
     app = Starlette(
@@ -169,7 +167,7 @@ def make_app(
     return app
 
 
-def routes(models: ServedModels, settings: ServingSettings, metrics: Metrics) -> list[Route]:
+def routes(models: ServedModels, settings: limits.ServingSettings, metrics: Metrics) -> list[Route]:
     """Return the routes of the endpoints, of their description, of the metrics and the page."""
     handlers = Handlers(models, settings, metrics)
     metrics.watch_queues({"scoring": models.count_waiting, **models.queues})

@@ -22,7 +22,6 @@ from rnnlm.scoring.sentences import Sentence, of_texts
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.tools.serving import costs, line_inspection, schemas
 from rnnlm.tools.serving import settings as limits
-from rnnlm.tools.serving.costs import BYTES_OF_A_NUMBER, Demand
 from rnnlm.tools.serving.metrics import Metrics
 from rnnlm.tools.serving.responses import RETRY_SECONDS, Refusal
 from rnnlm.tools.serving.served import ServedModel, ServedModels
@@ -95,11 +94,11 @@ class Handlers:
             words = [schemas.NextWordRecord(each.word, each.probability) for each in found]
             return schemas.NextAnswer(model=model.name, next=words)
 
-        demand = Demand(
+        demand = costs.Demand(
             readings=[(asked.text,)],
             tokenizer=model.tokenizer,
             numbers=lambda tokens: asked.n,
-            bytes_of_a_number=BYTES_OF_A_NUMBER + model.longest_symbol,
+            bytes_of_a_number=costs.BYTES_OF_A_NUMBER + model.longest_symbol,
         )
         is_searched = not model.tokenizer.starts_word_V.all()
         return await self._computed(model, demand, find, is_long=is_searched)
@@ -118,7 +117,7 @@ class Handlers:
                 else "GET /models lists what each model supports",
             )
         inspection = line_inspection.INSPECTIONS[asked.what]
-        demand = Demand(
+        demand = costs.Demand(
             readings=[(asked.text,)],
             tokenizer=model.tokenizer,
             numbers=lambda tokens: inspection.numbers(model.core, tokens),
@@ -155,7 +154,7 @@ class Handlers:
         drawing = GenerationSettings(**schemas.fields_in(asked, GenerationSettings))
         self._check_count("num", drawing.num, limits.MAX_SAMPLES)
         self._check_count("max_tokens", drawing.max_tokens, self.settings.max_tokens)
-        demand = Demand(
+        demand = costs.Demand(
             readings=[(drawing.prompt,)],
             tokenizer=model.tokenizer,
             drawn=lambda tokens: drawing.num * drawing.max_tokens,
@@ -207,7 +206,7 @@ class Handlers:
                 models=list(models), utterances=cast("list[schemas.RescoredUtterance]", records)
             )
 
-        demand = Demand(
+        demand = costs.Demand(
             readings=readings,
             tokenizer=first.tokenizer,
             models=len(models),
@@ -235,7 +234,7 @@ class Handlers:
         # A sequence of labels for each column; their probabilities, of all labels of each word.
         counts = _label_counts(model)
         of_a_word = len(counts) * nbest + (sum(counts) if asked.probabilities else 0)
-        demand = Demand(
+        demand = costs.Demand(
             readings=[(each if isinstance(each, str) else " ".join(each),) for each in sentences],
             tokenizer=model.tokenizer,
             numbers=lambda tokens: tokens * of_a_word,
@@ -255,7 +254,7 @@ class Handlers:
             )
 
         labels = sum(_label_counts(model))
-        demand = Demand(
+        demand = costs.Demand(
             readings=[(text,) for text in asked.texts],
             tokenizer=model.tokenizer,
             numbers=lambda tokens: labels * len(asked.texts),
@@ -295,7 +294,7 @@ class Handlers:
                 return 2 * settings.nbest * len(sources)
             return settings.nbest * tokens * settings.limit(int(tokens * longest_share))
 
-        demand = Demand(
+        demand = costs.Demand(
             readings=[(source,) for source in sources],
             tokenizer=model.tokenizer,
             drawn=lambda tokens: settings.width * written(tokens),
@@ -305,7 +304,7 @@ class Handlers:
 
     # ---- Limits.
 
-    def _is_small(self, demand: Demand) -> bool:
+    def _is_small(self, demand: costs.Demand) -> bool:
         """Return whether a request is soon answered; refuse one that is too large. A request that
         is not small may still be too large: `cost_of` says so, in a thread."""
         costs.check_texts(demand, self.most)
@@ -314,7 +313,7 @@ class Handlers:
         return costs.cost_of(demand, self.most).is_small
 
     async def _computed(
-        self, model: ServedModel, demand: Demand, answer: Callable[[], msgspec.Struct],
+        self, model: ServedModel, demand: costs.Demand, answer: Callable[[], msgspec.Struct],
         is_long: bool = False,
     ) -> schemas.Reply:  # fmt: skip
         """Compute an answer in a thread, unless the request is too large. is_long: it takes long,
@@ -340,7 +339,7 @@ class Handlers:
 
 def _demand_of_scores(
     model: ServedModel, asked: schemas.ScoreRequest, settings: ScoringSettings
-) -> Demand:
+) -> costs.Demand:
     """Return the work of scoring the sentences: context and source are read with each of them."""
     # The numbers of the answer: for each sentence, and for its tokens and words if requested.
     beside = (asked.given, asked.source or "")
@@ -355,9 +354,9 @@ def _demand_of_scores(
         return count
 
     # Next words are written out, so each number needs more room.
-    width = BYTES_OF_A_NUMBER + (model.longest_symbol if settings.next_words else 0)
+    width = costs.BYTES_OF_A_NUMBER + (model.longest_symbol if settings.next_words else 0)
     assert model.scoring is not None  # `score` is for models that give probabilities
-    return Demand(
+    return costs.Demand(
         readings=[(text, *beside) for text in asked.sentences],
         tokenizer=model.scoring.tokenizer,
         numbers=numbers,

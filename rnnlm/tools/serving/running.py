@@ -22,7 +22,6 @@ from rnnlm.system import ending_signals, keep_few_caches, most_open_files
 from rnnlm.tools.serving import schemas
 from rnnlm.tools.serving import settings as limits
 from rnnlm.tools.serving.responses import RETRY_SECONDS, Refusal, error_record
-from rnnlm.tools.serving.settings import ServingSettings
 
 if TYPE_CHECKING:
     import uvicorn
@@ -80,7 +79,7 @@ def tokens_from(file: str | None) -> list[str]:
     return tokens
 
 
-def check_access(settings: ServingSettings, tokens: Sequence[str] = ()) -> None:
+def check_access(settings: limits.ServingSettings, tokens: Sequence[str] = ()) -> None:
     """Refuse to serve everyone unless explicitly told to."""
     if tokens and settings.no_auth:
         raise UsageError(
@@ -107,7 +106,7 @@ def check_access(settings: ServingSettings, tokens: Sequence[str] = ()) -> None:
 
 def serve(
     names: Sequence[str],
-    settings: ServingSettings,
+    settings: limits.ServingSettings,
     device: str = "auto",
     read_tokens: Callable[[], list[str]] = list,
     started: Told = lambda url: None,
@@ -169,7 +168,7 @@ def serve(
         _run(uvicorn.Server(config), listener, started)
 
 
-def _bound(settings: ServingSettings) -> "LimitedListener":
+def _bound(settings: limits.ServingSettings) -> "LimitedListener":
     """Bind the address, so that an error shows before models are loaded. Connections are accepted
     once a server listens."""
     host, port = settings.host, settings.port
@@ -330,7 +329,9 @@ class LimitedListener(socket.socket):
         # close it later while there are files for it.
         note("%s - - 503 0.0 ms", address[0])
         if self.metrics is not None:
-            self.metrics.answered("other", 503, 0.0)
+            from rnnlm.tools.serving.metrics import OTHER
+
+            self.metrics.answered(OTHER, 503, 0.0)
         connection.setblocking(False)
         with contextlib.suppress(OSError):
             connection.send(ANSWER)

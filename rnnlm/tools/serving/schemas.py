@@ -2,9 +2,8 @@
 them."""
 
 import dataclasses
-import typing
 from collections.abc import Callable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -33,7 +32,7 @@ def takes(settings: type, *names: str) -> Callable[[type[S]], type[S]]:
     """Let a request have fields of a settings class, too; without names, all."""
 
     def apply(request: type[S]) -> type[S]:
-        hints = typing.get_type_hints(settings, include_extras=True)
+        hints = get_type_hints(settings, include_extras=True)
         fields = [
             (field.name, hints[field.name], field.default)
             for field in dataclasses.fields(settings)
@@ -49,12 +48,12 @@ def takes(settings: type, *names: str) -> Callable[[type[S]], type[S]]:
             kw_only=True,
             forbid_unknown_fields=True,
         )
-        return typing.cast(type[S], made)
+        return cast(type[S], made)
 
     return apply
 
 
-def fields_in(asked: Request, settings: type) -> dict[str, typing.Any]:
+def fields_in(asked: Request, settings: type) -> dict[str, Any]:
     """Return the fields of a settings class that a request has, by name."""
     names = {field.name for field in dataclasses.fields(settings)}
     return {name: getattr(asked, name) for name in asked.__struct_fields__ if name in names}

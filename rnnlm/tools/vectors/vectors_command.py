@@ -13,9 +13,11 @@ from rnnlm.cli.help_sections import Command, section, stacked
 from rnnlm.cli.options import (
     PATH,
     STANDARD_OUTPUT,
+    corpus_of,
     output_option,
     overwrite_option,
     own_results,
+    refuse_given,
     settings_of,
     without_none,
 )
@@ -80,7 +82,6 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
 
     If FILE is finished, the same command says so and does nothing.
     """
-    from rnnlm.cli.options import corpus_of, refuse_given
     from rnnlm.storage.files import outputs
     from rnnlm.storage.files.result_file import whole_files
     from rnnlm.storage.files.resuming import merged, settings_identity

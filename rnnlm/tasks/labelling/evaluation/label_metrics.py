@@ -12,8 +12,6 @@ import numpy as np
 
 from rnnlm.errors import UsageError, keyword, nearest
 from rnnlm.evaluation import metrics, plotting
-from rnnlm.evaluation.metrics import MetricDefinition, MetricSignature, named
-from rnnlm.evaluation.plotting import draw_heat_map
 from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, Statistic, ratio, share
 from rnnlm.tabular import Result
 from rnnlm.tasks.labelling.formats.example import Level
@@ -257,7 +255,7 @@ def plot(matrix: Confusion, title: str = "") -> "plotting.Figure":
     digits = len(f"{matrix.counts_KK.max(initial=0)}")
     cell_width = 72 * (inches - 0.5) / size  # points
     has_room = digits * plotting.LETTER * plotting.SMALL < cell_width
-    draw_heat_map(
+    plotting.draw_heat_map(
         axes, share_KK, matrix.labels, matrix.labels, "Blues", highest=1.0,
         label="share of the gold label", numbers_YX=matrix.counts_KK if has_room else None,
     )  # fmt: skip
@@ -323,7 +321,7 @@ def set_match_counts(gold: Labels, predicted: Labels) -> SentenceCounts:
 
 
 @dataclass(frozen=True)
-class LabelSignature(MetricSignature):
+class LabelSignature(metrics.MetricSignature):
     """The parts of a signature, in the order in which they are printed; empty ones are left out.
     metric: f1, accuracy, ...; column: the column of labels, where the data has several; mode and
     scheme: of spans; data: the hash of words and labels; model: its fingerprint."""
@@ -454,7 +452,7 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class LabelMetric(MetricDefinition):
+class LabelMetric(metrics.MetricDefinition):
     """A metric of labels.
 
     Attributes:
@@ -467,7 +465,7 @@ class LabelMetric(MetricDefinition):
 
 
 # In the order in which they are printed. LabelMetrics has a field for each.
-LABEL_METRICS = named(
+LABEL_METRICS = metrics.named(
     LabelMetric("f1", counts="sets", statistic=f1),
     LabelMetric("precision", counts="sets", statistic=precision),
     LabelMetric("recall", counts="sets", statistic=recall),

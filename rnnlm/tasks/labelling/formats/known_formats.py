@@ -17,14 +17,10 @@ from pathlib import Path
 from rnnlm.errors import TextError, UsageError, keyword, nearest, notice, shown
 from rnnlm.storage.files import tables
 from rnnlm.tasks.labelling.formats import conllu, documents, labelled_tables, line_formats, trees
-from rnnlm.tasks.labelling.formats.documents import RAW, WRITTEN, DocumentSentence
 from rnnlm.tasks.labelling.formats.example import Example, LabelledSettings, LabelledText, Level
-from rnnlm.tasks.labelling.formats.labelled_tables import are_tags, tokens_of
-from rnnlm.tasks.labelling.formats.line_formats import PREFIX
 from rnnlm.tasks.labelling.formats.schemes import NONE, OUTSIDE, check_label, detect_scheme, strays
 from rnnlm.text import named_columns, sources
 from rnnlm.text.lines import split_words
-from rnnlm.text.named_columns import KINDS, header_in
 
 SAMPLE_LINES = 100
 
@@ -72,13 +68,15 @@ class LabelFormat:
     fits: Callable[[Sample], bool] = _never
     fits_document: Callable[[Sample], bool] = _never
     read: Callable[[str, LabelledSettings], LabelledText] | None = None
-    read_document: Callable[[str, LabelledSettings], Iterator[DocumentSentence]] | None = None
+    read_document: (
+        Callable[[str, LabelledSettings], Iterator[documents.DocumentSentence]] | None
+    ) = None
     has_columns: bool = True
     has_sentence_labels: bool = True
 
     @property
     def is_table(self) -> bool:
-        return self.name in KINDS
+        return self.name in named_columns.KINDS
 
     @property
     def can_be_tagged(self) -> bool:
@@ -105,7 +103,7 @@ def _has_words_of_conllu(sample: Sample) -> bool:
 
 def _fits_fasttext(sample: Sample) -> bool:
     def is_labelled(line: str) -> bool:
-        return any(word.startswith(PREFIX) for word in split_words(line))
+        return any(word.startswith(line_formats.PREFIX) for word in split_words(line))
 
     # Most texts may have none of several labels.
     has_multi_label = sample.settings.multi_label and any(map(is_labelled, sample.lines))
@@ -138,7 +136,7 @@ def _is_table(lines: list[str], settings: LabelledSettings) -> bool:
     of several words."""
     first, *others = [line.split("\t") for line in lines]
     has_texts = sum(" " in "\t".join(cells).strip() for cells in others) > len(others) / 2
-    header = header_in(first, others, settings.named_columns)
+    header = named_columns.header_in(first, others, settings.named_columns)
     if header == "surely" or (header == "perhaps" and has_texts):
         return True
 
@@ -146,9 +144,9 @@ def _is_table(lines: list[str], settings: LabelledSettings) -> bool:
     names = [str(number) for number in range(1, len(first) + 1)]
     rows = (first, *others)
     sample = [tables.Row("", dict(zip(names, cells, strict=False))) for cells in rows]
-    tokens = {name: tokens_of(name, sample) for name in names}
+    tokens = {name: labelled_tables.tokens_of(name, sample) for name in names}
     for words, tags in permutations(names, 2):
-        if are_tags(tokens, words, tags):
+        if labelled_tables.are_tags(tokens, words, tags):
             return sum(map(len, tokens[words])) > 1.5 * len(sample)
     return False
 
@@ -382,7 +380,7 @@ def detect_document_format(
     """
 
     def by_lines(lines: Iterator[str]) -> str:
-        usual = "tsv" if tables.kind_of(source) == tables.TSV else RAW
+        usual = "tsv" if tables.kind_of(source) == tables.TSV else documents.RAW
         first_lines = list(islice(lines, SAMPLE_LINES))
         if not first_lines:
             return usual
@@ -395,12 +393,12 @@ def detect_document_format(
 
 def written_as(format: str) -> str:
     """Return the format in which a document of this one is written where it is not named."""
-    return {RAW: "conllu", "parquet": "tsv"}.get(format, format)
+    return {documents.RAW: "conllu", "parquet": "tsv"}.get(format, format)
 
 
 def open_document(
     source: str, format: str, settings: LabelledSettings, output: str | None = None
-) -> Iterator[DocumentSentence]:
+) -> Iterator[documents.DocumentSentence]:
     """Return the sentences of a file or of standard input (`-`), one after the other, whether they
     have labels or not.
 
@@ -412,12 +410,12 @@ def open_document(
         raise TextError(f"{source} is a directory", hint="name a file")
     output = output or written_as(format)
     inputs = [name for name, known in FORMATS.items() if known.can_be_tagged]
-    for name, names in ((format, (*inputs, RAW)), (output, (*WRITTEN, format))):
+    for name, names in ((format, (*inputs, documents.RAW)), (output, (*documents.WRITTEN, format))):
         if name not in names:
             raise UsageError(
                 f"labels cannot be written in format {name!r}", hint=nearest(name, names)
             )
-    if format == RAW:
+    if format == documents.RAW:
         return documents.read_raw(source, settings, output)
     read_document = FORMATS[format].read_document
     if read_document is None:

@@ -15,7 +15,6 @@ from sys import intern
 
 from rnnlm.errors import TextError, given, keyword, notice
 from rnnlm.storage.files import tables
-from rnnlm.storage.files.tables import USUAL_TEXT
 from rnnlm.tasks.labelling.formats.example import (
     LABEL_SEPARATOR,
     Example,
@@ -45,7 +44,8 @@ from rnnlm.text.named_columns import (
     usual_among,
 )
 
-USUAL_SPLIT = (*USUAL_WORDS, *USUAL_TEXT)  # of texts, rather of those that are split into words
+# Of texts, rather of those that are split into words.
+USUAL_SPLIT = (*USUAL_WORDS, *tables.USUAL_TEXT)
 _TAG = re.compile("O|[BIELSU]-.+")
 
 
@@ -182,7 +182,7 @@ def columns_of(table: InputTable, settings: LabelledSettings, level: Level) -> C
     needs_labels = not labels and not (level == "text" and sentence_labels)
     text = settings.column and column_named(settings.column, names, where)
     if not needs_labels:
-        usual = USUAL_SPLIT if level == "word" else USUAL_TEXT + USUAL_WORDS
+        usual = USUAL_SPLIT if level == "word" else tables.USUAL_TEXT + USUAL_WORDS
         text = text_column(names, table.sample, where, text, usual, others=list(taken))
     else:
         find = _words_and_tags if level == "word" else _text_and_label
@@ -201,7 +201,7 @@ def _text_and_label(
     usual_labels = usual_among(
         [name for name in free if name != given_column], USUAL_LABELS["text"]
     )
-    text = given_column or next(iter(usual_among(free, USUAL_TEXT + USUAL_WORDS)), None)
+    text = given_column or next(iter(usual_among(free, tables.USUAL_TEXT + USUAL_WORDS)), None)
     if text is None:
         candidates = [name for name in free if name not in usual_labels[:1]]
         text = text_among({name: contents[name] for name in candidates})

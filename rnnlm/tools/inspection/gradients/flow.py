@@ -10,7 +10,6 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.plotting import INCHES_PER_LABEL, draw_heat_map, robust_highest
 from rnnlm.interface import Device, Tokenizer
 from rnnlm.lm.base.loading import SHIPPED
 from rnnlm.tabular import Table, to_builtins
@@ -554,10 +553,10 @@ def draw_maps(
     (rows), and the norms: NaN where nothing was read yet."""
     # Two maps lie side by side if all words can be written below each.
     longest = max(len(read) for _, _, read, _, _ in maps)
-    words_below = int((plotting.WIDEST / 2 - BESIDE_MAP) / INCHES_PER_LABEL)
+    words_below = int((plotting.WIDEST / 2 - BESIDE_MAP) / plotting.INCHES_PER_LABEL)
     columns = min(2, len(maps))
     if longest > words_below:
-        columns, words_below = 1, int((plotting.WIDEST - BESIDE_MAP) / INCHES_PER_LABEL)
+        columns, words_below = 1, int((plotting.WIDEST - BESIDE_MAP) / plotting.INCHES_PER_LABEL)
     labels = [
         (
             f"{plotting.short_name(name)}: what each prediction depends on",
@@ -567,15 +566,15 @@ def draw_maps(
         for name, unit, *_ in maps
     ]
 
-    inches = max(SMALLEST_MAP, INCHES_PER_LABEL * min(longest, words_below))
+    inches = max(SMALLEST_MAP, plotting.INCHES_PER_LABEL * min(longest, words_below))
     width = max(NARROWEST, min(plotting.WIDEST, columns * (inches + BESIDE_MAP)))
     rows = -(-len(maps) // columns)
     figure, panels = plotting.new_panels(labels, width, rows * (inches + 1.5), columns, axes)
 
     # One scale of colours, so that models compare.
-    highest = robust_highest(np.concatenate([norms_TT.ravel() for *_, norms_TT in maps]))
+    highest = plotting.robust_highest(np.concatenate([norms_TT.ravel() for *_, norms_TT in maps]))
     for panel, (_, _, read, predicted, norms_TT) in zip(panels, maps, strict=True):
-        draw_heat_map(
+        plotting.draw_heat_map(
             panel,
             norms_TT,
             read,

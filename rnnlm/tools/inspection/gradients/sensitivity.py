@@ -20,7 +20,7 @@ from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.tabular import Row, Table
 from rnnlm.text.marks import tell_unknown
 from rnnlm.tools.inspection.common import Inspection, Models, checked_sentence, load_models_for
-from rnnlm.tools.inspection.gradients.flow import unit_of
+from rnnlm.tools.inspection.gradients.flow import draw_maps, unit_of
 from rnnlm.tools.inspection.gradients.jacobians import loss_gradients
 
 MOST_TOKENS = 200
@@ -127,8 +127,6 @@ class SentenceSensitivity(Inspection):
         Args:
             axes: Draw there instead of in a new figure; only if the picture has one panel.
         """
-        from rnnlm.tools.inspection.gradients.flow import draw_maps
-
         maps = [
             (model.model, model.unit, model.read, model.predicted, model.norms)
             for model in self.models
