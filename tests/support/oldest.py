@@ -39,7 +39,8 @@ TRIAL = (
 
 
 def lowest(settings: Path = ROOT / "setup.cfg") -> dict[str, str]:
-    """Return the lowest version of each package that setup.cfg names with `>=`."""
+    """Return the lowest version of each package that setup.cfg names with `>=` for this Python; of
+    one that several extras name, the highest of these."""
     parser = ConfigParser()
     parser.read(settings, encoding="utf-8")
     lines = parser["options"]["install_requires"].splitlines()
@@ -47,11 +48,21 @@ def lowest(settings: Path = ROOT / "setup.cfg") -> dict[str, str]:
         lines += required.splitlines()
     found: dict[str, str] = {}
     for line in lines:
-        match = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\w.]+)", line.strip())
-        if match:
+        requirement, _, marker = line.partition(";")
+        match = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\w.]+)", requirement.strip())
+        if match and is_for_this_python(marker.strip()):
             name, version = match[1].lower().replace("_", "-"), match[2]
             found[name] = max(found.get(name, "0"), version, key=as_numbers)
     return found
+
+
+def is_for_this_python(marker: str) -> bool:
+    """Whether a marker such as `python_version < "3.13"` holds here; an empty one always does."""
+    if not marker:
+        return True
+    comparison, version = re.fullmatch(r'python_version (<|>=) "([\d.]+)"', marker).groups()
+    is_older = sys.version_info[:2] < tuple(as_numbers(version))
+    return is_older == (comparison == "<")
 
 
 def as_numbers(version: str) -> list[int]:
