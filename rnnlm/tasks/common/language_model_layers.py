@@ -7,8 +7,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError, keyword
 from rnnlm.interface import Shapes
-from rnnlm.lm.neural import settings as network_settings
-from rnnlm.lm.neural.settings import CELLS, HIGHWAY_BIAS, RecurrentSettings
+from rnnlm.lm.neural.settings import CELLS, HIGHWAY_BIAS, RecurrentSettings, structure
 from rnnlm.training.language_model import settings_to_start_from
 
 
@@ -33,7 +32,7 @@ def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> Re
 def stack_settings(model_settings: RecurrentSettings) -> dict[str, Any]:
     """Return the settings of a stack of the same layers in a network of their kind."""
     names = {"model", "layers", "connections", "layer_sizes", "hidden_size", *model_settings.form}
-    values = network_settings.structure(model_settings)
+    values = structure(model_settings)
     return {name: value for name, value in values.items() if name in names}
 
 

@@ -22,7 +22,7 @@ from rnnlm.errors import SettingsError
 from rnnlm.events import Event, Fitted, Started, Validated, never
 from rnnlm.interface import PADDING, Shapes
 from rnnlm.lm.base.loading import count_parameters
-from rnnlm.lm.neural.shapes import typed
+from rnnlm.lm.neural.shapes import typed, within
 from rnnlm.lm.neural.trained_network import filled
 from rnnlm.tasks.labelling.data import Codec, LabelledData, TaskData
 from rnnlm.tasks.labelling.evaluation import evaluation
@@ -30,6 +30,7 @@ from rnnlm.tasks.labelling.model import TaskModel
 from rnnlm.tasks.labelling.networks.heads import CrfHead
 from rnnlm.tasks.labelling.networks.network import Features, TaskNetwork
 from rnnlm.tasks.labelling.settings import HmmSettings
+from rnnlm.tasks.labelling.weights import chain_shapes
 
 TABLE = "table.weight"
 
@@ -70,9 +71,7 @@ def array_shapes(settings: Mapping[str, Any], codec: Codec, stored: Shapes | Non
     sizes = [len(column.symbols) for column in codec.columns]
     arrays: dict[str, tuple[int, ...]] = {TABLE: (codec.size, sum(sizes))}
     for number, size in enumerate(sizes):
-        chain = f"heads.{number}.chain"
-        arrays |= {f"{chain}.start_K": (size,), f"{chain}.end_K": (size,)}
-        arrays[f"{chain}.transitions_KK"] = (size, size)
+        arrays |= within(f"heads.{number}.chain", chain_shapes(size))
     return typed(arrays)
 
 

@@ -95,9 +95,13 @@ def _head_shapes(settings: TaskSettings, column: LabelColumn) -> dict[str, Size]
         return arrays
     assert isinstance(settings, TaggingSettings)
     if settings.output_layer != "softmax":
-        arrays |= {"chain.start_K": (labels,), "chain.end_K": (labels,)}
-        arrays["chain.transitions_KK"] = (labels, labels)
+        arrays |= within("chain", chain_shapes(labels))
     return arrays
+
+
+def chain_shapes(labels: int) -> dict[str, Size]:
+    """Return the arrays of a chain of labels."""
+    return {"start_K": (labels,), "end_K": (labels,), "transitions_KK": (labels, labels)}
 
 
 def _context_shapes(settings: TaskSettings) -> dict[str, Size]:

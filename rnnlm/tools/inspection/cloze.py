@@ -354,8 +354,7 @@ def metrics_of(scores: Sequence[ClozeScore]) -> tuple[ClozeMetrics, ...]:
 
 def _metrics(by: str, group: str, scores: Sequence[ClozeScore]) -> ClozeMetrics:
     ranks = np.array([np.inf if score.rank is None else score.rank for score in scores])
-    middle = [(len(ranks) - 1) // 2, len(ranks) // 2]
-    median = float(np.sort(ranks)[middle].mean())
+    median = float(np.median(ranks))
     bits = [score.surprisal_bits for score in scores if score.surprisal_bits is not None]
     return ClozeMetrics(
         by,

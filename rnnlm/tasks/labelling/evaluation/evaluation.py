@@ -62,10 +62,7 @@ from rnnlm.tasks.labelling.options import LabelOptions
 
 
 def predict_with_loss(
-    model: TaskModel,
-    data: LabelledData,
-    search: LabelSearch | None = None,
-    stop: Callable[[], bool] = never,
+    model: TaskModel, data: LabelledData, stop: Callable[[], bool] = never
 ) -> tuple[float, list[Prediction]] | None:
     """Return the loss, summed over all labels, and the predictions of all examples; None if `stop`,
     asked before each batch, cut it off."""
@@ -76,7 +73,7 @@ def predict_with_loss(
         labels = label_tensors(data, reading.chosen, model.device)
         with model.reading():
             losses += [float(loss) for loss in model.network.losses(reading.features, labels)]
-        predictions |= of_reading(model, reading, texts, search or LabelSearch())
+        predictions |= of_reading(model, reading, texts, LabelSearch())
     if stop():
         return None
     return sum(losses.tolist()), [predictions[place] for place in range(len(texts))]

@@ -16,7 +16,6 @@ import rnnlm.corpora as corpora
 from rnnlm import arrays
 from rnnlm.checks import several
 from rnnlm.errors import ComparisonError, TextError, UsageError, keyword
-from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.comparison import (
     PARTS,
     EvaluatedModel,
@@ -32,7 +31,7 @@ from rnnlm.evaluation.comparison.pairing import (
     Side,
 )
 from rnnlm.evaluation.comparison.stored import StoredModel
-from rnnlm.evaluation.perplexity import LineSums, notice_single_block
+from rnnlm.evaluation.perplexity import LineSums, notice_single_block, text_evaluation
 from rnnlm.evaluation.soundness import TOLERANCE, Check
 from rnnlm.events import never
 from rnnlm.interface import UNKNOWN, Tokenizer
@@ -189,7 +188,7 @@ def measure(
     assert scores is not None  # nothing asked it to stop
     logprob_N, _ = scores
     encoded = references_of(data, model.codec.target)
-    references = perplexity.text_evaluation(model.decoder, logprob_N, encoded, "reset", began)
+    references = text_evaluation(model.decoder, logprob_N, encoded, "reset", began)
     return PairEvaluation(
         signature=references.signature,
         seconds=time.perf_counter() - began,
