@@ -102,7 +102,7 @@ def library(values: Array) -> Any:
     return torch
 
 
-def mapping_of(array: np.ndarray | memoryview) -> mmap.mmap | None:
+def mapping_of(array: object) -> mmap.mmap | None:
     """Return the mapped file that an array is a part of; None: it is in memory."""
     # A view knows only the object that it was made from, so go back to the map itself.
     owner: Any = array
@@ -111,7 +111,7 @@ def mapping_of(array: np.ndarray | memoryview) -> mmap.mmap | None:
     return owner if isinstance(owner, mmap.mmap) else None
 
 
-def drop_pages(array: np.ndarray | memoryview | mmap.mmap) -> None:
+def drop_pages(array: object) -> None:
     """Let the system drop the pages of a mapped array, or file, from memory; they are read again
     when needed. Other arrays are left alone."""
     mapping = array if isinstance(array, mmap.mmap) else mapping_of(array)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 from .. import terminal
@@ -31,6 +32,7 @@ from ..setting_options import options_of
     is_flag=True,
     help="Read positive log-probabilities as 0, like KenLM's build_binary -i.",
 )
+@options_of(NgramSettings, "quantize")
 @overwrite_option("Replace the model in DIR.")
 def command(
     file: Path,
@@ -39,6 +41,7 @@ def command(
     split_punctuation: bool | None,
     tokenizer_from: str | None,
     allow_positive: bool,
+    quantize: int | None,
     overwrite: bool,
 ) -> None:
     """Import an n-gram model from an ARPA file, as KenLM and SRILM write it.
@@ -65,6 +68,7 @@ def command(
         ),
         tokenizer_from=tokenizer_from,
         allow_positive=allow_positive,
+        quantize=quantize,
         report=terminal.Progress(about=output),
     )
     ngrams = ", ".join(f"{len(values):,}" for values in model.values)

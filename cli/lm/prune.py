@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.amounts import NUMBER
+from rnnlm.lm.ngram.settings import NgramSettings
 
 from .. import terminal
 from ..help_sections import Command, section
@@ -19,7 +20,7 @@ from ..options import (
     output_option,
     overwrite_option,
 )
-from ..setting_options import Number, WholeNumber
+from ..setting_options import Number, WholeNumber, options_of
 from ..text_options import column_options, text_flags
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def _amount(text: str) -> int:
     click.option("--max-vocab", type=WholeNumber(), metavar="N",
                  help="Keep only the N most frequent words, including </s> and <unk>."),
     click.option("--vocab", metavar="FILE", help="Keep only the words of FILE, one per line."),
+    options_of(NgramSettings, "quantize"),
 )  # fmt: skip
 @section(
     "Text",

@@ -66,7 +66,7 @@ _several = functools.partial(options_of, TrainingRequest, multiple=True, default
 @section(
     "N-grams",
     options_of(TrainingRequest, "counts"),
-    options_of(NgramSettings, "prune", "discounts"),
+    options_of(NgramSettings, "prune", "discounts", "quantize"),
     options_of(NgramSettings, "memory", "temp", "workers", "dask", default_is=""),
     goes_with=OF_NGRAMS,
 )

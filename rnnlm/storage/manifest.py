@@ -25,6 +25,7 @@ from rnnlm.storage.files.writing import FileEntry, replace_file, whole_name
 from rnnlm.version import MadeBy
 
 FORMAT_VERSION = 1
+QUANTISED_FORMAT = 2  # n-grams as codes: rnnlm 0.1 cannot read them
 CONFIG = "config.json"
 HINT = "restore the file from a copy, or rebuild the model; rnnlm doctor lists all damage"
 DATA = re.compile(  # our files beside config.json; other files are the user's
@@ -161,7 +162,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = read_json(
             path, Manifest, ModelError, damaged, hint=HINT,
-            format=(f"the model at {folder}", FORMAT_VERSION), has_hash=True,
+            format=(f"the model at {folder}", QUANTISED_FORMAT), has_hash=True,
         )  # fmt: skip
     except ModelError:
         # Other libraries have a config.json, too.

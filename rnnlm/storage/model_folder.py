@@ -40,7 +40,9 @@ from rnnlm.storage.files.writing import (
 from rnnlm.storage.manifest import (
     COMPANION,
     CONFIG,
+    FORMAT_VERSION,
     HINT,
+    QUANTISED_FORMAT,
     FileEntry,
     Manifest,
     file_faults,
@@ -110,6 +112,7 @@ def save(
                 training=training,
                 parts=enter(folder, parts),
                 made_by=made_now(),
+                format_version=QUANTISED_FORMAT if settings.get("quantize") else FORMAT_VERSION,
             )
             write_manifest(folder, manifest)
         except BaseException:

@@ -32,7 +32,15 @@ STARTS = ("init_from", "init_encoder_from", "init_decoder_from")
 # A larger share of a text's lines than this in the training text: its metrics are not held out.
 MUCH_OVERLAP = 0.2
 # Settings that describe a model's structure: always shown.
-_STRUCTURE = ("order", "smoothing", "layers", "layer_sizes", "embedding_size", "hidden_size")
+_STRUCTURE = (
+    "order",
+    "smoothing",
+    "quantize",
+    "layers",
+    "layer_sizes",
+    "embedding_size",
+    "hidden_size",
+)
 _OF_TARGET = "target_"  # begins the names of settings of the target's tokenizer
 # Stored with models that no run has made: nothing is known of how, or they have parts instead.
 _WITHOUT_RUN = {"imported_from", "joined", "mixed"}
@@ -81,8 +89,8 @@ def settings_of(manifest: Manifest) -> dict[str, Any]:
     only its kind, order and tokenizer are known. How the parts of a combination adapt is shown with
     these."""
     if manifest.training.keys() & {"imported_from", "joined"}:
-        order = manifest.settings.get("order")
-        return {"model": manifest.model, "order": order, **manifest.tokenizer}
+        known = {name: manifest.settings.get(name) for name in ("order", "quantize")}
+        return {"model": manifest.model, **known, **manifest.tokenizer}
     settings = dict(manifest.settings)
     settings.pop(PART_ADAPTATIONS, None)
     # Models that were stored without a prior have the only one that there was.

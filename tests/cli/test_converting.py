@@ -125,3 +125,23 @@ def test_vocabulary_limits(rnnlm, big):
     assert (few.size, few.order) == (100, 2)
     unmeasured = rnnlm(f"prune -m {big} -o lower --max-order 2")
     assert "to measure perplexity before and after, add --on TEXT" in unmeasured.err
+
+
+# ---- Codes of 8 bits
+
+
+@pytest.mark.parametrize("name", ["train", "import", "prune"])
+def test_three_commands_quantise_with_the_same_words(rnnlm, name):
+    refused = rnnlm(name, "x.arpa", "-o", "q", "--quantize", 4)
+    checked_error(refused, 2, "Invalid value for '--quantize': it must be from 8 to 8")
+    texts = [" ".join(rnnlm(each, "--help-all").plain.split()) for each in ("train", name)]
+    assert all("as codes of 8 bits, a codebook for each order above" in text for text in texts)
+
+
+def test_a_quantised_model_says_so(rnnlm, models):
+    assert rnnlm("train", models.text, "--model", "ngram", "--quantize", 8, "-o", "q").code == 0
+    assert "quantize=8" in rnnlm("info", "q").facts["structure"]
+    assert rnnlm("prune", "-m", "q", "-o", "small", "--max-order", 2).code == 0
+    assert "quantize=8" in rnnlm("info", "small").facts["structure"]
+    checks = rnnlm("doctor", "small", "--json").json["checks"]
+    assert [check["result"] for check in checks if check["name"] == "sums"] == ["ok"]

@@ -281,6 +281,7 @@ class AdaptedModel:
         self.settings = settings
         self.tokenizer = model.tokenizer
         self.normalised = model.normalised
+        self.sum_error = getattr(model, "sum_error", 0.0)
         self.max_rows = model.max_rows
         self.call_tokens = model.call_tokens
         self.precision = model.precision

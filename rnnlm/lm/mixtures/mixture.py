@@ -82,6 +82,7 @@ class Mixture(PickledByOrigin):
         check_weights(self.weights_K, len(self.parts))
         self.tokenizer = shared_tokenizer([part.tokenizer for part in self.parts])
         self._active = np.flatnonzero(self.weights_K).tolist()  # the parts that are asked
+        self.sum_error = max(getattr(part, "sum_error", 0.0) for part in self.parts)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle where it was loaded from, or the parts of one that was not."""

@@ -26,6 +26,7 @@ from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
 from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.lm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.pruning import quantised
 from rnnlm.lm.ngram.settings import NgramSettings, numbers_in
 from rnnlm.lm.ngram.smoothing import ESTIMATORS, check_join
 from rnnlm.lm.ngram.smoothing.estimator import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts
@@ -49,6 +50,12 @@ def check(resolved: ResolvedSettings, has_valid: bool) -> None:
     if settings.memory is not None:
         system.parse_size(settings.memory)
     _workers(settings).check(settings.temp)
+    if settings.quantize and memory_of(settings) is not None:
+        raise UsageError(
+            "quantize cannot be combined with a memory limit",
+            "backoff weights are computed again with all n-grams in memory",
+            "train without it, then use rnnlm prune --quantize 8",
+        )
     kind = ESTIMATORS[settings.smoothing]
     if kind.needs_heldout(settings) and not has_valid:
         raise UsageError(
@@ -164,6 +171,8 @@ def fit(
         smoothing = _estimator(settings, data, counts)
         thresholds = pruning_thresholds(settings.prune, settings.order)
         model = yield from _estimate(counts, smoothing, thresholds, tokenizer, setup, timer)
+        if settings.quantize:
+            model = quantised(model)
 
         # Report the discounts or weights that the estimator found on the way.
         ngrams, estimated = [len(values) for values in model.values], smoothing.report()
@@ -281,7 +290,7 @@ def clean_up(resolved: ResolvedSettings, data: TrainingData | CountedData) -> No
 
 def _counted_by(settings: NgramSettings) -> dict[str, Any]:
     """Return the settings that must be the same for an interrupted count to resume."""
-    means = ("threads", "memory", "temp", "workers", "dask")
+    means = ("threads", "memory", "temp", "workers", "dask", "quantize")
     values = dataclasses.asdict(settings)
     return {name: value for name, value in values.items() if name not in means}
 
@@ -335,7 +344,10 @@ def foresee(resolved: ResolvedSettings, data: TrainingData | CountedData) -> dic
     # Without a memory limit nothing goes to disk.
     needed = max(plan.bytes_counting(), plan.bytes_estimating(workspace.lookups))
     temporary = 0 if memory is None else needed
-    return {"temporary_bytes": temporary, "model_bytes": plan.bytes_of_model(tokenizer.size)}
+    return {
+        "temporary_bytes": temporary,
+        "model_bytes": plan.bytes_of_model(tokenizer.size, settings.quantize),
+    }
 
 
 def _estimator(

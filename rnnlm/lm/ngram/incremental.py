@@ -64,12 +64,13 @@ class IncrementalScorer:
         self._bits = word_bits(model.size)
         self._unseen = model.unseen_context_logprob
         # The log p and the cost of each word in turn, or log p alone in a unigram model.
-        self._unigrams: Sequence[float] = _one_by_one(model.values[0])
+        self._unigrams: Sequence[float] = _one_by_one(model.values[0][:])
         self._width = model.values[0].shape[1]
         self._orders = [self._order(model, n) for n in range(2, model.order + 1)]
 
     def _order(self, model: NgramTables, n: int) -> _OrderIndex:
-        keys, values = model.keys[n - 2], model.values[n - 1]
+        # Single values are read faster from arrays than through codes.
+        keys, values = model.keys[n - 2][:], model.values[n - 1][:]
         contexts = np.arange(len(model.values[n - 2]) + 1, dtype=np.uint64)
         contexts <<= np.uint64(self._bits)
         index = np.uint32 if len(keys) < 1 << 32 else np.uint64

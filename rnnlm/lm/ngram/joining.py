@@ -26,6 +26,7 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
+from rnnlm.lm.ngram.compact import Keys
 from rnnlm.lm.ngram.counting.counts_folder import new_places
 from rnnlm.lm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
 from rnnlm.lm.ngram.model import NgramModel
@@ -341,12 +342,12 @@ class _Joining(LinkedOrders):
         return keys
 
 
-def _context(keys_M: np.ndarray, number: int, bits: int) -> int:
+def _context(keys_M: Keys, number: int, bits: int) -> int:
     """Return the context of an n-gram."""
     return int(keys_M[number : number + 1][0]) >> bits
 
 
-def _first_after(keys_M: np.ndarray, context: int, bits: int) -> int:
+def _first_after(keys_M: Keys, context: int, bits: int) -> int:
     """Return the number of the first n-gram that does not follow an earlier context."""
     return int(keys_M.searchsorted(np.array([context << bits], dtype=np.uint64))[0])
 
@@ -366,7 +367,7 @@ def renumbered(
     number_of = np.append(number_V, size)  # <s> is the last
     values_MK = np.zeros((size + 1, model.values[0].shape[1]), dtype=np.float32)
     values_MK[:, 0] = -np.inf
-    values_MK[number_of] = model.values[0]
+    values_MK[number_of] = model.values[0][:]
 
     # Longer n-grams are sorted by their new keys, order by order, as their contexts have new
     # numbers.
@@ -392,7 +393,7 @@ def renumbered(
     return NgramModel(all_keys, all_values, tokenizer, model.normalised)
 
 
-def _blocks(keys_M: np.ndarray, bits: int, most: int) -> Iterator[tuple[int, int]]:
+def _blocks(keys_M: Keys, bits: int, most: int) -> Iterator[tuple[int, int]]:
     """Yield ranges of about `most` n-grams, each of which ends where a context does."""
     start = 0
     while start < len(keys_M):

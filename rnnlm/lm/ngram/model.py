@@ -22,6 +22,7 @@ from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.lm.base.stored_model import PickledByOrigin
 from rnnlm.lm.ngram import tables
+from rnnlm.lm.ngram.compact import CODES, SUM_ERROR, CodedValues, Keys, Values, arrays_of, tables_of
 from rnnlm.lm.ngram.incremental import IncrementalScorer
 from rnnlm.lm.ngram.tables import (
     NOWHERE,
@@ -83,10 +84,11 @@ class NgramModel(PickledByOrigin):
     Args:
         keys: `keys[n]`: sorted keys of the M n-grams of order n + 2, (M,) uint64.
         values: `values[n]`: log p(w|h) and log backoff of the M n-grams of order n + 1 in nats, (M,
-            2) float32; the highest order has only the first column.
+            2) float32; the highest order has only the first column. In a quantised model, keys and
+            values above the unigrams are compact (:mod:`rnnlm.lm.ngram.compact`).
         tokenizer: Tokenizer whose ids the model reads and predicts.
-        normalised: Whether probabilities sum to one. False for estimators that do not sum to one,
-            and for models of other programs.
+        normalised: Whether probabilities sum to one, of a quantised model within `SUM_ERROR`. False
+            for estimators that do not sum to one, and for models of other programs.
         unseen_context_logprob: Log of the factor, in nats, for giving up a context that is not in
             the model: 0, except for stupid backoff.
         fingerprint: Hash of weights and tokenizer; None for a model that was never saved.
@@ -102,14 +104,15 @@ class NgramModel(PickledByOrigin):
 
     def __init__(
         self,
-        keys: Sequence[np.ndarray],
-        values: Sequence[np.ndarray],
+        keys: Sequence[Keys],
+        values: Sequence[Values],
         tokenizer: Tokenizer,
         normalised: bool,
         unseen_context_logprob: float = 0.0,
         fingerprint: str | None = None,
     ) -> None:
         self.keys, self.values = tuple(keys), tuple(values)
+        self.sum_error = SUM_ERROR if isinstance(self.values[-1], CodedValues) else 0.0
         self.tokenizer = tokenizer
         self.normalised = normalised
         self.unseen_context_logprob = unseen_context_logprob
@@ -156,7 +159,7 @@ class NgramModel(PickledByOrigin):
         """Yield the orders as tables, from the unigrams up."""
         unigram_keys = np.arange(self.size + 1, dtype=np.uint64)
         for keys, values in zip((unigram_keys, *self.keys), self.values, strict=True):
-            yield BackoffLevel(self.size, keys, values)
+            yield BackoffLevel(self.size, keys[:], values[:])
 
     def words(self, n: int, numbers: np.ndarray) -> list[np.ndarray]:
         """Return the words of n-grams.
@@ -248,15 +251,15 @@ class NgramModel(PickledByOrigin):
             numbers_R = numbers[n - 2].ravel()[left_R]
             is_found_R = numbers_R >= 0
             found_at = np.flatnonzero(is_found_R)
-            logprob_T[left_R[found_at]] += self.values[n - 1][:, 0][numbers_R[found_at]]
+            logprob_T[left_R[found_at]] += self.values[n - 1][numbers_R[found_at], 0]
             left_R = left_R[np.flatnonzero(~is_found_R)]
             logprob_T[left_R] += self._cost(n - 1, contexts[n - 2].ravel()[left_R])
-        logprob_T[left_R] += self.values[0][:, 0][words_BT.ravel()[left_R]]
+        logprob_T[left_R] += self.values[0][words_BT.ravel()[left_R], 0]
         return logprob_T.reshape(words_BT.shape)
 
     def _cost(self, length: int, contexts: np.ndarray) -> np.ndarray:
         """Return the cost of giving up contexts of that length (nats, float32)."""
-        cost = self.values[length - 1][:, -1][np.maximum(contexts, 0)]
+        cost = self.values[length - 1][np.maximum(contexts, 0), -1]
         cost[contexts < 0] = 0
         if self.unseen_context_logprob:
             cost[contexts == NOWHERE] = self.unseen_context_logprob
@@ -372,7 +375,7 @@ class NgramModel(PickledByOrigin):
         for n, contexts_R in enumerate(contexts, start=2):
             rows_M, numbers_M = self._followers(n, contexts_R)
             _, words_M = split_keys(self.keys[n - 2][numbers_M], self.size)
-            logprob_M = self.values[n - 1][:, 0][numbers_M]
+            logprob_M = self.values[n - 1][numbers_M, 0]
             logprob_RV[rows_M, words_M] = logprob_M + longer_NR[n - 1][rows_M]
         return logprob_RV
 
@@ -383,11 +386,11 @@ class NgramModel(PickledByOrigin):
         return NgramState(arrays["inputs"])
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        return {
-            "facts": np.array([self.normalised, self.unseen_context_logprob], dtype=np.float64),
-            **{f"keys_{n}": keys for n, keys in enumerate(self.keys, start=2)},
-            **{f"values_{n}": values for n, values in enumerate(self.values, start=1)},
-        }
+        facts = np.array([self.normalised, self.unseen_context_logprob], dtype=np.float64)
+        stored = {"facts": facts, "values_1": self.values[0][:]}
+        for n, (keys, values) in enumerate(zip(self.keys, self.values[1:], strict=True), start=2):
+            stored |= arrays_of(n, keys, values)
+        return stored
 
     def drop_pages(self) -> None:
         """Drop the tables from memory if they are mapped from files: they are read again when they
@@ -494,6 +497,13 @@ def array_shapes(
         if not ngrams and n < order:
             raise ModelError("the weights do not fit the settings", f"there are no {n}-grams")
         width = 2 if n < order else 1
+        if settings.get("quantize"):
+            _, starts = stored.get(f"starts_{n}", ("", ()))
+            shapes[f"keys_{n}"] = ("U32", (ngrams,))
+            shapes[f"starts_{n}"] = ("U64", (math.prod(starts),))
+            shapes[f"values_{n}"] = ("U8", (ngrams, width))
+            shapes[f"codebooks_{n}"] = ("F32", (width, CODES))
+            continue
         shapes[f"values_{n}"] = ("F32", (ngrams, width))
         shapes[f"keys_{n}"] = ("U64", (ngrams,))
     return shapes
@@ -514,6 +524,7 @@ def from_arrays(
             "the weights are damaged", f"their values are {normalised} and {unseen}", "rebuild it"
         )
     order = sum(name.startswith("values_") for name in arrays)
-    keys = [arrays[f"keys_{n}"] for n in range(2, order + 1)]
-    values = [arrays[f"values_{n}"] for n in range(1, order + 1)]
+    tables_above = [tables_of(n, arrays) for n in range(2, order + 1)]
+    keys = [keys for keys, _ in tables_above]
+    values = [arrays["values_1"], *(values for _, values in tables_above)]
     return NgramModel(keys, values, tokenizer, bool(normalised), unseen, fingerprint)

@@ -8,13 +8,14 @@ or with the words that leave the vocabulary.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
+from rnnlm.lm.ngram.compact import SUM_ERROR, CompactKeys, coded
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.tables import BackoffLevel, LinkedOrders, check_tables, exp64, make_keys
 
@@ -250,6 +251,55 @@ def _reweight(levels: Sequence[BackoffLevel], masses: Sequence[np.ndarray], size
 
         # The stack adds up the totals of the next order from these sums.
         backing.seen_H[:] *= scale_H
+
+
+# ---- Quantise: probabilities first, then the backoff weights that fit these, order by order.
+
+LEAST_LEFT = 0.1  # of a context's mass for unseen words, however much more the seen words take
+
+
+def quantised(model: NgramModel) -> NgramModel:
+    """Return `model` with an 8-bit code for each value of its n-grams above the unigrams
+    (:mod:`rnnlm.lm.ngram.compact`). The probabilities after a context add up to the sum of before,
+    but for what rounding its backoff weight leaves. Where that is more than `SUM_ERROR`, the model
+    is no longer normalised."""
+    levels, backings = _survey(model)
+    rounded = [replace(level, values_MK=level.values_MK.copy()) for level in levels]
+    for level in rounded[1:]:
+        level.logprob_M[:] = coded(level.values_MK[:, :1])[:, 0]
+
+    # What seen words have gained or lost is taken from unseen ones, or given to them.
+    stack = _Stack(rounded[0], model.size)
+    sum_error = 0.0
+    for contexts, level, before in zip(rounded, rounded[1:], backings, strict=False):
+        backing = stack.add_order(level)
+        if not model.unseen_context_logprob:
+            contexts.logbackoff_M[:] += _correction(before, backing, contexts.logbackoff_M)
+        if contexts is not rounded[0]:
+            contexts.logbackoff_M[:] = coded(contexts.values_MK[:, 1:])[:, 0]
+        sums_H = backing.seen_H + exp64(contexts.logbackoff_M) * backing.unseen_H
+        sum_error = max(sum_error, float(np.abs(sums_H - 1).max()))
+
+    # The rounded values are the values of the codebooks.
+    keys = [CompactKeys.of(level.keys_M) for level in rounded[1:]]
+    values = [coded(level.values_MK) for level in rounded[1:]]
+    return NgramModel(
+        keys=keys,
+        values=[rounded[0].values_MK, *values],
+        tokenizer=model.tokenizer,
+        normalised=model.normalised and sum_error <= SUM_ERROR,
+        unseen_context_logprob=model.unseen_context_logprob,
+    )
+
+
+def _correction(before: Backing, after: Backing, logbackoff_H: np.ndarray) -> np.ndarray:
+    """Return what to add to the log backoff weight of each context so that all sums stay as they
+    were; 0 where unseen words had no probability, or have none."""
+    mass_H = exp64(logbackoff_H) * before.unseen_H
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share_H = np.maximum(1 + (before.seen_H - after.seen_H) / mass_H, LEAST_LEFT)
+        correction_H = np.log(share_H) + np.log(before.unseen_H) - np.log(after.unseen_H)
+    return np.where(np.isfinite(correction_H), correction_H, 0.0)
 
 
 def _times(probability_M: np.ndarray, logarithms_M: np.ndarray) -> np.ndarray:

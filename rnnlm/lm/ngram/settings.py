@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from rnnlm.config import ANY, Count, Positive, about, needs
+from msgspec import Meta
+
+from rnnlm.config import ANY, Count, Positive, SettingsLayer, about, needs, resolve
 
 SmoothingName = Literal[
     "mkn",
@@ -123,6 +125,15 @@ class NgramSettings:
             extra=needs(smoothing=("stupid",)),
         ),
     ] = 0.4
+    quantize: Annotated[
+        Annotated[int, Meta(ge=8, le=8)] | None,
+        about(
+            "store log-probabilities and backoff weights as codes of 8 bits, a codebook for each "
+            "order above the first, and keys in 4 bytes: a model of half the size or less; none: "
+            "in full precision",
+            title="8",
+        ),
+    ] = None
     threads: Annotated[
         Count | None, about("number of processors to count and estimate with; none: all")
     ] = None
@@ -168,6 +179,11 @@ class NgramSettings:
         if values["smoothing"] != "interpolated" or weights in ([], ["tuned"]):
             return {}
         return {"order": len(weights)}
+
+
+def check_bits(quantize: int | None) -> None:
+    """Make sure that n-grams can be stored in codes of so many bits."""
+    resolve([NgramSettings], [SettingsLayer("quantize", {"quantize": quantize})])
 
 
 def numbers_in(given: str | list[float]) -> list[str]:

@@ -19,6 +19,7 @@ from rnnlm import arrays
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError
 from rnnlm.interface import LanguageModel
+from rnnlm.lm.ngram.compact import CompactKeys, Keys, Values
 from rnnlm.text.batches import with_boundary
 
 WORTH_SORTING = 4096  # from this number on, keys are looked up faster in order
@@ -30,8 +31,8 @@ NOWHERE = -1  # the number of an n-gram that does not exist
 class NgramTables(LanguageModel, Protocol):
     """A model whose probabilities are in tables, see :class:`rnnlm.lm.ngram.model.NgramModel`."""
 
-    keys: tuple[np.ndarray, ...]
-    values: tuple[np.ndarray, ...]
+    keys: tuple[Keys, ...]
+    values: tuple[Values, ...]
     unseen_context_logprob: float
 
     @property
@@ -134,13 +135,14 @@ def renumber(levels: Sequence[BackoffLevel], number_V: np.ndarray, size: int) ->
     return result
 
 
-def find(keys_M: np.ndarray, wanted_Q: np.ndarray, start: int = 0) -> np.ndarray:
+def find(keys_M: Keys, wanted_Q: np.ndarray, start: int = 0) -> np.ndarray:
     """Return the number of each wanted key among the sorted `keys_M`, NOWHERE where it is not.
     start: the number of the first of `keys_M`."""
-    places_Q = np.searchsorted(keys_M, wanted_Q)
+    places_Q = keys_M.searchsorted(wanted_Q)
     if not len(keys_M):
         return np.full(len(wanted_Q), NOWHERE, dtype=np.int64)
-    return np.where(np.take(keys_M, places_Q, mode="clip") == wanted_Q, places_Q + start, NOWHERE)
+    found_Q = keys_M[np.minimum(places_Q, len(keys_M) - 1)] == wanted_Q
+    return np.where(found_Q, places_Q + start, NOWHERE)
 
 
 def sums_of_unseen(
@@ -161,7 +163,7 @@ def sums_of_unseen(
     return sums_N
 
 
-def find_many(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
+def find_many(keys_M: Keys, wanted_Q: np.ndarray) -> np.ndarray:
     """Return the result of :func:`find` for many keys in any order: each different one is looked up
     once, in sorted order."""
     if not len(wanted_Q):
@@ -193,10 +195,12 @@ def _sort_with_positions(wanted_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return packed_Q, low_bits_Q.view(np.int64)
 
 
-def _find_sorted(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
+def _find_sorted(keys_M: Keys, wanted_Q: np.ndarray) -> np.ndarray:
     """Run :func:`find` on keys that are sorted themselves: a block of them lies within a few pages
     of `keys_M`."""
-    first = np.searchsorted(keys_M, wanted_Q[::SEARCH_BLOCK]).tolist()
+    if isinstance(keys_M, CompactKeys):
+        return find(keys_M, wanted_Q)  # a slice of them is a copy
+    first = keys_M.searchsorted(wanted_Q[::SEARCH_BLOCK]).tolist()
     numbers_Q = np.empty(len(wanted_Q), dtype=np.int64)
     for block, (low, high) in enumerate(zip(first, [*first[1:], len(keys_M)], strict=True)):
         here = slice(block * SEARCH_BLOCK, (block + 1) * SEARCH_BLOCK)
@@ -291,7 +295,7 @@ def _odd_values(model: NgramTables, n: int) -> Iterator[str]:
         yield f"a {n}-gram has a probability above 1, first at {too_likely:,}: {largest:.6g}"
 
 
-def _blocks(table: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def _blocks(table: Keys | Values) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the rows of a table with the number of the first one, in blocks that begin with the
     last row of the one before. Of a mapped file, no more than a block need be in memory."""
     for start in range(0, len(table), AT_ONCE):
@@ -309,7 +313,7 @@ def contexts(
     Contexts are the n-grams that another one continues, and one word that nothing continues, if
     there is one, after which the unigrams are left alone.
     """
-    firsts = (split_keys(keys, model.size)[0] for keys in model.keys)
+    firsts = (split_keys(keys[:], model.size)[0] for keys in model.keys)
     # These are sorted; np.unique takes much longer.
     numbers = [sorted_M[np.diff(sorted_M, prepend=-1) > 0] for sorted_M in firsts]
     numbers = numbers or [np.zeros(0, dtype=np.int64)]
@@ -339,7 +343,7 @@ def _words(model: NgramTables, length: int, numbers: np.ndarray) -> np.ndarray:
 
 
 def longest_matches(
-    ids_N: np.ndarray, keys: Sequence[np.ndarray], size: int, boundary_id: int
+    ids_N: np.ndarray, keys: Sequence[Keys], size: int, boundary_id: int
 ) -> np.ndarray:
     """Return how many words the longest n-gram has that ends at each token, (N,) int64; the start
     of the line counts as one. It is 1 where not even a bigram is there.

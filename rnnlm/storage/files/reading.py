@@ -478,7 +478,7 @@ def read_json(
     """Return the JSON file at `path` as a value of type `kind`.
 
     Raise `error` if it cannot be read, is damaged, or has another format. damaged: the message if
-    it is not of that type. format: the name in its `format_version`, and the version that is read.
+    it is not of that type. format: the name for messages, and the newest version that is read.
     has_hash: it is a file of facts, whose last field is the hash of the others.
     """
     try:
@@ -489,7 +489,7 @@ def read_json(
             version = content.get("format_version")
             if version is None:
                 raise ValueError("it has no format_version")
-            if isinstance(version, int) and version != readable:
+            if isinstance(version, int) and not 1 <= version <= readable:
                 raise error(f"{what} has format {version}; this rnnlm reads format {readable}")
         if has_hash:
             check_facts(content)

@@ -13,7 +13,8 @@ from rnnlm.lm.base import loading
 from rnnlm.lm.ngram.arpa.reading import read_arpa
 from rnnlm.lm.ngram.arpa.writing import spell_symbols
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.pruning import quantised
+from rnnlm.lm.ngram.settings import NgramSettings, check_bits
 from rnnlm.lm.ngram.tables import NOWHERE, renumber
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.resuming import in_one_spelling, merged, settings_identity, text_signatures
@@ -33,6 +34,7 @@ def import_arpa(
     settings: TokenizerSettings = TokenizerSettings(),
     tokenizer_from: str | Path | None = None,
     allow_positive: bool = False,
+    quantize: int | None = None,
     report: Progress = silent,
 ) -> NgramModel:
     """Read an ARPA file and save the model in a folder.
@@ -47,6 +49,7 @@ def import_arpa(
         settings: Tokenizer for texts that the model reads.
         tokenizer_from: Model whose tokenizer to use instead.
         allow_positive: Read positive log-probabilities, which some programs write, as 0.
+        quantize: 8 stores values as codes of 8 bits.
         report: Callback for the progress.
 
     Returns:
@@ -57,6 +60,7 @@ def import_arpa(
             tokenizer.
         OutputError: The folder cannot be written, or already holds another model.
     """
+    check_bits(quantize)
     began = time.perf_counter()
     output = Path(output)
     borrowed = None if tokenizer_from is None else loading.load_tokenizer(tokenizer_from)
@@ -66,6 +70,7 @@ def import_arpa(
         {
             "tokenizer_from": "none" if borrowed is None else borrowed.fingerprint,
             "allow_positive": in_one_spelling(allow_positive),
+            "quantize": in_one_spelling(quantize),
         },
     )
     with model_folder.owned(output, overwrite, "import", identity) as files:
@@ -85,9 +90,11 @@ def import_arpa(
             tokenizer = borrowed
             levels = renumber(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
         model = NgramModel.from_levels(levels, tokenizer, normalised=False)
+        if quantize:
+            model = quantised(model)
 
         # Save it as if it had been trained here, with where it comes from.
-        values = {"order": model.order, **tokenizer.to_settings()}
+        values = {"order": model.order, "quantize": quantize, **tokenizer.to_settings()}
         resolved = resolve([NgramSettings, TokenizerSettings], [SettingsLayer(str(path), values)])
         facts = {
             "imported_from": str(path),

@@ -19,6 +19,8 @@ from rnnlm.interface import BOUNDARY, SENTENCE_START
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.lm.ngram import pruning
 from rnnlm.lm.ngram.model import NgramModel
+from rnnlm.lm.ngram.pruning import quantised
+from rnnlm.lm.ngram.settings import check_bits
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.resuming import merged, settings_identity, text_signatures
 from rnnlm.text.corpus import Text, identity_of
@@ -32,7 +34,8 @@ SMALLEST_VOCABULARY = 3  # </s>, <unk> and a word
 
 @dataclass(frozen=True)
 class PruningLimits:
-    """Limits of a model, which apply in this order; None: no such limit.
+    """Limits of a model, which apply in this order; None: no such limit. A model that is quantised
+    stays so.
 
     Of the vocabulary the most frequent words stay; `</s>` and `<unk>` are counted. The unigram
     probability of words that go is added to the probability of `<unk>`. An n-gram goes if
@@ -44,6 +47,7 @@ class PruningLimits:
     max_order: int | None = None  # of the longest n-grams
     threshold: float | None = None
     ngrams: int | None = None  # at most, of all orders; the threshold is found from it
+    quantize: int | None = None  # bits of a value (8); None: as the model that is pruned
 
 
 @dataclass(frozen=True)
@@ -107,13 +111,16 @@ def prune(
         assert isinstance(model, NgramModel)  # the only class of that kind
         before = _size(model, manifest, test_text)
         pruned, threshold = _apply_limits(model, limits)
+        bits = limits.quantize or manifest.settings.get("quantize")
+        if bits:
+            pruned = quantised(pruned)
 
         # The new model's folder keeps the limits, and the fingerprint of the model before.
         all_limits = {**dataclasses.asdict(limits), "threshold": threshold}
         applied = {limit: value for limit, value in all_limits.items() if value is not None}
         origin = {"from": manifest.fingerprint, "ngrams_before": _ngrams(model), **applied}
         training = {**manifest.training, "ngrams": _ngrams(pruned), "pruned": origin}
-        settings = {**manifest.settings, "order": pruned.order}
+        settings = {**manifest.settings, "order": pruned.order, "quantize": bits}
         saved = model_folder.save(output, pruned, manifest.model, settings, manifest.step, training)
 
         # Its results name its fingerprint.
@@ -141,9 +148,12 @@ def _check(limits: PruningLimits) -> None:
             + keyword("max_order")
             + ", "
             + keyword("max_vocab")
+            + ", "
+            + keyword("vocab")
             + " or "
-            + keyword("vocab"),
+            + keyword("quantize"),
         )
+    check_bits(limits.quantize)
 
     # By perplexity: one of two ways to say how much goes.
     threshold = limits.threshold

@@ -22,6 +22,7 @@ from rnnlm.amounts import plural
 from rnnlm.config import as_text, from_stored
 from rnnlm.errors import ModelError, UsageError, keyword
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
+from rnnlm.lm.ngram.compact import Keys
 from rnnlm.lm.ngram.counting.count_trie import Level, level_fault
 from rnnlm.lm.ngram.counting.store import (
     Piece,
@@ -494,7 +495,7 @@ class Renumbering:
 
 
 def new_places(
-    keys_M: np.ndarray | ChunkedArray,
+    keys_M: Keys | ChunkedArray,
     ranges: Sequence[tuple[int, int]],
     number_of: np.ndarray,
     number_H: np.ndarray,

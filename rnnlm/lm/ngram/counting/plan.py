@@ -33,6 +33,7 @@ MOST_LOOKING = 4  # threads, each of which holds a shard
 # The disk space of each n-gram during the work, in bytes.
 STORED, STORED_NUMBER = 13, 4  # key, suffix, a small count; its number in the merged order
 KEY, VALUES, PROBABILITY = 8, 8, 8  # of the model; in full precision
+LOW_KEY, CODES = 4, 2  # of a quantised model
 SAMPLED = 1 << 16  # different n-grams of an order, to estimate their number within a percent
 
 
@@ -99,9 +100,12 @@ class CountingPlan:
             most = max(most, stored + model + held)
         return most
 
-    def bytes_of_model(self, size: int) -> int:
-        """Return how much disk the model will take, in bytes, with a vocabulary of `size` words."""
+    def bytes_of_model(self, size: int, quantize: int | None = None) -> int:
+        """Return how much disk the model will take, in bytes, with a vocabulary of `size` words.
+        quantize: as in :class:`rnnlm.lm.ngram.settings.NgramSettings`."""
         highest = self.kept[-1] if self.kept else size
+        if quantize and self.kept:
+            return size * VALUES + sum(self.kept) * (LOW_KEY + CODES) - highest * CODES // 2
         return (size + sum(self.kept)) * (KEY + VALUES) - highest * VALUES // 2
 
 
