@@ -269,6 +269,8 @@ def analyse(
     for model in models:
         report(f"{model}: {len(rows.group_N):,} rows")
         added[model] = _added(model, rows, names, fold_G, _perplexity(model, scored), settings)
+
+    # The gains of each two models, paired by item.
     count_G = np.bincount(rows.group_N).astype(float)
     differences = RecordList(
         difference_of(
