@@ -55,7 +55,7 @@ LONG = {
     "test_report.py", "test_run_report.py",
     # whole runs, and what is meant for a GPU
     "test_clocks.py", "test_learning_curve.py", "test_lookback.py", "test_prepared_texts.py",
-    "test_rollbacks.py", "test_sizing.py", "test_state.py", "test_gpu.py", "test_gpu_awd.py",
+    "test_rollbacks.py", "test_sizing.py", "test_state.py", "test_gpu.py",
     # texts, vocabularies and steps beyond memory, and damage done to files again and again
     "test_beyond_memory.py", "test_memory_limit.py", "test_vocabularies.py", "test_rowwise.py",
     "test_private.py",

@@ -1,17 +1,22 @@
-"""Language models that start from another one: its weights, sizes and tokenizer."""
+"""From a request to a plan: recipe, settings and origins, texts, models to start from."""
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
 import rnnlm
-from rnnlm.errors import RnnlmWarning, UsageError
+from rnnlm import corpora
+from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
+from rnnlm.lm.base import stored_model
 from rnnlm.lm.neural.settings import KINDS, network_settings, structure
 from rnnlm.runs import train
 from rnnlm.storage import model_folder
-from rnnlm.training.plan import TrainingRequest, plan
+from rnnlm.text.corpus import Corpus
+from rnnlm.training.plan import TrainingRequest, plan, resolve_request
+from rnnlm.training.run import run
 from support.failures import notices_of
-from support.small_runs import SMALL, assert_equal, numbers
+from support.small_runs import SMALL, assert_equal, numbers, write
 
 ONE = {**SMALL, "budget": "1steps"}
 
@@ -140,3 +145,184 @@ def test_only_settings_of_training_may_differ():
         settings = network_settings(kind)
         assert {*vars(settings)} - {*structure(settings)} <= left_out
         assert not left_out & {*structure(settings)}
+
+
+def settled(*, flags=None, **request):
+    _, _, resolved = resolve_request(TrainingRequest(flags=flags or {}, **request))
+    return {name: (value, resolved.origins[name]) for name, value in resolved.values.items()}
+
+
+@pytest.mark.parametrize("request_, expected", [
+    ({}, ("demo", "lstm")), ({"text": ("x",)}, ("lstm", "lstm")),
+    ({"model": "gru"}, ("gru", "gru")),
+    ({"text": ("x",), "assignments": {"model": "rnn"}}, ("rnn", "rnn")),
+    ({"recipe": "gru"}, ("gru", "gru")),
+    ({"recipe": "lstm", "assignments": {"model": "gru"}}, ("lstm", "gru")),
+    ({"recipe": "unigram"}, ("unigram", "unigram")),
+])  # fmt: skip
+def test_recipe_and_kind_follow_from_the_request(request_, expected):
+    recipe, kind, resolved = resolve_request(TrainingRequest(**request_))
+    assert (recipe, kind.name) == expected
+    assert resolved.values["model"] == kind.name
+
+
+@pytest.mark.parametrize("name, value, dropped", [
+    ("loss", "full", {"samples": 1024}), ("loss", "nce", {}),
+    ("output_layer", "mos", {"loss": "full", "samples": 1024}),
+])  # fmt: skip
+def test_what_belongs_to_a_recipes_choice_goes_with_it(name, value, dropped):
+    settings = settled(assignments={name: value})
+    assert settings[name] == (value, "user")
+    from_recipe = {"loss": "sampled", "samples": 512}
+    for other in from_recipe.keys() - {name}:
+        default = (dropped[other], "default") if other in dropped else None
+        assert settings[other] == (default or (from_recipe[other], "recipe demo"))
+
+
+@pytest.mark.parametrize("given", [{"flags": {"characters": None}},
+                                   {"assignments": {"characters": "none"}}])  # fmt: skip
+def test_none_is_a_choice_too(given):
+    settings = settled(recipe="ner-conll2003", **given)
+    assert settings["characters"] == (None, "user")
+    assert settings["character_filters"][1] == "default"
+
+
+@pytest.mark.parametrize("request_, what, why, hint", [
+    ({}, "a language model has no setting 'bidirectional'",
+     "it would see the words it has to predict", '`task="tagging"`'),
+    ({"task": "tagging", "model": "lstm"}, "a tagger has no setting 'temporal_penalty'",
+     "belongs to models for language-model", "leave it out"),
+    ({"task": "classification", "model": "gru"}, "kind gru has no setting 'filter_widths'",
+     "belongs to: cnn", '`model="cnn"`'),
+    ({"task": "tagging", "model": "gru"}, "a tagger has no setting 'filter_widths'",
+     "it belongs to models for classif", '`task="classif'),
+])  # fmt: skip
+def test_a_setting_of_another_task_is_refused(request_, what, why, hint):
+    name = what.split("'")[1]
+    with pytest.raises(SettingsError, match=what) as caught:
+        assignments = {name: "3,4" if name == "filter_widths" else "1"}
+        resolve_request(TrainingRequest(**request_, assignments=assignments))
+    assert why in caught.value.why and hint in caught.value.hint
+
+
+def test_recipes_of_language_models_say_nothing_of_tasks():
+    recipe, kind, resolved = resolve_request(TrainingRequest(model="lstm", task="tagging"))
+    assert (recipe, kind.task, resolved.origins["hidden_size"]) == (None, "tagging", "default")
+
+
+def test_output_and_output_layer_are_distinct_in_python(text):
+    *_, finished = train(text, output="m", output_layer="class", classes=3, **SMALL)
+    assert finished.folder == "m"
+    assert model_folder.read_manifest(Path("m")).settings["output_layer"] == "class"
+
+
+@pytest.mark.parametrize("content", ['model = "gru"\n', 'recipe = "gru"\n'])
+def test_a_recipe_file_may_name_the_model_or_a_recipe(tmp_path, content):
+    file = write(tmp_path / "mine.toml", f"{content}hidden_size = 7\n")
+    recipe, kind, resolved = resolve_request(TrainingRequest(recipe=str(file)))
+    assert (recipe, kind.name) == ("gru", "gru")
+    assert resolved.values["hidden_size"] == 7 and resolved.origins["hidden_size"] == str(file)
+
+
+def test_a_copy_of_a_recipe_is_a_recipe(tmp_path):
+    bundled = resources.files("rnnlm.training.recipes") / "lstm.toml"
+    file = write(tmp_path / "mine.toml", bundled.read_text(encoding="utf-8"))
+    request = TrainingRequest(text=("x",), recipe=str(file))
+    assert request.recipe is None
+    assert request.from_file.values["hidden_size"] == 512
+
+
+def test_a_recipe_file_names_a_recipe_that_exists(tmp_path):
+    file = write(tmp_path / "mine.toml", 'recipe = "gruu"\n')
+    with pytest.raises(SettingsError, match="unknown recipe 'gruu'.*did you mean 'gru'"):
+        TrainingRequest(recipe=str(file))
+
+
+@pytest.mark.parametrize("request_, message", [
+    ({"recipe": "lstn"}, "unknown recipe 'lstn'; did you mean 'lstm'"),
+    ({"model": "grru"}, "unknown model 'grru'; did you mean 'gru'"),
+    ({"assignments": {"hiden_size": "3"}},
+     "unknown setting 'hiden_size'; did you mean 'hidden_size'"),
+    ({"flags": {"learning_rat": 1.0}},
+     "unknown setting 'learning_rat'; did you mean 'learning_rate'"),
+    ({"assignments": {"hidden_size": "1000000000"}},
+     "hidden_size = '1000000000'.*at most 1,048,576"),
+    ({"assignments": {"optimizer": "magic"}}, "optimizer = 'magic'"),
+    ({"assignments": {"holdout": "1"}}, "holdout = '1'"),
+    ({"flags": {"hidden_size": float("nan")}}, "hidden_size = nan"),
+    ({"flags": {"seed": -1}}, "seed = -1"),
+])  # fmt: skip
+def test_settings_that_are_not_valid_are_wrong_usage(request_, message):
+    with pytest.raises(SettingsError, match=message) as caught:
+        resolve_request(TrainingRequest(**request_))
+    assert caught.value.exit_code == 2
+
+
+def test_useless_general_flags_are_ignored_with_a_notice():
+    match = "ignored, without effect on a model of kind unigram: `budget`"
+    with pytest.warns(RnnlmWarning, match=match):
+        values = settled(model="unigram", flags={"budget": "3m"})
+    assert "budget" not in values
+
+
+def test_a_plan_knows_its_models_size(text):
+    made = plan(TrainingRequest(text=(str(text),), flags=SMALL))
+    *_, finished = run(made)
+    assert made.parameters() == sum(array.size for array in numbers(finished.folder).values())
+
+
+def test_a_width_overridden_by_layer_sizes_is_reported(text):
+    asked = {"recipe": "awd-lstm-fast", "assignments": {"hidden_size": "32"}}
+    match = "without effect: hidden_size = 32 needs layer_sizes = none .it is 1150,1150,400"
+    with pytest.warns(RnnlmWarning, match=match):
+        plan(TrainingRequest(text=(str(text),), **asked))
+
+
+def test_the_last_lines_are_held_out_by_default(text, lines):
+    made = plan(TrainingRequest(text=(str(text),), flags={**SMALL, "holdout": 0.1}))
+    assert (made.data.train.sentences, made.data.valid.sentences) == (90, 10)
+    assert made.valid_is == "the last 10% of the training text, held out"
+    expected = lines[89].split()
+    assert made.data.tokenizer.decode(made.data.train.ids).split("\n")[-1].split() == expected
+
+
+def test_a_vocabulary_comes_from_training_text_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "t.txt", "a b\n" * 9 + "held out\n")
+    made = plan(TrainingRequest(text=(str(path),), flags={**SMALL, "holdout": 0.1}))
+    assert set(made.data.tokenizer.symbols()) == {"</s>", "<unk>", "a", "b"}
+    assert made.data.valid.oov_words == 2
+
+
+def test_nothing_is_held_out_if_unwanted_or_useless(text):
+    for asked in ({"flags": SMALL}, {"model": "unigram", "flags": {}}):
+        asked["flags"] = {**asked["flags"], "holdout": 0.0}
+        assert plan(TrainingRequest(text=(str(text),), **asked)).data.valid is None
+    named = TrainingRequest(text=(str(text),), model="unigram", valid=(str(text),))
+    assert plan(named).holds_out is False
+
+
+def test_a_text_of_one_line_trains_with_notice(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "one.txt", "a single line of text and nothing else")
+    with pytest.warns(RnnlmWarning, match="single line: nothing is held out"):
+        *events, finished = train(path, output="m", **SMALL)
+    assert finished.results == {} and finished.step == 6
+    stored_model.load(Path("m"), "cpu")
+
+
+def test_without_text_the_bundled_corpus_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = plan(TrainingRequest(model="unigram"))
+    assert made.data.train.words > 200_000
+    assert made.valid_is == "bundled corpus english, valid.txt"
+    test = Corpus((str(corpora.part("english", "test")),))
+    assert made.test.lines_hash == test.encode(made.data.tokenizer).lines_hash
+    assert made.output == Path("checkpoints/english-unigram")
+
+
+def test_a_default_folder_that_is_a_file_is_refused(text):
+    Path("checkpoints").mkdir()
+    write(Path("checkpoints/text-unigram"), "a file")
+    with pytest.raises(OutputError, match="cannot write to checkpoints/text-unigram; it is a file"):
+        plan(TrainingRequest(text=(str(text),), model="unigram"))

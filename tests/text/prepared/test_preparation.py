@@ -17,11 +17,13 @@ from rnnlm.parallel import ProcessExecutor
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS, EncodedText
-from rnnlm.text.lines import TextSettings
+from rnnlm.text.lines import Block, TextSettings
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared import shards as storing
+from rnnlm.text.prepared.index import EncodedLines, joined
 from rnnlm.text.prepared.preparation import Encoding, Prepared, Sampled, Sampling
-from rnnlm.text.tokenizer_settings import NewTokenizerSettings
+from rnnlm.text.prepared.shards import RawPiece, encoded_piece
+from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 
 
 def content(folder):
@@ -257,3 +259,50 @@ def test_tables_and_data_sets_are_prepared_in_chunks(tmp_path, corpus_text, prep
     assert len({(end.lines_hash, end.tokens, end.lines) for end in ends}) == 1
     shards = [len(prepared_text.load(tmp_path / f"of-{name}").index.shards) for name in names]
     assert min(shards) > 2
+
+
+KNOWN = ["the cat sat", "on the mat .", "café au lait"]
+TEXT = "the dog sat\non , the café\n\nau lait\n\n\nunseen words here\nthe the the\n"
+
+
+def lines_of(settings, text=TEXT):
+    tokenizer = tokenizers.train(settings, [Block(KNOWN, [])])
+    piece = RawPiece("t.txt", 1, True, text.encode("utf-8"))
+    return encoded_piece(piece, TextSettings(blank_lines="documents"), tokenizer).lines()
+
+
+def same(one, other):
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for name in EncodedLines.__dataclass_fields__
+    )
+
+
+KINDS = [
+    TokenizerSettings(), TokenizerSettings(split_punctuation=True),
+    TokenizerSettings(tokenizer="char"),
+    TokenizerSettings(tokenizer="byte"), TokenizerSettings(lowercase=True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=str)
+def test_lines_come_back_from_arrays_and_from_parts(settings):
+    lines = lines_of(settings)
+    assert len(lines) == 5 and lines.document_lines.tolist() == [0, 2, 3]
+    assert same(EncodedLines.from_arrays(lines.to_arrays()), lines)
+    for at in range(len(lines) + 1):
+        assert same(joined(lines.split_at(at)), lines)
+    first, second = (part.totals() for part in lines.split_at(2))
+    assert lines.totals() == {name: first[name] + second[name] for name in first}
+
+
+def test_counts_take_the_smallest_type_that_holds_them():
+    dtypes = {name: array.dtype for name, array in lines_of(KINDS[0]).to_arrays().items()}
+    assert dtypes == {
+        "ids": np.uint16, "oov": np.uint32, "tokens": np.uint8, "bytes": np.uint8,
+        "characters": np.uint8, "document_lines": np.uint32,
+    }  # fmt: skip
+    assert lines_of(KINDS[0], "a" * 300 + "\n").to_arrays()["bytes"].dtype == np.uint16
+    # Of ASCII, characters are bytes.
+    ascii_alone = lines_of(KINDS[0], "the cat\nsat unseen\n").to_arrays()
+    assert ascii_alone.keys() == dtypes.keys() - {"characters"}
