@@ -87,16 +87,13 @@ def test_what_was_unreleased_gets_the_version_and_its_date(release):
 # ---- The version.
 
 
-@pytest.mark.parametrize(
-    ("version", "why"),
-    [
-        ("0.2", "write MAJOR.MINOR.PATCH"),
-        ("v0.2.0", "write MAJOR"),
-        ("0.02.0", "write MAJOR"),
-        ("0.1.9", "below 0.2.0"),
-        ("0.3.0", "tagged already"),
-    ],
-)
+@pytest.mark.parametrize(("version", "why"), [
+    ("0.2", "write MAJOR.MINOR.PATCH"),
+    ("v0.2.0", "write MAJOR"),
+    ("0.02.0", "write MAJOR"),
+    ("0.1.9", "below 0.2.0"),
+    ("0.3.0", "tagged already"),
+])  # fmt: skip
 def test_versions_that_cannot_be_are_refused(release, version, why):
     with pytest.raises(SystemExit, match=why):
         release.check_version(version, "0.2.0", ["v0.3.0"])

@@ -396,14 +396,11 @@ def test_killed_run_resumes_to_the_same_file(
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize(
-    "name",
-    [
-        "s.jsonl",
-        pytest.param("s.csv", marks=pytest.mark.soak),
-        pytest.param("s.parquet", marks=pytest.mark.soak),
-    ],
-)
+@pytest.mark.parametrize("name", [
+    "s.jsonl",
+    pytest.param("s.csv", marks=pytest.mark.soak),
+    pytest.param("s.parquet", marks=pytest.mark.soak),
+])  # fmt: skip
 def test_workers_write_the_same_scores_and_notices(rnnlm, models, here, corpus_lines, name):
     rows = [*corpus_lines[:60], "", "“curly” words", "<s> reserved", "two  spaces"]
     lines = [json.dumps({"text": line, "item": number}) for number, line in enumerate(rows)]

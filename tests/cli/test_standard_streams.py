@@ -79,12 +79,11 @@ def test_dash_writes_the_files_bytes_to_standard_output(rnnlm, models, inputs, c
     assert [line for line in written.out.splitlines() if line not in piped.err] == []
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["rescore -m {0} --tune nbest.tsv -o - --json",
-     "rescore -m {0} --tune nbest.tsv -o - --nbest-output -",
-     "score -m {0} --pairs pairs.tsv -o - --json"],
-)  # fmt: skip
+@pytest.mark.parametrize("command", [
+    "rescore -m {0} --tune nbest.tsv -o - --json",
+    "rescore -m {0} --tune nbest.tsv -o - --nbest-output -",
+    "score -m {0} --pairs pairs.tsv -o - --json",
+])  # fmt: skip
 def test_two_results_on_standard_output_are_refused(rnnlm, models, inputs, command):
     ended = rnnlm(*command.format(models.unigram).split())
     assert (ended.code, ended.out) == (

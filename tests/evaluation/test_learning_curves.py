@@ -63,10 +63,9 @@ def test_rolled_back_steps_are_not_on_the_curve(run):
     assert [(point.steps, point.ppl_token) for point in curve.points] == [(10, 80.0), (20, 60.0)]
 
 
-@pytest.mark.parametrize(
-    "by, places",
-    [("steps", [10, 20]), ("tokens", [1000, 2000]), ("epochs", [1, 2]), ("seconds", [5, 10])],
-)
+@pytest.mark.parametrize("by, places", [
+    ("steps", [10, 20]), ("tokens", [1000, 2000]), ("epochs", [1, 2]), ("seconds", [5, 10]),
+])  # fmt: skip
 def test_counted_models_are_level_lines_on_each_axis(run, by, places):
     folders = [run("b", STARTED, validated(10, 80.0), validated(20, 60.0)), run("n", *NGRAM)]
     curves = [learning_curve(folder) for folder in folders]

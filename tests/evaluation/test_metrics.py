@@ -43,10 +43,9 @@ def test_rates_worked_out_by_hand():
     assert rates([["A"]], ["B C D"]) == (1, 3)
 
 
-@pytest.mark.parametrize(
-    "references, message",
-    [([[]], "word 1 has no reference"), ([["A"], ["B"]], "for 2 words and predictions for 1")],
-)
+@pytest.mark.parametrize("references, message", [
+    ([[]], "word 1 has no reference"), ([["A"], ["B"]], "for 2 words and predictions for 1"),
+])  # fmt: skip
 def test_words_without_reference_or_prediction_are_an_error(references, message):
     with pytest.raises(UsageError, match=message):
         rates(references, ["A"])

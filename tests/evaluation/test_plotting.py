@@ -110,11 +110,10 @@ def test_no_two_series_look_alike_and_colours_stay_without_a_model():
     assert colours_of(figure) == {"a": plotting.COLOURS[0], "c": plotting.COLOURS[2]}
 
 
-@pytest.mark.parametrize(
-    "value, text",
-    [(0, "0"), (12.5, "12.5"), (0.25, "0.25"), (-0.5, "\u22120.5"), (1e7, "10,000,000"),
-     (1e-6, "10\u207b\u2076"), (3e-12, "3\u00d710\u207b\u00b9\u00b2"), (0.1 + 0.2, "0.3")],
-)  # fmt: skip
+@pytest.mark.parametrize("value, text", [
+    (0, "0"), (12.5, "12.5"), (0.25, "0.25"), (-0.5, "\u22120.5"), (1e7, "10,000,000"),
+    (1e-6, "10\u207b\u2076"), (3e-12, "3\u00d710\u207b\u00b9\u00b2"), (0.1 + 0.2, "0.3"),
+])  # fmt: skip
 def test_numbers_are_written_as_in_a_text(value, text):
     assert plotting.written(value) == text
 

@@ -153,10 +153,9 @@ def test_states_and_words_may_be_iterators():
     assert found == [ONE.extend(ONE.begin(), "the")]
 
 
-@pytest.mark.parametrize(
-    ("count", "message"),
-    [(-1, "count = -1 is not valid"), (2.0, "count must be an int, not a float")],
-)
+@pytest.mark.parametrize(("count", "message"), [
+    (-1, "count = -1 is not valid"), (2.0, "count must be an int, not a float"),
+])  # fmt: skip
 def test_next_words_must_be_0_or_more(count, message):
     scorer = rnnlm.Model(fit("unigram")).scorer()
     with pytest.raises(UsageError, match=message):

@@ -163,10 +163,9 @@ def test_bars_not_used_as_region_marks_are_reported(tmp_path):
     assert read(path, region_mark="|")[0][2] == "the door was open"
 
 
-@pytest.mark.parametrize(
-    "other, what",
-    [({"column": "a"}, "a text column"), ({"region_mark": "|"}, "a mark between regions")],
-)
+@pytest.mark.parametrize("other, what", [
+    ({"column": "a"}, "a text column"), ({"region_mark": "|"}, "a mark between regions"),
+])  # fmt: skip
 def test_columns_of_regions_are_the_text_themselves(other, what):
     with pytest.raises(UsageError, match=f"region columns cannot be combined with {what}"):
         SentenceSettings(region_columns=("b",), **other).check()

@@ -339,14 +339,13 @@ def test_a_damaged_state_is_not_resumed(refused, there, here, name):
     refused(RESUME, "m holds the model of this run, but" if name == "missing" else "cannot resume")
 
 
-@pytest.mark.parametrize(
-    ("fact", "value"),
-    [("stopped", ["x"]), ("stopped", {}), ("steps", "9"), ("seconds", None), ("recipe", []),
-     ("train_data", 1), ("identity", []), ("tokens_read", "x"), ("mixed", [1]),
-     ("lines_in_train", {"x": "1"}), ("text", "x"), ("contextual", [1]), ("init_from", 1),
-     ("joined", [{"model": "x", "weight": 1}]), ("mixed", [{"model": "x", "weight": "1"}]),
-     ("weights", 1), ("ngrams", ["1"]), ("pruned", [])],
-)  # fmt: skip
+@pytest.mark.parametrize(("fact", "value"), [
+    ("stopped", ["x"]), ("stopped", {}), ("steps", "9"), ("seconds", None), ("recipe", []),
+    ("train_data", 1), ("identity", []), ("tokens_read", "x"), ("mixed", [1]),
+    ("lines_in_train", {"x": "1"}), ("text", "x"), ("contextual", [1]), ("init_from", 1),
+    ("joined", [{"model": "x", "weight": 1}]), ("mixed", [{"model": "x", "weight": "1"}]),
+    ("weights", 1), ("ngrams", ["1"]), ("pruned", []),
+])  # fmt: skip
 @pytest.mark.parametrize("kind", ["lstm", "ngram"])
 def test_facts_of_a_run_have_their_types(refused, there, here, kind, fact, value):
     shutil.copytree(there[kind], "m")

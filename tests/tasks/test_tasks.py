@@ -218,10 +218,9 @@ def test_unsaved_model_refuses_pickling_and_language_model_calls(model):
         rnnlm.Model(model).score_sentences(["a"])
 
 
-@pytest.mark.parametrize(
-    "dtype, tolerance",
-    [pytest.param(torch.float32, 1e-5, marks=pytest.mark.soak), (torch.float64, 1e-9)],
-)
+@pytest.mark.parametrize("dtype, tolerance", [
+    pytest.param(torch.float32, 1e-5, marks=pytest.mark.soak), (torch.float64, 1e-9),
+])  # fmt: skip
 def test_scores_are_independent_of_the_batch(model, dtype, tolerance):
     model = in_precision(model, dtype)
     order = list(range(len(PAIRS if model.task == "seq2seq" else TEXTS)))

@@ -204,12 +204,11 @@ class TestStates:
             small.BaseScore(state, "a", state)
 
 
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [("unigram", {}), ("ngram", {}), ("lstm", {}), ("ngram", {"tokenizer": "char"}),
-     ("lstm", {"tokenizer": "byte"}),
-                           ("gru", {"lowercase": True, "split_punctuation": True})]
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "settings"), [
+    ("unigram", {}), ("ngram", {}), ("lstm", {}), ("ngram", {"tokenizer": "char"}),
+    ("lstm", {"tokenizer": "byte"}),
+                          ("gru", {"lowercase": True, "split_punctuation": True}),
+])  # fmt: skip
 def test_any_model_answers_as_score_sentences_does(name, settings):
     model = fit(name, **settings)
     door = ours.Model.of(model)

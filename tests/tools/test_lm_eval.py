@@ -162,10 +162,9 @@ def test_harness_command_ends_without_a_traceback(door, monkeypatch):
         door.main()
 
 
-@pytest.mark.parametrize(
-    ("module", "package", "extra"),
-    [("lm_eval", "lm_eval", "lm-eval"), ("pyctcdecode", "pyctcdecode", "pyctcdecode")],
-)
+@pytest.mark.parametrize(("module", "package", "extra"), [
+    ("lm_eval", "lm_eval", "lm-eval"), ("pyctcdecode", "pyctcdecode", "pyctcdecode"),
+])  # fmt: skip
 def test_missing_package_error_says_how_to_install_it(monkeypatch, module, package, extra):
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)

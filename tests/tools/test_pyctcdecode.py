@@ -68,10 +68,9 @@ def test_arpa_file_gives_the_same_beams_as_kenlm(arpa, score_boundary):
             assert one[-2:] == pytest.approx(other[-2:], abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [("lstm", {}), ("ngram", {"tokenizer": "char"}), ("gru", {"tokenizer": "byte"})],
-)
+@pytest.mark.parametrize(("name", "settings"), [
+    ("lstm", {}), ("ngram", {"tokenizer": "char"}), ("gru", {"tokenizer": "byte"}),
+])  # fmt: skip
 def test_beam_scores_like_its_text_under_any_model(name, settings):
     model = LanguageModel(fit(name, **settings), alpha=1.0, beta=0.0, unk_score_offset=0.0)
     for text, *_, logit_score, score in beams(model, "the cat sat", 1.0)[:5]:

@@ -50,10 +50,9 @@ def training(script):
 GATES = "coupled_gates=false"  # torch has no coupled ones
 
 
-@pytest.mark.parametrize(
-    "recipe, settings, has_plain",
-    [("lstm", (GATES,), True), ("lstm", (GATES, "weight_drop=0.5"), True), ("ffnn", (), False)],
-)
+@pytest.mark.parametrize("recipe, settings, has_plain", [
+    ("lstm", (GATES,), True), ("lstm", (GATES, "weight_drop=0.5"), True), ("ffnn", (), False),
+])  # fmt: skip
 def test_training_takes_turns_with_a_plain_loop(run, models, recipe, settings, has_plain):
     assigned = [f"--set={setting}" for setting in (*TINY, *settings)]
     brief = ("--rounds", 1, "--steps", 2, "--json")

@@ -158,10 +158,9 @@ def test_where_nothing_is_left_that_is_an_error():
         draw(np.full((1, 3), -np.inf), [np.random.default_rng(1)], SamplingSettings())
 
 
-@pytest.mark.parametrize(
-    "values",
-    [{"min_p": 0.0}, {"min_p": 1.1}, {"top_p": 0.0}, {"top_p": 2.0}, {"repetition_penalty": 0.9}],
-)
+@pytest.mark.parametrize("values", [
+    {"min_p": 0.0}, {"min_p": 1.1}, {"top_p": 0.0}, {"top_p": 2.0}, {"repetition_penalty": 0.9},
+])  # fmt: skip
 def test_settings_out_of_range_are_errors(values):
     with pytest.raises(SettingsError, match=next(iter(values))):
         resolve([SamplingSettings], [SettingsLayer("the test", values)])

@@ -99,10 +99,9 @@ def test_wide_enough_beam_equals_exhaustive_search(name, length_power):
             assert [text.ended for text in found] == [each[-1] == boundary for each in ids]
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [SearchSettings(3, 0.0, 3), SearchSettings(4, 1.0, 1), SearchSettings(5, 0.6, 2, True)],
-)
+@pytest.mark.parametrize("settings", [
+    SearchSettings(3, 0.0, 3), SearchSettings(4, 1.0, 1), SearchSettings(5, 0.6, 2, True),
+])  # fmt: skip
 def test_batched_texts_match_a_plain_beam_for_each(settings):
     model = fit("lstm", LINES)
     starts = starts_after(model, PROMPTS, EVERY_LENGTH)

@@ -37,22 +37,19 @@ def test_blimp_with_its_labels(tmp_path):
     assert (pair.scoring, pair.where.startswith(str(tmp_path))) == ("full", True)
 
 
-@pytest.mark.parametrize(
-    "name, content",
-    [
-        ("a.tsv", "good\tbad\tkind\nthe cat\tcat the\torder\na \"b\tb\torder\n"),
-        ("a.csv", 'kind,good,bad\norder,the cat,cat the\norder,"a ""b",b\n'),
-        ("a.jsonl",
-         ('{"good": "the cat", "bad": "cat the", "kind": "order"}\n{"good": "a \\"b", "bad": "b", '
-          '"kind": "order"}\n')),
-        ("a.json", ('[{"sentence_good": "the cat", "sentence_bad": "cat the", "paradigm": "order"},'
-                    ' {"good": "a \\"b", "bad": "b", "UID": "order"}]')),
-        ("a.txt", "good\tbad\tkind\nthe cat\tcat the\torder\na \"b\tb\torder\n"),
-        ("a",
-         ('\ufeff [{"good": "the cat", "bad": "cat the", "kind": "order"}, {"good": "a \\"b", '
-          '"bad": "b", "kind": "order"}]')),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("name, content", [
+    ("a.tsv", "good\tbad\tkind\nthe cat\tcat the\torder\na \"b\tb\torder\n"),
+    ("a.csv", 'kind,good,bad\norder,the cat,cat the\norder,"a ""b",b\n'),
+    ("a.jsonl",
+     ('{"good": "the cat", "bad": "cat the", "kind": "order"}\n{"good": "a \\"b", "bad": "b", '
+      '"kind": "order"}\n')),
+    ("a.json", ('[{"sentence_good": "the cat", "sentence_bad": "cat the", "paradigm": "order"},'
+                ' {"good": "a \\"b", "bad": "b", "UID": "order"}]')),
+    ("a.txt", "good\tbad\tkind\nthe cat\tcat the\torder\na \"b\tb\torder\n"),
+    ("a",
+     ('\ufeff [{"good": "the cat", "bad": "cat the", "kind": "order"}, {"good": "a \\"b", '
+      '"bad": "b", "kind": "order"}]')),
+])  # fmt: skip
 @pytest.mark.parametrize("packed", [False, True])
 def test_every_kind_of_table_gives_the_same_pairs(tmp_path, name, content, packed):
     data = gzip.compress(content.encode()) if packed else content.encode()

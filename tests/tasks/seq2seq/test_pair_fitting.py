@@ -38,10 +38,9 @@ def exact(model, rows):
     return sum(line.text == target for line, (_, target) in lines) / len(rows)
 
 
-@pytest.mark.parametrize(
-    "turn",
-    [pytest.param(False, id="copied", marks=pytest.mark.soak), pytest.param(True, id="reversed")],
-)
+@pytest.mark.parametrize("turn", [
+    pytest.param(False, id="copied", marks=pytest.mark.soak), pytest.param(True, id="reversed"),
+])  # fmt: skip
 def test_attention_alone_copies_and_reverses_short_strings(turn):
     train, valid = (
         strings(count, "abc", range(1, 6), seed, turn) for count, seed in ((1500, 1), (100, 2))

@@ -208,16 +208,13 @@ def test_a_large_stored_vocabulary_reads_as_a_small_one(known, other, most_met):
     assert large.surfaces(lines) == plain.surfaces(lines)
 
 
-@pytest.mark.parametrize(
-    "stored, why",
-    [
-        ("1\t</s>\n1\t<unk>\nx\tabc\n", "invalid literal"),
-        ("1\t</s>\n1\t<unk>\n-1\tabc\n", "below zero"),
-        ("1\t</s>\n1\t<unk>\n1\tabc\n2\tabc\n", "duplicate"),
-        (b"1\t</s>\n1\t<unk>\n1\t\xff\n", "codec"),
-        ("1\t</s>\n1\t<unk>\n1\n", "no tab"),
-    ],
-)
+@pytest.mark.parametrize("stored, why", [
+    ("1\t</s>\n1\t<unk>\nx\tabc\n", "invalid literal"),
+    ("1\t</s>\n1\t<unk>\n-1\tabc\n", "below zero"),
+    ("1\t</s>\n1\t<unk>\n1\tabc\n2\tabc\n", "duplicate"),
+    (b"1\t</s>\n1\t<unk>\n1\t\xff\n", "codec"),
+    ("1\t</s>\n1\t<unk>\n1\n", "no tab"),
+])  # fmt: skip
 @pytest.mark.parametrize("least", [1, 1000])
 def test_a_damaged_vocabulary_is_refused_large_or_small(monkeypatch, least, stored, why):
     monkeypatch.setattr(vocabulary, "LEAST_STORED", least)

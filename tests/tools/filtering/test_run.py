@@ -294,16 +294,13 @@ def test_finished_work_is_told_again_and_grows(texts, model):
         filtered(texts, model, "plain.txt", settings=only)
 
 
-@pytest.mark.parametrize(
-    "name, why",
-    [
-        ("none", "`cutoffs` was 40,80 and is now 40,90"),
-        ("plain.txt", "the text plain.txt has changed: .* bytes before, "),
-        ("out/head/plain.txt", "plain.txt is missing, or its length has changed"),
-        ("in place: plain.txt", "the text plain.txt has changed: changed .* before, "),
-        ("in place: out/head/plain.txt", "plain.txt has changed: its SHA-256 does not match"),
-    ],
-)
+@pytest.mark.parametrize("name, why", [
+    ("none", "`cutoffs` was 40,80 and is now 40,90"),
+    ("plain.txt", "the text plain.txt has changed: .* bytes before, "),
+    ("out/head/plain.txt", "plain.txt is missing, or its length has changed"),
+    ("in place: plain.txt", "the text plain.txt has changed: changed .* before, "),
+    ("in place: out/head/plain.txt", "plain.txt has changed: its SHA-256 does not match"),
+])  # fmt: skip
 def test_other_options_and_changed_files_are_refused(texts, model, name, why):
     settings = FilterSettings(cutoffs=(40, 80))
     filtered(texts, model, "plain.txt", settings=settings)
@@ -436,18 +433,15 @@ def test_model_that_changes_meanwhile_is_noticed(model):
 KEPT = OutputLayout(("kept",), ("kept",), has_folders=False)
 
 
-@pytest.mark.parametrize(
-    "entries, why",
-    [
-        ([], "not enough values"),
-        ([{"what": "filter"}], "missing required field"),
-        ([ShardStarted("a")], "its first line"),
-        ([JobEntry({}, OutputLayout(("../x",), ("../x",), has_folders=True))], "does not write"),
-        ([JobEntry({}, KEPT), ShardStarted("../../x")], "does not write"),
-        ([JobEntry({}, KEPT, 9)], "has format 9; this rnnlm reads"),
-        (b"no hash\n", "line 1 of .filter.run was changed"),
-    ],
-)
+@pytest.mark.parametrize("entries, why", [
+    ([], "not enough values"),
+    ([{"what": "filter"}], "missing required field"),
+    ([ShardStarted("a")], "its first line"),
+    ([JobEntry({}, OutputLayout(("../x",), ("../x",), has_folders=True))], "does not write"),
+    ([JobEntry({}, KEPT), ShardStarted("../../x")], "does not write"),
+    ([JobEntry({}, KEPT, 9)], "has format 9; this rnnlm reads"),
+    (b"no hash\n", "line 1 of .filter.run was changed"),
+])  # fmt: skip
 def test_damaged_journals_are_errors(texts, model, entries, why):
     journal = texts / "out" / JOURNAL
     journal.parent.mkdir()
@@ -464,10 +458,9 @@ def test_damaged_journals_are_errors(texts, model, entries, why):
     assert journal.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("workers", "tasks", "processes", "threads"),
-    [(4, 9, 4, 1), (4, 2, 2, 2), (4, 1, 1, 4), (2, 0, 1, 2)],
-)
+@pytest.mark.parametrize(("workers", "tasks", "processes", "threads"), [
+    (4, 9, 4, 1), (4, 2, 2, 2), (4, 1, 1, 4), (2, 0, 1, 2),
+])  # fmt: skip
 def test_processors_are_shared_by_files(workers, tasks, processes, threads):
     assert processes_and_threads(workers, tasks, True) == (processes, threads)
     assert processes_and_threads(workers, tasks, False) == (processes, 1)

@@ -106,15 +106,12 @@ def test_rows_of_padding_alone_leave_the_state():
     assert all(map(torch.equal, before, after))
 
 
-@pytest.mark.parametrize(
-    ("name", "settings", "why"),
-    [
-        ("unigram", {}, "a model of kind unigram is not a network"),
-        ("jordan", {}, "a model of kind jordan has no recurrent layers"),
-        ("ffnn", {}, "a model of kind ffnn has no recurrent layers"),
-        ("lstm", {"output_layer": "class"}, "its output layer is class"),
-    ],
-)
+@pytest.mark.parametrize(("name", "settings", "why"), [
+    ("unigram", {}, "a model of kind unigram is not a network"),
+    ("jordan", {}, "a model of kind jordan has no recurrent layers"),
+    ("ffnn", {}, "a model of kind ffnn has no recurrent layers"),
+    ("lstm", {"output_layer": "class"}, "its output layer is class"),
+])  # fmt: skip
 def test_what_cannot_be_exported_says_why(name, settings, why):
     model = halves_model() if name == "unigram" else make_model(name, **settings)
     with pytest.raises(UsageError, match=why):

@@ -67,11 +67,9 @@ def test_ids_and_texts_of_random_lines_are_ours(settings, number):
         assert text == tokenizer.decode(ids), line
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"lowercase": True}, {"split_punctuation": True}, {"tokenizer": "char"}],
-    ids=str,
-)
+@pytest.mark.parametrize("settings", [
+    {}, {"lowercase": True}, {"split_punctuation": True}, {"tokenizer": "char"},
+], ids=str)  # fmt: skip
 def test_offsets_are_the_places_of_words(settings):
     lines = random_lines(100)
     tokenizer = make_tokenizer(lines, **settings)
@@ -147,14 +145,11 @@ def test_the_configuration_names_the_special_tokens():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("word", "settings", "padding"),
-    [
-        ("the", {}, "<pad>"),
-        ("<pad>", {}, "<<pad>>"),
-        ("pad", {"remove_punctuation": True}, "<pad>"),
-    ],
-)
+@pytest.mark.parametrize(("word", "settings", "padding"), [
+    ("the", {}, "<pad>"),
+    ("<pad>", {}, "<<pad>>"),
+    ("pad", {"remove_punctuation": True}, "<pad>"),
+])  # fmt: skip
 def test_padding_is_no_word(word, settings, padding):
     line = f"cat {word} cat"
     tokenizer = make_tokenizer([line], **settings)
@@ -197,11 +192,10 @@ def test_a_tokenizer_of_another_model_goes_back(kind):
         assert exported.encode(line).ids == [tokenizer.boundary_id, *ids[:-1]]
 
 
-@pytest.mark.parametrize(
-    ("settings", "why"),
-    [({"normalise": "all"}, "cannot decode HTML entities"),
-     ({"tokenizer": "char", "remove_punctuation": True}, "where it changes white space")],
-)  # fmt: skip
+@pytest.mark.parametrize(("settings", "why"), [
+    ({"normalise": "all"}, "cannot decode HTML entities"),
+    ({"tokenizer": "char", "remove_punctuation": True}, "where it changes white space"),
+])  # fmt: skip
 def test_what_a_file_cannot_do_is_refused(settings, why):
     with pytest.raises(SettingsError, match=f"cannot be written for Hugging Face.*{why}"):
         tokenizer_files(make_tokenizer(**settings))

@@ -139,10 +139,9 @@ def test_verdict_names_smaller_context_that_may_be_enough(low, is_said, last):
     assert ("may be enough" in said) == is_said
 
 
-@pytest.mark.parametrize(
-    ("context", "affected"),
-    [("carry", [11, 10, 7, 2, 0, 0, 0, 0]), ("reset", [9, 6, 0, 0, 0, 0, 0, 0])],
-)
+@pytest.mark.parametrize(("context", "affected"), [
+    ("carry", [11, 10, 7, 2, 0, 0, 0, 0]), ("reset", [9, 6, 0, 0, 0, 0, 0, 0]),
+])  # fmt: skip
 def test_affected_positions_are_counted_and_bits_match_perplexities(context, affected):
     # 12 targets with their boundaries
     three_lines = Lines(["the cat sat", "a dog", "it saw the mat"])

@@ -265,10 +265,9 @@ def test_missing_parts_of_espnet_folders_are_named(here):
         read_nbest(folder)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [("", "is empty"), ("\n\n", "is empty"), ("u1\tREF\t\tx\n", "holds no hypotheses")],
-)
+@pytest.mark.parametrize(("text", "message"), [
+    ("", "is empty"), ("\n\n", "is empty"), ("u1\tREF\t\tx\n", "holds no hypotheses"),
+])  # fmt: skip
 def test_lists_of_nothing_are_errors(here, text, message):
     with pytest.raises(TextError, match=message):
         read_nbest(write(here / "a", text))

@@ -285,19 +285,16 @@ class TestOutput:
 UNCERTAIN = "weights tuned on {} utterances, fewer than 500, are uncertain"
 
 
-@pytest.mark.parametrize(
-    "make, error, message",
-    [
-        (lambda: Hypothesis(None, -1.0), TypeError, "Hypothesis: text must be a str, not None"),
-        (lambda: Hypothesis("a", "-1"), TypeError, "Hypothesis: score must be a number, not a str"),
-        (lambda: Hypothesis("a", math.nan), TextError, "a hypothesis: the score is nan"),
-        (lambda: Utterance("u", ("a", "b")), TypeError,
-         "Utterance: hypotheses[0] must be a Hypothesis, not a str"),
-        (lambda: Utterance("u", (Hypothesis("a", -1.0),), 3), TypeError,
-         "Utterance: reference must be a str, not an int"),
-        (lambda: Utterance("u", ()), TextError, "utterance 'u' has no hypotheses"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("make, error, message", [
+    (lambda: Hypothesis(None, -1.0), TypeError, "Hypothesis: text must be a str, not None"),
+    (lambda: Hypothesis("a", "-1"), TypeError, "Hypothesis: score must be a number, not a str"),
+    (lambda: Hypothesis("a", math.nan), TextError, "a hypothesis: the score is nan"),
+    (lambda: Utterance("u", ("a", "b")), TypeError,
+     "Utterance: hypotheses[0] must be a Hypothesis, not a str"),
+    (lambda: Utterance("u", (Hypothesis("a", -1.0),), 3), TypeError,
+     "Utterance: reference must be a str, not an int"),
+    (lambda: Utterance("u", ()), TextError, "utterance 'u' has no hypotheses"),
+])  # fmt: skip
 def test_python_lists_are_checked_like_files(make, error, message):
     with pytest.raises(error) as raised:
         make()

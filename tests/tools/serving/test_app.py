@@ -38,15 +38,12 @@ def test_the_models_that_are_served_are_listed(client, demo):
 SENTENCES = ["the dog barked", "it is hard to recognize speech", "", "the <s> dog"]
 
 
-@pytest.mark.parametrize(
-    "asked, options",
-    [
-        ({}, ()),
-        ({"words": True, "tokens": True}, ("--words", "--tokens")),
-        ({"given": "the old man"}, ("--given", "the old man")),
-        ({"eos": False}, ("--no-eos",)),
-    ],
-)
+@pytest.mark.parametrize("asked, options", [
+    ({}, ()),
+    ({"words": True, "tokens": True}, ("--words", "--tokens")),
+    ({"given": "the old man"}, ("--given", "the old man")),
+    ({"eos": False}, ("--no-eos",)),
+])  # fmt: skip
 def test_scores_are_those_of_the_command(client, rnnlm, asked, options):
     answer = client.post("/score", sentences=SENTENCES, **asked)
     printed = rnnlm("score", "-m", "demo", *SENTENCES, *options, "--json")
@@ -93,14 +90,11 @@ def test_bodies_of_another_shape_are_refused(client, body, status):
     assert set(answer.json()) == {"error"} and answer.json()["error"]["what"]
 
 
-@pytest.mark.parametrize(
-    "path, asked, hint",
-    [
-        ("/score", {"sentence": ["a"]}, "did you mean 'sentences'?"),
-        ("/generate", {"max_token": 5}, "did you mean 'max_tokens'?"),
-        ("/rescore", {"utterances": [{"hypothesis": []}]}, "did you mean 'hypotheses'?"),
-    ],
-)
+@pytest.mark.parametrize("path, asked, hint", [
+    ("/score", {"sentence": ["a"]}, "did you mean 'sentences'?"),
+    ("/generate", {"max_token": 5}, "did you mean 'max_tokens'?"),
+    ("/rescore", {"utterances": [{"hypothesis": []}]}, "did you mean 'hypotheses'?"),
+])  # fmt: skip
 def test_the_nearest_field_is_suggested(client, path, asked, hint):
     answer = client.http.post(path, json=asked)
     assert (answer.status_code, answer.json()["error"]["hint"]) == (422, hint)
@@ -113,18 +107,15 @@ def test_other_paths_and_methods_are_refused(client):
     assert answer.json()["error"]["what"] == "GET is not allowed here"
 
 
-@pytest.mark.parametrize(
-    "path, asked, what",
-    [
-        ("/generate", {"prompt": "the </s>"}, "the prompt: the text holds </s>"),
-        ("/generate", {"seed": 1 << 64}, "seed = 18446744073709551616 is not valid"),
-        ("/inspect", {"what": "orders", "text": "a"}, "demo has no orders to show"),
-        ("/inspect", {"what": "gates", "text": " "}, "the sentence has no words"),
-        ("/inspect", {"what": "orders", "text": "a\nb", "model": "kn"}, "a line holds a newline"),
-        ("/tag", {"sentences": ["a"]}, "demo is a language model"),
-        ("/inspect", {"what": "gates", "text": "a", "model": "kn"}, "kn has no gates to show"),
-    ],
-)
+@pytest.mark.parametrize("path, asked, what", [
+    ("/generate", {"prompt": "the </s>"}, "the prompt: the text holds </s>"),
+    ("/generate", {"seed": 1 << 64}, "seed = 18446744073709551616 is not valid"),
+    ("/inspect", {"what": "orders", "text": "a"}, "demo has no orders to show"),
+    ("/inspect", {"what": "gates", "text": " "}, "the sentence has no words"),
+    ("/inspect", {"what": "orders", "text": "a\nb", "model": "kn"}, "a line holds a newline"),
+    ("/tag", {"sentences": ["a"]}, "demo is a language model"),
+    ("/inspect", {"what": "gates", "text": "a", "model": "kn"}, "kn has no gates to show"),
+])  # fmt: skip
 def test_what_cannot_be_is_said(client, path, asked, what):
     answer = client.http.post(path, json=asked)
     assert (answer.status_code, answer.json()["error"]["what"]) == (400, what)
@@ -141,21 +132,18 @@ def small_client(monkeypatch):
         yield client
 
 
-@pytest.mark.parametrize(
-    "path, allowed, refused, status",
-    [
-        ("/score", {"sentences": ["a"] * 3}, {"sentences": ["a"] * 4}, 413),
-        ("/score", {"sentences": ["a" * 40]}, {"sentences": ["a" * 40], "given": "a"}, 413),
-        ("/score", {"sentences": ["a"] * 2, "given": "a" * 19}, {"given": "a" * 20}, 413),
-        ("/score", {"sentences": ["a"], "next_words": 4}, {"next_words": 5}, 422),
-        ("/next", {"text": "a" * 40, "n": 4}, {"text": "a" * 41}, 413),
-        ("/next", {"n": 4}, {"n": 5}, 422),
-        ("/generate", {"prompt": "a" * 40, "stream": False}, {"prompt": "a" * 41}, 413),
-        ("/generate", {"max_tokens": 5, "stream": False}, {"max_tokens": 6}, 422),
-        ("/generate", {"num": 2, "max_tokens": 1, "stream": False}, {"num": 3}, 422),
-        ("/inspect", {"what": "orders", "text": "a" * 40}, {"text": "a" * 41}, 413),
-    ],
-)
+@pytest.mark.parametrize("path, allowed, refused, status", [
+    ("/score", {"sentences": ["a"] * 3}, {"sentences": ["a"] * 4}, 413),
+    ("/score", {"sentences": ["a" * 40]}, {"sentences": ["a" * 40], "given": "a"}, 413),
+    ("/score", {"sentences": ["a"] * 2, "given": "a" * 19}, {"given": "a" * 20}, 413),
+    ("/score", {"sentences": ["a"], "next_words": 4}, {"next_words": 5}, 422),
+    ("/next", {"text": "a" * 40, "n": 4}, {"text": "a" * 41}, 413),
+    ("/next", {"n": 4}, {"n": 5}, 422),
+    ("/generate", {"prompt": "a" * 40, "stream": False}, {"prompt": "a" * 41}, 413),
+    ("/generate", {"max_tokens": 5, "stream": False}, {"max_tokens": 6}, 422),
+    ("/generate", {"num": 2, "max_tokens": 1, "stream": False}, {"num": 3}, 422),
+    ("/inspect", {"what": "orders", "text": "a" * 40}, {"text": "a" * 41}, 413),
+])  # fmt: skip
 def test_a_request_has_limits(small_client, path, allowed, refused, status):
     allowed = {"max_tokens": 2, **allowed} if path == "/generate" else allowed
     assert small_client.http.post(path, json=allowed).status_code == 200

@@ -150,10 +150,9 @@ def test_a_name_with_a_star_inside_is_refused(name):
         running.check_access(ServingSettings(allow_host=(name,)))
 
 
-@pytest.mark.parametrize(
-    "host, is_local",
-    [("localhost", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True),
-     ("0.0.0.0", False), ("::", False), ("192.168.1.5", False), ("models.example.org", False)],
-)  # fmt: skip
+@pytest.mark.parametrize("host, is_local", [
+    ("localhost", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True),
+    ("0.0.0.0", False), ("::", False), ("192.168.1.5", False), ("models.example.org", False),
+])  # fmt: skip
 def test_only_loopback_is_local(host, is_local):
     assert ServingSettings(host=host).is_local == is_local

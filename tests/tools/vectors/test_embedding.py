@@ -122,15 +122,12 @@ def test_split_or_dropped_words_follow_their_tokens():
     assert [each.tolist() for each in chunk.words[0].tokens_W2] == [[0, 2], [2, 3], [3, 5]]
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"connections": "dense", "layers": 2},
-        {"bidirectional": False},
-        {"tokenizer": "char", "characters": None},
-    ],
-)
+@pytest.mark.parametrize("settings", [
+    {},
+    {"connections": "dense", "layers": 2},
+    {"bidirectional": False},
+    {"tokenizer": "char", "characters": None},
+])  # fmt: skip
 def test_a_taggers_word_vectors_feed_its_output_layers(settings):
     model = labeller_of("tagging", **settings)
     texts = [request[0] for request in tiny_tasks.requests(6, seed=3)]
@@ -171,10 +168,9 @@ def test_a_classifiers_features_are_of_texts_or_words(name):
         rnnlm.Model(model).embed(["fly me"], pooling="max", layer="features")
 
 
-@pytest.mark.parametrize(
-    ("settings", "onwards"),
-    [({}, 3), ({"bidirectional": False, "layers": 2}, 3), ({"connections": "dense"}, 8)],
-)
+@pytest.mark.parametrize(("settings", "onwards"), [
+    ({}, 3), ({"bidirectional": False, "layers": 2}, 3), ({"connections": "dense"}, 8),
+])  # fmt: skip
 def test_an_encoder_decoder_has_its_encoders_vectors(settings, onwards):
     model = tiny_seq2seq.tiny_model(**settings)
     sources = ["the cat sat on the mat", "", "a dog"]

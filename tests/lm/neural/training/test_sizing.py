@@ -231,11 +231,10 @@ def test_where_everything_is_set_nothing_is_said_to_follow(text, monkeypatch):
         settled(text, budget="1s", **given)
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [{"budget": "9steps"}, {"budget": "2epochs"}, {}, {"budget": "1s", "recipe": "lstm"},
-     {"budget": "1s", "recipe": "none"}, {"budget": "1s", "model": "qrnn"}],
-)  # fmt: skip
+@pytest.mark.parametrize("asked", [
+    {"budget": "9steps"}, {"budget": "2epochs"}, {}, {"budget": "1s", "recipe": "lstm"},
+    {"budget": "1s", "recipe": "none"}, {"budget": "1s", "model": "qrnn"},
+])  # fmt: skip
 def test_other_runs_keep_their_size(text, asked):
     assert not of_budget(settled(text, **asked)[1])
 
