@@ -169,13 +169,3 @@ def test_answers_name_no_folder(models):
         assert served["name"] == Path(models.unigram).name
         error = client.post("/tag", sentences=["a"])["error"]
         assert error["what"] == f"{served['name']} is a language model"
-
-
-def test_faults_of_the_server_are_not_told(client, monkeypatch):
-    def fail(*given, **named):
-        raise OSError("/home/somebody/secret")
-
-    monkeypatch.setattr("rnnlm.tools.serving.handlers.search.next_words", fail)
-    answer = client.http.post("/next", json={})
-    assert answer.status_code == 500
-    assert answer.json() == {"error": {"what": "the server failed to answer this request"}}

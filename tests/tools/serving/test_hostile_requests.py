@@ -86,9 +86,6 @@ def test_a_lesson_that_is_none_is_refused(refused, here, name, content, what):
 def test_a_file_may_make_a_request_wrong_usage(refused, here):
     (here / "v").write_bytes(b"1 999999999\nthe 1\n")
     refused(EMBED.replace(" f ", " v "), "v, line 1: vectors of width 999999999", code=2)
-    for token, what in ((b"secret", "is too short"), (bytes(range(128, 160)), "holds characters")):
-        (here / "t").write_bytes(token)
-        refused("serve -m {lstm} --token-file t", f"the token in t {what}", code=2)
 
 
 def test_a_filter_with_another_identity_is_refused(refused, here):

@@ -121,10 +121,3 @@ def test_ranks_count_likelier_words(client, models, name):
         starts = np.cumsum([0, *(word["tokens"] for word in words)])[:-1]
         for word, start in zip(words, starts, strict=True):
             assert word["rank"] == (ranks[start] if word["tokens"] == 1 else None)
-
-
-def test_a_word_with_a_mark_has_no_rank(client):
-    answer = client.post("/score", "demo", sentences=["it is hard, he said"], next_words=2)
-    [score] = answer["scores"]
-    ranks = {word["word"]: word["rank"] for word in score["word_surprisals"]}
-    assert ranks["hard,"] is None and ranks["said"] >= 1

@@ -83,25 +83,10 @@ REFUSED = [
     ("/score", {"sentences": ["a"], "model": "\x00\r\n\x1b[31m"}, 404),
     ("/score", {"sentences": ["a"], "model": "x" * 100_000}, 404),
     ("/score", {"sentences": ["a"] * 257}, 413),
-    ("/score", {"sentences": ["a " * 60_000]}, 413),
-    ("/score", {"sentences": ["a"], "given": "b " * 60_000}, 413),
-    ("/score", {"sentences": ["a"], "next_words": 101}, 422),
-    ("/next", {"text": "a " * 60_000}, 413),
-    ("/next", {"text": "a", "n": 101}, 422),
-    ("/generate", {"prompt": "a " * 60_000}, 413),
     ("/generate", {"max_tokens": 1001}, 422),
     ("/tag", {"sentences": ["a"]}, 400),
-    ("/classify", {"texts": ["a"]}, 400),
-    ("/translate", {"sources": ["a"]}, 400),
 ]
-HOSTS = [
-    "evil.example",
-    "localhost.evil.example",
-    "evil.example@localhost",
-    "[::1",
-    "a" * 5000,
-    ".",
-]
+HOSTS = ["evil.example", "localhost.evil.example", "[::1", "a" * 5000]
 PATHS = [
     "/nothing", "/score/", "//score", "/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd",
     "/..\\..\\etc\\passwd", "/score%00", "/%ff%fe", "/%", "/SCORE", "/static/page.js", "/.env",
