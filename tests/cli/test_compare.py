@@ -70,14 +70,6 @@ def test_latex_is_the_table_of_a_paper(rnnlm, parts):
     checked_error(rnnlm(*asked, "--latex", "--json"), 2, "--json and --latex cannot be combined")
 
 
-def test_different_tokens_compare_per_character_only(rnnlm, parts):
-    shown = rnnlm("compare chars bytes --on train.txt")
-    assert shown.code == 0, shown.err
-    assert "ppl_token is not compared: their tokens are different events: tok:char:" in shown.err
-    assert "bits per character" in shown.out
-    assert "\nppl_token\t" not in shown.out and "\nbits_per_char\t" in shown.out
-
-
 def test_comparing_on_training_text_is_reported(rnnlm, parts):
     note = "note: kn and kn+unigram were trained on this very text: metrics found on it"
     shown = rnnlm("compare kn kn+unigram --on train.txt")

@@ -41,18 +41,6 @@ COUNTED = (
 ).split()
 
 
-@pytest.fixture
-def metrics(rnnlm):
-    """Return a function that gives the metrics of the first column from `rnnlm eval --json`."""
-
-    def of(*arguments):
-        outcome = rnnlm("eval", "-m", *arguments, "--json")
-        assert outcome.code == 0, outcome.err
-        return outcome.json["columns"][0]
-
-    return of
-
-
 @pytest.mark.parametrize("task", ["classifier", "translator"])
 def test_the_columns_of_training_are_found_in_other_tables(rnnlm, request, here, task):
     model = request.getfixturevalue(task)
@@ -93,8 +81,9 @@ def test_table_has_metrics_confusions_and_signature_per_column(rnnlm, slot_tagge
     assert rows[-1][0].startswith("signature of intent: accuracy|")
 
 
-def test_metrics_are_independent_of_data_format_and_scheme(metrics, here, tagger):
-    expected = metrics(tagger.folder, tagger.valid)
+def test_metrics_are_independent_of_data_format_and_scheme(rnnlm, here, tagger):
+    asked = ("eval", "--json", "-m", tagger.folder)
+    [expected] = rnnlm(*asked, tagger.valid).json["columns"]
     (here / "valid.jsonl").write_text(json_lines(VALID))
     iob1 = [
         (words, [label.replace("B-", "I-") for label in slots], intent)
@@ -103,7 +92,7 @@ def test_metrics_are_independent_of_data_format_and_scheme(metrics, here, tagger
     (here / "iob1.conll").write_text(columns(iob1))
     by_column = "valid.jsonl --input-format jsonl --column words --label-column slots"
     for given in (by_column, "iob1.conll --scheme iob1"):
-        found = metrics(tagger.folder, *given.split())
+        [found] = rnnlm(*asked, *given.split()).json["columns"]
         for name in COUNTED:
             assert found[name] == expected[name], (given, name)
 

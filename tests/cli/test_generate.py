@@ -1,6 +1,5 @@
 """`rnnlm generate` and `next`: samples, and the likeliest next words."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,6 @@ import pytest
 import rnnlm as library
 from rnnlm.cli.setting_options import option_called
 from rnnlm.config import describe
-from rnnlm.lm.mixtures.adapted_model import TunedSettings, save_tuned
 from rnnlm.scoring.generation.settings import SamplingSettings
 from support.commands import environment
 from support.failures import checked_error
@@ -20,15 +18,6 @@ def test_one_sample_a_line(rnnlm, models):
     shown = rnnlm("generate", "-m", models.unigram, "--num", 5, "--max-tokens", 8)
     assert (shown.code, shown.err) == (0, "")
     assert len(shown.out.splitlines()) == 5
-
-
-def test_temperature_zero_and_top_k_of_one_are_greedy(rnnlm, models):
-    shown = rnnlm(f"generate -m {models.unigram} --temperature 0 --num 3 --max-tokens 4 --json")
-    records = shown.records
-    assert len({record["text"] for record in records}) == 1
-    assert [record["number"] for record in records] == [0, 1, 2]
-    asked = f"generate -m {models.lstm} the --max-tokens 6"
-    assert rnnlm(f"{asked} --top-k 1").out == rnnlm(f"{asked} --temperature 0").out != ""
 
 
 def test_prompt_begins_samples_and_unknown_words_are_reported(rnnlm, models):
@@ -90,15 +79,6 @@ def test_running_texts_are_lines_separated_by_a_blank(rnnlm, models):
     first, second = (record["text"] for record in rnnlm(f"{asked} --json").records)
     assert "\n" in first
     assert rnnlm(asked).out == f"{first}\n\n{second}\n"
-
-
-def test_a_model_that_adapts_itself(rnnlm, models, here):
-    tuned = TunedSettings("unigram", {"cache_tokens": 100, "cache_weight": 0.9})
-    save_tuned(shutil.copytree(models.unigram, here / "own"), tuned)
-    flags = ("generate", "the man the man", "--max-tokens", 30, "--num", 3)
-    plain, adapted = rnnlm(*flags, "-m", "own"), rnnlm(*flags, "-m", "own+unigram")
-    assert plain.code == adapted.code == 0
-    assert adapted.out.count("man") > plain.out.count("man")
 
 
 def test_the_page_has_what_the_settings_say_of_themselves():

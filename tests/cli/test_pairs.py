@@ -63,22 +63,14 @@ def test_details_name_files_with_non_utf8_names(rnnlm, models, here):
     assert json.loads((here / "d.jsonl").read_text())["where"] == "p\udcff.tsv, line 2"
 
 
-@pytest.mark.parametrize("scoring, tokens", [("full", 5), ("partial", 3), ("word", 1)])
+@pytest.mark.parametrize("scoring, tokens", [
+    ("full", 5), ("full --no-eos", 4), ("partial", 3), ("word", 1),
+])  # fmt: skip
 def test_scoring_by_the_word_or_what_follows(rnnlm, models, here, scoring, tokens):
     (here / "pairs.tsv").write_text("good\tbad\nthe man was here\tthe day was here\n")
     asked = f"score -m {models.lstm} --pairs pairs.tsv --pairs-scoring {scoring} -o d.jsonl"
     assert rnnlm(asked).code == 0
     assert json.loads((here / "d.jsonl").read_text())["good_tokens"] == tokens
-
-
-def test_pairs_without_their_ends_score_as_sentences_do(rnnlm, models, here):
-    (here / "pairs.tsv").write_text("good\tbad\nthe man was here\tthe day was here\n")
-    assert rnnlm(f"score -m {models.lstm} --pairs pairs.tsv --no-eos -o d.jsonl").code == 0
-    pair = json.loads((here / "d.jsonl").read_text())
-    alone = rnnlm("score", "-m", models.lstm, "--no-eos", "--json", pair["good"], pair["bad"])
-    for side, sentence in zip(("good", "bad"), alone.records, strict=True):
-        assert pair[f"{side}_tokens"] == sentence["tokens"] == 4
-        assert pair[f"{side}_logprob_nats"] == pytest.approx(sentence["logprob_nats"], abs=1e-5)
 
 
 def test_pairs_from_standard_input_and_folders(rnnlm, models, here):

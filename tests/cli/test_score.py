@@ -137,12 +137,6 @@ def test_terminal_shows_data_literally_without_markup(by_counts, terminal_of):
     assert "\x1b" not in shown
 
 
-def test_at_20_columns_every_cell_has_its_line(by_counts, terminal_of):
-    terminal_of(20)
-    shown = by_counts("", "the man was in the house")
-    assert "sentence: the man was in the house" in shown.out
-
-
 def rows_of(shown) -> list[dict[str, str]]:
     """Return the rows that a command has written into rows.tsv."""
     assert shown.code == 0, shown.err

@@ -130,13 +130,6 @@ def test_standard_input_is_read_once_for_all_models(rnnlm, two):
     assert "note: 1 line has no score by tiny; the reason is given for each" in shown.err
 
 
-def test_adapting_model_stands_beside_the_plain_one(rnnlm, models):
-    plain = ("score", "--context", "carry", "--json", "the man", "the man")
-    found = records(rnnlm(*plain, "-m", models.unigram, "-m", f"{models.unigram}+unigram"))
-    assert [record["model"] for record in found] == ["uni", "uni+unigram"] * 2
-    assert found[3]["logprob_nats"] > found[2]["logprob_nats"]
-
-
 def test_several_model_run_resumes_only_with_same_models(rnnlm, models, two, here, monkeypatch):
     (here / "text").write_text("the man\nthe zorp\nthe\nwas\nhere\n")
     monkeypatch.setattr(scorer, "LINES_PER_CHUNK", 2)

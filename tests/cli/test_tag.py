@@ -1,15 +1,10 @@
 """`rnnlm tag`: tables, JSON-lines, and files with labels written into them."""
 
-import gzip
 import json
 
-import click
-import pyarrow
-import pyarrow.parquet
 import pytest
 
 from rnnlm.tasks.labelling.tagging import tag
-from support.commands import Outcome
 from support.tiny_tasks import VALID, columns
 
 SENTENCE = "fly me to new york at noon"
@@ -155,46 +150,6 @@ def test_a_file_name_among_the_sentences_is_noticed(rnnlm, tagger, here):
     (here / "text.txt").write_text("fly me\n")
     shown = rnnlm("tag", "-m", tagger.folder, "text.txt")
     assert "to tag its lines: --input text.txt" in shown.err
-
-
-def test_a_reader_that_stops_reading_ends_it_silently(rnnlm, tagger, monkeypatch):
-    def closed(*arguments, **more):
-        raise BrokenPipeError
-
-    monkeypatch.setattr(click, "echo", closed)
-    assert rnnlm("tag", "-m", tagger.folder, stdin=b"fly me\n") == Outcome(141, "", "")
-
-
-TEXTS = ["fly me to oslo", "what costs it"]
-
-
-@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.tsv", "t.jsonl", "t.parquet"])
-@pytest.mark.parametrize("column", [[], ["--column", "TEXT"], ["--column", "2"]])
-def test_every_kind_of_table_is_read_and_keeps_its_columns(rnnlm, slot_tagger, here, name, column):
-    rows = [{"id": str(number), "text": text} for number, text in enumerate(TEXTS)]
-    separator = "\t" if name == "t.tsv" else ","
-    lines = [f"id{separator}text", *(separator.join(row.values()) for row in rows)]
-    content = "\n".join(lines) + "\n"
-    if name == "t.jsonl":
-        content = "".join(json.dumps(row) + "\n" for row in rows)
-    if name == "t.parquet":
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), here / name)
-    elif name.endswith("gz"):
-        (here / name).write_bytes(gzip.compress(content.encode()))
-    else:
-        (here / name).write_text(content)
-
-    shown = rnnlm("tag", "-m", slot_tagger.folder, "--input", name, *column)
-    slots = [list(found.labels["slots"]) for found in tag(slot_tagger.folder, TEXTS)]
-    if name == "t.jsonl":
-        found = [{name: row[name] for name in ("id", "text", "slots")} for row in shown.records]
-        assert found == [row | {"slots": each} for row, each in zip(rows, slots, strict=True)]
-        return
-    written = "," if "csv" in name else "\t"
-    head, *cells = (line.split(written) for line in shown.out.splitlines())
-    assert head == ["id", "text", "slots", "intent", "reason"]
-    expected = [[*row.values(), " ".join(each)] for row, each in zip(rows, slots, strict=True)]
-    assert [row[:3] for row in cells] == expected
 
 
 def test_a_column_of_no_table_is_refused(rnnlm, tagger, here):

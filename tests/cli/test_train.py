@@ -33,14 +33,6 @@ def test_stdout_has_the_results_and_stderr_the_progress(models):
     assert f"saved in {models.lstm}, step " in models.training_err
 
 
-def test_json_is_one_object(rnnlm, models):
-    shown = rnnlm("train", models.text, "--valid", models.valid, *SHORT, "-o", "made", "--json")
-    record = shown.json
-    assert (record["folder"], record["stopped"]) == ("made", "budget")
-    assert record["results"]["valid"]["ppl_token"] > 1
-    assert shown.code == 0
-
-
 def test_dry_run_shows_setting_origins_and_trains_nothing(rnnlm, models, here):
     (here / "mine.toml").write_text(
         'recipe = "gru"\nlayers = 2\nhidden_size = 7\ndropout_input = 0.3\n'
