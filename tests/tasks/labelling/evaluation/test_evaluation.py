@@ -138,10 +138,6 @@ def test_language_model_functions_name_other_kinds_of_model(tagger, ask):
             ask(model)
 
 
-def test_taggers_lack_methods_of_language_models(model):
-    assert hasattr(model, "reading") and not hasattr(model, "score")
-    with pytest.raises(AttributeError):
-        model.predict
 
 
 def test_a_model_swayed_by_company_fails_its_check(model, monkeypatch):
