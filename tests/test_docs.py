@@ -194,9 +194,12 @@ def write(path: Path, text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Make a folder with files of the names in the pages, and tiny models."""
-    folder = tmp_path_factory.mktemp("docs")
+def folder(made_once):
+    return made_once("docs", make_folder)
+
+
+def make_folder(folder: Path) -> Path:
+    """Write files of the names in the pages, and train tiny models."""
     english = corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
     lines = [line for line in english if line]
     pairs = corpora.part("english", "homophones.tsv").read_text(encoding="utf-8").splitlines()
@@ -391,8 +394,10 @@ LOOPS = [block.code for block in ALL if block.language == "bash"]
 
 
 @pytest.mark.parametrize("code", LOOPS, ids=lambda code: code.splitlines()[0])
-def test_loops_on_the_pages_finish(there, code):
+def test_loops_on_the_pages_finish(tmp_path, monkeypatch, code):
     """They go on after an error, but end with the run or at a signal; and the run can be planned."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "my.txt", "the dog barked\n" * 20)
     for ends, tries in (("1 1 0 0", 3), ("1 143 0", 2), ("1 1 1 1 1 0", 5)):
         command = f"ends=({ends}); tried=0; rnnlm() {{ return ${{ends[tried++]}}; }}"
         command += "; sleep() { :; }"

@@ -25,19 +25,22 @@ FOLDERS = sorted(
     for path in (HERE / place).iterdir()
     if not path.name.startswith("_")
 )
-SHORT = ("tools/filtering", "tasks/common")  # what needs the latter is gone with it
-COMMANDS = (
-    "--help", "list", "list satellites", "list recipes",
+FEW = (
+    "--help", "list satellites",
     "train text.txt --valid valid.txt --budget 3steps --set hidden_size=8 -o lstm",
+    "eval -m lstm valid.txt", "doctor lstm",
+)  # fmt: skip
+COMMANDS = (
+    *FEW, "list", "list recipes",
     "train text.txt --valid valid.txt --model ngram --tokenizer-from lstm --order 3 -o ngram",
     "train text.txt --grid model=rnn,gru --set hidden_size=4 --budget 2steps -o grid",
-    "train text.txt --dry-run --json", "eval -m lstm valid.txt", "eval -m ngram valid.txt --json",
+    "train text.txt --dry-run --json", "eval -m ngram valid.txt --json",
     "score -m lstm --words --tokens", "generate -m ngram --max-tokens 4",
     "next -m lstm the", "compare lstm ngram --on valid.txt --plot bits.svg", "compare lstm ngram",
     "export -m ngram --arpa ngram.arpa", "import ngram.arpa -o back",
     "mix lstm ngram --on valid.txt -o mixture", "prune -m ngram --threshold 1e-4 -o pruned",
     "tune -m lstm+cache --on valid.txt --tokens 200", "report lstm grid -o report.html",
-    "doctor lstm", "info lstm", "info lstm --json", "count text.txt -o counts",
+    "info lstm", "info lstm --json", "count text.txt -o counts",
     "prepare text.txt -o prepared --workers 1",
 )  # fmt: skip
 # A line for each use of a satellite that may be gone, and the one that has it.
@@ -147,19 +150,23 @@ def remove(site, names):
             path.with_suffix(".py").unlink()
 
 
-def run_core(site, uses):
+def run_core(site, uses, commands=COMMANDS):
     environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
-    program = [sys.executable, "-c", PROGRAM, str(site), json.dumps(COMMANDS), json.dumps(uses)]
+    program = [sys.executable, "-c", PROGRAM, str(site), json.dumps(commands), json.dumps(uses)]
     given = {"cwd": site.parent, "env": environment, "capture_output": True, "text": True}
     ended = subprocess.run(program, **given)
     assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize(
-    "gone",
-    [pytest.param(name, marks=() if name in SHORT else pytest.mark.soak) for name in FOLDERS],
-)
+def test_core_works_without_what_all_tasks_share(copied):
+    remove(copied, ["tasks/common"])
+    run_core(copied, {}, FEW)
+
+
+@pytest.mark.processes
+@pytest.mark.soak
+@pytest.mark.parametrize("gone", FOLDERS)
 def test_core_works_without_one_satellite(copied, gone):
     remove(copied, [gone])
     run_core(copied, {use: said for use, said in USES.items() if said[1] == gone})

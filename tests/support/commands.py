@@ -4,16 +4,19 @@ import contextlib
 import io
 import json
 import os
+import pickle
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from rnnlm.cli.main import run
 from rnnlm.evaluation import plotting
@@ -101,13 +104,36 @@ def train(*arguments) -> Outcome:
 
 
 @pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Return a function that gives what `make` returns of a new folder. Workers of xdist share it:
+    the first one makes it, and the others wait for it."""
+
+    def made(name: str, make: Callable[[Path], Any]) -> Any:
+        if "PYTEST_XDIST_WORKER" not in os.environ:
+            return make(tmp_path_factory.mktemp(name))
+        folder = tmp_path_factory.getbasetemp().parent / name
+        record = folder.with_suffix(".made")
+        with FileLock(folder.with_suffix(".lock")):
+            if not record.exists():
+                folder.mkdir()
+                record.write_bytes(pickle.dumps(make(folder)))
+        return pickle.loads(record.read_bytes())
+
+    return made
+
+
+@pytest.fixture(scope="session")
 def corpus_lines():
     return english_lines()
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory, corpus_lines):
-    folder = tmp_path_factory.mktemp("models")
+def models(made_once, corpus_lines):
+    return made_once("models", lambda folder: train_models(folder, corpus_lines))
+
+
+def train_models(folder: Path, corpus_lines: list[str]) -> Models:
+    """Train a tiny network and a unigram model, with a text and a validation text beside them."""
     text, valid = folder / "text.txt", folder / "valid.txt"
     text.write_text("\n".join(corpus_lines[:240]) + "\n", encoding="utf-8")
     valid.write_text("\n".join(corpus_lines[240:280]) + "\n", encoding="utf-8")

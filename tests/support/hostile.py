@@ -19,6 +19,7 @@ from rnnlm.text.prepared import shards
 from rnnlm.text.prepared.preparation import prepare
 from support import tiny_seq2seq
 from support.arpa_files import SMALL
+from support.commands import Models, Trained
 from support.failures import checked_error
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -34,9 +35,13 @@ MADE = (
 
 
 @pytest.fixture(scope="session")
-def there(models, tagger, classifier, tmp_path_factory):
+def there(models, tagger, classifier, made_once):
     """Make what commands name in braces: models of every kind, texts, lists."""
-    folder = tmp_path_factory.mktemp("hostile")
+    return made_once("hostile", lambda folder: make_all(folder, models, tagger, classifier))
+
+
+def make_all(folder: Path, models: Models, tagger: Trained, classifier: Trained) -> dict[str, Path]:
+    """Return what commands name in braces, most of it in `folder`."""
     made = ("ngram", "subwords", "mixture", "arpa", "nbest.tsv", "pairs.tsv", "prepared")
     names = {name.partition(".")[0]: folder / name for name in made}
     names |= {"text": models.text, "valid": models.valid}

@@ -54,23 +54,28 @@ def trained(folder: Path, *arguments: object) -> Path:
 
 
 @pytest.fixture(scope="session")
-def treebank_tagger(tmp_path_factory):
+def treebank_tagger(made_once):
     """Train a tagger of upos and lemma; treebank.conllu is beside its folder."""
-    place = tmp_path_factory.mktemp("treebank")
-    (place / "treebank.conllu").write_text(treebank(), encoding="utf-8")
-    return trained(
-        place / "model", place / "treebank.conllu", "--label-column", "upos,lemma", *CHARACTERS
-    )
+
+    def make(place: Path) -> Path:
+        text = place / "treebank.conllu"
+        text.write_text(treebank(), encoding="utf-8")
+        return trained(place / "model", text, "--label-column", "upos,lemma", *CHARACTERS)
+
+    return made_once("treebank", make)
 
 
 @pytest.fixture(scope="session")
-def pronouncer(tmp_path_factory):
+def pronouncer(made_once):
     """Train a small model of the sounds of letters. Return its folder."""
-    place = tmp_path_factory.mktemp("sounds")
-    rows = ["text\tlabel\n"]
-    for word in WORDS:
-        letters = " ".join("".join(word))
-        sounds = " ".join(SOUNDS[part] for part in word)
-        rows.append(f"{letters}\t{sounds}\n")
-    (place / "words.tsv").write_text("".join(rows))
-    return trained(place / "model", place / "words.tsv", "--label-column", "label", "--align")
+
+    def make(place: Path) -> Path:
+        rows = ["text\tlabel\n"]
+        for word in WORDS:
+            letters = " ".join("".join(word))
+            sounds = " ".join(SOUNDS[part] for part in word)
+            rows.append(f"{letters}\t{sounds}\n")
+        (place / "words.tsv").write_text("".join(rows))
+        return trained(place / "model", place / "words.tsv", "--label-column", "label", "--align")
+
+    return made_once("sounds", make)

@@ -108,29 +108,27 @@ def _trained(place: Path, task: str, write: Any, suffix: str, *options: str) -> 
 
 
 @pytest.fixture(scope="session")
-def tagger(tmp_path_factory):
+def tagger(made_once):
     """Train a tagger of slots on CoNLL columns (train.conll, valid.conll): spans in BIO."""
-    return _trained(
-        tmp_path_factory.mktemp("tagger"), "tagging", columns, ".conll", "--input-format", "columns"
-    )
+    given = ("tagging", columns, ".conll", "--input-format", "columns")
+    return made_once("tagger", lambda place: _trained(place, *given))
 
 
 @pytest.fixture(scope="session")
-def classifier(tmp_path_factory):
+def classifier(made_once):
     """Train a classifier of intents on a table (train.tsv, valid.tsv; columns label and text)."""
-    return _trained(tmp_path_factory.mktemp("classifier"), "classification", table, ".tsv")
+    return made_once("classifier", lambda place: _trained(place, "classification", table, ".tsv"))
 
 
 @pytest.fixture(scope="session")
-def slot_tagger(tmp_path_factory):
+def slot_tagger(made_once):
     """Train a tagger of slots and intents on JSON lines (words, slots, intent), with a CRF."""
     options = (
         "--column=words", "--label-column=slots", "--set=sentence_label_column=intent",
         "--set=output_layer=crf",
     )  # fmt: skip
-    return _trained(
-        tmp_path_factory.mktemp("slot_tagger"), "tagging", json_lines, ".jsonl", *options
-    )
+    given = ("tagging", json_lines, ".jsonl", *options)
+    return made_once("slot_tagger", lambda place: _trained(place, *given))
 
 
 def labelled(

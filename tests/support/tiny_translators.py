@@ -5,6 +5,7 @@ four" -> "deux sept un quatre".
 """
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,9 +46,12 @@ def parallel_text(rows: list[tuple[str, Any]]) -> ParallelText:
 
 
 @pytest.fixture(scope="session")
-def translator(tmp_path_factory):
+def translator(made_once):
     """Train a translator of numbers into French (columns english and french), not well."""
-    place = tmp_path_factory.mktemp("translator")
+    return made_once("translator", _trained)
+
+
+def _trained(place: Path) -> Trained:
     files = []
     for name, rows in (("train", numbers(200)), ("valid", numbers(21, seed=2))):
         files.append(place / f"{name}.tsv")

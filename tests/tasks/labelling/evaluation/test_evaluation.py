@@ -138,8 +138,6 @@ def test_language_model_functions_name_other_kinds_of_model(tagger, ask):
             ask(model)
 
 
-
-
 def test_a_model_swayed_by_company_fails_its_check(model, monkeypatch):
     assert {check.name: check.result for check in evaluation.checks(model, 4, 0)}["padding"] == "ok"
 
