@@ -1,9 +1,10 @@
 """The oldest packages that setup.cfg admits, and a trial of what most people use with them.
 
-    python tests/support/oldest.py constraints     # NAME==LOWEST of each package, for pip -c
-    python tests/support/oldest.py try             # in an environment with these
+    python tests/support/oldest.py constraints         # NAME==LOWEST of each package, for pip -c
+    python tests/support/oldest.py constraints test    # of those of an extra, and torch as usual
+    python tests/support/oldest.py try                 # in an environment with the first ones
 
-`.ci/doors oldest` does both.
+The doors `oldest` and `oldest-EXTRA` of .ci/doors do this.
 """
 
 import re
@@ -38,14 +39,17 @@ TRIAL = (
 )
 
 
-def lowest(settings: Path = ROOT / "setup.cfg") -> dict[str, str]:
+def lowest(extra: str = "") -> dict[str, str]:
     """Return the lowest version of each package that setup.cfg names with `>=` for this Python; of
-    one that several extras name, the highest of these."""
+    one that several extras name, the highest of these. With an extra, of its packages alone."""
     parser = ConfigParser()
-    parser.read(settings, encoding="utf-8")
-    lines = parser["options"]["install_requires"].splitlines()
-    for required in parser["options.extras_require"].values():
-        lines += required.splitlines()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    extras = parser["options.extras_require"]
+    if extra:
+        lines = extras[extra].splitlines()
+    else:
+        required = [parser["options"]["install_requires"], *extras.values()]
+        lines = "\n".join(required).splitlines()
     found: dict[str, str] = {}
     for line in lines:
         requirement, _, marker = line.partition(";")
@@ -86,8 +90,8 @@ def attempt() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["constraints"]:
-        print("\n".join(f"{name}=={version}" for name, version in lowest().items()))
+    if sys.argv[1:2] == ["constraints"]:
+        print("\n".join(f"{name}=={version}" for name, version in lowest(*sys.argv[2:]).items()))
     elif sys.argv[1:] == ["try"]:
         attempt()
     else:
