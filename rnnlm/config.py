@@ -782,6 +782,8 @@ def _in_words(schema: dict[str, Any]) -> str:
         "null": "none",
         "array": "a list",
     }
+    if "minimum" in schema and schema["minimum"] == schema.get("maximum"):
+        return f"{schema['minimum']:,}"
     bounds = [text.format(f"{schema[key]:,}") for key, text in _BOUNDS.items() if key in schema]
     return f"{kinds[schema['type']]} {' and '.join(bounds)}".rstrip()
 
