@@ -23,7 +23,7 @@ with leaving_at_ctrl_c():  # before anything that takes time
 
     import click
 
-    from rnnlm import satellites
+    from rnnlm import __version__, satellites
     from rnnlm.errors import RnnlmError, RnnlmWarning, missing_package
     from rnnlm.system import ending_signals, processors, share_processors
 
@@ -174,7 +174,6 @@ def _print_version(context: click.Context, option: click.Parameter, wanted: bool
     import platform
     from importlib import metadata
 
-    from rnnlm import __version__
     from rnnlm.amounts import plural
 
     # torch itself would take a second to import.
@@ -250,8 +249,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Tests call this in process."""
     command_line = list(arguments)
     arguments, flags = _take_flags(arguments)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", RnnlmWarning)
+    with warnings.catch_warnings(action="always", category=RnnlmWarning):
         warnings.showwarning = terminal.Notes().show
         try:
             with _contexts_of(flags):

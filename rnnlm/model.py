@@ -20,7 +20,7 @@ from rnnlm.config import SettingValue, plain
 from rnnlm.errors import UsageError, keyword, nearest
 from rnnlm.interface import Array, Device, LanguageModel, ModelHandle, State, Tokenizer, core_of
 from rnnlm.lm.base import loading
-from rnnlm.lm.mixtures.adapted_model import AdaptedModel
+from rnnlm.lm.mixtures.adapted_model import AdaptationSettings, AdaptedModel, TunedSettings
 from rnnlm.scoring.generation.settings import BeamSettings, GenerationSettings
 from rnnlm.scoring.settings import SentenceScoring, WordMeasure
 from rnnlm.tabular import RecordList
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from rnnlm import DecodingSettings
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.soundness import Check
-    from rnnlm.lm.mixtures.adapted_model import AdaptationSettings, TunedSettings
     from rnnlm.model_methods import ModelMethods
-    from rnnlm.registry import LabelModel
     from rnnlm.scoring.generation.drawing import Sample
     from rnnlm.scoring.next_word import NextWord
     from rnnlm.scoring.pairs.accuracy import PairScores
@@ -88,7 +86,7 @@ class Model(ModelMethods):
         "adapt": "tune", "tune": "tune",
     }  # fmt: skip
 
-    def __init__(self, core: "LanguageModel | LabelModel | Model") -> None:
+    def __init__(self, core: "LanguageModel | registry.LabelModel | Model") -> None:
         self.core = core_of(core)
         self.fingerprint: str | None = self.core.fingerprint
 
@@ -529,7 +527,7 @@ class Model(ModelMethods):
     def adapt(
         self,
         kind: Literal["unigram", "cache", "dynamic"],
-        settings: "AdaptationSettings | None" = None,
+        settings: AdaptationSettings | None = None,
         statistics: "Mapping[str, Tensor] | None" = None,
     ) -> "Model":
         """Return a model that adapts this one to the text it reads. `rnnlm.load("NAME+KIND")` uses
@@ -561,7 +559,7 @@ class Model(ModelMethods):
         statistics: "str | Path | Sequence[str | Path] | Text | None" = None,
         tokens: int | None = None,
         overwrite: bool = False,
-    ) -> "TunedSettings":
+    ) -> TunedSettings:
         """Tune the settings of an adaptation and save them in the model's folder, where
         `rnnlm.load("NAME+KIND")` finds them. If they are already there, return them at once.
 
@@ -592,7 +590,7 @@ class Model(ModelMethods):
         *_, tuned = tune(
             folder, kind, on, given=given, statistics=statistics, tokens=tokens, overwrite=overwrite
         )
-        return cast("TunedSettings", tuned)
+        return cast(TunedSettings, tuned)
 
     def export_arpa(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write an n-gram model to an ARPA file. The file appears only once it is complete.

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from rnnlm.config import SettingValue
 from rnnlm.errors import TrainingError, UsageError, notice
+from rnnlm.evaluation.metrics import Evaluation, stored_evaluations
 from rnnlm.events import Evaluating, Event, Finished, never
+from rnnlm.storage.manifest import read_manifest
 from rnnlm.tabular import html_table
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import Progress, silent
@@ -29,7 +31,6 @@ from rnnlm.training.run_folder import CompletedRun
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.learning_curves import LearningCurve
-    from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.model import Model
 
 Texts: TypeAlias = str | Path | Corpus | Sequence[str | Path | Corpus]
@@ -250,7 +251,7 @@ class TrainingRun(Iterator[Event]):
         return self.folder
 
     @property
-    def evaluation(self) -> "Evaluation | None":
+    def evaluation(self) -> Evaluation | None:
         """The exact evaluation at the end of the run; None before the end, or if there is none."""
         return self._end.evaluation if self._finished else None
 
@@ -300,15 +301,12 @@ class FinishedRun:
         return str(self.folder)
 
     @cached_property
-    def evaluations(self) -> "Mapping[str, Evaluation]":
+    def evaluations(self) -> Mapping[str, Evaluation]:
         """The exact evaluations at the end, under the names "valid" and "test"."""
-        from rnnlm.evaluation.metrics import stored_evaluations
-        from rnnlm.storage.manifest import read_manifest
-
         return stored_evaluations(read_manifest(self.folder))
 
     @property
-    def evaluation(self) -> "Evaluation | None":
+    def evaluation(self) -> Evaluation | None:
         """The evaluation on the test text, or on the validation text if there is no test text."""
         evaluations = self.evaluations
         return evaluations.get("test") or evaluations.get("valid")

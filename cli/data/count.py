@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.storage.files import lock, outputs
+from rnnlm.text import sources
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 
 from .. import terminal
@@ -26,9 +29,6 @@ from ..setting_options import IntRange, options_of
 from ..text_options import split_punctuation_option, text_flags, text_options
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from rnnlm.interface import Tokenizer
     from rnnlm.lm.ngram.counting.counted_data import Counted
     from rnnlm.lm.ngram.counting.memory_limit import MemoryUse
     from rnnlm.text.corpus import Text
@@ -143,7 +143,6 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     Run the same command again to resume from --temp DIR. If the counts are finished, it says so.
     """
     from rnnlm.lm.ngram.counting import counts_folder, memory_limit, strings
-    from rnnlm.storage.files import lock
     from rnnlm.storage.files.result_file import whole_files
     from rnnlm.storage.files.resuming import NextStep, in_one_spelling, text_signatures
 
@@ -230,9 +229,6 @@ def _check(
 ) -> None:
     """Refuse options that have no effect together, and an output that is one of the inputs.
     folders: the folders of counts among TEXT. target: the folder to write, if it is one."""
-    from rnnlm.storage.files import outputs
-    from rnnlm.text import sources
-
     drawn = [f"--{name}" for name in _DRAWING if given[name]]
     refuse_if(given["probabilities"] and not given["plot"], "--probabilities needs --plot FILE.")
     refuse_if(
@@ -345,7 +341,7 @@ def _counted(
     order: int | None,
     given: dict[str, Any],
     progress: terminal.Progress,
-) -> "AbstractContextManager[Counted]":
+) -> "contextlib.AbstractContextManager[Counted]":
     """Return a provider of the counts of a text, of a folder, or the sums over several."""
     from rnnlm.lm.ngram.counting import counted_data
     from rnnlm.lm.ngram.counting.workers import WorkerOptions

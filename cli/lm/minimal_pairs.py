@@ -163,8 +163,7 @@ def _scores(models: dict[str, Any], test_set: "TestSet", request: PairsRequest) 
 
     scores, models_by_message = {}, defaultdict(list)
     for name, model in models.items():
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with warnings.catch_warnings(record=True, action="always") as caught:
             scores[name] = score_set(
                 model, test_set, request.special_symbols, request.scoring, request.eos
             )

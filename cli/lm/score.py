@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
+from rnnlm.storage.files import outputs
+from rnnlm.text import sources
 
 from .. import options, terminal
 from ..help_sections import Command, section
@@ -186,7 +188,6 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     from rnnlm.lm.base.loading import NamedModel
     from rnnlm.scoring.rows import layout
     from rnnlm.scoring.sentences import first_columns
-    from rnnlm.storage.files.resuming import text_signatures
 
     from . import score_output
 
@@ -200,9 +201,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         probabilities=probabilities,
     )
     if output:
-        identity = _identity(sentences, inputs, targets, reading)
-        if scoring.frequency_from:
-            identity |= text_signatures([scoring.frequency_from], "frequencies")
+        identity = _identity(sentences, inputs, targets, reading, scoring.frequency_from)
         if probabilities:
             identity["probabilities"] = "true"
         named = tuple(
@@ -246,9 +245,6 @@ def _check_files(
     options.check_texts(*inputs)
     written = output or plot  # one of them at most
     if written:
-        from rnnlm.storage.files import outputs
-        from rnnlm.text import sources
-
         outputs.check_apart([written], sources.expand(inputs))
     if output:
         outputs.check_file(output, overwrite=True)
@@ -311,15 +307,18 @@ def _identity(
     inputs: tuple[str, ...],
     targets: tuple[str, ...],
     settings: SentenceSettings,
+    frequency_from: str | None,
 ) -> dict[str, str]:
-    """Return the facts that determine which sentences are scored, by name."""
+    """Return the facts that determine which sentences are scored and with which frequencies, by
+    name."""
     from rnnlm.storage.files.resuming import merged, settings_identity, text_signatures
-    from rnnlm.text.sources import expand
 
     # Lines with bad bytes have records, too: how these are read is not free.
     how_read = settings_identity(settings)
     how_read["bad UTF-8"] = how_read.pop("encoding_errors")
+    frequencies = text_signatures(filter(None, [frequency_from]), "frequencies")
     if sentences:
-        return merged(how_read, {"sentences": repr(sentences)})
-    texts = text_signatures(expand(inputs or ("-",)))
-    return merged(how_read, texts, text_signatures(expand(targets), "target"))
+        return merged(how_read, {"sentences": repr(sentences)}, frequencies)
+    texts = text_signatures(sources.expand(inputs or ("-",)))
+    target_texts = text_signatures(sources.expand(targets), "target")
+    return merged(how_read, texts, target_texts, frequencies)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnlm import registry
 from rnnlm.errors import ReportedByOtherProcess, RnnlmWarning, TrainingError
 from rnnlm.lm.neural.training.settings import OptimizationSettings, RunSettings
 from rnnlm.lm.ngram.settings import NgramSettings
-from rnnlm.registry import LANGUAGE_MODEL, all_kinds
 from rnnlm.text.lines import HoldoutSettings, silent
 from rnnlm.training.request import TrainingRequest
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 # ---- The options of `rnnlm train`, by section.
 
-_TRAINED = [kind for kind in all_kinds() if kind.is_trained]
-_OF_TEXT = [kind.name for kind in _TRAINED if kind.task == LANGUAGE_MODEL]
+_TRAINED = [kind for kind in registry.all_kinds() if kind.is_trained]
+_OF_TEXT = [kind.name for kind in _TRAINED if kind.task == registry.LANGUAGE_MODEL]
 _OF_TASKS = list(dict.fromkeys(kind.name for kind in _TRAINED if kind.name not in _OF_TEXT))
 _ALSO = f"; with --task also {', '.join(_OF_TASKS[:-1])} and {_OF_TASKS[-1]}" if _OF_TASKS else ""
 
@@ -200,7 +200,6 @@ def _request(given: dict[str, Any]) -> TrainingRequest:
 def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False) -> None:
     """Show the metrics of a run, if its exact evaluation came to its end, and the commands to
     continue with."""
-    from rnnlm import registry
     from rnnlm.lm.base.loading import short_name
     from rnnlm.storage.manifest import read_manifest
 

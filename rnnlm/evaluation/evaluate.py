@@ -4,7 +4,7 @@ task."""
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnlm import registry
 from rnnlm.checks import check_no_dataset, several
@@ -18,9 +18,7 @@ from rnnlm.interface import Device, LanguageModel, Task
 from rnnlm.lm.base import loading
 from rnnlm.registry import LabelModel
 from rnnlm.text.corpus import Given
-
-if TYPE_CHECKING:
-    from rnnlm.text.lines import Progress, TextSettings
+from rnnlm.text.lines import Progress, TextSettings
 
 
 def evaluate(
@@ -40,9 +38,9 @@ def compare(
     settings: ComparisonSettings = ComparisonSettings(),
     names: Sequence[str] | None = None,
     device: str | Device = "auto",
-    text_settings: "TextSettings | None" = None,
+    text_settings: TextSettings | None = None,
     train: Given | None = None,
-    progress: "Progress | None" = None,
+    progress: Progress | None = None,
     target: Sequence[str | Path] = (),
     decoding: Any = None,
     reading: Mapping[str, object] | None = None,

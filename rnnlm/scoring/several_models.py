@@ -176,8 +176,9 @@ def _written(
     """In a worker: score sentences, and return what is written, and the unknown words by model."""
     columns, signature = task
     part = list(map(Sentence, *columns))
-    with warnings.catch_warnings(), one_processor():
-        warnings.simplefilter("ignore", RnnlmWarning)  # the parent gives the same ones
+    # The parent gives the same notices.
+    ignored = warnings.catch_warnings(action="ignore", category=RnnlmWarning)
+    with ignored, one_processor():
         scorers = _scorers_here(setup.models, setup.device, setup.settings)
         scores = {name: scorer.scores(part) for name, scorer in scorers.items()}
         written = setup.write(ModelsChunk(part, scores, signature))

@@ -395,8 +395,8 @@ def train_grid(
             diverges.
     """
     request_of_grid = GridRequest(request_of(text, request), axes_of(grid))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)  # the plan sends these notices
+    # The plan sends the notices.
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         runs, _ = combinations(request_of_grid)
     for combination in runs:
         with naming(combination.name):

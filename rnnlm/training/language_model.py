@@ -14,7 +14,7 @@ from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.perplexity import TextEvaluation, as_text
-from rnnlm.interface import FittingData
+from rnnlm.interface import Device, FittingData, LanguageModel, Tokenizer
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.progress import Progress as PrintedProgress
 from rnnlm.text.corpus import Given, Text
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.pairing import ComparableMetrics
     from rnnlm.evaluation.comparison.stored import StoredModel
     from rnnlm.evaluation.soundness import Check
-    from rnnlm.interface import Device, LanguageModel, Tokenizer
     from rnnlm.lm.neural.settings import InputSettings
-    from rnnlm.registry import Kind
 
 DEMO_RECIPE, DEFAULT_RECIPE = "demo", "lstm"
 
@@ -90,7 +88,7 @@ class LanguageModelling(BaseTask):
     open_texts = registry.imported(__package__, "line_texts:open_texts")
 
     def initial_settings(
-        self, request: TrainingRequest, kind: "Kind"
+        self, request: TrainingRequest, kind: registry.Kind
     ) -> list[tuple[str, str, dict[str, Any]]]:
         """Return the settings of the network of `--init-from`, and of its tokenizer."""
         from rnnlm.lm.neural.settings import structure
@@ -115,7 +113,11 @@ class LanguageModelling(BaseTask):
         return [("init_from", name, values)]
 
     def initial_weights(
-        self, request: TrainingRequest, kind: "Kind", resolved: ResolvedSettings, data: FittingData
+        self,
+        request: TrainingRequest,
+        kind: registry.Kind,
+        resolved: ResolvedSettings,
+        data: FittingData,
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights of `--init-from`, if they fit. Of a network with fewer layers they are
         a part: the other layers start at random."""
@@ -153,10 +155,10 @@ class LanguageModelling(BaseTask):
             )
         return arrays
 
-    def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> "Tokenizer":
+    def codec(self, tokenizer: Tokenizer, files: dict[str, bytes]) -> Tokenizer:
         return tokenizer
 
-    def describe(self, codec: "Tokenizer") -> Description:
+    def describe(self, codec: Tokenizer) -> Description:
         return Description({"tokenizer": codec})
 
     # ---- Evaluating.
@@ -173,10 +175,10 @@ class LanguageModelling(BaseTask):
 
     def evaluate(
         self,
-        model: "LanguageModel | str | Path",
+        model: LanguageModel | str | Path,
         data: "Given | EncodedText | None",
         options: TextOptions | None = None,
-        device: "str | Device" = "auto",
+        device: str | Device = "auto",
     ) -> TextEvaluation:
 
         options = options or TextOptions()
@@ -212,9 +214,7 @@ class LanguageModelling(BaseTask):
         return find_comparable(
             [
                 EvaluatedModel.of_stored(
-                    model.name,
-                    cast(TextEvaluation, model.evaluation),
-                    cast("Tokenizer", model.codec),
+                    model.name, cast(TextEvaluation, model.evaluation), cast(Tokenizer, model.codec)
                 )
                 for model in models
             ]
@@ -222,7 +222,7 @@ class LanguageModelling(BaseTask):
 
     def read(
         self,
-        model: "LanguageModel",
+        model: LanguageModel,
         data: "Given | EncodedText",
         options: TextOptions | None = None,
         called: str = "",
@@ -236,14 +236,14 @@ class LanguageModelling(BaseTask):
 
     def evaluate_encoded(
         self,
-        model: "LanguageModel",
+        model: LanguageModel,
         data: "EncodedText",
         options: TextOptions | None = None,
         progress: Progress = silent,
     ) -> TextEvaluation:
         return self.evaluate(model, data, replace(options or TextOptions(), progress=progress))
 
-    def checks(self, model: "LanguageModel", sample: int | None, seed: int) -> "Iterator[Check]":
+    def checks(self, model: LanguageModel, sample: int | None, seed: int) -> "Iterator[Check]":
         from rnnlm.evaluation import scorer_checks
         from rnnlm.evaluation.soundness import probabilities_sum_to_one
 
@@ -303,9 +303,7 @@ def settings_to_start_from(name: str, option: str) -> "InputSettings":
     return network_settings.stored(manifest.settings)
 
 
-def weights_to_start_from(
-    name: str, option: str, tokenizer: "Tokenizer"
-) -> "dict[str, np.ndarray]":
+def weights_to_start_from(name: str, option: str, tokenizer: Tokenizer) -> "dict[str, np.ndarray]":
     """Return the weights of the language model that `option` names, which has to have the given
     tokenizer."""
 

@@ -167,8 +167,7 @@ def plan(
 def check_request(request: TrainingRequest) -> None:
     """Refuse settings that no text makes possible: unknown names, values out of range,
     contradictions. Notices are left to the plan, and so is whether there is such a device."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         recipe, kind, resolved = resolve_request(request)
         on_any_device = {
             name: value for name, value in _ANY_DEVICE.items() if name in resolved.values

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import rnnlm.corpora as corpora
 from rnnlm.config import USER, ResolvedSettings, SettingsLayer, about
 from rnnlm.errors import SettingsError, nearest
-from rnnlm.interface import FittingData, TextData
+from rnnlm.interface import FittingData, TextData, Tokenizer
 
 if TYPE_CHECKING:
-    from rnnlm.interface import Tokenizer
     from rnnlm.text.encoding import EncodedText
     from rnnlm.text.lines import TextSettings
 
@@ -154,7 +153,7 @@ class CountsData(Protocol):
         """Where they are."""
 
     @property
-    def tokenizer(self) -> "Tokenizer":
+    def tokenizer(self) -> Tokenizer:
         """The tokenizer of the text."""
 
     @property

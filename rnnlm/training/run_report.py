@@ -361,8 +361,7 @@ def render(*runs: Run, by: By = "steps") -> str:
     # The curves of several runs share one plot if they show one metric.
     together = None
     if len(curves) > 1 and len({curve.criterion for curve in curves}) == 1:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RnnlmWarning)
+        with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
             figure = curves_figure(curves, by, size=PLOT_INCHES)
         together = Plot("Learning curves", "", plotting.as_svg(figure))
     return _filled(runs=[values for values, _ in pairs], together=together)
@@ -463,8 +462,7 @@ def _curve(folder: Path, history: RunHistory) -> LearningCurve | None:
     """Return the learning curve of a run; None where no run was started."""
     if not history.started:
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)
+    with warnings.catch_warnings(action="ignore", category=RnnlmWarning):
         return learning_curve(folder)
 
 

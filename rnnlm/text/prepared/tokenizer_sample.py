@@ -185,8 +185,7 @@ def learn(
                 return
 
     # Warnings in a worker are not shown, so they are returned.
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RnnlmWarning)
+    with warnings.catch_warnings(record=True, action="always", category=RnnlmWarning) as caught:
         tokenizer = tokenizers.train(settings, watch_forms(blocks(), settings), limit)
     notices = [
         str(warning.message) for warning in caught if issubclass(warning.category, RnnlmWarning)
