@@ -52,9 +52,9 @@ from .tools.rescoring.settings import TextMapping as TextMapping
 from .tools.vectors.word_vectors import WordVectors as WordVectors
 from .tools.vectors.word_vectors import learn_vectors as learn_vectors
 from .tools.vectors.word_vectors import read_vectors as read_vectors
-from .training.derived.importing import import_arpa as import_arpa
 from .training.derived.mixing import mix as mix
-from .training.derived.static_mixing import mix_static as mix_static
+from .training.derived.ngram_models import import_arpa as import_arpa
+from .training.derived.ngram_models import mix_static as mix_static
 from .training.grid import GridFinished as GridFinished
 from .training.grid import GridRunEnded as GridRunEnded
 from .training.grid import train_grid as train_grid

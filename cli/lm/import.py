@@ -57,7 +57,7 @@ def command(
         tokenizer_from and (lowercase or split_punctuation),
         "--tokenizer-from determines the tokenizer: leave out --lowercase and --split-punctuation.",
     )
-    from rnnlm.training.derived.importing import import_arpa
+    from rnnlm.training.derived.ngram_models import import_arpa
 
     model = import_arpa(
         file,

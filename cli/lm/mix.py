@@ -116,7 +116,7 @@ def command(
     flags = text_flags(given)
     corpus = corpus_of(on, flags) if on else None
     if static:
-        from rnnlm.training.derived.static_mixing import mix_static
+        from rnnlm.training.derived.ngram_models import mix_static
 
         del given["bundle"], given["device"]
         mixed = mix_static(

@@ -15,7 +15,7 @@ from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.joining import renumbered
 from rnnlm.storage import model_folder
-from rnnlm.training.derived.static_mixing import common_tokenizer, mix_static
+from rnnlm.training.derived.ngram_models import common_tokenizer, mix_static
 from support.arpa_files import SMALL
 from support.tiny_models import fit, make_tokenizer, save
 

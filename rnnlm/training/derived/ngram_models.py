@@ -1,10 +1,11 @@
-"""Join n-gram models into one model of n-grams, with weights tuned on a text or given: static
-interpolation.
+"""N-gram models that are not counted here: several models joined into one, and ARPA files imported
+as if they had been trained here.
 
-The result needs none of its parts, is read as fast as one of them, and has an ARPA form. The
-mathematics is in :mod:`rnnlm.lm.ngram.joining`. Models with different vocabularies of words get one
-that holds all words of all of them. As in SRILM's `ngram -mix-lm`, a word that a model does not
-know has probability zero there, and is in none of its contexts.
+The weights of a joined model (static interpolation) are tuned on a text, or given. It needs none of
+its parts, is read as fast as one of them, and has an ARPA form. The mathematics is in
+:mod:`rnnlm.lm.ngram.joining`. Models with different vocabularies of words get one that holds all
+words of all of them. As in SRILM's `ngram -mix-lm`, a word that a model does not know has
+probability zero there, and is in none of its contexts.
 """
 
 import contextlib
@@ -21,23 +22,30 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.checks import several
 from rnnlm.config import SettingsLayer, as_stored, resolve
-from rnnlm.errors import ModelError, UsageError, keyword, notice
+from rnnlm.errors import ModelError, UsageError, first_of, keyword, notice
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context
-from rnnlm.interface import LanguageModel, Tokenizer
+from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.mixtures.mixture import shared_tokenizer
-from rnnlm.lm.ngram.arpa.writing import export_arpa
+from rnnlm.lm.ngram.arpa.reading import read_arpa
+from rnnlm.lm.ngram.arpa.writing import export_arpa, spell_symbols
 from rnnlm.lm.ngram.counting.memory_limit import memory_for_arrays
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.joining import joined, renumbered
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.settings import NgramSettings
-from rnnlm.lm.ngram.tables import disorders
+from rnnlm.lm.ngram.tables import NOWHERE, disorders, renumber
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.result_file import WholeFiles, whole_files
-from rnnlm.storage.files.resuming import Identity
+from rnnlm.storage.files.resuming import (
+    Identity,
+    in_one_spelling,
+    merged,
+    settings_identity,
+    text_signatures,
+)
 from rnnlm.storage.files.writing import writing
 from rnnlm.storage.manifest import Manifest, ModelArrays
 from rnnlm.text.corpus import Text
@@ -45,6 +53,7 @@ from rnnlm.text.lines import Progress, TextSettings, silent
 from rnnlm.text.tokenizer_settings import CHOOSING, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
+from rnnlm.training import card
 from rnnlm.training.derived import mixing
 from rnnlm.training.derived.mixing import ChosenWeights, MixingResult
 
@@ -139,7 +148,7 @@ def mix_static(
         if is_arpa(output):
             export_arpa(model, output, overwrite=True, report=report)
         else:
-            manifest = _save(model, output, facts)
+            manifest = _save(model, output, facts, "mix")
         evaluations = None
         if measured is not None:
             scores = [measured.score(model), *measured.scores_KN]
@@ -298,10 +307,114 @@ def _facts(
     return {"joined": parts, "weights": chosen.origin, "ngrams": ngrams}
 
 
-def _save(model: NgramModel, output: Path, facts: dict[str, Any]) -> Manifest:
-    """Save the joined model as if it had been trained here."""
+def import_arpa(
+    path: str | Path,
+    output: str | Path,
+    overwrite: bool = False,
+    *,
+    settings: TokenizerSettings = TokenizerSettings(),
+    tokenizer_from: str | Path | None = None,
+    allow_positive: bool = False,
+    report: Progress = silent,
+) -> NgramModel:
+    """Read an ARPA file and save the model in a folder.
+
+    The words of the file are the words of text split at white space, as `settings` specify, or the
+    symbols of another model's tokenizer. With `lowercase`, the words of the file become lower case.
+
+    Args:
+        path: The file, compressed or not; `-` is standard input.
+        output: Folder of the model.
+        overwrite: Replace a model in `output`.
+        settings: Tokenizer for texts that the model reads.
+        tokenizer_from: Model whose tokenizer to use instead.
+        allow_positive: Read positive log-probabilities, which some programs write, as 0.
+        report: Callback for the progress.
+
+    Returns:
+        The model; if the same call has finished before, the one in the folder.
+
+    Raises:
+        ModelError: The file cannot be read, is damaged, or its words differ from the words of the
+            tokenizer.
+        OutputError: The folder cannot be written, or already holds another model.
+    """
+    began = time.perf_counter()
+    output = Path(output)
+    borrowed = None if tokenizer_from is None else loading.load_tokenizer(tokenizer_from)
+    identity = merged(
+        settings_identity(settings),
+        text_signatures([str(path)], "ARPA file"),
+        {
+            "tokenizer_from": "none" if borrowed is None else borrowed.fingerprint,
+            "allow_positive": in_one_spelling(allow_positive),
+        },
+    )
+    with model_folder.owned(output, overwrite, "import", identity) as files:
+        if files.are_finished:
+            return cast(NgramModel, loading.load(output, "cpu"))
+
+        # The ids follow the file, or the tokenizer that is named.
+        folds = settings.lowercase and borrowed is None
+        symbols, levels = read_arpa(
+            str(path), report, lowercase=folds, allow_positive=allow_positive
+        )
+        if borrowed is None:
+            tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
+            if settings != TokenizerSettings():
+                _note_unreachable(tokenizer)
+        else:
+            tokenizer = borrowed
+            levels = renumber(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
+        model = NgramModel.from_levels(levels, tokenizer, normalised=False)
+
+        # Save it as if it had been trained here, with where it comes from.
+        facts = {
+            "imported_from": str(path),
+            "ngrams": [len(values) for values in model.values],
+            "seconds": round(time.perf_counter() - began, 1),
+        }
+        manifest = _save(model, output, facts, str(path))
+        card.write(output, manifest, model.tokenizer)
+        files.finish(f"an n-gram model of order {model.order}", names=manifest.files)
+        return model
+
+
+def _note_unreachable(tokenizer: Tokenizer) -> None:
+    """Name the words that the tokenizer makes of no text, as it rewrites or splits them."""
+    _, _, *words = tokenizer.symbols()  # </s> and <unk>
+    encoded = tokenizer.encode(words)
+    starts = encoded.offsets[:-1]
+    is_split = np.diff(encoded.offsets) != 2  # the word and the end of the line
+    is_other = encoded.ids[starts] != np.arange(len(words)) + 2
+    odd = [words[number] for number in np.flatnonzero(is_split | is_other)]
+    if odd:
+        notice(
+            f"these words of the file never occur in text read with these settings: {first_of(odd)}"
+        )
+
+
+def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
+    """Return the id that `tokenizer` has for each of the symbols of an ARPA file; NOWHERE for an
+    `<unk>` that it does without."""
+    id_of = {spelling: id for id, spelling in enumerate(spell_symbols(tokenizer.symbols()))}
+    differing = {*symbols} ^ id_of.keys()
+    if tokenizer.unk_id is None:
+        differing.discard(UNKNOWN)
+    odd = sorted(differing)
+    if odd:
+        raise ModelError(
+            f"{path} has other words than the tokenizer",
+            f"only one of them has {odd[0]!r}",
+            "name the model it was exported from",
+        )
+    return np.array([id_of.get(symbol, NOWHERE) for symbol in symbols])
+
+
+def _save(model: NgramModel, output: Path, facts: dict[str, Any], origin: str) -> Manifest:
+    """Save a model as if it had been trained here. origin: where its settings come from."""
     values = {"order": model.order, **model.tokenizer.to_settings()}
-    resolved = resolve([NgramSettings, TokenizerSettings], [SettingsLayer("mix", values)])
+    resolved = resolve([NgramSettings, TokenizerSettings], [SettingsLayer(origin, values)])
     arrays = ModelArrays(model.tokenizer, model.to_arrays())
     manifest = model_folder.save(output, arrays, "ngram", as_stored(resolved.values), 0, facts)
     model.fingerprint = manifest.fingerprint
