@@ -125,9 +125,9 @@ class Model(ModelMethods):
         Raises:
             UsageError: the model was not loaded from a folder.
         """
-        from rnnlm.training import info
+        from rnnlm.training import card
 
-        return info.describe(str(self._stored("has no folder to describe")))
+        return card.describe(str(self._stored("has no folder to describe")))
 
     def _stored(self, lack: str) -> Path:
         if self.folder is None:

@@ -25,20 +25,20 @@ def command(model: str | None, model_name: str | None, wants_all: bool, as_json:
     recipe, in the spelling of --set. The model is not loaded. --json prints everything that --all
     shows.
     """
-    from rnnlm.training import info
+    from rnnlm.training import card
 
     name = chosen_model(model_name, argument=model)
     if as_json:
-        terminal.print_json(info.describe(name))
+        terminal.print_json(card.describe(name))
     elif wants_all:
         rows = [
             [what, terminal.amount(value, ".6g")]
-            for what, value in _flat(info.describe(name))
+            for what, value in _flat(card.describe(name))
             if value not in (None, {}, [])
         ]
         terminal.print_table(terminal.Table(["what", "value"], rows))
     else:
-        terminal.print_table(terminal.Table(["what", "value"], info.summary(name)), gap=2)
+        terminal.print_table(terminal.Table(["what", "value"], card.summary(name)), gap=2)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

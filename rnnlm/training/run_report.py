@@ -30,7 +30,7 @@ from rnnlm.storage.files.outputs import check_file, save_file
 from rnnlm.storage.files.writing import STANDARD_OUTPUT
 from rnnlm.storage.manifest import Manifest, is_model, read_manifest
 from rnnlm.storage.metrics_log import METRICS, read_events
-from rnnlm.training import card, info
+from rnnlm.training import card
 from rnnlm.version import __version__
 
 # ---- The events in a run's metrics.jsonl: steps, validations, layers, rollbacks, and how it ended.
@@ -490,7 +490,7 @@ def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list
     """Return facts about the model and how its training began."""
     rows = [("folder", str(folder))]
     if manifest:
-        rows = [row for row in info.summary(str(folder)) if row[0] not in _ELSEWHERE]
+        rows = [row for row in card.summary(str(folder)) if row[0] not in _ELSEWHERE]
 
     # Facts that are already in the summary of a model are not repeated.
     is_described = any(label == "model" for label, _ in rows)

@@ -19,7 +19,7 @@ from rnnlm.storage import model_folder
 from rnnlm.storage.files import tensors
 from rnnlm.storage.files.tensors import DTYPES
 from rnnlm.storage.manifest import read_manifest
-from rnnlm.training.info import describe, summary
+from rnnlm.training.card import describe, summary
 from support import odd_inputs
 from support.saved_models import sealed
 from support.tiny_models import fit, save

@@ -9,7 +9,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import ModelError, RnnlmError
 from rnnlm.storage.files.writing import write_facts
-from rnnlm.training import info
+from rnnlm.training import card
 from support.damages import (
     PICKLE,
     arrays,
@@ -218,7 +218,7 @@ def test_a_damaged_model_is_described_by_doctor_alone(harmless, there, here, nam
     LSTM[name](here / "m")
     if name != "weights cut off":  # which are not read here
         with pytest.raises(ModelError, match=OTHERWISE.get(name, DAMAGED)):
-            info.describe("m")
+            card.describe("m")
     harmless("doctor m", code=1)
 
 

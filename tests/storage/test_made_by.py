@@ -15,7 +15,7 @@ from rnnlm.cli.main import run
 from rnnlm.lm.base.loading import warn_if_trained_on
 from rnnlm.storage import model_folder
 from rnnlm.storage.model_folder import read_manifest
-from rnnlm.training import info
+from rnnlm.training import card
 from rnnlm.version import made_by_command, made_now, shown_command
 from support.failures import notices_of
 from support.saved_models import edit_config, save_unigram
@@ -100,8 +100,8 @@ def test_commands_that_save_are_named(monkeypatch, capsys):
         assert (told.command, told.date) == (f"rnnlm {command}", DATE)
         shown = Path(name, "README.md").read_text()
         assert f"```sh\nrnnlm {command}\n```\n\nWith {told}.\n" in shown
-        assert ("made by", f"{told}: rnnlm {command}") in info.summary(name)
-        assert info.describe(name)["made_by"] == dataclasses.asdict(told)
+        assert ("made by", f"{told}: rnnlm {command}") in card.summary(name)
+        assert card.describe(name)["made_by"] == dataclasses.asdict(told)
 
 
 def test_fingerprints_do_not_depend_on_it():
@@ -123,8 +123,8 @@ def test_it_may_be_missing():
     with made_by_command(["train", "my.txt"]):
         save_unigram(Path("m"))
     edit_config(Path("m"), lambda stored: stored.pop("made_by"))
-    assert info.describe("m")["made_by"] is None
-    assert "made by" not in dict(info.summary("m"))
+    assert card.describe("m")["made_by"] is None
+    assert "made by" not in dict(card.summary("m"))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from rnnlm.errors import ModelError, OutputError
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.manifest import write_manifest
-from rnnlm.training import info
+from rnnlm.training import card
 from support.failing_files import Watch, failing
 from support.saved_models import (
     LINES,
@@ -33,7 +33,7 @@ def test_folder_manifest_and_description_agree(tmp_path):
     for name, entry in manifest.files.items():
         assert (tmp_path / name).stat().st_size == entry.bytes
     assert model_folder.file_faults(tmp_path, manifest) == []
-    told = info.describe(str(tmp_path))
+    told = card.describe(str(tmp_path))
     model = make_lstm()
     assert told["parameters"] == sum(array.size for array in model.to_arrays().values())
     assert (told["model"], told["step"], told["fingerprint"]) == ("lstm", 7, manifest.fingerprint)
@@ -264,6 +264,6 @@ def test_a_changed_setting_is_noticed(tmp_path, part, change):
     else:
         content[part].update(change)
     path.write_text(json.dumps(content))
-    for read in (stored_model.load, info.describe, loading.load_tokenizer):
+    for read in (stored_model.load, card.describe, loading.load_tokenizer):
         with pytest.raises(ModelError, match="is damaged; config.json: it was changed"):
             read(tmp_path)

@@ -15,7 +15,7 @@ from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.storage import manifest as model_parts
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import tensors
-from rnnlm.training import info
+from rnnlm.training import card
 from support.damages import edited
 from support.failing_files import failing
 from support.saved_models import edit_config, names
@@ -51,7 +51,7 @@ def test_parts_are_identified_by_relative_path_and_fingerprint(tmp_path, parts):
     assert [part.path for part in manifest.parts] == ["../../a", "../../b"]
     expected = [model_folder.read_manifest(part).fingerprint for part in parts]
     assert [part.fingerprint for part in manifest.parts] == expected
-    found = [part["path"] for part in info.describe(str(tmp_path / "deep" / "mix"))["parts"]]
+    found = [part["path"] for part in card.describe(str(tmp_path / "deep" / "mix"))["parts"]]
     assert found == ["../../a", "../../b"]
 
 
@@ -95,7 +95,7 @@ def test_missing_part_is_named_with_a_remedy(tmp_path, parts):
     assert "restore the model" in error.value.hint and "mix again" in error.value.hint
     (check,) = [check for check in audit(str(tmp_path / "mix")) if check.result == "failed"]
     assert check.name == "parts" and "part 2" in check.detail
-    assert len(info.describe(str(tmp_path / "mix"))["parts"]) == 2
+    assert len(card.describe(str(tmp_path / "mix"))["parts"]) == 2
 
 
 def test_a_changed_part_is_named_with_both_fingerprints(tmp_path, parts):
