@@ -27,7 +27,7 @@ from .setting_options import IntRange, WholeNumber
 
 if TYPE_CHECKING:
     from rnnlm.lm.base.loading import LabelModel, LanguageModel
-    from rnnlm.storage.files.result_file import WholeFiles
+    from rnnlm.storage.files.outputs import WholeFiles
     from rnnlm.text.corpus import Text
 
 PATH = click.Path(path_type=Path)
@@ -453,7 +453,7 @@ def own_results(
     and what else was typed. They get their names by :meth:`WholeFiles.finish`, unless the same
     command has finished them before."""
     from rnnlm.lm.base.loading import identity_of
-    from rnnlm.storage.files.result_file import whole_files
+    from rnnlm.storage.files.outputs import whole_files
     from rnnlm.storage.files.resuming import in_one_spelling, text_signatures
 
     context = click.get_current_context()

@@ -143,7 +143,7 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     Run the same command again to resume from --temp DIR. If the counts are finished, it says so.
     """
     from rnnlm.lm.ngram.counting import counts_folder, memory_limit, strings
-    from rnnlm.storage.files.result_file import whole_files
+    from rnnlm.storage.files.outputs import whole_files
     from rnnlm.storage.files.resuming import NextStep, in_one_spelling, text_signatures
 
     # Input and output: before time goes into them.

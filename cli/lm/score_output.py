@@ -28,8 +28,8 @@ from rnnlm.scoring.several_models import (
     written_chunks,
 )
 from rnnlm.storage.files import lock
+from rnnlm.storage.files.outputs import GrowingFile, next_step_of_file, whole_files
 from rnnlm.storage.files.reading import FEW_LINES, standard_input_waits
-from rnnlm.storage.files.result_file import GrowingFile, next_step_of_file, whole_files
 from rnnlm.storage.files.resuming import NextStep, merged
 from rnnlm.storage.files.tables import cell_text, save_parquet
 

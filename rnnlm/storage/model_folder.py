@@ -23,8 +23,8 @@ from rnnlm.storage import checkpoints
 from rnnlm.storage import manifest as manifests  # the module; `manifest` is a Manifest here
 from rnnlm.storage.files import lock, tensors
 from rnnlm.storage.files.folder import check_place, remove_files
+from rnnlm.storage.files.outputs import WholeFiles, journal_beside, whole_folder
 from rnnlm.storage.files.reading import read_json
-from rnnlm.storage.files.result_file import WholeFiles, journal_beside, whole_folder
 from rnnlm.storage.files.resuming import Identity
 from rnnlm.storage.files.tensors import BF16
 from rnnlm.storage.files.writing import (

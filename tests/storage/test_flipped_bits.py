@@ -23,7 +23,7 @@ from rnnlm.lm.ngram.counting import counts_folder
 from rnnlm.lm.ngram.counting.counted_data import of_folders, of_text
 from rnnlm.runs import train
 from rnnlm.storage.files.lock import OWNER
-from rnnlm.storage.files.result_file import GrowingFile, next_step_of_file
+from rnnlm.storage.files.outputs import GrowingFile, next_step_of_file
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings

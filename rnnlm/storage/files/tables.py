@@ -22,9 +22,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rnnlm.errors import CONTROL, TextError, keyword, notice
 from rnnlm.storage.files.file_types import without_suffix
-from rnnlm.storage.files.outputs import is_stream
 from rnnlm.storage.files.reading import START_BYTES, opened, shown_name, text_lines
-from rnnlm.storage.files.writing import replacing, writing
+from rnnlm.storage.files.writing import is_stream, replacing, writing
 
 if TYPE_CHECKING:
     import pyarrow

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -93,6 +94,15 @@ def check_name(path: Path) -> None:
             f"its path has {length} characters, and Windows takes {LONGEST_PATH} with our endings",
             "choose a shorter name or another folder",
         )
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether the object at `path` takes bytes without keeping them: standard output, a
+    pipe, a terminal, a device."""
+    if path == STANDARD_OUTPUT:
+        return True
+    mode = path.stat().st_mode if path.exists() else 0
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
 
 def same_place(path: str | os.PathLike[str]) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from rnnlm.errors import OutputError
 from rnnlm.storage.files.folder import OTHER_HASH, check_place
 from rnnlm.storage.files.lock import OWNER
-from rnnlm.storage.files.result_file import Journal
+from rnnlm.storage.files.outputs import Journal
 from rnnlm.storage.files.resuming import ExistingWork, Identity
 from rnnlm.storage.files.writing import put_in_place, sha256, short_name, whole_name, writing
 from rnnlm.tools.filtering.settings import OutputLayout

@@ -15,7 +15,7 @@ from rnnlm.lm.base import loading
 from rnnlm.lm.neural.layers import steps
 from rnnlm.lm.neural.trained_network import PortableNetwork, portable_network
 from rnnlm.storage.files import outputs, tensors
-from rnnlm.storage.files.result_file import exported_folder
+from rnnlm.storage.files.outputs import exported_folder
 from rnnlm.storage.manifest import CONFIG, read_manifest
 from rnnlm.text import normalisation
 from rnnlm.text.tokenizer_settings import TokenizerSettings

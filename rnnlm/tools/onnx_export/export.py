@@ -29,9 +29,8 @@ from rnnlm.lm.base import loading
 from rnnlm.lm.neural.settings import Activation, ElmanCell, GruCell, LstmCell
 from rnnlm.lm.neural.trained_network import PortableNetwork, portable_network
 from rnnlm.lm.ngram.arpa.writing import spell_symbols
-from rnnlm.storage.files.outputs import save_folder
+from rnnlm.storage.files.outputs import exported_folder, save_folder
 from rnnlm.storage.files.reading import read_small
-from rnnlm.storage.files.result_file import exported_folder
 from rnnlm.storage.files.resuming import text_signatures
 from rnnlm.storage.files.writing import digest
 from rnnlm.text.tokenizer_settings import TokenizerSettings

@@ -141,7 +141,7 @@ def command(
             which are numbered from 1
     """
     from rnnlm.lm.base.loading import scoring_model_of
-    from rnnlm.storage.files.result_file import whole_files
+    from rnnlm.storage.files.outputs import whole_files
 
     # Refuse options that contradict each other.
     split, apply_to = given["split"], given["apply_to"]

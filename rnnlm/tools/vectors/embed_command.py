@@ -70,8 +70,7 @@ def command(
 
     from rnnlm.lm.base.loading import find
     from rnnlm.scoring.settings import SentenceSettings
-    from rnnlm.storage.files.outputs import check_apart
-    from rnnlm.storage.files.result_file import whole_files
+    from rnnlm.storage.files.outputs import check_apart, whole_files
     from rnnlm.storage.files.resuming import merged, settings_identity, text_signatures
     from rnnlm.storage.manifest import read_manifest
     from rnnlm.text import sources

@@ -83,7 +83,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     If FILE is finished, the same command says so and does nothing.
     """
     from rnnlm.storage.files import outputs
-    from rnnlm.storage.files.result_file import whole_files
+    from rnnlm.storage.files.outputs import whole_files
     from rnnlm.storage.files.resuming import merged, settings_identity
     from rnnlm.text import sources
     from rnnlm.text.corpus import identity_of

@@ -38,7 +38,7 @@ from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.lm.ngram.tables import NOWHERE, disorders, renumber
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.file_types import without_suffix
-from rnnlm.storage.files.result_file import WholeFiles, whole_files
+from rnnlm.storage.files.outputs import WholeFiles, whole_files
 from rnnlm.storage.files.resuming import (
     Identity,
     in_one_spelling,

@@ -40,7 +40,7 @@ from rnnlm.lm.mixtures.unigram_cache import UnigramCache
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.folder import remove_files
-from rnnlm.storage.files.result_file import Journal
+from rnnlm.storage.files.outputs import Journal
 from rnnlm.storage.files.resuming import (
     ExistingWork,
     Identity,

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from rnnlm.storage.files.result_file import WorkBegun, journal_beside
+from rnnlm.storage.files.outputs import WorkBegun, journal_beside
 
 TINY = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 2steps"
 WRITERS = {

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import OutputError, RnnlmWarning, UsageError
-from rnnlm.storage.files.outputs import save_file
-from rnnlm.storage.files.result_file import (
+from rnnlm.storage.files.outputs import (
     GrowingFile,
     Journal,
     RowsWritten,
     journal_beside,
     next_step_of_file,
+    save_file,
     whole_files,
 )
 from rnnlm.storage.files.resuming import (

@@ -14,8 +14,8 @@ import zstandard
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning
 from rnnlm.storage.files import lock, outputs, writing
 from rnnlm.storage.files.folder import check_place
+from rnnlm.storage.files.outputs import exported_folder
 from rnnlm.storage.files.reading import MOST_SMALL_BYTES, read_json, read_small
-from rnnlm.storage.files.result_file import exported_folder
 from rnnlm.storage.files.writing import write_facts
 from rnnlm.text.corpus import Corpus
 from support.failing_files import Watch

@@ -24,7 +24,7 @@ from rnnlm.errors import (
 )
 from rnnlm.lm.base.loading import NamedModel, load_all
 from rnnlm.parallel import InlineExecutor, WorkerPool
-from rnnlm.storage.files.result_file import Journal
+from rnnlm.storage.files.outputs import Journal
 from rnnlm.text.lines import TextSettings
 from rnnlm.tools.filtering import run as running
 from rnnlm.tools.filtering import shards, work

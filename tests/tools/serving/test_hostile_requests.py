@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from rnnlm.cli.main import run
-from rnnlm.storage.files.result_file import Journal
+from rnnlm.storage.files.outputs import Journal
 from support.damages import config, edited
 from support.failures import checked_error
 

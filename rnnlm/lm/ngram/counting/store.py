@@ -30,7 +30,7 @@ from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.parallel import RunCancelled
 from rnnlm.storage.files import tensors, writing
 from rnnlm.storage.files.folder import FolderFiles, remove_files
-from rnnlm.storage.files.result_file import Journal
+from rnnlm.storage.files.outputs import Journal
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.encoding import smallest
 
