@@ -13,7 +13,6 @@ from rnnlm.errors import TextError, keyword
 from rnnlm.evaluation import plotting
 from rnnlm.events import never
 from rnnlm.lm.base.loading import NamedModel
-from rnnlm.scoring.output_formats import Scores, Tally, TextForm, Writer, scores_figure
 from rnnlm.scoring.rows import RowLayout, measured_columns, word_cells
 from rnnlm.scoring.scorer import signature_before
 from rnnlm.scoring.sentence_scores import SentenceScore, likelihood_ratio
@@ -21,10 +20,15 @@ from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.several_models import (
     ModelsChunk,
+    Scores,
     ScoringSetup,
+    Tally,
+    TextForm,
+    Writer,
     WrittenChunk,
     describe_run_of_models,
     score_chunks_of_models,
+    scores_figure,
     written_chunks,
 )
 from rnnlm.storage.files import lock

@@ -1,11 +1,11 @@
 """Write the files and folders that a person asks for: check them before time goes into them, write
 them whole, under another name until they are complete, and keep the record of how they are made.
 
-The record lies beside a file as .FILE.run (of a folder, beside its index). With it, the same command
-resumes where it was interrupted, or finds its result finished. It is a journal: first the identity
-of the work, then, of a file that grows row by row, how far it is, and in the end the hash of the
-whole file. A file that grows is cut off after the last of these entries before work resumes, so
-that it becomes the same, byte by byte, as without the interruption. A file that is written as a
+The record lies beside a file as .FILE.run (of a folder, beside its index). With it, the same
+command resumes where it was interrupted, or finds its result finished. It is a journal: first the
+identity of the work, then, of a file that grows row by row, how far it is, and in the end the hash
+of the whole file. A file that grows is cut off after the last of these entries before work resumes,
+so that it becomes the same, byte by byte, as without the interruption. A file that is written as a
 whole takes its place only when its hash is in the record; so does each index of a folder. Without
 its record it is unknown how a file was made.
 """
@@ -160,7 +160,6 @@ def save_folder(folder: Path, files: Mapping[str, Iterable[bytes | memoryview]])
                 for complete in new.values():
                     complete.unlink()
             raise
-
 
 
 # ---- A journal: a file of lines, each an entry in JSON behind the hash of that JSON. Entries are
