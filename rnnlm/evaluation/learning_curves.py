@@ -18,7 +18,7 @@ from rnnlm.events import PERPLEXITY
 from rnnlm.lm.base import loading
 from rnnlm.storage.files import tables
 from rnnlm.storage.manifest import is_model, read_manifest
-from rnnlm.storage.metrics_log import METRICS, read_events
+from rnnlm.storage.run_files import METRICS, read_events
 from rnnlm.tabular import Records, Row, to_builtins
 
 GRID_TABLE = "grid.tsv"  # in the folder of a grid: its runs, with their folders

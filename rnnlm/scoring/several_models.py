@@ -247,9 +247,8 @@ def describe_run_of_models(
     }
 
 
-# ---- Scores for other programs. A table has a line for each sentence, or with surprisals a line for
-# each of its tokens, words or regions. A number that is missing is an empty cell, and the last column
-# says why.
+# ---- Scores for other programs: a table has a line for each sentence, token, word or region. A
+# missing number is an empty cell; the last column says why.
 
 Scores = Mapping[str, SentenceScore]  # of one sentence, by model
 

@@ -19,7 +19,6 @@ from rnnlm import registry
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError, keyword
 from rnnlm.interface import LanguageModel, Shapes
-from rnnlm.storage import checkpoints
 from rnnlm.storage import manifest as manifests  # the module; `manifest` is a Manifest here
 from rnnlm.storage.files import lock, tensors
 from rnnlm.storage.files.folder import check_place, remove_files
@@ -51,7 +50,13 @@ from rnnlm.storage.manifest import (
     read_manifest,
     write_manifest,
 )
-from rnnlm.storage.metrics_log import METRICS, is_of_a_run
+from rnnlm.storage.run_files import (
+    CHECKPOINT_FOLDER,
+    METRICS,
+    is_a_link,
+    is_of_a_run,
+    remove_checkpoints,
+)
 from rnnlm.version import made_now
 
 __all__ = [
@@ -131,7 +136,7 @@ def save(
         if not continues_run:
             # The companions of a model that is no longer there: settings tuned for it, the log of
             # its training.
-            checkpoints.remove(folder)
+            remove_checkpoints(folder)
             for path in folder.iterdir():
                 if COMPANION.fullmatch(path.name) or (path.name == METRICS and is_of_a_run(folder)):
                     path.unlink(missing_ok=True)
@@ -235,8 +240,8 @@ def check_output(folder: Path, overwrite: bool) -> None:
             + ", or replace it with "
             + keyword("overwrite", True),
         )
-    if os.path.islink(folder / checkpoints.FOLDER):
-        raise checkpoints.is_a_link(folder)
+    if os.path.islink(folder / CHECKPOINT_FOLDER):
+        raise is_a_link(folder)
 
     # A folder with other files is probably meant for something else.
     def foreign(names: list[str]) -> list[str]:
@@ -253,7 +258,7 @@ def holds_leftovers(folder: Path) -> bool:
         return False
     names = [name for name in os.listdir(folder) if not BESIDE.fullmatch(name)]
     listed = {UNFINISHED_FILES, *unfinished_files(folder)}
-    expected = {checkpoints.FOLDER}
+    expected = {CHECKPOINT_FOLDER}
     if METRICS in names and is_of_a_run(folder):
         expected.add(METRICS)
     rest = [name for name in names if name not in expected and name not in listed]

@@ -33,7 +33,7 @@ from rnnlm.storage.files import lock, tables
 from rnnlm.storage.files.tables import cell_text
 from rnnlm.storage.files.writing import replace_file, writing
 from rnnlm.storage.manifest import is_model
-from rnnlm.storage.metrics_log import METRICS, fitted
+from rnnlm.storage.run_files import METRICS, fitted
 from rnnlm.system import current_rank
 from rnnlm.tabular import Records, Row
 from rnnlm.text.lines import Progress, silent

@@ -49,12 +49,11 @@ from rnnlm.events import (
 )
 from rnnlm.interface import LanguageModel, TextData
 from rnnlm.lm.base import loading, stored_model
-from rnnlm.storage import checkpoints, model_folder
-from rnnlm.storage.checkpoints import LoadedCheckpoint
+from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock
 from rnnlm.storage.files.writing import free_bytes, sha256
 from rnnlm.storage.manifest import CONFIG, Manifest, ModelArrays, part_folders
-from rnnlm.storage.metrics_log import MetricsLog
+from rnnlm.storage.run_files import LoadedCheckpoint, MetricsLog, save_checkpoint
 from rnnlm.system import current_rank
 from rnnlm.text.lines import Progress, prefixed, silent
 from rnnlm.training import card
@@ -236,7 +235,7 @@ class RunStorage:
             state = replace(state, facts={**state.facts, "metrics_bytes": self.log.position})
             settings = self.plan.resolved.values
             checkpoint = LoadedCheckpoint(self.plan.identity, as_stored(settings), state)
-            checkpoints.save(self.folder, checkpoint, settings["keep_checkpoints"])
+            save_checkpoint(self.folder, checkpoint, settings["keep_checkpoints"])
             self.stored_step = state.facts["step"]
             yield CheckpointSaved(str(self.folder), self.stored_step)
 

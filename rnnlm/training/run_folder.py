@@ -24,7 +24,6 @@ from rnnlm.events import Finished
 from rnnlm.interface import FittingData, Task
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.loading import CHECKPOINTS
-from rnnlm.storage import checkpoints
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.reading import STANDARD_INPUT
@@ -41,8 +40,8 @@ from rnnlm.storage.files.resuming import (
     text_signatures,
 )
 from rnnlm.storage.manifest import ENDED, Manifest, file_faults, is_model, read_manifest
-from rnnlm.storage.metrics_log import MetricsLog
 from rnnlm.storage.model_folder import MOST_HASHED
+from rnnlm.storage.run_files import LoadedCheckpoint, MetricsLog, load_checkpoint
 from rnnlm.system import current_rank
 from rnnlm.text import sources
 from rnnlm.text.prepared.index import is_prepared
@@ -240,7 +239,7 @@ class InterruptedRun:
     evaluation is missing."""
 
     manifest: Manifest  # of its best model so far
-    stored: checkpoints.LoadedCheckpoint | None
+    stored: LoadedCheckpoint | None
 
     def continued(self, wanted: Identity) -> dict[str, str]:
         """Return the identity of the run as it goes on: with the values that were chosen for it,
@@ -288,7 +287,7 @@ def find_stored_run(
     # It resumes from its last checkpoint. The checkpoint of another run is there where a run was
     # killed while it overwrote that one.
     assert identity is not None
-    stored = checkpoints.load(folder)
+    stored = load_checkpoint(folder)
     if stored and not differing(stored.identity, identity, free={BUDGET, PATIENCE}):
         return InterruptedRun(manifest, stored)
     _notice_start(folder, manifest)
@@ -378,9 +377,7 @@ def with_kept(resolved: ResolvedSettings, folder: Path, begun: InterruptedRun) -
     return replace(resumed, origins={**resumed.origins, **origins}, all_choices=(*before, *now))
 
 
-def tell_resumed(
-    resolved: ResolvedSettings, folder: Path, stored: checkpoints.LoadedCheckpoint
-) -> None:
+def tell_resumed(resolved: ResolvedSettings, folder: Path, stored: LoadedCheckpoint) -> None:
     """Send notices that a run resumes; that its network keeps its size under another budget; and
     that another budget would have given the steps so far other learning rates."""
     notice(

@@ -29,7 +29,7 @@ from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.outputs import check_file, save_file
 from rnnlm.storage.files.writing import STANDARD_OUTPUT
 from rnnlm.storage.manifest import Manifest, is_model, read_manifest
-from rnnlm.storage.metrics_log import METRICS, read_events
+from rnnlm.storage.run_files import METRICS, read_events
 from rnnlm.training import card
 from rnnlm.version import __version__
 
@@ -50,7 +50,7 @@ Points = list[tuple[int, float]]  # (step, value)
 @dataclass(frozen=True)
 class RunHistory:
     """The events of a run, all its pieces, oldest first, as
-    :func:`rnnlm.storage.metrics_log.read_events` reads them."""
+    :func:`rnnlm.storage.run_files.read_events` reads them."""
 
     events: tuple[dict[str, Any], ...]
 

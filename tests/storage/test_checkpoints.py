@@ -7,9 +7,9 @@ import pytest
 
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning
 from rnnlm.events import TrainingState
-from rnnlm.storage import checkpoints, model_folder
-from rnnlm.storage.checkpoints import LoadedCheckpoint
+from rnnlm.storage import model_folder, run_files
 from rnnlm.storage.files import reading, writing
+from rnnlm.storage.run_files import LoadedCheckpoint
 from support.failing_files import failing
 
 IDENTITY = {"hidden_size": "8", "training text": "in memory, hash aa"}
@@ -30,7 +30,7 @@ def state(step: int) -> TrainingState:
 def folder(tmp_path):
     """Make a folder with checkpoints of steps 3, 6 and 9."""
     for step in (3, 6, 9):
-        checkpoints.save(tmp_path, at(step), keep=3)
+        run_files.save_checkpoint(tmp_path, at(step), keep=3)
     return tmp_path
 
 
@@ -44,7 +44,7 @@ def newest(folder, suffix):
 
 
 def test_what_was_saved_comes_back(folder):
-    stored = checkpoints.load(folder)
+    stored = run_files.load_checkpoint(folder)
     assert (stored.identity, stored.settings) == (IDENTITY, SETTINGS)
     found = stored.state
     assert found.facts == state(9).facts
@@ -57,13 +57,13 @@ def test_what_was_saved_comes_back(folder):
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_so_many_of_the_last_checkpoints_stay(tmp_path, keep):
     for step in range(1, 6):
-        checkpoints.save(tmp_path, at(step), keep)
+        run_files.save_checkpoint(tmp_path, at(step), keep)
     assert steps(tmp_path) == [1, 2, 3, 4, 5][-keep:]
     assert len(list((tmp_path / "training").iterdir())) == 2 * keep
 
 
 def test_checkpoints_of_an_abandoned_branch_are_removed(folder):
-    checkpoints.save(folder, at(6), keep=3)
+    run_files.save_checkpoint(folder, at(6), keep=3)
     assert steps(folder) == [3, 6]
 
 
@@ -76,9 +76,9 @@ def test_interrupted_saves_leftovers_are_removed_before_saving(folder):
     ):
         (place / name).write_bytes(b"half")
     with failing(folder, ("write",)), pytest.raises(OutputError, match="cannot write"):
-        checkpoints.save(folder, at(12), keep=3)
+        run_files.save_checkpoint(folder, at(12), keep=3)
     assert steps(folder) == [3, 6, 9] and len(list(place.iterdir())) == 6
-    assert checkpoints.load(folder).state.facts["step"] == 9
+    assert run_files.load_checkpoint(folder).state.facts["step"] == 9
 
 
 def newer(folder):
@@ -128,31 +128,31 @@ def test_damaged_checkpoint_falls_back_to_the_previous_one(folder, damage):
     DAMAGES[damage](folder)
     note = "is damaged; trying the one before it: state-00000009"
     with pytest.warns(RnnlmWarning, match=note) as said:
-        found = checkpoints.load(folder).state
+        found = run_files.load_checkpoint(folder).state
     assert found.facts == state(6).facts and len(said) == 1
     np.testing.assert_array_equal(found.arrays["network.weight"], state(6).arrays["network.weight"])
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_where_all_are_damaged_that_is_an_error(tmp_path, damage):
-    checkpoints.save(tmp_path, at(9))
+    run_files.save_checkpoint(tmp_path, at(9))
     if damage == "arrays of another checkpoint":
         pytest.skip("there is none")
     DAMAGES[damage](tmp_path)
     what = "cannot resume the run of .*all its checkpoints are missing or damaged.*`overwrite=True`"
     with pytest.raises(ModelError, match=what), pytest.warns(RnnlmWarning):
-        checkpoints.load(tmp_path)
+        run_files.load_checkpoint(tmp_path)
 
 
 def test_there_may_be_none(tmp_path):
-    assert checkpoints.load(tmp_path) is None
+    assert run_files.load_checkpoint(tmp_path) is None
 
 
 def test_earlier_runs_checkpoints_are_forgotten(folder):
     (folder / "training" / "owner.json").write_text("{}", encoding="utf-8")
-    checkpoints.remove(folder)
+    run_files.remove_checkpoints(folder)
     assert [path.name for path in (folder / "training").iterdir()] == ["owner.json"]
-    assert checkpoints.load(folder) is None
+    assert run_files.load_checkpoint(folder) is None
 
 
 def test_checkpoints_behind_a_link_are_left_alone(folder, tmp_path):
@@ -161,8 +161,8 @@ def test_checkpoints_behind_a_link_are_left_alone(folder, tmp_path):
     other.mkdir()
     (other / "training").symlink_to(folder / "training")
     with pytest.raises(OutputError, match="cannot write to .*training; it is a link"):
-        checkpoints.save(other, at(12))
-    checkpoints.remove(other)
+        run_files.save_checkpoint(other, at(12))
+    run_files.remove_checkpoints(other)
     assert steps(folder) == [3, 6, 9]
     with pytest.raises(OutputError, match="cannot write to .*training; it is a link"):
         model_folder.check_output(other, overwrite=True)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rnnlm.events import Finished, ModelSaved, Step, Validated
-from rnnlm.storage.metrics_log import MetricsLog, read_events
+from rnnlm.storage.run_files import MetricsLog, read_events
 from support.failing_files import failing
 
 

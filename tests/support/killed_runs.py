@@ -14,7 +14,7 @@ from typing import Any
 
 from rnnlm.events import Checkpoint
 from rnnlm.lm.base import stored_model
-from rnnlm.storage import checkpoints, model_folder
+from rnnlm.storage import model_folder, run_files
 from rnnlm.storage.manifest import Manifest, read_manifest
 from support import failing_files
 from support.forks import FORK, run_command
@@ -164,7 +164,7 @@ def checked(folder: Path) -> Manifest | None:
     states = list((folder / "training").glob("state*"))
     # one each may be in the writing
     assert len(weights) <= 2 and len(states) <= 2 * (2 + 1), (weights, states)
-    checkpoints.load(folder)
+    run_files.load_checkpoint(folder)
     if not model_folder.is_model(folder):
         return None
     manifest = read_manifest(folder)

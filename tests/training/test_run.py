@@ -27,8 +27,8 @@ from rnnlm.events import (
 from rnnlm.lm.base import stored_model
 from rnnlm.lm.neural.training import optimization, validation
 from rnnlm.runs import train
-from rnnlm.storage import checkpoints, model_folder
-from rnnlm.storage.metrics_log import read_events
+from rnnlm.storage import model_folder, run_files
+from rnnlm.storage.run_files import read_events
 from rnnlm.training.plan import TrainingRequest, plan
 from rnnlm.training.run import run
 from support.small_runs import SMALL, assert_equal, numbers, write
@@ -210,7 +210,7 @@ def test_a_stop_before_validation_still_saves(text):
     *_, finished = train(text, output="m", stop=stop, min_validations=0, **few_targets)
     assert (finished.stopped, finished.step) == ("request", 2)
     stored_model.load(Path("m"), "cpu")
-    assert checkpoints.load(Path("m")).state.facts["step"] == 2
+    assert run_files.load_checkpoint(Path("m")).state.facts["step"] == 2
 
 
 def test_divergence_before_any_model_leaves_only_its_log(text):

@@ -15,7 +15,7 @@ from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.learning_curves import learning_curve
 from rnnlm.storage.manifest import read_manifest
-from rnnlm.storage.metrics_log import read_events
+from rnnlm.storage.run_files import read_events
 from rnnlm.training import run_report
 from rnnlm.training.run_report import RunHistory, render, report, thinned
 from support.pictures import faults_of

@@ -10,7 +10,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Started, Validated
-from rnnlm.storage import checkpoints
+from rnnlm.storage import run_files
 from rnnlm.storage.model_folder import read_manifest
 from support.small_runs import SMALL
 
@@ -34,7 +34,7 @@ def stored(tmp_path):
     def read():
         assert read_manifest(tmp_path / "m").training["stopped"] == "request"
         assert not (tmp_path / "m" / "owner.json").exists()
-        return checkpoints.load(tmp_path / "m").state.facts["step"]
+        return run_files.load_checkpoint(tmp_path / "m").state.facts["step"]
 
     return read
 

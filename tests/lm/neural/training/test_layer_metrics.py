@@ -17,7 +17,7 @@ from rnnlm.lm.neural.training import state as state_module
 from rnnlm.lm.neural.training.contracts import Batch
 from rnnlm.lm.neural.training.progress import LayerStatistics, saturated_share
 from rnnlm.lm.neural.training.step import GraphedStep
-from rnnlm.storage.metrics_log import MetricsLog
+from rnnlm.storage.run_files import MetricsLog
 from support import tiny_pairs, tiny_tasks
 
 OWN = {

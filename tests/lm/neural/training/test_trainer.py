@@ -14,7 +14,7 @@ from rnnlm.lm.neural.training import state as state_module
 from rnnlm.lm.neural.training.contracts import Batch, Loss, ValidationResult
 from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
 from rnnlm.lm.neural.training.trainer import Trainer
-from rnnlm.storage.metrics_log import MetricsLog
+from rnnlm.storage.run_files import MetricsLog
 
 
 def points(seed, rows=8):
