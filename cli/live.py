@@ -12,7 +12,6 @@ from rnnlm import events, registry
 from rnnlm.amounts import duration
 from rnnlm.errors import visible
 from rnnlm.progress import Estimate, Progress
-from rnnlm.registry import Kind
 from rnnlm.training.printing import (
     CountingDisplay,
     PlainDisplay,
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def display_for(kind: Kind, order: int = 1) -> Iterator["PlainDisplay | LiveDisplay"]:
+def display_for(kind: registry.Kind, order: int = 1) -> Iterator["PlainDisplay | LiveDisplay"]:
     """Show a run that trains this kind of model, in the way that suits the terminal. order: of
     the n-grams that it counts."""
     if kind.is_counted:

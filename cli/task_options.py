@@ -11,7 +11,6 @@ from rnnlm import registry
 from rnnlm.config import names_of
 
 from . import options, terminal
-from .options import flags_given, refuse_if
 from .text_options import text_flags
 
 if TYPE_CHECKING:
@@ -37,9 +36,9 @@ def check(task: "Task", name: str, comparing: bool = False, common: Collection[s
         if takers and option.name not in taken_here:
             foreign.setdefault(" or ".join(takers), []).append(str(option.name))
     for takers_in_words, names in foreign.items():
-        given = flags_given(names)
+        given = options.flags_given(names)
         needs = "needs" if len(given) == 1 else "need"
-        refuse_if(
+        options.refuse_if(
             given, f"{', '.join(given)} {needs} {takers_in_words}, and {name} is {task.singular}."
         )
 

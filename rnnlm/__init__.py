@@ -8,8 +8,10 @@ satellites bring others; each is imported when first used.
 
 import lazy_loader as _lazy_loader
 
-from rnnlm import core as _core  # noqa: F401 enters the core beside the satellites
-from rnnlm import satellites as _satellites
+from rnnlm import (
+    core as _core,  # noqa: F401 enters the core beside the satellites
+    satellites as _satellites,
+)
 
 _core_name, _, _core_names = _lazy_loader.attach_stub(
     __name__, str(_satellites.HERE / "core_names.pyi")

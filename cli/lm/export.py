@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from rnnlm import satellites
-from rnnlm.satellites import Export
 
 from .. import terminal
 from ..help_sections import Command, stacked
@@ -35,7 +34,7 @@ def _write_arpa(name: str, file: Path, overwrite: bool) -> None:
         terminal.say(f"written to {file}")
 
 
-ARPA = Export(
+ARPA = satellites.Export(
     "arpa",
     called="--arpa FILE",
     options=click.option(

@@ -13,7 +13,6 @@ from rnnlm.text import sources
 
 from .. import options, terminal
 from ..help_sections import Command, section
-from ..options import refuse_given, refuse_if
 from ..setting_options import IntRange, options_of
 from ..text_options import column_options, encoding_option, special_symbols_option, unwrap_option
 from .minimal_pairs import pairs_options, pairs_request, show_pairs
@@ -133,7 +132,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     """
     # All that can be wrong is found before a model is loaded.
     if options.is_standard_input(sentences):
-        refuse_if(inputs, "- already means standard input: leave out --input.")
+        options.refuse_if(inputs, "- already means standard input: leave out --input.")
         sentences, inputs = (), ("-",)
     pairs = None
     if pairs_source is not None:
@@ -146,24 +145,30 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
             as_json=as_json,
             overwrite=overwrite,
         )
-    refuse_if(pairs_scoring and not pairs, "--pairs-scoring needs --pairs.")
+    options.refuse_if(pairs_scoring and not pairs, "--pairs-scoring needs --pairs.")
     if output == options.STANDARD_OUTPUT and not pairs:
         output, as_json = None, True
-    refuse_if(sentences and inputs, "give either sentences or --input, not both.")
+    options.refuse_if(sentences and inputs, "give either sentences or --input, not both.")
     if sentences:
-        refuse_given(_ABOUT_INPUT, "only valid with --input, not for sentences given as arguments.")
-    refuse_if(targets and not inputs, "--target needs --input FILE with the sources.")
+        options.refuse_given(
+            _ABOUT_INPUT, "only valid with --input, not for sentences given as arguments."
+        )
+    options.refuse_if(targets and not inputs, "--target needs --input FILE with the sources.")
     form = "" if pairs else _format(as_json, output)
-    refuse_if(
+    options.refuse_if(
         sort and form != "table",
         "--sort is for the table that is printed: files and JSON keep the order of the input.",
     )
-    refuse_if(plot and form not in ("", "table"), "--plot is for the table that is printed.")
-    refuse_if(
+    options.refuse_if(
+        plot and form not in ("", "table"), "--plot is for the table that is printed."
+    )
+    options.refuse_if(
         overwrite and not (output or plot or pairs),
         "--overwrite needs --output FILE or --plot FILE.",
     )
-    refuse_if(workers and (pairs or not output), "--workers needs --output FILE, without --pairs.")
+    options.refuse_if(
+        workers and (pairs or not output), "--workers needs --output FILE, without --pairs."
+    )
     wants_sources = bool(given["given_source"] or given["target_column"] or targets)
     model_names = options.chosen_models(model_names, "sources" if wants_sources else "text")
     scoring, reading = _settings(given, form)
@@ -256,7 +261,7 @@ def _format(as_json: bool, output: Path | None) -> str:
     """Return the format of the result, by the suffix of its file."""
     if output is None:
         return "jsonl" if as_json else "table"
-    refuse_if(
+    options.refuse_if(
         as_json, "--json prints to standard output: use -o FILE.jsonl to write JSON to a file."
     )
     form = _SUFFIXES.get(output.suffix.lower())
@@ -277,7 +282,7 @@ def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, Senten
 
     # A table has rows of one kind.
     scoring = options.settings_of(ScoringSettings, given)
-    refuse_if(
+    options.refuse_if(
         scoring.tokens and reading.sentence_columns,
         "with --sentence-columns, each word has a row: leave --tokens out.",
     )
@@ -287,7 +292,7 @@ def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, Senten
         words=scoring.words or bool(reading.sentence_columns),
         with_regions=reading.has_regions,
     )
-    refuse_if(
+    options.refuse_if(
         form in ("tsv", "csv", "parquet") and scoring.tokens and scoring.needs_words,
         "one table cannot hold both tokens and words or regions: choose one, or use -o FILE.jsonl.",
     )

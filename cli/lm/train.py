@@ -138,8 +138,7 @@ def command(context: click.Context, **given: Any) -> None:
 def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
     """Run this rank's part of the command. Of several ranks, only the first one prints."""
     from rnnlm.system import current_rank, planning_together
-    from rnnlm.training.plan import dry_plan
-    from rnnlm.training.plan import plan as plan_of
+    from rnnlm.training.plan import dry_plan, plan as plan_of
     from rnnlm.training.run_folder import CompletedRun
 
     from ..live import follow, say_ended

@@ -16,13 +16,14 @@ from rnnlm.evaluation.comparison.stored import compare_stored
 from rnnlm.evaluation.metrics import Evaluation
 from rnnlm.interface import Device, LanguageModel, Task
 from rnnlm.lm.base import loading
-from rnnlm.registry import LabelModel
 from rnnlm.text.corpus import Given
 from rnnlm.text.lines import Progress, TextSettings
 
 
 def evaluate(
-    model: LabelModel | LanguageModel | str | Path, text: Given | None = None, **options: object
+    model: registry.LabelModel | LanguageModel | str | Path,
+    text: Given | None = None,
+    **options: object,
 ) -> Evaluation:
     """Evaluate a model, itself or by its name; :meth:`rnnlm.Model.evaluate` says which keywords
     each task has."""
@@ -32,7 +33,7 @@ def evaluate(
 
 
 def compare(
-    models: Sequence[LabelModel | LanguageModel | str | Path],
+    models: Sequence[registry.LabelModel | LanguageModel | str | Path],
     text: Given | None = None,
     *,
     settings: ComparisonSettings = ComparisonSettings(),

@@ -19,15 +19,16 @@ from rnnlm import satellites
 from rnnlm.amounts import plural
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, nearest, notice
-from rnnlm.evaluation import metrics
 from rnnlm.evaluation.metrics import (
     Evaluation,
     Metric,
     MetricDefinition,
     Unit,
+    bounds,
     interval_of,
     named,
     restored,
+    signature_parts,
 )
 from rnnlm.evaluation.resampling import (
     PERMUTATIONS,
@@ -41,8 +42,6 @@ from rnnlm.evaluation.resampling import (
 )
 from rnnlm.interface import LanguageModel, core_of
 from rnnlm.lm.base import loading, span_scoring
-from rnnlm.lm.base.loading import language_model_of
-from rnnlm.lm.base.span_scoring import perplexity
 from rnnlm.parallel import in_threads
 from rnnlm.system import processors
 from rnnlm.text.corpus import Text, WatchedText, open_text
@@ -87,7 +86,7 @@ class Signature:
         Raises:
             UsageError: `text` is not a signature.
         """
-        parts = metrics.signature_parts(text.split("|"))
+        parts = signature_parts(text.split("|"))
         parts.pop("rnnlm", None)
         try:
             return cls(**parts)
@@ -478,7 +477,7 @@ class TextEvaluation(Evaluation):
         """Return all numbers by name, with the bounds of the perplexity's interval if requested."""
         numbers = super().to_dict()
         for (_, name), interval in self.intervals.items():
-            numbers |= metrics.bounds(interval, f"{name}_")
+            numbers |= bounds(interval, f"{name}_")
         return numbers
 
     @classmethod
@@ -505,7 +504,7 @@ def evaluate(
     """
     began = time.perf_counter()
     check_context(context)
-    model = language_model_of(model)
+    model = loading.language_model_of(model)
     watched = None
     if not isinstance(text, EncodedText):
         text = as_text(text, text_settings)
@@ -647,7 +646,7 @@ def text_evaluation(
     words = encoded.words + encoded.sentences
     ppl_word_no_oov = None
     if encoded.tokens == words or not len(encoded.oov):
-        ppl_word_no_oov = perplexity(total_no_oov, words - encoded.oov_words)
+        ppl_word_no_oov = span_scoring.perplexity(total_no_oov, words - encoded.oov_words)
 
     # Bits per character need the probability of the text itself, nothing of it replaced.
     closed = bool(len(encoded.oov)) or not model.tokenizer.keeps_text
@@ -665,10 +664,12 @@ def text_evaluation(
         oov_types=encoded.oov_types,
         zero_probability_tokens=zeros,
         logprob_nats=None if zeros else total,
-        ppl_token=perplexity(total, encoded.tokens),
-        ppl_token_no_oov=perplexity(total_no_oov, encoded.tokens - len(encoded.oov)),
-        ppl_adjusted=None if math.isnan(adjusted) else perplexity(adjusted, encoded.tokens),
-        ppl_word=perplexity(total, words),
+        ppl_token=span_scoring.perplexity(total, encoded.tokens),
+        ppl_token_no_oov=span_scoring.perplexity(total_no_oov, encoded.tokens - len(encoded.oov)),
+        ppl_adjusted=None
+        if math.isnan(adjusted)
+        else span_scoring.perplexity(adjusted, encoded.tokens),
+        ppl_word=span_scoring.perplexity(total, words),
         ppl_word_no_oov=ppl_word_no_oov,
         bits_per_char=bits_per_char,
         bits_per_byte=bits_per_byte,

@@ -10,16 +10,14 @@ The checks of taggers and classifiers are in :mod:`rnnlm.tasks.labelling.evaluat
 checks of encoder-decoders in :mod:`rnnlm.tasks.seq2seq.evaluation.evaluation`.
 """
 
-import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from rnnlm import arrays as array_types
-from rnnlm import registry
+from rnnlm import arrays as array_types, registry
 from rnnlm.amounts import plural
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import SENTENCE_START, Device, LanguageModel
@@ -106,7 +104,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
         return
     for number, part in enumerate(parts, start=1):
         for check in _audit(part, sample, seed, device):
-            yield dataclasses.replace(check, name=f"part {number}: {check.name}")
+            yield replace(check, name=f"part {number}: {check.name}")
 
     # Loading checks that the arrays are those that the settings imply.
     try:

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from rnnlm.lm.neural.kinds import KINDS as NETWORKS
-from rnnlm.lm.neural.kinds import OF_PROBABILITIES
+from rnnlm.lm.neural.kinds import KINDS as NETWORKS, OF_PROBABILITIES
 from rnnlm.registry import Kind, imported
 
 if TYPE_CHECKING:

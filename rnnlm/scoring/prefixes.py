@@ -16,7 +16,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Protocol, TypeVar, cast
 
 import numpy as np
@@ -28,7 +27,6 @@ from rnnlm.events import pieces
 from rnnlm.interface import BOUNDARY, Array, HiddenStateModel, LanguageModel, State
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.loading import language_model_of, name_if_saved
-from rnnlm.lm.base.span_scoring import MOST_CELLS, predict, stepping
 from rnnlm.lm.base.words import WordFinder, WordTokens
 from rnnlm.scoring.next_word import NextWord, WordSearch, check_count
 from rnnlm.text.batches import with_boundary
@@ -101,7 +99,7 @@ class CachedPrefixes:
     order = UNBOUNDED
 
     def __init__(self, model: LanguageModel) -> None:
-        self.model = model = stepping(model)
+        self.model = model = span_scoring.stepping(model)
         self._begin = Prefix((model.tokenizer.boundary_id,), model.initial_state(1))
         self._cache: OrderedDict[tuple[int, ...], tuple[np.ndarray, State]] = OrderedDict()
         self._most_cached = FEWEST_CACHED  # prefixes; `_keep` raises it if they are small
@@ -153,7 +151,7 @@ class CachedPrefixes:
         # Limit the rows of state and the distributions that are in memory.
         at_once = min(
             LINES_AT_ONCE,
-            max(1, MOST_CELLS // self.model.tokenizer.size),
+            max(1, span_scoring.MOST_CELLS // self.model.tokenizer.size),
             self.model.max_rows or LINES_AT_ONCE,
         )
         if len(prefixes) > at_once:
@@ -174,7 +172,9 @@ class CachedPrefixes:
                 known[prefix.token_ids] = entry
         if new:
             state = self.model.concat_states([prefix.before for prefix in new.values()])
-            logprob_BV, after_B = predict(self.model, np.array([ids[-1] for ids in new]), state)
+            logprob_BV, after_B = span_scoring.predict(
+                self.model, np.array([ids[-1] for ids in new]), state
+            )
             for row, prefix in enumerate(new.values()):
                 after = after_B.select([row])
                 known[prefix.token_ids] = self._keep(prefix, logprob_BV[row].copy(), after)
@@ -208,7 +208,9 @@ class CachedPrefixes:
         entry = self._lookup(prefix.token_ids)
         if entry is not None:
             return entry
-        [logprob_V], after = predict(self.model, np.array([prefix.token_ids[-1]]), prefix.before)
+        [logprob_V], after = span_scoring.predict(
+            self.model, np.array([prefix.token_ids[-1]]), prefix.before
+        )
         return self._keep(prefix, logprob_V, after)
 
     def _lookup(self, token_ids: tuple[int, ...]) -> tuple[np.ndarray, State] | None:
@@ -401,7 +403,7 @@ class _PrefixTrie:
 
         # Predict once for each row, a few of them at a time.
         chosen, which = np.unique(_rows_of(lines, rows), return_inverse=True)
-        at_once = max(1, MOST_CELLS // self.model.tokenizer.size)
+        at_once = max(1, span_scoring.MOST_CELLS // self.model.tokenizer.size)
         likeliest = []
         for block in arrays.blocks(len(chosen), at_once):
             logprob_MV = predict_rows(chosen[block])
@@ -588,7 +590,7 @@ class WordScorer:
         check_count(count)
         logprob_V, after = self._prefixes.distribution(state._read)
         next_words = self._search.after(logprob_V.astype("float64"), after, state._begins_line)
-        return list(islice(self._search.known(next_words), count))
+        return list(itertools.islice(self._search.known(next_words), count))
 
     def _tokens_of(self, state: WordPrefix, word: str) -> tuple[int, ...]:
         self._check(state)

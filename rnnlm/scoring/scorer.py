@@ -22,7 +22,6 @@ from rnnlm.events import never
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.loading import ScoringModel, scoring_model_of
-from rnnlm.lm.base.span_scoring import Initial, initial_states, reads_sources
 from rnnlm.lm.base.words import ShownWords, WordFinder, shown_words
 from rnnlm.scoring.frequencies import word_frequencies
 from rnnlm.scoring.next_word import WordSearch
@@ -78,7 +77,7 @@ def score_sentences(
     given, regions, sources = settings.given, settings.regions, settings.sources
     made, model = list(items_of(sentences, (str, Sentence), "sentences")), scoring_model_of(model)
     # Refuse sources that the model would not read, rather than ignore them.
-    if sources is not None and not reads_sources(model):
+    if sources is not None and not span_scoring.reads_sources(model):
         raise UsageError(
             "a language model reads no sources",
             "it gives probabilities of the sentences alone",
@@ -194,7 +193,7 @@ class SentenceScorer:
         # The parts that some settings need.
         self.finder = WordFinder(self.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
-        self.reads_sources = reads_sources(model)
+        self.reads_sources = span_scoring.reads_sources(model)
         self.state = model.initial_state(1) if settings.context == "carry" else None
         self.frequencies = None
         if "frequency" in settings.measures:
@@ -374,7 +373,9 @@ class SentenceScorer:
                 tokenizer=tokenizer,
             )
 
-        initial = initial_states(self.model, [sentence.source for sentence in sentences])
+        initial = span_scoring.initial_states(
+            self.model, [sentence.source for sentence in sentences]
+        )
         logprob_N, seen = self._read_tokens(encoded, shown, initial)
         span_scoring.check_scores(logprob_N)
         frequency_W = np.zeros(0)
@@ -420,7 +421,7 @@ class SentenceScorer:
         return counts
 
     def _read_tokens(
-        self, encoded: Encoded, shown: ShownWords | None, initial: Initial | None
+        self, encoded: Encoded, shown: ShownWords | None, initial: span_scoring.Initial | None
     ) -> tuple[np.ndarray, DistributionColumns]:
         """Read the tokens in their order; look at distributions only where that is asked for."""
         if self.state is not None:
@@ -508,7 +509,7 @@ def signature_before(model: LanguageModel, settings: ScoringSettings) -> Signatu
 def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
     """Make sure that the settings go with each other and with the model."""
     check_context(settings.context)
-    if settings.context == "carry" and reads_sources(model):
+    if settings.context == "carry" and span_scoring.reads_sources(model):
         raise UsageError(
             "an encoder-decoder reads each target from its own source",
             "context is carry",

@@ -24,7 +24,6 @@ from rnnlm.storage.files.reading import (
     shown_name,
     text_lines,
 )
-from rnnlm.storage.files.tables import Row, has_text, without_halves
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side, unwrapped, without_end
 from rnnlm.text.named_columns import (
@@ -107,7 +106,7 @@ class CarriedColumns:
             self._rules_noticed.add(rule)
             notice(f"{place}: {rule}")
 
-    def of(self, row: Row) -> dict[str, Any]:
+    def of(self, row: tables.Row) -> dict[str, Any]:
         """Return the columns that a row carries, by the names in the result."""
         # A JSON object may have any names.
         others = row.values.keys() - self._known - {None}
@@ -119,7 +118,9 @@ class CarriedColumns:
                 "these columns are left out",
             )
         shown = self._shown or {}
-        return {name: without_halves(row.values.get(column)) for column, name in shown.items()}
+        return {
+            name: tables.without_halves(row.values.get(column)) for column, name in shown.items()
+        }
 
 
 def _renamed(names: Sequence[str]) -> dict[str, str]:
@@ -342,7 +343,7 @@ def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Itera
     for number, both in side_by_side((source, file), settings.errors, "targets"):
         before, text = map(settings.spaced, both)
         text, regions = _regions(text, settings.region_mark, f"{shown_name(file)}, line {number}")
-        columns = {SOURCE: without_halves(before)}
+        columns = {SOURCE: tables.without_halves(before)}
         yield Sentence(text, given=settings.given, columns=columns, regions=regions, source=before)
 
 
@@ -419,7 +420,7 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
         )
     texts = itertools.chain.from_iterable(sources.dataset_records(source, settings.source))
     for number, text in enumerate(texts, start=1):
-        if not has_text(text):
+        if not tables.has_text(text):
             yield Sentence("", None, reason="the row holds no text")
             continue
         text = settings.spaced(text)
@@ -537,7 +538,7 @@ def _sentence(
     if of.given:
         # An empty cell gives nothing.
         given = _cell(row, of.given, settings)
-        if not has_text(given):
+        if not tables.has_text(given):
             given = ""
         reason = reason or (why_no_text(given, of.given) if given else None)
     source: Any = None
@@ -549,7 +550,7 @@ def _sentence(
         reason = tables.TOO_LONG
 
     # Ids are numbers or texts; other JSON types are shown.
-    id = without_halves(row.values.get(of.id)) if of.id else None
+    id = tables.without_halves(row.values.get(of.id)) if of.id else None
     if isinstance(id, (list, dict)):
         id = shown(id)
     elif id is not None and (isinstance(id, bool) or not isinstance(id, (int, str))):
@@ -590,7 +591,7 @@ def _text_of(
     regions = []
     for index, name in enumerate(texts, start=1):
         cell: Any = _cell(row, name, settings)
-        if not has_text(cell):
+        if not tables.has_text(cell):
             cell = ""
         reason = why_no_text(cell, name) if cell else None
         if reason:

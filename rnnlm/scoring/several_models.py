@@ -26,10 +26,9 @@ from rnnlm.scoring.scorer import SentenceScorer, chunks_of, describe_run, is_utf
 from rnnlm.scoring.sentence_scores import ChunkScores, SentenceScore, by_sentence
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
-from rnnlm.storage.files import tables
 from rnnlm.storage.files.file_types import legacy_encoding
 from rnnlm.storage.files.reading import SAMPLE_BYTES
-from rnnlm.storage.files.tables import cell_text, in_json
+from rnnlm.storage.files.tables import cell_text, in_json, json_text, quoted
 from rnnlm.system import one_processor
 from rnnlm.text.lines import Progress, prefixed, silent
 from rnnlm.text.marks import UnknownWords
@@ -281,7 +280,7 @@ class TextForm:
             table = self.layout.sentences(chunk.scores)
             for name in self.layout.carried:
                 table[name] = list(map(in_json, table[name]))
-            keys = [tables.json_text(in_json(name)).replace("%", "%%") for name in table]
+            keys = [json_text(in_json(name)).replace("%", "%%") for name in table]
             line = "{" + ", ".join(f"{key}: %s" for key in keys) + "}\n"
             columns = map(_json_cells, table.values())
             return "".join([line % row for row in zip(*columns, strict=True)])
@@ -293,7 +292,7 @@ class TextForm:
                 records = [record(score, self.settings, self.layout.with_probability)]
                 if score.by_word:
                     records = list(map(in_json, self.layout.rows({model: score})))
-                lines += [tables.json_text(of_model | of_score) + "\n" for of_score in records]
+                lines += [json_text(of_model | of_score) + "\n" for of_score in records]
         return "".join(lines)
 
     def _lines(self, table: Iterable[Sequence[object]]) -> str:
@@ -309,9 +308,7 @@ def _json_cells(values: Sequence[object]) -> list[str]:
         return ["null" if value is None else repr(value) for value in values]
     # An encoder takes longer for a list than for the texts in it.
     return [
-        f"[{', '.join(map(tables.json_text, value))}]"
-        if type(value) is tuple
-        else tables.json_text(value)
+        f"[{', '.join(map(json_text, value))}]" if type(value) is tuple else json_text(value)
         for value in values
     ]
 
@@ -333,7 +330,7 @@ def _cells(values: Sequence[object], delimiter: str) -> list[str]:
         texts = [visible(text, kept="\t\n") for text in texts]
     elif delimiter not in together and '"' not in together:
         return texts
-    return [tables.quoted(text, delimiter) for text in texts]
+    return [quoted(text, delimiter) for text in texts]
 
 
 # ---- The scores as a picture.

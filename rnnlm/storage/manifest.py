@@ -18,10 +18,9 @@ from rnnlm.errors import ModelError, OutputError, UsageError, first_of, keyword,
 from rnnlm.interface import Tokenizer
 from rnnlm.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, libraries
 from rnnlm.satellites import removed
-from rnnlm.storage.files import writing
 from rnnlm.storage.files.folder import FolderFiles
 from rnnlm.storage.files.reading import as_type, read_json
-from rnnlm.storage.files.writing import FileEntry, replace_file, whole_name
+from rnnlm.storage.files.writing import FileEntry, digest, replace_file, whole_name, write_facts
 from rnnlm.version import MadeBy
 
 FORMAT_VERSION = 1
@@ -141,7 +140,7 @@ class Manifest:
         if self.parts:
             hashed.append(json.dumps(self.settings, sort_keys=True))
             hashed += [f"part:{part.fingerprint}" for part in self.parts]
-        return writing.digest(["\n".join(hashed).encode("utf-8", "surrogatepass")])[:12]
+        return digest(["\n".join(hashed).encode("utf-8", "surrogatepass")])[:12]
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -201,7 +200,7 @@ def _lists_of(manifest: Manifest) -> Iterator[tuple[str, Sized]]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace config.json, at once: from here on the folder holds this model."""
-    writing.write_facts(folder / CONFIG, manifest, indent=2)
+    write_facts(folder / CONFIG, manifest, indent=2)
 
 
 def files_of(folder: Path) -> FolderFiles:

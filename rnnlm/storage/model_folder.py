@@ -19,13 +19,11 @@ from rnnlm import registry
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError, keyword
 from rnnlm.interface import LanguageModel, Shapes
-from rnnlm.storage import manifest as manifests  # the module; `manifest` is a Manifest here
 from rnnlm.storage.files import lock, tensors
 from rnnlm.storage.files.folder import check_place, remove_files
 from rnnlm.storage.files.outputs import WholeFiles, journal_beside, whole_folder
 from rnnlm.storage.files.reading import read_json
 from rnnlm.storage.files.resuming import Identity
-from rnnlm.storage.files.tensors import BF16
 from rnnlm.storage.files.writing import (
     BESIDE,
     STANDARD_OUTPUT,
@@ -44,10 +42,17 @@ from rnnlm.storage.manifest import (
     QUANTISED_FORMAT,
     FileEntry,
     Manifest,
+    ModelArrays,
+    bundled,
     file_faults,
     files_of,
+    is_data,
     is_model,
+    is_ours,
+    is_unfinished,
     read_manifest,
+    referenced,
+    remove_unnamed,
     write_manifest,
 )
 from rnnlm.storage.run_files import (
@@ -76,7 +81,7 @@ MOST_HASHED = 16 << 20  # bytes of arrays that stay mapped, and are hashed when 
 
 def save(
     folder: Path,
-    model: LanguageModel | manifests.ModelArrays,
+    model: LanguageModel | ModelArrays,
     kind: str,
     settings: Mapping[str, Any],
     step: int,
@@ -106,7 +111,7 @@ def save(
             # All files first, then config.json, which makes them the model.
             for role, path, pieces in _files_to_write(folder, model, step, in_8_bits):
                 _write(role, path, pieces, files, before)
-            enter = manifests.bundled if bundle else manifests.referenced
+            enter = bundled if bundle else referenced
             manifest = Manifest(
                 model=kind,
                 family=family,
@@ -130,9 +135,9 @@ def save(
         # Delete the files of the model before, and the files of writers that were killed.
         listed = {UNFINISHED_FILES, *before}
         names = os.listdir(folder)
-        left = [name for name in names if manifests.is_data(name) or whole_name(name) in listed]
+        left = [name for name in names if is_data(name) or whole_name(name) in listed]
         _remove_unnamed(folder, left)
-        remove_files(folder, manifests.is_unfinished)
+        remove_files(folder, is_unfinished)
         if not continues_run:
             # The companions of a model that is no longer there: settings tuned for it, the log of
             # its training.
@@ -144,7 +149,7 @@ def save(
 
 
 def _files_to_write(
-    folder: Path, model: LanguageModel | manifests.ModelArrays, step: int, in_8_bits: bool
+    folder: Path, model: LanguageModel | ModelArrays, step: int, in_8_bits: bool
 ) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
     """Yield (role, wanted path, content in pieces) of the files of a model, weights first."""
     arrays = scaled(model.to_arrays()) if in_8_bits else model.to_arrays()
@@ -200,7 +205,7 @@ def save_results(
     manifest = dataclasses.replace(manifest, results=results, training=training)
     with writing(folder):
         write_manifest(folder, manifest)
-        remove_files(folder, manifests.is_unfinished)
+        remove_files(folder, is_unfinished)
     return manifest
 
 
@@ -263,7 +268,7 @@ def holds_leftovers(folder: Path) -> bool:
         expected.add(METRICS)
     rest = [name for name in names if name not in expected and name not in listed]
     is_begun = any(name.startswith("weights-") for name in names)
-    return all(map(manifests.is_ours, rest)) and (is_begun or not rest)
+    return all(map(is_ours, rest)) and (is_begun or not rest)
 
 
 def _listed_files(folder: Path) -> list[str]:
@@ -288,7 +293,7 @@ def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
     for name in set(names) - named:
         with contextlib.suppress(OSError):
             (folder / name).unlink()
-    manifests.remove_unnamed(folder)
+    remove_unnamed(folder)
 
 
 def _dropping_pages(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
@@ -393,12 +398,12 @@ def rounded(array: np.ndarray) -> np.ndarray:
     bits = np.ascontiguousarray(array).view(np.uint32)
     is_odd = (bits >> 16) & 1  # a tie is rounded up if that makes the last bit zero
     upper = (bits + 0x7FFF + is_odd) >> 16
-    return upper.astype(np.uint16).view(BF16).reshape(array.shape)
+    return upper.astype(np.uint16).view(tensors.BF16).reshape(array.shape)
 
 
 def widened(array: np.ndarray) -> np.ndarray:
     """Widen bfloat16 to float32, exactly; return arrays of other types as they are."""
-    if array.dtype != BF16:
+    if array.dtype != tensors.BF16:
         return array
     return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 

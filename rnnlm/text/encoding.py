@@ -15,7 +15,6 @@ import numpy as np
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files import tensors
-from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.system import processors
 from rnnlm.text.lines import WORD_SPACE, Block, Lines, TextSettings, as_bytes, no_text, split_words
 from rnnlm.text.marks import count_marks
@@ -181,7 +180,11 @@ LINE_COUNTS = ("words_L", "oov_words_L", "characters_L", "bytes_L")
 
 def total(counts: IntArray) -> int:
     """Return the sum of natural numbers."""
-    return counts.sum() if isinstance(counts, ChunkedArray) else int(counts.sum(dtype=np.int64))
+    return (
+        counts.sum()
+        if isinstance(counts, tensors.ChunkedArray)
+        else int(counts.sum(dtype=np.int64))
+    )
 
 
 class ReadText(Protocol):

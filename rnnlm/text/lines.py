@@ -30,7 +30,6 @@ from rnnlm.storage.files.reading import (
     too_long,
 )
 from rnnlm.text import sources
-from rnnlm.text.sources import SourceSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -186,7 +185,7 @@ def no_text(names: Iterable[str]) -> TextError:
 
 
 def read_blocks(
-    source: str, settings: TextSettings, source_settings: SourceSettings
+    source: str, settings: TextSettings, source_settings: sources.SourceSettings
 ) -> Iterator[Block]:
     """Yield the lines of one source, a megabyte or so at a time."""
     starts_document = True
@@ -313,7 +312,7 @@ def numbered_lines(source: str, errors: str | None = None) -> Iterator[tuple[int
     from 1. errors: as in :func:`rnnlm.storage.files.reading.decode`."""
     next_line = 1
     settings = TextSettings("replace" if errors == "replace" else "strict")
-    for whole in read_whole_lines(source, settings, SourceSettings()):
+    for whole in read_whole_lines(source, settings, sources.SourceSettings()):
         lines = lines_of(whole, source, next_line, errors)
         yield next_line, lines
         next_line += len(lines)
@@ -347,7 +346,7 @@ def line_count(whole: bytes | list[str]) -> int:
 def read_whole_lines(
     source: str,
     settings: TextSettings,
-    source_settings: SourceSettings,
+    source_settings: sources.SourceSettings,
     on_read: Callable[[int], None] | None = None,
     is_kept: bool = True,
 ) -> Iterator[bytes | list[str]]:

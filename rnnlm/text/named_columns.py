@@ -9,14 +9,12 @@ import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Annotated, Any, Literal
 
 from rnnlm.config import about
 from rnnlm.errors import TextError, did_you_mean, given, joined_message, keyword, notice, shown
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import names_in_memory, opened, shown_name, text_lines
-from rnnlm.storage.files.tables import USUAL_TEXT
 
 KINDS = {  # by the name of the format in settings
     "tsv": tables.TSV,
@@ -308,11 +306,11 @@ _OTHER_NAMES = (
     "stimulus stimuli phrase phrases line lines"
 )
 _KNOWN_NAMES = frozenset([
-    *USUAL_WORDS, *USUAL_TEXT, *itertools.chain(*USUAL_LABELS.values(), *USUAL_PAIRS),
+    *USUAL_WORDS, *tables.USUAL_TEXT, *itertools.chain(*USUAL_LABELS.values(), *USUAL_PAIRS),
     *_LANGUAGES.split(), *_OTHER_NAMES.split(), "sentence #", "sentence id",
-    *(f"{name}s" for name in USUAL_TEXT),
+    *(f"{name}s" for name in tables.USUAL_TEXT),
 ])  # fmt: skip
-_MOST_USUAL = {*USUAL_TEXT[:2], *USUAL_WORDS[:2], *USUAL_PAIRS[0], "label", "labels", "tags"}
+_MOST_USUAL = {*tables.USUAL_TEXT[:2], *USUAL_WORDS[:2], *USUAL_PAIRS[0], "label", "labels", "tags"}
 # a string that may be the name of a column, with a unit or the like in brackets
 _NAME = re.compile(r"[^\W\d]\w*(?:[ .#:/-]+\w+){0,2}[ #]*(?:\([^()]{1,20}\))?")
 SURE_ROWS = 5  # rows that all hold a digit are no chance
@@ -489,7 +487,7 @@ def usual_among(names: Sequence[str], usual: Sequence[str]) -> list[str]:
 
 def text_column(
     names: Sequence[str], sample: Sequence[tables.Row], where: str, requested: str | None = None,
-    usual: Sequence[str] = USUAL_TEXT, what: str = "the text", others: Sequence[str] = (),
+    usual: Sequence[str] = tables.USUAL_TEXT, what: str = "the text", others: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """Return the column of the text: the one asked for, else one of a usual name, the only one, or
     the one that holds texts where all others do not.
@@ -501,7 +499,7 @@ def text_column(
     free = [name for name in names if name not in others]
     usual_columns = usual_among(free, usual)
     # Two usual columns are rarely both the text, so say which one is read.
-    texts = usual_among(usual_columns, USUAL_TEXT)
+    texts = usual_among(usual_columns, tables.USUAL_TEXT)
     if len(texts) > 1 and texts[0] == usual_columns[0]:
         notice(
             f"{where}: the column {texts[0]} is read; "
@@ -605,6 +603,6 @@ def columns_of(table: InputTable, settings: ParallelSettings) -> Columns:
     others = likely_texts(unnamed, table.sample)
     ways = [
         (keyword("column", source or first) + " and " + keyword("target_column", target or second))
-        for first, second in permutations(others[:2], 2)
+        for first, second in itertools.permutations(others[:2], 2)
     ]
     raise unclear(where, names, "the sources, and which the targets", ways)

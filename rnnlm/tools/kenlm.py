@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.errors import ArgumentTypeError, RnnlmWarning, TextError, UsageError, given
-from rnnlm.interface import BOUNDARY, SENTENCE_START
-from rnnlm.interface import LanguageModel as AnyModel
+from rnnlm.interface import BOUNDARY, SENTENCE_START, LanguageModel as AnyModel
 from rnnlm.lm.base import loading
 from rnnlm.lm.base.words import WordTokens
 from rnnlm.lm.ngram.arpa import writing

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rnnlm.errors import ModelError, SettingsError, require_package
-from rnnlm.interface import BOUNDARY, UNKNOWN
-from rnnlm.interface import LanguageModel as AnyModel
+from rnnlm.interface import BOUNDARY, UNKNOWN, LanguageModel as AnyModel
 from rnnlm.lm.ngram.arpa.writing import export_arpa
 from rnnlm.storage.files import outputs
 from rnnlm.tools import kenlm

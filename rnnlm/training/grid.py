@@ -30,7 +30,6 @@ from rnnlm.events import Event, Finished, never
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock, tables
-from rnnlm.storage.files.tables import cell_text
 from rnnlm.storage.files.writing import replace_file, writing
 from rnnlm.storage.manifest import is_model
 from rnnlm.storage.run_files import METRICS, fitted
@@ -262,7 +261,7 @@ def write_table(path: Path, results: Sequence[RunResult]) -> None:
     names = columns(results)
     lines = [tables.tsv_line(names)]
     for row in map(RunResult.row, results):
-        lines.append(tables.tsv_line([cell_text(row.get(name)) for name in names]))
+        lines.append(tables.tsv_line([tables.cell_text(row.get(name)) for name in names]))
     replace_file(path, "".join(lines).encode("utf-8", "backslashreplace"))
 
 

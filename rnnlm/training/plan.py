@@ -32,7 +32,6 @@ from rnnlm.training.line_texts import Opener, held_out_share
 from rnnlm.training.recipes import recipe as recipes
 from rnnlm.training.request import Overlap, Texts, TrainingRequest
 from rnnlm.training.resolution import ResolvedRequest, resolve_request
-from rnnlm.training.run_folder import CompletedRun, InterruptedRun, usual_folder
 
 # Of a model: its weights, the best ones and the optimizer's averages, each also of the state to go
 # back to.
@@ -138,7 +137,7 @@ def plan(
     progress: Progress = silent,
     opener: Opener | None = None,
     is_shown: bool = False,
-) -> Plan | CompletedRun:
+) -> Plan | resuming.CompletedRun:
     """Plan the run of a request: a new one, or one that resumes. Of one that is done already,
     return its model; refuse a folder that holds another one.
 
@@ -152,7 +151,7 @@ def plan(
     begun = None
     if not request.overwrite:
         begun = resuming.find_stored_run(output, identity, settled.resolved.free)
-    if isinstance(begun, CompletedRun):
+    if isinstance(begun, resuming.CompletedRun):
         return begun
     _check_settings(request, settled)
     if not is_shown:
@@ -192,14 +191,14 @@ def _resolve(request: TrainingRequest) -> tuple[ResolvedRequest, Path]:
         )
     settled = resolve_request(request)
     _check_names(request, settled.kind, settled.resolved)
-    return settled, request.output or usual_folder(request, settled)
+    return settled, request.output or resuming.usual_folder(request, settled)
 
 
 def _with_texts(
     request: TrainingRequest,
     settled: ResolvedRequest,
     output: Path,
-    begun: InterruptedRun | None,
+    begun: resuming.InterruptedRun | None,
     progress: Progress,
     opener: Opener | None = None,
 ) -> Plan:

@@ -11,7 +11,6 @@ from rnnlm.choices import THE_VALIDATIONS, said
 from rnnlm.config import DEFAULT, Budget
 from rnnlm.errors import first_of, keyword, notice
 from rnnlm.progress import Estimate, Progress, say
-from rnnlm.registry import Kind
 from rnnlm.text.vectors import COUNTED
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ LONG_SECONDS, TRIAL_SECONDS = 1800.0, 600.0  # a long run, and the one that is o
 
 
 @contextmanager
-def lines_for(kind: Kind, order: int = 1) -> Iterator["PlainDisplay"]:
+def lines_for(kind: registry.Kind, order: int = 1) -> Iterator["PlainDisplay"]:
     """Print the events of a run that trains this kind of model. order: of the n-grams that it
     counts."""
     with Progress() as progress:
@@ -34,7 +33,7 @@ def lines_for(kind: Kind, order: int = 1) -> Iterator["PlainDisplay"]:
 def shown(
     plan: "Plan",
     events_of: Callable[[Callable[[str], None]], Iterable[events.Event]],
-    display_for: Callable[[Kind, int], AbstractContextManager[Any]] = lines_for,
+    display_for: Callable[[registry.Kind, int], AbstractContextManager[Any]] = lines_for,
 ) -> Iterator[events.Event]:
     """Announce the training, and pass on the events of a run while they are shown."""
     announce(plan)

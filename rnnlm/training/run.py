@@ -57,7 +57,6 @@ from rnnlm.storage.run_files import LoadedCheckpoint, MetricsLog, save_checkpoin
 from rnnlm.system import current_rank
 from rnnlm.text.lines import Progress, prefixed, silent
 from rnnlm.training import card
-from rnnlm.training.card import STARTS
 from rnnlm.training.plan import Plan
 from rnnlm.training.run_folder import CompletedRun
 
@@ -520,7 +519,7 @@ def _texts(plan: Plan) -> dict[str, Any]:
         "train_sentences": train.sentences,
     }
     # The language models that the network began with or reads, by option.
-    starts = {name: getattr(plan.request, name) for name in STARTS}
+    starts = {name: getattr(plan.request, name) for name in card.STARTS}
     facts |= {name: str(start) for name, start in starts.items() if start}
     if plan.request.contextual:
         facts["contextual"] = list(map(str, plan.request.contextual))

@@ -23,7 +23,6 @@ from rnnlm.errors import ModelError, OutputError, keyword, notice
 from rnnlm.events import Finished
 from rnnlm.interface import FittingData, Task
 from rnnlm.lm.base import loading
-from rnnlm.lm.base.loading import CHECKPOINTS
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.reading import STANDARD_INPUT
@@ -45,7 +44,6 @@ from rnnlm.storage.run_files import LoadedCheckpoint, MetricsLog, load_checkpoin
 from rnnlm.system import current_rank
 from rnnlm.text import sources
 from rnnlm.text.prepared.index import is_prepared
-from rnnlm.text.sources import HUB
 from rnnlm.text.vectors import COUNTED
 from rnnlm.training.card import STARTS
 from rnnlm.training.language_model import DEMO_RECIPE
@@ -72,7 +70,7 @@ def usual_folder(request: TrainingRequest, settled: ResolvedRequest) -> Path:
     made = settled.kind.name if settled.recipe is None or is_demo else settled.recipe
     if task.option:
         made = f"{task.name}-{made}"
-    return CHECKPOINTS / f"{text_name(request, task)}-{made}"
+    return loading.CHECKPOINTS / f"{text_name(request, task)}-{made}"
 
 
 def text_name(request: TrainingRequest, task: Task) -> str:
@@ -84,7 +82,7 @@ def text_name(request: TrainingRequest, task: Task) -> str:
     text = request.text[0]
     if text == STANDARD_INPUT:
         return "stdin"
-    if text.startswith(HUB):
+    if text.startswith(sources.HUB):
         return _safe(text.rpartition("/")[2])
     if glob.has_magic(text) and not os.path.exists(text):
         return _safe(_name_of_glob(text))

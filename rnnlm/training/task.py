@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, cast
 from rnnlm.errors import UsageError
 from rnnlm.interface import Device, Task, Tokenizer
 from rnnlm.lm.base import loading
-from rnnlm.lm.base.loading import ScoringModel
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.pairing import Comparer, Comparison
@@ -48,7 +47,7 @@ class BaseTask(Task):
         self, model: Any, data: Any, options: Any = None, device: str | Device = "auto"
     ) -> "Evaluation":
 
-        named = cast(ScoringModel, model)
+        named = cast(loading.ScoringModel, model)
         if data is None:
             data = trained_corpus(named)
         opened = loading.load_if_named(named, device)
@@ -85,7 +84,7 @@ class BaseTask(Task):
         raise NotImplementedError
 
 
-def trained_corpus(model: ScoringModel | str | Path) -> str:
+def trained_corpus(model: loading.ScoringModel | str | Path) -> str:
     """Return the name of the bundled corpus that a model, itself or by its name, was trained on."""
     import rnnlm.corpora as corpora
     from rnnlm.storage.manifest import read_manifest

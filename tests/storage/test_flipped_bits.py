@@ -28,8 +28,7 @@ from rnnlm.storage.manifest import read_manifest
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import prepared_text
-from rnnlm.tools.filtering.run import FilterRequest
-from rnnlm.tools.filtering.run import run as run_filter
+from rnnlm.tools.filtering.run import FilterRequest, run as run_filter
 from rnnlm.tools.filtering.settings import FilterSettings
 from support import tiny_seq2seq, tiny_tasks
 from support.killed_runs import cut_off_after

@@ -7,8 +7,7 @@ import json
 import numpy as np
 import pytest
 import safetensors.numpy
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 import rnnlm
 from rnnlm.errors import RnnlmError

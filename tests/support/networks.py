@@ -10,8 +10,7 @@ import torch
 from rnnlm.config import names_of
 from rnnlm.events import PERPLEXITY
 from rnnlm.lm.neural.settings import KINDS, parts_of, stored
-from rnnlm.lm.neural.training import progress, validation
-from rnnlm.lm.neural.training import settings as fitting_settings
+from rnnlm.lm.neural.training import progress, settings as fitting_settings, validation
 from rnnlm.lm.neural.training.contracts import ValidationResult
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
 from rnnlm.lm.neural.training.language_modelling import (

@@ -25,8 +25,7 @@ from rnnlm.tasks.labelling.formats.example import Example, LabelledText
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from support.commands import Trained
-from support.commands import train as train_command
+from support.commands import Trained, train as train_command
 
 PLACES = ("oslo", "rome", "new york", "san jose", "rio de janeiro")
 TIMES = ("noon", "ten", "half past six")

@@ -3,8 +3,7 @@ from itertools import repeat
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rnnlm.interface import PADDING
 from rnnlm.text import batches

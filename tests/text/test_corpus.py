@@ -2,8 +2,7 @@ import itertools
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.text.corpus import Corpus, TextInMemory
@@ -13,12 +12,12 @@ from rnnlm.text.lines import (
     TextSettings,
     as_bytes,
     check_reserved,
+    lines_of as lines_of_whole,
     numbered_lines,
     read_block,
     split_words,
     to_block,
 )
-from rnnlm.text.lines import lines_of as lines_of_whole
 from rnnlm.text.marks import count_marks
 from support.tiny_models import make_tokenizer
 

@@ -11,8 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import zstandard
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from rnnlm.errors import RnnlmError
 from rnnlm.scoring.sentences import read_sentences

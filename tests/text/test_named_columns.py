@@ -21,8 +21,7 @@ from rnnlm.tasks.seq2seq.decoding import read_sources
 from rnnlm.tasks.seq2seq.pairs import read_pairs
 from rnnlm.text import named_columns
 from rnnlm.text.named_columns import ParallelSettings
-from rnnlm.text.sources import SourceSettings
-from rnnlm.text.sources import read as read_source
+from rnnlm.text.sources import SourceSettings, read as read_source
 
 READERS = {
     "labels": lambda path: read_labelled(

@@ -1,8 +1,7 @@
 """Normalisation: each form, the same when done twice, and each character's place."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rnnlm.errors import SettingsError
 from rnnlm.text.normalisation import (

@@ -17,7 +17,6 @@ import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.errors import ComparisonError, notice
-from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison import tables as difference_tables
 from rnnlm.evaluation.comparison.pairing import (
     HINTS,
@@ -28,14 +27,18 @@ from rnnlm.evaluation.comparison.pairing import (
     Side,
 )
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
-from rnnlm.evaluation.comparison.tables import GroupRow, ScoredUnits, TextDetails
 from rnnlm.evaluation.perplexity import (
     NO_OOV,
+    Context,
     Signature,
     TextEvaluation,
     lines_per_block,
     metrics_per,
+    nats_to_choose,
     notice_single_block,
+    sign,
+    spans_of,
+    text_evaluation,
     text_metrics,
 )
 from rnnlm.evaluation.resampling import LEVEL
@@ -77,11 +80,11 @@ class EvaluatedModel:
 
     @classmethod
     def of(
-        cls, name: str, model: LanguageModel, encoded: EncodedText, context: perplexity.Context
+        cls, name: str, model: LanguageModel, encoded: EncodedText, context: Context
     ) -> "EvaluatedModel":
         """Collect the facts that decide on comparability, from a model and from the text as its
         tokenizer splits it."""
-        signature, tokenizer = perplexity.sign(model, encoded, context), model.tokenizer
+        signature, tokenizer = sign(model, encoded, context), model.tokenizer
         return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cls._changes(tokenizer))
 
     @classmethod
@@ -310,10 +313,10 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         model, encoded, context = side.model, side.data, self.settings.context
         self.report(f"{side.name} reads {plural(encoded.tokens, 'token')}")
         progress = prefixed(self.report, side.name)
-        spans = perplexity.spans_of(encoded, context)
+        spans = spans_of(encoded, context)
         scores = span_scoring.score_spans(model, encoded.ids, spans, report=progress)
         self.scores.append(scores)
-        return perplexity.text_evaluation(model, scores, encoded, context, self.began)
+        return text_evaluation(model, scores, encoded, context, self.began)
 
     def notes(
         self, evaluations: Sequence[TextEvaluation], differences: Sequence[Difference]
@@ -326,7 +329,9 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
             )
         return notes
 
-    def details(self, sides: Sequence[_Side], evaluations: Sequence[TextEvaluation]) -> TextDetails:
+    def details(
+        self, sides: Sequence[_Side], evaluations: Sequence[TextEvaluation]
+    ) -> difference_tables.TextDetails:
         # Where the models differ is found in tokens, or in words where their tokenizers differ.
         tokenizers = [side.model.tokenizer for side in sides]
         encoded = [side.data for side in sides]
@@ -351,7 +356,7 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
             bits_2S = np.stack([bits[0], bits[k]])
             of_lines.append(difference_tables.lines_apart(pair, lines, bits_2S, top))
             of_words.append(difference_tables.words_apart(pair, units, (0, k), top))
-        return TextDetails(
+        return difference_tables.TextDetails(
             context=self.settings.context,
             unit=units.name,
             units=len(units.ids_U),
@@ -365,8 +370,8 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
         )
 
     def _known_of(
-        self, units: ScoredUnits, sides: Sequence[_Side]
-    ) -> tuple[np.ndarray | None, str | None, tuple[GroupRow, ...]]:
+        self, units: difference_tables.ScoredUnits, sides: Sequence[_Side]
+    ) -> tuple[np.ndarray | None, str | None, tuple[difference_tables.GroupRow, ...]]:
         """Return how often units occurred in training, if known, an object that knows which n-grams
         did, and the groups of n-grams."""
         # The training text has all n-grams, and words are counted in it if no model knows how often
@@ -391,5 +396,5 @@ class TextComparer(Comparer[LanguageModel, EncodedText, TextEvaluation]):
 def _adjusted(logprob_N: np.ndarray, encoded: EncodedText) -> np.ndarray:
     """Return the log-probabilities of tokens with the choice among unknown words."""
     adjusted_N = logprob_N.copy()
-    adjusted_N[encoded.oov] -= perplexity.nats_to_choose(encoded)
+    adjusted_N[encoded.oov] -= nats_to_choose(encoded)
     return adjusted_N

@@ -32,7 +32,6 @@ from rnnlm.evaluation.plotting import Axes, Figure
 from rnnlm.evaluation.resampling import Interval, PairedDifference, Resampling
 from rnnlm.interface import Device
 from rnnlm.lm.base import loading
-from rnnlm.lm.base.loading import ScoringModel
 from rnnlm.registry import check_same_task
 from rnnlm.tabular import Records, Result, Row, Table, html_table, to_builtins
 
@@ -622,7 +621,7 @@ def _differences(
             yield Difference.of(names, metric, paired)
 
 
-def checked_names(models: Sequence[ScoringModel], names: Sequence[str] | None) -> list[str]:
+def checked_names(models: Sequence[loading.ScoringModel], names: Sequence[str] | None) -> list[str]:
     """Return the names of two models or more, which must be of one task."""
     called = loading.distinct_names(models, names)
     if len(called) < 2:

@@ -23,7 +23,6 @@ from rnnlm.evaluation.comparison.pairing import (
 )
 from rnnlm.evaluation.metrics import Evaluation, signature_parts, stored_evaluations
 from rnnlm.lm.base import loading
-from rnnlm.lm.base.loading import ScoringModel
 from rnnlm.storage.manifest import read_manifest
 
 VALID = "valid"  # the name of the validation text among stored results
@@ -45,7 +44,7 @@ class StoredModel:
 
 
 def compare_stored(
-    models: Sequence[ScoringModel], names: Sequence[str] | None = None
+    models: Sequence[loading.ScoringModel], names: Sequence[str] | None = None
 ) -> Comparison:
     """Compare saved models, themselves or by their names, by their stored metrics. names: their
     names in the result."""
@@ -112,7 +111,7 @@ def _differences(models: Sequence[StoredModel], metrics: Sequence[str]) -> Itera
                 )
 
 
-def _stored(model: ScoringModel, name: str) -> StoredModel:
+def _stored(model: loading.ScoringModel, name: str) -> StoredModel:
     """Return a model's stored metrics, without loading its weights."""
     # Only a saved model that does not adapt has stored metrics.
     saved = loading.name_if_saved(model)

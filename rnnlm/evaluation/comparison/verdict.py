@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from rnnlm.amounts import amount, bounds
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.plotting import short_name
 from rnnlm.evaluation.resampling import Interval
 
 INK = "#222222"  # pairs of models have no colours
@@ -87,7 +86,9 @@ def figure_of(
         interval = bounds(difference.low, difference.high, form)
         numbers = plotting.with_minus(f"{amount(difference.estimate, form)} {interval}")
         between = "\n\u2212 " if is_long else " \u2212 "
-        pair = between.join(short_name(name, LONGEST) for name in (contrast.second, contrast.first))
+        pair = between.join(
+            plotting.short_name(name, LONGEST) for name in (contrast.second, contrast.first)
+        )
         names.append(f"{pair}\n{numbers}")
     axes.axvline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(known)), names, parse_math=False)

@@ -24,7 +24,6 @@ from rnnlm.checks import several
 from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, given, keyword, nearest, notice
 from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer, core_of
 from rnnlm.lm.base import stored_model
-from rnnlm.registry import LabelModel
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.manifest import CONFIG, Manifest, part_folders, read_manifest
@@ -32,7 +31,7 @@ from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
 
 # A model that scores lines, or the name of one.
-ScoringModel = LanguageModel | LabelModel | str | Path
+ScoringModel = LanguageModel | registry.LabelModel | str | Path
 
 CHECKPOINTS = Path("checkpoints")  # where runs save, in the working folder
 SHIPPED = shipped_models.FOLDER / "demo"
@@ -59,7 +58,9 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
     return registry.adaptations(kind)[kind](model, kind, folder) if kind else model
 
 
-def load_if_named(model: ScoringModel, device: str | Device = "auto") -> LanguageModel | LabelModel:
+def load_if_named(
+    model: ScoringModel, device: str | Device = "auto"
+) -> LanguageModel | registry.LabelModel:
     """Return a model of any task itself, or load the one of that name as :func:`load` does, each
     time."""
     return load(model, device) if isinstance(model, (str, os.PathLike)) else core_of(model)
@@ -88,7 +89,7 @@ def scoring_model_of(model: ScoringModel, device: str | Device = "auto") -> Lang
     return cast(LanguageModel, getattr(loaded, "decoder", loaded))
 
 
-def name_if_saved(model: LanguageModel | LabelModel | str | Path) -> str | None:
+def name_if_saved(model: LanguageModel | registry.LabelModel | str | Path) -> str | None:
     """Return the name or folder of a model, for messages; None if it was made in memory."""
     if isinstance(model, (str, os.PathLike)):
         return str(model)
@@ -99,7 +100,7 @@ def name_if_saved(model: LanguageModel | LabelModel | str | Path) -> str | None:
 # ---- Attributes of a model beside its protocol. A user's own model need not have any of them.
 
 
-def origin_of(model: LanguageModel | LabelModel) -> tuple[str, str] | None:
+def origin_of(model: LanguageModel | registry.LabelModel) -> tuple[str, str] | None:
     """Return the folder that a model was loaded from, and the device that was asked for; None if it
     was made in memory."""
     return getattr(core_of(model), "origin", None)
@@ -121,24 +122,24 @@ def count_parameters(shapes: Shapes) -> int:
     )
 
 
-def parameters_of(model: LanguageModel | LabelModel) -> int:
+def parameters_of(model: LanguageModel | registry.LabelModel) -> int:
     """Return the number of parameters of a model, as :func:`count_parameters` counts them."""
     arrays: dict[str, np.ndarray] = cast(LanguageModel, core_of(model)).to_arrays()
     return count_parameters({name: ("", array.shape) for name, array in arrays.items()})
 
 
-def kind_of(model: LanguageModel | LabelModel) -> str:
+def kind_of(model: LanguageModel | registry.LabelModel) -> str:
     """Return the kind of a model, as in config.json. One without a kind is taken to give
     probabilities of next words, as n-grams do, and nothing else."""
     return str(getattr(core_of(model), "model_kind", "ngram"))
 
 
-def fingerprint_in_signature(model: LanguageModel | LabelModel) -> str:
+def fingerprint_in_signature(model: LanguageModel | registry.LabelModel) -> str:
     """Return the model's fingerprint as signatures have it; "unsaved" if it has none."""
     return core_of(model).fingerprint or "unsaved"
 
 
-def identity_of(model: LanguageModel | LabelModel) -> str:
+def identity_of(model: LanguageModel | registry.LabelModel) -> str:
     """Return everything that the scores of a model depend on: its fingerprint, and its adaptation
     to the text with all settings, if it adapts."""
     adaptation = getattr(model, "adaptation", "none")
@@ -146,7 +147,7 @@ def identity_of(model: LanguageModel | LabelModel) -> str:
     return fingerprint if adaptation == "none" else f"{fingerprint} {adaptation}"
 
 
-def window_of(model: LanguageModel | LabelModel) -> str:
+def window_of(model: LanguageModel | registry.LabelModel) -> str:
     """Return the largest number of tokens that a model reads at once, as signatures have it, with
     the symbol that it reads before a text if this is not the boundary; "" if it has no such
     limit."""
@@ -155,7 +156,7 @@ def window_of(model: LanguageModel | LabelModel) -> str:
     return ",".join(filter(None, parts))
 
 
-def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
+def task_of(model: LanguageModel | registry.LabelModel | str | Path) -> str:
     """Return the task of a model, or of the model of that name: "language-model", "tagging",
     "classification" or "seq2seq"."""
     if not isinstance(model, (str, os.PathLike)):

@@ -14,15 +14,16 @@ from rnnlm.config import SettingsLayer, from_stored, resolve
 from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base import loading
-from rnnlm.lm.mixtures import adapted_model
 from rnnlm.lm.mixtures.adapted_model import (
     KINDS,
     AdaptationSettings,
     AdaptedModel,
     DynamicSettings,
     NeuralCacheSettings,
+    TunedSettings,
     UnigramCacheSettings,
     describe,
+    read_tuned,
     with_hidden_states,
 )
 from rnnlm.storage.manifest import PART_ADAPTATIONS
@@ -77,7 +78,7 @@ def as_tuned(model: LanguageModel, kind: str, folder: Path) -> LanguageModel:
     if kind != "unigram":
         with_hidden_states(model)
     cls = settings_class(kind)
-    tuned = adapted_model.read_tuned(folder, kind)
+    tuned = read_tuned(folder, kind)
     tuned_settings = tuned.settings if tuned else {}
     settings = resolve([cls], [SettingsLayer("the model's folder", tuned_settings)]).make(cls)
     result = adapt(model, kind, settings, load_statistics(folder, model, settings))
@@ -104,9 +105,7 @@ def settings_class(kind: str) -> type[AdaptationSettings]:
     return KINDS[kind]
 
 
-def _report(
-    description: str, tuned: adapted_model.TunedSettings | None, model: LanguageModel
-) -> None:
+def _report(description: str, tuned: TunedSettings | None, model: LanguageModel) -> None:
     """Give notice of settings that were not tuned on this very model."""
     if tuned is None:
         notice(f"{description}: default settings; rnnlm tune finds better ones for this model")

@@ -36,13 +36,13 @@ from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_shapes, check_state
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, State, core_of, keeps
-from rnnlm.lm.mixtures import adapted_model
 from rnnlm.lm.mixtures.adapted_model import (
     PART,
     AdaptedModel,
     DynamicSettings,
     cannot_adapt,
     one_row,
+    read_statistics,
 )
 from rnnlm.lm.neural.trained_network import Network, NeuralLanguageModel, NeuralState
 from rnnlm.storage.files import writing
@@ -265,7 +265,7 @@ def load_statistics(folder: Path, model: LanguageModel) -> Statistics | None:
     """Read the gradient statistics of `model` in its folder; return None if there are none."""
     network = with_gradients(model).network
     shapes = {name: tuple(weight.shape) for name, weight in network.named_parameters()}
-    by_name = adapted_model.read_statistics(folder, shapes, model.fingerprint)
+    by_name = read_statistics(folder, shapes, model.fingerprint)
     if by_name is None:
         return None
     return {name: torch.from_numpy(array) for name, array in by_name.items()}

@@ -35,7 +35,6 @@ from rnnlm.lm.neural.layers.kernels.choice import swap_update_gate
 from rnnlm.lm.neural.layers.layers import RecurrentStack, WordWindow, named_layers
 from rnnlm.lm.neural.network import Network, NetworkState, make_network
 from rnnlm.lm.neural.outputs.softmax import SoftmaxOutput
-from rnnlm.lm.neural.settings import GruCell, RecurrentModelSettings, RecurrentSettings
 from rnnlm.lm.neural.shapes import is_noise
 from rnnlm.lm.neural.trace import LineTrace, NamedLayer
 from rnnlm.lm.neural.words import WordRows, input_rows, input_table, output_rows
@@ -197,7 +196,7 @@ def _places(words: Sequence[str]) -> list[Span]:
 Parts = Sequence[tuple[int, bool]]
 
 
-def ends(settings: RecurrentSettings) -> list[tuple[int, bool]]:
+def ends(settings: network_settings.RecurrentSettings) -> list[tuple[int, bool]]:
     """Return (width, whether the backward direction gives it) of each part of the features, in
     their order."""
     directions = [False, True][: settings.directions]
@@ -209,7 +208,7 @@ def ends(settings: RecurrentSettings) -> list[tuple[int, bool]]:
     return parts
 
 
-def parts_of(settings: RecurrentSettings) -> dict[str, Parts]:
+def parts_of(settings: network_settings.RecurrentSettings) -> dict[str, Parts]:
     """Return the parts of each layer of a recurrent encoder, the lowest first."""
     directions = (False, True)[: settings.directions]
     by_number = {
@@ -440,7 +439,7 @@ class PortableNetwork:
       softmaxes also `mixture.prior_weight`, `latent_weight` and `latent_bias`.
     """
 
-    settings: RecurrentModelSettings
+    settings: network_settings.RecurrentModelSettings
     arrays: dict[str, np.ndarray]
 
     @property
@@ -472,7 +471,7 @@ def portable_network(
             hint = f"{kind.made_with}, which stores it, exports it"
         raise UsageError(what, f"a model of kind {kind.name} is not a network of rnnlm", hint)
     network, settings = model.network, model.network.settings
-    if not isinstance(settings, RecurrentModelSettings):
+    if not isinstance(settings, network_settings.RecurrentModelSettings):
         raise UsageError(
             what,
             f"a model of kind {settings.model} has no recurrent layers that read their own state",
@@ -507,7 +506,7 @@ def portable_network(
         # The word vectors are only a part of the input.
         if network.tied_VE is not None:
             weights["output.weight"] = network.tied_VE
-    if isinstance(settings.cell, GruCell) and settings.cell.update_gate == "renew":
+    if isinstance(settings.cell, network_settings.GruCell) and settings.cell.update_gate == "renew":
         of_layers = [key for key in weights if key.startswith("layers.")]
         weights |= {key: swap_update_gate(weights[key]) for key in of_layers}
     return PortableNetwork(settings, {key: _array(weight) for key, weight in weights.items()})

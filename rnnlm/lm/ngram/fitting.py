@@ -2,11 +2,10 @@
 order by order, discount, estimate, back off, write. With validation text, read that once."""
 
 import contextlib
-import dataclasses
 import functools
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,9 @@ from rnnlm.config import ResolvedSettings
 from rnnlm.errors import SettingsError, UsageError, keyword, notice
 from rnnlm.events import Counted, Counting, Estimated, Event, Fitted, Started, never
 from rnnlm.interface import Tokenizer
-from rnnlm.lm.ngram.counting import counts_folder, memory_limit
-from rnnlm.lm.ngram.counting import plan as plans
+from rnnlm.lm.ngram.counting import counts_folder, memory_limit, plan as plans
 from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level, NgramCounts, joined
 from rnnlm.lm.ngram.counting.counted_data import CountedData, text_to_count, within
-from rnnlm.lm.ngram.counting.memory_limit import CountingSetup, Ids, count_in, counting_setup
 from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
 from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.lm.ngram.counting.workspace import IN_MEMORY, Workspace
@@ -185,7 +182,7 @@ def fit(
 def _count(
     settings: NgramSettings,
     data: TrainingData | CountedData,
-    setup: CountingSetup,
+    setup: memory_limit.CountingSetup,
     timer: "_Timer",
     stop: Callable[[], bool],
 ) -> Generator[Event, None, NgramCounts | None]:
@@ -213,7 +210,7 @@ def _estimate(
     smoothing: Estimator,
     thresholds: Sequence[int],
     tokenizer: Tokenizer,
-    setup: CountingSetup,
+    setup: memory_limit.CountingSetup,
     timer: "_Timer",
 ) -> Generator[Event, None, NgramModel]:
     """Return the model of these counts."""
@@ -233,7 +230,7 @@ def _estimate(
 @contextlib.contextmanager
 def _counting_setup(
     settings: NgramSettings, data: TrainingData | CountedData, tokenizer: Tokenizer
-) -> Iterator[CountingSetup]:
+) -> Iterator[memory_limit.CountingSetup]:
     """Provide the workspace, with workers to count if any are requested."""
     memory, temp = memory_of(settings), settings.temp
     identity = memory_limit.identity_of(_counted_by(settings), tokenizer)
@@ -241,7 +238,9 @@ def _counting_setup(
     workers = WorkerOptions() if isinstance(data, CountedData) else _workers(settings)
     with (
         workers.connected() as pool,
-        counting_setup(memory, temp, settings.threads, tokenizer.size, identity, pool) as setup,
+        memory_limit.counting_setup(
+            memory, temp, settings.threads, tokenizer.size, identity, pool
+        ) as setup,
     ):
         yield setup
 
@@ -291,12 +290,12 @@ def clean_up(resolved: ResolvedSettings, data: TrainingData | CountedData) -> No
 def _counted_by(settings: NgramSettings) -> dict[str, Any]:
     """Return the settings that must be the same for an interrupted count to resume."""
     means = ("threads", "memory", "temp", "workers", "dask", "quantize")
-    values = dataclasses.asdict(settings)
+    values = asdict(settings)
     return {name: value for name, value in values.items() if name not in means}
 
 
 def _levels(
-    settings: NgramSettings, data: TrainingData | CountedData, setup: CountingSetup
+    settings: NgramSettings, data: TrainingData | CountedData, setup: memory_limit.CountingSetup
 ) -> Iterator[CountingProgress | Level]:
     """Count, order by order, unless that is done already."""
     if isinstance(data, CountedData):
@@ -304,14 +303,14 @@ def _levels(
         return joined(levels) if setup.store is None else iter(levels)
     tokenizer = data.tokenizer
 
-    def watch(ids: Ids, shards: Sequence[tuple[int, int]]) -> int:
+    def watch(ids: memory_limit.Ids, shards: Sequence[tuple[int, int]]) -> int:
         if settings.discounts != "lmplz":
             return NOWHERE
         return last_read(
             ids, shards, tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, settings.order
         )
 
-    return count_in(
+    return memory_limit.count_in(
         setup=setup,
         text=data.train,
         tokenizer=tokenizer,
@@ -336,7 +335,7 @@ def foresee(resolved: ResolvedSettings, data: TrainingData | CountedData) -> dic
     if isinstance(data, CountedData):
         plan = plans.of_counts(list(data.counts.levels(settings.order)), thresholds)
     else:
-        ids: Ids = data.train.ids
+        ids: memory_limit.Ids = data.train.ids
         if not isinstance(ids, ChunkedArray):
             ids = known_ids(ids, tokenizer)
         plan = plans.make(ids, tokenizer.boundary_id, settings.order, {}, workspace, thresholds)

@@ -13,7 +13,6 @@ from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.loading import language_model_of
-from rnnlm.lm.base.span_scoring import score_and_apply
 from rnnlm.lm.base.words import WordFinder
 from rnnlm.scoring.pairs.pair import FULL, PARTIAL, SCORINGS, WORD, Pair
 from rnnlm.scoring.scorer import checked_text
@@ -102,7 +101,7 @@ def read_lines(model: LanguageModel, lines: Sequence[str], *, as_words: bool) ->
         is_place_N[encoded.offsets[:-1]] = False
         # B is 1 at the start of a line, and log B 0.
         log_boundary = WordFinder(model.tokenizer).log_boundary
-        logprob_N, word_start_N[is_place_N], _ = score_and_apply(
+        logprob_N, word_start_N[is_place_N], _ = span_scoring.score_and_apply(
             model, encoded.ids, spans, is_place_N, log_boundary
         )
     else:

@@ -24,8 +24,7 @@ from rnnlm.lm.neural.device import resolve_device
 from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.trained_network import Parts, SavedModel, filled, parts_of, side_by_side
 from rnnlm.lm.neural.words import WordRows, input_rows
-from rnnlm.tasks.labelling import answers
-from rnnlm.tasks.labelling import settings as task_settings
+from rnnlm.tasks.labelling import answers, settings as task_settings
 from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import (
     MULTI,

@@ -1,14 +1,13 @@
 """Prepare a text: make a tokenizer, then shard after shard. Each step is reported as an event, a
 frozen value."""
 
-import contextlib
 import functools
 import itertools
 import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,6 @@ from rnnlm.storage.files.resuming import (
     tell_finished,
     text_signatures,
 )
-from rnnlm.system import processors
 from rnnlm.text import sources
 from rnnlm.text.corpus import Border
 from rnnlm.text.encoding import MOST_THREADS
@@ -76,7 +74,6 @@ from rnnlm.text.prepared.tokenizer_sample import (
     sampling_method,
     start_of,
 )
-from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit, VocabularyCheck, accept_any_size
 
@@ -120,7 +117,7 @@ class PreparationJob:
     request: PreparationRequest
     names: list[str]
     text: TextSettings
-    source: SourceSettings
+    source: sources.SourceSettings
     tokenizer_settings: TokenizerSettings
     sample_bytes: int | None
     workers: int
@@ -162,7 +159,9 @@ def resolve_request(request: PreparationRequest) -> PreparationJob:
         SettingsLayer(USER, request.flags),
     ]
     keywords = [field.name for field in fields(request)]
-    resolved = resolve((NewTokenizerSettings, TextSettings, SourceSettings), layers, keywords)
+    resolved = resolve(
+        (NewTokenizerSettings, TextSettings, sources.SourceSettings), layers, keywords
+    )
     check_needs(resolved)
 
     # A tokenizer that exists allows no other settings.
@@ -171,11 +170,11 @@ def resolve_request(request: PreparationRequest) -> PreparationJob:
 
     # Find the text, and warn of likely mistakes.
     names = sources.expand(request.text)
-    warn_of_repeats(names)
+    sources.warn_of_repeats(names)
     if names.count("-") > 1:
         raise UsageError("standard input is named twice", "it can be read only once")
     settings = resolved.make(NewTokenizerSettings)
-    source = resolved.make(SourceSettings)
+    source = resolved.make(sources.SourceSettings)
     sources.tell_of_text_files(names, source)
 
     default_sample = SAMPLES.get(settings.tokenizer, SAMPLE)
@@ -190,7 +189,7 @@ def resolve_request(request: PreparationRequest) -> PreparationJob:
         source,
         settings,
         sample_bytes=None if is_all else system.parse_size(sample, "sample"),
-        workers=processors() if request.workers is None else request.workers,
+        workers=system.processors() if request.workers is None else request.workers,
     )
 
 
@@ -459,7 +458,7 @@ def resource_limits(memory: int, folder: Path) -> ResourceLimits:
     # Words that come again within a piece are counted fastest.
     piece_bytes = min(max(SMALLEST_PIECE, memory // 300), LARGEST_PIECE)
     thread_bytes = THREAD_SHARE * piece_bytes
-    threads = max(1, min(processors(), MOST_THREADS, free // (3 * thread_bytes)))
+    threads = max(1, min(system.processors(), MOST_THREADS, free // (3 * thread_bytes)))
     # Words are counted before there are shards.
     counting = max(0, free - threads * thread_bytes)
     # Encoding needs 2/3 of the memory that training the tokenizer needs.
@@ -473,7 +472,7 @@ def prepare_exactly(
     *,
     tokenizer: Tokenizer | TokenizerSettings,
     text_settings: TextSettings,
-    source_settings: SourceSettings,
+    source_settings: sources.SourceSettings,
     memory: int,
     held_out: float = 0.0,
     check: VocabularyCheck = accept_any_size,
@@ -693,7 +692,7 @@ def _encode(
     encoder = PieceEncoder(job.text, folder.absolute(), index.tokenizer_fingerprint, tokenizer)
     began = time.perf_counter()
     with (
-        contextlib.closing(_encoded(job, encoder, every, collector)) as pieces_encoded,
+        closing(_encoded(job, encoder, every, collector)) as pieces_encoded,
         thread_pool(1) as writer,
     ):
         # A shard is written while the next one is filled.

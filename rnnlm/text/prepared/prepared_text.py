@@ -17,7 +17,6 @@ from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.storage.files import tensors
-from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import (
     LINE_COUNTS,
@@ -143,8 +142,8 @@ class Shards:
             raise self.files.error(f"{shard.name}: {error.why}") from None
         return arrays
 
-    def ids(self) -> ChunkedArray:
-        return ChunkedArray(
+    def ids(self) -> tensors.ChunkedArray:
+        return tensors.ChunkedArray(
             self.token_starts,
             lambda number: self.arrays(number)["ids"],
             self.ids_type,
@@ -155,16 +154,16 @@ class Shards:
         names = tuple(shard.name for shard in self.index.shards)
         return IdFiles(self.files.folder.absolute(), names, tuple(self.token_starts.tolist()))
 
-    def line_offsets(self) -> ChunkedArray:
+    def line_offsets(self) -> tensors.ChunkedArray:
         """Return a zero, then where each line ends, (lines + 1,)."""
-        return ChunkedArray(
+        return tensors.ChunkedArray(
             [0, *(self.line_starts + 1)],
             lambda part: self._line_ends(part - 1) if part else np.zeros(1, dtype=np.int64),
             np.int64,
         )
 
-    def oov(self) -> ChunkedArray:
-        return ChunkedArray(
+    def oov(self) -> tensors.ChunkedArray:
+        return tensors.ChunkedArray(
             self.oov_starts,
             lambda number: self.arrays(number)["oov"] + self.token_starts[number],
             np.int64,
@@ -216,9 +215,9 @@ class Shards:
         number = np.searchsorted(self.token_starts, token, side="right") - 1
         return int(np.clip(number, 0, len(self.index.shards) - 1))
 
-    def line_counts(self, name: str) -> ChunkedArray:
+    def line_counts(self, name: str) -> tensors.ChunkedArray:
         """Return the counts of each line by that name: words, oov_words, characters or bytes."""
-        return ChunkedArray(
+        return tensors.ChunkedArray(
             self.line_starts,
             lambda number: getattr(self.lines(number), f"{name}_L"),
             np.int64,
@@ -279,7 +278,7 @@ class PreparedText:
         arrays: dict[str, Any] = {
             name: np.asarray(value)
             for name, value in vars(mapped).items()
-            if isinstance(value, ChunkedArray)
+            if isinstance(value, tensors.ChunkedArray)
         }
         return replace(mapped, files=None, **arrays)
 

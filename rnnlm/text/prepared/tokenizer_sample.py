@@ -25,7 +25,6 @@ from rnnlm.text.prepared.shards import (
     shown,
     unwrapped_piece,
 )
-from rnnlm.text.sources import SourceSettings, is_plain
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
 
@@ -33,10 +32,10 @@ STRETCHES = 64
 LONGEST_LINE = 1 << 20  # bytes searched for the line end that a stretch begins after
 
 
-def sampling_method(names: Sequence[str], settings: SourceSettings, wanted: int) -> str:
+def sampling_method(names: Sequence[str], settings: sources.SourceSettings, wanted: int) -> str:
     """Return how the sample is taken: "all", "even" or "start"."""
     total = Position(names).total
-    if total is None or not all(is_plain(name, settings) for name in names):
+    if total is None or not all(sources.is_plain(name, settings) for name in names):
         return "start"
     return "all" if total <= wanted else "even"
 
@@ -99,7 +98,9 @@ def _lines_from(name: str, start: int, length: int) -> bytes:
 LOOKED_AT = 1 << 18  # bytes of a text that show whether it is raw, or wrapped
 
 
-def lines_looked_at(names: Sequence[str], settings: SourceSettings, errors: str) -> list[str]:
+def lines_looked_at(
+    names: Sequence[str], settings: sources.SourceSettings, errors: str
+) -> list[str]:
     """Return about LOOKED_AT bytes of lines, blank ones too, from all over these sources where they
     are plain files; else from the beginnings of some of them. errors: as in TextSettings."""
     how = sampling_method(names, settings, LOOKED_AT)
@@ -144,7 +145,7 @@ class FileSample:
     """
 
     names: Sequence[str]
-    source: SourceSettings
+    source: sources.SourceSettings
     text: TextSettings
     how: str
     wanted: int

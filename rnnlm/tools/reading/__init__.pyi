@@ -1,4 +1,3 @@
 """The public names of the folder, which `rnnlm` has, too."""
 
-from .analysis import ReadingAnalysis as ReadingAnalysis
-from .analysis import reading as reading
+from .analysis import ReadingAnalysis as ReadingAnalysis, reading as reading

@@ -23,8 +23,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.tools.serving import schemas
-from rnnlm.tools.serving import settings as limits
+from rnnlm.tools.serving import schemas, settings as limits
 from rnnlm.tools.serving.costs import limits_of
 from rnnlm.tools.serving.handlers import Handlers
 from rnnlm.tools.serving.metrics import CONTENT_TYPE, Metrics

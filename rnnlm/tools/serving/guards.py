@@ -22,8 +22,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rnnlm.tools.serving import schemas, work
-from rnnlm.tools.serving import settings as limits
+from rnnlm.tools.serving import schemas, settings as limits, work
 from rnnlm.tools.serving.metrics import OTHER, Metrics
 from rnnlm.tools.serving.responses import RETRY_SECONDS, Refusal, error_record, refused
 

@@ -20,8 +20,7 @@ from rnnlm.scoring.rows import record
 from rnnlm.scoring.scorer import ModelChunk
 from rnnlm.scoring.sentences import Sentence, of_texts
 from rnnlm.scoring.settings import ScoringSettings
-from rnnlm.tools.serving import costs, line_inspection, schemas
-from rnnlm.tools.serving import settings as limits
+from rnnlm.tools.serving import costs, line_inspection, schemas, settings as limits
 from rnnlm.tools.serving.metrics import Metrics
 from rnnlm.tools.serving.responses import RETRY_SECONDS, Refusal
 from rnnlm.tools.serving.served import ServedModel, ServedModels

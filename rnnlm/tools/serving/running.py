@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rnnlm.amounts import plural
 from rnnlm.errors import RnnlmError, UsageError, keyword
 from rnnlm.system import ending_signals, keep_few_caches, most_open_files
-from rnnlm.tools.serving import schemas
-from rnnlm.tools.serving import settings as limits
+from rnnlm.tools.serving import schemas, settings as limits
 from rnnlm.tools.serving.responses import RETRY_SECONDS, Refusal, error_record
 
 if TYPE_CHECKING:

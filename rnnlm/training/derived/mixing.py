@@ -18,14 +18,11 @@ from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context, TextEvaluation
 from rnnlm.interface import Device, LanguageModel, Tokenizer
 from rnnlm.lm.base import loading, span_scoring
-from rnnlm.lm.base.loading import warn_if_trained_on
 from rnnlm.lm.mixtures import adaptation
 from rnnlm.lm.mixtures.mixture import Mixture, check_weights, mix_linear, shared_tokenizer
-from rnnlm.storage import manifest as model_parts
-from rnnlm.storage import model_folder
+from rnnlm.storage import manifest as model_parts, model_folder
 from rnnlm.storage.files.resuming import in_one_spelling, merged
-from rnnlm.text.corpus import Text
-from rnnlm.text.corpus import identity_of as text_identity
+from rnnlm.text.corpus import Text, identity_of as text_identity
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 from rnnlm.training import card
@@ -282,7 +279,7 @@ def choose_weights(
     `folders` have the names of the models."""
     if given is not None or measured is None:
         return ChosenWeights(np.asarray(given, dtype=np.float64), "given")
-    warn_if_trained_on(measured.encoded.lines_hash, folders, "weights")
+    loading.warn_if_trained_on(measured.encoded.lines_hash, folders, "weights")
     weights_K, iterations = linear_weights(measured.scores_KN, report)
     origin = f"tuned on {measured.source}, context {measured.context}"
     return ChosenWeights(weights_K, origin, iterations)

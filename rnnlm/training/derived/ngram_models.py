@@ -23,8 +23,7 @@ from rnnlm.amounts import plural
 from rnnlm.checks import several
 from rnnlm.config import SettingsLayer, as_stored, resolve
 from rnnlm.errors import ModelError, UsageError, first_of, keyword, notice
-from rnnlm.evaluation import perplexity
-from rnnlm.evaluation.perplexity import Context
+from rnnlm.evaluation.perplexity import Context, as_text
 from rnnlm.interface import UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.lm.mixtures.mixture import shared_tokenizer
@@ -55,7 +54,6 @@ from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 from rnnlm.training import card
 from rnnlm.training.derived import mixing
-from rnnlm.training.derived.mixing import ChosenWeights, MixingResult
 
 ARPA = ".arpa"
 
@@ -72,7 +70,7 @@ def mix_static(
     temp: str | None = None,
     text_settings: TextSettings | None = None,
     report: Progress = silent,
-) -> MixingResult:
+) -> mixing.MixingResult:
     """Merge n-gram models into one, with given weights or with the weights that make a text most
     probable under their mixture.
 
@@ -117,7 +115,7 @@ def mix_static(
     if not is_arpa(output):
         model_folder.check_output(output, overwrite)
     models = [_load(name, report) for name in called]
-    text = None if on is None else perplexity.as_text(on, text_settings)
+    text = None if on is None else as_text(on, text_settings)
     identity = mixing.identity_of(models, text, weights, context) | {"mixture": "static"}
     with _owned(output, overwrite, identity) as files:
         if files.are_finished:
@@ -295,7 +293,10 @@ def _with_all_words(tokenizers: Sequence[WordTokenizer]) -> WordTokenizer:
 
 
 def _facts(
-    names: Sequence[str], manifests: Sequence[Manifest], chosen: ChosenWeights, model: NgramModel
+    names: Sequence[str],
+    manifests: Sequence[Manifest],
+    chosen: mixing.ChosenWeights,
+    model: NgramModel,
 ) -> dict[str, Any]:
     """Return the facts that are kept with the joined model: its parts."""
     weighed = zip(names, manifests, chosen.weights_K.tolist(), strict=True)

@@ -4,9 +4,8 @@ separate model, with sizes and perplexity before and after.
 :class:`PruningLimits` lists the limits; the mathematics is in :mod:`rnnlm.lm.ngram.pruning`.
 """
 
-import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -116,7 +115,7 @@ def prune(
             pruned = quantised(pruned)
 
         # The new model's folder keeps the limits, and the fingerprint of the model before.
-        all_limits = {**dataclasses.asdict(limits), "threshold": threshold}
+        all_limits = {**asdict(limits), "threshold": threshold}
         applied = {limit: value for limit, value in all_limits.items() if value is not None}
         origin = {"from": manifest.fingerprint, "ngrams_before": _ngrams(model), **applied}
         training = {**manifest.training, "ngrams": _ngrams(pruned), "pruned": origin}

@@ -7,11 +7,10 @@ network runs once over the text for a cache; each trial of dynamic evaluation re
 """
 
 import contextlib
-import dataclasses
 import json
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,6 @@ from rnnlm.errors import OutputError, UsageError, keyword, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Array, Device, LanguageModel, State
 from rnnlm.lm.base import loading, span_scoring, stored_model
-from rnnlm.lm.base.loading import warn_if_trained_on
-from rnnlm.lm.mixtures import adapted_model
 from rnnlm.lm.mixtures.adaptation import adapt, load_statistics, settings_class
 from rnnlm.lm.mixtures.adapted_model import (
     OF_RMS,
@@ -34,6 +31,11 @@ from rnnlm.lm.mixtures.adapted_model import (
     NeuralCacheSettings,
     TunedSettings,
     UnigramCacheSettings,
+    journal_path,
+    read_tuned,
+    save_statistics,
+    save_tuned,
+    settings_path,
     with_hidden_states,
 )
 from rnnlm.lm.mixtures.unigram_cache import UnigramCache
@@ -147,20 +149,18 @@ def tune(
     with lock.held(folder, "tuning"):
         remove_files(folder, is_unfinished)  # of writers that were killed
         # The state there: nothing, trials of this tuning, or its result.
-        journal = Journal(adapted_model.journal_path(folder, kind))
-        tuned = None if overwrite else adapted_model.read_tuned(folder, kind)
+        journal = Journal(journal_path(folder, kind))
+        tuned = None if overwrite else read_tuned(folder, kind)
         noted = [] if overwrite else _read_trials(journal, identity, tuned)
         if tuned is not None and FINISHED in noted:
-            tell_finished(
-                adapted_model.settings_path(folder, kind), f"on {plural(tuned.tokens, 'token')}"
-            )
+            tell_finished(settings_path(folder, kind), f"on {plural(tuned.tokens, 'token')}")
             yield tuned
             return
         model, _ = stored_model.load(folder, device)
         if kind != "unigram":
             with_hidden_states(model)
         encoded = on.encode(model.tokenizer)
-        warn_if_trained_on(encoded.lines_hash, {loading.name_of(name): folder}, "settings")
+        loading.warn_if_trained_on(encoded.lines_hash, {loading.name_of(name): folder}, "settings")
 
         # The journal begins once the statistics are there.
         if statistics is not None and not noted:
@@ -197,7 +197,7 @@ def tune(
             ppl_before=ppl_before,
             ppl_after=best.ppl if math.isfinite(best.ppl) else None,
         )
-        adapted_model.save_tuned(folder, tuned)
+        save_tuned(folder, tuned)
         journal.append(FINISHED)
         yield tuned
 
@@ -238,7 +238,7 @@ def descend(
             downwards = [value for value in reversed(ladder) if value < here]
             for values in (upwards, downwards):
                 for value in values:
-                    candidate = dataclasses.replace(settings, **{name: value})
+                    candidate = replace(settings, **{name: value})
                     if candidate not in known:
                         known[candidate] = measure(candidate)
                         yield known[candidate]
@@ -347,7 +347,7 @@ def _recording(
     known = {json.dumps(trial["tried"]): trial for trial in trials if trial != FINISHED}
 
     def measured(settings: AdaptationSettings) -> Trial:
-        tried = dataclasses.asdict(settings)
+        tried = asdict(settings)
         noted = known.get(json.dumps(tried))
         if noted is not None:
             return Trial(noted["settings"], noted["ppl"] or math.inf)
@@ -372,7 +372,7 @@ def _save_statistics(
     assert model.fingerprint is not None  # as it lies in a folder
     squares = gather_statistics(model, ids, segment_tokens, report)
     statistics = {name: arrays.as_numpy(square) for name, square in squares.items()}
-    adapted_model.save_statistics(folder, statistics, model.fingerprint)
+    save_statistics(folder, statistics, model.fingerprint)
 
 
 def _dynamic(
@@ -382,7 +382,7 @@ def _dynamic(
 
     def measure(settings: DynamicSettings) -> Trial:
         adapted = adapt(model, "dynamic", settings, statistics)
-        return Trial(dataclasses.asdict(settings), span_scoring.stream_perplexity(adapted, ids))
+        return Trial(asdict(settings), span_scoring.stream_perplexity(adapted, ids))
 
     return span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), measure
 
@@ -442,11 +442,11 @@ def _with_best_weight(logprob_N: np.ndarray, shares: CacheShares, is_given: bool
         share_N = shares(settings)
         if not is_given:
             w = round(best_weight(p_N, share_N), 4)
-            settings = dataclasses.replace(settings, cache_weight=w)
+            settings = replace(settings, cache_weight=w)
         w = settings.cache_weight
         with np.errstate(divide="ignore"):
             total = float(np.log((1 - w) * p_N + w * share_N).sum())
         ppl = span_scoring.perplexity(total, len(p_N)) or math.inf
-        return Trial(dataclasses.asdict(settings), ppl)
+        return Trial(asdict(settings), ppl)
 
     return measure

@@ -5,8 +5,11 @@ import functools
 import numpy as np
 import pytest
 
-from rnnlm.lm.mixtures.adapted_model import DynamicSettings, NeuralCacheSettings
-from rnnlm.lm.mixtures.adapted_model import UnigramCacheSettings as UnigramSettings
+from rnnlm.lm.mixtures.adapted_model import (
+    DynamicSettings,
+    NeuralCacheSettings,
+    UnigramCacheSettings as UnigramSettings,
+)
 from rnnlm.lm.mixtures.dynamic_evaluation import DynamicEvaluation, gather_statistics
 from rnnlm.lm.mixtures.neural_cache import NeuralCache
 from rnnlm.lm.mixtures.unigram_cache import UnigramCache

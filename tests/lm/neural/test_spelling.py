@@ -5,8 +5,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from reference.characters import alphabet, rows_of
 from rnnlm.lm.neural.alphabet import LONGEST, Alphabet

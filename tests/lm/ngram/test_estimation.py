@@ -1,8 +1,7 @@
 """Estimators against their formulas in fractions, on small random texts; held-out counts, too."""
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from reference import ngram_formulas as formulas
 from rnnlm.lm.ngram.fitting import heldout_counts

@@ -7,16 +7,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from reference.backoff_dictionary import BackoffDictionary
 from rnnlm import system
 from rnnlm.errors import RnnlmWarning
 from rnnlm.interface import PADDING
-from rnnlm.lm.ngram import model as model_module
-from rnnlm.lm.ngram import pruning
-from rnnlm.lm.ngram import tables as levels_module
+from rnnlm.lm.ngram import model as model_module, pruning, tables as levels_module
 from rnnlm.lm.ngram.fitting import estimate, heldout_counts, pruning_thresholds
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.settings import NgramSettings

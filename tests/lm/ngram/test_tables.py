@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from rnnlm.lm.ngram import tables as tables_module
 from rnnlm.lm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys, split_keys

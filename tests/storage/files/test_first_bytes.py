@@ -16,8 +16,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import zstandard
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rnnlm.errors import ModelError, RnnlmError, RnnlmWarning, TextError
 from rnnlm.lm.ngram.arpa.reading import read_arpa

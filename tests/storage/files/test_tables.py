@@ -9,8 +9,7 @@ import tracemalloc
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import assume, example, given
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, strategies as st
 
 from rnnlm.errors import TextError
 from rnnlm.storage.files import tables

@@ -1,8 +1,7 @@
 """Tokens that are characters or bytes."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rnnlm.errors import ModelError
 from rnnlm.text import tokenizers

@@ -4,8 +4,7 @@ import warnings
 import numpy as np
 import pytest
 import sentencepiece
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
 from rnnlm.text.tokenizer_settings import TokenizerSettings

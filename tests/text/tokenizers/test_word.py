@@ -5,12 +5,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rnnlm.errors import ModelError
-from rnnlm.text.tokenizers import vocabulary
-from rnnlm.text.tokenizers import word as word_tokenizer
+from rnnlm.text.tokenizers import vocabulary, word as word_tokenizer
 from rnnlm.text.tokenizers.vocabulary import StoredSymbols, Vocabulary
 from support.tiny_models import make_tokenizer
 

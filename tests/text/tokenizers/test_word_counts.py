@@ -8,8 +8,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rnnlm.errors import OutputError, SettingsError
 from rnnlm.text.tokenizer_settings import TokenizerSettings

@@ -26,8 +26,7 @@ from rnnlm.lm.base.loading import NamedModel, load_all
 from rnnlm.parallel import InlineExecutor, WorkerPool
 from rnnlm.storage.files.outputs import Journal
 from rnnlm.text.lines import TextSettings
-from rnnlm.tools.filtering import run as running
-from rnnlm.tools.filtering import shards, work
+from rnnlm.tools.filtering import run as running, shards, work
 from rnnlm.tools.filtering.journal import JOURNAL, JobEntry, ShardStarted
 from rnnlm.tools.filtering.run import (
     BordersFound,

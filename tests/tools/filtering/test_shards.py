@@ -14,8 +14,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import zstandard
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rnnlm.errors import TextError, UsageError
 from rnnlm.storage.files.reading import opened

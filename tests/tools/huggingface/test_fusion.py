@@ -5,8 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from tokenizers import AddedToken
-from tokenizers import Tokenizer as TheirTokenizer
+from tokenizers import AddedToken, Tokenizer as TheirTokenizer
 
 from rnnlm import registry
 from rnnlm.arrays import as_numpy

@@ -7,8 +7,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from rnnlm.errors import UsageError
-from rnnlm.tools.serving import running
-from rnnlm.tools.serving import settings as limits
+from rnnlm.tools.serving import running, settings as limits
 from rnnlm.tools.serving.running import limited_protocol
 from rnnlm.tools.serving.settings import ServingSettings
 

@@ -22,6 +22,7 @@ from rnnlm.lm.neural.layers.kernels.mogrifier import by_round, mogrifier_lstm
 from rnnlm.lm.neural.layers.steps import ACTIVATIONS, Step, elman_step, feed_forward_step, qrnn_step
 from rnnlm.lm.neural.settings import (
     HIGHWAY_BIAS,
+    Activation as ActivationName,
     Cell,
     ElmanCell,
     FeedForwardSettings,
@@ -31,7 +32,6 @@ from rnnlm.lm.neural.settings import (
     QrnnCell,
     RecurrentSettings,
 )
-from rnnlm.lm.neural.settings import Activation as ActivationName
 
 # ---- Dropout (Srivastava et al. 2014), inverted: kept values are scaled up, so that expected
 # values stay. Locked (variational) dropout (Gal & Ghahramani 2016) has one mask for each row, the

@@ -25,7 +25,6 @@ from rnnlm.events import Step
 from rnnlm.interface import FittingData
 from rnnlm.lm.neural.settings import sizes
 from rnnlm.lm.neural.training.settings import OptimizationSettings
-from rnnlm.registry import Kind, RunFacts
 from rnnlm.system import bind_device, current_rank, processors
 from rnnlm.text.tokenizer_settings import LIMITED
 from rnnlm.text.vectors import COUNTED
@@ -41,7 +40,7 @@ SMALL_STEP_IN_BF16 = 5 * SMALL_STEP
 
 
 def choose(
-    kind: Kind, resolved: ResolvedSettings, data: Any, run: RunFacts
+    kind: registry.Kind, resolved: ResolvedSettings, data: Any, run: registry.RunFacts
 ) -> tuple[ResolvedSettings, "Forecast | None"]:
     """Return the settings that suit the vocabulary, the size of the text, the time of the run and
     the machine, where nobody set them; and the forecast of what a timed run reads.
@@ -93,7 +92,9 @@ def follow_vocabulary(resolved: ResolvedSettings, data: FittingData) -> Resolved
     return resolved
 
 
-def follow_machine(kind: Kind, resolved: ResolvedSettings, data: FittingData) -> ResolvedSettings:
+def follow_machine(
+    kind: registry.Kind, resolved: ResolvedSettings, data: FittingData
+) -> ResolvedSettings:
     """Return settings with the device, the precision and the threads that suit this machine."""
     import torch
 
@@ -120,7 +121,9 @@ def follow_machine(kind: Kind, resolved: ResolvedSettings, data: FittingData) ->
     return resolved.choose(THE_MACHINE, here, chosen)
 
 
-def step_multiplications(kind: Kind, resolved: ResolvedSettings, data: FittingData) -> float:
+def step_multiplications(
+    kind: registry.Kind, resolved: ResolvedSettings, data: FittingData
+) -> float:
     """Return how many multiplications the forward pass of a training step has."""
     # The tokens of a step, and the rows of tables of words that each is multiplied by.
     values = resolved.values
@@ -336,7 +339,11 @@ SpeedOf = Callable[[ResolvedSettings, float], float]
 
 
 def follow_budget(
-    resolved: ResolvedSettings, data: FittingData, run: RunFacts, speed_of: SpeedOf, is_small: bool
+    resolved: ResolvedSettings,
+    data: FittingData,
+    run: registry.RunFacts,
+    speed_of: SpeedOf,
+    is_small: bool,
 ) -> tuple[ResolvedSettings, Forecast | None]:
     """Return settings that suit the time of a run, and the learning rate that suits its width and
     steps; and the forecast of what it reads. The speed of training is measured, which takes some
@@ -392,7 +399,7 @@ def _with_what_was_open(resolved: ResolvedSettings, groups: Groups) -> ResolvedS
 def _follow_steps(
     resolved: ResolvedSettings,
     data: FittingData,
-    run: RunFacts,
+    run: registry.RunFacts,
     tokens: float | None,
     forecast: Forecast | None,
 ) -> ResolvedSettings:

@@ -15,13 +15,6 @@ from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import counts_folder
 from rnnlm.lm.ngram.counting.beyond_memory import merge
 from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level
-from rnnlm.lm.ngram.counting.counts_folder import (
-    CountedSource,
-    CountsFolder,
-    Renumbering,
-    ids_in,
-    joint_tokenizer,
-)
 from rnnlm.lm.ngram.counting.memory_limit import (
     check_before_reading,
     check_size,
@@ -50,8 +43,6 @@ from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent, watched
 from rnnlm.text.prepared import prepared_text, shards
 from rnnlm.text.prepared.index import PREPARED_TEXT
-from rnnlm.text.prepared.prepared_text import PreparedText
-from rnnlm.text.prepared.shards import Position
 from rnnlm.text.sources import is_plain
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import VocabularyCheck, accept_any_size
@@ -65,7 +56,7 @@ class Counted:
 
     levels: Iterator[Level]
     order: int
-    source: CountedSource
+    source: counts_folder.CountedSource
     tokenizer: Tokenizer
 
 
@@ -83,7 +74,7 @@ class CountedText:
 class CountedData:
     """Counts in place of a training text, with a text for validation."""
 
-    counts: CountsFolder
+    counts: counts_folder.CountsFolder
     valid: EncodedText | None = None
 
     @property
@@ -138,7 +129,7 @@ def of_text(
 
     # Count in the largest workspace that memory and workers allow.
     encoded, _ = text.split(0.0).encode(tokenizer, report)
-    source = CountedSource.of(encoded, text.settings)
+    source = counts_folder.CountedSource.of(encoded, text.settings)
     identity = identity_of({"order": order}, tokenizer)
     with (
         workers.connected() as pool,
@@ -223,7 +214,7 @@ def of_folders(
 
     # Several: give all of them one vocabulary, and merge them order by order.
     report("joining vocabularies")
-    tokenizer = joint_tokenizer(several)
+    tokenizer = counts_folder.joint_tokenizer(several)
     memory = memory or MERGING_MEMORY
     identity = identity_of({"order": order}, tokenizer)
     with (
@@ -249,7 +240,7 @@ def _folder_in(temp: str | None) -> Iterator[str | None]:
         yield name
 
 
-def within(counts: CountsFolder, order: int | None) -> int:
+def within(counts: counts_folder.CountsFolder, order: int | None) -> int:
     """Return `order`, or, for None, the order of the counts; refuse a higher one."""
     counted_order = counts.index.order
     if order is not None and order > counted_order:
@@ -266,15 +257,20 @@ class _Folders:
     order by order, and written to the store."""
 
     def __init__(
-        self, several: Sequence[CountsFolder], tokenizer: Tokenizer, workspace: Workspace
+        self,
+        several: Sequence[counts_folder.CountsFolder],
+        tokenizer: Tokenizer,
+        workspace: Workspace,
     ) -> None:
         self.several = several
-        self.renumberings: dict[int, Renumbering] = {}  # by the number of the folder
+        self.renumberings: dict[int, counts_folder.Renumbering] = {}  # by the number of the folder
         id_of = {symbol: id for id, symbol in enumerate(tokenizer.symbols())}
         for number, counts in enumerate(several):
             if counts.index.tokenizer_fingerprint != tokenizer.fingerprint:
-                ids_V = ids_in(counts.read_tokenizer(), id_of)
-                self.renumberings[number] = Renumbering(ids_V, tokenizer.size, workspace)
+                ids_V = counts_folder.ids_in(counts.read_tokenizer(), id_of)
+                self.renumberings[number] = counts_folder.Renumbering(
+                    ids_V, tokenizer.size, workspace
+                )
 
     def __len__(self) -> int:
         return len(self.several)
@@ -331,7 +327,7 @@ def fits(text: Corpus, memory: str) -> bool:
     """Return whether a text can be read and encoded in so much memory; False where its size is not
     known."""
     names = sources.expand(text.sources)
-    total = Position(names).total
+    total = shards.Position(names).total
     if total is None or not all(is_plain(name, text.source_settings) for name in names):
         return False
     return TIMES_ITS_SIZE * total <= system.parse_size(memory)
@@ -370,7 +366,7 @@ def on_disk(
     held_out: float,
     progress: Progress,
     check: VocabularyCheck = accept_any_size,
-) -> PreparedText:
+) -> prepared_text.PreparedText:
     """Return a text prepared in a folder, in as much `memory` as is allowed.
 
     temp: folder for temporary files. It keeps the text until that is released, so that an

@@ -5,12 +5,11 @@ tokenizer with their lengths and hashes. All of them are written under new names
 is replaced, then the files of earlier counts are deleted: a reader sees the old counts or the new.
 """
 
-import dataclasses
 import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -40,8 +39,6 @@ from rnnlm.storage.files import tensors, writing
 from rnnlm.storage.files.folder import FolderFiles, check_place, foreign_names, remove_files
 from rnnlm.storage.files.reading import read_json
 from rnnlm.storage.files.resuming import ExistingWork, NextStep, next_step, tell_finished
-from rnnlm.storage.files.tensors import ChunkedArray
-from rnnlm.storage.files.writing import FileEntry, replace_file
 from rnnlm.system import processors
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import EncodedText
@@ -71,7 +68,7 @@ class CountedSource:
     @classmethod
     def of(cls, text: EncodedText, settings: TextSettings) -> "CountedSource":
         """Return the facts of a text that was encoded."""
-        stored = dataclasses.asdict(settings)
+        stored = asdict(settings)
         return cls(stored, text.sentences, text.words, text.tokens, text.oov_words)
 
     def with_other(self, other: "CountedSource") -> "CountedSource":
@@ -95,7 +92,7 @@ class CountsIndex:
     vocabulary_size: int
     tokenizer: dict[str, Any]
     tokenizer_fingerprint: str
-    tokenizer_files: dict[str, FileEntry]
+    tokenizer_files: dict[str, writing.FileEntry]
     prefix: str
     identity: dict[str, str]
     pieces: list[Piece] = field(default_factory=list)
@@ -326,15 +323,15 @@ def save(
     Earlier counts stay whole until all is written."""
     prefix = f"counts-{secrets.token_hex(4)}-"
     pieces: list[Piece] = []
-    files: dict[str, FileEntry] = {}
+    files: dict[str, writing.FileEntry] = {}
     try:
         with writing.writing(folder):
             for n, level in enumerate(levels, start=1):
                 pieces += _write_level(folder, f"{prefix}order-{n}", level)
             for role, data in tokenizer.to_files().items():
                 name = f"{prefix}{role}"
-                replace_file(folder / name, data)
-                files[name] = FileEntry(role, len(data), writing.digest([data]))
+                writing.replace_file(folder / name, data)
+                files[name] = writing.FileEntry(role, len(data), writing.digest([data]))
             index = CountsIndex(
                 order=order,
                 source=source,
@@ -367,7 +364,7 @@ def _write_level(folder: Path, name: str, level: Level) -> Iterator[Piece]:
         columns = columns_of(level, start, start + PIECE_NGRAMS)
         data = list(tensors.chunks(columns))
         piece = f"{name}-{number:06d}"
-        replace_file(folder / f"{piece}.safetensors", data)
+        writing.replace_file(folder / f"{piece}.safetensors", data)
         size = sum(map(len, data))
         yield Piece(piece, size, writing.digest(data), {"ngrams": len(columns["keys"])})
     yield Piece(name, 0, "", facts_of(level))
@@ -489,13 +486,13 @@ class Renumbering:
             numbers_M[here.start + by_word_R] = places_R
             workspace.release(keys_M, suffixes_M, counts_M, numbers_M, self.number_of)
         self._below_M, self._contexts = numbers_M, len(level)
-        return dataclasses.replace(
+        return replace(
             level, size=self.size, keys_M=keys_M, suffixes_M=suffixes_M, counts_M=counts_M
         )
 
 
 def new_places(
-    keys_M: Keys | ChunkedArray,
+    keys_M: Keys | tensors.ChunkedArray,
     ranges: Sequence[tuple[int, int]],
     number_of: np.ndarray,
     number_H: np.ndarray,

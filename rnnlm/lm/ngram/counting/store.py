@@ -31,7 +31,6 @@ from rnnlm.parallel import RunCancelled
 from rnnlm.storage.files import tensors, writing
 from rnnlm.storage.files.folder import FolderFiles, remove_files
 from rnnlm.storage.files.outputs import Journal
-from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.encoding import smallest
 
 JOURNAL = "finished.jsonl"
@@ -179,7 +178,7 @@ class Store:
         column: str,
         dtype: DTypeLike,
         part: Callable[[str, np.ndarray], np.ndarray] = lambda name, array: array,
-    ) -> ChunkedArray:
+    ) -> tensors.ChunkedArray:
         """Return one array of several pieces, joined. part: returns the wanted part of a piece, for
         its name and its array."""
         lengths, chunks = [], []
@@ -198,7 +197,7 @@ class Store:
         def chunk(number: int) -> np.ndarray:
             return part(chunks[number], self.mapped(chunks[number])[column])
 
-        return ChunkedArray(np.cumsum([0, *lengths]), chunk, dtype)
+        return tensors.ChunkedArray(np.cumsum([0, *lengths]), chunk, dtype)
 
     def mapped(self, name: str) -> dict[str, np.ndarray]:
         """Return the arrays of a piece, mapped into memory."""

@@ -34,7 +34,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -553,10 +552,10 @@ class WorkerOptions:
         """Return the memory limit of a task: the `given` one; None: as much as it needs."""
         return MEMORY if given is None and self.are_wanted else given
 
-    def connected(self) -> AbstractContextManager[WorkerPool | None]:
+    def connected(self) -> contextlib.AbstractContextManager[WorkerPool | None]:
         """Return a context that provides the pool; None if no workers are wanted."""
         if self.processes is not None:
             return process_pool(self.processes)
         if self.address is not None:
             return connected_cluster(self.address)
-        return nullcontext()
+        return contextlib.nullcontext()

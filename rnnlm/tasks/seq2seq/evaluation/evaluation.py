@@ -54,10 +54,10 @@ from rnnlm.tasks.seq2seq.evaluation.translation import (
     TranslationSettings,
     TranslationSignature,
     by_length,
+    measure as measure_translations,
     measures,
     tokenizer_metrics,
 )
-from rnnlm.tasks.seq2seq.evaluation.translation import measure as measure_translations
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import GREEDY, DecodingSettings, PairOptions
 from rnnlm.tasks.seq2seq.pairs import ParallelText, read_pairs

@@ -12,8 +12,7 @@ from rnnlm.errors import ModelError
 from rnnlm.events import TrainingState, Validated, never
 from rnnlm.lm.neural.layers.steps import Step
 from rnnlm.lm.neural.spectrum import recurrent_matrices, spectral_radius
-from rnnlm.lm.neural.training import progress
-from rnnlm.lm.neural.training import state as state_module
+from rnnlm.lm.neural.training import progress, state as state_module
 from rnnlm.lm.neural.training.contracts import Batch
 from rnnlm.lm.neural.training.progress import LayerStatistics, saturated_share
 from rnnlm.lm.neural.training.step import GraphedStep

@@ -6,8 +6,7 @@ import math
 import pytest
 
 from rnnlm.events import Validated, never
-from rnnlm.lm.neural.training import state as state_module
-from rnnlm.lm.neural.training import validation
+from rnnlm.lm.neural.training import state as state_module, validation
 from support.networks import tick
 
 TINY = {"batch_rows": 4, "bptt_tokens": 12, "dropout_output": 0.3}

@@ -16,8 +16,7 @@ from rnnlm import errors
 from rnnlm.events import Checkpoint, RolledBack, Step, TrainingState, Validated
 from rnnlm.lm.neural.layers.batch_norm import BatchNorm
 from rnnlm.lm.neural.settings import stored
-from rnnlm.lm.neural.training import ranks as ranks_module
-from rnnlm.lm.neural.training import state as state_module
+from rnnlm.lm.neural.training import ranks as ranks_module, state as state_module
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
 from rnnlm.lm.neural.training.language_modelling import RareWords, count_tokens
 from rnnlm.lm.neural.training.ranks import SINGLE_PROCESS, ProcessGroup, join

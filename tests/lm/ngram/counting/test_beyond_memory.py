@@ -9,8 +9,7 @@ import pytest
 
 from reference.ngram_levels import levels_of
 from rnnlm.errors import ModelError, OutputError
-from rnnlm.lm.ngram.counting import plan as plans
-from rnnlm.lm.ngram.counting import store
+from rnnlm.lm.ngram.counting import plan as plans, store
 from rnnlm.lm.ngram.counting.beyond_memory import count_by_shards
 from rnnlm.lm.ngram.counting.count_trie import Level, count
 from rnnlm.lm.ngram.counting.store import Store

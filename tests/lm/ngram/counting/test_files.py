@@ -3,8 +3,7 @@
 import csv
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rnnlm.lm.ngram.counting.strings import count_lines, count_text, save
 from rnnlm.storage.files.reading import opened

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from reference.ngram_formulas import BEGIN, adjusted_counts, raw_counts
 from rnnlm.lm.ngram.counting.count_trie import NgramCounts

@@ -9,8 +9,7 @@ import pytest
 import rnnlm
 from rnnlm import system
 from rnnlm.errors import RnnlmWarning, SettingsError
-from rnnlm.lm.ngram.counting import counted_data, memory_limit
-from rnnlm.lm.ngram.counting import plan as plans
+from rnnlm.lm.ngram.counting import counted_data, memory_limit, plan as plans
 from rnnlm.lm.ngram.counting.beyond_memory import prefix_of
 from rnnlm.lm.ngram.counting.store import Piece, Store, WrittenPiece
 from rnnlm.lm.ngram.counting.workspace import BYTES_PER_POSITION

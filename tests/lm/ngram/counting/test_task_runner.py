@@ -7,8 +7,7 @@ import pytest
 
 from reference.ngram_levels import levels_of
 from rnnlm.errors import ModelError, TextError
-from rnnlm.lm.ngram.counting import plan as plans
-from rnnlm.lm.ngram.counting import workers
+from rnnlm.lm.ngram.counting import plan as plans, workers
 from rnnlm.lm.ngram.counting.beyond_memory import CountShard, count_by_shards
 from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.store import Store

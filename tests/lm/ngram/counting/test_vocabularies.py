@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.lm.ngram.counting import counts_folder, memory_limit

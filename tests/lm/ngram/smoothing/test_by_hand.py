@@ -5,8 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rnnlm.evaluation.soundness import probabilities_sum_to_one
 from support.tiny_models import fit as tiny_fit

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from reference import ngram_formulas as formulas
 from rnnlm.lm.ngram.fitting import heldout_counts
