@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from rnnlm import satellites
 from rnnlm.errors import ComparisonError, SettingsError, UsageError, keyword, nearest
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rnnlm.config import ResolvedSettings
     from rnnlm.interface import LanguageModel, Shapes, Task, Tokenizer
 
-T = TypeVar("T")
 Function: TypeAlias = Callable[..., Any]
 
 LANGUAGE_MODEL = "language-model"
@@ -182,8 +181,9 @@ class Kind:
 
     @property
     def open_counts(self) -> Any:
-        """The function(folder, resolved) that opens counts in place of a text. It returns them
-        (rnnlm.training.request.CountsData), and the settings with those that they bring."""
+        """The function(folder, resolved) that opens counts in place of a text. It returns them, and
+        the settings with those that they bring. Counts have `folder`, `tokenizer`, `text_settings`
+        and `with_valid(text)`, which makes data to fit a model to."""
 
     def clean_up(self, resolved: "ResolvedSettings", data: Any) -> None:
         """Delete the files that a run has left outside of its folder to resume from, now that its

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from rnnlm.amounts import NUMBER
 from rnnlm.errors import (
@@ -37,9 +37,6 @@ from rnnlm.errors import (
 
 if TYPE_CHECKING:
     from torch.distributed import Store
-
-Part = TypeVar("Part")
-Result = TypeVar("Result")
 
 START_SECONDS = 600  # within which all processes must have started
 POLL_SECONDS = 0.05

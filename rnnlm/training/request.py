@@ -3,16 +3,15 @@ task reads and encodes for it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import rnnlm.corpora as corpora
 from rnnlm.config import USER, ResolvedSettings, SettingsLayer, about
 from rnnlm.errors import SettingsError, nearest
-from rnnlm.interface import FittingData, TextData, Tokenizer
+from rnnlm.interface import FittingData, TextData
 
 if TYPE_CHECKING:
-    from rnnlm.text.encoding import EncodedText
-    from rnnlm.text.lines import TextSettings
+    pass
 
 
 @dataclass(frozen=True)
@@ -143,25 +142,6 @@ class TrainingRequest:
     def takes_bundled(self) -> bool:
         """Whether it names nothing to train on, so that the bundled corpus is taken."""
         return not self.text and self.counts is None
-
-
-class CountsData(Protocol):
-    """Counts in place of a training text, and how their text was read."""
-
-    @property
-    def folder(self) -> Path:
-        """Where they are."""
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer of the text."""
-
-    @property
-    def text_settings(self) -> "TextSettings":
-        """How its lines were read."""
-
-    def with_valid(self, valid: "EncodedText | None") -> FittingData:
-        """Return the data that a model is fitted to."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import pytest
 import torch
 
-from rnnlm.config import names_of
+from rnnlm.config import SettingsLayer, names_of, resolve
 from rnnlm.events import PERPLEXITY
-from rnnlm.lm.neural.settings import KINDS, parts_of, stored
+from rnnlm.lm.neural.settings import KINDS, NetworkSettings, parts_of, stored
 from rnnlm.lm.neural.training import progress, settings as fitting_settings, validation
 from rnnlm.lm.neural.training.contracts import ValidationResult
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
@@ -39,6 +39,12 @@ FITTING = {
     "weight_decay": 0.0, "clip_norm": 1.0, "schedule": "cosine", "warmup": 0.02, "final_rate": 0.0,
     "state_reset": 0.0, "unknown_words": 0.0,
 }  # fmt: skip
+
+
+def network_settings(model: str, /, **values: object) -> NetworkSettings:
+    """Make the settings of a network from values by name, for networks that no command trains."""
+    layer = SettingsLayer("the settings", {"model": model, **values})
+    return resolve([KINDS[model], *parts_of(model)], [layer]).make(KINDS[model])
 
 
 def as_stored(settings) -> dict:

@@ -8,12 +8,12 @@ import torch
 from rnnlm.errors import OutputError, RnnlmWarning, TextError, UsageError
 from rnnlm.lm.mixtures.mixture import Mixture
 from rnnlm.lm.neural.network import make_network
-from rnnlm.lm.neural.settings import network_settings
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.tools.onnx_export import export as onnx_export
 from rnnlm.tools.onnx_export.export import export_onnx
 from support.failures import checked_error
 from support.model_cases import SPELLING, VARIANTS
+from support.networks import network_settings
 from support.tiny_models import halves_model, make_tokenizer
 
 SHORT = {"embedding_size": 8, "hidden_size": 12}

@@ -18,13 +18,11 @@ from rnnlm.config import (
     NonNegative,
     Positive,
     Probability,
-    SettingsLayer,
     about,
     from_stored,
     list_in_text,
     needs,
     part,
-    resolve,
 )
 from rnnlm.errors import ModelError, SettingsError
 
@@ -648,12 +646,6 @@ KINDS: dict[str, type[NetworkSettings]] = {
 def parts_of(model: str) -> list[type]:
     """Return the classes of settings that this kind of network has beside its own: its cell's."""
     return [CELLS[model]] if model in CELLS else []
-
-
-def network_settings(model: str, /, **values: Any) -> NetworkSettings:
-    """Make the settings of a network from values by name, for networks that no command trains."""
-    layer = SettingsLayer("the settings", {"model": model, **values})
-    return resolve([KINDS[model], *parts_of(model)], [layer]).make(KINDS[model])
 
 
 # Settings of training, which change no result of a trained network, besides dropout and `init_...`.

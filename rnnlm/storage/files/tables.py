@@ -77,17 +77,6 @@ def json_text(value: Any) -> str:
     return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def json_lines(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return a line of JSON for each record, as :func:`json_text` writes it, with line ends."""
-    # All at once is faster, where objects end between records alone. Within a text, a quotation
-    # mark has a backslash before it.
-    between = '}, {"'
-    text = json_text(records)
-    if text.count(between) != len(records) - 1:
-        return "".join(json_text(record) + "\n" for record in records)
-    return text[1:-1].replace(between, '}\n{"') + "\n"
-
-
 def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of `lines`, each with the number of its first line, from 1; empty lines are
     skipped. columns: how many cells a row has; None: as many as the first one.

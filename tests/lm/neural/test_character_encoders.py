@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from reference import characters as reference
-from rnnlm.lm.neural.settings import network_settings
 from rnnlm.lm.neural.words import CharacterCNN, CharacterLSTM, Highway
+from support.networks import network_settings
 
 CASES = [
     ("cnn", {"character_filters": "4,5,6", "character_highways": 2}),

@@ -5,10 +5,10 @@ import torch
 
 from rnnlm.errors import UsageError
 from rnnlm.lm.neural.layers.layers import make_layer
-from rnnlm.lm.neural.settings import network_settings
 from rnnlm.lm.neural.trained_network import portable_network
 from rnnlm.tools.inspection.spectrum import inspect_spectrum
 from support import tiny_models
+from support.networks import network_settings
 
 CASES = [
     {"model": "rnn"}, {"model": "rnn", "activation": "relu"},

@@ -4,8 +4,8 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import SettingsError
-from rnnlm.lm.neural.settings import network_settings
 from support.commands import english_lines
+from support.networks import network_settings
 
 PLAIN = {
     "layers": 0, "context_words": 1, "dropout_input": 0.0, "dropout_output": 0.0,

@@ -9,7 +9,7 @@ import torch
 from reference import recurrent_network
 from rnnlm.errors import SettingsError
 from rnnlm.lm.neural.network import make_network as start
-from rnnlm.lm.neural.settings import network_settings
+from support.networks import network_settings
 
 V, T, B = 11, 5, 3
 PLAIN = {"embedding_size": 4, "hidden_size": 6, "dropout_input": 0.0, "dropout_output": 0.0}

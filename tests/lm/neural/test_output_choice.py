@@ -6,7 +6,7 @@ import torch
 from rnnlm.errors import SettingsError
 from rnnlm.lm.neural.network import make_output
 from rnnlm.lm.neural.outputs.softmax import SoftmaxOutput
-from rnnlm.lm.neural.settings import network_settings
+from support.networks import network_settings
 from support.output_layers import E, V, example
 
 

@@ -6,9 +6,9 @@ import torch
 
 from rnnlm.lm.neural.layers.layers import named_layers
 from rnnlm.lm.neural.network import make_network
-from rnnlm.lm.neural.settings import network_settings
 from rnnlm.lm.neural.spectrum import recurrent_matrices
 from support import tiny_seq2seq
+from support.networks import network_settings
 from support.tiny_models import make_tokenizer
 
 

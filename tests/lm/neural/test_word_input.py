@@ -6,8 +6,8 @@ import torch
 
 from reference import characters as reference
 from rnnlm.lm.neural import words
-from rnnlm.lm.neural.settings import network_settings
 from rnnlm.lm.neural.words import SomeUnknown, WordInput
+from support.networks import network_settings
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "a dog"]

@@ -11,7 +11,7 @@ import torch
 
 from rnnlm.errors import RnnlmError
 from rnnlm.lm.neural.network import make_network
-from rnnlm.lm.neural.settings import network_settings
+from support.networks import network_settings
 
 HERE = Path(__file__).parent
 TINY = ("hidden_size=8", "embedding_size=8", "batch_rows=4", "precision=fp32")

@@ -9,10 +9,10 @@ import torch
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.lm.base.loading import load
 from rnnlm.lm.neural.network import make_network
-from rnnlm.lm.neural.settings import network_settings
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel, portable_network
 from rnnlm.tools.huggingface import export, network_rnnlm
 from support.model_cases import SPELLED, VARIANTS
+from support.networks import network_settings
 from support.tiny_models import LINES, halves_model, make_tokenizer
 
 OTHER_OUTPUTS = {"adaptive", "class", "hierarchical"}

@@ -8,9 +8,9 @@ import torch
 
 from rnnlm.errors import UsageError
 from rnnlm.lm.neural.layers.layers import make_layers
-from rnnlm.lm.neural.settings import network_settings
 from rnnlm.tools.inspection.gates import changed, inspect_gates, most_varied
 from support import tiny_seq2seq, tiny_tasks
+from support.networks import network_settings
 from support.pictures import faults_of
 from support.tiny_models import fit
 

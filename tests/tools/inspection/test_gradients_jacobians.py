@@ -11,8 +11,8 @@ from torch import nn
 from rnnlm.lm.neural.activations import BY_NAME
 from rnnlm.lm.neural.layers.steps import ACTIVATIONS
 from rnnlm.lm.neural.network import Network
-from rnnlm.lm.neural.settings import network_settings
 from rnnlm.tools.inspection.gradients import jacobians
+from support.networks import network_settings
 from support.tiny_models import make_tokenizer
 
 LAGS, ROWS = 3, 2

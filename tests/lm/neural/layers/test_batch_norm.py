@@ -6,7 +6,7 @@ from torch import nn
 
 from rnnlm.lm.neural.layers.batch_norm import BatchNorm
 from rnnlm.lm.neural.layers.layers import WordWindow
-from rnnlm.lm.neural.settings import network_settings
+from support.networks import network_settings
 
 
 def rows(count, shift=0.0):

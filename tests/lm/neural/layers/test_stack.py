@@ -6,7 +6,7 @@ import torch
 
 from reference import recurrent_network
 from rnnlm.lm.neural.layers.layers import RecurrentStack
-from rnnlm.lm.neural.settings import network_settings
+from support.networks import network_settings
 
 VARIANTS = [
     ("rnn", {"activation": "tanh"}), ("rnn", {"activation": "relu"}),

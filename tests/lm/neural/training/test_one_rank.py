@@ -5,7 +5,6 @@ import torch
 from torch import distributed
 
 from rnnlm.events import Checkpoint, Validated, never
-from rnnlm.lm.neural.settings import network_settings
 from rnnlm.lm.neural.training import ranks as ranks_module
 from rnnlm.lm.neural.training.fitting import language_model_trainer, start_network
 from rnnlm.lm.neural.training.language_modelling import RareWords, count_tokens
@@ -14,6 +13,7 @@ from rnnlm.lm.neural.training.settings import FittingSettings, RunSettings
 from rnnlm.lm.neural.training.step import SharedStep
 from rnnlm.system import Rank
 from support.devices import ON_EACH_DEVICE
+from support.networks import network_settings
 
 NO_DROPOUT = {"dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
 NETWORK = network_settings("lstm", hidden_size=16, embedding_size=16, **NO_DROPOUT)
