@@ -44,8 +44,6 @@ def show_results(evaluations: "Mapping[str, Evaluation]") -> None:
 def draw(evaluation: Any, path: Path, overwrite: bool) -> None:
     """Draw the confusion matrix of each column; where there are several, the name of the column
     becomes part of the file's."""
-    from rnnlm.evaluation import plotting
-
     plots = evaluation.plots()
     if not plots:
         terminal.say(f"{path} is not drawn: sounds have no confusion matrix")
@@ -56,5 +54,4 @@ def draw(evaluation: Any, path: Path, overwrite: bool) -> None:
         # The command cannot check it earlier: only the results have the names of the columns.
         if file != path:
             options.own_file(file, overwrite)
-        plotting.save(plot, file)
-        terminal.say(f"saved in {file}")
+        options.save_plot(plot, file)

@@ -26,6 +26,7 @@ from .help_sections import Decorator, stacked
 from .setting_options import IntRange, WholeNumber
 
 if TYPE_CHECKING:
+    from rnnlm.evaluation.plotting import Figure
     from rnnlm.lm.base.loading import LabelModel, LanguageModel
     from rnnlm.storage.files.outputs import WholeFiles
     from rnnlm.text.corpus import Text
@@ -500,3 +501,11 @@ def check_plot(plot: Path | None, overwrite: bool, output: Path | None = None) -
         plotting.check_path(plot)
         if output is None:
             own_file(plot, overwrite)
+
+
+def save_plot(figure: "Figure", path: Path) -> None:
+    """Save the picture of a command, and say where."""
+    from rnnlm.evaluation import plotting
+
+    plotting.save(figure, path)
+    terminal.say(f"saved in {path}")

@@ -24,6 +24,7 @@ from ..options import (
     output_option,
     overwrite_option,
     refuse_if,
+    save_plot,
 )
 from ..setting_options import IntRange, options_of
 from ..text_options import split_punctuation_option, text_flags, text_options
@@ -318,21 +319,19 @@ def _put_rows(
 
 def _draw(counts: "list[tuple[str, int]]", given: dict[str, Any]) -> None:
     """Draw bigrams and frequencies by rank, and print how steep these are."""
-    from rnnlm.evaluation import ngram_pictures, plotting
+    from rnnlm.evaluation import ngram_pictures
 
     if given["plot"]:
-        plotting.save(ngram_pictures.bigram_map(counts, given["probabilities"]), given["plot"])
-        terminal.say(f"saved in {given['plot']}")
+        save_plot(ngram_pictures.bigram_map(counts, given["probabilities"]), given["plot"])
     if given["zipf"]:
         fits = ngram_pictures.zipf_fits(counts)
-        plotting.save(ngram_pictures.draw_zipf(fits), given["zipf"])
         rows = [
             [fit.order, f"{fit.total:,}", f"{fit.ngrams:,}", f"{fit.once:.1%}", f"{fit.slope:.2f}"]
             for fit in fits
         ]
         columns = ["order", "n-grams", "different", "once", "slope"]
         terminal.print_table(terminal.Table(columns, rows, right=columns))
-        terminal.say(f"saved in {given['zipf']}")
+        save_plot(ngram_pictures.draw_zipf(fits), given["zipf"])
 
 
 def _counted(

@@ -21,6 +21,7 @@ from ..options import (
     overwrite_option,
     refuse_given,
     refuse_if,
+    save_plot,
     settings_of,
 )
 from ..setting_options import options_of
@@ -146,15 +147,13 @@ def _measured(
 
 
 def _draw(plot: Path, result: "Comparison") -> None:
-    from rnnlm.evaluation import plotting
     from rnnlm.evaluation.comparison.verdict import figure_of
 
     figure = figure_of(result.contrasts)
     if figure is None:
         terminal.say("note: no plot, because no difference has a value")
         return
-    plotting.save(figure, plot)
-    terminal.say(f"saved in {plot}")
+    save_plot(figure, plot)
 
 
 def _task_of(models: tuple[str, ...]) -> "Task":

@@ -10,7 +10,6 @@ import click
 
 from rnnlm.amounts import plural
 from rnnlm.errors import TextError, keyword
-from rnnlm.evaluation import plotting
 from rnnlm.events import never
 from rnnlm.lm.base.loading import NamedModel
 from rnnlm.scoring.rows import RowLayout, measured_columns, word_cells
@@ -38,6 +37,7 @@ from rnnlm.storage.files.resuming import NextStep, merged
 from rnnlm.storage.files.tables import cell_text, save_parquet
 
 from .. import terminal
+from ..options import save_plot
 from ..signals import explaining
 
 
@@ -82,8 +82,7 @@ def show(
         show_table(scores, settings, with_ids, layout, ranked)
     if plot:
         in_order = _ranked(scores, next(iter(models))) if ranked else scores
-        plotting.save(scores_figure(in_order, layout.with_probability, given), plot)
-        terminal.say(f"saved in {plot}")
+        save_plot(scores_figure(in_order, layout.with_probability, given), plot)
     about.say()
 
 

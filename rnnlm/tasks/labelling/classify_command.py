@@ -104,14 +104,12 @@ def command(
         files.with_labels(model, read, nodes), "classified", ("text", "texts"), "label"
     )
     if plot:
-        from rnnlm.evaluation import plotting
         from rnnlm.tasks.labelling.tagging import draw_tree
 
         in_memory = list(classified)
         first = in_memory[0][1]
         if first.nodes:
-            plotting.save(draw_tree(first), plot)
-            terminal.say(f"saved in {plot}")
+            options.save_plot(draw_tree(first), plot)
         else:
             notice(f"{plot} is not written: the text has no tree to draw")
         classified = iter(in_memory)

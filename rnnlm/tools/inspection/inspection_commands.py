@@ -111,10 +111,7 @@ def show(inspection: "Inspection", as_json: bool, plot: Path | None) -> None:
     """Print tables and the verdict, or one JSON object with both; save the picture if there is to
     be one."""
     if plot is not None:
-        from rnnlm.evaluation import plotting
-
-        plotting.save(inspection.figure(), plot)
-        terminal.say(f"saved in {plot}")
+        options.save_plot(inspection.figure(), plot)
     if as_json:
         terminal.print_json(inspection.to_dict() | {"verdict": inspection.verdict})
         return

@@ -72,7 +72,6 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
     if model_names or settings.orders is None:
         model_names = options.chosen_models(model_names, "text")
 
-    from rnnlm.evaluation import plotting
     from rnnlm.tools.reading.analysis import analyse
 
     with terminal.Progress() as progress:
@@ -92,8 +91,7 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
     else:
         terminal.say("for random effects in R: -o words.csv writes the rows, and says how")
     if plot is not None:
-        plotting.save(analysis.plot(), plot)
-        terminal.say(f"saved in {plot}")
+        options.save_plot(analysis.plot(), plot)
     terminal.say(f"signature: {analysis.signature}")
 
 
