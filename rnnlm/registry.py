@@ -6,15 +6,13 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from rnnlm import satellites
+from rnnlm.config import ResolvedSettings
 from rnnlm.errors import ComparisonError, SettingsError, UsageError, keyword, nearest
+from rnnlm.interface import LanguageModel, Shapes, Task, Tokenizer
 from rnnlm.system import current_rank
-
-if TYPE_CHECKING:
-    from rnnlm.config import ResolvedSettings
-    from rnnlm.interface import LanguageModel, Shapes, Task, Tokenizer
 
 Function: TypeAlias = Callable[..., Any]
 
@@ -103,7 +101,7 @@ class Kind:
         """The classes of all settings of a run: of the model, its training and its data."""
         return (*self.settings, *task(self.task).text_settings)
 
-    def check(self, resolved: "ResolvedSettings", has_valid: bool) -> None:
+    def check(self, resolved: ResolvedSettings, has_valid: bool) -> None:
         """Check that these settings can be trained here: the device, the precision, validation text
         where it is needed.
 
@@ -127,8 +125,8 @@ class Kind:
         events of the run."""
 
     def choose(
-        self, resolved: "ResolvedSettings", data: Any, run: RunFacts
-    ) -> "tuple[ResolvedSettings, Any]":
+        self, resolved: ResolvedSettings, data: Any, run: RunFacts
+    ) -> tuple[ResolvedSettings, Any]:
         """Choose the settings that nobody set by the data, the time of the run and the machine.
 
         Args:
@@ -185,7 +183,7 @@ class Kind:
         the settings with those that they bring. Counts have `folder`, `tokenizer`, `text_settings`
         and `with_valid(text)`, which makes data to fit a model to."""
 
-    def clean_up(self, resolved: "ResolvedSettings", data: Any) -> None:
+    def clean_up(self, resolved: ResolvedSettings, data: Any) -> None:
         """Delete the files that a run has left outside of its folder to resume from, now that its
         model is saved.
 
@@ -194,7 +192,7 @@ class Kind:
             data: Training data of the run.
         """
 
-    def foresee(self, resolved: "ResolvedSettings", data: Any) -> dict[str, int]:
+    def foresee(self, resolved: ResolvedSettings, data: Any) -> dict[str, int]:
         """Return the sizes of the work that are known in advance, in bytes, by name.
 
         Args:
@@ -224,7 +222,7 @@ def imported(package: str, place: str) -> Any:
     return property(lambda owner: load())
 
 
-def _tasks(name: str = "") -> "dict[str, Callable[[], Task]]":
+def _tasks(name: str = "") -> dict[str, Callable[[], Task]]:
     return satellites.entries(lambda satellite: satellite.tasks, name)
 
 
@@ -233,7 +231,7 @@ def is_task(name: str) -> bool:
     return name in _tasks(name)
 
 
-def task(name: str) -> "Task":
+def task(name: str) -> Task:
     """Return the task of that name."""
     tasks = _tasks(name)
     if name not in tasks:
@@ -242,7 +240,7 @@ def task(name: str) -> "Task":
     return tasks[name]()
 
 
-def all_tasks() -> "list[Task]":
+def all_tasks() -> list[Task]:
     """Return the tasks, language modelling first."""
     return satellites.all_of(_tasks().values())
 
@@ -323,14 +321,14 @@ class Library(Protocol):
             library.
         """
 
-    def tokenizer(self, folder: Path) -> "Tokenizer":
+    def tokenizer(self, folder: Path) -> Tokenizer:
         """Load the tokenizer in a folder.
 
         Args:
             folder: The folder, which need not hold a model.
         """
 
-    def shapes(self, folder: Path, manifest: Any) -> "Shapes":
+    def shapes(self, folder: Path, manifest: Any) -> Shapes:
         """Return the type and shape of each array of a model, by name.
 
         Args:
@@ -338,7 +336,7 @@ class Library(Protocol):
             manifest: Its description.
         """
 
-    def model(self, folder: Path, manifest: Any, device: str) -> "LanguageModel":
+    def model(self, folder: Path, manifest: Any, device: str) -> LanguageModel:
         """Load the model in a folder.
 
         Args:
@@ -407,7 +405,7 @@ class LabelModel(Protocol):
         """The codec, where a language model has its tokenizer."""
 
 
-def commands_of(task: "Task") -> frozenset[str]:
+def commands_of(task: Task) -> frozenset[str]:
     """Return the commands that can use the models of a task."""
     known = satellites.entries(lambda satellite: satellite.commands)
     taking = {

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from rnnlm.config import SettingValue
 from rnnlm.errors import TrainingError, UsageError, notice
+from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve
 from rnnlm.evaluation.metrics import Evaluation, stored_evaluations
 from rnnlm.events import Evaluating, Event, Finished, never
 from rnnlm.storage.manifest import read_manifest
@@ -30,7 +31,6 @@ from rnnlm.training.plan import Plan, check_request, plan
 from rnnlm.training.run_folder import CompletedRun
 
 if TYPE_CHECKING:
-    from rnnlm.evaluation.learning_curves import LearningCurve
     from rnnlm.model import Model
 
 Texts: TypeAlias = str | Path | Corpus | Sequence[str | Path | Corpus]
@@ -235,14 +235,12 @@ class TrainingRun(Iterator[Event]):
         return load(self._started_folder())
 
     @property
-    def history(self) -> "LearningCurve":
+    def history(self) -> LearningCurve:
         """The measurements of the run so far, as a table.
 
         Raises:
             UsageError: the run has not started.
         """
-        from rnnlm.evaluation.learning_curves import learning_curve
-
         return learning_curve(self._started_folder())
 
     def _started_folder(self) -> Path:
@@ -312,10 +310,8 @@ class FinishedRun:
         return evaluations.get("test") or evaluations.get("valid")
 
     @property
-    def history(self) -> "LearningCurve":
+    def history(self) -> LearningCurve:
         """The validations of the run and its training losses, as a table."""
-        from rnnlm.evaluation.learning_curves import learning_curve
-
         return learning_curve(self.folder)
 
     def __repr__(self) -> str:

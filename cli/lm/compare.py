@@ -7,7 +7,7 @@ import click
 
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 
-from .. import task_options, terminal
+from .. import metrics, task_options, terminal
 from ..help_sections import Command, section
 from ..options import (
     PATH,
@@ -106,8 +106,6 @@ def command(
     elif as_latex:
         click.echo(result.to_latex())
     else:
-        from .. import metrics
-
         metrics.show(result.printed() if top is None else result.printed(top))
     if plot:
         _draw(plot, result)

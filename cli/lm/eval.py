@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .. import options, task_options, terminal
+from .. import metrics, options, task_options, terminal
 from ..help_sections import Command, section
 from ..text_options import text_options
 
@@ -48,8 +48,6 @@ def command(
     from rnnlm import registry
     from rnnlm.lm.base import loading
     from rnnlm.system import keep_freed
-
-    from .. import metrics
 
     # Options of other tasks, and files that are in the way, are refused before the model is loaded.
     name = options.chosen_model(model_name)

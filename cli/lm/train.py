@@ -15,7 +15,7 @@ from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.text.lines import HoldoutSettings, silent
 from rnnlm.training.request import TrainingRequest
 
-from .. import options, terminal
+from .. import metrics, options, terminal
 from ..help_sections import Command, section
 from ..setting_options import options_of
 from ..text_options import text_options, tokenizer_options
@@ -210,9 +210,7 @@ def _show_results(finished: "Finished", as_json: bool, is_stopped: bool = False)
     elif finished.results:
         from rnnlm.evaluation.metrics import stored_evaluations
 
-        from ..metrics import show_results
-
-        show_results(stored_evaluations(manifest))
+        metrics.show_results(stored_evaluations(manifest))
 
     # The next steps with the model. A run that was stopped has to be continued first.
     if not is_stopped:

@@ -1,25 +1,16 @@
 """The kinds of language models that are trained or made here, of all families."""
 
-from typing import TYPE_CHECKING
-
+from rnnlm.config import ResolvedSettings
 from rnnlm.lm.neural.kinds import KINDS as NETWORKS, OF_PROBABILITIES
+from rnnlm.lm.ngram.settings import NgramSettings, UnigramSettings
 from rnnlm.registry import Kind, imported
-
-if TYPE_CHECKING:
-    from rnnlm.config import ResolvedSettings
 
 
 class Unigram(Kind):
     """Frequencies of words."""
 
     family = "ngram"
-
-    @property
-    def settings(self) -> tuple[type, ...]:
-        from rnnlm.lm.ngram.settings import UnigramSettings
-
-        return (UnigramSettings,)
-
+    settings = (UnigramSettings,)
     fit = imported(__package__, "ngram.unigram:fit")
     array_shapes = imported(__package__, "ngram.unigram:array_shapes")
     from_arrays = imported(__package__, "ngram.unigram:from_arrays")
@@ -30,14 +21,9 @@ class Ngram(Kind):
 
     family = "ngram"
     is_mapped = True
+    settings = (NgramSettings,)
 
-    @property
-    def settings(self) -> tuple[type, ...]:
-        from rnnlm.lm.ngram.settings import NgramSettings
-
-        return (NgramSettings,)
-
-    def check(self, resolved: "ResolvedSettings", has_valid: bool) -> None:
+    def check(self, resolved: ResolvedSettings, has_valid: bool) -> None:
         from rnnlm.lm.ngram.fitting import check
 
         super().check(resolved, has_valid)

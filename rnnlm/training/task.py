@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rnnlm.errors import UsageError
+from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.interface import Device, Task, Tokenizer
 from rnnlm.lm.base import loading
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.pairing import Comparer, Comparison
-    from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.evaluation.metrics import Evaluation
 
 
@@ -58,12 +58,11 @@ class BaseTask(Task):
         models: Sequence[Any],
         data: Any,
         options: Any = None,
-        settings: "ComparisonSettings | None" = None,
+        settings: ComparisonSettings | None = None,
         names: Sequence[str] | None = None,
         device: str | Device = "auto",
     ) -> "Comparison":
         from rnnlm.evaluation.comparison.pairing import compare_models
-        from rnnlm.evaluation.comparison.settings import ComparisonSettings
         from rnnlm.evaluation.resampling import Resampling
 
         settings = settings or ComparisonSettings()
@@ -72,7 +71,7 @@ class BaseTask(Task):
         return compare_models(models, comparing, names, resampling, device)
 
     def comparing(
-        self, data: Any, options: Any, settings: "ComparisonSettings"
+        self, data: Any, options: Any, settings: ComparisonSettings
     ) -> "Comparer[Any, Any, Any]":
         """Return an object that compares models on data.
 

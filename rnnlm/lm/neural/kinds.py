@@ -1,11 +1,9 @@
 """Networks as kinds of models: their cells, and what inspections can see in them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rnnlm.config import ResolvedSettings
 from rnnlm.registry import LANGUAGE_MODEL, Kind, RunFacts, imported
-
-if TYPE_CHECKING:
-    from rnnlm.config import ResolvedSettings
 
 
 class Network(Kind):
@@ -21,7 +19,7 @@ class Network(Kind):
 
         return (KINDS[self.name], *parts_of(self.name), FittingSettings, RunSettings)
 
-    def check(self, resolved: "ResolvedSettings", has_valid: bool) -> None:
+    def check(self, resolved: ResolvedSettings, has_valid: bool) -> None:
         from rnnlm.lm.neural.training.settings import check
 
         check(resolved, has_valid, has_text=self.task == LANGUAGE_MODEL)
@@ -29,8 +27,8 @@ class Network(Kind):
     fit = imported(__package__, "training.fitting:fit")
 
     def choose(
-        self, resolved: "ResolvedSettings", data: Any, run: RunFacts
-    ) -> "tuple[ResolvedSettings, Any]":
+        self, resolved: ResolvedSettings, data: Any, run: RunFacts
+    ) -> tuple[ResolvedSettings, Any]:
         from rnnlm.lm.neural.training.choosing import choose
 
         return choose(self, resolved, data, run)

@@ -16,7 +16,6 @@ import weakref
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -48,9 +47,7 @@ from rnnlm.text.tokenizers.vocabulary import (
     rewritten,
     stored_vocabulary,
 )
-
-if TYPE_CHECKING:
-    from rnnlm.text.tokenizers.word_runs import Counted, Runs
+from rnnlm.text.tokenizers.word_runs import Counted, Runs
 
 # ---- Words outside a vocabulary, numbered as they are met, for models that read words by their
 # characters.
@@ -172,8 +169,6 @@ class WordCounts:
             all_words = len(self._numbers) + len(words)
             held_bytes = all_words * WORD_BYTES + self._text_bytes + sum(map(len, words))
             if self._numbers and held_bytes > self.limit.counting:
-                from rnnlm.text.tokenizers.word_runs import Runs
-
                 self._runs = self._runs or Runs(self.limit.folder)
                 self._runs.add(self._taken())
         before = len(self._numbers)
@@ -203,7 +198,7 @@ class WordCounts:
         size = max(0, words - len(_SPECIALS)) + len(self.specials)
         return size if max_size is None else min(size, max_size)
 
-    def _taken(self) -> "Counted":
+    def _taken(self) -> Counted:
         """Empty the table. Return its words in ascending order, but the special ones, and their
         counts."""
         for word, special in _SPECIALS.items():
