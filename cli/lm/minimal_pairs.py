@@ -6,39 +6,30 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from rnnlm.errors import RnnlmWarning, notice
+from rnnlm.evaluation import plotting
+from rnnlm.scoring.pairs.accuracy import (
+    AccuracyDifference,
+    PairAccuracy,
+    PairScores,
+    accuracy_figure,
+    record_of,
+    score_set,
+    signature_of_set,
+)
+from rnnlm.scoring.pairs.pair import TestSet, files_of, read_pairs
+from rnnlm.storage.files.outputs import check_apart, save_file
 
 from .. import terminal
-from ..help_sections import section, stacked
 from ..options import STANDARD_OUTPUT, one_on_stdout, own_file, refuse_if
 
-if TYPE_CHECKING:
-    from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, PairScores
-    from rnnlm.scoring.pairs.pair import TestSet
-
-    Scores = dict[str, PairScores]  # by model
-    Accuracies = Mapping[str, Sequence[PairAccuracy]]
-
-pairs_option = section(
-    "Minimal pairs",
-    click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
-                 help="Measure accuracy on minimal pairs: BLiMP, columns good and bad, agreement "
-                      "templates, Winograd schemas; or bundled: homophones, agreement, recency."),
-)  # fmt: skip
-rare_pairs_options = section(
-    "Minimal pairs",
-    click.option("--pairs-scoring", type=click.Choice(["full", "partial", "word"]),
-                 help="Compare whole sentences (full), the text after the part that differs "
-                      "(partial), or that part itself (word).  [default: word for agreement "
-                      "templates, partial for Winograd schemas, else full]"),
-    rare=True,
-)  # fmt: skip
-pairs_options = stacked(pairs_option, rare_pairs_options)
+Scores = dict[str, PairScores]  # by model
+Accuracies = Mapping[str, Sequence[PairAccuracy]]
 
 
 @dataclass(frozen=True)
@@ -114,18 +105,12 @@ def _refuse_others() -> None:
 def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
     """Score the pairs of a file or folder with each model, print the accuracies, and write the
     files that the request names."""
-    from rnnlm.scoring.pairs.accuracy import signature_of_set
-    from rnnlm.scoring.pairs.pair import read_pairs
-
     test_set = read_pairs(request.source, request.encoding_errors, request.strip)
     scores = _scores(models, test_set, request)
     accuracies = {name: model_scores.accuracies() for name, model_scores in scores.items()}
     if request.details:
         _write_details(request.details, scores)
     if request.plot:
-        from rnnlm.evaluation import plotting
-        from rnnlm.scoring.pairs.accuracy import accuracy_figure
-
         plotting.save(accuracy_figure(accuracies), request.plot)
     with one_on_stdout(request.outputs, request.as_json):
         _print(scores, accuracies, request.as_json)
@@ -139,7 +124,7 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
         terminal.say_signatures(signatures)
 
 
-def _print(scores: "Scores", accuracies: "Accuracies", as_json: bool) -> None:
+def _print(scores: Scores, accuracies: Accuracies, as_json: bool) -> None:
     """Print the accuracies; of several models one below the other, then how each differs from the
     first."""
     if not as_json:
@@ -156,11 +141,9 @@ def _print(scores: "Scores", accuracies: "Accuracies", as_json: bool) -> None:
         terminal.print_json(*(compared | vars(group) for group in differences))
 
 
-def _scores(models: dict[str, Any], test_set: "TestSet", request: PairsRequest) -> "Scores":
+def _scores(models: dict[str, Any], test_set: TestSet, request: PairsRequest) -> Scores:
     """Return the scores of a set by each model. A notice that several models give is shown once,
     with the names of those models unless all give it."""
-    from rnnlm.scoring.pairs.accuracy import score_set
-
     scores, models_by_message = {}, defaultdict(list)
     for name, model in models.items():
         with warnings.catch_warnings(record=True, action="always") as caught:
@@ -180,10 +163,6 @@ def _scores(models: dict[str, Any], test_set: "TestSet", request: PairsRequest) 
 def _check_files(request: PairsRequest) -> None:
     """Make sure that the pairs are there and the files can be written, before time goes into
     scoring."""
-    from rnnlm.evaluation import plotting
-    from rnnlm.scoring.pairs.pair import files_of
-    from rnnlm.storage.files.outputs import check_apart
-
     one_on_stdout(request.outputs, request.as_json)
     check_apart(request.outputs, files_of(request.source))
     for path in request.outputs:
@@ -197,10 +176,7 @@ def _check_files(request: PairsRequest) -> None:
         plotting.check_path(request.plot)
 
 
-def _write_details(path: Path, scores: "Scores") -> None:
-    from rnnlm.scoring.pairs.accuracy import record_of
-    from rnnlm.storage.files.outputs import save_file
-
+def _write_details(path: Path, scores: Scores) -> None:
     def lines() -> Iterator[bytes]:
         # One record a pair and model: for all models, then for the next pair.
         for of_pair in zip(*scores.values(), strict=True):
@@ -213,7 +189,7 @@ def _write_details(path: Path, scores: "Scores") -> None:
     save_file(path, lines())
 
 
-def _show(accuracies: "Accuracies") -> None:
+def _show(accuracies: Accuracies) -> None:
     columns = [
         "by",
         "group",
@@ -245,7 +221,7 @@ def _show(accuracies: "Accuracies") -> None:
     terminal.print_table(terminal.Table(shown, rows, right=columns[2:]))
 
 
-def _show_differences(scores: "Scores") -> None:
+def _show_differences(scores: Scores) -> None:
     columns = ["difference", "by", "group", "pairs", "accuracy", "95 % interval", "p"]
     rows = []
     for (first, second), differences in _differences(scores).items():
@@ -260,7 +236,7 @@ def _show_differences(scores: "Scores") -> None:
     terminal.print_table(terminal.Table(columns, rows, right=columns[3:]))
 
 
-def _differences(scores: "Scores") -> "dict[tuple[str, str], list[AccuracyDifference]]":
+def _differences(scores: Scores) -> dict[tuple[str, str], list[AccuracyDifference]]:
     """Return how each model differs from the first, group by group, by the names of the two."""
     first, *others = scores
     return {(first, later): scores[first].differences(scores[later]) for later in others}

@@ -15,7 +15,6 @@ from .. import options, terminal
 from ..help_sections import Command, section
 from ..setting_options import IntRange, options_of
 from ..text_options import column_options, encoding_option, special_symbols_option, unwrap_option
-from .minimal_pairs import pairs_options, pairs_request, show_pairs
 
 _SUFFIXES = {
     ".jsonl": "jsonl",
@@ -65,6 +64,20 @@ result_options = section(
     options_of(ScoringSettings, "context"),
 )  # fmt: skip
 rare_result_options = section("Scores", options_of(ScoringSettings, "frequency_from"), rare=True)
+pairs_options = section(
+    "Minimal pairs",
+    click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
+                 help="Measure accuracy on minimal pairs: BLiMP, columns good and bad, agreement "
+                      "templates, Winograd schemas; or bundled: homophones, agreement, recency."),
+)  # fmt: skip
+rare_pairs_options = section(
+    "Minimal pairs",
+    click.option("--pairs-scoring", type=click.Choice(["full", "partial", "word"]),
+                 help="Compare whole sentences (full), the text after the part that differs "
+                      "(partial), or that part itself (word).  [default: word for agreement "
+                      "templates, partial for Winograd schemas, else full]"),
+    rare=True,
+)  # fmt: skip
 output_options = section(
     "Output",
     click.option("--sort", is_flag=True,
@@ -104,6 +117,7 @@ _ABOUT_INPUT = (
 @result_options
 @rare_result_options
 @pairs_options
+@rare_pairs_options
 @output_options
 @rare_output_options
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
@@ -136,7 +150,9 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         sentences, inputs = (), ("-",)
     pairs = None
     if pairs_source is not None:
-        pairs = pairs_request(
+        from . import minimal_pairs
+
+        pairs = minimal_pairs.pairs_request(
             pairs_source,
             scoring=pairs_scoring,
             given=given,
@@ -182,7 +198,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     keep_freed()  # each part of the sentences takes the memory of the one before
     models = options.load_models(model_names, device)
     if pairs:
-        show_pairs(models, pairs)
+        minimal_pairs.show_pairs(models, pairs)
         return
     reading = reading_for(models, reading, targets)
     if sentences:
