@@ -27,7 +27,7 @@ from .setting_options import IntRange, WholeNumber
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.plotting import Figure
-    from rnnlm.lm.base.loading import LabelModel, LanguageModel
+    from rnnlm.interface import LanguageModel
     from rnnlm.storage.files.outputs import WholeFiles
     from rnnlm.text.corpus import Text
 
@@ -447,7 +447,7 @@ _NOT_IN_IDENTITY = {"device", "model_name", "overwrite", "source"}
 def own_results(
     files: Iterable[Path | None],
     overwrite: bool,
-    model: "LanguageModel | LabelModel",
+    model: "LanguageModel | registry.LabelModel",
     texts: Iterable[str] = (),
 ) -> "WholeFiles":
     """Own files until the command ends, and record what they are made of: the model, the `texts`,
