@@ -248,14 +248,14 @@ class InlineExecutor(Executor):
 class ProcessPool(WorkerPool):
     """Processes of this machine, which talk to this one through pipes."""
 
+    executor: "ProcessExecutor"
+
     @property
     def begun(self) -> float:
-        assert isinstance(self.executor, ProcessExecutor)
         return sum(process.reported for process in self.executor.processes)
 
     def settle(self) -> None:
         # Tasks that are no longer awaited end at once, so that they write no more.
-        assert isinstance(self.executor, ProcessExecutor)
         self.executor.kill()
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 WORD_SPACE = " \t\r\0"
-_TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
+TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
 _BLANK_LINE = re.compile(rb"\n[ \t\r\0]*\n")
 _BLANK_BEGINNING = re.compile(rb"[ \t\r\0]*\n")
 _SPACES = re.compile(r"[ \t\r\0]+")
@@ -280,7 +280,7 @@ def is_blank(line: str) -> bool:
 def split_words(text: str) -> list[str]:
     """Return the words of `text`: the strings between newlines and ASCII space, tab, carriage
     return and NUL."""
-    return [word for word in text.translate(_TO_SPACE).split(" ") if word]
+    return [word for word in text.translate(TO_SPACE).split(" ") if word]
 
 
 def single_spaced(text: str) -> str:
@@ -435,7 +435,7 @@ def unwrapped(lines: Iterable[str | None], source: str = "the text") -> Iterator
             paragraph = "\n".join(waiting)
             if "-\n" in paragraph:
                 paragraph = _HYPHENATED.sub(r"\1", paragraph)
-            paragraph = paragraph.translate(_TO_SPACE)
+            paragraph = paragraph.translate(TO_SPACE)
             if "  " in paragraph:
                 paragraph = single_spaced(paragraph)
             *sentences, rest = split_sentences(paragraph)

@@ -11,7 +11,7 @@ import numpy as np
 from rnnlm.errors import TextError
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, Array, Encoded, Tokenizer
 from rnnlm.lm.base.span_scoring import log_sum
-from rnnlm.text.lines import WORD_SPACE, split_words
+from rnnlm.text.lines import TO_SPACE, WORD_SPACE, split_words
 
 # ---- The characters of a line that each token was made of, for any tokenizer.
 #
@@ -19,7 +19,6 @@ from rnnlm.text.lines import WORD_SPACE, split_words
 
 Span = tuple[int, int]  # first character, and one past the last
 
-_TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
 # tokenizers whose tokens are bytes of the line; the others' are characters
 _BYTE_TOKENIZERS = ("byte", "sentencepiece")
 
@@ -27,7 +26,7 @@ _BYTE_TOKENIZERS = ("byte", "sentencepiece")
 def word_spans(text: str) -> list[Span]:
     """Return the spans of the words of `text` as :func:`rnnlm.text.lines.split_words` splits it."""
     spans, end = [], -1
-    for word in text.translate(_TO_SPACE).split(" "):
+    for word in text.translate(TO_SPACE).split(" "):
         start = end + 1
         end = start + len(word)
         if word:

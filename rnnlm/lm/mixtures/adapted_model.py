@@ -21,6 +21,7 @@ from rnnlm.storage.files import tensors
 from rnnlm.storage.files.reading import read_json
 from rnnlm.storage.files.writing import digest, replace_file, write_facts, writing
 
+NO_WORD = -1  # in a cache, before its first word
 PART = "model."  # prefix of the inner model's arrays in a state's
 CacheTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
 

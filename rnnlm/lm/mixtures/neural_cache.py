@@ -24,13 +24,13 @@ from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.interface import PADDING, Array, HiddenStateModel, LanguageModel, State, keeps
 from rnnlm.lm.mixtures.adapted_model import (
+    NO_WORD,
     PART,
     AdaptedModel,
     NeuralCacheSettings,
     with_hidden_states,
 )
 
-NO_WORD = -1
 # Similarities of a chunk, rows times places times pairs: a size that stays in the processor's
 # cache.
 CHUNK_CELLS = 1 << 19

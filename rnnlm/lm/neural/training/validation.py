@@ -258,13 +258,10 @@ class ModelSelection(StatefulAttributes):
 
     def _tell_ration(self, share: float) -> None:
         """Give notice if there are fewer validations of the whole text than requested."""
-        assert isinstance(self.whole, DivisibleValidation)
-        assert isinstance(self.validation, DivisibleValidation)
         # The default number was not requested.
         is_requested = self.wanted != OptimizationSettings.min_validations
-        is_whole = self.validation.tokens == self.whole.tokens
         is_fewer = self.count < self.wanted and self.clock.budget.seconds is None
-        if is_requested and is_whole and is_fewer:
+        if is_requested and self.share == 1 and is_fewer:
             notice(
                 f"there are at most {self.count:,} validations, not {self.wanted:,}, so that "
                 f"together they take at most {share * 100:.0f} % of training"

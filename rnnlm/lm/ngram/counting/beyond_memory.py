@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from rnnlm.errors import TextError
-from rnnlm.lm.ngram.counting.count_trie import Column, CountingProgress, Level, count
+from rnnlm.lm.ngram.counting.count_trie import KEY_BITS, Column, CountingProgress, Level, count
 from rnnlm.lm.ngram.counting.plan import CountingPlan
 from rnnlm.lm.ngram.counting.store import (
     Piece,
@@ -45,7 +45,6 @@ from rnnlm.text.encoding import IdFiles, kept, smallest
 # different words follow is cut between two of them.
 
 MERGED = "merged-"  # before the names of the pieces
-KEY_BITS = 64
 NARROW = 2**31 - 1  # numbers below fit into 32 bits
 PIECE_NGRAMS = 1 << 22  # whose suffixes are written together
 
