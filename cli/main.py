@@ -28,7 +28,7 @@ with leaving_at_ctrl_c():  # before anything that takes time
     from rnnlm.system import ending_signals, processors, share_processors
 
     from . import terminal
-    from .help_sections import CommandGroup, stacked
+    from .declaring import CommandGroup, stacked
 
 # The groups of commands that `rnnlm --help` shows, each command in one, the most used ones first,
 # with its short help: no command is imported for that. Satellites add theirs.

@@ -22,8 +22,7 @@ from rnnlm.config import USER, Settings, SettingsLayer, as_called_here, names_of
 from rnnlm.errors import ModelError, TextError, first_of, notice, visible
 
 from . import terminal
-from .help_sections import Decorator, stacked
-from .setting_options import IntRange, WholeNumber
+from .declaring import Decorator, IntRange, WholeNumber, stacked
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.plotting import Figure

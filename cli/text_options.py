@@ -7,9 +7,8 @@ from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 from rnnlm.training.request import TrainingRequest
 
-from .help_sections import section, stacked
+from .declaring import options_of, section, stacked
 from .options import complete_model, without_none
-from .setting_options import options_of
 
 special_symbols_option = options_of(TextSettings, "special_symbols")
 column_option = options_of(SourceSettings, "column")

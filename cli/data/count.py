@@ -15,7 +15,7 @@ from rnnlm.text import sources
 from rnnlm.text.tokenizer_settings import NewTokenizerSettings, TokenizerSettings
 
 from .. import terminal
-from ..help_sections import Command, section
+from ..declaring import Command, IntRange, options_of, section
 from ..options import (
     PATH,
     check_plot,
@@ -26,7 +26,6 @@ from ..options import (
     refuse_if,
     save_plot,
 )
-from ..setting_options import IntRange, options_of
 from ..text_options import split_punctuation_option, text_flags, text_options
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import click
 from rnnlm import satellites
 
 from .. import terminal
-from ..help_sections import Command
+from ..declaring import Command
 from ..options import json_option, latex_option, refuse_if
 
 LEGEND = (

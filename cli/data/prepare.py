@@ -8,9 +8,8 @@ import click
 from rnnlm.amounts import plural
 
 from .. import terminal
-from ..help_sections import Command, section
+from ..declaring import Command, IntRange, section
 from ..options import json_option, output_option, overwrite_option, without_none
-from ..setting_options import IntRange
 from ..signals import explaining
 from ..text_options import text_flags, text_options, tokenizer_options
 

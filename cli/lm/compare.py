@@ -8,7 +8,7 @@ import click
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 
 from .. import metrics, task_options, terminal
-from ..help_sections import Command, section
+from ..declaring import Command, options_of, section
 from ..options import (
     PATH,
     check_plot,
@@ -24,7 +24,6 @@ from ..options import (
     save_plot,
     settings_of,
 )
-from ..setting_options import options_of
 from ..text_options import text_options
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..help_sections import Command
+from ..declaring import Command
 from ..options import chosen_model, device_option, json_option, model_option, options_added_to
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .. import metrics, options, task_options, terminal
-from ..help_sections import Command, section
+from ..declaring import Command, section
 from ..text_options import text_options
 
 

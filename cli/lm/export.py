@@ -8,7 +8,7 @@ import click
 from rnnlm import satellites
 
 from .. import terminal
-from ..help_sections import Command, stacked
+from ..declaring import Command, stacked
 from ..options import (
     PATH,
     STANDARD_OUTPUT,

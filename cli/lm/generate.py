@@ -10,8 +10,7 @@ import click
 from rnnlm.scoring.generation.settings import BeamSettings, GenerationSettings
 
 from .. import options, terminal
-from ..help_sections import Command, section
-from ..setting_options import option_called, options_of
+from ..declaring import Command, option_called, options_of, section
 
 if TYPE_CHECKING:
     from rnnlm.scoring.generation.drawing import Sample

@@ -8,9 +8,8 @@ from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 from .. import terminal
-from ..help_sections import Command
+from ..declaring import Command, options_of
 from ..options import PATH, output_option, overwrite_option, refuse_if
-from ..setting_options import options_of
 
 
 @click.command(cls=Command)

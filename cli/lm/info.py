@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..help_sections import Command
+from ..declaring import Command
 from ..options import chosen_model, json_option, model_option
 
 

@@ -8,7 +8,7 @@ import click
 from rnnlm.lm.ngram.settings import NgramSettings
 
 from .. import terminal
-from ..help_sections import Command, section
+from ..declaring import Command, Number, list_of, options_of, section
 from ..options import (
     context_option,
     corpus_of,
@@ -19,7 +19,6 @@ from ..options import (
     overwrite_option,
     refuse_if,
 )
-from ..setting_options import Number, list_of, options_of
 from ..text_options import column_options, text_flags
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from .. import options, terminal
-from ..help_sections import Command, section
-from ..setting_options import IntRange
+from ..declaring import Command, IntRange, section
 
 
 @click.command(cls=Command)

@@ -11,7 +11,7 @@ from rnnlm.amounts import NUMBER
 from rnnlm.lm.ngram.settings import NgramSettings
 
 from .. import terminal
-from ..help_sections import Command, section
+from ..declaring import Command, Number, WholeNumber, options_of, section
 from ..options import (
     chosen_model,
     corpus_of,
@@ -20,7 +20,6 @@ from ..options import (
     output_option,
     overwrite_option,
 )
-from ..setting_options import Number, WholeNumber, options_of
 from ..text_options import column_options, text_flags
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import terminal
-from ..help_sections import Command
+from ..declaring import Command
 from ..options import json_option, output_option, overwrite_option, own_file, refuse_if
 
 if TYPE_CHECKING:

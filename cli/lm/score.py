@@ -12,8 +12,7 @@ from rnnlm.storage.files import outputs
 from rnnlm.text import sources
 
 from .. import options, terminal
-from ..help_sections import Command, section
-from ..setting_options import IntRange, options_of
+from ..declaring import Command, IntRange, options_of, section
 from ..text_options import column_options, encoding_option, special_symbols_option, unwrap_option
 
 _SUFFIXES = {

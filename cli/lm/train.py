@@ -16,8 +16,7 @@ from rnnlm.text.lines import HoldoutSettings, silent
 from rnnlm.training.request import TrainingRequest
 
 from .. import metrics, options, terminal
-from ..help_sections import Command, section
-from ..setting_options import options_of
+from ..declaring import Command, options_of, section
 from ..text_options import text_options, tokenizer_options
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from typing import Any
 import click
 
 from .. import options, terminal
-from ..help_sections import Command, section
-from ..setting_options import WholeNumber
+from ..declaring import Command, WholeNumber, section
 from ..text_options import column_options, text_flags
 
 

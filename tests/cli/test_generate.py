@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import rnnlm as library
-from rnnlm.cli.setting_options import option_called
+from rnnlm.cli.declaring import option_called
 from rnnlm.config import describe
 from rnnlm.scoring.generation.settings import SamplingSettings
 from support.commands import environment

@@ -9,7 +9,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from rnnlm.cli import main as entry
-from rnnlm.cli.help_sections import MOST_SHOWN, Command, section
+from rnnlm.cli.declaring import MOST_SHOWN, Command, section
 
 LONG = 15  # more options than this in one list are not found
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.cli import options, terminal
-from rnnlm.cli.help_sections import Command, section
-from rnnlm.cli.setting_options import IntRange
+from rnnlm.cli.declaring import Command, IntRange, section
 from rnnlm.cli.text_options import encoding_option
 from rnnlm.errors import notice
 from rnnlm.tasks.common.command_texts import check_arguments, file_or_terminal, texts_or_file

@@ -2,9 +2,8 @@
 
 import click
 
-from rnnlm.cli.help_sections import section, stacked
+from rnnlm.cli.declaring import IntRange, options_of, section, stacked
 from rnnlm.cli.options import PATH, overwrite_option
-from rnnlm.cli.setting_options import IntRange, options_of
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 from rnnlm.training.request import TrainingRequest
 

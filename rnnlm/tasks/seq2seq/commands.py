@@ -13,8 +13,7 @@ import click
 
 from rnnlm.amounts import plural
 from rnnlm.cli import options, terminal
-from rnnlm.cli.help_sections import Command, section, stacked
-from rnnlm.cli.setting_options import IntRange, option_called, options_of
+from rnnlm.cli.declaring import Command, IntRange, option_called, options_of, section, stacked
 from rnnlm.cli.text_options import encoding_option
 from rnnlm.errors import notice
 from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettings

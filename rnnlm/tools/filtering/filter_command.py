@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rnnlm.cli import terminal
-from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.declaring import Command, IntRange, Number, list_of, options_of, section
 from rnnlm.cli.options import (
     DEFAULT_MODEL,
     chosen_models,
@@ -19,7 +19,6 @@ from rnnlm.cli.options import (
     settings_of,
     several_models_option,
 )
-from rnnlm.cli.setting_options import IntRange, Number, list_of, options_of
 from rnnlm.cli.signals import explaining
 from rnnlm.cli.text_options import encoding_option, unwrap_option
 from rnnlm.errors import ModelError

@@ -5,7 +5,7 @@ import itertools
 
 import click
 
-from rnnlm.cli.help_sections import CommandGroup
+from rnnlm.cli.declaring import CommandGroup
 
 GROUPS = {  # as `rnnlm inspect --help` shows them
     "Over time": ("gradients", "spectrum", "gates", "units", "memory", "cloze", "beam"),

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rnnlm.cli import metrics, options, terminal
-from rnnlm.cli.help_sections import Command, Decorator, section, stacked
+from rnnlm.cli.declaring import (
+    Command,
+    Decorator,
+    IntRange,
+    Number,
+    WholeNumber,
+    list_of,
+    options_of,
+    section,
+    stacked,
+)
 from rnnlm.cli.options import (
     PATH,
     check_plot,
@@ -24,7 +34,6 @@ from rnnlm.cli.options import (
     refuse_if,
     typed_or_arriving,
 )
-from rnnlm.cli.setting_options import IntRange, Number, WholeNumber, list_of, options_of
 from rnnlm.cli.text_options import column_options, encoding_option, text_flags
 from rnnlm.tasks.labelling.formats.example import LabelledSettings
 

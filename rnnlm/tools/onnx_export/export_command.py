@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rnnlm.cli import terminal
-from rnnlm.cli.help_sections import stacked
+from rnnlm.cli.declaring import stacked
 from rnnlm.cli.options import PATH
 from rnnlm.satellites import Export
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.cli import options, terminal
-from rnnlm.cli.help_sections import Command, section
-from rnnlm.cli.setting_options import options_of
+from rnnlm.cli.declaring import Command, options_of, section
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.outputs import check_apart
 from rnnlm.tools.reading.settings import REASONS, ReadingSettings

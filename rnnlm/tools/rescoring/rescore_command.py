@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.cli import terminal
-from rnnlm.cli.help_sections import Command, section
+from rnnlm.cli.declaring import Command, options_of, section
 from rnnlm.cli.options import (
     DEFAULT_MODEL,
     STANDARD_OUTPUT,
@@ -21,7 +21,6 @@ from rnnlm.cli.options import (
     settings_of,
     several_models_option,
 )
-from rnnlm.cli.setting_options import options_of
 from rnnlm.errors import UsageError
 from rnnlm.tools.rescoring.settings import ListSettings, RescoreSettings, TextMapping
 

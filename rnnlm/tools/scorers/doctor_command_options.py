@@ -2,7 +2,7 @@
 
 import click
 
-from rnnlm.cli.help_sections import stacked
+from rnnlm.cli.declaring import stacked
 
 OPTIONS = {
     "doctor": stacked(

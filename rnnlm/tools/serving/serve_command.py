@@ -8,8 +8,7 @@ from functools import partial
 import click
 
 from rnnlm.cli import options, terminal
-from rnnlm.cli.help_sections import Command, section
-from rnnlm.cli.setting_options import options_of
+from rnnlm.cli.declaring import Command, options_of, section
 from rnnlm.tools.serving.settings import ServingSettings
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnlm.cli import options, terminal
-from rnnlm.cli.help_sections import Command, section
-from rnnlm.cli.setting_options import options_of
+from rnnlm.cli.declaring import Command, options_of, section
 from rnnlm.cli.text_options import column_options, encoding_option, special_symbols_option
 from rnnlm.tools.vectors.settings import EmbeddingSettings
 

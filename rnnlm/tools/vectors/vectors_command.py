@@ -9,7 +9,7 @@ import click
 
 from rnnlm.amounts import plural
 from rnnlm.cli import terminal
-from rnnlm.cli.help_sections import Command, section, stacked
+from rnnlm.cli.declaring import Command, options_of, section, stacked
 from rnnlm.cli.options import (
     PATH,
     STANDARD_OUTPUT,
@@ -21,7 +21,6 @@ from rnnlm.cli.options import (
     settings_of,
     without_none,
 )
-from rnnlm.cli.setting_options import options_of
 from rnnlm.cli.text_options import (
     column_options,
     encoding_option,

@@ -2,7 +2,7 @@
 
 import click
 
-from rnnlm.cli.help_sections import Command
+from rnnlm.cli.declaring import Command
 
 
 @click.command(cls=Command)

@@ -7,8 +7,7 @@ import click
 import pytest
 from msgspec import Meta
 
-from rnnlm.cli.help_sections import Command
-from rnnlm.cli.setting_options import options_of
+from rnnlm.cli.declaring import Command, options_of
 from rnnlm.config import ValidatedSettings
 
 
