@@ -2,7 +2,8 @@
 use. The `as` makes them count as exported."""
 
 from .arrays import as_numpy as as_numpy
-from .errors import RnnlmError as RnnlmError, RnnlmWarning as RnnlmWarning
+from .errors import RnnlmError as RnnlmError
+from .errors import RnnlmWarning as RnnlmWarning
 from .evaluation.comparison.pairing import Comparison as Comparison
 from .evaluation.comparison.settings import ComparisonSettings as ComparisonSettings
 from .evaluation.evaluate import compare as compare
@@ -10,33 +11,35 @@ from .evaluation.learning_curves import plot_curves as plot_curves
 from .evaluation.metrics import Evaluation as Evaluation
 from .evaluation.perplexity import TextEvaluation as TextEvaluation
 from .evaluation.scorer_checks import check_scorer as check_scorer
-from .events import (
-    Chosen as Chosen,
-    Event as Event,
-    Finished as Finished,
-    Step as Step,
-    Validated as Validated,
-)
+from .events import Chosen as Chosen
+from .events import Event as Event
+from .events import Finished as Finished
+from .events import Step as Step
+from .events import Validated as Validated
 from .interface import LanguageModel as LanguageModel
 from .lm.base.loading import load_tokenizer as load_tokenizer
-from .model import Model as Model, load as load
-from .runs import FinishedRun as FinishedRun, TrainingRun as TrainingRun, train as train
-from .scoring.pairs.pair import Pair as Pair, read_pairs as read_pairs
+from .model import Model as Model
+from .model import load as load
+from .runs import FinishedRun as FinishedRun
+from .runs import TrainingRun as TrainingRun
+from .runs import train as train
+from .scoring.pairs.pair import Pair as Pair
+from .scoring.pairs.pair import read_pairs as read_pairs
 from .scoring.prefixes import WordScorer as WordScorer
 from .scoring.sentence_scores import SentenceScore as SentenceScore
-from .scoring.sentences import Sentence as Sentence, read_sentences as read_sentences
+from .scoring.sentences import Sentence as Sentence
+from .scoring.sentences import read_sentences as read_sentences
 from .scoring.settings import SentenceSettings as SentenceSettings
 from .text.corpus import Corpus as Corpus
 from .text.lines import TextSettings as TextSettings
 from .text.normalisation import normalise as normalise
 from .text.prepared.preparation import prepare as prepare
 from .text.sources import SourceSettings as SourceSettings
+from .training.derived.ngram_models import import_arpa as import_arpa
 from .training.derived.mixing import mix as mix
-from .training.derived.ngram_models import import_arpa as import_arpa, mix_static as mix_static
-from .training.grid import (
-    GridFinished as GridFinished,
-    GridRunEnded as GridRunEnded,
-    train_grid as train_grid,
-)
+from .training.derived.ngram_models import mix_static as mix_static
+from .training.grid import GridFinished as GridFinished
+from .training.grid import GridRunEnded as GridRunEnded
+from .training.grid import train_grid as train_grid
 from .training.run_report import report as report
 from .version import __version__ as __version__

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError, RnnlmWarning, UsageError
-from rnnlm.evaluation.perplexity import evaluate, perplexity
+from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.text.corpus import Corpus
@@ -155,7 +155,7 @@ def test_figures_that_are_no_numbers_are_null_or_an_error(text):
     model.logprob_V[:] = -5000.0
     record = nonzero_none(evaluate(model, text("a\n")))
     assert record["ppl_token"] is None and record["logprob_nats"] == pytest.approx(-10000)
-    assert perplexity(0.0, 0) is None and perplexity(-math.inf, 3) is None
+    assert span_scoring.perplexity(0.0, 0) is None and span_scoring.perplexity(-math.inf, 3) is None
     model.logprob_V[:] = math.nan
     with pytest.raises(ModelError, match="not numbers"):
         evaluate(model, text("a\n"))

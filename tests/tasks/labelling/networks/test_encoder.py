@@ -5,9 +5,9 @@ import torch
 
 from rnnlm.lm.neural.initialisation import start_weights
 from rnnlm.lm.neural.layers.layers import RecurrentStack, first_state, mirror, mirror_places
-from rnnlm.lm.neural.settings import network_settings as language_model_settings
 from rnnlm.tasks.labelling.networks.network import WordEncoder
 from rnnlm.tasks.labelling.settings import network_settings
+from support.networks import network_settings as language_model_settings
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "a dog"]
