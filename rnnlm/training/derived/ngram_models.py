@@ -33,7 +33,8 @@ from rnnlm.lm.ngram.counting.memory_limit import memory_for_arrays
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.joining import joined, renumbered
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.lm.ngram.settings import NgramSettings
+from rnnlm.lm.ngram.pruning import quantised
+from rnnlm.lm.ngram.settings import NgramSettings, check_bits
 from rnnlm.lm.ngram.tables import NOWHERE, disorders, renumber
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.file_types import without_suffix
@@ -316,6 +317,7 @@ def import_arpa(
     settings: TokenizerSettings = TokenizerSettings(),
     tokenizer_from: str | Path | None = None,
     allow_positive: bool = False,
+    quantize: int | None = None,
     report: Progress = silent,
 ) -> NgramModel:
     """Read an ARPA file and save the model in a folder.
@@ -330,6 +332,7 @@ def import_arpa(
         settings: Tokenizer for texts that the model reads.
         tokenizer_from: Model whose tokenizer to use instead.
         allow_positive: Read positive log-probabilities, which some programs write, as 0.
+        quantize: 8 stores values as codes of 8 bits.
         report: Callback for the progress.
 
     Returns:
@@ -340,6 +343,7 @@ def import_arpa(
             tokenizer.
         OutputError: The folder cannot be written, or already holds another model.
     """
+    check_bits(quantize)
     began = time.perf_counter()
     output = Path(output)
     borrowed = None if tokenizer_from is None else loading.load_tokenizer(tokenizer_from)
@@ -349,6 +353,7 @@ def import_arpa(
         {
             "tokenizer_from": "none" if borrowed is None else borrowed.fingerprint,
             "allow_positive": in_one_spelling(allow_positive),
+            "quantize": in_one_spelling(quantize),
         },
     )
     with model_folder.owned(output, overwrite, "import", identity) as files:
@@ -368,6 +373,8 @@ def import_arpa(
             tokenizer = borrowed
             levels = renumber(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
         model = NgramModel.from_levels(levels, tokenizer, normalised=False)
+        if quantize:
+            model = quantised(model)
 
         # Save it as if it had been trained here, with where it comes from.
         facts = {
@@ -375,7 +382,7 @@ def import_arpa(
             "ngrams": [len(values) for values in model.values],
             "seconds": round(time.perf_counter() - began, 1),
         }
-        manifest = _save(model, output, facts, str(path))
+        manifest = _save(model, output, facts, str(path), quantize)
         card.write(output, manifest, model.tokenizer)
         files.finish(f"an n-gram model of order {model.order}", names=manifest.files)
         return model
@@ -412,9 +419,11 @@ def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
     return np.array([id_of.get(symbol, NOWHERE) for symbol in symbols])
 
 
-def _save(model: NgramModel, output: Path, facts: dict[str, Any], origin: str) -> Manifest:
+def _save(
+    model: NgramModel, output: Path, facts: dict[str, Any], origin: str, quantize: int | None = None
+) -> Manifest:
     """Save a model as if it had been trained here. origin: where its settings come from."""
-    values = {"order": model.order, **model.tokenizer.to_settings()}
+    values = {"order": model.order, "quantize": quantize, **model.tokenizer.to_settings()}
     resolved = resolve([NgramSettings, TokenizerSettings], [SettingsLayer(origin, values)])
     arrays = ModelArrays(model.tokenizer, model.to_arrays())
     manifest = model_folder.save(output, arrays, "ngram", as_stored(resolved.values), 0, facts)

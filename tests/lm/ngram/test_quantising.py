@@ -5,8 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import rnnlm
 from rnnlm import Corpus, corpora, registry
@@ -32,9 +31,8 @@ from rnnlm.lm.ngram.pruning import by_entropy, quantised
 from rnnlm.lm.ngram.smoothing import ESTIMATORS
 from rnnlm.storage.model_folder import read_manifest
 from rnnlm.text.encoding import TrainingData
-from rnnlm.training.derived.importing import import_arpa
+from rnnlm.training.derived.ngram_models import import_arpa, mix_static
 from rnnlm.training.derived.pruning import PruningLimits, prune
-from rnnlm.training.derived.static_mixing import mix_static
 from support.saved_models import edit_config
 from support.tiny_models import Lines, english_lines, fit, save, small_settings
 
