@@ -9,13 +9,14 @@ import rnnlm
 from rnnlm import corpora
 from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.lm.base import stored_model
-from rnnlm.lm.neural.settings import KINDS, network_settings, structure
+from rnnlm.lm.neural.settings import KINDS, structure
 from rnnlm.runs import train
 from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Corpus
 from rnnlm.training.plan import TrainingRequest, plan, resolve_request
 from rnnlm.training.run import run
 from support.failures import notices_of
+from support.networks import network_settings
 from support.small_runs import SMALL, assert_equal, numbers, write
 
 ONE = {**SMALL, "budget": "1steps"}

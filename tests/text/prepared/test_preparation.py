@@ -18,8 +18,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS, EncodedText
 from rnnlm.text.lines import Block, TextSettings
-from rnnlm.text.prepared import prepared_text
-from rnnlm.text.prepared import shards as storing
+from rnnlm.text.prepared import prepared_text, shards as storing
 from rnnlm.text.prepared.index import EncodedLines, joined
 from rnnlm.text.prepared.preparation import Encoding, Prepared, Sampled, Sampling
 from rnnlm.text.prepared.shards import RawPiece, encoded_piece
