@@ -11,7 +11,7 @@ import pytest
 
 from rnnlm.lm.neural.trained_network import NeuralLanguageModel
 from rnnlm.lm.neural.training.trainer import Trainer
-from rnnlm.storage import run_files
+from rnnlm.training import run as training_run
 from rnnlm.training.language_model import LanguageModelling
 from support.killed_runs import checked, command, newest_step, outcome
 
@@ -160,7 +160,7 @@ def test_second_signal_stops_at_once_keeping_earlier_checkpoint(runs, expected, 
     """Here while the first one's state is being written."""
     folder = runs.folder / "m"
     arguments = command(*long_texts, folder, SETTINGS, save_every="3steps", **STEPS)
-    places = (Trainer, "train_step", 5), (run_files, "save_checkpoint", 2)
+    places = (Trainer, "train_step", 5), (training_run, "save_checkpoint", 2)
     with started(runs, arguments, *places) as (process, _):
         go_on(process, signal.SIGINT)
         go_on(process, signal.SIGINT)
