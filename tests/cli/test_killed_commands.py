@@ -32,7 +32,10 @@ COMMANDS = {  # those of which the suite tries three moments, and more in the so
     "translate": "translate -m {translator} --input text.txt -o out.txt",
     "count": "count text.txt -o out",
 }
-LESS_COMMON = {"export --onnx", "export --vectors", "prune --overwrite", "mix --static", "count"}
+LESS_COMMON = {  # what writes them writes others of the commands, too
+    "export --onnx", "export --onnx --overwrite", "export --vectors", "prune", "prune --overwrite",
+    "import", "mix --static", "count",
+}  # fmt: skip
 # What was there before, where anything was
 BEFORE = {
     "export --hf --overwrite": "export -m {gru} --hf out",

@@ -350,9 +350,9 @@ def test_the_signature_on_stderr_is_that_of_eval(rnnlm, score, models):
     assert scored == f"signature: {rnnlm(f'eval {asked}').json['signature']}"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name, options", [
-    ("s.csv", ["--words", "--regions", "|"]),
-    pytest.param("s.jsonl", ["--tokens", "--context", "carry"], marks=pytest.mark.soak),
+    ("s.csv", ["--words", "--regions", "|"]), ("s.jsonl", ["--tokens", "--context", "carry"]),
 ])  # fmt: skip
 def test_killed_run_resumes_to_the_same_file(
     rnnlm, models, here, start, corpus_lines, monkeypatch, name, options
