@@ -24,6 +24,7 @@ import pytest
 
 from rnnlm import corpora
 from rnnlm.cli.main import run
+from rnnlm.lm.neural.training import fitting
 from support.served_processes import serving
 from support.shown import (
     PAGES,
@@ -45,7 +46,7 @@ SOAK = pytest.mark.soak
 SMALL = ["--budget", "3steps", "--set", "hidden_size=16", "--set", "embedding_size=16"]
 FEW = {"memory": ["--positions", "5"], "probe": ["--most-items", "200"]}
 FEW["gradients"] = [*FEW["memory"], "--lags", "3"]
-COUNTED = {"unigram", "ngram", "ngram-char", "lesson-ngram"}  # models that need no budget
+COUNTED = {"unigram", "ngram", "ngram-char", "lesson-ngram", "hmm"}  # models that need no budget
 # Pages that train, tune and compare for seconds: soak runs them, other runs plan their trainings
 LONG_NAMES = "install train evaluate tasks inspect lectures exercises slides recipes"
 LONG = {f"docs/{name}.md" for name in LONG_NAMES.split()}
@@ -397,6 +398,7 @@ LOOPS = [block.code for block in ALL if block.language == "bash"]
 def test_loops_on_the_pages_finish(tmp_path, monkeypatch, code):
     """They go on after an error, but end with the run or at a signal; and the run can be planned."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fitting, "tokens_per_second", lambda *_: 300.0)  # measured for long
     write(tmp_path / "my.txt", "the dog barked\n" * 20)
     for ends, tries in (("1 1 0 0", 3), ("1 143 0", 2), ("1 1 1 1 1 0", 5)):
         command = f"ends=({ends}); tried=0; rnnlm() {{ return ${{ends[tried++]}}; }}"

@@ -28,7 +28,7 @@ FOLDERS = sorted(
 FEW = (
     "--help", "list satellites",
     "train text.txt --valid valid.txt --budget 3steps --set hidden_size=8 -o lstm",
-    "eval -m lstm valid.txt", "doctor lstm",
+    "eval -m lstm valid.txt",
 )  # fmt: skip
 COMMANDS = (
     *FEW, "list", "list recipes",
@@ -40,7 +40,7 @@ COMMANDS = (
     "export -m ngram --arpa ngram.arpa", "import ngram.arpa -o back",
     "mix lstm ngram --on valid.txt -o mixture", "prune -m ngram --threshold 1e-4 -o pruned",
     "tune -m lstm+cache --on valid.txt --tokens 200", "report lstm grid -o report.html",
-    "info lstm", "info lstm --json", "count text.txt -o counts",
+    "doctor lstm", "info lstm", "info lstm --json", "count text.txt -o counts",
     "prepare text.txt -o prepared --workers 1",
 )  # fmt: skip
 # A line for each use of a satellite that may be gone, and the one that has it.

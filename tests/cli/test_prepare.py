@@ -8,7 +8,7 @@ import pytest
 from rnnlm.text.prepared import preparation, prepared_text, shards
 from support.commands import TINY
 
-SMALL = 1 << 20  # bytes of a shard
+SMALL = 1 << 19  # bytes of a shard
 SMALL_SHARDS = (
     "from rnnlm.text.prepared import preparation, shards\n"
     f"shards.SHARD_BYTES = preparation.SHARD_BYTES = {SMALL}"
