@@ -60,7 +60,7 @@ def test_a_signal_lets_running_answers_end(ngrams, sent):
 
 def test_hup_lets_a_network_answer():
     # A thread that computes in torch would abort the process if the signal ended it at once.
-    asked = {"max_tokens": 300, "running": True, "stream": False}
+    asked = {"max_tokens": 150, "running": True, "stream": False}
     with serving("-m", "demo", first=PATIENT) as server, ThreadPoolExecutor(1) as pool:
         asking = pool.submit(server.request, "POST", "/generate", asked, None, 60)
         time.sleep(0.1)
