@@ -3,15 +3,12 @@ task reads and encodes for it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import rnnlm.corpora as corpora
 from rnnlm.config import USER, ResolvedSettings, SettingsLayer, about
 from rnnlm.errors import SettingsError, nearest
 from rnnlm.interface import FittingData, TextData
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -159,9 +159,7 @@ def _in_same_terms(
     what somebody sets compare. choices: of the stored run. free: settings that nobody sets now."""
     # A run has what was chosen for it; so has the same request, and so has who sets just that.
     chosen = {choice.name: in_one_spelling(choice.value) for choice in choices if choice.is_taken}
-    # A setting that the version of the stored run did not have was off.
-    off = {name: value for name, value in now.items() if value == in_one_spelling(None)}
-    stored = {**off, **before, **{name: chosen[name] for name in chosen.keys() & before.keys()}}
+    stored = {**before, **{name: chosen[name] for name in chosen.keys() & before.keys()}}
     open_now = {*free, *(name for name, value in chosen.items() if now.get(name) == value)}
     wanted = dict(now)
     for choice in choices:

@@ -111,8 +111,9 @@ def _are_equal(before: str | None, now: str | None) -> bool:
     if before and now and FORMAT in now and FORMAT not in before and SIGNED in before:
         # A record of an earlier version, which did not have the format.
         now = now.partition(FORMAT)[0]
-    # Earlier versions did not have all settings, of which none was set.
-    return (before or "") == (now or "")
+    # Earlier versions did not have all settings: what they did not have was off.
+    off = in_one_spelling(None)
+    return (before or off) == (now or off)
 
 
 def _difference(name: str, before: str | None, now: str | None) -> str:
