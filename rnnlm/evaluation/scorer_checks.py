@@ -320,7 +320,7 @@ def sums(trial: Trial) -> Finding:
         return result, f"the likeliest next tokens sum to {1 + most:.3g} at most"
     worst = max(off, key=lambda key: abs(off[key]))
     result = "ok" if abs(off[worst]) <= SUM_TOLERANCE + scorer.sum_error else "failed"
-    what = f"{totals[worst]:.6g} after a {worst[0]} context; of {len(off)}, this is farthest from 1"
+    what = f"{totals[worst]:.6g}, context: {worst[0]}; of {len(off)}, this is farthest from 1"
     return result if scorer.is_normalised else "not claimed", what
 
 
