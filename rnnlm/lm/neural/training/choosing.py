@@ -31,12 +31,13 @@ from rnnlm.text.vectors import COUNTED
 
 # Up to so many words or characters, the full softmax costs no more than the sampled one.
 FULL_SOFTMAX_SIZE = 2000
-# A step of fewer multiplications is at most 1.3 times as fast with two threads on idle cores, and
-# two to three times slower where another program needs a core: threads wait for each other after
-# each product.
+# Two threads wait for each other after each product. On two idle cores, a step of fewer
+# multiplications is at most 1.3 times as fast with two; where another program needs a core, it is
+# up to three times slower.
 SMALL_STEP = 150_000_000
-# In bf16, a product takes about a fifth of its time in fp32.
-SMALL_STEP_IN_BF16 = 5 * SMALL_STEP
+# In bf16, a product takes about a fifth of its time in fp32: two threads gain up to 1.15 on idle
+# cores for steps below, and cost 1.35 beside a busy program.
+SMALL_STEP_IN_BF16 = 10 * SMALL_STEP
 
 
 def choose(
