@@ -365,7 +365,7 @@ class _BoundsInWords:
             limits.append(f"below {high:g}" if bounds.max_open else f"at most {high:g}")
         in_words = " and ".join(limits)
         if len(limits) == 2 and not (bounds.min_open or bounds.max_open):
-            in_words = f"from {low:g} to {high:g}" if low < high else f"{low:g}"
+            in_words = f"{low:g}" if low == high else f"from {low:g} to {high:g}"
         return bounds.fail(f"it must be {in_words}, not {number:.15g}", parameter, context)
 
 
