@@ -184,8 +184,8 @@ DAMAGED = "the model at m is damaged"
 OTHERWISE = {  # what is said of the others; all: DAMAGED
     "config.json missing": "no model at m", "config.json a folder": "no model at m",
     "config.json without end": "",
-    "a newer format": "the model at m has format 99; this rnnlm reads formats 1 to 2",
-    "an older format": "the model at m has format 0; this rnnlm reads formats 1 to 2",
+    "a newer format": "the model at m has format 99; this rnnlm reads formats up to 2",
+    "an older format": "the model at m has format 0; this rnnlm reads formats up to 2",
     "numbers that overflow": "the model's scores are not numbers",
     "a part missing": "part 1 of the mixture at m is missing",
     "a part with terminal escapes": "part 1 of the mixture at m is missing",

@@ -13,6 +13,7 @@ from rnnlm.tasks.labelling import settings as labels
 from rnnlm.tasks.labelling.settings import RecurrentClassifier, TaggingSettings
 from rnnlm.tasks.seq2seq import settings as seq2seq
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
+from support.networks import network_settings
 
 
 def of_labels(task):
@@ -22,7 +23,7 @@ def of_labels(task):
 
 
 TASKS = {
-    "language model": (language_models.stored, language_models.network_settings),
+    "language model": (language_models.stored, network_settings),
     "tagging": of_labels("tagging"),
     "classification": of_labels("classification"),
     "seq2seq": (seq2seq.stored, seq2seq.network_settings),

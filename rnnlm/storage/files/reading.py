@@ -490,8 +490,9 @@ def read_json(
             if version is None:
                 raise ValueError("it has no format_version")
             if isinstance(version, int) and not 1 <= version <= readable:
-                known = "format 1" if readable == 1 else f"formats 1 to {readable}"
-                raise error(f"{what} has format {version}; this rnnlm reads {known}")
+                raise error(
+                    f"{what} has format {version}; this rnnlm reads formats up to {readable}"
+                )
         if has_hash:
             check_facts(content)
         return as_type(content, kind)

@@ -227,7 +227,7 @@ def module(here):
 def test_functions_are_checked_by_name(rnnlm, module):
     shown = rnnlm("doctor", f"{module}:next_logprobs", "--path", ".")
     assert (shown.code, shown.err) == (0, "")
-    assert shown.out.splitlines()[1].startswith("sums in texts\tok\t1 after a ")
+    assert shown.out.splitlines()[1].startswith("sums in texts\tok\t1, context: ")
     totals = rnnlm("doctor", "-m", f"{module}:Holder.total", "--takes", "text", "--path", ".")
     assert totals.code == 0 and "twice\tok" in totals.out
     assert results(f"{module}:next_logprobs", path=".")["twice"] == "ok"
