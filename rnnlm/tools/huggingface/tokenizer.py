@@ -468,6 +468,8 @@ def tokenizer_in(folder: Path) -> HuggingFaceTokenizer:
         raise ModelError(
             f"cannot read {folder / TOKENIZER_FILE}", error.strerror or str(error)
         ) from None
+
+    # Rows that an export has added for padding are no part of V.
     config = _json_in(folder, "config.json")
     size = _named(config, "vocab_size")
     if padding_rows(config):

@@ -687,6 +687,7 @@ def _words(
     reasons: np.ndarray,
 ) -> dict[str, list[Any]]:
     """Return the table for other programs, by column: the rows of all models below each other."""
+    # What all models share: where a row stands, its time and the predictors of the baseline.
     texts = [text for sentence in times.sentences for text in sentence.text.split(" ")]
     sentence_N = times.sentence_P[place_N]
     shared = {
@@ -698,6 +699,8 @@ def _words(
     }
     if subject_N is not None:
         shared = {"subject": np.array(times.subjects, dtype=object)[subject_N], **shared}
+
+    # The rows of each model, with its surprisals; a value that is missing is None.
     used = {"used": (reasons == "").astype(int), "excluded": reasons}
     table: dict[str, list[Any]] = {"model": []}
     for model in models:
