@@ -80,6 +80,8 @@ class CompactKeys:
         by_high = np.argsort(high_Q, kind="stable")
         different, firsts = np.unique(high_Q[by_high], return_index=True)
         places_Q = np.empty(len(wanted_Q), dtype=np.int64)
+
+        # Of no wanted keys, np.split makes one part all the same.
         for high, at in zip(different, np.split(by_high, firsts[1:]), strict=False):
             start, end = self.starts_P[high : high + 2].tolist()
             places_Q[at] = start + self.low_M[start:end].searchsorted(low_Q[at])
