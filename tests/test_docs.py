@@ -35,6 +35,7 @@ from support.shown import (
     differing_line,
     overwriting,
     printed_by,
+    renewed,
     runnable_blocks,
     written_files,
 )
@@ -113,6 +114,10 @@ def test_the_comparison_finds_wrong_words_numbers_and_columns():
     assert differing_line("model   ppl\nrnn   80.60\n\ngru   70.80", printed, wide) is None
     assert differing_line("rnn   80.60", printed, exact) == "rnn   80.60"
     assert differing_line("model   loss", printed, exact) == "model   loss"
+    row = "rnn\t3,100\t79.00"  # of numbers without names, the nearest is meant
+    assert renewed("rnn   80.25", row) == "rnn  79.00"
+    twice = "measure   gru   lstm\nppl   70.50   70.50"  # one cell is not two
+    assert differing_line(twice, "measure\tgru\tlstm\nppl\t80.25\t70.50", exact)
     assert differing_line("rnn is better by 9.75", printed, exact) is not None
 
 

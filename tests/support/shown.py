@@ -200,11 +200,17 @@ def says_the_same(line: str, other: str, allowed: Allowed | None = None) -> bool
 
 
 def column_of(name: str, cells: list[str], allowed: Allowed | None) -> int | None:
-    """Return the first cell that is the same; with `allowed`, that says the same."""
-    for column, cell in enumerate(cells):
-        if cell == name or (allowed and says_the_same(name, cell, allowed)):
-            return column
-    return None
+    """Return the first cell that is the same; with `allowed`, the nearest that says the same."""
+    if name in cells:
+        return cells.index(name)
+    alike = [at for at, cell in enumerate(cells) if allowed and says_the_same(name, cell, allowed)]
+    return min(alike, key=lambda at: distance(name, cells[at]), default=None)
+
+
+def distance(cell: str, other: str) -> float:
+    """Return by how much the numbers of two cells differ, in all."""
+    pairs = zip(NUMBER.findall(cell), NUMBER.findall(other), strict=True)
+    return sum(abs(value_of(one) - value_of(two)) for one, two in pairs)
 
 
 def cells_of(line: str) -> list[str]:
@@ -246,12 +252,12 @@ class Printed:
         for at in range(self.at, len(self.lines)):
             cells = self.lines[at].split("\t")
             columns = [column_of(name, cells, tolerance) for name in names]
-            if len(names) > 1 and None not in columns:
+            if len(names) > 1 and None not in columns and len({*columns}) == len(names):
                 self.columns = [column for column in columns if column is not None]
                 self.width = len(cells)
                 self.is_named = not any(map(NUMBER.search, names))
                 self.at = at + 1
-                return names
+                return [" ".join(cells[column].split()) for column in self.columns]
         return None
 
     def row_at(self, at: int) -> list[str] | None:
@@ -293,8 +299,8 @@ def renewed(shown: str, printed: str) -> str:
         if line.strip() and cells is None:
             print(f"nothing like: {line}", file=sys.stderr)
         rows.append(cells or [line])
-        if cells and walk.columns and not following.strip():
-            rows.extend(walk.rows() if cells == cells_of(line) else ())
+        if cells and walk.columns and not following.strip() and not NUMBER.search(line):
+            rows.extend(walk.rows())
     return "\n".join(aligned(rows))
 
 
