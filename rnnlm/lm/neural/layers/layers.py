@@ -49,7 +49,6 @@ def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Te
 
     if x_TBE.device.type != "cpu":
         return x_TBE * F.dropout(x_TBE.new_ones(shape), p) if locked else F.dropout(x_TBE, p)
-
     return x_TBE * _keep_factors(shape, p).to(x_TBE.dtype)
 
 
