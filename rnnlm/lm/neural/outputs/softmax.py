@@ -237,7 +237,8 @@ def _softmax_terms(
     inside_n = index_n.clamp(0, len(bias_v) - 1)
     logit_n = logits_nv.gather(1, inside_n.unsqueeze(1)).squeeze(1)
     target_n = torch.where(index_n == inside_n, logit_n, -torch.inf)
-    largest_n = logits_nv.detach().amax(dim=1)
+    # Where all words of the part have log-probability -inf, -inf - -inf would be no number.
+    largest_n = logits_nv.detach().amax(dim=1).clamp(min=torch.finfo(logits_nv.dtype).min)
     sum_n = (logits_nv - largest_n.unsqueeze(1)).exp_().sum(dim=1)
     return target_n, largest_n, sum_n
 

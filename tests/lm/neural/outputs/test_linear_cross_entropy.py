@@ -149,3 +149,13 @@ def test_scores_by_blocks_of_the_vocabulary_equal_the_plain_formula(
     assert is_likeliest_N.tolist() == (is_largest_N & kept_N).tolist()
     found, expected = (torch.autograd.grad(x.sum(), weight_VE) for x in (logprob_N, expected_N))
     torch.testing.assert_close(found, expected, atol=1e-5 * scale, rtol=1e-5)
+
+
+def test_scores_stand_where_a_whole_part_of_the_vocabulary_is_impossible(monkeypatch):
+    monkeypatch.setattr(softmax, "BLOCK_ROWS", 2)
+    monkeypatch.setattr(softmax, "BLOCK_LOGITS", 8)  # four words at once
+    features, weights = torch.zeros(3, 2), torch.zeros(12, 2)
+    bias = torch.zeros(12).index_fill(0, torch.arange(4), -torch.inf)
+    logprob, is_likeliest = likelihood_and_hits(features, weights, bias, torch.tensor([0, 4, 11]))
+    torch.testing.assert_close(logprob.exp(), torch.tensor([0, 1 / 8, 1 / 8]))
+    assert is_likeliest.tolist() == [False, True, True]
