@@ -59,9 +59,9 @@ def test_a_wrong_backward_pass_is_found(text, monkeypatch):
     monkeypatch.setattr(loops, "through_update", wrong)
     found = inspect_gradcheck(tiny_models.fit("gru"), text, tokens=6, device="cpu")
     assert not found.is_right and found.verdict.startswith("The backward pass is wrong")
-    assert found.worked.name.startswith("body.layers.0.")
     assert 1e-5 < found.worked.largest.difference < 0.1
     wrong_matrices = {matrix.name for matrix in found.matrices if not matrix.is_right}
+    assert found.worked.name in wrong_matrices
     assert all(name in found.verdict for name in wrong_matrices)
     assert "output.bias" not in wrong_matrices and "body.layers.0.weight_hh" in wrong_matrices
 
