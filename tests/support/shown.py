@@ -257,7 +257,7 @@ class Printed:
                 self.width = len(cells)
                 self.is_named = not any(map(NUMBER.search, names))
                 self.at = at + 1
-                return [" ".join(cells[column].split()) for column in self.columns]
+                return self.row_at(at)
         return None
 
     def row_at(self, at: int) -> list[str] | None:

@@ -42,7 +42,8 @@ from rnnlm.lm.neural.settings import (
 
 def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Tensor:
     """Set each element of `x` to zero with probability `p`, and divide the others by 1 - p; return
-    `x` itself if not training."""
+    `x` itself if not training. On a CPU, `p` is rounded to a multiple of 1 / 65,536, but never to 0
+    nor 1."""
     if not training or p == 0:
         return x_TBE
     shape = (1, *x_TBE.shape[1:]) if locked else x_TBE.shape
