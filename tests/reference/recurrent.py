@@ -74,9 +74,9 @@ def layer(kind, form, x_TBE, *given):
     outputs = []
     if kind == "lstm":
         h, cell, *weights = given
-        peepholes = weights[3] if form["with_peepholes"] else None
+        peepholes = weights[3] if form["peepholes"] else None
         for x in x_TBE:
-            h, cell = lstm_step(x, h, cell, *weights[:3], peepholes, form["coupled"])
+            h, cell = lstm_step(x, h, cell, *weights[:3], peepholes, form["coupled_gates"])
             outputs.append(h)
         return np.stack(outputs), h, cell
     h, *weights = given

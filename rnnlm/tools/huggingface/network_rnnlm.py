@@ -102,8 +102,9 @@ class GruLayer(Layer):
         self.kernel = torch.gru if config.reset_gate == "after" else None
 
     def step(self, a_BG: Tensor, state: State) -> State:
+        W = self.weight_hh.split((2 * self.width, self.width))
         form = self.bias_hh, self.reset_gate, "keep"
-        return (gru_step(a_BG, state[0], self.weight_hh, *form).hidden_BH,)
+        return (gru_step(a_BG, state[0], W, *form).hidden_BH,)
 
 
 class LstmLayer(Layer):

@@ -272,7 +272,7 @@ def test_cudnn_takes_the_flat_weights_as_they_are(kind, E, H, precision, device)
         if kind == "lstm":
             y_TBH, _ = lstm(x_TBE, h_BH, h_BH, *weights)
         elif kind == "gru":
-            y_TBH = gru(x_TBE, h_BH, *weights, weights[-1], "after", "keep")
+            y_TBH = gru(x_TBE, h_BH, *weights, weights[-1], "keep")
         else:
             y_TBH = elman(x_TBE, h_BH, *weights, kind)
         y_TBH.sum().backward()

@@ -19,9 +19,15 @@ from rnnlm.lm.neural.activations import BY_NAME, DOUBLED, SIGMOID, TANH, Activat
 from rnnlm.lm.neural.layers import steps
 from rnnlm.lm.neural.layers.batch_norm import BatchNorm
 from rnnlm.lm.neural.layers.kernels import choice
-from rnnlm.lm.neural.layers.kernels.loops import LinearRecurrence, tanh
-from rnnlm.lm.neural.layers.kernels.mogrifier import by_round, mogrifier_lstm
-from rnnlm.lm.neural.layers.steps import ACTIVATIONS, Step, elman_step, feed_forward_step, qrnn_step
+from rnnlm.lm.neural.layers.kernels.loops import LinearRecurrence, tanh, window_product
+from rnnlm.lm.neural.layers.steps import (
+    ACTIVATIONS,
+    Matrix,
+    Step,
+    elman_step,
+    feed_forward_step,
+    qrnn_step,
+)
 from rnnlm.lm.neural.settings import (
     HIGHWAY_BIAS,
     Activation as ActivationName,
@@ -165,7 +171,6 @@ class Layer(nn.Module):
 # equations are in steps.py.
 
 STEPS_OF_A_PIECE = 512  # that a layer takes between two interruption points
-Weights = tuple[Tensor, Tensor, Tensor]  # for the input, for the fed-back vector, biases
 
 
 class RecurrentLayer(Layer):
@@ -177,6 +182,8 @@ class RecurrentLayer(Layer):
     """
 
     weight_hh: nn.Parameter
+    # Whether kernels/ has this form; otherwise windows go through the steps under autograd
+    has_kernel = True
 
     def __init__(
         self, input_width: int, width: int, gates: int = 1, weight_drop: float = 0.0
@@ -189,30 +196,50 @@ class RecurrentLayer(Layer):
         self, x_TBE: Tensor, state: State, drawn: Tensor | None = None
     ) -> tuple[Tensor, State]:
         weight_hh = self.drawn_weights() if drawn is None else drawn
-        read = self._read_by_steps if len(self.norms) else self._read_window
+        read = self._read_window if self.has_kernel else self._read_by_steps
         return read(x_TBE, state, weight_hh)
 
     def step(
         self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
     ) -> tuple[Step, State]:
+        W = self.weight_hh if weight_hh is None else weight_hh
+        a_BG = self.inputs(x_BE, self.weight_ih)
+        return self.step_from(a_BG, state, self.matrices_of_steps(W))
+
+    def inputs(self, x: Tensor, U: Matrix) -> Tensor:
+        """Return what steps read of x, of one step or of many at once: x U + b."""
+        a = steps.product(x, U, None if len(self.norms) else self.bias_ih)
+        # Products may run in bf16; gates and states keep the type of the weights.
+        return a.to(self.weight_ih.dtype)
+
+    def matrices_of_steps(self, weight_hh: Tensor) -> list[Tensor]:
+        """Return the matrices that a step multiplies by."""
+        return [weight_hh]
+
+    def step_from(
+        self, a_BG: Tensor, state: State, matrices: Sequence[Matrix]
+    ) -> tuple[Step, State]:
+        """Take one step from what :meth:`inputs` and :meth:`matrices_of_steps` returned."""
         raise NotImplementedError
 
     def normalise(self, *widths: int) -> None:
         """Make gains of layer normalisation, which start at one, of these widths."""
         self.norms.extend(nn.Parameter(torch.ones(width)) for width in widths)
-        self.is_launched_step_by_step = True
+        self.has_kernel, self.is_launched_step_by_step = False, True
 
     def _read_window(self, x_TBE: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
-        """Compute `forward` by the fastest kernel, without layer normalisation."""
+        """Compute `forward` by the fastest kernel."""
         raise NotImplementedError
 
     def _read_by_steps(
         self, x_TBE: Tensor, state: State, weight_hh: Tensor
     ) -> tuple[Tensor, State]:
-        """Compute `forward` by the plain steps, which have layer normalisation."""
+        """Compute `forward` by the plain steps."""
+        T, B, _ = x_TBE.shape
+        matrices = [window_product(W, T, B) for W in self.matrices_of_steps(weight_hh)]
         hidden = []
-        for x_BE in x_TBE:
-            step, state = self.step(x_BE, state, weight_hh)
+        for a_BG in self.inputs(x_TBE, self.weight_ih).unbind(0):
+            step, state = self.step_from(a_BG, state, matrices)
             hidden.append(step.hidden_BH)
         return torch.stack(hidden), state
 
@@ -241,13 +268,11 @@ class ElmanLayer(RecurrentLayer):
         y_TBH = choice.elman(x_TBE, state[0][0], *weights, self.activation)
         return y_TBH, (y_TBH[-1:],)
 
-    def step(
-        self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
-    ) -> tuple[steps.Step, State]:
-        norms = list(self.norms)
-        a_BH = steps.input_sums(x_BE, self.weight_ih, None if norms else self.bias_ih)
-        W = self.weight_hh if weight_hh is None else weight_hh
-        step = steps.elman_step(a_BH, state[0][0], W, self.activation, norms, self.bias_ih)
+    def step_from(
+        self, a_BG: Tensor, state: State, matrices: Sequence[Matrix]
+    ) -> tuple[Step, State]:
+        form = self.activation, list(self.norms), self.bias_ih
+        step = elman_step(a_BG, state[0][0], matrices[0], *form)
         return step, step.state
 
 
@@ -263,26 +288,29 @@ class GruLayer(RecurrentLayer):
         super().__init__(input_width, width, gates=3, weight_drop=weight_drop)
         self.bias_hh = nn.Parameter(torch.zeros(3 * width))
         self.reset_gate, self.update_gate = cell.reset_gate, cell.update_gate
-        self.is_launched_step_by_step = not choice.torch_has_gru(cell.reset_gate)
+        self.has_kernel = cell.reset_gate == "after"
+        self.is_launched_step_by_step = not self.has_kernel
         if cell.layer_norm:
             self.normalise(3 * width, 3 * width)
 
     def _read_window(self, x_TBE: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
         weights = (self.weight_ih, weight_hh, self.bias_ih, self.bias_hh)
-        y_TBH = choice.gru(x_TBE, state[0][0], *weights, self.reset_gate, self.update_gate)
+        y_TBH = choice.gru(x_TBE, state[0][0], *weights, self.update_gate)
         return y_TBH, (y_TBH[-1:],)
 
-    def step(
-        self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
-    ) -> tuple[steps.Step, State]:
-        norms, of_inputs = list(self.norms), (self.weight_ih, self.bias_ih)
-        if norms:
-            a_BG = steps.normalised_gru_inputs(x_BE, *of_inputs, norms[0])
-        else:
-            a_BG = steps.input_sums(x_BE, *of_inputs)
-        W = self.weight_hh if weight_hh is None else weight_hh
-        form = self.reset_gate, self.update_gate, norms
-        step = steps.gru_step(a_BG, state[0][0], W, self.bias_hh, *form)
+    def inputs(self, x: Tensor, U: Matrix) -> Tensor:
+        if not len(self.norms):
+            return super().inputs(x, U)
+        return steps.normalised_gru_inputs(x, U, self.bias_ih, self.norms[0])
+
+    def matrices_of_steps(self, weight_hh: Tensor) -> list[Tensor]:
+        return list(weight_hh.split((2 * self.width, self.width)))
+
+    def step_from(
+        self, a_BG: Tensor, state: State, matrices: Sequence[Matrix]
+    ) -> tuple[Step, State]:
+        form = self.reset_gate, self.update_gate, list(self.norms)
+        step = steps.gru_step(a_BG, state[0][0], matrices, self.bias_hh, *form)
         return step, step.state
 
     def given_up(self, gates: Mapping[str, Array]) -> Array | None:
@@ -302,7 +330,8 @@ class LstmLayer(RecurrentLayer):
         super().__init__(input_width, width, 3 if cell.coupled_gates else 4, weight_drop)
         self.coupled = cell.coupled_gates
         self.gate_names = self.gate_names[-self.gates :]
-        self.is_launched_step_by_step = not choice.torch_has_lstm(cell.peepholes, self.coupled)
+        self.has_kernel = not (cell.peepholes or cell.mogrifier_rounds)
+        self.is_launched_step_by_step = self.coupled or not self.has_kernel
         self.peepholes: nn.Parameter | None = None
         if cell.peepholes:
             self.peepholes = nn.Parameter(torch.zeros((self.gates - 1) * width))
@@ -316,21 +345,19 @@ class LstmLayer(RecurrentLayer):
             self.bias_ih.view(self.gates, width)[forget] = cell.forget_bias
 
     def _read_window(self, x_TBE: Tensor, state: State, weight_hh: Tensor) -> tuple[Tensor, State]:
-        h_BH, c_BH = state[0][0], state[1][0]
         weights = (self.weight_ih, weight_hh, self.bias_ih)
-        y_TBH, c_BH = self._read(x_TBE, h_BH, c_BH, weights)
+        y_TBH, c_BH = choice.lstm(x_TBE, state[0][0], state[1][0], *weights, self.coupled)
         return y_TBH, (y_TBH[-1:], c_BH.unsqueeze(0))
 
-    def step(
-        self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
-    ) -> tuple[steps.Step, State]:
-        norms = list(self.norms)
-        a_BG = steps.input_sums(x_BE, self.weight_ih, None if norms else self.bias_ih)
-        if norms:
-            a_BG = steps.normalised(a_BG, norms[0])
-        W = self.weight_hh if weight_hh is None else weight_hh
-        form = self.peepholes, self.coupled, norms, self.bias_ih
-        step = steps.lstm_step(a_BG, state[0][0], state[1][0], W, *form)
+    def inputs(self, x: Tensor, U: Matrix) -> Tensor:
+        a = super().inputs(x, U)
+        return steps.normalised(a, self.norms[0]) if len(self.norms) else a
+
+    def step_from(
+        self, a_BG: Tensor, state: State, matrices: Sequence[Matrix]
+    ) -> tuple[Step, State]:
+        form = self.peepholes, self.coupled, list(self.norms), self.bias_ih
+        step = steps.lstm_step(a_BG, state[0][0], state[1][0], matrices[0], *form)
         return step, step.state
 
     def normalised(self, cell: Tensor) -> Tensor:
@@ -340,12 +367,6 @@ class LstmLayer(RecurrentLayer):
 
     def activations(self) -> dict[str, Activation]:
         return super().activations() | {CELL: TANH}
-
-    def _read(
-        self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights
-    ) -> tuple[Tensor, Tensor]:
-        """Return y_TBH and the last cell."""
-        return choice.lstm(x_TBE, h_BH, c_BH, *weights, self.peepholes, self.coupled)
 
 
 class MogrifierLayer(LstmLayer):
@@ -361,7 +382,6 @@ class MogrifierLayer(LstmLayer):
     ) -> None:
         super().__init__(cell, input_width, width, weight_drop)
         self.rounds = cell.mogrifier_rounds
-        self.is_launched_step_by_step = True
         rank = cell.mogrifier_rank
         shapes = []
         for number in range(self.rounds):
@@ -374,7 +394,7 @@ class MogrifierLayer(LstmLayer):
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         yield from super().matrices()
-        for number, factors in enumerate(self.factors_by_round()):
+        for number, factors in enumerate(self.by_round(list(self.mogrifier))):
             multiplied = "recurrent" if number % 2 == 0 else "input"
             for factor in factors:
                 yield factor, multiplied, 1
@@ -386,27 +406,30 @@ class MogrifierLayer(LstmLayer):
     def round_matrices(self) -> dict[str, Tensor]:
         """Return the matrix of each round; of low rank, the product of its two factors."""
         matrices = {}
-        for number, (first, *second) in enumerate(self.factors_by_round(), start=1):
+        for number, (first, *second) in enumerate(self.by_round(list(self.mogrifier)), start=1):
             matrices[f"round {number}"] = second[0].double() @ first.double() if second else first
         return matrices
 
-    def factors_by_round(self) -> list[tuple[Tensor, ...]]:
-        """Return the matrix of each round or, of low rank, its two factors."""
-        return by_round(list(self.mogrifier), self.rounds)
+    def by_round(self, factors: Sequence[Any]) -> list[Sequence[Any]]:
+        """Group the factors, one or two a round."""
+        per_round = len(factors) // self.rounds
+        return [factors[start : start + per_round] for start in range(0, len(factors), per_round)]
 
-    def step(
-        self, x_BE: Tensor, state: State, weight_hh: Tensor | None = None
-    ) -> tuple[steps.Step, State]:
-        x_BE, h_BH, gates = steps.mogrify(x_BE, state[0][0], self.factors_by_round())
-        step, state = super().step(x_BE, (h_BH.unsqueeze(0), state[1]), weight_hh)
-        return steps.Step(step.hidden_BH, step.cell_BH, gates | step.gates), state
+    def inputs(self, x: Tensor, U: Matrix) -> Tensor:
+        """Return x: its product with U waits for the rounds of each step."""
+        return x.to(self.weight_ih.dtype)
 
-    def _read(
-        self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights
-    ) -> tuple[Tensor, Tensor]:
-        return mogrifier_lstm(
-            x_TBE, h_BH, c_BH, *weights, self.rounds, list(self.mogrifier), self.peepholes
-        )
+    def matrices_of_steps(self, weight_hh: Tensor) -> list[Tensor]:
+        return [weight_hh, self.weight_ih, *self.mogrifier]
+
+    def step_from(
+        self, a_BG: Tensor, state: State, matrices: Sequence[Matrix]
+    ) -> tuple[Step, State]:
+        W, U, *factors = matrices
+        x_BE, h_BH, gates = steps.mogrify(a_BG, state[0][0], self.by_round(factors))
+        gated = h_BH.unsqueeze(0), state[1]
+        step, state = super().step_from(super().inputs(x_BE, U), gated, [W])
+        return Step(step.hidden_BH, step.cell_BH, gates | step.gates), state
 
 
 class Stack(nn.Module):
@@ -712,7 +735,7 @@ class JordanLayer(Layer):
     def step(  # type: ignore[override]  # which reads its output, too
         self, x_BE: Tensor, state: State, fed_back: FedBack
     ) -> tuple[Step, State]:
-        a_BH = steps.input_sums(x_BE, self.weight_ih, self.bias_ih)
+        a_BH = steps.product(x_BE, self.weight_ih, self.bias_ih)
         step = elman_step(a_BH, fed_back(state[0][0]), self.weight_hh, self.activation)
         return step, step.state
 
@@ -785,7 +808,7 @@ class WordWindow(Layer):
     def hidden_layers(self, window_X: Tensor) -> list[Tensor]:
         """Return h of each hidden layer, the lowest first."""
         step = functools.partial(feed_forward_step, activation=self.activation)
-        a_H = steps.input_sums(window_X, self.weight_ih, self.bias_ih)
+        a_H = steps.product(window_X, self.weight_ih, self.bias_ih)
         hidden = [step(a_H, norm=self.norms[0]).hidden_BH]
         for linear, norm in zip(self.above, self.norms[1:], strict=True):
             hidden.append(step(linear(hidden[-1]), norm=norm).hidden_BH)
@@ -847,7 +870,7 @@ class QuasiRecurrentLayer(Layer):
         c_1BH, *before = state
         inputs_KBE = torch.cat((*before, x_BE.unsqueeze(0)))
         window_BX = torch.cat(inputs_KBE.unbind(0), dim=1)
-        a_BG = steps.input_sums(window_BX, self.weight_ih, self.bias_ih)
+        a_BG = steps.product(window_BX, self.weight_ih, self.bias_ih)
         step = qrnn_step(a_BG, c_1BH[0], self.pooling)
         after = (*step.state[1:], inputs_KBE[1:])
         return step, after[: len(state)]

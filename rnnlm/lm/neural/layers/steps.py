@@ -1,11 +1,12 @@
 """Compute one step of each kind of layer in plain torch: the equations, as one would write them on
 paper. `rnnlm export --hf` ships this file as it is, so it imports nothing else of rnnlm.
 
-Layers compute whole windows by faster kernels, whose inner values cannot be seen; a contract test
-holds the two equal, forward and backward. Weights have torch's names and shapes: U = weight_ih
+Layers compute windows by faster kernels, whose inner values cannot be seen, in the forms that
+recipes train, and by these steps in all others; a contract test holds the two equal, forward and
+backward. Weights have torch's names and shapes: U = weight_ih
 (gates H, E), W = weight_hh (gates H, H), the gates' rows stacked. s is the logistic function, *
 acts element by element, ' marks values of the step before. Inputs come as `a` = x U +
-b, which does not wait for the step before: :func:`input_sums`.
+b, which does not wait for the step before: :func:`product`.
 
 With layer normalisation (Ba, Kiros & Hinton 2016) LN(a) = g * (a - mean(a)) / sd(a), over all
 numbers of a row, takes the place of a, as each step says. Its gains g are `norms`, () without.
@@ -17,6 +18,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+# A matrix, or the function that multiplies by it: see :func:`product`.
+Matrix = Tensor | Callable[[Tensor, Tensor | None], Tensor]
 
 # leaky_relu: max(0.01 a, a) (Maas et al. 2013); elu: exp(a) - 1 below 0 (Clevert et al. 2016).
 ACTIVATIONS = {
@@ -51,9 +55,9 @@ def normalised(a_BG: Tensor, gain_G: Tensor, bias_G: Tensor | None = None) -> Te
     return F.layer_norm(a_BG.to(gain_G.dtype), gain_G.shape, gain_G, bias_G)
 
 
-def input_sums(x: Tensor, U: Tensor, b: Tensor | None) -> Tensor:
-    """Return x U + b, of one step or of many at once."""
-    return F.linear(x, U, b)
+def product(x: Tensor, W: Matrix, b: Tensor | None = None) -> Tensor:
+    """Return x W + b, of one step or of many at once."""
+    return F.linear(x, W, b) if isinstance(W, Tensor) else W(x, b)
 
 
 def feed_forward_step(a_BH: Tensor, activation: str, norm: Callable[[Tensor], Tensor]) -> Step:
@@ -65,14 +69,14 @@ def feed_forward_step(a_BH: Tensor, activation: str, norm: Callable[[Tensor], Te
 def elman_step(
     a_BH: Tensor,
     h_BH: Tensor,
-    W: Tensor,
+    W: Matrix,
     activation: str,
     norms: Sequence[Tensor] = (),
     b: Tensor | None = None,
 ) -> Step:
     """Take Elman's step (1990): h = f(a + h' W), normalised f(LN(x U + h' W) + b) with a = x U (Ba
     et al. 2016, section 3.1). A Jordan layer (1986) reads its last output in the place of h'."""
-    sums_BH = a_BH + F.linear(h_BH, W)
+    sums_BH = a_BH + product(h_BH, W)
     if norms:
         sums_BH = normalised(sums_BH, norms[0], b)
     return Step(ACTIVATIONS[activation](sums_BH))
@@ -81,14 +85,14 @@ def elman_step(
 def gru_step(
     a_BG: Tensor,
     h_BH: Tensor,
-    W: Tensor,
+    W: Sequence[Matrix],
     b_hh: Tensor,
     reset_gate: str,
     update_gate: str,
     norms: Sequence[Tensor] = (),
 ) -> Step:
     """Take the step of a gated recurrent unit (Cho et al. 2014, equations 5 to 8), rows of weights
-    in the order r z n:
+    in the order r z n, those of W in two parts, r z and n:
 
     r = s(ar + h' Wr + br')     z = s(az + h' Wz + bz')
     n = tanh(an + (r * h') Wn + bn')
@@ -104,32 +108,34 @@ def gru_step(
     H = h_BH.shape[1]
     gates, candidate = slice(2 * H), slice(2 * H, None)
 
-    def of_state(y_BH: Tensor, rows: slice) -> Tensor:
+    def of_state(y_BH: Tensor, W: Matrix, rows: slice) -> Tensor:
         if not norms:
-            return F.linear(y_BH, W[rows], b_hh[rows])
-        return normalised(F.linear(y_BH, W[rows]), norms[1][rows], b_hh[rows])
+            return product(y_BH, W, b_hh[rows])
+        return normalised(product(y_BH, W), norms[1][rows], b_hh[rows])
 
-    r, z = torch.sigmoid(a_BG[:, gates] + of_state(h_BH, gates)).chunk(2, dim=1)
+    W_rz, W_n = W
+    r, z = torch.sigmoid(a_BG[:, gates] + of_state(h_BH, W_rz, gates)).chunk(2, dim=1)
     is_after = reset_gate == "after"
-    kept_BH = r * of_state(h_BH, candidate) if is_after else of_state(r * h_BH, candidate)
+    kept_BH = r * of_state(h_BH, W_n, candidate) if is_after else of_state(r * h_BH, W_n, candidate)
     n = torch.tanh(a_BG[:, candidate] + kept_BH)
     kept = z if update_gate == "keep" else 1 - z
     return Step((1 - kept) * n + kept * h_BH, gates={"reset": r, "update": z, "candidate": n})
 
 
-def normalised_gru_inputs(x_BE: Tensor, U: Tensor, b: Tensor, gain_G: Tensor) -> Tensor:
-    """Return LN(x U) + b, normalised over r and z together, and over n by itself."""
-    sums_BG = F.linear(x_BE, U)
+def normalised_gru_inputs(x: Tensor, U: Matrix, b: Tensor, gain_G: Tensor) -> Tensor:
+    """Return LN(x U) + b, of one step or of many at once, normalised over r and z together, and
+    over n by itself."""
+    sums_G = product(x, U)
     H = len(b) // 3
     gates = (slice(2 * H), slice(2 * H, None))
-    return torch.cat([normalised(sums_BG[:, rows], gain_G[rows], b[rows]) for rows in gates], dim=1)
+    return torch.cat([normalised(sums_G[..., rows], gain_G[rows], b[rows]) for rows in gates], -1)
 
 
 def lstm_step(
     a_BG: Tensor,
     h_BH: Tensor,
     c_BH: Tensor,
-    W: Tensor,
+    W: Matrix,
     peepholes: Tensor | None = None,
     coupled: bool = False,
     norms: Sequence[Tensor] = (),
@@ -151,26 +157,26 @@ def lstm_step(
     """
     # The sum of each gate before its activation, and its peepholes, by the gate's letter.
     names = "fgo" if coupled else "ifgo"
-    recurrent_BG = F.linear(h_BH, W)
+    recurrent_BG = product(h_BH, W)
     if norms:
         recurrent_BG = normalised(recurrent_BG, norms[1], b)
     a = dict(zip(names, (a_BG + recurrent_BG).chunk(len(names), dim=1), strict=True))
-    p: dict[str, Tensor | float] = dict.fromkeys("ifo", 0.0)
-    if peepholes is not None:
-        seeing = names.replace("g", "")
-        p |= zip(seeing, peepholes.chunk(len(seeing)), strict=True)
+    seeing = names.replace("g", "")
+    p = {} if peepholes is None else dict(zip(seeing, peepholes.chunk(len(seeing)), strict=True))
 
-    f = torch.sigmoid(a["f"] + p["f"] * c_BH)
-    g = torch.tanh(a["g"])
-    i = 1 - f if coupled else torch.sigmoid(a["i"] + p["i"] * c_BH)
+    def gate(name: str, c_BH: Tensor) -> Tensor:
+        return torch.sigmoid(a[name] + p[name] * c_BH if p else a[name])
+
+    f, g = gate("f", c_BH), torch.tanh(a["g"])
+    i = 1 - f if coupled else gate("i", c_BH)
     c = f * c_BH + i * g
-    o = torch.sigmoid(a["o"] + p["o"] * c)
+    o = gate("o", c)
     squashed = torch.tanh(normalised(c, *norms[2:]) if norms else c)
     return Step(o * squashed, c, {"input": i, "forget": f, "candidate": g, "output": o})
 
 
 def mogrify(
-    x_BE: Tensor, h_BH: Tensor, rounds: Sequence[Sequence[Tensor]]
+    x_BE: Tensor, h_BH: Tensor, rounds: Sequence[Sequence[Matrix]]
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Return the inputs of a Mogrifier LSTM (Melis et al. 2020) in the places of x and h', and the
     gates of its rounds, which in turn are
@@ -184,7 +190,7 @@ def mogrify(
     for number, factors in enumerate(rounds, start=1):
         product_BX = h_BH if number % 2 else x_BE
         for factor in factors:
-            product_BX = F.linear(product_BX, factor)
+            product_BX = product(product_BX, factor)
         gate_BX = 2 * torch.sigmoid(product_BX)
         gates[f"round {number}"] = gate_BX
         if number % 2:

@@ -1,10 +1,10 @@
 """Compute recurrent layers as functions of their weights: `elman`, `gru`, `lstm`, each over a whole
-window, time first.
+window, time first, in the forms that defaults or recipes train.
 
-Where torch has a quicker kernel for a form it does the work (`_torch_is_quicker`); everything else
-goes to the loops of loops.py. Both compute the equations of layers/steps.py, take weights in the
-names, shapes and gate order given there, and give gradients for inputs, first states, weights and
-biases. Under autocast products run in its type (bf16), while outputs and states keep the type of
+Where torch has a quicker kernel for a form it does the work (`_torch_is_quicker`); the loops of
+loops.py do the rest. Both compute the equations of layers/steps.py, take weights in the names,
+shapes and gate order given there, and give gradients for inputs, first states, weights and biases.
+Under autocast products run in its type (bf16), while outputs and states keep the type of
 the weights (fp32).
 """
 
@@ -15,14 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm.lm.neural.device import cpu_has_bf16_kernels, product_type
-from rnnlm.lm.neural.layers.kernels.loops import (
-    CoupledLSTM,
-    ResetAfterGRU,
-    ResetBeforeGRU,
-    ScheduledElman,
-    ScheduledLSTM,
-)
-from rnnlm.lm.neural.settings import Activation, ResetGate, UpdateGate
+from rnnlm.lm.neural.layers.kernels.loops import ScheduledElman, ScheduledGRU, ScheduledLSTM
+from rnnlm.lm.neural.settings import Activation, UpdateGate
 
 TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}  # its kernels by activation
 WIDE_LSTM = 640  # hidden units from which on oneDNN's backward pass in bf16 is the slower one
@@ -52,18 +46,16 @@ def gru(
     weight_hh: Tensor,
     bias_ih: Tensor,
     bias_hh: Tensor,
-    reset_gate: ResetGate,
     update_gate: UpdateGate,
 ) -> Tensor:
-    """Return y_TBH; the last state is y_TBH[-1]."""
+    """Return y_TBH, with the reset gate after the product; the last state is y_TBH[-1]."""
     if update_gate == "renew":
         weight_ih, weight_hh = swap_update_gate(weight_ih), swap_update_gate(weight_hh)
         bias_ih, bias_hh = swap_update_gate(bias_ih), swap_update_gate(bias_hh)
     weights = weight_ih, weight_hh, bias_ih, bias_hh
-    if torch_has_gru(reset_gate) and _torch_is_quicker("gru", x_TBE, h_BH):
+    if _torch_is_quicker("gru", x_TBE, h_BH):
         return torchs_layer(torch.gru, x_TBE, (h_BH,), weights)[0]
-    kind = ResetAfterGRU if reset_gate == "after" else ResetBeforeGRU
-    return kind.apply(x_TBE, h_BH, *weights, product_type(x_TBE), torch.is_grad_enabled())
+    return ScheduledGRU.apply(x_TBE, h_BH, *weights, product_type(x_TBE), torch.is_grad_enabled())
 
 
 def swap_update_gate(weight_or_bias: Tensor) -> Tensor:
@@ -84,53 +76,22 @@ def lstm(
     weight_ih: Tensor,
     weight_hh: Tensor,
     bias: Tensor,
-    peepholes: Tensor | None = None,
     coupled: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return y_TBH and the last cell."""
     weights = weight_ih, weight_hh, bias
-    if torch_has_lstm(peepholes is not None, coupled) and _torch_is_quicker("lstm", x_TBE, h_BH):
+    if not coupled and _torch_is_quicker("lstm", x_TBE, h_BH):
         of_torch = (*weights, torch.zeros_like(bias))
         y_TBH, last_BH = torchs_layer(torch.lstm, x_TBE, (h_BH, c_BH), of_torch)
         return y_TBH, last_BH
-    return scheduled_lstm(x_TBE, h_BH, c_BH, *weights, peepholes, coupled)
-
-
-def scheduled_lstm(
-    x_TBE: Tensor,
-    h_BH: Tensor,
-    c_BH: Tensor,
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias: Tensor,
-    peepholes: Tensor | None,
-    coupled: bool,
-) -> tuple[Tensor, Tensor]:
-    """Compute what :func:`lstm` does by our own loop for this form."""
-    weights = weight_ih, weight_hh, bias
     settings = product_type(x_TBE), torch.is_grad_enabled()
-    if coupled and peepholes is None:
-        return CoupledLSTM.apply(x_TBE, h_BH, c_BH, *weights, *settings)
-    return ScheduledLSTM.apply(x_TBE, h_BH, c_BH, *weights, peepholes, *settings)
-
-
-# Which forms torch has kernels for. All others are our own loops on every device.
+    return ScheduledLSTM.apply(x_TBE, h_BH, c_BH, *weights, *settings)
 
 
 def torch_has_elman(activation: Activation) -> bool:
-    """Return whether torch has a kernel for the Elman layer with this activation."""
+    """Return whether torch has a kernel for the Elman layer with this activation. Without one, it
+    is our own loop on every device."""
     return activation in TORCHS_ELMAN
-
-
-def torch_has_gru(reset_gate: ResetGate) -> bool:
-    """Return whether torch has a kernel for the GRU with this reset gate."""
-    return reset_gate == "after"
-
-
-def torch_has_lstm(peepholes: bool, coupled: bool) -> bool:
-    """Return whether torch has a kernel for the LSTM with or without peepholes and coupled
-    gates."""
-    return not peepholes and not coupled
 
 
 def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:

@@ -5,16 +5,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rnnlm.lm.neural.device import product_type
+from rnnlm.lm.neural.layers.steps import Matrix
 from rnnlm.lm.neural.settings import Activation
 
-# ---- Shared parts of the hand-scheduled recurrent layers: products over a whole window, and arrays
-# that hold its steps.
+# ---- Shared parts of recurrent layers: products over a whole window, and arrays of its steps.
 #
 # A layer of T steps over B rows is bound by the product h' W of each step, as h' is known only
 # then. All other products wait until the whole window is there and are taken at once: the inputs' x
 # U before the first step, and the gradients of x, U, W and b after the last step backward. Between,
-# each step writes into arrays made once a window. Both passes share x, U and W in the type of the
-# products; autograd converts the gradients to the types of what they belong to.
+# each step of a loop writes into arrays made once a window. Both passes share x, U and W in the
+# type of the products; autograd converts the gradients to the types of what they belong to.
 
 
 def tanh(a: Tensor) -> Tensor:
@@ -58,6 +59,45 @@ def bias_gradient(da_TBG: Tensor) -> Tensor:
     step's products."""
     da_NG = da_TBG.flatten(0, 1)
     return torch.mm(da_NG.new_ones((1, len(da_NG))), da_NG)[0]
+
+
+# ---- Products of layers without a loop of their own, whose steps go through autograd.
+
+
+def window_product(W_GX: Tensor, T: int, B: int) -> Matrix:
+    """Return what multiplies by W in each of T steps over B rows, in the type of products.
+
+    Autograd would add up the gradient of W step by step, in bf16 with a rounding each. Here it is
+    one product over all steps.
+    """
+    W_GX = W_GX.to(product_type(W_GX))
+    if not torch.is_grad_enabled():
+        return W_GX
+    read: list[Tensor] = []
+    zeros = iter(_GradientOfWeights.apply(W_GX, T, B, read).unbind(0))
+    W_GX = W_GX.detach()
+
+    def multiply(x_BX: Tensor, b_G: Tensor | None) -> Tensor:
+        x_BX = x_BX.to(W_GX.dtype)
+        read.append(x_BX.detach())
+        y_BG = F.linear(x_BX, W_GX) + next(zeros)
+        return y_BG if b_G is None else y_BG + b_G
+
+    return multiply
+
+
+class _GradientOfWeights(torch.autograd.Function):
+    """Zeros to be added to y = x W of each step, so that their gradient is the gradient of all y.
+    When it comes, `read` holds all x."""
+
+    @staticmethod
+    def forward(ctx, W_GX, T: int, B: int, read: list[Tensor]):
+        ctx.read = read
+        return W_GX.new_zeros(()).expand(T, B, len(W_GX))
+
+    @staticmethod
+    def backward(ctx, dy_TBG):
+        return recurrent_gradient(dy_TBG, torch.stack(ctx.read)), None, None, None
 
 
 # ---- The Elman layer as a loop over its steps, forward and backward: the pattern that the gated
@@ -141,20 +181,15 @@ def _through_activation(activation: Activation, dh: Tensor, y: Tensor) -> Tensor
     return torch.ops.aten.sigmoid_backward(dh, y)
 
 
-# ---- Both forms of the GRU as loops over their steps, forward and backward. Gates are in torch's
-# order, r z n.
-#
-# Both end a step with h = (1 - z) * n + z * h', so backward begins alike:
-#     dn = dh * (1 - z)    dz = dh * (h' - n)    dh' = dh * z + ..
-# and for the values before the activations da_n = dn * (1 - n^2), da_z = dz * z * (1 - z), da_r =
-# dr * r * (1 - r).
+# ---- The GRU whose reset gate comes after the recurrent product, as a loop over its steps, forward
+# and backward. Weights come in torch's order, r z n.
 
 sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
 
 
-class ResetAfterGRU(torch.autograd.Function):
-    """n = tanh(x Un + bn + r * m), m = h' Wn + bn': one product a step. Arrays of a step are in the
-    order m r z n."""
+class ScheduledGRU(torch.autograd.Function):
+    """h = (1 - z) * n + z * h', n = tanh(x Un + bn + r * m), m = h' Wn + bn': one product a step.
+    Arrays of a step are in the order m r z n."""
 
     @staticmethod
     def forward(
@@ -182,8 +217,11 @@ class ResetAfterGRU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy_TBH):
-        """Go back through the steps, with
-        dr = da_n * m    dm = da_n * r    dh' = dh * z + [dm da_r da_z] [Wn Wr Wz]^T"""
+        """Go back through the steps. With da the gradient before an activation:
+
+        da_n = dh * (1 - z) (1 - n^2)    dm = da_n * r    da_r = da_n * m r (1 - r)
+        da_z = dh * (h' - n) z (1 - z)    dh' = dh * z + [dm da_r da_z] [Wn Wr Wz]^T
+        """
         x_TBE, h_BH, U, W, y_TBH, before_TBH, gates_TBG = ctx.saved_tensors
         T, B, H = y_TBH.shape
         dh = torch.zeros_like(y_TBH[0])
@@ -200,7 +238,10 @@ class ResetAfterGRU(torch.autograd.Function):
             m, r, z, n = gates_TBG[t].chunk(4, 1)
             before = y_TBH[t - 1] if t else h_BH
             dh.add_(back).add_(dy_TBH[t])
-            through_update(dh, z, n, before, dz, dn)
+
+            # Through the update gate, the candidate, the reset gate, and to the state before.
+            torch.sub(before, n, out=dz).mul_(dh)
+            tanh_backward(torch.addcmul(dh, dh, z, value=-1, out=dn), n, grad_input=dn)
             torch.mul(dn, m, out=dr)
             torch.mul(dn, r, out=dm)
             sigmoid_backward(d_rz, gates_TBG[t][:, H : 3 * H], grad_input=d_rz)
@@ -212,77 +253,6 @@ class ResetAfterGRU(torch.autograd.Function):
         dW = n_last(recurrent_gradient(da_TBG[..., : 3 * H], before_TBH))
         db = bias_gradient(da_TBG)
         return dx, dh.add_(back), dU, dW, db[H:], n_last(db[: 3 * H]), None, None
-
-
-class ResetBeforeGRU(torch.autograd.Function):
-    """n = tanh(x Un + bn + (r * h') Wn + bn'): the product of n waits for r, so that a step has
-    two."""
-
-    @staticmethod
-    def forward(
-        ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool
-    ):
-        (T, B, _), H = x_TBE.shape, h_BH.shape[1]
-        x_TBE, U, W, xU_TBG = input_products(
-            x_TBE, weight_ih, weight_hh, bias_ih + bias_hh, products
-        )
-        W_rz, W_n = W[: 2 * H].t(), W[2 * H :].t()
-        y_TBH = weight_hh.new_empty((T, B, H))
-
-        # For the backward pass: h' and r * h' in the type of their products, and the gates.
-        slots = T if keep else 1
-        before_TBH, reset_TBH = xU_TBG.new_empty((2, slots, B, H)).unbind(0)
-        gates_TBG = y_TBH.new_empty((slots, B, 3 * H))
-        h = h_BH
-        for t in range(T):
-            slot = t if keep else 0
-            r, z, n = gates_TBG[slot].chunk(3, 1)
-            xU_rz, xU_n = xU_TBG[t].split((2 * H, H), dim=1)
-            xU_rz.addmm_(before_TBH[slot].copy_(h), W_rz)
-            gates_TBG[slot][:, : 2 * H].copy_(xU_rz).sigmoid_()
-            xU_n.addmm_(reset_TBH[slot].copy_(r * h), W_n)
-            tanh_(n.copy_(xU_n))
-            h = torch.lerp(n, h, z, out=y_TBH[t])
-        ctx.save_for_backward(x_TBE, h_BH, U, W, y_TBH, before_TBH, reset_TBH, gates_TBG)
-        return y_TBH
-
-    @staticmethod
-    def backward(ctx, dy_TBH):
-        """Go back through the steps. With q = da_n Wn^T:
-        dr = q * h'    dh' = dh * z + q * r + [da_r da_z] [Wr Wz]^T"""
-        x_TBE, h_BH, U, W, y_TBH, before_TBH, reset_TBH, gates_TBG = ctx.saved_tensors
-        T, B, H = y_TBH.shape
-        W_rz, W_n = W[: 2 * H], W[2 * H :]
-        dh = torch.zeros_like(y_TBH[0])
-
-        # r z n, of one step and, in the type of the products, of all.
-        d = torch.empty_like(gates_TBG[0])
-        dr, dz, dn = d.chunk(3, 1)
-        da_TBG = before_TBH.new_empty((T, B, 3 * H))
-        for t in reversed(range(T)):
-            r, z, n = gates_TBG[t].chunk(3, 1)
-            da_rz, da_n = da_TBG[t].split((2 * H, H), dim=1)
-            h = y_TBH[t - 1] if t else h_BH
-            dh.add_(dy_TBH[t])
-            through_update(dh, z, n, h, dz, dn)
-            q = torch.mm(da_n.copy_(dn), W_n).to(dh.dtype)
-            torch.mul(q, h, out=dr)
-            da_rz.copy_(sigmoid_backward(d[:, : 2 * H], gates_TBG[t][:, : 2 * H]))
-            dh.mul_(z).addcmul_(q, r).add_(torch.mm(da_rz, W_rz))
-
-        dx, dU = input_gradients(da_TBG, x_TBE, U, ctx.needs_input_grad[0])
-        dW_rz = recurrent_gradient(da_TBG[..., : 2 * H], before_TBH)
-        dW_n = recurrent_gradient(da_TBG[..., 2 * H :], reset_TBH)
-        db = bias_gradient(da_TBG)
-        return dx, dh, dU, torch.cat((dW_rz, dW_n)), db, db, None, None
-
-
-def through_update(dh: Tensor, z: Tensor, n: Tensor, h: Tensor, dz: Tensor, dn: Tensor) -> None:
-    """Write dh * (h' - n) into `dz` and, before its activation, dh * (1 - z) * (1 - n^2) into
-    `dn`."""
-    torch.sub(h, n, out=dz).mul_(dh)
-    torch.addcmul(dh, dh, z, value=-1, out=dn)
-    tanh_backward(dn, n, grad_input=dn)
 
 
 def n_first(rzn: Tensor) -> Tensor:
@@ -297,100 +267,39 @@ def n_last(nrz: Tensor) -> Tensor:
     return torch.cat((nrz[H:], nrz[:H]))
 
 
-# ---- The LSTM with peepholes and coupled gates, as a loop over its steps, forward and backward.
+# ---- The LSTM, plain and with coupled gates, as a loop over its steps, forward and backward.
 #
-# Arrays of a step hold its gates side by side in torch's order, i f g o, each H columns wide. With
-# coupled gates, i has no weights: its columns hold 1 - f, and the sums before the activations, and
-# their gradients, begin at the columns of f. `gates_start` is their first column: 0, or H with
-# coupled gates.
+# Arrays of a step hold its gates side by side in torch's order: i f g o, or f g o if coupled.
 
 
 class ScheduledLSTM(torch.autograd.Function):
-    """The equations of :func:`rnnlm.lm.neural.layers.steps.lstm_step`."""
+    """c = f * c' + i * g, with coupled gates c = f * c' + (1 - f) * g; h = o * tanh(c).
 
-    @staticmethod
-    def forward(
-        ctx,
-        x_TBE,
-        h_BH,
-        c_BH,
-        weight_ih,
-        weight_hh,
-        bias,
-        peepholes,
-        products: torch.dtype,
-        keep: bool,
-    ):
-        (T, B, _), H = x_TBE.shape, h_BH.shape[1]
-        # The inputs' part of the sums, of all steps at once.
-        gates_start = 4 * H - len(weight_hh)
-        x_TBE, U, W, xU_TBG = input_products(x_TBE, weight_ih, weight_hh, bias, products)
-        W_HG = W.t()
-        y_TBH = weight_hh.new_empty((T, B, H))
-
-        # Step by step: the state's part, then the gates, the cell and the new state.
-        before_TBH, gates_TB4H, c_TBH, tanh_c_TBH = _kept_of_lstm(xU_TBG, y_TBH, gates=4, keep=keep)
-        h, c = h_BH, c_BH
-        for t in range(T):
-            slot = t if keep else 0
-            gates, new_c, tanh_c = gates_TB4H[slot], c_TBH[slot], tanh_c_TBH[slot]
-            xU_TBG[t].addmm_(before_TBH[slot].copy_(h), W_HG)
-            gates[:, gates_start:].copy_(xU_TBG[t])
-            h = y_TBH[t]
-            c = lstm_step(gates, c, peepholes, gates_start, new_c, tanh_c, h)
-        inputs = x_TBE, c_BH, U, W, peepholes
-        ctx.save_for_backward(*inputs, before_TBH, gates_TB4H, c_TBH, tanh_c_TBH)
-        return y_TBH, c.clone()
-
-    @staticmethod
-    def backward(ctx, dy_TBH, dc_BH):
-        *inputs, before_TBH, gates_TB4H, c_TBH, tanh_c_TBH = ctx.saved_tensors
-        x_TBE, c_BH, U, W, peepholes = inputs
-        (T, B, H), G = c_TBH.shape, len(W)
-        gates_start = 4 * H - G
-        da_TBG = before_TBH.new_empty((T, B, G))
-        d_B4H = torch.empty_like(gates_TB4H[0])
-        dc, dh = dc_BH.clone(), torch.empty_like(dc_BH)
-        # the gradients that a step hands to the one before it
-        back = torch.zeros_like(before_TBH[0])
-        for t in reversed(range(T)):
-            before = c_TBH[t - 1] if t else c_BH
-            torch.add(dy_TBH[t], back, out=dh)
-            lstm_step_backward(
-                dh, dc, gates_TB4H[t], before, tanh_c_TBH[t], peepholes, gates_start, d_B4H
-            )
-            torch.mm(da_TBG[t].copy_(d_B4H[:, gates_start:]), W, out=back)
-
-        # Each gradient of a weight is one product over all steps.
-        dx, dU = input_gradients(da_TBG, x_TBE, U, ctx.needs_input_grad[0])
-        dW = recurrent_gradient(da_TBG, before_TBH)
-        db = bias_gradient(da_TBG)
-        dp = peephole_gradient(da_TBG, c_BH, c_TBH, peepholes)
-        return dx, back, dc, dU, dW, db, dp, None, None
-
-
-class CoupledLSTM(torch.autograd.Function):
-    """The LSTM with coupled gates, c = f * c' + (1 - f) * g, and without peepholes: the default.
-
-    It computes what :class:`ScheduledLSTM` does, forward in about half as many operations: a small
-    one spends most of its time on being started. Arrays of a step hold f g o side by side.
+    A small operation spends most of its time on being started, so there are few of them.
     """
 
     @staticmethod
     def forward(
         ctx, x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, products: torch.dtype, keep: bool
     ):
-        (T, B, _), H = x_TBE.shape, h_BH.shape[1]
+        (T, B, _), (G, H) = x_TBE.shape, weight_hh.shape
+        is_coupled = G == 3 * H
         x_TBE, U, W, xU_TBG = input_products(x_TBE, weight_ih, weight_hh, bias, products)
         W_HG = W.t()
         y_TBH = weight_hh.new_empty((T, B, H))
-        before_TBH, gates_TBG, c_TBH, tanh_c_TBH = _kept_of_lstm(xU_TBG, y_TBH, gates=3, keep=keep)
+
+        # For the backward pass: h' in the type of its product, gates, cells, and their tanh.
+        slots = T if keep else 1
+        before_TBH = xU_TBG.new_empty((slots, B, H))
+        gates_TBG = y_TBH.new_empty((slots, B, G))
+        c_TBH, tanh_c_TBH = y_TBH.new_empty((2, slots, B, H)).unbind(0)
 
         # The parts of each step. A single slot is the same one at all steps.
-        kept = before_TBH, gates_TBG, *gates_TBG.chunk(3, dim=2), c_TBH, tanh_c_TBH
+        gates = gates_TBG.split(H, dim=2)  # the first one is i, which coupled gates do not read
+        kept = before_TBH, gates_TBG, gates[0], *gates[-3:], c_TBH, tanh_c_TBH
         arrays = (xU_TBG, y_TBH, *(array.expand(T, -1, -1) for array in kept))
         h, c = h_BH, c_BH
-        for xU, y, before, gates, f, g, o, new_c, tanh_c in _steps(*arrays):
+        for xU, y, before, gates, i, f, g, o, new_c, tanh_c in _steps(*arrays):
             gates.copy_(xU.addmm_(before.copy_(h), W_HG))
 
             # One logistic function for all gates, as tanh(a) = 2 s(2a) - 1.
@@ -398,7 +307,10 @@ class CoupledLSTM(torch.autograd.Function):
             gates.sigmoid_()
             g.mul_(2).sub_(1)
 
-            c = torch.lerp(g, c, f, out=new_c)
+            if is_coupled:
+                c = torch.lerp(g, c, f, out=new_c)
+            else:
+                c = torch.mul(f, c, out=new_c).addcmul_(i, g)
             h = torch.mul(o, tanh_(tanh_c.copy_(c)), out=y)
         ctx.save_for_backward(x_TBE, c_BH, U, W, before_TBH, gates_TBG, c_TBH, tanh_c_TBH)
         return y_TBH, c.clone()
@@ -408,20 +320,27 @@ class CoupledLSTM(torch.autograd.Function):
         """Go back through the steps. With d the gradient before an activation:
 
         do = dh * tanh(c) o (1 - o)    dc = (from the next step) + dh * o (1 - tanh(c)^2)
-        df = dc * (c' - g) f (1 - f)    dg = dc * (1 - f) (1 - g^2)    dc' = dc * f
+        di = dc * g i (1 - i)    df = dc * c' f (1 - f)    dg = dc * i (1 - g^2)    dc' = dc * f
 
-        The factors of dh and dc wait for no other step: they are computed for all steps at once.
+        with i = 1 - f and, for di, c' - g in the place of c' where gates are coupled. The factors
+        of dh and dc wait for no other step: they are computed for all steps at once.
         """
         x_TBE, c_BH, U, W, before_TBH, gates_TBG, c_TBH, tanh_c_TBH = ctx.saved_tensors
-        f_TBH, g_TBH, o_TBH = gates_TBG.chunk(3, dim=2)
+        H = c_BH.shape[1]
+        *i_TBH, f_TBH, g_TBH, o_TBH = gates_TBG.split(H, dim=2)
 
-        # The factors of f g o, side by side, and of dh in dc.
+        # The factors of the gates, side by side, and of dh in dc.
         factors_TBG = torch.empty_like(gates_TBG)
-        of_f, of_g, of_o = factors_TBG.chunk(3, dim=2)
-        torch.sub(c_BH, g_TBH[0], out=of_f[0])
-        torch.sub(c_TBH[:-1], g_TBH[1:], out=of_f[1:])
+        *of_i, of_f, of_g, of_o = factors_TBG.split(H, dim=2)
+        of_f[0].copy_(c_BH)
+        of_f[1:].copy_(c_TBH[:-1])
+        if i_TBH:
+            sigmoid_backward(g_TBH, i_TBH[0], grad_input=of_i[0])
+            tanh_backward(i_TBH[0], g_TBH, grad_input=of_g)
+        else:
+            of_f.sub_(g_TBH)
+            tanh_backward(torch.sub(1, f_TBH, out=of_g), g_TBH, grad_input=of_g)
         sigmoid_backward(of_f, f_TBH, grad_input=of_f)
-        tanh_backward(torch.sub(1, f_TBH, out=of_g), g_TBH, grad_input=of_g)
         sigmoid_backward(tanh_c_TBH, o_TBH, grad_input=of_o)
         in_dc_TBH = torch.empty_like(c_TBH)
         tanh_backward(o_TBH, tanh_c_TBH, grad_input=in_dc_TBH)
@@ -430,22 +349,21 @@ class CoupledLSTM(torch.autograd.Function):
         # and of one step.
         da_TBG = torch.empty_like(gates_TBG, dtype=before_TBH.dtype)
         d_BG = torch.empty_like(gates_TBG[0])
-        H = c_BH.shape[1]
-        df_and_dg, do = d_BG[:, : 2 * H].unflatten(1, (2, H)), d_BG[:, 2 * H :]
-        of_f_and_g = factors_TBG[..., : 2 * H].unflatten(2, (2, H))
+        of_dc_TBKH = factors_TBG[..., :-H].unflatten(2, (-1, H))
+        d_BKH, do = d_BG[:, :-H].unflatten(1, (-1, H)), d_BG[:, -H:]
         dc, dh = dc_BH.clone(), torch.empty_like(dc_BH)
         # the gradient that a step hands to the one before it
         back = torch.zeros_like(before_TBH[0])
 
-        arrays = dy_TBH, da_TBG, f_TBH, of_f_and_g, of_o, in_dc_TBH
-        for dy, da, f, of_f_and_g, of_o, in_dc in reversed(_steps(*arrays)):
+        arrays = dy_TBH, da_TBG, f_TBH, of_dc_TBKH, of_o, in_dc_TBH
+        for dy, da, f, of_dc, of_o, in_dc in reversed(_steps(*arrays)):
             # Through the output gate, and through h to the new cell.
             torch.add(dy, back, out=dh)
             torch.mul(dh, of_o, out=do)
             dc.addcmul_(dh, in_dc)
 
             # Through the new cell to the other gates, to the cell before and to the state before.
-            torch.mul(dc.unsqueeze(1), of_f_and_g, out=df_and_dg)
+            torch.mul(dc.unsqueeze(1), of_dc, out=d_BKH)
             dc.mul_(f)
             torch.mm(da.copy_(d_BG), W, out=back)
 
@@ -455,123 +373,10 @@ class CoupledLSTM(torch.autograd.Function):
         return dx, back, dc, dU, dW, bias_gradient(da_TBG), None, None
 
 
-def _kept_of_lstm(
-    xU_TBG: Tensor, y_TBH: Tensor, gates: int, keep: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return empty arrays for what the backward pass of an LSTM reads, time first: h' in the type
-    of its product, so many gates side by side, cells, and their tanh. Unless `keep`, they have one
-    slot for all steps."""
-    T, B, H = y_TBH.shape
-    slots = T if keep else 1
-    before_TBH = xU_TBG.new_empty((slots, B, H))
-    gates_TBX = y_TBH.new_empty((slots, B, gates * H))
-    c_TBH, tanh_c_TBH = y_TBH.new_empty((2, slots, B, H)).unbind(0)
-    return before_TBH, gates_TBX, c_TBH, tanh_c_TBH
-
-
 def _steps(*arrays_TBX: Tensor) -> list[tuple[Tensor, ...]]:
     """Return the parts of each step, cut out of all arrays at once: a slice takes as long as a
     small sum."""
     return list(zip(*(array_TBX.unbind(0) for array_TBX in arrays_TBX), strict=True))
-
-
-def lstm_step(
-    gates_B4H: Tensor,
-    c_BH: Tensor,
-    peepholes: Tensor | None,
-    gates_start: int,
-    new_c_BH: Tensor,
-    tanh_c_BH: Tensor,
-    h_BH: Tensor,
-) -> Tensor:
-    """Compute one step from the sums before the activations, which `gates_B4H` holds from column
-    `gates_start` on.
-
-    Replace the sums by the gates, and write the new cell, its tanh and h into the last three
-    arguments. Return the new cell.
-    """
-    H = c_BH.shape[1]
-    i, f, g, o = gates_B4H.chunk(4, 1)
-    i_and_f = gates_B4H[:, gates_start : 2 * H]
-    p_o, p_KH = _peepholes(peepholes, H)
-    if p_KH is not None:
-        i_and_f.unflatten(1, p_KH.shape).addcmul_(p_KH, c_BH.unsqueeze(1))
-    i_and_f.sigmoid_()
-    if gates_start:  # coupled gates
-        torch.sub(1, f, out=i)
-    torch.mul(f, c_BH, out=new_c_BH).addcmul_(i, tanh_(g))
-
-    # The output gate sees the new cell.
-    if p_o is not None:
-        o.addcmul_(p_o, new_c_BH)
-    tanh_(tanh_c_BH.copy_(new_c_BH))
-    torch.mul(o.sigmoid_(), tanh_c_BH, out=h_BH)
-    return new_c_BH
-
-
-def lstm_step_backward(
-    dh: Tensor,
-    dc: Tensor,
-    gates_B4H: Tensor,
-    c_BH: Tensor,
-    tanh_c_BH: Tensor,
-    peepholes: Tensor | None,
-    gates_start: int,
-    da_B4H: Tensor,
-) -> None:
-    """Write the gradient of the sums before the activations into `da_B4H`, from column
-    `gates_start` on.
-
-    `dc`, the gradient of the new cell, becomes the gradient of `c_BH`, the cell before; `dh` is
-    used up. With d the gradient after an activation:
-
-    do = dh * tanh(c)    dc = (from the next step) + dh * o * (1 - tanh(c)^2) + po * da_o
-    di = dc * g    df = dc * c' (coupled: - di)    dg = dc * i
-        dc' = dc * f + pi * da_i + pf * da_f
-    """
-    H = c_BH.shape[1]
-    p_o, p_KH = _peepholes(peepholes, H)
-    i, f, g, o = gates_B4H.chunk(4, 1)
-    di, df, dg, do = da_B4H.chunk(4, 1)
-    i_and_f, di_and_df = gates_B4H[:, gates_start : 2 * H], da_B4H[:, gates_start : 2 * H]
-
-    # Through the output gate and h to the new cell.
-    sigmoid_backward(torch.mul(dh, tanh_c_BH, out=do), o, grad_input=do)
-    dc.add_(tanh_backward(dh.mul_(o), tanh_c_BH, grad_input=dh))
-    if p_o is not None:
-        dc.addcmul_(do, p_o)
-
-    # Through the new cell to the other gates.
-    torch.mul(dc, g, out=di)
-    torch.mul(dc, c_BH, out=df)
-    if gates_start:  # coupled gates
-        df.sub_(di)
-    sigmoid_backward(di_and_df, i_and_f, grad_input=di_and_df)
-    tanh_backward(torch.mul(dc, i, out=dg), g, grad_input=dg)
-
-    # To the cell before.
-    dc.mul_(f)
-    if p_KH is not None:
-        dc.add_((di_and_df.unflatten(1, p_KH.shape) * p_KH).sum(1))
-
-
-def _peepholes(peepholes: Tensor | None, H: int) -> tuple[Tensor | None, Tensor | None]:
-    """Return the peepholes of o, (H,), and of the gates that see c', (K, H)."""
-    return (None, None) if peepholes is None else (peepholes[-H:], peepholes[:-H].view(-1, H))
-
-
-def peephole_gradient(
-    da_TBG: Tensor, c_BH: Tensor, c_TBH: Tensor, peepholes: Tensor | None
-) -> Tensor | None:
-    """Sum da * c over steps and rows, with c' for i and f and the new c for o; None without
-    peepholes."""
-    if peepholes is None:
-        return None
-    H = c_BH.shape[1]
-    before_TBH = torch.cat((c_BH[None], c_TBH[:-1]))
-    *da_i_and_f, _, da_o = da_TBG.split(H, dim=2)  # g has no peepholes
-    sums = [(da_TBH * before_TBH).sum((0, 1)) for da_TBH in da_i_and_f]
-    return torch.cat([*sums, (da_o * c_TBH).sum((0, 1))]).to(peepholes.dtype)
 
 
 # ---- c_t = f_t * c_t-1 + b_t, element by element: the one thing that waits for the step before in

@@ -9,17 +9,19 @@ import torch
 
 from reference import recurrent
 from rnnlm.lm.neural.layers.kernels import choice
+from rnnlm.lm.neural.layers.layers import LAYERS
 from rnnlm.lm.neural.layers.steps import ACTIVATIONS, elman_step
-from rnnlm.lm.neural.settings import Activation
+from rnnlm.lm.neural.settings import Activation, ElmanCell, GruCell, LstmCell
 from support.devices import NEEDS_BF16
 
 T, B, E, H = 6, 3, 4, 5
 GATES = {"elman": 1, "gru": 3, "lstm": 4}
+CELLS = {"elman": ElmanCell, "gru": GruCell, "lstm": LstmCell}
 ELMAN = [{"activation": name} for name in typing.get_args(Activation)]
 GRU_GATES = itertools.product(("after", "before"), ("keep", "renew"))
 GRU = [{"reset_gate": reset, "update_gate": update} for reset, update in GRU_GATES]
 LSTM_GATES = itertools.product((False, True), (False, True))
-LSTM = [{"with_peepholes": peepholes, "coupled": coupled} for peepholes, coupled in LSTM_GATES]
+LSTM = [{"peepholes": peepholes, "coupled_gates": coupled} for peepholes, coupled in LSTM_GATES]
 FORMS = [
     *(("elman", form) for form in ELMAN), *(("gru", form) for form in GRU),
     *(("lstm", form) for form in LSTM),
@@ -41,11 +43,11 @@ def example(kind, form, dtype=torch.float32, sizes=(T, B, E, H)):
     """Return inputs, first states and weights of a layer, in the order of its parameters."""
     T, B, E, H = sizes
     generator = torch.Generator().manual_seed(3)
-    count = GATES[kind] - form.get("coupled", False)
+    count = GATES[kind] - form.get("coupled_gates", False)
     states, biases = (2 if kind == "lstm" else 1), (2 if kind == "gru" else 1)
     rows = count * H
     shapes = [(T, B, E), *[(B, H)] * states, (rows, E), (rows, H), *[(rows,)] * biases]
-    if form.get("with_peepholes"):
+    if form.get("peepholes"):
         shapes.append((rows - H,))
     scales = [1.0] * (1 + states) + [E**-0.5, H**-0.5] + [0.5] * 3
     tensors = []
@@ -56,13 +58,15 @@ def example(kind, form, dtype=torch.float32, sizes=(T, B, E, H)):
 
 
 def run(kind, form, inputs):
-    """Return y_TBH and the last states, h first."""
-    if kind == "lstm":
-        peepholes = inputs[6] if form["with_peepholes"] else None
-        y_TBH, c_BH = choice.lstm(*inputs[:6], peepholes, form["coupled"])
-        return y_TBH, y_TBH[-1], c_BH
-    y_TBH = getattr(choice, kind)(*inputs, **form)
-    return y_TBH, y_TBH[-1]
+    """Return y_TBH and the last states, h first, of a layer with these weights."""
+    states = 2 if kind == "lstm" else 1
+    layer = LAYERS[CELLS[kind]](CELLS[kind](**form), E, H)
+    last = "bias_hh" if kind == "gru" else "peepholes"
+    names = ("weight_ih", "weight_hh", "bias_ih", last)
+    weights = dict(zip(names, inputs[1 + states :], strict=False))
+    state = tuple(part.unsqueeze(0) for part in inputs[1 : 1 + states])
+    y_TBH, state = torch.func.functional_call(layer, weights, (inputs[0], state))
+    return y_TBH, *(part[0] for part in state)
 
 
 def gradients(kind, form, inputs):
@@ -81,6 +85,12 @@ def test_forward_pass_equals_the_equations(kind, form):
     for outputs in (run(kind, form, inputs), alone):
         for ours, theirs in zip(outputs, expected, strict=True):
             np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-12)
+
+
+@all_forms
+def test_gradients_equal_finite_differences(kind, form):
+    inputs = example(kind, form, torch.float64)
+    assert torch.autograd.gradcheck(lambda *given: run(kind, form, given), inputs, fast_mode=True)
 
 
 @pytest.mark.parametrize("name, activation", ACTIVATIONS.items())
@@ -118,11 +128,12 @@ def test_products_in_bf16_stay_close_to_fp32(kind, form):
 
 
 @pytest.mark.parametrize("reset_gate", ["after", "before"])
-def test_swapping_the_update_gates_convention_is_exact(reset_gate):
-    x_TBE, h_BH, *weights = example("gru", {})
-    keep = choice.gru(x_TBE, h_BH, *weights, reset_gate, "keep")
+def test_swapping_the_update_gate_gives_the_other_convention(reset_gate):
+    x_TBE, h_BH, *weights = example("gru", {}, torch.float64)
     swapped = [choice.swap_update_gate(weight) for weight in weights]
-    assert torch.equal(choice.gru(x_TBE, h_BH, *swapped, reset_gate, "renew"), keep)
+    keep, renew = ({"reset_gate": reset_gate, "update_gate": name} for name in ("keep", "renew"))
+    expected = run("gru", keep, (x_TBE, h_BH, *weights))
+    torch.testing.assert_close(run("gru", renew, (x_TBE, h_BH, *swapped)), expected)
     for weight, twice in zip(weights, map(choice.swap_update_gate, swapped), strict=True):
         assert torch.equal(weight, twice)
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from reference import recurrent
-from rnnlm.lm.neural.layers.kernels.mogrifier import mogrifier_lstm
+from rnnlm.lm.neural.layers.layers import MogrifierLayer
+from rnnlm.lm.neural.settings import LstmCell
 
 T, B, E, H = 5, 3, 4, 6
 ROUNDS = [(rounds, rank) for rounds in range(1, 6) for rank in (None, 2)]
@@ -29,7 +30,21 @@ def example(rounds, rank, peepholes=False, coupled=False, dtype=torch.float64, s
 
 
 def run(rounds, inputs, peepholes, factors):
-    return mogrifier_lstm(*inputs, rounds, factors, peepholes)
+    """Return y_TBH and the last cell of a layer with these weights."""
+    x_TBE, h_BH, c_BH, *weights = inputs
+    cell = LstmCell(
+        peepholes=peepholes is not None,
+        coupled_gates=len(weights[0]) == 3 * H,
+        mogrifier_rounds=rounds,
+        mogrifier_rank=None if len(factors) == rounds else len(factors[0]),
+    )
+    named = dict(zip(("weight_ih", "weight_hh", "bias_ih"), weights, strict=True))
+    named |= {f"mogrifier.{number}": factor for number, factor in enumerate(factors)}
+    named |= {} if peepholes is None else {"peepholes": peepholes}
+    state = h_BH.unsqueeze(0), c_BH.unsqueeze(0)
+    layer = MogrifierLayer(cell, E, H)
+    y_TBH, (_, c_1BH) = torch.func.functional_call(layer, named, (x_TBE, state))
+    return y_TBH, c_1BH[0]
 
 
 def gradients(rounds, inputs, peepholes, factors):
@@ -57,6 +72,17 @@ def test_outputs_equal_the_equations(rounds, rank, peepholes, coupled):
     y_TBH, last_BH = run(rounds, inputs, p, factors)
     np.testing.assert_allclose(y_TBH.detach().numpy(), np.stack(expected), atol=1e-12)
     np.testing.assert_allclose(last_BH.detach().numpy(), c, atol=1e-12)
+
+
+@all_forms
+@all_rounds
+def test_gradients_equal_finite_differences(rounds, rank, peepholes, coupled):
+    inputs, p, factors = example(rounds, rank, peepholes, coupled)
+
+    def read(*given):
+        return run(rounds, given[:6], given[6] if peepholes else None, given[6 + peepholes :])
+
+    assert torch.autograd.gradcheck(read, [*inputs, *[p] * peepholes, *factors], fast_mode=True)
 
 
 def test_a_round_worked_out_by_hand():
