@@ -26,8 +26,6 @@ from .declaring import Decorator, IntRange, WholeNumber, stacked
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.plotting import Figure
-    from rnnlm.interface import LanguageModel
-    from rnnlm.storage.files.outputs import WholeFiles
     from rnnlm.text.corpus import Text
 
 PATH = click.Path(path_type=Path)
@@ -427,44 +425,16 @@ def own_file(path: Path, overwrite: bool) -> None:
     click.get_current_context().with_resource(owned_file(path, overwrite))
 
 
-def check_output(output: Path | None, overwrite: bool, source: str | None) -> None:
-    """Make sure that a file can be written for -o, before time goes into it. source: the file that
-    is read, which must not be replaced."""
+def own_output(output: Path | None, overwrite: bool, source: str | None) -> None:
+    """Make sure that a file can be written for -o, before time goes into it, and own it until the
+    command ends. source: the file that is read, which must not be replaced."""
     has_file = output not in (None, STANDARD_OUTPUT)
     refuse_if(overwrite and not has_file, "--overwrite needs --output FILE.")
     if output and has_file:
         from rnnlm.storage.files import outputs
 
-        outputs.check_file(output, overwrite=True)
         outputs.check_apart([output], [source] if source else [])
-
-
-# What the files of a command do not depend on, or know by its content
-_NOT_IN_IDENTITY = {"device", "model_name", "overwrite", "source"}
-
-
-def own_results(
-    files: Iterable[Path | None],
-    overwrite: bool,
-    model: "LanguageModel | registry.LabelModel",
-    texts: Iterable[str] = (),
-) -> "WholeFiles":
-    """Own files until the command ends, and record what they are made of: the model, the `texts`,
-    and what else was typed. They get their names by :meth:`WholeFiles.finish`, unless the same
-    command has finished them before."""
-    from rnnlm.lm.base.loading import identity_of
-    from rnnlm.storage.files.outputs import whole_files
-    from rnnlm.storage.files.resuming import in_one_spelling, text_signatures
-
-    context = click.get_current_context()
-    paths = [path for path in files if path is not None]
-    identity = {
-        name: in_one_spelling(value)
-        for name, value in context.params.items()
-        if name not in _NOT_IN_IDENTITY and value not in paths
-    }
-    identity |= {"model": identity_of(model)} | text_signatures(texts, "input")
-    return context.with_resource(whole_files(dict.fromkeys(paths, identity), overwrite))
+        own_file(output, overwrite)
 
 
 def put(pieces: Iterable[str], output: Path | None) -> None:
@@ -490,16 +460,14 @@ plot_option = stacked(
 )
 
 
-def check_plot(plot: Path | None, overwrite: bool, output: Path | None = None) -> None:
-    """Make sure that the picture of --plot can be written, before time goes into it. output: the
-    file of -o that is made with it, by :func:`own_results`."""
+def check_plot(plot: Path | None, overwrite: bool) -> None:
+    """Make sure that the picture of --plot can be written, before time goes into it."""
     refuse_if(overwrite and plot is None, "--overwrite needs --plot FILE.")
     if plot is not None:
         from rnnlm.evaluation import plotting
 
         plotting.check_path(plot)
-        if output is None:
-            own_file(plot, overwrite)
+        own_file(plot, overwrite)
 
 
 def save_plot(figure: "Figure", path: Path) -> None:

@@ -23,6 +23,7 @@ from ..options import (
     one_model_option,
     output_option,
     overwrite_option,
+    own_file,
     refuse_if,
     save_plot,
 )
@@ -39,7 +40,6 @@ _DRAWING = ("plot", "probabilities", "zipf")
 _COUNTING = (
     "order", "highest_only", "min_count", "memory", "temp", "workers", "dask", *_DRAWING
 )  # fmt: skip
-TABLE = "a table of counts"
 LIMITS = "--memory, --temp, --workers and --dask"
 
 tokenizer_options = section(
@@ -140,10 +140,10 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     Folders of counts of the same order are added up, with the words of all of them, in bounded
     memory (--memory, by default 1G).
 
-    Run the same command again to resume from --temp DIR. If the counts are finished, it says so.
+    Run the same command again to resume from --temp DIR, or to be told that a folder of counts is
+    finished.
     """
     from rnnlm.lm.ngram.counting import counts_folder, memory_limit, strings
-    from rnnlm.storage.files.outputs import whole_files
     from rnnlm.storage.files.resuming import NextStep, in_one_spelling, text_signatures
 
     # Input and output: before time goes into them.
@@ -155,6 +155,9 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
     if output and not output.is_dir() and (output.suffix or output.exists()):
         target = None
     _check(text, folders, output, target, given)
+    table = output if not target else None
+    if table:
+        own_file(table, overwrite)
     for picture in filter(None, (given["plot"], given["zipf"])):
         check_plot(picture, overwrite)
     order, shown = given["order"], {name: given[name] for name in ("highest_only", "min_count")}
@@ -166,7 +169,6 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
         identity = _identity_of_text(*to_count)
     shaping = {"order": order, **shown}
     identity |= {name: in_one_spelling(value) for name, value in shaping.items()}
-    table = output if not target else None
     progress = terminal.Bar(_phases(order or DEFAULT_ORDER, bool(target)), about=output or "")
     memory_use = None
     with contextlib.ExitStack() as stack:
@@ -174,15 +176,11 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
             stack.enter_context(lock.held(target, "counting"))
             if counts_folder.next_step_in(target, identity, overwrite) is NextStep.FINISHED:
                 return
-        files = stack.enter_context(whole_files({table: identity} if table else {}, overwrite))
-        if files.are_finished:
-            return
 
         # Without a folder of counts, rows of a table are made in their order from the beginning.
         if not target and to_count and not given["tokenizer_from"]:
             rows = strings.count_text(*to_count, order, **shown, report=progress)
             _put_rows(rows, table, progress, given)
-            files.finish(TABLE)
             return
 
         # Workers have their own limit each.
@@ -198,7 +196,6 @@ def command(text: tuple[str, ...], output: Path | None, overwrite: bool, **given
                 counted.levels, counted.tokenizer, counted.order, **shown, report=progress
             )
             _put_rows(rows, table, progress, given)
-            files.finish(TABLE)
     if given["tokenizer_from"]:
         words, new = counted.source.words, counted.source.new_words
         terminal.say(

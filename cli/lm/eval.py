@@ -64,7 +64,6 @@ def command(
     )
     # --overwrite is allowed if one of the two files is named; don't pass it on for the other.
     options.check_plot(plot, overwrite and plot is not None)
-    options.check_output(output, overwrite and output is not None, None)
     if output:
         options.own_file(output, overwrite)
 

@@ -15,7 +15,7 @@ from ..options import (
     chosen_model,
     model_option,
     overwrite_option,
-    own_results,
+    own_file,
     refuse_if,
 )
 
@@ -24,12 +24,9 @@ def _write_arpa(name: str, file: Path, overwrite: bool) -> None:
     from rnnlm.lm.base.loading import load
     from rnnlm.lm.ngram.arpa import writing
 
+    own_file(file, overwrite)
     model = load(name, "cpu")
-    files = own_results([file], overwrite, model)
-    if files.are_finished:
-        return
     writing.export_arpa(model, file, overwrite=True, report=terminal.Progress(about=file))
-    files.finish("an ARPA file")
     if file != STANDARD_OUTPUT:
         terminal.say(f"written to {file}")
 
@@ -68,8 +65,6 @@ def command(model_name: str | None, overwrite: bool, **given: Any) -> None:
     KenLM, SRILM and others read ARPA files. gensim, rnnlm train --embeddings and rnnlm inspect
     --file read word vectors. transformers and programs built on it read --hf DIR, onnxruntime and
     sherpa-onnx read --onnx DIR.
-
-    If the file or folder is finished, the same command says so and does nothing.
     """
     flags = {option.name: option.opts[0] for option in command.params}
     for form in FORMS:

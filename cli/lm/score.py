@@ -267,7 +267,9 @@ def _check_files(
     if written:
         outputs.check_apart([written], sources.expand(inputs))
     if output:
-        outputs.check_file(output, overwrite=True)
+        # The record of a file that grows says whether it may be written.
+        grows = output.suffix.lower() != ".parquet"
+        outputs.check_file(output, overwrite or grows)
     options.check_plot(plot, overwrite and plot is not None)
     options.notice_file(sentences, "scored as a sentence", "to score its lines: --input {file}")
 

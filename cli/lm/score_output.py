@@ -31,9 +31,9 @@ from rnnlm.scoring.several_models import (
     written_chunks,
 )
 from rnnlm.storage.files import lock
-from rnnlm.storage.files.outputs import GrowingFile, next_step_of_file, whole_files
+from rnnlm.storage.files.outputs import GrowingFile, owned_file
 from rnnlm.storage.files.reading import FEW_LINES, standard_input_waits
-from rnnlm.storage.files.resuming import NextStep, merged
+from rnnlm.storage.files.resuming import merged, tell_finished
 from rnnlm.storage.files.tables import cell_text, save_parquet
 
 from .. import terminal
@@ -100,7 +100,7 @@ def write(
     workers: int,
 ) -> None:
     """Write the scores to a file, chunk by chunk; after those that an interrupted run of the same
-    work has written. A Parquet file appears when it is complete.
+    work has written. A Parquet file is written whole.
 
     identity: of the sentences. named: what `workers` load the models by, if there are several.
     """
@@ -112,29 +112,26 @@ def write(
     is_resumed = False
     with contextlib.ExitStack() as held:
         if form == "parquet":
-            files = held.enter_context(whole_files({path: identity}, overwrite))
-            if files.are_finished:
-                return
+            held.enter_context(owned_file(path, overwrite))
             say = held.enter_context(terminal.Progress(about=path))
             chunks = written_chunks(models, sentences, setup, workers, report=say)
             save_parquet(path, layout.types, about.watched(chunks, say, "scored"))
-            files.finish(plural(about.sentences, "sentence"))
         else:
             # The file grows chunk by chunk: two writers would mix theirs.
             held.enter_context(lock.file_held(path))
-            step = next_step_of_file(path, identity, overwrite)
-            if step is NextStep.FINISHED:
+            assert writer.form is not None
+            file = GrowingFile(path, identity, writer.form.header, overwrite)
+            about.sentences = file.done
+            if file.is_finished:
+                tell_finished(path, plural(file.done, "sentence"))
                 return
             say = held.enter_context(terminal.Progress(about=path))
-            assert writer.form is not None
-            file = GrowingFile(path, identity, writer.form.header, step)
-            about.sentences = file.done
             is_resumed = file.done > 0
             held.enter_context(explaining(lambda: _say_how_to_resume(path, overwrite)))
             chunks = written_chunks(models, sentences, setup, workers, file.done, say)
             for text in about.watched(chunks, say, "written"):
-                file.append(about.sentences - file.rows, text)
-            file.finish(plural(about.sentences, "sentence"))
+                file.append(text, about.sentences)
+            file.finish()
     terminal.say(f"{plural(about.sentences, 'sentence')} written to {path}")
     about.say(is_resumed)
 

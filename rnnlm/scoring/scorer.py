@@ -31,7 +31,6 @@ from rnnlm.scoring.sentences import Sentence, line_of, of_texts
 from rnnlm.scoring.settings import ScoringSettings, SentenceScoring
 from rnnlm.scoring.word_scores import DistributionColumns, joined
 from rnnlm.storage.files.reading import undecoded
-from rnnlm.storage.files.resuming import settings_identity
 from rnnlm.storage.files.tables import SURROGATE, without_halves
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import REMOVE_OR_TREAT, WORD_SPACE, Progress, check_reserved, is_blank, silent
@@ -64,7 +63,7 @@ class ModelChunk:
     """
 
     sentences: list[Sentence]
-    scores: ChunkScores | list[SentenceScore]  # of each; none where the chunk was skipped
+    scores: ChunkScores | list[SentenceScore]  # of each
     signature: Signature
 
 
@@ -117,13 +116,9 @@ def score_chunks(
     model: ScoringModel,
     sentences: Iterable[Sentence],
     settings: ScoringSettings = ScoringSettings(),
-    skip: int = 0,
 ) -> Iterator[ModelChunk]:
     """Yield the scores of `sentences` of any number, chunk by chunk; the same sentences are always
     cut into the same chunks.
-
-    The first `skip` sentences were scored before: their chunks are read only as far as later scores
-    depend on them.
 
     Raises:
         UsageError: the settings contradict each other or the model.
@@ -132,10 +127,8 @@ def score_chunks(
     model = scoring_model_of(model)
     scorer = SentenceScorer(model, settings, unseen_by={"the model": model.tokenizer})
     checked = items_of(sentences, Sentence, "sentences")
-    read = 0
     for part in chunks_of(checked, lines_per_chunk(model, settings)):
-        read += len(part)
-        yield scorer.chunk(part, read <= skip)
+        yield scorer.chunk(part)
     scorer.tell()
 
 
@@ -199,29 +192,26 @@ class SentenceScorer:
         if "frequency" in settings.measures:
             self.frequencies = word_frequencies(settings.frequency_from, self.tokenizer, name)
 
-    def chunk(self, sentences: list[Sentence], is_skipped: bool = False) -> ModelChunk:
-        """Score the next sentences. If they are skipped, they are read only if all sentences are
-        one stream: the state after them is needed."""
+    def chunk(self, sentences: list[Sentence]) -> ModelChunk:
+        """Score the next sentences."""
         parts = self._check(sentences)
         signature = self._counted(parts[2])
-        scores = ChunkScores([], [], None)
-        if not is_skipped:
-            scores = self._score(*parts)
-        elif self.state is not None:
-            self._score(*parts)
-        return ModelChunk(sentences, scores, signature)
+        return ModelChunk(sentences, self._score(*parts), signature)
 
     def pass_over(self, sentences: list[Sentence]) -> Signature:
-        """Count the next sentences, which others score. Return the signature after them."""
-        return self._counted(self._check(sentences)[2])
+        """Count the next sentences, which others score, or have scored. Return the signature after
+        them. If all sentences are one stream, they are read: the state after them is needed."""
+        parts = self._check(sentences)
+        if self.state is not None:
+            self._score(*parts)
+        return self._counted(parts[2])
 
     def scores(self, sentences: list[Sentence]) -> ChunkScores:
         """Score sentences that others count."""
         return self._score(*self._check(sentences))
 
     def _counted(self, readable: list[Sentence]) -> Signature:
-        """Count marks of the next sentences, also of those that are skipped. Return the signature
-        after them."""
+        """Count marks of the next sentences. Return the signature after them."""
         if self.unseen_by:
             self.marks.update(count_marks(_lines_given(readable)))
             self.odd_spaces += count_odd_spaces([sentence.text for sentence in readable])
@@ -484,20 +474,7 @@ def _lines_given(sentences: Sequence[Sentence]) -> list[str]:
     ]
 
 
-# ---- The identity of a run of scoring: the model, the settings, and the signature of the scores.
-
-
-def describe_run(model: LanguageModel, settings: ScoringSettings) -> dict[str, str]:
-    """Return the identity of a run of scoring, by name: the model and the settings."""
-    check_settings(model, settings)
-    signature = signature_before(model, settings)
-    return {
-        "model": signature.model,
-        "adapt": signature.adapt,
-        "prec": signature.prec,
-        "tok": signature.tok,
-        **settings_identity(settings),
-    }
+# ---- Settings that go with a model, and the signature of the scores.
 
 
 def signature_before(model: LanguageModel, settings: ScoringSettings) -> Signature:

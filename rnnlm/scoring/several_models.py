@@ -22,12 +22,20 @@ from rnnlm.lm.base.loading import NamedModel, load_all
 from rnnlm.lm.base.span_scoring import reads_sources
 from rnnlm.parallel import process_pool
 from rnnlm.scoring.rows import RowLayout, record
-from rnnlm.scoring.scorer import SentenceScorer, chunks_of, describe_run, is_utf8, lines_per_chunk
+from rnnlm.scoring.scorer import (
+    SentenceScorer,
+    check_settings,
+    chunks_of,
+    is_utf8,
+    lines_per_chunk,
+    signature_before,
+)
 from rnnlm.scoring.sentence_scores import ChunkScores, SentenceScore, by_sentence
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 from rnnlm.storage.files.file_types import legacy_encoding
 from rnnlm.storage.files.reading import SAMPLE_BYTES
+from rnnlm.storage.files.resuming import settings_identity
 from rnnlm.storage.files.tables import cell_text, in_json, json_text, quoted
 from rnnlm.system import one_processor
 from rnnlm.text.lines import Progress, prefixed, silent
@@ -39,7 +47,7 @@ class ModelsChunk:
     """Sentences that several models have read, as a sequence of their scores by model."""
 
     sentences: list[Sentence]
-    scores: dict[str, ChunkScores]  # by model; none where the chunk was skipped
+    scores: dict[str, ChunkScores]  # by model
     signature: dict[str, Signature]
 
     def __iter__(self) -> Iterator[dict[str, SentenceScore]]:
@@ -53,7 +61,6 @@ def score_chunks_of_models(
     models: Mapping[str, LanguageModel],
     sentences: Iterable[Sentence],
     settings: ScoringSettings = ScoringSettings(),
-    skip: int = 0,
     waits: Callable[[], bool] = never,
     report: Progress = silent,
 ) -> Iterator[ModelsChunk]:
@@ -62,10 +69,14 @@ def score_chunks_of_models(
     tells that the next sentence has to be waited for. `report` is called with how far a model is in
     a chunk with a long line."""
     scorers = scorers_of(models, settings, report)
-    read = 0
-    for part in parts_of(models, sentences, settings, skip, waits):
-        read += len(part)
-        chunks = {name: scorer.chunk(part, read <= skip) for name, scorer in scorers.items()}
+    yield from _scored(scorers, chunks_of(sentences, _most_lines(models, settings), waits))
+
+
+def _scored(
+    scorers: Mapping[str, SentenceScorer], parts: Iterable[list[Sentence]]
+) -> Iterator[ModelsChunk]:
+    for part in parts:
+        chunks = {name: scorer.chunk(part) for name, scorer in scorers.items()}
         scores = {name: cast(ChunkScores, chunk.scores) for name, chunk in chunks.items()}
         signature = {name: chunk.signature for name, chunk in chunks.items()}
         yield ModelsChunk(part, scores, signature)
@@ -73,19 +84,9 @@ def score_chunks_of_models(
         scorer.tell()
 
 
-def parts_of(
-    models: Mapping[str, LanguageModel],
-    sentences: Iterable[Sentence],
-    settings: ScoringSettings,
-    skip: int,
-    waits: Callable[[], bool] = never,
-) -> Iterator[list[Sentence]]:
-    """Cut `sentences` into lists that the models read together; one of them ends behind the first
-    `skip`."""
-    most_lines = min(lines_per_chunk(model, settings) for model in models.values())
-    sentences = iter(sentences)
-    yield from chunks_of(itertools.islice(sentences, skip), most_lines)
-    yield from chunks_of(sentences, most_lines, waits)
+def _most_lines(models: Mapping[str, LanguageModel], settings: ScoringSettings) -> int:
+    """Return how many sentences the models read together."""
+    return min(lines_per_chunk(model, settings) for model in models.values())
 
 
 def scorers_of(
@@ -138,29 +139,34 @@ def written_chunks(
     report: Progress = silent,
 ) -> Iterator[WrittenChunk]:
     """Yield the written scores of `sentences`, chunk by chunk, as :func:`score_chunks_of_models`
-    yields the scores: from this process, or from several `workers`."""
+    yields the scores: from this process, or from several `workers`. The first `skip` sentences were
+    scored before."""
     settings = setup.settings
-    if workers == 1:
-        for chunk in score_chunks_of_models(models, sentences, settings, skip, report=report):
-            written = setup.write(chunk) if len(chunk) else None
-            yield WrittenChunk(len(chunk), written, chunk.signature)
-        return
-    if settings.context == "carry":
+    if workers > 1 and settings.context == "carry":
         raise UsageError(
             "sentences that are one stream cannot be scored side by side",
             "context is carry",
             "leave out " + keyword("workers"),
         )
-    scorers = scorers_of(models, settings)
+    scorers = scorers_of(models, settings, report)
+    most_lines = _most_lines(models, settings)
+
+    def passed_over(part: list[Sentence]) -> dict[str, Signature]:
+        return {name: scorer.pass_over(part) for name, scorer in scorers.items()}
+
+    sentences = iter(sentences)
+    for part in chunks_of(itertools.islice(sentences, skip), most_lines):
+        yield WrittenChunk(0, None, passed_over(part))
+    parts = chunks_of(sentences, most_lines)
+    if workers == 1:
+        for chunk in _scored(scorers, parts):
+            yield WrittenChunk(len(chunk), setup.write(chunk), chunk.signature)
+        return
 
     def tasks() -> Iterator[tuple[list[tuple], dict[str, Signature]]]:
-        read = 0
-        for part in parts_of(models, sentences, settings, skip):
-            read += len(part)
-            signature = {name: scorer.pass_over(part) for name, scorer in scorers.items()}
-            if read > skip:
-                # Columns are sent faster than sentences.
-                yield list(zip(*map(_FIELDS, part), strict=True)), signature
+        # Columns are sent faster than sentences.
+        for part in parts:
+            yield list(zip(*map(_FIELDS, part), strict=True)), passed_over(part)
 
     with process_pool(workers) as pool:
         for done in pool.run(functools.partial(_written, setup), tasks(), "in turn"):
@@ -171,8 +177,6 @@ def written_chunks(
                 scorer.add_unknown(*of_model)
             yield WrittenChunk(len(columns[0]), written, signature)
 
-    # Sentences at the end may have been skipped.
-    yield WrittenChunk(0, None, {name: scorer.pass_over([]) for name, scorer in scorers.items()})
     for scorer in scorers.values():
         scorer.tell()
 
@@ -228,22 +232,21 @@ def reading_for(
 def describe_run_of_models(
     models: Mapping[str, LanguageModel], settings: ScoringSettings
 ) -> dict[str, str]:
-    """Return the identity of a run of scoring, by name: for one model,
-    :func:`rnnlm.scoring.scorer.describe_run`; for several, the facts they share, and each one's own
-    facts with its name after them."""
-    runs = {name: describe_run(model, settings) for name, model in models.items()}
-    first = next(iter(runs.values()))
-    if len(models) == 1:
-        return first
-    # Facts that all runs share are shown once.
-    shared = [key for key in first if len({run[key] for run in runs.values()}) == 1]
-    described = {"models": ", ".join(models), **{key: first[key] for key in shared}}
-    return described | {
-        f"{key}.{name}": value
-        for name, run in runs.items()
-        for key, value in run.items()
-        if key not in described
-    }
+    """Return the identity of a run of scoring, by name: the settings, the facts that the models
+    share, and each one's own facts with its name after them."""
+    for model in models.values():
+        check_settings(model, settings)
+    identity = settings_identity(settings)
+    if len(models) > 1:
+        identity["models"] = ", ".join(models)
+    for fact in ("model", "adapt", "prec", "tok"):
+        values = [getattr(signature_before(model, settings), fact) for model in models.values()]
+        if len({*values}) == 1:
+            identity[fact] = values[0]
+        else:
+            names = [f"{fact}.{name}" for name in models]
+            identity |= dict(zip(names, values, strict=True))
+    return identity
 
 
 # ---- Scores for other programs: a table has a line for each sentence, token, word or region. A
@@ -406,7 +409,7 @@ class Tally:
                 self.first_reason = next(filter(None, scores.reasons), None)
         # Only few sentences have reasons.
         reasons = zip(*(scores.totals["reason"] for scores in chunk.scores.values()), strict=True)
-        for sentence, of_models in zip(chunk.sentences, reasons, strict=False):  # or it was skipped
+        for sentence, of_models in zip(chunk.sentences, reasons, strict=True):
             if any(of_models) and not is_utf8(sentence):
                 self.not_utf8 += 1
                 texts = f"{sentence.given} {sentence.source or ''} {sentence.text}\n"

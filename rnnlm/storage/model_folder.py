@@ -21,9 +21,8 @@ from rnnlm.errors import ModelError, OutputError, SettingsError, keyword
 from rnnlm.interface import LanguageModel, Shapes
 from rnnlm.storage.files import lock, tensors
 from rnnlm.storage.files.folder import check_place, remove_files
-from rnnlm.storage.files.outputs import WholeFiles, journal_beside, whole_folder
+from rnnlm.storage.files.outputs import remove_record
 from rnnlm.storage.files.reading import read_json
-from rnnlm.storage.files.resuming import Identity
 from rnnlm.storage.files.writing import (
     BESIDE,
     STANDARD_OUTPUT,
@@ -142,6 +141,7 @@ def save(
             # The companions of a model that is no longer there: settings tuned for it, the log of
             # its training.
             remove_checkpoints(folder)
+            remove_record(folder / CONFIG)  # of an earlier version
             for path in folder.iterdir():
                 if COMPANION.fullmatch(path.name) or (path.name == METRICS and is_of_a_run(folder)):
                     path.unlink(missing_ok=True)
@@ -222,22 +222,19 @@ def naming_folder(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def owned(folder: Path, overwrite: bool, work: str, identity: Identity) -> Iterator[WholeFiles]:
-    """Lock `folder`, into which a model can be written, for this context, and record the work of
-    that `identity`, which may be finished already. work: for messages, such as "pruning"."""
+def owned(folder: Path, overwrite: bool, work: str) -> Iterator[None]:
+    """Lock `folder`, into which a model can be written, for this context. work: for messages, such
+    as "pruning"."""
     if folder == STANDARD_OUTPUT:
         check_output(folder, overwrite)
     with lock.held(folder, work):
         check_output(folder, overwrite)
-        with whole_folder(folder / CONFIG, identity, overwrite) as files:
-            yield files
+        yield
 
 
 def check_output(folder: Path, overwrite: bool) -> None:
-    """Make sure a model can be written to `folder`, before hours of work. A model with a record of
-    how it was made may be the one that is asked for: :func:`owned` compares them."""
-    is_recorded = os.path.lexists(journal_beside(folder / CONFIG).path)
-    if is_model(folder) and not overwrite and not is_recorded:
+    """Make sure a model can be written to `folder`, before hours of work."""
+    if is_model(folder) and not overwrite:
         raise OutputError(
             f"{folder} already holds a model",
             hint="choose another folder with "

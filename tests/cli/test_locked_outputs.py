@@ -104,6 +104,7 @@ def test_a_folder_is_written_by_one_command_alone(rnnlm, inputs, replaced, name)
         (inputs / "OUT").mkdir()
     elif name != "prepare":
         shutil.copytree(inputs / "uni", inputs / "OUT")
+        (inputs / "OUT" / ".config.json.run").write_text("of rnnlm 0.1")
     if name == "import":
         assert rnnlm("export", "-m", "kn", "--arpa", "kn.arpa").code == 0
     words = (*FOLDERS[name], *(["--overwrite"] if name != "tune" else []))
@@ -115,6 +116,14 @@ def test_a_folder_is_written_by_one_command_alone(rnnlm, inputs, replaced, name)
     done = rnnlm(*words)
     assert done.code == 0, done.err
     assert replaced and not list(inputs.rglob(f"*{OWNER}"))
+    if name != "tune":
+        assert not (inputs / "OUT" / ".config.json.run").exists()
+
+
+def test_a_model_with_a_record_of_an_earlier_version_loads(rnnlm, inputs):
+    (inputs / "uni" / ".config.json.run").write_text("of rnnlm 0.1")
+    assert rnnlm("score", "-m", "uni", "the man").code == 0
+    assert rnnlm("doctor", "uni").code == 0
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -122,7 +131,8 @@ def test_a_file_is_written_by_one_command_alone(rnnlm, inputs, replaced, name):
     words = FILES[name].split()
     (output,) = [word for word in words[::-1] if word.startswith("OUT.")][-1:]
     left = Path(f"{output}.0123456789abcdef.new")
-    for path in (Path(output), left):
+    record = Path(f".{output}.run")  # as rnnlm 0.1 left them
+    for path in (Path(output), left, record):
         path.write_text("mine")
     with lock.file_held(Path(output)):
         assert refusal(rnnlm(*words, "--overwrite"), output)
@@ -130,8 +140,16 @@ def test_a_file_is_written_by_one_command_alone(rnnlm, inputs, replaced, name):
     replaced.clear()
     done = rnnlm(*words, "--overwrite")
     assert done.code == 0, done.err
-    assert Path(output).read_bytes() != b"mine" and not list(inputs.rglob(f"*{OWNER}"))
+    written = Path(output).read_bytes()
+    assert written != b"mine" and not list(inputs.rglob(f"*{OWNER}"))
     assert not left.exists()
+
+    # What is there needs --overwrite, but the scores of the same sentences are finished.
+    again = rnnlm(*words)
+    grows = name == "score"
+    assert (again.code, record.exists()) == (0 if grows else 1, grows)
+    said = f"{output} is finished" if grows else f"error: {output} already exists"
+    assert said in again.err and Path(output).read_bytes() == written
 
 
 def test_two_processes_do_not_write_one_file(inputs, start):

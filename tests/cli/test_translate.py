@@ -43,13 +43,6 @@ def test_each_input_line_gives_one_output_line(rnnlm, model, expected, here):
     assert "note: 1 line has no translation: no words" in shown.err
     assert "lines were cut off at the length limit (--max-length)" in shown.err
     assert (here / "out.txt").read_text().split("\n") == [expected[0], "", *expected[1:], ""]
-    again = rnnlm("translate", "-m", model, "--input", "in.txt.gz", "-o", "out.txt")
-    assert (again.code, again.err) == (
-        0, "note: out.txt is finished: translations; --overwrite makes it again\n"
-    )  # fmt: skip
-    again = rnnlm("translate", "-m", model, "--input", "in.txt.gz", "-o", "out.txt", "--beam", "2")
-    assert again.errors[0] == "error: out.txt already holds another result"
-    assert "--beam was none and is now 2" in again.errors[1]
 
 
 def test_a_table_keeps_its_columns(rnnlm, model, expected, here):

@@ -24,7 +24,7 @@ def test_text_vectors_are_written_and_inspected(rnnlm, models, here):
     assert len(found["neighbours"][0]) == 3
     assert found["source"].startswith("my.vec.gz: ") and "lies nearest" in found["verdict"]
     for command, code, what in (
-        (f"{models.text} --method svd -o my.vec.gz", 1, "my.vec.gz already holds another result"),
+        (f"{models.text} --method svd -o my.vec.gz", 1, "my.vec.gz already exists"),
         (f"{models.text} --method svd --epochs 2 -o x.vec", 2,
          "--epochs: not valid with --method svd"),
         ("absent.txt -o x.vec", 1, "no such file: absent.txt"),
@@ -55,7 +55,7 @@ def test_exported_vectors_are_those_that_training_starts_from(rnnlm, models, her
     assert np.array_equal(library.load("again").word_vectors().matrix_VE, own.matrix_VE)
     assert rnnlm(f"{exporting} - --which output").out.startswith(f"{len(own.words)} ")
     for command, code, what in (
-        (f"{exporting} m.vec --which output", 1, "m.vec already holds another result"),
+        (f"{exporting} m.vec --which output", 1, "m.vec already exists"),
         (f"export -m {models.unigram} --vectors u.vec", 2, "uni has no word vectors"),
         (f"export -m {models.lstm} --arpa m.arpa --which input", 2, "--which needs --vectors"),
     ):

@@ -11,6 +11,7 @@ from rnnlm.scoring.scorer import score_chunks
 from rnnlm.scoring.sentence_scores import likelihood_ratio
 from rnnlm.scoring.sentences import Sentence, read_sentences
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
+from rnnlm.scoring.several_models import ScoringSetup, written_chunks
 from rnnlm.text.lines import TextSettings
 from support.tiny_models import LINES, fit, halves_model
 
@@ -90,15 +91,15 @@ def test_lines_are_scored_as_they_come(lstm, lines_per_chunk):
 
 
 @pytest.mark.parametrize("context", ["reset", "carry"])
-def test_lines_scored_before_are_skipped(lstm, lines_per_chunk, context):
+def test_lines_scored_before_are_passed_over(lstm, lines_per_chunk, context):
     lines_per_chunk(2)
     sentences = [Sentence(line, number) for number, line in enumerate(SENTENCES)]
     settings = ScoringSettings(context=context)
     whole = list(score_chunks(lstm, sentences, settings))
-    rest = list(score_chunks(lstm, sentences, settings, skip=4))
-    assert [list(chunk.scores) for chunk in rest] == [[], [], list(whole[2].scores)]
-    for chunk, other in zip(rest, whole, strict=True):
-        assert (chunk.sentences, chunk.signature) == (other.sentences, other.signature)
+    setup = ScoringSetup((), "cpu", settings, lambda chunk: [scores["m"] for scores in chunk])
+    rest = list(written_chunks({"m": lstm}, sentences, setup, skip=4))
+    assert [chunk.written for chunk in rest] == [None, None, list(whole[2].scores)]
+    assert [chunk.signature["m"] for chunk in rest] == [chunk.signature for chunk in whole]
 
 
 def test_words_to_search_for_arrive_after_few_lines():

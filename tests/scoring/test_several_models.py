@@ -6,10 +6,14 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.scoring.rows import layout
-from rnnlm.scoring.scorer import describe_run
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
-from rnnlm.scoring.several_models import describe_run_of_models, score_chunks_of_models
+from rnnlm.scoring.several_models import (
+    ScoringSetup,
+    describe_run_of_models,
+    score_chunks_of_models,
+    written_chunks,
+)
 from support.tiny_models import LINES, fit, halves_model
 
 SENTENCES = ["the cat sat", "", "a dog saw the cat on the mat", "the zebra sat on a yak"]
@@ -59,9 +63,11 @@ def test_sentences_are_read_once_chunk_by_chunk(two, lines_per_chunk):
 def test_all_models_share_chunk_cuts_and_skips(two):
     each = [Sentence(text, number) for number, text in enumerate(["the cat"] * 100)]
     settings = ScoringSettings(words=True, next_words=1)
-    chunks = list(score_chunks_of_models(two, each, settings, skip=64))
+    setup = ScoringSetup((), "cpu", settings, len)
+    chunks = list(written_chunks(two, each, setup, skip=64))
     # as the one that is slower cuts them
-    assert [(len(chunk.sentences), len(chunk)) for chunk in chunks] == [(64, 0), (36, 36)]
+    assert [(chunk.sentences, chunk.written) for chunk in chunks] == [(0, None), (36, 36)]
+    assert chunks[1].signature == [*score_chunks_of_models(two, each, settings)][-1].signature
     for name, signature in chunks[1].signature.items():
         assert signature.tok.partition(":")[0] == name
 
@@ -69,7 +75,7 @@ def test_all_models_share_chunk_cuts_and_skips(two):
 def test_a_run_is_identified_by_its_ordered_models(two):
     settings = ScoringSettings()
     alone = describe_run_of_models({"word": two["word"]}, settings)
-    assert alone == describe_run(two["word"], settings)
+    assert alone["context"] == "reset" and alone["tok"].startswith("word:")
     run = describe_run_of_models(two, settings)
     assert (run["models"], run["context"]) == ("word, char", "reset")
     assert run["tok.char"] != run["tok.word"]

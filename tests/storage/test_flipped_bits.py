@@ -23,7 +23,7 @@ from rnnlm.lm.ngram.counting import counts_folder
 from rnnlm.lm.ngram.counting.counted_data import of_folders, of_text
 from rnnlm.runs import train
 from rnnlm.storage.files.lock import OWNER
-from rnnlm.storage.files.outputs import GrowingFile, next_step_of_file
+from rnnlm.storage.files.outputs import GrowingFile
 from rnnlm.storage.manifest import read_manifest
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
@@ -171,18 +171,18 @@ SCORING = {"model": "abc"}
 def make_half_written(folder: Path) -> None:
     folder.mkdir()
     path = folder / "scores.tsv"
-    growing = GrowingFile(path, SCORING, "header\n", next_step_of_file(path, SCORING, False))
-    for row in ROWS[:7]:
-        growing.append(1, row)
+    growing = GrowingFile(path, SCORING, "header\n", overwrite=False)
+    for number, row in enumerate(ROWS[:7], start=1):
+        growing.append(row, number)
 
 
 def rest_written(folder: Path) -> Any:
     """Resume the file, and return its content."""
     path = folder / "scores.tsv"
-    growing = GrowingFile(path, SCORING, "header\n", next_step_of_file(path, SCORING, False))
-    for row in ROWS[growing.done :]:
-        growing.append(1, row)
-    growing.finish("12 rows")
+    growing = GrowingFile(path, SCORING, "header\n", overwrite=False)
+    for number, row in enumerate(ROWS[growing.done :], start=growing.done + 1):
+        growing.append(row, number)
+    growing.finish()
     return path.read_bytes()
 
 

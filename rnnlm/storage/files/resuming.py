@@ -146,13 +146,12 @@ def tell_finished(place: Path, what: str) -> None:
 # ---- Signatures of texts: cheap to make, and different for texts that differ.
 
 
-def settings_identity(*settings: Any, without: Collection[str] = ()) -> dict[str, str]:
-    """Return the values of settings, each a frozen dataclass, as part of an identity. without:
-    names of settings that the result does not depend on, or that another class has too."""
+def settings_identity(*settings: Any) -> dict[str, str]:
+    """Return the values of settings, each a frozen dataclass, as part of an identity."""
     parts = []
     for group in settings:
-        names = [field.name for field in fields(group) if field.name not in without]
-        parts.append({name: in_one_spelling(getattr(group, name)) for name in names})
+        values = {field.name: getattr(group, field.name) for field in fields(group)}
+        parts.append({name: in_one_spelling(value) for name, value in values.items()})
     return merged(*parts)
 
 

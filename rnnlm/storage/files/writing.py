@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, BinaryIO
@@ -153,54 +153,9 @@ def unfinished(path: Path, is_lasting: bool = True) -> Iterator[BinaryIO]:
         raise
 
 
-# Complete files that wait, by the paths whose places they are to take
-_waiting: dict[Path, Path | None] = {}
-
-
-@contextlib.contextmanager
-def waiting(paths: Collection[Path]) -> Iterator[Callable[[], dict[Path, Path]]]:
-    """Let files that are complete wait in this context, instead of taking the places of `paths`.
-    Yield the function that returns them, by path; from then on they wait no more.
-
-    Files that still wait when the context ends are deleted.
-    """
-
-    def taken() -> dict[Path, Path]:
-        complete = {path: _waiting.pop(path, None) for path in paths}
-        return {path: new for path, new in complete.items() if new is not None}
-
-    _waiting.update(dict.fromkeys(paths))
-    try:
-        yield taken
-    finally:
-        for new in taken().values():
-            with contextlib.suppress(OSError):
-                new.unlink()
-
-
-# What is called with each complete file before it takes the place of a path
-_noting: dict[Path, Callable[[Path], None]] = {}
-
-
-@contextlib.contextmanager
-def noting(path: Path, note: Callable[[Path], None]) -> Iterator[None]:
-    """Call `note` with each complete file that is to take the place of `path` in this context."""
-    _noting[path] = note
-    try:
-        yield
-    finally:
-        del _noting[path]
-
-
 def put_in_place(new: Path, path: Path) -> None:
-    """Give a file that is whole its name, in place of the earlier one, unless it has to wait for
-    :func:`waiting`. An error deletes it."""
-    if path in _waiting:
-        _waiting[path] = new
-        return
+    """Give a file that is whole its name, in place of the earlier one. An error deletes it."""
     try:
-        if path in _noting:
-            _noting[path](new)
         os.replace(new, path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -78,8 +78,8 @@ def command(
     nodes = nodes or plot is not None
     options.refuse_if(top and nodes, "--nodes and --plot show one label of each node, not --top N.")
     options.refuse_if(plot and not texts, "--plot draws the tree of a text given as an argument.")
-    options.check_output(output, overwrite and not (plot and output is None), source)
-    options.check_plot(plot, overwrite and plot is not None, output)
+    options.own_output(output, overwrite and not (plot and output is None), source)
+    options.check_plot(plot, overwrite and plot is not None)
     options.check_texts(source)
     name = options.chosen_model(model_name)
     from rnnlm.lm.base import loading
@@ -88,11 +88,6 @@ def command(
 
     # A table stays one of its kind; plain lines become TSV.
     model = loading.model_for("classify", name, device)
-    answers = options.own_results(
-        [output, plot] if output else [], overwrite, model, [] if texts else [source or "-"]
-    )
-    if answers.are_finished:
-        return
     if texts:
         form, read, is_table = "tsv", _of_arguments(texts), False
     else:
@@ -117,7 +112,6 @@ def command(
         options.put(
             (json_text(prediction.to_dict(top)) + "\n" for _, prediction in classified), output
         )
-        answers.finish("labels")
         return
 
     # Arguments are shown as a table; a file is written while it is read.
@@ -142,7 +136,6 @@ def command(
         return
     write = files.writer(form)
     options.put((write(row, number == 0) for number, row in enumerate(rows)), output)
-    answers.finish("labels")
 
 
 def _of_arguments(texts: tuple[str, ...]) -> "Iterator[RowText]":

@@ -99,7 +99,7 @@ def command(
         nbest > 1 and not as_json and not is_shown,
         "a file holds one label per word: use --json for the N best.",
     )
-    options.check_output(output, overwrite, source)
+    options.own_output(output, overwrite, source)
     options.check_texts(source)
     name = options.chosen_model(model_name)
     from rnnlm.lm.base import loading
@@ -109,9 +109,6 @@ def command(
 
     # Label sentence by sentence, and write in the requested form.
     model = loading.model_for("tag", name, device)
-    answers = options.own_results([output], overwrite, model, [] if sentences else [source or "-"])
-    if answers.are_finished:
-        return
     tagger = Tagger(model, nbest, probabilities)
     document = _document(model.codec, sentences, source, output, given)
     tagged = terminal.counting_reasons(
@@ -127,7 +124,6 @@ def command(
             for sentence, labels in tagged
         )
         options.put(lines, output)
-    answers.finish("labels")
 
 
 def _document(

@@ -108,8 +108,7 @@ def command(
 
     Each input line produces one output line, in the same order; a line without words produces an
     empty one. With --nbest or --num, outputs are rows of a table; --mbr chooses one of them. In -o
-    FILE.csv or .tsv they follow the columns of the input. If the file of -o is finished, the same
-    command says so and does nothing.
+    FILE.csv or .tsv they follow the columns of the input.
 
     --json prints all outputs of each source with their log-probabilities, as rnnlm rescore reads
     them.
@@ -127,11 +126,6 @@ def command(
     from rnnlm.tasks.seq2seq.decoding import Translator
 
     model = loading.model_for("translate", name, device)
-    files = options.own_results(
-        [output, plot] if output else [], overwrite, model, [] if lines else [source or "-"]
-    )
-    if files.are_finished:
-        return
     translator = Translator(model, settings, sampling, given["num"] or 1)
     suffix = output.suffix.lower() if output else ""
     table_line = {".csv": csv_line, ".tsv": tsv_line}.get(suffix)
@@ -162,7 +156,6 @@ def command(
         options.put(as_rows(translated, is_drawn), output)
     if plot:
         _draw(translator, kept, plot)
-    files.finish("translations")
 
 
 def _check_search(given: dict[str, Any]) -> bool:
@@ -187,8 +180,8 @@ def _check_outputs(
     if plot:
         outputs.check_apart([plot, output] if output else [plot], [source] if source else [])
     # Without -o, --overwrite is for the plot.
-    options.check_output(output, overwrite and not (plot and output is None), source)
-    options.check_plot(plot, overwrite and plot is not None, output)
+    options.own_output(output, overwrite and not (plot and output is None), source)
+    options.check_plot(plot, overwrite and plot is not None)
 
 
 def _of_file(

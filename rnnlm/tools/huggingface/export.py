@@ -58,8 +58,7 @@ probability is 0.
 
 
 def export(name: str | Path, folder: Path, overwrite: bool = False) -> None:
-    """Write the recurrent language model of that name as a folder for transformers. Do nothing if
-    the same call has finished before.
+    """Write the recurrent language model of that name as a folder for transformers.
 
     Raises:
         ModelError: there is no model of that name, or it is damaged.
@@ -77,13 +76,9 @@ def export(name: str | Path, folder: Path, overwrite: bool = False) -> None:
         hint = f"train one of {first_of([*network_rnnlm.LAYERS])}: rnnlm train --model lstm"
         raise UsageError("this model has no form for transformers", why, hint)
 
-    identity = {"model": loading.identity_of(model)}
     noun, mark = "model for transformers", next(iter(CODE))
-    with exported_folder(folder, noun, CONFIG, identity, overwrite, mark) as exported:
-        if not exported.are_finished:
-            files = _files(name, folder, network, model.tokenizer)
-            outputs.save_folder(folder, files)
-            exported.finish(f"a {noun}", names=files)
+    with exported_folder(folder, noun, CONFIG, overwrite, mark):
+        outputs.save_folder(folder, _files(name, folder, network, model.tokenizer))
 
 
 def _files(

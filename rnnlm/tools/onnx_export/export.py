@@ -31,8 +31,6 @@ from rnnlm.lm.neural.trained_network import PortableNetwork, portable_network
 from rnnlm.lm.ngram.arpa.writing import spell_symbols
 from rnnlm.storage.files.outputs import exported_folder, save_folder
 from rnnlm.storage.files.reading import read_small
-from rnnlm.storage.files.resuming import text_signatures
-from rnnlm.storage.files.writing import digest
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE
 from rnnlm.training.card import not_defaults
@@ -55,8 +53,7 @@ def export_onnx(
     overwrite: bool = False,
 ) -> list[str]:
     """Write a network, or the one of that name, as ONNX models into a folder, with the symbols of
-    its ids and a README. Return the names of the files. Do nothing if the same call has finished
-    before.
+    its ids and a README. Return the names of the files.
 
     target: the program that they are for. tokens: the tokens.txt of a recogniser, whose ids the
     model is to have; with `target="sherpa"`.
@@ -81,17 +78,10 @@ def export_onnx(
             hint="add " + keyword("target", "sherpa"),
         )
     _onnx()
-    # A model that was never saved is known by its weights.
-    known_by = model.fingerprint or digest(map(np.ndarray.tobytes, network.arrays.values()))
-    identity = {"model": known_by, "target": target or "onnxruntime"}
-    identity |= text_signatures([] if tokens is None else [str(tokens)], "file of tokens")
     noun = f"model in {index}"
-    with exported_folder(folder, noun, index, identity, overwrite) as exported:
-        if exported.are_finished:
-            return list(exported.result)
+    with exported_folder(folder, noun, index, overwrite):
         files = _contents(model, network, target, tokens)
         save_folder(folder, files)
-        exported.finish(f"a {noun}", result=[*files], names=files)
     return list(files)
 
 

@@ -15,7 +15,7 @@ from rnnlm.errors import OutputError, TextError, UsageError, keyword, nearest, n
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.outputs import save_file
-from rnnlm.storage.files.reading import STANDARD_INPUT, opened, text_lines
+from rnnlm.storage.files.reading import opened, text_lines
 from rnnlm.text.lines import WORD_SPACE, is_blank, lines_with_ends, split_words, without_end
 from rnnlm.tools.rescoring.nbest import (
     Hypothesis,
@@ -399,17 +399,6 @@ def keyed_lines(source: str, errors: str = "strict") -> Iterator[tuple[str, str,
         key, _, rest = line.translate({9: " "}).strip(f"{WORD_SPACE}\n").partition(" ")
         if key:
             yield key, rest.strip(WORD_SPACE), f"{source}, line {number}"
-
-
-def files_beside(source: str, settings: ListSettings, score_files: Sequence[str]) -> list[Path]:
-    """Return the files that are read with a list, beside it: the files of a Kaldi text."""
-    if source == STANDARD_INPUT or (settings.format or format_of(source, settings)) != "kaldi":
-        return []
-    text = _text_in(source)
-    parts = [_scaled(name, text.parent) for name in score_files]
-    paths = [path for _, path, _ in parts or _usual(text.parent, settings.costs)]
-    references = text.parent / KALDI_REFERENCES
-    return [*paths, references] if references.is_file() else paths
 
 
 def _add_scored(

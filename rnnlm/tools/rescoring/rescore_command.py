@@ -17,6 +17,7 @@ from rnnlm.cli.options import (
     json_option,
     one_on_stdout,
     overwrite_option,
+    own_file,
     refuse_if,
     settings_of,
     several_models_option,
@@ -126,8 +127,7 @@ def command(
     in nats, number of words, number of words unknown to each model). Tuning minimises the WER by
     exact line search (Och 2003) and takes the middle of the best interval; weights of models are
     never negative. An encoder-decoder gives log p(hypothesis | source). The 1-best is the first
-    hypothesis of a list. 95 % intervals and p-values come from resampling utterances. If the output
-    files are finished, the same command says so and does nothing.
+    hypothesis of a list. 95 % intervals and p-values come from resampling utterances.
 
     \b
     tsv     utt TAB rank TAB score TAB text; a reference has rank REF, no score,
@@ -140,7 +140,6 @@ def command(
             which are numbered from 1
     """
     from rnnlm.lm.base.loading import scoring_model_of
-    from rnnlm.storage.files.outputs import whole_files
 
     # Refuse options that contradict each other.
     split, apply_to = given["split"], given["apply_to"]
@@ -159,24 +158,21 @@ def command(
     )
 
     outputs = _outputs(given, weights_file)
+    for path in outputs.values():
+        own_file(path, given["overwrite"])
     results_apart = one_on_stdout(outputs.values(), as_json)
 
     # A model that is named twice counts once.
     names = dict.fromkeys(chosen_models(model_names, "text"))
     models = {name: scoring_model_of(name, device) for name in names}
-    wanted = _identities(outputs, weights_file, models, given) if outputs else {}
-    with whole_files(wanted, given["overwrite"]) as files:
-        if files.are_finished:
-            return
-        stages: list[Stage] = []
-        weights: Weights | None
-        if weights_file:
-            weights, rescored = _applied(weights_file, models, given)
-        else:
-            stages, rescored = _tuned(models, given)
-            weights = stages[-1].weights
-        _save(outputs, rescored, weights)
-        files.finish(f"made from {terminal.plural(len(rescored.utterances), 'utterance')}")
+    stages: list[Stage] = []
+    weights: Weights | None
+    if weights_file:
+        weights, rescored = _applied(weights_file, models, given)
+    else:
+        stages, rescored = _tuned(models, given)
+        weights = stages[-1].weights
+    _save(outputs, rescored, weights)
     with results_apart:
         if as_json:
             print_record(stages, rescored, weights)
@@ -194,56 +190,6 @@ def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]
     lists = (given["tune_on"], given["apply_to"], weights_file)
     check_apart(outputs.values(), [*filter(None, lists), *given["references"], *given["sources"]])
     return outputs
-
-
-def _identities(
-    outputs: dict[str, Path],
-    weights_file: str | None,
-    models: dict[str, Any],
-    given: dict[str, Any],
-) -> "dict[Path, dict[str, str]]":
-    """Return the identity of each file that is written: which of them it is, how the lists are read
-    and rescored, and all that is read."""
-    from rnnlm.lm.base.loading import identity_of
-    from rnnlm.storage.files.resuming import (
-        in_one_spelling,
-        merged,
-        settings_identity,
-        text_signatures,
-    )
-    from rnnlm.tools.rescoring.files import files_beside
-
-    # Settings that the result depends on.
-    tuning, lists = _tuning(given), settings_of(ListSettings, given)
-    others = {
-        "no_words": not tuning.words,
-        "no_oov": not tuning.oov,
-        "seed": tuning.seed,
-        "split": given["split"],
-        "factors": str(given["score_files"]),
-    }
-    identity = merged(
-        settings_identity(lists, tuning.mapping),
-        {name: in_one_spelling(value) for name, value in others.items()},
-    )
-
-    # Models and files, by their content.
-    for number, (name, model) in enumerate(models.items(), start=1):
-        identity[f"model {number}"] = f"{name} {identity_of(model)}"
-    sources = {
-        "list to tune on": [given["tune_on"]],
-        "list to rescore": [given["apply_to"]],
-        "file of weights": [weights_file],
-        "reference": given["references"],
-        "source": given["sources"],
-    }
-    beside: list[str] = []
-    for source in filter(None, (given["tune_on"], given["apply_to"])):
-        beside += map(str, files_beside(source, lists, given["score_files"]))
-    sources["file beside the list"] = beside
-    for role, names in sources.items():
-        identity = merged(identity, text_signatures(filter(None, names), role))
-    return {path: {"file": name, **identity} for name, path in outputs.items()}
 
 
 def _read(source: str, given: dict[str, Any]) -> "list[Utterance]":

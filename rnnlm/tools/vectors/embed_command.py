@@ -62,30 +62,26 @@ def command(
     Each line is read alone, after </s>, and gets one row, in the order of the input; an empty line
     gets the vector of </s>. Networks of any task have such vectors; an encoder-decoder's come from
     its encoder, which reads sources. With --words, each row is a word with its line, number and
-    place; for FILE.npy these are in FILE.npy.words.tsv. If FILE is finished, the same command says
-    so and does nothing.
+    place; for FILE.npy these are in FILE.npy.words.tsv.
     """
-    from dataclasses import replace
-
-    from rnnlm.lm.base.loading import find
     from rnnlm.scoring.settings import SentenceSettings
-    from rnnlm.storage.files.outputs import check_apart, whole_files
-    from rnnlm.storage.files.resuming import merged, settings_identity, text_signatures
-    from rnnlm.storage.manifest import read_manifest
+    from rnnlm.storage.files.outputs import check_apart
     from rnnlm.text import sources
     from rnnlm.tools.vectors.embedding_files import check_path, save_vectors, words_path
 
-    # Find out whether the file can be written before the model is loaded.
+    # Find out whether the files can be written before the model is loaded.
     options.refuse_if(
         overwrite and output == options.STANDARD_OUTPUT, "--overwrite needs --output FILE."
     )
-    kind = check_path(output, bool(given["words"]), overwrite=True)
+    kind = check_path(output, bool(given["words"]), overwrite)
     check_apart([output], sources.expand(inputs))
+    options.own_file(output, overwrite)
+    if given["words"] and kind == ".npy":
+        options.own_file(words_path(output), overwrite)
     name = options.chosen_model(model_name, "layers")
     settings = EmbeddingSettings(given["pooling"], given["layer"], bool(given["words"]))
     from rnnlm.tools.vectors.embedding import Embedder  # torch: only now that all is there
 
-    # The same vectors may be there already, whether the pooling and layer are given or chosen.
     embedder = Embedder(name, settings, device)
     reading = SentenceSettings(
         given["column"],
@@ -94,30 +90,11 @@ def command(
         sentence_columns=given["sentence_columns"] or (),
     )
     special_symbols: Any = given["special_symbols"] or "error"
-    chosen = replace(
-        settings, pooling=embedder.pooling, layer=embedder.layer, special_symbols=special_symbols
-    )
-    identity = merged(
-        settings_identity(chosen, reading),
-        text_signatures(sources.expand(inputs or ("-",))),
-        {"model": read_manifest(find(name)).fingerprint},
-    )
-    # A line that is not UTF-8 has a row, too: how it is read is not free.
-    if reading.encoding_errors != "strict":
-        identity["bad UTF-8"] = reading.encoding_errors
-    wanted = {output: identity}
-    if settings.words and kind == ".npy":
-        wanted[words_path(output)] = identity
-    with whole_files(wanted, overwrite) as files:
-        if files.are_finished:
-            return
-        with terminal.Progress(about=output) as say:
-            lines = _lines(inputs, reading, special_symbols)
-            count = save_vectors(output, embedder, lines, overwrite=True, progress=say)
-        content = f"vectors of {terminal.plural(count, 'line')}"
-        files.finish(content)
+    with terminal.Progress(about=output) as say:
+        lines = _lines(inputs, reading, special_symbols)
+        count = save_vectors(output, embedder, lines, overwrite=True, progress=say)
     if output != options.STANDARD_OUTPUT:
-        terminal.say(f"{content} written to {output}")
+        terminal.say(f"vectors of {terminal.plural(count, 'line')} written to {output}")
 
 
 def _lines(

@@ -16,9 +16,8 @@ from rnnlm.cli.options import (
     corpus_of,
     output_option,
     overwrite_option,
-    own_results,
+    own_file,
     refuse_given,
-    settings_of,
     without_none,
 )
 from rnnlm.cli.text_options import (
@@ -78,14 +77,9 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     svd computes the positive pointwise mutual information of words and contexts, and its truncated
     singular value decomposition (Levy et al. 2015). glove is GloVe (Pennington et al. 2014).
     skipgram and cbow use negative sampling (Mikolov et al. 2013).
-
-    If FILE is finished, the same command says so and does nothing.
     """
     from rnnlm.storage.files import outputs
-    from rnnlm.storage.files.outputs import whole_files
-    from rnnlm.storage.files.resuming import merged, settings_identity
     from rnnlm.text import sources
-    from rnnlm.text.corpus import identity_of
     from rnnlm.tools.vectors.word_vectors import learn_vectors, named_text
 
     # Options that the method would ignore.
@@ -102,29 +96,21 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     names = named_text(text)
     if output != STANDARD_OUTPUT:
         outputs.check_apart([output], sources.expand(names))
+    own_file(output, overwrite)
 
     # A prepared text keeps its own tokenizer, which none of these options may change.
     words = without_none({name: given.pop(name) for name in _OF_WORDS})
 
-    # The same vectors may be there already.
     opened = corpus_of(names, flags)
-    learning = settings_identity(settings_of(LearningSettings, given), without={"threads"})
-    # Rare words are left out by the learning, not by the tokenizer.
-    tokenizing = settings_identity(NewTokenizerSettings(**words), without={"min_count"})
-    identity = merged(learning, tokenizing, identity_of(opened))
     began = time.monotonic()
-    with whole_files({output: identity}, overwrite) as files:
-        if files.are_finished:
-            return
-        with terminal.Progress(about=output) as progress:
-            vectors = learn_vectors(
-                opened,
-                tokenizer=NewTokenizerSettings(**words) if words else None,
-                progress=progress,
-                **without_none(given),
-            )
-            count = vectors.save(output, overwrite=True)
-            files.finish(f"{plural(count, 'word')}, {vectors.width_in_words}")
+    with terminal.Progress(about=output) as progress:
+        vectors = learn_vectors(
+            opened,
+            tokenizer=NewTokenizerSettings(**words) if words else None,
+            progress=progress,
+            **without_none(given),
+        )
+        count = vectors.save(output, overwrite=True)
     took = terminal.duration(time.monotonic() - began)
     written = "" if output == STANDARD_OUTPUT else f"; written to {output}"
     terminal.say(
@@ -139,13 +125,10 @@ def _write_vectors(name: str, file: Path, overwrite: bool, which: "Which | None"
     from rnnlm.lm.base.loading import load_if_named
     from rnnlm.tools.vectors.word_vectors import word_vectors
 
+    own_file(file, overwrite)
     model = load_if_named(name, "cpu")
-    files = own_results([file], overwrite, model)
-    if files.are_finished:
-        return
     vectors = word_vectors(model, which or "input")
     count = vectors.save(file, overwrite=True)
-    files.finish(f"the vectors of {terminal.plural(count, 'symbol')}")
     note = f" ({vectors.note})" if vectors.note else ""
     if file != STANDARD_OUTPUT:
         terminal.say(

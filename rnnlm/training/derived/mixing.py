@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 
 from rnnlm import registry
-from rnnlm.amounts import plural
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, keyword
 from rnnlm.evaluation import perplexity
@@ -21,8 +20,7 @@ from rnnlm.lm.base import loading, span_scoring
 from rnnlm.lm.mixtures import adaptation
 from rnnlm.lm.mixtures.mixture import Mixture, check_weights, mix_linear, shared_tokenizer
 from rnnlm.storage import manifest as model_parts, model_folder
-from rnnlm.storage.files.resuming import in_one_spelling, merged
-from rnnlm.text.corpus import Text, identity_of as text_identity
+from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 from rnnlm.training import card
@@ -134,8 +132,7 @@ def mix(
         report: Callback for the progress of tuning.
 
     Returns:
-        The mixture's folder, parts with weights, and evaluation. If the same call has finished
-        before, its result.
+        The mixture's folder, parts with weights, and evaluation.
 
     Raises:
         UsageError: There are fewer than two models, their tokenizers differ, the weights are
@@ -158,10 +155,7 @@ def mix(
     models = [loading.load(name, device) for name in called]
     shared_tokenizer([model.tokenizer for model in models], called)
     text = None if on is None else perplexity.as_text(on, text_settings)
-    identity = identity_of(models, text, weights, context) | {"bundle": in_one_spelling(bundle)}
-    with model_folder.owned(output, overwrite, "mixing", identity) as files:
-        if files.are_finished:
-            return recorded(output, "linear", called, models, files.result)
+    with model_folder.owned(output, overwrite, "mixing"):
         measured = None
         if text is not None:
             measured = measure(models, text, context, report)
@@ -186,21 +180,7 @@ def mix(
         mixture.fingerprint = manifest.fingerprint
         evaluations = measured.evaluations(mixture) if measured else None
         save_results(output, manifest, facts, measured, evaluations, mixture.tokenizer)
-        content = f"a mixture of {plural(len(models), 'model')}"
-        files.finish(content, record_of(chosen, evaluations), manifest.files)
     return mixed(output, "linear", called, models, chosen, evaluations)
-
-
-def identity_of(
-    models: Sequence[LanguageModel],
-    text: Text | None,
-    weights: Sequence[float] | None,
-    context: Context,
-) -> dict[str, str]:
-    """Return the facts that a mixture depends on."""
-    identity = {f"model {n}": loading.identity_of(model) for n, model in enumerate(models, 1)}
-    identity |= {"weights": in_one_spelling(weights), "context": context}
-    return merged(identity, text_identity(text) if text else {})
 
 
 def save_results(
@@ -236,28 +216,6 @@ def mixed(
     rows = zip(names, fingerprints, chosen.weights_K.tolist(), alone, strict=True)
     parts = tuple(MixedModel(*row) for row in rows)
     return MixingResult(str(output), kind, parts, chosen.iterations, whole)
-
-
-def record_of(
-    chosen: "ChosenWeights", evaluations: Sequence[TextEvaluation] | None
-) -> dict[str, Any]:
-    """Return what :func:`recorded` makes the result of mixing from, in JSON."""
-    measured = [evaluation.to_dict() for evaluation in evaluations or ()]
-    facts = {"weights": chosen.weights_K.tolist(), "iterations": chosen.iterations}
-    return facts | {"evaluations": measured}
-
-
-def recorded(
-    output: Path,
-    kind: Literal["linear", "static"],
-    names: Sequence[str],
-    models: Sequence[LanguageModel],
-    record: dict[str, Any],
-) -> MixingResult:
-    """Return the result of mixing that was finished before."""
-    chosen = ChosenWeights(np.array(record["weights"]), "recorded", record["iterations"])
-    evaluations = [TextEvaluation.from_dict(stored) for stored in record["evaluations"]]
-    return mixed(output, kind, names, models, chosen, evaluations or None)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ words of all of them. As in SRILM's `ngram -mix-lm`, a word that a model does no
 probability zero there, and is in none of its contexts.
 """
 
-import contextlib
 import dataclasses
 import itertools
 import shlex
@@ -19,7 +18,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from rnnlm.amounts import plural
 from rnnlm.checks import several
 from rnnlm.config import SettingsLayer, as_stored, resolve
 from rnnlm.errors import ModelError, UsageError, first_of, keyword, notice
@@ -38,14 +36,7 @@ from rnnlm.lm.ngram.settings import NgramSettings, check_bits
 from rnnlm.lm.ngram.tables import NOWHERE, disorders, renumber
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.file_types import without_suffix
-from rnnlm.storage.files.outputs import WholeFiles, whole_files
-from rnnlm.storage.files.resuming import (
-    Identity,
-    in_one_spelling,
-    merged,
-    settings_identity,
-    text_signatures,
-)
+from rnnlm.storage.files.outputs import owned_file
 from rnnlm.storage.files.writing import writing
 from rnnlm.storage.manifest import Manifest, ModelArrays
 from rnnlm.text.corpus import Text
@@ -91,8 +82,7 @@ def mix_static(
         report: Callback for the progress.
 
     Returns:
-        The model's folder, parts with weights, and evaluation. If the same call has finished
-        before, its result.
+        The model's folder, parts with weights, and evaluation.
 
     Raises:
         UsageError: There are fewer than two models, one is not an n-gram model or has no
@@ -113,14 +103,12 @@ def mix_static(
             "nothing is written to disk unless memory is limited",
         )
     manifests = [_ngram_manifest(name) for name in called]
+    owned = owned_file(output, overwrite)
     if not is_arpa(output):
-        model_folder.check_output(output, overwrite)
-    models = [_load(name, report) for name in called]
-    text = None if on is None else as_text(on, text_settings)
-    identity = mixing.identity_of(models, text, weights, context) | {"mixture": "static"}
-    with _owned(output, overwrite, identity) as files:
-        if files.are_finished:
-            return mixing.recorded(output, "static", called, models, files.result)
+        owned = model_folder.owned(output, overwrite, "mixing")
+    with owned:
+        models = [_load(name, report) for name in called]
+        text = None if on is None else as_text(on, text_settings)
 
         # One vocabulary for all models.
         tokenizer = common_tokenizer([model.tokenizer for model in models], called)
@@ -154,19 +142,7 @@ def mix_static(
             evaluations = measured.summaries([model, *parts], scores)
         if manifest is not None:
             mixing.save_results(output, manifest, facts, measured, evaluations, tokenizer)
-        content = f"{plural(len(models), 'n-gram model')} as one"
-        names_of_files = manifest.files if manifest else ()
-        files.finish(content, mixing.record_of(chosen, evaluations), names_of_files)
     return mixing.mixed(output, "static", called, parts, chosen, evaluations)
-
-
-def _owned(
-    output: Path, overwrite: bool, identity: Identity
-) -> contextlib.AbstractContextManager[WholeFiles]:
-    """Check that the result can be written, own it, a file or a folder, and record the work."""
-    if is_arpa(output):
-        return whole_files({output: identity}, overwrite)
-    return model_folder.owned(output, overwrite, "mixing", identity)
 
 
 def is_arpa(output: Path) -> bool:
@@ -336,7 +312,7 @@ def import_arpa(
         report: Callback for the progress.
 
     Returns:
-        The model; if the same call has finished before, the one in the folder.
+        The model.
 
     Raises:
         ModelError: The file cannot be read, is damaged, or its words differ from the words of the
@@ -347,19 +323,7 @@ def import_arpa(
     began = time.perf_counter()
     output = Path(output)
     borrowed = None if tokenizer_from is None else loading.load_tokenizer(tokenizer_from)
-    identity = merged(
-        settings_identity(settings),
-        text_signatures([str(path)], "ARPA file"),
-        {
-            "tokenizer_from": "none" if borrowed is None else borrowed.fingerprint,
-            "allow_positive": in_one_spelling(allow_positive),
-            "quantize": in_one_spelling(quantize),
-        },
-    )
-    with model_folder.owned(output, overwrite, "import", identity) as files:
-        if files.are_finished:
-            return cast(NgramModel, loading.load(output, "cpu"))
-
+    with model_folder.owned(output, overwrite, "import"):
         # The ids follow the file, or the tokenizer that is named.
         folds = settings.lowercase and borrowed is None
         symbols, levels = read_arpa(
@@ -384,7 +348,6 @@ def import_arpa(
         }
         manifest = _save(model, output, facts, str(path), quantize)
         card.write(output, manifest, model.tokenizer)
-        files.finish(f"an n-gram model of order {model.order}", names=manifest.files)
         return model
 
 

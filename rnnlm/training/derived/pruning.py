@@ -21,8 +21,7 @@ from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.pruning import quantised
 from rnnlm.lm.ngram.settings import check_bits
 from rnnlm.storage import model_folder
-from rnnlm.storage.files.resuming import merged, settings_identity, text_signatures
-from rnnlm.text.corpus import Text, identity_of
+from rnnlm.text.corpus import Text
 from rnnlm.text.lines import numbered_lines, split_words
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
@@ -62,11 +61,6 @@ class ModelSize:
         """Return all numbers by name."""
         return {**vars(self), "evaluation": self.evaluation and self.evaluation.to_dict()}
 
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> "ModelSize":
-        evaluation = stored["evaluation"] and TextEvaluation.from_dict(stored["evaluation"])
-        return cls(tuple(stored["ngrams"]), stored["vocabulary_size"], stored["bytes"], evaluation)
-
 
 @dataclass(frozen=True)
 class Reduction:
@@ -87,7 +81,7 @@ def prune(
     overwrite: bool = False,
 ) -> Reduction:
     """Limit the model called `name`, and save the result in the folder `output`. Both models are
-    evaluated on `test_text`. If the same call has finished before, return its result."""
+    evaluated on `test_text`."""
     _check(limits)
     folder = loading.find(name)
     manifest = model_folder.read_manifest(folder)
@@ -95,17 +89,7 @@ def prune(
         raise UsageError(
             f"the model {name} is of kind {manifest.model}", "only n-gram models can be pruned"
         )
-    vocabulary = [] if limits.vocab is None else [limits.vocab]
-    identity = merged(
-        {"model": manifest.fingerprint},
-        settings_identity(limits, without={"vocab"}),
-        text_signatures(vocabulary, "vocabulary"),
-        identity_of(test_text) if test_text else {},
-    )
-    with model_folder.owned(output, overwrite, "pruning", identity) as files:
-        if files.are_finished:
-            before, after = map(ModelSize.from_dict, files.result["sizes"])
-            return Reduction(str(output), before, after, files.result["threshold"])
+    with model_folder.owned(output, overwrite, "pruning"):
         model, manifest = stored_model.load(folder, "cpu")
         assert isinstance(model, NgramModel)  # the only class of that kind
         before = _size(model, manifest, test_text)
@@ -129,8 +113,6 @@ def prune(
             results = {", ".join(test_text.sources): after.evaluation.to_dict()}
             saved = model_folder.save_results(output, saved, results, training)
         card.write(output, saved, pruned.tokenizer)
-        result = {"sizes": [before.to_dict(), after.to_dict()], "threshold": threshold}
-        files.finish(plural(sum(after.ngrams), "n-gram"), result, saved.files)
         return Reduction(str(output), before, after, threshold)
 
 

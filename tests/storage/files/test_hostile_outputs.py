@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from rnnlm.storage.files.outputs import WorkBegun, journal_beside
+from rnnlm.storage.files.outputs import Entry, record_of
 
 TINY = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 2steps"
 WRITERS = {
@@ -107,7 +107,7 @@ INPUTS = {  # what would replace what it reads
 
 def test_what_a_record_says_is_shown_without_escapes(refused, here):
     (here / "run.jsonl").write_bytes(b"x\n")
-    journal_beside(here / "run.jsonl").write([WorkBegun({"model": "\033[31m"})])
+    record_of(here / "run.jsonl").write([Entry("begun", {"model": "\033[31m"})])
     refused("score -m {unigram} the -o run.jsonl", "run.jsonl already holds another result")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from rnnlm.errors import ModelError, OutputError, RnnlmWarning
+from rnnlm.errors import ModelError, OutputError
 from rnnlm.storage.files import lock, outputs, writing
 from rnnlm.storage.files.folder import check_place
 from rnnlm.storage.files.outputs import exported_folder
@@ -96,19 +96,14 @@ def test_odd_names_are_written(tmp_path, name):
 
 def save_box(folder, index, overwrite, files, mark=""):
     """Write a folder of files, of which the index is the first."""
-    identity = {"content": str(sorted(files))}
-    with exported_folder(folder, "box", index, identity, overwrite, mark) as exported:
-        if not exported.are_finished:
-            outputs.save_folder(folder, files)
-            exported.finish("a box", names=files)
+    with exported_folder(folder, "box", index, overwrite, mark):
+        outputs.save_folder(folder, files)
 
 
 def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
     folder = tmp_path / "new"
     save_box(folder, "a", False, {"a": [b"1", b"2"], "b": [b"3"]})
-    with pytest.warns(RnnlmWarning, match="new is finished: a box"):
-        save_box(folder, "a", False, {"a": [], "b": []})
-    with pytest.raises(OutputError, match="new already holds another result; .*`overwrite=True`"):
+    with pytest.raises(OutputError, match="new/a already exists; .*`overwrite=True`"):
         save_box(folder, "a", False, {"a": [b"1"]})
     with pytest.raises(OutputError, match="is not empty and holds no box; it contains a"):
         save_box(folder, "c", True, {"c": []})
@@ -119,18 +114,13 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
         yield b"4"
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    # What was there stays, with its record, and what was not does not come.
+    # What was there stays, and what was not does not come.
     before = contents(folder)
     for place in (folder, tmp_path / "newer"):
         with pytest.raises(OutputError, match=f"cannot write to {place}; No space left"):
             save_box(place, "a", True, {"a": [b"5"], "b": broken()})
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
     assert contents(folder) == before and before["a"] == b"12" and before["b"] == b"3"
-
-    # A file that is gone is no finished folder.
-    (folder / "b").unlink()
-    with pytest.raises(OutputError, match="new has changed since it was written; b is missing"):
-        save_box(folder, "a", False, {"a": [], "b": []})
 
 
 def test_the_index_of_a_folder_goes_first_and_comes_last(tmp_path):
@@ -142,7 +132,7 @@ def test_the_index_of_a_folder_goes_first_and_comes_last(tmp_path):
     assert names[0] == "index"
     renamed = [Path(name).name.split(".")[0] for kind, name, is_after in calls
                if kind == "replace" and is_after]  # fmt: skip
-    assert renamed == ["", "mark", "a", "index"]  # the record first
+    assert renamed == ["mark", "a", "index"]
 
 
 def test_leftovers_of_ours_make_no_folder_foreign(tmp_path):

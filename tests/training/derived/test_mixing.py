@@ -5,7 +5,7 @@ import math
 import pytest
 
 import rnnlm
-from rnnlm.errors import OutputError, RnnlmWarning, UsageError
+from rnnlm.errors import OutputError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
 from rnnlm.storage import model_folder
 from rnnlm.training.derived.mixing import mix
@@ -83,18 +83,9 @@ def test_unmixable_requests_are_refused_before_reading(arguments, settings, what
         mix(*arguments, **settings)
 
 
-def test_finished_mixture_is_found_with_its_result():
-    mixed = mix(["lstm", "kn"], TEXT, "both")
-    with pytest.warns(RnnlmWarning, match="both is finished: a mixture of 2 models"):
-        assert mix(["lstm", "kn"], TEXT, "both") == mixed
-    given = mix(["lstm", "kn"], output="given", weights=[0.25, 0.75])
-    with pytest.warns(RnnlmWarning, match="given is finished"):
-        assert mix(["lstm", "kn"], output="given", weights=[0.25, 0.75]) == given
-
-
 def test_mixture_replaces_models_on_request_never_its_parts():
     mix(["lstm", "kn"], TEXT, "both")
-    with pytest.raises(OutputError, match="both already holds another result; `context` was"):
+    with pytest.raises(OutputError, match="both already holds a model"):
         mix(["lstm", "kn"], TEXT, "both", context="reset")
     with pytest.raises(OutputError, match="lstm already holds a model"):
         mix(["both", "kn"], "gone.txt", "lstm")

@@ -103,23 +103,6 @@ def test_model_can_be_replaced_by_its_pruned_self(big, tmp_path):
     assert len(list(folder.glob("weights-*"))) == 1
 
 
-def test_finished_pruning_is_found_with_its_result(tmp_path):
-    folder, text = saved(tmp_path / "model", order=3), tmp_path / "text.txt"
-    text.write_text("the cat sat\n")
-    small = tmp_path / "small"
-    asked = {"limits": PruningLimits(max_order=2), "test_text": Corpus((str(text),))}
-    reduction = prune(str(folder), small, **asked)
-    with pytest.warns(RnnlmWarning, match="small is finished: "):
-        assert prune(str(folder), small, **asked) == reduction
-    with pytest.raises(OutputError, match="already holds another result; `max_order` was 2 and"):
-        prune(str(folder), small, PruningLimits(max_order=1), test_text=asked["test_text"])
-
-    # A model that somebody has put in its place is kept.
-    saved(small, order=1)
-    with pytest.raises(OutputError, match="small has changed since it was written"):
-        prune(str(folder), small, **asked)
-
-
 BAD = {
     "no limits are given": {}, "cannot be combined": {"threshold": 1e-8, "ngrams": 100_000},
     "threshold -1.0": {"threshold": -1.0}, "threshold nan": {"threshold": float("nan")},
