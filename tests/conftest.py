@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -70,8 +69,6 @@ settings.register_profile("fast", derandomize=True, max_examples=5, **usual)
 settings.register_profile("soak", max_examples=2000, print_blob=True, **usual)
 settings.load_profile("rnnlm")
 
-CPU_CASES = 1  # of a test that is meant for the GPU
-
 
 def is_soak(config: pytest.Config) -> bool:
     """Return whether the long proofs are asked for."""
@@ -124,17 +121,17 @@ def pytest_xdist_auto_num_workers() -> int:
     return system.processors() + 1
 
 
-def mark_further_cases(items: list[pytest.Item]) -> None:
-    """Leave to the long proofs all cases but one of a test of the GPU on the CPU: there they show
+def mark_stand_ins(items: list[pytest.Item]) -> None:
+    """Leave the CPU's cases of tests of a GPU to the long proofs where there is no GPU: they show
     that the test holds, and results of the CPU have other tests."""
+    import torch
+
+    if torch.cuda.is_available():
+        return
     of_gpu = {_function(item) for item in items if item.get_closest_marker("gpu")}
-    cases: Counter[tuple[Path, str]] = Counter()
     for item in items:
-        function = _function(item)
-        if function in of_gpu and not item.get_closest_marker("gpu"):
-            cases[function] += 1
-            if cases[function] > CPU_CASES:
-                item.add_marker("soak")
+        if _function(item) in of_gpu and not item.get_closest_marker("gpu"):
+            item.add_marker("soak")
 
 
 def _function(item: pytest.Item) -> tuple[Path, str]:
@@ -148,7 +145,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     What takes longest comes first: a worker of xdist that has nothing left to do takes tests from
     the end of another's list, and makes their fixtures once more.
     """
-    mark_further_cases(items)
+    mark_stand_ins(items)
     if "fast" in config.option.markexpr:
         for item in items:
             if is_core(item.path) and not is_slow(item):
