@@ -65,7 +65,8 @@ def test_rows_in_another_encoding_are_an_error_before_any_is_scored(by_counts, h
     column = "" if suffix == "txt" else "--column text"
     shown = by_counts(f"--input t.{suffix} {column} --json")
     assert shown.code == 1 and shown.out == ""
-    assert shown.errors[0] == f"error: t.{suffix} is in Windows-1252, not in UTF-8"
+    place = "line 1, byte 14" if suffix == "jsonl" else "line 2, byte 4"
+    assert shown.errors[0] == f"error: t.{suffix}, {place}: not UTF-8, but Windows-1252"
     replaced = by_counts(f"--input t.{suffix} {column} --json --encoding-errors replace")
     assert [record["reason"] for record in replaced.records[-4:]] == [None] * 4
 

@@ -245,6 +245,7 @@ _STRAY = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8, as "surrogat
 _NOT_ASCII = re.compile(r"[^\0-\x7f]")
 MOST_ODD = 0.1  # of the characters beyond ASCII in a text whose encoding is right
 MOST_DOUBLE = 1 / 3  # of them, letters before another such letter
+ENOUGH_TO_GUESS = 100  # bytes beyond ASCII: of fewer, charset-normalizer guesses wrong
 _NO_TEXT = ("Cc", "Cn", "Co", "Cs")  # control characters, and those that are unassigned or private
 
 
@@ -312,6 +313,8 @@ def legacy_encoding(text: bytes) -> str | None:
         return None
     if is_windows_1252(text):
         return "Windows-1252"
+    if sum(byte > 0x7F for byte in text) < ENOUGH_TO_GUESS:
+        return None
     try:
         from charset_normalizer import from_bytes
     except ImportError:

@@ -146,27 +146,28 @@ def not_utf8(
 ) -> RnnlmError:
     """Return the error for bytes in `data` that are not UTF-8; see :func:`decode`. It names
     the encoding that the beginning of the file fits."""
-    place = _place(data, error.start, source, first_line)
-    byte = f"0x{data[error.start]:02x}"
+    what = f"{_place(data, error.start, source, first_line)}: not UTF-8"
+    byte = f"byte 0x{data[error.start]:02x}"
+
+    # The encoding is recognised by lines around the byte and at the beginning, each taken once.
     before = data.rfind(b"\n", 0, max(0, error.start - SAMPLE_BYTES)) + 1
-    sample = _beginning(source) + data[before : error.start + SAMPLE_BYTES]
+    around = data[before : error.start + SAMPLE_BYTES]
+    sample = _beginning(source).replace(around, b"", 1) + around
     encoding = None if error.reason == CUT_OFF else legacy_encoding(sample)
     if encoding is None:
         hint = "convert it to UTF-8"
         if errors:
             hint += ", or use " + keyword("encoding_errors", "replace")
-        return kind(f"{place}: not UTF-8", f"byte {byte}: {error.reason}", hint)
+        return kind(what, f"{byte}: {error.reason}", hint)
 
     # A word shows whether that is right.
     match = next(match for match in _WORD.finditer(data) if match.end() > error.start)
     first = max(match.start(), error.start - SHOWN_BYTES // 2)
     word = data[first : min(match.end(), first + SHOWN_BYTES)]
     shown_word = visible(word.decode(encoding, "replace"))
-    likely = "" if encoding == "Windows-1252" else "perhaps "
+    what += ", but " if encoding == "Windows-1252" else ", perhaps "
     return kind(
-        f"{shown_name(source)} is {likely}in {encoding}, not in UTF-8",
-        f"{place} is {byte}: {shown_word!r} in {encoding}",
-        to_utf8(encoding.upper(), source),
+        what + encoding, f"{byte}: {shown_word!r} in {encoding}", to_utf8(encoding.upper(), source)
     )
 
 
@@ -181,7 +182,7 @@ def _beginning(source: str) -> bytes:
             sample = stream.read(SAMPLE_BYTES)
     except (OSError, EOFError, zlib.error):
         return b""
-    return sample[: sample.rfind(b"\n") + 1]
+    return sample if len(sample) < SAMPLE_BYTES else sample[: sample.rfind(b"\n") + 1]
 
 
 def check_mostly_utf8(source: str) -> None:

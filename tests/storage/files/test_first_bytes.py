@@ -10,6 +10,7 @@ import sys
 import tarfile
 import warnings
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow
@@ -170,8 +171,9 @@ def test_windows_1252_is_named_by_every_reader(tmp_path, reader):
     path.write_bytes(start + "caf\u00e9 0.5\tGr\u00fc\u00dfe 0.5\n".encode("cp1252") * 4)
     with pytest.raises(RnnlmError) as error:
         READERS[reader](str(path))
-    assert error.value.what == f"{path} is in Windows-1252, not in UTF-8"
-    assert "byte 4 is 0xe9: 'caf\u00e9' in Windows-1252" in error.value.why
+    line = start.count(b"\n") + 1
+    assert error.value.what == f"{path}, line {line}, byte 4: not UTF-8, but Windows-1252"
+    assert error.value.why == "byte 0xe9: 'caf\u00e9' in Windows-1252"
     assert error.value.hint == f"convert it: iconv -f WINDOWS-1252 -t UTF-8 {path} > NEW"
 
 
@@ -181,7 +183,7 @@ def test_other_encodings_of_settings_are_named(tmp_path, encoding, name):
     path.write_bytes("# Caf\u00e9 au lait\norder = 2\n".encode(encoding))
     with pytest.raises(TextError) as error:
         reading.read_by_hand(path, TextError)
-    assert error.value.what == f"{path} is in {name}, not in UTF-8"
+    assert f"iconv -f {name.upper()}" in error.value.hint
 
 
 RUSSIAN = (
@@ -209,6 +211,14 @@ def test_a_damaged_line_does_not_make_utf8_another_encoding():
     assert file_types.legacy_encoding("d\u00e9j\u00e0 vu\n".encode() * 3 + b"caf\xe9\n") is None
 
 
+@pytest.mark.parametrize("count, name", [(99, None), (100, "KOI8-R")])
+def test_an_encoding_is_guessed_from_a_hundred_bytes_on(monkeypatch, count, name):
+    guess = SimpleNamespace(best=lambda: SimpleNamespace(encoding="koi8_r"))
+    package = SimpleNamespace(from_bytes=lambda text: guess)
+    monkeypatch.setitem(sys.modules, "charset_normalizer", package)
+    assert file_types.legacy_encoding(b"a line\n" * 9 + b"\x81" * count) == name
+
+
 @pytest.mark.parametrize("text, encoding, name", [
     (RUSSIAN, "cp1251", "Windows-1251"), (RUSSIAN, "koi8-r", "KOI8-R"),
     (POLISH, "cp1250", "Windows-1250"), (POLISH, "iso8859-2", None),  # could be several others
@@ -223,7 +233,7 @@ def test_encodings_of_other_scripts_are_found(tmp_path, text, encoding, name):
     with pytest.raises(TextError) as error, reading.opened(str(tmp_path / "t")) as stream:
         list(reading.text_lines(str(tmp_path / "t"), stream, "strict"))
     if name == "KOI8-R":
-        assert f"t is perhaps in {name}, not in UTF-8" in error.value.what
+        assert f"t, line 1, byte 1: not UTF-8, perhaps {name}" in error.value.what
         assert "'\u041f\u0440\u0438\u0432\u0435\u0442' in KOI8-R" in error.value.why
     assert (f"iconv -f {name}".upper() in error.value.hint.upper()) == (name is not None)
 
