@@ -80,9 +80,13 @@ def transcribed(model, inputs_T, targets_T, settings, statistics) -> list[float]
     return scores
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_it_is_the_papers_updates_segment_by_segment(name, settings):
-    model = made(name)
+@pytest.mark.parametrize(("name", "rule"), [
+    pytest.param(name, rule, marks=[pytest.mark.soak] * (rule != usual))
+    for name, usual in zip(MODELS, ("rms", "sgd", "rms", "sgd", "rms"), strict=True)
+    for rule in RULES
+])  # fmt: skip
+def test_it_is_the_papers_updates_segment_by_segment(name, rule):
+    model, settings = made(name), RULES[rule]
     inputs_1T, targets_1T = text_of(model)
     statistics = gather_statistics(model, targets_1T[0], 4)
     found_T = read(DynamicEvaluation(model, settings, statistics), inputs_1T, targets_1T)[0]

@@ -44,18 +44,18 @@ def test_contrastive_noise_follows_the_unigram_and_starts_normalised():
 
 
 @pytest.mark.parametrize(
-    "samples", [1, 40, 49, *(pytest.param(few, marks=pytest.mark.soak) for few in (4, 48))]
+    "samples", [1, 49, *(pytest.param(few, marks=pytest.mark.soak) for few in (4, 40, 48))]
 )
 def test_sampled_words_are_distinct_with_expected_frequency(samples):
     layer = ready(SampledSoftmax(50, 6, False, samples), counts_of(50))
     with Operations() as operations:
-        draws = torch.stack([layer.draw() for _ in range(1000)])
+        draws = torch.stack([layer.draw() for _ in range(300)])
     # running sums are integers, as deterministic CUDA needs
     assert {given[0].dtype for given in operations.arguments("cumsum")} == {torch.int64}
     assert all(len(row.unique()) == samples for row in draws)
     expected_V = layer.expected_V
-    drawn_V = torch.bincount(draws.flatten(), minlength=50) / 1000
-    deviation_V = (expected_V * (1 - expected_V) / 1000).sqrt()
+    drawn_V = torch.bincount(draws.flatten(), minlength=50) / 300
+    deviation_V = (expected_V * (1 - expected_V) / 300).sqrt()
     assert ((drawn_V - expected_V).abs() <= 5 * deviation_V + 1e-12).all()
 
 
@@ -129,8 +129,9 @@ def test_sampling_all_words_gives_the_full_softmax(samples):
 def test_sampled_softmax_is_optimal_at_the_texts_distribution():
     """The correction: with noise words, the gradient still vanishes where the model is right."""
     layer, p_V = make(SampledSoftmax, 3), torch.softmax(torch.randn(V, dtype=torch.float64), dim=0)
-    targets_N = torch.multinomial(p_V, 4000, replacement=True)
-    features_NE = torch.zeros(4000, 6, dtype=torch.float64)
+    targets_N = torch.arange(V).repeat_interleave((400 * p_V).round().long() + 1)
+    p_V = torch.bincount(targets_N).double() / len(targets_N)
+    features_NE = torch.zeros(len(targets_N), 6, dtype=torch.float64)
 
     def mean_gradient(bias_V):
         with torch.no_grad():
@@ -139,7 +140,7 @@ def test_sampled_softmax_is_optimal_at_the_texts_distribution():
         losses = (layer.loss(features_NE, targets_N) for _ in range(300))
         return torch.stack([gradients(loss, layer)["bias"] for loss in losses]).mean(dim=0)
 
-    assert mean_gradient(p_V.log()).abs().max() < 0.015
+    assert mean_gradient(p_V.log()).abs().max() < 0.02
     assert mean_gradient(torch.zeros(V)).abs().max() > 0.05
 
 

@@ -12,8 +12,8 @@ from support.networks import tick
 
 # Seconds between two looks at the clock. Under the first a run never comes to ten seconds.
 JUMPS = [itertools.cycle([0, 0, 7]), itertools.cycle([0.2, 30]), itertools.cycle([50, *[0.1] * 40])]
-FEW = [1e-6, 0.5, 20, JUMPS[2]]
-MANY = [1e-6, 0.001, 0.01, 0.1, 3, *JUMPS[:2]]
+FEW = [1e-6, JUMPS[2]]
+MANY = [1e-6, 0.001, 0.01, 0.1, 0.5, 3, 20, *JUMPS[:2]]
 under_clocks = pytest.mark.parametrize(
     "clocks", [FEW, pytest.param(MANY, marks=pytest.mark.soak)], ids=["few", "many"]
 )

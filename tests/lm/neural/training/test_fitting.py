@@ -177,7 +177,7 @@ def test_dropout_still_acts_after_the_network_was_read(make_data, make_trainer, 
     assert one != other
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.soak)])
 def test_the_seed_determines_the_weights(make_data, make_trainer, sentences, precision):
     data = make_data(sentences[:40], sentences[40:60])
 
