@@ -206,8 +206,8 @@ def test_a_budget_in_time_is_repeated_by_what_it_prints(rnnlm, page, monkeypatch
     page.write_text("\n".join(english_lines()) + "\n", encoding="utf-8")
     monkeypatch.setattr(fitting, "tokens_per_second", lambda *_: 300.0)
     common = f"train {page} --device cpu --threads 1 --set min_validations=0 --set bptt_tokens=9"
-    shown = rnnlm(f"{common} --set batch_rows=2 --budget 1s -o timed")
-    assert "1s is time for about 300 tokens here and now" in shown.err
+    shown = rnnlm(f"{common} --set batch_rows=2 --budget 0.3s -o timed")
+    assert "0.3s is time for about 90 tokens here and now" in shown.err
     options = re.search(r"to repeat about the same run: (.*)", shown.err)[1]
     assert {"--budget", "--set"} <= set(options.split())
     assert "hidden_size=" in options and "learning_rate=" in options

@@ -307,7 +307,9 @@ PANELS = {
 }  # fmt: skip
 
 # Drawing takes longest; tests of these inspections draw the same.
-DRAWN_ELSEWHERE = ("gates", "saturation", "gradients", "spectrum", "step", "activations")
+DRAWN_ELSEWHERE = (
+    "gates", "units", "saturation", "gradients", "spectrum", "surface", "step", "activations"
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PANELS)
