@@ -307,9 +307,7 @@ PANELS = {
 }  # fmt: skip
 
 # Drawing takes longest; tests of these inspections draw the same.
-DRAWN_ELSEWHERE = (
-    "gates", "units", "saturation", "gradients", "spectrum", "surface", "step", "activations"
-)  # fmt: skip
+DRAWN_ELSEWHERE = "gates units saturation gradients spectrum step activations".split()
 
 
 @pytest.mark.parametrize("name", PANELS)

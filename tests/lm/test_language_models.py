@@ -1,6 +1,5 @@
 """The contract that every model keeps (DESIGN section 3): the cases are support/model_cases.py."""
 
-import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -44,12 +43,6 @@ def adapted(kind: str, model):
     return DynamicEvaluation(model, settings, statistics)
 
 
-@functools.cache
-def fitted(name: str, *settings):
-    """Fit the model that wrappers of several kinds share: none of them changes it."""
-    return fit(name, **dict(settings))
-
-
 @pytest.fixture(
     scope="module",
     params=[*(("none", *case) for case in CASES), *ADAPTED,
@@ -71,7 +64,7 @@ def case(request):
         return name, settings, foreign_models.make(name)
     if kind == "none":
         return name, settings, fit(name, **settings)
-    return name, settings, adapted(kind, fitted(name, *sorted(settings.items())))
+    return name, settings, adapted(kind, fit(name, **settings))
 
 
 @pytest.fixture(scope="module")

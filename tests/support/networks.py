@@ -1,6 +1,7 @@
 """Small texts, encoded, and small networks to train on them."""
 
 import itertools
+import json
 import math
 from collections.abc import Iterable
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from rnnlm.config import SettingsLayer, names_of, resolve
-from rnnlm.events import PERPLEXITY
+from rnnlm.events import PERPLEXITY, TrainingState
 from rnnlm.lm.neural.settings import KINDS, NetworkSettings, parts_of, stored
 from rnnlm.lm.neural.training import progress, settings as fitting_settings, validation
 from rnnlm.lm.neural.training.contracts import ValidationResult
@@ -80,6 +81,21 @@ def tick(trainer: Trainer, seconds: float | Iterable[float]) -> None:
     now = itertools.accumulate(jumps).__next__
     trainer.clock.now = trainer.meter.now = now
     trainer.clock.started_at = trainer.meter.since = 0.0
+
+
+def steps_of_an_epoch(trainer: Trainer) -> int:
+    return next(n for n, (done, _) in enumerate(trainer.source.windows(), 1) if done >= 1)
+
+
+def same(one: dict, other: dict) -> bool:
+    """Return whether weights by name are equal."""
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def through_a_file(state: TrainingState) -> TrainingState:
+    """Return the state after a round trip through JSON and arrays."""
+    facts = json.loads(json.dumps(state.facts, allow_nan=False))
+    return TrainingState(facts, {name: array.copy() for name, array in state.arrays.items()})
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """What all models keep that adapt themselves to the text they read."""
 
-import functools
-
 import numpy as np
 import pytest
 
@@ -29,13 +27,12 @@ ADAPTING = {  # what adapts; settings with which it does, and with which it does
     ), RMS, DynamicSettings(adaptation_rate=0.0, adaptation_decay=1.0)),
 }  # fmt: skip
 CASES = [("unigram", "ngram"), *((kind, name) for kind in ADAPTING for name in ("lstm", "gru"))]
-fitted = functools.cache(fit)
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_no_score_depends_on_later_tokens_and_zeros_leave_the_model(kind, name):
     make, settings, nothing = ADAPTING[kind]
-    model = fitted(name)
+    model = fit(name)
     assert_no_score_depends_on_later_tokens(make(model, settings))
     found_1T, expected_1T = (read(each, *text_of(model)) for each in (make(model, nothing), model))
     np.testing.assert_allclose(found_1T, expected_1T, atol=1e-5 if "dynamic" in kind else 0)
@@ -43,7 +40,7 @@ def test_no_score_depends_on_later_tokens_and_zeros_leave_the_model(kind, name):
 
 @pytest.mark.parametrize(("kind", "name"), [case for case in CASES if case[0] != "dynamic, rms"])
 def test_it_helps_where_a_text_repeats_itself(kind, name):
-    model = fitted(name)
+    model = fit(name)
     text = text_of(model, ["speech speech dog speech", "dog speech speech"] * 5)
     adapted = ADAPTING[kind][0](model, type(ADAPTING[kind][1])())
     assert read(adapted, *text).sum() > read(model, *text).sum() + 1
@@ -54,7 +51,7 @@ def test_it_helps_where_a_text_repeats_itself(kind, name):
     (NeuralCache, NeuralCacheSettings(cache_tokens=4)),
 ])  # fmt: skip
 def test_the_state_remembers_no_more_than_the_cache(cache, settings):
-    model = fitted("lstm")
+    model = fit("lstm")
     inputs_1T, targets_1T = text_of(model)
     adapted = cache(model, settings)
     _, state = adapted.score(inputs_1T, targets_1T, adapted.initial_state(1))

@@ -1,5 +1,4 @@
 import copy
-import functools
 
 import numpy as np
 import pytest
@@ -27,12 +26,11 @@ MODELS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["lstm", "gru"])
+@pytest.fixture(params=["lstm", "gru"])
 def model(request):
     return made(request.param)
 
 
-@functools.cache
 def made(name):
     settings = {"model": name, "dropout_input": 0.5, "dropout_output": 0.5, **MODELS[name]}
     return fit(settings.pop("model"), **settings)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rnnlm.errors import TrainingError
-from rnnlm.events import RolledBack, Step
+from rnnlm.events import RolledBack, Step, never
 from rnnlm.lm.base.span_scoring import score_spans, whole_text
 from rnnlm.lm.mixtures import adapted_model as adapting
 from rnnlm.lm.mixtures.adaptation import adapt
@@ -41,10 +41,6 @@ def data(make_data, sentences):
 @pytest.fixture
 def few(make_data, sentences):
     return make_data(sentences[:20])
-
-
-def never() -> bool:
-    return False
 
 
 def host_and_there(network, data, device):

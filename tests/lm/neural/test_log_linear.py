@@ -20,18 +20,6 @@ def loss_of(text, **settings):
     return -found.logprob_nats / found.tokens
 
 
-def test_bigrams_by_a_softmax_are_those_of_counts(here):
-    (here / "birds.txt").write_text(
-        "the cat sees a bird\na bird sees the dog\nthe dog sees the cat\n", encoding="utf-8"
-    )
-    counts = loss_of("birds.txt", model="ngram", order=2, smoothing="mle", output="counts")
-    learned = loss_of(
-        "birds.txt", model="ffnn", embedding_size=8, bptt_tokens=18, batch_rows=1,
-        learning_rate=0.1, budget="300steps", output="softmax", **PLAIN,
-    )  # fmt: skip
-    assert counts <= learned < counts + 0.01
-
-
 @pytest.mark.soak
 def test_bigrams_of_letters_by_a_softmax_are_those_of_counts(here):
     letters = ["".join(filter(str.islower, line.lower())) for line in english_lines()[:300]]

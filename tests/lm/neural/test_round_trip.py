@@ -2,7 +2,6 @@
 a GPU with `-m gpu`, and on a device that computes nothing (support/fake_device.py), which all of it
 stays on, and which no training step waits for."""
 
-import json
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +41,7 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support import tiny_models, tiny_pairs, tiny_tasks
 from support.devices import CUDA, no_waits
 from support.fake_device import FakeDevice
+from support.networks import through_a_file
 from support.operations import Operations
 from support.tiny_models import HELD_OUT, LINES, Lines
 from support.tiny_translators import parallel_text
@@ -171,12 +171,6 @@ MODELS = CELLS | {name: ("lstm", settings) for name, settings in OUTPUTS.items()
 CASES = [*(Case(name, LANGUAGE_MODEL, *each) for name, each in MODELS.items()), *TASKS]
 CASE = {case.name: case for case in CASES}
 every_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-
-
-def through_a_file(state: TrainingState) -> TrainingState:
-    """Return the state after a round trip through JSON and arrays."""
-    facts = json.loads(json.dumps(state.facts, allow_nan=False))
-    return TrainingState(facts, {name: array.copy() for name, array in state.arrays.items()})
 
 
 @every_case

@@ -4,13 +4,12 @@ import itertools
 import math
 
 import pytest
-import torch
 
 from rnnlm.events import Validated, never
 from rnnlm.lm.neural.training import state as state_module
 from rnnlm.lm.neural.training.optimization import LearningRate
 from rnnlm.lm.neural.training.settings import FittingSettings
-from support.networks import script_validations, tick
+from support.networks import same, script_validations, steps_of_an_epoch, tick
 
 
 @pytest.fixture
@@ -34,14 +33,6 @@ def scripted(data, make_trainer):
 
 def weights_of(network):
     return {name: value.clone() for name, value in network.state_dict().items()}
-
-
-def same(one, other):
-    return all(torch.equal(one[name], other[name]) for name in one)
-
-
-def steps_of_an_epoch(trainer):
-    return next(n for n, (done, _) in enumerate(trainer.source.windows(), 1) if done >= 1)
 
 
 def test_a_budget_in_steps_or_time_ends_with_a_validation(data, make_trainer):

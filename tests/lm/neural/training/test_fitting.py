@@ -20,6 +20,7 @@ from rnnlm.lm.neural.training import fitting
 from rnnlm.lm.neural.training.choosing import follow_machine
 from rnnlm.text.batches import stream_bounds
 from rnnlm.text.encoding import TrainingData
+from support.networks import same, steps_of_an_epoch
 
 KEEP_WEIGHTS = {
     "optimizer": "sgd", "learning_rate": 1e-30, "clip_norm": None, "schedule": "constant",
@@ -41,16 +42,8 @@ def record(trainer):
     return losses, counts, list(trainer.train(never))
 
 
-def steps_of_an_epoch(trainer):
-    return next(n for n, (done, _) in enumerate(trainer.source.windows(), 1) if done >= 1)
-
-
 def weights_of(trainer):
     return {name: value.clone() for name, value in trainer.network.state_dict().items()}
-
-
-def same(one, other):
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def amplify(trainer):

@@ -1,7 +1,5 @@
 """A run that is cut off and goes on takes the steps of one that never was, bit by bit."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -9,6 +7,7 @@ import torch
 from rnnlm.errors import ModelError
 from rnnlm.events import TrainingState, Validated, never
 from rnnlm.lm.neural.training import state as state_module
+from support.networks import through_a_file
 
 CASES = [
     {"optimizer": "adamw", "weight_decay": 0.01}, {"optimizer": "adam", "ema_decay": 0.9},
@@ -42,12 +41,6 @@ def cut_after(trainer, steps):
     *_, fitted = trainer.train(lambda: trainer.step_count >= steps)
     assert fitted.stopped == "request"
     return fitted
-
-
-def through_a_file(state):
-    """Return the state after a round trip through JSON and arrays."""
-    facts = json.loads(json.dumps(state.facts, allow_nan=False))
-    return TrainingState(facts, {name: array.copy() for name, array in state.arrays.items()})
 
 
 def weights(model):
