@@ -126,7 +126,7 @@ def test_a_line_of_wrong_width_is_named(tmp_path, word, numbers, found):
 
 def test_bad_utf8_is_named_or_replaced(tmp_path):
     content = b"the 1 2 3\nc\xfft 1 2 3\n"
-    assert "line 2, byte 2 is 0xff" in failing(tmp_path, content)
+    assert "line 2, byte 2: not UTF-8" in failing(tmp_path, content)
     assert read(tmp_path, content, encoding_errors="replace")[0] == {"the": [1, 2, 3]}
 
 
