@@ -3,7 +3,6 @@ control characters escaped. A piped table is TSV (:mod:`rnnlm.storage.files.tabl
 ends inside its cells are kept, in quotes."""
 
 import contextlib
-import itertools
 import re
 import shlex
 import shutil
@@ -211,8 +210,7 @@ class Bar(Progress):
 
 def counting_phases(order: int) -> list[str]:
     """Return how the messages of each part of counting n-grams begin."""
-    later = [(f"merging order {n}:", f"order {n}:") for n in range(2, order + 1)]
-    return ["counting:", "order 1:", *itertools.chain.from_iterable(later)]
+    return ["counting:", "merging:", *(f"order {n}:" for n in range(1, order + 1))]
 
 
 def show_error(what: str, why: str = "", hint: str = "") -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from rnnlm import system
 from rnnlm.cli.main import run
-from rnnlm.lm.ngram.counting import memory_limit, workers
+from rnnlm.lm.ngram.counting import memory_limit, workspace
 from rnnlm.text.prepared import preparation
 from support.killed_runs import Runs, command
 from support.tiny_models import english_lines
@@ -38,7 +38,7 @@ def runs(warm, tmp_path):
 def small(monkeypatch):
     """Let a small text have several shards and ranges, and any memory be enough."""
     limits = {
-        workers: {"LEAST_SHARD": 5000, "LEAST_ENTRIES": 20_000},
+        workspace: {"ROWS": 10_000},
         memory_limit: {
             "PROGRAM_BYTES": 0, "HELD_PER_WORD": 0, "LEAST_BYTES": 0, "BYTES_PER_WORD": 0,
             "COUNTED_PER_WORD": 0,

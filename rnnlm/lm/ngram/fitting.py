@@ -17,6 +17,7 @@ from rnnlm.errors import SettingsError, UsageError, keyword, notice
 from rnnlm.events import Counted, Counting, Estimated, Event, Fitted, Started, never
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import counts_folder, memory_limit, plan as plans
+from rnnlm.lm.ngram.counting.beyond_memory import Packing
 from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level, NgramCounts, joined
 from rnnlm.lm.ngram.counting.counted_data import CountedData, text_to_count, within
 from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
@@ -338,7 +339,9 @@ def foresee(resolved: ResolvedSettings, data: TrainingData | CountedData) -> dic
         ids: memory_limit.Ids = data.train.ids
         if not isinstance(ids, ChunkedArray):
             ids = known_ids(ids, tokenizer)
-        plan = plans.make(ids, tokenizer.boundary_id, settings.order, {}, workspace, thresholds)
+        columns = Packing(tokenizer.size, settings.order).columns
+        shape = (tokenizer.boundary_id, settings.order, columns)
+        plan = plans.make(ids, *shape, {}, workspace, thresholds)
 
     # Without a memory limit nothing goes to disk.
     needed = max(plan.bytes_counting(), plan.bytes_estimating(workspace.lookups))

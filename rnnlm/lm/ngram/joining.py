@@ -28,7 +28,7 @@ from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.compact import Keys
 from rnnlm.lm.ngram.counting.counts_folder import new_places
-from rnnlm.lm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
+from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.lm.ngram.tables import (
     LinkedOrder,
@@ -133,7 +133,7 @@ class _Joining(LinkedOrders):
         self.most = RANGE
         if workspace.in_files:
             bytes_per_ngram = BYTES_PER_NGRAM + BYTES_PER_PART * len(parts)
-            self.most = max(1, workspace.entries * BYTES_PER_ENTRY // bytes_per_ngram)
+            self.most = max(1, workspace.memory // bytes_per_ngram)
 
     def values(self, n: int) -> np.ndarray:
         """Return the values of an order of the joined model."""

@@ -129,11 +129,10 @@ def test_limited_memory_changes_nothing(monkeypatch, tmp_path, most, threads):
     parts = [pruning.by_entropy(fitted(EVEN, order=4), 1e-5), fitted(ODD, order=3)]
     whole = joined(parts, [0.3, 0.7], IN_MEMORY)
     monkeypatch.setattr("rnnlm.lm.ngram.tables.LOOKUPS", 5)
-    # Beside entries, an n-gram takes no room here.
-    for name, size in (("BYTES_PER_NGRAM", 1), ("BYTES_PER_PART", 0), ("BYTES_PER_ENTRY", 1)):
+    for name, size in (("BYTES_PER_NGRAM", 1), ("BYTES_PER_PART", 0)):
         monkeypatch.setattr(f"rnnlm.lm.ngram.joining.{name}", size)
     limited = Workspace(1 << 20, threads, tmp_path)
-    limited.entries = most
+    limited.memory = most
     small = joined(parts, [0.3, 0.7], limited)
     for found, expected in zip(small.to_arrays().values(), whole.to_arrays().values(), strict=True):
         np.testing.assert_array_equal(found, expected)

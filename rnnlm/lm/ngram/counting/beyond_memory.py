@@ -1,426 +1,127 @@
-"""Count a text that does not fit in memory: count it shard by shard, then merge the shards, order
-by order. All that is finished is kept in a folder, from which an interrupted count resumes.
+"""Count a text that does not fit in memory with one sort of whole n-grams, as KenLM's lmplz does
+(Heafield et al. 2013).
+
+Each position of a text begins one n-gram of the highest order, which is shorter near the end of its
+line; `<s>` begins one as well. A shard's n-grams are packed into integers, sorted, and written with
+their counts: a run. Runs are merged range by range. As all orders lie in the one sorted list, the
+same pass makes their keys and counts: an n-gram is new where its words differ from those before.
+At last, each n-gram's suffix is looked up in the order below.
+
+Finished runs are kept in a folder, from which an interrupted count resumes.
 """
 
-import functools
 import hashlib
-import itertools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
+from rnnlm import arrays
 from rnnlm.errors import TextError
-from rnnlm.lm.ngram.counting.count_trie import KEY_BITS, Column, CountingProgress, Level, count
+from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level, taken
 from rnnlm.lm.ngram.counting.plan import CountingPlan
-from rnnlm.lm.ngram.counting.store import (
-    Piece,
-    Store,
-    WrittenPiece,
-    note_of_level,
-    read_level,
-    read_levels,
-    remove_level,
-    write_level,
-)
-from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
-from rnnlm.lm.ngram.counting.workers import TaskRunner, WorkerContext
-from rnnlm.lm.ngram.tables import NOWHERE, word_bits
-from rnnlm.parallel import report_done
+from rnnlm.lm.ngram.counting.store import Store, WrittenPiece
+from rnnlm.lm.ngram.counting.workers import TaskRunner
+from rnnlm.lm.ngram.counting.workspace import GrowingArray, Workspace
+from rnnlm.lm.ngram.tables import NOWHERE, find_many, make_keys, split_keys, word_bits
+from rnnlm.parallel import in_threads
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text.encoding import IdFiles, kept, smallest
 
-# ---- Merging: the tries of several texts become one trie of all of them, order by order, in
-# bounded memory.
-#
-# Each source numbers its own contexts. In the merged trie they have other numbers, but in the same
-# order, so the keys of a source are still sorted once their contexts are renumbered. An order is
-# merged by ranges of keys, a few n-grams of each source at a time; the merged numbers of a source's
-# n-grams are kept for the next order, where they are contexts and suffixes.
-#
-# Each order takes two phases: the suffixes of each source get their merged numbers, a task a
-# source; then ranges are merged, a task each. A range ends at any key, so a context that very many
-# different words follow is cut between two of them.
-
-MERGED = "merged-"  # before the names of the pieces
 NARROW = 2**31 - 1  # numbers below fit into 32 bits
-PIECE_NGRAMS = 1 << 22  # whose suffixes are written together
+AT_ONCE = 1 << 16  # rows that are parted into orders at a time, which stay in a processor's cache
+RANK_BITS = 22  # of a row among those that are sorted together
+
+Columns = Sequence[np.ndarray]  # rows of packed n-grams
+Run = Mapping[str, np.ndarray]  # columns by number, and counts
 
 
-Steps = Generator[CountingProgress, None, Level]  # of merging an order; returns its level
+class Packing:
+    """Packs n-grams of up to `order` words into columns of integers, so that they sort by word.
 
-
-class MergeSources(Protocol):
-    """The tries that are merged, as a task in another process can find them."""
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-
-    def level(self, store: Store, source: int, n: int) -> Level | None:
-        """Return the level of a source; None: it has no n-grams that long, or they are
-        forgotten."""
-
-    def forget(self, store: Store, n: int) -> None:
-        """Let go of order n, which is merged."""
-
-
-class Merging:
-    """Merges the orders of several sources, one after the other.
-
-    A source may have fewer orders than others. An n-gram that a source watches is watched in the
-    merged level. Orders that are in the store are not merged again.
+    A word's code is one more than its number, `<s>` (word V) has the largest; 0 says that the
+    n-gram is shorter. Later columns leave room for the rank of a row by the columns before.
     """
 
-    def __init__(self, sources: MergeSources, order: int, runner: TaskRunner) -> None:
-        self.sources = sources
+    def __init__(self, size: int, order: int) -> None:
+        self.size = size
         self.order = order
-        self.runner = runner
-        self.store = runner.store
+        self.bits = int(size + 1).bit_length()
+        first, later = 64 // self.bits, (64 - RANK_BITS) // self.bits
+        self.later_bits = np.uint64(later * self.bits)
+        # The column of each word, and its place there from the right
+        self.places = [(0, first - 1 - n) for n in range(order)][:first]
+        self.places += [(1 + n // later, later - 1 - n % later) for n in range(order - first)]
+        self.columns = self.places[-1][0] + 1
 
-    def unigrams(self) -> Level:
-        """Add up the counts of words: all sources have the same."""
-        store = self.store
-        if read_level(store, MERGED, 1) is None:
-            levels_of_sources = [
-                self.sources.level(store, source, 1) for source in range(len(self.sources))
-            ]
-            levels = [level for level in levels_of_sources if level is not None]
-            size = levels[0].size
-            counts_M = np.zeros(size + 1, dtype=np.int64)
-            for level in levels:
-                counts_M += np.asarray(level.counts_M)
-            watched = max(level.watched for level in levels)
-            keys_M = np.arange(size + 1, dtype=np.uint64)
-            suffixes_M = np.zeros(size + 1, np.int32)
-            merged = Level(size, keys_M, suffixes_M, counts_M, size, watched)
-            store.finish(*write_level(store, MERGED, 1, merged))
+    def codes(self, columns: Sequence[np.ndarray | np.uint64], n: int) -> np.ndarray:
+        """Return the codes of the n-th words, from 0."""
+        column, place = self.places[n]
+        mask = np.uint64((1 << self.bits) - 1)
+        return np.asarray((columns[column] >> np.uint64(place * self.bits)) & mask)
 
-        # From the store even if it was made just now: the same arrays as in a resumed count.
-        whole = read_level(store, MERGED, 1)
-        assert whole is not None
-        self.size = whole.size
-        self.count_type = np.dtype(_smallest(int(np.asarray(whole.counts_M).sum(dtype=np.int64))))
-        self.after_start = whole.after_start
-        self.sources.forget(store, 1)
-        return whole
+    def packed(self, codes: Iterable[np.ndarray], rows: int) -> Columns:
+        """Return the columns of rows whose first words, second words, ... have these codes."""
+        columns = [np.zeros(rows, np.uint64) for _ in range(self.columns)]
+        for (column, place), codes_R in zip(self.places, codes, strict=False):
+            columns[column] |= codes_R << np.uint64(place * self.bits)
+        return columns
 
-    def longer(self, n: int) -> Steps:
-        """Merge order n."""
-        level = read_level(self.store, MERGED, n)
-        if level is None:
-            level = yield from self._merge(n)
-        # A kill may have come before the sources' n-grams were forgotten.
-        self.sources.forget(self.store, n)
-        self.after_start = level.after_start
-        self.store.remove(self.store.names(f"suffixes-{n}-"))
-        self.store.remove(self.store.names(f"numbers-{n - 1}-"))
-        return level
+    def of_text(self, ids_T: np.ndarray, is_first_T: np.ndarray, stop: int, end: int) -> Columns:
+        """Return the n-grams that begin before `stop` in a text, and with `<s>` before lines that
+        begin there. end: the id that ends lines."""
+        # Each line behind its <s>, and nothing behind the text.
+        places_T = np.arange(len(ids_T)) + np.cumsum(is_first_T)
+        text = np.zeros(int(places_T[-1]) + self.order, np.uint64)
+        text[: int(places_T[-1])] = self.size + 1
+        text[places_T] = ids_T.astype(np.uint64) + np.uint64(1)
+        rows = int(places_T[:stop][-1]) + 1
 
-    def _merge(self, n: int) -> Steps:
-        order = MergedOrder(self.sources, n, self.size, self.count_type.name)
-        yield from self._find_suffixes(order)
+        def codes() -> Iterator[np.ndarray]:
+            is_open = np.ones(rows, np.uint64)
+            for n in range(self.order):
+                codes_R = text[n : n + rows] * is_open
+                yield codes_R
+                is_open *= codes_R != end + 1
 
-        # Nobody looks up numbers in the highest order, but for an n-gram that is watched.
-        opened = self.runner.worker.opened(order)
-        levels, entries = opened.levels, int(opened.lengths.sum())
-        are_watched = [level is not None and level.watched != NOWHERE for level in levels]
-        are_wanted = n < self.order or any(are_watched)
-
-        # Each range becomes two pieces, numbered within itself; the counts before it are added
-        # later.
-        done = len(self.store.names(f"{MERGED}order-{n}-"))
-        starts = self.store.mapped(f"numbers-{n}-{done - 1:06d}")["ends"] if done else None
-        ranges = opened.ranges(starts, done, self.runner.entries(entries))
-        ends = []
-
-        def tasks() -> Iterator[MergeRange]:
-            for span in ranges:
-                ends.append(int(span.ends.sum()))
-                yield MergeRange(order, span, are_wanted)
-
-        share, merged = 0.0, 0
-        for written in self.runner.run(tasks()):
-            if written is not None:
-                self.store.finish(*written)
-                share = ends[merged] / entries
-                merged += 1
-            yield CountingProgress(f"merging order {n}", share)
-
-        # Join the pieces.
-        names = self.store.names(f"{MERGED}order-{n}-")
-        keys_M = self.store.column(names, "keys", np.uint64)
-        first_key = np.uint64(self.after_start) << np.uint64(word_bits(self.size))
-        level = Level(
-            self.size,
-            keys_M,
-            self.store.column(names, "suffixes", opened.suffix_type),
-            self.store.column(names, "counts", self.count_type),
-            keys_M.searchsorted(first_key),
-            self._watched(n, levels),
-        )
-        self.store.finish(note_of_level(MERGED, n, level))
-        return level
-
-    def _find_suffixes(self, order: "MergedOrder") -> Iterator[CountingProgress]:
-        """Let the suffixes of each source have their merged numbers."""
-        tasks = [
-            FindSuffixes(order, source)
-            for source in range(len(self.sources))
-            if order.suffixes_of(source) not in self.store
-        ]
-        for written in self.runner.run(tasks, alone=True):
-            if written is not None:
-                self.store.finish(*written)
-            yield CountingProgress(f"merging order {order.n}", 0.0)
-
-    def _watched(self, n: int, levels: Sequence[Level | None]) -> int:
-        """Return the merged number of the n-gram that a source watches."""
-        for source, level in enumerate(levels):
-            if level is not None and level.watched != NOWHERE:
-                numbers_M = merged_numbers(self.store, len(levels), n, self.size)[source]
-                return int(numbers_M[level.watched : level.watched + 1][0])
-        return NOWHERE
+        return self.packed(codes(), rows)
 
 
-@dataclass(frozen=True)
-class MergedOrder:
-    """A merged order, as the argument of a task. size: V. count_type: of merged counts."""
-
-    sources: MergeSources
-    n: int
-    size: int
-    count_type: str
-
-    def suffixes_of(self, source: int) -> str:
-        """Return how the names of the pieces of a source's suffixes begin, and their note."""
-        return f"suffixes-{self.n}-{source:05d}"
-
-    def open(self, store: Store) -> "OpenOrder":
-        return OpenOrder(self, store)
-
-
-@dataclass(frozen=True)
-class FindSuffixes:
-    """The task to find the merged numbers of the suffixes of a source's n-grams."""
-
-    order: MergedOrder
-    source: int
-
-    def run(self, worker: WorkerContext) -> list[WrittenPiece]:
-        """Look all of them up, and write them, some at a time."""
-        opened, workspace = worker.opened(self.order), worker.workspace
-        level, numbers_M = opened.levels[self.source], opened.numbers[self.source]
-        name = self.order.suffixes_of(self.source)
-        written = [WrittenPiece(Piece(name, 0, ""))]
-        if level is None:
-            return written
-        edges = [*range(0, len(level), workspace.ngrams), len(level)]
-        blocks = list(itertools.pairwise(edges))
-        exchange = SuffixExchange(level.suffixes_M, blocks, len(numbers_M), workspace)
-        values = exchange.values(numbers_M)
-        at_once = max(1, PIECE_NGRAMS // workspace.ngrams)
-        for first in range(0, len(blocks), at_once):
-            numbers = range(first, min(first + at_once, len(blocks)))
-            suffixes = np.concatenate([values(number) for number in numbers])
-            facts = {"ngrams": len(suffixes)}
-            written.append(worker.store.write(f"{name}-{first:06d}", {"suffixes": suffixes}, facts))
-        # The note comes last: with it, all of them are there.
-        return [*written[1:], written[0]]
+def added(
+    columns: Columns, counts: np.ndarray, later_bits: np.uint64
+) -> tuple[Columns, np.ndarray]:
+    """Return the different rows, sorted, with the sums of their counts."""
+    by_row = np.argsort(columns[0])
+    is_new = _is_new(columns[0][by_row])
+    for column in columns[1:]:
+        # Sort on where rows are equal so far.
+        equal = np.flatnonzero(~(is_new & np.append(is_new[1:], True)))
+        rows = by_row[equal]
+        keys = np.cumsum(is_new[equal]).astype(np.uint64) << later_bits | column[rows]
+        by_key = np.argsort(keys)
+        by_row[equal] = rows[by_key]
+        is_new[equal] |= _is_new(keys[by_key])
+    first = np.flatnonzero(is_new)
+    sums = np.add.reduceat(counts[by_row], first, dtype=np.int64)
+    return [column[by_row[first]] for column in columns], sums
 
 
-@dataclass(frozen=True)
-class MergeRange:
-    """The task to merge a range. are_numbers_wanted: whether to return the numbers of each source's
-    n-grams."""
-
-    order: MergedOrder
-    span: "_Range"
-    are_numbers_wanted: bool
-
-    def run(self, worker: WorkerContext) -> list[WrittenPiece]:
-        """Write the merged n-grams, and the numbers in the range of each source's own."""
-        columns, origin = worker.opened(self.order).merge(self.span)
-        facts = {"ngrams": len(columns["keys"])}
-        if not self.are_numbers_wanted:
-            origin["numbers"] = origin["numbers"][:0]
-        number = f"{self.order.n}-{self.span.number:06d}"
-        return [
-            worker.store.write(f"numbers-{number}", origin, facts),
-            worker.store.write(f"{MERGED}order-{number}", columns, facts),
-        ]
+def _is_new(keys: np.ndarray) -> np.ndarray:
+    """Return which of sorted keys differ from the one before."""
+    is_new = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
+    return is_new
 
 
-def merged_numbers(store: Store, sources: int, n: int, size: int) -> list[Column]:
-    """Return the merged numbers of the n-grams of order n of each source."""
-    if n == 1:
-        return [np.arange(size + 1, dtype=np.int32)] * sources
-    names = store.names(f"numbers-{n}-")
-    ngrams = [store.facts(name)["ngrams"] for name in names]
-    before = dict(zip(names, np.cumsum([0, *ngrams]).tolist(), strict=False))
-    index = np.dtype(_smallest(sum(ngrams)))
-
-    def of_source(source: int) -> Column:
-        def part(name: str, numbers: np.ndarray) -> np.ndarray:
-            starts = store.mapped(name)["starts"]
-            source_numbers = numbers[starts[source] : starts[source + 1]]
-            return source_numbers.astype(index) + index.type(before[name])
-
-        return store.column(names, "numbers", index, part)
-
-    return [of_source(source) for source in range(sources)]
-
-
-@dataclass(frozen=True)
-class _Range:
-    """The n-grams from one key on: of each source, those from `starts` to `ends`."""
-
-    number: int
-    low: int
-    starts: np.ndarray
-    ends: np.ndarray
-
-
-class OpenOrder:
-    """The n-grams of one order of all sources, ready to be merged by ranges. numbers: of their
-    contexts."""
-
-    def __init__(self, order: MergedOrder, store: Store) -> None:
-        self.order = order
-        self.store = store
-        self.bits = np.uint64(word_bits(order.size))
-        self.mask = (np.uint64(1) << self.bits) - np.uint64(1)
-        sources, n = order.sources, order.n
-        self.levels = [sources.level(store, source, n) for source in range(len(sources))]
-        self.lengths = np.array([0 if level is None else len(level) for level in self.levels])
-        self.index = _smallest(int(self.lengths.sum()))
-        self.count_type = np.dtype(order.count_type)
-        self.numbers = merged_numbers(store, len(sources), n - 1, order.size)
-        self.suffix_type = self.numbers[0].dtype
-
-    @functools.cached_property
-    def suffixes(self) -> list[Column]:
-        """The merged numbers of the suffixes of each source's n-grams."""
-        prefixes = [f"{self.order.suffixes_of(source)}-" for source in range(len(self.levels))]
-        names = map(self.store.names, prefixes)
-        return [self.store.column(pieces, "suffixes", self.suffix_type) for pieces in names]
-
-    def ranges(self, starts: np.ndarray | None, number: int, entries: int) -> Iterator[_Range]:
-        """Yield ranges of about as many n-grams as are to be merged at a time, from where each
-        source begins or from `starts` on. number: of the first."""
-        lengths = self.lengths
-        at = np.zeros_like(lengths) if starts is None else np.array(starts)
-        while (at < lengths).any():
-            left = np.flatnonzero(at < lengths).tolist()
-            low = min(self._key(source, int(at[source])) for source in left)
-
-            # Each source gives its share; the one that reaches its share first ends the range.
-            shares = entries * (lengths - at) // int((lengths - at).sum())
-            goals = np.minimum(at + np.maximum(shares, 1), lengths)
-            high = low + (1 << KEY_BITS - int(entries + len(left)).bit_length())
-            for source in left:
-                if goals[source] < lengths[source]:
-                    high = min(high, self._key(source, int(goals[source])))
-            ends = at.copy()
-            for source in left:
-                ends[source] = self._place(source, high)
-            yield _Range(number, low, at, ends)
-            number += 1
-            at = ends
-
-    def _key(self, source: int, number: int) -> int:
-        """Return the merged key of a source's n-gram."""
-        level = self.levels[source]
-        assert level is not None
-        key = int(level.keys_M[number : number + 1][0])
-        context = key >> int(self.bits)
-        merged = int(self.numbers[source][context : context + 1][0])
-        return (merged << int(self.bits)) | (key & int(self.mask))
-
-    def _place(self, source: int, key: int) -> int:
-        """Return the number of a source's first n-gram whose merged key is at least `key`."""
-        level, numbers_M = self.levels[source], self.numbers[source]
-        assert level is not None
-        context, word = key >> int(self.bits), key & int(self.mask)
-        place = int(numbers_M.searchsorted(context))
-        if place == len(numbers_M) or int(numbers_M[place : place + 1][0]) != context:
-            word = 0  # the source does not know the context: begin with the next one it knows
-        return int(level.keys_M.searchsorted(np.uint64((place << int(self.bits)) | word)))
-
-    def merge(self, span: _Range) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Return the columns of the merged n-grams; and for each source's own, its number among
-        them, source after source."""
-        lengths = span.ends - span.starts
-        starts = np.cumsum([0, *lengths])
-        keys = np.concatenate([self._keys(source, span) for source in range(len(lengths))])
-
-        # Sort (key, place), packed into 64 bits each.
-        place_bits = np.uint64(max(0, len(keys) - 1).bit_length())
-        keys <<= place_bits
-        keys |= np.arange(len(keys), dtype=np.uint64)
-        keys.sort()
-        place_mask = (np.uint64(1) << place_bits) - np.uint64(1)
-        places = (keys & place_mask).view(np.int64)
-        keys >>= place_bits
-
-        # Equal keys lie side by side now, at most one from each source.
-        is_new = np.empty(len(keys), dtype=bool)
-        is_new[:1] = True
-        np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
-        first = np.flatnonzero(is_new)
-        numbers = np.empty(len(keys), dtype=self.index)
-        numbers[places] = np.cumsum(is_new) - 1
-        counts, suffixes = self._gathered(span)
-        columns = {
-            "keys": keys[first] + np.uint64(span.low),
-            "suffixes": suffixes[places[first]],
-            "counts": smallest(np.add.reduceat(counts[places], first, dtype=self.count_type)),
-        }
-        origin = {"numbers": numbers, "starts": starts, "ends": span.ends.astype(np.int64)}
-        return columns, origin
-
-    def _keys(self, source: int, span: _Range) -> np.ndarray:
-        """Return the merged keys of a source's n-grams, less the range's first."""
-        level = self.levels[source]
-        start, end = int(span.starts[source]), int(span.ends[source])
-        if level is None or start == end:
-            return np.zeros(0, np.uint64)
-        keys = level.keys_M[start:end]
-        contexts = (keys >> self.bits).astype(np.int64)
-        first = int(contexts[0])
-        merged = self.numbers[source][first : int(contexts[-1]) + 1]
-        contexts -= first
-        joined_keys = merged.astype(np.uint64)[contexts]
-        joined_keys <<= self.bits
-        joined_keys |= keys & self.mask
-        joined_keys -= np.uint64(span.low)
-        return joined_keys
-
-    def _gathered(self, span: _Range) -> tuple[np.ndarray, np.ndarray]:
-        """Return counts and suffixes of all n-grams of a range, source after source."""
-        counts, suffixes = [], []
-        for source, level in enumerate(self.levels):
-            here = slice(int(span.starts[source]), int(span.ends[source]))
-            if level is not None and here.start < here.stop:
-                counts.append(level.counts_M[here].astype(self.count_type))
-                suffixes.append(self.suffixes[source][here])
-        return np.concatenate(counts), np.concatenate(suffixes)
-
-
-def _smallest(most: int) -> type[np.signedinteger]:
-    """Return a type for numbers up to `most`."""
-    return np.int32 if most < NARROW else np.int64
-
-
-# ---- The shards of one text, counted and merged.
+# ---- The runs of one text.
 
 Ids = np.ndarray | ChunkedArray | IdFiles
 
 
 @dataclass(frozen=True)
 class CountShard:
-    """The task to count some lines of a text, from one token to another."""
+    """The task to sort the n-grams that begin in a part of a text, from one token to another."""
 
     number: int
     ids: Ids
@@ -430,26 +131,21 @@ class CountShard:
     boundary_id: int
     size: int
     order: int
-    watch: int
 
-    def run(self, worker: WorkerContext) -> list[WrittenPiece]:
-        """Count the shard, order by order, and write each."""
-        ids_T = np.asarray(self.ids[self.start : self.stop])
+    def run(self, store: Store, workspace: Workspace) -> list[WrittenPiece]:
+        """Write the run of the shard."""
+        # The last n-grams reach beyond it.
+        length = self.stop - self.start
+        ids_T = np.asarray(self.ids[self.start : self.stop + self.order - 1])
         if isinstance(self.ids, IdFiles):
-            self._check(ids_T, self.ids.folder)
-        is_watched = self.start <= self.watch < self.stop
-        watched = self.watch - self.start if is_watched else NOWHERE
-        written = []
-        # Not by enumerate, which would hold a level while the next order is counted.
-        numbers = itertools.count(1)
-        shape = (self.boundary_id, self.size, self.order)
-        for level in count(ids_T, *shape, watched, worker.workspace):
-            n = next(numbers)
-            written += write_level(worker.store, prefix_of(self.number), n, level)
-            del level
-            report_done(n / self.order)
-        written.append(WrittenPiece(Piece(prefix_of(self.number), 0, "")))
-        return written
+            self._check(ids_T[:length], self.ids.folder)
+        before = self.ids[self.start - 1 : self.start] if self.start else self.boundary_id
+        is_first_T = np.append(before, ids_T[:-1]) == self.boundary_id
+
+        packing = Packing(self.size, self.order)
+        columns = packing.of_text(ids_T, is_first_T, length, self.boundary_id)
+        rows = added(columns, np.ones(len(columns[0]), np.int8), packing.later_bits)
+        return [write_run(store, name_of(self.number), *rows)]
 
     def _check(self, ids_T: np.ndarray, folder: Path) -> None:
         """Make sure that another machine sees the text that the plan was made for."""
@@ -460,6 +156,21 @@ class CountShard:
                 f"part {self.number + 1} differs",
                 "all workers must see the same folder, and it must not change",
             )
+
+
+def name_of(number: int) -> str:
+    """Return the name of a run."""
+    return f"run-{number:07d}"
+
+
+def as_run(columns: Columns, counts: np.ndarray) -> Run:
+    run = {str(number): column for number, column in enumerate(columns)}
+    return {**run, "counts": smallest(counts)}
+
+
+def write_run(store: Store, name: str, columns: Columns, counts: np.ndarray) -> WrittenPiece:
+    """Write rows and their counts as a piece, to be finished."""
+    return store.write(name, as_run(columns, counts))
 
 
 def count_by_shards(
@@ -479,15 +190,23 @@ def count_by_shards(
     first on, that are not needed any more.
     """
     store, shards = runner.store, plan.shards
-    left = [number for number in range(len(shards)) if prefix_of(number) not in store]
+    left = [number for number in range(len(shards)) if name_of(number) not in store]
     counted = len(shards) - len(left)
-    done(shards[left[0]].start if left else shards[-1].stop)
+    watched = _words_until(ids, watch, order, boundary_id, size)
+
+    def release() -> None:
+        # The next shard looks at the token before it.
+        done(max(0, shards[counted].start - 1) if counted < len(shards) else shards[-1].stop)
+
+    release()
     yield CountingProgress("counting", counted / len(shards))
 
     def tasks() -> Iterator[CountShard]:
         for number in left:
             shard = shards[number]
-            near = ids.around(shard.start, shard.stop) if isinstance(ids, IdFiles) else ids
+            near = ids
+            if isinstance(ids, IdFiles):
+                near = ids.around(max(0, shard.start - 1), shard.stop + order - 1)
             yield CountShard(
                 number=number,
                 ids=near,
@@ -497,56 +216,225 @@ def count_by_shards(
                 boundary_id=boundary_id,
                 size=size,
                 order=order,
-                watch=watch,
             )
 
     # Shards come in order, so all tokens up to the end of this one are counted.
-    for written in runner.run(tasks(), alone=True):
+    for written in runner.run(tasks()):
         if written is not None:
             store.finish(*written)
             counted += 1
-            last = left[counted - len(shards) - 1]
-            done(shards[last].stop)
-        yield CountingProgress("counting", min(1.0, (counted + runner.begun) / len(shards)))
+            release()
+        yield CountingProgress("counting", counted / len(shards))
+    yield from merge(StoredRuns(store), Packing(size, order), runner.workspace, watched)
 
-    # A single shard is the whole already.
-    if len(shards) == 1:
-        yield from read_levels(store, prefix_of(0), order)
-    else:
-        yield from merge(_Shards(len(shards)), order, runner)
+
+def _words_until(ids: Ids, watch: int, order: int, boundary_id: int, size: int) -> list[int]:
+    """Return the words of the longest n-gram that ends at a position; none for NOWHERE."""
+    if watch == NOWHERE:
+        return []
+    first = max(0, watch - order + 1)
+    words = [boundary_id] * (first == 0) + np.asarray(ids[first : watch + 1]).tolist()
+    for place in range(len(words) - 2, -1, -1):
+        if words[place] == boundary_id:
+            return [size, *words[place + 1 :]][-order:]
+    return words
+
+
+# ---- Merging runs, and parting them into orders.
+
+
+class StoredRuns(Sequence[Run]):
+    """The runs in a store, mapped when they are asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.names = list(store.pieces)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, number):  # type: ignore[no-untyped-def]
+        return self.store.mapped(self.names[number])
 
 
 def merge(
-    sources: MergeSources, order: int, runner: TaskRunner
+    runs: Sequence[Run], packing: Packing, workspace: Workspace, watched: Sequence[int] = ()
 ) -> Iterator[CountingProgress | Level]:
-    """Yield how far merging is, and the merged levels of orders 1 to `order`; fewer where there are
-    no n-grams that long."""
-    merging = Merging(sources, order, runner)
-    yield merging.unigrams()
-    for n in range(2, order + 1):
-        merged = yield from merging.longer(n)
-        if not len(merged):
-            return
-        yield merged
+    """Yield how far merging is, and the levels of all runs together, from the unigrams up; fewer
+    where there are no n-grams that long. watched: the words of an n-gram whose numbers are kept."""
+    lengths = [len(run["counts"]) for run in runs]
+    tokens = sum(int(run["counts"].sum(dtype=np.int64)) for run in runs)
+    orders = _Orders(packing, workspace, np.int32 if tokens < NARROW else np.int64)
+
+    def merged(span: tuple[list[int], list[int]]) -> tuple[Columns, np.ndarray, int]:
+        parts = [(run, slice(*ends)) for run, *ends in zip(runs, *span, strict=True)]
+        columns = [
+            np.concatenate([run[str(number)][here] for run, here in parts])
+            for number in range(packing.columns)
+        ]
+        counts = np.concatenate([run["counts"][here] for run, here in parts])
+        workspace.release(*(run["counts"] for run, _ in parts))
+        return *added(columns, counts, packing.later_bits), sum(span[1])
+
+    spans = _spans(runs, lengths, workspace.rows(packing.columns))
+    for columns, counts, done in in_threads(merged, spans, workspace.threads):
+        for here in arrays.blocks(len(counts), AT_ONCE):
+            orders.add([column[here] for column in columns], counts[here])
+        yield CountingProgress("merging", done / sum(lengths))
+    yield from orders.levels(watched)
 
 
-@dataclass(frozen=True)
-class _Shards:
-    """The shards of a text, as they are merged."""
+def _spans(
+    runs: Sequence[Run], lengths: list[int], most: int
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield where ranges of at most `most` rows, or one of each run, begin and end in each run."""
+    starts = [0] * len(runs)
+    while starts != lengths:
+        # Each run gives its share; the one whose share ends first ends the range.
+        left, edges = sum(lengths) - sum(starts), []
+        for run, start, length in zip(runs, starts, lengths, strict=True):
+            goal = start + max(1, most * (length - start) // left)
+            if goal < length:
+                edges.append([int(run[str(number)][goal]) for number in range(len(run) - 1)])
+        edge = min(edges, default=[])
+        ends = [_place(run, edge) for run in runs] if edge else lengths
+        yield starts, ends
+        starts = ends
 
-    shards: int
 
-    def __len__(self) -> int:
-        return self.shards
-
-    def level(self, store: Store, source: int, n: int) -> Level | None:
-        return read_level(store, prefix_of(source), n)
-
-    def forget(self, store: Store, n: int) -> None:
-        for shard in range(self.shards):
-            remove_level(store, prefix_of(shard), n)
+def _place(run: Run, row: list[int]) -> int:
+    """Return the number of a run's first row that is not before `row`."""
+    start, stop = 0, len(run["counts"])
+    for number, value in enumerate(row):
+        column = run[str(number)][start:stop]
+        stop = start + int(column.searchsorted(np.uint64(value), "right"))
+        start += int(column.searchsorted(np.uint64(value)))
+    return start
 
 
-def prefix_of(shard: int) -> str:
-    """Return how the names of a shard's pieces begin."""
-    return f"shard-{shard:05d}-"
+def whole_ngrams(
+    levels: Sequence[Level],
+    number_V: np.ndarray,
+    boundary_id: int,
+    packing: Packing,
+    workspace: Workspace,
+) -> Iterator[tuple[Columns, np.ndarray]]:
+    """Yield the n-grams of the highest level, and shorter ones that end lines, in sorted parts with
+    their counts. Word w becomes number_V[w], which ends lines if it is `boundary_id`."""
+    codes_V = np.append(number_V, packing.size).astype(np.uint64) + np.uint64(1)
+    at_once = workspace.rows(packing.columns)
+    for n, level in enumerate(levels, start=1):
+        for start in range(0, len(level), at_once):
+            numbers = np.arange(start, min(start + at_once, len(level)))
+            if n < len(levels):
+                _, words = split_keys(level.keys_M[start : start + at_once], level.size)
+                numbers = numbers[codes_V[words] == boundary_id + 1]
+            codes = [codes_V[words] for words in _words_of(levels[:n], numbers)]
+            counts = level.counts_of(numbers)
+            yield added(packing.packed(codes, len(counts)), counts, packing.later_bits)
+
+
+def _words_of(levels: Sequence[Level], numbers: np.ndarray) -> list[np.ndarray]:
+    """Return the first words, second words, ... of n-grams of the last level."""
+    contexts, words = split_keys(taken(levels[-1].keys_M, numbers), levels[-1].size)
+    return [*_words_of(levels[:-1], contexts), words] if levels[1:] else [words]
+
+
+class _Orders:
+    """The orders of sorted rows that are added one batch after the other."""
+
+    def __init__(
+        self, packing: Packing, workspace: Workspace, index: type[np.signedinteger]
+    ) -> None:
+        self.packing = packing
+        self.workspace = workspace
+        self.index = index
+        self.bits = word_bits(packing.size)
+        # Of each order: keys and counts, how many n-grams there are, and the last one's count so
+        # far. As counts are written when the next n-gram begins, a zero comes before the first.
+        order = packing.order
+        self.unigrams_M = np.zeros(packing.size + 1, dtype=np.int64)
+        self.keys = [GrowingArray(workspace, np.uint64) for _ in range(order)]
+        self.counts = [GrowingArray(workspace, index) for _ in range(order)]
+        self.length = [0] * order
+        self.count_of_last = [0] * order
+        self.last_row = [np.uint64(0)] * packing.columns
+
+    def add(self, columns: Columns, counts: np.ndarray) -> None:
+        """Find the n-grams of each order that begin in these rows."""
+        is_new = np.zeros(len(counts), dtype=bool)
+        for n in range(self.packing.order):
+            # An n-gram is new if one of its words differs from the row before.
+            codes = self.packing.codes(columns, n)
+            is_new[1:] |= codes[1:] != codes[:-1]
+            is_new[0] |= codes[0] != self.packing.codes(self.last_row, n)
+            words = codes.view(np.int64) - 1
+            if n == 0:
+                tally = np.bincount(words, counts, minlength=len(self.unigrams_M))
+                self.unigrams_M += tally.astype(np.int64)
+                contexts = words
+                continue
+            is_begun = is_new & (codes > 0)
+            begun = np.flatnonzero(is_begun)
+            self.keys[n].append(make_keys(contexts[begun], words[begun], self.packing.size))
+
+            # Its count is the sum over the rows up to the next, but those that are too short.
+            total = np.append(0, np.cumsum(np.where(codes > 0, counts, 0)))
+            sums = np.diff(total[np.append(begun, len(counts))], prepend=0)
+            sums[0] += self.count_of_last[n]
+            self.counts[n].append(sums[:-1])
+            self.count_of_last[n] = sums[-1]
+            contexts = np.cumsum(is_begun) + (self.length[n] - 1)
+            self.length[n] += len(begun)
+        self.last_row = [column[-1] for column in columns]
+
+    def levels(self, watched: Sequence[int]) -> Iterator[Level]:
+        """Yield the levels of all rows."""
+        size = self.packing.size
+        suffixes_M = np.zeros(size + 1, self.index)
+        keys_M = np.arange(size + 1, dtype=np.uint64)
+        after_start = size
+        keys = [keys_M]
+        number = _number(keys, watched[-1:], self.bits)
+        yield Level(size, keys_M, suffixes_M, self.unigrams_M, after_start, number)
+        for n in range(1, self.packing.order):
+            self.counts[n].append(np.array([self.count_of_last[n]]))
+            keys.append(self.keys[n].whole())
+            if not self.length[n]:
+                return
+            suffixes_M = self._suffixes(keys[n], keys[n - 1], suffixes_M)
+            after_start = int(keys[n].searchsorted(np.uint64(after_start << self.bits)))
+            yield Level(
+                size,
+                keys[n],
+                self.workspace.column(suffixes_M),
+                self.workspace.column(self.counts[n].whole()[1:]),
+                after_start,
+                _number(keys, watched[-n - 1 :], self.bits),
+            )
+
+    def _suffixes(
+        self, keys_M: np.ndarray, below_keys_M: np.ndarray, below_suffixes_M: np.ndarray
+    ) -> np.ndarray:
+        """Return the number of each suffix: of (context, word) it is (context's suffix, word)."""
+        size, at_once = self.packing.size, self.workspace.rows(self.packing.columns)
+
+        def found(start: int) -> np.ndarray:
+            contexts, words = split_keys(keys_M[start : start + at_once], size)
+            return find_many(below_keys_M, make_keys(below_suffixes_M[contexts], words, size))
+
+        suffixes = GrowingArray(self.workspace, self.index)
+        for numbers in in_threads(found, range(0, len(keys_M), at_once), self.workspace.threads):
+            suffixes.append(numbers)
+        self.workspace.release(keys_M, below_keys_M, below_suffixes_M)
+        return suffixes.whole()
+
+
+def _number(keys: Sequence[np.ndarray], words: Sequence[int], bits: int) -> int:
+    """Return the number of the n-gram of these words; NOWHERE if they are not as many as wanted."""
+    if len(words) < len(keys):
+        return NOWHERE
+    number = 0
+    for keys_M, word in zip(keys, words, strict=True):
+        number = int(keys_M.searchsorted(np.uint64(number << bits | word)))
+    return number

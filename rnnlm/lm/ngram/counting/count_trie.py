@@ -24,6 +24,19 @@ from rnnlm.storage.files.tensors import ChunkedArray
 Column = np.ndarray | ChunkedArray
 
 
+def taken(values: Column, numbers_Q: np.ndarray) -> np.ndarray:
+    """Return the values of these numbers, in any order."""
+    if isinstance(values, np.ndarray):
+        return values[numbers_Q]
+    chunk_Q = np.searchsorted(values.starts, numbers_Q, side="right") - 1
+    values_Q = np.zeros(len(numbers_Q), values.dtype)
+    for number in np.unique(chunk_Q).tolist():
+        here = np.flatnonzero(chunk_Q == number)
+        places = numbers_Q[here] - values.starts[number]
+        values_Q[here] = values.chunk(number)[places]
+    return values_Q
+
+
 @dataclass(frozen=True)
 class Level:
     """The M n-grams of one order, by ascending key (see :mod:`rnnlm.lm.ngram.tables`; the key of a
@@ -73,15 +86,7 @@ class Level:
 
     def counts_of(self, numbers_Q: np.ndarray) -> np.ndarray:
         """Return the counts of n-grams given by number, in any order."""
-        if isinstance(self.counts_M, np.ndarray):
-            return self.counts_M[numbers_Q]
-        chunk_Q = np.searchsorted(self.counts_M.starts, numbers_Q, side="right") - 1
-        counts_Q = np.zeros(len(numbers_Q), self.counts_M.dtype)
-        for number in np.unique(chunk_Q).tolist():
-            here = np.flatnonzero(chunk_Q == number)
-            places = numbers_Q[here] - self.counts_M.starts[number]
-            counts_Q[here] = self.counts_M.chunk(number)[places]
-        return counts_Q
+        return taken(self.counts_M, numbers_Q)
 
     def blocks(self, most: int, contexts: int) -> list["Block"]:
         """Return all n-grams with the `contexts` that there are, in blocks of about `most` n-grams

@@ -8,12 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from rnnlm import system
 from rnnlm.amounts import plural
 from rnnlm.errors import OutputError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import counts_folder
-from rnnlm.lm.ngram.counting.beyond_memory import merge
+from rnnlm.lm.ngram.counting.beyond_memory import (
+    Packing,
+    StoredRuns,
+    merge,
+    name_of,
+    whole_ngrams,
+    write_run,
+)
 from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level
 from rnnlm.lm.ngram.counting.memory_limit import (
     check_before_reading,
@@ -24,14 +33,7 @@ from rnnlm.lm.ngram.counting.memory_limit import (
     counting_setup,
     identity_of,
 )
-from rnnlm.lm.ngram.counting.store import (
-    Store,
-    columns_of,
-    note_of_level,
-    read_level,
-    remove_level,
-    write_level,
-)
+from rnnlm.lm.ngram.counting.store import Store
 from rnnlm.lm.ngram.counting.workers import WorkerOptions
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.storage.files import lock, private
@@ -221,9 +223,8 @@ def of_folders(
         _folder_in(temp) as folder,
         counting_setup(memory, folder, None, tokenizer.size, identity) as setup,
     ):
-        assert setup.store is not None and setup.runner is not None
-        sources = _Folders(several, tokenizer, setup.workspace)
-        steps = merge(sources, order, setup.runner)
+        assert setup.store is not None
+        steps = _merged(several, tokenizer, order, setup.store, setup.workspace)
         yield Counted(_reported(steps, report), order, source, tokenizer)
 
 
@@ -252,58 +253,26 @@ def within(counts: counts_folder.CountsFolder, order: int | None) -> int:
     return order or counted_order
 
 
-class _Folders:
-    """Counts in folders, as they are merged. Those with other ids than `tokenizer` are renumbered,
-    order by order, and written to the store."""
-
-    def __init__(
-        self,
-        several: Sequence[counts_folder.CountsFolder],
-        tokenizer: Tokenizer,
-        workspace: Workspace,
-    ) -> None:
-        self.several = several
-        self.renumberings: dict[int, counts_folder.Renumbering] = {}  # by the number of the folder
-        id_of = {symbol: id for id, symbol in enumerate(tokenizer.symbols())}
-        for number, counts in enumerate(several):
-            if counts.index.tokenizer_fingerprint != tokenizer.fingerprint:
-                ids_V = counts_folder.ids_in(counts.read_tokenizer(), id_of)
-                self.renumberings[number] = counts_folder.Renumbering(
-                    ids_V, tokenizer.size, workspace
-                )
-
-    def __len__(self) -> int:
-        return len(self.several)
-
-    def level(self, store: Store, source: int, n: int) -> Level | None:
-        level, prefix = self.several[source].level(n), _prefix(source)
-        renumbering = self.renumberings.get(source)
-        if level is None or renumbering is None:
-            return level
-        # Merging asks for one order after the other, some of them more than once.
-        if f"{prefix}order-{n}" not in store:
-            if n == 1:
-                store.finish(*write_level(store, prefix, 1, renumbering.unigrams(level)))
-            else:
-                _write_in_pieces(store, prefix, n, renumbering.longer(level))
-        return read_level(store, prefix, n)
-
-    def forget(self, store: Store, n: int) -> None:
-        """Let go of the renumbered counts; the folders are the user's."""
-        for number in range(len(self.several)):
-            remove_level(store, _prefix(number), n)
-
-
-def _prefix(number: int) -> str:
-    return f"renumbered-{number:05d}-"
-
-
-def _write_in_pieces(store: Store, prefix: str, n: int, level: Level) -> None:
-    for number, start in enumerate(range(0, len(level), counts_folder.PIECE_NGRAMS)):
-        columns = columns_of(level, start, start + counts_folder.PIECE_NGRAMS)
-        name, facts = f"{prefix}order-{n}-{number:06d}", {"ngrams": len(columns["keys"])}
-        store.finish(store.write(name, columns, facts))
-    store.finish(note_of_level(prefix, n, level))
+def _merged(
+    several: Sequence[counts_folder.CountsFolder],
+    tokenizer: Tokenizer,
+    order: int,
+    store: Store,
+    workspace: Workspace,
+) -> Iterator[CountingProgress | Level]:
+    """Merge the n-grams in several folders, as numbered by `tokenizer`."""
+    packing = Packing(tokenizer.size, order)
+    id_of = {symbol: id for id, symbol in enumerate(tokenizer.symbols())}
+    for number, counts in enumerate(several):
+        number_V = np.arange(tokenizer.size)
+        if counts.index.tokenizer_fingerprint != tokenizer.fingerprint:
+            number_V = counts_folder.ids_in(counts.read_tokenizer(), id_of)
+        levels = counts.levels(order)
+        rows = whole_ngrams(levels, number_V, tokenizer.boundary_id, packing, workspace)
+        for columns, counts_R in rows:
+            store.finish(write_run(store, name_of(len(store.pieces)), columns, counts_R))
+        yield CountingProgress("reading counts", (number + 1) / len(several))
+    yield from merge(StoredRuns(store), packing, workspace)
 
 
 def _reported(steps: Iterable[CountingProgress | Level], report: Progress) -> Iterator[Level]:

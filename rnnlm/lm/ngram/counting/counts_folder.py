@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -31,7 +31,6 @@ from rnnlm.lm.ngram.counting.store import (
     read_level,
     read_levels,
 )
-from rnnlm.lm.ngram.counting.suffix_values import SuffixExchange
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.tables import make_keys, split_keys
 from rnnlm.parallel import in_threads
@@ -370,12 +369,8 @@ def _write_level(folder: Path, name: str, level: Level) -> Iterator[Piece]:
     yield Piece(name, 0, "", facts_of(level))
 
 
-# ---- Joining counts of several vocabularies: the vocabulary of all, and n-grams renumbered for it
-# in bounded memory.
-#
-# Vocabularies are read one at a time, and of their words only one table is held. N-grams are
-# renumbered order by order: of the order below, the new number of each n-gram is kept, in a file
-# where memory is limited.
+# ---- Joining counts of several vocabularies: the vocabulary of all. Vocabularies are read one at a
+# time, and of their words only one table is held.
 
 SPECIALS = (BOUNDARY, UNKNOWN)  # the first symbols of words and of characters
 
@@ -431,64 +426,6 @@ def _unigram_counts(counts: CountsFolder) -> np.ndarray:
 def ids_in(tokenizer: Tokenizer, id_of: Mapping[str, int]) -> np.ndarray:
     """Return the id that each symbol of `tokenizer` has in `id_of`, (V,)."""
     return np.fromiter(map(id_of.__getitem__, tokenizer.symbols()), np.int64, tokenizer.size)
-
-
-class Renumbering:
-    """Renumbers the n-grams of a text, order by order from the unigrams up.
-
-    Word w becomes number_V[w] of `size` words; those without a number of `number_V` do not occur.
-    The arrays of an order belong to `workspace`.
-    """
-
-    def __init__(self, number_V: np.ndarray, size: int, workspace: Workspace) -> None:
-        self.size = size
-        self.workspace = workspace
-        self.number_of = workspace.empty(len(number_V) + 1, np.int64)
-        self.number_of[:-1] = number_V
-        self.number_of[-1] = size  # <s> stays the last
-        # Of the order below: the new number of each n-gram, and how many numbers there are.
-        self._below_M = self.number_of
-        self._contexts = 0
-        workspace.release(self.number_of)
-
-    def unigrams(self, level: Level) -> Level:
-        """Return the unigrams, all `size` and `<s>`."""
-        size = self.size
-        counts_M = np.zeros(size + 1, level.counts_M.dtype)
-        counts_M[self.number_of] = np.asarray(level.counts_M)
-        keys_M = np.arange(size + 1, dtype=np.uint64)
-        suffixes_M = np.zeros(size + 1, level.suffixes_M.dtype)
-        self._below_M, self._contexts = self.number_of, size + 1
-        self.workspace.release(self.number_of)
-        return Level(size, keys_M, suffixes_M, counts_M, size)
-
-    def longer(self, level: Level) -> Level:
-        """Return the next order. As `<s>` stays the last word, as many n-grams as before come
-        before those that begin with it."""
-        workspace, below_M = self.workspace, self._below_M
-        blocks = level.blocks(workspace.ngrams, len(below_M))
-        ranges = [(block.start, block.end) for block in blocks if block.start < block.end]
-        exchange = SuffixExchange(level.suffixes_M, ranges, len(below_M), workspace)
-        suffixes_of_block = exchange.values(below_M)
-
-        # Each n-gram goes to its new place: by its new context, then by its new word.
-        suffix_type = np.int32 if self._contexts < 2**31 - 1 else np.int64
-        keys_M = workspace.empty(len(level), np.uint64)
-        suffixes_M = workspace.empty(len(level), suffix_type)
-        counts_M = workspace.empty(len(level), level.counts_M.dtype)
-        numbers_M = workspace.empty(len(level), np.int64)
-        moved = new_places(level.keys_M, ranges, self.number_of, below_M, self._contexts, workspace)
-        for number, (by_word_R, keys_R, places_R) in enumerate(moved):
-            here = slice(*ranges[number])
-            keys_M[places_R] = keys_R
-            suffixes_M[places_R] = suffixes_of_block(number)[by_word_R]
-            counts_M[places_R] = level.counts_M[here][by_word_R]
-            numbers_M[here.start + by_word_R] = places_R
-            workspace.release(keys_M, suffixes_M, counts_M, numbers_M, self.number_of)
-        self._below_M, self._contexts = numbers_M, len(level)
-        return replace(
-            level, size=self.size, keys_M=keys_M, suffixes_M=suffixes_M, counts_M=counts_M
-        )
 
 
 def new_places(

@@ -16,11 +16,11 @@ from rnnlm.config import as_text
 from rnnlm.errors import OutputError, SettingsError, UsageError, keyword, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.ngram.counting import plan as plans
-from rnnlm.lm.ngram.counting.beyond_memory import count_by_shards, prefix_of
+from rnnlm.lm.ngram.counting.beyond_memory import Packing, count_by_shards, name_of
 from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level, count
 from rnnlm.lm.ngram.counting.store import Store
-from rnnlm.lm.ngram.counting.workers import PoolRunner, TaskRunner, WorkerContext
-from rnnlm.lm.ngram.counting.workspace import BYTES_PER_POSITION, Workspace
+from rnnlm.lm.ngram.counting.workers import PoolRunner, TaskRunner
+from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.tables import NOWHERE
 from rnnlm.parallel import WorkerPool, repeating
 from rnnlm.storage.files import private
@@ -82,27 +82,27 @@ def counting_setup(
         folder = held.enter_context(
             _vanishing_folder() if temp is None else private.held(temp, _work(identity), "counting")
         )
-        worker = WorkerContext(Store(folder), Workspace(allowed, threads, folder))
-        runner = TaskRunner(worker)
+        runner = TaskRunner(Store(folder), Workspace(allowed, threads, folder))
         if pool is not None:
-            runner = held.enter_context(_pool_runner(pool, worker, allowed))
-        yield CountingSetup(worker.workspace, runner)
+            runner = held.enter_context(_pool_runner(pool, runner, allowed))
+        yield CountingSetup(runner.workspace, runner)
 
 
 @contextlib.contextmanager
-def _pool_runner(pool: WorkerPool, worker: WorkerContext, memory: int) -> Iterator[TaskRunner]:
+def _pool_runner(pool: WorkerPool, local: TaskRunner, memory: int) -> Iterator[TaskRunner]:
     """Provide a runner for a pool of workers. When the context ends, anything they still write is
     useless, and is deleted."""
     # Another run may have been killed here, whose workers are to stop.
-    worker.store.remove_unfinished()
-    worker.store.set_mark()
+    store = local.store
+    store.remove_unfinished()
+    store.set_mark()
     try:
-        pool.check_folder(worker.store.folder.absolute(), worker.store.mark)
-        yield PoolRunner(worker, pool, memory)
+        pool.check_folder(store.folder.absolute(), store.mark)
+        yield PoolRunner(store, local.workspace, pool, memory)
     finally:
-        worker.store.remove_mark()
+        store.remove_mark()
         pool.settle()
-        worker.store.remove_unfinished()
+        store.remove_unfinished()
 
 
 def clean_up(temp: str, identity: Mapping[str, str]) -> None:
@@ -305,15 +305,15 @@ def _plan(
             ids=ids,
             boundary_id=tokenizer.boundary_id,
             order=order,
+            columns=Packing(tokenizer.size, order).columns,
             identity=identity,
             workspace=workspace,
             thresholds=thresholds or (),
-            shard=runner.shard(len(ids)),
         )
     else:
         plans.check(plan, store.folder, ids, identity)
         store.resume()
-        _tell_large_shards(plan, store, runner.workspace)
+        _tell_large_shards(plan, store, workspace)
 
     # Say it before the work if the disk is too small for it.
     store.needed = plan.bytes_counting()
@@ -325,21 +325,18 @@ def _plan(
     return plan
 
 
-LONGER = 1.25  # than asked for: a shard may be, by its last line
-
-
 def _tell_large_shards(plan: plans.CountingPlan, store: Store, workspace: Workspace) -> None:
     """Tell if shards that are not counted yet take more memory than is allowed now: the plan keeps
     their sizes."""
     left = [
         shard.stop - shard.start
         for number, shard in enumerate(plan.shards)
-        if prefix_of(number) not in store
+        if name_of(number) not in store
     ]
-    longest = max(left, default=0)
-    if longest > LONGER * workspace.shard:
-        missing = (longest - workspace.shard) * BYTES_PER_POSITION
+    excess = max(left, default=0) / workspace.shard(plan.columns) - 1
+    if excess > 0:
+        more = amount(excess * workspace.memory * workspace.threads + 1e6, unit="bytes")
         notice(
-            f"counting began with more memory, in parts of {longest:,} tokens: until they are "
-            f"done, it uses about {amount(missing + 1e6, unit='bytes')} more than is now allowed"
+            f"counting began with more memory, in parts of {max(left):,} tokens: until they are "
+            f"done, it may use about {more} more than is now allowed"
         )

@@ -20,7 +20,7 @@ from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.storage.files.writing import free_bytes, write_facts, writing
 
 PLAN = "plan.json"
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 LARGEST_PLAN = 64 << 20
 WAYS_OUT = "name another folder with " + keyword("temp") + ", or delete that one"
 
@@ -31,7 +31,8 @@ AT_ONCE = 1 << 16
 MOST_LOOKING = 4  # threads, each of which holds a shard
 
 # The disk space of each n-gram during the work, in bytes.
-STORED, STORED_NUMBER = 13, 4  # key, suffix, a small count; its number in the merged order
+STORED, STORED_NUMBER = 16, 4  # key, suffix and count; the number of another one
+COLUMN, SMALL_COUNT = 8, 1  # of an n-gram in a run
 KEY, VALUES, PROBABILITY = 8, 8, 8  # of the model; in full precision
 LOW_KEY, CODES = 4, 2  # of a quantised model
 SAMPLED = 1 << 16  # different n-grams of an order, to estimate their number within a percent
@@ -39,13 +40,11 @@ SAMPLED = 1 << 16  # different n-grams of an order, to estimate their number wit
 
 @dataclass(frozen=True)
 class PlannedShard:
-    """Consecutive lines of a text that are counted together. start, stop: their tokens. ngrams: an
-    estimate for each order, from the bigrams up."""
+    """A part of a text whose n-grams are sorted together. start, stop: their tokens."""
 
     start: int
     stop: int
     sha256: str
-    ngrams: list[int]
 
 
 @dataclass(frozen=True)
@@ -53,38 +52,28 @@ class CountingPlan:
     """The plan of a count.
 
     identity: facts that must be the same for the count to resume: text, vocabulary, settings.
-    ngrams: an estimate for all shards together, as in a shard; kept: the number of these that
-    pruning leaves.
+    ngrams: an estimate for each order, from the bigrams up. kept: the number of these that pruning
+    leaves. columns: of a packed n-gram.
     """
 
     identity: dict[str, str]
     shards: list[PlannedShard]
     ngrams: list[int]
     kept: list[int]
+    columns: int = 1
     format_version: int = PLAN_VERSION
 
     def bytes_counting(self) -> int:
-        """Return how much disk counting and merging will take at most, in bytes."""
-        if not self.shards:
-            return 0
-        shards = np.array([shard.ngrams for shard in self.shards]).sum(axis=0)
-        if len(self.shards) == 1:
-            return int(shards.sum()) * STORED
-        merged = np.array(self.ngrams)
-        most = 0
-        for n in range(len(merged)):
-            # Shards of this order and longer ones, merged orders up to this one, the numbers of the
-            # shards' n-grams in the order below, and of this order their suffixes.
-            held = shards[n:].sum() * STORED + merged[: n + 1].sum() * STORED
-            below = shards[n - 1] if n else 0
-            most = max(most, int(held + (below + 2 * shards[n]) * STORED_NUMBER))
-        return most
+        """Return how much disk counting and merging will take, in bytes."""
+        tokens = self.shards[-1].stop if self.shards else 0
+        runs = tokens * (self.columns * COLUMN + SMALL_COUNT)
+        return runs + sum(self.ngrams) * STORED
 
     def bytes_estimating(self, lookups: int) -> int:
         """Return how much disk estimating will take at most, in bytes, with the counts, and with a
         model that is not saved yet. lookups: as in a :class:`Workspace`."""
         ngrams, kept = [0, *self.ngrams], [0, *self.kept]
-        stored = sum(ngrams) * STORED
+        stored = self.bytes_counting()
         most = 0
         for n, of_order in enumerate(ngrams):
             is_highest = n == len(ngrams) - 1
@@ -113,17 +102,18 @@ def make(
     ids: np.ndarray | ChunkedArray,
     boundary_id: int,
     order: int,
+    columns: int,
     identity: Mapping[str, str],
     workspace: Workspace,
     thresholds: Sequence[int] = (),
-    shard: int | None = None,
 ) -> CountingPlan:
     """Return the plan for a text whose lines end in `boundary_id`. The text is read once.
 
-    thresholds: n-grams of order n that occur at most `thresholds[n - 1]` times will be left out.
-    shard: tokens that are counted together; None: as many as memory takes.
+    columns: of a packed n-gram. thresholds: n-grams of order n that occur at most
+    `thresholds[n - 1]` times will be left out.
     """
-    bounds = list(_bounds(ids, boundary_id, shard or workspace.shard))
+    most = workspace.shard(columns)
+    bounds = [(start, min(start + most, len(ids))) for start in range(0, len(ids), most)]
     # So few n-grams are looked at that there are some SAMPLED different ones in the end.
     rate = max(0, (len(ids) // SAMPLED).bit_length() - 1)
     sampled = [(np.zeros(0, np.uint64), np.zeros(0, np.int64)) for _ in range(order - 1)]
@@ -137,13 +127,13 @@ def make(
     threads = min(workspace.threads, MOST_LOOKING)
     for bound, (sha256, ngrams) in zip(bounds, in_threads(look, bounds, threads), strict=True):
         sampled = [_added(*both) for both in zip(sampled, ngrams, strict=True)]
-        shards.append(PlannedShard(*bound, sha256, [len(hashes) << rate for hashes, _ in ngrams]))
+        shards.append(PlannedShard(*bound, sha256))
     different = [len(hashes) << rate for hashes, _ in sampled]
     of_order = zip(sampled, thresholds[1:] or [0] * order, strict=False)
     kept = [
         int(np.count_nonzero(counts > threshold)) << rate for (_, counts), threshold in of_order
     ]
-    return CountingPlan(dict(identity), shards, different, kept)
+    return CountingPlan(dict(identity), shards, different, kept, columns)
 
 
 def of_counts(levels: Sequence[Level], thresholds: Sequence[int]) -> CountingPlan:
@@ -155,25 +145,6 @@ def of_counts(levels: Sequence[Level], thresholds: Sequence[int]) -> CountingPla
         parts = (level.counts_M[start : start + AT_ONCE] for start in few)
         kept.append(sum(int(np.count_nonzero(counts > threshold)) for counts in parts))
     return CountingPlan({}, [], [len(level) for level in levels[1:]], kept)
-
-
-def _bounds(
-    ids: np.ndarray | ChunkedArray, boundary_id: int, most: int
-) -> Iterator[tuple[int, int]]:
-    """Yield ranges of whole lines of about `most` tokens."""
-    start = 0
-    while start < len(ids):
-        stop = min(start + most, len(ids))
-        # The last line may extend beyond: take it whole.
-        step = 1 << 12
-        while stop < len(ids):
-            ends = np.flatnonzero(np.asarray(ids[stop - 1 : stop - 1 + step]) == boundary_id)
-            if len(ends):
-                stop += int(ends[0])
-                break
-            stop = min(stop + step, len(ids))
-        yield start, stop
-        start = stop
 
 
 Sampled = tuple[np.ndarray, np.ndarray]  # hashes of different n-grams, and how often each occurs

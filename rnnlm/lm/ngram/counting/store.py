@@ -5,9 +5,6 @@ A piece is written under a new name, in this process or by a worker; then the pr
 owns the folder renames it and names it in the journal. So a worker that is late, or
 does its work twice, changes nothing. After a kill, the pieces that the journal names count. One
 that is missing or damaged is an error.
-
-A trie of counts lies in such a folder as pieces of each order, PREFIXorder-N-NUMBER, and a note of
-their common facts, PREFIXorder-N.
 """
 
 import hashlib
@@ -34,12 +31,11 @@ from rnnlm.storage.files.outputs import Journal
 from rnnlm.text.encoding import smallest
 
 JOURNAL = "finished.jsonl"
-OURS = re.compile(r"(shard|merged|numbers|suffixes)-[-\w]+\.safetensors|running-[0-9a-f]{16}")
+OURS = re.compile(r"run-[0-9]+\.safetensors|running-[0-9a-f]{16}")
 RUNNING = "running-"  # the mark of a run that has workers begins so
 # Pieces that stay mapped, each of which keeps a file open, of all files that may be open
 MOST_OPEN, SHARE_OPEN = 1024, 4
 ITEM_BYTES = (4, 8)  # of a suffix or a count in memory
-REMOVED = -1  # bytes of a piece that was deleted, in the journal
 Facts = dict[str, int]
 
 
@@ -105,11 +101,7 @@ class Store:
             pieces = self._journal.read(Piece, length)
         except ValueError as error:
             raise self._files.error(str(error)) from None
-        for piece in pieces:
-            if piece.bytes == REMOVED:
-                self.pieces.pop(piece.name, None)
-            else:
-                self.pieces[piece.name] = piece
+        self.pieces.update({piece.name: piece for piece in pieces})
 
     @property
     def journal_bytes(self) -> int:
@@ -123,7 +115,7 @@ class Store:
     def facts(self, name: str) -> Facts:
         return self.pieces[name].facts
 
-    def write(self, name: str, arrays: Mapping[str, np.ndarray], facts: Facts) -> WrittenPiece:
+    def write(self, name: str, arrays: Mapping[str, np.ndarray]) -> WrittenPiece:
         """Write a piece under a new name. It counts once it was handed to :meth:`finish`."""
         # Stop if the run that this worker belongs to has ended, before and after the write.
         self.check_mark()
@@ -141,7 +133,7 @@ class Store:
             with suppress(OSError):
                 new.unlink()
             raise
-        return WrittenPiece(Piece(name, size, hashed.hexdigest(), facts), new.name)
+        return WrittenPiece(Piece(name, size, hashed.hexdigest()), new.name)
 
     def finish(self, *written: WrittenPiece) -> None:
         """Give pieces their names, and name them in the journal, in one write."""
@@ -149,38 +141,16 @@ class Store:
             for piece, file in written:
                 if file:
                     os.replace(self.folder / file, self._path(piece.name))
-        self._note(piece for piece, _ in written)
-        for piece, _ in written:
-            self.pieces[piece.name] = piece
-
-    def _note(self, pieces: Iterable[Piece]) -> None:
-        # Pieces that a power cut takes away are counted again.
-        with self._explaining():
-            self._journal.append(*pieces, is_lasting=False)
-
-    def remove(self, names: Iterable[str]) -> None:
-        """Delete pieces that are not needed any more."""
-        names = list(names)
-        # The journal first: the files that it names must be there.
-        self._note(Piece(name, REMOVED, "") for name in names)
-        for name in names:
-            self.pieces.pop(name, None)
-            self._open.pop(name, None)
-            self._path(name).unlink(missing_ok=True)
+            # Pieces that a power cut takes away are counted again.
+            self._journal.append(*(piece for piece, _ in written), is_lasting=False)
+        self.pieces.update({piece.name: piece for piece, _ in written})
 
     def names(self, prefix: str) -> list[str]:
         """Return the names of the pieces that begin with `prefix`, in order."""
         return sorted(name for name in self.pieces if name.startswith(prefix))
 
-    def column(
-        self,
-        names: Iterable[str],
-        column: str,
-        dtype: DTypeLike,
-        part: Callable[[str, np.ndarray], np.ndarray] = lambda name, array: array,
-    ) -> tensors.ChunkedArray:
-        """Return one array of several pieces, joined. part: returns the wanted part of a piece, for
-        its name and its array."""
+    def column(self, names: Iterable[str], column: str, dtype: DTypeLike) -> tensors.ChunkedArray:
+        """Return one array of several pieces, joined."""
         lengths, chunks = [], []
         for name in names:
             if column not in self.mapped(name):
@@ -188,14 +158,13 @@ class Store:
             array = self.mapped(name)[column]
             if array.ndim != 1 or array.dtype.kind not in "iu":
                 raise self.damaged(f"{self._path(name).name}: {column} are not whole numbers")
-            length = len(part(name, array))
             # A search in a column looks at the first item of each chunk.
-            if length:
-                lengths.append(length)
+            if len(array):
+                lengths.append(len(array))
                 chunks.append(name)
 
         def chunk(number: int) -> np.ndarray:
-            return part(chunks[number], self.mapped(chunks[number])[column])
+            return self.mapped(chunks[number])[column]
 
         return tensors.ChunkedArray(np.cumsum([0, *lengths]), chunk, dtype)
 
@@ -280,17 +249,8 @@ class Store:
             raise RunCancelled(f"the run in {self.folder} has ended") from None
 
 
-# ---- Tries of counts.
-
-
-def write_level(store: Store, prefix: str, n: int, level: Level) -> list[WrittenPiece]:
-    """Write an order as one piece; of unigrams the counts alone, as all else is the same for all of
-    them. Return it with its note, to be finished."""
-    columns = columns_of(level, 0, len(level))
-    if n == 1:
-        columns = {"counts": columns["counts"]}
-    piece = store.write(f"{prefix}order-{n}-000000", columns, {"ngrams": len(level)})
-    return [piece, note_of_level(prefix, n, level)]
+# ---- Tries of counts, as folders keep them: pieces of each order, PREFIXorder-N-NUMBER, and a note
+# of their common facts, PREFIXorder-N.
 
 
 def columns_of(level: Level, start: int, stop: int) -> dict[str, np.ndarray]:
@@ -300,11 +260,6 @@ def columns_of(level: Level, start: int, stop: int) -> dict[str, np.ndarray]:
         "suffixes": np.asarray(level.suffixes_M[start:stop]),
         "counts": smallest(np.asarray(level.counts_M[start:stop])),
     }
-
-
-def note_of_level(prefix: str, n: int, level: Level) -> WrittenPiece:
-    """Return the note that all pieces of an order are there."""
-    return WrittenPiece(Piece(f"{prefix}order-{n}", 0, "", facts_of(level)))
 
 
 def facts_of(level: Level) -> Facts:
@@ -324,13 +279,6 @@ def read_level(store: Store, prefix: str, n: int) -> Level | None:
         return None
     facts = _facts_read(store, f"{prefix}order-{n}")
     names = store.names(f"{prefix}order-{n}-")
-    if n == 1 and names and "keys" not in store.mapped(names[0]):
-        counts_M = np.asarray(store.column(names, "counts", f"i{facts['count_bytes']}"))
-        keys_M = np.arange(len(counts_M), dtype=np.uint64)
-        suffixes_M = np.zeros(len(counts_M), f"i{facts['suffix_bytes']}")
-        return Level(
-            facts["size"], keys_M, suffixes_M, counts_M, facts["after_start"], facts["watched"]
-        )
     return Level(
         facts["size"],
         store.column(names, "keys", np.uint64),
@@ -361,8 +309,3 @@ def _facts_read(store: Store, name: str) -> Facts:
         if facts[name_of_size] not in ITEM_BYTES:
             raise store.damaged(f"{name}: {name_of_size} is {facts[name_of_size]}")
     return facts
-
-
-def remove_level(store: Store, prefix: str, n: int) -> None:
-    """Delete the pieces of an order that is not needed any more; the note stays."""
-    store.remove(store.names(f"{prefix}order-{n}-"))

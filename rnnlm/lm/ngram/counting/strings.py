@@ -18,8 +18,8 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.errors import TextError
 from rnnlm.interface import SENTENCE_START, Tokenizer
+from rnnlm.lm.ngram.counting.beyond_memory import Packing, as_run, merge, whole_ngrams
 from rnnlm.lm.ngram.counting.count_trie import Level, count
-from rnnlm.lm.ngram.counting.counts_folder import Renumbering
 from rnnlm.lm.ngram.counting.workspace import IN_MEMORY
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.outputs import save_file
@@ -69,14 +69,18 @@ def rows_of(
 ) -> Iterator[NgramCount]:
     """Yield the results of :func:`count_text` from the levels of a text up to `order`."""
     names, number_V = _in_byte_order(tokenizer)
-    yield from _rows(_reordered(levels, number_V), names, order, highest_only, min_count, report)
+    levels = _reordered(levels, number_V, tokenizer.boundary_id)
+    yield from _rows(levels, names, order, highest_only, min_count, report)
 
 
-def _reordered(levels: Iterable[Level], number_V: np.ndarray) -> Iterator[Level]:
+def _reordered(levels: Iterable[Level], number_V: np.ndarray, boundary_id: int) -> Iterator[Level]:
     """Yield the levels where word w is number_V[w]."""
-    renumbering = Renumbering(number_V, len(number_V), IN_MEMORY)
-    for n, level in enumerate(levels, start=1):
-        yield renumbering.unigrams(level) if n == 1 else renumbering.longer(level)
+    trie = list(levels)
+    packing = Packing(len(number_V), len(trie))
+    rows = whole_ngrams(trie, number_V, int(number_V[boundary_id]), packing, IN_MEMORY)
+    for step in merge([as_run(*part) for part in rows], packing, IN_MEMORY):
+        if isinstance(step, Level):
+            yield step
 
 
 def _rows(

@@ -10,15 +10,12 @@ its bucket; each bucket is loaded once, and its values are looked up. Within a b
 keep the order of their n-grams, so the values are read back in that order.
 """
 
-import mmap
-import tempfile
 from collections.abc import Callable, Sequence
-from typing import IO
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.counting.workspace import GrowingArray, Workspace
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files.tensors import ChunkedArray
 
@@ -52,19 +49,18 @@ class SuffixExchange:
 
     def _write_buckets(self) -> None:
         """Write the suffixes, as places within their buckets, to one file a bucket."""
-        files = [self._file() for _ in range(self.buckets)]
+        files = [GrowingArray(self.workspace, np.uint32) for _ in range(self.buckets)]
         lengths = np.zeros((len(self.blocks) + 1, self.buckets), dtype=np.int64)
         sorted_blocks = in_threads(self._sorted_places, self.blocks, self.workspace.threads)
         for number, (places, lengths_B) in enumerate(sorted_blocks, start=1):
             lengths[number] = lengths_B
-            with self.workspace.explaining(places.nbytes):
-                start = 0
-                for file, length in zip(files, lengths_B.tolist(), strict=True):
-                    file.write(places[start : start + length].data)
-                    start += length
+            start = 0
+            for file, length in zip(files, lengths_B.tolist(), strict=True):
+                file.append(places[start : start + length])
+                start += length
         # ends[i, b]: how many places bucket b has of the first i blocks
         self.ends = np.cumsum(lengths, axis=0)
-        self.places = [self._mapped(file, np.uint32) for file in files]
+        self.places = [file.whole() for file in files]
 
     def _sorted_places(self, block: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Return the places of the suffixes of a block, bucket after bucket, and the number of them
@@ -127,12 +123,10 @@ class SuffixExchange:
         for bucket, places in enumerate(self.places):
             first = bucket << self.shift
             held = np.array(values_M[first : first + (1 << self.shift)])
-            file = self._file()
+            taken = GrowingArray(self.workspace, values_M.dtype)
             for start in range(0, len(places), AT_ONCE):
-                taken = held[places[start : start + AT_ONCE]]
-                with self.workspace.explaining(taken.nbytes):
-                    file.write(taken.data)
-            values_by_bucket.append(self._mapped(file, values_M.dtype))
+                taken.append(held[places[start : start + AT_ONCE]])
+            values_by_bucket.append(taken.whole())
             self.workspace.release(places, values_M)
 
         def of_block(number: int) -> np.ndarray:
@@ -144,17 +138,3 @@ class SuffixExchange:
             return values
 
         return of_block
-
-    def _file(self) -> IO[bytes]:
-        with self.workspace.explaining(0):
-            return tempfile.TemporaryFile(dir=self.workspace.folder)
-
-    def _mapped(self, file: IO[bytes], dtype: DTypeLike) -> np.ndarray:
-        """Return the content of a file as an array; the file vanishes with it."""
-        with file:
-            with self.workspace.explaining(file.tell()):
-                file.flush()
-            length = file.tell()
-            if not length:
-                return np.zeros(0, dtype)
-            return np.frombuffer(mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ), dtype)

@@ -37,7 +37,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rnnlm import system
 from rnnlm.errors import (
@@ -50,7 +50,7 @@ from rnnlm.errors import (
 )
 from rnnlm.lm.ngram.counting.store import Store, WrittenPiece
 from rnnlm.lm.ngram.counting.workspace import Workspace
-from rnnlm.parallel import WorkerPool, in_threads, process_pool, reporting_to
+from rnnlm.parallel import WorkerPool, in_threads, process_pool
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -59,95 +59,39 @@ if TYPE_CHECKING:
 # arguments of a task are names and numbers. It reads finished pieces in the folder, and writes its
 # own there under new names; the process that owns the folder finishes them.
 
-# Parts of a phase for each worker, so that none waits long for the last one; and how small a part
-# is that is worth a task
-PARTS = 4
-LEAST_SHARD, LEAST_ENTRIES = 1 << 18, 1 << 18
 LARGEST_KEPT = 1 << 24  # bytes of arrays that stay in a worker when they are freed
 
 
-T_co = TypeVar("T_co", covariant=True)
-
-
-class Openable(Protocol[T_co]):
-    """An order of n-grams in files of the store."""
-
-    def open(self, store: Store) -> T_co:
-        """Open the files."""
-
-
-class WorkerContext:
-    """The resources of a task: the store of finished files, and memory for large arrays."""
-
-    def __init__(self, store: Store, workspace: Workspace) -> None:
-        self.store = store
-        self.workspace = workspace
-        self._opened: tuple[Openable[Any], Any] | None = None
-
-    def opened(self, order: Openable[T_co]) -> T_co:
-        """Open an order, or return it where the last task has opened it."""
-        if self._opened is None or self._opened[0] != order:
-            self._opened = (order, order.open(self.store))
-        return self._opened[1]
-
-
 class CountingTask(Protocol):
-    """A part of a phase, which can be sent to another process."""
+    """A part of the work, which can be sent to another process."""
 
-    def run(self, worker: WorkerContext) -> Sequence[WrittenPiece]:
+    def run(self, store: Store, workspace: Workspace) -> Sequence[WrittenPiece]:
         """Do the work, and return the pieces that are written."""
 
 
 class TaskRunner:
-    """Runs tasks in the threads of this process.
+    """Runs tasks in the threads of this process, whose memory is the workspace's."""
 
-    worker: the context of this process. workspace: the limits of each task, by which phases are cut
-    into tasks.
-    """
+    def __init__(self, store: Store, workspace: Workspace) -> None:
+        self.store = store
+        self.workspace = workspace
 
-    def __init__(self, worker: WorkerContext) -> None:
-        self.worker = worker
-        self.workspace = worker.workspace
-
-    @property
-    def store(self) -> Store:
-        return self.worker.store
-
-    def run(
-        self, tasks: Iterable[CountingTask], alone: bool = False
-    ) -> Iterator[Sequence[WrittenPiece] | None]:
-        """Yield the result of each task, in their order; None while the next one is awaited. alone:
-        a task takes all memory and all threads of its process."""
-        threads = 1 if alone else self.workspace.threads
-        yield from in_threads(lambda task: task.run(self.worker), tasks, threads)
-
-    @property
-    def begun(self) -> float:
-        """Fraction of the running tasks that is complete, if known (1 per task)."""
-        return 0.0
-
-    def shard(self, tokens: int) -> int:
-        """Return how many tokens of a text of so many are counted together."""
-        return self.workspace.shard
-
-    def entries(self, total: int) -> int:
-        """Return how many n-grams of so many are merged at a time."""
-        return self.workspace.entries
+    def run(self, tasks: Iterable[CountingTask]) -> Iterator[Sequence[WrittenPiece] | None]:
+        """Yield the result of each task, in their order; None while the next one is awaited."""
+        store, workspace = self.store, self.workspace
+        yield from in_threads(lambda task: task.run(store, workspace), tasks, workspace.threads)
 
 
 class PoolRunner(TaskRunner):
     """Runs tasks in a pool whose workers see the folder under the same name. memory: bytes that the
     arrays of a task may take."""
 
-    def __init__(self, worker: WorkerContext, pool: WorkerPool, memory: int) -> None:
-        super().__init__(worker)
+    def __init__(self, store: Store, workspace: Workspace, pool: WorkerPool, memory: int) -> None:
+        super().__init__(store, workspace)
         self.pool = pool
         self.memory = memory
-        self.workspace = Workspace(memory, threads=1)
 
-    def run(
-        self, tasks: Iterable[CountingTask], alone: bool = False
-    ) -> Iterator[Sequence[WrittenPiece] | None]:
+    def run(self, tasks: Iterable[CountingTask]) -> Iterator[Sequence[WrittenPiece] | None]:
         run = functools.partial(
             run_task,
             folder=str(self.store.folder.absolute()),
@@ -157,21 +101,6 @@ class PoolRunner(TaskRunner):
         )
         for done in self.pool.run(run, tasks):
             yield done and done[1]
-
-    @property
-    def begun(self) -> float:
-        return self.pool.begun
-
-    def shard(self, tokens: int) -> int:
-        # As many rounds as memory takes, and no worker idle in the last one.
-        workers = max(1, self.pool.size)
-        rounds = -(-tokens // (self.workspace.shard * workers))
-        share = -(-tokens // max(1, rounds * workers))
-        return min(self.workspace.shard, max(share, LEAST_SHARD))
-
-    def entries(self, total: int) -> int:
-        share = total // (PARTS * max(1, self.pool.size)) + 1
-        return min(self.workspace.entries, max(share, LEAST_ENTRIES))
 
 
 def run_task(
@@ -188,7 +117,7 @@ def run_task(
     store = Store(Path(folder), mark=mark)
     store.check_mark()
     store.follow(journal_bytes)
-    return task.run(WorkerContext(store, Workspace(memory, threads=1)))
+    return task.run(store, Workspace(memory, threads=1))
 
 
 # ---- A Dask cluster as a pool: connect, check, watch, and disconnect.
@@ -283,13 +212,10 @@ class Cluster(WorkerPool):
     def __init__(self, client: "Client", whose: str) -> None:
         self.client = client
         self.whose = whose
-        self.topic = f"rnnlm-{secrets.token_hex(8)}"
         self._heard = time.monotonic()
         self._has_left = threading.Event()
-        self._reported: dict[str, float] = {}
         self._done: list[object] = []
         self._look()
-        client.subscribe_topic(self.topic, self._hear)
         super().__init__(client.get_executor(pure=False, retries=3), self._threads)
         threading.Thread(target=self._keep_looking, daemon=True).start()
 
@@ -325,24 +251,7 @@ class Cluster(WorkerPool):
     # ---- Tasks.
 
     def submit(self, function: Callable[..., Result], *arguments: object) -> "Future[Result]":
-        task = secrets.token_hex(8)
-        future = self.executor.submit(
-            _checked, code_version(), self.topic, task, function, *arguments
-        )
-        self._reported[task] = 0.0
-        future.add_done_callback(lambda _: self._reported.pop(task, None))
-        return future
-
-    def _hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        """Note how far a task is: the message names the `task` and how much is `done`."""
-        _, progress = event
-        # It may have ended since, or belong to an earlier phase.
-        if progress["task"] in self._reported:
-            self._reported[progress["task"]] = progress["done"]
-
-    @property
-    def begun(self) -> float:
-        return sum(list(self._reported.values()))
+        return self.executor.submit(_checked, code_version(), function, *arguments)
 
     def outcome(self, future: "Future[Result]") -> Result:
         from distributed.scheduler import KilledWorker
@@ -367,10 +276,8 @@ class Cluster(WorkerPool):
             raise _no_rnnlm("a worker", str(error)) from None
 
     def leave(self) -> None:
-        """Stop asking the scheduler, and hearing workers."""
+        """Stop asking the scheduler."""
         self._has_left.set()
-        with contextlib.suppress(Exception):  # the scheduler may be gone
-            self.client.unsubscribe_topic(self.topic)
 
     def settle(self) -> None:
         """Wait until no worker is at work for this client, SETTLE_SECONDS at most."""
@@ -473,22 +380,16 @@ _at_work = 0  # tasks of this process
 _counting = threading.Lock()
 
 
-def _checked(
-    version: str, topic: str, task: str, function: Callable[..., Result], *arguments: object
-) -> Result:
-    """Run a task, which the rnnlm of that version has sent, and report its progress under `topic`.
-    Workers that came after the first task have not been asked for their version."""
-    from distributed import get_worker
-
+def _checked(version: str, function: Callable[..., Result], *arguments: object) -> Result:
+    """Run a task, which the rnnlm of that version has sent. Workers that came after the first task
+    have not been asked for their version."""
     global _at_work
     if version != code_version():
         raise _other_version("a worker", code_version(), version)
     with _counting:
         _at_work += 1
-    worker = get_worker()
     try:
-        with reporting_to(lambda done: worker.log_event(topic, {"task": task, "done": done})):
-            return function(*arguments)
+        return function(*arguments)
     finally:
         with _counting:
             _at_work -= 1

@@ -1,6 +1,7 @@
 """Provide space for large arrays: in memory, or, where memory is limited, in files that vanish with
 the process, however it ends; and decide how much is handled at a time."""
 
+import io
 import math
 import mmap
 import os
@@ -8,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,12 +22,11 @@ from rnnlm.system import processors
 
 # Handled at a time by all threads, at most: fewer fit better into caches, and arrays of n-grams are
 # small enough to stay in the process when they are freed
-POSITIONS, NGRAMS = 1 << 21, 1 << 17
-UNLIMITED = 1 << 40  # things handled at a time: more than there are
+POSITIONS, NGRAMS, ROWS = 1 << 21, 1 << 17, 1 << 21
+UNLIMITED = 1 << 40  # bytes, or things handled at a time: more than there are
 
 # How much memory work takes for each thing that it handles, temporary arrays included.
-BYTES_PER_POSITION = 55  # counting a shard: of each position of its text (60 at its highest moment)
-BYTES_PER_ENTRY = 110  # merging: of each n-gram of a shard
+BYTES_PER_ROW, BYTES_PER_COLUMN = 75, 24  # sorting packed n-grams: of each, and of each column
 BYTES_PER_NGRAM = 200  # estimating
 BYTES_PER_LOOKUP = 24  # exchanging values by suffix: of each n-gram of the order below
 
@@ -37,8 +38,8 @@ class Workspace:
     `folder` (None: in the system's temporary folder). None: no limit, and no files. threads: the
     number of parts handled in parallel; None: one for each processor.
 
-    shard: positions of a text that are counted together. positions, entries, ngrams: how many of
-    them a thread handles at a time. lookups: n-grams of the order below whose values are held.
+    memory: bytes for each thread. positions, ngrams: how many of them a thread handles at a time.
+    lookups: n-grams of the order below whose values are held.
     """
 
     def __init__(
@@ -49,16 +50,35 @@ class Workspace:
         self.in_files = memory is not None
         self.positions = POSITIONS // self.threads
         self.ngrams = NGRAMS // self.threads
-        self.shard = self.entries = self.lookups = UNLIMITED
+        self.memory = self.lookups = UNLIMITED
         if memory is not None:
-            self.shard = max(1, memory // BYTES_PER_POSITION)
-            self.positions = max(1, self.shard // (16 * self.threads))
-            self.entries = max(1, memory // BYTES_PER_ENTRY // self.threads)
+            self.memory = memory // self.threads
             # While an order is estimated, the arrays of its left shares hold values of the order
             # below.
             estimating = min(memory // 2, self.ngrams * self.threads * BYTES_PER_NGRAM)
             self.ngrams = max(1, estimating // BYTES_PER_NGRAM // self.threads)
             self.lookups = max(1, (memory - estimating) // BYTES_PER_LOOKUP)
+
+    def rows(self, columns: int) -> int:
+        """Return how many packed n-grams of so many columns a thread sorts at a time."""
+        return max(1, min(ROWS, self.memory // (BYTES_PER_ROW + BYTES_PER_COLUMN * columns)))
+
+    def shard(self, columns: int) -> int:
+        """Return how many tokens are counted together: each begins two n-grams at most."""
+        return max(1, self.rows(columns) // 2)
+
+    def file(self) -> IO[bytes]:
+        """Return a new file, which may be in memory."""
+        if not self.in_files:
+            return io.BytesIO()
+        with self.explaining(0):
+            return tempfile.TemporaryFile(dir=self.folder)
+
+    def column(self, values: np.ndarray) -> np.ndarray | ChunkedArray:
+        """Return an array; one in a file as an array that lets go of what was read."""
+        if not self.in_files:
+            return values
+        return ChunkedArray([0, len(values)], lambda _: values, values.dtype)
 
     def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
         """Return an array of any content. Parts of it that are not written take no memory."""
@@ -89,6 +109,33 @@ class Workspace:
         for array in arrays:
             if isinstance(array, np.ndarray):
                 drop_pages(array)
+
+
+class GrowingArray:
+    """An array that grows at its end: in memory, or in a file where memory is limited."""
+
+    def __init__(self, workspace: Workspace, dtype: DTypeLike) -> None:
+        self.workspace = workspace
+        self.dtype = np.dtype(dtype)
+        self.file = workspace.file()
+
+    def append(self, values: np.ndarray) -> None:
+        values = np.ascontiguousarray(values, self.dtype)
+        with self.workspace.explaining(values.nbytes):
+            self.file.write(values.data)
+
+    def whole(self) -> np.ndarray:
+        """Return all of it, which cannot grow any more. A file vanishes with the array."""
+        length = self.file.tell()
+        with self.workspace.explaining(length):
+            self.file.flush()
+        if not length:
+            return np.zeros(0, self.dtype)
+        if isinstance(self.file, io.BytesIO):
+            return np.frombuffer(self.file.getbuffer(), self.dtype)
+        with self.file:
+            data = mmap.mmap(self.file.fileno(), length, access=mmap.ACCESS_READ)
+        return np.frombuffer(data, self.dtype)
 
 
 def _reserve(descriptor: int, length: int) -> None:

@@ -168,7 +168,7 @@ def last_read(
 ) -> int:
     """Return the position in the text where the n-gram ends that lmplz reads last.
 
-    shards: ranges of whole lines, to be looked at one by one.
+    shards: ranges of the text, to be looked at one by one.
     """
     # Each word's first position, from the last shard to the first.
     first_V = np.full(size, len(ids))
@@ -180,19 +180,22 @@ def last_read(
     # Of n-grams that are the same, the first one counts.
     greatest: tuple[list[int], int] = ([], 0)
     for start, stop in shards:
-        words, place = _greatest(np.asarray(ids[start:stop]), lmplz_V, boundary_id, order)
+        # Its n-grams reach back.
+        first = max(0, start - order + 1)
+        ids_T = np.asarray(ids[first:stop])
+        words, place = _greatest(ids_T, start - first, lmplz_V, boundary_id, order)
         if words > greatest[0]:
-            greatest = words, start + place
+            greatest = words, first + place
     return greatest[1]
 
 
 def _greatest(
-    ids_T: np.ndarray, lmplz_V: np.ndarray, boundary_id: int, order: int
+    ids_T: np.ndarray, start: int, lmplz_V: np.ndarray, boundary_id: int, order: int
 ) -> tuple[list[int], int]:
     """Return lmplz's numbers of the words, from the last to the first, of the n-gram that it reads
-    last in some lines, and the place where it ends."""
+    last of those that end from `start` on, and the place where it ends."""
     last_T = lmplz_V[ids_T]
-    positions = np.flatnonzero(last_T == last_T.max())
+    positions = start + np.flatnonzero(last_T[start:] == last_T[start:].max())
     ends = np.flatnonzero(ids_T == boundary_id)
     starts = np.concatenate(([0], ends + 1))[np.searchsorted(ends, positions)]
     last_words = [int(last_T[positions[0]])]

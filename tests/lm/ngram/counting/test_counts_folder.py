@@ -13,6 +13,7 @@ from rnnlm.lm.ngram.counting import counts_folder, strings
 from rnnlm.lm.ngram.counting.count_trie import count
 from rnnlm.lm.ngram.counting.counted_data import of_folders, of_text
 from rnnlm.lm.ngram.counting.counts_folder import CountsFolder
+from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.storage.files import tensors
 from rnnlm.storage.files.resuming import NextStep
 from rnnlm.storage.files.writing import digest
@@ -87,6 +88,7 @@ def test_interrupted_counts_go_on_from_temp(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return chunks(arrays)
 
+    monkeypatch.setattr(Workspace, "shard", lambda self, columns: 100)
     with monkeypatch.context() as patched:
         patched.setattr(tensors, "chunks", on_a_full_disk)
         with pytest.raises(OutputError, match="cannot write to .*temp") as raised:  # noqa: SIM117

@@ -48,7 +48,6 @@ class Client:
     def __init__(self, answers=None, threads=2):
         self.answers = answers
         self.threads = {f"tcp://w:{number}": 1 for number in range(threads)}
-        self.submitted = []
 
     def nthreads(self):
         return self.threads
@@ -58,14 +57,7 @@ class Client:
         return self
 
     def submit(self, function, *arguments):
-        self.submitted.append(arguments)
         return Future()
-
-    def subscribe_topic(self, topic, handler):
-        self.handler = handler
-
-    def unsubscribe_topic(self, topic):
-        pass
 
     def run(self, function, *arguments, on_error):
         assert on_error == "return"
@@ -142,14 +134,3 @@ def test_work_that_the_scheduler_drops_is_an_error(cluster):
     with pytest.raises(RnnlmError, match="lost the Dask scheduler") as raised:
         found.outcome(future)
     assert raised.value.why == "it dropped the work"
-
-
-def test_what_tasks_tell_is_added_up(cluster):
-    found = cluster()
-    futures = [found.submit(abs, 1) for _ in range(3)]
-    names = [task for _, _, task, *_ in found.client.submitted]
-    for name, done in zip([*names, "of another phase"], [0.25, 0.5, 0.0, 1.0], strict=True):
-        found.client.handler((0.0, {"task": name, "done": done}))
-    assert found.begun == 0.75
-    futures[1].set_result(1)
-    assert found.begun == 0.25

@@ -10,9 +10,9 @@ import rnnlm
 from rnnlm import system
 from rnnlm.errors import RnnlmWarning, SettingsError
 from rnnlm.lm.ngram.counting import counted_data, memory_limit, plan as plans
-from rnnlm.lm.ngram.counting.beyond_memory import prefix_of
+from rnnlm.lm.ngram.counting.beyond_memory import name_of
 from rnnlm.lm.ngram.counting.store import Piece, Store, WrittenPiece
-from rnnlm.lm.ngram.counting.workspace import BYTES_PER_POSITION
+from rnnlm.lm.ngram.counting.workspace import BYTES_PER_COLUMN, BYTES_PER_ROW
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import open_text
 from rnnlm.text.lines import Block
@@ -41,11 +41,11 @@ def interrupted(text, temp, monkeypatch):
     """Train until the second piece is written."""
     write, written = Store.write, []
 
-    def killed(store, name, arrays, facts):
+    def killed(store, name, arrays):
         if written:
             raise KeyboardInterrupt
         written.append(name)
-        return write(store, name, arrays, facts)
+        return write(store, name, arrays)
 
     with monkeypatch.context() as context:
         context.setattr(Store, "write", killed)
@@ -71,7 +71,7 @@ def test_another_count_is_left_alone(text, tmp_path, monkeypatch):
     temp = tmp_path / "temp"
     interrupted(text, temp, monkeypatch)
     before = files(temp)
-    assert any("shard-" in name for name in before)
+    assert any("run-" in name for name in before)
     # One in memory needs no folder, and naming one is refused.
     with pytest.raises(SettingsError, match="temp = .* needs memory"):
         train(text, temp, memory=None)
@@ -146,13 +146,14 @@ def test_vocabularies_alone_need_memory_and_known_ones_unread(many_words, monkey
 
 
 def test_shards_too_large_for_the_memory_are_told(tmp_path):
-    shards = [plans.PlannedShard(0, 1000, "", []), plans.PlannedShard(1000, 1100, "", [])]
+    shards = [plans.PlannedShard(0, 1000, ""), plans.PlannedShard(1000, 1100, "")]
     store = Store(tmp_path)
     plan = plans.CountingPlan({}, shards, [], [])
-    little = memory_limit.Workspace(500 * BYTES_PER_POSITION)
+    little = memory_limit.Workspace(1000 * (BYTES_PER_ROW + BYTES_PER_COLUMN), threads=1)
+    assert little.shard(columns=1) == 500
     with pytest.warns(RnnlmWarning, match="in parts of 1,000 tokens"):
         memory_limit._tell_large_shards(plan, store, little)
     # Those that are counted need no memory.
-    store.finish(WrittenPiece(Piece(prefix_of(0), 0, "")))
+    store.finish(WrittenPiece(Piece(name_of(0), 0, "")))
     with warnings.catch_warnings(action="error"):
         memory_limit._tell_large_shards(plan, store, little)

@@ -7,13 +7,12 @@ import pytest
 
 from reference.ngram_levels import levels_of
 from rnnlm.errors import ModelError, TextError
-from rnnlm.lm.ngram.counting import plan as plans, workers
+from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting.beyond_memory import CountShard, count_by_shards
 from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.store import Store
-from rnnlm.lm.ngram.counting.workers import PoolRunner, WorkerContext, run_task
+from rnnlm.lm.ngram.counting.workers import PoolRunner, run_task
 from rnnlm.lm.ngram.counting.workspace import Workspace
-from rnnlm.lm.ngram.tables import NOWHERE
 from rnnlm.parallel import InlineExecutor, ProcessExecutor, RunCancelled, WorkerPool
 from rnnlm.storage.files import tensors
 from rnnlm.storage.files.writing import replace_file
@@ -43,7 +42,7 @@ def written_ids(ids_T: np.ndarray, folder, parts: int) -> IdFiles:
 
 
 def task_of(ids: IdFiles, sha256: str, order: int = 3) -> CountShard:
-    return CountShard(0, ids, 0, ids.starts[-1], sha256, END, 1000, order, NOWHERE)
+    return CountShard(0, ids, 0, ids.starts[-1], sha256, END, 1000, order)
 
 
 def test_ids_are_read_from_their_files(tmp_path):
@@ -57,16 +56,15 @@ def test_ids_are_read_from_their_files(tmp_path):
 
 @pytest.mark.parametrize("kind", ["processes", "inline"])
 @pytest.mark.parametrize("seed", range(4))
-def test_workers_elsewhere_find_the_same_levels(pools, kind, seed, tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "LEAST_SHARD", 40)
-    monkeypatch.setattr(workers, "LEAST_ENTRIES", 20)
+def test_workers_elsewhere_find_the_same_levels(pools, kind, seed, tmp_path):
     text = random_text(seed)
     ids_T = ids_of(text.sentences)
     store = Store(tmp_path)
     store.set_mark()
-    worker = WorkerContext(store, Workspace(MEMORY, threads=2, folder=tmp_path))
-    runner = PoolRunner(worker, pools[kind], MEMORY)
-    plan = plans.make(ids_T, END, text.order, {}, worker.workspace, (), runner.shard(len(ids_T)))
+    workspace = Workspace(MEMORY, threads=2, folder=tmp_path)
+    workspace.shard = lambda columns: 40
+    runner = PoolRunner(store, workspace, pools[kind], MEMORY)
+    plan = plans.make(ids_T, END, text.order, 1, {}, workspace)
     ids = written_ids(ids_T, tmp_path, 5)
     steps = count_by_shards(ids, END, text.size, text.order, plan, runner)
     found = [step for step in steps if isinstance(step, Level)]
@@ -77,7 +75,7 @@ def test_workers_elsewhere_find_the_same_levels(pools, kind, seed, tmp_path, mon
 def test_a_worker_that_is_late_leaves_nothing(tmp_path):
     ids_T = ids_of(random_text(3).sentences)
     ids = written_ids(ids_T, tmp_path, 1)
-    sha256 = plans.make(ids_T, END, 3, {}, Workspace(MEMORY)).shards[0].sha256
+    sha256 = plans.make(ids_T, END, 3, 1, {}, Workspace(MEMORY)).shards[0].sha256
     store = Store(tmp_path)
     store.set_mark()
     own = {"folder": str(tmp_path), "journal_bytes": 0, "mark": store.mark, "memory": MEMORY}
@@ -107,7 +105,7 @@ def test_a_run_that_ends_while_it_writes(tmp_path, monkeypatch):
     store_of_run = Store(tmp_path, mark=store.mark)
     monkeypatch.setattr(tensors, "chunks", ending)
     with pytest.raises(RunCancelled):
-        store.write("merged-order-2-000000", {"keys": np.zeros(3, np.uint64)}, {})
+        store.write("run-0000000", {"0": np.zeros(3, np.uint64)})
     assert not list(tmp_path.iterdir())
 
 
@@ -122,14 +120,3 @@ def test_a_worker_that_sees_another_text_or_folder_says_so(tmp_path):
     with pytest.raises(ModelError, match="is shorter here") as raised:
         run_task(task, folder=folder, journal_bytes=10, mark="", memory=MEMORY)
     assert raised.value.why == "3 bytes of 10"
-
-
-def test_no_worker_is_idle_in_the_last_round():
-    worker = WorkerContext(Store.__new__(Store), Workspace(55_000_000))
-    # a million tokens at a time
-    runner = PoolRunner(worker, WorkerPool(InlineExecutor(), 4), 55_000_000)
-    assert runner.shard(10**7) == 833_334  # twelve shards of three rounds
-    assert (runner.shard(4_000_001), runner.shard(10**5)) == (500_001, workers.LEAST_SHARD)
-    assert runner.entries(10**6) == workers.LEAST_ENTRIES
-    assert runner.entries(10**9) == 500_000  # what memory takes
-    assert runner.entries(6_400_000) == 400_001

@@ -9,8 +9,9 @@ from hypothesis import given, strategies as st
 
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.lm.ngram.counting import counts_folder, memory_limit
+from rnnlm.lm.ngram.counting.beyond_memory import Packing, as_run, merge, whole_ngrams
+from rnnlm.lm.ngram.counting.count_trie import Level
 from rnnlm.lm.ngram.counting.counted_data import of_folders, of_text
-from rnnlm.lm.ngram.counting.counts_folder import Renumbering
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
@@ -18,7 +19,7 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.random_texts import SEEDS, random_text
 from support.tiny_models import make_tokenizer
-from support.tiny_ngrams import assert_same, counts_of
+from support.tiny_ngrams import END, assert_same, counts_of
 
 KEEP = TextSettings(blank_lines="keep")
 WORDS = TokenizerSettings()
@@ -169,10 +170,12 @@ def test_renumbered_counts_are_those_of_the_renumbered_text(seed, memory, tmp_pa
     text = random_text(seed)
     chance = random.Random(seed)
     size = text.size + chance.choice([0, 1, 30])
-    number_V = [0, *chance.sample(range(1, size), text.size - 1)]
-    renumbering = Renumbering(np.array(number_V), size, Workspace(memory, 1, tmp_path))
+    number_V = [END, *chance.sample(range(1, size), text.size - 1)]
+    packing, workspace = Packing(size, text.order), Workspace(memory, 1, tmp_path)
     levels = counts_of(text.sentences, text.size, text.order).levels
-    found = [renumbering.unigrams(levels[0]), *map(renumbering.longer, levels[1:])]
+    rows = whole_ngrams(levels, np.array(number_V), END, packing, workspace)
+    steps = merge([as_run(*part) for part in rows], packing, workspace)
+    found = [step for step in steps if isinstance(step, Level)]
     moved = [[number_V[word] for word in sentence] for sentence in text.sentences]
     assert_same(found, list(counts_of(moved, size, text.order).levels))
     assert not list(tmp_path.iterdir())  # files have no names
