@@ -10,14 +10,15 @@ import pytest
 from reference.ngram_levels import levels_of
 from rnnlm.errors import ModelError, OutputError
 from rnnlm.lm.ngram.counting import plan as plans, store
-from rnnlm.lm.ngram.counting.beyond_memory import count_by_shards
+from rnnlm.lm.ngram.counting.beyond_memory import Packing, count_by_shards
 from rnnlm.lm.ngram.counting.count_trie import Level, count
 from rnnlm.lm.ngram.counting.store import Store
 from rnnlm.lm.ngram.counting.workers import TaskRunner
 from rnnlm.lm.ngram.counting.workspace import Workspace
+from rnnlm.lm.ngram.smoothing.kneser_ney import last_read
 from rnnlm.lm.ngram.tables import NOWHERE
 from support.random_texts import SEEDS, SHARDS, RandomText, assert_levels, random_text
-from support.tiny_ngrams import END, ids_of
+from support.tiny_ngrams import END, assert_same, ids_of
 
 MEMORY = (1000, 3000, 10**4, 10**5, 10**8)
 FEW_PIECES = 30_000  # of memory: dozens of pieces of a thousand words, not many hundreds
@@ -71,6 +72,26 @@ def test_a_watched_ngram_is_found_in_any_shard(number, tmp_path):
         found = levels_by_shards(text, tmp_path / str(seed), number, FEW_PIECES, watch)
         expected = count(ids_T, END, text.size, text.order, watch)
         assert [level.watched for level in found] == [level.watched for level in expected]
+
+
+@pytest.mark.parametrize(("order", "columns"), [(4, 1), (6, 2), (7, 3)])
+def test_ngrams_of_many_words_take_several_columns(order, columns, tmp_path):
+    text = random_text(3)
+    size = 60_000
+    words = np.random.default_rng(1).permutation(size - 1)[: text.size] + 1
+    sentences = [[int(words[word]) for word in sentence] for sentence in text.sentences]
+    found = levels_by_shards(RandomText(0, size, order, sentences), tmp_path, 5, FEW_PIECES)
+    assert Packing(size, order).columns == columns
+    assert_same(found, list(count(ids_of(sentences), END, size, order)))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_text_in_parts_has_the_same_last_ngram(seed):
+    text = random_text(seed)
+    ids_T = ids_of(text.sentences)
+    shape = (END, 1, text.size, text.order)
+    parts = [(start, min(start + 7, len(ids_T))) for start in range(0, len(ids_T), 7)]
+    assert last_read(ids_T, parts, *shape) == last_read(ids_T, [(0, len(ids_T))], *shape)
 
 
 def test_counted_shards_need_no_text(tmp_path):
