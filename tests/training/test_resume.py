@@ -21,6 +21,7 @@ from support.killed_runs import TINY, cut_off, cut_off_after, outcome
 from support.small_runs import assert_equal, numbers
 from support.tiny_models import english_lines
 
+SOAK = pytest.mark.soak
 RUN = {
     **TINY, "bptt_tokens": 8, "validate_every_steps": 4, "budget": "9steps",
     "save_every": "3steps", "dropout_output": 0.2, "schedule": "constant", "warmup": 0.0,
@@ -40,28 +41,29 @@ def run(texts, folder, text="text", valid="valid", **changes):
 
 
 def cut_run(texts, folder, **changes):
-    events = run(texts, folder, **changes)
-    cut_off_after(events, step=6)
+    cut_off_after(run(texts, folder, **changes), step=6)
     return folder
 
 
 @pytest.fixture(scope="module")
-def whole_folder(texts, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole") / "m"
-    list(run(texts, folder))
-    return folder
+def made(texts, place):
+    """Make the runs that are copied below, and a longer one."""
+    list(run(texts, place / "whole"))
+    cut_run(texts, place / "m")
+    list(run(texts, place / "longer", budget="14steps"))
+    return place
 
 
 @pytest.fixture
-def whole(whole_folder, tmp_path):
+def whole(made, tmp_path):
     """Return the folder of a finished run."""
-    return shutil.copytree(whole_folder, tmp_path / "whole")
+    return shutil.copytree(made / "whole", tmp_path / "whole")
 
 
 @pytest.fixture
-def cut(texts, tmp_path):
+def cut(made, tmp_path):
     """Return the folder of a run that was cut off after its second checkpoint."""
-    return cut_run(texts, tmp_path / "m")
+    return shutil.copytree(made / "m", tmp_path / "m")
 
 
 def times(folder):
@@ -199,7 +201,9 @@ def test_an_interval_must_be_one(texts, tmp_path, value):
     assert not (tmp_path / "m").exists()
 
 
-@pytest.mark.parametrize("value", ["2steps", "1s", "0.5m", "2h"])
+@pytest.mark.parametrize(
+    "value", ["2steps", "1s", *(pytest.param(each, marks=SOAK) for each in ("0.5m", "2h"))]
+)
 def test_an_interval_is_of_steps_or_time(texts, tmp_path, value):
     *events, finished = run(texts, tmp_path / "m", save_every=value)
     kept = [event.step for event in events if isinstance(event, Checkpoint)]
@@ -211,13 +215,12 @@ def test_an_interval_is_of_steps_or_time(texts, tmp_path, value):
 
 
 @pytest.mark.parametrize("is_done", [False, True])
-def test_a_longer_run_ends_like_an_unbroken_one(texts, cut, whole, tmp_path, is_done):
+def test_a_longer_run_ends_like_an_unbroken_one(texts, cut, whole, made, is_done):
     folder = whole if is_done else cut
     started, *_, finished = run(texts, folder, budget="14steps")
     assert (started.step, finished.steps) == (9 if is_done else 6, 14)
-    *_, unbroken = run(texts, tmp_path / "unbroken", budget="14steps")
-    assert finished.results["valid"]["ppl_token"] == unbroken.results["valid"]["ppl_token"]
-    found, expected = outcome(folder), outcome(tmp_path / "unbroken")
+    found, expected = outcome(folder), outcome(made / "longer")
+    assert finished.results["valid"]["ppl_token"] == expected.results["valid"]["ppl_token"]
     assert (found.fingerprint, found.arrays) == (expected.fingerprint, expected.arrays)
 
     # One log of both pieces, with the seconds of the whole run.
@@ -235,12 +238,11 @@ def test_a_longer_run_ends_like_an_unbroken_one(texts, cut, whole, tmp_path, is_
     assert again.steps == 14
 
 
-def test_a_longer_run_that_is_cut_off_goes_on(texts, whole, tmp_path):
+def test_a_longer_run_that_is_cut_off_goes_on(texts, whole, made):
     cut_off_after(run(texts, whole, budget="14steps"), step=12)
     started, *_ = run(texts, whole, budget="14steps")
     assert started.step == 12
-    list(run(texts, tmp_path / "unbroken", budget="14steps"))
-    found, expected = outcome(whole), outcome(tmp_path / "unbroken")
+    found, expected = outcome(whole), outcome(made / "longer")
     assert (found.fingerprint, found.arrays) == (expected.fingerprint, expected.arrays)
 
 
@@ -277,7 +279,7 @@ def test_a_changed_budget_is_reported_where_it_matters(texts, tmp_path):
         list(run(texts, tmp_path / "m", budget="5steps", schedule="cosine"))
 
 
-@pytest.mark.soak
+@SOAK
 def test_settings_that_follow_from_the_size_stay_as_they_were(texts, tmp_path):
     small = {"output": tmp_path / "m", "model": "gru", "hidden_size": 8, "threads": 1}
     with pytest.warns(RnnlmWarning):

@@ -299,8 +299,8 @@ def test_the_old_model_survives_until_the_new_one(text):
 
 
 def test_a_short_run_has_a_training_curve(text):
-    list(rnnlm.train(text, output="m", **{**SMALL, "budget": "150steps"}))
+    list(rnnlm.train(text, output="m", **{**SMALL, "budget": "60steps"}))
     curve = learning_curve("m")
     steps = [point.steps for point in curve.training]
     assert len(steps) >= 20 and steps == sorted(set(steps))
-    assert max(later - earlier for earlier, later in itertools.pairwise(steps)) <= 150 / 20
+    assert max(later - earlier for earlier, later in itertools.pairwise(steps)) <= 60 / 20

@@ -17,9 +17,9 @@ from support.killed_runs import checked, command, newest_step, outcome
 
 pytestmark = pytest.mark.processes
 
-SETTINGS = {"validate_every_steps": 10, "dropout_output": 0.2, "schedule": "constant"}
+SETTINGS = {"validate_every_steps": 5, "dropout_output": 0.2, "schedule": "constant"}
 SETTINGS["learning_rate"] = 0.01
-STEPS = {"budget": "30steps"}
+STEPS = {"budget": "12steps"}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def long_texts(texts):
     """Return a text, and validation text of several windows."""
     text, valid = texts
     longer = valid.with_name("longer.txt")
-    longer.write_text(valid.read_text(encoding="utf-8") * 20, encoding="utf-8")
+    longer.write_text(valid.read_text(encoding="utf-8") * 5, encoding="utf-8")
     return text, longer
 
 
@@ -87,8 +87,8 @@ def assert_ends_by(process, number):
 
 PHASES = {  # where, and after how many steps
     "steps": ((Trainer, "train_step", 7), 7),
-    "validation": ((NeuralLanguageModel, "score", 2), 10),
-    "exact evaluation": ((LanguageModelling, "evaluate_encoded", 1), 30),
+    "validation": ((NeuralLanguageModel, "score", 2), 5),
+    "exact evaluation": ((LanguageModelling, "evaluate_encoded", 1), 12),
 }
 
 
@@ -143,10 +143,10 @@ def assert_same_training(folder, expected):
 
 def test_usr1_stores_a_checkpoint_and_training_goes_on(runs, long_texts, expected):
     folder = runs.folder / "m"
-    places = [(Trainer, "train_step", call) for call in (3, 4, 13, 14)]
+    places = [(Trainer, "train_step", call) for call in (3, 4, 8, 9)]
     arguments = command(*long_texts, folder, SETTINGS, **STEPS)
     with started(runs, arguments, *places) as (process, _):
-        for step in (3, 13):
+        for step in (3, 8):
             go_on(process, signal.SIGUSR1)
             wait_until_stopped(process)
             assert newest_step(folder) == step

@@ -1,5 +1,6 @@
 """From a request to a plan: recipe, settings and origins, texts, models to start from."""
 
+import shutil
 from importlib import resources
 from pathlib import Path
 
@@ -18,8 +19,26 @@ from rnnlm.training.run import run
 from support.failures import notices_of
 from support.networks import network_settings
 from support.small_runs import SMALL, assert_equal, numbers, write
+from support.tiny_models import english_lines
 
 ONE = {**SMALL, "budget": "1steps"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Train a network `a` and a unigram model `u` on the text of these tests."""
+    folder = tmp_path_factory.mktemp("trained")
+    text = write(folder / "text.txt", "".join(f"{line}\n" for line in english_lines(100)))
+    list(train(text, output=folder / "u", model="unigram", min_count=2))
+    list(train(text, output=folder / "a", **ONE))
+    return folder
+
+
+@pytest.fixture
+def models(text, trained):
+    """Copy these models into the working directory."""
+    for name in ("a", "u"):
+        shutil.copytree(trained / name, name)
 
 
 def planned(**given):
@@ -67,15 +86,18 @@ def test_kind_sizes_and_tokenizer_need_not_be_named(text):
     ({}, {"tied": True}), ({}, {"layers": 2, "connections": "residual"}), ({}, SMALL),
     ({"layers": 2, "layer_sizes": "9,8"}, {"hidden_size": 5}),
     ({"characters": "cnn"}, {"embedding_size": 5}),
-    ({"output_layer": "mos", "characters": "cnn"}, {}), ({"output_layer": "adaptive"}, {}),
-    ({"model": "jordan"}, {}), ({"model": "ffnn", "layers": 2}, {"layers": 2}),
-    ({"loss": "full"}, {"loss": "sampled", "samples": 8}),
-    ({"loss": "sampled", "samples": 8}, {"loss": "full"}),
     ({"loss": "nce", "samples": 8}, {"loss": "sampled", "samples": 9}),
+    *(pytest.param(*each, marks=pytest.mark.soak) for each in [
+        ({"output_layer": "mos", "characters": "cnn"}, {}), ({"output_layer": "adaptive"}, {}),
+        ({"model": "jordan"}, {}), ({"model": "ffnn", "layers": 2}, {"layers": 2}),
+        ({"loss": "full"}, {"loss": "sampled", "samples": 8}),
+        ({"loss": "sampled", "samples": 8}, {"loss": "full"}),
+    ]),
 ], ids=str)  # fmt: skip
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-def test_weights_fit_where_they_mean_the_same(text, first, given):
-    list(train(text, output="a", **{**ONE, **first}))
+def test_weights_fit_where_they_mean_the_same(text, models, first, given):
+    if first:
+        list(train(text, output="a", overwrite=True, **{**ONE, **first}))
     planned(**given)
 
 
@@ -95,29 +117,25 @@ def test_weights_fit_where_they_mean_the_same(text, first, given):
     ({"task": "tagging"}, {}, "`init_from` a: it is not a language model; it is a tagger; name a"),
 ], ids=str)  # fmt: skip
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-def test_weights_that_do_not_fit_are_refused(text, first, given, why):
-    tagged = text.with_name("tagged.txt")
-    tagged.write_text("the D\ndog N\n\n" * 9)
-    list(train(text, output="u", model="unigram", min_count=2))
+def test_weights_that_do_not_fit_are_refused(text, models, first, given, why):
+    tagged = write(text.with_name("tagged.txt"), "the D\ndog N\n\n" * 9)
     if "task" in first:
-        list(train(tagged, output="a", budget="1steps", **first))
-    else:
-        list(train(text, output="a", **{**ONE, **first}))
+        list(train(tagged, output="a", overwrite=True, budget="1steps", **first))
+    elif first:
+        list(train(text, output="a", overwrite=True, **{**ONE, **first}))
     with pytest.raises(UsageError, match=why):
         planned(**given)
     assert not Path("checkpoints").exists()
 
 
-def test_a_text_prepared_with_another_tokenizer_is_refused(text):
-    list(train(text, output="a", **ONE))
+def test_a_text_prepared_with_another_tokenizer_is_refused(text, models):
     list(rnnlm.prepare(text, output="prepared", min_count=2))
     with pytest.raises(UsageError, match="`init_from` names another tokenizer than prepared") as e:
         plan(TrainingRequest(text=("prepared",), init_from="a"))
     assert e.value.hint == "rnnlm prepare TEXT --tokenizer-from a"
 
 
-def test_what_replaces_a_recipe_or_a_vocabulary_is_told(text):
-    list(train(text, output="a", **ONE))
+def test_what_replaces_a_recipe_or_a_vocabulary_is_told(text, models):
     told = "\n".join(notices_of(lambda: planned(recipe="zaremba-small")))
     assert "without effect: layers = 2, embedding_size = 200, hidden_size = 200, tied" in told
     assert "in recipe zaremba-small; the settings of the language model a count" in told
@@ -128,8 +146,7 @@ def test_what_replaces_a_recipe_or_a_vocabulary_is_told(text):
     assert "unknown to a" not in told
 
 
-def test_paths_name_models(text):
-    list(train(text, output="a", **ONE))
+def test_paths_name_models(text, models):
     list(train(text, output="b", init_from=Path("a"), tokenizer_from=Path("a"), **ONE))
     assert model_folder.read_manifest(Path("b")).training["init_from"] == "a"
 

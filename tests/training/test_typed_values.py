@@ -39,8 +39,8 @@ BUDGETS = {"": {}, "time": {"budget": "100s"}, "steps": {"budget": "900steps"}}
 
 
 def cases():
-    """Yield what is trained: its kind of model, the size of its text, and what is typed. Budgets on
-    texts of other sizes than two are long proofs."""
+    """Yield what is trained: its kind of model, the size of its text, and what is typed. Most sizes
+    of other kinds than one, and budgets on other texts than a page, are long proofs."""
     for kind in registry.all_kinds():
         if not kind.is_trained:
             continue
@@ -48,7 +48,8 @@ def cases():
         sizes = SIZES if kind.task == registry.LANGUAGE_MODEL else TWO_SIZES
         budgets = BUDGETS if kind.trains_in_steps else [""]
         for size, budget in itertools.product(sizes, budgets):
-            marks = pytest.mark.soak if budget and size not in TWO_SIZES else ()
+            is_further = size != "page" and (budget or kind.name != "lstm")
+            marks = pytest.mark.soak if is_further else ()
             name = f"{kind.task} {kind.name}-{size}-{budget}"
             yield pytest.param(kind, size, BUDGETS[budget], id=name, marks=marks)
 

@@ -117,8 +117,11 @@ def test_ngram_model_is_tuned_with_the_word_cache(ngram, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-@pytest.mark.parametrize("kind", ["cache", "unigram", "dynamic"])
-@pytest.mark.parametrize("lines", [LINES, LINES[:1], ["dog"], ["zebra", "yak"]], ids=str)
+@pytest.mark.parametrize("kind, lines", [
+    ("unigram", LINES), ("dynamic", LINES[:1]), ("dynamic", ["dog"]), ("cache", ["zebra", "yak"]),
+    *(pytest.param(kind, lines, marks=pytest.mark.soak) for kind in ("cache", "unigram", "dynamic")
+      for lines in (LINES, LINES[:1], ["dog"], ["zebra", "yak"])),
+], ids=str)  # fmt: skip
 def test_tuned_settings_are_never_worse_than_none(saved, tmp_path, kind, lines):
     # A text of the training needs no adaptation, and a text without repetition offers none.
     folder = shutil.copytree(saved / "learned", tmp_path / "lstm")

@@ -90,16 +90,18 @@ LABELLED = {  # data in a format of each task
 }
 
 
-# seconds each: the others show the same
-WIDE = {
+# wide, or of the same kind as one of the others
+SOAK = {
     "awd-lstm-char-ptb", "awd-lstm-fast", "awd-lstm-wt2", "zaremba-large", "zaremba-medium",
-    "char-lstm-ptb", "cpu-1h", "demo-long",
+    "char-lstm-ptb", "cpu-1h", "demo-long", "cpu-10m", "mt-multi30k", "qrnn-ptb", "slots-snips",
+    "lesson-wide", "lesson-cell", "lesson-likeness", "lesson-cliff", "lesson-chain",
+    "lesson-brackets", "lesson-opinions", "lesson-recall", "irnn", "ngram-5",
 }  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("name", [
-    pytest.param(name, marks=pytest.mark.soak if name in WIDE else ()) for name in recipes.names()
+    pytest.param(name, marks=pytest.mark.soak if name in SOAK else ()) for name in recipes.names()
 ])  # fmt: skip
 def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
     settings = recipes.load(name).settings

@@ -46,8 +46,7 @@ def trained(output, text, **settings):
     return weights(output), events[-1]
 
 
-@pytest.mark.parametrize("blank", ["skip", "documents"])
-@pytest.mark.parametrize("validation", ["held out", "named"])
+@pytest.mark.parametrize("blank, validation", [("skip", "held out"), ("documents", "named")])
 def test_prepared_and_plain_text_give_the_same_weights(tmp_path, texts, blank, validation):
     prepared = texts / f"text-{blank}"
     of_text, of_folder = {"tokenizer_from": str(prepared), "blank_lines": blank}, {}
