@@ -5,6 +5,7 @@ import pytest
 from rnnlm import system
 from rnnlm.cli.main import run
 from rnnlm.lm.ngram.counting import memory_limit, workspace
+from rnnlm.parallel import inline_pool
 from rnnlm.text.prepared import preparation
 from support.killed_runs import Runs, command
 from support.tiny_models import english_lines
@@ -32,6 +33,13 @@ def warm(tmp_path_factory, texts):
 def runs(warm, tmp_path):
     warm.folder = tmp_path
     return warm
+
+
+@pytest.fixture(autouse=True)
+def no_workers(request, monkeypatch):
+    """Prepare texts in this process, but in tests of processes: to start some takes far longer."""
+    if not request.node.get_closest_marker("processes"):
+        monkeypatch.setattr(preparation, "process_pool", lambda count: inline_pool())
 
 
 @pytest.fixture

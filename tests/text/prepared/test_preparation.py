@@ -81,6 +81,7 @@ def test_events_report_sample_progress_and_outcome(tmp_path, text, small_shards)
     assert (last.text_bytes, last.tokens) == (prepared.bytes, prepared.tokens)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "workers", [2, *(pytest.param(each, marks=pytest.mark.soak) for each in (1, 3))]
 )
@@ -244,8 +245,7 @@ def test_what_a_pipe_holds_is_checked_without_reading_it_again(tmp_path, prepare
     writer.join()
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.soak)])
-def test_tables_and_data_sets_are_prepared_in_chunks(tmp_path, corpus_text, prepared, workers):
+def test_tables_and_data_sets_are_prepared_in_chunks(tmp_path, corpus_text, prepared):
     lines = [line for line in corpus_text.splitlines() if line.strip()]
     (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "set").mkdir()
@@ -253,8 +253,8 @@ def test_tables_and_data_sets_are_prepared_in_chunks(tmp_path, corpus_text, prep
     (tmp_path / "set" / "train.jsonl").write_text(rows, encoding="utf-8")
     pyarrow.parquet.write_table(pyarrow.table({"text": lines}), tmp_path / "lines.parquet")
     names = "lines.txt", "set", "lines.parquet"
-    ends = [prepared(f"of-{name}", source=tmp_path / name, workers=workers) for name in names]
-    ends.append(prepared("of-set", source=tmp_path / "set", workers=workers))
+    ends = [prepared(f"of-{name}", source=tmp_path / name) for name in names]
+    ends.append(prepared("of-set", source=tmp_path / "set"))
     assert len({(end.lines_hash, end.tokens, end.lines) for end in ends}) == 1
     shards = [len(prepared_text.load(tmp_path / f"of-{name}").index.shards) for name in names]
     assert min(shards) > 2
