@@ -163,7 +163,7 @@ def test_each_option_of_a_command_is_changed_above_or_does_not_matter(name):
     "train text.txt --model unigram --valid data.txt -o OUT",
     "train text.txt --model unigram --test data.txt -o OUT",
 ])  # fmt: skip
-@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".jsonl"])
+@pytest.mark.parametrize("suffix", [".csv.gz", pytest.param(".jsonl", marks=pytest.mark.soak)])
 def test_a_text_of_another_format_is_another_text(run, place, line, suffix):
     data = place / ("data.jsonl" if suffix == ".jsonl" else "data.csv")
     data.rename("data.txt")

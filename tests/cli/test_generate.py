@@ -153,7 +153,9 @@ def test_what_cannot_be_continued_is_refused(rnnlm, counts, options, code, what)
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("command", ["generate", "next", "next --json"])
+@pytest.mark.parametrize(
+    "command", ["generate", "next --json", pytest.param("next", marks=pytest.mark.soak)]
+)
 def test_beginnings_are_answered_as_they_arrive(counts, models, command):
     """An endless input has answers, and one line is answered before the next one is there."""
     words = [sys.executable, "-m", "rnnlm", *command.split(), "-m", str(models.unigram), "-"]

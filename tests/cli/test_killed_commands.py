@@ -7,7 +7,9 @@ import shutil
 
 import pytest
 
+from rnnlm.parallel import inline_pool
 from rnnlm.storage.files.writing import BESIDE, whole_name
+from rnnlm.text.prepared import preparation
 from support import failing_files
 from support.failures import contents
 from support.forks import FORK, run_command
@@ -35,8 +37,8 @@ COMMANDS = {  # those of which the suite tries three moments, and more in the so
     "count": "count text.txt -o out",
 }
 LESS_COMMON = {  # what writes them writes others of the commands, too
-    "export --onnx", "export --onnx --overwrite", "export --vectors", "prune", "prune --overwrite",
-    "import", "mix --static", "count",
+    "export --hf", "export --onnx", "export --onnx --overwrite", "export --vectors", "prune",
+    "prune --overwrite", "import", "mix --static", "count",
 }  # fmt: skip
 # What was there before, where anything was
 BEFORE = {
@@ -79,6 +81,7 @@ def run(line, folder, point=("", "")):
 
 
 def forked(arguments, folder, point, log, printed):
+    preparation.process_pool = lambda count: inline_pool()
     failing_files.kill_at(folder, point, log)
     run_command(arguments, printed, printed)
 

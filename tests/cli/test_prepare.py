@@ -25,7 +25,7 @@ def text(here, corpus_lines):
 
 @pytest.mark.processes
 def test_text_is_prepared_described_checked_and_trained_on(rnnlm, text, here):
-    prepared = rnnlm(f"prepare {text} -o big --workers 2 --min-count 2")
+    prepared = rnnlm(f"prepare {text} -o big --workers 1 --min-count 2")
     assert prepared.code == 0, prepared.err
     first, second, *_ = prepared.err.splitlines()
     assert first.startswith("note: marks are split from words, as 16% of the words")
