@@ -7,7 +7,7 @@ import pytest
 
 from rnnlm import registry
 from rnnlm.errors import UsageError
-from rnnlm.evaluation import soundness
+from rnnlm.evaluation import scorer_checks, soundness
 from rnnlm.evaluation.soundness import audit
 from rnnlm.lm.base import stored_model
 from rnnlm.lm.mixtures import adapted_model
@@ -21,6 +21,12 @@ def saved(folder, name: str, **settings):
     values = small_settings(registry.kind_of(name), **settings).values
     model_folder.save(folder, fit(name, LINES, **settings), name, values, 1, {})
     return folder
+
+
+@pytest.fixture(autouse=True)
+def few_texts(monkeypatch):
+    """Save time: test_scorer_checks.py has these checks."""
+    monkeypatch.setattr(scorer_checks, "TEXTS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +58,17 @@ def change(folder, **changes) -> None:
     model_folder.save(folder, changed, manifest.model, manifest.settings, 2, {})
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, kind in registry.kinds_of().items() if kind.is_trained]
-)
-@pytest.mark.parametrize("tokenizer", ["word", "char"])
-def test_healthy_models_of_every_kind_pass(tmp_path, name, tokenizer):
+KINDS = [name for name, kind in registry.kinds_of().items() if kind.is_trained]
+
+
+@pytest.mark.parametrize("tokenizer, name", [
+    *(("word", name) for name in KINDS), ("char", "lstm"), ("char", "ngram"),
+    *(pytest.param("char", name, marks=pytest.mark.soak)
+      for name in KINDS if name not in ("lstm", "ngram")),
+])  # fmt: skip
+def test_healthy_models_of_every_kind_pass(tmp_path, tokenizer, name):
     folder = saved(tmp_path / "model", name, tokenizer=tokenizer)
-    assert set(results(folder).values()) == {"ok"}
+    assert set(results(folder, sample=50).values()) == {"ok"}
 
 
 @pytest.mark.parametrize("order", range(1, 6))
@@ -112,7 +122,8 @@ def test_file_differing_from_its_record_is_found(folder, name, change, found):
     (path,) = folder.glob(name)
     size = path.stat().st_size
     path.write_bytes(change(path.read_bytes())) if change else path.unlink()
-    assert results(folder)["files"] == "failed" and results(folder)["config"] == "ok"
+    checked = results(folder)
+    assert checked["files"] == "failed" and checked["config"] == "ok"
     assert detail(folder, "files") == found.format(path.name, size - 8, size)
 
 

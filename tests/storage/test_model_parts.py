@@ -23,13 +23,18 @@ from support.tiny_models import LINES, Lines, fit, save
 SETTINGS = {"model": "mixture"}
 
 
-@pytest.fixture
-def parts(tmp_path):
-    """Save two models in one folder each."""
+@pytest.fixture(scope="module")
+def saved(place):
     for name, smoothing in (("a", "mkn"), ("b", "witten-bell")):
         settings = {"order": 2, "smoothing": smoothing}
-        save(tmp_path / name, fit("ngram", **settings), "ngram", **settings)
-    return [tmp_path / "a", tmp_path / "b"]
+        save(place / name, fit("ngram", **settings), "ngram", **settings)
+    return place
+
+
+@pytest.fixture
+def parts(saved, tmp_path):
+    """Return two models in one folder each."""
+    return [shutil.copytree(saved / name, tmp_path / name) for name in ("a", "b")]
 
 
 def mixed(folder, parts, weights=(0.5, 0.5), bundle=False):

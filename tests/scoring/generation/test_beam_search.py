@@ -1,3 +1,4 @@
+import functools
 import itertools
 import math
 
@@ -33,15 +34,23 @@ def all_texts(
     return found
 
 
+@functools.cache
+def enumerated(name: str, prompt: str):
+    """Return a model, the ids of the prompt, and all texts that may follow it."""
+    model = fit(name, SHORT)
+    prompt_ids = model.tokenizer.encode([prompt]).ids[:-1].tolist()
+    return model, prompt_ids, all_texts(model, prompt_ids, 4, unknown=True)
+
+
 @pytest.mark.parametrize("name", ["lstm", "ngram"])
 @pytest.mark.parametrize("length_power", [0.0, 0.7, 3.0])
 @pytest.mark.parametrize("prompt", ["", "b"])
 def test_wide_enough_beam_equals_exhaustive_search(name, length_power, prompt):
-    model = fit(name, SHORT)
-    prompt_ids = model.tokenizer.encode([prompt]).ids[:-1].tolist()
-    every = all_texts(model, prompt_ids, 4, unknown=True)
-    every.sort(key=lambda text: -text[0] / math.pow((5 + len(text[1])) / 6, length_power))
-    logprobs, ids = zip(*every[:20], strict=True)
+    model, prompt_ids, every = enumerated(name, prompt)
+    ranked = sorted(
+        every, key=lambda text: -text[0] / math.pow((5 + len(text[1])) / 6, length_power)
+    )
+    logprobs, ids = zip(*ranked[:20], strict=True)
     widest = {"beam": 4**4, "length_power": length_power, "max_tokens": 4, "unknown": True}
     found = likeliest(model, BeamSettings(prompt, 20, **widest))
     assert [sample.logprob_nats for sample in found] == pytest.approx(logprobs, abs=1e-5)

@@ -12,15 +12,15 @@ from rnnlm.storage.files import private
 from support.random_texts import write_common_words
 
 
-@pytest.fixture
-def text(tmp_path):
-    return write_common_words(tmp_path / "text.txt", seed=5)
+@pytest.fixture(scope="module")
+def text(place):
+    return write_common_words(place / "text.txt", seed=5)
 
 
 def count(text, temp, order=2):
     """Count a text in little memory, with temporary files in a folder."""
     rnnlm.train(
-        text, output=text.parent / f"model-{order}", model="ngram", order=order, memory="2M",
+        text, output=temp.parent / f"model-{order}", model="ngram", order=order, memory="2M",
         temp=str(temp), overwrite=True,
     ).wait()  # fmt: skip
 
