@@ -332,7 +332,7 @@ def test_bad_bytes_may_be_replaced_where_finished_files_had_none(texts, model):
 # ---- What is refused.
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 2])
 def test_bad_files_do_not_end_the_run(texts, model, lines, workers):
     """Files that cannot be read are named in the end; all others are finished, and the same command
     goes on with those that were repaired."""
