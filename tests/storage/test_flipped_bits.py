@@ -37,7 +37,7 @@ from support.tiny_models import LINES, english_lines, fit, make_tokenizer, save
 
 SMALL_FOLDER = 20_000
 MOST_FLIPS = 2_000
-FEW = 25
+FEW = 12
 FEW_TRAINED = 4  # of a run that is trained to its end each time
 
 NETWORK = {"embedding_size": 4, "hidden_size": 4, "layers": 1}

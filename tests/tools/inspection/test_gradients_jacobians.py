@@ -28,7 +28,8 @@ CELLS = (
     *({"model": "qrnn", "pooling": each} for each in ("f", "fo", "ifo")),
 )  # fmt: skip
 JORDAN = ({"model": "jordan"}, {"model": "jordan", "feedback": "embedding"})
-STACKED = [{**cell, "layers": layers} for cell in CELLS for layers in (1, 2)]
+STACKED = [{**cell, "layers": 2} for cell in CELLS]
+STACKED += [pytest.param({**cell, "layers": 1}, marks=pytest.mark.soak) for cell in CELLS]
 CONNECTED = [
     {"model": "lstm", "layers": 2, "connections": each} for each in ("residual", "dense", "highway")
 ]

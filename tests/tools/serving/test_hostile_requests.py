@@ -154,7 +154,7 @@ def story(content):
 
 
 @pytest.fixture
-def evil(there, here, capsys):
+def evil(there, here, capsys, line):
     """Make texts, models and lists that are full of terminal escapes."""
     (here / NAME).write_bytes(EVIL)
     (here / "text").write_bytes(EVIL.replace("\u202e".encode(), b""))
@@ -169,7 +169,8 @@ def evil(there, here, capsys):
     shutil.copytree(there["tagger"], "labels")
     escaped = b"\\u001b[31m\\u202e"
     edited("labels.json", lambda data: data.replace(b"place", escaped))(here / "labels")
-    assert run(["train", NAME, "--model", "ngram", "--order", "2", "-o", "words"]) == 0
+    if " words" in line:
+        assert run(["train", NAME, "--model", "ngram", "--order", "2", "-o", "words"]) == 0
 
 
 @pytest.mark.parametrize("line", SHOWN.values(), ids=SHOWN)
