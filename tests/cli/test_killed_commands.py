@@ -37,8 +37,8 @@ COMMANDS = {  # those of which the suite tries three moments, and more in the so
     "count": "count text.txt -o out",
 }
 LESS_COMMON = {  # what writes them writes others of the commands, too
-    "export --hf", "export --onnx", "export --onnx --overwrite", "export --vectors", "prune",
-    "prune --overwrite", "import", "mix --static", "count",
+    "export --hf", "export --arpa", "export --onnx", "export --onnx --overwrite", "export --vectors",
+    "prune", "prune --overwrite", "import", "mix --static", "count",
 }  # fmt: skip
 # What was there before, where anything was
 BEFORE = {

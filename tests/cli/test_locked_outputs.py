@@ -126,7 +126,12 @@ def test_a_model_with_a_record_of_an_earlier_version_loads(rnnlm, inputs):
     assert rnnlm("doctor", "uni").code == 0
 
 
-@pytest.mark.parametrize("name", FILES)
+FURTHER = {"score, a plot", "eval, a plot", "report, curves", "inspect"}  # pictures as of compare
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.soak if name in FURTHER else ()) for name in FILES
+])  # fmt: skip
 def test_a_file_is_written_by_one_command_alone(rnnlm, inputs, replaced, name):
     words = FILES[name].split()
     (output,) = [word for word in words[::-1] if word.startswith("OUT.")][-1:]

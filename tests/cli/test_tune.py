@@ -39,7 +39,7 @@ def test_a_perplexity_without_end_is_shown_as_none(rnnlm, models, here):
     assert ended.code == 0 and "ppl_before\t-\nppl_after\t-\n" in ended.out
 
 
-@pytest.mark.parametrize("rule", ["sgd", "rms"])
+@pytest.mark.parametrize("rule", [pytest.param("sgd", marks=pytest.mark.soak), "rms"])
 def test_dynamic_evaluation_by_either_rule(rnnlm, models, copied, rule):
     statistics = f"--statistics {models.valid}" if rule == "rms" else ""
     dynamic = f"-m {copied}+dynamic --json"

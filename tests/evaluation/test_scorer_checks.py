@@ -295,7 +295,7 @@ def test_each_fault_of_a_total_is_found(total, check):
 # ---- Our own models.
 
 
-@pytest.mark.parametrize("kind", ["unigram", "cache"])
+@pytest.mark.parametrize("kind", [pytest.param("unigram", marks=pytest.mark.soak), "cache"])
 def test_models_that_adapt_have_no_fault(kind):
     assert not failed(adapt(fit("lstm", LINES), kind))
 

@@ -48,7 +48,8 @@ def test_lines_that_differ_in_unknown_words_alone_are_not_compared(first, second
         [[*_, one_hot, words, state]] = found.tables()[0].rows
         assert (words, state) == (None, None) and one_hot is not None
         assert str(found).splitlines()[3].split()[-2:] == ["-", "-"]
-        assert found.to_dict()["pairs"][0]["state"] is None and faults_of(found.figure()) == []
+        assert found.to_dict()["pairs"][0]["state"] is None
+    assert faults_of(found.figure()) == []
 
 
 def test_unknown_words_that_are_spelled_are_compared(tmp_path):

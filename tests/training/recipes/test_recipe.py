@@ -95,7 +95,8 @@ SOAK = {
     "awd-lstm-char-ptb", "awd-lstm-fast", "awd-lstm-wt2", "zaremba-large", "zaremba-medium",
     "char-lstm-ptb", "cpu-1h", "demo-long", "cpu-10m", "mt-multi30k", "qrnn-ptb", "slots-snips",
     "lesson-wide", "lesson-cell", "lesson-likeness", "lesson-cliff", "lesson-chain",
-    "lesson-brackets", "lesson-opinions", "lesson-recall", "irnn", "ngram-5",
+    "lesson-brackets", "lesson-opinions", "lesson-recall", "irnn", "ngram-5", "lesson",
+    "lesson-forward", "lesson-memory", "zaremba-small", "pos-ewt", "g2p-seq2seq",
 }  # fmt: skip
 
 
