@@ -92,11 +92,31 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Import:
+    """Files of another program that `rnnlm import` reads, besides ARPA files.
+
+    Attributes:
+        name: What it takes, for messages: "a PyTorch file".
+        begins: Pattern of the first bytes of such files.
+        read: Function(file, output, overwrite, settings of the tokenizer, **details) that makes a
+            model, and returns a description of it.
+        options: Decorator with further options.
+        details: Parameters of these options, which need such a file.
+    """
+
+    name: str
+    begins: bytes
+    read: Callable[..., str]
+    options: Decorator = lambda command: command
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Satellite:
     """What a satellite adds. Tables are by name.
 
-    Of packages of others, `options`, `exports` and `flags` are not taken: commands of the core do
-    not look for them.
+    Of packages of others, `options`, `exports`, `imports` and `flags` are not taken: commands of
+    the core do not look for them.
 
     Attributes:
         name: Its folder, such as "tools/serving", or the name of the package.
@@ -105,6 +125,7 @@ class Satellite:
         options: Function that imports decorators with further options, by the name of the command
             of the core that gets them.
         exports: Function that imports forms in which `rnnlm export` writes models.
+        imports: Function that imports the kinds of files that `rnnlm import` reads.
         flags: Flags that are accepted anywhere on the command line.
         tasks: Functions that import tasks.
         kinds: Function that imports kinds of models.
@@ -124,6 +145,7 @@ class Satellite:
     commands: Mapping[str, Command] = field(default_factory=dict)
     options: Callable[[], Mapping[str, Decorator]] = dict
     exports: Callable[[], Sequence[Export]] = tuple
+    imports: Callable[[], Sequence[Import]] = tuple
     flags: Mapping[str, Flag] = field(default_factory=dict)
     tasks: "Mapping[str, Callable[[], Task]]" = field(default_factory=dict)
     kinds: "Callable[[], Sequence[Kind]]" = tuple
@@ -248,6 +270,7 @@ def names_in(satellite: Satellite) -> dict[str, list[str]]:
         "names": [name for module in satellite.names() for name in module.__all__],
         "methods": [name for name in methods if not name.startswith("_")],
         "exports": [export.name for export in satellite.exports()],
+        "imports": [form.name for form in satellite.imports()],
         "flags": list(satellite.flags),
     }
 

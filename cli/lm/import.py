@@ -1,19 +1,38 @@
 """`rnnlm import`: a model of another program."""
 
+import contextlib
+import re
 from pathlib import Path
+from typing import Any
 
 import click
 
+from rnnlm import satellites
 from rnnlm.lm.ngram.settings import NgramSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 from .. import terminal
-from ..declaring import Command, options_of
+from ..declaring import Command, options_of, stacked
 from ..options import PATH, output_option, overwrite_option, refuse_if
+
+OTHERS = [form for satellite in satellites.own() for form in satellite.imports()]
+START_BYTES = 1 << 9  # of a file, by which it is recognised
+OF_ARPA = ("tokenizer_from", "allow_positive", "quantize")
+
+
+def _form_of(file: Path) -> satellites.Import | None:
+    """Return the form of a file by its first bytes; None for ARPA files, and for files that cannot
+    be read, whose error comes from their reader."""
+    start = b""
+    with contextlib.suppress(OSError):
+        if file.is_file():
+            with open(file, "rb") as stream:
+                start = stream.read(START_BYTES)
+    return next((form for form in OTHERS if re.match(form.begins, start, re.DOTALL)), None)
 
 
 @click.command(cls=Command)
-@click.argument("file", type=PATH, metavar="FILE.arpa")
+@click.argument("file", type=PATH, metavar="FILE")
 @output_option("Folder for the model.", "DIR", required=True)
 @options_of(
     TokenizerSettings, "lowercase", help="Convert text, and the words of the file, to lower case."
@@ -32,46 +51,55 @@ from ..options import PATH, output_option, overwrite_option, refuse_if
     help="Read positive log-probabilities as 0, like KenLM's build_binary -i.",
 )
 @options_of(NgramSettings, "quantize")
+@stacked(*(form.options for form in OTHERS))
 @overwrite_option("Replace the model in DIR.")
 def command(
     file: Path,
     output: Path,
     lowercase: bool | None,
     split_punctuation: bool | None,
-    tokenizer_from: str | None,
-    allow_positive: bool,
-    quantize: int | None,
     overwrite: bool,
+    **given: Any,
 ) -> None:
-    """Import an n-gram model from an ARPA file, as KenLM and SRILM write it.
+    """Import an n-gram model from an ARPA file, as KenLM and SRILM write it, or a network from a
+    PyTorch file.
 
     \b
     rnnlm import my.arpa.gz -o my-model
+    rnnlm import model.pt --vocab vocab.txt -o my-lstm
     rnnlm eval -m my-model TEXT
 
-    The file may be compressed (.gz, .xz, .bz2, .zst); - is standard input. The model keeps its
+    An ARPA file may be compressed (.gz, .xz, .bz2, .zst); - is standard input. The model keeps its
     probabilities. They need not sum to one; if they do not, results are marked.
+
+    Networks are those of PyTorch's word_language_model, colorlessgreenRNNs, neural-complexity and
+    awd-lstm-lm: whole models, or their state_dict. No code of the file runs.
     """
+    form = _form_of(file)
+    flags = {option.name: option.opts[0] for option in command.params}
+    taken = form.details if form else OF_ARPA
+    for name, value in given.items():
+        what = form.name if form else "an ARPA file"
+        refuse_if(value and name not in taken, f"{flags[name]} is not for {what}.")
     refuse_if(
-        tokenizer_from and (lowercase or split_punctuation),
+        given["tokenizer_from"] and (lowercase or split_punctuation),
         "--tokenizer-from determines the tokenizer: leave out --lowercase and --split-punctuation.",
     )
+    settings = TokenizerSettings(
+        lowercase=bool(lowercase), split_punctuation=bool(split_punctuation)
+    )
+    read = form.read if form else _read_arpa
+    details = {name: given[name] for name in taken}
+    terminal.say(read(file, output, overwrite, settings, **details))
+    terminal.say(f"saved in {output}")
+
+
+def _read_arpa(
+    file: Path, output: Path, overwrite: bool, settings: TokenizerSettings, **details: Any
+) -> str:
     from rnnlm.training.derived.ngram_models import import_arpa
 
-    model = import_arpa(
-        file,
-        output,
-        overwrite,
-        settings=TokenizerSettings(
-            lowercase=bool(lowercase), split_punctuation=bool(split_punctuation)
-        ),
-        tokenizer_from=tokenizer_from,
-        allow_positive=allow_positive,
-        quantize=quantize,
-        report=terminal.Progress(about=output),
-    )
+    report = terminal.Progress(about=output)
+    model = import_arpa(file, output, overwrite, settings=settings, report=report, **details)
     ngrams = ", ".join(f"{len(values):,}" for values in model.values)
-    terminal.say(
-        f"an n-gram model of order {model.order}, V = {model.size:,}; n-grams by order: {ngrams}"
-    )
-    terminal.say(f"saved in {output}")
+    return f"an n-gram model of order {model.order}, V = {model.size:,}; n-grams by order: {ngrams}"

@@ -116,7 +116,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     numbers = sum(array.size for array in stored.values())
     what = f"{plural(len(stored), 'array')} of {numbers:,} numbers, as the settings imply"
     yield Check("arrays", "ok", what)
-    yield _numbers(stored, manifest.kind.is_counted)
+    yield _numbers(stored, manifest.kind)
 
     # The remaining checks depend on the task: for language models, the sums.
     yield from registry.task(manifest.task).checks(model, sample, seed)
@@ -156,18 +156,15 @@ def _adaptation(folder: Path) -> Iterator[Check]:
         yield Check("adaptation", "ok", f"{', '.join(names)}: in order")
 
 
-def _numbers(stored: dict[str, np.ndarray], is_counted: bool) -> Check:
-    """Look for NaN and infinity. In a model of counts, -inf is the logarithm of a probability of
-    zero."""
+def _numbers(stored: dict[str, np.ndarray], kind: registry.Kind) -> Check:
+    """Look for NaN and infinity, except for logarithms of zero."""
     zeros = 0
     for name, array in stored.items():
         values = array.reshape(-1)
-        has_logarithms = is_counted and values.dtype.kind == "f"
-        is_zero = np.isneginf(values) if has_logarithms else np.zeros(len(values), dtype=bool)
-        zeros += int(is_zero.sum())
+        zeros += int(np.count_nonzero(values == -np.inf))
 
         # The first wrong number is enough to refuse the model.
-        odd = np.flatnonzero(~np.isfinite(values) & ~is_zero)
+        odd = np.flatnonzero(model_folder.odd_numbers(name, values, kind))
         if len(odd):
             first = odd[0]
             what = f"array {name} holds {values[first]} at {first:,}, {len(odd):,} in all"

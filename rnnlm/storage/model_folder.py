@@ -349,13 +349,25 @@ def read_arrays(
     arrays = joined([_hashed(path, entry) for path, entry in files.items()])
     tensors.check_shapes(arrays, shapes)
     for name, array in arrays.items():
-        if np.isnan(array).any() or (kind.trains_in_steps and not np.isfinite(array).all()):
+        if odd_numbers(name, array, kind).any():
             raise ModelError(
                 "the weights are not all numbers",
                 f"array {name!r} holds NaN or infinity",
                 "train it again",
             )
     return arrays
+
+
+def odd_numbers(name: str, array: np.ndarray, kind: registry.Kind) -> np.ndarray:
+    """Return where an array of a model holds NaN or infinity.
+
+    -inf is the logarithm of zero in a model of counts, and in the bias of an output layer that
+    never predicts a word.
+    """
+    is_odd = ~np.isfinite(array)
+    if kind.is_counted or name == "output.bias":
+        is_odd &= array != -np.inf
+    return is_odd
 
 
 def is_unchecked(manifest: Manifest) -> bool:

@@ -93,10 +93,11 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer, usage: str | None 
 
 def settings_of(manifest: Manifest) -> dict[str, Any]:
     """Return the settings a model was made with. Of one that was imported, or joined of others,
-    only its kind, order and tokenizer are known. How the parts of a combination adapt is shown with
-    these."""
+    only its kind, order, layers and tokenizer are known. How the parts of a combination adapt is
+    shown with these."""
     if manifest.training.keys() & {"imported_from", "joined"}:
-        known = {name: manifest.settings.get(name) for name in ("order", "quantize")}
+        names = ("order", "quantize", "layers", "hidden_size", "layer_sizes", "tied", "activation")
+        known = {name: manifest.settings[name] for name in names if name in manifest.settings}
         return {"model": manifest.model, **known, **manifest.tokenizer}
     settings = dict(manifest.settings)
     settings.pop(PART_ADAPTATIONS, None)
@@ -245,7 +246,7 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
         yield "n-grams by order", " / ".join(f"{count:,}" for count in training["ngrams"])
     if "pruned" in training:
         yield "pruned", ", ".join(f"{key} {value}" for key, value in training["pruned"].items())
-    if manifest.kind.trains_in_steps:
+    if manifest.kind.trains_in_steps and has_run(manifest):
         yield "step", f"{manifest.step:,}"
     if "seconds" in training:
         yield "seconds", f"{training['seconds']:,}"
@@ -454,7 +455,7 @@ def _run(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """Yield how far a network was trained, and how long it took."""
     training = manifest.training
     seconds = f"{training['seconds']:,} s" if "seconds" in training else ""
-    if not manifest.kind.trains_in_steps:
+    if not manifest.kind.trains_in_steps or not has_run(manifest):
         yield from _estimated(training.get("estimated", {}))
         if seconds:
             yield "took", seconds

@@ -1,6 +1,7 @@
 """Language modelling as a task: probabilities of text, read line by line; and language models that
 runs of any task start from."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -153,6 +154,10 @@ class LanguageModelling(BaseTask):
                 + f" {name}: its weights are taken for all but the layers above "
                 f"its {depth}, which are new: {', '.join(new)}"
             )
+        # A word of probability zero starts as the least likely one: from -inf nothing is learned.
+        if "output.bias" in arrays:
+            bias_V = arrays["output.bias"]
+            arrays["output.bias"] = bias_V.clip(min=bias_V[bias_V > -math.inf].min())
         return arrays
 
     def codec(self, tokenizer: Tokenizer, files: dict[str, bytes]) -> Tokenizer:

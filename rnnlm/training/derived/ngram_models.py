@@ -332,7 +332,7 @@ def import_arpa(
         if borrowed is None:
             tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
             if settings != TokenizerSettings():
-                _note_unreachable(tokenizer)
+                note_unreachable(tokenizer)
         else:
             tokenizer = borrowed
             levels = renumber(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
@@ -351,7 +351,7 @@ def import_arpa(
         return model
 
 
-def _note_unreachable(tokenizer: Tokenizer) -> None:
+def note_unreachable(tokenizer: Tokenizer) -> None:
     """Name the words that the tokenizer makes of no text, as it rewrites or splits them."""
     _, _, *words = tokenizer.symbols()  # </s> and <unk>
     encoded = tokenizer.encode(words)

@@ -225,7 +225,8 @@ def likelihood_and_hits(
         results.append((target_n - largest_n - sum_n.log(), target_n == largest_n))
     logprob_N, is_likeliest_N = map(torch.cat, zip(*results, strict=True))
     is_token_N = targets_N != PADDING
-    return logprob_N * is_token_N, is_likeliest_N & is_token_N
+    # Padding is read as the first token, whose log-probability may be -inf.
+    return torch.where(is_token_N, logprob_N, 0.0), is_likeliest_N & is_token_N
 
 
 def _softmax_terms(

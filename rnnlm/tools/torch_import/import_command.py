@@ -1,0 +1,41 @@
+"""`rnnlm import` of PyTorch files."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnnlm.cli.declaring import stacked
+from rnnlm.cli.options import PATH
+from rnnlm.satellites import Import
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+
+
+def _read(
+    file: Path, output: Path, overwrite: bool, settings: TokenizerSettings, **details: Any
+) -> str:
+    from rnnlm.tools.torch_import.importing import import_torch
+
+    return import_torch(file, output, overwrite, settings=settings, **details)
+
+
+TORCH = Import(
+    "a PyTorch file",
+    begins=rb"PK\x03\x04|\x80[\x02-\x05]",  # an archive, or a pickle
+    read=_read,
+    options=stacked(
+        click.option(
+            "--vocab",
+            type=PATH,
+            metavar="FILE",
+            help="Words of a PyTorch file: one a line, in the order of its rows, or the dictionary "
+            "of its corpus (JSON, a pickle, or a PyTorch file).",
+        ),
+        click.option(
+            "--activation",
+            type=click.Choice(["tanh", "relu"]),
+            help="Activation of an Elman network, where a PyTorch file does not say it.",
+        ),
+    ),
+    details=("vocab", "activation"),
+)
