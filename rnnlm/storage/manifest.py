@@ -145,6 +145,10 @@ class Manifest:
 
 def read_manifest(folder: Path) -> Manifest:
     """Read config.json of a model folder, and check it."""
+    of_library = _in_one_file(folder)
+    if of_library is not None:
+        return of_library
+
     # A folder of models is often named instead of one of them.
     path = folder / CONFIG
     if not folder.exists():
@@ -165,11 +169,10 @@ def read_manifest(folder: Path) -> Manifest:
         )  # fmt: skip
     except ModelError:
         # Other libraries have a config.json, too.
-        for library in libraries():
-            described = library.manifest(folder)
-            if described is not None:
-                return described
-        raise
+        described = _described(folder)
+        if described is None:
+            raise
+        return described
     for name in manifest.files:
         if name != os.path.basename(name) or name in ("", ".", ".."):
             raise ModelError(damaged, f"{CONFIG} names a file outside the folder: {name!r}")
@@ -220,7 +223,18 @@ def file_faults(folder: Path, manifest: Manifest, most_hashed: float = math.inf)
 
 
 def is_model(folder: Path) -> bool:
-    return os.path.isfile(folder / CONFIG)
+    return os.path.isfile(folder / CONFIG) or _in_one_file(folder) is not None
+
+
+def _in_one_file(path: Path) -> Manifest | None:
+    """Return the description of a model that another library stores in a file, not in a folder."""
+    return _described(path) if os.path.isfile(path) else None
+
+
+def _described(folder: Path) -> Manifest | None:
+    """Return the description of a model of another library."""
+    descriptions = (library.manifest(folder) for library in libraries())
+    return next((manifest for manifest in descriptions if manifest is not None), None)
 
 
 # ---- The parts that a model is saved from: its tokenizer and arrays; and the models that a

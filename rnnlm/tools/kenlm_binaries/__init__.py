@@ -1,0 +1,1 @@
+"""Binary models of KenLM, read by its package `kenlm`."""
