@@ -38,7 +38,7 @@ def test_each_kind_has_settings_with_name_and_shapes(kind):
 
 def test_combined_kind_is_untrained_and_names_its_maker():
     untrained = [kind.name for kind in KINDS.values() if not kind.is_trained]
-    assert untrained == ["mixture", "transformers"]
+    assert untrained == ["mixture", "transformers", "kenlm"]
     with pytest.raises(SettingsError, match="cannot be trained; another library trains it"):
         registry.trained_kind("transformers")
     match = "it combines trained models; make one with rnnlm mix A B --on TEXT"
@@ -57,7 +57,7 @@ def test_setting_names_are_unique_within_a_kind():
         assert len(names_of(classes)) == sum(len(names_of([each])) for each in classes)
 
 
-ALL = "ffnn, gru, jordan, lstm, mixture, ngram, qrnn, rnn, transformers, unigram"
+ALL = "ffnn, gru, jordan, kenlm, lstm, mixture, ngram, qrnn, rnn, transformers, unigram"
 
 
 @pytest.mark.parametrize("name, nearest", [("lsmt", "'lstm'"), ("zzz", ALL)])

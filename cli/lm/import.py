@@ -23,12 +23,11 @@ OF_ARPA = ("tokenizer_from", "allow_positive", "quantize")
 def _form_of(file: Path) -> satellites.Import | None:
     """Return the form of a file by its first bytes; None for ARPA files, and for files that cannot
     be read, whose error comes from their reader."""
-    start = b""
-    with contextlib.suppress(OSError):
-        if file.is_file():
-            with open(file, "rb") as stream:
-                start = stream.read(START_BYTES)
-    return next((form for form in OTHERS if re.match(form.begins, start, re.DOTALL)), None)
+    if file.is_file():
+        with contextlib.suppress(OSError), open(file, "rb") as stream:
+            start = stream.read(START_BYTES)
+            return next((form for form in OTHERS if re.match(form.begins, start)), None)
+    return None
 
 
 @click.command(cls=Command)

@@ -145,9 +145,10 @@ class Manifest:
 
 def read_manifest(folder: Path) -> Manifest:
     """Read config.json of a model folder, and check it."""
-    of_library = _in_one_file(folder)
-    if of_library is not None:
-        return of_library
+    # Another library may store a model in a file, not in a folder.
+    described = _described(folder) if folder.is_file() else None
+    if described is not None:
+        return described
 
     # A folder of models is often named instead of one of them.
     path = folder / CONFIG
@@ -223,12 +224,9 @@ def file_faults(folder: Path, manifest: Manifest, most_hashed: float = math.inf)
 
 
 def is_model(folder: Path) -> bool:
-    return os.path.isfile(folder / CONFIG) or _in_one_file(folder) is not None
-
-
-def _in_one_file(path: Path) -> Manifest | None:
-    """Return the description of a model that another library stores in a file, not in a folder."""
-    return _described(path) if os.path.isfile(path) else None
+    """Return whether there is a model in a folder, or one of another library in a file."""
+    is_in_file = os.path.isfile(folder) and _described(folder) is not None
+    return is_in_file or os.path.isfile(folder / CONFIG)
 
 
 def _described(folder: Path) -> Manifest | None:

@@ -67,7 +67,8 @@ class AwdModel(nn.Module):
         super().__init__()
         torch.manual_seed(8)
         self.encoder = nn.Embedding(len(WORDS), 6)
-        self.rnns = nn.ModuleList([nn.LSTM(6, 11), nn.LSTM(11, 11), nn.LSTM(11, 6)])
+        widths = [6, 11, *[7] * 10, 6]
+        self.rnns = nn.ModuleList(map(nn.LSTM, widths, widths[1:]))
         self.decoder = nn.Linear(6, len(WORDS))
         self.decoder.weight = self.encoder.weight
         for weight in self.parameters():
@@ -189,7 +190,7 @@ def test_layers_of_awd_have_sizes_of_their_own(rnnlm, imported, form):
     model.rnns = nn.ModuleList([WeightDrop(layer) for layer in model.rnns])
     assert imported(model, save=FORMS[form]).code == 0
     assert library.load("out").logprob_nats(LINE) == pytest.approx(expected, rel=1e-5)
-    assert rnnlm("info out --json").json["settings"]["layer_sizes"] == "11,11,6"
+    assert rnnlm("info out --json").json["settings"]["layer_sizes"] == "11,7,7,7,7,7,7,7,7,7,7,6"
 
 
 def test_words_are_read_in_the_forms_of_these_repositories(here):
@@ -295,7 +296,8 @@ def test_other_files_are_refused(imported, model, given, said):
 
 def test_options_that_do_not_fit_a_file_are_refused(rnnlm, imported, here):
     assert imported(RNNModel("RNN_RELU"), "--activation", "relu", save=FORMS["state"]).code == 0
-    assert "it is lstm" in imported(RNNModel(), "--activation", "relu", "--overwrite").err
+    ended = imported(RNNModel(), "--activation", "relu", "--overwrite")
+    checked_error(ended, 2, "--activation is not for model.pt")
     checked_error(rnnlm("import model.pt -o new"), 2, "model.pt has no words")
     checked_error(imported(RNNModel(), "--quantize", 8), 2, "--quantize is not for a PyTorch file")
     (here / "m.arpa").write_text("")

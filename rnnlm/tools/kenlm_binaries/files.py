@@ -10,23 +10,22 @@ import mmap
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from rnnlm.config import about
-from rnnlm.errors import ModelError, UsageError
+from rnnlm.errors import ModelError
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, Shapes, Tokenizer, keeps
 from rnnlm.registry import Library
-from rnnlm.satellites import Import
 from rnnlm.storage.files.writing import FileEntry, sha256
 from rnnlm.storage.manifest import Manifest
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
+from rnnlm.tools.kenlm_binaries import BEGINS
 
 if TYPE_CHECKING:
     from rnnlm.tools.kenlm_binaries.model import KenlmModel
 
-BEGINS = b"mmap lm http://kheafield.com/code format version"
 HEADER = struct.Struct("<88xB3xfIB3xI")  # the order, ..., whether there are words, ...
 FIRST = f"{UNKNOWN}\0".encode()
 
@@ -83,17 +82,6 @@ class KenlmFiles:
 
 
 FILES = KenlmFiles()
-
-
-def _refuse(file: Path, *arguments: Any) -> str:
-    raise UsageError(
-        f"{file} is a binary of KenLM, which is not imported",
-        "it is read where it is",
-        f"name it: -m kenlm:{file}",
-    )
-
-
-DOOR = Import("a binary of KenLM", begins=BEGINS, read=_refuse)
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,10 +1,23 @@
 """What KenLM's binary models add to rnnlm."""
 
-from rnnlm.satellites import Satellite, all_on_use, on_use
+from typing import Any
+
+from rnnlm.errors import UsageError
+from rnnlm.satellites import Import, Satellite, on_use
+from rnnlm.tools.kenlm_binaries import BEGINS
+
+
+def _refuse(file: Any, *arguments: Any) -> str:
+    raise UsageError(
+        f"{file} is a binary of KenLM, which is not imported",
+        "it is read where it is",
+        f"name it: -m kenlm:{file}",
+    )
+
 
 SATELLITE = Satellite(
     "tools/kenlm_binaries",
-    imports=all_on_use(__package__, "files:DOOR"),
+    imports=lambda: (Import("a binary of KenLM", begins=BEGINS, read=_refuse),),
     kinds=on_use(__package__, "kinds:KINDS"),
     libraries={"kenlm": on_use(__package__, "files:FILES")},
 )

@@ -9,6 +9,7 @@ from rnnlm.cli.declaring import stacked
 from rnnlm.cli.options import PATH
 from rnnlm.satellites import Import
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.tools.torch_import import PICKLED
 
 
 def _read(
@@ -21,7 +22,7 @@ def _read(
 
 TORCH = Import(
     "a PyTorch file",
-    begins=rb"PK\x03\x04|\x80[\x02-\x05]",  # an archive, or a pickle
+    begins=PICKLED,
     read=_read,
     options=stacked(
         click.option(

@@ -25,7 +25,8 @@ from rnnlm.storage.manifest import ModelArrays
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
-from rnnlm.tools.torch_import.reading import PICKLED, Stub, Tensor, TorchFile, naming, read_torch
+from rnnlm.tools.torch_import import PICKLED
+from rnnlm.tools.torch_import.reading import Stub, Tensor, TorchFile, naming, read_torch
 from rnnlm.training import card
 from rnnlm.training.derived.ngram_models import note_unreachable
 
@@ -101,8 +102,9 @@ def read_network(
     arrays = _weights(file, parts, path)
 
     # The settings follow from the shapes: an LSTM has four gates.
-    recurrent = [array for name, array in arrays.items() if name.endswith("weight_hh")]
-    sizes = [array.shape[1] for array in recurrent]
+    count = sum(name.endswith("weight_hh") for name in arrays)
+    recurrent = [arrays[f"body.layers.{number}.weight_hh"] for number in range(count)]
+    sizes = [weight.shape[1] for weight in recurrent]
     kind = KINDS[len(recurrent[0]) // sizes[0]]
     chosen = {
         "model": kind,

@@ -19,9 +19,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, RnnlmError
 
-PICKLED = rb"PK\x03\x04|\x80[\x02-\x05]"  # how the files begin: an archive, or a pickle
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file from before torch 1.6
 MOST_BYTES = 1 << 24  # of pickles: their objects take up to a hundred times as much memory
 DEEPEST = 16  # modules within modules
@@ -144,7 +143,7 @@ def naming(path: Path) -> Iterator[None]:
     """Turn whatever a damaged pickle causes into a ModelError that names the file."""
     try:
         yield
-    except ModelError:
+    except RnnlmError:
         raise
     except OSError as error:
         raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
