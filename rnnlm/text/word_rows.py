@@ -27,6 +27,7 @@ LEAST_ROWS, MOST_SINGLE = 20, 0.9  # rows that may be words; share of them that 
 MOST_DIFFERENT = 0.9  # different words in running text; in a list of words, nearly all differ
 MOST_CHANGES = 0.3  # share of neighbouring rows between which a sentence ends, at most
 LEAST_NUMBERED = 3  # neighbouring rows that show the numbers of words, or a sentence read again
+LEAST_SEVERAL = 0.2  # share of sentences that seem to be several
 LEAST_REPEATED = 6  # rows that show that those of several subjects are mixed
 _SPACE = " \t\r\n\0"
 _SPACES = re.compile(f"[{_SPACE}]+")
@@ -60,6 +61,8 @@ def sentences_of(
     Raises:
         TextError: A cell is empty or holds several words, or rows are out of order.
     """
+    from rnnlm.text.lines import split_sentences  # they are lines of sources, which have these rows
+
     # One of the columns may number the words; the others are equal in all rows of a sentence.
     named = [column_named(name, table.names, table.where) for name in sentence_columns]
     numbering = [name for name in named if _share_rising(table.sample, name) > 0.5]
@@ -67,6 +70,7 @@ def sentences_of(
     number = numbering[0] if numbering else _unnamed_number(table, keys)
 
     sentences = repeated = 0
+    several: list[str] = []
     words_of: dict[tuple[str, ...], int] = {}  # their hash, by the columns
     runs = _runs(table, column, keys, number, bool(numbering))
     for run in itertools.chain.from_iterable(map(functools.partial(_readings, column), runs)):
@@ -82,6 +86,9 @@ def sentences_of(
         words_of[key] = hashed
         sentences += 1
         repeated += is_repeated
+        parts = split_sentences(" ".join(words))
+        if len(parts) > 1 and not is_repeated:
+            several.append(f"{run[0].where}, {seam(parts)}")
         yield WordRows(run, words, is_repeated)
 
     of_table = f"{shown_name(table.source)}: {sentences:,} sentences"
@@ -89,6 +96,17 @@ def sentences_of(
         notice(f"{of_table}, which end where {number} falls")
     if repeated:
         notice(f"{of_table}, of which {repeated:,} repeat others that other subjects read")
+    if several and len(several) >= LEAST_SEVERAL * (sentences - repeated):
+        notice(
+            f"{of_table}, of which {len(several):,} seem to be several, first {several[0]}; a column "
+            "that tells these apart is missing in " + keyword("sentence_columns")
+        )
+
+
+def seam(sentences: Sequence[str]) -> str:
+    """Show where the first of several sentences ends, for messages."""
+    first, second = sentences[0].split(), sentences[1].split()
+    return shown(" ".join([*first[-2:], "|", *second[:2]]))
 
 
 def _runs(

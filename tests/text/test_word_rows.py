@@ -109,6 +109,18 @@ def test_words_that_are_missing_by_their_number_are_said(tmp_path):
         read(table_in(tmp_path, rows, ("row",)))
 
 
+@pytest.mark.parametrize("share, note", [(4, True), (6, False)])
+def test_sentences_that_seem_to_be_several_are_said_from_a_fifth_on(tmp_path, recwarn, share, note):
+    texts = ["He left . The dog barked .", *["A dog barks ."] * share]
+    rows = [
+        {"item": item, "word": word} for item, text in enumerate(texts) for word in text.split()
+    ]
+    assert len(read(table_in(tmp_path, rows), ("item",))) == len(texts)
+    said = [str(each.message) for each in recwarn]
+    assert any("1 seem to be several, first" in each and "line 2, 'left . | The dog'" in each
+               for each in said) == note  # fmt: skip
+
+
 def test_a_text_has_the_sentences_of_several_subjects_once(tmp_path):
     table_in(tmp_path, rows_of())
     corpus = Corpus((str(tmp_path / "t.csv"),), source_settings=SourceSettings("word", BY_TWO))

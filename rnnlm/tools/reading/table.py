@@ -22,6 +22,7 @@ from rnnlm.storage.files.reading import shown_name
 from rnnlm.text.lines import split_sentences
 from rnnlm.text.named_columns import column_named, open_table, table_of, unclear
 from rnnlm.text.sources import expand
+from rnnlm.text.word_rows import seam
 from rnnlm.tools.reading.settings import ReadingSettings
 
 # Usual names of columns, without case, blanks and units; the first that is there is taken.
@@ -47,7 +48,6 @@ USUAL = {
 }  # fmt: skip
 NEEDED = ("word", "time")
 MISSING = {"", "na", "nan", "null", "none", ".", "n/a"}
-LONGEST = 60  # words of an item that may be one sentence
 Key = tuple[str, str, str]  # item, condition and sentence
 SECONDS = 10.0  # a median below this is no time in ms
 
@@ -236,23 +236,28 @@ def _assembled(
 ) -> tuple[dict[tuple[Key, float], int], dict[str, Any]]:
     """Put sentences together. Return the place of each word by its key, and the fields of
     :class:`Times` about words and sentences."""
-    # Texts without a column of sentences are cut as paragraphs of any text are.
-    is_cut = "sentence" not in columns and np.median(list(map(len, words.values()))) > LONGEST
-    if is_cut:
-        notice(
-            f"{where}: no column tells sentences apart: they end at . ! or ?; "
-            + keyword("sentence_column", "NAME")
-            + " names one"
-        )
+    # Items without a column of sentences are cut as paragraphs of any text are.
     place_of: dict[tuple[Key, float], int] = {}
     parts: list[tuple[Key, str]] = []
+    several: list[list[str]] = []
     gaps = 0
     for key, numbered in words.items():
         numbers = sorted(numbered)
         gaps += sum(after > before + 1 for before, after in itertools.pairwise(numbers))
         place_of |= {(key, number): len(place_of) + at for at, number in enumerate(numbers)}
         text = " ".join(numbered[number] for number in numbers)
-        parts += [(key, part) for part in (split_sentences(text) if is_cut else [text])]
+        sentences = [text] if "sentence" in columns else split_sentences(text)
+        parts += [(key, sentence) for sentence in sentences]
+        several += [sentences] if len(sentences) > 1 else []
+    if several:
+        item = columns.get("item")
+        notice(
+            f"{where}: no column tells sentences apart, and {len(several):,} of {len(words):,} "
+            f"{'items' if item else 'texts'} have several, which end at . ! or ?, first at "
+            f"{seam(several[0])}; "
+            + keyword("sentence_column", item or "NAME")
+            + (" leaves items whole" if item else " names one")
+        )
     if gaps:
         notice(f"{where}: words are missing {gaps:,} times, by {columns['number']}")
     lengths = [part.count(" ") + 1 for _, part in parts]

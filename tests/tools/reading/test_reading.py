@@ -122,6 +122,41 @@ def test_sentences_of_texts():
     assert len(read_times(rows, ReadingSettings(), ()).sentences) == 3
 
 
+def in_pairs(rows):
+    """Return the rows with two sentences an item, one condition, and words numbered through."""
+    before = {}
+    for row in rows:
+        before[row["item"]] = max(row["word_index"], before.get(row["item"], 0))
+    return [
+        {**row, "item": (row["item"] + 1) // 2, "condition": "all",
+         "word_index": row["word_index"] + (row["item"] % 2 == 0 and before[row["item"] - 1])}
+        for row in rows
+    ]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_items_of_several_sentences_are_analysed_as_single_ones(demo, table):
+    rows = [row for row in table if int(row["subject"][1:]) % 2]
+    single = rnnlm.reading([{**row, "condition": "all"} for row in rows], demo, resamples=5)
+    note = "20 of 20 items have several, .* at .*warm. . Our neighbor.*`sentence_column=.item.`"
+    with pytest.warns(RnnlmWarning, match=note):
+        pairs = rnnlm.reading(in_pairs(rows), demo, resamples=5)
+    assert (pairs.rows, pairs.items, single.items) == (single.rows, 20, 40)
+    for name in ("perplexity", "in_sample", "r2", "r2_baseline"):
+        expected = getattr(single.gains[0], name)
+        assert getattr(pairs.gains[0], name) == pytest.approx(expected, rel=1e-9)
+    for found, expected in zip(pairs.coefficients, single.coefficients, strict=True):
+        assert found.coefficient.estimate == pytest.approx(expected.coefficient.estimate, rel=1e-9)
+
+    # One of several sentences is enough; an item that is named as a sentence stays whole.
+    some = in_pairs([row for row in rows if row["item"] <= 4])
+    some += [{**row, "item": row["item"] + 50} for row in rows if row["item"] > 4]
+    with pytest.warns(RnnlmWarning, match="2 of 38 items have several"):
+        assert len(read_times(some, ReadingSettings(), ()).sentences) == 40
+    whole = read_times(in_pairs(rows), ReadingSettings(sentence_column="item"), ())
+    assert len(whole.sentences) == len(set(whole.items)) == 20
+
+
 def changed(place, **cells):
     rows = rows_of()
     rows[place] |= cells
