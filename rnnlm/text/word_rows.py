@@ -98,8 +98,8 @@ def sentences_of(
         notice(f"{of_table}, of which {repeated:,} repeat others that other subjects read")
     if several and len(several) >= LEAST_SEVERAL * (sentences - repeated):
         notice(
-            f"{of_table}, of which {len(several):,} seem to be several, first {several[0]}; a column "
-            "that tells these apart is missing in " + keyword("sentence_columns")
+            f"{of_table}, of which {len(several):,} seem to be several, first {several[0]}; a "
+            "column that tells these apart is missing in " + keyword("sentence_columns")
         )
 
 

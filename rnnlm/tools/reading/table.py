@@ -31,24 +31,33 @@ USUAL = {
     "time": (
         "rt", "time", "readingtime", "rtms", "rtime", "duration", "readingtimems", "timems",
         "gazeduration", "rtfirstpass", "iafirstrundwelltime", "iadwelltime", "fdur", "wdur",
-        "latency", "responsetime", "reactiontime",
+        "latency", "responsetime", "reactiontime", "keyresprt",
     ),
     "subject": (
-        "subject", "subjectid", "subj", "subjnr", "participant", "participantid", "workerid",
-        "reader", "person", "pp",
+        "subject", "subjectid", "subj", "subjnr", "subjectnr", "subjectnumber", "subjectcode",
+        "sub", "subid", "participant", "participantid", "participantnr", "participantnumber",
+        "participantcode", "participantname", "participantprivateid", "participantpublicid", "ppt",
+        "pptid", "pp", "ppn", "ppnr", "ppid", "pid", "prolificpid", "prolificid", "workerid",
+        "reader", "readerid", "person", "anonid", "anonymousid", "proband", "probandid",
+        "versuchsperson", "vp", "vpn", "vpnr", "vpcode", "recordingsessionlabel",
+        "md5hashofparticipantsipaddress",
     ),
     "item": ("item", "itemid", "itemnr", "text", "textid", "story", "passage", "sentnr", "itemnum"),
     "condition": ("condition", "cond", "conditionid"),
     "sentence": ("sentence", "sentenceid", "sentencenumber", "sentnr", "sentid", "sentencenr"),
     "number": (
         "wordindex", "wordnumber", "wordnr", "wordpos", "sentpos", "zone", "position", "wordnum",
-        "wordid", "wnum", "wordinsentencenumber",
+        "wordid", "wnum", "wordinsentencenumber", "iaid",
     ),
     "region": ("region", "regionindex", "regionid", "roi"),
 }  # fmt: skip
+# Names that subjects may have, too, where the values begin the same texts again.
+PERHAPS_SUBJECT = ("id", "runid", "sessionid", "userid", "code")
 NEEDED = ("word", "time")
 MISSING = {"", "na", "nan", "null", "none", ".", "n/a"}
+BEGUN = 5  # words that no running text begins with again
 Key = tuple[str, str, str]  # item, condition and sentence
+LONGEST = 80  # characters of a text in a message
 SECONDS = 10.0  # a median below this is no time in ms
 
 
@@ -100,12 +109,15 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
     else:
         source = "the table"
         records = table.to_dict("records") if hasattr(table, "to_dict") else table
-        rows = (tables.Row(f"row {place}", dict(row)) for place, row in enumerate(records, start=1))
-        opened = table_of(source, rows)
+        given = (
+            tables.Row(f"row {place}", dict(row)) for place, row in enumerate(records, start=1)
+        )
+        opened = table_of(source, given)
     where = shown_name(source)
     if not opened.sample:
         raise TextError(f"{where} has no rows", "it is empty, or only has a header")
-    columns = _columns(opened.names, settings, where)
+    rows = list(opened.rows)
+    columns = _columns(opened.names, rows, settings, where)
     kept = {*further, columns.get("region")}
     extra: dict[str, list[Any]] = {name: [] for name in opened.names if name in kept}
 
@@ -113,7 +125,7 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
     words: dict[Key, dict[float, str]] = {}
     counts = Counter[tuple[str, Key]]()
     cells: dict[tuple[str, Key, float], float] = {}
-    for row in opened.rows:
+    for row in rows:
         item, condition, sentence, subject = (
             _label(row, columns.get(name)) for name in ("item", "condition", "sentence", "subject")
         )
@@ -144,6 +156,8 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
         )
         for name, values in extra.items():
             values.append(row.values.get(name))
+    if "number" not in columns:
+        _check_order(words.values(), where)
     time_R = np.array(list(cells.values()))
     _check_times(time_R, columns["time"], where, settings)
     subjects = list(dict.fromkeys(subject for subject, _, _ in cells))
@@ -162,7 +176,9 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
     )
 
 
-def _columns(names: Sequence[str], settings: ReadingSettings, where: str) -> dict[str, str]:
+def _columns(
+    names: Sequence[str], rows: Sequence[tables.Row], settings: ReadingSettings, where: str
+) -> dict[str, str]:
     """Return the columns by what they hold: those that are named, the others by their usual names,
     in one notice."""
     columns: dict[str, str] = {}
@@ -180,9 +196,66 @@ def _columns(names: Sequence[str], settings: ReadingSettings, where: str) -> dic
         if role in NEEDED and role not in columns:
             what = f"the {role}s" + (" in ms" if role == "time" else "")
             raise unclear(where, names, what, [keyword(f"{role}_column", "NAME")])
+    # A name that may be anything's is the subjects' by its content.
+    for name in PERHAPS_SUBJECT:
+        column = by_name.get(name)
+        is_free = "subject" not in columns and column not in columns.values()
+        if column is not None and is_free and _begins_texts_again(column, rows, columns):
+            columns["subject"] = column
+            why = "its values begin the same texts again"
+            choices.append(Choice("subject_column", column, None, THE_DATA, why))
     for line in said(choices, is_whole=True):
         notice(f"{where}: {line}")
     return columns
+
+
+def _begins_texts_again(
+    column: str, rows: Sequence[tables.Row], columns: Mapping[str, str]
+) -> bool:
+    """Return whether most texts that a value of the column has begin as those of another value."""
+    texts: dict[tuple[str, ...], list[tuple[float, str]]] = {}
+    keys = [
+        column,
+        *(columns[name] for name in ("item", "condition", "sentence") if name in columns),
+    ]
+    for row in rows:
+        key = tuple(str(row.values.get(name)) for name in keys)
+        number = _number(row.values.get(columns["number"])) if "number" in columns else 0.0
+        texts.setdefault(key, []).append((number, str(row.values.get(columns["word"]))))
+    begun = [
+        (key[1:], tuple(word for _, word in sorted(text, key=lambda word: word[0])[:BEGUN]))
+        for key, text in texts.items()
+        if len(text) > 1
+    ]
+    counts = Counter(begun)
+    return 2 * sum(counts[text] > 1 for text in begun) > len(texts)
+
+
+def _check_order(texts_of: Iterable[Mapping[float, str]], where: str) -> None:
+    """Check the texts of a table without numbers, and say that its rows are taken in their order.
+    Texts of several subjects who are not told apart begin again, or have each word several times.
+    """
+    texts = [list(numbered.values()) for numbered in texts_of]
+    again = []
+    for text in texts:
+        begins = (
+            text[at : at + min(at, BEGUN)] == text[: min(at, BEGUN)]
+            for at in range(2, len(text) - 1)
+        )
+        doubled = sum(before == after for before, after in itertools.pairwise(text))
+        if any(begins) or (2 * doubled >= len(text) > BEGUN):
+            again.append(" ".join(text))
+    if 2 * len(again) >= len(texts):
+        raise TextError(
+            f"{where}: {len(again):,} of {len(texts):,} texts begin again within themselves",
+            f"several subjects, or readings, are taken for one: {shown(again[0][:LONGEST])}",
+            "name the column that tells them apart: " + keyword("subject_column", "NAME"),
+        )
+    notice(
+        f"{where}: no column numbers the words: rows are taken in their order; "
+        + keyword("number_column", "NAME")
+        + " names one"
+    )
 
 
 def _plain(name: str) -> str:

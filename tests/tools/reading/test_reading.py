@@ -122,6 +122,60 @@ def test_sentences_of_texts():
     assert len(read_times(rows, ReadingSettings(), ()).sentences) == 3
 
 
+def unnumbered(rows=None, **named):
+    """Return rows without numbers of words, with other names of columns."""
+    return [
+        {named.get(name, name): value for name, value in row.items() if name != "word_index"}
+        for row in rows or rows_of()
+    ]
+
+
+@pytest.mark.parametrize("column", [
+    "Proband", "PID", "ppt", "subject_code", "anon_id", "Participant Private ID", "VP",
+    "RECORDING_SESSION_LABEL", "MD5 hash of participant's IP address", "ID", "run_id",
+])  # fmt: skip
+def test_columns_of_subjects_are_found_by_the_names_of_laboratories(column):
+    with pytest.warns(RnnlmWarning) as told:
+        times = read_times(unnumbered(subject=column), ReadingSettings(), ())
+    assert times.columns["subject"] == column and times.subjects == ["s0", "s1", "s2"]
+    said = " ".join(str(each.message) for each in told)
+    assert f"subject_column={column}" in said and "rows are taken in their order" in said
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("number", ["subject", "row", "item", "word_index"])
+def test_an_id_of_something_else_is_not_the_subjects(number):
+    rows = [dict(row, row=place) for place, row in enumerate(rows_of())]
+    rows = [dict(row, ID=row[number]) for row in rows]
+    assert read_times(rows, ReadingSettings(), ()).columns["subject"] == "subject"
+    if number != "subject":
+        rows = [dict(row, subject=None) for row in rows[:17]]
+        assert (
+            "subject"
+            not in read_times(unnumbered(rows, subject="x"), ReadingSettings(), ()).columns
+        )
+
+
+BY_WORD = sorted(rows_of(), key=lambda row: (row["item"], row["word_index"]))
+AGAIN = {
+    "an unknown name": unnumbered(subject="Leserin"),
+    "of two words": [row for row in unnumbered(subject="Leserin") if row["word"] in ("man", "old")],
+    "without items": [
+        {"word": row["word"], "rt": row["rt"]} for row in sorted(rows_of(), key=lambda row: -row["item"])
+    ],
+    "twice in one file": unnumbered() * 2,
+    "by word": unnumbered(BY_WORD, subject="Leserin"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("what", AGAIN)
+def test_texts_of_several_subjects_taken_for_one_are_refused(what):
+    with pytest.raises(TextError, match="begin again within .*`subject_column=") as error:
+        read_times(AGAIN[what], ReadingSettings(), ())
+    assert "\n" not in str(error.value)
+
+
 def in_pairs(rows):
     """Return the rows with two sentences an item, one condition, and words numbered through."""
     before = {}
