@@ -27,6 +27,7 @@ LEAST_ROWS, MOST_SINGLE = 20, 0.9  # rows that may be words; share of them that 
 MOST_DIFFERENT = 0.9  # different words in running text; in a list of words, nearly all differ
 MOST_CHANGES = 0.3  # share of neighbouring rows between which a sentence ends, at most
 LEAST_NUMBERED = 3  # neighbouring rows that show the numbers of words, or a sentence read again
+MOST_OWN = 0.9  # first numbers that differ, for each sentence, where numbers go on or are codes
 LEAST_SEVERAL = 0.2  # share of sentences that seem to be several
 LEAST_REPEATED = 6  # rows that show that those of several subjects are mixed
 _SPACE = " \t\r\n\0"
@@ -71,8 +72,10 @@ def sentences_of(
 
     sentences = repeated = 0
     several: list[str] = []
+    gaps: list[str] = []
+    spans: list[Span] = []
     words_of: dict[tuple[str, ...], int] = {}  # their hash, by the columns
-    runs = _runs(table, column, keys, number, bool(numbering))
+    runs = _runs(table, column, keys, number, bool(numbering), gaps)
     for run in itertools.chain.from_iterable(map(functools.partial(_readings, column), runs)):
         words = [_word(row, column) for row in run]
         key, hashed = _key(run[0], keys), hash(tuple(words))
@@ -86,11 +89,14 @@ def sentences_of(
         words_of[key] = hashed
         sentences += 1
         repeated += is_repeated
-        parts = split_sentences(" ".join(words))
-        if len(parts) > 1 and not is_repeated:
-            several.append(f"{run[0].where}, {seam(parts)}")
+        if not is_repeated:
+            first, last = _number(run[0], number), _number(run[-1], number)
+            spans.append(Span(key, first, last, run[0].where))
+            parts = split_sentences(" ".join(words))
+            several += [f"{run[0].where}, {seam(parts)}"] if len(parts) > 1 else []
         yield WordRows(run, words, is_repeated)
 
+    tell_of_gaps([*gaps, *without_beginning(spans)], number)
     of_table = f"{shown_name(table.source)}: {sentences:,} sentences"
     if numbering:
         notice(f"{of_table}, which end where {number} falls")
@@ -110,12 +116,13 @@ def seam(sentences: Sequence[str]) -> str:
 
 
 def _runs(
-    table: InputTable, column: str, keys: Sequence[str], number: str | None, is_named: bool
-) -> Iterator[list[tables.Row]]:
+    table: InputTable, column: str, keys: Sequence[str], number: str | None, is_named: bool,
+    gaps: list[str],
+) -> Iterator[list[tables.Row]]:  # fmt: skip
     """Yield the rows of each sentence. number: the column that numbers words, if there is one;
-    is_named: as one that tells sentences apart."""
+    is_named: as one that tells sentences apart. gaps: takes the rows before which words are
+    missing."""
     run: list[tables.Row] = []
-    gaps: list[str] = []
     for row in table.rows:
         is_new = bool(run) and _key(row, keys) != _key(run[0], keys)
         now = _number(row, number)
@@ -142,6 +149,42 @@ def _runs(
         run.append(row)
     if run:
         yield run
+
+
+class Span(NamedTuple):
+    """The numbers of the first and last word of a sentence under these columns, and its first
+    row."""
+
+    key: tuple[str, ...]
+    first: float
+    last: float
+    where: str
+
+
+def without_beginning(spans: Sequence[Span]) -> list[str]:
+    """Return the first rows of sentences whose first words are missing: the first number is above
+    1, and no sentence under the same columns but one ended just before, in any order of rows. Where
+    nearly every sentence begins at a number of its own, numbers are of the table, or codes."""
+    begins = {span.first for span in spans}
+    by_column = zip(*(span.key for span in spans), strict=True)
+    different = max((len(set(cells)) for cells in by_column), default=len(spans))
+    if len(begins) > 1 and len(begins) >= MOST_OWN * different:
+        return []
+
+    def neighbours(span: Span, number: float) -> Iterator[object]:
+        for place in range(len(span.key)):
+            yield place, span.key[:place], span.key[place + 1 :], number
+
+    ended = {end for span in spans for end in neighbours(span, span.last)}
+    return [
+        span.where
+        for span in spans
+        if span.first > 1 and ended.isdisjoint(neighbours(span, span.first - 1))
+    ]
+
+
+def tell_of_gaps(gaps: Sequence[str], number: str | None) -> None:
+    """Send a notice of the rows before which words are missing, by the column of their numbers."""
     if gaps:
         notice(f"{gaps[0]}: words before this row are missing, by {number} ({len(gaps):,} times)")
 

@@ -109,6 +109,41 @@ def test_words_that_are_missing_by_their_number_are_said(tmp_path):
         read(table_in(tmp_path, rows, ("row",)))
 
 
+TEN = [("s1", str(item), word) for item in range(10) for word in "the old dog was here".split()]
+
+
+def numbered(first_of, step=1, rows=TEN):
+    """Return ten sentences of five words, with numbers from `first_of` the item on."""
+    return [
+        {"subject": subject, "item": item, "word": word, "n": first_of(int(item)) + place % 5 * step}
+        for place, (subject, item, word) in enumerate(rows)
+    ]  # fmt: skip
+
+
+SHUFFLED = [row for item in (3, 7, 1, 9, 0, 5, 2, 8, 4, 6) for row in TEN[5 * item : 5 * item + 5]]
+BEGINNINGS = {
+    "from 1": (numbered(lambda item: 1), 0),
+    "from 0": (numbered(lambda item: 0), 0),
+    "from word 4": (numbered(lambda item: 4), 10),
+    "from word 4, shuffled": (numbered(lambda item: 4, rows=SHUFFLED), 10),
+    "from other words": (numbered(lambda item: 2 + 2 * (item % 2)), 10),
+    "one of them": (numbered(lambda item: 1 + 2 * (item == 6)), 1),
+    "numbered through": (numbered(lambda item: 1 + 5 * item), 0),
+    "numbered through, shuffled": (numbered(lambda item: 1 + 5 * item, rows=SHUFFLED), 0),
+    "through texts of two": (numbered(lambda item: 1 + 5 * (item % 2), rows=SHUFFLED), 0),
+    "codes": (numbered(lambda item: 100 * item + 1), 0),
+}
+
+
+@pytest.mark.parametrize("columns", ["item", "subject,item"])
+@pytest.mark.parametrize("what", BEGINNINGS)
+def test_sentences_without_their_first_words_are_said(tmp_path, recwarn, what, columns):
+    rows, count = BEGINNINGS[what]
+    assert len(read(table_in(tmp_path, rows), columns.split(","))) == 10
+    said = [str(each.message) for each in recwarn if "missing, by n" in str(each.message)]
+    assert len(said) == bool(count) and f"({count:,} times)" in "".join([*said, "(0 times)"])
+
+
 @pytest.mark.parametrize("share, note", [(4, True), (6, False)])
 def test_sentences_that_seem_to_be_several_are_said_from_a_fifth_on(tmp_path, recwarn, share, note):
     texts = ["He left . The dog barked .", *["A dog barks ."] * share]

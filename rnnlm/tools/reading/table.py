@@ -22,7 +22,7 @@ from rnnlm.storage.files.reading import shown_name
 from rnnlm.text.lines import split_sentences
 from rnnlm.text.named_columns import column_named, open_table, table_of, unclear
 from rnnlm.text.sources import expand
-from rnnlm.text.word_rows import seam
+from rnnlm.text.word_rows import Span, seam, tell_of_gaps, without_beginning
 from rnnlm.tools.reading.settings import ReadingSettings
 
 # Usual names of columns, without case, blanks and units; the first that is there is taken.
@@ -124,6 +124,7 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
     # Each row names its word by item, condition and sentence, and by its number there.
     words: dict[Key, dict[float, str]] = {}
     counts = Counter[tuple[str, Key]]()
+    first_rows: dict[tuple[Key, float], str] = {}
     cells: dict[tuple[str, Key, float], float] = {}
     for row in rows:
         item, condition, sentence, subject = (
@@ -134,6 +135,7 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
         number: float = counts[subject, key]
         if "number" in columns:
             number = _needed_number(row, columns["number"])
+        first_rows.setdefault((key, number), row.where)
         called = f"{row.where}: word {number:g} of {' '.join(filter(None, key)) or 'the text'}"
         before = words.setdefault(key, {}).setdefault(number, word)
         if len(word.split()) > 1:
@@ -158,6 +160,8 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
             values.append(row.values.get(name))
     if "number" not in columns:
         _check_order(words.values(), where)
+    else:
+        tell_of_gaps(_gaps(words, first_rows), columns["number"])
     time_R = np.array(list(cells.values()))
     _check_times(time_R, columns["time"], where, settings)
     subjects = list(dict.fromkeys(subject for subject, _, _ in cells))
@@ -291,6 +295,19 @@ def _number(cell: Any) -> float:
         return math.nan
 
 
+def _gaps(
+    words: Mapping[Key, Mapping[float, str]], first_rows: Mapping[tuple[Key, float], str]
+) -> list[str]:
+    """Return the rows before which words of a sentence are missing, by their numbers."""
+    gaps, spans = [], []
+    for key, numbered in words.items():
+        numbers = sorted(numbered)
+        spans.append(Span(key, numbers[0], numbers[-1], first_rows[key, numbers[0]]))
+        pairs = itertools.pairwise(numbers)
+        gaps += [first_rows[key, after] for before, after in pairs if after > before + 1]
+    return [*gaps, *without_beginning(spans)]
+
+
 def _check_times(time_R: np.ndarray, column: str, where: str, settings: ReadingSettings) -> None:
     known = time_R[time_R > 0]
     if not len(known):
@@ -313,10 +330,8 @@ def _assembled(
     place_of: dict[tuple[Key, float], int] = {}
     parts: list[tuple[Key, str]] = []
     several: list[list[str]] = []
-    gaps = 0
     for key, numbered in words.items():
         numbers = sorted(numbered)
-        gaps += sum(after > before + 1 for before, after in itertools.pairwise(numbers))
         place_of |= {(key, number): len(place_of) + at for at, number in enumerate(numbers)}
         text = " ".join(numbered[number] for number in numbers)
         sentences = [text] if "sentence" in columns else split_sentences(text)
@@ -331,8 +346,6 @@ def _assembled(
             + keyword("sentence_column", item or "NAME")
             + (" leaves items whole" if item else " names one")
         )
-    if gaps:
-        notice(f"{where}: words are missing {gaps:,} times, by {columns['number']}")
     lengths = [part.count(" ") + 1 for _, part in parts]
     position_P = np.concatenate([np.arange(1, length + 1) for length in lengths])
     return place_of, {

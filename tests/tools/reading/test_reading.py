@@ -211,6 +211,18 @@ def test_items_of_several_sentences_are_analysed_as_single_ones(demo, table):
     assert len(whole.sentences) == len(set(whole.items)) == 20
 
 
+@pytest.mark.parametrize("words, number, count", [
+    ((4, 99), 0, 3), ((3, 4), 0, 3), ((3, 4), 50, 3), ((1, 99), 0, 0), ((1, 99), -1, 0),
+])  # fmt: skip
+def test_sentences_of_which_the_middle_is_in_the_table_are_said(recwarn, words, number, count):
+    rows = [row for row in rows_of() if words[0] <= row["word_index"] <= words[1]]
+    rows = [dict(row, word_index=row["word_index"] + number) for row in rows]
+    read_times(rows, ReadingSettings(), ())
+    notes = [str(each.message) for each in recwarn if "are missing, by" in str(each.message)]
+    said = "row 1: words before this row are missing, by word_index (3 times)"
+    assert notes == ([said] if count else [])
+
+
 def changed(place, **cells):
     rows = rows_of()
     rows[place] |= cells
