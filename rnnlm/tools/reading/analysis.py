@@ -48,7 +48,7 @@ from rnnlm.tools.reading.gains import (
 from rnnlm.tools.reading.plots import reading_figure
 from rnnlm.tools.reading.regression import ItemSums, independent
 from rnnlm.tools.reading.settings import REASONS, ReadingSettings
-from rnnlm.tools.reading.table import Times, read_times
+from rnnlm.tools.reading.table import Times, name_in, read_times
 
 FEW_ITEMS = 20  # below this many items, sentences are held out, and intervals are doubted
 SURPRISALS = ("surprisal_bits", *(lag + "surprisal_bits" for lag in LAGS))
@@ -611,11 +611,15 @@ def _added(
 
 def _regions(times: Times, frame: Frame, is_used_R: np.ndarray, models: Sequence[str]) -> list[Row]:
     """Return the mean time, and the mean surprisal by each model, of each region (without regions,
-    of each position in the sentence) and condition, of the rows that are used."""
-    place_R = times.place_R[is_used_R]
-    region_R = times.position_P[place_R].astype(str)
+    of each position in the sentence) and condition, of the rows that are used, in the order in
+    which regions follow one another within sentences."""
+    region_R = times.position_P[times.place_R].astype(str)
     if "region" in times.columns:
-        region_R = np.array(list(map(str, times.extra[times.columns["region"]])))[is_used_R]
+        region_R = np.array([name_in(cell) for cell in times.extra[times.columns["region"]]])
+        is_used_R = is_used_R & (region_R != "")
+    if not is_used_R.any():
+        return []
+    place_R, region_R = times.place_R[is_used_R], region_R[is_used_R]
     condition_R = np.array(times.conditions)[times.sentence_P[place_R]]
     pairs, pair_R, count_K = np.unique(
         np.stack([condition_R, region_R]), axis=1, return_inverse=True, return_counts=True
@@ -631,7 +635,41 @@ def _regions(times: Times, frame: Frame, is_used_R: np.ndarray, models: Sequence
         | {name: float(values_K[place]) for name, values_K in columns.items()}
         for place, (condition, region) in enumerate(pairs.T)
     ]
-    return sorted(rows, key=lambda row: (str(row["condition"]), float(row["position"] or 0)))
+    order = _order_of_regions(times.sentence_P[place_R], times.position_P[place_R], region_R)
+    return sorted(rows, key=lambda row: (order[str(row["region"])], str(row["condition"])))
+
+
+def _order_of_regions(
+    sentence_R: np.ndarray, position_R: np.ndarray, region_R: np.ndarray
+) -> dict[str, int]:
+    """Return the place of each region, behind those that come before it in most of the sentences
+    with both: their mean positions mislead where sentences differ in length."""
+    names, region_R = np.unique(region_R, return_inverse=True)
+    cells, cell_R, count_C = np.unique(
+        np.stack([sentence_R, region_R]), axis=1, return_inverse=True, return_counts=True
+    )
+    position_C = np.bincount(cell_R.ravel(), position_R) / count_C
+
+    # How many sentences have a region before another one.
+    before = np.zeros((len(names), len(names)), dtype=np.int32)
+    places = zip(*cells.tolist(), position_C.tolist(), strict=True)
+    for _, sentence in itertools.groupby(places, key=lambda place: place[0]):
+        for first, second in itertools.combinations(sentence, 2):
+            if first[2] != second[2]:
+                earlier, later = sorted((first, second), key=lambda place: place[2])
+                before[earlier[1], later[1]] += 1
+
+    # Take what nothing left precedes; of a circle, the one that the fewest do.
+    precedes = before > before.T
+    left_before = precedes.sum(axis=0)
+    mean_position = np.bincount(region_R, position_R) / np.bincount(region_R)
+    left, order = set(range(len(names))), {}
+    while left:
+        place = min(left, key=lambda region: (left_before[region], mean_position[region]))
+        left.remove(place)
+        left_before -= precedes[place]
+        order[str(names[place])] = len(order)
+    return order
 
 
 def _signature(

@@ -64,7 +64,7 @@ def reading_figure(
 
     # A line for each condition; surprisals are those of the first model.
     regions = list(dict.fromkeys(row["region"] for row in means))[:MOST_REGIONS]
-    conditions = list(dict.fromkeys(str(row["condition"]) for row in means))
+    conditions = sorted({str(row["condition"]) for row in means})
     for number, condition in enumerate(conditions):
         rows = [row for row in means if row["condition"] == condition and row["region"] in regions]
         places = [regions.index(row["region"]) for row in rows]

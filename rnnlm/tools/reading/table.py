@@ -54,7 +54,7 @@ USUAL = {
 # Names that subjects may have, too, where the values begin the same texts again.
 PERHAPS_SUBJECT = ("id", "runid", "sessionid", "userid", "code")
 NEEDED = ("word", "time")
-MISSING = {"", "na", "nan", "null", "none", ".", "n/a"}
+MISSING = {"", "na", "<na>", "nan", "nat", "null", "none", ".", "n/a"}
 BEGUN = 5  # words that no running text begins with again
 Key = tuple[str, str, str]  # item, condition and sentence
 LONGEST = 80  # characters of a text in a message
@@ -152,9 +152,8 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
                 hint="name the column of subjects: " + keyword("subject_column", "NAME"),
             )
         time = row.values.get(columns["time"])
-        is_missing = time is None or str(time).strip().casefold() in MISSING
         cells[subject, key, number] = (
-            math.nan if is_missing else _needed_number(row, columns["time"])
+            _needed_number(row, columns["time"]) if name_in(time) else math.nan
         )
         for name, values in extra.items():
             values.append(row.values.get(name))
@@ -275,6 +274,12 @@ def _label(row: tables.Row, column: str | None) -> str:
     if not tables.has_text(value):
         raise TextError(f"{row.where}: column {column!r} is empty", "it tells rows apart")
     return str(value).strip()
+
+
+def name_in(cell: Any) -> str:
+    """Return what a cell names; "" where it is missing."""
+    name = str(cell).strip()
+    return "" if name.casefold() in MISSING else name
 
 
 def _needed_number(row: tables.Row, column: str) -> float:

@@ -528,6 +528,40 @@ def test_figures_have_all_panels(demo, part):
         rnnlm.reading(rows, [])
 
 
+# By the words of items: the critical word is at different places, and short items end early.
+REGIONS = [
+    "- - pre crit post1 post2 post3 - -", "- - - - - - - - - - pre crit post1 -",
+    "- pre crit post1 post2 -", "- - - - - pre crit post1 post2 post3 -",
+]  # fmt: skip
+WORDS = "the old man was here with a boy and the man saw a boy"
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_regions_are_in_the_order_in_which_they_follow_one_another(demo):
+    random = np.random.default_rng(0)
+    rows = [
+        {"subject": subject, "item": item, "n": number, "word": word, "roi": region.strip("-"),
+         "rt": random.integers(200, 500)}
+        for subject in range(4)
+        for item, regions in enumerate(REGIONS)
+        for number, (region, word) in enumerate(zip(regions.split(), WORDS.split(), strict=False), 1)
+    ]  # fmt: skip
+    settings = {"baseline": "word_length", "resamples": 5, "number_column": "n"}
+    analysis = rnnlm.reading(rows, demo, **settings)
+    assert [row["region"] for row in analysis.regions] == ["pre", "crit", "post1", "post2", "post3"]
+
+    # Also where a condition lacks one of them.
+    rows = [dict(row, condition="b" if row["item"] else "a") for row in rows]
+    rows = [row for row in rows if (row["item"], row["roi"]) != (0, "crit")]
+    with_conditions = rnnlm.reading(rows, demo, **settings)
+    times = with_conditions.plot().axes[2]
+    assert [label.get_text() for label in times.get_xticklabels()] == [
+        "pre", "crit", "post1", "post2", "post3"
+    ]  # fmt: skip
+    none = rnnlm.reading([dict(row, roi=None) for row in rows], demo, **settings)
+    assert none.regions == [] and none.plot()
+
+
 def test_words_that_no_model_knows_have_no_perplexity(rnnlm, here):
     rows = [dict(row, word=row["word"][0] + "zqx") for row in rows_of()]
     write(here / "t.csv", rows, ",")
