@@ -38,6 +38,7 @@ rare_input_options = section(
     options_of(SentenceSettings, "strip", "id_column"),
     options_of(SentenceSettings, "keep", default_is="all; for a printed table none"),
     options_of(SentenceSettings, "region_columns", "given_column"),
+    options_of(SentenceSettings, "where", multiple=True, default_is=""),
     unwrap_option,
     special_symbols_option,
     rare=True,
@@ -102,7 +103,7 @@ rare_output_options = section("Output",
 # Options that say which sentences of the input are read, and how
 _ABOUT_INPUT = (
     "column", "targets", "target_column", "id_column", "given_column", "keep", "region_columns",
-    "sentence_columns", "unwrap",
+    "sentence_columns", "unwrap", "where",
 )  # fmt: skip
 
 

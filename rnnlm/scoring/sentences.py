@@ -27,8 +27,10 @@ from rnnlm.storage.files.reading import (
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side, unwrapped, without_end
 from rnnlm.text.named_columns import (
+    LEFT_OUT,
     SOURCE,
     InputTable,
+    RowFilter,
     column_named,
     columns_of,
     detect_format,
@@ -197,6 +199,8 @@ def _numbered(records: Iterator[Sentence], settings: SentenceSettings) -> Iterat
     has_warned, with_bars = False, 0
     seen: set[int | str] = set()
     for number, sentence in enumerate(records, start=1):
+        if sentence.reason == LEFT_OUT:  # its number is no other sentence's
+            continue
         # Texts that may have been meant in another way.
         if settings.region_mark is None and "|" in sentence.text:
             with_bars += "|" in sentence.text.split()
@@ -302,6 +306,7 @@ def _records(
     """Yield the sentences of all sources, one after the other."""
     carried = CarriedColumns(settings.keep)
     files = _sources(names, targets, settings)
+    row_filter = RowFilter(settings.where, len(files))
     for name, target in files:
         _check_encoding(name, settings)
         if target is not None:
@@ -310,7 +315,7 @@ def _records(
         if target is not None:
             yield from _pairs_of_lines(name, target, settings)
         else:
-            yield from _read(name, settings, carried)
+            yield from _read(name, settings, carried, row_filter)
 
 
 def _sources(
@@ -347,7 +352,12 @@ def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Itera
         yield Sentence(text, given=settings.given, columns=columns, regions=regions, source=before)
 
 
-def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[Sentence]:
+def _read(
+    name: str,
+    settings: SentenceSettings,
+    carried: CarriedColumns,
+    row_filter: RowFilter = RowFilter(()),
+) -> Iterator[Sentence]:
     """Return the sentences of one source: a data set, a table, or lines."""
     kind = tables.kind_of(name)
     has_rows = _is_dataset(name) or settings.wants_table or _is_table(kind, settings)
@@ -367,7 +377,7 @@ def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Ite
         lines_are_json = detect_format(name, settings.errors, lambda lines: "") == "jsonl"
         kind = tables.JSON_LINES if lines_are_json else None
     if kind and _is_table(kind, settings):
-        return _table(name, kind, settings, carried)
+        return _table(name, kind, settings, carried, row_filter)
     if settings.wants_table:
         raise TextError(
             f"{shown_name(name)} does not have a table suffix",
@@ -413,7 +423,7 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
 def _dataset(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
     if (
         settings.id_column or settings.given_column or settings.keep or settings.region_columns
-        or settings.sentence_columns
+        or settings.sentence_columns or settings.where
     ):  # fmt: skip
         raise UsageError(
             "only tables have columns besides the text", f"{source} is a data set", "name its files"
@@ -429,17 +439,23 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[Sentence]:
 
 
 def _table(
-    source: str, kind: str, settings: SentenceSettings, carried: CarriedColumns
+    source: str,
+    kind: str,
+    settings: SentenceSettings,
+    carried: CarriedColumns,
+    row_filter: RowFilter,
 ) -> Iterator[Sentence]:
     """Yield the rows of a table. Columns are the columns of the first row that can be read; cells
     that a later one lacks concern that row alone."""
     named = (
         settings.column, settings.target_column, settings.id_column, settings.given_column,
         *settings.region_columns, *(settings.keep or ()), *settings.sentence_columns,
+        *row_filter.columns,
     )  # fmt: skip
     table = open_table(
         source, kind, settings.errors, named, has_languages=settings.are_pairs, unreadable="report"
     )
+    table = row_filter.marked(table)
     if settings.sentence_columns:
         yield from _sentences_of_words(table, settings, carried)
         return
@@ -475,6 +491,9 @@ def _sentences_of_words(
     # The result has the words anyway: they are carried only under a name that it does not have.
     carried.begin_table(table.source, table.names, {column} & OWN, ())
     for sentence in sentences_of(table, column, settings.sentence_columns):
+        if not sentence.rows:
+            yield Sentence("", reason=LEFT_OUT)
+            continue
         rows = list(map(carried.of, sentence.rows))
         columns = {name: tuple(row[name] for row in rows) for name in rows[0]}
         text = " ".join(sentence.words)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from rnnlm.config import Natural, ValidatedSettings, about
 from rnnlm.errors import UsageError, keyword
 from rnnlm.text.lines import SpecialSymbols, is_blank, single_spaced
-from rnnlm.text.named_columns import ParallelSettings
+from rnnlm.text.named_columns import ParallelSettings, Where
 from rnnlm.text.sources import SentenceColumns, SourceSettings
 
 WordMeasure = Literal["entropy", "frequency", "lags"]
@@ -61,6 +61,7 @@ class SentenceSettings(ValidatedSettings):
         about("columns of a table that hold the regions; joined, they form the text"),
     ] = ()
     sentence_columns: SentenceColumns = ()
+    where: Where = ()
     are_pairs: bool = False
     target_column: Annotated[
         str | None,
@@ -96,7 +97,7 @@ class SentenceSettings(ValidatedSettings):
     def wants_table(self) -> bool:
         """Whether a setting names a column, which only tables have."""
         named = self.column or self.id_column or self.given_column or self.region_columns
-        named = named or self.target_column or self.sentence_columns
+        named = named or self.target_column or self.sentence_columns or self.where
         return bool(named or self.are_pairs or self.keep)
 
     @property

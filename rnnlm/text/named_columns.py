@@ -8,11 +8,21 @@ is data, as a notice says, and an unclear column is an error that names the sett
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, cast
 
 from rnnlm.config import about
-from rnnlm.errors import TextError, did_you_mean, given, joined_message, keyword, notice, shown
+from rnnlm.errors import (
+    TextError,
+    UsageError,
+    did_you_mean,
+    first_of,
+    given,
+    joined_message,
+    keyword,
+    notice,
+    shown,
+)
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import names_in_memory, opened, shown_name, text_lines
 
@@ -118,6 +128,85 @@ def table_of(source: str, rows: Iterator[tables.Row]) -> InputTable:
     names = dict.fromkeys(itertools.chain.from_iterable(row.values for row in sample))
     names.pop(None, None)
     return InputTable(source, list(map(str, names)), sample, itertools.chain(sample, rows))
+
+
+# ---- Rows that are read, by what their columns hold.
+
+Where = Annotated[
+    tuple[str, ...],
+    about(
+        "read only rows of a table whose column holds this value (COLUMN=VALUE), or does not "
+        "(COLUMN!=VALUE), such as condition!=practice; of several, all must hold",
+        title="COLUMN!=VALUE",
+    ),
+]
+LEFT_OUT = "left out"  # the reason of rows that are not read
+MOST_VALUES = 10  # of a column, in a message
+
+
+class RowFilter:
+    """The conditions for rows of some tables to be read.
+
+    Raises:
+        UsageError: A condition cannot be read.
+    """
+
+    def __init__(self, where: Sequence[str], number_of_tables: int = 1) -> None:
+        self._to_come = number_of_tables
+        self._conditions: list[tuple[str, bool, str]] = []
+        self._values: dict[str, set[str]] = {}  # of all tables, by column
+        for condition in where:
+            column, sign, value = condition.partition("=")
+            if not sign or not column.strip("! "):
+                raise UsageError(
+                    f"{condition!r} chooses no rows", hint="write COLUMN=VALUE or COLUMN!=VALUE"
+                )
+            self._conditions.append((column.rstrip("! "), column[-1] != "!", value.strip()))
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the conditions name."""
+        return [column for column, _, _ in self._conditions]
+
+    def marked(self, table: InputTable) -> InputTable:
+        """Return a table whose rows have the reason LEFT_OUT where a condition does not hold.
+
+        Raises:
+            TextError: Neither this last table nor one before has the value of a condition.
+        """
+        if not self._conditions:
+            return table
+        rows = list(table.rows)
+        self._to_come -= 1
+        for requested, is_equal, value in self._conditions:
+            column = column_named(requested, table.names, table.where)
+            cells = [_in_text(row.values.get(column)) for row in rows]
+            known = self._values.setdefault(requested, set())
+            known.update(cells)
+            if value not in known and not self._to_come:
+                raise TextError(
+                    f"{shown_name(table.source)}: no row has {value!r} in column {column!r}",
+                    f"it has {first_of(sorted(map(shown, known)), MOST_VALUES)}",
+                )
+            rows = [
+                row if (cell == value) == is_equal else row._replace(reason=LEFT_OUT)
+                for row, cell in zip(rows, cells, strict=True)
+            ]
+        kept = [row for row in rows if row.reason != LEFT_OUT]
+        left = len(rows) - len(kept)
+        notice(
+            f"{shown_name(table.source)}: {left:,} of {len(rows):,} rows are left out, by "
+            + keyword("where")
+        )
+        return replace(table, sample=kept[: tables.SAMPLE_ROWS], rows=iter(rows))
+
+
+def _in_text(value: object) -> str:
+    """Return what a cell holds as a table of text would have it."""
+    if not tables.has_text(value):
+        return ""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(cast(float, value)) if is_whole else value).strip()
 
 
 def languages_of(values: Values, requested: Sequence[str]) -> Values:

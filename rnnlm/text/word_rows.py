@@ -16,6 +16,7 @@ from rnnlm.errors import TextError, keyword, notice, shown
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.text.named_columns import (
+    LEFT_OUT,
     USUAL_WORDS,
     InputTable,
     column_named,
@@ -35,8 +36,8 @@ _SPACES = re.compile(f"[{_SPACE}]+")
 
 
 class WordRows(NamedTuple):
-    """A sentence of a table with a row a word: its rows, the word of each, and whether the same
-    sentence came before, under the same columns."""
+    """A sentence of a table with a row a word: its rows (none if all are left out), the word of
+    each, and whether the same sentence came before, under the same columns."""
 
     rows: list[tables.Row]
     words: list[str]
@@ -75,8 +76,11 @@ def sentences_of(
     gaps: list[str] = []
     spans: list[Span] = []
     words_of: dict[tuple[str, ...], int] = {}  # their hash, by the columns
-    runs = _runs(table, column, keys, number, bool(numbering), gaps)
+    runs = _runs(table, column, keys, number, bool(numbering))
     for run in itertools.chain.from_iterable(map(functools.partial(_readings, column), runs)):
+        if not run:
+            yield WordRows(run, [], False)
+            continue
         words = [_word(row, column) for row in run]
         key, hashed = _key(run[0], keys), hash(tuple(words))
         is_repeated = not numbering and key in words_of
@@ -89,9 +93,12 @@ def sentences_of(
         words_of[key] = hashed
         sentences += 1
         repeated += is_repeated
+        numbers = [_number(row, number) for row in run]
+        for before, now, row in zip(numbers, numbers[1:], run[1:], strict=False):
+            if now > before + 1:
+                gaps.append(row.where)
         if not is_repeated:
-            first, last = _number(run[0], number), _number(run[-1], number)
-            spans.append(Span(key, first, last, run[0].where))
+            spans.append(Span(key, numbers[0], numbers[-1], run[0].where))
             parts = split_sentences(" ".join(words))
             several += [f"{run[0].where}, {seam(parts)}"] if len(parts) > 1 else []
         yield WordRows(run, words, is_repeated)
@@ -116,36 +123,35 @@ def seam(sentences: Sequence[str]) -> str:
 
 
 def _runs(
-    table: InputTable, column: str, keys: Sequence[str], number: str | None, is_named: bool,
-    gaps: list[str],
-) -> Iterator[list[tables.Row]]:  # fmt: skip
+    table: InputTable, column: str, keys: Sequence[str], number: str | None, is_named: bool
+) -> Iterator[list[tables.Row]]:
     """Yield the rows of each sentence. number: the column that numbers words, if there is one;
-    is_named: as one that tells sentences apart. gaps: takes the rows before which words are
-    missing."""
+    is_named: as one that tells sentences apart."""
     run: list[tables.Row] = []
+    before = math.nan
     for row in table.rows:
         is_new = bool(run) and _key(row, keys) != _key(run[0], keys)
-        now = _number(row, number)
-        if is_named and math.isnan(now):
+        now, is_read = _number(row, number), row.reason != LEFT_OUT
+        if is_read and is_named and math.isnan(now):
             raise TextError(f"{row.where}: column {number!r} holds no number")
         if run and not is_new:
             # The number of the first word begins a sentence, perhaps as another subject reads it.
-            first, before = _number(run[0], number), _number(run[-1], number)
+            first = _number(run[0], number)
             is_first = now == first or (is_named and now in (0, 1))
             may_begin = is_named or row.values.get(column) == run[0].values.get(column)
             falls = now < before or (now == before and may_begin)
-            if falls and not is_first:
+            if is_read and falls and not is_first:
                 raise TextError(
                     f"{row.where}: {number} is {now:g} after {before:g}",
                     "the words of a sentence must be in their order",
                     f"sort the rows by {', '.join([*keys, str(number)])}",
                 )
             is_new = falls and may_begin
-            if now > before + 1:
-                gaps.append(row.where)
         if is_new:
             yield run
             run = []
+        if is_read or not run or not math.isnan(now):
+            before = now
         run.append(row)
     if run:
         yield run
@@ -191,7 +197,8 @@ def tell_of_gaps(gaps: Sequence[str], number: str | None) -> None:
 
 def _readings(column: str, run: list[tables.Row]) -> Iterator[list[tables.Row]]:
     """Yield the rows of each subject, where several have read a sentence one after the other and no
-    column numbers the words."""
+    column numbers the words. Of a sentence that is left out, there are none."""
+    run = [row for row in run if row.reason != LEFT_OUT]
     words = [row.values.get(column) for row in run]
     again = sum(before == after for before, after in itertools.pairwise(words))
     if len(run) >= LEAST_REPEATED and 2 * again >= len(run):
@@ -206,7 +213,7 @@ def _readings(column: str, run: list[tables.Row]) -> Iterator[list[tables.Row]]:
         if len(run) % length == 0 and words == words[:length] * (len(run) // length)
     ]
     length = min(lengths, default=len(run))
-    for start in range(0, len(run), length):
+    for start in range(0, len(run) or 1, length or 1):
         yield run[start : start + length]
 
 
@@ -225,9 +232,9 @@ def _word(row: tables.Row, column: str) -> str:
 def _key(row: tables.Row, keys: Sequence[str]) -> tuple[str, ...]:
     """Return what tells the sentence of a row apart."""
     for name in keys:
-        if not tables.has_text(row.values.get(name)):
+        if row.reason != LEFT_OUT and not tables.has_text(row.values.get(name)):
             raise TextError(f"{row.where}: column {name!r} is empty", "it tells sentences apart")
-    return tuple(str(row.values[name]) for name in keys)
+    return tuple(str(row.values.get(name)) for name in keys)
 
 
 def _number(row: tables.Row, column: str | None) -> float:

@@ -130,6 +130,32 @@ def test_the_command_writes_a_row_a_word_in_order(table, models, rnnlm, suffix):
     assert refused.code == 2 and "leave --tokens out" in refused.err
 
 
+@pytest.mark.parametrize("columns, ids, words", [
+    ("item", {1, 3, 4}, 8), ("word_index", {1, 3, 4}, 8), (None, {1, 2, 3, 9, 10, 11, 12, 13}, 8),
+])  # fmt: skip
+def test_rows_that_are_left_out_keep_the_ids_of_the_others(
+    table, models, rnnlm, columns, ids, words
+):
+    sentences = f"--sentence-columns {columns}" if columns else ""
+    line = f"score --input t.csv --column word {sentences} -m {models.unigram} -o out.csv"
+    for where in ("subject!=s1", "subject != s1", "item!=a dog"):
+        done = rnnlm(*line.split(), "--where", where, "--overwrite")
+        assert done.code == 0 and "5 of 13 rows are left out, by --where" in done.err
+        rows = _rows("out.csv")
+        assert {int(row["id"]) for row in rows} == ids and len(rows) == words
+        assert {row["subject"] for row in rows} == {"s0", "s2", "s3"}
+    assert "--where was" in rnnlm(*line.split()).err
+    refused = rnnlm(*line.split(), "--where", "subject!=s9", "--overwrite")
+    assert refused.code == 1 and "why: it has 's0', 's1', 's2', 's3'" in refused.err
+
+
+def test_the_last_of_several_tables_knows_all_values(table, here):
+    (here / "u.csv").write_text((here / "t.csv").read_text().replace("s1,", "s7,"))
+    settings = rnnlm.SentenceSettings(sentence_columns=("item",), where=("subject!=s1",))
+    texts = [each.text for each in rnnlm.read_sentences(["t.csv", "u.csv"], settings)]
+    assert texts == ["the cat sat", "the cat sat", "a yak", *SENTENCES]
+
+
 def _rows(name):
     if name.endswith("jsonl"):
         with open(name) as stream:

@@ -16,7 +16,15 @@ import numpy as np
 from rnnlm.amounts import plural
 from rnnlm.choices import said
 from rnnlm.config import Choice
-from rnnlm.errors import RnnlmWarning, TextError, UsageError, did_you_mean, keyword, notice
+from rnnlm.errors import (
+    RnnlmWarning,
+    TextError,
+    UsageError,
+    did_you_mean,
+    first_of,
+    keyword,
+    notice,
+)
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.perplexity import VERSION
 from rnnlm.interface import LanguageModel
@@ -50,6 +58,8 @@ from rnnlm.tools.reading.regression import ItemSums, independent
 from rnnlm.tools.reading.settings import REASONS, ReadingSettings
 from rnnlm.tools.reading.table import Times, name_in, read_times
 
+LEAST_OF_CONDITION = 50  # rows of a condition whose mean time is compared with the others'
+USUAL_RATIO = 0.75, 1.33  # of the mean time of a condition and that of the others
 FEW_ITEMS = 20  # below this many items, sentences are held out, and intervals are doubted
 SURPRISALS = ("surprisal_bits", *(lag + "surprisal_bits" for lag in LAGS))
 # The position of the word before is the word's own less one, which adds nothing.
@@ -260,6 +270,7 @@ def analyse(
     reasons = _reasons(times, frame, scored, settings)
     is_used_R = reasons == ""
     excluded = _excluded(times, reasons)
+    _tell_of_conditions(times, is_used_R)
     regions = _regions(times, frame, is_used_R, list(models))
     rows = _used_rows(times, frame, is_used_R, settings)
 
@@ -498,6 +509,29 @@ def _excluded(times: Times, reasons: np.ndarray) -> dict[str, int]:
     )
 
 
+def _tell_of_conditions(times: Times, is_used_R: np.ndarray) -> None:
+    """Send a notice if the mean time of a condition is far from that of the others, as practice
+    items have it."""
+    condition_R = np.array(times.conditions)[times.sentence_P[times.place_R]]
+    found, found_N = np.unique(condition_R[is_used_R], return_inverse=True)
+    count_C, sum_C = np.bincount(found_N), np.bincount(found_N, times.time_R[is_used_R])
+    is_many_C = count_C >= LEAST_OF_CONDITION
+    if is_many_C.sum() < 2:
+        return
+    names, count_C, sum_C = found[is_many_C], count_C[is_many_C], sum_C[is_many_C]
+    others_C = (sum_C.sum() - sum_C) / (count_C.sum() - count_C)
+    ratio_C = sum_C / count_C / others_C
+    is_odd_C = (ratio_C < USUAL_RATIO[0]) | (ratio_C > USUAL_RATIO[1])
+    if is_odd_C.any():
+        odd = names[is_odd_C][count_C[is_odd_C].argmin()]
+        means = [f"{name} {mean:.0f}" for name, mean in zip(names, sum_C / count_C, strict=True)]
+        notice(
+            f"{times.source}: mean times of conditions are far apart: {first_of(means, 8)} ms; if "
+            "one is practice or fillers, leave it out: "
+            + keyword("where", f"{times.columns['condition']}!={odd}")
+        )
+
+
 def _used_rows(
     times: Times, frame: Frame, is_used_R: np.ndarray, settings: ReadingSettings
 ) -> UsedRows:
@@ -663,7 +697,8 @@ def _order_of_regions(
     precedes = before > before.T
     left_before = precedes.sum(axis=0)
     mean_position = np.bincount(region_R, position_R) / np.bincount(region_R)
-    left, order = set(range(len(names))), {}
+    left = set(range(len(names)))
+    order: dict[str, int] = {}
     while left:
         place = min(left, key=lambda region: (left_before[region], mean_position[region]))
         left.remove(place)
@@ -694,6 +729,7 @@ def _signature(
         "response": settings.response,
         "baseline": "+".join(baseline),
         "freq": frequencies,
+        **({"where": ",".join(settings.where)} if settings.where else {}),
         "exclude": f"{exclude or 'none'}:{settings.min_time:g}-{settings.max_time:g}",
         "folds": f"{settings.folds} of {items_are}s",
         "resamples": settings.resamples,
@@ -731,7 +767,7 @@ def _words(
     shared = {
         "item": np.array(times.items, dtype=object)[sentence_N],
         "condition": np.array(times.conditions, dtype=object)[sentence_N],
-        "sentence": sentence_N + 1,
+        "sentence": np.array([sentence.id for sentence in times.sentences])[sentence_N],
         "word": np.array(texts, dtype=object)[place_N],
         **{name: frame[name] for name in ("time", *baseline)},
     }

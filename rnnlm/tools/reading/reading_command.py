@@ -29,6 +29,7 @@ COLUMNS = (
     options_of(ReadingSettings, "response", "baseline", "frequency_from", "average"),
     options_of(ReadingSettings, "exclude", default_is=",".join(REASONS)),
     options_of(ReadingSettings, "min_time", "max_time"),
+    options_of(ReadingSettings, "where", multiple=True, default_is=""),
 )
 @section("Regression", options_of(ReadingSettings, "folds", "seed", "resamples"), rare=True)
 @section("Columns of TABLE", options_of(ReadingSettings, *COLUMNS), rare=True)

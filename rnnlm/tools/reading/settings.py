@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from rnnlm.config import Count, Natural, ValidatedSettings, about
 from rnnlm.errors import SettingsError, keyword
+from rnnlm.text.named_columns import Where
 
 Reason = Literal["first", "last", "unknown", "zero", "bounds"]
 REASONS: tuple[Reason, ...] = ("first", "last", "unknown", "zero", "bounds")
@@ -56,6 +57,7 @@ class ReadingSettings(ValidatedSettings):
     ] = REASONS
     min_time: Annotated[Time, about("least time in ms within bounds")] = 100.0
     max_time: Annotated[Time, about("longest time in ms within bounds")] = 3000.0
+    where: Where = ()
     folds: Annotated[Annotated[int, Meta(ge=2)], about("number of folds of whole items")] = 10
     seed: Annotated[Natural, about("seed of folds and resampling")] = 1
     resamples: Annotated[Count, about("resamples of items for intervals")] = 2000

@@ -20,7 +20,14 @@ from rnnlm.scoring.sentences import Sentence
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
 from rnnlm.text.lines import split_sentences
-from rnnlm.text.named_columns import column_named, open_table, table_of, unclear
+from rnnlm.text.named_columns import (
+    LEFT_OUT,
+    RowFilter,
+    column_named,
+    open_table,
+    table_of,
+    unclear,
+)
 from rnnlm.text.sources import expand
 from rnnlm.text.word_rows import Span, seam, tell_of_gaps, without_beginning
 from rnnlm.tools.reading.settings import ReadingSettings
@@ -99,12 +106,13 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
         TextError: A column is missing or unclear, a time is no number of ms, a word has two times
             of one subject, or a place two words.
     """
+    row_filter = RowFilter(settings.where)
     if isinstance(table, (str, Path)):
         source = str(corpora.list_named(str(table)))
         expand((source,))
         # The first row is a header unless columns are named by number.
         named = [getattr(settings, f"{role}_column") for role in USUAL]
-        requested = list(filter(None, named)) or NEEDED
+        requested = [*filter(None, named), *row_filter.columns] or NEEDED
         opened = open_table(source, tables.kind_of(source) or tables.CSV, None, requested)
     else:
         source = "the table"
@@ -116,14 +124,15 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
     where = shown_name(source)
     if not opened.sample:
         raise TextError(f"{where} has no rows", "it is empty, or only has a header")
-    rows = list(opened.rows)
+    rows = list(row_filter.marked(opened).rows)
     columns = _columns(opened.names, rows, settings, where)
     kept = {*further, columns.get("region")}
     extra: dict[str, list[Any]] = {name: [] for name in opened.names if name in kept}
 
     # Each row names its word by item, condition and sentence, and by its number there.
     words: dict[Key, dict[float, str]] = {}
-    counts = Counter[tuple[str, Key]]()
+    every_word: dict[Key, dict[float, str]] = {}  # also of rows that are left out
+    counts = Counter[tuple[str | None, str, Key]]()
     first_rows: dict[tuple[Key, float], str] = {}
     cells: dict[tuple[str, Key, float], float] = {}
     for row in rows:
@@ -131,10 +140,13 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
             _label(row, columns.get(name)) for name in ("item", "condition", "sentence", "subject")
         )
         key, word = (item, condition, sentence), _label(row, columns["word"])
-        counts[subject, key] += 1
-        number: float = counts[subject, key]
+        counts[row.reason, subject, key] += 1
+        number: float = counts[row.reason, subject, key]
         if "number" in columns:
             number = _needed_number(row, columns["number"])
+        every_word.setdefault(key, {}).setdefault(number, word)
+        if row.reason == LEFT_OUT:
+            continue
         first_rows.setdefault((key, number), row.where)
         called = f"{row.where}: word {number:g} of {' '.join(filter(None, key)) or 'the text'}"
         before = words.setdefault(key, {}).setdefault(number, word)
@@ -157,6 +169,10 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
         )
         for name, values in extra.items():
             values.append(row.values.get(name))
+    if not words:
+        raise TextError(
+            f"{where}: no row is left to analyse", "all are left out by " + keyword("where")
+        )
     if "number" not in columns:
         _check_order(words.values(), where)
     else:
@@ -165,7 +181,7 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
     _check_times(time_R, columns["time"], where, settings)
     subjects = list(dict.fromkeys(subject for subject, _, _ in cells))
     number_of = {subject: number for number, subject in enumerate(subjects)}
-    place_of, assembled = _assembled(words, columns, where)
+    place_of, assembled = _assembled(words, every_word, columns, where)
     return Times(
         source=where,
         names=opened.names,
@@ -222,6 +238,8 @@ def _begins_texts_again(
         *(columns[name] for name in ("item", "condition", "sentence") if name in columns),
     ]
     for row in rows:
+        if row.reason == LEFT_OUT:
+            continue
         key = tuple(str(row.values.get(name)) for name in keys)
         number = _number(row.values.get(columns["number"])) if "number" in columns else 0.0
         texts.setdefault(key, []).append((number, str(row.values.get(columns["word"]))))
@@ -267,11 +285,12 @@ def _plain(name: str) -> str:
 
 
 def _label(row: tables.Row, column: str | None) -> str:
-    """Return the cell of a column that every row has; "" without a column."""
+    """Return the cell of a column that every row has, but those that are left out; "" without a
+    column."""
     if column is None:
         return ""
     value = row.values.get(column)
-    if not tables.has_text(value):
+    if row.reason != LEFT_OUT and not tables.has_text(value):
         raise TextError(f"{row.where}: column {column!r} is empty", "it tells rows apart")
     return str(value).strip()
 
@@ -286,7 +305,7 @@ def _needed_number(row: tables.Row, column: str) -> float:
     """Return the number in a cell; a decimal comma is refused."""
     cell = str(row.values.get(column)).strip()
     value = _number(cell)
-    if not math.isfinite(value):
+    if not math.isfinite(value) and row.reason != LEFT_OUT:
         hint = f"write a point: {cell.replace(',', '.')}" if "," in cell else ""
         why = "it has a decimal comma" if hint else "it is no number"
         raise TextError(f"{row.where}: column {column!r} holds {shown(cell)}", why, hint)
@@ -327,21 +346,28 @@ def _check_times(time_R: np.ndarray, column: str, where: str, settings: ReadingS
 
 
 def _assembled(
-    words: Mapping[Key, Mapping[float, str]], columns: Mapping[str, str], where: str
+    words: Mapping[Key, Mapping[float, str]],
+    every_word: Mapping[Key, Mapping[float, str]],
+    columns: Mapping[str, str],
+    where: str,
 ) -> tuple[dict[tuple[Key, float], int], dict[str, Any]]:
-    """Put sentences together. Return the place of each word by its key, and the fields of
-    :class:`Times` about words and sentences."""
+    """Put sentences together, numbered as those of the whole table. Return the place of each word
+    by its key, and the fields of :class:`Times` about words and sentences."""
     # Items without a column of sentences are cut as paragraphs of any text are.
     place_of: dict[tuple[Key, float], int] = {}
-    parts: list[tuple[Key, str]] = []
+    parts: list[tuple[Key, Sentence]] = []
     several: list[list[str]] = []
-    for key, numbered in words.items():
+    count = 0
+    for key, of_whole in every_word.items():
+        numbered = words.get(key, of_whole)
         numbers = sorted(numbered)
-        place_of |= {(key, number): len(place_of) + at for at, number in enumerate(numbers)}
         text = " ".join(numbered[number] for number in numbers)
         sentences = [text] if "sentence" in columns else split_sentences(text)
-        parts += [(key, sentence) for sentence in sentences]
-        several += [sentences] if len(sentences) > 1 else []
+        first, count = count + 1, count + len(sentences)
+        if key in words:
+            place_of |= {(key, number): len(place_of) + at for at, number in enumerate(numbers)}
+            parts += [(key, Sentence(part, at)) for at, part in enumerate(sentences, first)]
+            several += [sentences] if len(sentences) > 1 else []
     if several:
         item = columns.get("item")
         notice(
@@ -351,11 +377,11 @@ def _assembled(
             + keyword("sentence_column", item or "NAME")
             + (" leaves items whole" if item else " names one")
         )
-    lengths = [part.count(" ") + 1 for _, part in parts]
+    lengths = [part.text.count(" ") + 1 for _, part in parts]
     position_P = np.concatenate([np.arange(1, length + 1) for length in lengths])
     return place_of, {
-        "sentences": [Sentence(part, number) for number, (_, part) in enumerate(parts, start=1)],
-        "items": [key[0] or key[2] or part for key, part in parts],
+        "sentences": [part for _, part in parts],
+        "items": [key[0] or key[2] or part.text for key, part in parts],
         "conditions": [key[1] for key, _ in parts],
         "sentence_P": np.repeat(np.arange(len(parts)), lengths),
         "position_P": position_P,

@@ -50,9 +50,9 @@ def table(demo):
 
 
 @pytest.fixture(scope="module")
-def part(table):
-    """Return the rows of half of the items."""
-    return [row for row in table if row["item"] <= 20]
+def one_list(table):
+    """Return the rows of six subjects who read the same conditions."""
+    return [row for row in table if int(row["subject"][1:]) % 2]
 
 
 # ---- Tables.
@@ -189,8 +189,8 @@ def in_pairs(rows):
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-def test_items_of_several_sentences_are_analysed_as_single_ones(demo, table):
-    rows = [row for row in table if int(row["subject"][1:]) % 2]
+def test_items_of_several_sentences_are_analysed_as_single_ones(demo, one_list):
+    rows = one_list
     single = rnnlm.reading([{**row, "condition": "all"} for row in rows], demo, resamples=5)
     note = "20 of 20 items have several, .* at .*warm. . Our neighbor.*`sentence_column=.item.`"
     with pytest.warns(RnnlmWarning, match=note):
@@ -340,9 +340,9 @@ def test_results_are_those_of_the_written_table(demo, table):
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-def test_means_over_subjects_and_logarithms(demo, part):
-    analysis = rnnlm.reading(part, demo, response="log", average=True, resamples=5)
-    rows = rnnlm.reading(part, demo, response="log", resamples=5).to_rows("words")
+def test_means_over_subjects_and_logarithms(demo, table):
+    analysis = rnnlm.reading(table, demo, response="log", average=True, resamples=20)
+    rows = rnnlm.reading(table, demo, response="log", resamples=20).to_rows("words")
     used = [row for row in rows if row["used"]]
     words = {}
     for row in used:
@@ -363,15 +363,76 @@ def test_means_over_subjects_and_logarithms(demo, part):
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-def test_a_baseline_of_columns_of_the_table(demo, part):
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_rows_that_are_left_out_are_as_if_they_were_not_there(demo, one_list):
+    practice = [
+        {**row, "condition": "practice", "rt": 1.5 * row["rt"]} if row["item"] <= 6 else row
+        for row in one_list
+    ]
+    # What is left out need not be words and times.
+    practice.insert(0, dict(practice[0], word="Was it a kettle?", rt="yes", word_index=None))
+    settings = {"resamples": 5, "baseline": "word_length"}
+    found = rnnlm.reading(practice, demo, where=("condition!=practice",), **settings)
+    expected = rnnlm.reading(practice[1:], demo, **settings, where=("condition!=practice",))
+    without = rnnlm.reading([row for row in one_list if row["item"] > 6], demo, **settings)
+    for analysis in (found, expected):
+        assert analysis.gains == without.gains and analysis.coefficients == without.coefficients
+        assert analysis.rows_read == without.rows_read
+
+    # Sentences are numbered as in the whole table; the signature has the condition.
+    whole = rnnlm.reading(practice[1:], demo, **settings).to_rows("words")
+    sentence_of = {(row["item"], row["condition"]): row["sentence"] for row in whole}
+    rows = expected.to_rows("words")
+    assert {sentence_of[row["item"], row["condition"]] - row["sentence"] for row in rows} == {0}
+    assert "|where:condition!=practice|" in found.signature and "where" not in without.signature
+    agreeing = rnnlm.reading(
+        one_list,
+        demo,
+        where=("condition = agrees", "item!=40"),
+        resamples=5,
+        baseline="word_length",
+    )
+    assert agreeing.items == 19 and {row["condition"] for row in agreeing.regions} == {"agrees"}
+
+
+@pytest.mark.parametrize("where, why", [
+    ("condition!=practise", "no row has 'practise' in column 'condition'; it has 'agrees', 'clashes'"),
+    ("conditon!=practice", "no column 'conditon'"), ("practice", "'practice' chooses no rows"),
+])  # fmt: skip
+def test_conditions_of_rows_that_choose_none_are_refused(demo, table, where, why):
+    with pytest.raises((TextError, UsageError), match=why):
+        rnnlm.reading(table, demo, where=(where,))
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("factor, rows, note", [
+    (1.5, 999, True), (0.6, 999, True), (1.2, 999, False), (1.5, 40, False), (20, 999, False),
+])  # fmt: skip
+def test_conditions_whose_times_are_far_apart_are_said(demo, one_list, recwarn, factor, rows, note):
+    """Times are compared after the exclusion: those of 5 s are left out."""
+    practice = [
+        dict(row, condition="practice", rt=factor * row["rt"])
+        for row in one_list
+        if row["item"] <= 6
+    ]
+    settings = {"resamples": 1, "baseline": "word_length"}
+    rnnlm.reading(
+        [*practice[:rows], *(row for row in one_list if row["item"] > 6)], demo, **settings
+    )
+    said = [str(each.message) for each in recwarn if "far apart" in str(each.message)]
+    assert bool(said) == note
+    assert not note or '`where="condition!=practice"`' in said[0]
+
+
+def test_a_baseline_of_columns_of_the_table(demo, table):
     random = np.random.default_rng(0)
-    rows = [dict(row, trial=random.normal()) for row in part]
-    analysis = rnnlm.reading(rows, demo, baseline="trial + word_length", resamples=5)
+    rows = [dict(row, trial=random.normal()) for row in table]
+    analysis = rnnlm.reading(rows, demo, baseline="trial + word_length", resamples=20)
     assert analysis.baseline == ("trial", "word_length")
     assert abs(analysis.coefficients[0].coefficient.estimate) < 5
     assert "freq:none" in analysis.signature
     rows[3]["trial"] = "x"
-    again = rnnlm.reading(rows, demo, baseline="trial", resamples=1)
+    again = rnnlm.reading(rows, demo, baseline="trial", resamples=20)
     assert again.excluded["no trial"] == 1
 
     # The signature depends on these columns, too, and on the names of items.
@@ -390,8 +451,8 @@ def test_a_baseline_of_columns_of_the_table(demo, part):
     assert analysis.r_line.startswith("lmer(time ~ `trial no` + surprisal_bits + ")
 
 
-def test_columns_of_the_table_that_are_computed_are_said(demo, part):
-    rows = [dict(row, word_length=0) for row in part]
+def test_columns_of_the_table_that_are_computed_are_said(demo, table):
+    rows = [dict(row, word_length=0) for row in table]
     with pytest.warns(RnnlmWarning, match="computed here, and not read from .*: word_length$"):
         analysis = rnnlm.reading(rows, demo, baseline="word_length", resamples=1)
     assert analysis.coefficients[0].coefficient.estimate > 1
@@ -405,15 +466,16 @@ def test_few_items_are_sentences_and_noted(demo, table):
     assert (analysis.items, analysis.items_are) == (18, "sentence")
 
 
-def test_frequencies_are_of_one_source(part, here):
+def test_frequencies_are_of_one_source(demo, table, here):
+    rows = [row for row in table if row["item"] <= 20]
     text = rnnlm.Corpus.from_lines(["the man saw a boy"] * 9)
     chars = rnnlm.train(text, valid=text, model="ngram", order=2, tokenizer="char")
     chars = chars.wait(progress=False).model
     with pytest.raises(UsageError, match="none of the models knows how frequent words are"):
-        rnnlm.reading(part, chars)
+        rnnlm.reading(rows, chars)
     (here / "c.tsv").write_text("word\tcount\nthe\t50\nis\t20\n")
     with pytest.warns(RnnlmWarning) as told:
-        analysis = rnnlm.reading(part, chars, frequency_from="c.tsv", resamples=5,
+        analysis = rnnlm.reading(rows, chars, frequency_from="c.tsv", resamples=5,
                                  baseline="log10_frequency", exclude=())  # fmt: skip
     assert not [each for each in told if "no frequencies" in str(each.message)]
     assert analysis.excluded["no log10_frequency"] > 0
@@ -449,11 +511,10 @@ def test_from_table_to_figure_in_one_command(rnnlm, here):
     assert "words" not in found and found["rows"] == sum(row["used"] == "1" for row in rows)
 
 
-def test_orders_of_one_count(rnnlm, table, here):
-    write(here / "part.csv", [row for row in table if row["item"] <= 10], ",")
+def test_orders_of_one_count(rnnlm, here):
     (here / "t.txt").write_text("\n".join(list(SENTENCES.values()) * 5))
     assert rnnlm("count t.txt --order 3 -o counts").code == 0
-    asked = "reading part.csv --resamples 5 --exclude bounds --baseline word_length"
+    asked = "reading simulated --resamples 5 --exclude bounds --baseline word_length"
     done = rnnlm(f"{asked} --orders 1-3 --counts counts --json")
     assert [gain["model"] for gain in json.loads(done.out)["gains"]] == [
         "1-gram", "2-gram", "3-gram"
@@ -508,8 +569,8 @@ def test_without_a_written_table_the_next_step_is_to_write_one(rnnlm):
     assert "-o words.csv writes the rows" in done.err and "lmer(" not in done.err
 
 
-def test_figures_have_all_panels(demo, part):
-    rows = [{name: value for name, value in row.items() if name != "region"} for row in part]
+def test_figures_have_all_panels(demo, table):
+    rows = [{name: value for name, value in row.items() if name != "region"} for row in table]
     with pytest.warns(RnnlmWarning):
         analysis = rnnlm.reading(rows, [demo, "demo+cache"], resamples=5)
     figure = analysis.plot()
