@@ -274,10 +274,15 @@ def percentile_bounds(
 
 
 def permutation_p(
-    difference_N: np.ndarray, *, resamples: int = PERMUTATIONS, seed: int = 1
+    difference_N: np.ndarray,
+    *,
+    resamples: int = PERMUTATIONS,
+    seed: int = 1,
+    one_sided: bool = False,
 ) -> float:
-    """Return the two-sided p-value of paired differences: how often their sum is as far from
-    zero when signs are drawn at random. It is exact where all signs can be tried."""
+    """Return the p-value of paired differences: how often their sum is as far from zero, on either
+    side or (one_sided) above it, when signs are drawn at random. It is exact where all signs can be
+    tried."""
     difference_N = np.asarray(difference_N, dtype=np.float64)
     _check(difference_N, np.ones_like(difference_N))
     differing = difference_N[difference_N != 0]  # the sign of a zero makes no difference
@@ -298,6 +303,8 @@ def permutation_p(
 
     # Where signs are drawn, the observed ones count as one more draw (Phipson & Smyth 2010).
     added = 0 if is_exact else 1
+    if one_sided:
+        return (above + added) / (trials + added)
     return min(1.0, 2 * (min(above, below) + added) / (trials + added))
 
 

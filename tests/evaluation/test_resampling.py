@@ -92,6 +92,14 @@ def test_permutation_is_scipys(monkeypatch, units, resamples):
         rng=np.random.default_rng(3),
     )  # fmt: skip
     assert permutation_p(values, resamples=resamples, seed=3) == result.pvalue
+    for sign in (1, -1):
+        result = permutation_test(
+            (sign * values[values != 0],), np.sum, permutation_type="samples", vectorized=True,
+            n_resamples=resamples, alternative="greater", rng=np.random.default_rng(3),
+            batch=max(1, 1000 // np.count_nonzero(values)),
+        )  # fmt: skip
+        found = permutation_p(sign * values, resamples=resamples, seed=3, one_sided=True)
+        assert found == result.pvalue
 
 
 @pytest.mark.parametrize("units", [2, 30, 3000])

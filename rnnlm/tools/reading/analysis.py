@@ -49,7 +49,6 @@ from rnnlm.tools.reading.gains import (
     GainDifference,
     coefficient_intervals,
     difference_of,
-    folds_of,
     gain_of,
     held_out_logliks,
 )
@@ -550,7 +549,7 @@ def _used_rows(
         }
         subject_N = np.zeros(len(place_N), dtype=np.int64)
 
-    group_N, items_are = _groups(times, place_N)
+    group_N, items_are = _groups(times, place_N, values["response"], settings.seed)
     groups = int(group_N.max()) + 1
     if groups < FEW_ITEMS:
         notice(
@@ -560,8 +559,12 @@ def _used_rows(
     return UsedRows(values, place_N, subject_N, group_N, subjects, items_are)
 
 
-def _groups(times: Times, place_N: np.ndarray) -> tuple[np.ndarray, str]:
-    """Return the number of each row's item, and what items are: sentences where there are few."""
+def _groups(
+    times: Times, place_N: np.ndarray, response_N: np.ndarray, seed: int
+) -> tuple[np.ndarray, str]:
+    """Return the number of each row's item, and what items are: sentences where there are few. The
+    numbers follow a hash of the items' words, so that folds and draws depend neither on labels nor
+    on the order of rows."""
     sentence_N = times.sentence_P[place_N]
     items, item_N = np.unique(np.array(times.items)[sentence_N], return_inverse=True)
     sentences, number_N = np.unique(sentence_N, return_inverse=True)
@@ -572,7 +575,18 @@ def _groups(times: Times, place_N: np.ndarray) -> tuple[np.ndarray, str]:
             "name the column of items with " + keyword("item_column", "NAME"),
         )
     by_sentence = len(items) < FEW_ITEMS and len(sentences) > len(items)
-    return (number_N, "sentence") if by_sentence else (item_N, "item")
+    group_N = number_N if by_sentence else item_N
+
+    # Items of the same words are told apart by their times.
+    texts_G: list[set[str]] = [set() for _ in range(group_N.max() + 1)]
+    for group, sentence in set(zip(group_N.tolist(), sentence_N.tolist(), strict=True)):
+        texts_G[group].add(times.sentences[sentence].text)
+    hash_G = [
+        hashlib.sha256("\n".join([str(seed), *sorted(texts)]).encode()).hexdigest()
+        for texts in texts_G
+    ]
+    place_G = np.argsort(np.lexsort([np.bincount(group_N, response_N), hash_G]))
+    return place_G[group_N], "sentence" if by_sentence else "item"
 
 
 # ---- Regressions.
@@ -580,8 +594,7 @@ def _groups(times: Times, place_N: np.ndarray) -> tuple[np.ndarray, str]:
 
 def _dealt(rows: UsedRows, settings: ReadingSettings) -> np.ndarray:
     """Return the fold of each item, (G,). A notice tells of subjects that only one fold has."""
-    groups = int(rows.group_N.max()) + 1
-    fold_G = folds_of(groups, min(settings.folds, groups), settings.seed)
+    fold_G = np.arange(rows.group_N.max() + 1) % settings.folds
     subject_and_fold = np.unique(np.stack([rows.subject_N, fold_G[rows.group_N]]), axis=1)
     folds_S = np.bincount(subject_and_fold[0])
     alone = int((folds_S == 1).sum())
@@ -731,7 +744,8 @@ def _signature(
         "freq": frequencies,
         **({"where": ",".join(settings.where)} if settings.where else {}),
         "exclude": f"{exclude or 'none'}:{settings.min_time:g}-{settings.max_time:g}",
-        "folds": f"{settings.folds} of {items_are}s",
+        "folds": f"{settings.folds} of {items_are}s by words",
+        "p": "gain>0",
         "resamples": settings.resamples,
         "seed": settings.seed,
         **{f"model {name}": fingerprint for name, fingerprint in fingerprints.items()},

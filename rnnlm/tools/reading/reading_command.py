@@ -104,7 +104,7 @@ def _show(analysis: Any) -> None:
             "perplexity": terminal.amount(gain.perplexity, ",.2f"),
             "gain (nats per row)": f"{gain.gain.estimate:+.5f}",
             "95 % interval": _bounds(gain.gain),
-            "p": f"{gain.p:.2g}",
+            "p (gain > 0)": f"{gain.p:.2g}",
             "in-sample": f"{gain.in_sample:.1f}",
             "R2 without": f"{gain.r2_baseline:.4f}",
             "R2 with": f"{gain.r2:.4f}",
