@@ -43,6 +43,7 @@ from rnnlm.storage.files import tables
 from rnnlm.storage.files.outputs import check_file, save_file
 from rnnlm.tabular import RecordList, Records, Result, Row, to_builtins
 from rnnlm.text.lines import Progress, silent
+from rnnlm.text.named_columns import new_names
 from rnnlm.tools.reading.gains import (
     Coefficient,
     Gain,
@@ -255,7 +256,7 @@ def analyse(
     names = BASELINE
     if settings.baseline is not None:
         names = tuple(name.strip() for name in settings.baseline.split("+"))
-    times = read_times(table, settings, names)
+    times = read_times(table, settings)
     _check_predictors(names, times)
     models = {**models, **_models_of_orders(settings)}
     frequencies, source = _frequencies(models, names, settings)
@@ -295,10 +296,16 @@ def analyse(
 
     # The table for other programs has the rows of all subjects, or the means of words.
     if settings.average:
-        none_left_out = np.full(len(rows.place_N), "", dtype=object)
-        words = _words(times, list(models), names, rows.values, rows.place_N, None, none_left_out)
+        row_N = np.flatnonzero(is_used_R)
+        row_N = row_N[np.unique(times.place_R[row_N], return_index=True)[1]]
+        frame = rows.values
+        if settings.response == "log":  # the mean that is explained, not the logarithm of a mean
+            frame["time"] = np.exp(frame["response"])
+        kept = _same_by_word(times, is_used_R, row_N)
+        reasons = reasons[row_N]
     else:
-        words = _words(times, list(models), names, frame, times.place_R, times.subject_R, reasons)
+        row_N, kept = np.arange(len(times.time_R)), times.cells_of
+    words = _words(times, list(models), names, frame, row_N, kept, reasons, settings.average)
     return ReadingAnalysis(
         source=times.source,
         columns=times.columns,
@@ -430,16 +437,16 @@ def _scored(
 def _check_predictors(baseline: Sequence[str], times: Times) -> None:
     """Make sure that all predictors are there, before time goes into scores. A notice names columns
     of the table that are not read, as words have columns of the same names."""
-    unread = times.extra.keys() - times.columns.values()
+    unread = times.cells_of.keys() - times.columns.values()
     ours = [name for name in dict.fromkeys(baseline) if name in OF_WORDS and name in unread]
     if ours:
         notice(f"computed here, and not read from {times.source}: {', '.join(ours)}")
     for name in baseline:
-        if name not in OF_WORDS and name not in times.extra:
+        if name not in OF_WORDS and name not in times.cells_of:
             raise UsageError(
                 f"no predictor {name!r}",
                 "the baseline names columns of words or of the table, joined by +",
-                did_you_mean(name, [*OF_WORDS, *times.names]),
+                did_you_mean(name, [*OF_WORDS, *times.cells_of]),
             )
 
 
@@ -662,7 +669,7 @@ def _regions(times: Times, frame: Frame, is_used_R: np.ndarray, models: Sequence
     which regions follow one another within sentences."""
     region_R = times.position_P[times.place_R].astype(str)
     if "region" in times.columns:
-        region_R = np.array([name_in(cell) for cell in times.extra[times.columns["region"]]])
+        region_R = np.array([name_in(cell) for cell in times.cells_of[times.columns["region"]]])
         is_used_R = is_used_R & (region_R != "")
     if not is_used_R.any():
         return []
@@ -757,12 +764,28 @@ def _r_line(
     settings: ReadingSettings, baseline: Sequence[str], subjects: int, models: Sequence[str]
 ) -> str:
     """Return the line that fits the regression with random effects in R, for the first model."""
-    by_subject = "" if settings.average or subjects < 2 else " + (1 + surprisal_bits | subject)"
     response = "log(time)" if settings.response == "log" else "time"
     names = [name if re.fullmatch(r"[A-Za-z][\w.]*", name) else f"`{name}`" for name in baseline]
-    fixed = " + ".join([*names, *SURPRISALS])
+    # Unscaled, such predictors keep lme4 from converging.
+    fixed = " + ".join(f"scale({name})" for name in (*names, *SURPRISALS))
+    is_of_words = settings.average or subjects < 2
+    by_subject = "" if is_of_words else " + (1 + scale(surprisal_bits) | subject)"
     rows = "used == 1" + (f' & model == "{models[0]}"' if len(models) > 1 else "")
     return f"lmer({response} ~ {fixed}{by_subject} + (1 | item), data = subset(words, {rows}))"
+
+
+def _same_by_word(
+    times: Times, is_used_R: np.ndarray, row_N: np.ndarray
+) -> dict[str, Sequence[Any]]:
+    """Return the columns whose cells are the same in all used rows of a word, such as regions.
+    row_N: one of these rows of each word."""
+    _, word_R = np.unique(times.place_R[is_used_R], return_inverse=True)
+    kept: dict[str, Sequence[Any]] = {}
+    for name, cells in times.cells_of.items():
+        text_R = np.array(list(map(str, cells)))
+        if (text_R[is_used_R] == text_R[row_N][word_R]).all():
+            kept[name] = cells
+    return kept
 
 
 def _words(
@@ -770,31 +793,48 @@ def _words(
     models: Sequence[str],
     baseline: Sequence[str],
     frame: Frame,
-    place_N: np.ndarray,
-    subject_N: np.ndarray | None,
+    row_N: np.ndarray,
+    kept: Mapping[str, Sequence[Any]],
     reasons: np.ndarray,
+    is_average: bool,
 ) -> dict[str, list[Any]]:
-    """Return the table for other programs, by column: the rows of all models below each other."""
+    """Return the table for other programs, by column: the rows of all models below each other.
+    kept: columns of the table of times, with all its rows."""
     # What all models share: where a row stands, its time and the predictors of the baseline.
     texts = [text for sentence in times.sentences for text in sentence.text.split(" ")]
+    place_N = times.place_R[row_N]
     sentence_N = times.sentence_P[place_N]
     shared = {
+        "subject": np.array(times.subjects, dtype=object)[times.subject_R[row_N]],
         "item": np.array(times.items, dtype=object)[sentence_N],
         "condition": np.array(times.conditions, dtype=object)[sentence_N],
         "sentence": np.array([sentence.id for sentence in times.sentences])[sentence_N],
         "word": np.array(texts, dtype=object)[place_N],
         **{name: frame[name] for name in ("time", *baseline)},
     }
-    if subject_N is not None:
-        shared = {"subject": np.array(times.subjects, dtype=object)[subject_N], **shared}
+    if is_average:
+        del shared["subject"]
+
+    # Columns of the table that are not among these yet; another one's name is taken.
+    used = {"used": (reasons == "").astype(int), "excluded": reasons}
+    known = {times.columns.get(role) for role in ("subject", "item", "condition", "word", "time")}
+    known.update(name for name in baseline if name not in OF_WORDS)
+    taken = ["model", *shared, *SURPRISALS, *used]
+    renamed = new_names([name for name in kept if name not in known], taken)
+    changed = [f"{name} to {new_name}" for name, new_name in renamed.items() if new_name != name]
+    if changed:
+        notice(f"columns named like one of the result are renamed in it: {', '.join(changed)}")
+    own = {
+        new_name: np.array([*kept[name], None], dtype=object)[row_N]
+        for name, new_name in renamed.items()
+    }
 
     # The rows of each model, with its surprisals; a value that is missing is None.
-    used = {"used": (reasons == "").astype(int), "excluded": reasons}
     table: dict[str, list[Any]] = {"model": []}
     for model in models:
         table["model"] += [model] * len(place_N)
         surprisals = {name: frame[model, name] for name in SURPRISALS}
-        for name, values_N in (shared | surprisals | used).items():
-            cells = [None if value != value else value for value in values_N.tolist()]
+        for name, values_N in (shared | surprisals | used | own).items():
+            cells = [None if tables.is_gap(value) else value for value in values_N.tolist()]
             table.setdefault(name, []).extend(cells)
     return table

@@ -87,7 +87,9 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
         reader = "read.delim" if tables.kind_of(str(output)) == tables.TSV else "read.csv"
         terminal.say(f'in R: library(lme4); words <- {reader}("{output}", check.names = FALSE)')
         one = "" if len(analysis.gains) == 1 else ", for one model at a time"
-        terminal.say(f"with random effects{one}: {analysis.r_line}")
+        terminal.say(
+            f"with random effects{one} (coefficients are per standard deviation): {analysis.r_line}"
+        )
     else:
         terminal.say("for random effects in R: -o words.csv writes the rows, and says how")
     if plot is not None:

@@ -73,18 +73,17 @@ class Times:
     """A table of reading times: R rows, and the P different words of all sentences, once each,
     however many subjects read them.
 
-    place_R: the word of each row. time_R: NaN where there is none. extra: cells of further columns
-    of the table, which are called `names`. columns: the others, by what they hold.
+    columns: those of the table, by what they hold. place_R: the word of each row. time_R: NaN where
+    there is none. cells_of: the cells of all columns, by name.
     """
 
     source: str
-    names: Sequence[str]
     columns: dict[str, str]
     place_R: np.ndarray
     time_R: np.ndarray
     subject_R: np.ndarray
     subjects: list[str]
-    extra: dict[str, list[Any]]
+    cells_of: dict[str, list[Any]]
     sentences: list[Sentence]
     items: list[str]  # of each sentence
     conditions: list[str]
@@ -93,14 +92,12 @@ class Times:
     is_last_P: np.ndarray
 
     def numbers(self, name: str) -> np.ndarray:
-        """Return the numbers in a further column; NaN, which excludes rows, where there are
-        none."""
-        return np.array([_number(cell) for cell in self.extra[name]])
+        """Return the numbers in a column; NaN, which excludes rows, where there are none."""
+        return np.array([_number(cell) for cell in self.cells_of[name]])
 
 
-def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) -> Times:
-    """Read a table, from a file or from rows in memory. further: columns that are read if they are
-    there.
+def read_times(table: Any, settings: ReadingSettings) -> Times:
+    """Read a table, from a file or from rows in memory.
 
     Raises:
         TextError: A column is missing or unclear, a time is no number of ms, a word has two times
@@ -126,8 +123,7 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
         raise TextError(f"{where} has no rows", "it is empty, or only has a header")
     rows = list(row_filter.marked(opened).rows)
     columns = _columns(opened.names, rows, settings, where)
-    kept = {*further, columns.get("region")}
-    extra: dict[str, list[Any]] = {name: [] for name in opened.names if name in kept}
+    cells_of: dict[str, list[Any]] = {name: [] for name in opened.names}
 
     # Each row names its word by item, condition and sentence, and by its number there.
     words: dict[Key, dict[float, str]] = {}
@@ -167,7 +163,7 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
         cells[subject, key, number] = (
             _needed_number(row, columns["time"]) if name_in(time) else math.nan
         )
-        for name, values in extra.items():
+        for name, values in cells_of.items():
             values.append(row.values.get(name))
     if not words:
         raise TextError(
@@ -184,13 +180,12 @@ def read_times(table: Any, settings: ReadingSettings, further: Iterable[str]) ->
     place_of, assembled = _assembled(words, every_word, columns, where)
     return Times(
         source=where,
-        names=opened.names,
         columns=columns,
         place_R=np.array([place_of[key, number] for _, key, number in cells]),
         time_R=time_R,
         subject_R=np.array([number_of[subject] for subject, _, _ in cells]),
         subjects=subjects,
-        extra=extra,
+        cells_of=cells_of,
         **assembled,
     )
 

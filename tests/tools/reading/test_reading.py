@@ -80,7 +80,7 @@ def test_columns_are_guessed_and_said(here, layout, name):
     rows = [{column: row[OURS[role]] for role, column in columns.items()} for row in rows_of()]
     source = write(here / name, rows, "," if name == "t.csv" else "\t")
     with pytest.warns(RnnlmWarning, match="chosen by the data.*names of columns") as told:
-        times = read_times(source, ReadingSettings(), ())
+        times = read_times(source, ReadingSettings())
     assert len(told) == 1
     for role, column in columns.items():
         assert times.columns[role] == column and f"{role}_column={column}" in str(told[0].message)
@@ -91,7 +91,7 @@ def test_columns_are_guessed_and_said(here, layout, name):
 def test_named_columns_stay_and_are_not_said(recwarn):
     rows = [dict(row, time=1000.0) for row in rows_of()]
     named = {f"{role}_column": column for role, column in OURS.items()}
-    times = read_times(rows, ReadingSettings(**named), ())
+    times = read_times(rows, ReadingSettings(**named))
     assert times.time_R[0] == 303 and not recwarn.list
 
 
@@ -99,14 +99,14 @@ def test_named_columns_stay_and_are_not_said(recwarn):
 def test_rows_may_be_mixed_and_missing():
     rows = rows_of()
     mixed = sorted(rows, key=lambda row: (row["item"], row["word_index"]))[1:]
-    times = read_times(mixed, ReadingSettings(), ())
+    times = read_times(mixed, ReadingSettings())
     assert [each.text for each in times.sentences] == list(SENTENCES.values())
     assert times.position_P.tolist() == [*range(1, 7), *range(1, 6), *range(1, 7)]
     assert times.is_last_P.sum() == 3 and times.place_R[:3].tolist() == [0, 0, 1]
     without_numbers = [{**row, "word_index": None} for row in rows]
     for row in without_numbers:
         del row["word_index"]
-    assert read_times(without_numbers, ReadingSettings(), ()).sentences == times.sentences
+    assert read_times(without_numbers, ReadingSettings()).sentences == times.sentences
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -117,10 +117,10 @@ def test_sentences_of_texts():
         for number, word in enumerate(text.split(), 1)
     ]
     with pytest.warns(RnnlmWarning, match="no column tells sentences apart"):
-        times = read_times(rows, ReadingSettings(), ())
+        times = read_times(rows, ReadingSettings())
     assert [each.text for each in times.sentences] == [*SENTENCES.values()] * 5
     rows = [dict(row, sentence=row["zone"] // 30) for row in rows]
-    assert len(read_times(rows, ReadingSettings(), ()).sentences) == 3
+    assert len(read_times(rows, ReadingSettings()).sentences) == 3
 
 
 def unnumbered(rows=None, **named):
@@ -137,7 +137,7 @@ def unnumbered(rows=None, **named):
 ])  # fmt: skip
 def test_columns_of_subjects_are_found_by_the_names_of_laboratories(column):
     with pytest.warns(RnnlmWarning) as told:
-        times = read_times(unnumbered(subject=column), ReadingSettings(), ())
+        times = read_times(unnumbered(subject=column), ReadingSettings())
     assert times.columns["subject"] == column and times.subjects == ["s0", "s1", "s2"]
     said = " ".join(str(each.message) for each in told)
     assert f"subject_column={column}" in said and "rows are taken in their order" in said
@@ -148,13 +148,10 @@ def test_columns_of_subjects_are_found_by_the_names_of_laboratories(column):
 def test_an_id_of_something_else_is_not_the_subjects(number):
     rows = [dict(row, row=place) for place, row in enumerate(rows_of())]
     rows = [dict(row, ID=row[number]) for row in rows]
-    assert read_times(rows, ReadingSettings(), ()).columns["subject"] == "subject"
+    assert read_times(rows, ReadingSettings()).columns["subject"] == "subject"
     if number != "subject":
         rows = [dict(row, subject=None) for row in rows[:17]]
-        assert (
-            "subject"
-            not in read_times(unnumbered(rows, subject="x"), ReadingSettings(), ()).columns
-        )
+        assert "subject" not in read_times(unnumbered(rows, subject="x"), ReadingSettings()).columns
 
 
 BY_WORD = sorted(rows_of(), key=lambda row: (row["item"], row["word_index"]))
@@ -173,7 +170,7 @@ AGAIN = {
 @pytest.mark.parametrize("what", AGAIN)
 def test_texts_of_several_subjects_taken_for_one_are_refused(what):
     with pytest.raises(TextError, match="begin again within .*`subject_column=") as error:
-        read_times(AGAIN[what], ReadingSettings(), ())
+        read_times(AGAIN[what], ReadingSettings())
     assert "\n" not in str(error.value)
 
 
@@ -207,8 +204,8 @@ def test_items_of_several_sentences_are_analysed_as_single_ones(demo, one_list):
     some = in_pairs([row for row in rows if row["item"] <= 4])
     some += [{**row, "item": row["item"] + 50} for row in rows if row["item"] > 4]
     with pytest.warns(RnnlmWarning, match="2 of 38 items have several"):
-        assert len(read_times(some, ReadingSettings(), ()).sentences) == 40
-    whole = read_times(in_pairs(rows), ReadingSettings(sentence_column="item"), ())
+        assert len(read_times(some, ReadingSettings()).sentences) == 40
+    whole = read_times(in_pairs(rows), ReadingSettings(sentence_column="item"))
     assert len(whole.sentences) == len(set(whole.items)) == 20
 
 
@@ -218,7 +215,7 @@ def test_items_of_several_sentences_are_analysed_as_single_ones(demo, one_list):
 def test_sentences_of_which_the_middle_is_in_the_table_are_said(recwarn, words, number, count):
     rows = [row for row in rows_of() if words[0] <= row["word_index"] <= words[1]]
     rows = [dict(row, word_index=row["word_index"] + number) for row in rows]
-    read_times(rows, ReadingSettings(), ())
+    read_times(rows, ReadingSettings())
     notes = [str(each.message) for each in recwarn if "are missing, by" in str(each.message)]
     said = "row 1: words before this row are missing, by word_index (3 times)"
     assert notes == ([said] if count else [])
@@ -360,6 +357,14 @@ def test_means_over_subjects_and_logarithms(demo, table):
         expected, abs=1e-6
     )
     assert "|unit:word|response:log|" in analysis.signature
+
+    # The written time is that of the mean that is explained; regions are those of words.
+    written = {
+        (row["item"], row["condition"], row["position"]): row for row in analysis.to_rows("words")
+    }
+    for key, values in words.items():
+        assert math.log(written[key]["time"]) == pytest.approx(np.mean(values), rel=1e-12)
+        assert written[key]["region"] == first[key]["region"] and "subject" not in written[key]
     assert "subject)" not in analysis.r_line
 
 
@@ -449,7 +454,32 @@ def test_a_baseline_of_columns_of_the_table(demo, table):
     # R takes any name in backticks.
     named = [{**row, "trial no": row["trial"]} for row in rows]
     analysis = rnnlm.reading(named, demo, baseline="trial no", resamples=1)
-    assert analysis.r_line.startswith("lmer(time ~ `trial no` + surprisal_bits + ")
+    assert analysis.r_line.startswith("lmer(time ~ scale(`trial no`) + scale(surprisal_bits) + ")
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_the_written_rows_have_the_columns_of_the_table(rnnlm, here, demo, one_list):
+    names = {"rt": "RT", "subject": "ppt"}
+    rows = [
+        {**{names.get(name, name): value for name, value in row.items()},
+         "trial": place // 9, "used": "x", "excluded": "0,1", "list": None}
+        for place, row in enumerate(one_list)
+    ]  # fmt: skip
+    write(here / "t.tsv", rows)
+    done = rnnlm("reading t.tsv -m demo -m demo+cache -o w.tsv --baseline trial+word_length "
+                 "--resamples 1")  # fmt: skip
+    assert "used to input_used, excluded to input_excluded" in done.err
+    assert "coefficients are per standard deviation" in done.err
+    with open(here / "w.tsv", newline="") as stream:
+        written = list(csv.DictReader(stream, delimiter="\t"))
+    assert list(written[0])[:6] == ["model", "subject", "item", "condition", "sentence", "word"]
+    assert len(written) == 2 * len(rows) and not {"ppt", "RT", "rt"} & {*written[0]}
+    for row, own in zip(written, [*rows, *rows], strict=True):
+        for name in ("word_index", "region", "word", "item", "condition"):
+            assert row[name] == str(own[name])
+        assert (row["subject"], row["list"]) == (own["ppt"], "")
+        assert float(row["trial"]) == own["trial"]
+        assert (row["input_used"], row["input_excluded"]) == ("x", "0,1")
 
 
 def test_columns_of_the_table_that_are_computed_are_said(demo, table):
