@@ -6,6 +6,7 @@ import itertools
 import re
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +42,7 @@ from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.several_models import score_chunks_of_models
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.outputs import check_file, save_file
-from rnnlm.tabular import RecordList, Records, Result, Row, to_builtins
+from rnnlm.tabular import RecordList, Records, Result, Row, Table, to_builtins
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.named_columns import new_names
 from rnnlm.tools.reading.gains import (
@@ -52,6 +53,7 @@ from rnnlm.tools.reading.gains import (
     difference_of,
     gain_of,
     held_out_logliks,
+    in_words,
 )
 from rnnlm.tools.reading.plots import reading_figure
 from rnnlm.tools.reading.regression import ItemSums, independent
@@ -60,6 +62,7 @@ from rnnlm.tools.reading.table import Times, name_in, read_times
 
 LEAST_OF_CONDITION = 50  # rows of a condition whose mean time is compared with the others'
 USUAL_RATIO = 0.75, 1.33  # of the mean time of a condition and that of the others
+MOST_UNKNOWN = 5  # words that a notice names
 FEW_ITEMS = 20  # below this many items, sentences are held out, and intervals are doubted
 SURPRISALS = ("surprisal_bits", *(lag + "surprisal_bits" for lag in LAGS))
 # The position of the word before is the word's own less one, which adds nothing.
@@ -175,8 +178,32 @@ class ReadingAnalysis(Records, Result):
         """Return the figures: gain over perplexity, coefficients by lag, and time and surprisal by
         region and condition."""
         region = "region" if "region" in self.columns else "word of the sentence"
-        unit = "ms" if self.response == "rt" else "log ms"
-        return reading_figure(self.gains, self.coefficients, self.regions, unit, region)
+        return reading_figure(self.gains, self.coefficients, self.regions, self._unit, region)
+
+    @property
+    def _unit(self) -> str:
+        return "ms" if self.response == "rt" else "log ms"
+
+    def coefficient_table(self) -> Table:
+        """Return the coefficients as a table for people."""
+        records = [
+            {
+                "model": found.model,
+                "predictor": found.predictor,
+                f"{self._unit} per unit": f"{found.coefficient.estimate:+.4g}",
+                "95 % interval": in_words(found.coefficient),
+            }
+            for found in self.coefficients
+        ]
+        return Table.of_records(records, left=["model", "predictor"])
+
+    def to_latex(self) -> str:
+        """Write the coefficients for a paper.
+
+        Returns:
+            A `tabular` environment for the package booktabs.
+        """
+        return self.coefficient_table().to_latex()
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the rows of all models with their predictors, and why some are excluded, as CSV, or
@@ -270,6 +297,7 @@ def analyse(
     reasons = _reasons(times, frame, scored, settings)
     is_used_R = reasons == ""
     excluded = _excluded(times, reasons)
+    _tell_of_unknown(times, scored)
     _tell_of_conditions(times, is_used_R)
     regions = _regions(times, frame, is_used_R, list(models))
     rows = _used_rows(times, frame, is_used_R, settings)
@@ -513,6 +541,16 @@ def _excluded(times: Times, reasons: np.ndarray) -> dict[str, int]:
         "left out: " + ", ".join(f"{why} {count:,}" for why, count in excluded.items()),
         hint,
     )
+
+
+def _tell_of_unknown(times: Times, scored: Scored) -> None:
+    """Send a notice of the most frequent words that one of the models does not know."""
+    is_unknown_P = np.logical_or.reduce([columns["oov"] == 1 for columns in scored.values()])
+    texts = times.texts()
+    counts = Counter(texts[place] for place in times.place_R.tolist() if is_unknown_P[place])
+    if counts:
+        rows = [f"{word}: {plural(count, 'row')}" for word, count in counts.most_common()]
+        notice(f"{times.source}: words that a model does not know: {first_of(rows, MOST_UNKNOWN)}")
 
 
 def _tell_of_conditions(times: Times, is_used_R: np.ndarray) -> None:
@@ -801,7 +839,7 @@ def _words(
     """Return the table for other programs, by column: the rows of all models below each other.
     kept: columns of the table of times, with all its rows."""
     # What all models share: where a row stands, its time and the predictors of the baseline.
-    texts = [text for sentence in times.sentences for text in sentence.text.split(" ")]
+    texts = times.texts()
     place_N = times.place_R[row_N]
     sentence_N = times.sentence_P[place_N]
     shared = {

@@ -79,6 +79,11 @@ class GainDifference:
     p: float
 
 
+def in_words(interval: Interval) -> str:
+    """Return the bounds of an interval for people."""
+    return f"{interval.low:+.4g} to {interval.high:+.4g}"
+
+
 def held_out_logliks(sums: ItemSums, columns: Sequence[int], fold_G: np.ndarray) -> np.ndarray:
     """Return the log-likelihood of each group by the regression on the other folds, (G,), in nats
     of the standardised response."""

@@ -1,7 +1,7 @@
 """`rnnlm reading`: what surprisals add to a regression of reading times."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -10,9 +10,6 @@ from rnnlm.cli.declaring import Command, options_of, section
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.outputs import check_apart
 from rnnlm.tools.reading.settings import REASONS, ReadingSettings
-
-if TYPE_CHECKING:
-    from rnnlm.evaluation.resampling import Interval
 
 COLUMNS = (
     "word_column", "time_column", "subject_column", "item_column", "condition_column",
@@ -41,9 +38,11 @@ COLUMNS = (
                       "by region and condition as .svg, .png or .pdf."),
     options.overwrite_option("Replace existing files."),
     options.json_option,
+    options.latex_option,
 )  # fmt: skip
 def command(table: str, model_names: tuple[str, ...], device: str, output: Path | None,
-            plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:  # fmt: skip
+            plot: Path | None, overwrite: bool, as_json: bool, as_latex: bool,
+            **given: Any) -> None:  # fmt: skip
     """Measure what surprisal adds to a regression of reading times.
 
     \b
@@ -61,6 +60,7 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
     subject. Random effects are lme4's: -o writes the table for it.
     """
     options.refuse_if(overwrite and not (output or plot), "--overwrite needs --output or --plot.")
+    options.refuse_if(as_json and as_latex, "--json and --latex cannot be combined.")
     written = [path for path in (output, plot) if path is not None]
     check_apart(written, [table])
     options.check_plot(plot, overwrite and plot is not None)
@@ -79,6 +79,8 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
         analysis = analyse(models, table, settings, progress)
     if as_json:
         terminal.print_json(analysis.to_dict())
+    elif as_latex:
+        click.echo(analysis.to_latex())
     else:
         _show(analysis)
     if output is not None:
@@ -99,13 +101,14 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
 
 def _show(analysis: Any) -> None:
     """Print the gains, the coefficients and the differences, and what was left out."""
-    unit = "ms" if analysis.response == "rt" else "log ms"
+    from rnnlm.tools.reading.gains import in_words
+
     gains = [
         {
             "model": gain.model,
             "perplexity": terminal.amount(gain.perplexity, ",.2f"),
             "gain (nats per row)": f"{gain.gain.estimate:+.5f}",
-            "95 % interval": _bounds(gain.gain),
+            "95 % interval": in_words(gain.gain),
             "p (gain > 0)": f"{gain.p:.2g}",
             "in-sample": f"{gain.in_sample:.1f}",
             "R2 without": f"{gain.r2_baseline:.4f}",
@@ -113,30 +116,21 @@ def _show(analysis: Any) -> None:
         }
         for gain in analysis.gains
     ]
-    coefficients = [
-        {
-            "model": found.model,
-            "predictor": found.predictor,
-            f"{unit} per unit": f"{found.coefficient.estimate:+.4g}",
-            "95 % interval": _bounds(found.coefficient),
-        }
-        for found in analysis.coefficients
-    ]
     differences = [
         {
             "models": f"{found.second} - {found.first}",
             "difference of gains": f"{found.difference.estimate:+.5f}",
-            "95 % interval": _bounds(found.difference),
+            "95 % interval": in_words(found.difference),
             "p": f"{found.p:.2g}",
         }
         for found in analysis.differences
     ]
-    for place, records in enumerate(filter(None, (gains, coefficients, differences))):
-        if place:
-            click.echo()
-        terminal.print_table(
-            terminal.Table.of_records(records, left=["model", "predictor", "models"])
-        )
+    terminal.print_table(terminal.Table.of_records(gains, left=["model"]))
+    click.echo()
+    terminal.print_table(analysis.coefficient_table())
+    if differences:
+        click.echo()
+        terminal.print_table(terminal.Table.of_records(differences, left=["models"]))
     left_out = ", ".join(f"{why} {count:,}" for why, count in analysis.excluded.items())
     terminal.say(
         f"{analysis.rows_read:,} rows, of which {sum(analysis.excluded.values()):,} are left out"
@@ -146,7 +140,3 @@ def _show(analysis: Any) -> None:
         f"{analysis.rows:,} rows analysed, of {terminal.plural(analysis.subjects, 'subject')} and "
         f"{terminal.plural(analysis.items, analysis.items_are)}"
     )
-
-
-def _bounds(interval: "Interval") -> str:
-    return f"{interval.low:+.4g} to {interval.high:+.4g}"

@@ -5,7 +5,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from rnnlm import corpora
 from rnnlm.choices import THE_DATA, said
 from rnnlm.config import Choice
-from rnnlm.errors import TextError, keyword, notice, shown
+from rnnlm.errors import ArgumentTypeError, TextError, given, keyword, notice, shown
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
@@ -62,6 +62,8 @@ USUAL = {
 PERHAPS_SUBJECT = ("id", "runid", "sessionid", "userid", "code")
 NEEDED = ("word", "time")
 MISSING = {"", "na", "<na>", "nan", "nat", "null", "none", ".", "n/a"}
+MARKED = "mark missing times with NA, a point or an empty cell"
+THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 BEGUN = 5  # words that no running text begins with again
 Key = tuple[str, str, str]  # item, condition and sentence
 LONGEST = 80  # characters of a text in a message
@@ -91,6 +93,10 @@ class Times:
     position_P: np.ndarray  # in its sentence, from 1
     is_last_P: np.ndarray
 
+    def texts(self) -> list[str]:
+        """Return the P words."""
+        return [text for sentence in self.sentences for text in sentence.text.split(" ")]
+
     def numbers(self, name: str) -> np.ndarray:
         """Return the numbers in a column; NaN, which excludes rows, where there are none."""
         return np.array([_number(cell) for cell in self.cells_of[name]])
@@ -113,11 +119,8 @@ def read_times(table: Any, settings: ReadingSettings) -> Times:
         opened = open_table(source, tables.kind_of(source) or tables.CSV, None, requested)
     else:
         source = "the table"
-        records = table.to_dict("records") if hasattr(table, "to_dict") else table
-        given = (
-            tables.Row(f"row {place}", dict(row)) for place, row in enumerate(records, start=1)
-        )
-        opened = table_of(source, given)
+        numbered = enumerate(_records(table), start=1)
+        opened = table_of(source, (tables.Row(f"row {place}", row) for place, row in numbered))
     where = shown_name(source)
     if not opened.sample:
         raise TextError(f"{where} has no rows", "it is empty, or only has a header")
@@ -161,8 +164,14 @@ def read_times(table: Any, settings: ReadingSettings) -> Times:
             )
         time = row.values.get(columns["time"])
         cells[subject, key, number] = (
-            _needed_number(row, columns["time"]) if name_in(time) else math.nan
+            _needed_number(row, columns["time"], MARKED) if name_in(time) else math.nan
         )
+        if cells[subject, key, number] < 0:
+            raise TextError(
+                f"{row.where}: column {columns['time']!r} holds {shown(str(time))}",
+                "no time is below 0",
+                MARKED,
+            )
         for name, values in cells_of.items():
             values.append(row.values.get(name))
     if not words:
@@ -188,6 +197,27 @@ def read_times(table: Any, settings: ReadingSettings) -> Times:
         cells_of=cells_of,
         **assembled,
     )
+
+
+def _records(table: Any) -> Iterator[dict[str | None, Any]]:
+    """Yield the rows of a data frame of pandas or of a library with Arrow's interface, or rows."""
+    if hasattr(table, "iloc") and hasattr(table, "columns"):
+        # What `groupby` and `set_index` made an index is a column again.
+        lost = [name for name in table.index.names if name is not None and name not in table]
+        table = (
+            table.reset_index(level=lost).to_dict("records") if lost else table.to_dict("records")
+        )
+    elif hasattr(table, "__arrow_c_stream__"):
+        import pyarrow
+
+        table = pyarrow.RecordBatchReader.from_stream(table).read_all().to_pylist()
+    try:
+        for row in table:
+            yield {str(name): value for name, value in dict(row).items()}
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(
+            f"a table of reading times is a file, a data frame or rows as dicts, not {given(table)}"
+        ) from error
 
 
 def _columns(
@@ -296,15 +326,19 @@ def name_in(cell: Any) -> str:
     return "" if name.casefold() in MISSING else name
 
 
-def _needed_number(row: tables.Row, column: str) -> float:
-    """Return the number in a cell; a decimal comma is refused."""
+def _needed_number(row: tables.Row, column: str, hint: str = "") -> float:
+    """Return the number in a cell; a comma is refused. hint: what to do about what is no number."""
     cell = str(row.values.get(column)).strip()
     value = _number(cell)
-    if not math.isfinite(value) and row.reason != LEFT_OUT:
-        hint = f"write a point: {cell.replace(',', '.')}" if "," in cell else ""
-        why = "it has a decimal comma" if hint else "it is no number"
-        raise TextError(f"{row.where}: column {column!r} holds {shown(cell)}", why, hint)
-    return value
+    if math.isfinite(value) or row.reason == LEFT_OUT:
+        return value
+    why = "it is no number"
+    if "," in cell:
+        why, hint = "it has a decimal comma", f"write a point: {cell.replace(',', '.')}"
+    if THOUSANDS.fullmatch(cell):
+        why, hint = "it has a comma", f"write {cell.replace(',', '')}"
+        hint += f", or {cell.replace(',', '.')} if the comma is decimal" * (cell.count(",") == 1)
+    raise TextError(f"{row.where}: column {column!r} holds {shown(cell)}", why, hint)
 
 
 def _number(cell: Any) -> float:

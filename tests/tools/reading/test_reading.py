@@ -9,7 +9,7 @@ import pytest
 
 import rnnlm
 from rnnlm import corpora
-from rnnlm.errors import RnnlmWarning, TextError, UsageError
+from rnnlm.errors import ArgumentTypeError, RnnlmWarning, TextError, UsageError
 from rnnlm.tabular import to_builtins
 from rnnlm.tools.reading.settings import ReadingSettings
 from rnnlm.tools.reading.table import read_times
@@ -107,6 +107,58 @@ def test_rows_may_be_mixed_and_missing():
     for row in without_numbers:
         del row["word_index"]
     assert read_times(without_numbers, ReadingSettings()).sentences == times.sentences
+
+
+def frames_of(rows):
+    """Return what makes data frames of rows, by name; some libraries may not be installed."""
+
+    def indexed(names):
+        return pytest.importorskip("pandas").DataFrame(rows).set_index(names)
+
+    return {
+        "pandas": lambda: pytest.importorskip("pandas").DataFrame(rows),
+        "polars": lambda: pytest.importorskip("polars").DataFrame(rows),
+        "pyarrow": lambda: pytest.importorskip("pyarrow").Table.from_pylist(rows),
+        "datasets": lambda: pytest.importorskip("datasets").Dataset.from_list(rows),
+        "an index": lambda: indexed(["subject", "item"]),
+        "an index that is a column, too": lambda: indexed("subject").assign(
+            subject=[row["subject"] for row in rows]
+        ),
+        "means by group": lambda: indexed(["subject", "item", "word_index", "word"])
+        .groupby(level=[0, 1, 2, 3], sort=False).mean(),
+    }  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", frames_of([]))
+def test_any_data_frame_is_read_as_its_rows(kind):
+    rows = [
+        dict(row, rt=float(row["rt"]) if number else None) for number, row in enumerate(rows_of())
+    ]
+    expected = read_times(rows, ReadingSettings())
+    found = read_times(frames_of(rows)[kind](), ReadingSettings())
+    assert found.sentences == expected.sentences and found.subjects == expected.subjects
+    assert np.array_equal(found.time_R, expected.time_R, equal_nan=True)
+    assert np.array_equal(found.place_R, expected.place_R)
+
+
+@pytest.mark.parametrize("table", [5, ["a"], None, {"a": [1]}], ids=str)
+def test_what_is_no_table_is_refused(table):
+    with pytest.raises(ArgumentTypeError, match="a data frame or rows as dicts, not a?n? ?[a-zN]"):
+        read_times(table, ReadingSettings())
+
+
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+@pytest.mark.parametrize("source", [3.4, ["SUBTLEX.txt"], {"the": 5}], ids=str)
+def test_frequencies_from_what_is_no_file_are_refused(demo, source):
+    for call in (
+        lambda: rnnlm.reading(rows_of(), demo, frequency_from=source),
+        lambda: demo.score_sentences(
+            ["a"], words=True, measures=("frequency",), frequency_from=source
+        ),
+    ):
+        with pytest.raises(ArgumentTypeError, match="`frequency_from` is a .*a model or a file"):
+            call()
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -243,6 +295,9 @@ BAD = {
         "row 3: column 'rt' holds .?312,5.?; it has a decimal comma",
     ),
     "no number": (changed(2, rt="fast"), "row 3: column 'rt' holds .?fast.?; it is no number"),
+    "thousands": (changed(2, rt="3,340"), "it has a comma; write 3340, or 3.340 if the comma is"),
+    "no time of SPSS": (changed(2, rt="#NULL!"), "'#NULL!'; it is no number; mark .* with NA, a"),
+    "a missing time": (changed(2, rt=-999), "holds '-999'; no time is below 0; mark .* with NA, a"),
     "one item": ([row for row in rows_of() if row["item"] == 1], "all rows are of one item"),
     "no rows": ([dict(row, rt=5000) for row in rows_of()], "no row is left .*ms 21"),
     "a baseline": (rows_of(), "no predictor 'lenght'"),
@@ -490,6 +545,28 @@ def test_columns_of_the_table_that_are_computed_are_said(demo, table):
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_unknown_words_are_named_with_their_rows(demo, one_list):
+    names = {3: "zorp", 5: "n't", 7: "n't"}
+    rows = [
+        dict(row, word=names[row["item"]])
+        if row["item"] in names and row["word_index"] == 4
+        else row
+        for row in one_list
+    ]
+    with pytest.warns(RnnlmWarning, match="a model does not know: n't: 12 rows, zorp: 6 rows"):
+        rnnlm.reading(rows, demo, baseline="word_length", resamples=1)
+
+
+def test_coefficients_are_a_table_for_a_paper(rnnlm, here):
+    line = "reading simulated -m demo --resamples 5 --baseline word_length"
+    table = rnnlm(f"{line} --latex").out
+    rows = [text.split(" & ") for text in table.splitlines() if " & " in text]
+    assert rows[0] == ["model", "predictor", "ms per unit", r"95 \% interval \\"]
+    assert [row[1] for row in rows[1:3]] == [r"word\_length", r"surprisal\_bits"]
+    assert table.startswith(r"\begin{tabular}{llrr}") and len(rows) == 5
+    assert rnnlm(f"{line} --latex --json").code == 2
+
+
 def test_few_items_are_sentences_and_noted(demo, table):
     few = [row for row in table if row["item"] <= 9]
     with pytest.warns(RnnlmWarning, match="18 sentences are few"):
