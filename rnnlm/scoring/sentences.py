@@ -450,7 +450,6 @@ def _table(
     named = (
         settings.column, settings.target_column, settings.id_column, settings.given_column,
         *settings.region_columns, *(settings.keep or ()), *settings.sentence_columns,
-        *row_filter.columns,
     )  # fmt: skip
     table = open_table(
         source, kind, settings.errors, named, has_languages=settings.are_pairs, unreadable="report"

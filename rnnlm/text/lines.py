@@ -30,6 +30,7 @@ from rnnlm.storage.files.reading import (
     too_long,
 )
 from rnnlm.text import sources
+from rnnlm.text.word_rows import split_sentences
 
 if TYPE_CHECKING:
     import numpy as np
@@ -402,14 +403,6 @@ def whole_lines(chunks: Iterable[bytes | list[str]], source: str) -> Iterator[by
 
 # ---- Hard-wrapped prose.
 
-_SENTENCE_END = re.compile(r"""[.!?]["'\u201d\u2019)\]\u00bb*_]* (?=([^ .!?]))""")
-# A single letter, or an abbreviation of at most three; no part of a longer word.
-_ABBREVIATED = re.compile(
-    r"(?<![^\W\d_]['\u2019])(?<![^\W_])(?:[^\W\d_]|(?i:"
-    "al|apr|aug|ave|bd|bzw|ca|cf|co|col|cpl|dec|dhr|dr|dra|etc|feb|fig|fr|ft|gen|hon|hr|inc|jan|jr|"
-    "lt|ltd|maj|mm|mme|mr|mrs|ms|mt|nov|nr|oct|pp|pvt|rd|rev|sep|sgt|sr|sra|st|usw|vgl|vol|vs"
-    "))$"
-)
 # A line end behind a hyphen that is not a dash between blanks
 _HYPHENATED = re.compile(r"([^ \t\r\0\n-]-+)\n")
 DIVIDED_AT_ONCE = 1 << 16  # characters of a paragraph
@@ -462,23 +455,6 @@ def unwrapped(lines: Iterable[str | None], source: str = "the text") -> Iterator
             size += len(text)
         elif line is not None:
             yield ""
-
-
-def split_sentences(paragraph: str) -> list[str]:
-    """Divide a paragraph with single blanks into its sentences. One ends at . ! or ? and closing
-    quotes before a blank that no lower-case letter follows, but not after a single letter or a
-    short abbreviation."""
-    sentences = []
-    start = 0
-    for end in _SENTENCE_END.finditer(paragraph):
-        mark = end.start()
-        is_abbreviated = paragraph[mark] == "." and _ABBREVIATED.search(
-            paragraph[max(0, mark - 6) : mark]
-        )
-        if not is_abbreviated and not end[1].islower():
-            sentences.append(paragraph[start : end.end() - 1])
-            start = end.end()
-    return [*sentences, paragraph[start:]]
 
 
 # ---- Lines of a file one by one, numbered, and of several files side by side.

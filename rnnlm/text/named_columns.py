@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from rnnlm.config import about
 from rnnlm.errors import (
@@ -145,68 +145,44 @@ MOST_VALUES = 10  # of a column, in a message
 
 
 class RowFilter:
-    """The conditions for rows of some tables to be read.
-
-    Raises:
-        UsageError: A condition cannot be read.
-    """
+    """The conditions for rows of some tables to be read. Their values must be in one of these."""
 
     def __init__(self, where: Sequence[str], number_of_tables: int = 1) -> None:
+        self._known: dict[str, set[str]] = {condition: set() for condition in where}
         self._to_come = number_of_tables
-        self._conditions: list[tuple[str, bool, str]] = []
-        self._values: dict[str, set[str]] = {}  # of all tables, by column
-        for condition in where:
-            column, sign, value = condition.partition("=")
-            if not sign or not column.strip("! "):
-                raise UsageError(
-                    f"{condition!r} chooses no rows", hint="write COLUMN=VALUE or COLUMN!=VALUE"
-                )
-            self._conditions.append((column.rstrip("! "), column[-1] != "!", value.strip()))
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that the conditions name."""
-        return [column for column, _, _ in self._conditions]
 
     def marked(self, table: InputTable) -> InputTable:
         """Return a table whose rows have the reason LEFT_OUT where a condition does not hold.
 
         Raises:
-            TextError: Neither this last table nor one before has the value of a condition.
+            UsageError: A condition cannot be read.
+            TextError: This last table has not the value of a condition, nor has one before.
         """
-        if not self._conditions:
-            return table
-        rows = list(table.rows)
         self._to_come -= 1
-        for requested, is_equal, value in self._conditions:
-            column = column_named(requested, table.names, table.where)
-            cells = [_in_text(row.values.get(column)) for row in rows]
-            known = self._values.setdefault(requested, set())
+        rows = list(table.rows) if self._known else []
+        for condition, known in self._known.items():
+            parts = re.fullmatch(r"\s*(.*?[^\s!])\s*(!?)=\s*(.*?)\s*", condition, re.DOTALL)
+            if not parts:
+                hint = "write COLUMN=VALUE or COLUMN!=VALUE"
+                raise UsageError(f"{condition!r} chooses no rows", hint=hint)
+            column, value = column_named(parts[1], table.names, table.where), parts[3]
+            cells = [tables.cell_text(row.values.get(column)).strip() for row in rows]
             known.update(cells)
             if value not in known and not self._to_come:
-                raise TextError(
-                    f"{shown_name(table.source)}: no row has {value!r} in column {column!r}",
-                    f"it has {first_of(sorted(map(shown, known)), MOST_VALUES)}",
-                )
+                has = f"it has {first_of(sorted(map(shown, known)), MOST_VALUES)}"
+                raise TextError(f"{table.where}: no row has {value!r} in column {column!r}", has)
             rows = [
-                row if (cell == value) == is_equal else row._replace(reason=LEFT_OUT)
+                row._replace(reason=LEFT_OUT) if (cell == value) == bool(parts[2]) else row
                 for row, cell in zip(rows, cells, strict=True)
             ]
+        if not self._known:
+            return table
         kept = [row for row in rows if row.reason != LEFT_OUT]
-        left = len(rows) - len(kept)
         notice(
-            f"{shown_name(table.source)}: {left:,} of {len(rows):,} rows are left out, by "
-            + keyword("where")
+            f"{shown_name(table.source)}: {len(rows) - len(kept):,} of {len(rows):,} rows are left "
+            "out, by " + keyword("where")
         )
         return replace(table, sample=kept[: tables.SAMPLE_ROWS], rows=iter(rows))
-
-
-def _in_text(value: object) -> str:
-    """Return what a cell holds as a table of text would have it."""
-    if not tables.has_text(value):
-        return ""
-    is_whole = isinstance(value, float) and value.is_integer()
-    return str(int(cast(float, value)) if is_whole else value).strip()
 
 
 def languages_of(values: Values, requested: Sequence[str]) -> Values:

@@ -63,8 +63,6 @@ def sentences_of(
     Raises:
         TextError: A cell is empty or holds several words, or rows are out of order.
     """
-    from rnnlm.text.lines import split_sentences  # they are lines of sources, which have these rows
-
     # One of the columns may number the words; the others are equal in all rows of a sentence.
     named = [column_named(name, table.names, table.where) for name in sentence_columns]
     numbering = [name for name in named if _share_rising(table.sample, name) > 0.5]
@@ -94,9 +92,8 @@ def sentences_of(
         sentences += 1
         repeated += is_repeated
         numbers = [_number(row, number) for row in run]
-        for before, now, row in zip(numbers, numbers[1:], run[1:], strict=False):
-            if now > before + 1:
-                gaps.append(row.where)
+        pairs = zip(numbers, numbers[1:], run[1:], strict=False)
+        gaps += [row.where for before, now, row in pairs if now > before + 1]
         if not is_repeated:
             spans.append(Span(key, numbers[0], numbers[-1], run[0].where))
             parts = split_sentences(" ".join(words))
@@ -114,12 +111,6 @@ def sentences_of(
             f"{of_table}, of which {len(several):,} seem to be several, first {several[0]}; a "
             "column that tells these apart is missing in " + keyword("sentence_columns")
         )
-
-
-def seam(sentences: Sequence[str]) -> str:
-    """Show where the first of several sentences ends, for messages."""
-    first, second = sentences[0].split(), sentences[1].split()
-    return shown(" ".join([*first[-2:], "|", *second[:2]]))
 
 
 def _runs(
@@ -293,3 +284,38 @@ def tell_of_word_rows(table: InputTable, column: str) -> None:
             + keyword("sentence_columns", ",".join(equal or counting))
             + " puts sentences together, by the columns that tell them apart"
         )
+
+
+# ---- Several sentences that stand in one text.
+
+_SENTENCE_END = re.compile(r"""[.!?]["'\u201d\u2019)\]\u00bb*_]* (?=([^ .!?]))""")
+# A single letter, or an abbreviation of at most three; no part of a longer word.
+_ABBREVIATED = re.compile(
+    r"(?<![^\W\d_]['\u2019])(?<![^\W_])(?:[^\W\d_]|(?i:"
+    "al|apr|aug|ave|bd|bzw|ca|cf|co|col|cpl|dec|dhr|dr|dra|etc|feb|fig|fr|ft|gen|hon|hr|inc|jan|jr|"
+    "lt|ltd|maj|mm|mme|mr|mrs|ms|mt|nov|nr|oct|pp|pvt|rd|rev|sep|sgt|sr|sra|st|usw|vgl|vol|vs"
+    "))$"
+)
+
+
+def split_sentences(paragraph: str) -> list[str]:
+    """Divide a paragraph with single blanks into its sentences. One ends at . ! or ? and closing
+    quotes before a blank that no lower-case letter follows, but not after a single letter or a
+    short abbreviation."""
+    sentences = []
+    start = 0
+    for end in _SENTENCE_END.finditer(paragraph):
+        mark = end.start()
+        is_abbreviated = paragraph[mark] == "." and _ABBREVIATED.search(
+            paragraph[max(0, mark - 6) : mark]
+        )
+        if not is_abbreviated and not end[1].islower():
+            sentences.append(paragraph[start : end.end() - 1])
+            start = end.end()
+    return [*sentences, paragraph[start:]]
+
+
+def seam(sentences: Sequence[str]) -> str:
+    """Show where the first of several sentences ends, for messages."""
+    first, second = sentences[0].split(), sentences[1].split()
+    return shown(" ".join([*first[-2:], "|", *second[:2]]))

@@ -19,8 +19,9 @@ from rnnlm.scoring.settings import SentenceSettings
 from rnnlm.storage.files.reading import LONGEST_LINE
 from rnnlm.text import lines as text_lines
 from rnnlm.text.corpus import Corpus, identity_of
-from rnnlm.text.lines import TextSettings, split_sentences, unwrapped
+from rnnlm.text.lines import TextSettings, unwrapped
 from rnnlm.text.prepared.preparation import prepare
+from rnnlm.text.word_rows import split_sentences
 from rnnlm.tools.filtering.shards import ShardReadSettings, open_shard
 from support.tiny_models import fit
 

@@ -323,6 +323,7 @@ def analyse(
     )
 
     # The table for other programs has the rows of all subjects, or the means of words.
+    row_N, kept = np.arange(len(times.time_R)), times.cells_of
     if settings.average:
         row_N = np.flatnonzero(is_used_R)
         row_N = row_N[np.unique(times.place_R[row_N], return_index=True)[1]]
@@ -331,8 +332,6 @@ def analyse(
             frame["time"] = np.exp(frame["response"])
         kept = _same_by_word(times, is_used_R, row_N)
         reasons = reasons[row_N]
-    else:
-        row_N, kept = np.arange(len(times.time_R)), times.cells_of
     words = _words(times, list(models), names, frame, row_N, kept, reasons, settings.average)
     return ReadingAnalysis(
         source=times.source,
@@ -630,7 +629,7 @@ def _groups(
         hashlib.sha256("\n".join([str(seed), *sorted(texts)]).encode()).hexdigest()
         for texts in texts_G
     ]
-    place_G = np.argsort(np.lexsort([np.bincount(group_N, response_N), hash_G]))
+    place_G = np.argsort(np.lexsort((np.bincount(group_N, response_N), np.array(hash_G))))
     return place_G[group_N], "sentence" if by_sentence else "item"
 
 
@@ -812,13 +811,11 @@ def _r_line(
     return f"lmer({response} ~ {fixed}{by_subject} + (1 | item), data = subset(words, {rows}))"
 
 
-def _same_by_word(
-    times: Times, is_used_R: np.ndarray, row_N: np.ndarray
-) -> dict[str, Sequence[Any]]:
+def _same_by_word(times: Times, is_used_R: np.ndarray, row_N: np.ndarray) -> dict[str, list[Any]]:
     """Return the columns whose cells are the same in all used rows of a word, such as regions.
     row_N: one of these rows of each word."""
     _, word_R = np.unique(times.place_R[is_used_R], return_inverse=True)
-    kept: dict[str, Sequence[Any]] = {}
+    kept: dict[str, list[Any]] = {}
     for name, cells in times.cells_of.items():
         text_R = np.array(list(map(str, cells)))
         if (text_R[is_used_R] == text_R[row_N][word_R]).all():

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from rnnlm import corpora
+from rnnlm.amounts import plural
 from rnnlm.choices import THE_DATA, said
 from rnnlm.config import Choice
 from rnnlm.errors import ArgumentTypeError, TextError, given, keyword, notice, shown
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.reading import shown_name
-from rnnlm.text.lines import split_sentences
 from rnnlm.text.named_columns import (
     LEFT_OUT,
     RowFilter,
@@ -29,7 +29,7 @@ from rnnlm.text.named_columns import (
     unclear,
 )
 from rnnlm.text.sources import expand
-from rnnlm.text.word_rows import Span, seam, tell_of_gaps, without_beginning
+from rnnlm.text.word_rows import Span, seam, split_sentences, tell_of_gaps, without_beginning
 from rnnlm.tools.reading.settings import ReadingSettings
 
 # Usual names of columns, without case, blanks and units; the first that is there is taken.
@@ -109,13 +109,12 @@ def read_times(table: Any, settings: ReadingSettings) -> Times:
         TextError: A column is missing or unclear, a time is no number of ms, a word has two times
             of one subject, or a place two words.
     """
-    row_filter = RowFilter(settings.where)
     if isinstance(table, (str, Path)):
         source = str(corpora.list_named(str(table)))
         expand((source,))
         # The first row is a header unless columns are named by number.
         named = [getattr(settings, f"{role}_column") for role in USUAL]
-        requested = [*filter(None, named), *row_filter.columns] or NEEDED
+        requested = list(filter(None, named)) or NEEDED
         opened = open_table(source, tables.kind_of(source) or tables.CSV, None, requested)
     else:
         source = "the table"
@@ -124,7 +123,7 @@ def read_times(table: Any, settings: ReadingSettings) -> Times:
     where = shown_name(source)
     if not opened.sample:
         raise TextError(f"{where} has no rows", "it is empty, or only has a header")
-    rows = list(row_filter.marked(opened).rows)
+    rows = list(RowFilter(settings.where).marked(opened).rows)
     columns = _columns(opened.names, rows, settings, where)
     cells_of: dict[str, list[Any]] = {name: [] for name in opened.names}
 
@@ -166,12 +165,6 @@ def read_times(table: Any, settings: ReadingSettings) -> Times:
         cells[subject, key, number] = (
             _needed_number(row, columns["time"], MARKED) if name_in(time) else math.nan
         )
-        if cells[subject, key, number] < 0:
-            raise TextError(
-                f"{row.where}: column {columns['time']!r} holds {shown(str(time))}",
-                "no time is below 0",
-                MARKED,
-            )
         for name, values in cells_of.items():
             values.append(row.values.get(name))
     if not words:
@@ -183,6 +176,13 @@ def read_times(table: Any, settings: ReadingSettings) -> Times:
     else:
         tell_of_gaps(_gaps(words, first_rows), columns["number"])
     time_R = np.array(list(cells.values()))
+    below = time_R[time_R < 0]
+    if len(below):
+        notice(
+            f"{where}: column {columns['time']!r}: times below 0 are read as missing: "
+            f"{below[0]:g} and the like, {plural(len(below), 'row')}; {MARKED}"
+        )
+        time_R[time_R < 0] = math.nan
     _check_times(time_R, columns["time"], where, settings)
     subjects = list(dict.fromkeys(subject for subject, _, _ in cells))
     number_of = {subject: number for number, subject in enumerate(subjects)}

@@ -109,6 +109,14 @@ def test_rows_may_be_mixed_and_missing():
     assert read_times(without_numbers, ReadingSettings()).sentences == times.sentences
 
 
+def test_times_below_0_are_missing_and_said():
+    with pytest.warns(
+        RnnlmWarning, match="read as missing: -999 .*, 1 row; mark .* with NA, a point"
+    ):
+        times = read_times(changed(2, rt=-999), ReadingSettings())
+    assert np.flatnonzero(np.isnan(times.time_R)).tolist() == [2]
+
+
 def frames_of(rows):
     """Return what makes data frames of rows, by name; some libraries may not be installed."""
 
@@ -297,7 +305,6 @@ BAD = {
     "no number": (changed(2, rt="fast"), "row 3: column 'rt' holds .?fast.?; it is no number"),
     "thousands": (changed(2, rt="3,340"), "it has a comma; write 3340, or 3.340 if the comma is"),
     "no time of SPSS": (changed(2, rt="#NULL!"), "'#NULL!'; it is no number; mark .* with NA, a"),
-    "a missing time": (changed(2, rt=-999), "holds '-999'; no time is below 0; mark .* with NA, a"),
     "one item": ([row for row in rows_of() if row["item"] == 1], "all rows are of one item"),
     "no rows": ([dict(row, rt=5000) for row in rows_of()], "no row is left .*ms 21"),
     "a baseline": (rows_of(), "no predictor 'lenght'"),
@@ -788,6 +795,21 @@ def test_known_coefficients_are_found_again(demo):
         # (5 % for all of them together) for the others.
         bound = 2.0 if name in ("surprisal_bits", "previous_surprisal_bits") else 2.64
         assert abs(np.mean(values) - COEFFICIENTS[name]) < bound * error
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
+def test_intervals_hold_a_known_effect_where_words_differ_by_themselves(demo):
+    """Of 100 studies with effects of items, subjects and words by chance, at least 85."""
+    hits = 0
+    for seed in range(100):
+        rows = simulated(demo, seed=seed, by_word=15.0)
+        found = {
+            each.predictor: each.coefficient
+            for each in rnnlm.reading(rows, demo, resamples=500).coefficients
+        }["surprisal_bits"]
+        hits += found.low <= COEFFICIENTS["surprisal_bits"] <= found.high
+    assert hits >= 85, hits
 
 
 @pytest.mark.soak
