@@ -726,8 +726,14 @@ def _regions(times: Times, frame: Frame, is_used_R: np.ndarray, models: Sequence
         | {name: float(values_K[place]) for name, values_K in columns.items()}
         for place, (condition, region) in enumerate(pairs.T)
     ]
-    order = _order_of_regions(times.sentence_P[place_R], times.position_P[place_R], region_R)
-    return sorted(rows, key=lambda row: (order[str(row["region"])], str(row["condition"])))
+    order: dict[str, int] = {}
+    if "region" in times.columns:
+        order = _order_of_regions(times.sentence_P[place_R], times.position_P[place_R], region_R)
+
+    def place_of(row: Row) -> tuple[float, str]:
+        return order.get(str(row["region"]), float(row["position"] or 0)), str(row["condition"])
+
+    return sorted(rows, key=place_of)
 
 
 def _order_of_regions(
