@@ -53,7 +53,7 @@ def scored(model):
 
 def simulated(model, seed=SEED, coefficients=COEFFICIENTS, noise=60.0, by_word=0.0):
     """Return the rows of a table, with times that a model's surprisals explain. by_word: standard
-    deviation of what each word adds by itself."""
+    deviation of what each word of a sentence adds, for all subjects."""
     of_words = np.random.default_rng([seed, 1])
     hard_words = collections.defaultdict(lambda: of_words.normal(0, by_word))
     random = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def simulated(model, seed=SEED, coefficients=COEFFICIENTS, noise=60.0, by_word=0
                     if name in coefficients or name == "position"
                 }
                 effects = sum(value * row[name] for name, value in coefficients.items())
-                effects += hard_words[word.strip(".").lower()]
+                effects += hard_words[item, condition, place]
                 rt = 250 + pace[subject] + hard[item - 1] + effects + random.normal(0, noise)
                 region = REGIONS[(place > 1) + (place >= verb) + (place > verb)]
                 values = (f"s{subject + 1:02}", item, condition, place + 1, region, word, round(rt))

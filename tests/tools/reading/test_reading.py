@@ -800,7 +800,7 @@ def test_known_coefficients_are_found_again(demo):
 @pytest.mark.soak
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 def test_intervals_hold_a_known_effect_where_words_differ_by_themselves(demo):
-    """Of 100 studies with effects of items, subjects and words by chance, at least 85."""
+    """Of 100 studies with random effects of items, subjects and the words in them, at least 85."""
     hits = 0
     for seed in range(100):
         rows = simulated(demo, seed=seed, by_word=15.0)
