@@ -54,6 +54,7 @@ CASES = {
         "words": "--words", "measures": "--with frequency --words",
         "frequency_from": "--frequency-from LSTM --with lags --words",
         "probabilities": "--probabilities", "eos": "--no-eos", "context": "--context carry",
+        "where": "--where other=c",
     },
     "score --input words.csv --column word -m UNI -o OUT.tsv": BY_WORD,
     "score --input data.csv --region-columns text -m UNI -o OUT.tsv": {
