@@ -1,5 +1,6 @@
 """Define minimal pairs, and read the files that hold them."""
 
+import itertools
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -352,6 +353,15 @@ WINOGRAD = RowFormat(
 
 # ---- Files: tables of each form, recognised by content, not by name.
 
+# Columns that are read, and those of the bundled lists, WSC and BLiMP that are not needed.
+_COLUMNS = (
+    *KIND, *ID, *PHENOMENON, *FIELD, *DISTANCE, *ATTRACTORS, *GOOD, *BAD, *SENTENCE_COLUMNS,
+    *RIGHT, *WRONG, *POSITION, *SCHEMA_COLUMNS, *OPTION_1, *OPTION_2, *OPTIONS, *ANSWER,
+    "number", "pronoun", "pronoun_loc", "quote", "quote_loc", "source", "nouns",
+)  # fmt: skip
+_OF_BLIMP = re.compile(
+    "(simple_LM|(one|two)_prefix)_.*|lexically_identical|crucial_item|dependency_length"
+)
 FORMATS = (SENTENCES, WINOGRAD, TEMPLATES)
 DEFAULT_KIND = "pairs"
 SHOWN_COLUMNS = 12  # in a message
@@ -433,6 +443,8 @@ def _read(source: str, kind: str, errors: str, strip: bool) -> TestSet:
     if not rows:
         raise TextError(f"{source} holds no pairs")
     format = _format(source, rows)
+    names = filter(None, itertools.chain.from_iterable(row.values for row in rows))
+    tables.tell_unread(source, itertools.filterfalse(_OF_BLIMP.fullmatch, names), _COLUMNS)
     return TestSet(format.name, tuple(pair_of(row.values, format, kind, row.where) for row in rows))
 
 

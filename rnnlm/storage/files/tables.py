@@ -16,11 +16,12 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
-from rnnlm.errors import CONTROL, TextError, keyword, notice
+from rnnlm.amounts import plural
+from rnnlm.errors import CONTROL, TextError, did_you_mean, first_of, keyword, notice
 from rnnlm.storage.files.file_types import without_suffix
 from rnnlm.storage.files.reading import START_BYTES, opened, shown_name, text_lines
 from rnnlm.storage.files.writing import is_stream, replacing, writing
@@ -98,6 +99,19 @@ def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple
             columns = columns or len(cells)
             yield number, cells
         number += taken
+
+
+def tell_unread(source: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Send a notice of the fields of a file that its reader leaves out, if there are any. known:
+    the fields that it reads."""
+    unread = [name for name in dict.fromkeys(names) if name not in known]
+    if unread:
+        are = plural(len(unread), "field is", "fields are")
+        hint = next(filter(None, (did_you_mean(name, known) for name in unread)), "")
+        notice(
+            f"{shown_name(source)}: {are} not read: {first_of(list(map(repr, unread)))}"
+            + (f" ({hint})" if hint else "")
+        )
 
 
 # A word of a pronouncing dictionary such as CMUdict, two blanks, and its sounds; or a comment.

@@ -2,8 +2,9 @@
 their weights.
 
 The features are its log-probability under language models, or given its source under
-encoder-decoders; its words; its words unknown to them. Each distinct text is scored once per model,
-or once per source. The weights are those with the fewest errors.
+encoder-decoders; its words; its words unknown to them; its further scores of the first pass. Each
+distinct text is scored once per model, or once per source. The weights are those with the fewest
+errors.
 """
 
 import itertools
@@ -11,8 +12,8 @@ import json
 import math
 import numbers
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,11 +32,12 @@ from rnnlm.lm.base.span_scoring import (
 from rnnlm.scoring.prefixes import score_trie
 from rnnlm.scoring.scorer import check
 from rnnlm.scoring.sentences import Sentence
+from rnnlm.storage.files import tables
 from rnnlm.storage.files.outputs import save_file
 from rnnlm.storage.files.reading import read_json
 from rnnlm.text.lines import Progress, is_blank, silent, split_words
 from rnnlm.text.marks import count_marks, tell_unseen
-from rnnlm.tools.rescoring.nbest import Utterance
+from rnnlm.tools.rescoring.nbest import SCORE, Utterance, score_names
 from rnnlm.tools.rescoring.settings import TextMapping
 
 # ---- The features.
@@ -115,6 +117,7 @@ def feature_table(
         )
 
     # The texts that models read.
+    scores = [name for name in score_names(utterances) if name.startswith(SCORE)]
     texts: list[str] = []
     for utterance in utterances:
         texts += [mapping.mapped(one.text, one.where) for one in utterance.hypotheses]
@@ -147,6 +150,12 @@ def feature_table(
     tell_unseen(count_marks(distinct), {name: model.tokenizer for name, model in models.items()})
     columns[WORDS] = np.array([float(len(split_words(text))) for text in texts])
     columns.update(oov.values())
+
+    # The log of zero excludes a hypothesis; a lower number would leave the range of floats.
+    hypotheses = [one for utterance in utterances for one in utterance.hypotheses]
+    for name in scores:
+        key = name.removeprefix(SCORE)
+        columns[name] = np.maximum([one.scores[key] for one in hypotheses], LOWEST_BEST)
     return _padded(utterances, columns)
 
 
@@ -199,7 +208,7 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
     exists_SN = np.arange(counts_S.max()) < counts_S[:, None]
     hypotheses = itertools.chain.from_iterable(utterance.hypotheses for utterance in utterances)
     first_SN = np.zeros(exists_SN.shape)
-    first_SN[exists_SN] = [hypothesis.score for hypothesis in hypotheses]
+    first_SN[exists_SN] = [hypothesis.score or 0.0 for hypothesis in hypotheses]
     features_KSN = np.zeros((len(columns), *exists_SN.shape))
     features_KSN[:, exists_SN] = list(columns.values())
 
@@ -214,19 +223,20 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
         )
 
     usable_SN[~usable_SN.any(axis=1), 0] = True
-    usable_SN = _without_excluded(utterances, first_SN, usable_SN)
+    of_scores = [name.startswith(SCORE) for name in columns]
+    usable_SN = _without_excluded(utterances, [first_SN, *features_KSN[of_scores]], usable_SN)
     features_KSN = np.nan_to_num(features_KSN, nan=0.0)
     return FeatureTable(first_SN, features_KSN, usable_SN, tuple(columns), tuple(utterances))
 
 
 def _without_excluded(
-    utterances: Sequence[Utterance], first_SN: np.ndarray, usable_SN: np.ndarray
+    utterances: Sequence[Utterance], scores_XSN: Sequence[np.ndarray], usable_SN: np.ndarray
 ) -> np.ndarray:
-    """Return which of the usable hypotheses the first pass does not exclude, with a notice of the
-    others. Where it excludes all of an utterance, the first of the best ones stays."""
-    scores_SN = np.where(usable_SN, first_SN, -np.inf)
-    lowest_S1 = np.maximum(scores_SN.max(axis=1, keepdims=True), LOWEST_BEST) - FARTHEST_BELOW_BEST
-    kept_SN = scores_SN >= lowest_S1
+    """Return which of the usable hypotheses no score of the first pass excludes, with a notice of
+    the others. Where all of an utterance are excluded, the first of the best ones stays."""
+    of_usable_XSN = np.where(usable_SN, scores_XSN, -np.inf)
+    best_XS1 = np.maximum(of_usable_XSN.max(axis=2, keepdims=True), LOWEST_BEST)
+    kept_SN = (of_usable_XSN >= best_XS1 - FARTHEST_BELOW_BEST).all(axis=0)
     excluded_SN = usable_SN & ~kept_SN
     if not excluded_SN.any():
         return usable_SN
@@ -239,7 +249,7 @@ def _without_excluded(
         f"and are never chosen; {int(alone_S.sum()):,} utterances with no other hypotheses keep "
         "their best"
     )
-    kept_SN[alone_S, scores_SN[alone_S].argmax(axis=1)] = True
+    kept_SN[alone_S, of_usable_XSN[0, alone_S].argmax(axis=1)] = True
     return kept_SN
 
 
@@ -302,6 +312,7 @@ def _unknown_share(model: LanguageModel, texts: list[str]) -> float:
 OPEN_UNITS = 2.0  # how far an interval without an end reaches
 RESTARTS = 20  # from random weights
 LARGEST_START = 2.0  # random weights to start from, in units
+BEYOND_BASE = 1e6  # the weight, in units, beside which the first pass no longer matters
 
 
 @dataclass(frozen=True)
@@ -408,14 +419,15 @@ def best_on_line(steps: Steps, lowest: float, unit: float, stay: float) -> float
 
 
 def minimise_errors(
-    candidates: Candidates, lowest_K: np.ndarray, *, seed: int = 1
+    candidates: Candidates, lowest_K: np.ndarray, *, seed: int = 1, scores: Sequence[int] = ()
 ) -> tuple[np.ndarray, int]:
     """Return the weights found, and their errors. From zero and from RESTARTS random weights, one
     weight after the other goes to the best place on its line, until a round over all of them lowers
     the errors no further. Of equally good ends the one found first is taken.
 
     lowest_K: the lowest weight each feature may have. With one feature the result is the best there
-    is, and nothing is random.
+    is, and nothing is random. scores: the features that are further scores of the first pass; the
+    result is at least as good as with each of them alone.
     """
     units_K = units(candidates)
     varying = np.flatnonzero(units_K > 0)
@@ -425,8 +437,27 @@ def minimise_errors(
         random = np.random.default_rng(seed)
         drawn = random.uniform(-LARGEST_START, LARGEST_START, (RESTARTS, len(units_K))) * units_K
         starts += list(np.where(drawn < lowest_K, -drawn, drawn))
+    starts += _starts_of_single_scores(candidates, lowest_K, seed, scores)
     ends = [_descend(candidates, start_K, varying, units_K, lowest_K) for start_K in starts]
     return min(ends, key=lambda end: end[1])
+
+
+def _starts_of_single_scores(
+    candidates: Candidates, lowest_K: np.ndarray, seed: int, scores: Sequence[int]
+) -> Iterator[np.ndarray]:
+    """Yield the best weights with the base alone, and with each of `scores` alone as the base."""
+    others = np.delete(np.arange(len(lowest_K)), scores)
+    has_base, units_K = candidates.first_SN.any(), units(candidates)
+    for place in [None, *scores] if scores else []:
+        base_SN = candidates.first_SN if place is None else candidates.features_KSN[place]
+        alone = replace(candidates, first_SN=base_SN, features_KSN=candidates.features_KSN[others])
+        start_K = np.zeros(len(lowest_K))
+        start_K[others], _ = minimise_errors(alone, lowest_K[others], seed=seed)
+        # The base keeps its weight of 1, which must not matter here.
+        if place is not None:
+            start_K[place] = 1.0
+            start_K *= units_K[place] * (BEYOND_BASE if has_base else 1.0)
+        yield start_K
 
 
 def units(candidates: Candidates) -> np.ndarray:
@@ -505,13 +536,15 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of the features; the first-pass score has the weight 1.
+    """The weights of the features; the first-pass score `score` has the weight 1.
 
     Attributes:
         weights: Weight of each feature, by name.
         models: Fingerprint of each language model, by name; None for a model that was never saved.
         mapping: How texts are changed before models read them.
         tuned: Record of the tuning; None if the weights do not come from tuning.
+        scores: Scores of the first pass that the lists have: `score`, whose weight is 1, and
+            `score:NAME` of each further one.
         format_version: Version of the file format.
 
     Raises:
@@ -522,6 +555,7 @@ class Weights:
     models: dict[str, str | None]
     mapping: TextMapping = TextMapping()
     tuned: Tuned | None = None
+    scores: tuple[str, ...] = ("score",)
     format_version: Literal[1] = 1
 
     def __post_init__(self) -> None:
@@ -564,10 +598,14 @@ def read_weights(path: str | Path) -> Weights:
         Path(path), Weights, TextError, what, "write them with " + keyword("weights_output")
     )
 
+    content = read_json(Path(path), dict, TextError, what)
+    known = [field.name for field in (*fields(Weights), *fields(TextMapping))]
+    tables.tell_unread(str(path), [*content, *content.get("mapping", ())], known)
+
     # Each model has a weight, and each weight a model.
-    needed = {LM + name for name in weights.models}
-    known = {WORDS, *needed, *(OOV + name for name in weights.models)}
-    without_model = sorted(weights.weights.keys() - known)
+    needed = {LM + name for name in weights.models} | {*weights.scores} - {"score"}
+    allowed = {WORDS, *needed, *(OOV + name for name in weights.models)}
+    without_model = sorted(weights.weights.keys() - allowed)
     if without_model:
         raise TextError(what, f"{without_model[0]!r} is a feature of no model in it", "tune again")
     missing = sorted(needed - weights.weights.keys())

@@ -32,13 +32,15 @@ from rnnlm.tools.rescoring.settings import FORMATS, ListSettings
 # ---- TSV and JSON. The format is recognised by content.
 #
 # * tsv: a row is `utt TAB rank TAB score TAB text` (:mod:`rnnlm.storage.files.tables`); the
-# reference has   the rank REF and no score, and the source of translations the rank SRC. A row of
-# these names may   come first. * json: JSON-lines, or one array, of {"utt", "source", "ref",
-# "hypotheses": [{"text", "score"},   ...]}, best first; "ref" and "source" may be missing. * nemo:
-# a row is `text TAB score`. As many rows as its beam was wide, the best first, or those   between
-# blank lines, are an utterance; its name is its number, from 1. * kaldi: a text of `utt-N words...`
-# with files of `utt-N number` beside it. espnet: a folder that   holds `1best_recog`,
-# `2best_recog`, ...
+#   reference has the rank REF and no score, and the source of translations the rank SRC. A row of
+#   names may come first; all columns but utt, rank, score and text are further scores.
+# * json: JSON-lines, or one array, of {"utt", "source", "ref", "hypotheses": [{"text", "score",
+#   "scores": {NAME: number}}, ...]}, best first; "ref", "source" and one of the scores may be
+#   missing.
+# * nemo: a row is `text TAB score`. As many rows as its beam was wide, the best first, or those
+#   between blank lines, are an utterance; its name is its number, from 1.
+# * kaldi: a text of `utt-N words...` with files of `utt-N number` beside it. espnet: a folder that
+#   holds `1best_recog`, `2best_recog`, ...
 
 REFERENCE, SOURCE = "REF", "SRC"
 _HEADER = ["utt", "rank", "score", "text"]
@@ -57,7 +59,8 @@ def read_nbest(
         source: The file of the list.
         settings: How to read it.
         score_files: For a Kaldi list, the files whose numbers add up to the score, by path or by
-            name beside the list; a factor may precede each, as in `0.1*ac_cost`.
+            name beside the list; a factor may precede each, as in `0.1*ac_cost`. With a name, as in
+            `lm=lm_cost`, they add up to a further score of that name.
         references: Files of `utt words...` with the references, for lists that have none.
         sources: Files of `utt words...` with the sources, for lists that have none.
 
@@ -85,7 +88,7 @@ def read_nbest(
     if kind == "kaldi":
         # A text, or the folder it is in, and the scores beside it, or the sum of `score_files`.
         text = _text_in(builder.source)
-        _add_scored(builder, text, _sum_of_scores(builder, text.parent, score_files))
+        _add_scored(builder, text, _sums_of_scores(builder, text.parent, score_files))
 
         # References may be beside it, too.
         beside = text.parent / KALDI_REFERENCES
@@ -130,28 +133,33 @@ def _read_tsv(builder: ListBuilder) -> None:
     source, settings = builder.source, builder.settings
     with opened(source, errors=settings.encoding_errors) as stream:
         lines = text_lines(source, stream, settings.encoding_errors)
-        for number, fields in tables.tsv_rows(lines, len(_HEADER)):
+        # The first line may name the columns.
+        first = next(lines, "")
+        header = first.rstrip("\r\n").split("\t")
+        names = header if {"utt", "rank", "text"} <= {*header} else _HEADER
+        for number, fields in tables.tsv_rows(itertools.chain([first], lines), len(names)):
             # A blank line, or the names of the columns, is no row.
             where = f"{source}, line {number}"
-            if not "".join(fields).strip() or (number == 1 and fields == _HEADER):
+            if not "".join(fields).strip() or (number == 1 and fields == names):
                 continue
-            if len(fields) != len(_HEADER):
+            if len(fields) != len({*names}):
                 raise TextError(
                     f"{where}: not a line of an n-best list",
-                    f"it has {len(fields)} of the fields utt, rank, score, text",
+                    f"it has {len(fields)} of the fields {', '.join(names)}",
                     f"fields are separated by one tab; {_MIXED}",
                 )
-            utt, rank, score, text = fields
+            scores = dict(zip(names, fields, strict=True))
+            utt, rank, text = (scores.pop(name) for name in ("utt", "rank", "text"))
             if not utt:
                 raise TextError(f"{where}: the utterance has no name")
 
             # A reference, a source, or a hypothesis with its rank.
             if rank in (REFERENCE, SOURCE):
                 what: Line = "reference" if rank == REFERENCE else "source"
-                if score.strip():
+                if "".join(scores.values()).strip():
                     raise TextError(
                         f"{where}: a {what} has a score",
-                        f"it is {score!r}",
+                        f"it is {' '.join(scores.values())!r}",
                         f"leave the score of a {what} empty",
                     )
                 builder.add_line(utt, what, text, where)
@@ -162,8 +170,17 @@ def _read_tsv(builder: ListBuilder) -> None:
                     f"{where}: {rank!r} is not a valid rank",
                     f"ranks are 1, 2, 3 and so on, {REFERENCE} or {SOURCE}",
                 )
-            value = parse_score(score, where, settings.costs)
-            builder.add(utt, number_in_list, Hypothesis(text, value, where))
+            values = _parsed(scores, where, settings.costs)
+            score = values.pop("score", None)
+            builder.add(utt, number_in_list, Hypothesis(text, score, where, values))
+
+
+def _parsed(scores: Mapping[str, Any], where: str, costs: bool) -> dict[str, float]:
+    """Return scores by name as numbers."""
+    return {
+        name: parse_score(str(value), where if name == "score" else f"{where}, {name}", costs)
+        for name, value in scores.items()
+    }
 
 
 def _names_columns(cells: Sequence[str]) -> bool:
@@ -201,10 +218,20 @@ def _read_nemo(builder: ListBuilder) -> None:
         )
 
 
+# The fields of :func:`record` and of `rnnlm translate --json` are known, too.
+_FIELDS = (
+    "utt", "source", "ref", "hypotheses", "text", "score", "scores", "first_pass_rank",
+    "first_pass_score", "features", "word_errors", "reason", "logprob_nats", "tokens", "complete",
+    "attention",
+)  # fmt: skip
+
+
 def _read_json(builder: ListBuilder) -> None:
     settings, rescored = builder.settings, 0
+    fields: dict[Any, None] = {}
     for row in tables.rows(builder.source, tables.JSON_LINES, settings.encoding_errors):
         # The utterance, and its reference.
+        fields.update(dict.fromkeys(row.values))
         utt = _field(row.values, "utt", (str, int), row.where, "text")
         if builder.knows(str(utt)):
             raise TextError(
@@ -228,19 +255,24 @@ def _read_json(builder: ListBuilder) -> None:
                 raise TextError(
                     f"{where}: not an object", 'a hypothesis is {"text": ..., "score": ...}'
                 )
+            fields.update(dict.fromkeys(hypothesis))
             # A hypothesis may be empty: nothing was said.
             text = ""
             if "text" not in hypothesis or not tables.is_gap(hypothesis["text"]):
                 text = _field(hypothesis, "text", str, where, "text")
             # A hypothesis that rescoring never chooses has no score in what save_nbest wrote.
             was_rescored = "first_pass_score" in hypothesis
-            score = -math.inf
-            if not was_rescored or hypothesis.get("score") is not None:
-                number = str(_field(hypothesis, "score", (int, float, str), where, "a number"))
-                score = parse_score(number, where, settings.costs)
-            builder.add(str(utt), rank, Hypothesis(text, score, where))
+            score: float | None = -math.inf if was_rescored else None
+            further = {"scores": hypothesis.get("scores") or {}}
+            further = _field(further, "scores", dict, where, "an object of names and numbers")
+            scores = _parsed(further, where, settings.costs)
+            if hypothesis.get("score") is not None or not (was_rescored or scores):
+                number = _field(hypothesis, "score", (int, float, str), where, "a number")
+                score = parse_score(str(number), where, settings.costs)
+            builder.add(str(utt), rank, Hypothesis(text, score, where, scores))
             rescored += was_rescored
         builder.draft(str(utt), row.where)  # also of an utterance without hypotheses
+    tables.tell_unread(builder.source, fields, _FIELDS)
     if rescored:
         notice(
             f"{builder.source} was rescored before: its scores already include the scores of "
@@ -390,7 +422,7 @@ SCORES, COSTS = ("scores", "score"), ("ac_cost", "acwt")  # files to look for be
 KNOWN_COSTS = re.compile(r"(ac|lm|graph)_cost|acwt|lmwt.*")
 KALDI_REFERENCES = "ref"
 _BEST = re.compile(r"(\d+)best_recog")
-_SCALED = re.compile(r"([-+0-9.eE]+)\*(.+)", re.DOTALL)
+_SCALED = re.compile(r"(?:(\w+)=)?(?:([-+0-9.eE]+)\*)?(.+)", re.DOTALL)
 
 
 def keyed_lines(source: str, errors: str = "strict") -> Iterator[tuple[str, str, str]]:
@@ -402,19 +434,26 @@ def keyed_lines(source: str, errors: str = "strict") -> Iterator[tuple[str, str,
 
 
 def _add_scored(
-    builder: ListBuilder, text: Path, scores: dict[str, float], rank_of_all: int | None = None
+    builder: ListBuilder,
+    text: Path,
+    scores: dict[str, dict[str, float]],
+    rank_of_all: int | None = None,
 ) -> None:
-    """Add the hypotheses of a file, each of which has a score, and every score a hypothesis.
+    """Add the hypotheses of a file, each of which has all scores, and every score a hypothesis.
+    scores: by the name of the score ("score": the base), then by that of the hypothesis.
     rank_of_all: their rank; None: it is in the name of each."""
+    left = next(iter(scores.values()))  # all have the same hypotheses
     for key, words, where in keyed_lines(str(text), builder.settings.encoding_errors):
         utt, rank = _utt_and_rank(key, where) if rank_of_all is None else (key, rank_of_all)
-        if key not in scores:
+        if key not in left:
             raise TextError(f"{where}: {key!r} has no score", "every hypothesis needs one")
-        builder.add(utt, rank, Hypothesis(words, scores.pop(key), where))
-    if scores:
-        key = next(iter(scores))
+        values = {name: score_of.pop(key) for name, score_of in scores.items()}
+        score = values.pop("score", None)
+        builder.add(utt, rank, Hypothesis(words, score, where, values))
+    if left:
+        key = next(iter(left))
         raise TextError(
-            f"{text}: {len(scores):,} scores have no hypothesis, the first is {key!r}",
+            f"{text}: {len(left):,} scores have no hypothesis, the first is {key!r}",
             "an empty hypothesis is a line with its name alone",
         )
 
@@ -445,47 +484,54 @@ def _text_in(source: str) -> Path:
     )
 
 
-def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> dict[str, float]:
-    """Return the score of each hypothesis by its name `utt-N`."""
+_ScoreFile = tuple[str, float, Path, bool | None]
+
+
+def _sums_of_scores(
+    builder: ListBuilder, folder: Path, names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return each score ("score": the base) of each hypothesis, by its name `utt-N`."""
     settings = builder.settings
     parts = [_scaled(name, folder) for name in names] or _usual(folder, settings.costs)
-    total: dict[str, float] = {}
-    for number, (scale, path, costs) in enumerate(parts):
+    totals: dict[str, dict[str, float]] = {}
+    known: dict[str, float] = {}
+    for number, (label, scale, path, costs) in enumerate(parts):
         # Add the file's numbers to the sum; each hypothesis is in it once.
         are_costs = settings.costs if costs is None else costs
+        total = totals.get(label, {})
         scores: dict[str, float] = {}
         for key, score, where in _scores_in(builder, path, are_costs):
             scores[key] = scale * score + total.get(key, 0.0)
             check_score(scores[key], where)
 
         # All files must hold the same hypotheses.
-        if number and scores.keys() != total.keys():
-            key = min(scores.keys() ^ total.keys())
+        if number and scores.keys() != known.keys():
+            key = min(scores.keys() ^ known.keys())
             raise TextError(
-                f"{path}: not the same hypotheses as in {parts[0][1]}",
+                f"{path}: not the same hypotheses as in {parts[0][2]}",
                 f"{key!r} is in only one of them",
             )
-        total = scores
-    return total
+        totals[label] = known = scores
+    return totals
 
 
-def _scaled(name: str, folder: Path) -> tuple[float, Path, bool | None]:
-    """Return the factor, the path, and whether they are costs (None: as the settings say), of a
-    file of scores."""
-    # A factor may come before the name, which is one beside the list or a path.
+def _scaled(name: str, folder: Path) -> _ScoreFile:
+    """Return the score that a file belongs to, the factor, the path, and whether they are costs
+    (None: as the settings say)."""
+    # A name and a factor may come before the file, which is one beside the list or a path.
     match = _SCALED.fullmatch(name)
-    factor, name = match.groups() if match else ("1", name)
-    scale = parse_score(factor, f"the factor before {name}", False)
+    label, factor, name = match.groups() if match else (None, None, name)
+    scale = parse_score(factor or "1", f"the factor before {name}", False)
     if math.isinf(scale):
         raise TextError(f"the factor before {name} is {scale}", "it must be a finite number")
     path = folder / name if (folder / name).is_file() else Path(name)
-    return scale, path, True if KNOWN_COSTS.fullmatch(path.name) else None
+    return label or "score", scale, path, True if KNOWN_COSTS.fullmatch(path.name) else None
 
 
-def _usual(folder: Path, costs: bool) -> list[tuple[float, Path, bool | None]]:
+def _usual(folder: Path, costs: bool) -> list[_ScoreFile]:
     for name in SCORES + COSTS:
         if (folder / name).is_file():
-            return [(1.0, folder / name, costs or name in COSTS)]
+            return [("score", 1.0, folder / name, costs or name in COSTS)]
     raise TextError(
         f"no scores in {folder}",
         f"a text that is neither TSV nor JSON is read as Kaldi's, with {', '.join(SCORES + COSTS)} "
@@ -536,4 +582,4 @@ def read_espnet(builder: ListBuilder) -> None:
     for rank, folder in folders:
         rows = _scores_in(builder, folder / "score", builder.settings.costs)
         scores = {utt: score for utt, score, _ in rows}
-        _add_scored(builder, folder / "text", scores, rank)
+        _add_scored(builder, folder / "text", {"score": scores}, rank)

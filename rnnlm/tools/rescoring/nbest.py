@@ -12,9 +12,9 @@ import math
 import numbers
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from rnnlm.checks import check_class, items_of
 from rnnlm.config import plain
@@ -22,6 +22,7 @@ from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, keywor
 from rnnlm.tools.rescoring.settings import ListSettings
 
 Line = Literal["reference", "source"]  # parts of an utterance besides hypotheses
+SCORE = "score:"  # before the name of a further score of the first pass
 
 
 @dataclass(frozen=True)
@@ -30,28 +31,43 @@ class Hypothesis:
 
     Attributes:
         text: The recognised or translated text.
-        score: Score of the first pass; higher is better. -inf, the log of zero, becomes the lowest
-            finite number.
+        score: Score of the first pass, whose weight is 1; higher is better. -inf, the log of zero,
+            becomes the lowest finite number. None if all scores are in `scores`.
         where: Its place, for messages, such as "FILE, line 3".
+        scores: Further scores of the first pass, by name, each with a tuned weight.
 
     Raises:
-        ArgumentTypeError: The text is not a str, or the score is not a number.
-        TextError: The score is nan or inf.
+        ArgumentTypeError: The text is not a str, or a score is not a number.
+        TextError: A score is nan or inf.
     """
 
     text: str
-    score: float
+    score: float | None = None
     where: str = "a hypothesis"
+    scores: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise ArgumentTypeError(f"Hypothesis: text must be a str, not {given(self.text)}")
-        object.__setattr__(self, "score", plain(self.score))
-        if not isinstance(self.score, numbers.Real):
-            raise ArgumentTypeError(f"Hypothesis: score must be a number, not {given(self.score)}")
-        check_score(self.score, self.where)
+        scores = {name: self._number(value) for name, value in self.scores.items()}
+        object.__setattr__(self, "scores", scores)
+        if self.score is not None or not scores:
+            object.__setattr__(self, "score", self._number(self.score))
+
+    def _number(self, score: Any) -> float:
+        score = plain(score)
+        is_number = isinstance(score, numbers.Real)
+        if not is_number:
+            raise ArgumentTypeError(f"Hypothesis: score must be a number, not {given(score)}")
+        check_score(score, self.where)
         # JSON has no infinity, and sums with one have no order.
-        object.__setattr__(self, "score", max(self.score, -sys.float_info.max))
+        return max(score, -sys.float_info.max)
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Names of its scores: `score`, and `score:NAME` of each further one."""
+        further = (SCORE + name for name in self.scores)
+        return (*further,) if self.score is None else ("score", *further)
 
 
 @dataclass(frozen=True)
@@ -113,6 +129,21 @@ def check_score(value: float, where: str) -> None:
             "scores, their sums and their products must be finite numbers or -inf",
             "leave the hypothesis out",
         )
+
+
+def score_names(utterances: Sequence[Utterance], expected: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names of the scores that all hypotheses have. TextError: one lacks a score that
+    others have, or they are not the `expected` ones."""
+    names = tuple(expected) or utterances[0].hypotheses[0].score_names
+    for hypothesis in itertools.chain.from_iterable(one.hypotheses for one in utterances):
+        for name in sorted({*hypothesis.score_names} ^ {*names}):
+            whose = "that the weights are for" if expected else "of the other hypotheses"
+            raise TextError(
+                f"{hypothesis.where}: its scores are not those {whose}",
+                f"it {'lacks' if name in names else 'has'} {name!r}",
+                f"a hypothesis needs {', '.join(names)}",
+            )
+    return names
 
 
 def parse_rank(text: str) -> int | None:
@@ -265,7 +296,7 @@ def _warn_of_disorder(source: str, lists: list[Utterance]) -> None:
     pass than the ranks."""
     not_best = worst = 0
     for utterance in lists:
-        scores = [hypothesis.score for hypothesis in utterance.hypotheses]
+        scores = [hypothesis.score or 0.0 for hypothesis in utterance.hypotheses]
         not_best += scores[0] < max(scores)
         worst += scores[0] == min(scores) < max(scores)
     if 2 * worst > len(lists):

@@ -44,9 +44,10 @@ list_options = section(
     click.option("--sources", multiple=True, metavar="FILE",
                  help="File of the sources of translations, one `utt words...` per line; may be "
                       "repeated."),
-    click.option("--scores", "score_files", multiple=True, metavar="[FACTOR*]FILE",
+    click.option("--scores", "score_files", multiple=True, metavar="[NAME=][FACTOR*]FILE",
                  help="Scores of a Kaldi list: a file of `utt-N number`, by its path or its name "
-                      "beside the list. The scores of several files add up."),
+                      "beside the list. The scores of several files add up; with NAME=, they are "
+                      "a further score, whose weight is tuned."),
 )  # fmt: skip
 rare_list_options = section(
     "List format",
@@ -124,16 +125,18 @@ def command(
     rnnlm rescore --tune list.tsv --split even-odd -m kn -m lstm
 
     The score of a hypothesis is its first-pass score + weights * (log-probability under each model
-    in nats, number of words, number of words unknown to each model). Tuning minimises the WER by
+    in nats, number of words, number of words unknown to each model, further scores of the first
+    pass). Tuning minimises the WER by
     exact line search (Och 2003) and takes the middle of the best interval; weights of models are
     never negative. An encoder-decoder gives log p(hypothesis | source). The 1-best is the first
     hypothesis of a list. 95 % intervals and p-values come from resampling utterances.
 
     \b
     tsv     utt TAB rank TAB score TAB text; a reference has rank REF, no score,
-            and a source has rank SRC
-    json    {"utt", "source", "ref", "hypotheses": [{"text", "score"}]}: lines,
-            as rnnlm translate --json writes them, or one array
+            and a source has rank SRC; a header may name further scores
+    json    {"utt", "source", "ref", "hypotheses": [{"text", "score", "scores":
+            {"am": ..., "lm": ...}}]}: lines, as rnnlm translate --json writes
+            them, or one array
     kaldi   a text of `utt-N words...`, or its folder; scores or ac_cost, and ref
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
     nemo    text TAB score; --beam-size or blank lines separate the utterances,
@@ -307,7 +310,7 @@ def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
     if weights:
         from rnnlm.tools.rescoring.features import OOV
 
-        rows = [["first pass", "1"]]
+        rows = [["first pass", "1"]] if "score" in weights.scores else []
         has_one_count = sum(name.startswith(OOV) for name in weights.weights) == 1
         for name, value in weights.weights.items():
             if name.startswith(OOV) and has_one_count and len(weights.models) > 1:

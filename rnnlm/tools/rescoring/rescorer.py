@@ -2,8 +2,8 @@
 on word errors, and apply them.
 
 The score of a hypothesis is first-pass score + sum of weight * feature, a log-linear model (Och &
-Ney 2002); its weights give the fewest word errors (see :mod:`rnnlm.tools.rescoring.features`). The
-weight of a language model is never negative.
+Ney 2002); its weights give the fewest word errors (see :mod:`rnnlm.tools.rescoring.features`).
+Further scores of the first pass are features. The weight of a language model is never negative.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ from rnnlm.tools.rescoring.features import (
     minimise_errors,
     warn_of_few,
 )
-from rnnlm.tools.rescoring.nbest import Utterance, with_references
+from rnnlm.tools.rescoring.nbest import SCORE, Utterance, score_names, with_references
 from rnnlm.tools.rescoring.settings import RescoreSettings, TextMapping
 
 # ---- Word errors: substitutions, deletions and insertions of the cheapest alignment (Levenshtein
@@ -142,7 +142,7 @@ class RescoredHypothesis:
         rank: Rank in the first pass, from 1.
         score: Total score, higher is better; None if it is never chosen: a model assigns it
             probability zero, or the first pass excludes it.
-        first_pass: Score of the first pass.
+        first_pass: First-pass score `score`; None if the list has none.
         features: Values of the features, by name.
         edits: Edits to the reference; None if it is not known.
     """
@@ -150,7 +150,7 @@ class RescoredHypothesis:
     text: str
     rank: int
     score: float | None
-    first_pass: float
+    first_pass: float | None
     features: dict[str, float]
     edits: Edits | None
 
@@ -324,6 +324,7 @@ def rescore(
     named = models_by_name(models)
     check_class(weights, Weights, "weights")
     opened = matched(weights, named)
+    score_names(utterances, weights.scores)
     _tell_of_tuned(utterances, weights.tuned.hashes if weights.tuned else ())
     table = feature_table(utterances, opened, weights.mapping, report)
     without_feature = sorted(weights.weights.keys() - set(table.names))
@@ -352,6 +353,7 @@ def tune_and_rescore(
 
     # A list that is both is scored once.
     models = models_by_name(models)
+    score_names(apply_to, score_names(references))
     dev = test = feature_table(references, models, settings.mapping, report)
     if apply_to is not tune_on or len(dev.utterances) != len(tune_on):
         test = feature_table(apply_to, models, settings.mapping, report)
@@ -428,7 +430,8 @@ def _tuned(
     # A language model must not count against a hypothesis.
     lowest_K = np.where([name.startswith(LM) for name in names], 0.0, -np.inf)
     candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, errors_SN)
-    weights_K, errors = minimise_errors(candidates, lowest_K, seed=settings.seed)
+    scores = [place for place, name in enumerate(names) if name.startswith(SCORE)]
+    weights_K, errors = minimise_errors(candidates, lowest_K, seed=settings.seed, scores=scores)
     weights = dict(zip(names, weights_K.tolist(), strict=True))
     words = sum(edits_of_utterance[0].words for edits_of_utterance in edits)
     before = int(errors_SN[:, 0].sum())
@@ -443,12 +446,13 @@ def _tuned(
         models={name: model.fingerprint for name, model in models.items()},
         mapping=settings.mapping,
         tuned=Tuned(len(edits), words, before, errors, settings.seed, hashes),
+        scores=score_names(table.utterances),
     )
 
 
 def _is_wanted(name: str, models: Mapping[str, LanguageModel], settings: RescoreSettings) -> bool:
-    if name == WORDS:
-        return settings.words
+    if name == WORDS or name.startswith(SCORE):
+        return settings.words or name != WORDS
     kind, _, model = name.partition(":")
     return model in models and (settings.oov or f"{kind}:" != OOV)
 

@@ -7,6 +7,7 @@ import pytest
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.scoring.pairs.accuracy import score_set
 from rnnlm.scoring.pairs.pair import FORMATS, SENTENCES, TEMPLATES, WINOGRAD, Pair, read_pairs
+from support.failures import notices_of
 from support.tiny_models import fit
 
 BLIMP = {
@@ -35,6 +36,15 @@ def test_blimp_with_its_labels(tmp_path):
     expected = Pair("who_left", "Who left?", "Left who?", "0", "order", "syntax", where=pair.where)
     assert pair == expected
     assert (pair.scoring, pair.where.startswith(str(tmp_path))) == ("full", True)
+
+
+def test_columns_that_are_not_read_are_named(tmp_path):
+    for more, notices in (({}, 0), ({"paradigms": "order", "checked": 1}, 1)):
+        content = json.dumps(BLIMP | {"two_prefix_word": "left"} | more)
+        found = notices_of(lambda content=content: read(tmp_path, "x.jsonl", content))
+        assert len(found) == notices
+    message = "x.jsonl: 2 fields are not read: 'paradigms', 'checked' (did you mean 'paradigm'?)"
+    assert found[0].endswith(message)
 
 
 @pytest.mark.parametrize("name, content", [

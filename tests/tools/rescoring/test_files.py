@@ -8,6 +8,7 @@ from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.tools.rescoring.files import format_of, read_nbest
 from rnnlm.tools.rescoring.nbest import even_and_odd, with_references
 from rnnlm.tools.rescoring.settings import ListSettings
+from support.failures import notices_of
 
 TSV = "u1\tREF\t\tthe cat\nu1\t1\t-1.5\tthe cat\nu1\t2\t-2\tthe hat\nu2\tREF\t\t\nu2\t1\t-3\t\n"
 JSON = [
@@ -321,3 +322,55 @@ def test_a_list_splits_by_place_from_zero(here):
     assert [u.utt for u in even] == ["u0", "u2", "u4"] and [u.utt for u in odd] == ["u1", "u3"]
     with pytest.raises(UsageError, match="split"):
         even_and_odd(utterances[:1])
+
+
+def test_further_scores_are_read_from_every_format(here):
+    hypotheses = [
+        {"text": "the cat", "scores": {"am": -1, "lm": "-3"}},
+        {"text": "the hat", "scores": {"am": -2, "lm": -4.0}},
+    ]
+    write(here / "j", json.dumps({"utt": "u1", "ref": "the cat", "hypotheses": hypotheses}))
+    rows = "u1\tREF\t\tthe cat\t\nu1\t1\t-1\tthe cat\t-3\nu1\t2\t-2\tthe hat\t-4\n"
+    write(here / "t", "utt\trank\tam\ttext\tlm\n" + rows)
+    write(here / "k/text", "u1-1 the cat\nu1-2 the hat\n")
+    write(here / "k/ref", "u1 the cat\n")
+    write(here / "k/ac_cost", "u1-1 10\nu1-2 20\n")
+    write(here / "k/lm", "u1-1 -3\nu1-2 -4\n")
+    named = {"score_files": ["am=0.1*ac_cost", "lm=lm"]}
+    for name, options in (("j", {}), ("t", {}), ("k", named)):
+        [utterance] = read_nbest(name, **options)
+        assert utterance.reference == "the cat"
+        read = [(one.text, one.score, one.scores) for one in utterance.hypotheses]
+        assert read == [
+            ("the cat", None, {"am": -1, "lm": -3}), ("the hat", None, {"am": -2, "lm": -4})
+        ], name  # fmt: skip
+    [based] = read_nbest("k", score_files=["lm", "am=0.1*ac_cost"])
+    assert [(one.score, one.scores) for one in based.hypotheses] == [
+        (-3, {"am": -1}),
+        (-4, {"am": -2}),
+    ]
+    [costs] = read_nbest("j", ListSettings(costs=True))
+    assert costs.hypotheses[0].scores == {"am": 1, "lm": 3}
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("utt\trank\tam\tam\ttext\nu1\t1\t-1\t-2\tx\n", "it has 5 of the fields utt, rank, am, am, text"),
+    ("utt\trank\tam\ttext\nu1\t1\tlow\tx\n", "line 2, am: 'low' is not a number"),
+    ("utt\trank\tam\ttext\nu1\tREF\t-1\tx\n", "line 2: a reference has a score"),
+    ("utt\trank\tam\ttext\nu1\t1\tx\n", "it has 3 of the fields utt, rank, am, text"),
+    ('{"utt": 1, "hypotheses": [{"text": "x", "scores": [1]}]}', "'scores' is not an object"),
+    ('{"utt": 1, "hypotheses": [{"text": "x", "scores": {"am": "x"}}]}', "1, am: 'x' is not a num"),
+    ('{"utt": 1, "hypotheses": [{"text": "x", "scores": {}}]}', "'score' is missing"),
+])  # fmt: skip
+def test_errors_of_further_scores_name_them(here, text, message):
+    with pytest.raises(TextError, match=message):
+        read_nbest(write(here / "a", text))
+
+
+def test_fields_that_are_not_read_are_named_once(here):
+    hypothesis = {"text": "a", "score": -1, "lm_score": -2}
+    lines = [{"utt": n, "length": 3, "hypotheses": [hypothesis] * 2} for n in range(3)]
+    write(here / "a", "\n".join(map(json.dumps, lines)))
+    assert notices_of(lambda: read_nbest("a")) == [
+        "a: 2 fields are not read: 'length', 'lm_score' (did you mean 'score'?)"
+    ]

@@ -1,5 +1,7 @@
 import dataclasses
 import math
+import operator
+import random
 
 import jiwer
 import numpy as np
@@ -99,6 +101,76 @@ def test_features_are_left_out_where_asked(likes, words, oov):
     settings = RescoreSettings(words=words, oov=oov)
     names = tune_weights(misheard(3), {"m": likes}, settings).weights.keys()
     assert names == {"lm:m", *["words"] * words, *["oov:m"] * oov}
+
+
+def heard(seed: int, **scores: str) -> list[Utterance]:
+    """Return utterances with hypotheses of noisy scores: am and lm fall with the errors, noise does
+    not. scores: which of them are which of a hypothesis's scores."""
+    rng = random.Random(seed)
+    utterances = []
+    for n in range(40):
+        reference = rng.choices("abcd", k=5)
+        hypotheses = []
+        for _ in range(4):
+            words = [word if rng.random() < 0.7 else rng.choice("abcd") for word in reference]
+            errors = sum(map(operator.ne, words, reference))
+            value = {"am": -8 * errors + rng.gauss(0, 12), "lm": -1.5 * errors + rng.gauss(0, 4),
+                     "noise": rng.gauss(0, 5)}  # fmt: skip
+            further = {name: value[kind] for name, kind in scores.items()}
+            base = further.pop("base", None)
+            hypotheses.append(Hypothesis(" ".join(words), base, scores=further))
+        utterances.append(Utterance(f"u{n}", tuple(hypotheses), " ".join(reference)))
+    return utterances
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("other", ["lm", "noise"])
+def test_two_scores_are_at_least_as_good_as_the_better_one(likes, seed, other):
+    def errors(**scores: str) -> int:
+        return tune_weights(heard(seed, **scores), {"m": likes}).tuned.errors_after
+
+    alone = min(errors(base="am"), errors(base=other))
+    assert errors(x="am", y=other) <= alone
+    assert errors(base="am", y=other) <= alone and errors(base=other, x="am") <= alone
+
+
+def test_further_scores_are_features_that_saved_weights_name(likes, tmp_path):
+    models, settings = {"m": likes}, RescoreSettings(words=False, oov=False)
+    weights = tune_weights(heard(1, base="am", lm="lm"), models, settings)
+    assert weights.weights.keys() == {"lm:m", "score:lm"}
+    save_weights(weights, tmp_path / "w.json")
+    read = read_weights(tmp_path / "w.json")
+    assert read == weights and read.scores == ("score", "score:lm")
+    best = rescore(heard(2, base="am", lm="lm"), models, read).utterances[0].hypotheses[0]
+    total = sum(weights.weights[name] * value for name, value in best.features.items())
+    assert best.score == pytest.approx(best.first_pass + total)
+    for scores, why in (
+        ({"base": "am"}, "it lacks 'score:lm'"),
+        ({"lm": "lm"}, "it lacks 'score'"),
+        ({"base": "am", "lm": "lm", "x": "am"}, "it has 'score:x'"),
+    ):
+        with pytest.raises(TextError, match=f"those that the weights are for; {why}"):
+            rescore(heard(2, **scores), models, read)
+        with pytest.raises(TextError, match=why):
+            tune_and_rescore(heard(1, base="am", lm="lm"), heard(2, **scores), models)
+    mixed = [heard(1, base="am")[0], heard(1, base="am", lm="lm")[1]]
+    with pytest.raises(TextError, match="those of the other hypotheses; it has 'score:lm'"):
+        tune_weights(mixed, models)
+
+
+def test_the_log_of_zero_in_a_further_score_excludes_a_hypothesis(likes):
+    scores = [{"am": -1.0}, {"am": -math.inf}, {"am": -1e10}]
+    hypotheses = tuple(
+        Hypothesis(text, None, scores=am) for text, am in zip("bab", scores, strict=True)
+    )
+    weights = Weights({"lm:m": 1.0, "score:am": 1e-9}, {"m": "1a"}, scores=("score:am",))
+    with pytest.warns(
+        RnnlmWarning, match="^2 hypotheses, the first in utterance 'u', are excluded"
+    ):
+        [rescored] = rescore([Utterance("u", hypotheses)], {"m": likes}, weights).utterances
+    assert [(one.text, one.score is None) for one in rescored.hypotheses] == [
+        ("b", False), ("a", True), ("b", True)
+    ]  # fmt: skip
 
 
 def test_each_added_models_gain_is_over_those_before(likes):
@@ -242,11 +314,22 @@ class TestWeightsFile:
         ('{"weights": {"lm:n": 1, "lm:m": 1}, "models": {"m": "1a"}}',
          "'lm:n' is a feature of no model"),
         ('{"weights": {"words": 1}, "models": {"m": "1a"}}', "the weight of 'lm:m' is missing"),
+        ('{"weights": {"lm:m": 1}, "models": {"m": "1a"}, "scores": ["score:am"]}',
+         "the weight of 'score:am' is missing"),
     ])  # fmt: skip
     def test_that_is_damaged_is_an_error(self, tmp_path, text, message):
         (tmp_path / "w.json").write_text(text)
         with pytest.raises(TextError, match=message):
             read_weights(tmp_path / "w.json")
+
+
+def test_fields_of_weights_that_are_not_read_are_named(tmp_path):
+    content = '{"weights": {"lm:m": 1}, "models": {"m": "a"}, "mapping": {"lower": true}, "lm": 2}'
+    (tmp_path / "w.json").write_text(content)
+    found = notices_of(lambda: read_weights(tmp_path / "w.json"))
+    assert [line.removeprefix(str(tmp_path)) for line in found] == [
+        "/w.json: 2 fields are not read: 'lm', 'lower' (did you mean 'lowercase'?)"
+    ]
 
 
 class TestOutput:
