@@ -1,4 +1,4 @@
-"""Read and write n-best lists: TSV, JSON, and the formats of Kaldi and ESPnet."""
+"""Read and write n-best lists: TSV, JSON, and the formats of speech and translation toolkits."""
 
 import dataclasses
 import itertools
@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,21 @@ from rnnlm.tools.rescoring.settings import FORMATS, ListSettings
 #   missing.
 # * nemo: a row is `text TAB score`. As many rows as its beam was wide, the best first, or those
 #   between blank lines, are an utterance; its name is its number, from 1.
+# * moses: a row is `utt ||| text ||| NAME= number ... NAME= number ||| total`, perhaps with more
+#   fields; utterances count from 0. A name may have several numbers, and no blank behind it.
+# * srilm: a row is `am lm words text`. A file is an utterance, called by its name without suffixes.
 # * kaldi: a text of `utt-N words...` with files of `utt-N number` beside it. espnet: a folder that
 #   holds `1best_recog`, `2best_recog`, ...
 
 REFERENCE, SOURCE = "REF", "SRC"
 _HEADER = ["utt", "rank", "score", "text"]
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|-?inf(inity)?|nan", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|-?inf(?:inity)?|nan)", re.IGNORECASE
+)
 SAMPLE_LINES = 100
+_SRILM = re.compile(rf"({_NUMBER.pattern}) +({_NUMBER.pattern}) +\d+( .*)?", re.IGNORECASE)
+_LIST_SUFFIXES = re.compile(r"(\.(nbest|scores?|txt|gz|bz2|xz|zst))+$")
+_FEATURE = re.compile(rf"([^\s=:]+)[=:]((?:\s*(?:{_NUMBER.pattern})(?!\S))+)", re.IGNORECASE)
 _MIXED = "a file holds n-best lists of one format only"
 
 
@@ -61,8 +70,9 @@ def read_nbest(
         score_files: For a Kaldi list, the files whose numbers add up to the score, by path or by
             name beside the list; a factor may precede each, as in `0.1*ac_cost`. With a name, as in
             `lm=lm_cost`, they add up to a further score of that name.
-        references: Files of `utt words...` with the references, for lists that have none.
-        sources: Files of `utt words...` with the sources, for lists that have none.
+        references: Files of `utt words...` with the references, for lists that have none; for moses
+            and srilm also of plain lines, one for each utterance.
+        sources: Files with the sources, of the same forms.
 
     Returns:
         The utterances, in the order of the list.
@@ -84,7 +94,8 @@ def read_nbest(
         )
     # First the content of the list, then the content of other files about its utterances.
     builder = ListBuilder(source, settings)
-    readers = {"espnet": read_espnet, "tsv": _read_tsv, "nemo": _read_nemo, "json": _read_json}
+    readers = {"espnet": read_espnet, "tsv": _read_tsv, "nemo": _read_nemo, "json": _read_json,
+               "moses": _read_moses, "srilm": _read_srilm}  # fmt: skip
     if kind == "kaldi":
         # A text, or the folder it is in, and the scores beside it, or the sum of `score_files`.
         text = _text_in(builder.source)
@@ -99,15 +110,21 @@ def read_nbest(
         readers[kind](builder)
     reference_files, source_files = several(references, "references"), several(sources, "sources")
     utterances = builder.finished()
-    utterances = _with_lines(utterances, reference_files, "reference", "references", settings)
-    return _with_lines(utterances, source_files, "source", "sources", settings)
+    counted = kind if kind in ("moses", "srilm") else None
+    utterances = _with_lines(
+        utterances, reference_files, "reference", "references", settings, counted
+    )
+    return _with_lines(utterances, source_files, "source", "sources", settings, counted)
 
 
 def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
     """Return the format of a list, inferred from its content. TextError: it cannot be read, is
     empty, or is no list."""
     if os.path.isdir(source):
-        return "espnet" if espnet_folders(source) else "kaldi"
+        is_kaldi = any(Path(source, name).is_file() for name in TEXTS)
+        if espnet_folders(source):
+            return "espnet"
+        return "kaldi" if is_kaldi else "srilm"
     with opened(source, errors=settings.encoding_errors) as stream:
         lines = text_lines(source, stream, settings.encoding_errors)
         first = next(filter(str.strip, lines), None)
@@ -115,6 +132,10 @@ def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
             raise TextError(f"{source} is empty", "an n-best list holds utterances")
         if first.lstrip()[0] in "{[":
             return "json"
+        if first.count(" ||| ") > 1:
+            return "moses"
+        if _SRILM.fullmatch(first.strip()):
+            return "srilm"
         sample = [first, *itertools.islice(lines, SAMPLE_LINES)]
 
         # NeMo writes a text and a number on each line.
@@ -126,6 +147,12 @@ def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
         if rows and all(len(row) == 2 and _NUMBER.fullmatch(row[1].strip()) for row in rows):
             return "nemo"
         _, cells = next(tables.tsv_rows(itertools.chain(sample, lines), len(_HEADER)))
+    if len(cells) < 3 and parse_rank(first.split()[0].rpartition("-")[2]) is None:
+        raise TextError(
+            f"{source} is no n-best list of a known format",
+            f"it begins {shown(first.strip())}",
+            "see rnnlm rescore --help for the formats; name one: " + keyword("format"),
+        )
     return "tsv" if len(cells) > 2 else "kaldi"
 
 
@@ -218,6 +245,52 @@ def _read_nemo(builder: ListBuilder) -> None:
         )
 
 
+def _filled_lines(builder: ListBuilder, path: str) -> Iterator[tuple[str, str]]:
+    """Yield each line that is not blank, with its place."""
+    for number, line in lines_with_ends(path, builder.settings.encoding_errors):
+        if line.strip():
+            yield f"{path}, line {number}", line.strip()
+
+
+def _read_moses(builder: ListBuilder) -> None:
+    ranks = Counter[str]()
+    for where, line in _filled_lines(builder, builder.source):
+        utt, *cells = map(str.strip, line.split("|||"))
+        if len(cells) < 3 or _FEATURE.sub("", cells[1]).strip():
+            raise TextError(
+                f"{where}: not a line of a Moses list",
+                f"it is {shown(line)}",
+                "a line is `0 ||| text ||| NAME= number ... ||| total`",
+            )
+        # A name with several numbers gives as many scores.
+        values = {"score": cells[2]}
+        for name, numbers in _FEATURE.findall(cells[1]):
+            for place, number in enumerate(numbers.split()):
+                values[f"{name}_{place}" if " " in numbers.strip() else name] = number
+        scores = _parsed(values, where, builder.settings.costs)
+        ranks[utt] += 1
+        hypothesis = Hypothesis(cells[0], scores.pop("score"), where, scores)
+        builder.add(utt, ranks[utt], hypothesis)
+
+
+def _read_srilm(builder: ListBuilder) -> None:
+    source = Path(builder.source)
+    paths = sorted(path for path in source.glob("[!.]*") if path.is_file())
+    for path in paths if source.is_dir() else [source]:
+        utt = _LIST_SUFFIXES.sub("", path.name)
+        for rank, (where, line) in enumerate(_filled_lines(builder, str(path)), start=1):
+            match = _SRILM.fullmatch(line)
+            if match is None:
+                raise TextError(
+                    f"{where}: not a line of an SRILM list",
+                    f"it is {shown(line)}",
+                    "a line is `am lm words text`; a folder is SRILM's unless it holds a `text` or "
+                    "1best_recog",
+                )
+            scores = _parsed({"am": match[1], "lm": match[2]}, where, builder.settings.costs)
+            builder.add(utt, rank, Hypothesis((match[3] or "").strip(), None, where, scores))
+
+
 # The fields of :func:`record` and of `rnnlm translate --json` are known, too.
 _FIELDS = (
     "utt", "source", "ref", "hypotheses", "text", "score", "scores", "first_pass_rank",
@@ -299,14 +372,19 @@ def _with_lines(
     what: str,
     option: str,
     settings: ListSettings,
+    counted: str | None,
 ) -> list[Utterance]:
-    """Return the utterances with the references, or sources, of these files. what: "references" or
-    "sources"; option: the option that names the files. TextError: there are two for an utterance,
-    and they differ."""
+    """Return the utterances with the references, or sources, of these files. what: "reference" or
+    "source"; option: the option that names the files; counted: the format whose utterances may have
+    plain lines. TextError: there are two for an utterance, and they differ."""
     # The content of the files, each utterance once.
     lines: dict[str, tuple[str | None, str]] = {}
     for file in files:
-        for utt, text, where in keyed_lines(str(file), settings.encoding_errors):
+        rows = list(keyed_lines(str(file), settings.encoding_errors))
+        unnamed = {one.utt for one in utterances}.difference(key for key, _, _ in rows)
+        if counted and 2 * len(unnamed) > len(utterances):
+            rows = _plain_lines(str(file), utterances, counted, settings.encoding_errors)
+        for utt, text, where in rows:
             if utt in lines:
                 raise TextError(
                     f"{where}: utterance {utt!r} already has a {what}", f"see {lines[utt][1]}"
@@ -331,6 +409,23 @@ def _with_lines(
             f"{next(iter(lines))!r}"
         )
     return complete
+
+
+def _plain_lines(
+    file: str, utterances: Sequence[Utterance], counted: str, errors: str
+) -> list[tuple[str, str, str]]:
+    """Return the lines of a file as :func:`keyed_lines` does, for utterances in order: those of
+    Moses are called by their numbers from 0."""
+    lines = [line.strip() for _, line in lines_with_ends(file, errors)]
+    numbers = list(map(str, range(len(lines))))
+    names = numbers if counted == "moses" else [utterance.utt for utterance in utterances]
+    if len(names) != len(lines):
+        raise TextError(
+            f"{file} has {len(lines):,} lines for {len(names):,} utterances",
+            "as lines do not begin with names of utterances, each utterance needs one line",
+        )
+    notice(f"{file}: its lines are plain text, the first of utterance {names[0]!r}")
+    return [(names[n], line, f"{file}, line {n + 1}") for n, line in enumerate(lines)]
 
 
 def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:
@@ -534,8 +629,7 @@ def _usual(folder: Path, costs: bool) -> list[_ScoreFile]:
             return [("score", 1.0, folder / name, costs or name in COSTS)]
     raise TextError(
         f"no scores in {folder}",
-        f"a text that is neither TSV nor JSON is read as Kaldi's, with {', '.join(SCORES + COSTS)} "
-        "next to it",
+        f"lines of `utt-N words...` are Kaldi's, with {', '.join(SCORES + COSTS)} next to them",
         "name them: "
         + keyword("score_files", "FILE")
         + "; or name the format: "

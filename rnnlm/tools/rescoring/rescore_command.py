@@ -23,7 +23,7 @@ from rnnlm.cli.options import (
     several_models_option,
 )
 from rnnlm.errors import UsageError
-from rnnlm.tools.rescoring.settings import ListSettings, RescoreSettings, TextMapping
+from rnnlm.tools.rescoring.settings import FORMATS, ListSettings, RescoreSettings, TextMapping
 
 if TYPE_CHECKING:
     from rnnlm.tools.rescoring.features import Weights
@@ -37,10 +37,11 @@ list_options = section(
         ListSettings,
         "format",
         declared=["--input-format"],
-        type=click.Choice(["tsv", "json", "kaldi", "espnet", "nemo"]),
+        type=click.Choice(FORMATS),
     ),
     click.option("--ref", "references", multiple=True, metavar="FILE",
-                 help="File of references, one `utt words...` per line; may be repeated."),
+                 help="File of references, one `utt words...` per line, or for moses and srilm "
+                      "one text per utterance; may be repeated."),
     click.option("--sources", multiple=True, metavar="FILE",
                  help="File of the sources of translations, one `utt words...` per line; may be "
                       "repeated."),
@@ -141,6 +142,8 @@ def command(
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
     nemo    text TAB score; --beam-size or blank lines separate the utterances,
             which are numbered from 1
+    moses   utt ||| text ||| NAME= numbers ... ||| total; utterances from 0
+    srilm   am lm words text: a file, or a folder of files named by utterance
     """
     from rnnlm.lm.base.loading import scoring_model_of
 

@@ -8,7 +8,7 @@ from rnnlm.config import Natural, ValidatedSettings, about
 from rnnlm.text.lines import SpecialSymbols, check_reserved, split_words
 from rnnlm.text.normalisation import without_punctuation
 
-FORMATS = ("tsv", "json", "kaldi", "espnet", "nemo")
+FORMATS = ("tsv", "json", "kaldi", "espnet", "nemo", "moses", "srilm")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 import gzip
 import json
+import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -351,6 +354,81 @@ def test_further_scores_are_read_from_every_format(here):
     ]
     [costs] = read_nbest("j", ListSettings(costs=True))
     assert costs.hypotheses[0].scores == {"am": 1, "lm": 3}
+
+
+MOSES = """\
+0 ||| the old man ||| Reorder0= -1.2 0 LM0= -10.3 ||| -4.12 ||| 0=0 1-2=1-2
+0 ||| the cold man ||| Reorder0=-1.1 0.5 LM0=-11.8 ||| -4.5
+
+1 ||| ||| Reorder0: -3e-1 0 LM0: -12.9 ||| -3.9 ||| ||| more
+"""
+FEATURES = [{"Reorder0_0": -1.2, "Reorder0_1": 0, "LM0": -10.3},
+            {"Reorder0_0": -1.1, "Reorder0_1": 0.5, "LM0": -11.8},
+            {"Reorder0_0": -0.3, "Reorder0_1": 0, "LM0": -12.9}]  # fmt: skip
+
+
+def test_lists_of_moses_are_read_with_plain_or_named_references(here):
+    assert format_of(write(here / "m", MOSES)) == "moses"
+    read = [(one.text, one.score, one.scores) for u in read_nbest("m") for one in u.hypotheses]
+    texts, totals = ("the old man", "the cold man", ""), (-4.12, -4.5, -3.9)
+    assert read == list(zip(texts, totals, FEATURES, strict=True))
+    told = "refs: its lines are plain text, the first of utterance '0'"
+    for text, notices in (("the old man\n\n", [told]), ("1\n0 the old man\n", [])):
+        write(here / "refs", text)
+        assert notices_of(lambda: read_nbest("m", references=["refs"])) == notices
+        for what in ("reference", "source"):
+            found = read_nbest("m", **{what + "s": ["refs"]})
+            assert [(u.utt, getattr(u, what)) for u in found] == [("0", "the old man"), ("1", "")]
+
+
+def test_a_folder_of_srilm_is_read_by_the_names_of_its_files(here):
+    write(here / "s/u1.a.nbest", "-3210.5 -45.2 4 the old man went\n-3211 -44.1 0\n")
+    write(here / "s/u2.score.txt", "-1e2 -inf 2 the cat\n")
+    write(here / "s/.hidden", "?")
+    assert format_of("s") == format_of("s/u1.a.nbest") == "srilm"
+    with pytest.warns(RnnlmWarning, match="the first of utterance 'u1.a'"):
+        first, second = read_nbest("s", references=[write(here / "refs", "the old man\nthe cat\n")])
+    assert [(one.text, one.score, one.scores) for one in first.hypotheses] == [
+        ("the old man went", None, {"am": -3210.5, "lm": -45.2}),
+        ("", None, {"am": -3211, "lm": -44.1}),
+    ]
+    assert (second.utt, second.reference) == ("u2", "the cat")
+    with pytest.raises(TextError, match="refs has 3 lines for 2 utterances"):
+        read_nbest("s", references=[write(here / "refs", "a\nb\nc\n")])
+
+
+@pytest.mark.parametrize(("text", "settings", "message"), [
+    (MOSES.replace("LM0= -10.3", "LM0= low"), {}, "m, line 1: not a line of a Moses list"),
+    (MOSES + "2 ||| x\n", {}, "line 5: not a line of a Moses list; it is '2 |||"),
+    (MOSES.replace("-4.12", "good"), {}, "line 1: 'good' is not a number"),
+    ("-1 -2 1 x\n-1 x\n", {}, "m, line 2: not a line of an SRILM list; it is '-1 x'"),
+    (TSV, {"format": "srilm"}, "line 1: not a line of an SRILM list"),
+    ("the cat sat\n", {}, "m is no n-best list of a known format; it begins 'the cat sat'"),
+    ("(-12) the cat\n", {}, "no n-best list of a known format; .*; see .*`format`"),
+])  # fmt: skip
+def test_errors_name_what_was_expected_of_which_format(here, text, settings, message):
+    with pytest.raises(TextError, match=message):
+        read_nbest(write(here / "m", text), ListSettings(**settings))
+
+
+def test_the_awk_lines_of_the_page_turn_other_forms_into_tsv(here):
+    page = (Path(__file__).parents[3] / "docs/rescoring.md").read_text(encoding="utf-8")
+    fairseq, mikolov, decipher = re.findall(r"^(?:paste .*)?awk .*$", page, re.MULTILINE)
+    write(here / "fairseq.txt", "S-1\tein Hund\nT-1\ta dog\nH-1\t-0.5\ta dog\nD-1\t-0.5\ta dog\n"
+          "P-1\t-0.5 -0.5\nH-1\t-0.9\tdog\n")  # fmt: skip
+    write(here / "nbest.txt", "u1 a dog\nu1 dog\nu2\n")
+    write(here / "scores.txt", "-1\n-2\n-3\n")
+    write(here / "u1.nbest1", "NBestList1.0\n(-1) a dog\n(-2) dog\n")
+    expected = [
+        (fairseq, [("1", "a dog", [("a dog", -0.5), ("dog", -0.9)])]),
+        (mikolov, [("u1", None, [("a dog", -1), ("dog", -2)]), ("u2", None, [("", -3)])]),
+        (decipher, [("u1.nbest1", None, [("a dog", -1), ("dog", -2)])]),
+    ]
+    for line, utterances in expected:
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
+        read = read_nbest(write(here / "list.tsv", done.stdout))
+        assert seen(read) == utterances
+        assert read[0].source == ("ein Hund" if line == fairseq else None)
 
 
 @pytest.mark.parametrize(("text", "message"), [
