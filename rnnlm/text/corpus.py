@@ -32,6 +32,7 @@ from rnnlm.text.marks import (
     count_odd_spaces,
     tell_glued,
     tell_odd_spaces,
+    tell_unspaced,
     unknown_words,
 )
 from rnnlm.text.prepared import prepared_text
@@ -230,7 +231,8 @@ class Corpus(BlockText):
 
 class WatchedText(BlockText):
     """A text that is read once with the tokenizer of a model, for which :meth:`tell` then has
-    notices: of white space that it reads, and of marks glued to words that it does not know."""
+    notices: of white space that it reads, of marks glued to words that it does not know, and of
+    words that blanks do not separate."""
 
     def __init__(self, text: Text, tokenizer: Tokenizer) -> None:
         self.text = text
@@ -238,9 +240,11 @@ class WatchedText(BlockText):
         self.read_by = tokenizer
         self.odd_spaces = 0
         self.unknown: list[str] = []
+        self.start: Sequence[str] = []
 
     def blocks(self) -> Iterator[Block]:
         for number, block in enumerate(self.text.blocks()):
+            self.start = self.start or block.lines[:MOST_UNKNOWN]
             if self.read_by.name != "word":
                 self.odd_spaces += count_odd_spaces(block.lines)
             elif number == 0:
@@ -252,6 +256,8 @@ class WatchedText(BlockText):
         """Send the notices."""
         tell_odd_spaces(self.odd_spaces, {"the model": self.read_by}, "")
         tell_glued(self.unknown, self.read_by, "the model")
+        hint = "words and ppl_word count phrases, bits per character do not"
+        tell_unspaced(self.start, hint)
 
 
 @dataclass(frozen=True)

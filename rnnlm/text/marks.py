@@ -3,8 +3,8 @@ text mixes forms; in evaluation, if the model has never seen a form.
 
 A mark is a curly quotation mark, a dash, a space that is not plain, a soft hyphen, an HTML entity,
 or a letter with a separate accent behind it. White space other than single spaces between words is
-reported, and so are punctuation marks that are parts of words, and lines that are wrapped. Words
-that a model does not know are named or counted.
+reported, and so are punctuation marks that are parts of words, lines that are wrapped, and scripts
+without blanks between words. Words that a model does not know are named or counted.
 """
 
 import itertools
@@ -318,6 +318,47 @@ def tell_glued_in(lines: Sequence[str], tokenizer: Tokenizer, name: str) -> None
         )
 
 
+# ---- Scripts without blanks between words: Thai, Lao, Tibetan, Myanmar, Khmer, kana and Han.
+
+_UNSPACED = re.compile(
+    "[\u0e00-\u109f\u1780-\u17ff\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff"
+    "\uaa60-\uaa7f\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff]"
+)
+LEAST_UNSPACED = 8  # characters between blanks; texts divided into words have up to 5.5
+
+
+def lacks_blanks(lines: Iterable[str]) -> bool:
+    """Return whether a text is not divided into words by blanks: at least half of its letters are
+    of a script without them, and there are LEAST_UNSPACED of these or more between two blanks."""
+    text = "\n".join(lines)
+    unspaced = "".join(_UNSPACED.findall(text))
+    if len(unspaced) < LEAST_UNSPACED * max(1, len(split_words(text))):
+        return False
+    return 2 * sum(map(str.isalpha, unspaced)) >= sum(map(str.isalpha, text))
+
+
+def tell_unspaced(lines: Iterable[str], hint: str) -> None:
+    """Send a notice if the words of a text are not separated by blanks. hint: what that means."""
+    if lacks_blanks(lines):
+        notice(
+            "the script of the text has no blanks between words (as Chinese, Japanese, Thai, Lao, "
+            "Khmer, Myanmar and Tibetan): " + hint
+        )
+
+
+def tell_unspaced_words(lines: Iterable[str], tokenizer: str) -> None:
+    """Send a notice if a tokenizer of that kind, for a training text, takes phrases for words."""
+    if tokenizer == "word":
+        tell_unspaced(
+            lines,
+            "what is learned as words are whole phrases; "
+            + keyword("tokenizer", "char")
+            + " reads characters, "
+            + keyword("tokenizer", "sentencepiece")
+            + " learns parts of words",
+        )
+
+
 # ---- Lines of hard-wrapped prose.
 
 _OPENING = "\"'\u201c\u2018\u201e\u00ab\u00bf\u00a1([*_"
@@ -346,7 +387,7 @@ def wrapped_at(lines: Sequence[str]) -> int:
         word = following.split()[0]
         is_full = len(line) + 1 + len(word) > 0.94 * width
         full += is_full and word.lstrip(_OPENING)[:1].isalpha()
-    is_prose = 40 <= width <= 130 and len(unended) >= len(lengths) / 4
+    is_prose = 40 <= width <= 130 and len(unended) >= len(lengths) / 4 and not lacks_blanks(lines)
     return width if is_prose and full >= 0.6 * len(unended) else 0
 
 

@@ -24,7 +24,14 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Split, Text, lines_of_sample, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, no_text, watched
-from rnnlm.text.marks import tell_glued_in, tell_unseen, tell_unsplit, tell_wrapped, watch_forms
+from rnnlm.text.marks import (
+    tell_glued_in,
+    tell_unseen,
+    tell_unspaced_words,
+    tell_unsplit,
+    tell_wrapped,
+    watch_forms,
+)
 from rnnlm.text.sources import SourceSettings, column_of
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.card import MUCH_OVERLAP
@@ -215,6 +222,8 @@ def open_texts(
     sample = [] if tokenizer else lines_of_sample(text)
     if not resolved.values["unwrap"] and not resolved.is_requested("unwrap"):
         tell_wrapped(sample)
+    if not tokenizer and not _given(request)[1]:
+        tell_unspaced_words(sample, resolved.values["tokenizer"])
 
     # The tokenizer of a prepared text, a given one, or one made from the training text.
     option, source = _given(request)

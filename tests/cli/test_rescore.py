@@ -70,6 +70,18 @@ def test_saved_weights_match_tuning_and_applying_at_once(rnnlm, models, listed):
     assert f"for {models.unigram} (" in other.err and f"given: {models.lstm} (" in other.err
 
 
+def test_scripts_without_blanks_have_a_character_error_rate(rnnlm, models, here):
+    texts = ["他今天很好我们去学校", "他明天很好我们去学校"]
+    rows = [f"u{n}\tREF\t\t{texts[0]}\nu{n}\t1\t-1\t{texts[n % 2]}\n" for n in range(10)]
+    (here / "zh.tsv").write_text("".join(rows))
+    shown = rnnlm(f"rescore --tune zh.tsv -m {models.unigram}")
+    assert shown.code == 0 and [row[1:3] for row in shown.rows[:2]] == [
+        ["WER %", "CER %"], ["50.00", "5.00"]
+    ]  # fmt: skip
+    assert "10 of 10 references are a single word, as their script has no blanks" in shown.err
+    assert rnnlm(f"rescore --tune zh.tsv -m {models.unigram} --json").json["oracle"]["cer"] == 0.05
+
+
 def test_one_list_is_divided(rnnlm, models, listed):
     half = rnnlm(
         f"rescore --tune list.tsv --split even-odd -m {models.unigram} --lowercase --json"

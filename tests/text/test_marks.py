@@ -11,6 +11,7 @@ import pytest
 
 import rnnlm
 from rnnlm import corpora
+from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.lm.ngram.counting.strings import count_text
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
@@ -18,6 +19,7 @@ from rnnlm.text.lines import Block
 from rnnlm.text.marks import (
     count_marks,
     count_odd_spaces,
+    lacks_blanks,
     tell_glued,
     tell_odd_spaces,
     tell_unseen,
@@ -268,3 +270,51 @@ def test_words_that_are_known_with_a_mark_or_without_are_told():
     letters = make_tokenizer(["he ran."], tokenizer="char")
     for tokenizer in (split, letters):
         assert notices_of(lambda its=tokenizer: tell_glued(["ran!"], its, "it")) == []
+
+
+# ---- Scripts without blanks between words.
+
+THAI, CHINESE = "เขาไปตลาดวันนี้อากาศดี", "他今天很好我们去学校"
+UNSPACED = {
+    "zh": CHINESE, "ja": "今日はとてもいい天気です", "th": THAI, "lo": "ຂ້ອຍມັກກິນເຂົ້າຫຼາຍ",
+    "km": "ខ្ញុំចូលចិត្តញ៉ាំបាយ", "my": "ကျွန်တော်ထမင်းစားချင်တယ်", "bo": "བོད་ཀྱི་སྐད་ཡིག་སློབ་པ་", "half": f"{CHINESE * 2} Beijing",
+}  # fmt: skip
+SPACED = {
+    "en": "we went to school", "zh": "他 今天 很 好 我们 去 学校", "th": "เขา ไป ตลาด วันนี้", "short": "很好",
+    "ko": "나는 오늘학교에갔습니다만", "ru": "достопримечательность", "": "", "mixed": f"{CHINESE} is a Chinese line",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "lacks"), [
+    *[(name, text, True) for name, text in UNSPACED.items()],
+    *[(name, text, False) for name, text in SPACED.items()],
+])  # fmt: skip
+def test_scripts_without_blanks_are_recognised_where_they_have_none(name, text, lacks):
+    assert lacks_blanks([text] * 3) is lacks
+
+
+def test_no_text_of_the_corpora_lacks_blanks():
+    texts = [path for name in corpora.names() for path in (corpora.FOLDER / name).iterdir()]
+    assert not [path for path in texts if lacks_blanks([path.read_text("utf-8", "replace")])]
+
+
+def test_commands_that_learn_or_count_words_tell_of_scripts_without_blanks(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(f"{THAI}\n{CHINESE}\n" * 60)
+
+    def told(work):
+        return [text for text in notices_of(work) if "has no blanks between words" in text]
+
+    def learn(**settings):
+        list(rnnlm.train(path, output=tmp_path / "m", model="unigram", overwrite=True, **settings))
+
+    for work in (
+        learn, lambda: learn(unwrap=True),
+        lambda: list(rnnlm.prepare(path, tmp_path / "p", workers=0)),
+        lambda: list(count_text(Corpus((str(path),), rnnlm.TextSettings()), order=1)),
+    ):  # fmt: skip
+        [message] = told(work)
+        assert '`tokenizer="char"`' in message and '`tokenizer="sentencepiece"`' in message
+    [message] = told(lambda: evaluate(tmp_path / "m", path))
+    assert "ppl_word count phrases" in message
+    assert told(lambda: learn(tokenizer="char")) == []

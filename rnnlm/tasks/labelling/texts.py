@@ -48,6 +48,7 @@ from rnnlm.tasks.labelling.weights import check_has_layers
 from rnnlm.text import tokenizers
 from rnnlm.text.batches import is_surely_short
 from rnnlm.text.lines import Block, HoldoutSettings, Progress
+from rnnlm.text.marks import tell_unspaced_words
 from rnnlm.text.sources import settings_for
 from rnnlm.training.request import Texts, TrainingRequest
 
@@ -403,6 +404,7 @@ def _tokenizer(
         if not request.is_bundled:
             resolved = choosing.keep_rare_words(resolved, len(train.examples))
         lines = [" ".join(map(one_token, example.words)) for example in train.examples]
+        tell_unspaced_words(lines, resolved.values["tokenizer"])
         made = tokenizers.train(resolved.make(TaskTokenizerSettings), [Block(lines, [])])
         return made, resolved
     tokenizer = loading.load_tokenizer(source)

@@ -27,6 +27,7 @@ from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from rnnlm.text import tokenizers
 from rnnlm.text.batches import can_be_read, is_surely_short, tell_too_long
 from rnnlm.text.lines import Block, HoldoutSettings, Progress
+from rnnlm.text.marks import tell_unspaced_words
 from rnnlm.text.named_columns import ParallelSettings
 from rnnlm.text.sources import settings_for
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -331,6 +332,7 @@ def _made(
                 "train one with the tokenizer of the other: " + keyword("tokenizer_from"),
             )
         if shared is None:
+            tell_unspaced_words([*sources, *targets], resolved.values["tokenizer"])
             shared = tokenizers.train(
                 TokenizerSettings(**source_settings), _blocks(sources, targets)
             )
@@ -338,10 +340,13 @@ def _made(
 
     # One for each side. Settings that the target's has not are the same as the source's.
     if source is None:
+        tell_unspaced_words(sources, resolved.values["tokenizer"])
         source = tokenizers.train(TokenizerSettings(**source_settings), _blocks(sources))
     resolved = _with_tokenizer(source, "", source_brings, resolved)
     if target is None:
-        target = tokenizers.train(TokenizerSettings(**_of_target(resolved)), _blocks(targets))
+        target_settings = TokenizerSettings(**_of_target(resolved))
+        tell_unspaced_words(targets, target_settings.tokenizer)
+        target = tokenizers.train(target_settings, _blocks(targets))
     resolved = _with_tokenizer(target, OF_TARGET, target_brings, resolved)
     return PairCodec(source, target, details), resolved
 

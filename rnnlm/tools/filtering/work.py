@@ -21,6 +21,7 @@ from rnnlm.lm.base.loading import NamedModel, load_all
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files.writing import unfinished, writing
 from rnnlm.system import one_processor
+from rnnlm.text.marks import MOST_UNKNOWN, tell_unspaced
 from rnnlm.tools.filtering.judging import Documents, Judge, document_scores, perplexities
 from rnnlm.tools.filtering.settings import FilterRule
 from rnnlm.tools.filtering.shards import (
@@ -85,6 +86,8 @@ def filter_shard(work: FilterSetup, source: str, folder: str) -> ShardCounts:
     names: dict[str, str] = {}
     with _collecting_notices() as notices, contextlib.ExitStack() as files:
         for chunk, verdicts in _judged(shard.chunks(), judge, work):
+            if not text_bytes:
+                tell_unspaced(chunk.documents.lines[:MOST_UNKNOWN], "words are counted as phrases")
             documents += np.bincount(verdicts.group_D, minlength=groups)
             words += np.bincount(verdicts.group_D, verdicts.words_D, minlength=groups)
             text_bytes += len(chunk.documents.data)

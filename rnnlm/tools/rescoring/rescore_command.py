@@ -284,6 +284,7 @@ def _save(outputs: dict[str, Path], rescored: "Rescored", weights: "Weights | No
 _COLUMNS = [
     "",
     "WER %",
+    "CER %",
     "95 % interval",
     "substitutions",
     "deletions",
@@ -306,7 +307,8 @@ def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
         if len(rows) == 1:
             rows.append(_row("rescored", rates.rescored, rates.gain))
         rows.append(_row("oracle", rates.oracle, None))
-        terminal.print_table(terminal.Table(_COLUMNS, rows, right=_COLUMNS[1:]))
+        columns = [name for name in _COLUMNS if name != "CER %" or rates.first.cer is not None]
+        terminal.print_table(terminal.Table(columns, rows, right=columns[1:]))
     else:
         terminal.say("no references: the list is rescored, but there is no WER")
 
@@ -373,6 +375,7 @@ def _row(name: str, rate: "WordErrorRate", gain: "Gain | None") -> list[str]:
     return [
         name,
         terminal.amount(rate.wer, unit="share"),
+        *([] if rate.cer is None else [terminal.amount(rate.cer, unit="share")]),
         interval,
         f"{rate.substitutions:,}",
         f"{rate.deletions:,}",

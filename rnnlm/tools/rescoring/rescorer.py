@@ -9,7 +9,7 @@ Further scores of the first pass are features. The weight of a language model is
 import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import ScoringModel, models_by_name
 from rnnlm.tabular import Cell, Records, Row, named_rows
 from rnnlm.text.lines import Progress, silent, split_words
+from rnnlm.text.marks import lacks_blanks
 from rnnlm.tools.rescoring.features import (
     LM,
     OOV,
@@ -81,6 +82,7 @@ class WordErrorRate:
         words: Number of words of all references.
         utterances: Number of utterances.
         utterance_errors: Number of utterances with an error.
+        cer: The same rate of characters, for scripts without blanks between words.
     """
 
     wer: float
@@ -91,6 +93,7 @@ class WordErrorRate:
     words: int
     utterances: int
     utterance_errors: int
+    cer: float | None = None
 
     @property
     def errors(self) -> int:
@@ -473,7 +476,10 @@ def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:
             f"{len(utterances) - len(known):,} utterances have no reference: the WER is over the "
             f"other {len(known):,}"
         )
-    return Rescored(tuple(utterances), _rates(known, seed) if known else None)
+    rates = _rates(known, seed) if known else None
+    if rates and lacks_blanks([utterance.reference or "" for utterance in known]):
+        rates = _with_cer(rates, known, weights.mapping, seed)
+    return Rescored(tuple(utterances), rates)
 
 
 def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]:
@@ -522,6 +528,35 @@ def _rates(utterances: Sequence[RescoredUtterance], seed: int) -> Rates:
         word_error_rate(rescored, seed),
         word_error_rate(oracle, seed),
         _gain(first, rescored, seed),
+    )
+
+
+def _with_cer(
+    rates: Rates, utterances: Sequence[RescoredUtterance], mapping: TextMapping, seed: int
+) -> Rates:
+    """Return the rates with those of characters, and say why."""
+
+    def spaced(text: str | None) -> str:
+        return " ".join("".join(split_words(mapping.for_wer(text or ""))))
+
+    single = sum(len(split_words(utterance.reference or "")) == 1 for utterance in utterances)
+    notice(
+        f"{single:,} of {plural(len(utterances), 'reference is', 'references are')} a single word, "
+        "as their script has no blanks between words: CER counts errors of characters"
+    )
+    in_characters = []
+    for utterance in utterances:
+        edited = [
+            replace(one, edits=count_edits(spaced(utterance.reference), spaced(one.text)))
+            for one in utterance.hypotheses
+        ]
+        in_characters.append(replace(utterance, hypotheses=tuple(edited)))
+    others = _rates(in_characters, seed)
+    return replace(
+        rates,
+        first=replace(rates.first, cer=others.first.wer),
+        rescored=replace(rates.rescored, cer=others.rescored.wer),
+        oracle=replace(rates.oracle, cer=others.oracle.wer),
     )
 
 

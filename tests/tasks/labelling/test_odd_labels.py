@@ -53,6 +53,12 @@ def test_usual_labels_have_no_note(rnnlm, here, labels):
     assert notes(rnnlm, here, "t.csv", table(labels), "classification", "--holdout", "0") == []
 
 
+def test_texts_in_scripts_without_blanks_are_told_once(rnnlm, here):
+    (here / "t.csv").write_text(table(["a", "b"] * 8).replace(" ", "今天很好我们去学校"))
+    result = rnnlm("train", "t.csv", "--task", "classification", "--budget", "1steps", "-o", "o")
+    assert result.code == 0 and result.err.count("has no blanks between words") == 1
+
+
 def test_a_label_of_fasttext_that_runs_into_the_next_word_is_told(rnnlm, here):
     lines = [f"__label__{'neg' if place % 2 else 'pos'},the film {place}\n" for place in range(20)]
     [note] = notes(rnnlm, here, "t.txt", "".join(lines), "classification", "--holdout", "0")

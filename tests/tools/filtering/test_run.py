@@ -38,6 +38,7 @@ from rnnlm.tools.filtering.run import (
     run,
 )
 from rnnlm.tools.filtering.settings import FilterSettings, OutputLayout
+from support.failures import notices_of
 from support.tiny_models import fit, save
 
 
@@ -463,3 +464,14 @@ def test_damaged_journals_are_errors(texts, model, entries, why):
 def test_processors_are_shared_by_files(workers, tasks, processes, threads):
     assert processes_and_threads(workers, tasks, True) == (processes, threads)
     assert processes_and_threads(workers, tasks, False) == (processes, 1)
+
+
+def test_words_of_scripts_without_blanks_are_said_to_be_phrases(tmp_path, model):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("他今天很好我们去学校\n" * 9)
+    found = notices_of(
+        lambda: filtered(
+            tmp_path, model, "a.txt", "b.txt", settings=FilterSettings(max_perplexity=1e9)
+        )
+    )
+    assert sum("words are counted as phrases" in note for note in found) == 1

@@ -56,6 +56,7 @@ from rnnlm.tasks.seq2seq.evaluation.translation import (
     by_length,
     measure as measure_translations,
     measures,
+    tell_phrases,
     tokenizer_metrics,
 )
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
@@ -241,6 +242,7 @@ def _written(
     texts = hypotheses(model, sources, decoding)
     assert texts is not None  # nothing asked it to stop
     translations = translations_of(model.codec, data, texts, lowercase)
+    tell_phrases(translations)
     by_name = measures(translations)
     lengths_N = np.diff(model.codec.source.encode(sources).offsets) - 1
     main = _main(model.codec, translations)

@@ -24,6 +24,7 @@ from rnnlm.evaluation.resampling import CountedMetric, SentenceCounts, ratio, sh
 from rnnlm.interface import Tokenizer
 from rnnlm.tabular import Result, Table
 from rnnlm.text.lines import lines_with_ends, split_words, without_end
+from rnnlm.text.marks import tell_unspaced
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU, CHRF
@@ -191,7 +192,9 @@ def translations_of_files(hypotheses: str, references: Sequence[str]) -> Transla
                 f"{len(lines_of_files[0]):,}",
                 hint="give one line for each sentence",
             )
-    return Translations(lines_of_files[0], list(zip(*lines_of_files[1:], strict=True)))
+    translations = Translations(lines_of_files[0], list(zip(*lines_of_files[1:], strict=True)))
+    tell_phrases(translations)
+    return translations
 
 
 # ---- The metrics of a model's outputs, as `rnnlm eval` prints them, and the counts that they are
@@ -311,6 +314,15 @@ def measure(translations: Translations) -> TranslationMetrics:
         hypothesis_words=bleu.sys_len,
         reference_words=bleu.ref_len,
     )
+
+
+def tell_phrases(translations: Translations) -> None:
+    """Send a notice if BLEU takes phrases for words."""
+    if translations.settings.bleu_tokenizer in ("13a", "none", "intl"):
+        tell_unspaced(
+            [line for references in translations.references for line in references],
+            "BLEU and word_error_rate count phrases; chrF and symbol_error_rate count characters",
+        )
 
 
 def measures(translations: Translations) -> dict[str, CountedMetric]:

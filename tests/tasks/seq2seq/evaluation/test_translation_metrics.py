@@ -12,7 +12,9 @@ from rnnlm.tasks.seq2seq.evaluation.translation import (
     TranslationSettings,
     measure,
     measures,
+    tell_phrases,
 )
+from support.failures import notices_of
 
 WORDS = "The a House house cat, sat sat. on mat über! I'm 3.5 isn't".split()
 
@@ -150,3 +152,12 @@ def test_unavailable_bleu_tokenizer_is_an_error_with_advice(monkeypatch):
         metrics_of(["猫"], [["猫"]], bleu_tokenizer="mecab")
     expected = pytest.approx(100)
     assert metrics_of(["猫がいました"], [["猫がいました"]], bleu_tokenizer="char").bleu == expected
+
+
+@pytest.mark.parametrize(("reference", "tokenizer", "told"), [
+    ("他今天很好我们去学校", "13a", True), ("他今天很好我们去学校", "char", False), ("we go", "13a", False),
+])  # fmt: skip
+def test_bleu_of_scripts_without_blanks_has_a_note(reference, tokenizer, told):
+    texts = Translations(["x"], [[reference]], TranslationSettings(bleu_tokenizer=tokenizer))
+    found = notices_of(lambda: tell_phrases(texts))
+    assert ["BLEU and word_error_rate count phrases" in note for note in found] == [True] * told
