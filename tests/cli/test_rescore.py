@@ -32,7 +32,8 @@ def test_weights_tuned_on_one_list_apply_to_another(rnnlm, models, listed):
         f"rescore --tune dev.tsv --apply test.tsv -m {models.unigram} -m {models.lstm} --lowercase"
     )
     assert shown.code == 0, shown.err
-    columns, first, one, both, oracle, *weights = shown.rows
+    columns, first, one, both, oracle, [signature], *weights = shown.rows
+    assert signature == "signature: wer|words:blanks|form:nfc|case:kept|punctuation:kept"
     assert columns[1] == "WER %" and (first[0], oracle[0]) == ("1-best", "oracle")
     assert one[0] == f"with {models.unigram}"
     assert both[0] == f"with {models.unigram} + {models.lstm}"

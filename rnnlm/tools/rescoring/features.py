@@ -545,6 +545,7 @@ class Weights:
         tuned: Record of the tuning; None if the weights do not come from tuning.
         scores: Scores of the first pass that the lists have: `score`, whose weight is 1, and
             `score:NAME` of each further one.
+        signature: Signature of the WER that was tuned.
         format_version: Version of the file format.
 
     Raises:
@@ -556,6 +557,7 @@ class Weights:
     mapping: TextMapping = TextMapping()
     tuned: Tuned | None = None
     scores: tuple[str, ...] = ("score",)
+    signature: str = ""
     format_version: Literal[1] = 1
 
     def __post_init__(self) -> None:

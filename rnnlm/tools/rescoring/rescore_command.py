@@ -315,6 +315,8 @@ def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
     if weights:
         from rnnlm.tools.rescoring.features import OOV
 
+        if rates:
+            click.echo(f"signature: {weights.mapping.signature}")
         rows = [["first pass", "1"]] if "score" in weights.scores else []
         has_one_count = sum(name.startswith(OOV) for name in weights.weights) == 1
         for name, value in weights.weights.items():

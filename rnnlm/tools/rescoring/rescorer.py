@@ -8,20 +8,22 @@ Further scores of the first pass are features. The weight of a language model is
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 
 import numpy as np
 
 from rnnlm.amounts import plural
 from rnnlm.checks import check_class
-from rnnlm.errors import ModelError, UsageError, first_of, keyword, notice
+from rnnlm.errors import ModelError, UsageError, first_of, joined_message, keyword, notice
 from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.loading import ScoringModel, models_by_name
 from rnnlm.tabular import Cell, Records, Row, named_rows
 from rnnlm.text.lines import Progress, silent, split_words
 from rnnlm.text.marks import lacks_blanks
+from rnnlm.text.normalisation import without_punctuation
 from rnnlm.tools.rescoring.features import (
     LM,
     OOV,
@@ -41,7 +43,8 @@ from rnnlm.tools.rescoring.settings import RescoreSettings, TextMapping
 # ---- Word errors: substitutions, deletions and insertions of the cheapest alignment (Levenshtein
 # 1966), by rapidfuzz.
 #
-# The conventions are jiwer's: words are separated by white space and compared as they are; the
+# The conventions are jiwer's: words are separated by white space and compared as they are, but in
+# NFC, as recognisers and file systems write accents as letters or behind them; the
 # errors of all utterances are added up before they are divided by the words of all references; an
 # utterance with an empty reference adds its insertions, one with an empty hypothesis its deletions;
 # where no reference holds a word, the rate is the number of insertions.
@@ -450,6 +453,7 @@ def _tuned(
         mapping=settings.mapping,
         tuned=Tuned(len(edits), words, before, errors, settings.seed, hashes),
         scores=score_names(table.utterances),
+        signature=settings.mapping.signature,
     )
 
 
@@ -479,6 +483,8 @@ def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:
     rates = _rates(known, seed) if known else None
     if rates and lacks_blanks([utterance.reference or "" for utterance in known]):
         rates = _with_cer(rates, known, weights.mapping, seed)
+    if rates and rates.oracle.wer > MUCH_WRONG:
+        _tell_differing(known, rates.oracle, weights.mapping)
     return Rescored(tuple(utterances), rates)
 
 
@@ -528,6 +534,39 @@ def _rates(utterances: Sequence[RescoredUtterance], seed: int) -> Rates:
         word_error_rate(rescored, seed),
         word_error_rate(oracle, seed),
         _gain(first, rescored, seed),
+    )
+
+
+MUCH_WRONG = 0.5  # WER of an oracle whose texts are probably written in another way
+_FORMS: dict[str, Callable[[str], str]] = {
+    "case (" + keyword("lowercase", True) + ")": str.lower,
+    "punctuation (" + keyword("remove_punctuation", True) + ")": without_punctuation,
+    "forms of letters (full width, ligatures)": lambda text: unicodedata.normalize("NFKC", text),
+}
+
+
+def _tell_differing(
+    utterances: Sequence[RescoredUtterance], oracle: WordErrorRate, mapping: TextMapping
+) -> None:
+    """Send a notice of the forms in which references and hypotheses differ."""
+    pairs = [(one.reference or "", one.hypotheses[0].text) for one in utterances]
+    sides = [mapping.for_wer("\n".join(texts)) for texts in zip(*pairs, strict=True)]
+
+    def shared(kept: str) -> int:
+        """Return how many words both sides have in common, all forms but `kept` made equal."""
+        texts = sides
+        for name, same_form in _FORMS.items():
+            texts = texts if name == kept else list(map(same_form, texts))
+        return len({*split_words(texts[0])} & {*split_words(texts[1])})
+
+    forms = [name for name in _FORMS if shared(name) < 0.8 * shared("")]
+    forms += ["blanks between words"] if any(lacks_blanks([text]) for text in sides) else []
+    notice(
+        f"even the oracle's WER is {oracle.wer:.0%}: references and hypotheses "
+        + ("differ in " + joined_message(", ", forms) if forms else "have few words in common")
+        + "; with "
+        + keyword("normalise_wer", True)
+        + ", the WER compares the texts that models read"
     )
 
 

@@ -1,6 +1,7 @@
 """Settings for reading n-best lists, for changing texts before models read them, and for tuning
 weights."""
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -85,7 +86,7 @@ class TextMapping(ValidatedSettings):
         return " ".join(words)
 
     def for_wer(self, text: str, where: str = "a text") -> str:
-        """Return a text in the form whose words the WER compares.
+        """Return a text in the form whose words the WER compares, in NFC.
 
         Args:
             text: The text.
@@ -94,7 +95,15 @@ class TextMapping(ValidatedSettings):
         Raises:
             TextError: As for :meth:`mapped`.
         """
-        return self.mapped(text, where) if self.normalise_wer else text
+        compared = self.mapped(text, where) if self.normalise_wer else text
+        return unicodedata.normalize("NFC", compared)
+
+    @property
+    def signature(self) -> str:
+        """Signature of a WER of texts that are changed in this way."""
+        case = "lower" if self.normalise_wer and self.lowercase else "kept"
+        marks = "removed" if self.normalise_wer and self.remove_punctuation else "kept"
+        return f"wer|words:blanks|form:nfc|case:{case}|punctuation:{marks}"
 
 
 @dataclass(frozen=True)

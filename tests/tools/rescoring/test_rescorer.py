@@ -141,6 +141,7 @@ def test_further_scores_are_features_that_saved_weights_name(likes, tmp_path):
     save_weights(weights, tmp_path / "w.json")
     read = read_weights(tmp_path / "w.json")
     assert read == weights and read.scores == ("score", "score:lm")
+    assert read.signature == "wer|words:blanks|form:nfc|case:kept|punctuation:kept"
     best = rescore(heard(2, base="am", lm="lm"), models, read).utterances[0].hypotheses[0]
     total = sum(weights.weights[name] * value for name, value in best.features.items())
     assert best.score == pytest.approx(best.first_pass + total)
@@ -194,6 +195,29 @@ def test_texts_are_mapped_only_for_models_by_default(likes):
         weights = Weights({"lm:m": 1.0}, {"m": "1a"}, each)
         assert rescore(lists, {"m": likes}, weights).rates.rescored.errors == errors
         assert tune_weights(lists, {"m": likes}, RescoreSettings(each)).mapping == each
+
+
+@pytest.mark.parametrize(("reference", "hypothesis", "errors", "told"), [
+    ("un bébé né", "un be\u0301be\u0301 ne\u0301", 0, None),  # composed, decomposed
+    ("un be\u0301be\u0301 ne\u0301", "un bébé né", 0, None),
+    ("the old man", "THE OLD MAN", 3, "differ in case (`lowercase=True`); with `normalise_wer=True`"),
+    ("the, old, man,", "THE OLD MAN", 3,
+     "differ in case (`lowercase=True`), punctuation (`remove_punctuation=True`); with"),
+    ("ａｂ ｃｄ", "ab cd", 2, "differ in forms of letters (full width, ligatures); with"),
+    ("他 今天 很 好 我们", "他今天很好我们去", 5, "differ in blanks between words; with"),
+    ("one two", "three four", 2, "have few words in common; with"),
+    ("one two three", "one two 3", 1, None),
+])  # fmt: skip
+def test_the_same_text_in_other_characters_is_no_error_or_is_told(
+    likes, reference, hypothesis, errors, told
+):
+    rescored = []
+    found = notices_of(
+        lambda: rescored.append(rescore([said("u", reference, hypothesis)], {"m": likes}, ONE))
+    )
+    assert rescored[0].rates.oracle.errors == errors
+    found = [note for note in found if note.startswith("even the oracle's WER is ")]
+    assert len(found) == bool(told) and (not told or told in found[0])
 
 
 def test_impossible_hypotheses_are_never_chosen(tmp_path):
