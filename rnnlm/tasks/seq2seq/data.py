@@ -344,9 +344,8 @@ def _made(
         source = tokenizers.train(TokenizerSettings(**source_settings), _blocks(sources))
     resolved = _with_tokenizer(source, "", source_brings, resolved)
     if target is None:
-        target_settings = TokenizerSettings(**_of_target(resolved))
-        tell_unspaced_words(targets, target_settings.tokenizer)
-        target = tokenizers.train(target_settings, _blocks(targets))
+        tell_unspaced_words(targets, _of_target(resolved)["tokenizer"])
+        target = tokenizers.train(TokenizerSettings(**_of_target(resolved)), _blocks(targets))
     resolved = _with_tokenizer(target, OF_TARGET, target_brings, resolved)
     return PairCodec(source, target, details), resolved
 

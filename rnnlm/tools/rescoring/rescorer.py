@@ -482,7 +482,7 @@ def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:
         )
     rates = _rates(known, seed) if known else None
     if rates and lacks_blanks([utterance.reference or "" for utterance in known]):
-        rates = _with_cer(rates, known, weights.mapping, seed)
+        rates = _with_cer(rates, table, weights, seed)
     if rates and rates.oracle.wer > MUCH_WRONG:
         _tell_differing(known, rates.oracle, weights.mapping)
     return Rescored(tuple(utterances), rates)
@@ -538,10 +538,11 @@ def _rates(utterances: Sequence[RescoredUtterance], seed: int) -> Rates:
 
 
 MUCH_WRONG = 0.5  # WER of an oracle whose texts are probably written in another way
+MUCH_CHANGED = 0.2  # share of words that differ in a form between the two sides
 _FORMS: dict[str, Callable[[str], str]] = {
     "case (" + keyword("lowercase", True) + ")": str.lower,
     "punctuation (" + keyword("remove_punctuation", True) + ")": without_punctuation,
-    "forms of letters (full width, ligatures)": lambda text: unicodedata.normalize("NFKC", text),
+    "forms of letters (full width, ligatures)": lambda word: unicodedata.normalize("NFKC", word),
 }
 
 
@@ -550,17 +551,13 @@ def _tell_differing(
 ) -> None:
     """Send a notice of the forms in which references and hypotheses differ."""
     pairs = [(one.reference or "", one.hypotheses[0].text) for one in utterances]
-    sides = [mapping.for_wer("\n".join(texts)) for texts in zip(*pairs, strict=True)]
-
-    def shared(kept: str) -> int:
-        """Return how many words both sides have in common, all forms but `kept` made equal."""
-        texts = sides
-        for name, same_form in _FORMS.items():
-            texts = texts if name == kept else list(map(same_form, texts))
-        return len({*split_words(texts[0])} & {*split_words(texts[1])})
-
-    forms = [name for name in _FORMS if shared(name) < 0.8 * shared("")]
-    forms += ["blanks between words"] if any(lacks_blanks([text]) for text in sides) else []
+    said, heard = (mapping.for_wer("\n".join(texts)) for texts in zip(*pairs, strict=True))
+    forms = [
+        name
+        for name, fold in _FORMS.items()
+        if abs(_share_changed(said, fold) - _share_changed(heard, fold)) > MUCH_CHANGED
+    ]
+    forms += ["blanks between words"] if lacks_blanks([said]) or lacks_blanks([heard]) else []
     notice(
         f"even the oracle's WER is {oracle.wer:.0%}: references and hypotheses "
         + ("differ in " + joined_message(", ", forms) if forms else "have few words in common")
@@ -570,27 +567,30 @@ def _tell_differing(
     )
 
 
-def _with_cer(
-    rates: Rates, utterances: Sequence[RescoredUtterance], mapping: TextMapping, seed: int
-) -> Rates:
+def _share_changed(text: str, fold: Callable[[str], str]) -> float:
+    """Return the share of the words of a text that `fold` changes."""
+    words = split_words(text)
+    return sum(fold(word) != word for word in words) / max(1, len(words))
+
+
+class _InCharacters(TextMapping):
+    """A mapping whose words are the characters of a text."""
+
+    def for_wer(self, text: str, where: str = "a text") -> str:
+        return " ".join("".join(split_words(super().for_wer(text, where))))
+
+
+def _with_cer(rates: Rates, table: FeatureTable, weights: Weights, seed: int) -> Rates:
     """Return the rates with those of characters, and say why."""
-
-    def spaced(text: str | None) -> str:
-        return " ".join("".join(split_words(mapping.for_wer(text or ""))))
-
-    single = sum(len(split_words(utterance.reference or "")) == 1 for utterance in utterances)
+    known = [one.reference for one in table.utterances if one.reference is not None]
+    single = sum(len(split_words(reference)) == 1 for reference in known)
     notice(
-        f"{single:,} of {plural(len(utterances), 'reference is', 'references are')} a single word, "
-        "as their script has no blanks between words: CER counts errors of characters"
+        f"{single:,} of {plural(len(known), 'reference is', 'references are')} a single word, as "
+        "their script has no blanks between words: CER counts errors of characters"
     )
-    in_characters = []
-    for utterance in utterances:
-        edited = [
-            replace(one, edits=count_edits(spaced(utterance.reference), spaced(one.text)))
-            for one in utterance.hypotheses
-        ]
-        in_characters.append(replace(utterance, hypotheses=tuple(edited)))
-    others = _rates(in_characters, seed)
+    in_characters = replace(weights, mapping=_InCharacters(**vars(weights.mapping)))
+    utterances = _reordered(table, in_characters)
+    others = _rates([one for one in utterances if one.reference is not None], seed)
     return replace(
         rates,
         first=replace(rates.first, cer=others.first.wer),

@@ -175,8 +175,11 @@ class Handlers:
         for number, each in enumerate(asked.utterances, start=1):
             beside = (each.source or "", each.ref or "")
             readings += [(hypothesis.text, *beside) for hypothesis in each.hypotheses]
-            hypotheses = tuple(Hypothesis(one.text, one.score) for one in each.hypotheses)
-            named = (str(each.utt) or str(number), hypotheses, each.ref, f"utterance {number}")
+            where = f"utterance {number}"
+            hypotheses = tuple(
+                Hypothesis(one.text, one.score, where, one.scores) for one in each.hypotheses
+            )
+            named = (str(each.utt) or str(number), hypotheses, each.ref, where)
             utterances.append(Utterance(*named, each.source))
 
         # The models that the weights were tuned for, under any name here.

@@ -235,7 +235,8 @@ class HypothesisInput(Struct, frozen=True, forbid_unknown_fields=True):
     """A hypothesis of an n-best list."""
 
     text: str
-    score: Annotated[float, about("score of the first pass; higher is better")]
+    score: Annotated[float | None, about("score of the first pass; higher is better")] = None
+    scores: Annotated[dict[str, float], about("further ones, by the names that weights have")] = {}
 
 
 class UtteranceInput(Struct, frozen=True, forbid_unknown_fields=True):
@@ -260,7 +261,7 @@ class RescoredHypothesis(Struct, frozen=True, forbid_unknown_fields=True):
     text: str
     score: Annotated[float | None, about("null if it is never chosen")]
     first_pass_rank: int
-    first_pass_score: float
+    first_pass_score: float | None
     features: dict[str, float | None]
     word_errors: int | None
 

@@ -467,11 +467,8 @@ def test_processors_are_shared_by_files(workers, tasks, processes, threads):
 
 
 def test_words_of_scripts_without_blanks_are_said_to_be_phrases(tmp_path, model):
-    for name in ("a.txt", "b.txt"):
+    names, settings = ["a.txt", "b.txt"], FilterSettings(max_perplexity=1e9)
+    for name in names:
         (tmp_path / name).write_text("他今天很好我们去学校\n" * 9)
-    found = notices_of(
-        lambda: filtered(
-            tmp_path, model, "a.txt", "b.txt", settings=FilterSettings(max_perplexity=1e9)
-        )
-    )
+    found = notices_of(lambda: filtered(tmp_path, model, *names, settings=settings))
     assert sum("words are counted as phrases" in note for note in found) == 1

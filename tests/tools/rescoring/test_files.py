@@ -328,10 +328,8 @@ def test_a_list_splits_by_place_from_zero(here):
 
 
 def test_further_scores_are_read_from_every_format(here):
-    hypotheses = [
-        {"text": "the cat", "scores": {"am": -1, "lm": "-3"}},
-        {"text": "the hat", "scores": {"am": -2, "lm": -4.0}},
-    ]
+    texts, scores = ["the cat", "the hat"], [{"am": -1, "lm": "-3"}, {"am": -2, "lm": -4.0}]
+    hypotheses = [{"text": text, "scores": of} for text, of in zip(texts, scores, strict=True)]
     write(here / "j", json.dumps({"utt": "u1", "ref": "the cat", "hypotheses": hypotheses}))
     rows = "u1\tREF\t\tthe cat\t\nu1\t1\t-1\tthe cat\t-3\nu1\t2\t-2\tthe hat\t-4\n"
     write(here / "t", "utt\trank\tam\ttext\tlm\n" + rows)
@@ -343,15 +341,12 @@ def test_further_scores_are_read_from_every_format(here):
     for name, options in (("j", {}), ("t", {}), ("k", named)):
         [utterance] = read_nbest(name, **options)
         assert utterance.reference == "the cat"
-        read = [(one.text, one.score, one.scores) for one in utterance.hypotheses]
-        assert read == [
-            ("the cat", None, {"am": -1, "lm": -3}), ("the hat", None, {"am": -2, "lm": -4})
-        ], name  # fmt: skip
+        assert [one.text for one in utterance.hypotheses] == texts, name
+        read = [(one.score, one.scores) for one in utterance.hypotheses]
+        assert read == [(None, {"am": -1, "lm": -3}), (None, {"am": -2, "lm": -4})], name
     [based] = read_nbest("k", score_files=["lm", "am=0.1*ac_cost"])
-    assert [(one.score, one.scores) for one in based.hypotheses] == [
-        (-3, {"am": -1}),
-        (-4, {"am": -2}),
-    ]
+    read = [(one.score, one.scores) for one in based.hypotheses]
+    assert read == [(-3, {"am": -1}), (-4, {"am": -2})]
     [costs] = read_nbest("j", ListSettings(costs=True))
     assert costs.hypotheses[0].scores == {"am": 1, "lm": 3}
 
@@ -388,10 +383,8 @@ def test_a_folder_of_srilm_is_read_by_the_names_of_its_files(here):
     assert format_of("s") == format_of("s/u1.a.nbest") == "srilm"
     with pytest.warns(RnnlmWarning, match="the first of utterance 'u1.a'"):
         first, second = read_nbest("s", references=[write(here / "refs", "the old man\nthe cat\n")])
-    assert [(one.text, one.score, one.scores) for one in first.hypotheses] == [
-        ("the old man went", None, {"am": -3210.5, "lm": -45.2}),
-        ("", None, {"am": -3211, "lm": -44.1}),
-    ]
+    read = [(one.text, one.score, *one.scores.values()) for one in first.hypotheses]
+    assert read == [("the old man went", None, -3210.5, -45.2), ("", None, -3211, -44.1)]
     assert (second.utt, second.reference) == ("u2", "the cat")
     with pytest.raises(TextError, match="refs has 3 lines for 2 utterances"):
         read_nbest("s", references=[write(here / "refs", "a\nb\nc\n")])
@@ -404,6 +397,13 @@ def test_a_folder_of_srilm_is_read_by_the_names_of_its_files(here):
     ("-1 -2 1 x\n-1 x\n", {}, "m, line 2: not a line of an SRILM list; it is '-1 x'"),
     (TSV, {"format": "srilm"}, "line 1: not a line of an SRILM list"),
     ("the cat sat\n", {}, "m is no n-best list of a known format; it begins 'the cat sat'"),
+    ("utt\trank\tam\tam\ttext\nu1\t1\t-1\t-2\tx\n", {}, "it has 5 of the fields utt, rank, am, am, text"),
+    ("utt\trank\tam\ttext\nu1\t1\tlow\tx\n", {}, "line 2, am: 'low' is not a number"),
+    ("utt\trank\tam\ttext\nu1\tREF\t-1\tx\n", {}, "line 2: a reference has a score"),
+    ("utt\trank\tam\ttext\nu1\t1\tx\n", {}, "it has 3 of the fields utt, rank, am, text"),
+    ('{"utt": 1, "hypotheses": [{"text": "x", "scores": [1]}]}', {}, "'scores' is not an object"),
+    ('{"utt": 1, "hypotheses": [{"text": "x", "scores": {"am": "x"}}]}', {}, "1, am: 'x' is not a num"),
+    ('{"utt": 1, "hypotheses": [{"text": "x", "scores": {}}]}', {}, "'score' is missing"),
     ("(-12) the cat\n", {}, "no n-best list of a known format; .*; see .*`format`"),
 ])  # fmt: skip
 def test_errors_name_what_was_expected_of_which_format(here, text, settings, message):
@@ -431,24 +431,9 @@ def test_the_awk_lines_of_the_page_turn_other_forms_into_tsv(here):
         assert read[0].source == ("ein Hund" if line == fairseq else None)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("utt\trank\tam\tam\ttext\nu1\t1\t-1\t-2\tx\n", "it has 5 of the fields utt, rank, am, am, text"),
-    ("utt\trank\tam\ttext\nu1\t1\tlow\tx\n", "line 2, am: 'low' is not a number"),
-    ("utt\trank\tam\ttext\nu1\tREF\t-1\tx\n", "line 2: a reference has a score"),
-    ("utt\trank\tam\ttext\nu1\t1\tx\n", "it has 3 of the fields utt, rank, am, text"),
-    ('{"utt": 1, "hypotheses": [{"text": "x", "scores": [1]}]}', "'scores' is not an object"),
-    ('{"utt": 1, "hypotheses": [{"text": "x", "scores": {"am": "x"}}]}', "1, am: 'x' is not a num"),
-    ('{"utt": 1, "hypotheses": [{"text": "x", "scores": {}}]}', "'score' is missing"),
-])  # fmt: skip
-def test_errors_of_further_scores_name_them(here, text, message):
-    with pytest.raises(TextError, match=message):
-        read_nbest(write(here / "a", text))
-
-
 def test_fields_that_are_not_read_are_named_once(here):
     hypothesis = {"text": "a", "score": -1, "lm_score": -2}
     lines = [{"utt": n, "length": 3, "hypotheses": [hypothesis] * 2} for n in range(3)]
     write(here / "a", "\n".join(map(json.dumps, lines)))
-    assert notices_of(lambda: read_nbest("a")) == [
-        "a: 2 fields are not read: 'length', 'lm_score' (did you mean 'score'?)"
-    ]
+    [told] = notices_of(lambda: read_nbest("a"))
+    assert told == "a: 2 fields are not read: 'length', 'lm_score' (did you mean 'score'?)"

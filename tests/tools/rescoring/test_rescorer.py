@@ -146,10 +146,9 @@ def test_further_scores_are_features_that_saved_weights_name(likes, tmp_path):
     total = sum(weights.weights[name] * value for name, value in best.features.items())
     assert best.score == pytest.approx(best.first_pass + total)
     for scores, why in (
-        ({"base": "am"}, "it lacks 'score:lm'"),
-        ({"lm": "lm"}, "it lacks 'score'"),
+        ({"base": "am"}, "it lacks 'score:lm'"), ({"lm": "lm"}, "it lacks 'score'"),
         ({"base": "am", "lm": "lm", "x": "am"}, "it has 'score:x'"),
-    ):
+    ):  # fmt: skip
         with pytest.raises(TextError, match=f"those that the weights are for; {why}"):
             rescore(heard(2, **scores), models, read)
         with pytest.raises(TextError, match=why):
@@ -161,17 +160,11 @@ def test_further_scores_are_features_that_saved_weights_name(likes, tmp_path):
 
 def test_the_log_of_zero_in_a_further_score_excludes_a_hypothesis(likes):
     scores = [{"am": -1.0}, {"am": -math.inf}, {"am": -1e10}]
-    hypotheses = tuple(
-        Hypothesis(text, None, scores=am) for text, am in zip("bab", scores, strict=True)
-    )
+    hypotheses = tuple(map(Hypothesis, "bab", [None] * 3, "uuu", scores))
     weights = Weights({"lm:m": 1.0, "score:am": 1e-9}, {"m": "1a"}, scores=("score:am",))
-    with pytest.warns(
-        RnnlmWarning, match="^2 hypotheses, the first in utterance 'u', are excluded"
-    ):
+    with pytest.warns(RnnlmWarning, match="^2 hypotheses, the first in utterance 'u', are ex"):
         [rescored] = rescore([Utterance("u", hypotheses)], {"m": likes}, weights).utterances
-    assert [(one.text, one.score is None) for one in rescored.hypotheses] == [
-        ("b", False), ("a", True), ("b", True)
-    ]  # fmt: skip
+    assert [one.score is None for one in rescored.hypotheses] == [False, True, True]
 
 
 def test_each_added_models_gain_is_over_those_before(likes):
@@ -211,11 +204,9 @@ def test_texts_are_mapped_only_for_models_by_default(likes):
 def test_the_same_text_in_other_characters_is_no_error_or_is_told(
     likes, reference, hypothesis, errors, told
 ):
-    rescored = []
-    found = notices_of(
-        lambda: rescored.append(rescore([said("u", reference, hypothesis)], {"m": likes}, ONE))
-    )
-    assert rescored[0].rates.oracle.errors == errors
+    lists = [said("u", reference, hypothesis)]
+    assert rescore(lists, {"m": likes}, ONE).rates.oracle.errors == errors
+    found = notices_of(lambda: rescore(lists, {"m": likes}, ONE))
     found = [note for note in found if note.startswith("even the oracle's WER is ")]
     assert len(found) == bool(told) and (not told or told in found[0])
 
@@ -350,10 +341,8 @@ class TestWeightsFile:
 def test_fields_of_weights_that_are_not_read_are_named(tmp_path):
     content = '{"weights": {"lm:m": 1}, "models": {"m": "a"}, "mapping": {"lower": true}, "lm": 2}'
     (tmp_path / "w.json").write_text(content)
-    found = notices_of(lambda: read_weights(tmp_path / "w.json"))
-    assert [line.removeprefix(str(tmp_path)) for line in found] == [
-        "/w.json: 2 fields are not read: 'lm', 'lower' (did you mean 'lowercase'?)"
-    ]
+    [told] = notices_of(lambda: read_weights(tmp_path / "w.json"))
+    assert "w.json: 2 fields are not read: 'lm', 'lower' (did you mean 'lowercase'?)" in told
 
 
 class TestOutput:

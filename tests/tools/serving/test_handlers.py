@@ -96,7 +96,8 @@ def test_targets_are_scored_given_their_source(client, folders, rnnlm):
     assert error["what"] == "sentence 1 has no source"
 
 
-def test_lists_are_rescored_as_by_the_command(client, here, rnnlm):
+@pytest.mark.parametrize("more", [{}, {"scores": {"lm": -2.5, "am": -1.0}}])
+def test_lists_are_rescored_as_by_the_command(client, here, rnnlm, more):
     speech = [("wreck a nice beach", -1.0), ("recognize speech", -1.5), ("recognise peach", -2.0)]
     speech.append(("recognize speech", -1e10))
     bark = [("the dog bark", -3.0), ("the dogs bark", -3.5)]
@@ -105,7 +106,9 @@ def test_lists_are_rescored_as_by_the_command(client, here, rnnlm):
         {"utt": "u2", "hypotheses": bark},
     ]
     for each in lists:
-        each["hypotheses"] = [{"text": text, "score": score} for text, score in each["hypotheses"]]
+        each["hypotheses"] = [
+            {"text": text, "score": score, **more} for text, score in each["hypotheses"]
+        ]
     (here / "list.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lists))
     tuned = rnnlm("rescore", "-m", "demo", "--tune", "list.jsonl", "--skip-incomplete",
                   "--weights-output", "w.json")  # fmt: skip
@@ -117,7 +120,11 @@ def test_lists_are_rescored_as_by_the_command(client, here, rnnlm):
         rnnlm("rescore", "-m", "demo", "--weights", "w.json", "--apply", "list.jsonl",
               "--nbest-output", "-")
     )[: len(lists)]  # fmt: skip
-    # Other models than those of the weights.
+    # Other scores or models than those of the weights.
+    answer = client.http.post(
+        "/rescore", json={"utterances": lists, "weights": {**weights, "scores": ["score:x"]}}
+    )
+    assert answer.status_code == 400 and "utterance 1: its scores are not" in answer.text
     others = {**weights, "models": {"kn": "0" * 12}, "weights": {"lm:kn": 1.0}}
     answer = client.http.post("/rescore", json={"utterances": lists, "weights": others})
     assert answer.status_code == 400

@@ -148,18 +148,15 @@ def notice_odd_labels(codec: Codec, text: LabelledText) -> None:
 
 
 def _notice_alike(column: LabelColumn, counts: Counter[str]) -> None:
-    """Send a notice of labels that differ only in case, in white space, as numbers do, or in the
-    form of characters; these are shown as escapes."""
+    """Send a notice of labels that differ only in case, in white space, as numbers do, or in forms
+    of characters, which are shown as escapes."""
     alike: dict[str | float, list[str]] = {}
     for label in counts:
         key = float(label) if _is_number(label) else "".join(normalise(label).casefold().split())
         alike.setdefault(key, []).append(label)
     several = [labels for labels in alike.values() if len(labels) > 1]
     if several:
-        pairs = []
-        for row in several:
-            show = repr if all(normalise(name) == name for name in row) else ascii
-            pairs.append(" and ".join(f"{show(name)} ({counts[name]:,})" for name in row))
+        pairs = [" and ".join(f"{name!a} ({counts[name]:,})" for name in row) for row in several]
         notice(
             f"labels of column {column.name} differ only in how they are written, and are learned "
             f"as different: {first_of(pairs, MOST_NAMED)}"
