@@ -52,7 +52,7 @@ _NUMBER = re.compile(
     r"(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|-?inf(?:inity)?|nan)", re.IGNORECASE
 )
 SAMPLE_LINES = 100
-_SRILM = re.compile(rf"({_NUMBER.pattern}) +({_NUMBER.pattern}) +\d+( .*)?", re.IGNORECASE)
+_SRILM = re.compile(rf"({_NUMBER.pattern}) +({_NUMBER.pattern}) +\d+( [^\t]*)?", re.IGNORECASE)
 _LIST_SUFFIXES = re.compile(r"(\.(nbest|scores?|txt|gz|bz2|xz|zst))+$")
 _FEATURE = re.compile(rf"([^\s=:]+)[=:]((?:\s*(?:{_NUMBER.pattern})(?!\S))+)", re.IGNORECASE)
 _MIXED = "a file holds n-best lists of one format only"
@@ -284,8 +284,8 @@ def _read_srilm(builder: ListBuilder) -> None:
                 raise TextError(
                     f"{where}: not a line of an SRILM list",
                     f"it is {shown(line)}",
-                    "a line is `am lm words text`; a folder is SRILM's unless it holds a `text` or "
-                    "1best_recog",
+                    "a line is `am lm words text`; a folder without a file called text or folders "
+                    "1best_recog is read as SRILM's",
                 )
             scores = _parsed({"am": match[1], "lm": match[2]}, where, builder.settings.costs)
             builder.add(utt, rank, Hypothesis((match[3] or "").strip(), None, where, scores))

@@ -106,6 +106,7 @@ def test_lists_of_text_and_score_are_read(here):
     for bad, what in (("a\t-1\nb\tnan\n", "line 2: the score is nan"), ("a\tinf\n", "inf")):
         with pytest.raises(TextError, match=what):
             read_nbest(write(here / "bad", bad))
+    assert format_of(write(here / "n", "1 2 3 go\t-1\n")) == "nemo"
     # A Kaldi text may have a tab, and words that are numbers.
     assert format_of(write(here / "k", "u1-1\t7\nu1-2\tseven\n")) == "kaldi"
 
