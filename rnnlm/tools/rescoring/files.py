@@ -419,9 +419,9 @@ def _plain_lines(
     lines = [line.strip() for _, line in lines_with_ends(file, errors)]
     numbers = list(map(str, range(len(lines))))
     names = numbers if counted == "moses" else [utterance.utt for utterance in utterances]
-    if len(names) != len(lines):
+    if not lines or len(names) != len(lines):
         raise TextError(
-            f"{file} has {len(lines):,} lines for {len(names):,} utterances",
+            f"{file} has {len(lines):,} lines for {len(utterances):,} utterances",
             "as lines do not begin with names of utterances, each utterance needs one line",
         )
     notice(f"{file}: its lines are plain text, the first of utterance {names[0]!r}")

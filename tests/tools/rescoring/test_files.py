@@ -375,6 +375,8 @@ def test_lists_of_moses_are_read_with_plain_or_named_references(here):
         for what in ("reference", "source"):
             found = read_nbest("m", **{what + "s": ["refs"]})
             assert [(u.utt, getattr(u, what)) for u in found] == [("0", "the old man"), ("1", "")]
+    with pytest.raises(TextError, match="empty has 0 lines for 2 utterances"):
+        read_nbest("m", references=[write(here / "empty", "")])
 
 
 def test_a_folder_of_srilm_is_read_by_the_names_of_its_files(here):
