@@ -61,6 +61,9 @@ def open_data(
     """
     settings = _settings(model, overrides or {}, paths)
     text = read_labelled(_files(paths), settings, LEVELS[model.task], aligned=not settings.align)
+    if text.format == "columns" and text.column != settings.column:
+        other = keyword("column") + " names another one"
+        notice(f"words are read from column {text.column}, behind their numbers; " + other)
     return labelled_data(model.codec, text, ", ".join(map(str, paths)), called)
 
 

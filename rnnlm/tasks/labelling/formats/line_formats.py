@@ -32,6 +32,7 @@ from rnnlm.text.named_columns import no_column
 DOCUMENT_START = "-DOCSTART-"
 SAMPLE = 3  # values of a column that messages show
 LONGEST_SAMPLE = 30  # characters
+FIRST_COLUMN = "1"  # of the words, unless another one numbers them
 MANY_WORDS = 50  # that show the content of columns, and are seldom one sentence
 
 Rows = list[list[str]]
@@ -97,9 +98,19 @@ def layout_of(source: str, lines: Iterable[Line]) -> tuple[ColumnLayout, Iterato
     numbers = [number for (number, _), row in zip(words, rows, strict=True) if len(row) == count]
     rows = [row for row in rows if len(row) == count]
     last = frozenset(row[-1] for row in rows)
-    word = "2" if count > 1 and _counts_words([row[0] for row in rows]) else "1"
-    layout = ColumnLayout(source, has_tabs, count, numbers[0] if numbers else 0, word, last)
+    first_line = numbers[0] if numbers else 0
+    layout = ColumnLayout(source, has_tabs, count, first_line, _word_column(rows), last)
     return layout, itertools.chain(sample, rest)
+
+
+def _word_column(rows: Rows) -> str:
+    """Return the number of the column of the words: the one behind the first column that numbers
+    the words of each sentence, else the first one."""
+    columns = list(zip(*rows, strict=True))
+    for number, cells in enumerate(columns[:-1], start=1):
+        if _counts_words(cells):
+            return str(number + 1)
+    return FIRST_COLUMN
 
 
 def _counts_words(cells: Sequence[str]) -> bool:
@@ -193,7 +204,8 @@ def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
         _example(source, sentence.line, sentence.rows, word_column, places)
         for sentence in all_sentences
     )
-    return LabelledText(examples, names, (), "columns")
+    detected = layout.word if layout.word != FIRST_COLUMN else None
+    return LabelledText(examples, names, (), "columns", column=settings.column or detected)
 
 
 def _example(

@@ -223,13 +223,17 @@ def test_labels_that_write_no_spans_are_not_odd(read, recwarn):
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_words_stand_behind_their_numbers(read, first):
+@pytest.mark.parametrize("before", ["", "bc/x 0 ", "0 1 bc/x "])
+def test_words_stand_behind_their_numbers(read, first, before):
+    """As in CoNLL-X, and in CoNLL-2012 behind the document and its part."""
     numbered = []
     for sentence in TAGGED.rstrip("\n").split("\n\n"):
         lines = enumerate(sentence.split("\n"), start=first)
-        numbered.append("".join(f"{number} {line}\n" for number, line in lines))
-    text = read("\n".join(numbered))
-    assert text.content_hash == read(TAGGED).content_hash and text.word_columns == ("3",)
+        numbered.append("".join(f"{before}{number} {line}\n" for number, line in lines))
+    text = read("#begin document (bc/x); part 000\n" + "\n".join(numbered) + "\n#end document\n")
+    assert text.content_hash == read(TAGGED).content_hash
+    number = len(before.split()) + 2
+    assert text.column == str(number) and text.word_columns == (str(number + 1),)
 
 
 def test_words_without_blank_lines_are_said_to_be_one_sentence(read):
