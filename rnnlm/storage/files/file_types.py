@@ -229,6 +229,22 @@ _BINARIES = {
         "a program", _NAME_TEXT
     ),
 }  # fmt: skip
+# Texts whose words stand among times and names, with a command that takes the words out.
+_CUES = r"awk '/-->/ {is_text = 1; next} /^\r?$/ {is_text = 0} is_text' | sed 's/<[^>]*>//g'"
+_TRANSCRIPTS = {
+    rb"WEBVTT\s": ("a file of subtitles (WebVTT)", _CUES),
+    rb"\d+\r?\n\d+:\d\d:\d\d[,.]\d+ --> ": ("a file of subtitles (SRT)", _CUES),
+    rb"@(?:UTF8|Begin)\s": (
+        "a transcript (CHAT)",
+        r"awk '/^[*%@]/ {is_text = /^\*/} is_text' | "
+        r"""awk '{sub(/^[^\t]*\t/, ""); gsub(/\025[^\025]*\025|\[[^]]*\]/, "")} 1'""",
+    ),
+    rb"File type = \"ooTextFile": ("a file of Praat", "sed -n 's/^ *text = \"\\(.*\\)\".*/\\1/p'"),
+    rb"<\?xml.{,1000}<ANNOTATION_DOCUMENT": (
+        "a transcript (EAF of ELAN)",
+        r"sed -n 's/.*<ANNOTATION_VALUE>\(.*\)<\/ANNOTATION_VALUE>.*/\1/p'",
+    ),
+}  # fmt: skip
 _MARKED = {
     b"\xff\xfe\0\0": "UTF-32",
     b"\0\0\xfe\xff": "UTF-32",
@@ -256,7 +272,7 @@ def compression_of(start: bytes) -> str:
 
 
 def binary_of(start: bytes) -> tuple[str, str] | None:
-    """Return the kind of a file that begins so and holds no text, and a hint."""
+    """Return the kind of a file that begins so and holds no plain text, and a hint."""
     if compression_of(start):
         return "compressed twice", "decompress it once"
     for pattern, kind_and_hint in _BINARIES.items():
@@ -268,8 +284,19 @@ def binary_of(start: bytes) -> tuple[str, str] | None:
     try:
         tarfile.TarInfo.frombuf(start[:512], "utf-8", "surrogateescape")
     except tarfile.HeaderError:
-        return None
+        return _transcript_of(start)
     return "a tar archive", _UNPACK
+
+
+def _transcript_of(start: bytes) -> tuple[str, str] | None:
+    """Return the kind of a transcript that begins so, and the command that takes its words."""
+    encoding = marked_encoding(start)
+    text = start.decode(encoding or "utf-8-sig", "ignore").encode("utf-8")
+    for pattern, (kind, command) in _TRANSCRIPTS.items():
+        if re.match(pattern, text, re.DOTALL):
+            to_text = f"iconv -f {encoding} -t UTF-8 FILE" if encoding else "cat FILE"
+            return kind, f"take its words: {to_text} | {command} > NEW"
+    return None
 
 
 def marked_encoding(start: bytes) -> str | None:

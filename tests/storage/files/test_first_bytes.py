@@ -6,6 +6,7 @@ import io
 import lzma
 import pickle
 import sqlite3
+import subprocess
 import sys
 import tarfile
 import warnings
@@ -124,6 +125,16 @@ BINARIES = {
     "JPEG": (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "a JPEG image"),
     "this Python": (open(sys.executable, "rb").read(4096), "a program"),  # noqa: SIM115
     "twice": (gzip.compress(zstandard.compress(TEXT)), "compressed twice"),
+}  # fmt: skip
+CUE = "00:00:01{0}000 --> 00:00:02{0}000\n<i>the red hen</i>\n\n"
+TRANSCRIPTS = {
+    "SRT": f"0\n{CUE.format(',')}1\n{CUE.format(',')}",
+    "SRT, of Windows": f"1\n{CUE.format(',')}".replace("\n", "\r\n"),
+    "WebVTT": f"WEBVTT\n\nNOTE by hand\n\nfirst\n{CUE.format('.')}",
+    "CHAT": "@UTF8\n@Begin\n*CHI:\tthe red\n\then [!] \x150_90\x15\n%mor:\tdet adj n\n@End\n",
+    "TextGrid": 'File type = "ooTextFile"\nObject class = "TextGrid"\n  text = "the red hen" \n',
+    "EAF": '<?xml version="1.0"?>\n<ANNOTATION_DOCUMENT AUTHOR="">\n'
+           "<ANNOTATION_VALUE>the red hen</ANNOTATION_VALUE>\n</ANNOTATION_DOCUMENT>\n",
 }  # fmt: skip
 ENCODINGS = {
     **{f"{name}, marked": (TEXT.decode().encode(name), name.upper()) for name in
@@ -319,3 +330,15 @@ def test_unmarked_encodings_of_ascii_are_told_apart(text, name):
     assert file_types.unmarked_encoding(text.encode(name)).replace("-", "").lower() == name.replace(
         "-", ""
     )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("content", TRANSCRIPTS.values(), ids=TRANSCRIPTS)
+def test_a_transcript_is_refused_with_the_line_that_takes_its_words(tmp_path, content, encoding):
+    (tmp_path / "FILE").write_text(content, encoding=encoding, newline="")
+    with pytest.raises(TextError, match=r"FILE is a .*not a text") as refused:
+        list(Corpus((str(tmp_path / "FILE"),)).blocks())
+    command = refused.value.hint.removeprefix("take its words: ")
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    words = (tmp_path / "NEW").read_text(encoding="utf-8").split()
+    assert words == "the red hen".split() * content.count("hen")
