@@ -30,6 +30,7 @@ from rnnlm.text.named_columns import no_column
 # is -DOCSTART- are skipped, and comments above a sentence.
 
 DOCUMENT_START = "-DOCSTART-"
+DOCUMENT_COMMENTS = ("#begin document", "#end document")  # of CoNLL-2012
 SAMPLE = 3  # values of a column that messages show
 LONGEST_SAMPLE = 30  # characters
 FIRST_COLUMN = "1"  # of the words, unless another one numbers them
@@ -77,7 +78,7 @@ class ColumnLayout:
         if not line.startswith("#"):
             return False
         cells = self.split(line)
-        if len(cells) != self.count:
+        if len(cells) != self.count or line.startswith(DOCUMENT_COMMENTS):
             return True
         has_label = self.count == 1 or cells[-1] in self.last_cells
         return not has_label and (cells[0] == "#" or "=" in line)
