@@ -92,6 +92,16 @@ def check_class(value: object, kind: type, name: str) -> None:
         raise ArgumentTypeError(f"{name} must be {with_article(kind.__name__)}, not {given(value)}")
 
 
+def check_path(value: object, name: str) -> None:
+    """Check that `value`, which a message calls `name`, names a file or folder.
+
+    Raises:
+        ArgumentTypeError: it does not.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise ArgumentTypeError(f"{name} must be a str or a path, not {given(value)}")
+
+
 # ---- Ids that models read, their shapes, and states.
 
 

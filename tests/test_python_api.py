@@ -342,6 +342,11 @@ def test_words_of_arrow_in_a_dictionary_of_views_are_read():
 
 @pytest.mark.parametrize("wrong, error, what", [
     (lambda: from_lines("the dog"), ArgumentTypeError, "must be a list"),
+    *((lambda use=use: use(3), ArgumentTypeError, "must be a str or a path, not an int")
+      for use in (rnnlm.load, rnnlm.load_tokenizer, rnnlm.read_pairs, rnnlm.read_weights)),
+    (lambda: rnnlm.read_pairs("the dog " * 600), TextError, "no such file"),
+    (lambda: rnnlm.load().next_words(None, 3), ArgumentTypeError, "must be a str, not None"),
+    (lambda: rnnlm.load().adapt(3), ArgumentTypeError, "must be a str, not an int"),
     (lambda: from_lines(["a", 5]), ArgumentTypeError, r"lines\[1\]"),
     (lambda: from_lines(["a\nb"]), TextError, "holds a line end"),
     (lambda: from_dataset(5), ArgumentTypeError, "a data set is needed"),

@@ -20,8 +20,8 @@ import numpy as np
 import rnnlm.checkpoints as shipped_models
 from rnnlm import registry
 from rnnlm.amounts import plural
-from rnnlm.checks import several
-from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, given, keyword, nearest, notice
+from rnnlm.checks import check_path, several
+from rnnlm.errors import ModelError, UsageError, keyword, nearest, notice
 from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer, core_of
 from rnnlm.lm.base import stored_model
 from rnnlm.storage import model_folder
@@ -47,8 +47,7 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
         UsageError: this adaptation is not available for the model.
         DeviceError: `device` is not available.
     """
-    if not isinstance(name, (str, os.PathLike)):
-        raise ArgumentTypeError(f"load: the name must be a str or a path, not {given(name)}")
+    check_path(name, "load: the name")
     base, kind = without_adaptation(os.fspath(name))
     folder = find(base)
     if kind:
@@ -220,6 +219,7 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     Raises:
         ModelError: The model does not exist or is damaged.
     """
+    check_path(name, "load_tokenizer: the name")
     folder = find_tokenizer(name)
     if is_prepared(folder):
         return prepared_text.load_tokenizer(folder, read_index(folder))

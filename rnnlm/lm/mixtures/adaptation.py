@@ -100,6 +100,7 @@ def load_statistics(
 
 def settings_class(kind: str) -> type[AdaptationSettings]:
     """Return the class of the settings of a kind of adaptation."""
+    check_class(kind, str, "the kind of adaptation")
     if kind not in KINDS:
         raise UsageError(f"unknown kind of adaptation {kind!r}", hint=nearest(kind, KINDS))
     return KINDS[kind]

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays
+from rnnlm.checks import check_class
 from rnnlm.errors import UsageError
 from rnnlm.events import pieces
 from rnnlm.interface import Array, LanguageModel, State
@@ -480,6 +481,7 @@ def next_words(
         ModelError: there is no such model, or its scores are not numbers.
     """
     check_count(count)
+    check_class(text, str, "next_words: the text")
     model = language_model_of(model)
     before, begun = _split(model, checked_prompt(text))
     if not model.tokenizer.keeps_case:

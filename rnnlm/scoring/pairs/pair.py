@@ -1,6 +1,7 @@
 """Define minimal pairs, and read the files that hold them."""
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import rnnlm.corpora as corpora
+from rnnlm.checks import check_path
 from rnnlm.errors import TextError, shown
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.file_types import without_suffix
@@ -389,7 +391,8 @@ def read_pairs(source: str | Path, encoding_errors: str = "strict", strip: bool 
         TextError: A file does not exist, cannot be read or is not in the format that it claims, or
             files of different formats are mixed.
     """
-    names = files_of(str(source))
+    check_path(source, "read_pairs: the source")
+    names = files_of(os.fspath(source))
     pairs: list[Pair] = []
     first_format = ""
     for name in names:
@@ -415,10 +418,9 @@ def files_of(source: str) -> list[str]:
             f"{source} is a data set of the hub",
             "download it, and name its files",
         )
-    folder = Path(source)
-    if not folder.is_dir():
+    if not os.path.isdir(source):  # unlike Path.is_dir, also of a name that is too long
         return sources.expand((str(corpora.list_named(source)),))
-    files = [path for path in folder.iterdir() if path.is_file()]
+    files = [path for path in Path(source).iterdir() if path.is_file()]
     # Any other file in the folder, such as a README, is no list.
     paths = sorted(str(path) for path in files if tables.kind_of(path.name))
     if not paths:

@@ -231,14 +231,12 @@ _BINARIES = {
 }  # fmt: skip
 # Texts whose words stand among times and names, with a command that takes the words out.
 _CUES = r"awk '/-->/ {is_text = 1; next} /^\r?$/ {is_text = 0} is_text' | sed 's/<[^>]*>//g'"
+_CHAT_LINES = r"awk '/^[*%@]/ {is_text = /^\*/} is_text'"
+_CHAT_WORDS = r"""awk '{sub(/^[^\t]*\t/, ""); gsub(/\025[^\025]*\025|\[[^]]*\]/, "")} 1'"""
 _TRANSCRIPTS = {
     rb"WEBVTT\s": ("a file of subtitles (WebVTT)", _CUES),
     rb"\d+\r?\n\d+:\d\d:\d\d[,.]\d+ --> ": ("a file of subtitles (SRT)", _CUES),
-    rb"@(?:UTF8|Begin)\s": (
-        "a transcript (CHAT)",
-        r"awk '/^[*%@]/ {is_text = /^\*/} is_text' | "
-        r"""awk '{sub(/^[^\t]*\t/, ""); gsub(/\025[^\025]*\025|\[[^]]*\]/, "")} 1'""",
-    ),
+    rb"@(?:UTF8|Begin)\s": ("a transcript (CHAT)", f"{_CHAT_LINES} | {_CHAT_WORDS}"),
     rb"File type = \"ooTextFile": ("a file of Praat", "sed -n 's/^ *text = \"\\(.*\\)\".*/\\1/p'"),
     rb"<\?xml.{,1000}<ANNOTATION_DOCUMENT": (
         "a transcript (EAF of ELAN)",

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from rnnlm.amounts import plural
+from rnnlm.checks import check_path
 from rnnlm.errors import ModelError, TextError, UsageError, keyword, notice, shown
 from rnnlm.interface import LanguageModel
 from rnnlm.lm.base.span_scoring import (
@@ -595,6 +596,7 @@ def read_weights(path: str | Path) -> Weights:
     Raises:
         TextError: The file cannot be read, or does not hold weights.
     """
+    check_path(path, "read_weights: the file")
     what = f"{path} holds no weights"
     weights = read_json(
         Path(path), Weights, TextError, what, "write them with " + keyword("weights_output")
