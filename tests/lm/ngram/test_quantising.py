@@ -9,14 +9,7 @@ from hypothesis import given, strategies as st
 
 import rnnlm
 from rnnlm import Corpus, corpora, registry
-from rnnlm.errors import (
-    ModelError,
-    OutputError,
-    RnnlmError,
-    RnnlmWarning,
-    SettingsError,
-    UsageError,
-)
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.evaluation.scorer_checks import of_model
 from rnnlm.evaluation.soundness import audit
@@ -202,13 +195,6 @@ def test_an_arpa_file_is_exact_for_what_is_stored(model, tmp_path):
     assert scores_of(loaded).tolist() == expected_N
     card = (tmp_path / "again" / "README.md").read_text(encoding="utf-8")
     assert "quantize=8" in card
-
-
-def test_a_model_that_was_imported_otherwise_is_imported_again(model, tmp_path):
-    export_arpa(model, tmp_path / "model.arpa")
-    import_arpa(tmp_path / "model.arpa", tmp_path / "made")
-    with pytest.raises(RnnlmError, match="quantize"):
-        import_arpa(tmp_path / "model.arpa", tmp_path / "made", quantize=8)
 
 
 # ---- Made smaller, and mixed.
