@@ -131,7 +131,7 @@ def frequencies_from(source: str) -> WrittenFrequencies:
     """
     if not isinstance(source, (str, os.PathLike)):
         raise ArgumentTypeError(
-            f"{keyword('frequency_from')} is {given(source)}", "it names a model or a file"
+            keyword("frequency_from") + f" is {given(source)}", "it names a model or a file"
         )
     # A file or a folder may change between two calls in one process.
     stamp = os.stat(source).st_mtime_ns if os.path.exists(source) else None
