@@ -56,6 +56,12 @@ def one_list(table):
     return [row for row in table if int(row["subject"][1:]) % 2]
 
 
+@pytest.fixture(scope="module")
+def part(table):
+    """Return the rows of half of the items."""
+    return [row for row in table if row["item"] <= 20]
+
+
 # ---- Tables.
 
 LAYOUTS = {
@@ -400,9 +406,9 @@ def test_results_are_those_of_the_written_table(demo, table):
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-def test_means_over_subjects_and_logarithms(demo, table):
-    analysis = rnnlm.reading(table, demo, response="log", average=True, resamples=20)
-    rows = rnnlm.reading(table, demo, response="log", resamples=20).to_rows("words")
+def test_means_over_subjects_and_logarithms(demo, part):
+    analysis = rnnlm.reading(part, demo, response="log", average=True, resamples=5)
+    rows = rnnlm.reading(part, demo, response="log", resamples=5).to_rows("words")
     used = [row for row in rows if row["used"]]
     words = {}
     for row in used:
@@ -430,7 +436,6 @@ def test_means_over_subjects_and_logarithms(demo, table):
     assert "subject)" not in analysis.r_line
 
 
-@pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 def test_rows_that_are_left_out_are_as_if_they_were_not_there(demo, one_list):
     practice = [
@@ -492,15 +497,15 @@ def test_conditions_whose_times_are_far_apart_are_said(demo, one_list, recwarn, 
     assert not note or '`where="condition!=practice"`' in said[0]
 
 
-def test_a_baseline_of_columns_of_the_table(demo, table):
+def test_a_baseline_of_columns_of_the_table(demo, part):
     random = np.random.default_rng(0)
-    rows = [dict(row, trial=random.normal()) for row in table]
-    analysis = rnnlm.reading(rows, demo, baseline="trial + word_length", resamples=20)
+    rows = [dict(row, trial=random.normal()) for row in part]
+    analysis = rnnlm.reading(rows, demo, baseline="trial + word_length", resamples=5)
     assert analysis.baseline == ("trial", "word_length")
     assert abs(analysis.coefficients[0].coefficient.estimate) < 5
     assert "freq:none" in analysis.signature
     rows[3]["trial"] = "x"
-    again = rnnlm.reading(rows, demo, baseline="trial", resamples=20)
+    again = rnnlm.reading(rows, demo, baseline="trial", resamples=1)
     assert again.excluded["no trial"] == 1
 
     # The signature depends on these columns, too, and on the names of items.
@@ -544,8 +549,8 @@ def test_the_written_rows_have_the_columns_of_the_table(rnnlm, here, demo, one_l
         assert (row["input_used"], row["input_excluded"]) == ("x", "0,1")
 
 
-def test_columns_of_the_table_that_are_computed_are_said(demo, table):
-    rows = [dict(row, word_length=0) for row in table]
+def test_columns_of_the_table_that_are_computed_are_said(demo, part):
+    rows = [dict(row, word_length=0) for row in part]
     with pytest.warns(RnnlmWarning, match="computed here, and not read from .*: word_length$"):
         analysis = rnnlm.reading(rows, demo, baseline="word_length", resamples=1)
     assert analysis.coefficients[0].coefficient.estimate > 1
@@ -582,10 +587,10 @@ def test_few_items_are_sentences_and_noted(demo, table):
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-@pytest.mark.parametrize("items", [40, 9])
+@pytest.mark.parametrize("items", [20, 9])
 def test_neither_labels_nor_the_order_of_rows_change_a_number(demo, table, items):
     rows = [row for row in table if row["item"] <= items]
-    settings = {"baseline": "word_length+position", "resamples": 20}
+    settings = {"baseline": "word_length+position", "resamples": 5}
     first = rnnlm.reading(rows, demo, **settings)
     label = np.random.default_rng(0).permutation(100).tolist()
     renamed = [
@@ -607,16 +612,15 @@ def test_neither_labels_nor_the_order_of_rows_change_a_number(demo, table, items
 NAMES = ("model", "predictor", "lag")
 
 
-def test_frequencies_are_of_one_source(demo, table, here):
-    rows = [row for row in table if row["item"] <= 20]
+def test_frequencies_are_of_one_source(part, here):
     text = rnnlm.Corpus.from_lines(["the man saw a boy"] * 9)
     chars = rnnlm.train(text, valid=text, model="ngram", order=2, tokenizer="char")
     chars = chars.wait(progress=False).model
     with pytest.raises(UsageError, match="none of the models knows how frequent words are"):
-        rnnlm.reading(rows, chars)
+        rnnlm.reading(part, chars)
     (here / "c.tsv").write_text("word\tcount\nthe\t50\nis\t20\n")
     with pytest.warns(RnnlmWarning) as told:
-        analysis = rnnlm.reading(rows, chars, frequency_from="c.tsv", resamples=5,
+        analysis = rnnlm.reading(part, chars, frequency_from="c.tsv", resamples=5,
                                  baseline="log10_frequency", exclude=())  # fmt: skip
     assert not [each for each in told if "no frequencies" in str(each.message)]
     assert analysis.excluded["no log10_frequency"] > 0
@@ -652,10 +656,11 @@ def test_from_table_to_figure_in_one_command(rnnlm, here):
     assert "words" not in found and found["rows"] == sum(row["used"] == "1" for row in rows)
 
 
-def test_orders_of_one_count(rnnlm, here):
+def test_orders_of_one_count(rnnlm, table, here):
+    write(here / "part.csv", [row for row in table if row["item"] <= 10], ",")
     (here / "t.txt").write_text("\n".join(list(SENTENCES.values()) * 5))
     assert rnnlm("count t.txt --order 3 -o counts").code == 0
-    asked = "reading simulated --resamples 5 --exclude bounds --baseline word_length"
+    asked = "reading part.csv --resamples 5 --exclude bounds --baseline word_length"
     done = rnnlm(f"{asked} --orders 1-3 --counts counts --json")
     assert [gain["model"] for gain in json.loads(done.out)["gains"]] == [
         "1-gram", "2-gram", "3-gram"
@@ -710,8 +715,8 @@ def test_without_a_written_table_the_next_step_is_to_write_one(rnnlm):
     assert "-o words.csv writes the rows" in done.err and "lmer(" not in done.err
 
 
-def test_figures_have_all_panels(demo, table):
-    rows = [{name: value for name, value in row.items() if name != "region"} for row in table]
+def test_figures_have_all_panels(demo, part):
+    rows = [{name: value for name, value in row.items() if name != "region"} for row in part]
     with pytest.warns(RnnlmWarning):
         analysis = rnnlm.reading(rows, [demo, "demo+cache"], resamples=5)
     figure = analysis.plot()
