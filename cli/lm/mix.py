@@ -84,7 +84,7 @@ def command(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Mix models of any kind that share a tokenizer.
+    """Mix models of any kind that share a tokenizer, or models of words with different words.
 
     \b
     rnnlm mix lstm kn5 --on valid.txt                     weights tuned by EM
@@ -93,14 +93,14 @@ def command(
     rnnlm mix lstm+cache kn5 --on valid.txt               one with a cache
     rnnlm mix a b --static --on valid.txt -o both.arpa    two n-gram models as one
 
-    Use rnnlm train --tokenizer-from to train models that share a tokenizer.
+    Use rnnlm train --tokenizer-from to train models that share a tokenizer. Otherwise a word that
+    a model lacks has probability zero there, and the model reads it as <unk>.
 
     The mixture can be used like any other model. Without --bundle, it refers to the folders of the
     models, which must not change.
 
-    With --static, all models must be n-gram models, but their vocabularies may differ. The result
-    holds the n-grams of all of them and is as fast as a single model. Its perplexity differs
-    slightly from the mixture's.
+    With --static, all models must be n-gram models. The result holds the n-grams of all of them
+    and is as fast as a single model. Its perplexity differs slightly from the mixture's.
     """
     memory, temp = given.pop("memory"), given.pop("temp")
     if static:

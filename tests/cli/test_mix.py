@@ -109,6 +109,23 @@ def test_mixtures_cannot_be_trained_exported_or_pruned(rnnlm, parts):
         assert "rnnlm mix" in lines[-1] or "--model mixture" not in command
 
 
+def test_models_of_different_words_have_the_words_of_all(rnnlm, parts):
+    (parts / "other.txt").write_text("the zebra saw a yak\na yak saw the man\n" * 3)
+    assert rnnlm("train other.txt --model ngram --split-punctuation -o other").code == 0
+    known = [{*library.load(name).tokenizer.symbols()} for name in ("lstm", "other")]
+    ended = rnnlm("mix lstm other --weights 0.5,0.5 -o both")
+    size = len(known[0] | known[1])
+    lacking = f": lstm {size - len(known[0])}, other {size - len(known[1])}\n"
+    assert f"of {size} words in all, these lack so many" in ended.err and lacking in ended.err
+    assert library.load("both").tokenizer.size == size
+    for command in (
+        "eval valid.txt -m both", "score 'the zebra' -m both", "next the -m both",
+        "generate --max-tokens 3 -m both", "compare lstm both --on valid.txt", "doctor both",
+    ):  # fmt: skip
+        ended = rnnlm(command)
+        assert ended.code == 0 and "failed" not in ended.out, ended.err
+
+
 def test_static_mixtures_are_ngram_models(rnnlm, parts):
     rnnlm("train", "train.txt", "--model", "ngram", "--min-count", "2", "-o", "bigrams")
     shown = rnnlm("mix", "kn", "bigrams", "--static", "--on", "valid.txt", "-o", "joined")

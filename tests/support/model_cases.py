@@ -50,6 +50,8 @@ MIXTURES = [
     {"parts": (("ngram", {"order": 3}), ("unigram", {}), ("gru", {})), "weights": (0.6, 0.4, 0.0)},
     {"parts": (("mixture", INNER), ("gru", {})), "weights": (0.5, 0.5)},
     {"parts": (("ngram", {"order": 3}), ("lstm", SPELLING)), "weights": (0.5, 0.5)},
+    {"parts": (("lstm", {}), ("ngram", {"order": 2, "lines": ("the zebra sat", "a yak saw it")})),
+     "weights": (0.5, 0.5)},
 ]  # fmt: skip
 SPELLED = [  # tokenizers of words alone
     ("lstm", SPELLING), ("ffnn", {**SPELLING, "context_words": 3}), ("jordan", SPELLING),

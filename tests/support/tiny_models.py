@@ -96,7 +96,8 @@ def save(folder: Path, model: Any, name: str, **settings: Any) -> Any:
         parts, getattr(model, "parts", ()), settings.pop("parts", ()), strict=True
     ):
         save(place, part, its_name, **its_settings)
-    settings.pop("weights", None)
+    for of_fit in ("weights", "lines"):
+        settings.pop(of_fit, None)
     return model_folder.save(
         folder, model, name, small_settings(registry.kind_of(name), **settings).values, 6, {}, parts
     )
@@ -107,8 +108,10 @@ def mixture(
     weights: Sequence[float],
     lines: Sequence[str] = LINES,
 ) -> Mixture:
-    """Make a mixture of models of :func:`fit`, each given by name and settings."""
-    return Mixture([fit(name, lines, **settings) for name, settings in parts], weights)
+    """Make a mixture of models of :func:`fit`, each given by name and settings (`lines`: its text,
+    if that is another one)."""
+    models = [fit(name, **{"lines": lines, **settings}) for name, settings in parts]
+    return Mixture(models, weights)
 
 
 def fit(name: str, lines: Sequence[str] = LINES, **settings: Any) -> Any:

@@ -120,9 +120,10 @@ def test_all_commands_take_it(rnnlm, binary, here):
     ):  # fmt: skip
         assert rnnlm(command).code == 0, command
     # The file of a trie has its words in another order.
-    if binary.endswith("probing"):
-        assert rnnlm(f"mix own {binary} --on text.txt -o both").code == 0
-        assert rnnlm("eval -m both text.txt").code == 0
-        assert all(row[1] != "failed" for row in rnnlm("doctor both").rows)
+    ended = rnnlm(f"mix own {binary} --on text.txt -o both")
+    assert ended.code == 0 and "lack" not in ended.err
+    assert len({row[2] for row in ended.rows[1:4]}) == 1
+    assert rnnlm("eval -m both text.txt").code == 0
+    assert all(row[1] != "failed" for row in rnnlm("doctor both").rows)
     with client_of({"lm": library.load(binary)}) as client:
         assert client.post("/next", "lm", text="the old ")["next"]

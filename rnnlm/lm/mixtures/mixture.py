@@ -2,15 +2,21 @@
 
     p(w|h) = sum over k of weight_k p_k(w|h)        (Jelinek & Mercer 1980)
 
-A part of weight 0 is left out. Shapes: K parts, B rows, T time, V vocabulary.
+A part of weight 0 is left out. Models of words may have different words: the mixture has those of
+all. A word that a part lacks has probability zero there, and is `<unk>` in what it reads.
+
+Shapes: K parts, B rows, T time, V vocabulary.
 """
 
+import copy
+import dataclasses
 import functools
+import itertools
 import math
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 
@@ -18,13 +24,17 @@ from rnnlm import arrays as array_types
 from rnnlm.amounts import plural
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.config import about
-from rnnlm.errors import ModelError, UsageError
+from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.lm.base.loading import window_of
 from rnnlm.lm.base.span_scoring import stepping
 from rnnlm.lm.base.stored_model import PickledByOrigin
 from rnnlm.lm.mixtures import adaptation
 from rnnlm.lm.mixtures.adapted_model import joined
+from rnnlm.text.encoding import known_ids
+from rnnlm.text.tokenizer_settings import CHOOSING
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
+from rnnlm.text.tokenizers.word import WordTokenizer
 
 SUM_TOLERANCE = 1e-6
 PRECISIONS = ("bf16", "fp32", "fp64")  # a mixture is as precise as its least precise part
@@ -56,10 +66,57 @@ class MixtureState:
         return all_arrays
 
 
+@dataclass(frozen=True)
+class _WithAllWords:
+    """A part that reads and predicts the words of all parts. id_V1: its own id of each word,
+    PADDING for words that it lacks; the last is that of PADDING."""
+
+    part: LanguageModel
+    tokenizer: Tokenizer
+    id_V1: np.ndarray
+
+    def score(
+        self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
+    ) -> tuple[Array, State]:
+        """Score as the part does; padding has probability zero, too."""
+        id_BT = self._own(targets_BT)
+        logprob_BT, after = self.part.score(self._read(inputs_BT), id_BT, state)
+        return _without_lacking(logprob_BT, id_BT), after
+
+    def predict(self, inputs_BT: np.ndarray, state: State) -> tuple[Array, State]:
+        """Predict every word of all parts."""
+        logprob_BTV, after = self.part.predict(self._read(inputs_BT), state)
+        id_V = self.id_V1[:-1]
+        logprob_BTV = logprob_BTV[..., array_types.as_array_of(id_V, logprob_BTV)]
+        return _without_lacking(logprob_BTV, id_V), after
+
+    def _own(self, ids_BT: np.ndarray) -> np.ndarray:
+        return self.id_V1[known_ids(ids_BT, self.tokenizer).astype(np.int64)]
+
+    def _read(self, inputs_BT: np.ndarray) -> np.ndarray:
+        id_BT = self._own(inputs_BT)
+        return np.where(id_BT == PADDING, cast(int, self.part.tokenizer.unk_id), id_BT)
+
+
+def _without_lacking(logprob: Array, ids: np.ndarray) -> Array:
+    """Give words without an id probability zero."""
+    is_lacking = array_types.as_array_of(ids == PADDING, logprob)
+    return array_types.library(logprob).where(is_lacking, -math.inf, logprob)
+
+
+def _own_ids(own: Tokenizer, tokenizer: Tokenizer) -> np.ndarray | None:
+    """Return the ids of a part as :class:`_WithAllWords` has them; None if `tokenizer` has the
+    same."""
+    if own.fingerprint == tokenizer.fingerprint:
+        return None
+    id_of = {symbol: id for id, symbol in enumerate(own.symbols())}
+    return np.array([*(id_of.get(symbol, PADDING) for symbol in tokenizer.symbols()), PADDING])
+
+
 @keeps(LanguageModel)
 class Mixture(PickledByOrigin):
-    """A mixture of `parts`, which share a tokenizer. Its arrays are NumPy's if the arrays of all
-    parts are, else torch's."""
+    """A mixture of `parts`, which share a tokenizer, or all have tokenizers of words that differ in
+    their words alone. Its arrays are NumPy's if the arrays of all parts are, else torch's."""
 
     description = "a mixture"
     model_kind = "mixture"
@@ -81,6 +138,7 @@ class Mixture(PickledByOrigin):
         self.fingerprint = fingerprint
         check_weights(self.weights_K, len(self.parts))
         self.tokenizer = shared_tokenizer([part.tokenizer for part in self.parts])
+        self._ids = [_own_ids(part.tokenizer, self.tokenizer) for part in self.parts]
         self._active = np.flatnonzero(self.weights_K).tolist()  # the parts that are asked
         self.sum_error = max(getattr(part, "sum_error", 0.0) for part in self.parts)
 
@@ -127,7 +185,9 @@ class Mixture(PickledByOrigin):
 
     def stepping(self) -> "Mixture":
         """Return this mixture for one caller that reads token by token."""
-        return Mixture([stepping(part) for part in self.parts], self.weights_K, self.fingerprint)
+        stepped = copy.copy(self)
+        stepped.parts = tuple(map(stepping, self.parts))
+        return stepped
 
     def initial_state(self, rows: int) -> MixtureState:
         return MixtureState(tuple(part.initial_state(rows) for part in self.parts))
@@ -173,7 +233,7 @@ class Mixture(PickledByOrigin):
         return {"weights": self.weights_K}
 
     def _ask_parts(
-        self, ask: Callable[[LanguageModel, State], tuple[Array, State]], state: MixtureState
+        self, ask: Callable[[Any, State], tuple[Array, State]], state: MixtureState
     ) -> tuple[list[Array], MixtureState]:
         """Ask the parts whose weight is not 0. Return their answers, as arrays of one type, and the
         state after them."""
@@ -181,7 +241,9 @@ class Mixture(PickledByOrigin):
         answers = []
         states = list(state.parts)
         for k in self._active:
-            answer, states[k] = ask(self.parts[k], states[k])
+            part, ids = self.parts[k], self._ids[k]
+            reader = part if ids is None else _WithAllWords(part, self.tokenizer, ids)
+            answer, states[k] = ask(reader, states[k])
             answers.append(answer)
         return array_types.same_dtype(answers), MixtureState(tuple(states))
 
@@ -231,37 +293,69 @@ def shared_tokenizer(
     tokenizers: Sequence[Tokenizer], names: Sequence[str] | None = None
 ) -> Tokenizer:
     """Return the tokenizer of all parts: one that spells unseen words, if a part reads characters;
-    the others read these as `<unk>`. Refuse different ones."""
-    names = names or [f"part {number}" for number in range(1, len(tokenizers) + 1)]
+    the others read these as `<unk>`.
+
+    Tokenizers of words may differ in their words: the result has the words of the first, then those
+    that it lacks, and spells none. If the models are called by `names`, a notice says how many
+    words they lack. Other differences are refused.
+    """
+    called = names or [f"part {number}" for number in range(1, len(tokenizers) + 1)]
     first = tokenizers[0]
-    for name, tokenizer in zip(names, tokenizers, strict=True):
-        if tokenizer.fingerprint != first.fingerprint:
+    for name, tokenizer in zip(called, tokenizers, strict=True):
+        why = _difference(tokenizer, first)
+        if why:
             raise UsageError(
-                f"{name} and {names[0]} have different tokenizers",
-                _difference(tokenizer, first),
-                f"retrain one of them: rnnlm train --tokenizer-from {shlex.quote(names[0])}, or "
-                f"--tokenizer-from {shlex.quote(name)}",
+                f"{name} and {called[0]} have different tokenizers",
+                why,
+                f"retrain one of them: rnnlm train --tokenizer-from {shlex.quote(called[0])}, or "
+                f"--tokenizer-from {shlex.quote(name)}; or import one with the settings of the "
+                "other",
             )
+    if len({tokenizer.fingerprint for tokenizer in tokenizers}) > 1:
+        return _with_all_words(cast(Sequence[WordTokenizer], tokenizers), names)
     # The fingerprint does not say whether a tokenizer spells unseen words: take one that does.
     spelling = [tokenizer for tokenizer in tokenizers if tokenizer.spells]
     return spelling[0] if spelling else first
 
 
 def _difference(first: Tokenizer, second: Tokenizer) -> str:
-    """Say in which respects two tokenizers differ."""
-    if (first.name, first.size) != (second.name, second.size):
-        return f"{first.name} with V = {first.size:,} and {second.name} with V = {second.size:,}"
-    for id, (first_symbol, second_symbol) in enumerate(
-        zip(first.symbols(), second.symbols(), strict=True)
-    ):
-        if first_symbol != second_symbol:
-            return f"token {id:,} is {first_symbol!r} in one and {second_symbol!r} in the other"
+    """Say in which respects two tokenizers differ; "" if in none but their words."""
+    if first.fingerprint == second.fingerprint:
+        return ""
     settings, others = first.to_settings(), second.to_settings()
-    names = [name for name in {**settings, **others} if settings.get(name) != others.get(name)]
+    names = [
+        name
+        for name in {**settings, **others}
+        if name not in CHOOSING and settings.get(name) != others.get(name)
+    ]
+    are_words = first.name == second.name == WordTokenizer.name
+    if are_words and not names:
+        return ""
+    if not are_words and (first.name, first.size) != (second.name, second.size):
+        return f"{first.name} with V = {first.size:,} and {second.name} with V = {second.size:,}"
+    if not are_words:
+        for id, (symbol, other) in enumerate(zip(first.symbols(), second.symbols(), strict=True)):
+            if symbol != other:
+                return f"token {id:,} is {symbol!r} in one and {other!r} in the other"
     if not names:
         return "the same symbols, but other rules cut a text into them"
-    unlike = (f"{name} is {settings.get(name)} and {others.get(name)}" for name in names)
-    return f"the same symbols but different settings: {', '.join(unlike)}"
+    return ", ".join(f"{name} is {settings.get(name)} and {others.get(name)}" for name in names)
+
+
+def _with_all_words(
+    tokenizers: Sequence[WordTokenizer], names: Sequence[str] | None
+) -> WordTokenizer:
+    words = dict.fromkeys(itertools.chain.from_iterable(known.symbols() for known in tokenizers))
+    # Counts would rank words, whose ids follow the models instead.
+    settings = dataclasses.replace(tokenizers[0].settings, min_count=1, max_vocab=None)
+    lacking = [len(words) - tokenizer.size for tokenizer in tokenizers]
+    if names and any(lacking):
+        listed = (f"{name} {count:,}" for name, count in zip(names, lacking, strict=True))
+        notice(
+            f"the models have different vocabularies: of {len(words):,} words in all, these lack "
+            f"so many, which have probability zero there: {', '.join(listed)}"
+        )
+    return WordTokenizer(settings, Vocabulary(tuple(words), None))
 
 
 def _prefix(number: int) -> str:

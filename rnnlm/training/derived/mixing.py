@@ -117,6 +117,8 @@ def mix(
 ) -> MixingResult:
     """Mix models, with given weights or with the weights that make a text most probable.
 
+    Models of words may have different words. A word that a model lacks has probability zero there.
+
     Args:
         names: Names of models, or models loaded from folders; NAME+KIND adapts to the text with its
             tuned settings.
@@ -158,7 +160,7 @@ def mix(
     with model_folder.owned(output, overwrite, "mixing"):
         measured = None
         if text is not None:
-            measured = measure(models, text, context, report)
+            measured = measure(_with_all_words(models), text, context, report)
         by_name = dict(zip(called, folders, strict=True))
         chosen = choose_weights(weights, measured, by_name, report)
         mixture = Mixture(models, chosen.weights_K)
@@ -300,6 +302,17 @@ class ScoredText:
             perplexity.text_evaluation(model, scores_N, self.encoded, self.context, self.began)
             for model, scores_N in zip(models, scores, strict=True)
         ]
+
+
+def _with_all_words(models: Sequence[LanguageModel]) -> list[LanguageModel]:
+    """Return the models as they are in a mixture: with the words of all, if they have others."""
+    if len({model.tokenizer.fingerprint for model in models}) == 1:
+        return list(models)
+    rows = np.eye(len(models))
+    return [
+        Mixture(models, weights_K, model.fingerprint)
+        for model, weights_K in zip(models, rows, strict=True)
+    ]
 
 
 def measure(

@@ -8,13 +8,10 @@ words of all of them. As in SRILM's `ngram -mix-lm`, a word that a model does no
 probability zero there, and is in none of its contexts.
 """
 
-import dataclasses
-import itertools
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +38,7 @@ from rnnlm.storage.files.writing import writing
 from rnnlm.storage.manifest import Manifest, ModelArrays
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, silent
-from rnnlm.text.tokenizer_settings import CHOOSING, TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 from rnnlm.training import card
@@ -111,7 +108,7 @@ def mix_static(
         text = None if on is None else as_text(on, text_settings)
 
         # One vocabulary for all models.
-        tokenizer = common_tokenizer([model.tokenizer for model in models], called)
+        tokenizer = shared_tokenizer([model.tokenizer for model in models], called)
         workspace = _workspace(memory, temp, tokenizer.size)
         parts = [_with_tokenizer(model, tokenizer, workspace) for model in models]
 
@@ -213,60 +210,6 @@ def _with_tokenizer(model: NgramModel, tokenizer: Tokenizer, workspace: Workspac
     renumbered_model = renumbered(model, number_V, tokenizer, workspace)
     renumbered_model.fingerprint = model.fingerprint
     return renumbered_model
-
-
-def common_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str]) -> Tokenizer:
-    """Return a tokenizer with the vocabularies of all: the vocabulary of the first, then the words
-    that it lacks.
-
-    UsageError: they split text in different ways, or are not all of words.
-    """
-    first = tokenizers[0]
-    if len({tokenizer.fingerprint for tokenizer in tokenizers}) == 1:
-        return shared_tokenizer(tokenizers, names)
-    for name, tokenizer in zip(names, tokenizers, strict=True):
-        why = _difference(tokenizer, first)
-        if why:
-            raise UsageError(
-                f"{name} and {names[0]} cannot be merged into one n-gram model",
-                why,
-                "retrain or re-import one of them: rnnlm train --tokenizer-from "
-                f"{shlex.quote(names[0])}, or --tokenizer-from {shlex.quote(name)}",
-            )
-    return _with_all_words(cast(Sequence[WordTokenizer], tokenizers))
-
-
-def _difference(first: Tokenizer, second: Tokenizer) -> str:
-    """Say in which settings two tokenizers differ, apart from their words; "" if in none."""
-    if first.name != second.name:
-        return "they read text differently"
-    first_settings, second_settings = first.to_settings(), second.to_settings()
-    names = sorted({*first_settings, *second_settings} - {*CHOOSING})
-    differing = [name for name in names if first_settings.get(name) != second_settings.get(name)]
-    if differing:
-        return ", ".join(
-            f"{name} is {first_settings.get(name)} and {second_settings.get(name)}"
-            for name in differing
-        )
-    if first.name != WordTokenizer.name and first.fingerprint != second.fingerprint:
-        return (
-            f"their {first.name} tokenizers have different symbols; only word vocabularies can "
-            "be merged"
-        )
-    return ""
-
-
-def _with_all_words(tokenizers: Sequence[WordTokenizer]) -> WordTokenizer:
-    words = dict.fromkeys(itertools.chain.from_iterable(known.symbols() for known in tokenizers))
-    # Counts would rank words, whose ids follow the models instead.
-    settings = dataclasses.replace(tokenizers[0].settings, min_count=1, max_vocab=None)
-    union = WordTokenizer(settings, Vocabulary(tuple(words), None))
-    unknown = [len(words) - tokenizer.size for tokenizer in tokenizers]
-    notice(
-        f"the models have different vocabularies: of {len(words):,} words in all, they lack "
-        f"{' and '.join(f'{count:,}' for count in unknown)}"
-    )
-    return union
 
 
 def _facts(

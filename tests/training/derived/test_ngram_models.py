@@ -11,11 +11,11 @@ from rnnlm import corpora
 from rnnlm.cli.main import run
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.evaluation.evaluate import evaluate
-from rnnlm.lm.mixtures.mixture import Mixture
+from rnnlm.lm.mixtures.mixture import Mixture, shared_tokenizer
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.joining import renumbered
 from rnnlm.storage import model_folder
-from rnnlm.training.derived.ngram_models import common_tokenizer, mix_static
+from rnnlm.training.derived.ngram_models import mix_static
 from support.arpa_files import SMALL
 from support.tiny_models import fit, make_tokenizer, save
 
@@ -172,9 +172,9 @@ REFUSED = {  # settings of some models
     (["a", "demo"], "demo cannot be merged", "it is of kind lstm"),
     (["a", "a+unigram"], "a+unigram cannot be merged", "a adapts to what it reads"),
     (["a", "stupid"], "stupid cannot be merged", "not probabilities"),
-    (["a", "lower"], "lower and a cannot be merged", "lowercase is True and False"),
-    (["a", "chars"], "chars and a cannot be merged", "they read text differently"),
-    (["chars", "other chars"], "other chars and chars cannot be merged", "different symbols"),
+    (["a", "lower"], "lower and a have different tokenizers", "lowercase is True and False"),
+    (["a", "chars"], "chars and a have different tokenizers", "char with V = "),
+    (["chars", "other chars"], "other chars and chars have different", "char with V = 3 and char"),
     (["a"], "a mixture needs at least two models", ""),
 ])  # fmt: skip
 def test_other_models_are_refused(here, names, what, why):
@@ -216,7 +216,7 @@ def test_damaged_tables_are_named_before_work(here):
 
 def test_words_of_all_are_in_one_vocabulary():
     tokenizers = [make_tokenizer([line]) for line in ("a b b", "c b", "d")]
-    with pytest.warns(RnnlmWarning, match="of 6 words in all, they lack 2 and 2 and 3"):
-        found = common_tokenizer(tokenizers, ["one", "two", "three"])
+    with pytest.warns(RnnlmWarning, match="of 6 words in all, .*: one 2, two 2, three 3"):
+        found = shared_tokenizer(tokenizers, ["one", "two", "three"])
     assert found.symbols() == ["</s>", "<unk>", "b", "a", "c", "d"]
     assert found.counts_V is None and json.dumps(found.to_settings())
