@@ -17,7 +17,7 @@ from ..options import PATH, output_option, overwrite_option, refuse_if
 
 OTHERS = [form for satellite in satellites.own() for form in satellite.imports()]
 START_BYTES = 1 << 9  # of a file, by which it is recognised
-OF_ARPA = ("tokenizer_from", "allow_positive", "quantize")
+OF_ARPA = ("tokenizer_from", "allow_positive", "renormalise", "quantize")
 
 
 def _form_of(file: Path) -> satellites.Import | None:
@@ -49,6 +49,11 @@ def _form_of(file: Path) -> satellites.Import | None:
     is_flag=True,
     help="Read positive log-probabilities as 0, like KenLM's build_binary -i.",
 )
+@click.option(
+    "--renormalise",
+    is_flag=True,
+    help="Make probabilities sum to one after every context, by new backoff weights.",
+)
 @options_of(NgramSettings, "quantize")
 @stacked(*(form.options for form in OTHERS))
 @overwrite_option("Replace the model in DIR.")
@@ -69,7 +74,8 @@ def command(
     rnnlm eval -m my-model TEXT
 
     An ARPA file may be compressed (.gz, .xz, .bz2, .zst); - is standard input. The model keeps its
-    probabilities. They need not sum to one; if they do not, results are marked.
+    probabilities. They need not sum to one; if they do not, results are marked. --renormalise makes
+    them sum to one.
 
     Networks are those of PyTorch's word_language_model, colorlessgreenRNNs, neural-complexity and
     awd-lstm-lm: whole models, or their state_dict. No code of the file runs.

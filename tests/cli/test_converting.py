@@ -2,6 +2,7 @@
 
 import gzip
 
+import numpy as np
 import pytest
 
 import rnnlm as library
@@ -43,6 +44,25 @@ def test_positive_log_probabilities_are_read_when_asked(rnnlm, here):
     assert refused.code == 1 and refused.err.count("\n") == 1
     assert "line 15: a positive log-probability; --allow-positive reads it as 0" in refused.err
     assert rnnlm("import", "m.arpa", "-o", "model", "--allow-positive").code == 0
+
+
+def test_sums_that_are_off_become_one_when_asked(rnnlm, here):
+    (here / "m.arpa").write_text(SMALL)
+    assert rnnlm("import m.arpa -o as-is").code == 0
+    ended = rnnlm("import m.arpa -o one --renormalise")
+    assert ended.code == 0
+
+    # The largest error among the distributions after all n-grams
+    own, one = library.load("as-is"), library.load("one")
+    assert (own.normalised, one.normalised) == (False, True)
+    contexts = [[0], [2], [3], [0, 3], [3, 2], [3, 0]]  # of </s>, b, a
+    off = [
+        abs(np.exp(own.predict(np.array([ids]), own.initial_state(1))[0][0, -1]).sum() - 1)
+        for ids in contexts
+    ]
+    assert f"differed from 1 in sum by {max(off):.2g} at most; now" in ended.err
+    assert "sums\tok" in rnnlm("doctor one").out
+    assert list(map(len, one.values)) == list(map(len, own.values))
 
 
 def test_conflicting_tokenizer_options_are_refused(rnnlm, imported):

@@ -128,6 +128,21 @@ def _survey(model: NgramModel) -> tuple[list[BackoffLevel], list[Backing]]:
     return [unigrams, *longer], [stack.add_order(level) for level in longer]
 
 
+def largest_sum_error(model: NgramModel) -> float:
+    """Return by how much the probabilities after any context of `model` differ from one in sum, at
+    most."""
+    levels, backings = _survey(model)
+    errors = [abs(float(exp64(levels[0].logprob_M[:-1]).sum()) - 1)]
+    for contexts, backing in zip(levels, backings, strict=False):
+        errors.append(_sum_error(contexts, backing))
+    return max(errors)
+
+
+def _sum_error(contexts: BackoffLevel, backing: Backing) -> float:
+    sums_H = backing.seen_H + exp64(contexts.logbackoff_M) * backing.unseen_H
+    return float(np.abs(sums_H - 1).max())
+
+
 class _Stack(LinkedOrders):
     """The orders of a model, added from below; the weights of an order may still be set when the
     next one is added."""
@@ -277,8 +292,7 @@ def quantised(model: NgramModel) -> NgramModel:
             contexts.logbackoff_M[:] += _correction(before, backing, contexts.logbackoff_M)
         if contexts is not rounded[0]:
             contexts.logbackoff_M[:] = coded(contexts.values_MK[:, 1:])[:, 0]
-        sums_H = backing.seen_H + exp64(contexts.logbackoff_M) * backing.unseen_H
-        sum_error = max(sum_error, float(np.abs(sums_H - 1).max()))
+        sum_error = max(sum_error, _sum_error(contexts, backing))
 
     # The rounded values are the values of the codebooks.
     keys = [CompactKeys.of(level.keys_M) for level in rounded[1:]]

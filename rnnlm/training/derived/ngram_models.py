@@ -28,7 +28,7 @@ from rnnlm.lm.ngram.counting.memory_limit import memory_for_arrays
 from rnnlm.lm.ngram.counting.workspace import Workspace
 from rnnlm.lm.ngram.joining import joined, renumbered
 from rnnlm.lm.ngram.model import NgramModel
-from rnnlm.lm.ngram.pruning import quantised
+from rnnlm.lm.ngram.pruning import largest_sum_error, quantised
 from rnnlm.lm.ngram.settings import NgramSettings, check_bits
 from rnnlm.lm.ngram.tables import NOWHERE, disorders, renumber
 from rnnlm.storage import model_folder
@@ -236,6 +236,7 @@ def import_arpa(
     settings: TokenizerSettings = TokenizerSettings(),
     tokenizer_from: str | Path | None = None,
     allow_positive: bool = False,
+    renormalise: bool = False,
     quantize: int | None = None,
     report: Progress = silent,
 ) -> NgramModel:
@@ -251,6 +252,8 @@ def import_arpa(
         settings: Tokenizer for texts that the model reads.
         tokenizer_from: Model whose tokenizer to use instead.
         allow_positive: Read positive log-probabilities, which some programs write, as 0.
+        renormalise: Make probabilities sum to one after every context. A notice says by how much
+            they did not.
         quantize: 8 stores values as codes of 8 bits.
         report: Callback for the progress.
 
@@ -280,12 +283,19 @@ def import_arpa(
             tokenizer = borrowed
             levels = renumber(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
         model = NgramModel.from_levels(levels, tokenizer, normalised=False)
+        facts: dict[str, Any] = {"imported_from": str(path)}
+        if renormalise:
+            error = facts["largest_sum_error"] = largest_sum_error(model)
+            model = joined([model], [1.0], Workspace(), report)
+            notice(
+                f"the probabilities after a context differed from 1 in sum by {error:.2g} at most; "
+                "now they sum to one"
+            )
         if quantize:
             model = quantised(model)
 
         # Save it as if it had been trained here, with where it comes from.
-        facts = {
-            "imported_from": str(path),
+        facts |= {
             "ngrams": [len(values) for values in model.values],
             "seconds": round(time.perf_counter() - began, 1),
         }
