@@ -452,7 +452,7 @@ class Model(ModelMethods):
 
         Raises:
             SettingsError: A number is out of range.
-            TextError: The prompt contains a newline or `</s>`.
+            TextError: The prompt contains `</s>`, or a newline without `running`.
             UsageError: The settings allow no token.
         """
         from rnnlm.scoring.generation.drawing import generate

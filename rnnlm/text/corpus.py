@@ -6,16 +6,17 @@ text has been read. Lines that may still belong to either part wait in memory un
 pass makes the vocabulary of the training part, and a second one encodes both parts.
 """
 
+import itertools
 import os
 import weakref
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, keyword, notice
 from rnnlm.interface import Tokenizer, keeps
 from rnnlm.storage.files.resuming import (
     SIGNATURE_DIGITS,
@@ -26,7 +27,7 @@ from rnnlm.storage.files.resuming import (
 from rnnlm.storage.files.writing import digest
 from rnnlm.text import in_memory, sources, tokenizers
 from rnnlm.text.encoding import EncodedText, ReadText, encode_parts
-from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
+from rnnlm.text.lines import Block, Progress, TextSettings, is_blank, read_blocks, silent, watched
 from rnnlm.text.marks import (
     MOST_UNKNOWN,
     count_odd_spaces,
@@ -41,6 +42,8 @@ from rnnlm.text.prepared.tokenizer_sample import LOOKED_AT, judged, lines_looked
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.word import encode_once
+
+MOST_BLANK = 0.05  # share of lines of a text of characters that are dropped without a notice
 
 
 def identity_of(text: "Text") -> dict[str, str]:
@@ -430,6 +433,24 @@ def lines_of_sample(text: Text) -> list[str]:
         names = sources.expand(text.sources)
         return lines_looked_at(names, text.source_settings, text.settings.encoding_errors)
     return tokenizers.first_lines(text.blocks(), LOOKED_AT)
+
+
+def tell_blank(text: Text) -> None:
+    """Send a notice if many lines at the beginning of a text are blank, and dropped."""
+    if isinstance(text, Corpus):
+        settings = replace(text.settings, blank_lines="keep")
+        blocks = (
+            read_blocks(name, settings, text.source_settings)
+            for name in sources.expand(text.sources)
+        )
+        lines = tokenizers.first_lines(itertools.chain.from_iterable(blocks), LOOKED_AT)
+        share = sum(map(is_blank, lines)) / max(1, len(lines))
+        if share > MOST_BLANK:
+            notice(
+                f"{share:.0%} of the lines are blank, and dropped: "
+                + keyword("blank_lines", "keep")
+                + " makes each a line end, as in the text"
+            )
 
 
 class Examples(Protocol):

@@ -21,7 +21,7 @@ from rnnlm.interface import Tokenizer
 from rnnlm.lm.base import loading
 from rnnlm.storage.files.tensors import ChunkedArray
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Split, Text, lines_of_sample, open_text
+from rnnlm.text.corpus import Split, Text, lines_of_sample, open_text, tell_blank
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, no_text, watched
 from rnnlm.text.marks import (
@@ -234,6 +234,11 @@ def open_texts(
     elif tokenizer is None and resolved.values["split_punctuation"] == AUTO:
         splits, why = tokenizers.splits_marks(sample)
         resolved = resolved.choose(THE_DATA, why, {"split_punctuation": splits})
+
+    # Characters make running text, to which blank lines belong.
+    skips = resolved.values["blank_lines"] == "skip" and not resolved.is_requested("blank_lines")
+    if skips and resolved.values["tokenizer"] == "char":
+        tell_blank(text)
     share = held_out_share(request, resolved)
     text = kind.text_to_read(text, tokenizer, share, resolved, progress)
     tokenizer = text.tokenizer or tokenizer

@@ -42,6 +42,22 @@ def test_each_beginning_has_its_own_samples(rnnlm, models):
     assert running.count("\n\n") == 3
 
 
+def test_a_beginning_of_running_text_may_have_lines(rnnlm, here):
+    text = "def f(x):\n\n    return x\n" * 20
+    (here / "code.txt").write_text(text, "utf-8")
+    train = "train code.txt --tokenizer char --model ngram --order 9 --holdout 0"
+    assert "33% of the lines are blank" in rnnlm(*train.split(), "-o", "skips").err
+    kept = rnnlm(*train.split(), "--blank-lines", "keep", "-o", "keeps")
+    skipped = rnnlm(*train.split(), "--blank-lines", "skip", "-o", "chosen")
+    assert "blank" not in kept.err + skipped.err
+    flags = ("-m", "keeps", "--top-k", 1, "--max-tokens", 40)
+    [sample] = rnnlm("generate", "def f(x):\n\n", *flags, "--running", "--json").records
+    assert sample["text"].startswith("def f(x):\n\n    return x\n") and sample["tokens"] == 40
+    error = rnnlm("generate", "def f(x):\n", *flags)
+    checked_error(error, 1, "the prompt: a line holds a newline")
+    assert "--running" in error.err
+
+
 def test_a_beginning_may_be_the_name_of_a_file(rnnlm, models, here):
     (here / "the").touch()
     shown = rnnlm("generate", "the", "-m", models.lstm, "--max-tokens", 1)

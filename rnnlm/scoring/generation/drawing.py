@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm.checks import check_class
-from rnnlm.errors import SettingsError, UsageError
+from rnnlm.errors import SettingsError, TextError, UsageError, keyword
 from rnnlm.events import pieces
 from rnnlm.interface import LanguageModel, State, Tokenizer
 from rnnlm.lm.base.loading import language_model_of
@@ -390,7 +390,7 @@ def generate(
 
     Raises:
         SettingsError: the seed is too large.
-        TextError: the prompt contains a newline or `</s>`.
+        TextError: the prompt contains `</s>`, or a newline where text is not `running`.
         UsageError: the settings allow no token.
         ModelError: there is no such model, or its scores are not numbers.
     """
@@ -448,7 +448,12 @@ class _Prompt:
     def of(cls, model: LanguageModel | str | Path, drawing: GenerationSettings) -> "_Prompt":
         check_streams(drawing.num, drawing.seed)
         model = language_model_of(model)
-        prompt_ids = encoded_prompt(model, drawing.prompt)
+        if "\n" in drawing.prompt and not drawing.running:
+            raise TextError(
+                "the prompt: a line holds a newline",
+                hint="give each line separately, or use " + keyword("running", True),
+            )
+        prompt_ids = encoded_prompt(model, drawing.prompt, drawing.running)
         return cls(model, prompt_ids, drawing, model.tokenizer.decode(prompt_ids))
 
     def steps(self) -> Iterator[list[DrawnText]]:
@@ -468,15 +473,16 @@ def checked_prompt(prompt: str) -> str:
     return checked_text(prompt, "the prompt", "error", "remove it")
 
 
-def encoded_prompt(model: LanguageModel, prompt: str) -> np.ndarray:
+def encoded_prompt(model: LanguageModel, prompt: str, running: bool = False) -> np.ndarray:
     """Return the prompt's tokens without a boundary at the end; a notice names its unknown words.
-    TextError: it holds a newline, `<s>` or `</s>`."""
+    TextError: it holds `<s>` or `</s>`, or a newline where text is not `running`."""
     # Some tokenizers give even an empty line a piece, for the space before it: drop that.
     check_class(prompt, str, "the prompt")
     if not prompt:
         return np.zeros(0, dtype=np.int32)
-    encoded = model.tokenizer.encode([checked_prompt(prompt)])
-    tell_unknown([prompt], model.tokenizer)
+    lines = prompt.split("\n") if running else [prompt]  # in running text, line ends are tokens
+    encoded = model.tokenizer.encode(list(map(checked_prompt, lines)))
+    tell_unknown(lines, model.tokenizer)
     return encoded.ids[:-1]
 
 
