@@ -63,7 +63,9 @@ result_options = section(
                help="Leave the end of each sentence, </s>, out of its score."),
     options_of(ScoringSettings, "context"),
 )  # fmt: skip
-rare_result_options = section("Scores", options_of(ScoringSettings, "frequency_from"), rare=True)
+rare_result_options = section(
+    "Scores", options_of(ScoringSettings, "frequency_from", "next_words"), rare=True
+)
 pairs_options = section(
     "Minimal pairs",
     click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",

@@ -12,7 +12,7 @@ from rnnlm.amounts import plural
 from rnnlm.errors import TextError, keyword
 from rnnlm.events import never
 from rnnlm.lm.base.loading import NamedModel
-from rnnlm.scoring.rows import RowLayout, measured_columns, word_cells
+from rnnlm.scoring.rows import RowLayout, measured_columns, measured_of_tokens, word_cells
 from rnnlm.scoring.scorer import signature_before
 from rnnlm.scoring.sentence_scores import SentenceScore, likelihood_ratio
 from rnnlm.scoring.sentences import Sentence
@@ -286,19 +286,25 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probabi
 
     # Collect the rows of all models.
     measures = measured_columns(settings.measures)
+    of_tokens = measured_of_tokens(settings.measures)
+    following = ["next"] if settings.next_words else []
     tokens, words, regions = [], [], []
     for model, score in scores.items():
         for token in score.token_scores:
             cells = [token.token, terminal.amount(token.surprisal_bits)]
             if with_probability:
                 cells.append(terminal.amount(token.probability, ".4g"))
+            cells += [_measure(getattr(token, name)) for name in of_tokens]
             tokens.append([model, *cells, "yes" if token.is_oov else ""])
         of_words = word_cells(score.word_scores, settings.measures)
-        for word, of_word in zip(score.word_scores, of_words, strict=True):
+        likely = score.next_words or [()] * len(of_words)
+        for word, of_word, next_words in zip(score.word_scores, of_words, likely, strict=True):
             cells = [word.word, terminal.amount(word.surprisal_bits)]
             if with_probability:
                 cells.append(terminal.amount(word.probability, ".4g"))
             cells += [_measure(of_word[name]) for name in measures]
+            if following:
+                cells.append(" ".join(next_word.word for next_word in next_words))
             words.append([model, *cells, "yes" if word.is_oov else ""])
         for region in score.region_scores:
             amounts = map(terminal.amount, (region.surprisal_bits, region.next_surprisal_bits))
@@ -308,8 +314,8 @@ def _show_surprisals(scores: "Scores", settings: "ScoringSettings", with_probabi
     # Print a table for each kind of row, with the model's name if there are several. Whether words
     # are unknown comes last, if any is.
     for columns, rows in (
-        (["token", "surprisal_bits", *probability], tokens),
-        (["word", "surprisal_bits", *probability, *measures], words),
+        (["token", "surprisal_bits", *probability, *of_tokens], tokens),
+        (["word", "surprisal_bits", *probability, *measures, *following], words),
         (["region", "text", "words", "surprisal_bits", "next_surprisal_bits"], regions),
     ):
         if not rows:

@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 from rnnlm import tabular
 from rnnlm.errors import UsageError, keyword
 from rnnlm.scoring.sentence_scores import ChunkScores, SentenceScore, TokenScore, by_sentence
-from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.scoring.settings import TOKEN_MEASURES, ScoringSettings
 from rnnlm.scoring.word_scores import RegionScore, WordScore
 from rnnlm.storage.files.tables import in_json
 
@@ -37,16 +37,18 @@ _REGION = (
     "surprisal_bits",
     "next_surprisal_bits",
 )
-MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
+MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency", "rank": "rank",
+            "order": "order"}  # fmt: skip
 # Columns of the word before have this in front of their names, those of the word before that the
 # second: a reader feels a hard word one or two words later.
 LAGS = ("previous_", "previous2_")
 LAGGED = ("surprisal_bits", "word_length", "log10_frequency", "oov")
 LAG_COLUMNS = ("word_length", *(lag + name for lag in LAGS for name in LAGGED))
-_NUMBERS = ("logprob_nats", "ppl_word", "surprisal_bits", "next_surprisal_bits", "probability")
+_NUMBERS = ("logprob_nats", "ppl_word", "surprisal_bits", "next_surprisal_bits", "probability",
+            "entropy_bits", "log10_frequency")  # fmt: skip
 _TYPES = {
-    **dict.fromkeys((*_NUMBERS, *MEASURES.values()), "double"),
-    **dict.fromkeys(("model", "text", "token", "word", "region", "reason"), "string"),
+    **dict.fromkeys(_NUMBERS, "double"),
+    **dict.fromkeys(("model", "text", "token", "word", "next", "region", "reason"), "string"),
     "oov": "bool",
     **dict.fromkeys((lag + "oov" for lag in LAGS), "bool"),
     **{lag + name: "double" for lag in LAGS for name in ("surprisal_bits", "log10_frequency")},
@@ -167,6 +169,7 @@ class RowLayout:
                     "surprisal_bits": token.surprisal_bits,
                     "probability": token.probability,
                     "oov": token.is_oov,
+                    **measures_of(token, TOKEN_MEASURES),
                 }
                 yield _only(self.own, cells)
         elif self.by == "region":
@@ -182,6 +185,8 @@ class RowLayout:
             zip(score.word_scores, of_words, strict=True), start=1
         ):
             cells = {"position": position, **of_word, "probability": word.probability}
+            likely = score.next_words[position - 1] if score.next_words else ()
+            cells["next"] = " ".join(next_word.word for next_word in likely)
             if region_columns:
                 cells |= _only(region_columns, region_of(word, score.region_scores))
             yield _only(self.own, cells)
@@ -210,13 +215,25 @@ def layout(
 
     # The smallest units that are asked for have the rows.
     if settings.tokens:
-        return made("token", own=(*_TOKEN, *probability))
+        measures = measured_of_tokens(settings.measures)
+        return made("token", own=(*_TOKEN, *probability, *measures))
     if settings.words:
-        columns = (*_WORD, *probability, *measured_columns(settings.measures), *region)
+        columns = (*_WORD, *probability, *measured_columns(settings.measures))
+        columns = (*columns, *(("next",) if settings.next_words else ()), *region)
         return made("word", own=columns, measures=settings.measures)
     if region:
         return made("region", own=(*region, *_REGION))
     return made("sentence", own=(*_SENTENCE, *probability))
+
+
+def measured_of_tokens(measures: Sequence[str]) -> list[str]:
+    """Return the columns of tokens that `measures` ask for, in their order."""
+    return [name for name in TOKEN_MEASURES if name in measures]
+
+
+def measures_of(token: TokenScore, measures: Sequence[str]) -> Row:
+    """Return the cells of a token that `measures` ask for."""
+    return {name: getattr(token, name) for name in measured_of_tokens(measures)}
 
 
 def measured_columns(measures: Sequence[str]) -> list[str]:
@@ -238,11 +255,11 @@ class SentenceScores(tabular.RecordList[SentenceScore]):
     Attributes:
         signature: How the scores were measured, and on which data; None if there was nothing to
             score.
-        has_lags: Whether rows of words have the columns of the words before.
+        measures: What was measured besides surprisals: rows have columns of it.
     """
 
     signature: str | None = None
-    has_lags: bool = False
+    measures: tuple[str, ...] = ()
 
     def to_rows(self, by: By | None = None) -> list[tabular.Row]:
         """Return one row per sentence, token, word or region, with the columns of the first
@@ -267,14 +284,14 @@ class SentenceScores(tabular.RecordList[SentenceScore]):
 
     @property
     def _measures(self) -> tuple[str, ...]:
-        return (*MEASURES, "lags") if self.has_lags else tuple(MEASURES)
+        return ("entropy", "frequency", *self.measures)
 
     def _columns_by(self, by: By) -> tuple[str, ...]:
         """Return the columns of rows of a kind, besides those that the sentences carry."""
         if by == "sentence":
             return _SENTENCE
         if by == "token":
-            return _TOKEN
+            return (*_TOKEN, *measured_of_tokens(self.measures))
         if by == "region":
             return ("region_index", "region", *_REGION)
         if by != "word":
@@ -282,6 +299,8 @@ class SentenceScores(tabular.RecordList[SentenceScore]):
                 f"there are no rows by {by!r}", hint="choose sentence, token, word or region"
             )
         columns = (*_WORD, *measured_columns(self._measures))
+        if any(score.next_words for score in self):
+            columns = (*columns, "next")
         if any(score.region_scores for score in self):
             columns = (*columns, "region_index", "region")
         return columns
@@ -337,6 +356,7 @@ def record(score: SentenceScore, settings: ScoringSettings, probabilities: bool 
                 "token": token.token,
                 "surprisal_bits": token.surprisal_bits,
                 "oov": token.is_oov,
+                **measures_of(token, settings.measures),
                 **_probability(token, probabilities),
             }
             for token in score.token_scores

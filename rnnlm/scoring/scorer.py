@@ -28,11 +28,11 @@ from rnnlm.scoring.next_word import WordSearch
 from rnnlm.scoring.rows import SentenceScores
 from rnnlm.scoring.sentence_scores import ChunkScores, ReadSentences, SentenceScore
 from rnnlm.scoring.sentences import Sentence, line_of, of_texts
-from rnnlm.scoring.settings import ScoringSettings, SentenceScoring
+from rnnlm.scoring.settings import TOKEN_MEASURES, ScoringSettings, SentenceScoring
 from rnnlm.scoring.word_scores import DistributionColumns, joined
 from rnnlm.storage.files.reading import undecoded
 from rnnlm.storage.files.tables import SURROGATE, without_halves
-from rnnlm.text.encoding import LinesHash
+from rnnlm.text.encoding import LinesHash, known_ids
 from rnnlm.text.lines import REMOVE_OR_TREAT, WORD_SPACE, Progress, check_reserved, is_blank, silent
 from rnnlm.text.marks import (
     MOST_UNKNOWN,
@@ -94,7 +94,7 @@ def score_sentences(
     with_regions = regions is not None or any(sentence.regions for sentence in every)
     settings = replace(settings, with_regions=with_regions)
     scores = SentenceScores()
-    scores.has_lags = "lags" in settings.measures
+    scores.measures = settings.measures
     for chunk in score_chunks(model, every, settings):
         scores.extend(chunk.scores)
         scores.signature = str(chunk.signature)
@@ -366,7 +366,7 @@ class SentenceScorer:
         initial = span_scoring.initial_states(
             self.model, [sentence.source for sentence in sentences]
         )
-        logprob_N, seen = self._read_tokens(encoded, shown, initial)
+        logprob_N, seen, measured_N = self._read_tokens(encoded, shown, initial)
         span_scoring.check_scores(logprob_N)
         frequency_W = np.zeros(0)
         if shown and self.frequencies:
@@ -382,6 +382,7 @@ class SentenceScorer:
             words=words,
             shown=shown,
             seen=seen,
+            measured_N=measured_N,
             frequency_W=frequency_W,
             search=self.search,
             initial=initial,
@@ -412,20 +413,32 @@ class SentenceScorer:
 
     def _read_tokens(
         self, encoded: Encoded, shown: ShownWords | None, initial: span_scoring.Initial | None
-    ) -> tuple[np.ndarray, DistributionColumns]:
-        """Read the tokens in their order; look at distributions only where that is asked for."""
+    ) -> tuple[np.ndarray, DistributionColumns, dict[str, np.ndarray]]:
+        """Read the tokens in their order; look at distributions only where that is asked for.
+        Return their log-probabilities (nats), the columns of words, and measures of tokens by
+        name."""
         if self.state is not None:
             spans = span_scoring.whole_text(encoded.ids)
         else:
             spans = span_scoring.spans_between(encoded.offsets)
-        functions = self._distribution_functions(shown) if shown else {}
-        if shown and functions:
-            # B is needed at its places alone, all else at each word.
-            is_boundary_N = shown.items.is_place_N
-            is_place_N = is_boundary_N
-            if functions.keys() != {"log_boundary"}:
-                is_place_N = np.zeros(len(encoded.ids), dtype=bool)
-                is_place_N[shown.items.starts] = True
+        measured_N = {}
+        if "order" in self.settings.measures:
+            known_N = known_ids(encoded.ids, self.tokenizer)
+            measured_N["order"], _ = cast(Any, self.model).longest_matches(known_N)
+        functions = self._distribution_functions(shown)
+        if functions:
+            # B is needed at its places alone, ranks at each token if tokens are asked for, all else
+            # at each word.
+            is_word_N = np.zeros(len(encoded.ids), dtype=bool)
+            is_boundary_N = is_word_N
+            if shown:
+                is_word_N[shown.items.starts] = True
+                is_boundary_N = shown.items.is_place_N
+            if functions.keys() == {"log_boundary"}:
+                is_word_N = is_boundary_N
+            is_place_N = is_word_N
+            if "rank" in functions and self.settings.tokens:
+                is_place_N = np.ones_like(is_word_N)
             logprob_N, columns, self.state = span_scoring.score_and_apply(
                 model=self.model,
                 ids=encoded.ids,
@@ -435,9 +448,12 @@ class SentenceScorer:
                 state=self.state,
                 initial=initial,
             )
-            return logprob_N, DistributionColumns.of(
-                columns, list(functions), is_boundary_N[is_place_N]
-            )
+            names = list(functions)
+            if "rank" in functions:
+                measured_N["rank"] = np.zeros(len(encoded.ids), dtype=np.int64)
+                measured_N["rank"][is_place_N] = columns[:, names.index("rank")]
+            columns, is_boundary = columns[is_word_N[is_place_N]], is_boundary_N[is_word_N]
+            return logprob_N, DistributionColumns.of(columns, names, is_boundary), measured_N
 
         nothing = np.zeros(0)
         if self.state is not None:
@@ -446,22 +462,24 @@ class SentenceScorer:
             has_long_line = np.diff(encoded.offsets).max() > LONG_LINE
             report = self.report if has_long_line else silent
             logprob_N = span_scoring.score_spans(self.model, encoded.ids, spans, initial, report)
-        return logprob_N, DistributionColumns(nothing, nothing, nothing)
+        return logprob_N, DistributionColumns(nothing, nothing, nothing), measured_N
 
     def _distribution_functions(
-        self, shown: ShownWords
+        self, shown: ShownWords | None
     ) -> dict[str, span_scoring.DistributionFunction]:
-        """Return the functions that look at each distribution at the words, by the name of their
-        result in :class:`DistributionColumns`."""
+        """Return the functions that look at distributions, by the name of their result in
+        :class:`DistributionColumns`, or of the measure of tokens."""
         settings, functions = self.settings, dict[str, span_scoring.DistributionFunction]()
-        if shown.items.is_place_N.any():
-            functions["log_boundary"] = self.finder.log_boundary
+        if shown and shown.items.is_place_N.any():
+            functions["log_boundary"] = lambda logprob_MV, _: self.finder.log_boundary(logprob_MV)
         if "entropy" in settings.measures:
-            functions["entropy_bits"] = span_scoring.entropy_bits
+            functions["entropy_bits"] = lambda logprob_MV, _: span_scoring.entropy_bits(logprob_MV)
+        if "rank" in settings.measures:
+            functions["rank"] = span_scoring.rank
         # Words made of pieces are searched for afterwards.
         if self.finder.tokens_are_words and settings.next_words:
-            functions["likeliest"] = functools.partial(
-                span_scoring.likeliest, count=settings.next_words
+            functions["likeliest"] = lambda logprob_MV, _: span_scoring.likeliest(
+                logprob_MV, settings.next_words
             )
         return functions
 
@@ -493,12 +511,20 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
             "use " + keyword("context", "reset"),
         )
 
-    # Refuse settings that have no effect without another one.
-    if settings.measures and not settings.words:
+    # Refuse settings that have no effect without another one, or that the model cannot follow.
+    of_tokens = TOKEN_MEASURES if settings.tokens else ()
+    measures = [name for name in settings.measures if name not in of_tokens]
+    if measures and not settings.words:
+        units = "words or tokens" if {*measures} <= {*TOKEN_MEASURES} else "words"
         raise UsageError(
-            f"{' and '.join(settings.measures)} can only be measured for words",
+            f"{' and '.join(measures)} can only be measured for {units}",
             "scores of words are not requested",
             "add " + keyword("words", True),
+        )
+    if "order" in settings.measures and not hasattr(model, "longest_matches"):
+        raise UsageError(
+            "order cannot be measured: this model has no n-grams of several orders",
+            hint="leave it out, or name an n-gram model",
         )
     if settings.frequency_from is not None and "frequency" not in settings.measures:
         raise UsageError(

@@ -14,7 +14,7 @@ from rnnlm.lm.base.span_scoring import Initial, perplexity
 from rnnlm.lm.base.words import ShownWords, WordSpans, surprisals
 from rnnlm.scoring.next_word import NextWord, WordSearch, tokens_as_words
 from rnnlm.scoring.sentences import Sentence
-from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.scoring.settings import TOKEN_MEASURES, ScoringSettings
 from rnnlm.scoring.word_scores import (
     DistributionColumns,
     RegionScore,
@@ -34,11 +34,16 @@ class TokenScore:
         token: The token.
         surprisal_bits: -log2 p(token | earlier tokens), in bits; None if infinite.
         is_oov: Whether it is unknown.
+        rank: One more than the number of tokens that are likelier there; None if not requested.
+        order: Length of the n-gram that gave its probability, the start of the line counted as a
+            word; None if not requested.
     """
 
     token: str
     surprisal_bits: float | None
     is_oov: bool
+    rank: int | None = None
+    order: int | None = None
 
     @property
     def probability(self) -> float:
@@ -128,6 +133,7 @@ class ReadSentences:
     seen: DistributionColumns  # predictions at the shown words
     frequency_W: np.ndarray  # of shown words
     search: WordSearch | None
+    measured_N: Mapping[str, np.ndarray]  # of all tokens, by name
     initial: Initial | None = None  # beginnings of lines that have sources
 
     @functools.cached_property
@@ -173,7 +179,14 @@ class ReadSentences:
             has_places = self.shown.items.is_place_N.any()
             log_boundary = self.seen.log_boundary if has_places else 0.0
             bits_W = surprisals(self.shown.items, self.logprob_N, log_boundary)
-            columns = WordColumns(self.shown, self.encoded, bits_W, self.seen, self.frequency_W)
+            columns = WordColumns(
+                shown=self.shown,
+                encoded=self.encoded,
+                bits_W=bits_W,
+                seen=self.seen,
+                frequency_W=self.frequency_W,
+                measured_N=self.measured_N if self.tokenizer.starts_word_V.all() else {},
+            )
 
         totals = zip(*self.totals.values(), strict=True)
         for index, (sentence, total) in enumerate(zip(self.sentences, totals, strict=True)):
@@ -236,7 +249,13 @@ class ReadSentences:
         start, end = int(self.begins[index]), int(self._ends[index])
         bits_T = np.maximum(0.0, -self.logprob_N[start:end] / math.log(2))
         is_oov_T = self._is_oov_N[start:end]
-        return tuple(map(TokenScore, self._surfaces[index], nullable(bits_T), is_oov_T.tolist()))
+        measures = [[None] * len(bits_T) for _ in TOKEN_MEASURES]
+        for place, name in enumerate(TOKEN_MEASURES):
+            if name in self.measured_N:
+                measures[place] = self.measured_N[name][start:end].tolist()
+        return tuple(
+            map(TokenScore, self._surfaces[index], nullable(bits_T), is_oov_T.tolist(), *measures)
+        )
 
     def _next_words(
         self, index: int, words: WordSpans, search: WordSearch

@@ -50,7 +50,7 @@ OWN = frozenset({
     "id", "text", "logprob_nats", "tokens", "words", "oov", "ppl_word", "reason", "surprisals",
     "word_surprisals", "regions", "position",
     "token", "word", "word_index", "start", "end", "surprisal_bits", "next_surprisal_bits",
-    "entropy_bits", "log10_frequency", "region",
+    "entropy_bits", "log10_frequency", "rank", "order", "region",
     "region_index", "next", "probability", "model", "word_length",
     "previous_surprisal_bits", "previous_word_length", "previous_log10_frequency", "previous_oov",
     "previous2_surprisal_bits", "previous2_word_length", "previous2_log10_frequency",

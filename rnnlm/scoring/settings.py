@@ -10,7 +10,8 @@ from rnnlm.text.lines import SpecialSymbols, is_blank, single_spaced
 from rnnlm.text.named_columns import ParallelSettings, Where
 from rnnlm.text.sources import SentenceColumns, SourceSettings
 
-WordMeasure = Literal["entropy", "frequency", "lags"]
+WordMeasure = Literal["entropy", "frequency", "rank", "order", "lags"]
+TOKEN_MEASURES = ("rank", "order")  # of tokens, and of words that are one token
 
 # ---- How sentences are read: from which columns, with which text before them, and with which
 # further columns.
@@ -205,8 +206,9 @@ class ScoringSettings(ValidatedSettings):
         tuple[WordMeasure, ...],
         about(
             "report for each word also the entropy of the prediction; the word's log10 frequency "
-            "in training; or its frequency and length, and the surprisal, length and frequency of "
-            "the one and two words before (lags)"
+            "in training; its rank among all tokens, and the order of the n-gram found (n-gram "
+            "models), of tokens, too; or its frequency and length, and the surprisal, length and "
+            "frequency of the one and two words before (lags)"
         ),
     ] = ()
     frequency_from: Annotated[

@@ -4,7 +4,7 @@ import itertools
 import math
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from rnnlm.errors import TextError
 from rnnlm.interface import BOUNDARY, Encoded
 from rnnlm.lm.base.words import ShownWords
+from rnnlm.scoring.settings import TOKEN_MEASURES
 from rnnlm.text.lines import WORD_SPACE, is_blank, split_words
 
 
@@ -31,6 +32,9 @@ class WordScore:
             read, in bits; None if not requested.
         log10_frequency: Log of the word's share of the training text, or of another text
             (:mod:`rnnlm.scoring.frequencies`); None if not requested, or not known.
+        rank: Rank of its token, as in :class:`rnnlm.scoring.sentence_scores.TokenScore`; None if
+            not requested, or if it is made of several tokens, or of a piece.
+        order: Order of the n-gram, as there.
     """
 
     word: str
@@ -42,6 +46,8 @@ class WordScore:
     tokens: int
     entropy_bits: float | None = None
     log10_frequency: float | None = None
+    rank: int | None = None
+    order: int | None = None
 
     @property
     def probability(self) -> float:
@@ -96,6 +102,7 @@ class WordColumns:
         bits_W: np.ndarray,
         seen: DistributionColumns,
         frequency_W: np.ndarray,
+        measured_N: Mapping[str, np.ndarray],
     ) -> None:
         items = shown.items
         self.shown = shown
@@ -106,6 +113,11 @@ class WordColumns:
         nothing: list[float | None] = [None] * len(self.bits)
         self.entropy = nullable(seen.entropy_bits) or nothing
         self.frequency = nullable(frequency_W) or nothing
+        # Measures of tokens are those of words that are one token.
+        self.measured = dict.fromkeys(TOKEN_MEASURES, nothing)
+        for name, values_N in measured_N.items():
+            values = zip(values_N[items.starts].tolist(), self.tokens, strict=True)
+            self.measured[name] = [value if tokens == 1 else None for value, tokens in values]
 
     def of(self, index: int, text: str, eos: bool) -> tuple[WordScore, ...]:
         """Return the words of one line, which scores `text`; with its `</s>`, if asked for."""
@@ -134,6 +146,7 @@ class WordColumns:
                 self.tokens[first:last],
                 self.entropy[first:last],
                 self.frequency[first:last],
+                *(values[first:last] for values in self.measured.values()),
             )
         )
 

@@ -51,7 +51,7 @@ CASES = {
         "model_names": "-m LSTM", "inputs": "--input data.csv", "region_mark": "--regions |",
         "given": "--given was", "strip": "--strip", "id_column": "--id-column other",
         "keep": "--keep other", "given_column": "--given-column other", "tokens": "--tokens",
-        "words": "--words", "measures": "--with frequency --words",
+        "words": "--words", "measures": "--with frequency --words", "next_words": "--next-words 2",
         "frequency_from": "--frequency-from LSTM --with lags --words",
         "probabilities": "--probabilities", "eos": "--no-eos", "context": "--context carry",
         "where": "--where other=c",

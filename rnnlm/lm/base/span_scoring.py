@@ -245,8 +245,8 @@ def initial_states(model: LanguageModel, sources: Sequence[str | None]) -> Initi
 
 MOST_CELLS = 1 << 22  # of distributions in memory at once
 
-# log-probabilities (nats), (M, V) -> the part of them to keep, (M, ...)
-DistributionFunction = Callable[[Array], np.ndarray]
+# log-probabilities (nats), (M, V), and the ids of the tokens there, (M,) -> what to keep, (M, ...)
+DistributionFunction = Callable[[Array, np.ndarray], np.ndarray]
 
 
 def score_and_apply(
@@ -272,6 +272,7 @@ def score_and_apply(
     step = carried.step if carried else reader.step
 
     logprob_N = np.zeros(len(ids))
+    known_N = known_ids(ids, model.tokenizer)
     places: list[np.ndarray] = []
     seen: list[np.ndarray] = []
     for start_B, end_B, (logprob_BT, read) in windows(model, ids, spans, step, tokens, initial):
@@ -280,37 +281,15 @@ def score_and_apply(
         # Padding may come after the last token, where there is no place.
         chosen_BT = inside_BT & is_place_N[np.minimum(position_BT, len(ids) - 1)]
         if chosen_BT.any():
-            places.append(position_BT[chosen_BT])
-            rows_M, times_M = np.nonzero(chosen_BT)
-            seen += map(function, reader.distributions(read, rows_M, times_M))
+            at_M = position_BT[chosen_BT]
+            places.append(at_M)
+            for logprob_MV in reader.distributions(read, *np.nonzero(chosen_BT)):
+                here, at_M = np.split(at_M, [len(logprob_MV)])
+                seen.append(function(logprob_MV, known_N[here]))
 
     # Spans are read by length: bring the results into the order of the text.
     seen_M = np.concatenate(seen)[np.argsort(np.concatenate(places))] if places else np.zeros(0)
     return logprob_N, seen_M, carried.state if carried else None
-
-
-def ranks(
-    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, initial: Initial | None = None
-) -> np.ndarray:
-    """Return the rank of each token of `ids` within the `spans`, (N,): 1 is the likeliest; of
-    equally likely tokens all have the best rank. 0 elsewhere.
-
-    spans, initial: as in :func:`rnnlm.lm.base.span_scoring.score_spans`.
-    """
-    reader, tokens = _reader_of(model)
-    rank_N = np.zeros(len(ids), dtype=np.int64)
-    known_N = known_ids(ids, model.tokenizer)
-    for start_B, end_B, (_, read) in windows(model, ids, spans, reader.step, tokens, initial):
-        position_BT, inside_BT = positions(start_B, end_B)
-        at_M = position_BT[inside_BT]
-        first = 0
-        for logprob_MV in reader.distributions(read, *np.nonzero(inside_BT)):
-            logprob_MV = arrays.as_numpy(logprob_MV)
-            part_M = at_M[first : first + len(logprob_MV)]
-            own_M1 = np.take_along_axis(logprob_MV, known_N[part_M, None], axis=1)
-            rank_N[part_M] = 1 + (logprob_MV > own_M1).sum(axis=1)
-            first += len(part_M)
-    return rank_N
 
 
 def _reader_of(model: LanguageModel) -> "tuple[_HiddenReader | _PredictionReader, int]":
@@ -394,13 +373,21 @@ def entropy_bits(logprob_MV: Array) -> np.ndarray:
         return np.maximum(0.0, np.log(total_M) - mean_M / total_M) / np.log(2)
 
 
+def rank(logprob_MV: Array, ids_M: np.ndarray) -> np.ndarray:
+    """Return the rank of each token, (M,): one more than the number of likelier ones, so that of
+    equally likely tokens all have the best rank."""
+    logprob_MV = arrays.as_numpy(logprob_MV)
+    own_M1 = np.take_along_axis(logprob_MV, ids_M[:, None], axis=1)
+    return 1 + (logprob_MV > own_M1).sum(axis=1)
+
+
 def side_by_side(functions: Sequence[DistributionFunction]) -> DistributionFunction:
     """Return a function that puts the results of all `functions` into the columns of one array,
     (M, columns)."""
 
-    def apply_all(logprob_MV: Array) -> np.ndarray:
-        columns = [function(logprob_MV).reshape(len(logprob_MV), -1) for function in functions]
-        return np.concatenate(columns, axis=1)
+    def apply_all(logprob_MV: Array, ids_M: np.ndarray) -> np.ndarray:
+        results = [function(logprob_MV, ids_M) for function in functions]
+        return np.concatenate([result.reshape(len(ids_M), -1) for result in results], axis=1)
 
     return apply_all
 

@@ -102,7 +102,7 @@ def read_lines(model: LanguageModel, lines: Sequence[str], *, as_words: bool) ->
         # B is 1 at the start of a line, and log B 0.
         log_boundary = WordFinder(model.tokenizer).log_boundary
         logprob_N, word_start_N[is_place_N], _ = span_scoring.score_and_apply(
-            model, encoded.ids, spans, is_place_N, log_boundary
+            model, encoded.ids, spans, is_place_N, lambda logprob_MV, _: log_boundary(logprob_MV)
         )
     else:
         logprob_N = span_scoring.score_spans(model, encoded.ids, spans)

@@ -228,7 +228,9 @@ def _ranks(model: LanguageModel, items: Sequence[ClozeItem]) -> Iterator[tuple[i
         at_M = ends[first : first + at_once]
         is_place_N = np.zeros(len(encoded.ids), dtype=bool)
         is_place_N[at_M] = True
-        _, logprob_MV, _ = score_and_apply(model, encoded.ids, spans, is_place_N, arrays.as_numpy)
+        _, logprob_MV, _ = score_and_apply(
+            model, encoded.ids, spans, is_place_N, lambda logprob_MV, _: arrays.as_numpy(logprob_MV)
+        )
         check_scores(logprob_MV.max(axis=1))
         for logprob_V, id in zip(logprob_MV, encoded.ids[at_M], strict=True):
             best = np.argsort(-logprob_V, kind="stable")[:NAMED]

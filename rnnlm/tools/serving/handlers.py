@@ -19,7 +19,7 @@ from rnnlm.scoring.generation.settings import GenerationSettings
 from rnnlm.scoring.rows import record
 from rnnlm.scoring.scorer import ModelChunk
 from rnnlm.scoring.sentences import Sentence, of_texts
-from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.scoring.settings import ScoringSettings, WordMeasure
 from rnnlm.tools.serving import costs, line_inspection, schemas, settings as limits
 from rnnlm.tools.serving.metrics import Metrics
 from rnnlm.tools.serving.responses import RETRY_SECONDS, Refusal
@@ -72,10 +72,7 @@ class Handlers:
 
         # Small requests are scored together with other clients' requests.
         if self._is_small(demand) and not model.searches_words(settings):
-            chunk = await model.score(sentences(), settings)
-            if not settings.next_words:
-                return _scored(model, chunk, settings)
-            return await model.run(lambda: _scored(model, chunk, settings), is_small=True)
+            return _scored(model, await model.score(sentences(), settings), settings)
 
         def score() -> schemas.ScoreAnswer:
             return _scored(model, model.scored_alone(sentences(), settings), settings)
@@ -349,10 +346,10 @@ def _demand_of_scores(
     def numbers(tokens: int) -> int:
         count = NUMBERS_OF_A_SENTENCE * len(asked.sentences)
         if settings.tokens:
-            count += tokens
+            count += tokens * (1 + len(asked.measures))
         if settings.words:
             words = sum(len(text.split()) + 1 for text in asked.sentences)
-            count += words * (NUMBERS_OF_A_WORD + settings.next_words)
+            count += words * (NUMBERS_OF_A_WORD + len(asked.measures) + settings.next_words)
         return count
 
     # Next words are written out, so each number needs more room.
@@ -371,16 +368,6 @@ def _scored(
 ) -> schemas.ScoreAnswer:
     """Return the answer that has these scores."""
     records = [record(score, settings) for score in chunk.scores]
-
-    # The rank of each word among all words is found by predicting once more.
-    if settings.next_words:
-        assert model.scoring is not None  # it has scored
-        ranks = line_inspection.word_ranks(
-            model.scoring, chunk.sentences, list(chunk.scores), settings.eos
-        )
-        for each, its_ranks in zip(records, ranks, strict=True):
-            for word, rank in zip(each["word_surprisals"], its_ranks, strict=True):
-                word["rank"] = rank
     return schemas.ScoreAnswer(
         model=model.name,
         signature=str(chunk.signature),
@@ -389,9 +376,12 @@ def _scored(
 
 
 @functools.lru_cache(maxsize=256)
-def _scoring_settings(**asked: Any) -> ScoringSettings:
-    """Return the settings of a request: checking them takes as long as scoring a sentence."""
-    return ScoringSettings(**asked, unscorable="null")
+def _scoring_settings(measures: tuple[WordMeasure, ...], **asked: Any) -> ScoringSettings:
+    """Return the settings of a request, with the rank of each word beside the likeliest ones:
+    checking them takes as long as scoring a sentence."""
+    if asked["next_words"]:
+        measures = (*measures, "rank")
+    return ScoringSettings(measures=measures, **asked, unscorable="null")
 
 
 def _label_counts(model: ServedModel) -> list[int]:

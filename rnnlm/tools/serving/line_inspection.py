@@ -1,21 +1,17 @@
 """Show the computations of a model at each word of a line: gates of networks, the influence of
-earlier words on each prediction, the orders at which n-grams were found, and the ranks of words."""
+earlier words on each prediction, and the orders at which n-grams were found."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
-
 from rnnlm.errors import UsageError
 from rnnlm.interface import BOUNDARY, SENTENCE_START, LanguageModel
-from rnnlm.lm.base import loading, span_scoring
+from rnnlm.lm.base import loading
 from rnnlm.lm.mixtures.adapted_model import AdaptedModel
 from rnnlm.lm.ngram.model import NgramModel
 from rnnlm.registry import LabelModel, kind_of
-from rnnlm.scoring.sentence_scores import SentenceScore
-from rnnlm.scoring.sentences import Sentence, line_of
 from rnnlm.text.lines import check_reserved
 from rnnlm.tools.serving import schemas
 
@@ -115,34 +111,3 @@ INSPECTIONS = {
     "influence": Inspection(influence, lambda core, tokens: tokens * (tokens + 1) // 2),
     "orders": Inspection(orders, lambda core, tokens: 2 * tokens * cast(NgramModel, core).order),
 }
-
-
-# ---- Ranks of words.
-
-
-def word_ranks(
-    model: LanguageModel, sentences: Sequence[Sentence], scores: Sequence[SentenceScore], eos: bool
-) -> list[list[int | None]]:
-    """Return for each sentence the ranks of its words among all tokens. A rank is None where the
-    word has several tokens: pieces, or the marks beside it."""
-    if not model.tokenizer.starts_word_V.all():
-        return [[None] * len(score.word_scores) for score in scores]
-    read = [each for each, score in zip(sentences, scores, strict=True) if score.is_read]
-    encoded = model.tokenizer.encode([line_of(each) if each.given else each.text for each in read])
-    spans = span_scoring.spans_between(encoded.offsets)
-    initial = span_scoring.initial_states(model, [each.source for each in read])
-    rank_N = span_scoring.ranks(model, encoded.ids, spans, initial)
-
-    ends = iter(encoded.offsets[1:].tolist())
-    ranks: list[list[int | None]] = []
-    for score in scores:
-        if not score.is_read:
-            ranks.append([])
-            continue
-        # The scored tokens are the last ones of the line; each word has some of them.
-        begin = next(ends) - score.tokens - (not eos)
-        tokens = [word.tokens for word in score.word_scores]
-        places = begin + np.cumsum([0, *tokens[:-1]], dtype=np.int64)[: len(tokens)]
-        pairs = zip(rank_N[places].tolist(), tokens, strict=True)
-        ranks.append([rank if count == 1 else None for rank, count in pairs])
-    return ranks

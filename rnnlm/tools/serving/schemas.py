@@ -114,6 +114,10 @@ class ScoreRequest(Request, frozen=True, kw_only=True):
 
     sentences: Annotated[list[Text], about("sentences, one line each", min_length=1)]
     given: Annotated[str, about("text before each sentence in its line")] = ""
+    measures: Annotated[
+        tuple[Literal["entropy", "rank", "order"], ...],
+        about("measures of words besides surprisals; rank and order of tokens, too"),
+    ] = ()
     source: Annotated[str | None, about("for an encoder-decoder: the source of the sentences")] = (
         None
     )
@@ -132,6 +136,8 @@ class TokenRecord(Struct, frozen=True, forbid_unknown_fields=True):
     token: str
     surprisal_bits: Annotated[float | None, about("null if infinite")]
     oov: bool
+    rank: Annotated[int | UnsetType, about("rank among all tokens, 1 is the likeliest")] = UNSET
+    order: Annotated[int | UnsetType, about("length of the n-gram that was found")] = UNSET
 
 
 class WordRecord(Struct, frozen=True, forbid_unknown_fields=True):
@@ -144,9 +150,13 @@ class WordRecord(Struct, frozen=True, forbid_unknown_fields=True):
     surprisal_bits: Annotated[float | None, about("null if infinite")]
     oov: bool
     tokens: int
+    entropy_bits: float | UnsetType | None = UNSET
     rank: Annotated[
         int | UnsetType | None,
         about("rank among all words, 1 is the likeliest; null for several tokens"),
+    ] = UNSET
+    order: Annotated[
+        int | UnsetType | None, about("length of the n-gram that was found; null as with rank")
     ] = UNSET
     next: list[NextWordRecord] | UnsetType = UNSET
 

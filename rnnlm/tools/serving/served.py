@@ -188,7 +188,7 @@ class ServedModel:
         characters = sum(len(each.text) + len(each.given) for each in sentences)
         done: asyncio.Future[ModelChunk] = asyncio.get_running_loop().create_future()
         scoring = _Scoring(sentences, settings, done, characters, work.client.get())
-        if self._is_quick and not settings.next_words:
+        if self._is_quick and not (settings.next_words or settings.measures):
             # All requests that have arrived by now are scored at the loop's next turn.
             if not self._soon.by_client:
                 done.get_loop().call_soon(self._score_soon)

@@ -1,11 +1,11 @@
-"""What /inspect shows of a model, and the ranks of words, against other ways to find them."""
+"""What /inspect shows of a model, and measures of words, against other ways to find them."""
 
 import math
 
 import numpy as np
 import pytest
 
-from rnnlm import arrays
+from rnnlm import Model, arrays
 from rnnlm.lm.base.loading import load
 from rnnlm.tools.inspection.gates import inspect_gates
 from rnnlm.tools.inspection.gradients.sensitivity import inspect_sensitivity
@@ -121,3 +121,17 @@ def test_ranks_count_likelier_words(client, models, name):
         starts = np.cumsum([0, *(word["tokens"] for word in words)])[:-1]
         for word, start in zip(words, starts, strict=True):
             assert word["rank"] == (ranks[start] if word["tokens"] == 1 else None)
+
+
+def test_measures_have_the_names_of_the_library(client, models):
+    asked = {"tokens": True, "words": True, "measures": ["entropy", "rank", "order"]}
+    [answer] = client.post("/score", "kn", sentences=[TEXT], **asked)["scores"]
+    [score] = Model(models["kn"]).score_sentences([TEXT], **asked)
+    for token, word, expected in zip(
+        answer["surprisals"], answer["word_surprisals"], score.word_scores, strict=True
+    ):
+        assert (token["rank"], token["order"]) == (expected.rank, expected.order)
+        assert (word["rank"], word["order"]) == (expected.rank, expected.order)
+        assert word["entropy_bits"] == pytest.approx(expected.entropy_bits)
+    refused = client.http.post("/score", json={"model": "elman", "sentences": [TEXT], **asked})
+    assert refused.status_code == 400 and "order cannot be measured" in refused.text
