@@ -46,7 +46,12 @@ tokenizer_options = stacked(
         options_of(TokenizerSettings, "normalise"),
         split_punctuation_option,
         options_of(
-            TokenizerSettings, "remove_punctuation", "max_vocab", "literal_unk", default_is=""
+            TokenizerSettings,
+            "remove_punctuation",
+            "max_vocab",
+            "vocab",
+            "literal_unk",
+            default_is="",
         ),
         options_of(TrainingRequest, "tokenizer_from", shell_complete=complete_model),
         rare=True,

@@ -268,9 +268,9 @@ class ResolvedSettings:
     def given(self) -> tuple[Choice, ...]:
         """Return the values that the program did not choose and that are no defaults, each with
         what it replaces: of the recipe, of somebody who set them, of a text or a model."""
-        ours = {choice.name for choice in self.choices}.union(_UNSTORED)
+        ours = {choice.name for choice in self.choices}
         given = []
-        for name, value in self.values.items():
+        for name, value in as_stored(self.values).items():
             origin, was = self.origins[name], self.usual[name]
             if name in self.free:
                 was = self.defaults[name]
@@ -383,8 +383,9 @@ def _made(cls: type[Settings], values: Mapping[str, Any], classes: Iterable[type
 
 
 def as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings by name as files hold them."""
-    return {name: value for name, value in values.items() if name not in _UNSTORED}
+    """Return settings by name as files hold them: a list of words as its hash."""
+    stored = {name: value for name, value in values.items() if name not in _UNSTORED}
+    return stored | {name: str(value) for name, value in stored.items() if isinstance(value, str)}
 
 
 def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:

@@ -54,6 +54,7 @@ tokenizer_options = section(
     options_of(TokenizerSettings, "normalise"),
     split_punctuation_option,
     options_of(TokenizerSettings, "remove_punctuation"),
+    options_of(TokenizerSettings, "vocab", default_is=""),
     one_model_option("Split text with this model's tokenizer."),
     click.option(
         "--tokenizer-from",
@@ -391,8 +392,5 @@ def _tokenizer(given: dict[str, Any]) -> "Tokenizer | TokenizerSettings":
     refuse_if(flags, f"{brings} determines the tokenizer: leave out {named}.")
 
     from rnnlm.lm.base.loading import load_tokenizer
-    from rnnlm.lm.ngram.counting import counts_folder
 
-    if shared and counts_folder.is_counts(shared):
-        return counts_folder.load(shared).tokenizer
     return load_tokenizer(model or shared)

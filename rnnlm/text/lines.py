@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, overload
 from rnnlm.amounts import plural
 from rnnlm.config import Probability, ValidatedSettings, about, needs
 from rnnlm.errors import TextError, keyword
-from rnnlm.interface import UNKNOWN
+from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.storage.files.file_types import CHUNK_BYTES
 from rnnlm.storage.files.reading import (
     LONGEST_LINE,
@@ -29,6 +29,7 @@ from rnnlm.storage.files.reading import (
     text_lines,
     too_long,
 )
+from rnnlm.storage.files.writing import digest
 from rnnlm.text import sources
 from rnnlm.text.word_rows import split_sentences
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 WORD_SPACE = " \t\r\0"
 TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
+WORDS_HASH = re.compile("sha256:[0-9a-f]{12}")
 _BLANK_LINE = re.compile(rb"\n[ \t\r\0]*\n")
 _BLANK_BEGINNING = re.compile(rb"[ \t\r\0]*\n")
 _SPACES = re.compile(r"[ \t\r\0]+")
@@ -282,6 +284,36 @@ def split_words(text: str) -> list[str]:
     """Return the words of `text`: the strings between newlines and ASCII space, tab, carriage
     return and NUL."""
     return [word for word in text.translate(TO_SPACE).split(" ") if word]
+
+
+class WordList(str):
+    """The words of a file, in UTF-8, ascending, without `<s>`, `</s>` and `<unk>`. As text, their
+    hash, which is all that records hold: a path would not say which words they are."""
+
+    words: tuple[bytes, ...]
+
+
+def word_list(source: str) -> WordList:
+    """Read a file with one word a line."""
+    words: set[bytes] = set()
+    for first, lines in numbered_lines(source, "strict"):
+        for number, line in enumerate(lines, start=first):
+            words_of_line = split_words(line)
+            # A file of another kind
+            if len(words_of_line) > 1:
+                raise TextError(
+                    f"{source}, line {number}: {plural(len(words_of_line), 'word')}",
+                    "each line must hold one word",
+                    "remove counts and other columns",
+                )
+            words.update(map(str.encode, words_of_line))
+    words -= {BOUNDARY.encode(), SENTENCE_START.encode(), UNKNOWN.encode()}
+    if not words:
+        raise TextError(f"{source} has no words", hint="write one word a line")
+    ordered = tuple(sorted(words))
+    made = WordList("sha256:" + digest([b"\n".join(ordered)])[:12])
+    made.words = ordered
+    return made
 
 
 def single_spaced(text: str) -> str:

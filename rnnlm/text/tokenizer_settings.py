@@ -8,10 +8,11 @@ from msgspec import Meta
 
 from rnnlm.config import AUTO, Count, about, list_in_text, needs
 from rnnlm.errors import ArgumentTypeError, SettingsError, given, nearest
+from rnnlm.text.lines import WORDS_HASH, word_list
 
 ALL = "all"
 # Settings that choose words, not the definition of a word
-CHOOSING = ("min_count", "max_vocab", "vocab_size", "sentencepiece_model")
+CHOOSING = ("min_count", "max_vocab", "vocab", "vocab_size", "sentencepiece_model")
 LIMITED = ("word", "char")  # tokenizers that leave out rare tokens
 FORMS = ("dashes", "entities", "nfc", "quotes", "spaces")  # of rnnlm.text.normalisation
 
@@ -43,6 +44,14 @@ class TokenizerSettings:
             extra=needs(tokenizer=LIMITED),
         ),
     ] = None
+    vocab: Annotated[
+        str | None,
+        about(
+            "file with the words of the vocabulary, one a line; other words become <unk>",
+            title="FILE",
+            extra=needs({"max_vocab": (None,)}, min_count=(1,)),
+        ),
+    ] = None
     literal_unk: Annotated[
         Literal["symbol", "spell"],
         about("read <unk> in the text as the unknown symbol (symbol), or as ordinary text (spell)"),
@@ -70,6 +79,9 @@ class TokenizerSettings:
     def __post_init__(self) -> None:
         # One spelling, however the forms were named.
         object.__setattr__(self, "normalise", parse_forms(self.normalise))
+        # A file is known by its words, wherever it is.
+        if self.vocab is not None and not WORDS_HASH.fullmatch(self.vocab):
+            object.__setattr__(self, "vocab", word_list(self.vocab))
         if self.tokenizer == "byte" and self.lowercase:
             raise SettingsError(
                 "lowercase cannot be combined with the byte tokenizer",
@@ -77,6 +89,8 @@ class TokenizerSettings:
             )
         if self.split_punctuation is True and self.tokenizer != "word":
             raise SettingsError("split_punctuation is a setting of the word tokenizer")
+        if self.vocab is not None and self.tokenizer != "word":
+            raise SettingsError("vocab is a setting of the word tokenizer")
         if self.tokenizer == "word" and self.literal_unk == "spell":
             raise SettingsError(
                 "literal_unk = spell needs a tokenizer that spells", "a word tokenizer does not"

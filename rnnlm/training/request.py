@@ -51,7 +51,8 @@ class TrainingRequest:
     output: Path | None = None  # None: the default folder in ./checkpoints
     overwrite: bool = False
     tokenizer_from: Annotated[
-        str | None, about("use the tokenizer of another model, or of hf:FOLDER", title="MODEL")
+        str | None,
+        about("use the tokenizer of another model, of counts, or of hf:FOLDER", title="MODEL"),
     ] = None
     init_from: Annotated[
         str | None,

@@ -18,7 +18,7 @@ from msgspec import to_builtins
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.choices import THE_MACHINE, THE_TIME, stored_choices
-from rnnlm.config import MACHINE, Budget, Choice, ResolvedSettings
+from rnnlm.config import MACHINE, Budget, Choice, ResolvedSettings, as_stored
 from rnnlm.errors import ModelError, OutputError, keyword, notice
 from rnnlm.events import Finished
 from rnnlm.interface import FittingData, Task
@@ -38,7 +38,7 @@ from rnnlm.storage.files.resuming import (
     tell_finished,
     text_signatures,
 )
-from rnnlm.storage.manifest import ENDED, Manifest, file_faults, is_model, read_manifest
+from rnnlm.storage.manifest import ENDED, Manifest, file_faults, is_counts, is_model, read_manifest
 from rnnlm.storage.model_folder import MOST_HASHED
 from rnnlm.storage.run_files import LoadedCheckpoint, MetricsLog, load_checkpoint
 from rnnlm.system import current_rank
@@ -190,11 +190,11 @@ def _signatures(request: TrainingRequest, resolved: ResolvedSettings) -> dict[st
 
 
 def _signature_of_model(name: str) -> str:
-    """Return the fingerprint of a model; of a prepared text, or a folder of another library, whose
-    tokenizer is taken, the signature or the tokenizer's fingerprint."""
+    """Return the fingerprint of a model; of a prepared text, counts or a folder of another library,
+    whose tokenizer is taken, the signature or the tokenizer's fingerprint."""
     if is_prepared(name):
         return signature(name)
-    if registry.library_of(name):
+    if is_counts(name) or registry.library_of(name):
         return loading.load_tokenizer(name).fingerprint
     return read_manifest(loading.find(name)).fingerprint
 
@@ -350,7 +350,7 @@ def with_kept(resolved: ResolvedSettings, folder: Path, begun: InterruptedRun) -
     long it is, and what this machine chooses."""
     # Where training has ended, and only the evaluation is missing, the model has them.
     settings = begun.stored.settings if begun.stored else begun.manifest.settings
-    stored, values = stored_choices(begun.manifest.training), resolved.values
+    stored, values = stored_choices(begun.manifest.training), as_stored(resolved.values)
     choices = stored or ()
     of_machine = {choice.name for choice in choices if choice.by == THE_MACHINE}
     chosen = {choice.name for choice in choices if choice.is_taken} - of_machine

@@ -39,6 +39,7 @@ CSV = f"data.csv --column text {REPLACE}"
 TOKENIZING = {
     "lowercase": "--lowercase", "normalise": "--normalise nfc",
     "split_punctuation": "--split-punctuation", "remove_punctuation": "--remove-punctuation",
+    "vocab": "--vocab words.txt",
 }  # fmt: skip
 COLUMNS = {"column": "--column other", "encoding_errors": "--encoding-errors strict"}
 READING = COLUMNS | {"special_symbols": "--special-symbols drop"}
@@ -109,6 +110,7 @@ def place(here):
     cells = "".join(f"{row['text']},{row['other']}\n" for row in rows)
     (here / "data.csv").write_text("text,other\n" + cells)
     (here / "text.txt").write_text("".join(f"{row['text']}\n" for row in rows))
+    (here / "words.txt").write_text("man\nhere\n")
     (here / "words.csv").write_text("word,other\nthe,1\nman,1\nwas,2\nhere,2\n")
     (here / "english.txt").write_text("one\ntwo\n")
     (here / "french.txt").write_text("un\ndeux\n")

@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 
 import rnnlm.checkpoints as shipped_models
-from rnnlm import registry
+from rnnlm import registry, satellites
 from rnnlm.amounts import plural
 from rnnlm.checks import check_path, several
 from rnnlm.errors import ModelError, UsageError, keyword, nearest, notice
@@ -26,7 +26,7 @@ from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer, core_of
 from rnnlm.lm.base import stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.files.file_types import without_suffix
-from rnnlm.storage.manifest import CONFIG, Manifest, part_folders, read_manifest
+from rnnlm.storage.manifest import CONFIG, Manifest, is_counts, part_folders, read_manifest
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
 
@@ -211,16 +211,19 @@ def base_folder(name: str | Path) -> Path:
 
 
 def load_tokenizer(name: str | Path) -> Tokenizer:
-    """Load the tokenizer of a model or of a prepared text, and nothing else.
+    """Load the tokenizer of a model, a prepared text or counts, and nothing else.
 
     Args:
-        name: Model, named as for :func:`load`, or folder of a prepared text.
+        name: Model, named as for :func:`load`, or folder of a prepared text or of counts.
 
     Raises:
         ModelError: The model does not exist or is damaged.
     """
     check_path(name, "load_tokenizer: the name")
     folder = find_tokenizer(name)
+    if is_counts(folder):
+        load_counts = satellites.on_use("rnnlm.lm.ngram.counting", "counts_folder:load")
+        return load_counts()(folder).read_tokenizer()
     if is_prepared(folder):
         return prepared_text.load_tokenizer(folder, read_index(folder))
     library = registry.library_of(os.fspath(name))
@@ -235,13 +238,13 @@ def find_tokenizer(name: str | Path) -> Path:
     library = registry.library_of(os.fspath(name))
     if library:
         return library.folder(os.fspath(name), needs_model=False)
-    return Path(name) if is_prepared(name) else find(name)
+    return Path(name) if is_prepared(name) or is_counts(name) else find(name)
 
 
 def load_codec(name: str | Path) -> Any:
     """Load the codec of a model given as for :func:`load`: its tokenizer, or the object that holds
     it."""
-    if is_prepared(name) or registry.library_of(os.fspath(name)):
+    if is_prepared(name) or is_counts(name) or registry.library_of(os.fspath(name)):
         return load_tokenizer(name)
     folder = find(name)
     return stored_model.content(folder, model_folder.read_manifest(folder))[1]

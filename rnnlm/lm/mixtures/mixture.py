@@ -347,7 +347,7 @@ def _with_all_words(
 ) -> WordTokenizer:
     words = dict.fromkeys(itertools.chain.from_iterable(known.symbols() for known in tokenizers))
     # Counts would rank words, whose ids follow the models instead.
-    settings = dataclasses.replace(tokenizers[0].settings, min_count=1, max_vocab=None)
+    settings = dataclasses.replace(tokenizers[0].settings, min_count=1, max_vocab=None, vocab=None)
     lacking = [len(words) - tokenizer.size for tokenizer in tokenizers]
     if names and any(lacking):
         listed = (f"{name} {count:,}" for name, count in zip(names, lacking, strict=True))

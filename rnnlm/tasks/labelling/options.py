@@ -17,6 +17,11 @@ class TaskTokenizerSettings(TokenizerSettings):
         Count, about("words or characters that occur fewer times become <unk>")
     ] = 2
 
+    @classmethod
+    def implied(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return that no word of a list is rare."""
+        return {"min_count": 1} if values["vocab"] else {}
+
 
 @dataclass(frozen=True)
 class LabelOptions(ValidatedSettings):

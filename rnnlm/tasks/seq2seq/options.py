@@ -136,11 +136,13 @@ class SourceTokenizerSettings(TokenizerSettings):
 
 def _target_fields() -> list[tuple[str, object, object]]:
     """Return (name, type, default) of the settings of the target's tokenizer: the source's
-    settings, None meaning the same value."""
+    settings, None meaning the same value. The words of a file are those of one language."""
     hints = get_type_hints(TokenizerSettings, include_extras=True)
     descriptions = describe(TokenizerSettings)
     of_target: list[tuple[str, object, object]] = []
     for field in fields(TokenizerSettings):
+        if field.name == "vocab":
+            continue
         name = OF_TARGET + field.name
         meta = about(f"of the target's lines: {descriptions[field.name]}; none: as the source's")
         of_target.append((name, Annotated[hints[field.name] | None, meta], None))

@@ -84,7 +84,9 @@ def splits_marks(lines: Sequence[str]) -> tuple[bool, str]:
 
 def is_made_on_the_way(settings: TokenizerSettings) -> bool:
     """Return whether the tokenizer can be made while the text is encoded, in one reading."""
-    return settings == TokenizerSettings(min_count=settings.min_count, max_vocab=settings.max_vocab)
+    return settings == TokenizerSettings(
+        min_count=settings.min_count, max_vocab=settings.max_vocab, vocab=settings.vocab
+    )
 
 
 def tell_empty(tokenizer: Tokenizer, settings: TokenizerSettings) -> None:

@@ -19,7 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, SettingsError, first_of, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.parallel import in_threads
 from rnnlm.system import processors
@@ -34,7 +34,7 @@ from rnnlm.text.encoding import (
     smallest,
     total_marks,
 )
-from rnnlm.text.lines import Block, as_bytes, no_text
+from rnnlm.text.lines import Block, WordList, as_bytes, no_text, word_list
 from rnnlm.text.marks import count_plain, tell_mixed
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
@@ -149,11 +149,15 @@ class WordCounts:
     limit no run is written, and the table is all there is to merge. Runs go with this object, or
     with the process, however that ends.
 
-    The numbers hold until a run is written.
+    The numbers hold until a run is written. listed: all words of the vocabulary, ascending; None:
+    those that are counted.
     """
 
-    def __init__(self, limit: MemoryLimit | None = None) -> None:
+    def __init__(
+        self, limit: MemoryLimit | None = None, listed: Sequence[bytes] | None = None
+    ) -> None:
         self.limit = limit
+        self.listed = listed
         self.specials = {BOUNDARY: 0, UNKNOWN: 0}  # how often they occurred, once taken
         self._runs: Runs | None = None
         self._numbers: defaultdict[bytes, int] = defaultdict(itertools.count().__next__)
@@ -190,7 +194,9 @@ class WordCounts:
 
     def least_size(self, min_count: int = 1, max_size: int | None = None) -> int:
         """Return the least number of symbols that the vocabulary will have: the words in the table
-        that are frequent enough already."""
+        that are frequent enough already, or those listed."""
+        if self.listed is not None:
+            return len(self.listed) + len(self.specials)
         words = len(self._numbers)
         if min_count > 1:
             words = int(np.count_nonzero(self._counts[:words] >= min_count))
@@ -216,8 +222,8 @@ class WordCounts:
         """Return the vocabulary of `</s>`, `<unk>`, and the words by descending count, ties by
         spelling; afterwards nothing is counted any more.
 
-        Words that are rarer than `min_count`, or beyond `max_size` symbols in all, count for
-        `<unk>`.
+        Words that are not listed, rarer than `min_count`, or beyond `max_size` symbols in all,
+        count for `<unk>`.
 
         Raises:
             SettingsError: it takes more memory than it may.
@@ -226,8 +232,21 @@ class WordCounts:
         if self._runs:
             self._runs.add(*parts)
             parts = self._runs.merged()
+        if self.listed is not None:
+            parts, min_count = [self._of_listed(parts)], 0
         room = self.limit.vocabulary if self.limit else None
         return Vocabulary.from_sorted(parts, self.specials, min_count, max_size, room)
+
+    def _of_listed(self, parts: Iterable[Counted]) -> Counted:
+        """Return the listed words with their counts. All other words count for `<unk>`."""
+        count_of = dict.fromkeys(self.listed or (), 0)
+        for words, counts_W in parts:
+            for word, count in zip(words, counts_W.tolist(), strict=True):
+                if word in count_of:
+                    count_of[word] = count
+                else:
+                    self.specials[UNKNOWN] += count
+        return list(count_of), np.array([*count_of.values()], dtype=np.int64)
 
 
 # ---- word
@@ -242,7 +261,9 @@ class WordTokenizer(VocabularyTokenizer):
     relevant = ("split_punctuation",)
 
     def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary) -> None:
-        super().__init__(settings, vocabulary)
+        # Of a list of words, the hash is enough from now on.
+        vocab = settings.vocab and str(settings.vocab)
+        super().__init__(replace(settings, vocab=vocab), vocabulary)
         # The ids of all words; of a large stored vocabulary, of those met, while they are few.
         symbols = vocabulary.symbols
         self._stored = symbols if isinstance(symbols, StoredSymbols) else None
@@ -273,7 +294,7 @@ class WordTokenizer(VocabularyTokenizer):
         Raises:
             SettingsError: it takes more memory than `limit` allows.
         """
-        counts = WordCounts(limit)
+        counts = WordCounts(limit, _listed(settings))
         threads = limit.threads if limit else min(processors(), MOST_THREADS)
         split = functools.partial(_split, settings=settings)
         for words, numbers in in_threads(split, blocks, threads):
@@ -447,6 +468,27 @@ def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[byte
     return different.split(b" ")[: len(words.dictionary)], numbers
 
 
+def _listed(settings: TokenizerSettings) -> list[bytes] | None:
+    """Return the words of the file `vocab` that the tokenizer can produce; a notice names others.
+    None: there is no such file."""
+    if settings.vocab is None:
+        return None
+    # There is no file of a mere hash.
+    listed = settings.vocab if isinstance(settings.vocab, WordList) else word_list(settings.vocab)
+    # What another word becomes can be produced, too.
+    produced = set(_split([word.decode("utf-8") for word in listed.words], settings)[0])
+    never = [word.decode("utf-8") for word in listed.words if word not in produced]
+    what = (
+        f"{len(never):,} of the {len(listed.words):,} words of vocab, as no text has them once it "
+        f"is split into words: {first_of(never)}"
+    )
+    if len(never) == len(listed.words):
+        raise SettingsError(f"no vocabulary is left without {what}")
+    if never:
+        notice(f"left out: {what}")
+    return [word for word in listed.words if word in produced]
+
+
 def split_punctuation(text: str) -> bytes:
     """Return `text`, in UTF-8, with spaces around its punctuation marks and symbols (Unicode P and
     S), but not around apostrophes inside a word. `<unk>` stays whole. A NUL, which separates words
@@ -517,7 +559,7 @@ def encode_once(
     provisional: tuple[list[np.ndarray], list[np.ndarray]] = [], []  # ids of each block's words
     word_hashes: tuple[list[np.ndarray], list[np.ndarray]] = [], []
     hashes = LinesHash(), LinesHash()
-    counts = WordCounts()
+    counts = WordCounts(listed=_listed(settings))
     plain: Counter[str] = Counter()
     threads = min(processors(), MOST_THREADS)
     for block, is_held_out, data, words, counted, plain_of_block in in_threads(

@@ -5,16 +5,15 @@ separate model, with sizes and perplexity before and after.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from rnnlm.amounts import plural
+from rnnlm.config import as_stored
 from rnnlm.errors import TextError, UsageError, keyword, notice
 from rnnlm.evaluation.perplexity import TextEvaluation, evaluate
-from rnnlm.interface import BOUNDARY, SENTENCE_START
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.lm.ngram import pruning
 from rnnlm.lm.ngram.model import NgramModel
@@ -22,7 +21,7 @@ from rnnlm.lm.ngram.pruning import quantised
 from rnnlm.lm.ngram.settings import check_bits
 from rnnlm.storage import model_folder
 from rnnlm.text.corpus import Text
-from rnnlm.text.lines import numbered_lines, split_words
+from rnnlm.text.lines import WordList, word_list
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 from rnnlm.training import card
@@ -83,6 +82,8 @@ def prune(
     """Limit the model called `name`, and save the result in the folder `output`. Both models are
     evaluated on `test_text`."""
     _check(limits)
+    if limits.vocab is not None:
+        limits = replace(limits, vocab=word_list(limits.vocab))
     folder = loading.find(name)
     manifest = model_folder.read_manifest(folder)
     if not manifest.kind.has_ngrams:
@@ -100,7 +101,7 @@ def prune(
 
         # The new model's folder keeps the limits, and the fingerprint of the model before.
         all_limits = {**asdict(limits), "threshold": threshold}
-        applied = {limit: value for limit, value in all_limits.items() if value is not None}
+        applied = as_stored({name: v for name, v in all_limits.items() if v is not None})
         origin = {"from": manifest.fingerprint, "ngrams_before": _ngrams(model), **applied}
         training = {**manifest.training, "ngrams": _ngrams(pruned), "pruned": origin}
         settings = {**manifest.settings, "order": pruned.order, "quantize": bits}
@@ -203,33 +204,21 @@ def _with_fewer_words(model: NgramModel, limits: PruningLimits) -> NgramModel:
         )
     tokenizer = cast(WordTokenizer, model.tokenizer)
     kept_V = np.ones(tokenizer.size, dtype=bool)
-    if limits.vocab is not None:
-        kept_V &= _mask_of_file(tokenizer, limits.vocab)
+    if isinstance(limits.vocab, WordList):
+        kept_V &= _mask_of_listed(tokenizer, limits.vocab)
     if limits.max_vocab is not None:
         kept_V &= _mask_of_most_frequent(model, tokenizer, kept_V, limits.max_vocab)
     return pruning.by_vocabulary(model, kept_V, _smaller_tokenizer(tokenizer, kept_V))
 
 
-def _mask_of_file(tokenizer: WordTokenizer, file: str) -> np.ndarray:
-    """Mark the words that are in a file, one a line; the special symbols always are."""
-    # Read the words; a line with several is a file of another kind.
-    listed: list[str] = []
-    for first, lines in numbered_lines(file, "strict"):
-        for number, line in enumerate(lines, start=first):
-            words_of_line = split_words(line)
-            if len(words_of_line) > 1:
-                message = f"{file}, line {number}: {plural(len(words_of_line), 'word')}"
-                raise TextError(
-                    message, "each line must hold one word", "remove counts and other columns"
-                )
-            listed += words_of_line
-
-    # Look them up; words that the model lacks stay unknown.
-    words = tokenizer.encode([word for word in listed if word not in (BOUNDARY, SENTENCE_START)])
+def _mask_of_listed(tokenizer: WordTokenizer, listed: WordList) -> np.ndarray:
+    """Mark the listed words; the special symbols always are."""
+    # Words that the model lacks stay unknown.
+    words = tokenizer.encode([word.decode("utf-8") for word in listed.words])
     if np.isin(words.ids, (tokenizer.boundary_id, tokenizer.unk_id)).all():
-        raise TextError(f"{file} has no word that is in the model")
+        raise TextError("no word of vocab is in the model")
     if len(words.oov):
-        notice(f"words of {file} that are not in the model stay unknown: {len(words.oov):,}")
+        notice(f"words of vocab that are not in the model stay unknown: {len(words.oov):,}")
     listed_V = np.zeros(tokenizer.size, dtype=bool)
     listed_V[words.ids] = True
     listed_V[[tokenizer.boundary_id, tokenizer.unk_id]] = True

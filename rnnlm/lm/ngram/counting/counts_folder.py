@@ -5,7 +5,6 @@ tokenizer with their lengths and hashes. All of them are written under new names
 is replaced, then the files of earlier counts are deleted: a reader sees the old counts or the new.
 """
 
-import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,6 +37,7 @@ from rnnlm.storage.files import tensors, writing
 from rnnlm.storage.files.folder import FolderFiles, check_place, foreign_names, remove_files
 from rnnlm.storage.files.reading import read_json
 from rnnlm.storage.files.resuming import ExistingWork, NextStep, next_step, tell_finished
+from rnnlm.storage.manifest import COUNTS, is_counts
 from rnnlm.system import processors
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import EncodedText
@@ -46,7 +46,6 @@ from rnnlm.text.tokenizer_settings import CHOOSING, TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE, Vocabulary
 from rnnlm.text.tokenizers.word import WordCounts
 
-COUNTS = "counts.json"
 FORMAT_VERSION = 1
 PIECE_NGRAMS = 1 << 22
 LARGEST_INDEX = 64 << 20
@@ -96,11 +95,6 @@ class CountsIndex:
     identity: dict[str, str]
     pieces: list[Piece] = field(default_factory=list)
     format_version: int = FORMAT_VERSION
-
-
-def is_counts(name: str | Path) -> bool:
-    """Return whether `name` is a folder of counts."""
-    return os.path.isfile(os.path.join(name, COUNTS))
 
 
 # ---- Reading.
@@ -396,7 +390,9 @@ def joint_tokenizer(several: Sequence[CountsFolder]) -> Tokenizer:
     vocabulary = occurrences.vocabulary(min_count=0)
 
     # Settings that limit a vocabulary have had their effect on the parts.
-    unlimited = {name: getattr(TokenizerSettings, name) for name in ("min_count", "max_vocab")}
+    unlimited = {
+        name: getattr(TokenizerSettings, name) for name in ("min_count", "max_vocab", "vocab")
+    }
     stored = {**several[0].index.tokenizer, **unlimited}
     return tokenizers.load(stored, {VOCABULARY_FILE: vocabulary.to_bytes()})
 

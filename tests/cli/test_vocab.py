@@ -1,0 +1,84 @@
+"""`--vocab`: the vocabulary is the words of a file."""
+
+import pytest
+
+from rnnlm.lm.base import loading
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizers.vocabulary import MemoryLimit
+from rnnlm.text.tokenizers.word import WordTokenizer
+
+LINES = ["the man was here", "the boy saw <unk>"] * 20
+LISTED = "the\n<s>\nman\r\n\n</s>\nboy\n<unk>\nthe\nzebra\n"
+SYMBOLS = {"</s>": 40, "<unk>": 80, "the": 40, "boy": 20, "man": 20, "zebra": 0}
+TRAIN = "train text.txt --model ngram --order 2 --holdout 0"
+
+
+@pytest.fixture
+def listed(here):
+    (here / "text.txt").write_text("\n".join(LINES) + "\n")
+    (here / "a.words").write_text(LISTED)
+    return here / "a.words"
+
+
+@pytest.mark.parametrize("line", [
+    TRAIN, f"{TRAIN} --memory 300M", "train text.txt --holdout 0 --budget 2steps",
+    "prepare text.txt --workers 1", "count text.txt --order 2",
+])  # fmt: skip
+def test_a_command_has_the_words_of_the_list(line, rnnlm, listed):
+    command = f"{line} --vocab a.words -o out"
+    assert rnnlm(command).code == 0
+    made = loading.load_tokenizer("out")
+    assert dict(zip(made.symbols(), made.counts_V.tolist(), strict=True)) == SYMBOLS
+    [record] = [*listed.parent.glob("out/*.json")]
+    assert "a.words" not in record.read_text().replace(command, "")
+
+    # The order of the words counts for nothing, another word does.
+    listed.write_text("zebra\nman\nboy\nthe\n")
+    assert "finished" in rnnlm(command).err
+    listed.write_text(LISTED + "dog\n")
+    changed = rnnlm(command)
+    assert changed.code == 1 and "--vocab was sha256:" in changed.err
+
+
+def test_counts_on_disk_are_those_in_memory(listed, tmp_path):
+    limit, blocks = MemoryLimit(1, 1 << 30, tmp_path), [LINES[:20], LINES[20:]]
+    made = WordTokenizer.train(TokenizerSettings(vocab="a.words"), blocks, limit)
+    assert dict(zip(made.symbols(), made.counts_V.tolist(), strict=True)) == SYMBOLS
+
+
+@pytest.mark.parametrize("option, never, kept", [
+    ("--lowercase", "The", "the"), ("--split-punctuation", "here,", "o'clock"),
+    ("--normalise quotes", "o’clock", "o'clock"), ("--remove-punctuation", "-", "here"),
+])  # fmt: skip
+def test_words_that_no_text_has_are_left_out(option, never, kept, rnnlm, listed):
+    listed.write_text(f"{never}\n{kept}\n", encoding="utf-8")
+    command = f"count text.txt --vocab a.words {option} -o out"
+    noted = rnnlm(command).err
+    assert noted.count("left out: 1 of the 2 words of vocab") == noted.count(f": {never}\n") == 1
+    assert loading.load_tokenizer("out").symbols() == ["</s>", "<unk>", kept]
+    listed.write_text(never, encoding="utf-8")
+    assert "no vocabulary is left" in rnnlm(f"{command} --overwrite").err
+
+
+@pytest.mark.parametrize("line, data, why", [
+    (f"{TRAIN} --max-vocab 5", b"a", "needs max_vocab = none"),
+    ("prepare text.txt --set min_count=2", b"a", "needs min_count = 1"),
+    ("count text.txt --tokenizer char", b"a", "vocab is a setting of the word tokenizer"),
+    (TRAIN, b"<s>\n\n", "a.words has no words"), (TRAIN, b"a\n\xff\n", "a.words, line 2, byte 1"),
+    ("prepare text.txt", b"a\nb 12\n", "a.words, line 2: 2 words"),
+    (f"{TRAIN} --vocab none.txt", b"a", "cannot read none.txt"),
+    (f"{TRAIN} --vocab sha256:0123456789ab", b"a", "cannot read sha256:0123"),
+])  # fmt: skip
+def test_what_is_no_list_of_words_is_refused(line, data, why, rnnlm, listed):
+    listed.write_bytes(data)
+    command = line if "--vocab" in line else f"{line} --vocab a.words"
+    refused = rnnlm(f"{command} -o out")
+    assert refused.code in (1, 2) and why in refused.err
+
+
+def test_the_tokenizer_of_counts_is_one_of_a_model(rnnlm, listed):
+    assert rnnlm("count text.txt --vocab a.words -o counts").code == 0
+    for number, line in enumerate((TRAIN, "train text.txt --budget 2steps", "prepare text.txt")):
+        command = f"{line} --tokenizer-from counts -o out{number}"
+        assert rnnlm(command).code == 0 and "finished" in rnnlm(command).err
+        assert loading.load_tokenizer(f"out{number}").symbols() == list(SYMBOLS)
