@@ -6,13 +6,12 @@ text has been read. Lines that may still belong to either part wait in memory un
 pass makes the vocabulary of the training part, and a second one encodes both parts.
 """
 
-import itertools
 import os
 import weakref
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -38,7 +37,7 @@ from rnnlm.text.marks import (
 )
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
-from rnnlm.text.prepared.tokenizer_sample import LOOKED_AT, judged, lines_looked_at
+from rnnlm.text.prepared.tokenizer_sample import BETWEEN, LOOKED_AT, judged, lines_looked_at
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.word import encode_once
@@ -435,22 +434,16 @@ def lines_of_sample(text: Text) -> list[str]:
     return tokenizers.first_lines(text.blocks(), LOOKED_AT)
 
 
-def tell_blank(text: Text) -> None:
-    """Send a notice if many lines at the beginning of a text are blank, and dropped."""
-    if isinstance(text, Corpus):
-        settings = replace(text.settings, blank_lines="keep")
-        blocks = (
-            read_blocks(name, settings, text.source_settings)
-            for name in sources.expand(text.sources)
+def tell_blank(lines: Sequence[str]) -> None:
+    """Send a notice if many lines of a sample are blank, and dropped."""
+    blank = [line for line in lines if line != BETWEEN and is_blank(line)]
+    share = len(blank) / max(1, len(lines))
+    if share > MOST_BLANK:
+        notice(
+            f"{share:.0%} of the lines are blank, and dropped: "
+            + keyword("blank_lines", "keep")
+            + " makes each a line end, as in the text"
         )
-        lines = tokenizers.first_lines(itertools.chain.from_iterable(blocks), LOOKED_AT)
-        share = sum(map(is_blank, lines)) / max(1, len(lines))
-        if share > MOST_BLANK:
-            notice(
-                f"{share:.0%} of the lines are blank, and dropped: "
-                + keyword("blank_lines", "keep")
-                + " makes each a line end, as in the text"
-            )
 
 
 class Examples(Protocol):

@@ -238,7 +238,7 @@ def open_texts(
     # Characters make running text, to which blank lines belong.
     skips = resolved.values["blank_lines"] == "skip" and not resolved.is_requested("blank_lines")
     if skips and resolved.values["tokenizer"] == "char":
-        tell_blank(text)
+        tell_blank(sample)
     share = held_out_share(request, resolved)
     text = kind.text_to_read(text, tokenizer, share, resolved, progress)
     tokenizer = text.tokenizer or tokenizer

@@ -96,13 +96,15 @@ def _lines_from(name: str, start: int, length: int) -> bytes:
 
 
 LOOKED_AT = 1 << 18  # bytes of a text that show whether it is raw, or wrapped
+BETWEEN = " "  # a blank line that no text has in this form
 
 
 def lines_looked_at(
     names: Sequence[str], settings: sources.SourceSettings, errors: str
 ) -> list[str]:
     """Return about LOOKED_AT bytes of lines, blank ones too, from all over these sources where they
-    are plain files; else from the beginnings of some of them. errors: as in TextSettings."""
+    are plain files; else from the beginnings of some of them. BETWEEN follows each part. errors: as
+    in TextSettings."""
     how = sampling_method(names, settings, LOOKED_AT)
     if how == "even":
         stretches = [piece.whole for piece in even_stretches(names, LOOKED_AT)]
@@ -118,7 +120,7 @@ def lines_looked_at(
     for whole in stretches:
         records = [whole.decode("utf-8", "replace")] if isinstance(whole, bytes) else whole
         text = "\n".join(records)
-        lines += [*text[:most].split("\n"), ""]
+        lines += [*text[:most].removesuffix("\n").split("\n"), BETWEEN]
     return lines
 
 
