@@ -288,9 +288,11 @@ def split_words(text: str) -> list[str]:
 
 class WordList(str):
     """The words of a file, in UTF-8, ascending, without `<s>`, `</s>` and `<unk>`. As text, their
-    hash, which is all that records hold: a path would not say which words they are."""
+    hash, which is all that records hold: a path would not say which words they are. source: the
+    file, for messages."""
 
     words: tuple[bytes, ...]
+    source: str
 
 
 def word_list(source: str) -> WordList:
@@ -312,7 +314,7 @@ def word_list(source: str) -> WordList:
         raise TextError(f"{source} has no words", hint="write one word a line")
     ordered = tuple(sorted(words))
     made = WordList("sha256:" + digest([b"\n".join(ordered)])[:12])
-    made.words = ordered
+    made.words, made.source = ordered, source
     return made
 
 

@@ -54,7 +54,7 @@ def test_words_that_no_text_has_are_left_out(option, never, kept, rnnlm, listed)
     listed.write_text(f"{never}\n{kept}\n", encoding="utf-8")
     command = f"count text.txt --vocab a.words {option} -o out"
     noted = rnnlm(command).err
-    assert noted.count("left out: 1 of the 2 words of vocab") == noted.count(f": {never}\n") == 1
+    assert noted.count("left out: 1 of the 2 words of a.words") == noted.count(f": {never}\n") == 1
     assert loading.load_tokenizer("out").symbols() == ["</s>", "<unk>", kept]
     listed.write_text(never, encoding="utf-8")
     assert "no vocabulary is left" in rnnlm(f"{command} --overwrite").err

@@ -479,8 +479,8 @@ def _listed(settings: TokenizerSettings) -> list[bytes] | None:
     produced = set(_split([word.decode("utf-8") for word in listed.words], settings)[0])
     never = [word.decode("utf-8") for word in listed.words if word not in produced]
     what = (
-        f"{len(never):,} of the {len(listed.words):,} words of vocab, as no text has them once it "
-        f"is split into words: {first_of(never)}"
+        f"{len(never):,} of the {len(listed.words):,} words of {listed.source}, as no text has "
+        f"them once it is split into words: {first_of(never)}"
     )
     if len(never) == len(listed.words):
         raise SettingsError(f"no vocabulary is left without {what}")

@@ -216,9 +216,11 @@ def _mask_of_listed(tokenizer: WordTokenizer, listed: WordList) -> np.ndarray:
     # Words that the model lacks stay unknown.
     words = tokenizer.encode([word.decode("utf-8") for word in listed.words])
     if np.isin(words.ids, (tokenizer.boundary_id, tokenizer.unk_id)).all():
-        raise TextError("no word of vocab is in the model")
+        raise TextError(f"{listed.source} has no word that is in the model")
     if len(words.oov):
-        notice(f"words of vocab that are not in the model stay unknown: {len(words.oov):,}")
+        notice(
+            f"words of {listed.source} that are not in the model stay unknown: {len(words.oov):,}"
+        )
     listed_V = np.zeros(tokenizer.size, dtype=bool)
     listed_V[words.ids] = True
     listed_V[[tokenizer.boundary_id, tokenizer.unk_id]] = True

@@ -43,7 +43,7 @@ REFUSED = {  # what the file f holds, the command, and what is said
     "embed: not UTF-8": (b"\xff\n", "embed -m {lstm} --input f --output v.npy",
         "f, line 1: not UTF-8 (byte 1 is 0xff)"),
     "vocabulary: missing": (b"", f"{PRUNE}rom", "cannot read from"),
-    "vocabulary: empty": (b"", PRUNE, "f has no word that is in the model"),
+    "vocabulary: empty": (b"", PRUNE, "f has no words"),
     "vocabulary: other words": (b"zorp\nzurp\n", PRUNE, "f has no word that is in the"),
     "vocabulary: invalid UTF-8": (b"\xff\n", PRUNE, "f, line 1, byte 1: not UTF-8"),
     "a prompt with a newline": (b"", "generate -m {unigram} 'a\nb'",

@@ -63,9 +63,7 @@ def test_the_most_frequent_words_stay(big, tmp_path):
 def test_the_words_of_a_file_stay(big, tmp_path):
     (tmp_path / "words").write_text("the\nof\n<s>\n</s>\nunheardof\nto\r\n")
     vocab = str(tmp_path / "words")
-    with pytest.warns(
-        RnnlmWarning, match="words of vocab that are not in the model stay unknown: 1"
-    ):
+    with pytest.warns(RnnlmWarning, match="words that are not in the model stay unknown: 1"):
         prune(str(big), tmp_path / "small", PruningLimits(vocab=vocab))
     assert set(load(tmp_path / "small").tokenizer.symbols()) == {"</s>", "<unk>", "the", "of", "to"}
     pruned = model_folder.read_manifest(tmp_path / "small").training["pruned"]
