@@ -61,7 +61,7 @@ PLANTS = {
 def test_what_others_have_planted_is_not_touched(text, tmp_path, monkeypatch, small, plant):
     temp, victim = tmp_path / "temp", tmp_path / "victim"
     victim.mkdir()
-    precious = [victim / "merged-order-1-000000.safetensors", victim / "finished.jsonl"]
+    precious = [victim / "run-0000000.safetensors", victim / "finished.jsonl"]
     for folder in in_work(temp, monkeypatch, text):
         for path in precious:
             path.write_text("precious")
