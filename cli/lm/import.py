@@ -83,9 +83,13 @@ def command(
     form = _form_of(file)
     flags = {option.name: option.opts[0] for option in command.params}
     taken = form.details if form else OF_ARPA
+    is_missing = not (str(file) == "-" or file.exists())  # its reader says so
+    names = {name: other.name for other in OTHERS for name in other.details}
     for name, value in given.items():
-        what = form.name if form else "an ARPA file"
-        refuse_if(value and name not in taken, f"{flags[name]} is not for {what}.")
+        refuse_if(
+            value and name not in taken and not is_missing,
+            f"{flags[name]} is for {names.get(name, 'an ARPA file')}, which {file} is not.",
+        )
     refuse_if(
         given["tokenizer_from"] and (lowercase or split_punctuation),
         "--tokenizer-from determines the tokenizer: leave out --lowercase and --split-punctuation.",

@@ -152,7 +152,8 @@ def imported(rnnlm, here):
 
     def run(model, *options, save=torch.save, words=WORDS):
         save(model, here / "model.pt")
-        (here / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+        lines = "\n".join([*words, ""])
+        (here / "vocab.txt").write_text(lines, encoding="utf-8", errors="surrogateescape")
         return rnnlm("import", "model.pt", "--vocab", "vocab.txt", "-o", "out", *options)
 
     return run
@@ -276,13 +277,21 @@ def scripted(model, path):
         archive.writestr("model/constants.pkl", b"")
 
 
+def cut_off(model, path):
+    torch.save(model, path)
+    path.write_bytes(path.read_bytes()[:-99])
+
+
 @pytest.mark.parametrize(
     "model, given, said",
     [
         (RNNModel, {"words": WORDS[1:]}, "vocab.txt has 8 words, the embedding 9 rows"),
         (RNNModel, {"words": [*WORDS[:2], "end", *WORDS[3:]]}, "it has no <eos>"),
         (RNNModel, {"words": ["</s>", *WORDS[1:]]}, "both <eos> and </s>"),
+        (RNNModel, {"words": [*WORDS[:-1], "\udce9"]}, "not UTF-8"),
         (RNNModel, {"save": scripted}, "a TorchScript archive"),
+        (RNNModel, {"save": cut_off}, "the end of the archive is missing"),
+        (RNNModel, {"save": lambda model, path: torch.save(torch.ones(2), path)}, "no named"),
         (RNNModel, {"save": lambda model, path: torch.save({"w": torch.ones(2)}, path)}, "no model"),
         (lambda: RNNModel("RNN_RELU"), {"save": FORMS["state"]}, "which activation"),
         (Transformer, {}, "holds a Transformer"), (Qrnn, {}, "holds a QRNN"),
@@ -299,11 +308,13 @@ def test_options_that_do_not_fit_a_file_are_refused(rnnlm, imported, here):
     ended = imported(RNNModel(), "--activation", "relu", "--overwrite")
     checked_error(ended, 2, "--activation is not for model.pt")
     checked_error(rnnlm("import model.pt -o new"), 2, "model.pt has no words")
-    checked_error(imported(RNNModel(), "--quantize", 8), 2, "--quantize is not for a PyTorch file")
+    refused = "--quantize is for an ARPA file, which model.pt is not"
+    checked_error(imported(RNNModel(), "--quantize", 8), 2, refused)
     (here / "m.arpa").write_text("")
-    checked_error(
-        rnnlm("import m.arpa -o new --vocab vocab.txt"), 2, "--vocab is not for an ARPA file"
-    )
+    refused = "--vocab is for a PyTorch file, which m.arpa is not"
+    checked_error(rnnlm("import m.arpa -o new --vocab vocab.txt"), 2, refused)
+    ended = rnnlm("import no.pt -o new --vocab vocab.txt")
+    assert ended.code and "cannot read no.pt" in ended.err
 
 
 # ---- Hostile files. Nothing that they name runs, and memory stays small.

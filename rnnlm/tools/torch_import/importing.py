@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from rnnlm import registry
+from rnnlm.amounts import plural
 from rnnlm.config import SettingsLayer, as_stored, resolve
 from rnnlm.errors import ModelError, UsageError, first_of, keyword, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import lock, tensors
-from rnnlm.storage.files.reading import decode_json, read_small
+from rnnlm.storage.files.reading import decode, decode_json, read_small
 from rnnlm.storage.manifest import ModelArrays
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
@@ -31,6 +32,7 @@ from rnnlm.training import card
 from rnnlm.training.derived.ngram_models import note_unreachable
 
 ENDS = ("<eos>", BOUNDARY)  # of a line
+ITS_WORDS = "name the words that the network was trained with, one a line"  # the hint
 KINDS = {4: "lstm", 3: "gru", 1: "rnn"}  # by the number of gates
 ACTIVATIONS = {"RNN_TANH": "tanh", "RNN_RELU": "relu"}
 REPOSITORIES = "word_language_model, colorlessgreenRNNs, neural-complexity and awd-lstm-lm"
@@ -165,7 +167,9 @@ def _weights(file: TorchFile, parts: dict[str, Tensor | Stub], path: Path) -> di
     for (rnn, n, name), tensor in layers.items():
         named[f"body.layers.{numbers[rnn, n]}.{name}"] = tensor
     if strange or not {ENCODER, DECODER, "body.layers.0.weight_hh"} <= named.keys():
-        held = first_of(strange or classes or list(parts) or ["no tensors"])
+        held = first_of(
+            [part for part in strange or classes or parts if part] or ["no named tensors"]
+        )
         raise ModelError(f"{path} holds no model that is read here", f"it holds {held}", hint)
 
     # Tied weights are there twice. More numbers than bytes are tensors that overlap.
@@ -191,7 +195,7 @@ def read_words(path: Path) -> list[str]:
         if is_pickled:
             words = _words_in(read_torch(path).content)
         else:
-            text = read_small(path).decode("utf-8-sig")
+            text = decode(read_small(path), str(path), 1, None).removeprefix("\ufeff")
             try:
                 words = _words_in(decode_json(text, Any))
             except ValueError:
@@ -201,7 +205,7 @@ def read_words(path: Path) -> list[str]:
         raise ModelError(f"{path} holds no list of words", hint="write one word a line")
     word, count = Counter(words).most_common(1)[0]
     if count > 1:
-        raise ModelError(f"{path} lists {word!r:.80} {count} times")
+        raise ModelError(f"{path} lists {word!r:.80} {count} times", hint=ITS_WORDS)
     return words
 
 
@@ -224,13 +228,12 @@ def _arranged(arrays: dict[str, np.ndarray], words: list[str], vocab: Path) -> l
     rows = len(arrays[ENCODER])
     if len(words) != rows:
         raise ModelError(
-            f"{vocab} has {len(words):,} words, the embedding {rows:,} rows",
-            hint="name the words that the network was trained with",
+            f"{vocab} has {plural(len(words), 'word')}, the embedding {rows:,} rows", hint=ITS_WORDS
         )
     ends = [word for word in words if word in ENDS]
     if len(ends) != 1:
         why = "it has both <eos> and </s>" if ends else "it has no <eos>"
-        raise ModelError(f"{vocab} does not say which word ends a line", why)
+        raise ModelError(f"{vocab} does not say which word ends a line", why, ITS_WORDS)
 
     of_words = [name for name in (ENCODER, DECODER, "output.bias") if name in arrays]
     if UNKNOWN not in words:

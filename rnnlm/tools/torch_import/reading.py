@@ -148,7 +148,11 @@ def naming(path: Path) -> Iterator[None]:
     except OSError as error:
         raise ModelError(f"cannot read {path}", error.strerror or str(error)) from None
     except Exception as error:  # of any class
-        raise ModelError(f"{path} cannot be read", f"{type(error).__name__}: {error}") from None
+        raise ModelError(
+            f"{path} cannot be read",
+            f"{type(error).__name__}: {error}",
+            "fetch it again; if it is whole, save it anew with torch.save, in float32",
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -214,6 +218,8 @@ def read_torch(path: Path) -> TorchFile:
         bytes_N = np.memmap(path, dtype=np.uint8, mode="r")
         if zipfile.is_zipfile(path):
             return _read_archive(path, bytes_N)
+        if bytes(bytes_N[:2]) == b"PK":
+            raise pickle.UnpicklingError("the end of the archive is missing")
 
         # Before torch 1.6: the version and the sizes of types, the content, the keys of storages,
         # then the length and the numbers of each storage.
