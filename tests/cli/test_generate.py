@@ -51,7 +51,7 @@ def test_a_beginning_of_running_text_may_have_lines(rnnlm, here):
     skipped = rnnlm(*train.split(), "--blank-lines", "skip", "-o", "chosen")
     assert "blank" not in kept.err + skipped.err
     flags = ("-m", "keeps", "--top-k", 1, "--max-tokens", 40)
-    [sample] = rnnlm("generate", "def f(x):\n\n", *flags, "--running", "--json").records
+    [sample] = rnnlm("generate", "def f(x):\r\n\n", *flags, "--running", "--json").records
     assert sample["text"].startswith("def f(x):\n\n    return x\n") and sample["tokens"] == 40
     error = rnnlm("generate", "def f(x):\n", *flags)
     checked_error(error, 1, "the prompt: a line holds a newline")

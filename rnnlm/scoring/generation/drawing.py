@@ -480,7 +480,8 @@ def encoded_prompt(model: LanguageModel, prompt: str, running: bool = False) -> 
     check_class(prompt, str, "the prompt")
     if not prompt:
         return np.zeros(0, dtype=np.int32)
-    lines = prompt.split("\n") if running else [prompt]  # in running text, line ends are tokens
+    # In running text, line ends are tokens, of both kinds as in files.
+    lines = prompt.replace("\r\n", "\n").split("\n") if running else [prompt]
     encoded = model.tokenizer.encode(list(map(checked_prompt, lines)))
     tell_unknown(lines, model.tokenizer)
     return encoded.ids[:-1]
