@@ -197,7 +197,8 @@ DEFAULT_MODEL = (  # for the help of options
     "Default: $RNNLM_MODEL, else the model trained last in ./checkpoints, else the shipped model."
 )
 WHICH_MODEL = (
-    "Model folder, a name in ./checkpoints, or hf:NAME for a language model of transformers"
+    "Model folder, a name in ./checkpoints, hf:NAME for a language model of transformers, or "
+    "kenlm:FILE for a binary of KenLM"
 )
 model_option = one_model_option(f"{WHICH_MODEL}. {DEFAULT_MODEL}")
 

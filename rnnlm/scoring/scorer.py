@@ -523,8 +523,8 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
         )
     if "order" in settings.measures and not hasattr(model, "longest_matches"):
         raise UsageError(
-            "order cannot be measured: this model has no n-grams of several orders",
-            hint="leave it out, or name an n-gram model",
+            "order can be measured for n-gram models of rnnlm alone",
+            hint="leave it out, or name such a model",
         )
     if settings.frequency_from is not None and "frequency" not in settings.measures:
         raise UsageError(

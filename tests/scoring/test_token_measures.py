@@ -90,7 +90,7 @@ def test_tables_have_columns_of_measures_and_likeliest_words():
 
 
 @pytest.mark.parametrize("asked, message", [
-    ({"words": True, "measures": ("order",)}, "order cannot be measured: this model has no n-grams"),
+    ({"words": True, "measures": ("order",)}, "order can be measured for n-gram models"),
     ({"measures": ("rank",)}, "rank can only be measured for words or tokens"),
     ({"tokens": True, "measures": ("rank", "entropy")}, "entropy can only be measured for words"),
 ])  # fmt: skip

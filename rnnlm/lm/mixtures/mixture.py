@@ -350,10 +350,10 @@ def _with_all_words(
     settings = dataclasses.replace(tokenizers[0].settings, min_count=1, max_vocab=None, vocab=None)
     lacking = [len(words) - tokenizer.size for tokenizer in tokenizers]
     if names and any(lacking):
-        listed = (f"{name} {count:,}" for name, count in zip(names, lacking, strict=True))
+        listed = (f"{name} lacks {count:,}" for name, count in zip(names, lacking, strict=True))
         notice(
-            f"the models have different vocabularies: of {len(words):,} words in all, these lack "
-            f"so many, which have probability zero there: {', '.join(listed)}"
+            f"the models have different vocabularies: of {len(words):,} words in all, "
+            f"{', '.join(listed)}; a model gives the words that it lacks probability zero"
         )
     return WordTokenizer(settings, Vocabulary(tuple(words), None))
 

@@ -163,7 +163,7 @@ def _ngram_manifest(name: str) -> Manifest:
             hint = f"name the parts of {name}, or " + hint
         raise UsageError(
             f"{name} cannot be merged into one n-gram model",
-            f"it is of kind {manifest.model}, which has no n-grams of several orders",
+            f"it is of kind {manifest.model}, not an n-gram model of rnnlm",
             hint,
         )
     return manifest

@@ -134,4 +134,4 @@ def test_measures_have_the_names_of_the_library(client, models):
         assert (word["rank"], word["order"]) == (expected.rank, expected.order)
         assert word["entropy_bits"] == pytest.approx(expected.entropy_bits)
     refused = client.http.post("/score", json={"model": "elman", "sentences": [TEXT], **asked})
-    assert refused.status_code == 400 and "order cannot be measured" in refused.text
+    assert refused.status_code == 400 and "order can be measured for" in refused.text

@@ -158,7 +158,7 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
     if not isinstance(model, NgramModel):
         raise UsageError(
             "this model has no ARPA form",
-            "it is not an n-gram model",
+            "it is not an n-gram model of rnnlm",
             "rnnlm train --model ngram makes one",
         )
     if model.tokenizer.name != "word" or not model.tokenizer.keeps_text:
