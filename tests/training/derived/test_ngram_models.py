@@ -216,7 +216,7 @@ def test_damaged_tables_are_named_before_work(here):
 
 def test_words_of_all_are_in_one_vocabulary():
     tokenizers = [make_tokenizer([line]) for line in ("a b b", "c b", "d")]
-    with pytest.warns(RnnlmWarning, match="of 6 words in all, .*: one 2, two 2, three 3"):
+    with pytest.warns(RnnlmWarning, match="of 6 words in all, one lacks 2, two lacks 2, three l"):
         found = shared_tokenizer(tokenizers, ["one", "two", "three"])
     assert found.symbols() == ["</s>", "<unk>", "b", "a", "c", "d"]
     assert found.counts_V is None and json.dumps(found.to_settings())
