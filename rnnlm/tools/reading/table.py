@@ -207,11 +207,12 @@ def _records(table: Any) -> Iterator[dict[str | None, Any]]:
         table = (
             table.reset_index(level=lost).to_dict("records") if lost else table.to_dict("records")
         )
-    elif hasattr(table, "__arrow_c_stream__"):
-        import pyarrow
-
-        table = pyarrow.RecordBatchReader.from_stream(table).read_all().to_pylist()
     try:
+        if hasattr(table, "__arrow_c_stream__"):
+            import pyarrow
+
+            # An error where this is one column, such as a Series.
+            table = pyarrow.RecordBatchReader.from_stream(table).read_all().to_pylist()
         for row in table:
             yield {str(name): value for name, value in dict(row).items()}
     except (TypeError, ValueError) as error:

@@ -162,6 +162,12 @@ def test_what_is_no_table_is_refused(table):
         read_times(table, ReadingSettings())
 
 
+def test_a_column_is_no_table():
+    means = pytest.importorskip("pandas").Series([300.5], name="rt")
+    with pytest.raises(ArgumentTypeError, match="rows as dicts, not a Series"):
+        read_times(means, ReadingSettings())
+
+
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("source", [3.4, ["SUBTLEX.txt"], {"the": 5}], ids=str)
 def test_frequencies_from_what_is_no_file_are_refused(demo, source):
