@@ -111,11 +111,10 @@ def feature_table(
     best. All are counted in notices, and so are hypotheses without words, which are scored as
     `</s>` alone.
     """
-    if not utterances or not models:
-        raise UsageError(
-            "there is nothing to rescore with" if models else "no language model is named",
-            hint="name models with " + keyword("models"),
-        )
+    if not utterances:
+        raise UsageError("there are no utterances to rescore")
+    if not models:
+        raise UsageError("no language model is named", hint="name some with " + keyword("models"))
 
     # The texts that models read.
     scores = [name for name in score_names(utterances) if name.startswith(SCORE)]

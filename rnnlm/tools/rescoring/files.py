@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnnlm.checks import several
+from rnnlm.amounts import plural
+from rnnlm.checks import check_path, several
 from rnnlm.errors import OutputError, TextError, UsageError, keyword, nearest, notice, shown
 from rnnlm.storage.files import tables
 from rnnlm.storage.files.file_types import without_suffix
@@ -83,6 +84,7 @@ def read_nbest(
             sources contradict each other.
         UsageError: The format is unknown, or does not use score_files.
     """
+    check_path(source, "read_nbest: the list")
     source = str(source)
     kind = settings.format or format_of(source, settings)
     if kind not in FORMATS:
@@ -405,8 +407,8 @@ def _with_lines(
         complete.append(dataclasses.replace(utterance, **{what: text}))
     if lines:
         notice(
-            f"{len(lines):,} {what}s are for utterances that are not in the list; the first is "
-            f"{next(iter(lines))!r}"
+            f"{plural(len(lines), f'{what} is', f'{what}s are')} for utterances that are not in "
+            f"the list; the first is {next(iter(lines))!r}"
         )
     return complete
 
@@ -414,14 +416,16 @@ def _with_lines(
 def _plain_lines(
     file: str, utterances: Sequence[Utterance], counted: str, errors: str
 ) -> list[tuple[str, str, str]]:
-    """Return the lines of a file as :func:`keyed_lines` does, for utterances in order: those of
-    Moses are called by their numbers from 0."""
+    """Return the lines of a file as :func:`keyed_lines` does, for utterances in order, or by their
+    numbers, which Moses counts from 0."""
     lines = [line.strip() for _, line in lines_with_ends(file, errors)]
+    names = [utterance.utt for utterance in utterances]
     numbers = list(map(str, range(len(lines))))
-    names = numbers if counted == "moses" else [utterance.utt for utterance in utterances]
-    if not lines or len(names) != len(lines):
+    if counted == "moses" and set(names) <= set(numbers):
+        names = numbers
+    if len(names) != len(lines):
         raise TextError(
-            f"{file} has {len(lines):,} lines for {len(utterances):,} utterances",
+            f"{file} has {plural(len(lines), 'line')} for {plural(len(names), 'utterance')}",
             "as lines do not begin with names of utterances, each utterance needs one line",
         )
     notice(f"{file}: its lines are plain text, the first of utterance {names[0]!r}")

@@ -49,6 +49,7 @@ class Hypothesis:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise ArgumentTypeError(f"Hypothesis: text must be a str, not {given(self.text)}")
+        check_class(self.scores, Mapping, "Hypothesis: scores")
         scores = {name: self._number(value) for name, value in self.scores.items()}
         object.__setattr__(self, "scores", scores)
         if self.score is not None or not scores:
@@ -166,7 +167,7 @@ def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> l
         if not skip_incomplete:
             raise TextError(
                 f"{first.where}: utterance {first.utt!r} has no reference",
-                "utterances of a nemo list are numbered from 1" if first.utt.isdecimal() else "",
+                "nemo lists count utterances from 1, those of Moses from 0" * first.utt.isdecimal(),
                 "add it, or leave out such utterances: " + keyword("skip_incomplete", True),
             )
         notice(

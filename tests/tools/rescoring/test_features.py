@@ -159,7 +159,7 @@ def test_unseen_characters_are_reported_once_naming_models(halves):
 
 
 def test_rescoring_needs_hypotheses_and_a_model(halves):
-    with pytest.raises(UsageError, match="there is nothing to rescore with"):
+    with pytest.raises(UsageError, match="there are no utterances"):
         feature_table([], {"m": halves}, TextMapping())
     with pytest.raises(UsageError, match="no language model"):
         feature_table([utterance("a")], {}, TextMapping())

@@ -101,7 +101,7 @@ def test_lists_of_text_and_score_are_read(here):
     from_zero = write(here / "refs", "0 the cat\n1 go\n")
     with pytest.warns(RnnlmWarning, match="the first is '0'"):
         partly = read_nbest(parted, references=[from_zero])
-    with pytest.raises(TextError, match="'2' has no reference; .* nemo list are numbered from 1"):
+    with pytest.raises(TextError, match="'2' has no reference; nemo lists count utterances from 1"):
         with_references(partly, skip_incomplete=False)
     for bad, what in (("a\t-1\nb\tnan\n", "line 2: the score is nan"), ("a\tinf\n", "inf")):
         with pytest.raises(TextError, match=what):
@@ -316,7 +316,7 @@ def test_references_must_not_contradict_the_list(here):
         read_nbest("a", references=[write(here / "ref", "u1 the dog\n")])
     with pytest.raises(TextError, match="ref, line 2: utterance 'u5' already has a reference"):
         read_nbest("a", references=[write(here / "ref", "u5 the dog\nu5 the dog\n")])
-    with pytest.warns(RnnlmWarning, match="1 references are for utterances that are not in .*'u5'"):
+    with pytest.warns(RnnlmWarning, match="1 reference is for utterances that are not in .*'u5'"):
         read_nbest("a", references=[write(here / "ref", "u5 the dog\n")])
 
 
@@ -375,8 +375,14 @@ def test_lists_of_moses_are_read_with_plain_or_named_references(here):
         for what in ("reference", "source"):
             found = read_nbest("m", **{what + "s": ["refs"]})
             assert [(u.utt, getattr(u, what)) for u in found] == [("0", "the old man"), ("1", "")]
-    with pytest.raises(TextError, match="empty has 0 lines for 2 utterances"):
-        read_nbest("m", references=[write(here / "empty", "")])
+    for text, lines in (("", "0 lines"), ("the old man\n", "1 line")):
+        with pytest.raises(TextError, match=f"short has {lines} for 2 utterances"):
+            read_nbest("m", references=[write(here / "short", text)])
+    # Others count from 1.
+    write(here / "m", MOSES.replace("1 |||", "2 |||").replace("0 |||", "1 |||"))
+    write(here / "refs", "the old man\n\n")
+    found = read_nbest("m", references=["refs"])
+    assert [(u.utt, u.reference) for u in found] == [("1", "the old man"), ("2", "")]
 
 
 def test_a_folder_of_srilm_is_read_by_the_names_of_its_files(here):
