@@ -159,7 +159,8 @@ def read_times(table: Any, settings: ReadingSettings) -> Times:
         if (subject, key, number) in cells:
             raise TextError(
                 f"{called} has two times" + (f" by {subject}" if subject else ""),
-                hint="name the column of subjects: " + keyword("subject_column", "NAME"),
+                hint="leave out what is there twice, or name the column of subjects: "
+                + keyword("subject_column", "NAME"),
             )
         time = row.values.get(columns["time"])
         cells[subject, key, number] = (
