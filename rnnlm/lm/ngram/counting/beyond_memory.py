@@ -23,7 +23,7 @@ from rnnlm.lm.ngram.counting.count_trie import CountingProgress, Level, taken
 from rnnlm.lm.ngram.counting.plan import CountingPlan
 from rnnlm.lm.ngram.counting.store import Store, WrittenPiece
 from rnnlm.lm.ngram.counting.workers import TaskRunner
-from rnnlm.lm.ngram.counting.workspace import GrowingArray, Workspace
+from rnnlm.lm.ngram.counting.workspace import ROWS, GrowingArray, Workspace
 from rnnlm.lm.ngram.tables import NOWHERE, find_many, make_keys, split_keys, word_bits
 from rnnlm.parallel import in_threads
 from rnnlm.storage.files.tensors import ChunkedArray
@@ -31,6 +31,7 @@ from rnnlm.text.encoding import IdFiles, kept, smallest
 
 NARROW = 2**31 - 1  # numbers below fit into 32 bits
 AT_ONCE = 1 << 16  # rows that are parted into orders at a time, which stay in a processor's cache
+SWEEPS = 16  # over an order to look up suffixes, if memory allows
 RANK_BITS = 22  # of a row among those that are sorted together
 
 Columns = Sequence[np.ndarray]  # rows of packed n-grams
@@ -417,7 +418,10 @@ class _Orders:
         self, keys_M: np.ndarray, below_keys_M: np.ndarray, below_suffixes_M: np.ndarray
     ) -> np.ndarray:
         """Return the number of each suffix: of (context, word) it is (context's suffix, word)."""
-        size, at_once = self.packing.size, self.workspace.rows(self.packing.columns)
+        # Each block of keys reads the order below once, perhaps from disk: take few large ones.
+        size, sweep = self.packing.size, len(keys_M) // SWEEPS
+        most = max(ROWS, sweep) if self.workspace.in_files else ROWS
+        at_once = self.workspace.rows(self.packing.columns, most)
 
         def found(start: int) -> np.ndarray:
             contexts, words = split_keys(keys_M[start : start + at_once], size)

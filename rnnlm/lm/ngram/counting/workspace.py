@@ -38,8 +38,8 @@ class Workspace:
     `folder` (None: in the system's temporary folder). None: no limit, and no files. threads: the
     number of parts handled in parallel; None: one for each processor.
 
-    memory: bytes for each thread. positions, ngrams: how many of them a thread handles at a time.
-    lookups: n-grams of the order below whose values are held.
+    The attribute `memory` is the share of each thread. positions, ngrams: how many of them a thread
+    handles at a time. lookups: n-grams of the order below whose values are held.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class Workspace:
             self.ngrams = max(1, estimating // BYTES_PER_NGRAM // self.threads)
             self.lookups = max(1, (memory - estimating) // BYTES_PER_LOOKUP)
 
-    def rows(self, columns: int) -> int:
+    def rows(self, columns: int, most: int = ROWS) -> int:
         """Return how many packed n-grams of so many columns a thread sorts at a time."""
-        return max(1, min(ROWS, self.memory // (BYTES_PER_ROW + BYTES_PER_COLUMN * columns)))
+        return max(1, min(most, self.memory // (BYTES_PER_ROW + BYTES_PER_COLUMN * columns)))
 
     def shard(self, columns: int) -> int:
         """Return how many tokens are counted together: each begins two n-grams at most."""
