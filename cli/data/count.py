@@ -246,10 +246,9 @@ def _check(
         refuse_if(_is_limited(given) and not target, f"{LIMITS} need a folder: add -o DIR.")
         needs_memory = given["temp"] and not (given["memory"] or _has_workers(given))
         refuse_if(needs_memory, "--temp needs --memory.")
-    if target:
-        outputs.check_apart([target], folders)
-    elif output:
-        outputs.check_apart([output], folders or sources.expand(text))
+    written = [path for path in (target or output, given["plot"], given["zipf"]) if path]
+    if written:
+        outputs.check_apart(written, folders or sources.expand(text))
 
 
 def _phases(order: int, in_folder: bool) -> list[str]:

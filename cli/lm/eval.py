@@ -47,7 +47,9 @@ def command(
     """
     from rnnlm import registry
     from rnnlm.lm.base import loading
+    from rnnlm.storage.files import outputs
     from rnnlm.system import keep_freed
+    from rnnlm.text import sources
 
     # Options of other tasks, and files that are in the way, are refused before the model is loaded.
     name = options.chosen_model(model_name)
@@ -62,6 +64,9 @@ def command(
     options.refuse_if(
         overwrite and not (plot or output), "--overwrite needs --plot FILE or -o FILE."
     )
+    written = [path for path in (plot, output) if path]
+    if written:
+        outputs.check_apart(written, sources.expand((*text, *given.get("target", ()))))
     # --overwrite is allowed if one of the two files is named; don't pass it on for the other.
     options.check_plot(plot, overwrite and plot is not None)
     if output:

@@ -99,6 +99,8 @@ INPUTS = {  # what would replace what it reads
     "mix m {ngram} --weights 0.5,0.5 -o m --overwrite": "",
     "count text -o text --overwrite": "text is also an input",
     "count *.txt -o link --overwrite": "link is also an input",
+    "count text --plot p.svg --zipf p.svg": "p.svg is also an input, or is written twice",
+    "eval -m {tagger} p.svg --plot p.svg --overwrite": "p.svg is also an input",
     "score -m {unigram} --input a.jsonl -o a.jsonl --overwrite": "a.jsonl is also an input",
     "score -m {unigram} --pairs a.jsonl -o a.jsonl --overwrite": "a.jsonl is also an input",
     "rescore -m {unigram} --tune n.tsv --nbest-output n.tsv --overwrite": "",
@@ -115,7 +117,7 @@ def test_what_a_record_says_is_shown_without_escapes(refused, here):
 def test_no_input_is_replaced(refused, there, here, line, what):
     shutil.copytree(there["lstm"], "m")
     shutil.copy(there["nbest"], "n.tsv")
-    for name in ("text", "a.txt"):
+    for name in ("text", "a.txt", "p.svg"):
         (here / name).write_bytes(b"the man\n")
     (here / "link").symlink_to("a.txt")
     (here / "a.jsonl").write_bytes(b'{"text": "a", "good": "a", "bad": "b"}\n')
