@@ -192,12 +192,12 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self, kind: type[T], length: int | None = None) -> list[T]:
-        """Return the entries, all of type `kind`. length: read only so many bytes of the journal.
+    def read(self, kind: type[T]) -> list[T]:
+        """Return the entries, all of type `kind`.
 
         A line that was changed, or is no such entry, is a ValueError that names it.
         """
-        whole_lines = read_small(self.path, LARGEST)[:length].split(b"\n")[:-1]
+        whole_lines = read_small(self.path, LARGEST).split(b"\n")[:-1]
         entries = []
         for number, line in enumerate(whole_lines, start=1):
             line_hash, _, encoded = line.partition(b" ")

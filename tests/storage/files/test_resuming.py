@@ -166,7 +166,6 @@ def test_a_journal_gives_back_its_entries_but_for_half_a_last_line(tmp_path):
     journal.append({"shard": "b"}, {"shard": "\udce4"})
     length = journal.path.stat().st_size
     journal.append({"shard": "d"})
-    assert journal.read(dict[str, str], length) == [{"shard": name} for name in "ab\udce4"]
     with open(journal.path, "rb+") as stream:
         stream.truncate(length + 30)
     assert journal.read(dict[str, str]) == [{"shard": name} for name in "ab\udce4"]

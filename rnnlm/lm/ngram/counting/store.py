@@ -84,30 +84,14 @@ class Store:
             self._journal.write(self.pieces.values())
         self.remove_unfinished()
 
-    def follow(self, journal_bytes: int) -> None:
-        """Take up the pieces that another process has named in so much of its journal."""
-        if self.journal_bytes < journal_bytes:
-            raise ModelError(
-                f"{self._journal.path} is shorter here than on the machine that writes it",
-                f"{self.journal_bytes:,} bytes of {journal_bytes:,}",
-                "all workers must see the same folder",
-            )
-        self._read_journal(journal_bytes)
-
-    def _read_journal(self, length: int | None = None) -> None:
+    def _read_journal(self) -> None:
         if not self._journal.path.is_file():
             return
         try:
-            pieces = self._journal.read(Piece, length)
+            pieces = self._journal.read(Piece)
         except ValueError as error:
             raise self._files.error(str(error)) from None
         self.pieces.update({piece.name: piece for piece in pieces})
-
-    @property
-    def journal_bytes(self) -> int:
-        """How long the journal is."""
-        path = self._journal.path
-        return path.stat().st_size if path.exists() else 0
 
     def __contains__(self, name: str) -> bool:
         return name in self.pieces

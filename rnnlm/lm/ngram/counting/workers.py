@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 # ---- The tasks of a count, and who runs them: threads, or a pool that sees the same folder. The
-# arguments of a task are names and numbers. It reads finished pieces in the folder, and writes its
-# own there under new names; the process that owns the folder finishes them.
+# arguments of a task are names and numbers. It writes pieces into the folder under new names; the
+# process that owns the folder finishes them.
 
 LARGEST_KEPT = 1 << 24  # bytes of arrays that stay in a worker when they are freed
 
@@ -95,7 +95,6 @@ class PoolRunner(TaskRunner):
         run = functools.partial(
             run_task,
             folder=str(self.store.folder.absolute()),
-            journal_bytes=self.store.journal_bytes,
             mark=self.store.mark,
             memory=self.memory,
         )
@@ -103,20 +102,16 @@ class PoolRunner(TaskRunner):
             yield done and done[1]
 
 
-def run_task(
-    task: CountingTask, *, folder: str, journal_bytes: int, mark: str, memory: int
-) -> Sequence[WrittenPiece]:
+def run_task(task: CountingTask, *, folder: str, mark: str, memory: int) -> Sequence[WrittenPiece]:
     """Work on a task, in a worker. Nothing of the folder stays open or mapped afterwards: its files
     may be deleted elsewhere.
 
-    journal_bytes: the valid part of the journal. mark: a file that exists while the run lasts.
-    memory: the bytes that the task may use.
+    mark: a file that exists while the run lasts. memory: the bytes that the task may use.
     """
     system.allow_open_files()
     system.return_freed(LARGEST_KEPT)
     store = Store(Path(folder), mark=mark)
     store.check_mark()
-    store.follow(journal_bytes)
     return task.run(store, Workspace(memory, threads=1))
 
 

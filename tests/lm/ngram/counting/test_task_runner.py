@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reference.ngram_levels import levels_of
-from rnnlm.errors import ModelError, TextError
+from rnnlm.errors import TextError
 from rnnlm.lm.ngram.counting import plan as plans
 from rnnlm.lm.ngram.counting.beyond_memory import CountShard, count_by_shards
 from rnnlm.lm.ngram.counting.count_trie import Level
@@ -78,7 +78,7 @@ def test_a_worker_that_is_late_leaves_nothing(tmp_path):
     sha256 = plans.make(ids_T, END, 3, 1, {}, Workspace(MEMORY)).shards[0].sha256
     store = Store(tmp_path)
     store.set_mark()
-    own = {"folder": str(tmp_path), "journal_bytes": 0, "mark": store.mark, "memory": MEMORY}
+    own = {"folder": str(tmp_path), "mark": store.mark, "memory": MEMORY}
     run = functools.partial(run_task, **own)
     twice = [run(task_of(ids, sha256)) for _ in range(2)]
     # Both have written all of it, under names of their own; only one is taken.
@@ -109,14 +109,8 @@ def test_a_run_that_ends_while_it_writes(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_worker_that_sees_another_text_or_folder_says_so(tmp_path):
+def test_a_worker_that_sees_another_text_says_so(tmp_path):
     ids = written_ids(ids_of(random_text(3).sentences), tmp_path, 2)
     task, folder = task_of(ids, "0" * 64), str(tmp_path)
     with pytest.raises(TextError, match="finds another text"):
-        run_task(task, folder=folder, journal_bytes=0, mark="", memory=MEMORY)
-    (tmp_path / "finished.jsonl").write_bytes(b"{}\n")
-    ids = written_ids(np.zeros(3, np.uint16), tmp_path, 1)
-    task, folder = task_of(ids, ""), str(tmp_path)
-    with pytest.raises(ModelError, match="is shorter here") as raised:
-        run_task(task, folder=folder, journal_bytes=10, mark="", memory=MEMORY)
-    assert raised.value.why == "3 bytes of 10"
+        run_task(task, folder=folder, mark="", memory=MEMORY)
