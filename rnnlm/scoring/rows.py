@@ -298,6 +298,8 @@ class SentenceScores(tabular.RecordList[SentenceScore]):
             raise UsageError(
                 f"there are no rows by {by!r}", hint="choose sentence, token, word or region"
             )
+
+        # Columns of words that not every result has.
         columns = (*_WORD, *measured_columns(self._measures))
         if any(score.next_words for score in self):
             columns = (*columns, "next")

@@ -158,25 +158,32 @@ class RowFilter:
             UsageError: A condition cannot be read.
             TextError: This last table has not the value of a condition, nor has one before.
         """
+        if not self._known:
+            return table
         self._to_come -= 1
-        rows = list(table.rows) if self._known else []
+        rows = list(table.rows)
         for condition, known in self._known.items():
+            # Its column, whether the value is left out, and the value
             parts = re.fullmatch(r"\s*(.*?[^\s!])\s*(!?)=\s*(.*?)\s*", condition, re.DOTALL)
             if not parts:
-                hint = "write COLUMN=VALUE or COLUMN!=VALUE"
-                raise UsageError(f"{condition!r} chooses no rows", hint=hint)
-            column, value = column_named(parts[1], table.names, table.where), parts[3]
+                raise UsageError(
+                    f"{condition!r} chooses no rows", hint="write COLUMN=VALUE or COLUMN!=VALUE"
+                )
+            column = column_named(parts[1], table.names, table.where)
+            leaves_out, value = bool(parts[2]), parts[3]
+
+            # A value that no table has is a slip, which only the last one shows.
             cells = [tables.cell_text(row.values.get(column)).strip() for row in rows]
             known.update(cells)
             if value not in known and not self._to_come:
                 has = f"it has {first_of(sorted(map(shown, known)), MOST_VALUES)}"
                 raise TextError(f"{table.where}: no row has {value!r} in column {column!r}", has)
             rows = [
-                row._replace(reason=LEFT_OUT) if (cell == value) == bool(parts[2]) else row
+                row._replace(reason=LEFT_OUT) if (cell == value) == leaves_out else row
                 for row, cell in zip(rows, cells, strict=True)
             ]
-        if not self._known:
-            return table
+
+        # What the columns hold is judged by the rows that are read.
         kept = [row for row in rows if row.reason != LEFT_OUT]
         notice(
             f"{shown_name(table.source)}: {len(rows) - len(kept):,} of {len(rows):,} rows are left "

@@ -555,6 +555,7 @@ def _tell_of_unknown(times: Times, scored: Scored) -> None:
 def _tell_of_conditions(times: Times, is_used_R: np.ndarray) -> None:
     """Send a notice if the mean time of a condition is far from that of the others, as practice
     items have it."""
+    # Conditions with enough rows, how many, and the sum of their times.
     condition_R = np.array(times.conditions)[times.sentence_P[times.place_R]]
     found, found_N = np.unique(condition_R[is_used_R], return_inverse=True)
     count_C, sum_C = np.bincount(found_N), np.bincount(found_N, times.time_R[is_used_R])
@@ -562,6 +563,8 @@ def _tell_of_conditions(times: Times, is_used_R: np.ndarray) -> None:
     if is_many_C.sum() < 2:
         return
     names, count_C, sum_C = found[is_many_C], count_C[is_many_C], sum_C[is_many_C]
+
+    # Each mean beside that of all others. The rarest odd one is likeliest to be practice.
     others_C = (sum_C.sum() - sum_C) / (count_C.sum() - count_C)
     ratio_C = sum_C / count_C / others_C
     is_odd_C = (ratio_C < USUAL_RATIO[0]) | (ratio_C > USUAL_RATIO[1])
@@ -704,6 +707,7 @@ def _regions(times: Times, frame: Frame, is_used_R: np.ndarray, models: Sequence
     """Return the mean time, and the mean surprisal by each model, of each region (without regions,
     of each position in the sentence) and condition, of the rows that are used, in the order in
     which regions follow one another within sentences."""
+    # Rows without a region are in none.
     region_R = times.position_P[times.place_R].astype(str)
     if "region" in times.columns:
         region_R = np.array([name_in(cell) for cell in times.cells_of[times.columns["region"]]])
@@ -711,6 +715,8 @@ def _regions(times: Times, frame: Frame, is_used_R: np.ndarray, models: Sequence
     if not is_used_R.any():
         return []
     place_R, region_R = times.place_R[is_used_R], region_R[is_used_R]
+
+    # The means over the rows of each pair of condition and region.
     condition_R = np.array(times.conditions)[times.sentence_P[place_R]]
     pairs, pair_R, count_K = np.unique(
         np.stack([condition_R, region_R]), axis=1, return_inverse=True, return_counts=True
@@ -726,6 +732,8 @@ def _regions(times: Times, frame: Frame, is_used_R: np.ndarray, models: Sequence
         | {name: float(values_K[place]) for name, values_K in columns.items()}
         for place, (condition, region) in enumerate(pairs.T)
     ]
+
+    # Regions follow one another as in the sentences, positions by their number.
     order: dict[str, int] = {}
     if "region" in times.columns:
         order = _order_of_regions(times.sentence_P[place_R], times.position_P[place_R], region_R)
