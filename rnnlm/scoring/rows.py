@@ -218,8 +218,8 @@ def layout(
         measures = measured_of_tokens(settings.measures)
         return made("token", own=(*_TOKEN, *probability, *measures))
     if settings.words:
-        columns = (*_WORD, *probability, *measured_columns(settings.measures))
-        columns = (*columns, *(("next",) if settings.next_words else ()), *region)
+        following = ("next",) if settings.next_words else ()
+        columns = (*_WORD, *probability, *measured_columns(settings.measures), *following, *region)
         return made("word", own=columns, measures=settings.measures)
     if region:
         return made("region", own=(*region, *_REGION))
