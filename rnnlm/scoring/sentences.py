@@ -240,12 +240,13 @@ def read_texts(
     warn_of_repeats(names)
     carried = CarriedColumns(())
     files = sources.expand(names)
+    row_filter = RowFilter(settings.where, len(files))
     for name in files:
         _check_encoding(name, settings)
     for name in files:
         has_rows = _is_dataset(name) or _is_table(tables.kind_of(name), settings)
         unit = "row" if has_rows else "line"
-        for number, record in enumerate(_read(name, settings, carried), start=1):
+        for number, record in enumerate(_read(name, settings, carried, row_filter), start=1):
             yield f"{shown_name(name)}, {unit} {number}", record.text, record.reason
 
 
@@ -353,10 +354,7 @@ def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Itera
 
 
 def _read(
-    name: str,
-    settings: SentenceSettings,
-    carried: CarriedColumns,
-    row_filter: RowFilter = RowFilter(()),
+    name: str, settings: SentenceSettings, carried: CarriedColumns, row_filter: RowFilter
 ) -> Iterator[Sentence]:
     """Return the sentences of one source: a data set, a table, or lines."""
     kind = tables.kind_of(name)
