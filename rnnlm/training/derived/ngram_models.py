@@ -285,11 +285,11 @@ def import_arpa(
         model = NgramModel.from_levels(levels, tokenizer, normalised=False)
         facts: dict[str, Any] = {"imported_from": str(path)}
         if renormalise:
-            error = facts["largest_sum_error"] = largest_sum_error(model)
+            facts["largest_sum_error"] = largest_sum_error(model)
             model = joined([model], [1.0], Workspace(), report)
             notice(
-                f"the probabilities after a context differed from 1 in sum by {error:.2g} at most; "
-                "now they sum to one"
+                "the probabilities after a context differed from 1 in sum by "
+                f"{facts['largest_sum_error']:.2g} at most; now they sum to one"
             )
         if quantize:
             model = quantised(model)
