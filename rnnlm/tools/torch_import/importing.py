@@ -20,7 +20,7 @@ from rnnlm.config import SettingsLayer, as_stored, resolve
 from rnnlm.errors import ModelError, UsageError, first_of, keyword, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN
 from rnnlm.storage import model_folder
-from rnnlm.storage.files import lock, tensors
+from rnnlm.storage.files import tensors
 from rnnlm.storage.files.reading import decode, decode_json, read_small
 from rnnlm.storage.manifest import ModelArrays
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -70,24 +70,23 @@ def import_torch(
         hint = "name the list of words, or the corpus, that it was trained with: "
         raise UsageError(f"{path} has no words", why, hint + keyword("vocab"))
     began = time.perf_counter()
-    model_folder.check_output(output, overwrite)
-    with naming(path):
-        arrays, chosen = read_network(path, activation)
-        symbols = _arranged(arrays, read_words(vocab), vocab)
+    with model_folder.owned(output, overwrite, "import"):
+        with naming(path):
+            arrays, chosen = read_network(path, activation)
+            symbols = _arranged(arrays, read_words(vocab), vocab)
 
-    # The shapes of all arrays follow from the settings.
-    tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
-    kind = registry.kind_of(chosen["model"])
-    layer = SettingsLayer(str(path), chosen | tokenizer.to_settings())
-    stored = as_stored(resolve(kind.all_settings, [layer]).values)
-    with model_folder.naming_folder(path):
-        tensors.check_shapes(arrays, kind.array_shapes(stored, tokenizer))
-    note_unreachable(tokenizer)
+        # The shapes of all arrays follow from the settings.
+        tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
+        kind = registry.kind_of(chosen["model"])
+        layer = SettingsLayer(str(path), chosen | tokenizer.to_settings())
+        stored = as_stored(resolve(kind.all_settings, [layer]).values)
+        with model_folder.naming_folder(path):
+            tensors.check_shapes(arrays, kind.array_shapes(stored, tokenizer))
+        note_unreachable(tokenizer)
 
-    # Save it as if it had been trained here, with where it comes from.
-    seconds = round(time.perf_counter() - began, 1)
-    facts = {"imported_from": f"{path} (PyTorch)", "seconds": seconds}
-    with lock.held(output, "import"):
+        # Save it as if it had been trained here, with where it comes from.
+        seconds = round(time.perf_counter() - began, 1)
+        facts = {"imported_from": f"{path} (PyTorch)", "seconds": seconds}
         saved = ModelArrays(tokenizer, arrays)
         manifest = model_folder.save(output, saved, kind.name, stored, 0, facts)
         card.write(output, manifest, tokenizer)
