@@ -35,6 +35,7 @@ FILES = {
     "likeness": TEXTS,
     "memory": (*LAGS, *TABLES),
     "opinions": TABLES,
+    "parity": ("long.tsv", *TABLES),
     "recall": TEXTS,
     "travel": TABLES,
     "treebank": ("negation.txt", "test.txt", "train.txt", "valid.txt"),
@@ -56,6 +57,7 @@ TEXT_COLUMNS = {
     },
     "memory": dict.fromkeys((*LAGS, *TABLES), ("text",)),
     "opinions": dict.fromkeys(TABLES, ("text",)),
+    "parity": dict.fromkeys(("long.tsv", *TABLES), ("text",)),
     "travel": dict.fromkeys(TABLES, ("text",)),
 }
 TASKS = {
@@ -67,6 +69,7 @@ TASKS = {
     "likeness": ("language-model",),
     "memory": ("classification",),
     "opinions": ("classification",),
+    "parity": ("classification",),
     "recall": ("language-model",),
     "travel": ("tagging", "classification"),
     "treebank": ("classification",),
@@ -77,6 +80,7 @@ TASKS = {
 COLUMNS = {
     "memory": ("text", (), ("answer",)),
     "opinions": ("text", (), ("label",)),
+    "parity": ("text", (), ("answer",)),
     "travel": ("text", ("slots",), ("intent",)),
     "treebank": ("", (), ("label",)),
     "words-and-tags": ("form", ("upos",), ()),
