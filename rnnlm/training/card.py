@@ -128,14 +128,18 @@ def settings_by_hand(manifest: Manifest) -> list[Choice]:
 
 def way_to_repeat(manifest: Manifest) -> str:
     """Return the options that repeat a run that used up its budget in time; "" for other runs."""
-    training, budget = manifest.training, manifest.settings.get("budget")
+    training, settings = manifest.training, manifest.settings
     has_ended = is_recorded(manifest) and training.get("stopped") == "budget"
-    if not has_ended or Budget.parse(str(budget)).seconds is None:
+    if not has_ended or Budget.parse(str(settings.get("budget"))).seconds is None:
         return ""
-    options = [f"--budget {training['steps']}steps"]
-    for choice in repeatable(taken_choices(training)):
-        options.append(f"--set {choice.name}={as_text(choice.value)}")
-    return " ".join(options)
+    again = {choice.name: choice.value for choice in repeatable(taken_choices(training))}
+
+    # It validated as its time allowed, and did not lose patience. Another run validates after the
+    # steps that this one kept, as seldom as that allows, so that it keeps the same.
+    again["patience"] = settings["patience"]
+    again["validate_every_steps"] = settings["validate_every_steps"] or manifest.step
+    options = [f"--set {name}={as_text(value)}" for name, value in again.items()]
+    return " ".join([f"--budget {training['steps']}steps", *options])
 
 
 def is_recorded(manifest: Manifest) -> bool:
