@@ -5,7 +5,7 @@ exit codes.
 closed pipe).
 """
 
-from .signals import leaving_at_ctrl_c
+from .signals import leave, leaving_at_ctrl_c
 
 with leaving_at_ctrl_c():  # before anything that takes time
     import contextlib
@@ -212,8 +212,8 @@ def main() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     try:
         code = _run_of_this_process()
-    except KeyboardInterrupt:  # outside of the handlers of `run`
-        code = 130
+    except (KeyboardInterrupt, _Signalled) as error:  # outside of the handlers of `run`
+        code = getattr(error, "exit_code", 130)
     sys.exit(code)
 
 
@@ -238,6 +238,9 @@ def _run_of_this_process() -> int:
             signal.signal(number, _raise_signalled)
 
     code = run(sys.argv[1:])
+    # Nothing catches an exception while Python ends.
+    for number in ending_signals():
+        signal.signal(number, leave)
     _discard_unwritable_output()
     # Python searches for cycles once more while it shuts down, which takes a sixth of torch's time
     # to be imported. Frozen objects are left out.

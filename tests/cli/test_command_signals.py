@@ -100,19 +100,22 @@ def test_what_was_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize("module", ["click", "rnnlm.cli.options", "rnnlm.cli.data.list"])
-def test_ctrl_c_at_start_leaves_no_traceback(module):
-    """The signal comes while that module is imported."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["click", "rnnlm.cli.options", "rnnlm.cli.data.list", ""])
+def test_signals_at_start_and_end_leave_no_traceback(module, number):
+    """The signal comes while that module is imported, or while Python ends."""
     code = f"""
-import os, signal, sys
+import atexit, os, signal, sys
+if not {module!r}:
+    atexit.register(os.kill, os.getpid(), {number:d})
 class Interrupting:
     def find_spec(name, *more):
         if name == {module!r}:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), {number:d})
 sys.meta_path.insert(0, Interrupting)
 from rnnlm.cli.main import main
 main()
 """
     command = [sys.executable, "-c", code, "list"]
     ended = subprocess.run(command, capture_output=True, text=True, env=environment())
-    assert ended.returncode == 130 and "Traceback" not in ended.stderr
+    assert ended.returncode in (128 + number, -number) and "Traceback" not in ended.stderr
