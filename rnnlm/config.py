@@ -17,9 +17,9 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -655,6 +655,35 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
         values[name.strip().replace("-", "_")] = value.strip()
     return values
 
+
+# ---- Schedules of a learning rate, which `LearningRate` of networks applies.
+
+
+class Schedule(NamedTuple):
+    """A course of a learning rate.
+
+    Attributes:
+        follows: What changes the rate.
+        left: Returns which share of the rate's fall is left when a share of the budget is used.
+    """
+
+    follows: Literal["", "budget", "epochs", "validations"] = ""
+    left: Callable[[float], float] | None = None
+
+
+ScheduleName = Literal["constant", "cosine", "linear", "step", "plateau", "halving"]
+SCHEDULES: dict[ScheduleName, Schedule] = {
+    "constant": Schedule(),
+    "cosine": Schedule("budget", lambda used: 0.5 * (1.0 + math.cos(math.pi * used))),
+    "linear": Schedule("budget", lambda used: 1.0 - used),
+    "step": Schedule("epochs"),
+    "plateau": Schedule("validations"),
+    "halving": Schedule("validations"),
+}
+OVER_BUDGET = tuple(name for name, schedule in SCHEDULES.items() if schedule.left)
+
+
+# ---- Lengths of runs.
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST_BUDGET = 1e15

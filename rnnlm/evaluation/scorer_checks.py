@@ -401,11 +401,11 @@ def twice(trial: Trial) -> Finding:
 def in_parts(trial: Trial) -> Finding:
     """Check that texts have the same scores where a state is carried from one part to the next, as
     evaluation carries it; each text is cut at another place."""
-    scorer = trial.scorer
-    if not scorer.parts:
+    parts = trial.scorer.parts
+    if not parts:
         return "not checked", "no state is carried"
     gaps = [
-        _gap(scorer.parts(text, 1 + number % LENGTH), scorer.values(text))
+        _gap(parts(text, 1 + number % LENGTH), trial.scorer.values(text))
         for number, text in enumerate(trial.texts)
     ]
     return _verdict(gaps, "scores in one part and in two")
@@ -419,10 +419,11 @@ def beside(trial: Trial, is_padded: bool) -> Finding:
         return "not checked", "one text at a time"
     if is_padded:
         texts = [text[: 1 + at % LENGTH] for at, text in enumerate(texts)]
-    gaps, alone = [], [scorer.values(text) for text in texts]
-    for batch in (texts[:2], texts, texts * 4):
-        found = [scored.logprob_N for scored in scorer.scores(batch)]
-        gaps += map(_gap, found, alone * 4)
+    alone = [scorer.values(text) for text in texts] * 4
+    scored = [scorer.scores(batch) for batch in (texts[:2], texts, texts * 4)]
+    gaps = [
+        _gap(one.logprob_N, by) for batch in scored for one, by in zip(batch, alone, strict=False)
+    ]
     return _verdict(gaps, "scores alone and in a batch")
 
 

@@ -18,7 +18,7 @@ from msgspec import to_builtins
 import rnnlm.corpora as corpora
 from rnnlm import registry
 from rnnlm.choices import THE_MACHINE, THE_TIME, stored_choices
-from rnnlm.config import MACHINE, Budget, Choice, ResolvedSettings, as_stored
+from rnnlm.config import MACHINE, OVER_BUDGET, Budget, Choice, ResolvedSettings, as_stored
 from rnnlm.errors import ModelError, OutputError, keyword, notice
 from rnnlm.events import Finished
 from rnnlm.interface import FittingData, Task
@@ -392,7 +392,7 @@ def tell_resumed(resolved: ResolvedSettings, folder: Path, stored: LoadedCheckpo
             + keyword("overwrite", True)
             + f" chooses one for {now}"
         )
-    follows = settings.get("schedule") in ("cosine", "linear") or settings.get("warmup")
+    follows = settings.get("schedule") in OVER_BUDGET or settings.get("warmup")
     if follows and before != now:
         notice(
             f"the learning rate depends on the budget: earlier steps used the rates of {before}, "

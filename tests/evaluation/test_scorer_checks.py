@@ -123,23 +123,17 @@ FAULTS = {
     "sums to one where it is looked for": (
         summing(lambda read: 0.01 * (len(read) > 9 and len(read) != 193)), "sums in texts"),
     "sees the next input": (
-        scoring(lambda p, r, t, later, *_: p[t] + 0.5 * (len(later) > 1 and later[1] % 2)),
-        "no future"),
+        scoring(lambda p, r, t, later, *_: p[t] + 0.5 * sum(later[1:2]) % 1), "no future"),
     "leaves out the end": (scoring(lambda p, r, t, *_: p[t] * (t != END)), "every token"),
     "leaves out tokens": (scoring(lambda p, r, t, *_: p[t] * (len(r) % 5 > 0)), "every token"),
-    "counts tokens twice": (
-        scoring(lambda p, r, t, *_: p[t] * (1 + (len(r) == 3))), "every token"),
+    "counts one twice": (scoring(lambda p, r, t, *_: p[t] * (2 - (len(r) != 3))), "every token"),
     "adapts before it scores": (scoring(lambda p, r, t, *_: adapted(p, t)), "before reading"),
     "learns from earlier calls": (LearnsFromEarlierCalls, "twice"),
     "ignores its state": (IgnoresItsState, "in parts"),
-    "depends on the batch": (
-        scoring(lambda p, r, t, later, rows, _: p[t] - 0.01 * rows), "in a batch"),
-    "depends on a batch of two": (
-        scoring(lambda p, r, t, later, rows, _: p[t] - (rows == 2)), "in a batch"),
-    "depends on a batch beyond nine": (
-        scoring(lambda p, r, t, later, rows, _: p[t] - (rows > 9)), "in a batch"),
-    "depends on padding": (
-        scoring(lambda p, r, t, later, rows, padding: p[t] - 0.01 * padding), "padded"),
+    "needs the batch": (scoring(lambda p, r, t, _, rows, *__: p[t] - 0.01 * rows), "in a batch"),
+    "has a batch of two": (scoring(lambda p, r, t, _, n, *__: p[t] - (n == 2)), "in a batch"),
+    "has more than nine": (scoring(lambda p, r, t, _, n, *__: p[t] - (n > 9)), "in a batch"),
+    "needs the padding": (scoring(lambda p, r, t, *more: p[t] - 0.01 * more[-1]), "padded"),
     "rounds": (scoring(lambda p, r, t, *_: -5.0 if t != END else p[t]), "ties"),
     "is not a number": (scoring(lambda *_: np.nan), "twice"),
     "rises with tokens": (scoring(lambda p, r, t, *_: p[t] + 3), "prefixes"),
@@ -171,7 +165,7 @@ def test_each_check_finds_a_fault():
 
 
 @pytest.mark.parametrize(("fault", "most"), [
-    ("sees the next input", 4), ("depends on the batch", 4), ("depends on padding", 4),
+    ("sees the next input", 4), ("needs the batch", 4), ("needs the padding", 4),
     ("sums to more once a cache has read", 4), ("learns from earlier calls", 4),
     ("ignores its state", 1),
 ])  # fmt: skip
