@@ -680,7 +680,7 @@ SCHEDULES: dict[ScheduleName, Schedule] = {
     "plateau": Schedule("validations"),
     "halving": Schedule("validations"),
 }
-OVER_BUDGET = tuple(name for name, schedule in SCHEDULES.items() if schedule.left)
+OVER_BUDGET = tuple(name for name, row in SCHEDULES.items() if row.follows == "budget")
 
 
 # ---- Lengths of runs.
