@@ -9,6 +9,7 @@ Functions of one model are methods. Functions of :mod:`rnnlm` concern several mo
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.pairs.pair import Pair, TestSet
     from rnnlm.scoring.prefixes import WordScorer
     from rnnlm.scoring.rows import SentenceScores
+    from rnnlm.scoring.scorer import Scorers
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.text.corpus import Given, Text
 else:
@@ -161,9 +163,9 @@ class Model(ModelMethods):
 
     def _core_for(self, method: str) -> Any:
         task = registry.task(self.task)
-        useful = registry.commands_of(task)
-        if self._commands[method] in useful:
+        if registry.is_for(self._commands[method], task):
             return self.core
+        useful = registry.commands_of(task)
         others = [name for name, use in self._commands.items() if use in useful]
         raise UsageError(
             f"{self.name or 'this model'} is {task.singular}, which has no {method}()",
@@ -332,7 +334,17 @@ class Model(ModelMethods):
             unscorable=unscorable, split=split, measures=measures,
             frequency_from=frequency_from, with_regions=with_regions,
         )  # fmt: skip
-        return score_sentences(self._core_for("score_sentences"), sentences, settings)
+        self._core_for("score_sentences")
+        return score_sentences(self._scorers, sentences, settings)
+
+    @functools.cached_property
+    def _scorers(self) -> "Scorers":
+        from rnnlm.scoring.scorer import Scorers
+
+        return Scorers(loading.scoring_model_of(self.core))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_scorers"}
 
     def logprob_nats(self, sentence: str, *, given: str = "", eos: bool = True) -> float:
         """Return the log-probability of a sentence in nats, -inf if its probability is zero.

@@ -193,7 +193,7 @@ class UnknownWords:
 
     def add(self, lines: Sequence[str], tokenizer: Tokenizer) -> None:
         """Add texts, as the tokenizer of the model reads them."""
-        if tokenizer.name != "word" or tokenizer.spells:
+        if not lines or tokenizer.name != "word" or tokenizer.spells:
             return
         encoded = tokenizer.encode(lines)
         names: dict[str, None] = {}

@@ -1,13 +1,16 @@
+import copy
+import gc
 import math
 import random
 import warnings
+import weakref
 
 import pytest
 
 import rnnlm
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.scoring.scorer import score_chunks
+from rnnlm.scoring.scorer import SentenceScorer, score_chunks
 from rnnlm.scoring.sentence_scores import likelihood_ratio
 from rnnlm.scoring.sentences import Sentence, read_sentences
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
@@ -80,6 +83,27 @@ def test_scores_do_not_depend_on_the_other_sentences(lines_per_chunk):
     lines_per_chunk(3)
     lstm.call_tokens = 5
     assert nats(lstm, chosen) == pytest.approx(alone, abs=1e-4)
+
+
+def test_a_scorer_is_made_once_follows_its_model_and_keeps_none(monkeypatch):
+    made, original = [], SentenceScorer.__init__
+    monkeypatch.setattr(
+        SentenceScorer,
+        "__init__",
+        lambda *given, **more: original(*given, **more) or made.append(1),
+    )
+    core = copy.copy(fit("unigram"))
+    model, watched = rnnlm.Model(core), weakref.ref(core)
+    first = model.score_sentences(["the cat"], measures=["rank"], words=True)
+    core.fingerprint = "saved"
+    second = model.score_sentences(["the cat"], measures=("rank",), words=True)
+    assert (first[0], len(made)) == (second[0], 1)
+    assert second.signature == first.signature.replace("model:unsaved", "model:saved")
+    copied = copy.deepcopy(model).score_sentences(["the cat"], measures=("rank",), words=True)
+    assert (copied[0], len(made)) == (second[0], 2)
+    del core, model
+    gc.collect()
+    assert watched() is None
 
 
 def test_lines_are_scored_as_they_come(lstm, lines_per_chunk):

@@ -201,14 +201,15 @@ class NgramModel(PickledByOrigin):
 
         # Cut the text into pieces for the processors; each reads the N - 1 inputs before it again.
         rows, tokens = targets_BT.shape
-        length = max(-(-tokens // free_processors()), SMALLEST_PIECE // max(1, rows), 1)
+        threads = free_processors()
+        length = max(-(-tokens // threads), SMALLEST_PIECE // max(1, rows), 1)
 
         def score(piece: slice) -> tuple[np.ndarray, list[np.ndarray]]:
             inputs = inputs_BL[:, piece.start : piece.stop + self.order - 1]
             return self._score(inputs, targets_BT[:, piece])
 
         with naming_damage():
-            scored = list(in_threads(score, array_types.blocks(tokens, length)))
+            scored = list(in_threads(score, array_types.blocks(tokens, length), threads))
             logprob_BT = np.concatenate([logprob_BT for logprob_BT, _ in scored], axis=1)
             return logprob_BT, self._state(inputs_BL, scored[-1][1])
 
@@ -250,9 +251,10 @@ class NgramModel(PickledByOrigin):
         for n in range(self.order, 1, -1):
             numbers_R = numbers[n - 2].ravel()[left_R]
             is_found_R = numbers_R >= 0
-            found_at = np.flatnonzero(is_found_R)
-            logprob_T[left_R[found_at]] += self.values[n - 1][numbers_R[found_at], 0]
-            left_R = left_R[np.flatnonzero(~is_found_R)]
+            [found_at] = is_found_R.nonzero()
+            if len(found_at):
+                logprob_T[left_R[found_at]] += self.values[n - 1][numbers_R[found_at], 0]
+                left_R = left_R[~is_found_R]
             logprob_T[left_R] += self._cost(n - 1, contexts[n - 2].ravel()[left_R])
         logprob_T[left_R] += self.values[0][words_BT.ravel()[left_R], 0]
         return logprob_T.reshape(words_BT.shape)
@@ -435,9 +437,10 @@ class NgramModel(PickledByOrigin):
         or outside stays so."""
         numbers = np.minimum(contexts, NOWHERE)
         # In a text that the model has not seen, few long contexts are known.
-        known_K = np.flatnonzero(contexts >= 0)
-        keys_K = make_keys(contexts.ravel()[known_K], words.ravel()[known_K], self.size)
-        numbers.reshape(-1)[known_K] = find_many(self.keys[n - 2], keys_K)
+        [known_K] = (contexts.ravel() >= 0).nonzero()
+        if len(known_K):
+            keys_K = make_keys(contexts.ravel()[known_K], words.ravel()[known_K], self.size)
+            numbers.reshape(-1)[known_K] = find_many(self.keys[n - 2], keys_K)
         return numbers
 
     def _followers(self, n: int, contexts_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -465,6 +468,9 @@ class NgramModel(PickledByOrigin):
         """
         kept_B = np.zeros(len(inputs_BL), dtype=np.int64)
         for length, contexts_B in enumerate(last, start=1):
+            # Contexts that are not in the model change nothing, unless they cost something.
+            if not self.unseen_context_logprob and contexts_B.max() < 0:
+                continue
             cost_B = self._cost(length, contexts_B)
             first_B, after_B = self._range(length + 1, np.maximum(contexts_B, 0))
             is_followed_B = (contexts_B >= 0) & (after_B > first_B)

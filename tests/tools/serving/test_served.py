@@ -9,6 +9,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import ModelError
 from rnnlm.lm.base.loading import load
+from rnnlm.scoring import scorer
 from rnnlm.scoring.scorer import SentenceScorer
 from rnnlm.scoring.sentences import of_texts
 from rnnlm.scoring.settings import ScoringSettings
@@ -166,7 +167,7 @@ def test_what_is_left_is_not_computed():
 
 
 def test_few_scorers_are_kept(monkeypatch):
-    monkeypatch.setattr(served, "SCORERS_KEPT", 2)
+    monkeypatch.setattr(scorer, "SCORERS_KEPT", 2)
     model = ServedModel("kn", fit("ngram"))
 
     async def ask(count):
@@ -176,7 +177,7 @@ def test_few_scorers_are_kept(monkeypatch):
     for count in (1, 2, 3, 2, 1):
         [score] = asyncio.run(ask(count)).scores
         assert {len(likely) for likely in score.next_words} == {count}
-    kept = model._scorer.cache_info()
+    kept = model._scorers.kept.cache_info()
     assert (kept.hits, kept.misses, kept.currsize) == (1, 4, 2)
 
 
