@@ -398,7 +398,7 @@ def _checked_model(model_name: str) -> str:
     """Return the name, if there is a model of that name, or a prepared text, which some commands
     take: find out at once, before anything is loaded."""
     from rnnlm.lm.base.loading import base_folder
-    from rnnlm.text.prepared.index import is_prepared
+    from rnnlm.storage.manifest import is_prepared
 
     try:
         base_folder(model_name)

@@ -10,7 +10,6 @@ import contextlib
 import importlib.util
 import pkgutil
 import sys
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
@@ -348,6 +347,8 @@ def removed(table: Table, name: str, called: str) -> UsageError | None:
 
     called: the name in the message.
     """
+    import tomllib
+
     text = HERE.joinpath("satellites.toml").read_text(encoding="utf-8")
     satellite = tomllib.loads(text)[table].get(name)
     lacking = satellite and _first_lacking(satellite)

@@ -24,8 +24,7 @@ from rnnlm.interface import SENTENCE_START, Device, LanguageModel
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.lm.mixtures import adapted_model
 from rnnlm.storage import model_folder
-from rnnlm.storage.manifest import part_folders
-from rnnlm.text.prepared.index import is_prepared
+from rnnlm.storage.manifest import is_prepared, part_folders
 from rnnlm.text.prepared.prepared_text import problems
 
 Result = Literal["ok", "failed", "not claimed", "not checked"]

@@ -18,8 +18,8 @@ from numbers import Integral
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
-from rnnlm.events import pieces
 from rnnlm.interface import BOUNDARY, LanguageModel, State
+from rnnlm.interrupts import pieces
 from rnnlm.lm.base.span_scoring import predict, read_on, stepping
 from rnnlm.lm.base.words import WordFinder
 from rnnlm.text.lines import WORD_SPACE

@@ -23,8 +23,8 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.amounts import plural
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, notice
-from rnnlm.events import pieces
 from rnnlm.interface import BOUNDARY, Array, HiddenStateModel, LanguageModel, State
+from rnnlm.interrupts import pieces
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.loading import language_model_of, name_if_saved
 from rnnlm.lm.base.words import WordFinder, WordTokens

@@ -24,6 +24,7 @@ from rnnlm.storage.files.resuming import (
     text_signatures,
 )
 from rnnlm.storage.files.writing import digest
+from rnnlm.storage.manifest import is_prepared
 from rnnlm.text import in_memory, sources, tokenizers
 from rnnlm.text.encoding import EncodedText, ReadText, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, is_blank, read_blocks, silent, watched
@@ -35,9 +36,6 @@ from rnnlm.text.marks import (
     tell_unspaced,
     unknown_words,
 )
-from rnnlm.text.prepared import prepared_text
-from rnnlm.text.prepared.index import is_prepared
-from rnnlm.text.prepared.tokenizer_sample import BETWEEN, LOOKED_AT, judged, lines_looked_at
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.word import encode_once
@@ -415,6 +413,8 @@ def open_text(
             f"{prepared[0]} is a prepared text, which cannot be combined with other texts",
             hint="prepare all of the text into one folder",
         )
+    from rnnlm.text.prepared import prepared_text  # plain texts are read without it
+
     return prepared_text.load(Path(prepared[0]))
 
 
@@ -423,11 +423,15 @@ def look_at(text: Text, tokenizer: Tokenizer | TokenizerSettings) -> Tokenizer |
     middle and end decide them; see :func:`judged`."""
     if text.tokenizer is not None:
         return tokenizer
+    from rnnlm.text.prepared.tokenizer_sample import judged
+
     return judged(lines_of_sample(text), text.settings, tokenizer, "the tokenizer")
 
 
 def lines_of_sample(text: Text) -> list[str]:
     """Return lines of a text that show what it is like."""
+    from rnnlm.text.prepared.tokenizer_sample import LOOKED_AT, lines_looked_at
+
     if isinstance(text, Corpus):
         names = sources.expand(text.sources)
         return lines_looked_at(names, text.source_settings, text.settings.encoding_errors)
@@ -436,6 +440,8 @@ def lines_of_sample(text: Text) -> list[str]:
 
 def tell_blank(lines: Sequence[str]) -> None:
     """Send a notice if many lines of a sample are blank, and dropped."""
+    from rnnlm.text.prepared.tokenizer_sample import BETWEEN
+
     blank = [line for line in lines if line != BETWEEN and is_blank(line)]
     share = len(blank) / max(1, len(lines))
     if share > MOST_BLANK:

@@ -266,8 +266,14 @@ def joined(
         blank_lines=settings.blank_lines,
         unwrap=settings.unwrap,
         marks=total_marks(parts),
-        unseen=np.unique(np.concatenate(unseen)) if len(unseen) == len(parts) else None,
+        unseen=_different(np.concatenate(unseen)) if len(unseen) == len(parts) else None,
     )
+
+
+def _different(values_N: np.ndarray) -> np.ndarray:
+    """Return the different values in order, without numpy.ma, which np.unique imports."""
+    sorted_N = np.sort(values_N)
+    return sorted_N[np.diff(sorted_N, prepend=sorted_N[:1] - 1) != 0]
 
 
 def total_marks(parts: Iterable[EncodedText]) -> Counter[str]:

@@ -14,7 +14,6 @@ import itertools
 import os
 import re
 import shlex
-import socket
 import stat
 import urllib.parse
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -372,6 +371,8 @@ def _check_hub_answers() -> None:
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
         return
     url = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    import socket
+
     port = url.port or (80 if url.scheme == "http" else 443)
     try:
         socket.create_connection((url.hostname or "", port), HUB_SECONDS).close()

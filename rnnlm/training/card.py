@@ -28,10 +28,9 @@ from rnnlm.interface import Task, Tokenizer
 from rnnlm.lm.base import loading, stored_model
 from rnnlm.storage import model_folder
 from rnnlm.storage.files import writing as safe_files
-from rnnlm.storage.manifest import PART_ADAPTATIONS, Manifest
+from rnnlm.storage.manifest import PART_ADAPTATIONS, Manifest, is_prepared
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import prepared_text
-from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 # Models that a run may start from, by their names in the stored training.

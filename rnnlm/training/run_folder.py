@@ -38,12 +38,19 @@ from rnnlm.storage.files.resuming import (
     tell_finished,
     text_signatures,
 )
-from rnnlm.storage.manifest import ENDED, Manifest, file_faults, is_counts, is_model, read_manifest
+from rnnlm.storage.manifest import (
+    ENDED,
+    Manifest,
+    file_faults,
+    is_counts,
+    is_model,
+    is_prepared,
+    read_manifest,
+)
 from rnnlm.storage.model_folder import MOST_HASHED
 from rnnlm.storage.run_files import LoadedCheckpoint, MetricsLog, load_checkpoint
 from rnnlm.system import current_rank
 from rnnlm.text import sources
-from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.vectors import COUNTED
 from rnnlm.training.card import STARTS
 from rnnlm.training.language_model import DEMO_RECIPE

@@ -16,8 +16,8 @@ import numpy as np
 
 from rnnlm.checks import check_class
 from rnnlm.errors import SettingsError, TextError, UsageError, keyword
-from rnnlm.events import pieces
 from rnnlm.interface import LanguageModel, State, Tokenizer
+from rnnlm.interrupts import pieces
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import predict, read_on, stepping
 from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettings

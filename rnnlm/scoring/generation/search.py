@@ -29,8 +29,8 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.checks import check_class
 from rnnlm.errors import UsageError
-from rnnlm.events import pieces
 from rnnlm.interface import Array, LanguageModel, State
+from rnnlm.interrupts import pieces
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import check_scores, stepping
 from rnnlm.lm.base.words import WordFinder

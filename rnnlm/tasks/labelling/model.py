@@ -9,8 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from rnnlm.errors import TextError, UsageError
-from rnnlm.events import never, pieces
+from rnnlm.events import never
 from rnnlm.interface import LanguageModel, keeps
+from rnnlm.interrupts import pieces
 from rnnlm.lm.base.layer_outputs import (
     FEATURES,
     INPUT,

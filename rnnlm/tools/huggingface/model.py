@@ -30,8 +30,8 @@ import numpy as np
 import torch
 
 from rnnlm.checks import check_shapes, check_state, token_ids
-from rnnlm.events import pieces
 from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps
+from rnnlm.interrupts import pieces
 from rnnlm.lm.neural.trained_network import SavedModel
 from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
 

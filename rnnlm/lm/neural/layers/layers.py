@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.events import pieces, tokens_of_a_piece
 from rnnlm.interface import Array
+from rnnlm.interrupts import pieces, tokens_of_a_piece
 from rnnlm.lm.neural.activations import BY_NAME, DOUBLED, SIGMOID, TANH, Activation
 from rnnlm.lm.neural.layers import steps
 from rnnlm.lm.neural.layers.batch_norm import BatchNorm

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.events import pieces
 from rnnlm.interface import PADDING
+from rnnlm.interrupts import pieces
 from rnnlm.lm.neural.device import without_autocast
 from rnnlm.tasks.common.batches import is_word
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.events import pieces
 from rnnlm.interface import Tokenizer
+from rnnlm.interrupts import pieces
 from rnnlm.lm.neural.activations import BY_NAME, Activation
 from rnnlm.lm.neural.initialisation import start_weights
 from rnnlm.lm.neural.layers.batch_norm import BatchNorm
