@@ -12,7 +12,7 @@ from rnnlm import choices
 from rnnlm.choices import THE_DATA, THE_MACHINE, THE_TIME, said, stored_choices
 from rnnlm.config import Choice, SettingsLayer, resolve
 from rnnlm.errors import ModelError, RnnlmWarning
-from rnnlm.events import Chosen, Step
+from rnnlm.events import Chosen, Fitted, Step
 from rnnlm.lm.neural.training import fitting
 from rnnlm.lm.neural.training.choosing import Forecast
 from rnnlm.registry import kind_of
@@ -272,9 +272,12 @@ def step(progress, tokens):
     (1000, None), (1400, None), (700, None),
     (1600, "about 32,000 tokens in its time, not 20,000 as foreseen: hidden_size=51 would"),
     (600, "about 12,000 tokens in its time, not 20,000 as foreseen: hidden_size=19 would"),
+    (100, "as foreseen: the same network would have been chosen"),
 ])  # fmt: skip
 def test_a_run_that_reads_far_from_what_was_foreseen_says_so_once(tokens, says):
-    forecast = Forecast(20_000, 1000, {"hidden_size": 32}, lambda r: {"hidden_size": int(32 * r)})
+    chosen = {"hidden_size": 32}
+    choose = lambda ratio: {"hidden_size": int(32 * ratio)} if ratio > 0.1 else chosen  # noqa: E731
+    forecast = Forecast(20_000, 1000, chosen, choose, speed=1.0)
     assert not forecast.tell_if_far_off(step(0.04, 10_000))  # too early to tell
     with warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always")
@@ -282,10 +285,17 @@ def test_a_run_that_reads_far_from_what_was_foreseen_says_so_once(tokens, says):
     assert [says in str(notice.message) for notice in notices] == ([True] if says else [])
 
 
-def test_where_the_same_would_have_been_chosen_the_note_says_so():
-    forecast = Forecast(20_000, 1000, {"hidden_size": 32}, lambda ratio: {"hidden_size": 32})
-    with pytest.warns(RnnlmWarning, match="the same network would have been chosen"):
-        forecast.tell_if_far_off(step(0.05, 100))
+@pytest.mark.parametrize("tokens, threads, says", [
+    (100, 2, None), (72, 2, None), (50, 1, "2.0 times as long as foreseen: another program was busy"),
+    (50, 2, "another program was busy; beside it, training is faster with `threads=1`"),
+])  # fmt: skip
+def test_a_run_beside_a_busy_program_says_so_at_its_end(tokens, threads, says):
+    forecast = Forecast(1000, 1000, {}, lambda ratio: {}, speed=10.0)
+    with warnings.catch_warnings(record=True) as notices:
+        warnings.simplefilter("always")
+        fitted = Fitted(1, 1, tokens, 10.0, "budget", None)
+        forecast.tell_if_slowed(fitted, {"device": "cpu", "threads": threads})
+    assert [str(notice.message).endswith(says) for notice in notices] == ([True] if says else [])
 
 
 @pytest.mark.parametrize("seconds, probe", [(20, 1), (180, 3), (600, 6), (28_800, 30)])

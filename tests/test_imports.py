@@ -23,7 +23,7 @@ SMALL = (ROOT / "requirements-ngram.txt").read_text("utf-8").splitlines()
 WHOLE = OPTIONS["install_requires"] + OPTIONS["extras_require"]["plots"]
 WITHOUT = {Requirement(line).name for line in {*WHOLE} - {*SMALL}}  # torch and others
 HEAVY = {*WITHOUT, "numpy", "pyarrow", "rich"}
-SPARED = ["torch", "numpy.ma", "tarfile", "html", "rnnlm.events", "rnnlm.text.prepared.index"]
+SPARED = ["torch", "numpy.ma", "html", "rnnlm.events", "rnnlm.text.prepared.index"]
 RUN = """
 import contextlib, io, json, sys, types
 commands, heavy, without = json.loads(sys.argv[1])

@@ -19,9 +19,9 @@ import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
 from rnnlm.interface import BOUNDARY, LanguageModel, State
-from rnnlm.interrupts import pieces
 from rnnlm.lm.base.span_scoring import predict, read_on, stepping
 from rnnlm.lm.base.words import WordFinder
+from rnnlm.parallel import pieces
 from rnnlm.text.lines import WORD_SPACE
 
 MOST_TRIED = 1000  # beginnings of words, at one place

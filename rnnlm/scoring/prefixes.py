@@ -24,10 +24,10 @@ from rnnlm import arrays
 from rnnlm.amounts import plural
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, notice
 from rnnlm.interface import BOUNDARY, Array, HiddenStateModel, LanguageModel, State
-from rnnlm.interrupts import pieces
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.base.loading import language_model_of, name_if_saved
 from rnnlm.lm.base.words import WordFinder, WordTokens
+from rnnlm.parallel import pieces
 from rnnlm.scoring.next_word import NextWord, WordSearch, check_count
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.encoding import known_ids

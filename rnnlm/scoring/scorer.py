@@ -22,9 +22,8 @@ from rnnlm.evaluation.perplexity import Signature, check_context, signature_of
 from rnnlm.events import never
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.lm.base import span_scoring
-from rnnlm.lm.base.loading import ScoringModel, scoring_model_of
 from rnnlm.lm.base.words import ShownWords, WordFinder, shown_words
-from rnnlm.scoring.frequencies import Frequencies, word_frequencies
+from rnnlm.scoring.frequencies import Frequencies, frequencies_from, word_frequencies
 from rnnlm.scoring.next_word import WordSearch
 from rnnlm.scoring.rows import SentenceScores
 from rnnlm.scoring.sentence_scores import ChunkScores, ReadSentences, SentenceScore
@@ -99,7 +98,7 @@ def score_sentences(
         )
     scores = SentenceScores()
     scores.measures = settings.measures
-    for chunk in _scored(scorers.of(settings), every):
+    for chunk in score_chunks(scorers.of(settings), every):
         scores.extend(chunk.scores)
         scores.signature = str(chunk.signature)
     return scores
@@ -116,23 +115,9 @@ def _one_for_each(texts: Iterable[str], count: int, name: str) -> list[str]:
     return values
 
 
-def score_chunks(
-    model: ScoringModel,
-    sentences: Iterable[Sentence],
-    settings: ScoringSettings = ScoringSettings(),
-) -> Iterator[ModelChunk]:
+def score_chunks(scorer: "SentenceScorer", sentences: Iterable[Sentence]) -> Iterator[ModelChunk]:
     """Yield the scores of `sentences` of any number, chunk by chunk; the same sentences are always
-    cut into the same chunks.
-
-    Raises:
-        UsageError: the settings contradict each other or the model.
-        TextError, ModelError: as :func:`score_sentences`.
-    """
-    scorer = Scorers(scoring_model_of(model)).of(settings)
-    yield from _scored(scorer, items_of(sentences, Sentence, "sentences"))
-
-
-def _scored(scorer: "SentenceScorer", sentences: Iterable[Sentence]) -> Iterator[ModelChunk]:
+    cut into the same chunks."""
     for part in chunks_of(sentences, lines_per_chunk(scorer.model, scorer.settings)):
         yield scorer.chunk(part)
     scorer.tell()
@@ -190,7 +175,9 @@ class SentenceScorer:
         self.finder = WordFinder(self.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.reads_sources = span_scoring.reads_sources(model)
-        self.frequencies = self._frequencies()
+        self.frequencies: Frequencies | None = None
+        if "frequency" in settings.measures:
+            self.frequencies = word_frequencies(settings.frequency_from, self.tokenizer, name)
         self._begin()
 
     def begun(self) -> Self:
@@ -200,15 +187,9 @@ class SentenceScorer:
             scorer.search = copy.copy(self.search)
             scorer.search.model = span_scoring.stepping(self.model)
         if self.settings.frequency_from is not None:  # the file may have changed
-            scorer.frequencies = self._frequencies()
+            scorer.frequencies = frequencies_from(self.settings.frequency_from)
         scorer._begin()
         return scorer
-
-    def _frequencies(self) -> Frequencies | None:
-        settings = self.settings
-        if "frequency" not in settings.measures:
-            return None
-        return word_frequencies(settings.frequency_from, self.tokenizer, self.name)
 
     def _begin(self) -> None:
         """Forget what was read. A model that was saved since has another signature."""
@@ -514,7 +495,7 @@ class Scorers:
         make = functools.partial(SentenceScorer, model, unseen_by={"the model": model.tokenizer})
         self.kept = functools.lru_cache(SCORERS_KEPT)(make)
 
-    def of(self, settings: ScoringSettings) -> SentenceScorer:
+    def of(self, settings: ScoringSettings = ScoringSettings()) -> SentenceScorer:
         """Return a scorer that has read nothing yet."""
         return self.kept(settings).begun()
 

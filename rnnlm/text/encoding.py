@@ -252,7 +252,10 @@ def joined(
         documents = [offsets[:-1] for offsets in borders if offsets is not None]
         document_offsets = shifted([*documents, _ZERO], starts)
 
+    # np.unique would import numpy.ma, which takes longer than the text of a line.
     unseen = [part.unseen for part in parts if part.unseen is not None]
+    unseen_W = np.sort(np.concatenate([_ZERO[:0], *unseen]))
+    is_first_W = np.diff(unseen_W, prepend=unseen_W[:1] - 1) != 0
     counts: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS
     }
@@ -266,14 +269,8 @@ def joined(
         blank_lines=settings.blank_lines,
         unwrap=settings.unwrap,
         marks=total_marks(parts),
-        unseen=_different(np.concatenate(unseen)) if len(unseen) == len(parts) else None,
+        unseen=unseen_W[is_first_W] if len(unseen) == len(parts) else None,
     )
-
-
-def _different(values_N: np.ndarray) -> np.ndarray:
-    """Return the different values in order, without numpy.ma, which np.unique imports."""
-    sorted_N = np.sort(values_N)
-    return sorted_N[np.diff(sorted_N, prepend=sorted_N[:1] - 1) != 0]
 
 
 def total_marks(parts: Iterable[EncodedText]) -> Counter[str]:

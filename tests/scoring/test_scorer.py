@@ -10,7 +10,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.scoring.scorer import SentenceScorer, score_chunks
+from rnnlm.scoring.scorer import Scorers, SentenceScorer, score_chunks
 from rnnlm.scoring.sentence_scores import likelihood_ratio
 from rnnlm.scoring.sentences import Sentence, read_sentences
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
@@ -110,7 +110,7 @@ def test_lines_are_scored_as_they_come(lstm, lines_per_chunk):
     lines_per_chunk(2)
     taken = []
     lines = (taken.append(line) or Sentence(line, 1) for line in SENTENCES)
-    chunk = next(score_chunks(lstm, lines))
+    chunk = next(score_chunks(Scorers(lstm).of(), lines))
     assert [score.text for score in chunk.scores] == SENTENCES[:2] == taken
 
 
@@ -119,7 +119,7 @@ def test_lines_scored_before_are_passed_over(lstm, lines_per_chunk, context):
     lines_per_chunk(2)
     sentences = [Sentence(line, number) for number, line in enumerate(SENTENCES)]
     settings = ScoringSettings(context=context)
-    whole = list(score_chunks(lstm, sentences, settings))
+    whole = list(score_chunks(Scorers(lstm).of(settings), sentences))
     setup = ScoringSetup((), "cpu", settings, lambda chunk: [scores["m"] for scores in chunk])
     rest = list(written_chunks({"m": lstm}, sentences, setup, skip=4))
     assert [chunk.written for chunk in rest] == [None, None, list(whole[2].scores)]
@@ -129,7 +129,8 @@ def test_lines_scored_before_are_passed_over(lstm, lines_per_chunk, context):
 def test_words_to_search_for_arrive_after_few_lines():
     taken, model = [], fit("unigram", tokenizer="char")
     lines = (taken.append(n) or Sentence("", n) for n in range(200))
-    first, *_ = next(score_chunks(model, lines, ScoringSettings(next_words=1))).scores
+    scorer = Scorers(model).of(ScoringSettings(next_words=1))
+    first, *_ = next(score_chunks(scorer, lines)).scores
     assert len(first.next_words) == 1 and len(taken) < 100
 
 
@@ -225,7 +226,7 @@ def test_lines_in_a_stream_sum_to_its_score(kind, settings, context, tmp_path, l
         assert len(scores) == len(lines)
         assert sum(scores) == pytest.approx(whole.logprob_nats, abs=1e-3)
     sentences = [Sentence(line, number) for number, line in enumerate(lines)]
-    *_, last = score_chunks(model, sentences, ScoringSettings(context=context))
+    *_, last = score_chunks(Scorers(model).of(ScoringSettings(context=context)), sentences)
     assert str(last.signature) == whole.signature
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.errors import ModelError, keyword
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
-from rnnlm.interrupts import pieces, tokens_of_a_piece
+from rnnlm.parallel import pieces, tokens_of_a_piece
 from rnnlm.text.batches import gather, span_batches, with_boundary
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import Progress, silent

@@ -201,15 +201,14 @@ class NgramModel(PickledByOrigin):
 
         # Cut the text into pieces for the processors; each reads the N - 1 inputs before it again.
         rows, tokens = targets_BT.shape
-        threads = free_processors()
-        length = max(-(-tokens // threads), SMALLEST_PIECE // max(1, rows), 1)
+        length = max(-(-tokens // free_processors()), SMALLEST_PIECE // max(1, rows), 1)
 
         def score(piece: slice) -> tuple[np.ndarray, list[np.ndarray]]:
             inputs = inputs_BL[:, piece.start : piece.stop + self.order - 1]
             return self._score(inputs, targets_BT[:, piece])
 
         with naming_damage():
-            scored = list(in_threads(score, array_types.blocks(tokens, length), threads))
+            scored = list(in_threads(score, array_types.blocks(tokens, length)))
             logprob_BT = np.concatenate([logprob_BT for logprob_BT, _ in scored], axis=1)
             return logprob_BT, self._state(inputs_BL, scored[-1][1])
 

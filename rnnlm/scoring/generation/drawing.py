@@ -17,9 +17,9 @@ import numpy as np
 from rnnlm.checks import check_class
 from rnnlm.errors import SettingsError, TextError, UsageError, keyword
 from rnnlm.interface import LanguageModel, State, Tokenizer
-from rnnlm.interrupts import pieces
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import predict, read_on, stepping
+from rnnlm.parallel import pieces
 from rnnlm.scoring.generation.settings import GenerationSettings, SamplingSettings
 from rnnlm.scoring.scorer import checked_text
 from rnnlm.text.marks import tell_unknown

@@ -30,10 +30,10 @@ from rnnlm import arrays
 from rnnlm.checks import check_class
 from rnnlm.errors import UsageError
 from rnnlm.interface import Array, LanguageModel, State
-from rnnlm.interrupts import pieces
 from rnnlm.lm.base.loading import language_model_of
 from rnnlm.lm.base.span_scoring import check_scores, stepping
 from rnnlm.lm.base.words import WordFinder
+from rnnlm.parallel import pieces
 from rnnlm.scoring.generation.drawing import (
     GeneratedText,
     Sample,

@@ -11,7 +11,6 @@ from torch import Tensor
 from rnnlm.errors import TextError, UsageError
 from rnnlm.events import never
 from rnnlm.interface import LanguageModel, keeps
-from rnnlm.interrupts import pieces
 from rnnlm.lm.base.layer_outputs import (
     FEATURES,
     INPUT,
@@ -25,6 +24,7 @@ from rnnlm.lm.neural.device import resolve_device
 from rnnlm.lm.neural.trace import LineTrace
 from rnnlm.lm.neural.trained_network import Parts, SavedModel, filled, parts_of, side_by_side
 from rnnlm.lm.neural.words import WordRows, input_rows
+from rnnlm.parallel import pieces
 from rnnlm.tasks.labelling import answers, settings as task_settings
 from rnnlm.tasks.labelling.batches import batch_tensors
 from rnnlm.tasks.labelling.data import (

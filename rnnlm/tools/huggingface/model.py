@@ -31,8 +31,8 @@ import torch
 
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps
-from rnnlm.interrupts import pieces
 from rnnlm.lm.neural.trained_network import SavedModel
+from rnnlm.parallel import pieces
 from rnnlm.tools.huggingface.tokenizer import HuggingFaceTokenizer
 
 # Of windows that are read side by side: on a CPU more of them leave its caches.

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 import rnnlm
-from rnnlm.interrupts import interruptible, pieces
+from rnnlm.parallel import interruptible, pieces
 from rnnlm.scoring.generation.settings import GenerationSettings
 from rnnlm.tools.serving import work
 from rnnlm.tools.serving.work import FairScheduler

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnlm.interface import Array
-from rnnlm.interrupts import pieces, tokens_of_a_piece
 from rnnlm.lm.neural.activations import BY_NAME, DOUBLED, SIGMOID, TANH, Activation
 from rnnlm.lm.neural.layers import steps
 from rnnlm.lm.neural.layers.batch_norm import BatchNorm
@@ -40,6 +39,7 @@ from rnnlm.lm.neural.settings import (
     QrnnCell,
     RecurrentSettings,
 )
+from rnnlm.parallel import pieces, tokens_of_a_piece
 
 # ---- Dropout (Srivastava et al. 2014), inverted: kept values are scaled up, so that expected
 # values stay. Locked (variational) dropout (Gal & Ghahramani 2016) has one mask for each row, the

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnlm.interface import PADDING
-from rnnlm.interrupts import pieces
 from rnnlm.lm.neural.device import without_autocast
+from rnnlm.parallel import pieces
 from rnnlm.tasks.common.batches import is_word
 
 # ---- The best label sequences of a chain: Viterbi's algorithm (Viterbi 1967; Forney 1973) and its

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnlm.interface import Tokenizer
-from rnnlm.interrupts import pieces
 from rnnlm.lm.neural.activations import BY_NAME, Activation
 from rnnlm.lm.neural.initialisation import start_weights
 from rnnlm.lm.neural.layers.batch_norm import BatchNorm
@@ -25,6 +24,7 @@ from rnnlm.lm.neural.settings import Activation as ActivationName
 from rnnlm.lm.neural.trace import NamedLayer, trace_hidden, trace_stack
 from rnnlm.lm.neural.trained_network import ends
 from rnnlm.lm.neural.words import SomeUnknown, WordInput
+from rnnlm.parallel import pieces
 from rnnlm.tasks.common.batches import is_word, on_device
 from rnnlm.tasks.labelling.data import MULTI, WORD, Codec, LabelColumn
 from rnnlm.tasks.labelling.networks.contextual import LayerMixture
