@@ -206,7 +206,10 @@ def test_a_budget_in_time_is_repeated_by_what_it_prints(rnnlm, page, monkeypatch
     page.write_text("\n".join(english_lines()) + "\n", encoding="utf-8")
     monkeypatch.setattr(fitting, "tokens_per_second", lambda *_: 300.0)
     common = f"train {page} --device cpu --threads 1 --set min_validations=0 --set bptt_tokens=9"
+    told = []
+    monkeypatch.setattr(Forecast, "tell_if_slowed", lambda _, fitted, of: told.append(fitted.steps))
     shown = rnnlm(f"{common} --set batch_rows=2 --budget 0.3s -o timed")
+    assert len(told) == 1
     assert "0.3s is time for about 90 tokens here and now" in shown.err
     options = re.search(r"to repeat about the same run: (.*)", shown.err)[1]
     assert {"--budget", "--set"} <= set(options.split())
@@ -219,12 +222,8 @@ def test_a_budget_in_time_is_repeated_by_what_it_prints(rnnlm, page, monkeypatch
     [note] = [line for line in shown.err.splitlines() if " is time for about " in line]
     assert note.endswith(options.split(" ", 2)[2])
     for output in ("one", "two"):
-        assert (
-            rnnlm(
-                *shlex.split(common), "--set", "batch_rows=2", *shlex.split(options), "-o", output
-            ).code
-            == 0
-        )
+        words = [*shlex.split(f"{common} --set batch_rows=2"), *shlex.split(options)]
+        assert rnnlm(*words, "-o", output).code == 0
     one, two = (read_manifest(page.parent / name) for name in ("one", "two"))
     timed = read_manifest(page.parent / "timed")
     assert one.fingerprint == two.fingerprint and one.training["steps"] == timed.training["steps"]
@@ -275,9 +274,8 @@ def step(progress, tokens):
     (100, "as foreseen: the same network would have been chosen"),
 ])  # fmt: skip
 def test_a_run_that_reads_far_from_what_was_foreseen_says_so_once(tokens, says):
-    chosen = {"hidden_size": 32}
-    choose = lambda ratio: {"hidden_size": int(32 * ratio)} if ratio > 0.1 else chosen  # noqa: E731
-    forecast = Forecast(20_000, 1000, chosen, choose, speed=1.0)
+    choose = lambda ratio: {"hidden_size": int(32 * ratio) if ratio > 0.1 else 32}  # noqa: E731
+    forecast = Forecast(20_000, 1000, {"hidden_size": 32}, choose, speed=1.0)
     assert not forecast.tell_if_far_off(step(0.04, 10_000))  # too early to tell
     with warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always")
@@ -286,14 +284,14 @@ def test_a_run_that_reads_far_from_what_was_foreseen_says_so_once(tokens, says):
 
 
 @pytest.mark.parametrize("tokens, threads, says", [
-    (100, 2, None), (72, 2, None), (50, 1, "2.0 times as long as foreseen: another program was busy"),
+    (100, 2, None), (72, 2, None), (50, 1, "times as long as foreseen: another program was busy"),
     (50, 2, "another program was busy; beside it, training is faster with `threads=1`"),
 ])  # fmt: skip
 def test_a_run_beside_a_busy_program_says_so_at_its_end(tokens, threads, says):
     forecast = Forecast(1000, 1000, {}, lambda ratio: {}, speed=10.0)
     with warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always")
-        fitted = Fitted(1, 1, tokens, 10.0, "budget", None)
+        fitted = Fitted(1, 100, tokens, 10.0, "budget", None)
         forecast.tell_if_slowed(fitted, {"device": "cpu", "threads": threads})
     assert [str(notice.message).endswith(says) for notice in notices] == ([True] if says else [])
 

@@ -23,7 +23,6 @@ SMALL = (ROOT / "requirements-ngram.txt").read_text("utf-8").splitlines()
 WHOLE = OPTIONS["install_requires"] + OPTIONS["extras_require"]["plots"]
 WITHOUT = {Requirement(line).name for line in {*WHOLE} - {*SMALL}}  # torch and others
 HEAVY = {*WITHOUT, "numpy", "pyarrow", "rich"}
-SPARED = ["torch", "numpy.ma", "html", "rnnlm.events", "rnnlm.text.prepared.index"]
 RUN = """
 import contextlib, io, json, sys, types
 commands, heavy, without = json.loads(sys.argv[1])
@@ -132,7 +131,8 @@ def test_no_description_imports_torch(rnnlm, models, here):
 
 def test_evaluating_n_grams_imports_what_it_needs(tmp_path):
     save(tmp_path / "kn", fit("ngram"), "ngram")
-    (result,) = in_one_process(tmp_path, ["eval -m kn train.txt"], heavy=SPARED)
+    spared = ["torch", "numpy.ma", "html", "rnnlm.events", "rnnlm.text.prepared.index"]
+    (result,) = in_one_process(tmp_path, ["eval -m kn train.txt"], heavy=spared)
     assert result[:2] == [0, []]
 
 

@@ -310,11 +310,6 @@ def test_a_source_that_changes_is_read_again(here):
         assert frequencies_from("counts.tsv").log10["the"] == pytest.approx(expected)
 
 
-def test_a_source_without_a_use_is_refused():
-    with pytest.raises(UsageError, match="frequency_from.* has no effect.*lags"):
-        rnnlm.Model(fit("unigram")).score_sentences(["a"], words=True, frequency_from="x")
-
-
 def test_a_changed_source_is_not_the_same_work(rnnlm, models, here):
     (here / "c.tsv").write_text("word\tcount\nthe\t3\n")
     asked = (

@@ -10,7 +10,8 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.scoring.scorer import Scorers, SentenceScorer, score_chunks
+from rnnlm.scoring import scorer
+from rnnlm.scoring.scorer import Scorers, score_chunks
 from rnnlm.scoring.sentence_scores import likelihood_ratio
 from rnnlm.scoring.sentences import Sentence, read_sentences
 from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
@@ -85,22 +86,19 @@ def test_scores_do_not_depend_on_the_other_sentences(lines_per_chunk):
     assert nats(lstm, chosen) == pytest.approx(alone, abs=1e-4)
 
 
-def test_a_scorer_is_made_once_follows_its_model_and_keeps_none(monkeypatch):
-    made, original = [], SentenceScorer.__init__
-    monkeypatch.setattr(
-        SentenceScorer,
-        "__init__",
-        lambda *given, **more: original(*given, **more) or made.append(1),
-    )
+def test_few_scorers_are_kept_and_follow_their_model(monkeypatch):
+    monkeypatch.setattr(scorer, "SCORERS_KEPT", 2)
     core = copy.copy(fit("unigram"))
-    model, watched = rnnlm.Model(core), weakref.ref(core)
-    first = model.score_sentences(["the cat"], measures=["rank"], words=True)
-    core.fingerprint = "saved"
-    second = model.score_sentences(["the cat"], measures=("rank",), words=True)
-    assert (first[0], len(made)) == (second[0], 1)
-    assert second.signature == first.signature.replace("model:unsaved", "model:saved")
-    copied = copy.deepcopy(model).score_sentences(["the cat"], measures=("rank",), words=True)
-    assert (copied[0], len(made)) == (second[0], 2)
+    model, watched, scores = rnnlm.Model(core), weakref.ref(core), []
+    for count in (1, 2, 3, 2, 1):
+        scores.append(model.score_sentences(["the cat"], next_words=count, measures=["rank"]))
+        assert {len(likely) for likely in scores[-1][0].next_words} == {count}
+        core.fingerprint = "saved"
+    kept = model._scorers.kept.cache_info()
+    assert (kept.hits, kept.misses, kept.currsize) == (1, 4, 2)
+    assert scores[-1].signature == scores[0].signature.replace("model:unsaved", "model:saved")
+    # A copy makes its own, and none keeps the model.
+    assert "_scorers" not in vars(copy.deepcopy(model))
     del core, model
     gc.collect()
     assert watched() is None
@@ -129,8 +127,7 @@ def test_lines_scored_before_are_passed_over(lstm, lines_per_chunk, context):
 def test_words_to_search_for_arrive_after_few_lines():
     taken, model = [], fit("unigram", tokenizer="char")
     lines = (taken.append(n) or Sentence("", n) for n in range(200))
-    scorer = Scorers(model).of(ScoringSettings(next_words=1))
-    first, *_ = next(score_chunks(scorer, lines)).scores
+    first, *_ = next(score_chunks(Scorers(model).of(ScoringSettings(next_words=1)), lines)).scores
     assert len(first.next_words) == 1 and len(taken) < 100
 
 
@@ -250,8 +247,9 @@ def test_an_unreadable_sentence_can_give_a_reason_instead(halves):
 @pytest.mark.parametrize("sentences, settings, message", [
     (["a", "b"], {"given": ["x"]}, "given"), (["a"], {"given": "x", "context": "carry"}, "carry"),
     (["a"], {"context": "carried"}, "context"),
+    (["a"], {"words": True, "frequency_from": "x"}, "frequency_from.* has no effect.*lags"),
     (["a"], {"words": True, "measures": ["entropie"]}, "'entropie'.*did you mean 'entropy'"),
-    (["a"], {"measures": ["entropy", "frequency"]}, "entropy and frequency can only be measured for words"),
+    (["a"], {"measures": ["entropy", "frequency"]}, "entropy and frequency can only be .* for words"),
     (["a"], {"words": True, "split": "words"}, "'words'"),
 ])  # fmt: skip
 def test_requests_that_contradict_themselves_are_refused(lstm, sentences, settings, message):

@@ -162,7 +162,8 @@ PROBE_SHARE, PROBE_SECONDS, MOST_PROBE_SHARE = 0.01, (3.0, 30.0), 0.05
 # After this share of the time, a run that reads so many times fewer or more tokens than foreseen
 # says so.
 TOLD_AT, FAR_OFF = 0.05, 1.5
-SLOWED = 1.4  # times the measured time of a step: another program was busy for much of the run
+# Times the measured time of a step that another program explains; the first steps are slow anyway.
+SLOWED, LEAST_STEPS = 1.4, 100
 # Settings that are chosen together, or not at all
 WIDTHS = ("hidden_size", "embedding_size", "layers", "layer_sizes")
 WINDOWS = ("batch_rows", "bptt_tokens", "bptt_lookback", "long_windows")
@@ -337,8 +338,8 @@ class Forecast:
     def tell_if_slowed(self, fitted: Fitted, values: Mapping[str, Any]) -> None:
         """Send a notice if the steps of a run with these settings took much longer than those that
         were measured."""
-        ratio = fitted.seconds * self.speed / fitted.tokens
-        if ratio > SLOWED:
+        ratio = fitted.seconds * self.speed / max(1, fitted.tokens)
+        if ratio > SLOWED and fitted.steps >= LEAST_STEPS:
             what = f"the steps took {ratio:.1f} times as long as foreseen: another program was busy"
             if values["device"] == "cpu" and values["threads"] != 1:
                 what += "; beside it, training is faster with " + keyword("threads", 1)
