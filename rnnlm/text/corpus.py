@@ -28,6 +28,7 @@ from rnnlm.text import in_memory, sources, tokenizers
 from rnnlm.text.encoding import EncodedText, ReadText, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, is_blank, read_blocks, silent, watched
 from rnnlm.text.marks import (
+    BETWEEN,
     MOST_UNKNOWN,
     count_odd_spaces,
     tell_glued,
@@ -37,7 +38,7 @@ from rnnlm.text.marks import (
 )
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
-from rnnlm.text.prepared.tokenizer_sample import BETWEEN, LOOKED_AT, judged, lines_looked_at
+from rnnlm.text.prepared.tokenizer_sample import LOOKED_AT, judged, lines_looked_at
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.word import encode_once

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, zip_longest
+from itertools import chain, pairwise, zip_longest
 from typing import TYPE_CHECKING, Annotated, Literal, overload
 
 from rnnlm.amounts import plural
@@ -284,6 +284,32 @@ def split_words(text: str) -> list[str]:
     """Return the words of `text`: the strings between newlines and ASCII space, tab, carriage
     return and NUL."""
     return [word for word in text.translate(TO_SPACE).split(" ") if word]
+
+
+def split_cells(lines: Sequence[str]) -> tuple[bool, int, list[list[str]]]:
+    """Return whether most of the lines of a table have tabs, which then separate its cells, else
+    white space; how many cells most of them have; and their cells."""
+    has_tabs = sum("\t" in line for line in lines) > len(lines) / 2
+    rows = [line.split("\t") if has_tabs else split_words(line) for line in lines]
+    [(count, _)] = Counter(map(len, rows)).most_common(1) or [(0, 0)]
+    return has_tabs, count, rows
+
+
+def place_of_words(rows: Sequence[Sequence[str]]) -> int:
+    """Return the place, from 0, of the words in a table with a row a word: behind the first column
+    that numbers the words of each sentence, else 0."""
+    columns = list(zip(*rows, strict=True))
+    for place, cells in enumerate(columns[:-1], start=1):
+        if _counts_words(cells):
+            return place
+    return 0
+
+
+def _counts_words(cells: Sequence[str]) -> bool:
+    """Return whether a column numbers the words of each sentence, from 0 or 1 on."""
+    # Only numbers get as far as to be the cell before.
+    pairs = pairwise(["0", *cells])
+    return "2" in cells and all(cell in ("0", "1", str(int(before) + 1)) for before, cell in pairs)
 
 
 class WordList(str):
