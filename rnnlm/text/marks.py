@@ -439,7 +439,7 @@ _MARKUP = re.compile(
     r"</(?!s>)[a-z][\w:.-]*>|<[a-z][\w:.-]* [^<>]*=[^<>]*>|<br ?/?>|\[\[[^][]+\]\]|\{\{[^{}]+",
     re.IGNORECASE,
 )
-_MARKUP_START = re.compile(r"\ufeff?\s*<(?:!doctype|\?xml|html|mediawiki)\b", re.IGNORECASE)
+_MARKUP_START = re.compile(r"\s*<(?:!doctype|\?xml|html|mediawiki)\b", re.IGNORECASE)
 
 
 def tell_form(lines: Sequence[str], unwraps: bool) -> None:

@@ -117,7 +117,7 @@ def lines_looked_at(
     most = LOOKED_AT if how == "all" else LOOKED_AT // min(len(stretches), 16)
     lines: list[str] = []
     for whole in stretches:
-        records = [whole.decode("utf-8", "replace")] if isinstance(whole, bytes) else whole
+        records = [whole.decode("utf-8-sig", "replace")] if isinstance(whole, bytes) else whole
         text = "\n".join(records)
         lines += [*text[:most].removesuffix("\n").split("\n"), BETWEEN]
     return lines

@@ -188,6 +188,18 @@ def test_windows_1252_is_named_by_every_reader(tmp_path, reader):
     assert error.value.hint == f"convert it: iconv -f WINDOWS-1252 -t UTF-8 {path} > NEW"
 
 
+@pytest.mark.parametrize("bad, good, name", [
+    (b"\xed\xa0\xbd\xed\xb8\x80", "\U0001f600", "CESU-8"), (b"\xc0\x80", "", "Java's modified UTF-8"),
+])  # fmt: skip
+def test_utf8_of_java_is_named_with_the_line_that_converts_it(tmp_path, bad, good, name):
+    (tmp_path / "FILE").write_bytes(b"caf\xc3\xa9 " + bad)
+    with pytest.raises(TextError, match=f"FILE, line 1, byte 7: not UTF-8, but {name}") as refused:
+        list(Corpus((str(tmp_path / "FILE"),)).blocks())
+    command = refused.value.hint.removeprefix("convert it: ")
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    assert (tmp_path / "NEW").read_text(encoding="utf-8") == f"caf\u00e9 {good}"
+
+
 @pytest.mark.parametrize("encoding, name", [("cp1252", "Windows-1252"), ("utf-16", "UTF-16")])
 def test_other_encodings_of_settings_are_named(tmp_path, encoding, name):
     path = tmp_path / "recipe.toml"
