@@ -171,10 +171,8 @@ def test_lines_are_numbered_from_one_blank_ones_too(corpus, chunk_bytes):
 def parts_of(text, share: float) -> tuple[list[str], list[str]]:
     """Return the lines of both parts of a text, found by encoding it."""
     tokenizer = make_tokenizer([], tokenizer="byte")
-    train, held_out = text.split(share).encode(tokenizer)
-    return tuple(
-        tokenizer.decode(part.ids).split("\n") if part else [] for part in (train, held_out)
-    )
+    parts = text.split(share).encode(tokenizer)
+    return tuple(tokenizer.decode(part.ids).split("\n") if part else [] for part in parts)
 
 
 def test_a_split_takes_whole_documents(corpus):

@@ -117,9 +117,8 @@ def test_a_documents_format_is_detected_where_possible(tmp_path):
         ("g.tsv", "", "tsv"),
     ]:  # fmt: skip
         (tmp_path / name).write_text(content)
-        assert (
-            known_formats.detect_document_format(str(tmp_path / name), LabelledSettings()) == format
-        )
+        found = known_formats.detect_document_format(str(tmp_path / name), LabelledSettings())
+        assert found == format
 
 
 def test_labels_never_take_the_place_of_the_words(tmp_path):
