@@ -420,14 +420,14 @@ ALMOST_ALL = 0.99  # of the lines: a sample may cut one off
 LEAST_MARKED = 0.1  # of the lines of a text with mark-up
 # Lines of transcripts with two columns of times, and the command that takes their words. Those of
 # CTM, one a line, are divided where half a second passes between two.
-_TIMES = r"(\d+(?:\.\d*)?\s+\d+(?:\.\d*)?)"
+_TIMES = r"\d+(?:\.\d*)?\s+\d+(?:\.\d*)?"
 _TIMED = {
     "STM": (
-        re.compile(rf"(?=.*[^\W\d_])(?:\S+\s+){{3}}{_TIMES}(?:\s.*)?"),
+        re.compile(rf"(?=.*[^\W\d_])((?:\S+\s+){{3}}{_TIMES})(?:\s.*)?"),
         """awk '!/^;;/ {$1 = $2 = $3 = $4 = $5 = ""; sub(/^ +(<[^>]*> *)?/, ""); print}'""",
     ),
     "CTM": (
-        re.compile(rf"(?=.*[^\W\d_])(?:\S+\s+){{2}}{_TIMES}\s+\S.*"),
+        re.compile(rf"(?=.*[^\W\d_])((?:\S+\s+){{2}}{_TIMES})\s+\S.*"),
         (
             r"""awk '!/^;;/ {space = $1 $2 != id || $3 > end + 0.5 ? "\n" : " "; """
             """printf "%s%s", n++ ? space : "", $5; id = $1 $2; end = $3 + $4} END {print ""}'"""
@@ -436,7 +436,7 @@ _TIMED = {
 }
 # A closing tag, one with attributes, a link or template of a wiki; <s>, </s> and <unk> are words.
 _MARKUP = re.compile(
-    r"</(?!s>)[a-z][\w:.-]*>|<[a-z][\w:.-]* [^<>]*=[^<>]*>|<br ?/?>|\[\[[^][]+\]\]|\{\{[^{}]+",
+    r"</(?!s>)[a-z][\w:.-]*>|<[a-z][\w:.-]* [^<>=]*=[^<>]*>|<br ?/?>|\[\[[^][]+\]\]|\{\{[^{}]+",
     re.IGNORECASE,
 )
 _MARKUP_START = re.compile(r"\s*<(?:!doctype|\?xml|html|mediawiki)\b", re.IGNORECASE)
@@ -471,7 +471,7 @@ def _forms(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
         )
         yield f"the text looks like a table with a row a word, in column {place + 1}", command
 
-    # A transcript with times, which seldom repeat, and comments.
+    # A transcript with names and times, which seldom repeat, and comments.
     filled = [line for line in lines if line.strip(WORD_SPACE)]
     spoken = [line for line in filled if not line.startswith(";;")]
     for name, (pattern, command) in _TIMED.items():
