@@ -385,8 +385,10 @@ def arrow_rows(
 
     # Hugging Face's `datasets` describes the columns of what it writes.
     features = None
-    if b"ClassLabel" in (batch.schema.metadata or {}).get(b"huggingface", b""):
-        features = json.loads(batch.schema.metadata[b"huggingface"])["info"]["features"]
+    described = (batch.schema.metadata or {}).get(b"huggingface", b"")
+    if b"ClassLabel" in described:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            features = json.loads(described)["info"]["features"]
     for values in zip(*columns, strict=True):
         yield with_class_names(dict(zip(names, values, strict=True)), features)
 
