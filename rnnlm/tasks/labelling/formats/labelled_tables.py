@@ -50,7 +50,6 @@ from rnnlm.text.named_columns import (
 # Of texts, rather of those that are split into words.
 USUAL_SPLIT = (*USUAL_WORDS, *tables.USUAL_TEXT)
 _TAG = re.compile("O|[BIELSU]-.+")
-_WHOLE = re.compile(r"-?\d+\.0+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -399,13 +398,12 @@ def text_label(value: object, where: str, column: str, settings: LabelledSetting
 
 
 def _label_of(value: object, where: str, column: str) -> str:
-    """Return the label of a cell: a number in one form, whichever type or text holds it, as columns
-    with gaps have 1.0 for 1."""
+    """Return the label of a cell: a number in one form, whichever type holds it, and text as it is
+    written."""
     number: Any = value
     if isinstance(value, Number) and math.isfinite(number) and number != int(number):
         return str(float(number))
-    label = text_of(value, where, column).strip()
-    return label.partition(".")[0] if _WHOLE.fullmatch(label) else label
+    return text_of(value, where, column).strip()
 
 
 def several_labels(where: str, labels: Sequence[str]) -> TextError:

@@ -249,7 +249,7 @@ def test_labels_in_another_notation_are_said_to_write_no_spans(read, change):
 
 
 @pytest.mark.parametrize("value, label", [
-    (["1"], "1"), (1.0, "1"), (1, "1"), ("1.00", "1"), (Decimal("1.00"), "1"), (0.5, "0.5"),
+    (["1"], "1"), (1.0, "1"), (1, "1"), ("1.00", "1.00"), (Decimal("1.00"), "1"), (0.5, "0.5"),
     (Decimal("0.50"), "0.5"), ("1.10", "1.10"),
 ], ids=repr)  # fmt: skip
 def test_one_label_may_be_a_list_or_a_number(read, tmp_path, value, label):
