@@ -43,16 +43,24 @@ READ_AHEAD = 1 << 20  # characters of the lines in which the end of a quoted cel
 _QUOTED = re.compile('"(?:[^"]|"")*+"')
 
 
-def tsv_line(cells: Iterable[str]) -> str:
+def tsv_line(cells: Iterable[object]) -> str:
     """Return a row of `cells` as a line of TSV, with its line end."""
-    return "\t".join(map(quoted, cells)) + "\n"
+    return "\t".join(quoted(cell_text(cell)) for cell in cells) + "\n"
 
 
-def csv_line(cells: Iterable[str]) -> str:
+def csv_line(cells: Iterable[object]) -> str:
     """Return a row of `cells` as a line of CSV, with its line end."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
+    csv.writer(text, lineterminator="\n").writerow(map(cell_text, cells))
     return text.getvalue()
+
+
+def workbook_line(cells: Iterable[object]) -> str:
+    """Return a row of `cells` as a line of JSON, of which a workbook is made."""
+    return json.dumps(list(cells), default=str) + "\n"
+
+
+LINE_OF = {"tsv": tsv_line, "csv": csv_line, "xlsx": workbook_line}  # which makes a line of cells
 
 
 def quoted(cell: str, delimiter: str = "\t") -> str:
