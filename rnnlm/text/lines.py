@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise, zip_longest
-from typing import TYPE_CHECKING, Annotated, Literal, overload
+from typing import TYPE_CHECKING, Annotated, Literal, cast, overload
 
 from rnnlm.amounts import plural
 from rnnlm.config import Probability, ValidatedSettings, about, needs
@@ -142,10 +142,12 @@ class Block:
         lines: The lines, without line breaks.
         document_starts: Indices into `lines` where a document begins; empty unless blank lines
             separate documents.
+        groups: The group of each line, if the rows of a table were read by group.
     """
 
     lines: Sequence[str]
     document_starts: list[int]
+    groups: Sequence[str | None] = ()
 
     def split_at(self, lines: int) -> tuple["Block", "Block"]:
         """Divide the block in two.
@@ -195,6 +197,13 @@ def read_blocks(
     next_line = 1
     for whole in read_whole_lines(source, settings, source_settings):
         block, starts_document = read_block(source, next_line, whole, settings, starts_document)
+        if isinstance(source_settings, sources.GroupedSourceSettings):
+            # A row may hold several lines, or blank ones that are left out.
+            groups: list[str | None] = []
+            for row in cast("list[str]", whole):
+                of_row, _ = read_block(source, next_line, [row], settings, False)
+                groups += [getattr(row, "group", None)] * len(of_row.lines)
+            block = Block(block.lines, block.document_starts, groups)
         # A last line without an end is not counted, but nothing follows it.
         next_line += whole.count(b"\n") if isinstance(whole, bytes) else line_count(whole)
         if block.lines:

@@ -78,7 +78,8 @@ text_options = section(
 @section(
     "Added columns",
     options_of(FilterSettings, "perplexity_column", "bucket_column", "language_column"),
-)
+    rare=True,
+)  # fmt: skip
 @section("Output", json_option)
 def command(
     shards: tuple[str, ...],
@@ -103,7 +104,7 @@ def command(
     rnnlm filter web/*.jsonl.gz -o good -m my-5gram --max-perplexity 500
     rnnlm filter web/*.parquet -o sorted -m my-5gram --reference good.txt
     rnnlm filter web/*.jsonl -o by-language -m en=english -m de=german
-    rnnlm filter web/*.jsonl -o medical -m in-domain --against general --max-difference 0
+    rnnlm filter web/*.jsonl -o legal -m law --against all --max-difference 0
 
     INPUT: JSON Lines or Parquet files with one document per row, or plain text with one document
     per line. With --blank-lines documents, blank lines separate the documents of plain text. Files
