@@ -206,21 +206,21 @@ def test_documents_between_blank_lines(texts, model, lines):
 @pytest.mark.parametrize(("unit", "size", "order"), [("token", 600, 1), ("byte", 500, 2)])
 def test_text_is_chosen_by_the_difference_of_two_models(texts, model, lines, unit, size, order):
     given = {"order": order, "tokenizer": "sentencepiece", "vocab_size": size}
+    general = str(texts / "general")
     save(texts / "general", fit("ngram", lines[:200], **given), "ngram", **given)
-    own, general = (
-        np.log2(second_opinion(name, lines[200:260], unit))
-        for name in (model, str(texts / "general"))
+    bits, against = (
+        np.log2(second_opinion(name, lines[200:260], unit)) for name in (model, general)
     )
-    limit = float(np.median(own - general))
-    request = {"settings": FilterSettings(max_difference=limit), "against": str(texts / "general")}
+    limit = float(np.median(bits - against))
+    request = {"settings": FilterSettings(max_difference=limit), "against": general}
     filtered(texts, model, "plain.txt", **request)
     *_, result = filtered(texts, model, "plain.txt", "rows.jsonl", **request)
     assert (result.shards_before, result.difference_unit) == (1, unit)
-    kept = [line for line, less in zip(lines[200:260], own - general <= limit, strict=True) if less]
+    kept = [lines[200 + number] for number in np.flatnonzero(bits - against <= limit)]
     assert (texts / "out" / "plain.txt").read_text().splitlines() == kept and len(kept) == 30
     rows = [json.loads(row) for row in (texts / "out" / "rows.jsonl").read_text().splitlines()]
     found = {row["id"]: row["difference"] for row in rows if row["id"] != 9}
-    expected = (own - general)[list(found)]
+    expected = (bits - against)[list(found)]
     assert list(found.values()) == pytest.approx(expected, abs=1e-5) and len(found) > 20
     with pytest.raises(OutputError, match="already holds") as caught:
         filtered(texts, model, "plain.txt", **{**request, "against": model})
