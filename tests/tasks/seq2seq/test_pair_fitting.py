@@ -10,6 +10,7 @@ import torch
 from rnnlm import registry
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import never
+from rnnlm.lm.neural.training.state import state_dict
 from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.fitting import PairValidation
 from rnnlm.training.plan import plan
@@ -100,6 +101,18 @@ def test_where_the_metric_cannot_move_the_loss_chooses(criterion, valid, is_tell
     assert verdict.name == (criterion if is_telling else "loss_nats")
     told = [str(each.message) for each in recwarn if "cannot tell" in str(each.message)]
     assert len(told) == (0 if is_telling else 1)
+
+
+@pytest.mark.parametrize("budget", ["12steps", "2epochs"])
+def test_the_share_of_own_words_rises_over_the_budget_also_when_resumed(budget):
+    own = {"own_words": 0.6, "own_words_schedule": "linear", "budget": budget}
+    trainer, shares = trainer_of("gru", **own), []
+    for step in range(12):
+        if step == 5:
+            trainer = trainer_of("gru", initial=state_dict(trainer), **own)
+        trainer.train_step()
+        shares.append(trainer.batch.tensors[-1].unique().item())
+    assert shares == pytest.approx([0.05 * step for step in range(12)])
 
 
 def test_validation_counts_tokens_that_are_likeliest_after_the_right_ones():
