@@ -68,11 +68,12 @@ def test_a_new_word_is_as_likely_with_any_label_where_no_word_occurs_once(here, 
 
 def test_weights_are_smoothed_relative_frequencies(fish):
     emitted, after = numbers_of(fish)
-    # 6 words: they, fish, old, can, </s>, <unk>; of V three occur, and "can" is the rare one
-    assert emitted["fish", "V"] == pytest.approx(log((2 + 0.5) / (3 + 1 + 6 * 0.5)), abs=1e-6)
-    assert emitted["<unk>", "V"] == pytest.approx(log((1 + 0.5) / (3 + 1 + 6 * 0.5)), abs=1e-6)
-    assert emitted["<unk>", "N"] == pytest.approx(log((0 + 0.5) / (2 + 0 + 6 * 0.5)), abs=1e-6)
-    assert emitted["they", "N"] == pytest.approx(log(0.5 / (2 + 6 * 0.5)), abs=1e-6)
+    # 5 words: they, fish, old, can, <unk>; of V three occur, and "can" is the rare one
+    assert emitted["fish", "V"] == pytest.approx(log((2 + 0.5) / (3 + 1 + 5 * 0.5)), abs=1e-6)
+    assert emitted["<unk>", "V"] == pytest.approx(log((1 + 0.5) / (3 + 1 + 5 * 0.5)), abs=1e-6)
+    assert emitted["<unk>", "N"] == pytest.approx(log((0 + 0.5) / (2 + 0 + 5 * 0.5)), abs=1e-6)
+    words = [exp(emitted[word, "N"]) for word in ("they", "fish", "old", "can", "<unk>")]
+    assert sum(words) == pytest.approx(1, abs=1e-6)
     # 4 labels and the end may follow each; three sentences
     assert after["N", "V"] == pytest.approx(log((2 + 0.5) / (2 + 5 * 0.5)), abs=1e-6)
     assert after["V", None] == pytest.approx(log((3 + 0.5) / (3 + 5 * 0.5)), abs=1e-6)
