@@ -379,7 +379,7 @@ def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor
 #     v = tanh(W [a; b] + c),  v = tanh([a; b]' V [a; b] + W [a; b] + c)
 #
 # with a and b the vectors of a node's children, and of a leaf v = W' x + c', x its word's vector
-# (without `leaf_map` x itself, if the widths are equal). Shapes: T words and N = 2 T - 1 nodes of
+# (x itself where `leaf_map` asks for no map and the widths are equal). Shapes: T words and N = 2 T - 1 nodes of
 # the longest text, C nodes of one height in all texts.
 
 
@@ -398,7 +398,6 @@ class TreeComposition(Reader):
         self.leaf: nn.Module = nn.Identity()
         if settings.maps_leaves:
             self.leaf = nn.Linear(read, width)
-            nn.init.orthogonal_(self.leaf.weight)
             nn.init.zeros_(self.leaf.bias)
         self.compose = nn.Linear(2 * width, width)
         self.tensor: nn.Module = nn.Identity()
@@ -459,8 +458,9 @@ class TreeComposition(Reader):
         return [y_NBH[(len(y_NBH) + 1) // 2 :]]  # without the leaves, which come first
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        linears = (self.leaf, self.compose)
-        return ((linear.weight, "input", 1) for linear in linears if isinstance(linear, nn.Linear))
+        if isinstance(self.leaf, nn.Linear):
+            yield self.leaf.weight, "map", 1
+        yield self.compose.weight, "input", 1
 
     def levels(self) -> list[list[nn.Module]]:
         return [[self.leaf, self.compose, self.tensor, self.norm]]

@@ -14,7 +14,7 @@ from rnnlm.tasks.labelling.data import TEXT, Codec, LabelColumn, encode_examples
 from rnnlm.tasks.labelling.formats.example import Example, LabelledText
 from rnnlm.tasks.labelling.formats.trees import parse
 from rnnlm.tasks.labelling.model import TaskModel
-from rnnlm.tasks.labelling.networks.network import TaskNetwork
+from rnnlm.tasks.labelling.networks.network import TaskNetwork, make_network
 from rnnlm.tasks.labelling.settings import network_settings
 from rnnlm.tasks.labelling.splitting import split_text
 from rnnlm.tasks.labelling.tagging import classify
@@ -152,7 +152,13 @@ def test_leaves_are_mapped_unless_a_model_is_older_or_of_one_width():
         ({**narrow, "leaf_map": False}, True),
     ):
         assert ("encoder.leaf.weight" in array_shapes(settings, codec)) is is_mapped
-    assert network_settings("classification", "recursive").leaf_map
+    # A tensor learns late with a map, and a matrix late where the map shortens the vectors.
+    for composition, is_mapped in (("matrix", True), ("tensor", False)):
+        shape = network_settings("classification", "recursive", composition=composition)
+        assert shape.maps_leaves is is_mapped
+    network, codec = make("matrix")
+    weight_HE = make_network(network.settings, codec).encoder.leaf.weight
+    torch.testing.assert_close(weight_HE.T @ weight_HE, torch.eye(3))
 
 
 @pytest.mark.parametrize("batch_norm", [False, pytest.param(True, marks=pytest.mark.soak)])
