@@ -110,10 +110,7 @@ def test_run_killed_during_save_ends_like_uninterrupted_one(runs, texts):
 
 LABELLED = [tiny_tasks.columns(examples) for examples in (tiny_tasks.TRAIN, tiny_tasks.VALID)]
 NUMBERS = [tiny_translators.table(tiny_translators.numbers(n, seed)) for n, seed in ((40, 1), (7, 2))]  # fmt: skip
-OF_PAIRS = {
-    "tokenizer": "word", "input_feeding": True, "own_words": 0.3, "own_words_schedule": "linear",
-    "dropout_input": 0.3,
-}  # fmt: skip
+OF_PAIRS = {"tokenizer": "word", "input_feeding": True, "own_words": 0.3, "dropout_input": 0.3}
 OF_TASKS = {
     "tagging": (LABELLED, {"output_layer": "crf", "dropout_input": 0.3, "ema_decay": 0.9}),
     "seq2seq": (NUMBERS, OF_PAIRS),

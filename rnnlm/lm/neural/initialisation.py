@@ -53,9 +53,9 @@ def start_weights(
 ) -> None:
     """Fill a network's weights as its settings ask for.
 
-    hidden: weights of hidden layers, each with its operand ("input", "recurrent", or "map": of a
-    map that keeps lengths, and so starts orthogonal) and the number of blocks stacked in it.
-    outputs: weights of output layers. vectors_VE: the word vectors, if there are any.
+    hidden: weights of hidden layers, each with its operand ("input" or "recurrent") and the number
+    of blocks stacked in it. outputs: weights of output layers. vectors_VE: the word vectors, if
+    there are any.
     """
 
     def start(weight: Tensor, name: Initialisation, width: int, blocks: int = 1) -> None:
@@ -68,11 +68,7 @@ def start_weights(
             blocks=blocks,
         )
 
-    names: dict[str, Initialisation] = {
-        "input": settings.init_input,
-        "recurrent": settings.init_recurrent,
-        "map": "orthogonal",
-    }
+    names = {"input": settings.init_input, "recurrent": settings.init_recurrent}
     for weight, kind, blocks in hidden:
         start(weight, names[kind], len(weight) // blocks, blocks)
     for weight in outputs:

@@ -379,15 +379,13 @@ def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor
 #     v = tanh(W [a; b] + c),  v = tanh([a; b]' V [a; b] + W [a; b] + c)
 #
 # with a and b the vectors of a node's children, and of a leaf v = W' x + c', x its word's vector
-# (x itself where `leaf_map` asks for no map and the widths are equal). Shapes: T words and N = 2 T - 1 nodes of
-# the longest text, C nodes of one height in all texts.
+# (x itself where `leaf_map` asks for no map and the widths are equal). Shapes: T words and N = 2 T
+# - 1 nodes of the longest text, C nodes of one height in all texts.
 
 
 class TreeComposition(Reader):
-    """Vectors of the nodes of trees, all nodes of one height at once. The map of the leaves starts
-    orthogonal (Saxe et al. 2014), so that leaves are as long as their words' vectors: shorter ones
-    give a tensor nothing to multiply. The tensor starts at zero, so that the network begins as the
-    one with a matrix alone. Batches are normalised where they enter
+    """Vectors of the nodes of trees, all nodes of one height at once. The tensor starts at zero, so
+    that the network begins as the one with a matrix alone. Batches are normalised where they enter
     the recursion, at the leaves, as Laurent et al. (2016) do with recurrent layers."""
 
     activation = "tanh"
@@ -458,9 +456,8 @@ class TreeComposition(Reader):
         return [y_NBH[(len(y_NBH) + 1) // 2 :]]  # without the leaves, which come first
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        if isinstance(self.leaf, nn.Linear):
-            yield self.leaf.weight, "map", 1
-        yield self.compose.weight, "input", 1
+        linears = (self.leaf, self.compose)
+        return ((linear.weight, "input", 1) for linear in linears if isinstance(linear, nn.Linear))
 
     def levels(self) -> list[list[nn.Module]]:
         return [[self.leaf, self.compose, self.tensor, self.norm]]

@@ -14,7 +14,7 @@ from rnnlm.tasks.labelling.data import TEXT, Codec, LabelColumn, encode_examples
 from rnnlm.tasks.labelling.formats.example import Example, LabelledText
 from rnnlm.tasks.labelling.formats.trees import parse
 from rnnlm.tasks.labelling.model import TaskModel
-from rnnlm.tasks.labelling.networks.network import TaskNetwork, make_network
+from rnnlm.tasks.labelling.networks.network import TaskNetwork
 from rnnlm.tasks.labelling.settings import network_settings
 from rnnlm.tasks.labelling.splitting import split_text
 from rnnlm.tasks.labelling.tagging import classify
@@ -150,15 +150,11 @@ def test_leaves_are_mapped_unless_a_model_is_older_or_of_one_width():
         (equal, False),
         ({**equal, "leaf_map": True}, True),
         ({**narrow, "leaf_map": False}, True),
+        ({**equal, "leaf_map": None}, True),
+        ({**equal, "leaf_map": None, "composition": "tensor"}, False),  # which would learn late
     ):
         assert ("encoder.leaf.weight" in array_shapes(settings, codec)) is is_mapped
-    # A tensor learns late with a map, and a matrix late where the map shortens the vectors.
-    for composition, is_mapped in (("matrix", True), ("tensor", False)):
-        shape = network_settings("classification", "recursive", composition=composition)
-        assert shape.maps_leaves is is_mapped
-    network, codec = make("matrix")
-    weight_HE = make_network(network.settings, codec).encoder.leaf.weight
-    torch.testing.assert_close(weight_HE.T @ weight_HE, torch.eye(3))
+    assert network_settings("classification", "recursive").leaf_map is None
 
 
 @pytest.mark.parametrize("batch_norm", [False, pytest.param(True, marks=pytest.mark.soak)])
