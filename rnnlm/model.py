@@ -171,8 +171,9 @@ class Model(ModelMethods):
         )
 
     def __getattr__(self, name: str) -> Any:
-        if name == "core" or name.startswith("__"):
-            raise AttributeError(name)
+        # A property gets here whose own code lacks an attribute: it says again which one.
+        if name == "core" or name.startswith("__") or hasattr(type(self), name):
+            return object.__getattribute__(self, name)
         with contextlib.suppress(AttributeError):
             return getattr(self.core, name)
         # Packages of others may bring methods, and satellites of ours may be missing.
@@ -712,7 +713,7 @@ def take_methods() -> None:
     """Give Model the methods of all satellites that have been found."""
     for satellite in satellites.known():
         for methods in satellite.methods():
-            Model._commands |= methods._commands
+            Model._commands |= getattr(methods, "_commands", {})
             for name, method in vars(methods).items():
                 if name not in vars(Model):
                     setattr(Model, name, method)

@@ -221,48 +221,124 @@ def installed(tmp_path, monkeypatch):
 
 
 BROKEN = """
+import types
+from rnnlm.evaluation.perplexity import TextMetric
+from rnnlm.lm.kinds import KINDS
 from rnnlm.satellites import Command, Satellite
 
-def fail():
+def fail(*arguments):
     raise RuntimeError("no good")
 
-SATELLITE = Satellite("others", kinds=fail, metrics=fail, methods=fail, names=fail,
-                      commands={"fail": Command("More", "failing", fail)}, tasks={"failing": fail})
+class Methods:
+    evaluate = whisper = fail
+
+module = types.ModuleType("module")
+module.__all__ = ["load", "whisper"]
 """
-NOTE = "note: the satellite {} is left out: {}"
+NOTE = "note: the package others: {} cannot be used; {}"
+CLASH = "note: the package others: ignored {}, whose names are taken: {}"
+EARLY, AT_EVAL, LATE = ("--help", "list", "eval"), ("list", "eval"), ("list",)
+PER = (
+    "ValueError: m: nothing counts wordss_S; per is token, word, character, byte, and "
+    "without_unknown is for tokens and words"
+)
+BROKEN_MODULES = {  # and the error that the notice quotes
+    "import no_module": "ModuleNotFoundError: No module named 'no_module'",
+    "fail()": "RuntimeError: no good",
+    "raise SystemExit(3)": "SystemExit: 3",
+    "class Odd(BaseException): pass\nraise Odd('no')": "Odd: no",
+    "SATELLITE = None": "TypeError: None is not a Satellite",
+    "": "AttributeError: module 'others_broken' has no attribute 'SATELLITE'",
+    "Command('Other', 'hey', fail)": "ValueError: 'hey': not one line, or group not in "
+    "('Language models', 'Tasks', 'More')",
+    "Command('More', 'a\\nb', fail)": "ValueError: 'a\\nb': not one line, or group not in "
+    "('Language models', 'Tasks', 'More')",
+}
+BROKEN_TABLES = [  # with the error, and the commands that tell
+    ("commands", "None", "TypeError: 'NoneType' object is not callable", EARLY),
+    ("commands", "{'hey': 5}", "TypeError: 5 is not a Command", EARLY),
+    ("commands", "{5: Command('More', 'hey', fail)}", "TypeError: 5 is not a str", EARLY),
+    ("kinds", "fail", "RuntimeError: no good", LATE),
+    ("kinds", "lambda: [1, 2]", "TypeError: 1 is not a Kind", LATE),
+    ("metrics", "fail", "RuntimeError: no good", AT_EVAL),
+    ("metrics", "5", "TypeError: 'int' object is not callable", AT_EVAL),
+    ("metrics", "lambda: ['a']", "TypeError: 'a' is not a TextMetric", AT_EVAL),
+    ("metrics", "lambda: [TextMetric('m', per='words', is_perplexity=True)]", PER, AT_EVAL),
+    ("names", "fail", "RuntimeError: no good", LATE),
+    ("names", "lambda: [5]", "TypeError: 5 is not a module", LATE),
+    ("methods", "lambda: [5]", "TypeError: 5 is not a type", LATE),
+]  # fmt: skip
+CLASHING_TABLES = [  # with the names that are taken
+    ("commands", "dict.fromkeys(('tag', 'eval'), Command('More', 'my', fail))", "tag, eval", EARLY),
+    ("adaptations", "{'cache': fail, 'whisper': fail}", "cache", EARLY),
+    ("libraries", "{'hf': fail, '': fail, 'whisper': lambda: 5}", "hf", EARLY),
+    ("tasks", "{'tagging': fail, 'whisper': lambda: 5}", "tagging", EARLY),
+    ("kinds", "lambda: KINDS[:1]", "rnn", LATE),
+    (
+        "metrics",
+        "lambda: [TextMetric('tokens', per='word', is_perplexity=True)]",
+        "tokens",
+        AT_EVAL,
+    ),
+    ("methods", "lambda: [Methods]", "evaluate", LATE),
+    ("names", "lambda: [module]", "load", LATE),
+]
+TOLD_WHERE_USED = (
+    "commands={'hey': Command('More', 'hey', fail)}",
+    "scorers={'[': fail}",
+    "needs=5",
+)
+PACKAGES = [
+    *((BROKEN + code, NOTE.format("others_broken:SATELLITE", error), EARLY)
+      for code, error in BROKEN_MODULES.items()),
+    *((f"{table}={code}", NOTE.format(table, error), told) for table, code, error, told in BROKEN_TABLES),
+    *((f"{table}={code}", CLASH.format(table, names), told)
+      for table, code, names, told in CLASHING_TABLES),
+    *((code, None, ()) for code in TOLD_WHERE_USED),
+]  # fmt: skip
 
 
-def test_broken_satellite_is_one_warning_at_help_and_list(rnnlm, installed):
-    installed({"others": "others_gone:S", "words": "others_words:S"}, others_words="S = 'a word'")
-    notes = [
-        NOTE.format("others", "ModuleNotFoundError: No module named 'others_gone'"),
-        NOTE.format("words", "TypeError: others_words:S is not a rnnlm.satellites.Satellite"),
-    ]
-    for command in ("--help", "list", "list corpora --json"):
+@pytest.mark.parametrize("code, note, told", PACKAGES)
+def test_broken_package_is_one_notice_and_all_else_works(
+    rnnlm, installed, models, here, code, note, told
+):
+    (here / "a.txt").write_text("a b\nb a\n" * 9, encoding="utf-8")
+    satellite = f"print('noise'); SATELLITE = Satellite(None, {code})"
+    module = code if code.startswith(BROKEN) else BROKEN + satellite
+    installed({"others": "others_broken:SATELLITE"}, others_broken=module)
+    for command in (
+        "--help", "train --help", "list satellites", f"eval -m {models.unigram} a.txt",
+        "train a.txt --model unigram -o unigram",
+    ):  # fmt: skip
+        satellites._others.clear()  # as in a new process
         satellites.look_for_others.cache_clear()
         outcome = rnnlm(command)
-        assert (outcome.code, outcome.err.splitlines()) == (0, notes), command
-    satellites.look_for_others.cache_clear()
-    outcome = rnnlm("their-command")
-    assert outcome.err.splitlines()[:3] == [*notes, "error: no such command 'their-command'"]
+        notes = [line for line in outcome.err.splitlines() if "package" in line]
+        assert (outcome.code, notes) == (0, [note] * command.startswith(told)), command
+        assert "noise" not in outcome.out
+        if command == "list satellites" and "ignored" in str(note):
+            assert (
+                note.partition(": ignored ")[2].replace(", whose names are taken", "")
+                in outcome.out
+            )
 
 
-def test_broken_functions_of_a_satellite_are_told_where_they_are_used(rnnlm, installed, here):
-    installed({"others": "others_broken:SATELLITE"}, others_broken=BROKEN)
-    outcome = rnnlm("--help")
-    assert "fail (failing)" in " ".join(outcome.out.split()) and not outcome.err
-    broken = ["error: the satellite others is broken", "  why: RuntimeError: no good"]
-    for command in ("fail", "fail --help", "train a.txt --task failing"):
+def test_broken_functions_of_a_package_are_told_where_they_are_used(rnnlm, installed):
+    module = (
+        BROKEN
+        + """SATELLITE = Satellite("mine", tasks={"broken": fail}, commands={
+    "fail": Command("More", "failing", fail), "none": Command("More", "nothing", lambda: None)})"""
+    )
+    installed({"others": "others_broken:SATELLITE"}, others_broken=module)
+    assert "fail (failing)" in " ".join(rnnlm("--help").out.split())
+    for command, place, why in (
+        ("fail", "commands['fail']", "RuntimeError: no good"),
+        ("none --help", "commands['none']", "TypeError: None is not a Command"),
+        ("train a.txt --task broken", "tasks['broken']", "RuntimeError: no good"),
+    ):
+        what = f"error: the package others: {place} cannot be used"
         outcome = rnnlm(command)
-        assert (outcome.code, outcome.errors) == (1, broken), command
-
-    # What has nothing to do with it works; a notice tells of what is missing.
-    (here / "a.txt").write_text("a b\nb a\n" * 9, encoding="utf-8")
-    assert rnnlm("train a.txt --model unigram -o unigram").code == 0
-    note = "note: the satellite others is broken; RuntimeError: no good"
-    outcome = rnnlm("eval -m unigram a.txt")
-    assert (outcome.code, outcome.err.splitlines()) == (0, [note])
-    assert rnnlm("train a.txt --model nothing").errors[0] == "error: unknown model 'nothing'"
+        assert (outcome.code, outcome.errors) == (1, [what, f"  why: {why}"]), command
 
 
 METHODS = """

@@ -339,9 +339,9 @@ class Evaluation(Records, Result):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            # A property of ours gets here if a value that it computes with has another form.
+            # A property gets here whose own code lacks an attribute: it says again which one.
             if name.startswith("_") or hasattr(type(self), name):
-                raise AttributeError(name)
+                return object.__getattribute__(self, name)
             names = dict.fromkeys(metric.name for metric in self.metrics)
             if name in names:
                 hint = f"write evaluation.metric({name!r}).value"

@@ -204,6 +204,13 @@ class TextMetric(MetricDefinition):
     is_perplexity: bool
     in_summary: bool = False
 
+    def __post_init__(self) -> None:
+        if self.counts not in {*dir(LineSums), *LineSums.__dataclass_fields__}:
+            raise ValueError(
+                f"{self.name}: nothing counts {self.counts}; per is {', '.join(get_args(Per))}, "
+                "and without_unknown is for tokens and words"
+            )
+
     @property
     def counts(self) -> str:
         """The attribute of :class:`LineSums` with the units of each line."""
@@ -260,7 +267,7 @@ TEXT_METRICS = named(
 def text_metrics() -> dict[str, TextMetric]:
     """Return the metrics of language models by name, ours before those of satellites."""
     added = [metric for satellite in satellites.known() for metric in satellite.metrics()]
-    return {**TEXT_METRICS, **named(*added), **TEXT_METRICS}
+    return TEXT_METRICS | named(*added)
 
 
 def metrics_per(*units: Per) -> tuple[str, ...]:
@@ -427,12 +434,14 @@ class TextEvaluation(Evaluation):
 
     def _metric(self, definition: TextMetric) -> Metric:
         name, counts = definition.name, None
-        # Fields hold ours; those of satellites are computed of the lines.
-        value = getattr(self, name) if name in TEXT_METRICS else None
+        # Fields hold ours. Those of satellites are computed of the lines, if ours that counts the
+        # same units has a value.
+        ours = (own for own in TEXT_METRICS.values() if own.counts == definition.counts)
+        value = getattr(self, name if name in TEXT_METRICS else next(ours).name)
         if self.lines is not None:
             counts = PerEvent(self.lines, definition, self.block_lines)
-            if name not in TEXT_METRICS:
-                value = definition.value(self.lines)
+        if name not in TEXT_METRICS and value is not None:
+            value = definition.value(self.lines) if self.lines else None
         return Metric(
             definition,
             value,

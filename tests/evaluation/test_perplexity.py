@@ -6,8 +6,10 @@ import numpy as np
 import pandas
 import pytest
 
+import rnnlm
+from rnnlm import satellites
 from rnnlm.errors import ModelError, RnnlmWarning, TextError, UsageError
-from rnnlm.evaluation.perplexity import evaluate
+from rnnlm.evaluation.perplexity import TextMetric, evaluate
 from rnnlm.lm.base import span_scoring
 from rnnlm.lm.ngram.unigram import UnigramModel
 from rnnlm.text.corpus import Corpus
@@ -107,6 +109,21 @@ def test_groups_need_the_rows_of_a_table(text):
     words = Corpus((table,), source_settings=SourceSettings("w", ("s",)))
     groups = evaluate(model, words, group_by="who").groups
     assert [group.words for group in groups.values()] == [2, 1]
+
+
+def test_metrics_of_others_have_the_guards_of_ours(text, monkeypatch):
+    added = [TextMetric("ppl_char", per="character", is_perplexity=True)]
+    monkeypatch.setattr(satellites, "_others", [satellites.Satellite("x", metrics=lambda: added)])
+    model = model_of({"</s>": 0.25, "<unk>": 0.25, "the": 0.5})
+    known, closed = evaluate(model, text("the\nthe\n")), evaluate(model, text("the dog\n"))
+    assert known.metric("ppl_char").value == pytest.approx(2 ** (6 / 8))
+    assert closed.metric("ppl_char").value is None
+    for result in (known, rnnlm.Model(model)):
+        monkeypatch.setattr(
+            type(result), "broken", property(lambda self: self.absent), raising=False
+        )
+        with pytest.raises(AttributeError, match="absent"):
+            result.broken
 
 
 def test_an_unknown_word_costs_the_choice_among_those_of_the_text(text):
