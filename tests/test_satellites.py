@@ -172,6 +172,38 @@ def test_core_works_without_one_satellite(copied, gone):
     run_core(copied, {use: said for use, said in USES.items() if said[1] == gone})
 
 
+LINT = ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"]
+
+
+@pytest.mark.processes
+@pytest.mark.soak
+@pytest.mark.parametrize("gone", FOLDERS)
+def test_what_is_left_is_linted_built_and_collected(tmp_path, gone):
+    """A satellite is deleted with its tests, and nothing else is touched."""
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    place, name = gone.split("/")
+    deleted = (
+        f"rnnlm/{gone}/",
+        f"rnnlm/{gone}.py",
+        f"tests/{gone}/",
+        f"tests/{place}/test_{name}.py",
+    )
+    for path in filter(None, listed.split("\0")):
+        if not path.startswith(deleted):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / path, tmp_path / path, follow_symlinks=False)
+
+    paths = os.pathsep.join([str(tmp_path), str(tmp_path / "tests")])
+    given = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": paths}, "capture_output": True}
+    collect = ["-m", "pytest", "-q", "--collect-only", "-p", "support.core_alone"]
+    for command in (LINT, "-m build --wheel --no-isolation".split(), collect):
+        if command is collect:  # what stands beside rnnlm is within it, as where it is installed
+            for beside in ("corpora", "checkpoints"):
+                (tmp_path / "rnnlm" / beside).symlink_to(tmp_path / beside)
+        ended = subprocess.run([sys.executable, *command], **given, text=True)
+        assert ended.returncode == 0, (command, ended.stdout[-5000:], ended.stderr[-5000:])
+
+
 @pytest.mark.processes
 @pytest.mark.soak
 def test_core_works_without_satellites(copied):
