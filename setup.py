@@ -3,12 +3,6 @@ the rest. `find:` alone would miss those that stand beside rnnlm."""
 
 from setuptools import find_packages, setup
 
+within = find_packages(include=["rnnlm", "rnnlm.*"], exclude=["rnnlm.cli*"])  # there is a link
 beside = find_packages(include=["checkpoints", "cli", "cli.*", "corpora"])
-setup(
-    packages=[
-        *find_packages(
-            include=["rnnlm", "rnnlm.*"], exclude=["rnnlm.cli", "rnnlm.cli.*"]
-        ),  # a link
-        *(f"rnnlm.{name}" for name in beside),
-    ]
-)
+setup(packages=[*within, *(f"rnnlm.{name}" for name in beside)])

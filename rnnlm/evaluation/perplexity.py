@@ -441,7 +441,7 @@ class TextEvaluation(Evaluation):
         if self.lines is not None:
             counts = PerEvent(self.lines, definition, self.block_lines)
         if name not in TEXT_METRICS and value is not None:
-            value = definition.value(self.lines) if self.lines else None
+            value = None if self.lines is None else definition.value(self.lines)
         return Metric(
             definition,
             value,
