@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 STANDARD_OUTPUT = Path("-")
+T = TypeVar("T")
 
 
 def setting_instead(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
@@ -384,6 +385,23 @@ def is_standard_input(arguments: tuple[str, ...]) -> bool:
         "- means standard input, so it must be the only text.",
     )
     return arguments == ("-",)
+
+
+def texts_or_input(
+    texts: tuple[str, ...], source: T, noun: str, of_input: Collection[str], standard_input: T
+) -> tuple[tuple[str, ...], T]:
+    """Return the arguments and what --input names, of which only one may be given. `-` in place of
+    arguments is the same as `--input -`.
+
+    noun: what the arguments are called. of_input: options that need --input.
+    """
+    if is_standard_input(texts):
+        refuse_if(source, "- already means standard input: leave out --input.")
+        return (), standard_input
+    refuse_if(texts and source, f"give either {noun}s or --input, not both.")
+    if texts:
+        refuse_given(of_input, f"only valid with --input, not for {noun}s given as arguments.")
+    return texts, source
 
 
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:

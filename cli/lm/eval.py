@@ -10,7 +10,7 @@ from ..declaring import Command, section
 from ..text_options import text_options
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["plot", "output"]})
 @click.argument("text", nargs=-1, required=True)
 @section("Model", options.model_option, options.device_option)
 @section("Text", options.context_option, text_options)
@@ -60,9 +60,6 @@ def command(
     options.refuse_if(
         output == options.STANDARD_OUTPUT,
         "standard output is for the metrics: name a FILE with -o.",
-    )
-    options.refuse_if(
-        overwrite and not (plot or output), "--overwrite needs --plot FILE or -o FILE."
     )
     written = [path for path in (plot, output) if path]
     if written:
