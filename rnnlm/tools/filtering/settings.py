@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from rnnlm.config import NonNegative, ValidatedSettings, about
-from rnnlm.errors import SettingsError, UsageError, keyword, nearest
+from rnnlm.errors import SettingsError, UsageError, joined_message, keyword, nearest
 
 BUCKETS = ("head", "middle", "tail")
 KEPT = "kept"  # the one group of a filter by thresholds alone
@@ -195,13 +195,9 @@ def rule_of(
         raise UsageError(
             "nothing says which documents to keep",
             hint="give "
-            + keyword("max_perplexity")
-            + ", "
-            + keyword("min_perplexity")
-            + ", "
-            + keyword("reference")
-            + ", "
-            + keyword("cutoffs")
+            + joined_message(
+                ", ", map(keyword, ("max_perplexity", "min_perplexity", "reference", "cutoffs"))
+            )
             + ", or a model for each language",
         )
     return FilterRule((KEPT,), (KEPT,), **limits)
