@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.events import pieces, tokens_of_a_piece
+from rnnlm.events import interruptible_pieces, tokens_of_a_piece
 from rnnlm.interface import Array
 from rnnlm.lm.neural.activations import BY_NAME, DOUBLED, SIGMOID, TANH, Activation
 from rnnlm.lm.neural.layers import steps
@@ -650,7 +650,7 @@ def read_rows(layer: Layer, x_TBE: Tensor) -> Tensor:
     state = first_state(layer, x_TBE)
     steps = tokens_of_a_piece(len(x_TBE), STEPS_OF_A_PIECE)
     outputs = []
-    for window_TBE in pieces(x_TBE.split(steps)):
+    for window_TBE in interruptible_pieces(x_TBE.split(steps)):
         y_TBH, state = layer(window_TBE, state)
         outputs.append(y_TBH)
     return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
