@@ -447,9 +447,7 @@ def own_file(path: Path, overwrite: bool) -> None:
 def own_output(output: Path | None, overwrite: bool, source: str | None) -> None:
     """Make sure that a file can be written for -o, before time goes into it, and own it until the
     command ends. source: the file that is read, which must not be replaced."""
-    has_file = output not in (None, STANDARD_OUTPUT)
-    refuse_if(overwrite and not has_file, "--overwrite needs --output FILE.")
-    if output and has_file:
+    if output and output != STANDARD_OUTPUT:
         from rnnlm.storage.files import outputs
 
         outputs.check_apart([output], [source] if source else [])
@@ -481,7 +479,6 @@ plot_option = stacked(
 
 def check_plot(plot: Path | None, overwrite: bool) -> None:
     """Make sure that the picture of --plot can be written, before time goes into it."""
-    refuse_if(overwrite and plot is None, "--overwrite needs --plot FILE.")
     if plot is not None:
         from rnnlm.evaluation import plotting
 

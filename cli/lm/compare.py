@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ALLOWED_WITHOUT_TEXT = ("models", "as_json", "as_latex")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["plot"]})
 @click.argument("models", nargs=-1, metavar="MODEL MODEL...")
 @section(
     "Text",

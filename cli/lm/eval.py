@@ -64,8 +64,7 @@ def command(
     written = [path for path in (plot, output) if path]
     if written:
         outputs.check_apart(written, sources.expand((*text, *given.get("target", ()))))
-    # --overwrite is allowed if one of the two files is named; don't pass it on for the other.
-    options.check_plot(plot, overwrite and plot is not None)
+    options.check_plot(plot, overwrite)
     if output:
         options.own_file(output, overwrite)
 

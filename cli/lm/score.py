@@ -249,7 +249,7 @@ def _check_files(
         # The record of a file that grows says whether it may be written.
         grows = output.suffix.lower() != ".parquet"
         outputs.check_file(output, overwrite or grows)
-    options.check_plot(plot, overwrite and plot is not None)
+    options.check_plot(plot, overwrite)
     options.notice_file(sentences, "scored as a sentence", "to score its lines: --input {file}")
 
 

@@ -62,7 +62,7 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
     options.refuse_if(as_json and as_latex, "--json and --latex cannot be combined.")
     written = [path for path in (output, plot) if path is not None]
     check_apart(written, [table])
-    options.check_plot(plot, overwrite and plot is not None)
+    options.check_plot(plot, overwrite)
     if output is not None:
         is_table = tables.kind_of(str(output)) in (tables.CSV, tables.TSV)
         options.refuse_if(not is_table, "the name after -o must end in .csv or .tsv.")
