@@ -4,6 +4,7 @@ import contextlib
 import glob
 import io
 import itertools
+import json
 import os
 import re
 import shlex
@@ -456,7 +457,7 @@ def own_output(output: Path | None, overwrite: bool, source: str | None) -> None
 
 def put(pieces: Iterable[str], output: Path | None) -> None:
     """Write pieces of text as they come: to standard output, or to a file that appears when it is
-    complete."""
+    complete. The pieces of a workbook are the lines of `tables.workbook_line`."""
     if output in (None, STANDARD_OUTPUT):
         is_terminal = sys.stdout.isatty()
         for piece in pieces:
@@ -464,8 +465,13 @@ def put(pieces: Iterable[str], output: Path | None) -> None:
                 piece = visible(piece, kept="\t\n\r")
             click.echo(piece, nl=False)
         return
+    from rnnlm.storage.files import workbooks
     from rnnlm.storage.files.outputs import save_file
 
+    if workbooks.is_workbook(output):
+        lines = itertools.chain.from_iterable(map(str.splitlines, pieces))
+        workbooks.save_workbook(output, (json.loads(line or "[]") for line in lines))
+        return
     save_file(output, (piece.encode("utf-8") for piece in pieces))
 
 

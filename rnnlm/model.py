@@ -206,6 +206,8 @@ class Model(ModelMethods):
         *,
         context: Literal["carry", "reset"] | None = None,
         text_settings: TextSettings | None = None,
+        group_by: str | None = None,
+        intervals: bool = False,
         target: Sequence[str | Path] = (),
         decoding: "DecodingSettings | None" = None,
         reading: Mapping[str, object] | None = None,
@@ -219,6 +221,9 @@ class Model(ModelMethods):
             context: For a language model, "carry" (read all lines as one stream, the default) or
                 "reset" (read each line alone).
             text_settings: For a language model, how to read lines. None: the defaults.
+            group_by: For a language model, the column of a table that names the group of each row,
+                to evaluate each group, too. None: no groups.
+            intervals: Whether to compute 95 % intervals, by the bootstrap over lines.
             target: For an encoder-decoder whose targets are in separate files, one file of targets
                 for each file of sources, and as many more for each further reference.
             decoding: For an encoder-decoder, how to decode sources. None: greedily.
@@ -239,7 +244,8 @@ class Model(ModelMethods):
 
         return evaluate(
             self.core, text, context=context, text_settings=text_settings,
-            target=target, decoding=decoding, reading=reading, progress=progress,
+            group_by=group_by, intervals=intervals, target=target, decoding=decoding,
+            reading=reading, progress=progress,
         )  # fmt: skip
 
     def audit(self, *, sample: int | None = None, seed: int = 0) -> "list[Check]":

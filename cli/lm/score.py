@@ -16,11 +16,12 @@ from ..declaring import Command, IntRange, options_of, section
 from ..text_options import column_options, encoding_option, special_symbols_option, unwrap_option
 
 _SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
-    ".tsv": "tsv",
-    ".csv": "csv",
     ".parquet": "parquet",
+    ".xlsx": "xlsx",
 }
 
 input_options = section(
@@ -86,8 +87,8 @@ output_options = section(
                  help="Print the sentences of --input with the likeliest first, not in the order "
                       "of the file; sentences given as arguments always are."),
     options.output_option(
-        "Write to FILE.csv, .tsv, .jsonl or .parquet; - prints JSON. With --pairs: one record "
-        "per pair."
+        "Write to FILE.csv, .tsv, .jsonl, .parquet or .xlsx; - prints JSON. With --pairs: one "
+        "record per pair."
     ),
     click.option("--plot", type=options.PATH, metavar="FILE.svg",
                  help="Plot the printed log-probabilities of sentences (or --probabilities) as "
@@ -247,7 +248,7 @@ def _check_files(
         outputs.check_apart([written], sources.expand(inputs))
     if output:
         # The record of a file that grows says whether it may be written.
-        grows = output.suffix.lower() != ".parquet"
+        grows = output.suffix.lower() not in (".parquet", ".xlsx")
         outputs.check_file(output, overwrite or grows)
     options.check_plot(plot, overwrite)
     options.notice_file(sentences, "scored as a sentence", "to score its lines: --input {file}")
@@ -262,7 +263,7 @@ def _format(as_json: bool, output: Path | None) -> str:
     )
     form = _SUFFIXES.get(output.suffix.lower())
     if form is None:
-        raise click.UsageError("the name after -o must end in .csv, .tsv, .jsonl or .parquet.")
+        raise click.UsageError(f"the name after -o must end in {', '.join(_SUFFIXES)}.")
     return form
 
 
@@ -289,7 +290,7 @@ def _settings(given: dict[str, Any], form: str) -> tuple[ScoringSettings, Senten
         with_regions=reading.has_regions,
     )
     options.refuse_if(
-        form in ("tsv", "csv", "parquet") and scoring.tokens and scoring.needs_words,
+        form not in ("table", "jsonl") and scoring.tokens and scoring.needs_words,
         "one table cannot hold both tokens and words or regions: choose one, or use -o FILE.jsonl.",
     )
     return scoring, reading

@@ -11,7 +11,7 @@ import weakref
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -28,6 +28,7 @@ from rnnlm.text import sources, temporary_files, tokenizers
 from rnnlm.text.encoding import EncodedText, ReadText, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, is_blank, read_blocks, silent, watched
 from rnnlm.text.marks import (
+    BETWEEN,
     MOST_UNKNOWN,
     count_odd_spaces,
     tell_glued,
@@ -37,7 +38,7 @@ from rnnlm.text.marks import (
 )
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
-from rnnlm.text.prepared.tokenizer_sample import BETWEEN, LOOKED_AT, judged, lines_looked_at
+from rnnlm.text.prepared.tokenizer_sample import LOOKED_AT, judged, lines_looked_at
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.word import encode_once
@@ -231,10 +232,19 @@ class Corpus(BlockText):
             yield from read_blocks(source, self.settings, self.source_settings)
 
 
+def by_group(text: Text, column: str) -> Corpus:
+    """Return a text in tables whose lines are read with the group that `column` names."""
+    if not isinstance(text, Corpus) or text.settings.unwrap:
+        why = "the lines of other texts, and unwrapped sentences, have no rows"
+        raise UsageError(keyword("group_by") + " needs the rows of a table", why)
+    grouped = sources.GroupedSourceSettings(**vars(text.source_settings), group_by=column)
+    return replace(text, source_settings=grouped)
+
+
 class WatchedText(BlockText):
     """A text that is read once with the tokenizer of a model, for which :meth:`tell` then has
     notices: of white space that it reads, of marks glued to words that it does not know, and of
-    words that blanks do not separate."""
+    words that blanks do not separate. groups: of each line that was read."""
 
     def __init__(self, text: Text, tokenizer: Tokenizer) -> None:
         self.text = text
@@ -243,10 +253,12 @@ class WatchedText(BlockText):
         self.odd_spaces = 0
         self.unknown: list[str] = []
         self.start: Sequence[str] = []
+        self.groups: list[str | None] = []
 
     def blocks(self) -> Iterator[Block]:
         for number, block in enumerate(self.text.blocks()):
             self.start = self.start or block.lines[:MOST_UNKNOWN]
+            self.groups += block.groups
             if self.read_by.name != "word":
                 self.odd_spaces += count_odd_spaces(block.lines)
             elif number == 0:

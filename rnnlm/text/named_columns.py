@@ -6,9 +6,11 @@ is data, as a notice says, and an unclear column is an error that names the sett
 """
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Number
 from typing import Annotated, Any, Literal
 
 from rnnlm.config import about
@@ -277,20 +279,19 @@ def tell_of_guess(source: str, names: Sequence[str], column: str, requested: obj
 
 
 def text_of(value: object, where: str, column: str) -> str:
-    """Return the value of a cell as text: truth values as JSON writes them, and whole numbers,
-    which a column of floats holds where some of them are missing."""
+    """Return the value of a cell as text: truth values as JSON writes them, and whole numbers of
+    any type: a column of floats holds them where some are missing."""
     if isinstance(value, str):
         tables.check_halves(value, f"{where}, column {column!r}")
         return value
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int):
+    number: Any = value
+    if not isinstance(value, Number) or not math.isfinite(number) or number != int(number):
         raise TextError(
             f"{where}: column {column!r} holds {given(value)}", "a text or a whole number is needed"
         )
-    return str(value)
+    return str(int(number))
 
 
 def text_or_none(value: object, where: str, column: str) -> str | None:

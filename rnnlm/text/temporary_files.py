@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from rnnlm.checks import items_of
 from rnnlm.config import plain
@@ -52,7 +52,7 @@ def write_dataset(
     if hasattr(dataset, "with_format") and hasattr(dataset, "features"):
         dataset = dataset.with_format(None)
     wanted = tuple(dict.fromkeys((*columns, *sentence_columns)))
-    rows = _read(_with_names_of_classes(dataset, _wanted_rows(dataset, column, wanted)))
+    rows = _read(_wanted_rows(dataset, column, wanted))
     if sentence_columns:
         rows = _sentences(rows, sentence_columns)
     if not columns:
@@ -140,6 +140,7 @@ def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) ->
         return
 
     names = wanted
+    features: Any = getattr(getattr(dataset, "features", None), "to_dict", dict)()
     for value in _items(dataset):
         row = _as_mapping(value)
         if row is None:
@@ -147,7 +148,9 @@ def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) ->
             continue
         # The first row decides on the columns.
         names = _names_of(list(row), names)
-        yield _row({new: row[old] for old, new in names.items()})
+        renamed = {new: features.get(old) for old, new in names.items()}
+        plain_row = _row({new: row[old] for old, new in names.items()})
+        yield tables.with_class_names(plain_row, renamed)
 
 
 def _arrow_batches(dataset: object) -> "Iterable[pyarrow.RecordBatch] | None":
@@ -194,35 +197,6 @@ def _as_mapping(row: object) -> Mapping[str, object] | None:
     if hasattr(row, "keys") and hasattr(row, "__getitem__"):
         return {name: row[name] for name in row.keys()}  # noqa: SIM118
     return None
-
-
-def _with_names_of_classes(
-    dataset: object, rows: Iterable[dict[str, object]]
-) -> Iterator[dict[str, object]]:
-    """Yield rows with the names of their labels, where Hugging Face's `datasets` stores numbers
-    and keeps the names beside them (`ClassLabel`)."""
-    # A column by itself has features, too, but no names of them.
-    features = getattr(dataset, "features", None)
-    names_of: dict[str, Sequence[str]] = {}
-    for name, feature in features.items() if isinstance(features, Mapping) else ():
-        # A label of each word is a list of such labels.
-        names = getattr(getattr(feature, "feature", feature), "names", None)
-        if names:
-            names_of[name] = names
-
-    for row in rows:
-        for name, names in names_of.items():
-            value = row.get(name)
-            if isinstance(value, list):
-                row[name] = [_name_of(number, names) for number in value]
-            elif isinstance(value, int):
-                row[name] = _name_of(value, names)
-        yield row
-
-
-def _name_of(number: int | None, names: Sequence[str]) -> str | None:
-    """Return the name of a label; a negative number means an unknown one."""
-    return None if number is None or number < 0 else names[number]
 
 
 def _names_of(columns: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str, str]:

@@ -25,11 +25,11 @@ from rnnlm.text.corpus import Split, Text, lines_of_sample, open_text, tell_blan
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, no_text, watched
 from rnnlm.text.marks import (
+    tell_form,
     tell_glued_in,
     tell_unseen,
     tell_unspaced_words,
     tell_unsplit,
-    tell_wrapped,
     watch_forms,
 )
 from rnnlm.text.sources import SourceSettings, column_of
@@ -274,8 +274,7 @@ def _tokenizer_for(
 
     # A text that is read as it is may be other than its lines look.
     sample, (option, source) = lines_of_sample(text), _given(request)
-    if not resolved.values["unwrap"] and not resolved.is_requested("unwrap"):
-        tell_wrapped(sample)
+    tell_form(sample, resolved.values["unwrap"] or resolved.is_requested("unwrap"))
 
     tokenizer = loading.load_tokenizer(source) if source else None
     if source and tokenizer:

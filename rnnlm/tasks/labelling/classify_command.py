@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.labelling.files import RowText
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
-_SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".xlsx": "xlsx", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 @click.command(cls=Command, needs={"overwrite": ["output", "plot"]})
@@ -73,7 +73,7 @@ def command(
     texts, source = texts_or_file(texts, source, "text")
     options.refuse_if(
         output and output.suffix.lower() == ".parquet",
-        "the name after -o must end in .csv, .tsv or .jsonl; Parquet is not supported.",
+        "the name after -o must end in .csv, .tsv, .xlsx or .jsonl; Parquet is not supported.",
     )
     nodes = nodes or plot is not None
     options.refuse_if(top and nodes, "--nodes and --plot show one label of each node, not --top N.")

@@ -106,9 +106,7 @@ def test_answers_are_those_of_all_label_sequences(fish):
 
 def test_columns_have_a_chain_each(here):
     both = tiny_tasks.labelled(tiny_tasks.TRAIN, "tagging")
-    other = [
-        tuple("b" if label == "O" else "a" for label in slots) for _, slots, _ in tiny_tasks.TRAIN
-    ]
+    other = [tuple("b" if tag == "O" else "a" for tag in tags) for _, tags, _ in tiny_tasks.TRAIN]
     examples = tuple(
         replace(each, word_labels=(*each.word_labels, labels))
         for each, labels in zip(both.examples, other, strict=True)
