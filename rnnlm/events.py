@@ -37,7 +37,8 @@ _thread = _Thread()
 
 @contextlib.contextmanager
 def interruptible(check: Callable[[], None]) -> Iterator[None]:
-    """Call `check`, which may wait or raise, before each of the :func:`pieces` of this thread."""
+    """Call `check`, which may wait or raise, before each of the :func:`interruptible_pieces` of
+    this thread."""
     _thread.check = check
     try:
         yield
@@ -45,7 +46,7 @@ def interruptible(check: Callable[[], None]) -> Iterator[None]:
         _thread.check = None
 
 
-def pieces(work: Iterable[Piece]) -> Iterator[Piece]:
+def interruptible_pieces(work: Iterable[Piece]) -> Iterator[Piece]:
     """Yield the pieces of some work; it can be interrupted before each."""
     for piece in work:
         if _thread.check:

@@ -10,7 +10,7 @@ from ..declaring import Command, section
 from ..text_options import text_options
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["plot", "output"]})
 @click.argument("text", nargs=-1, required=True)
 @section("Model", options.model_option, options.device_option)
 @section(
@@ -75,14 +75,10 @@ def command(
         output == options.STANDARD_OUTPUT,
         "standard output is for the metrics: name a FILE with -o.",
     )
-    options.refuse_if(
-        overwrite and not (plot or output), "--overwrite needs --plot FILE or -o FILE."
-    )
     written = [path for path in (plot, output) if path]
     if written:
         outputs.check_apart(written, sources.expand((*text, *given.get("target", ()))))
-    # --overwrite is allowed if one of the two files is named; don't pass it on for the other.
-    options.check_plot(plot, overwrite and plot is not None)
+    options.check_plot(plot, overwrite)
     if output:
         options.own_file(output, overwrite)
 

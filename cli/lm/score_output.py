@@ -99,15 +99,19 @@ def write(
     form: str,
     identity: dict[str, str],
     overwrite: bool,
-    named: "tuple[NamedModel, ...]",
+    names: tuple[str, ...],
     device: str,
     workers: int,
 ) -> None:
     """Write the scores to a file, chunk by chunk; after those that an interrupted run of the same
     work has written. Parquet and workbooks are written whole.
 
-    identity: of the sentences. named: what `workers` load the models by, if there are several.
+    identity: of the sentences. names: those of the models, by which `workers` load them.
     """
+    named = tuple(
+        NamedModel.of(short, name, model)
+        for name, (short, model) in zip(names, models.items(), strict=True)
+    )
     about = _About(models, settings)
     writer = Writer(layout, None if form in WHOLE else TextForm(form, settings, layout))
     setup = ScoringSetup(named, device, settings, writer)

@@ -24,7 +24,7 @@ from rnnlm.storage.files.resuming import (
     text_signatures,
 )
 from rnnlm.storage.files.writing import digest
-from rnnlm.text import in_memory, sources, tokenizers
+from rnnlm.text import sources, temporary_files, tokenizers
 from rnnlm.text.encoding import EncodedText, ReadText, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, is_blank, read_blocks, silent, watched
 from rnnlm.text.marks import (
@@ -174,7 +174,7 @@ class Corpus(BlockText):
             ArgumentTypeError: `lines` is a single str, or a line is not a str.
             TextError: A line contains a line break.
         """
-        return cls._written(in_memory.write_lines(lines), settings)
+        return cls._written(temporary_files.write_lines(lines), settings)
 
     @classmethod
     def from_dataset(
@@ -206,13 +206,13 @@ class Corpus(BlockText):
             TextError: A column does not exist, or the data set cannot be read.
         """
         return cls._written(
-            in_memory.write_dataset(dataset, column, columns, sentence_columns), settings
+            temporary_files.write_dataset(dataset, column, columns, sentence_columns), settings
         )
 
     @classmethod
     def _written(cls, path: Path, settings: TextSettings) -> "Corpus":
         corpus = cls((str(path),), settings)
-        weakref.finalize(corpus, in_memory.remove, path)
+        weakref.finalize(corpus, temporary_files.remove, path)
         return corpus
 
     def __fspath__(self) -> str:

@@ -20,7 +20,7 @@ FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".xlsx": "xlsx", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["output", "plot"]})
 @click.argument("texts", nargs=-1)
 @section("Model", options.model_option, options.device_option)
 @section(
@@ -78,8 +78,8 @@ def command(
     nodes = nodes or plot is not None
     options.refuse_if(top and nodes, "--nodes and --plot show one label of each node, not --top N.")
     options.refuse_if(plot and not texts, "--plot draws the tree of a text given as an argument.")
-    options.own_output(output, overwrite and not (plot and output is None), source)
-    options.check_plot(plot, overwrite and plot is not None)
+    options.own_output(output, overwrite, source)
+    options.check_plot(plot, overwrite)
     options.check_texts(source)
     name = options.chosen_model(model_name)
     from rnnlm.lm.base import loading

@@ -65,7 +65,7 @@ output_options = section(
 )  # fmt: skip
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["output"]})
 @click.argument("sentences", nargs=-1)
 @section("Model", options.model_option, options.device_option)
 @input_options

@@ -86,7 +86,7 @@ output_options = section(
 )
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["output", "plot"]})
 @click.argument("lines", nargs=-1)
 @section("Model", options.model_option, options.device_option)
 @input_options
@@ -179,9 +179,8 @@ def _check_outputs(
 
     if plot:
         outputs.check_apart([plot, output] if output else [plot], [source] if source else [])
-    # Without -o, --overwrite is for the plot.
-    options.own_output(output, overwrite and not (plot and output is None), source)
-    options.check_plot(plot, overwrite and plot is not None)
+    options.own_output(output, overwrite, source)
+    options.check_plot(plot, overwrite)
 
 
 def _of_file(

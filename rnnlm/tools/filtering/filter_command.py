@@ -45,7 +45,7 @@ text_options = section(
 )  # fmt: skip
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"quantiles": ["reference"]})
 @click.argument("shards", nargs=-1, required=True, metavar="INPUT...")
 @section(
     "Run",
@@ -124,7 +124,6 @@ def command(
     """
     from rnnlm.tools.filtering.run import FilterFinished, FilterRequest, run
 
-    refuse_if(given["quantiles"] and not reference, "--quantiles needs --reference.")
     text = {
         "encoding_errors": encoding_errors,
         "special_symbols": special_symbols or "replace",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from rnnlm.config import NonNegative, ValidatedSettings, about
-from rnnlm.errors import SettingsError, UsageError, keyword, nearest
+from rnnlm.errors import SettingsError, UsageError, joined_message, keyword, nearest
 
 BUCKETS = ("head", "middle", "tail")
 KEPT = "kept"  # the one group of a filter by thresholds alone
@@ -210,18 +210,11 @@ def rule_of(
             "leave it out, or give a reference or several models",
         )
     if not limits:
+        ways = ("max_perplexity", "min_perplexity", "reference", "cutoffs", AGAINST)
         raise UsageError(
             "nothing says which documents to keep",
             hint="give "
-            + keyword("max_perplexity")
-            + ", "
-            + keyword("min_perplexity")
-            + ", "
-            + keyword("reference")
-            + ", "
-            + keyword("cutoffs")
-            + ", "
-            + keyword(AGAINST)
+            + joined_message(", ", map(keyword, ways))
             + ", or a model for each language",
         )
     return FilterRule((KEPT,), (KEPT,), **limits)

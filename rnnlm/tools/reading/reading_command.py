@@ -24,7 +24,7 @@ READERS = {
 }
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs={"overwrite": ["output", "plot"]})
 @click.argument("table")
 @section("Model", options.models_option, options.device_option,
          options_of(ReadingSettings, "orders", "counts"))  # fmt: skip
@@ -66,11 +66,10 @@ def command(table: str, model_names: tuple[str, ...], device: str, output: Path 
     the surprisals of the word and of the two words before. Response and predictors are centred by
     subject. Random effects are lme4's: -o writes the table for it.
     """
-    options.refuse_if(overwrite and not (output or plot), "--overwrite needs --output or --plot.")
     options.refuse_if(as_json and as_latex, "--json and --latex cannot be combined.")
     written = [path for path in (output, plot) if path is not None]
     check_apart(written, [table])
-    options.check_plot(plot, overwrite and plot is not None)
+    options.check_plot(plot, overwrite)
     if output is not None:
         form = "xlsx" if is_workbook(output) else str(tables.kind_of(str(output)))
         reader = READERS.get(form)

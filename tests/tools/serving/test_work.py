@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 import rnnlm
-from rnnlm.events import interruptible, pieces
+from rnnlm.events import interruptible, interruptible_pieces
 from rnnlm.lm.base.loading import load
 from rnnlm.scoring.generation.settings import GenerationSettings
 from rnnlm.tools.serving import work
@@ -21,7 +21,7 @@ MOST_PIECE = 0.5  # seconds
 
 def work_in_pieces(count, done, name):
     """Work in so many pieces; note each in `done`."""
-    for _ in pieces(range(count)):
+    for _ in interruptible_pieces(range(count)):
         time.sleep(PIECE)
         done.append(name)
     return name

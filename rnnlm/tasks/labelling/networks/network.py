@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rnnlm.events import pieces
+from rnnlm.events import interruptible_pieces
 from rnnlm.interface import Tokenizer
 from rnnlm.lm.neural.activations import BY_NAME, Activation
 from rnnlm.lm.neural.initialisation import start_weights
@@ -430,7 +430,7 @@ class TreeComposition(Reader):
         rows = child_X.split(
             [2 * sum(count for _, count in of_height) for of_height in heights[1:]]
         )
-        for height, pieces_of_height in pieces(enumerate(heights)):
+        for height, pieces_of_height in interruptible_pieces(enumerate(heights)):
             if height:
                 pairs_C2H = torch.cat(given[height]).index_select(0, rows[height - 1])
                 vectors.append(self._composed(pairs_C2H.view(-1, 2 * self.width)))

@@ -20,7 +20,7 @@ from rnnlm.text.word_rows import sentences_of
 if TYPE_CHECKING:
     import pyarrow
 
-Row: TypeAlias = dict[str, object]
+Record: TypeAlias = dict[str, object]
 
 _folders: dict[Path, "tempfile.TemporaryDirectory[str]"] = {}  # of files that are in use
 TEXT = "text"  # name of the text's column in the file
@@ -60,7 +60,7 @@ def write_dataset(
     return _write("dataset.jsonl", "the data set", (json.dumps(row, default=str) for row in rows))
 
 
-def _sentences(rows: Iterable[Row], sentence_columns: Sequence[str]) -> Iterator[Row]:
+def _sentences(rows: Iterable[Record], sentence_columns: Sequence[str]) -> Iterator[Record]:
     """Yield a row for each sentence of a data set with a row a word."""
     numbered = (
         tables.Row(f"dataset[{number}]", cast(dict[str | None, object], row))
@@ -68,10 +68,10 @@ def _sentences(rows: Iterable[Row], sentence_columns: Sequence[str]) -> Iterator
     )
     for sentence in sentences_of(table_of("the data set", numbered), TEXT, sentence_columns):
         if not sentence.is_repeated:
-            yield {**cast(Row, sentence.rows[0].values), TEXT: " ".join(sentence.words)}
+            yield {**cast(Record, sentence.rows[0].values), TEXT: " ".join(sentence.words)}
 
 
-def _checked_texts(rows: Iterable[Row]) -> Iterator[Row]:
+def _checked_texts(rows: Iterable[Record]) -> Iterator[Record]:
     """Yield rows whose text is one. (Labelled rows may have lists of words.)"""
     for number, row in enumerate(rows):
         if row[TEXT] is not None and not isinstance(row[TEXT], str):
@@ -79,7 +79,7 @@ def _checked_texts(rows: Iterable[Row]) -> Iterator[Row]:
         yield row
 
 
-def _read(rows: Iterable[Row]) -> Iterator[Row]:
+def _read(rows: Iterable[Record]) -> Iterator[Record]:
     """Yield rows. An error of the library that holds them is turned into a TextError."""
     try:
         yield from rows
@@ -117,7 +117,7 @@ def remove(path: Path) -> None:
         folder.cleanup()
 
 
-def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) -> Iterator[Row]:
+def _wanted_rows(dataset: object, column: str | None, columns: Sequence[str]) -> Iterator[Record]:
     """Yield the wanted columns of each row; the column of the text is called "text"."""
     wanted: Mapping[str, str] = {name: name for name in columns}
     if column is not None:
@@ -223,10 +223,10 @@ def _names_of(columns: Sequence[str], wanted: Mapping[str, str]) -> Mapping[str,
     )
 
 
-def _row(values: dict[str, object]) -> Row:
+def _row(values: dict[str, object]) -> Record:
     """Return a row in JSON's types: arrays become lists, bytes text, and gaps of any library
     None."""
-    row: Row = {}
+    row: Record = {}
     for name, value in values.items():
         value = plain(value)
         if isinstance(value, bytes):
