@@ -173,8 +173,9 @@ class Model(ModelMethods):
         )
 
     def __getattr__(self, name: str) -> Any:
-        if name == "core" or name.startswith("__"):
-            raise AttributeError(name)
+        # A property gets here whose own code lacks an attribute: it says again which one.
+        if name == "core" or name.startswith("__") or hasattr(type(self), name):
+            return object.__getattribute__(self, name)
         with contextlib.suppress(AttributeError):
             return getattr(self.core, name)
         # Packages of others may bring methods, and satellites of ours may be missing.
@@ -208,6 +209,8 @@ class Model(ModelMethods):
         *,
         context: Literal["carry", "reset"] | None = None,
         text_settings: TextSettings | None = None,
+        group_by: str | None = None,
+        intervals: bool = False,
         target: Sequence[str | Path] = (),
         decoding: "DecodingSettings | None" = None,
         reading: Mapping[str, object] | None = None,
@@ -221,6 +224,9 @@ class Model(ModelMethods):
             context: For a language model, "carry" (read all lines as one stream, the default) or
                 "reset" (read each line alone).
             text_settings: For a language model, how to read lines. None: the defaults.
+            group_by: For a language model, the column of a table that names the group of each row,
+                to evaluate each group, too. None: no groups.
+            intervals: Whether to compute 95 % intervals, by the bootstrap over lines.
             target: For an encoder-decoder whose targets are in separate files, one file of targets
                 for each file of sources, and as many more for each further reference.
             decoding: For an encoder-decoder, how to decode sources. None: greedily.
@@ -241,7 +247,8 @@ class Model(ModelMethods):
 
         return evaluate(
             self.core, text, context=context, text_settings=text_settings,
-            target=target, decoding=decoding, reading=reading, progress=progress,
+            group_by=group_by, intervals=intervals, target=target, decoding=decoding,
+            reading=reading, progress=progress,
         )  # fmt: skip
 
     def audit(self, *, sample: int | None = None, seed: int = 0) -> "list[Check]":
@@ -718,7 +725,7 @@ def take_methods() -> None:
     """Give Model the methods of all satellites that have been found."""
     for satellite in satellites.known():
         for methods in satellite.methods():
-            Model._commands |= methods._commands
+            Model._commands |= getattr(methods, "_commands", {})
             for name, method in vars(methods).items():
                 if name not in vars(Model):
                     setattr(Model, name, method)

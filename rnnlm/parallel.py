@@ -255,7 +255,8 @@ _thread = _Thread()
 
 @contextlib.contextmanager
 def interruptible(check: Callable[[], None]) -> Iterator[None]:
-    """Call `check`, which may wait or raise, before each of the :func:`pieces` of this thread."""
+    """Call `check`, which may wait or raise, before each of the :func:`interruptible_pieces` of
+    this thread."""
     _thread.check = check
     try:
         yield
@@ -263,7 +264,7 @@ def interruptible(check: Callable[[], None]) -> Iterator[None]:
         _thread.check = None
 
 
-def pieces(work: Iterable[Task]) -> Iterator[Task]:
+def interruptible_pieces(work: Iterable[Task]) -> Iterator[Task]:
     """Yield the pieces of some work; it can be interrupted before each."""
     for piece in work:
         if _thread.check:

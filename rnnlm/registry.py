@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from rnnlm import satellites
 from rnnlm.config import ResolvedSettings
@@ -301,6 +301,7 @@ def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
 # ---- Models of other libraries, which are named PREFIX:NAME.
 
 
+@runtime_checkable
 class Library(Protocol):
     """Another library whose models are read where it stores them."""
 

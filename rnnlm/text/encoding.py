@@ -125,6 +125,26 @@ class EncodedText:
         """The number of lines."""
         return len(self.line_offsets) - 1
 
+    def of_lines(self, lines: np.ndarray) -> "tuple[np.ndarray, EncodedText]":
+        """Return the places in `ids` of some lines of a text in memory, and these lines as a text.
+
+        Args:
+            lines: Numbers of the lines from 0, ascending.
+        """
+        lengths = np.diff(self.line_offsets)[lines]
+        ends = np.append(0, lengths.cumsum())
+        places = np.arange(ends[-1]) + np.repeat(self.line_offsets[lines] - ends[:-1], lengths)
+        counts = ("words_L", "oov_words_L", "characters_L", "bytes_L")
+        return places, replace(
+            self,
+            ids=self.ids[places],
+            line_offsets=ends,
+            document_offsets=None,
+            oov=np.flatnonzero(np.isin(places, self.oov)),
+            unseen=None,
+            **{name: getattr(self, name)[lines] for name in counts},
+        )
+
     @property
     def unknown_share(self) -> float:
         """The share of its tokens that are unknown."""

@@ -15,7 +15,7 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.errors import ModelError, keyword
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
-from rnnlm.parallel import pieces, tokens_of_a_piece
+from rnnlm.parallel import interruptible_pieces, tokens_of_a_piece
 from rnnlm.text.batches import gather, span_batches, with_boundary
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import Progress, silent
@@ -87,7 +87,7 @@ def read_on(model: LanguageModel, inputs_BT: np.ndarray, state: State) -> State:
     number of them."""
     rows, last = inputs_BT.shape[0], inputs_BT.shape[1] - 1
     length = max(1, window_tokens(model, model.call_tokens) // rows)
-    for part in pieces(arrays.blocks(last, length)):
+    for part in interruptible_pieces(arrays.blocks(last, length)):
         _, state = model.score(inputs_BT[:, part], inputs_BT[:, 1:][:, part], state)
     return state
 
@@ -149,7 +149,7 @@ def windows(
     most_tokens = window_tokens(model, call_tokens)
     for batch in span_batches(spans, min(most, model.max_rows or most)):
         reading = 0
-        for start_B, end_B in pieces(batch.windows(most_tokens)):
+        for start_B, end_B in interruptible_pieces(batch.windows(most_tokens)):
             if stop and stop():
                 return
             rows = len(start_B)
@@ -319,7 +319,7 @@ class _HiddenReader:
     def distributions(
         self, hidden_BTH: Array, rows_M: np.ndarray, times_M: np.ndarray
     ) -> Iterator[Array]:
-        for part in pieces(arrays.blocks(len(rows_M), self.at_once)):
+        for part in interruptible_pieces(arrays.blocks(len(rows_M), self.at_once)):
             rows = arrays.as_array_of(rows_M[part], hidden_BTH)
             times = arrays.as_array_of(times_M[part], hidden_BTH)
             yield self.model.predict_hidden(hidden_BTH[rows, times][None])[0]

@@ -138,7 +138,9 @@ class NgramModel(PickledByOrigin):
                 in the model.
         """
         levels = list(levels)
-        while len(levels) > 1 and not len(levels[-1]) and not levels[-2].logbackoff_M.any():
+        while len(levels) > 1 and not len(levels[-1]):
+            if unseen_context_logprob or levels[-2].logbackoff_M.any():
+                break
             levels.pop()
         keys = [level.keys_M for level in levels[1:]]
         values = [level.values_MK for level in levels]
@@ -260,8 +262,11 @@ class NgramModel(PickledByOrigin):
 
     def _cost(self, length: int, contexts: np.ndarray) -> np.ndarray:
         """Return the cost of giving up contexts of that length (nats, float32)."""
-        cost = self.values[length - 1][np.maximum(contexts, 0), -1]
-        cost[contexts < 0] = 0
+        values = self.values[length - 1]
+        cost = np.zeros(contexts.shape, dtype=np.float32)
+        if len(values):
+            cost = values[np.maximum(contexts, 0), -1]
+            cost[contexts < 0] = 0
         if self.unseen_context_logprob:
             cost[contexts == NOWHERE] = self.unseen_context_logprob
         return cost
@@ -499,8 +504,6 @@ def array_shapes(
         # Stored arrays may have any name and shape: the loader compares them with these.
         _, shape = stored.get(f"values_{n}", ("", ()))
         ngrams = shape[0] if shape else tokenizer.size + 1
-        if not ngrams and n < order:
-            raise ModelError("the weights do not fit the settings", f"there are no {n}-grams")
         width = 2 if n < order else 1
         if settings.get("quantize"):
             _, starts = stored.get(f"starts_{n}", ("", ()))

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 import rnnlm
-from rnnlm.parallel import interruptible, pieces
+from rnnlm.parallel import interruptible, interruptible_pieces
 from rnnlm.scoring.generation.settings import GenerationSettings
 from rnnlm.tools.serving import work
 from rnnlm.tools.serving.work import FairScheduler
@@ -20,7 +20,7 @@ MOST_PIECE = 0.5  # seconds
 
 def work_in_pieces(count, done, name):
     """Work in so many pieces; note each in `done`."""
-    for _ in pieces(range(count)):
+    for _ in interruptible_pieces(range(count)):
         time.sleep(PIECE)
         done.append(name)
     return name
