@@ -93,20 +93,23 @@ class ValidatedSettings:
     """
 
     def __post_init__(self) -> None:
-        # Whatever type of number is given becomes Python's own, and ranges and choices hold for it.
         settings_class: Any = type(self)
+        bounded = _bounded_fields(settings_class)
+        without_text = _fields_without_text(settings_class)
         for name, value in list(vars(self).items()):
+            # Defaults are valid, and most values are defaults.
+            if value is getattr(settings_class, name, dataclasses.MISSING):
+                continue
+            # Whatever type of number is given becomes Python's own; ranges and choices hold for it.
             made = plain(value)
-            if made is not value:
-                object.__setattr__(self, name, made)
-        for name, kind in _bounded_fields(settings_class).items():
-            _converted(name, getattr(self, name), kind, is_text=False)
-        # A text would pass for true, or for the list of its letters.
-        for name, needed in _fields_without_text(settings_class).items():
-            value = getattr(self, name)
-            if isinstance(value, str):
+            object.__setattr__(self, name, made)
+            if name in bounded:
+                _converted(name, made, bounded[name], is_text=False)
+            # A text would pass for true, or for the list of its letters.
+            if name in without_text and isinstance(made, str):
                 raise SettingsError(
-                    f"setting {name} = {shown(value)} is not valid", f"it must be {needed}"
+                    f"setting {name} = {shown(made)} is not valid",
+                    f"it must be {without_text[name]}",
                 )
 
 

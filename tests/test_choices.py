@@ -13,7 +13,7 @@ from rnnlm import choices
 from rnnlm.choices import THE_DATA, THE_MACHINE, THE_TIME, said, stored_choices
 from rnnlm.config import Budget, Choice, SettingsLayer, resolve
 from rnnlm.errors import ModelError, RnnlmWarning
-from rnnlm.events import Chosen, Step
+from rnnlm.events import Chosen, Fitted, Step
 from rnnlm.lm.neural.training import fitting, settings as training_settings
 from rnnlm.lm.neural.training.choosing import Forecast
 from rnnlm.registry import kind_of
@@ -218,6 +218,8 @@ def test_a_run_is_repeated_by_what_it_prints(rnnlm, page, monkeypatch, lines, bu
     monkeypatch.setattr(training_settings, "time", ticks)
     common = f"train {page} --device cpu --threads 1 --set bptt_tokens=9 --set batch_rows=2"
     common += " --set schedule=constant --set learning_rate=0.005"  # the loss falls to the end
+    told = []
+    monkeypatch.setattr(Forecast, "tell_if_slowed", lambda _, fitted, of: told.append(fitted.steps))
     shown = rnnlm(f"{common} --budget {budget} -o first")
     first = read_manifest(page.parent / "first")
     assert by in {choice["by"] for choice in first.training["choices"]}
@@ -227,7 +229,7 @@ def test_a_run_is_repeated_by_what_it_prints(rnnlm, page, monkeypatch, lines, bu
         assert not options
         options = f"--budget {budget}"
     else:
-        assert f"{budget} is time for about " in shown.err
+        assert len(told) == 1 and f"{budget} is time for about " in shown.err
         assert f"; to repeat about the same run: {options}\n" in shown.err
         assert rnnlm("info first").facts["about the same run"] == options
         assert f"`{options}`" in (page.parent / "first" / "README.md").read_text(encoding="utf-8")
@@ -285,9 +287,11 @@ def step(progress, tokens):
     (1000, None), (1400, None), (700, None),
     (1600, "about 32,000 tokens in its time, not 20,000 as foreseen: hidden_size=51 would"),
     (600, "about 12,000 tokens in its time, not 20,000 as foreseen: hidden_size=19 would"),
+    (100, "as foreseen: the same network would have been chosen"),
 ])  # fmt: skip
 def test_a_run_that_reads_far_from_what_was_foreseen_says_so_once(tokens, says):
-    forecast = Forecast(20_000, 1000, {"hidden_size": 32}, lambda r: {"hidden_size": int(32 * r)})
+    choose = lambda ratio: {"hidden_size": int(32 * ratio) if ratio > 0.1 else 32}  # noqa: E731
+    forecast = Forecast(20_000, 1000, {"hidden_size": 32}, choose, speed=1.0)
     assert not forecast.tell_if_far_off(step(0.04, 10_000))  # too early to tell
     with warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always")
@@ -295,10 +299,17 @@ def test_a_run_that_reads_far_from_what_was_foreseen_says_so_once(tokens, says):
     assert [says in str(notice.message) for notice in notices] == ([True] if says else [])
 
 
-def test_where_the_same_would_have_been_chosen_the_note_says_so():
-    forecast = Forecast(20_000, 1000, {"hidden_size": 32}, lambda ratio: {"hidden_size": 32})
-    with pytest.warns(RnnlmWarning, match="the same network would have been chosen"):
-        forecast.tell_if_far_off(step(0.05, 100))
+@pytest.mark.parametrize("tokens, threads, says", [
+    (100, 2, None), (72, 2, None), (50, 1, "times as long as foreseen: another program was busy"),
+    (50, 2, "another program was busy; beside it, training is faster with `threads=1`"),
+])  # fmt: skip
+def test_a_run_beside_a_busy_program_says_so_at_its_end(tokens, threads, says):
+    forecast = Forecast(1000, 1000, {}, lambda ratio: {}, speed=10.0)
+    with warnings.catch_warnings(record=True) as notices:
+        warnings.simplefilter("always")
+        fitted = Fitted(1, 100, tokens, 10.0, "budget", None)
+        forecast.tell_if_slowed(fitted, {"device": "cpu", "threads": threads})
+    assert [str(notice.message).endswith(says) for notice in notices] == ([True] if says else [])
 
 
 @pytest.mark.parametrize("seconds, probe", [(20, 1), (180, 3), (600, 6), (28_800, 30)])

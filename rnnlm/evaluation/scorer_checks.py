@@ -22,12 +22,12 @@ import numpy as np
 from rnnlm import corpora, registry
 from rnnlm.arrays import as_numpy
 from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, keyword
-from rnnlm.evaluation.soundness import Check, Result, audit
+from rnnlm.evaluation.soundness import Check, Verdict, audit
 from rnnlm.interface import PADDING, Device, LanguageModel, ModelHandle, core_of
 from rnnlm.lm.base import loading
 
 Text = tuple[Hashable, ...]  # token ids, or words
-Finding = tuple[Result, str]
+Finding = tuple[Verdict, str]
 SAME = 1e-3  # nats: scores that differ by less are the same, up to rounding
 SUM_TOLERANCE = 1e-4
 TEXTS, LENGTH = 3, 8  # of each sort of text; in tokens or words
@@ -317,7 +317,7 @@ def sums(trial: Trial) -> Finding:
     if scorer.total:
         # Texts of one length exclude each other.
         total = sum(np.exp(scorer.total(text)) for text in {*trial.texts})
-        result: Result = "not checked" if total <= 1 + SUM_TOLERANCE else "failed"
+        result: Verdict = "not checked" if total <= 1 + SUM_TOLERANCE else "failed"
         return result, f"{len(trial.texts)} different texts sum to {total:.3g}"
     by_sort = {"begun": trial.begun, **trial.by_sort, "long": [trial.long]}
     totals = {
@@ -469,7 +469,7 @@ def bits_per_byte(trial: Trial) -> Finding:
     if not size:
         return "not checked", "the bytes of the tokens are not known"
     nats = -sum(trial.scorer.values(text).sum() for text in known if known[text])
-    result: Result = "ok" if nats >= 0 else "failed"
+    result: Verdict = "ok" if nats >= 0 else "failed"
     return result, f"{nats / size / np.log(2):.4g} in {size:,} bytes of texts made up here"
 
 

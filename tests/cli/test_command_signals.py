@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from rnnlm.cli.main import _raise_signalled, _Signalled
+from rnnlm.cli.main import _raise_signalled
 from rnnlm.cli.signals import Signals, saving_ignored
+from rnnlm.errors import Signalled
 from support.commands import environment
 
 pytestmark = pytest.mark.processes
@@ -48,7 +49,7 @@ def test_the_second_signal_is_what_it_was_before(monkeypatch):
             time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
-        with pytest.raises(_Signalled):
+        with pytest.raises(Signalled):
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(1)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -81,7 +82,7 @@ def test_usr1_is_ignored_with_nothing_yet_to_save():
 def test_run_that_cannot_end_cleanly_ends_at_once():
     signals = Signals(ends_in_order=False)
     with signals:
-        with pytest.raises(_Signalled):
+        with pytest.raises(Signalled):
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(1)
         send(signal.SIGUSR1)
